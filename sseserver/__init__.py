@@ -1,0 +1,35 @@
+"""
+sseserver: streams text token by token over Server-Sent Events, on Twisted.
+
+These are the public names; everything else may change.
+
+- L{StreamService} runs a token source; L{Settings} are its numbers.
+- L{StreamResource} serves it over HTTP; L{StreamSite} is a site to put it on.
+- L{TextSource} and L{FunctionSource} are token sources; L{ITokenSource} and
+  L{ITokenSink} are what one of your own needs, L{SourceError} how it fails.
+"""
+
+from sseserver.errors import SourceError, SSEServerError
+from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
+from sseserver.service import Settings, StreamService
+from sseserver.sources.function import FunctionSource
+from sseserver.sources.text import TextSource
+from sseserver.web.root import StreamResource
+from sseserver.web.site import StreamSite
+
+__all__ = [
+    "FunctionSource",
+    "ITokenSink",
+    "ITokenSource",
+    "Prompt",
+    "SSEServerError",
+    "Settings",
+    "SourceError",
+    "StreamResource",
+    "StreamService",
+    "StreamSite",
+    "TextSource",
+    "__version__",
+]
+
+__version__ = "0.1.0"

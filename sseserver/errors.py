@@ -1,0 +1,149 @@
+"""
+What can go wrong, as one tree of exceptions; each knows its HTTP answer.
+
+Everything that sseserver raises on purpose derives from L{SSEServerError}. The
+web rooms turn such an error into a JSON answer in the shape that OpenAI's
+clients read; anything else is a bug, is logged, and is answered with a bare
+500 that tells nothing of the inside.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SSEServerError(Exception):
+    """
+    The root of the tree.
+
+    The text of the exception is shown to clients: a whole sentence, without
+    secrets, paths or tracebacks.
+
+    Attributes:
+        status: The HTTP status of the answer.
+        type: The error's class, in OpenAI's words.
+        code: The error's own name, for programs.
+        retryAfter: Whole seconds for the `Retry-After` header, or `None`.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    retryAfter: ClassVar[int | None] = None
+
+
+class BadRequest(SSEServerError):
+    """What the client sent cannot be understood."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "bad_request"
+
+
+class MalformedEvent(BadRequest, ValueError):
+    """
+    An event that the event stream format cannot carry unchanged: a CR, LF or
+    NUL in its type or ID, an empty ID, a lone surrogate, a negative
+    reconnection time.
+    """
+
+    code = "malformed_event"
+
+
+class EventTooLarge(BadRequest):
+    """A decoded event grew over the decoder's limit."""
+
+    code = "event_too_large"
+
+
+class NotFound(SSEServerError):
+    """There is nothing at this address."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class StreamNotFound(NotFound):
+    """No stream of this name is kept here."""
+
+    code = "stream_not_found"
+
+
+class MethodNotAllowed(SSEServerError):
+    """The resource does not know this method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class NotAcceptable(SSEServerError):
+    """The client's `Accept` header excludes all that there is."""
+
+    status = 406
+    type = "invalid_request_error"
+    code = "not_acceptable"
+
+
+class StreamEnded(SSEServerError):
+    """The stream has its terminal entry; nothing can follow."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "stream_ended"
+
+
+class BodyTooLarge(SSEServerError):
+    """The request's body is over the limit."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "body_too_large"
+
+
+class Overloaded(SSEServerError):
+    """A limit of the server is reached; later there may be room."""
+
+    status = 503
+    type = "server_error"
+    code = "overloaded"
+    retryAfter = 3
+
+
+class SourceError(Exception):
+    """
+    A token source's own account of why it cannot go on.
+
+    Raised inside a source it ends the stream `failed` with this reason and
+    text, which viewers see. Any other exception in a source is a bug: viewers
+    are told only that the source broke, the traceback goes to the log.
+
+    Args:
+        message: A sentence for viewers.
+        reason: One word for programs.
+    """
+
+    def __init__(self, message: str, reason: str = "source") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class GapError(Exception):
+    """
+    A viewer's last event ID cannot be continued without a gap.
+
+    Never an answer to a client: the producer turns it into `event: gap`.
+
+    Args:
+        reason: `trimmed`, `lost` or `unknown` (docs/http-api.md).
+        cursor: Where the viewer goes on: the number before the first entry
+            that follows.
+        missed: How many entries are missing; `None` when that is not known.
+    """
+
+    def __init__(self, reason: str, cursor: int, missed: int | None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.cursor = cursor
+        self.missed = missed

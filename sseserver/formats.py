@@ -1,0 +1,261 @@
+"""
+Formats: how the entries of a stream log look to a viewer.
+
+A format is stateless. What is kept for one log in one format, above all the
+encoded frames that all its viewers share, is in a rendering.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left
+from itertools import accumulate
+
+from zope.interface import implementer
+
+from sseserver.errors import GapError
+from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State
+from sseserver.wire import dataLines
+
+#: A text of more bytes is not served in the format `text`, whose cost is the square of the length.
+TEXT_LIMIT = 1024 * 1024
+
+#: The event types of the terminal entries.
+_TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
+
+_NOT_TOKEN = re.compile(b"[^%c]" % Kind.TOKEN)
+
+
+def toJSON(value: object) -> bytes:
+    """Encode as compact JSON in one line of ASCII, so that it fits one `data:` line."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def gapFrame(epoch: str, asked: str, gap: GapError) -> bytes:
+    """
+    Make the event that tells of a gap. Its own ID is the one just before what
+    follows: a viewer that has it resumes there, and is not told twice.
+    """
+    data = {
+        "after": asked,
+        "from": f"{epoch}-{gap.cursor + 1}",
+        "missed": gap.missed,
+        "reason": gap.reason,
+    }
+    return b"event: gap\nid: %b-%d\ndata: %b\n\n" % (epoch.encode("ascii"), gap.cursor, toJSON(data))
+
+
+@implementer(IRendering)
+class _EventsRendering:
+    """One event for each entry; tokens that a viewer is behind are joined into one."""
+
+    __slots__ = ("_epoch", "_frame", "_log", "_memo", "_memoLast", "_newest")
+
+    def __init__(self, streamLog: IStreamLog) -> None:
+        self._log = streamLog
+        self._epoch = streamLog.epoch.encode("ascii")
+        # The frame of the newest entry: what all viewers want that are not behind.
+        self._newest = 0
+        self._frame = b""
+        # What the viewers that are behind were given, as long as no entry comes.
+        self._memo: dict[tuple[int, int, bool], tuple[int, bytes]] = {}
+        self._memoLast = 0
+
+    def head(self, cursor: int, retry: int, url: str) -> bytes:
+        """See L{IRendering.head}: an event of the type `stream`."""
+        data = {"url": url, "epoch": self._log.epoch, "state": self._log.state.value}
+        return b"event: stream\nretry: %d\nid: %b-%d\ndata: %b\n\n" % (retry, self._epoch, cursor, toJSON(data))
+
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+        """See L{IRendering.read}."""
+        last = self._log.last
+        if cursor + 1 == last:
+            if self._newest != last:
+                self._frame = self._encode(last)
+                self._newest = last
+            return last, self._frame
+        if cursor >= last:
+            return cursor, b""
+        if self._memoLast != last:
+            self._memo.clear()
+            self._memoLast = last
+        key = (cursor, maxBytes, joined)
+        if key not in self._memo:
+            self._memo[key] = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
+        return self._memo[key]
+
+    def gap(self, asked: str, gap: GapError) -> bytes:
+        """See L{IRendering.gap}."""
+        return gapFrame(self._log.epoch, asked, gap)
+
+    def complete(self, cursor: int) -> bool:
+        """See L{IRendering.complete}."""
+        return self._log.state is not State.OPEN and cursor >= self._log.last
+
+    def _index(self, number: int) -> int:
+        """Find an entry's place in the log's lists."""
+        index = number - self._log.first
+        if index < 0:
+            raise GapError("trimmed", self._log.first - 1, -index)
+        return index
+
+    def _encode(self, number: int) -> bytes:
+        index = self._index(number)
+        kind, data = self._log.kinds[index], self._log.entries[index]
+        if kind == Kind.TOKEN:
+            return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(data))
+        return b"event: %b\nid: %b-%d\n%b\n" % (_TERMINAL_TYPES[Kind(kind)], self._epoch, number, dataLines(data))
+
+    def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
+        """Encode entry by entry."""
+        frames: list[bytes] = []
+        size = 0
+        while cursor < self._log.last and size < maxBytes:
+            cursor += 1
+            frames.append(self._encode(cursor))
+            size += len(frames[-1])
+        return cursor, b"".join(frames)
+
+    def _join(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
+        """Encode each row of tokens as one event with the last one's ID; other entries one by one."""
+        frames: list[bytes] = []
+        size = 0
+        while cursor < self._log.last and size < maxBytes:
+            count, data = self._tokens(cursor, maxBytes - size)
+            if count:
+                cursor += count
+                frames.append(b"id: %b-%d\n%b\n" % (self._epoch, cursor, dataLines(data)))
+            else:
+                cursor += 1
+                frames.append(self._encode(cursor))
+            size += len(frames[-1])
+        return cursor, b"".join(frames)
+
+    def _tokens(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
+        """Put together the tokens that follow a cursor in a row, up to the one that reaches so many bytes."""
+        start = self._index(cursor + 1)
+        end = self._log.last - self._log.first + 1
+        other = _NOT_TOKEN.search(self._log.kinds, start, end)
+        tokens = self._log.entries[start : other.start() if other else end]
+        ends = list(accumulate(map(len, tokens)))
+        tokens = tokens[: bisect_left(ends, maxBytes) + 1]
+        return len(tokens), b"".join(tokens)
+
+
+@implementer(IFormat)
+class EventsFormat:
+    """
+    `events`: a token is an event of the default type; each response begins
+    with an event `stream`; the terminal has its own type.
+    """
+
+    name = "events"
+
+    def render(self, streamLog: IStreamLog) -> IRendering:
+        """See L{IFormat.render}."""
+        return _EventsRendering(streamLog)
+
+
+@implementer(IRendering)
+class _TextRendering:
+    """
+    Each event is the whole text so far; a viewer that is behind gets only the
+    newest. Grows with the log, and stops where the text can no longer be whole.
+    """
+
+    __slots__ = ("_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_textAt")
+
+    def __init__(self, streamLog: IStreamLog) -> None:
+        self._log = streamLog
+        self._epoch = streamLog.epoch.encode("ascii")
+        # The `data:` lines of the text so far, without their last line end.
+        self._lines = bytearray(b"data: ")
+        # The last entry that was looked at; the last one that changed the text; the frame made then.
+        self._seen = 0
+        self._textAt = 0
+        self._frame: bytes | None = None
+        # The entry that the whole text cannot take in: too long, or trimmed before it was seen.
+        self._over: int | None = None
+
+    def head(self, cursor: int, retry: int, url: str) -> bytes:
+        """See L{IRendering.head}: for a new viewer, the empty text with the first ID."""
+        if cursor:
+            return b"retry: %d\n\n" % retry
+        return b"retry: %d\nid: %b-0\ndata: \n\n" % (retry, self._epoch)
+
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+        """See L{IRendering.read}. Always to the end, however large: two halves of a text are of no use."""
+        self._grow()
+        end = self._seen if self._over is None else self._over
+        if cursor >= end:
+            return cursor, b""
+        frames = b""
+        if cursor < self._textAt:
+            if self._frame is None:
+                self._frame = b"id: %b-%d\n%b\n\n" % (self._epoch, self._textAt, bytes(self._lines))
+            frames = self._frame
+        if self._over is not None:
+            frames += self._refuse(self._over)
+        elif self._log.state is not State.OPEN:
+            frames += self._terminal(end)
+        return end, frames
+
+    def gap(self, asked: str, gap: GapError) -> bytes:
+        """See L{IRendering.gap}."""
+        return gapFrame(self._log.epoch, asked, gap)
+
+    def complete(self, cursor: int) -> bool:
+        """See L{IRendering.complete}."""
+        self._grow()
+        if self._over is not None:
+            return cursor >= self._over
+        return self._log.state is not State.OPEN and cursor >= self._log.last
+
+    def _grow(self) -> None:
+        """Take in what the log has got since."""
+        log = self._log
+        while self._seen < log.last and self._over is None:
+            index = self._seen + 1 - log.first
+            if index < 0:
+                self._over = self._seen + 1
+            elif log.kinds[index] != Kind.TOKEN:
+                self._seen += 1
+            elif len(self._lines) + len(log.entries[index]) > TEXT_LIMIT:
+                self._over = self._seen + 1
+            else:
+                self._seen += 1
+                self._textAt = self._seen
+                self._frame = None
+                # Without the first `data: ` and the last line end: the token's first line continues the line under way.
+                self._lines += dataLines(log.entries[index])[6:-1]
+
+    def _refuse(self, over: int) -> bytes:
+        """Tell a viewer that the rest of the text does not fit this format."""
+        gap = gapFrame(self._log.epoch, f"{self._log.epoch}-{self._textAt}", GapError("trimmed", over - 1, None))
+        message = "The text is too long for the format text; the formats events and text/plain have it."
+        failed = toJSON({"reason": "too_long", "message": message})
+        return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, over, failed)
+
+    def _terminal(self, number: int) -> bytes:
+        kind = Kind(self._log.kinds[number - self._log.first])
+        data = self._log.entries[number - self._log.first]
+        return b"event: %b\nid: %b-%d\n%b\n" % (_TERMINAL_TYPES[kind], self._epoch, number, dataLines(data))
+
+
+@implementer(IFormat)
+class TextFormat:
+    """
+    `text`: what a page of nine lines can show, since each event is the whole
+    text so far.
+    """
+
+    name = "text"
+
+    def render(self, streamLog: IStreamLog) -> IRendering:
+        """See L{IFormat.render}."""
+        return _TextRendering(streamLog)
+
+
+#: The formats that a viewer can ask for, by name.
+FORMATS: dict[str, IFormat] = {form.name: form for form in (EventsFormat(), TextFormat())}

@@ -1,0 +1,299 @@
+"""
+The contracts between the rooms, and the values that pass through them.
+
+Whoever writes a token source, a format or a store of their own needs this
+module and nothing else of the inside; L{sseserver.testing} holds the tests that
+an implementation must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from sseserver.errors import GapError
+
+
+class Kind(IntEnum):
+    """
+    What an entry is. The numbers are stored: they never change.
+
+    An entry's data, as bytes:
+
+    - `TOKEN`: the token's text, UTF-8, never empty.
+    - `DONE`, `FAILED`, `CANCELLED`: the terminal entry; a JSON object whose
+      `reason` is a word for programs.
+    """
+
+    TOKEN = 0
+    DONE = 8
+    FAILED = 9
+    CANCELLED = 10
+
+
+class State(Enum):
+    """The life of a stream: OPEN, then one of the three others for ever."""
+
+    OPEN = "open"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: The state that each terminal entry leads to. A kind that is not in this
+#: table leaves the stream open.
+TERMINAL = {Kind.DONE: State.DONE, Kind.FAILED: State.FAILED, Kind.CANCELLED: State.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """
+    What a visitor asks of a token source.
+
+    Attributes:
+        text: The last message of the user; what a program is given.
+    """
+
+    text: str
+
+
+class ITokenSource(Interface):
+    """
+    Produces tokens into a sink. One source serves many runs at once.
+    """
+
+    takesPrompt: bool = Attribute("Whether a run of this source needs a L{Prompt}.")
+
+    def produce(sink: ITokenSink, prompt: Prompt | None) -> Deferred[Any] | Coroutine[Any, Any, Any] | None:
+        """
+        Produce one answer.
+
+        Args:
+            sink: Where the tokens go.
+            prompt: What was asked; `None` for a source that takes no prompt.
+
+        Returns:
+            What fires when the last token is written. The stream then ends
+            `done`; with the reason that the Deferred fired with, when that is
+            a `str` (`stop`, `length` ...), else with `stop`.
+
+            When the run is cancelled, the Deferred is cancelled: the source
+            stops its work there and frees what it holds.
+
+        Raises:
+            SourceError: (or as the errback) The stream ends `failed` with its
+                reason and text. Any other exception ends it `failed` too,
+                with a text that tells viewers nothing of the inside.
+        """
+
+
+class ITokenSink(Interface):
+    """
+    Takes the tokens of one run. Like an L{IConsumer}, but of `str`.
+    """
+
+    def write(token: str) -> None:
+        """
+        Append a token to the stream.
+
+        Never blocks, and never loses a token of a run that goes on; a source
+        that can wait registers a producer or awaits L{ready}. Tokens that
+        come after the end of the run are dropped.
+
+        Args:
+            token: A piece of text; an empty one is passed over.
+
+        Raises:
+            UnicodeEncodeError: The token holds a lone surrogate.
+        """
+
+    def ready() -> Deferred[None]:
+        """
+        Wait until the viewers want more.
+
+        Returns:
+            A Deferred that fires with `None`: at once unless the run is paused, when
+            it goes on, and when it has ended.
+        """
+
+    def registerProducer(producer: Any, streaming: bool) -> None:
+        """
+        Register what is paused and resumed with the run.
+
+        Args:
+            producer: An L{IPushProducer}; its C{stopProducing} is called when
+                the run is cancelled.
+            streaming: Must be true: only push producers are taken.
+        """
+
+    def unregisterProducer() -> None:
+        """Forget the producer; nothing is told to it any more."""
+
+
+class Viewer(Protocol):
+    """
+    What a stream log knows of its viewers.
+
+    Attributes:
+        cursor: Number of the last entry read.
+    """
+
+    cursor: int
+
+    def wake(self) -> None:
+        """There is more after the cursor. Carries no data; may come in vain."""
+
+
+class IStreamLog(Interface):
+    """
+    One stream: an ordered log of entries, numbered from 1 without holes.
+    """
+
+    name: str = Attribute("What the stream is called in URLs.")
+    epoch: str = Attribute("22 characters that no other stream ever had.")
+    state: State = Attribute("Where in its life the stream is.")
+    first: int = Attribute("Number of the first entry kept.")
+    last: int = Attribute("Number of the last visible entry; 0 when there was none yet.")
+    entries: list[bytes] = Attribute("The data of the entries kept; number `n` is at `n - first`.")
+    kinds: bytearray = Attribute("The kinds of the entries kept, a byte each.")
+    size: int = Attribute("Bytes kept, what entries cost beside their data included.")
+    viewers: int = Attribute("How many viewers follow now.")
+    created: float = Attribute("When the log was made, in seconds since 1970.")
+    ended: float | None = Attribute("When it got its terminal entry; C{None} before.")
+    onRead: Callable[[], None] | None = Attribute("While a run is paused: called after a viewer has read.")
+
+    def append(kind: Kind, data: bytes) -> int:
+        """
+        Add an entry; a terminal kind ends the stream.
+
+        Returns:
+            The entry's number.
+
+        Raises:
+            StreamEnded: There is a terminal entry already.
+        """
+
+    def locate(lastEventID: str | None) -> int:
+        """
+        Find the place of a viewer that comes back.
+
+        Args:
+            lastEventID: What the client sent; `None` starts at the first entry.
+
+        Returns:
+            The viewer's cursor.
+
+        Raises:
+            GapError: What the ID asks for cannot follow without a gap.
+        """
+
+    def follow(viewer: Viewer, form: IFormat) -> IRendering:
+        """
+        Wake this viewer from now on, whenever there is more.
+
+        Returns:
+            The log in this format, shared by all its viewers.
+        """
+
+    def leave(viewer: Viewer) -> None:
+        """Wake this viewer no more. Harmless when it has left before."""
+
+    def rendering(form: IFormat) -> IRendering:
+        """Give the rendering that the viewers of a format share, or a passing one when it has none."""
+
+    def ahead() -> int:
+        """
+        Measure how far the log is ahead of its fastest viewer, in bytes, costs
+        included. Without viewers the place of the last one counts, and the
+        start when there never was one.
+        """
+
+
+class IRendering(Interface):
+    """
+    One stream log in one format, shared by all its viewers of that format.
+    """
+
+    def head(cursor: int, retry: int, url: str) -> bytes:
+        """
+        Make what a response begins with.
+
+        Args:
+            cursor: The viewer's place.
+            retry: The reconnection time in milliseconds.
+            url: The stream's own URL.
+        """
+
+    def read(cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+        """
+        Read what follows a cursor.
+
+        Args:
+            cursor: Number of the last entry read.
+            maxBytes: Stop after the entry that reaches this many bytes.
+            joined: Whether the viewer is behind, so that tokens which wait
+                may be joined into one event.
+
+        Returns:
+            The new cursor and the frames; the same cursor when caught up.
+
+        Raises:
+            GapError: Entries after the cursor are no longer kept.
+        """
+
+    def gap(asked: str, gap: GapError) -> bytes:
+        """
+        Make the frames that tell a viewer of a gap.
+
+        Args:
+            asked: The last event ID that could not be continued.
+            gap: Says why, and where the viewer goes on.
+        """
+
+    def complete(cursor: int) -> bool:
+        """Whether a viewer at this cursor has all that will ever come."""
+
+
+class IFormat(Interface):
+    """How a viewer wants entries written. Stateless; what is kept is in renderings."""
+
+    name: str = Attribute("What the query parameter `format` calls it.")
+
+    def render(streamLog: IStreamLog) -> IRendering:
+        """Make a rendering that starts at nothing; the log calls this once for all viewers."""
+
+
+class IStreamStore(Interface):
+    """Keeps stream logs."""
+
+    def create() -> Deferred[IStreamLog]:
+        """
+        Make a new stream, named by its epoch.
+
+        Returns:
+            Fires with the stream log when the store has it.
+
+        Raises:
+            Overloaded: (as the errback) There is no room for one more.
+        """
+
+    def find(name: str) -> Deferred[IStreamLog]:
+        """
+        Look a stream up.
+
+        Raises:
+            StreamNotFound: (as the errback) There is none of this name.
+        """
+
+    def delete(name: str) -> Deferred[None]:
+        """
+        Forget a stream.
+
+        Raises:
+            StreamNotFound: (as the errback) There is none of this name.
+        """

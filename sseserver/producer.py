@@ -1,0 +1,268 @@
+"""
+EventStreamProducer: writes one stream log to one request.
+
+It is the L{IPushProducer} of its request, and all that it knows is the
+request, the log, and its cursor. A viewer that comes back, one that starts and
+one that is slow all run through the same loop: read from the cursor, write,
+until there is no more or the transport is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from random import uniform
+from typing import Any
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.web.http import Request
+from zope.interface import implementer
+
+from sseserver.body import Body
+from sseserver.errors import GapError
+from sseserver.interfaces import IFormat, IRendering, IStreamLog, State
+from sseserver.ticker import Tick, Ticker
+from sseserver.wire import HEARTBEAT
+
+log = Logger()
+
+#: Bytes read from the log for one write: what Twisted's transports send at once (FileDescriptor.SEND_LIMIT).
+READ_BYTES = 128 * 1024
+
+#: Headers of every event stream. `no-transform` keeps compressing proxies away,
+#: which would hold tokens back; `X-Accel-Buffering` says the same to nginx.
+HEADERS = (
+    (b"Content-Type", b"text/event-stream"),
+    (b"Cache-Control", b"no-cache, no-store, no-transform"),
+    (b"X-Accel-Buffering", b"no"),
+    (b"X-Content-Type-Options", b"nosniff"),
+)
+
+
+def jittered(reconnectionTime: int) -> int:
+    """
+    Spread a reconnection time by a third both ways, so that viewers who were
+    cut together do not come back together.
+
+    Args:
+        reconnectionTime: In milliseconds; so is what is returned.
+    """
+    return max(1, round(reconnectionTime * uniform(2 / 3, 4 / 3)))
+
+
+def writeHeaders(request: Request) -> None:
+    """Set the headers of an event stream on a response that has not begun."""
+    for name, value in HEADERS:
+        request.responseHeaders.setRawHeaders(name, [value])
+
+
+class _State(Enum):
+    """Where a response is."""
+
+    NEW = "new"
+    LIVE = "live"  # writes what comes
+    PAUSED = "paused"  # the transport is full: writes nothing, keeps its cursor
+    ENDED = "ended"  # the request is finished or gone: touches it no more
+
+
+@implementer(IPushProducer)
+class EventStreamProducer:
+    """
+    One viewer.
+
+    Args:
+        request: A GET whose response has not begun.
+        streamLog: What is followed.
+        form: The format that the viewer wants.
+        ticker: Where heartbeats come from.
+        heartbeat: Seconds without a write after which a heartbeat is written.
+        onEnd: Called once with this producer when the response is over,
+            before a finished request lets the next one on its connection begin.
+
+    Attributes:
+        cursor: Number of the last entry read.
+        reason: Why the response ended, one word for the log.
+    """
+
+    __slots__ = (
+        "_beat",
+        "_behind",
+        "_body",
+        "_form",
+        "_heartbeat",
+        "_onEnd",
+        "_quietSince",
+        "_rendering",
+        "_request",
+        "_state",
+        "_ticker",
+        "cursor",
+        "reason",
+        "streamLog",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        streamLog: IStreamLog,
+        form: IFormat,
+        ticker: Ticker,
+        heartbeat: float,
+        onEnd: Callable[[EventStreamProducer], None],
+    ) -> None:
+        self.cursor = 0
+        self.reason = ""
+        self._request = request
+        self.streamLog = streamLog
+        self._form = form
+        self._rendering: IRendering
+        self._ticker = ticker
+        self._heartbeat = heartbeat
+        self._onEnd = onEnd
+        self._state = _State.NEW
+        self._behind = True
+        self._body = Body(request)
+        self._beat: Tick | None = None
+        self._quietSince = 0.0
+
+    @property
+    def written(self) -> int:
+        """Bytes of body written so far."""
+        return self._body.written
+
+    def start(self, lastEventID: str | None, retry: int, url: str) -> None:
+        """
+        Begin the response and follow the log.
+
+        Args:
+            lastEventID: What the viewer sent; `None` for a new viewer.
+            retry: Its reconnection time in milliseconds.
+            url: The stream's own URL.
+        """
+        request = self._request
+        request.notifyFinish().addBoth(self._gone)
+        writeHeaders(request)
+        # Before the first write: under TLS a producer that comes later is never paused.
+        request.registerProducer(self, True)
+        self._state = _State.LIVE
+        now = self._ticker.seconds()
+        self._beat = self._ticker.at(now + self._heartbeat, self._sweep)
+        # First registered for wake-ups, then read: what comes in between is seen.
+        self._rendering = self.streamLog.follow(self, self._form)
+        self._write(self._locate(lastEventID) + self._rendering.head(self.cursor, retry, url))
+        self.wake()
+
+    def wake(self) -> None:
+        """There is more after the cursor: write it, as far as the transport takes it."""
+        try:
+            self._follow()
+        except Exception:
+            log.failure("An event stream broke")
+            self.abort("broken")
+
+    def pauseProducing(self) -> None:
+        """The transport is full. May be called again and again, and from inside a write."""
+        if self._state is _State.LIVE:
+            self._state = _State.PAUSED
+            # Else the channel reads without limit what the client sends meanwhile: twisted.web itself pauses only
+            # between requests.
+            self._setReading(False)
+
+    def resumeProducing(self) -> None:
+        """The transport is empty: what waits is read joined."""
+        if self._state is _State.PAUSED:
+            self._state = _State.LIVE
+            self._behind = True
+            self._setReading(True)
+            self.wake()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; one of two ways to learn of it."""
+        self._end("left")
+
+    def finish(self, reason: str) -> None:
+        """End the response in good order."""
+        if self._state is not _State.ENDED:
+            request = self._request
+            self._end(reason)
+            request.unregisterProducer()
+            request.finish()
+
+    def abort(self, reason: str) -> None:
+        """End the response at once, whatever is still to be sent."""
+        if self._state is not _State.ENDED:
+            transport: Any = self._request.transport
+            self._end(reason)
+            if transport is None:
+                self._request.loseConnection()
+            else:
+                transport.abortConnection()
+
+    def _setReading(self, reading: bool) -> None:
+        """Go on reading from the connection, or stop it."""
+        transport: Any = self._request.transport
+        # HTTP/2 has no transport of the request's own: there a window for each stream bounds what comes.
+        if transport is not None:
+            (transport.resumeProducing if reading else transport.pauseProducing)()
+
+    def _locate(self, lastEventID: str | None) -> bytes:
+        """Set the cursor; give the frames that tell of a gap, if there is one."""
+        try:
+            self.cursor = self.streamLog.locate(lastEventID)
+        except GapError as gap:
+            self.cursor = gap.cursor
+            return self._rendering.gap(lastEventID or "", gap)
+        return b""
+
+    def _follow(self) -> None:
+        """Read and write until there is no more, or until a write has filled the transport."""
+        streamLog = self.streamLog
+        while self._state is _State.LIVE:
+            cursor, frames = self._read()
+            if cursor == self.cursor:
+                self._behind = False
+                if self._rendering.complete(cursor):
+                    self.finish("complete")
+                return
+            self.cursor = cursor
+            if frames:
+                self._write(frames)
+            if streamLog.onRead is not None:
+                streamLog.onRead()
+            if cursor == streamLog.last and streamLog.state is State.OPEN:
+                self._behind = False
+                return
+
+    def _read(self) -> tuple[int, bytes]:
+        try:
+            return self._rendering.read(self.cursor, READ_BYTES, self._behind)
+        except GapError as gap:
+            return gap.cursor, self._rendering.gap(f"{self.streamLog.epoch}-{self.cursor}", gap)
+
+    def _write(self, data: bytes) -> None:
+        self._quietSince = self._ticker.seconds()
+        self._body.write(data)
+
+    def _sweep(self, now: float) -> float:
+        """Write a heartbeat when it is due. It also makes the kernel find out that a silent peer is gone."""
+        if self._state is _State.LIVE and now - self._quietSince >= self._heartbeat:
+            self._write(HEARTBEAT)
+        if self._state is _State.PAUSED:
+            return now + self._heartbeat
+        return self._quietSince + self._heartbeat
+
+    def _gone(self, result: Any) -> None:
+        """The request is over; the other way to learn of it, and the only one that all transports have."""
+        self._end("left")
+
+    def _end(self, reason: str) -> None:
+        """Let go of everything, once, whichever way the response ended."""
+        if self._state is _State.ENDED:
+            return
+        self._state = _State.ENDED
+        self.reason = reason
+        self.streamLog.leave(self)
+        if self._beat is not None:
+            self._ticker.cancel(self._beat)
+        self._onEnd(self)

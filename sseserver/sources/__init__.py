@@ -1,0 +1,1 @@
+"""Token sources. They know nothing of logs, stores or the web."""

@@ -1,0 +1,33 @@
+"""
+FunctionSource: your own code as a token source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
+
+
+@implementer(ITokenSource)
+class FunctionSource:
+    """
+    Calls a function for each run.
+
+    Args:
+        function: Is called with the sink and the prompt. It writes tokens
+            and returns a Deferred, a coroutine, or C{None} when it has written
+            all; see L{ITokenSource.produce} for what these may come to.
+        takesPrompt: Whether a run needs a prompt.
+    """
+
+    def __init__(self, function: Callable[[ITokenSink, Prompt | None], Any], takesPrompt: bool = False) -> None:
+        self.takesPrompt = takesPrompt
+        self._function = function
+
+    def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Any:
+        """See L{ITokenSource.produce}."""
+        return self._function(sink, prompt)

@@ -1,0 +1,185 @@
+"""
+TextSource: a text, word by word.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from zope.interface import implementer
+
+from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
+from sseserver.ticker import Tick, Ticker
+
+#: Seconds between two slots of the ticker: words come late by half of it on average.
+GRANULARITY = 0.005
+
+#: Words written in one turn of the reactor when there is no pace.
+WORDS_PER_TURN = 1000
+
+#: A word and the white space that follows it. What stands before the first word belongs to it, and white space alone
+#: is one word: joined, the words are the text.
+_WORD = re.compile(r"\s*\S+\s*|\s+")
+
+
+def splitWords(text: str) -> list[str]:
+    """Cut a text into words that keep the white space which follows them; joined they equal the text."""
+    return _WORD.findall(text)
+
+
+@implementer(ITokenSource)
+class TextSource:
+    """
+    Streams the same text in every run, one word at a time.
+
+    Args:
+        clock: A reactor or a L{task.Clock}. All runs share one L{LoopingCall} on it.
+        text: What is streamed; may be empty.
+        interval: Seconds between two words, and before the first; 0 is as
+            fast as the viewers take them.
+    """
+
+    takesPrompt = False
+
+    def __init__(self, clock: Any, text: str, interval: float = 0.1) -> None:
+        if not 0 <= interval < float("inf"):
+            raise ValueError(f"The interval must be a number of seconds, 0 or more, not {interval!r}.")
+        self._clock = clock
+        self._words = splitWords(text)
+        self._interval = interval
+        self._ticker = Ticker(clock, GRANULARITY)
+
+    def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
+        """See L{ITokenSource.produce}."""
+        if self._interval and self._words:
+            return _Paced(sink, self._words, self._interval, self._ticker).start()
+        return _Unpaced(sink, self._words, self._clock).start()
+
+
+@implementer(IPushProducer)
+class _Paced:
+    """
+    One run at a pace. A turn that comes late makes up for the words that were
+    due meanwhile; a pause does not: after it the pace goes on.
+    """
+
+    __slots__ = ("_done", "_due", "_interval", "_next", "_paused", "_sink", "_tick", "_ticker", "_words")
+
+    def __init__(self, sink: ITokenSink, words: list[str], interval: float, ticker: Ticker) -> None:
+        self._sink = sink
+        self._words = words
+        self._interval = interval
+        self._ticker = ticker
+        self._next = 0
+        self._due = 0.0
+        self._paused = False
+        self._tick: Tick | None = None
+        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+
+    def start(self) -> Deferred[None]:
+        self._sink.registerProducer(self, True)
+        self.resumeProducing()
+        return self._done
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        self._stopTicking()
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._tick is None:
+            self._due = self._ticker.seconds() + self._interval
+            self._tick = self._ticker.at(self._due, self._write)
+
+    def stopProducing(self) -> None:
+        self.pauseProducing()
+
+    def _stopTicking(self) -> None:
+        if self._tick is not None:
+            self._ticker.cancel(self._tick)
+            self._tick = None
+
+    def _write(self, now: float) -> float | None:
+        """Write the words that are due."""
+        while self._due <= now:
+            self._sink.write(self._words[self._next])
+            self._next += 1
+            self._due += self._interval
+            if self._next == len(self._words):
+                self._tick = None
+                self._sink.unregisterProducer()
+                self._done.callback(None)
+                return None
+            if self._paused:
+                return None
+        return self._due
+
+
+@implementer(IPushProducer)
+class _Unpaced:
+    """One run as fast as its sink takes the words, some in each turn of the reactor."""
+
+    __slots__ = ("_call", "_clock", "_done", "_next", "_paused", "_sink", "_words")
+
+    def __init__(self, sink: ITokenSink, words: list[str], clock: Any) -> None:
+        self._sink = sink
+        self._words = words
+        self._clock = clock
+        self._next = 0
+        self._paused = False
+        self._call: IDelayedCall | None = None
+        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
+
+    def start(self) -> Deferred[None]:
+        self._sink.registerProducer(self, True)
+        self.resumeProducing()
+        return self._done
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._write)
+
+    def stopProducing(self) -> None:
+        self.pauseProducing()
+
+    def _write(self) -> None:
+        """Write some words, and come back for more."""
+        self._call = None
+        for word in self._words[self._next : self._next + WORDS_PER_TURN]:
+            self._sink.write(word)
+            self._next += 1
+            if self._paused:
+                return
+        if self._next < len(self._words):
+            self._call = self._clock.callLater(0, self._write)
+        else:
+            self._sink.unregisterProducer()
+            self._done.callback(None)
+
+
+#: What is streamed when nothing else is asked for.
+WELCOME = """\
+What you are reading was not here when the page was. It arrives now, word by word, over one HTTP response that \
+stays open: the server writes an event, your browser shows it, and both wait for the next.
+
+This is Server-Sent Events, the plainest way to push text to a browser. Each word is an entry in a numbered log, and \
+you are a cursor that moves along it. Should your connection break in the middle of a sentence, the browser comes back \
+by itself, says which event it saw last, and the server goes on with the very next word. Nothing is lost, and nothing \
+comes twice.
+
+Today the words come from a short text that was written in advance. They might as well come from a program, or from a \
+language model that is still making up its mind. When the last one is written, the server ends the response; the \
+browser asks once more whether there is anything left, and hears 204, No Content.
+
+That was all.
+"""

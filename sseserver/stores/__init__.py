@@ -1,0 +1,1 @@
+"""Stores: where stream logs are kept."""

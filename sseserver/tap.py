@@ -1,0 +1,207 @@
+"""
+`twistd sseserver`: the options, and the service made of them.
+
+This is the one place that chooses concrete parts and knows the reactor. The
+docstrings and texts of L{Options} are the command's documentation.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application import strports
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.python import usage
+
+from sseserver import __version__
+from sseserver.service import Settings, StreamService
+from sseserver.sources.text import WELCOME, TextSource
+from sseserver.web.root import StreamResource
+from sseserver.web.site import StreamSite
+
+#: The backlog takes a storm of viewers that all come back at once; 50, the default, does not.
+DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1:backlog=4096"
+
+
+def seconds(minimum: float, exclusive: bool = False) -> Callable[[str], float]:
+    """Make a coercion to a number of seconds that is not below a minimum."""
+
+    def coerce(value: str) -> float:
+        number = _number(value)
+        if not math.isfinite(number) or number < minimum or (exclusive and number == minimum):
+            raise ValueError(
+                f"{value} is out of range; it must be {'more than' if exclusive else 'at least'} {minimum:g}"
+            )
+        return number
+
+    return coerce
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a number") from None
+
+
+def count(value: str) -> int:
+    """Coerce to a whole number that is not below 1."""
+    if not (value.isascii() and value.isdigit() and int(value) >= 1):
+        raise ValueError(f"{value!r} is not a whole number of 1 or more")
+    return int(value)
+
+
+class Options(usage.Options):
+    """The options of `twistd sseserver`."""
+
+    synopsis = "[options]"
+    longdesc = """\
+Streams text token by token to browsers and programs, over Server-Sent Events. \
+With no option it serves a page on http://127.0.0.1:8000/ on which a built-in \
+text appears word by word. In production put a proxy that speaks TLS and HTTP/2 \
+in front of it, with its buffering off."""
+
+    optParameters = [
+        ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
+        ["interval", "i", 0.1, "Seconds from one word to the next; 0 is as fast as the viewer takes them.", seconds(0)],
+        [
+            "heartbeat",
+            None,
+            15.0,
+            "Seconds of silence after which a viewer is sent a comment, so that nobody takes the connection for dead.",
+            seconds(0, exclusive=True),
+        ],
+        [
+            "retry",
+            None,
+            3000,
+            "Milliseconds after which a viewer whose connection broke comes back; give or take a third.",
+            count,
+        ],
+        [
+            "linger",
+            None,
+            60.0,
+            "Seconds that a run goes on when its last viewer has gone; 0 ends it at once.",
+            seconds(0),
+        ],
+        [
+            "max-viewers",
+            None,
+            10000,
+            "Viewers served at once; who comes above that is told to come back later.",
+            count,
+        ],
+    ]
+
+    compData = usage.Completions(optActions={"text": usage.CompleteFiles(descr="text file")})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        Listen on this endpoint, in Twisted's notation: tcp:8000,
+        tcp:8000:interface=127.0.0.1, unix:/run/sseserver.sock,
+        ssl:443:privateKey=key.pem:certKey=cert.pem, systemd:domain=INET:index=0.
+        May be given more than once. [default: tcp:8000:interface=127.0.0.1]
+        """
+        self["listen"].append(endpoint)
+
+    opt_l = opt_listen
+
+    def opt_version(self) -> None:
+        """Print the version of sseserver and exit."""
+        sys.stdout.write(f"sseserver {__version__}\n")
+        sys.exit(0)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Refuse what is no option."""
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]!r} is no option; there are no arguments beside the options.")
+
+    def postOptions(self) -> None:
+        """Check everything that can be checked before anything listens."""
+        self["listen"] = self["listen"] or [DEFAULT_ENDPOINT]
+        for endpoint in self["listen"]:
+            checkEndpoint(endpoint)
+        self["words"] = WELCOME if self["text"] is None else readText(self["text"])
+
+
+def checkEndpoint(description: str) -> None:
+    """
+    Make sure that a string describes an endpoint.
+
+    Raises:
+        usage.UsageError: It does not; says why.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415  (importing it installs it: not before --reactor was read)
+
+    try:
+        serverFromString(reactor, description)
+    except Exception as error:
+        # Plugins for endpoints raise what they like: ValueError, TypeError, OSError of a certificate's file ...
+        raise usage.UsageError(f"--listen {description}: {str(error) or type(error).__name__}") from None
+
+
+def readText(name: str) -> str:
+    """
+    Read the text to be streamed.
+
+    Args:
+        name: A file's name; `-` for standard input.
+
+    Raises:
+        usage.UsageError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None
+
+
+class Server(MultiService):
+    """All of it. Starts the streams before the listeners, and stops them after."""
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        Raises:
+            SystemExit: An address cannot be listened on. In one line, where
+                twistd would show a traceback.
+        """
+        try:
+            super().privilegedStartService()
+        except (CannotListenError, OSError) as error:
+            raise SystemExit(f"sseserver: {error}") from None
+
+
+def makeService(options: Options) -> Server:
+    """Make the service that `twistd sseserver` runs."""
+    from twisted.internet import reactor  # noqa: PLC0415  (importing it installs it: not before --reactor was read)
+
+    settings = Settings(
+        heartbeat=options["heartbeat"],
+        reconnectionTime=options["retry"],
+        linger=options["linger"],
+        maxViewers=options["max-viewers"],
+    )
+    source = TextSource(reactor, options["words"], options["interval"])
+    streams = StreamService(reactor, source, settings)
+    server = Server()
+    streams.setServiceParent(server)
+    site: Any = StreamSite(StreamResource(streams))
+    for endpoint in options["listen"]:
+        strports.service(endpoint, site, reactor).setServiceParent(server)
+    return server

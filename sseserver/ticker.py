@@ -1,0 +1,144 @@
+"""
+Ticker: one L{LoopingCall} that drives many.
+
+A `LoopingCall` or a delayed call for each of thousands of streams would cost
+more than the tokens themselves (28 microseconds a tick with 2,000 loops). So
+time is cut into slots, calls wait in the slot that they are due in, and one
+loop walks over the slots. A call that is due in the middle of a slot is made
+at the slot's end: late by one slot at most, never early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import ceil
+from time import monotonic
+
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+log = Logger()
+
+
+class Tick:
+    """
+    One call that waits for its time, again and again.
+
+    Attributes:
+        call: Is given the present time in seconds; returns when it is due
+            next, or `None` when it is done. `None` once it is cancelled.
+        slot: Where it waits; `None` while it does not wait.
+    """
+
+    __slots__ = ("call", "slot")
+
+    def __init__(self, call: Callable[[float], float | None]) -> None:
+        self.call: Callable[[float], float | None] | None = call
+        self.slot: int | None = None
+
+
+class Ticker:
+    """
+    Makes many calls from one L{LoopingCall}, which runs only while calls wait.
+
+    Args:
+        clock: Schedules the loop.
+        granularity: Width of a slot in seconds.
+        seconds: Tells the time. By default C{time.monotonic} beside a
+            reactor, whose own time is the wall clock and can jump
+            (twisted#2424), and the clock's own for a L{task.Clock}.
+    """
+
+    def __init__(self, clock: IReactorTime, granularity: float, seconds: Callable[[], float] | None = None) -> None:
+        self.clock = clock
+        self._granularity = granularity
+        self.seconds: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
+        # The ticks of a slot, in the order in which they came.
+        self._slots: dict[int, dict[Tick, None]] = {}
+        # The numbers of all slots, and perhaps of some that are gone.
+        self._heap: list[int] = []
+        self._turning = False
+        # The last slot that was walked over.
+        self._present = int(self.seconds() / granularity)
+        self._loop = LoopingCall(self._turn)
+        self._loop.clock = clock
+
+    def at(self, due: float, call: Callable[[float], float | None]) -> Tick:
+        """
+        Call a function when its time has come.
+
+        Args:
+            due: When, in seconds on this ticker's clock.
+            call: Is given the time; returns when it is due again, or `None`.
+                What it raises is logged and ends its ticks, not the others'.
+
+        Returns:
+            What L{cancel} takes.
+        """
+        tick = Tick(call)
+        self._put(tick, due)
+        if not self._loop.running:
+            self._loop.start(self._granularity, now=False)
+        return tick
+
+    def cancel(self, tick: Tick) -> None:
+        """Call this one no more. Harmless when it is done already."""
+        tick.call = None
+        slot, tick.slot = tick.slot, None
+        if slot is not None and slot in self._slots:
+            ticks = self._slots[slot]
+            ticks.pop(tick, None)
+            if not ticks:
+                del self._slots[slot]
+            self._stopIfIdle()
+
+    def stop(self) -> None:
+        """Forget all calls and stop the loop."""
+        for ticks in self._slots.values():
+            for tick in ticks:
+                tick.call = tick.slot = None
+        self._slots.clear()
+        self._stopIfIdle()
+
+    def _stopIfIdle(self) -> None:
+        # Not inside a turn: a LoopingCall that is stopped and started by its own function runs twice from then on.
+        if not self._slots and not self._turning:
+            self._heap.clear()
+            if self._loop.running:
+                self._loop.stop()
+
+    def _put(self, tick: Tick, due: float) -> None:
+        # The hair of tolerance is for sums of steps: 0.30000000000000004 is not after the slot that ends at 0.3.
+        # What is due now or was due before waits for the next slot: a turn always ends.
+        slot = max(ceil(due / self._granularity - 1e-6), self._present + 1)
+        ticks = self._slots.get(slot)
+        if ticks is None:
+            ticks = self._slots[slot] = {}
+            heappush(self._heap, slot)
+        ticks[tick] = None
+        tick.slot = slot
+
+    def _turn(self) -> None:
+        """Make the calls of all slots whose time has come; stop when none waits."""
+        now = self.seconds()
+        self._present = max(self._present, int(now / self._granularity + 1e-6))
+        self._turning = True
+        while self._heap and self._heap[0] <= self._present:
+            for tick in self._slots.pop(heappop(self._heap), ()):
+                # A call made earlier in this turn may have cancelled this one.
+                if tick.call is not None:
+                    tick.slot = None
+                    self._make(tick, tick.call, now)
+        self._turning = False
+        self._stopIfIdle()
+
+    def _make(self, tick: Tick, call: Callable[[float], float | None], now: float) -> None:
+        try:
+            due = call(now)
+        except Exception:
+            log.failure("A call on a ticker failed, and is made no more")
+        else:
+            if due is not None and tick.call is not None:
+                self._put(tick, due)

@@ -1,0 +1,1 @@
+"""The resources: what a client sees over HTTP."""

@@ -1,0 +1,79 @@
+"""
+The resource to mount: the page and the visitor's own stream, and below it the rest.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+from twisted.web.http import NO_CONTENT
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from sseserver.errors import BadRequest, Overloaded
+from sseserver.formats import FORMATS
+from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, lastEventID, negotiate
+from sseserver.interfaces import IStreamLog
+from sseserver.service import StreamService
+from sseserver.streamlog import parseID
+from sseserver.web.page import Assets, page
+from sseserver.web.streams import Streams, headersOnly, watch
+
+
+class StreamResource(AsyncResource):
+    """
+    Everything that sseserver serves over HTTP: mount it anywhere.
+
+    A visitor's C{GET} with C{Accept: text/event-stream} starts a run of the
+    service's source; one with a browser's C{Accept} gets the page.
+
+    Args:
+        service: Runs sources and keeps streams. Starting and stopping it is
+            its owner's affair.
+    """
+
+    def __init__(self, service: StreamService) -> None:
+        super().__init__()
+        self._service = service
+        self._children: dict[bytes, Resource] = {b"assets": Assets(), b"streams": Streams(service, page)}
+        # The runs that were started here, by their epochs, as long as the store keeps them.
+        self._started: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Find what is below; the empty name is this resource, with a trailing slash."""
+        return self._children.get(path) or (Nothing() if path else self)
+
+    async def GET(self, request: Request) -> bytes | None:
+        """Answer with the page, or with the visitor's own stream."""
+        if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
+            return page(request, 0)
+        if request.method == b"HEAD":
+            headersOnly(request)
+            return None
+        asked = lastEventID(request)
+        return await self._start(request) if asked is None else self._resume(request, asked)
+
+    def _resume(self, request: Request, asked: str) -> bytes | None:
+        """
+        Go on with a run that was started here. Any other ID gets 204, and
+        never a new run: a page that comes back after a restart shall say that
+        its answer is lost instead of showing another.
+        """
+        parsed = parseID(asked)
+        streamLog = self._started.get(parsed[0]) if parsed else None
+        if streamLog is None:
+            request.setResponseCode(NO_CONTENT)
+            return b""
+        return watch(self._service, request, streamLog, FORMATS["text"])
+
+    async def _start(self, request: Request) -> bytes | None:
+        """Start a run for this visitor, unless there is no room for one more viewer."""
+        if self._service.source.takesPrompt:
+            raise BadRequest("This source needs a prompt: start a run by POST to streams.")
+        try:
+            streamLog = await self._service.startRun()
+        except Overloaded:
+            self._service.turnAway(request)
+            return None
+        self._started[streamLog.epoch] = streamLog
+        return watch(self._service, request, streamLog, FORMATS["text"])

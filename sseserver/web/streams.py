@@ -1,0 +1,180 @@
+"""
+`streams`: start a run, watch it, stop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import msgspec
+from twisted.web.http import CREATED, NO_CONTENT
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from sseserver.errors import BadRequest
+from sseserver.formats import FORMATS
+from sseserver.http import (
+    EVENT_STREAM,
+    HTML,
+    JSON,
+    PLAIN,
+    AsyncResource,
+    Nothing,
+    answerJSON,
+    lastEventID,
+    negotiate,
+    parameter,
+    readJSON,
+    setContentType,
+)
+from sseserver.interfaces import IFormat, IStreamLog, Kind, Prompt
+from sseserver.producer import writeHeaders
+from sseserver.service import StreamService
+
+
+class RunRequest(msgspec.Struct):
+    """The body of C{POST /streams}."""
+
+    prompt: str | None = None
+
+
+class Streams(AsyncResource):
+    """
+    All streams.
+
+    Args:
+        service: Runs and keeps them.
+        page: Makes the page for a stream: of the request and its depth below the mount point.
+    """
+
+    def __init__(self, service: StreamService, page: Callable[[Request, int], bytes]) -> None:
+        super().__init__()
+        self._service = service
+        self._page = page
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Find a stream; whether it is there shows when it is rendered."""
+        return Stream(self._service, self._page, path.decode("utf-8", "replace")) if path else self
+
+    async def POST(self, request: Request) -> bytes:
+        """Start a run into a new stream."""
+        body = readJSON(request, RunRequest)
+        prompt = None if body.prompt is None else Prompt(body.prompt)
+        if self._service.source.takesPrompt and prompt is None:
+            raise BadRequest("This source needs a prompt: send a JSON object with the member prompt.")
+        streamLog = await self._service.startRun(prompt)
+        url = f"{path(request)}/{streamLog.name}"
+        request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
+        return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)
+
+
+class Stream(AsyncResource):
+    """One stream, by its name."""
+
+    def __init__(self, service: StreamService, page: Callable[[Request, int], bytes], name: str) -> None:
+        super().__init__()
+        self._service = service
+        self._page = page
+        self._name = name
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Only `cancel` is below a stream."""
+        if path == b"cancel":
+            return Cancel(self._service, self._name)
+        return Nothing() if path else self
+
+    async def GET(self, request: Request) -> bytes | None:
+        """Follow the stream, or read its state, its text so far, or its page."""
+        form = requestedFormat(request)
+        wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN, HTML)) if form is None else EVENT_STREAM
+        streamLog = await self._service.find(self._name)
+        if wanted == HTML:
+            return self._page(request, 2)
+        if wanted == JSON:
+            return answerJSON(request, state(streamLog))
+        if wanted == PLAIN:
+            return text(request, streamLog)
+        return watch(self._service, request, streamLog, form or FORMATS["events"])
+
+
+class Cancel(AsyncResource):
+    """Stops a stream's run."""
+
+    def __init__(self, service: StreamService, name: str) -> None:
+        super().__init__()
+        self._service = service
+        self._name = name
+
+    async def POST(self, request: Request) -> bytes:
+        """Stop the run; what was produced is kept. Answers the state, also when it had ended before."""
+        return answerJSON(request, state(await self._service.cancel(self._name)))
+
+
+def path(request: Request) -> str:
+    """Give the path of the resource that is rendered, without a trailing slash."""
+    return "/" + "/".join(quote(segment, safe="") for segment in request.prepath or () if segment)
+
+
+def requestedFormat(request: Request) -> IFormat | None:
+    """
+    Read the parameter `format`.
+
+    Raises:
+        BadRequest: There is no such format.
+    """
+    name = parameter(request, b"format")
+    if name is None:
+        return None
+    if name not in FORMATS:
+        raise BadRequest(f"There is no format {name!r}; there are {', '.join(FORMATS)}.")
+    return FORMATS[name]
+
+
+def watch(service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat) -> bytes | None:
+    """
+    Let a request follow a stream, from where its last event ID says.
+
+    Returns:
+        `None` when the response belongs to a producer now, or is finished;
+        an empty body with the status 204 when the viewer has the end already.
+    """
+    if request.method == b"HEAD":
+        headersOnly(request)
+        return None
+    if service.hasAll(streamLog, form, lastEventID(request)):
+        request.setResponseCode(NO_CONTENT)
+        return b""
+    service.view(request, streamLog, form, lastEventID(request), path(request))
+    return None
+
+
+def headersOnly(request: Request) -> None:
+    """Answer HEAD for an event stream; starts nothing."""
+    writeHeaders(request)
+    request.write(b"")
+    request.finish()
+
+
+def state(streamLog: IStreamLog) -> dict[str, object]:
+    """Describe a stream. Sizes are bytes, times are seconds since 1970."""
+    return {
+        "name": streamLog.name,
+        "epoch": streamLog.epoch,
+        "state": streamLog.state.value,
+        "first": streamLog.first,
+        "last": streamLog.last,
+        "entries": len(streamLog.entries),
+        "bytes": streamLog.size,
+        "viewers": streamLog.viewers,
+        "created": streamLog.created,
+        "ended": streamLog.ended,
+    }
+
+
+def text(request: Request, streamLog: IStreamLog) -> bytes:
+    """Answer with the text so far; C{Stream-Gap} says how many entries were trimmed before it."""
+    setContentType(request, "text/plain; charset=utf-8")
+    if streamLog.first > 1:
+        request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (streamLog.first - 1)])
+    return b"".join(data for kind, data in zip(streamLog.kinds, streamLog.entries, strict=True) if kind == Kind.TOKEN)
