@@ -1,0 +1,335 @@
+"""
+The rules of the house: how the package is cut into rooms and floors (see
+docs/design.md), and how small and how well described its parts are.
+
+Each rule is a function from a folder, or a module, to a list of sentences that
+say what is wrong; empty is good. tests/test_house.py applies them.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from zope.interface import implementedBy
+from zope.interface.interface import InterfaceClass
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "sseserver"
+
+# Room or module: its floor. A new one gets its line here, on the lowest floor where it can stand.
+FLOORS = {
+    "errors": 0,
+    "wire": 1,
+    "interfaces": 2,
+    "streamlog": 3,
+    "formats": 3,
+    "ticker": 2,
+    "client": 3,
+    "body": 3,
+    "producer": 4,
+    "sources": 4,
+    "stores": 4,
+    "service": 5,
+    "http": 5,
+    "web": 6,
+    "tap": 7,
+    "testing": 7,
+}
+# `sseserver/__init__.py` gathers the public names from everywhere; nobody imports it.
+TOP = 8
+
+# The files that put a room together may import the others in it.
+ASSEMBLERS = {"sources", "stores", "web", "web.root"}
+
+# Sans-I/O by construction: what they cannot import they cannot do.
+STANDARD_LIBRARY_ONLY = {"errors", "wire"}
+
+# A source knows its sink and nothing above; the floors alone would let it reach these.
+SOURCES_KNOW_NOTHING_OF = {"streamlog", "formats", "body"}
+
+# The reactor is a parameter, everywhere; the command line is where it comes from.
+REACTOR_IN_FUNCTIONS_OF = {"tap"}
+
+MODULE_LINES = 450
+FUNCTION_LINES = 60
+
+# Spelled so that this file does not hold them itself.
+UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """
+    One imported name.
+
+    Attributes:
+        target: What is imported, with dots, absolute; `package.name` for
+            `from package import name`, whatever `name` is.
+        line: Where.
+        inFunction: Whether it happens only when a function runs.
+    """
+
+    target: str
+    line: int
+    inFunction: bool
+
+
+class ImportFinder(ast.NodeVisitor):
+    """Collects the imports of a module, those for type checkers as well."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.found: list[Import] = []
+        self._depth = 0
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._depth += 1
+        self.generic_visit(node)
+        self._depth -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._add(alias.name, node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        base = node.module or ""
+        if node.level:
+            parents = self.package.split(".")
+            base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
+        for alias in node.names:
+            self._add(f"{base}.{alias.name}", node)
+
+    def _add(self, target: str, node: ast.stmt) -> None:
+        self.found.append(Import(target, node.lineno, self._depth > 0))
+
+
+def modulesOf(root: Path) -> dict[str, Path]:
+    """
+    Find the modules of the package: name below `sseserver.` (`""` is the
+    package itself) to file.
+    """
+    package = root / PACKAGE
+    modules = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
+
+
+def importsOf(name: str, path: Path) -> list[Import]:
+    """Read the imports of one module of the package."""
+    full = f"{PACKAGE}.{name}".rstrip(".")
+    finder = ImportFinder(full if path.name == "__init__.py" else full.rpartition(".")[0])
+    finder.visit(ast.parse(path.read_text("utf-8")))
+    return finder.found
+
+
+def ownTarget(target: str, modules: dict[str, Path]) -> str | None:
+    """
+    Say which module of ours an import reaches.
+
+    Returns:
+        Its name below `sseserver.`; `None` for what is not ours, and for
+        `__version__`, a literal that anyone may show.
+    """
+    if target != PACKAGE and not target.startswith(PACKAGE + "."):
+        return None
+    name = target[len(PACKAGE) + 1 :]
+    if name == "__version__":
+        return None
+    known = name in modules or name in FLOORS
+    return name if known else name.rpartition(".")[0]
+
+
+def floorViolations(root: Path) -> list[str]:
+    """Imports go down; rooms and siblings keep apart."""
+    modules = modulesOf(root)
+    wrong = []
+    for name, path in modules.items():
+        room = name.partition(".")[0]
+        if name and room not in FLOORS:
+            wrong.append(f"{name}: unknown; give it a floor in tests/house.py and in the design")
+            continue
+        for imported in importsOf(name, path):
+            target = ownTarget(imported.target, modules)
+            if target is not None and target != name:
+                problem = _importProblem(name, target)
+                if problem:
+                    wrong.append(f"{name}:{imported.line} imports {imported.target}: {problem}")
+    return wrong
+
+
+def _importProblem(name: str, target: str) -> str:
+    """Judge one import between two modules of ours; `""` is good."""
+    room, targetRoom = name.partition(".")[0], target.partition(".")[0]
+    if not name:
+        return ""
+    if not target:
+        return "the package itself stands above all; name the module"
+    if targetRoom not in FLOORS:
+        return "there is no such module"
+    if room == targetRoom:
+        return "" if name in ASSEMBLERS else "siblings do not know each other"
+    if FLOORS[targetRoom] >= FLOORS[room]:
+        return f"floor {FLOORS[room]} imports only from below, that is floor {FLOORS[targetRoom]}"
+    if room == "sources" and targetRoom in SOURCES_KNOW_NOTHING_OF:
+        return "sources know nothing of logs and the web"
+    return ""
+
+
+def foreignImports(root: Path) -> list[str]:
+    """The modules at the bottom import only the standard library and each other."""
+    modules = modulesOf(root)
+    return [
+        f"{name}:{imported.line} imports {imported.target}: the standard library only"
+        for name in sorted(STANDARD_LIBRARY_ONLY & modules.keys())
+        for imported in importsOf(name, modules[name])
+        if imported.target.partition(".")[0] not in {*sys.stdlib_module_names, PACKAGE}
+    ]
+
+
+def reactorImports(root: Path) -> list[str]:
+    """Nobody imports the reactor but functions of the command line."""
+    return [
+        f"{name}:{imported.line} imports the reactor"
+        for name, path in modulesOf(root).items()
+        for imported in importsOf(name, path)
+        if (imported.target + ".").startswith("twisted.internet.reactor.")
+        and not (imported.inFunction and name in REACTOR_IN_FUNCTIONS_OF)
+    ]
+
+
+def oversized(root: Path) -> list[str]:
+    """Modules and functions stay small enough to be read at once."""
+    wrong = []
+    for name, path in modulesOf(root).items():
+        text = path.read_text("utf-8")
+        lines = text.count("\n")
+        if lines > MODULE_LINES:
+            wrong.append(f"{name}: {lines} lines, more than {MODULE_LINES}")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > FUNCTION_LINES:
+                    wrong.append(f"{name}:{node.lineno} {node.name}: {lines} lines, more than {FUNCTION_LINES}")
+    return wrong
+
+
+def unfinished(root: Path) -> list[str]:
+    """What is still to be done is an issue, not a word in the code; assets count as well."""
+    return [
+        f"{path.relative_to(root)}:{number} {line.strip()}"
+        for path in sorted((root / PACKAGE).rglob("*"))
+        if path.suffix in {".py", ".html", ".js", ".css"}
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1)
+        if UNFINISHED.search(line)
+    ]
+
+
+def speechlessTests(folder: Path) -> list[str]:
+    """Each test says in its docstring what behaviour it wants."""
+    wrong = []
+    for path in sorted(folder.rglob("*.py")):
+        for name, function in _testFunctions(ast.parse(path.read_text("utf-8"))):
+            if not (ast.get_docstring(function) or "").strip():
+                wrong.append(f"{path.relative_to(folder)}:{function.lineno} {name}")
+    return wrong
+
+
+def _testFunctions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Find test functions and test methods, but not what they define inside."""
+    bodies = [("", tree.body)]
+    bodies += [(node.name + ".", node.body) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for prefix, body in bodies:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
+                yield prefix + node.name, node
+
+
+def undocumented(module: ModuleType) -> list[str]:
+    """
+    Public classes, functions and methods have docstrings.
+
+    A method that an interface or a base class declares may go without: its
+    contract stands there.
+    """
+    wrong = []
+    for name, value in sorted(vars(module).items()):
+        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
+            continue
+        full = f"{module.__name__}.{name}"
+        if isinstance(value, InterfaceClass):
+            wrong += _undocumentedInInterface(full, value)
+        elif inspect.isclass(value):
+            wrong += _undocumentedInClass(full, value)
+        elif inspect.isfunction(value) and not _hasDocstring(value):
+            wrong.append(full)
+    return wrong
+
+
+def _hasDocstring(value: object) -> bool:
+    """Whether there is one that a person wrote."""
+    text = (getattr(value, "__doc__", None) or "").strip()
+    # Dataclasses and named tuples write `Name(field, ...)` when nobody does.
+    return bool(text) and not (inspect.isclass(value) and text.startswith(value.__name__ + "("))
+
+
+def _undocumentedInInterface(full: str, interface: InterfaceClass) -> list[str]:
+    """Look through one interface."""
+    wrong = [] if (interface.__doc__ or "").strip() else [full]
+    for name, description in sorted(interface.namesAndDescriptions(all=False)):
+        if not (description.getDoc() or "").strip():
+            wrong.append(f"{full}.{name}")
+    return wrong
+
+
+def _undocumentedInClass(full: str, cls: type) -> list[str]:
+    """Look through one class and the public classes in it."""
+    wrong = [] if _hasDocstring(cls) and "__doc__" in vars(cls) else [full]
+    declared = {name for base in cls.__mro__[1:] for name in vars(base)}
+    for name, value in sorted(vars(cls).items()):
+        if name.startswith("_"):
+            continue
+        if inspect.isclass(value) and value.__qualname__ == f"{cls.__qualname__}.{name}":
+            wrong += _undocumentedInClass(f"{full}.{name}", value)
+            continue
+        function = _functionIn(value)
+        promised = name in declared or any(name in interface for interface in implementedBy(cls))
+        if function is not None and not promised and not _hasDocstring(function):
+            wrong.append(f"{full}.{name}")
+    return wrong
+
+
+def _functionIn(value: object) -> object | None:
+    """Unwrap what a class statement holds to the function that was written."""
+    if isinstance(value, property):
+        return value.fget
+    if isinstance(value, functools.cached_property):
+        return value.func
+    if isinstance(value, classmethod | staticmethod):
+        return value.__func__
+    return value if inspect.isfunction(value) else None
+
+
+def hiddenNames(module: ModuleType) -> list[str]:
+    """The names in `__all__` are there and documented."""
+    wrong = []
+    for name in module.__all__:
+        value = getattr(module, name, None)
+        if value is None:
+            wrong.append(f"{name}: not there")
+        elif (inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, InterfaceClass)) and (
+            not _hasDocstring(value)
+        ):
+            wrong.append(f"{name}: no docstring")
+    return wrong

@@ -1,0 +1,94 @@
+"""
+Real server processes for the tests, and what asks them questions.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sseserver.wire import Decoder, Event
+
+ROOT = Path(__file__).parent.parent.parent
+
+#: Seconds that a process has to listen; a busy machine needs some only to import Twisted.
+START_TIMEOUT = 30.0
+
+
+def freePort() -> int:
+    """Find a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def twistd(*arguments: str) -> list[str]:
+    """Give the command line of `twistd` in the foreground."""
+    return [sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", *arguments]
+
+
+@contextmanager
+def serving(command: list[str], port: int, **keywords: object) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    Run a server process until it is no longer needed.
+
+    Args:
+        command: Its command line.
+        port: Where it is waited for.
+        keywords: For L{subprocess.Popen}.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
+    try:
+        _awaitPort(process, port)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _awaitPort(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"The server ended: {process.communicate()[0].decode()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("The server does not listen.")
+
+
+def ask(
+    port: int, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """
+    Make one request and read the whole answer: for answers that end.
+
+    Returns:
+        Status, headers (names in lower case), body.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def stream(port: int, path: str, headers: dict[str, str] | None = None) -> list[Event]:
+    """Read an event stream to its end."""
+    status, _, body = ask(port, "GET", path, {"Accept": "text/event-stream", **(headers or {})})
+    assert status == 200, (status, body)
+    return Decoder().feed(body)

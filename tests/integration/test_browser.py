@@ -1,0 +1,570 @@
+"""
+The page in a real browser, against a real server: Chromium through Selenium,
+`twistd -n sseserver` as a process, and a proxy in between that cuts.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from sseserver.service import StreamService
+from sseserver.sources.text import TextSource
+from sseserver.web.root import StreamResource
+from tests.integration.cutting import CuttingProxy
+
+ROOT = Path(__file__).parents[2]
+
+#: What the server serves here: several lines, what HTML would swallow, and letters of one to four bytes.
+TEXT = """\
+A stream is an ordered log; a viewer is a cursor into it.
+
+  Two spaces lead this line, and <b>no</b> &amp; such thing is markup.
+Ein Wörterbuch, 一本辞典, словарь, 📖: none of them is cut in two.
+
+What was missed comes again, what was seen does not. Whoever looks reads from the place that they had reached: the one
+who came early sees each word as it appears, the one who came late is given what was missed, and the one whose train
+went through a tunnel goes on, afterwards, exactly where the tunnel began. Nothing is left out, and then it ends.
+"""
+
+#: Seconds from one word to the next: slow enough to act in mid-stream, and about 4 s for the text.
+INTERVAL = 0.04
+
+#: The reconnection time, in milliseconds: short, so that a test sees several.
+RETRY = 300
+
+#: The page that every introduction to EventSource shows.
+PLAIN_PAGE = """\
+<!doctype html>
+<title>Plain</title>
+<p id="answer" style="white-space: pre-wrap"></p>
+<script>
+  const element = document.getElementById("answer");
+  const es = new EventSource("/");
+  es.onmessage = e => element.textContent = e.data;
+</script>
+"""
+
+#: Run in each page before its own script: keeps the states that it went through, and how long its text was.
+WATCH = """
+window.seen = {states: [], lengths: []};
+new MutationObserver(() => {
+    const state = document.documentElement.dataset.state, text = document.getElementById("text");
+    if (state && state !== seen.states.at(-1)) seen.states.push(state);
+    if (text) seen.lengths.push(text.textContent.length);
+}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+"""
+
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def whatIsMissing() -> str | None:
+    """Say what these tests need and this machine has not."""
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed"
+    return None
+
+
+def startBrowser(profile: str) -> Any:
+    """Start Chromium. Blocks, as all that is called on the result does."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for switch in [*SWITCHES, f"--user-data-dir={profile}"]:
+        options.add_argument(switch)
+    browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+    return browser
+
+
+def freePort() -> int:
+    """Find a port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class ServerProcess(ProcessProtocol):
+    """
+    The server, as its user starts it.
+
+    Args:
+        port: Where it listens, on 127.0.0.1.
+        folder: Where it runs.
+        options: The command line's, beside `--listen`.
+    """
+
+    def __init__(self, port: int, folder: str, options: list[str]) -> None:
+        self.port = port
+        self._folder = folder
+        self._options = options
+        self.output = b""
+        self.ended: Deferred[None] | None = None
+
+    async def start(self) -> None:
+        """Start it; ready once it accepts connections."""
+        arguments = [
+            str(Path(sys.executable).with_name("twistd")),
+            *("-n", "--pidfile=", "sseserver"),
+            *("--listen", f"tcp:{self.port}:interface=127.0.0.1"),
+            *self._options,
+        ]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.ended = Deferred()
+        self.process = reactor.spawnProcess(self, arguments[0], arguments, environment, self._folder)
+        while not await self._accepts():
+            if self.ended is None:
+                raise AssertionError(f"The server did not start:\n{self.output.decode()}")
+            await deferLater(reactor, 0.05)
+
+    async def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self.ended is not None:
+            ended = self.ended
+            self.process.signalProcess("KILL")
+            await ended
+
+    async def _accepts(self) -> bool:
+        try:
+            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
+            connection = await endpoint.connect(Factory.forProtocol(Protocol))
+        except ConnectError:
+            return False
+        connection.transport.abortConnection()
+        return True
+
+    def outReceived(self, data: bytes) -> None:
+        self.output += data
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Any) -> None:
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended.callback(None)
+
+
+class BrowserTestCase(TestCase):
+    """A browser of its own for each test, and what a visitor does with it."""
+
+    timeout = 90
+
+    async def setUp(self) -> None:
+        if reason := whatIsMissing():
+            if os.environ.get("CI"):
+                self.fail(reason)
+            raise SkipTest(reason)
+        self.folder = tempfile.mkdtemp(prefix="sseserver-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.browser = await deferToThread(startBrowser, f"{self.folder}/profile")
+        self.addCleanup(deferToThread, self.browser.quit)
+
+    def open(self, url: str) -> Deferred[None]:
+        """Load a page into the current window."""
+        return deferToThread(self.browser.get, url)
+
+    def script(self, source: str) -> Deferred[Any]:
+        """Run JavaScript in the current window's page; its `return` is the result."""
+        return deferToThread(self.browser.execute_script, source)
+
+    def click(self, name: str) -> Deferred[None]:
+        """Click on the element of this ID, as a visitor would: it must be in sight."""
+        return deferToThread(lambda: self.browser.find_element("id", name).click())
+
+    def switchTo(self, window: str) -> Deferred[None]:
+        """Make another window the current one."""
+        return deferToThread(self.browser.switch_to.window, window)
+
+    async def openWindow(self, url: str) -> str:
+        """Load a page into a new window, which becomes the current one."""
+
+        def openWindow() -> str:
+            self.browser.switch_to.new_window("window")
+            self.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+            self.browser.get(url)
+            return self.browser.current_window_handle
+
+        return await deferToThread(openWindow)
+
+    async def until(self, condition: str, seconds: float = 20) -> None:
+        """Wait until a JavaScript expression holds in the current page."""
+        deadline = time.monotonic() + seconds
+        while not await self.script(f"return Boolean({condition})"):
+            if time.monotonic() > deadline:
+                seen = await self.script("return JSON.stringify([window.seen, document.body.innerText])")
+                self.fail(f"still not: {condition}\n{seen}")
+            await deferLater(reactor, 0.02)
+
+    def untilState(self, state: str) -> Any:
+        """Wait until the page shows a state of its connection."""
+        return self.until(f"document.documentElement.dataset.state === '{state}'")
+
+    def untilWords(self, words: int) -> Any:
+        """Wait until the page shows so many words, and still streams."""
+        return self.until(f"document.getElementById('text').textContent.split(/\\s+/).length > {words}")
+
+    def text(self) -> Deferred[str]:
+        """Read the text that the page shows, as it is: with all its spaces."""
+        return self.script("return document.getElementById('text').textContent")
+
+    def read(self, name: str) -> Deferred[str]:
+        """Read what a visitor sees of the element of this ID."""
+        return self.script(f"return document.getElementById('{name}').innerText")
+
+    def states(self) -> Deferred[list[str]]:
+        """List the states that the page went through."""
+        return self.script("return seen.states")
+
+    async def checkComplete(self) -> None:
+        """The page shows the whole text, as it was served, and that it is finished."""
+        await self.untilState("finished")
+        self.assertEqual(await self.text(), TEXT)
+        lengths = await self.script("return seen.lengths")
+        self.assertEqual(lengths, sorted(lengths), "the text grew, and only grew")
+
+    async def checkCounts(self) -> None:
+        """The page tells the number of tokens and their pace."""
+        counts = await self.read("counts")
+        self.assertRegex(counts, rf"^{len(TEXT.split())} tokens · [\d.]+ per second$")
+        self.assertApproximates(float(counts.split()[3]), 1 / INTERVAL, 0.25 / INTERVAL)
+
+    async def checkAnew(self) -> None:
+        """A run that was started anew on the same page comes to its end."""
+        await self.untilState("streaming")
+        await self.untilState("finished")
+        self.assertEqual(await self.text(), TEXT)
+
+    async def copyLink(self) -> str:
+        """Have the page show the link that it would copy, as where a browser has no clipboard for it."""
+        await self.script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        await self.click("copy")
+        await self.until("!document.getElementById('link').hidden")
+        return await self.script("return document.getElementById('link').value")
+
+
+class PageTests(BrowserTestCase):
+    """The page of the ready server, a process, behind a proxy that can cut."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        text = f"{self.folder}/text.txt"
+        await deferToThread(Path(text).write_text, TEXT, "utf-8")
+        options = ["--text", text, "--interval", str(INTERVAL), "--retry", str(RETRY)]
+        self.server = ServerProcess(freePort(), self.folder, options)
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.server.kill()))
+        await self.server.start()
+        self.proxy = CuttingProxy(reactor, self.server.port)
+        self.proxy.start()
+        self.addCleanup(self.proxy.stop)
+        self.url = f"http://127.0.0.1:{self.proxy.port}/"
+
+    async def untilAnswered(self, count: int, seconds: float = 10) -> None:
+        """Wait until so many requests for event streams were answered."""
+        deadline = time.monotonic() + seconds
+        while len([exchange for exchange in self.proxy.streams if exchange.status]) < count:
+            if time.monotonic() > deadline:
+                self.fail(f"{len(self.proxy.streams)} event streams instead of {count}")
+            await deferLater(reactor, 0.02)
+
+    def epochs(self) -> set[str]:
+        """Of the last event IDs that were sent."""
+        asked = [exchange.headers.get("last-event-id", "") for exchange in self.proxy.streams]
+        return {lastEventID.rpartition("-")[0] for lastEventID in asked if lastEventID}
+
+    async def test_streamsToTheEnd(self) -> None:
+        """
+        The page shows the text growing, then all of it. Its EventSource comes
+        back once, is answered 204, and stays away: the page asks nothing more.
+        It says how many tokens came, and how many a second.
+        """
+        await self.open(self.url)
+        await self.untilWords(5)
+        self.assertEqual(await self.read("state"), "Streaming")
+        await self.checkComplete()
+        await self.checkCounts()
+        await self.untilAnswered(2)
+        asked = len(self.proxy.exchanges)
+        await deferLater(reactor, 5)
+        self.assertEqual(len(self.proxy.exchanges), asked)
+        self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
+        self.assertEqual(await self.states(), ["connecting", "streaming", "finished"])
+
+    async def test_cutInTheMiddle(self) -> None:
+        """
+        A connection that breaks inside an event, and again: the page goes on
+        with the same run, and ends with the complete text.
+        """
+        self.proxy.cuts = [2000, 1500]
+        await self.open(self.url)
+        await self.checkComplete()
+        await self.untilAnswered(4)
+        self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 200, 200, 204])
+        self.assertEqual(len(self.epochs()), 1)
+        self.assertIn("reconnecting", await self.states())
+
+    async def test_cutBeforeTheFirstWord(self) -> None:
+        """
+        A connection that breaks before the first word came: the page goes on
+        with the run that was started, and starts no second one.
+        """
+        self.proxy.cuts = [b"-0\ndata: \n\n"]
+        await self.open(self.url)
+        await self.checkComplete()
+        await self.untilAnswered(3)
+        first, second, _ = [exchange.headers.get("last-event-id") for exchange in self.proxy.streams]
+        self.assertIsNone(first)
+        self.assertTrue(second and second.endswith("-0"), second)
+        self.assertEqual(len(self.epochs()), 1)
+
+    async def test_networkGone(self) -> None:
+        """
+        While nothing can be reached the page says that it reconnects, and tries on.
+        """
+        await self.open(self.url)
+        await self.untilWords(5)
+        self.proxy.refusing = True
+        self.proxy.cut()
+        await self.untilState("reconnecting")
+        await deferLater(reactor, 1)
+        self.assertEqual(await self.read("state"), "Reconnecting")
+        self.proxy.refusing = False
+        await self.checkComplete()
+        self.assertEqual(len(self.epochs()), 1)
+
+    async def test_twoPages(self) -> None:
+        """
+        Two pages at once have each a run of their own, and take the time of one.
+        """
+        first = self.browser.current_window_handle
+        started = time.monotonic()
+        await self.open(self.url)
+        await self.openWindow(self.url)
+        await self.checkComplete()
+        await self.switchTo(first)
+        await self.checkComplete()
+        self.assertLess(time.monotonic() - started, 1.6 * INTERVAL * len(TEXT.split()))
+        await self.untilAnswered(4)
+        self.assertEqual(len(self.epochs()), 2)
+
+    async def test_restart(self) -> None:
+        """
+        After a restart the server has forgotten the run: the page keeps what
+        came, says that the answer is lost, and starts anew only when asked.
+        """
+        await self.open(self.url)
+        await self.untilWords(5)
+        kept = await self.restart()
+        self.assertTrue(TEXT.startswith(kept))
+        self.assertEqual(self.proxy.streams[-1].status, 204)
+        await self.click("again")
+        await self.checkAnew()
+        self.assertEqual(await self.read("notice"), "")
+
+    async def test_restartWhileWatching(self) -> None:
+        """
+        The page on a stream's link says so too; a new start from there is a
+        run of its own, on the page that starts runs.
+        """
+        await self.open(self.url)
+        await self.untilWords(5)
+        await self.open(await self.copyLink())
+        await self.untilWords(10)
+        await self.restart()
+        self.assertEqual(self.proxy.streams[-1].status, 404)
+        await self.click("again")
+        await self.until(f"location.href === '{self.url}'")
+        await self.checkAnew()
+
+    async def restart(self) -> str:
+        """Kill the server and start it again; the page's text is lost. Returns what it keeps of it."""
+        await self.server.kill()
+        await self.untilState("reconnecting")
+        kept = await self.text()
+        await self.server.start()
+        await self.untilState("lost")
+        self.assertIn("no longer has this answer", await self.read("notice"))
+        self.assertEqual(await self.text(), kept)
+        return kept
+
+    async def test_plainPage(self) -> None:
+        """
+        The plainest page there can be shows the text, and is not started again
+        when it has ended.
+        """
+        # It stands in for a page of this origin, whose script is inline.
+        await deferToThread(self.browser.execute_cdp_cmd, "Page.setBypassCSP", {"enabled": True})
+        await self.open(f"{self.url}assets/app.css")
+        await deferToThread(self.browser.execute_script, "document.write(arguments[0])", PLAIN_PAGE)
+        await self.until("element.textContent.length > 20")
+        await self.until("es.readyState === EventSource.CLOSED")
+        self.assertEqual(await self.script("return element.textContent"), TEXT)
+        self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
+
+    async def test_stop(self) -> None:
+        """
+        The stop button stops the run; what was produced stays on the page.
+        """
+        await self.open(self.url)
+        await self.untilWords(5)
+        await self.click("stop")
+        await self.untilState("stopped")
+        kept = await self.text()
+        self.assertTrue(kept and TEXT.startswith(kept) and kept != TEXT, kept)
+        await self.untilAnswered(2)
+        await deferLater(reactor, 1)
+        self.assertEqual(await self.text(), kept)
+        self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
+
+    async def test_watchedFromASecondWindow(self) -> None:
+        """
+        The link to a stream shows, in another window, the same text while it grows.
+        """
+        first = self.browser.current_window_handle
+        await self.open(self.url)
+        await self.untilWords(5)
+        link = await self.copyLink()
+        second = await self.openWindow(link)
+        await self.untilState("streaming")
+        for window in (first, second, first):
+            await self.switchTo(window)
+            before = len(await self.text())
+            await self.until(f"document.getElementById('text').textContent.length > {before}")
+        for window in (first, second):
+            await self.switchTo(window)
+            await self.checkComplete()
+        await self.untilAnswered(4)
+        self.assertEqual(len(self.epochs()), 1)
+
+    async def test_finishedStreamOpenedLater(self) -> None:
+        """
+        The link shows the text also when it is complete.
+        """
+        await self.open(self.url)
+        await self.untilWords(5)
+        link = await self.copyLink()
+        await self.untilState("finished")
+        await self.open(link)
+        await self.checkComplete()
+
+    async def test_silentConsole(self) -> None:
+        """
+        Streaming, stopping and starting anew break no rule of the page's own
+        Content-Security-Policy, and leave nothing else in the console.
+        """
+        await self.open(self.url)
+        await self.untilWords(3)
+        await self.click("copy")
+        await self.click("stop")
+        await self.untilState("stopped")
+        await self.click("again")
+        await self.checkAnew()
+        self.assertEqual(await deferToThread(self.browser.get_log, "browser"), [])
+
+    async def test_spokenByPhrases(self) -> None:
+        """
+        Screen readers are given what is new, phrase by phrase, and each word
+        once; the text itself, which grows, is not announced.
+        """
+        await self.open(self.url)
+        await self.script(
+            "window.spoken = []; new MutationObserver(changes => changes.forEach(change =>"
+            " change.addedNodes.forEach(node => spoken.push(node.textContent))))"
+            ".observe(document.getElementById('spoken'), {childList: true})"
+        )
+        await self.untilState("finished")
+        phrases = await self.script("return spoken")
+        self.assertEqual("".join(phrases), TEXT)
+        self.assertIn(len(phrases), range(2, 7))
+        self.assertIsNone(await self.script("return document.getElementById('text').closest('[aria-live]')"))
+
+    async def test_withoutEventSource(self) -> None:
+        """
+        A browser without EventSource is told so.
+        """
+        command = "Page.addScriptToEvaluateOnNewDocument"
+        await deferToThread(self.browser.execute_cdp_cmd, command, {"source": "delete window.EventSource"})
+        await self.open(self.url)
+        await self.untilState("unsupported")
+        self.assertIn("no EventSource", await self.read("notice"))
+
+    async def test_narrowPhone(self) -> None:
+        """
+        On a screen 320 pixels wide nothing is cut off, and a finger finds the buttons.
+        """
+        screen = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+        await deferToThread(self.browser.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", screen)
+        await self.open(self.url)
+        await self.untilWords(5)
+        self.assertEqual(await self.script("return document.documentElement.scrollWidth"), 320)
+        heights = await self.script(
+            "return [...document.querySelectorAll('button:not([hidden])')].map(button => button.offsetHeight)"
+        )
+        self.assertGreaterEqual(min(heights), 44)
+
+
+class MountedTests(BrowserTestCase):
+    """The page of the resource in somebody's own site, below a path."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        service = StreamService(reactor, TextSource(reactor, TEXT, INTERVAL))
+        service.startService()
+        self.addCleanup(service.stopService)
+        root = Resource()
+        root.putChild(b"chat", StreamResource(service))
+        listening = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        self.url = f"http://127.0.0.1:{listening.getHost().port}/chat"
+
+    async def test_belowAPath(self) -> None:
+        """
+        With and without a trailing slash the page finds its files, its stream,
+        the stream's link and the way to stop it.
+        """
+        for url in (self.url, f"{self.url}/"):
+            await self.open(url)
+            await self.untilWords(3)
+            link = await self.copyLink()
+            self.assertTrue(link.startswith(f"{self.url}/streams/"), link)
+        await self.open(link)
+        await self.untilWords(10)
+        await self.click("stop")
+        await self.untilState("stopped")
+        await self.click("again")
+        await self.until(f"location.href === '{self.url}/'")
+        await self.untilState("streaming")

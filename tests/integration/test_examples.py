@@ -1,0 +1,91 @@
+"""
+The programs in docs/examples do what the documentation says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+class ExampleTests(SynchronousTestCase):
+    """
+    Each example is started as its documentation says, and streams.
+    """
+
+    def check(
+        self, command: list[str], port: int, path: str, text: str, environment: dict[str, str] | None = None
+    ) -> None:
+        """Start a program; read a visitor's stream, the page, and a stream by its name."""
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        with serving(command, port, env=variables):
+            events = stream(port, path)
+            self.assertEqual([event.data for event in events if event.type == "message"][-1], text)
+            self.assertEqual(events[-1].type, "done")
+            self.checkPage(port, path)
+            status, headers, _ = ask(port, "POST", f"{path}streams")
+            self.assertEqual(status, 201)
+            tokens = [event.data for event in stream(port, headers["location"]) if event.type == "message"]
+            self.assertEqual("".join(tokens), text)
+            state = json.loads(ask(port, "GET", headers["location"], {"Accept": "application/json"})[2])
+            self.assertEqual(state["state"], "done")
+
+    def checkPage(self, port: int, path: str) -> None:
+        """The page is there, and its files are where it says."""
+        status, _, body = ask(port, "GET", path)
+        self.assertEqual(status, 200)
+        self.assertIn(b'src="assets/app.js"', body)
+        self.assertEqual(ask(port, "GET", f"{path}assets/app.js")[0], 200)
+
+    def python(self, name: str, path: str, text: str, *arguments: str) -> None:
+        """Check an example that is a program of its own."""
+        port = freePort()
+        command = [sys.executable, str(EXAMPLES / name), *arguments, f"tcp:{port}:interface=127.0.0.1"]
+        self.check(command, port, path, text)
+
+    def test_mounted(self) -> None:
+        """
+        A resource below a path of an existing site serves page and streams there.
+        """
+        self.python("mounted.py", "/chat/", "Words from a service that was there before. ")
+
+    def test_klein(self) -> None:
+        """
+        The same works from a Klein route.
+        """
+        self.python("withklein.py", "/chat/", "Words from a Klein application. ")
+
+    def test_coroutine(self) -> None:
+        """
+        A coroutine of one's own feeds the streams.
+        """
+        self.python("owncode.py", "/", "10 9 8 7 6 5 4 3 2 1 ", "coroutine")
+
+    def test_deferred(self) -> None:
+        """
+        A function that returns a Deferred feeds the streams.
+        """
+        self.python("owncode.py", "/", "Deferred", "deferred")
+
+    def test_application(self) -> None:
+        """
+        A `.tac` file makes an application with the service in it.
+        """
+        port = freePort()
+        endpoint = {"ENDPOINT": f"tcp:{port}:interface=127.0.0.1"}
+        self.check(twistd("-y", str(EXAMPLES / "application.tac")), port, "/", "Words from an application. ", endpoint)
+
+    def test_short(self) -> None:
+        """
+        No example has more than 30 lines.
+        """
+        for example in EXAMPLES.iterdir():
+            if example.suffix in {".py", ".tac"}:
+                self.assertLessEqual(len(example.read_text().splitlines()), 30, example.name)

@@ -1,0 +1,252 @@
+"""
+What is built from the tree, installed into a fresh environment, serves.
+
+Wrong packaging does not show in the tree itself: a room that setup.cfg does
+not name, a page that is left behind, a plugin that `twistd` does not find. So
+the tree is copied, built and installed as a user would. This asks PyPI for
+what the package needs; where that cannot be reached the tests are skipped, in
+CI they fail.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import http.client
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.house import PACKAGE, ROOT
+
+# Seconds: for a package index that is slow, for a server that starts or reads its signals.
+INSTALL_PATIENCE = 300
+SERVER_PATIENCE = 30
+
+PLUGIN = "twisted/plugins/sseserver_plugin.py"
+ASSETS = {f"sseserver/web/assets/{name}" for name in ("index.html", "app.js", "app.css")}
+
+
+@dataclass(frozen=True)
+class Built:
+    """
+    What the build made.
+
+    Attributes:
+        source: The copy of the tree that it was made from.
+        sdist: The source distribution.
+        wheel: The wheel, built from the source distribution.
+    """
+
+    source: Path
+    sdist: Path
+    wheel: Path
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """
+    Run a program in a folder to its end.
+
+    Returns:
+        What it printed, errors among it.
+
+    Raises:
+        AssertionError: It failed.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=INSTALL_PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise AssertionError(f"{command} ended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def needs(reason: str, *command: str | Path) -> None:
+    """Skip the test where a command does not work; in CI, where it has to, fail."""
+    try:
+        run(*command, folder=ROOT)
+    except (AssertionError, OSError, subprocess.TimeoutExpired) as problem:
+        if os.environ.get("CI"):
+            raise
+        raise SkipTest(f"{reason}: {str(problem).strip().splitlines()[-1]}") from problem
+
+
+@functools.cache
+def build() -> Built:
+    """Build once for all tests, from a copy, so that nothing of it stays in the tree."""
+    needs("no git checkout", "git", "ls-files", "-co", "--error-unmatch", "setup.cfg")
+    work = Path(tempfile.mkdtemp(prefix="sseserver-packaging-"))
+    atexit.register(shutil.rmtree, work, ignore_errors=True)
+    needs("no package index", sys.executable, "-m", "pip", "download", "--no-deps", "-qd", work / "asked", "setuptools")
+    source, dist = work / "source", work / "dist"
+    # What is tracked, and what will be; not what git ignores.
+    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=ROOT)
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name)
+    run(sys.executable, "-m", "build", "--outdir", dist, source, folder=work)
+    return Built(source, next(dist.glob("*.tar.gz")), next(dist.glob("*.whl")))
+
+
+@functools.cache
+def environment() -> Path:
+    """
+    Make one fresh environment with all that the wheel asks for, but not with
+    the package itself: each test installs that in its own way.
+
+    Returns:
+        The folder of its programs.
+    """
+    folder = build().source.parent / "environment"
+    run(sys.executable, "-m", "venv", "--without-pip", folder, folder=folder.parent)
+    # Compiling all that is installed would cost more than compiling what is used.
+    pip(folder / "bin", "install", "--no-compile", build().wheel)
+    pip(folder / "bin", "uninstall", "--yes", PACKAGE)
+    return folder / "bin"
+
+
+def pip(programs: Path, action: str, *options: str | Path) -> None:
+    """Let our pip work on an environment, which so needs none of its own."""
+    run(sys.executable, "-m", "pip", "--python", programs / "python", action, "--quiet", *options, folder=programs)
+
+
+def filesBelow(folder: Path, *names: str) -> set[str]:
+    """The files of some parts of a folder, relative to it."""
+    return {
+        path.relative_to(folder).as_posix()
+        for name in names
+        for path in (folder / name).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def freePort() -> int:
+    """A TCP port on which nobody listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def readWhenReady(server: subprocess.Popen[bytes], port: int, accept: str) -> tuple[str, str]:
+    """
+    Ask a server that is just starting for `/`, and read its answer to the end.
+
+    Returns:
+        The content type and the body.
+    """
+    deadline = time.monotonic() + SERVER_PATIENCE
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SERVER_PATIENCE)
+        try:
+            connection.request("GET", "/", headers={"Accept": accept})
+            response = connection.getresponse()
+            return response.getheader("Content-Type", ""), response.read().decode("utf-8")
+        except ConnectionRefusedError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        finally:
+            connection.close()
+
+
+class PackagingTests(SynchronousTestCase):
+    """From the tree to a server that was installed."""
+
+    def setUp(self) -> None:
+        """Build, or take what was built; and have a folder of our own to start programs in."""
+        self.built = build()
+        self.folder = Path(tempfile.mkdtemp(prefix="sseserver-installed-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def install(self, *what: str | Path) -> Path:
+        """
+        Install the package until the end of the test.
+
+        Returns:
+            The folder of the programs.
+        """
+        programs = environment()
+        pip(programs, "install", "--no-deps", *what)
+        self.addCleanup(pip, programs, "uninstall", "--yes", PACKAGE)
+        return programs
+
+    def assertListed(self, programs: Path) -> None:
+        """Check that `twistd` lists the plugin and tells its options."""
+        self.assertRegex(run(programs / "twistd", "--help", folder=self.folder), rf"(?m)^ +{PACKAGE} ")
+        self.assertIn("--listen", run(programs / "twistd", PACKAGE, "--help", folder=self.folder))
+
+    def test_wheelHoldsThePackage(self) -> None:
+        """
+        The wheel holds every file of the package, the page's and the type
+        marker among them, the plugin, and nothing else.
+        """
+        with zipfile.ZipFile(self.built.wheel) as wheel:
+            names = {name for name in wheel.namelist() if not re.match(rf"{PACKAGE}-[^/]+\.dist-info/", name)}
+        self.assertEqual(names, filesBelow(self.built.source, PACKAGE) | {PLUGIN})
+        self.assertLessEqual(ASSETS | {"sseserver/py.typed", "sseserver/tap.py"}, names)
+
+    def test_sdistHoldsTheTests(self) -> None:
+        """
+        The source distribution holds what it takes to test it.
+        """
+        with tarfile.open(self.built.sdist) as sdist:
+            names = {name.partition("/")[2] for name in sdist.getnames()}
+        parts = filesBelow(self.built.source, PACKAGE, "tests", "docs", "benchmarks", ".ci")
+        self.assertEqual(parts - names, set())
+        self.assertLessEqual({PLUGIN, "tox.ini", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"}, names)
+
+    def test_installedWheelServes(self) -> None:
+        """
+        Installed from the wheel, `twistd` lists the plugin, streams the
+        built-in text to its end, serves the page, and ends at SIGTERM.
+        """
+        programs = self.install(self.built.wheel)
+        self.assertListed(programs)
+        port, log = freePort(), self.folder / "output"
+        options = ("--listen", f"tcp:{port}:interface=127.0.0.1", "--interval", "0")
+        with log.open("w") as output:
+            command = (programs / "twistd", "-n", "--pidfile=", PACKAGE, *options)
+            server = subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
+        try:
+            contentType, stream = readWhenReady(server, port, "text/event-stream")
+            _, page = readWhenReady(server, port, "text/html")
+            server.terminate()
+            status = server.wait(timeout=SERVER_PATIENCE)
+        except (OSError, subprocess.TimeoutExpired) as problem:
+            raise AssertionError(log.read_text("utf-8")) from problem
+        finally:
+            server.kill()
+            server.wait()
+        self.assertEqual(contentType, "text/event-stream")
+        self.assertRegex(stream, r"\ndata: \w")
+        self.assertRegex(stream, r"event: done\n(?:.+\n)*\n\Z")
+        self.assertIn("<html", page)
+        # twistd stops in order, then ends itself by the signal.
+        self.assertEqual(status, -signal.SIGTERM)
+        self.assertNotIn("Traceback", log.read_text("utf-8"))
+
+    def test_editableInstallIsListed(self) -> None:
+        """
+        After `pip install -e .`, too, `twistd` lists the plugin.
+        """
+        self.assertListed(self.install("--editable", self.built.source))

@@ -1,0 +1,332 @@
+"""
+Tests that hold the rules of the house (tests/house.py).
+
+Each rule has a test on the real tree and one on a small bad one, so that none
+of them can fall asleep. Those that start processes are in
+tests/integration/test_house.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.house import (
+    PACKAGE,
+    ROOT,
+    floorViolations,
+    foreignImports,
+    hiddenNames,
+    importsOf,
+    modulesOf,
+    oversized,
+    reactorImports,
+    speechlessTests,
+    undocumented,
+    unfinished,
+)
+
+
+class HouseTests(SynchronousTestCase):
+    """The rules, on the real tree."""
+
+    def test_importsGoDownTheFloors(self) -> None:
+        """
+        A module imports only from lower floors; rooms on one floor, and files
+        of one room, do not import each other.
+        """
+        self.assertEqual(floorViolations(ROOT), [])
+
+    def test_everyFloorIsInUse(self) -> None:
+        """
+        The walk over the tree finds the package: no rule is kept for want of
+        modules.
+        """
+        self.assertLessEqual({"", "errors", "wire", "web.root", "tap"}, modulesOf(ROOT).keys())
+
+    def test_theBottomNeedsOnlyTheStandardLibrary(self) -> None:
+        """
+        `errors` and `wire` import nothing from Twisted or anyone else.
+        """
+        self.assertEqual(foreignImports(ROOT), [])
+
+    def test_nobodyImportsTheReactor(self) -> None:
+        """
+        The reactor is a parameter; only functions in `tap` import it.
+        """
+        self.assertEqual(reactorImports(ROOT), [])
+
+    def test_modulesAndFunctionsAreSmall(self) -> None:
+        """
+        No module is over 450 lines, no function over 60.
+        """
+        self.assertEqual(oversized(ROOT), [])
+
+    def test_nothingIsLeftUnfinished(self) -> None:
+        """
+        No note of unfinished work stands in the package.
+        """
+        self.assertEqual(unfinished(ROOT), [])
+
+    def test_publicNamesAreDocumented(self) -> None:
+        """
+        Every public class, function and method of the package has a docstring,
+        itself or in the interface or base class that declares it.
+        """
+        wrong = []
+        for name in modulesOf(ROOT):
+            wrong += undocumented(importlib.import_module(f"{PACKAGE}.{name}".rstrip(".")))
+        self.assertEqual(wrong, [])
+
+    def test_exportedNamesAreThere(self) -> None:
+        """
+        Every name in `sseserver.__all__` exists and is documented.
+        """
+        module = importlib.import_module(PACKAGE)
+        self.assertNotEqual(module.__all__, [])
+        self.assertEqual(hiddenNames(module), [])
+
+    def test_everyTestSpeaks(self) -> None:
+        """
+        Every test, in the contract mixins as well, has a docstring.
+        """
+        self.assertEqual(speechlessTests(ROOT / "tests"), [])
+        self.assertEqual(speechlessTests(ROOT / PACKAGE), [])
+
+    def test_pluginFolderIsANamespace(self) -> None:
+        """
+        No `__init__.py` stands below `twisted/`: on install it would overwrite
+        Twisted's own, on uninstall take it away.
+        """
+        self.assertEqual([path.name for path in (ROOT / "twisted").rglob("__init__.py")], [])
+
+    def test_pluginIsLight(self) -> None:
+        """
+        The plugin's file imports nothing of the package: each `twistd` reads
+        it, whatever it is to start.
+        """
+        plugin = ROOT / "twisted" / "plugins" / "sseserver_plugin.py"
+        targets = [imported.target for imported in importsOf("plugin", plugin)]
+        self.assertNotEqual(targets, [])
+        self.assertEqual([target for target in targets if target.partition(".")[0] == PACKAGE], [])
+
+    def test_ciRunsTheCommandOfTheReadme(self) -> None:
+        """
+        What CI runs at its end is the test command that README.md tells.
+        """
+        command = (ROOT / ".ci" / "run").read_text("utf-8").rstrip().rpartition("\n")[2]
+        self.assertIn("tox", command)
+        self.assertIn(command, (ROOT / "README.md").read_text("utf-8"))
+
+
+class BadHouseTests(SynchronousTestCase):
+    """The rules, on small trees that break them."""
+
+    def tree(self, **files: str) -> Path:
+        """
+        Write a small package; `web__root` is `web/root.py`, `init` the package
+        itself.
+        """
+        root = Path(self.mktemp()).resolve()
+        for name, text in files.items():
+            path = root / PACKAGE / ("__init__.py" if name == "init" else name.replace("__", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        return root
+
+    def assertWrong(self, wrong: list[str], *starts: str) -> None:
+        """Check that there is one sentence for each start, in order."""
+        self.assertEqual([line[: len(start)] for line, start in zip(wrong, starts, strict=False)], list(starts))
+        self.assertEqual(len(wrong), len(starts), wrong)
+
+    def test_importFromAbove(self) -> None:
+        """
+        An import from a higher floor, or from the same one, is found, in each
+        way of writing it, inside functions too; one from below is not.
+        """
+        root = self.tree(
+            wire="from sseserver import service\nfrom . import errors\n",
+            ticker="import sseserver.client\nimport sseserver.wire\n",
+            client="from .service import StreamService\nfrom sseserver.wire import Event\n",
+            formats="def later():\n    from sseserver.service import StreamService\n",
+            service="from .web.root import Root\nfrom sseserver.errors import Overloaded\n",
+        )
+        self.assertWrong(
+            floorViolations(root),
+            "client:1 imports sseserver.service.StreamService: floor 3",
+            "formats:2 imports sseserver.service.StreamService: floor 3",
+            "service:1 imports sseserver.web.root.Root: floor 5",
+            "ticker:1 imports sseserver.client: floor 2",
+            "wire:1 imports sseserver.service: floor 1",
+        )
+
+    def test_importOfASibling(self) -> None:
+        """
+        A file that imports another of its room is found, and so is one that
+        imports a room beside it; the file that puts the room together may.
+        """
+        root = self.tree(
+            web__streams="from .page import Page\n",
+            web__page="from sseserver import web\n",
+            web__root="from .streams import Streams\nfrom sseserver.web.page import Page\n",
+            stores__memory="from sseserver.sources.text import TextSource\n",
+            sources__text="from sseserver.streamlog import StreamLog\nfrom sseserver.ticker import Ticker\n",
+        )
+        self.assertWrong(
+            floorViolations(root),
+            "sources.text:1 imports sseserver.streamlog.StreamLog: sources know nothing",
+            "stores.memory:1 imports sseserver.sources.text.TextSource: floor 4",
+            "web.page:1 imports sseserver.web: siblings",
+            "web.streams:1 imports sseserver.web.page.Page: siblings",
+        )
+
+    def test_importOfTheTop(self) -> None:
+        """
+        The package itself may import everything and be imported by no module
+        of its own; its version may.
+        """
+        root = self.tree(
+            init="from .wire import Event\nfrom sseserver.tap import Options\n",
+            tap="from sseserver import Event\nfrom sseserver import __version__\nimport sseserver\n",
+        )
+        self.assertWrong(
+            floorViolations(root),
+            "tap:1 imports sseserver.Event: the package itself",
+            "tap:3 imports sseserver: the package itself",
+        )
+
+    def test_unknownModule(self) -> None:
+        """
+        A module without a floor is found, and so is an import of one that is
+        not there.
+        """
+        root = self.tree(helpers="", tap="from sseserver.gone import Gone\n")
+        self.assertWrong(
+            floorViolations(root),
+            "helpers: unknown; give it a floor",
+            "tap:1 imports sseserver.gone.Gone: there is no such module",
+        )
+
+    def test_foreignImport(self) -> None:
+        """
+        Something that is not in the standard library is found in `wire`, and
+        nowhere else.
+        """
+        root = self.tree(wire="import json\nimport twisted.web\nfrom . import errors\n", tap="import twisted\n")
+        self.assertWrong(foreignImports(root), "wire:2 imports twisted.web")
+
+    def test_reactorImport(self) -> None:
+        """
+        The reactor is found in each way of writing it, and in functions that
+        are not those of `tap`.
+        """
+        root = self.tree(
+            tap="from twisted.internet import reactor\ndef make():\n    from twisted.internet import reactor\n",
+            client="def f():\n    from twisted.internet import reactor\n",
+            ticker="import twisted.internet.reactor\nfrom twisted.internet.reactor import callLater\n",
+            http="from twisted.internet import reactors, task\n",
+        )
+        self.assertWrong(
+            reactorImports(root),
+            "client:2 imports",
+            "tap:1 imports",
+            "ticker:1 imports",
+            "ticker:2 imports",
+        )
+
+    def test_oversized(self) -> None:
+        """
+        A module of 451 lines and a function of 61 are found; one line less is
+        good.
+        """
+        root = self.tree(
+            wire="\n" * 451,
+            errors="\n" * 450,
+            tap="def long():\n" + "    pass\n" * 60 + "def short():\n" + "    pass\n" * 59,
+        )
+        self.assertWrong(oversized(root), "tap:1 long: 61 lines", "wire: 451 lines")
+
+    def test_unfinished(self) -> None:
+        """
+        Notes of unfinished work are found, in the page's files as well.
+        """
+        root = self.tree(wire="# TO" + "DO: later\n")
+        (root / PACKAGE / "app.js").write_text("\n// FIX" + "ME\n", "utf-8")
+        self.assertWrong(unfinished(root), "sseserver/app.js:2", "sseserver/wire.py:1")
+
+    def test_speechlessTest(self) -> None:
+        """
+        Tests without a docstring are found, methods and functions, but not
+        what a test defines inside.
+        """
+        root = self.tree(
+            test_a="class A:\n    def test_it(self):\n        def test(): pass\n    def helper(self): pass\n",
+            test_b="async def test_b(): pass\ndef test_c():\n    'Says it.'\n    def test_inner(): pass\n",
+        )
+        self.assertWrong(speechlessTests(root / PACKAGE), "test_a.py:2 A.test_it", "test_b.py:1 test_b")
+
+    def test_undocumented(self) -> None:
+        """
+        Public names without a docstring are found, whatever kind they are;
+        private, inherited and promised ones are not.
+        """
+        module = ModuleType("bad")
+        exec(compile(UNDOCUMENTED, "bad", "exec", dont_inherit=True), vars(module))
+        inC = ["C", "C.Inner", "C.cached", "C.made", "C.own", "C.size", "C.sole"]
+        rest = ["D", "IBad", "IBad.also", "IBad.promised", "f"]
+        self.assertEqual(undocumented(module), [f"bad.{name}" for name in inC + rest])
+
+    def test_hiddenName(self) -> None:
+        """
+        A name in `__all__` that is not there, or not documented, is found.
+        """
+        module = ModuleType("bad")
+        exec("__all__ = ['a', 'b', 'c']\nb = 'a constant'\ndef c(): pass\n", vars(module))
+        self.assertEqual(hiddenNames(module), ["a: not there", "c: no docstring"])
+
+
+UNDOCUMENTED = """
+import dataclasses, functools
+from zope.interface import Interface, implementer
+
+class IBad(Interface):
+    def promised(): pass
+    def also(): pass
+    def good():
+        "Does it."
+
+class Base:
+    "A base."
+    def inherited(self): "Declared here."
+    def _private(self): pass
+
+@implementer(IBad)
+class C(Base):
+    def promised(self): pass
+    def also(self): pass
+    def good(self): pass
+    def inherited(self): pass
+    def own(self): pass
+    def said(self): "Says it."
+    @property
+    def size(self): return 1
+    @functools.cached_property
+    def cached(self): return 1
+    @classmethod
+    def made(cls): pass
+    @staticmethod
+    def sole(): pass
+    class Inner: pass
+    def __repr__(self): return ""
+
+@dataclasses.dataclass
+class D:
+    field: int
+
+def f(): pass
+def g(): "Says it."
+def _h(): pass
+"""
