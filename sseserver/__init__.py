@@ -11,7 +11,8 @@ These are the public names; everything else may change.
 
 from sseserver.errors import SourceError, SSEServerError
 from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
-from sseserver.service import Settings, StreamService
+from sseserver.service import StreamService
+from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
 from sseserver.web.root import StreamResource

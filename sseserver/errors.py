@@ -69,6 +69,9 @@ class StreamNotFound(NotFound):
 
     code = "stream_not_found"
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no stream {name!r} here: it never was, or it is no longer kept.")
+
 
 class MethodNotAllowed(SSEServerError):
     """The resource does not know this method."""
@@ -84,6 +87,14 @@ class NotAcceptable(SSEServerError):
     status = 406
     type = "invalid_request_error"
     code = "not_acceptable"
+
+
+class StreamExists(SSEServerError):
+    """There is a stream of this name, and not one that this request may use."""
+
+    status = 409
+    type = "invalid_request_error"
+    code = "stream_exists"
 
 
 class StreamEnded(SSEServerError):
@@ -102,12 +113,37 @@ class BodyTooLarge(SSEServerError):
     code = "body_too_large"
 
 
+class KeyReused(SSEServerError):
+    """An idempotency key came back with another request."""
+
+    status = 422
+    type = "invalid_request_error"
+    code = "idempotency_key_reused"
+
+
+class UnsupportedType(SSEServerError):
+    """The request's body has a type that is not read here."""
+
+    status = 415
+    type = "invalid_request_error"
+    code = "unsupported_media_type"
+
+
 class Overloaded(SSEServerError):
     """A limit of the server is reached; later there may be room."""
 
     status = 503
     type = "server_error"
     code = "overloaded"
+    retryAfter = 3
+
+
+class StoreUnavailable(SSEServerError):
+    """The store cannot do it now: its disk is full, its file locked, its server gone."""
+
+    status = 503
+    type = "server_error"
+    code = "store_unavailable"
     retryAfter = 3
 
 

@@ -24,6 +24,8 @@ TEXT_LIMIT = 1024 * 1024
 #: The event types of the terminal entries.
 _TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
+_LF = 10
+
 _NOT_TOKEN = re.compile(b"[^%c]" % Kind.TOKEN)
 
 
@@ -104,8 +106,24 @@ class _EventsRendering:
         index = self._index(number)
         kind, data = self._log.kinds[index], self._log.entries[index]
         if kind == Kind.TOKEN:
+            if data[0] == _LF and self._endsWithCR(index):
+                data = data[1:]
             return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(data))
-        return b"event: %b\nid: %b-%d\n%b\n" % (_TERMINAL_TYPES[Kind(kind)], self._epoch, number, dataLines(data))
+        if kind == Kind.EVENT:
+            name, _, data = data.partition(b"\n")
+        else:
+            name = _TERMINAL_TYPES[Kind(kind)]
+        field = b"" if name == b"message" else b"event: %b\n" % name
+        return b"%bid: %b-%d\n%b\n" % (field, self._epoch, number, dataLines(data))
+
+    def _endsWithCR(self, index: int) -> bool:
+        """
+        Whether the text before an entry ends with CR. Then the LF at the
+        entry's start is the other half of that line end, and not one of its
+        own: a text reads the same however it is cut into tokens.
+        """
+        before = self._log.kinds.rfind(Kind.TOKEN, 0, index)
+        return before >= 0 and self._log.entries[before].endswith(b"\r")
 
     def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
         """Encode entry by entry."""
@@ -140,7 +158,8 @@ class _EventsRendering:
         tokens = self._log.entries[start : other.start() if other else end]
         ends = list(accumulate(map(len, tokens)))
         tokens = tokens[: bisect_left(ends, maxBytes) + 1]
-        return len(tokens), b"".join(tokens)
+        data = b"".join(tokens)
+        return len(tokens), data[1:] if data[:1] == b"\n" and self._endsWithCR(start) else data
 
 
 @implementer(IFormat)
@@ -164,13 +183,15 @@ class _TextRendering:
     newest. Grows with the log, and stops where the text can no longer be whole.
     """
 
-    __slots__ = ("_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_textAt")
+    __slots__ = ("_cr", "_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_textAt")
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
         self._epoch = streamLog.epoch.encode("ascii")
         # The `data:` lines of the text so far, without their last line end.
         self._lines = bytearray(b"data: ")
+        # Whether the text ends with CR: a LF that follows is the other half of that line end.
+        self._cr = False
         # The last entry that was looked at; the last one that changed the text; the frame made then.
         self._seen = 0
         self._textAt = 0
@@ -227,8 +248,15 @@ class _TextRendering:
                 self._seen += 1
                 self._textAt = self._seen
                 self._frame = None
-                # Without the first `data: ` and the last line end: the token's first line continues the line under way.
-                self._lines += dataLines(log.entries[index])[6:-1]
+                self._take(log.entries[index])
+
+    def _take(self, token: bytes) -> None:
+        """Add a token to the text."""
+        if token[0] == _LF and self._cr:
+            token = token[1:]
+        self._cr = token.endswith(b"\r")
+        # Without the first `data: ` and the last line end: the token's first line continues the line under way.
+        self._lines += dataLines(token)[6:-1]
 
     def _refuse(self, over: int) -> bytes:
         """Tell a viewer that the rest of the text does not fit this format."""

@@ -170,6 +170,27 @@ def lastEventID(request: Request) -> str | None:
     return header.decode("utf-8", "replace") if header else parameter(request, b"last_event_id")
 
 
+def readBody(request: Request) -> bytes:
+    """
+    Read the whole body.
+
+    Raises:
+        BodyTooLarge: It has more than L{MAX_BODY} bytes. L{StreamSite} refuses
+            it before it is read; on another site it is refused here.
+    """
+    assert request.content is not None
+    body: bytes = request.content.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise BodyTooLarge(f"The body has more than {MAX_BODY} bytes.")
+    return body
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """Read a header; C{None} when it is missing. What is not ASCII comes out as what is not allowed anywhere."""
+    value = request.getHeader(name)
+    return None if value is None else value.decode("ascii", "replace")
+
+
 def readJSON(request: Request, shape: type[T]) -> T:
     """
     Read a body in JSON into a typed value; an empty body is an empty object.
@@ -178,12 +199,8 @@ def readJSON(request: Request, shape: type[T]) -> T:
         BodyTooLarge: It has more than L{MAX_BODY} bytes.
         BadRequest: It is not JSON, or not of that shape.
     """
-    assert request.content is not None
-    body = request.content.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        raise BodyTooLarge(f"The body has more than {MAX_BODY} bytes.")
     try:
-        return msgspec.json.decode(body or b"{}", type=shape)
+        return msgspec.json.decode(readBody(request) or b"{}", type=shape)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
     except (msgspec.DecodeError, RecursionError) as error:

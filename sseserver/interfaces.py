@@ -8,7 +8,7 @@ an implementation must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any, Protocol
@@ -26,11 +26,13 @@ class Kind(IntEnum):
     An entry's data, as bytes:
 
     - `TOKEN`: the token's text, UTF-8, never empty.
+    - `EVENT`: a published event: its type, LF, its data; UTF-8.
     - `DONE`, `FAILED`, `CANCELLED`: the terminal entry; a JSON object whose
       `reason` is a word for programs.
     """
 
     TOKEN = 0
+    EVENT = 1
     DONE = 8
     FAILED = 9
     CANCELLED = 10
@@ -157,10 +159,15 @@ class IStreamLog(Interface):
     name: str = Attribute("What the stream is called in URLs.")
     epoch: str = Attribute("22 characters that no other stream ever had.")
     state: State = Attribute("Where in its life the stream is.")
+    published: bool = Attribute("Whether entries are published into it; else it is written by a run.")
     first: int = Attribute("Number of the first entry kept.")
     last: int = Attribute("Number of the last visible entry; 0 when there was none yet.")
-    entries: list[bytes] = Attribute("The data of the entries kept; number `n` is at `n - first`.")
-    kinds: bytearray = Attribute("The kinds of the entries kept, a byte each.")
+    tokens: int = Attribute("How many tokens it ever had.")
+    entries: list[bytes] = Attribute(
+        "The data of the entries kept; number `n` is at `n - first`. Behind the last visible one stand those that "
+        "the store does not have yet."
+    )
+    kinds: bytearray = Attribute("Their kinds, a byte each.")
     size: int = Attribute("Bytes kept, what entries cost beside their data included.")
     viewers: int = Attribute("How many viewers follow now.")
     created: float = Attribute("When the log was made, in seconds since 1970.")
@@ -169,7 +176,8 @@ class IStreamLog(Interface):
 
     def append(kind: Kind, data: bytes) -> int:
         """
-        Add an entry; a terminal kind ends the stream.
+        Add an entry; a terminal kind ends the stream. It is visible when the
+        store has it.
 
         Returns:
             The entry's number.
@@ -177,6 +185,29 @@ class IStreamLog(Interface):
         Raises:
             StreamEnded: There is a terminal entry already.
         """
+
+    def settled() -> Deferred[None]:
+        """
+        Wait until all that was appended so far is visible.
+
+        Raises:
+            StoreUnavailable: (as the errback) The store could not take it:
+                it is not in the log, and never will be.
+        """
+
+    def remember(key: str, digest: bytes, first: int) -> None:
+        """
+        Keep an idempotency key with the entries that were just appended; it
+        is forgotten when the last of them is trimmed.
+
+        Args:
+            key: What the client sent.
+            digest: Of what it published.
+            first: Number of the first of the entries.
+        """
+
+    def recall(key: str) -> tuple[bytes, int, int] | None:
+        """Look a key up: digest, number of the first entry, of the last; or C{None}."""
 
     def locate(lastEventID: str | None) -> int:
         """
@@ -271,15 +302,39 @@ class IFormat(Interface):
 class IStreamStore(Interface):
     """Keeps stream logs."""
 
-    def create() -> Deferred[IStreamLog]:
+    used: int = Attribute("Bytes that all streams take, what entries cost beside their data included.")
+    count: int = Attribute("How many streams are kept.")
+
+    def start() -> Sequence[tuple[float, str, str]]:
         """
-        Make a new stream, named by its epoch.
+        Open the store. May block: nothing runs yet.
+
+        Returns:
+            Of each stream that has ended: when (in seconds since 1970), name,
+            epoch; the oldest first. Runs that a crash interrupted are among
+            them, ended `failed`.
+
+        Raises:
+            StoreUnavailable: What is there cannot be used; it is left as it is.
+        """
+
+    def stop() -> Deferred[None]:
+        """Write what is still to be written, and close the store. Harmless when it is closed."""
+
+    def create(name: str | None, published: bool) -> Deferred[IStreamLog]:
+        """
+        Make a new stream.
+
+        Args:
+            name: What it is called; C{None}: by its epoch.
+            published: Whether entries will be published into it.
 
         Returns:
             Fires with the stream log when the store has it.
 
         Raises:
-            Overloaded: (as the errback) There is no room for one more.
+            StreamExists: (as the errback) There is one of this name.
+            StoreUnavailable: (as the errback) The store cannot take it now.
         """
 
     def find(name: str) -> Deferred[IStreamLog]:
@@ -290,10 +345,16 @@ class IStreamStore(Interface):
             StreamNotFound: (as the errback) There is none of this name.
         """
 
-    def delete(name: str) -> Deferred[None]:
+    def delete(name: str, epoch: str | None = None) -> Deferred[None]:
         """
-        Forget a stream.
+        Forget a stream: neither it nor its bytes are counted from now on.
+        Viewers of one that is still open get its terminal entry `cancelled`,
+        reason `deleted`.
+
+        Args:
+            epoch: Only if it is this one, and not another of the same name.
 
         Raises:
             StreamNotFound: (as the errback) There is none of this name.
+            StoreUnavailable: (as the errback) The store cannot do it now.
         """

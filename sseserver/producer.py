@@ -22,6 +22,8 @@ from zope.interface import implementer
 from sseserver.body import Body
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, State
+from sseserver.settings import Settings
+from sseserver.sockets import taken, tune
 from sseserver.ticker import Tick, Ticker
 from sseserver.wire import HEARTBEAT
 
@@ -76,7 +78,7 @@ class EventStreamProducer:
         streamLog: What is followed.
         form: The format that the viewer wants.
         ticker: Where heartbeats come from.
-        heartbeat: Seconds without a write after which a heartbeat is written.
+        settings: The service's: its heartbeat and its stall.
         onEnd: Called once with this producer when the response is over,
             before a finished request lets the next one on its connection begin.
 
@@ -90,12 +92,14 @@ class EventStreamProducer:
         "_behind",
         "_body",
         "_form",
-        "_heartbeat",
         "_onEnd",
         "_quietSince",
         "_rendering",
         "_request",
+        "_settings",
         "_state",
+        "_taken",
+        "_takenAt",
         "_ticker",
         "cursor",
         "reason",
@@ -108,7 +112,7 @@ class EventStreamProducer:
         streamLog: IStreamLog,
         form: IFormat,
         ticker: Ticker,
-        heartbeat: float,
+        settings: Settings,
         onEnd: Callable[[EventStreamProducer], None],
     ) -> None:
         self.cursor = 0
@@ -118,25 +122,29 @@ class EventStreamProducer:
         self._form = form
         self._rendering: IRendering
         self._ticker = ticker
-        self._heartbeat = heartbeat
+        self._settings = settings
         self._onEnd = onEnd
         self._state = _State.NEW
         self._behind = True
         self._body = Body(request)
         self._beat: Tick | None = None
         self._quietSince = 0.0
+        # While paused: what the viewer had taken when it was looked at last, and when that changed last.
+        self._taken: object = None
+        self._takenAt = 0.0
 
     @property
     def written(self) -> int:
         """Bytes of body written so far."""
         return self._body.written
 
-    def start(self, lastEventID: str | None, retry: int, url: str) -> None:
+    def start(self, lastEventID: str | None, fromNow: bool, retry: int, url: str) -> None:
         """
         Begin the response and follow the log.
 
         Args:
             lastEventID: What the viewer sent; `None` for a new viewer.
+            fromNow: Whether a new viewer starts at the end, instead of at the first entry kept.
             retry: Its reconnection time in milliseconds.
             url: The stream's own URL.
         """
@@ -145,12 +153,14 @@ class EventStreamProducer:
         writeHeaders(request)
         # Before the first write: under TLS a producer that comes later is never paused.
         request.registerProducer(self, True)
+        tune(request.transport, self._settings.stall)
         self._state = _State.LIVE
-        now = self._ticker.seconds()
-        self._beat = self._ticker.at(now + self._heartbeat, self._sweep)
+        interval = min(self._settings.heartbeat, self._settings.stall)
+        self._beat = self._ticker.at(self._ticker.seconds() + interval, self._sweep)
         # First registered for wake-ups, then read: what comes in between is seen.
         self._rendering = self.streamLog.follow(self, self._form)
-        self._write(self._locate(lastEventID) + self._rendering.head(self.cursor, retry, url))
+        gap = self._locate(lastEventID, fromNow)
+        self._write(gap + self._rendering.head(self.cursor, retry, url))
         self.wake()
 
     def wake(self) -> None:
@@ -165,6 +175,8 @@ class EventStreamProducer:
         """The transport is full. May be called again and again, and from inside a write."""
         if self._state is _State.LIVE:
             self._state = _State.PAUSED
+            self._takenAt = self._ticker.seconds()
+            self._taken = taken(self._request.transport)
             # Else the channel reads without limit what the client sends meanwhile: twisted.web itself pauses only
             # between requests.
             self._setReading(False)
@@ -189,6 +201,17 @@ class EventStreamProducer:
             request.unregisterProducer()
             request.finish()
 
+    def retire(self, retry: int) -> None:
+        """
+        End the response of a stream that goes on: the viewer comes back later.
+
+        Args:
+            retry: When, in milliseconds.
+        """
+        if self._state is not _State.ENDED:
+            self._write(b"retry: %d\n\n" % retry)
+            self.finish("retired")
+
     def abort(self, reason: str) -> None:
         """End the response at once, whatever is still to be sent."""
         if self._state is not _State.ENDED:
@@ -206,8 +229,11 @@ class EventStreamProducer:
         if transport is not None:
             (transport.resumeProducing if reading else transport.pauseProducing)()
 
-    def _locate(self, lastEventID: str | None) -> bytes:
+    def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
         """Set the cursor; give the frames that tell of a gap, if there is one."""
+        if lastEventID is None and fromNow:
+            self.cursor = self.streamLog.last
+            return b""
         try:
             self.cursor = self.streamLog.locate(lastEventID)
         except GapError as gap:
@@ -245,12 +271,25 @@ class EventStreamProducer:
         self._body.write(data)
 
     def _sweep(self, now: float) -> float:
-        """Write a heartbeat when it is due. It also makes the kernel find out that a silent peer is gone."""
-        if self._state is _State.LIVE and now - self._quietSince >= self._heartbeat:
-            self._write(HEARTBEAT)
+        """
+        Write a heartbeat when it is due, which also makes the kernel find out
+        that a silent peer is gone. Cut a viewer that takes nothing.
+        """
+        heartbeat, stall = self._settings.heartbeat, self._settings.stall
         if self._state is _State.PAUSED:
-            return now + self._heartbeat
-        return self._quietSince + self._heartbeat
+            self._checkStall(now)
+            return now + min(heartbeat, stall / 4)
+        if now - self._quietSince >= heartbeat:
+            self._write(HEARTBEAT)
+        return min(self._quietSince + heartbeat, now + stall)
+
+    def _checkStall(self, now: float) -> None:
+        has = taken(self._request.transport)
+        if has != self._taken:
+            self._taken = has
+            self._takenAt = now
+        elif now - self._takenAt >= self._settings.stall:
+            self.abort("stalled")
 
     def _gone(self, result: Any) -> None:
         """The request is over; the other way to learn of it, and the only one that all transports have."""

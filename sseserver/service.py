@@ -8,253 +8,29 @@ runs; nothing here knows URLs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from hashlib import sha256
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.http import Request
-from zope.interface import implementer
 
-from sseserver.errors import GapError, Overloaded, SourceError
+from sseserver.errors import GapError, KeyReused, Overloaded, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import toJSON
-from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSink, ITokenSource, Kind, Prompt, State
+from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
+from sseserver.run import Run
+from sseserver.settings import Settings
 from sseserver.stores.memory import MemoryStore
-from sseserver.streamlog import ENTRY_COST
-from sseserver.ticker import Tick, Ticker
+from sseserver.ticker import Ticker
 
 log = Logger()
 
 #: Seconds between two slots of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """
-    The numbers of a service. Times are seconds, sizes bytes.
-
-    Attributes:
-        heartbeat: After so long without a write a viewer gets a comment.
-        reconnectionTime: What viewers are told to wait before they come back,
-            in milliseconds; each is told a value that differs by up to a third.
-        linger: How long a run goes on when no viewer is left; counts from
-            its start too. 0 ends it at once when the last viewer leaves.
-        maxViewers: So many viewers are served at once.
-        keep: How long a stream is kept after its end.
-        window: Bytes that each stream keeps.
-        readAhead: A run waits when it is so far ahead of its fastest viewer.
-        drain: How long viewers have to take the end of their streams when the service stops.
-    """
-
-    heartbeat: float = 15.0
-    reconnectionTime: int = 3000
-    linger: float = 60.0
-    maxViewers: int = 10_000
-    keep: float = 600.0
-    window: int = 16 * 1024 * 1024
-    readAhead: int = 1024 * 1024
-    drain: float = 5.0
-
-
-#: Bytes that a run writes between two looks at how far it is ahead.
-_AHEAD_CHECK = 64 * 1024
-
-#: A run that nobody has read yet waits at least so long for its first viewer, also with a shorter linger: whoever
-#: started it by `POST /streams` must have the time to follow.
-_FIRST_VIEWER = 5.0
-
-
-@implementer(ITokenSink)
-class Run:
-    """
-    A token source working into a stream log: the source's sink.
-
-    Args:
-        streamLog: Where the tokens go.
-        settings: The service's.
-        sweep: The ticker of the linger.
-        onEnd: Called once with this run when its terminal entry is in the log.
-    """
-
-    __slots__ = (
-        "_awaiting",
-        "_held",
-        "_linger",
-        "_onEnd",
-        "_paused",
-        "_producer",
-        "_settings",
-        "_sweep",
-        "_tokens",
-        "_unchecked",
-        "_work",
-        "streamLog",
-    )
-
-    def __init__(self, streamLog: IStreamLog, settings: Settings, sweep: Ticker, onEnd: Callable[[Run], None]) -> None:
-        self.streamLog = streamLog
-        self._settings = settings
-        self._sweep = sweep
-        self._onEnd = onEnd
-        self._tokens = 0
-        # A CR at the end of a token waits for the next one: CR LF over two tokens is one line end for everybody.
-        self._held = ""
-        self._paused = False
-        self._unchecked = 0
-        self._producer: IPushProducer | None = None
-        self._awaiting: list[Deferred[None]] = []
-        self._linger: Tick | None = None
-        self._work: Deferred[Any] | None = None
-
-    def start(self, source: ITokenSource, prompt: Prompt | None) -> None:
-        """Let the source work. What it returns or raises ends the stream."""
-        self._await(max(self._settings.linger, _FIRST_VIEWER))
-        self._work = maybeDeferred(source.produce, self, prompt)
-        self._work.addCallbacks(self._succeeded, self._failed)
-        self._work.addErrback(lambda failure: log.failure("A run broke", failure))
-
-    def write(self, token: str) -> None:
-        """See L{ITokenSink.write}."""
-        if self._held:
-            token, self._held = self._held + token, ""
-        if token.endswith("\r"):
-            token, self._held = token[:-1], "\r"
-        if token and self.streamLog.state is State.OPEN:
-            self._append(token)
-
-    def ready(self) -> Deferred[None]:
-        """See L{ITokenSink.ready}."""
-        if not self._paused:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred(self._awaiting.remove)
-        self._awaiting.append(waiting)
-        return waiting
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See L{ITokenSink.registerProducer}."""
-        if not streaming:
-            raise ValueError("A token sink takes push producers only.")
-        if self._producer is not None:
-            raise RuntimeError(f"{producer!r} cannot be registered: {self._producer!r} is.")
-        if self.streamLog.state is not State.OPEN:
-            producer.stopProducing()
-            return
-        self._producer = producer
-        if self._paused:
-            producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        """See L{ITokenSink.unregisterProducer}."""
-        self._producer = None
-
-    def cancel(self, reason: str) -> None:
-        """
-        Stop the source; what was produced is kept. Harmless after the end.
-
-        Args:
-            reason: `asked`, `linger` or `deleted`.
-        """
-        self._stop(Kind.CANCELLED, {"reason": reason})
-
-    def shutDown(self) -> None:
-        """Stop the source because the server stops."""
-        self._stop(Kind.FAILED, {"reason": "shutdown", "message": "The server was stopped before the end."})
-
-    def viewerLeft(self) -> None:
-        """Begin to linger, when that was the last viewer."""
-        if not self.streamLog.viewers and self.streamLog.state is State.OPEN:
-            if self._settings.linger:
-                self._await(self._settings.linger)
-            else:
-                self.cancel("linger")
-
-    def _append(self, token: str) -> None:
-        data = token.encode("utf-8")
-        self._tokens += 1
-        self.streamLog.append(Kind.TOKEN, data)
-        self._unchecked += len(data) + ENTRY_COST
-        if self._unchecked >= _AHEAD_CHECK:
-            self._unchecked = 0
-            if not self._paused and self.streamLog.ahead() > self._settings.readAhead:
-                self._pause()
-
-    def _pause(self) -> None:
-        self._paused = True
-        self.streamLog.onRead = self._viewerRead
-        if self._producer is not None:
-            self._producer.pauseProducing()
-
-    def _viewerRead(self) -> None:
-        # Not before half of it is read, so that a run does not stop and go with each write of its viewer.
-        if self.streamLog.ahead() <= self._settings.readAhead // 2:
-            self._resume()
-
-    def _resume(self) -> None:
-        self._paused = False
-        self.streamLog.onRead = None
-        awaiting, self._awaiting = self._awaiting, []
-        for waiting in awaiting:
-            waiting.callback(None)
-        if self._producer is not None:
-            self._producer.resumeProducing()
-
-    def _await(self, seconds: float) -> None:
-        """Give viewers so long to come."""
-        if self._linger is not None:
-            self._sweep.cancel(self._linger)
-        self._linger = self._sweep.at(self._sweep.seconds() + seconds, self._lingered)
-
-    def _lingered(self, now: float) -> None:
-        self._linger = None
-        if not self.streamLog.viewers:
-            self.cancel("linger")
-
-    def _succeeded(self, result: object) -> None:
-        self._end(
-            Kind.DONE,
-            {"reason": result if isinstance(result, str) else "stop", "tokens": self._tokens + bool(self._held)},
-        )
-
-    def _failed(self, failure: Failure) -> None:
-        if self.streamLog.state is not State.OPEN:
-            # It was stopped: what it says of that is no news, but a bug in its cleaning up is.
-            if not failure.check(CancelledError, SourceError):
-                log.failure("A token source broke while it was stopped", failure)
-        elif isinstance(failure.value, SourceError):
-            self._end(Kind.FAILED, {"reason": failure.value.reason, "message": str(failure.value)})
-        else:
-            log.failure("A token source broke", failure)
-            self._end(Kind.FAILED, {"reason": "error", "message": "The source of this text broke down."})
-
-    def _stop(self, kind: Kind, terminal: dict[str, object]) -> None:
-        """End the stream first, so that nothing the source says while it stops gets in; then stop the source."""
-        if self.streamLog.state is State.OPEN:
-            producer, work = self._producer, self._work
-            self._end(kind, terminal)
-            if producer is not None:
-                producer.stopProducing()
-            if work is not None:
-                work.cancel()
-
-    def _end(self, kind: Kind, terminal: dict[str, object]) -> None:
-        """Write the terminal entry, and let go of everything."""
-        if self.streamLog.state is not State.OPEN:
-            return
-        if self._held:
-            held, self._held = self._held, ""
-            self._append(held)
-        if self._linger is not None:
-            self._sweep.cancel(self._linger)
-        self._producer = None
-        self._resume()
-        self.streamLog.append(kind, toJSON(terminal))
-        self._onEnd(self)
 
 
 class StreamService(Service):
@@ -283,7 +59,10 @@ class StreamService(Service):
         self._runs: dict[str, Run] = {}
         self._viewers: set[EventStreamProducer] = set()
         # The ended streams that are kept yet, and until when; the oldest first.
-        self._kept: deque[tuple[float, str]] = deque()
+        self._kept: deque[tuple[float, str, str]] = deque()
+        # The runs that were started with an idempotency key, and the keys by the epochs of their streams.
+        self._keys: dict[str, tuple[bytes, IStreamLog]] = {}
+        self._keyOf: dict[str, str] = {}
         # Fires when the last viewer has left a service that is being stopped.
         self._drained: Deferred[None] | None = None
 
@@ -297,23 +76,114 @@ class StreamService(Service):
         return len(self._viewers) < self.settings.maxViewers and self._drained is None
 
     @inlineCallbacks
-    def startRun(self, prompt: Prompt | None = None) -> Generator[Deferred[Any], Any, IStreamLog]:
+    def startRun(
+        self, prompt: Prompt | None = None, key: str | None = None
+    ) -> Generator[Deferred[Any], Any, IStreamLog]:
         """
         Start a run of the source into a new stream.
+
+        Args:
+            key: An idempotency key: while its stream is kept, the same key
+                and prompt give the same stream.
 
         Returns:
             Fires with the stream's log, whose name is its epoch.
 
         Raises:
+            KeyReused: (as the errback) The key came with another prompt.
             Overloaded: (as the errback) There is no room, or the service is
                 being stopped.
+            StoreUnavailable: (as the errback) The store cannot take it now.
         """
-        if not self.hasRoom():
-            raise Overloaded("The server has no room for one more viewer now, or is being stopped.")
-        streamLog: IStreamLog = yield self._store.create()
-        run = self._runs[streamLog.name] = Run(streamLog, self.settings, self._sweep, self._runEnded)
+        digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
+        if key is not None and key in self._keys:
+            known, started = self._keys[key]
+            if known != digest:
+                raise KeyReused("This idempotency key was used with another prompt.")
+            return started
+        streamLog: IStreamLog = yield self._create(None, published=False)
+        if key is not None:
+            self._keys[key] = (digest, streamLog)
+            self._keyOf[streamLog.epoch] = key
+        run = Run(streamLog, self.settings, self._sweep, self._makeRoom, self._runEnded)
+        self._runs[streamLog.name] = run
         run.start(self.source, prompt)
         return streamLog
+
+    @inlineCallbacks
+    def open(self, name: str) -> Generator[Deferred[Any], Any, tuple[IStreamLog, bool]]:
+        """
+        Open a named stream to publish into.
+
+        Returns:
+            Fires with its log, and whether it is new.
+
+        Raises:
+            StreamExists: (as the errback) It is a run's.
+            StreamEnded: (as the errback) It is there and has ended.
+            Overloaded: (as the errback) There is no room for one more.
+            StoreUnavailable: (as the errback) The store cannot take it now.
+        """
+        try:
+            streamLog: IStreamLog = yield self._create(name, published=True)
+        except StreamExists:
+            return (yield self._published(name)), False
+        return streamLog, True
+
+    @inlineCallbacks
+    def publish(
+        self, name: str, entries: Sequence[tuple[Kind, bytes]], close: bool, key: str | None = None
+    ) -> Generator[Deferred[Any], Any, tuple[IStreamLog, int, int]]:
+        """
+        Append entries to a stream, all or none.
+
+        Args:
+            entries: Kind and data of each; tokens and events.
+            close: Whether the stream ends C{done} after them.
+            key: An idempotency key: as long as the entries are kept, the same
+                key with the same entries appends nothing.
+
+        Returns:
+            Fires when the entries are in the log: the log, the number of the
+            first entry, that of the last.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no such stream.
+            StreamExists: (as the errback) It is a run's.
+            StreamEnded: (as the errback) It has ended.
+            KeyReused: (as the errback) The key came with other entries.
+            Overloaded: (as the errback) There is no room for them.
+            StoreUnavailable: (as the errback) The store cannot take them now:
+                none is in the log.
+        """
+        streamLog: IStreamLog = yield self._store.find(name)
+        digest = sha256(repr((entries, close)).encode()).digest()
+        known = None if key is None else streamLog.recall(key)
+        if known is not None:
+            if known[0] != digest:
+                raise KeyReused("This idempotency key was used with another body.")
+            _, first, last = known
+        else:
+            streamLog = yield self._published(name)
+            first, last = self._append(streamLog, entries, close)
+            if key is not None:
+                streamLog.remember(key, digest, first)
+        yield streamLog.settled()
+        return streamLog, first, last
+
+    @inlineCallbacks
+    def delete(self, name: str) -> Generator[Deferred[Any], Any, None]:
+        """
+        Stop a stream and forget it: its viewers get C{cancelled}.
+
+        Raises:
+            StreamNotFound: (as the errback) There is none of this name.
+            StoreUnavailable: (as the errback) The store cannot do it now.
+        """
+        run = self._runs.get(name)
+        yield self._store.delete(name)
+        if run is not None:
+            run.abandon()
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
@@ -327,41 +197,61 @@ class StreamService(Service):
     @inlineCallbacks
     def cancel(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
         """
-        Stop the run of a stream; what was produced is kept. Idempotent.
+        End a stream C{cancelled}, and stop its run; what was produced is
+        kept. Idempotent.
 
         Raises:
             StreamNotFound: (as the errback) There is none of this name.
+            StoreUnavailable: (as the errback) The store cannot take the end now.
         """
         streamLog: IStreamLog = yield self._store.find(name)
         if name in self._runs:
             self._runs[name].cancel("asked")
+        elif streamLog.published and streamLog.state is State.OPEN:
+            self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
+        yield streamLog.settled()
         return streamLog
 
-    def hasAll(self, streamLog: IStreamLog, form: IFormat, lastEventID: str | None) -> bool:
-        """Whether a viewer that comes back with this last event ID has the end already: it is answered 204."""
+    def hasAll(self, streamLog: IStreamLog, form: IFormat, lastEventID: str | None, fromNow: bool = False) -> bool:
+        """
+        Whether a viewer has the end already: then it is answered 204.
+
+        Args:
+            lastEventID: What it comes back with, if it does.
+            fromNow: Whether else it wants only what comes from now on.
+        """
         if lastEventID is None:
-            return False
+            return fromNow and streamLog.state is not State.OPEN
         try:
             cursor = streamLog.locate(lastEventID)
         except GapError:
             return False
         return streamLog.rendering(form).complete(cursor)
 
-    def view(self, request: Request, streamLog: IStreamLog, form: IFormat, lastEventID: str | None, url: str) -> None:
+    def view(
+        self,
+        request: Request,
+        streamLog: IStreamLog,
+        form: IFormat,
+        url: str,
+        lastEventID: str | None = None,
+        fromNow: bool = False,
+    ) -> None:
         """
         Let a request follow a stream, as a viewer; turn it away where there is no room.
 
         Args:
             request: Its response has not begun; it belongs to this service now.
-            lastEventID: What the client sent, or `None`.
             url: The stream's own URL.
+            lastEventID: What the client sent, or `None`.
+            fromNow: Whether a new viewer starts at the end.
         """
         if not self.hasRoom():
             self.turnAway(request)
             return
-        producer = EventStreamProducer(request, streamLog, form, self._sweep, self.settings.heartbeat, self._viewerLeft)
+        producer = EventStreamProducer(request, streamLog, form, self._sweep, self.settings, self._viewerLeft)
         self._viewers.add(producer)
-        producer.start(lastEventID, jittered(self.settings.reconnectionTime), url)
+        producer.start(lastEventID, fromNow, jittered(self.settings.reconnectionTime), url)
 
     def turnAway(self, request: Request) -> None:
         """
@@ -374,23 +264,30 @@ class StreamService(Service):
         request.finish()
 
     def startService(self) -> None:
-        """Begin, or begin again after a stop."""
+        """
+        Open the store.
+
+        Raises:
+            StoreUnavailable: What is there cannot be used.
+        """
         super().startService()
-        if self._kept:
-            self._sweep.at(self._kept[0][0], self._forget)
+        self._keep(self._store.start())
 
     def stopService(self) -> Deferred[None]:
         """
         End all runs, give the viewers L{Settings.drain} seconds to take the
-        end of their streams, and cut those that have not.
+        end of their streams, cut those that have not, and close the store.
 
         Returns:
-            Fires when no viewer is left.
+            Fires when no viewer is left, and everything is stored.
         """
         super().stopService()
         self._drained = drained = Deferred[None]()
         for run in tuple(self._runs.values()):
             run.shutDown()
+        for producer in tuple(self._viewers):
+            if producer.streamLog.published:
+                producer.retire(jittered(self.settings.reconnectionTime))
         if not self._viewers:
             drained.callback(None)
         deadline = self._reactor.callLater(self.settings.drain, self._cut)
@@ -400,25 +297,90 @@ class StreamService(Service):
         for producer in tuple(self._viewers):
             producer.abort("shutdown")
 
-    def _stopped(self, result: None, deadline: IDelayedCall) -> None:
+    def _stopped(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
         if deadline.active():
             deadline.cancel()
         self._sweep.stop()
+        self._kept.clear()
         self._drained = None
+        return self._store.stop()
+
+    @inlineCallbacks
+    def _create(self, name: str | None, published: bool) -> Generator[Deferred[Any], Any, IStreamLog]:
+        if self._drained is not None:
+            raise Overloaded("The server is being stopped.")
+        if not self._makeRoom(1):
+            raise Overloaded("The server keeps as many streams, or as many bytes of them, as it may.")
+        streamLog: IStreamLog = yield self._store.create(name, published)
+        return streamLog
+
+    @inlineCallbacks
+    def _published(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
+        """Find a stream that can be published into."""
+        streamLog: IStreamLog = yield self._store.find(name)
+        if not streamLog.published:
+            raise StreamExists(f"The stream {name} belongs to a run; nothing can be published into it.")
+        if streamLog.state is not State.OPEN:
+            raise StreamEnded(f"The stream {name} has ended ({streamLog.state.value}).")
+        return streamLog
+
+    def _append(self, streamLog: IStreamLog, entries: Sequence[tuple[Kind, bytes]], close: bool) -> tuple[int, int]:
+        if not self._makeRoom():
+            raise Overloaded("The server keeps as many bytes of streams as it may.")
+        numbers = [streamLog.append(kind, data) for kind, data in entries]
+        if close:
+            numbers.append(self._seal(streamLog, Kind.DONE, {"reason": "stop", "tokens": streamLog.tokens}))
+        return numbers[0], numbers[-1]
+
+    def _seal(self, streamLog: IStreamLog, kind: Kind, terminal: dict[str, object]) -> int:
+        number = streamLog.append(kind, toJSON(terminal))
+        self._keepAfter(streamLog)
+        return number
 
     def _runEnded(self, run: Run) -> None:
-        name = run.streamLog.name
-        del self._runs[name]
-        self._kept.append((self._sweep.seconds() + self.settings.keep, name))
-        if len(self._kept) == 1:
-            self._sweep.at(self._kept[0][0], self._forget)
+        del self._runs[run.streamLog.name]
+        self._keepAfter(run.streamLog)
 
-    def _forget(self, now: float) -> float | None:
+    def _keepAfter(self, streamLog: IStreamLog) -> None:
+        """Count how long a stream is kept from when its end is in the log."""
+
+        def keep(_: None) -> None:
+            self._keep([(self._reactor.seconds(), streamLog.name, streamLog.epoch)])
+
+        # An end that the store refused is no end.
+        streamLog.settled().addCallbacks(keep, lambda _: None)
+
+    def _keep(self, ended: Sequence[tuple[float, str, str]]) -> None:
+        """Keep streams that ended at these times (seconds since 1970) as long as the settings say."""
+        idle = not self._kept
+        wall, now = self._reactor.seconds(), self._sweep.seconds()
+        for when, name, epoch in ended:
+            self._kept.append((now + self.settings.keep - max(0.0, wall - when), name, epoch))
+        if idle and self._kept:
+            self._sweep.at(self._kept[0][0], self._forgetOld)
+
+    def _forgetOld(self, now: float) -> float | None:
         """Forget the streams that were kept long enough."""
         while self._kept and self._kept[0][0] <= now:
-            deleted = self._store.delete(self._kept.popleft()[1])
-            deleted.addErrback(lambda failure: log.failure("A stream could not be forgotten", failure))
+            self._forgetOldest()
         return self._kept[0][0] if self._kept else None
+
+    def _forgetOldest(self) -> None:
+        _, name, epoch = self._kept.popleft()
+        self._keys.pop(self._keyOf.pop(epoch, ""), None)
+        deleted = self._store.delete(name, epoch)
+        # It may be deleted already, at somebody's request.
+        deleted.addErrback(lambda failure: failure.trap(StreamNotFound))
+        deleted.addErrback(lambda failure: log.failure("A stream could not be forgotten", failure))
+
+    def _makeRoom(self, streams: int = 0) -> bool:
+        """Forget ended streams, the oldest first, as far as the bounds want it; whether there is room then."""
+        store, settings = self._store, self.settings
+        while store.used > settings.maxBytes or store.count + streams > settings.maxStreams:
+            if not self._kept:
+                return False
+            self._forgetOldest()
+        return True
 
     def _viewerLeft(self, producer: EventStreamProducer) -> None:
         self._viewers.discard(producer)

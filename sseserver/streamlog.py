@@ -14,10 +14,12 @@ import string
 from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import length_hint
+from typing import Protocol
 
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sseserver.errors import GapError, StreamEnded
+from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
 from sseserver.ticker import Ticker
 
@@ -59,10 +61,37 @@ def parseID(lastEventID: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+class Keeper(Protocol):
+    """What a stream log knows of its store."""
+
+    used: int
+
+    def write(self, streamLog: StreamLog) -> None:
+        """The log has entries that the store does not have; L{StreamLog.commit} or L{StreamLog.refuse} answers."""
+
+    def trimmed(self, streamLog: StreamLog) -> None:
+        """The log has dropped entries: the store can, too."""
+
+
+class _Nobody:
+    """The keeper of a log that was deleted."""
+
+    used = 0
+
+    def write(self, streamLog: StreamLog) -> None:
+        """Nobody is to write it."""
+
+    def trimmed(self, streamLog: StreamLog) -> None:
+        """Nobody is to trim it."""
+
+
+_NOBODY = _Nobody()
+
+
 @implementer(IStreamLog)
 class StreamLog:
     """
-    The log of one stream, kept in memory.
+    The log of one stream, kept in memory, and perhaps in a store as well.
 
     Args:
         name: What the stream is called in URLs.
@@ -70,24 +99,31 @@ class StreamLog:
         ticker: Tells the time, and wakes viewers of a fast stream together.
         window: Bytes kept, with L{ENTRY_COST} for each entry; the oldest
             entries are trimmed, the newest never is.
+        keeper: The store. It counts the bytes.
+        published: Whether entries are published into it.
+        durable: Whether an entry is visible only when the keeper says that it
+            has it; else at once.
 
     Attributes:
-        entries: The data of the entries kept; number `n` is at `n - first`.
-        kinds: Their kinds, one byte each.
         size: Bytes kept, costs included.
         created: When the log was made, in seconds since 1970.
-        ended: When it got its terminal entry; `None` before.
+        ended: When it got its terminal entry; C{None} before.
         onRead: While a run is paused, called after a viewer has read.
+        keys: Idempotency keys: digest, number of the first entry, of the last.
     """
 
     __slots__ = (
         "__weakref__",
         "_again",
         "_announced",
+        "_durable",
         "_flushing",
+        "_keeper",
         "_place",
         "_renderings",
         "_round",
+        "_sealed",
+        "_settling",
         "_ticker",
         "_viewers",
         "_window",
@@ -96,28 +132,49 @@ class StreamLog:
         "entries",
         "epoch",
         "first",
+        "keys",
         "kinds",
         "last",
         "name",
         "onRead",
+        "published",
         "size",
         "state",
+        "tokens",
     )
 
-    def __init__(self, name: str, epoch: str, ticker: Ticker, window: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        epoch: str,
+        ticker: Ticker,
+        window: int,
+        keeper: Keeper,
+        *,
+        published: bool = False,
+        durable: bool = False,
+    ) -> None:
         self.name = name
         self.epoch = epoch
+        self.published = published
         self.state = State.OPEN
         self.first = 1
         self.last = 0
+        self.tokens = 0
         self.entries: list[bytes] = []
         self.kinds = bytearray()
         self.size = 0
+        self.keys: dict[str, tuple[bytes, int, int]] = {}
         self.onRead: Callable[[], None] | None = None
         self.created = ticker.clock.seconds()
         self.ended: float | None = None
         self._ticker = ticker
         self._window = window
+        self._keeper = keeper
+        self._durable = durable
+        # There is a terminal entry, though it may not be visible yet.
+        self._sealed = False
+        self._settling: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
         self._renderings: dict[str, IRendering] = {}
         # Where the last viewer was; the run's read-ahead counts from there.
@@ -134,21 +191,103 @@ class StreamLog:
         """How many viewers follow now."""
         return len(self._viewers)
 
+    @property
+    def appended(self) -> int:
+        """Number of the last entry, visible or not."""
+        return self.first + len(self.entries) - 1
+
     def append(self, kind: Kind, data: bytes) -> int:
         """See L{IStreamLog.append}."""
-        if self.state is not State.OPEN:
-            raise StreamEnded(f"The stream {self.name} has ended ({self.state.value}); nothing can be added to it.")
+        if self._sealed:
+            raise StreamEnded(f"The stream {self.name} has ended; nothing can be added to it.")
         self.entries.append(data)
         self.kinds.append(kind)
-        self.size += len(data) + ENTRY_COST
-        self.last += 1
-        if kind in TERMINAL:
-            self.state = TERMINAL[kind]
+        cost = len(data) + ENTRY_COST
+        self.size += cost
+        self._keeper.used += cost
+        if kind == Kind.TOKEN:
+            self.tokens += 1
+        elif kind in TERMINAL:
+            self._sealed = True
+        if self._durable:
+            self._keeper.write(self)
+            return self.appended
+        self.commit(self.last + 1)
+        return self.last
+
+    def commit(self, number: int) -> None:
+        """Make the entries up to this one visible: the store has them."""
+        self.last = number
+        state = TERMINAL.get(self.kinds[number - self.first])  # type: ignore[call-overload]
+        if state is not None:
+            self.state = state
             self.ended = self._ticker.clock.seconds()
         if self.size > self._window:
             self._trim()
+        while self._settling and self._settling[0][0] <= number:
+            self._settling.pop(0)[1].callback(None)
         self._announce()
-        return self.last
+
+    def refuse(self, error: StoreUnavailable) -> None:
+        """Drop the entries that are not visible: the store cannot take them."""
+        start = self.last + 1 - self.first
+        dropped = self.entries[start:]
+        cost = sum(map(len, dropped)) + ENTRY_COST * len(dropped)
+        self.size -= cost
+        self._keeper.used -= cost
+        self.tokens -= self.kinds.count(Kind.TOKEN, start)
+        del self.entries[start:]
+        del self.kinds[start:]
+        self._sealed = self.state is not State.OPEN
+        self.keys = {key: value for key, value in self.keys.items() if value[2] <= self.last}
+        settling, self._settling = self._settling, []
+        for _, waiting in settling:
+            waiting.errback(error)
+
+    def settled(self) -> Deferred[None]:
+        """See L{IStreamLog.settled}."""
+        if self.last == self.appended:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._settling.append((self.appended, waiting))
+        return waiting
+
+    def remember(self, key: str, digest: bytes, first: int) -> None:
+        """See L{IStreamLog.remember}."""
+        self.keys[key] = (digest, first, self.appended)
+
+    def recall(self, key: str) -> tuple[bytes, int, int] | None:
+        """See L{IStreamLog.recall}."""
+        return self.keys.get(key)
+
+    def restore(self, first: int, entries: list[bytes], kinds: bytes, tokens: int) -> None:
+        """Take in what the store had kept; for a log that is new. Its bytes are counted already."""
+        self.first = first
+        self.entries = entries
+        self.kinds = bytearray(kinds)
+        self.last = self.appended
+        self.tokens = tokens
+        self.size = sum(map(len, entries)) + ENTRY_COST * len(entries)
+        self.state = TERMINAL.get(kinds[-1], State.OPEN) if kinds else State.OPEN  # type: ignore[call-overload]
+        self._sealed = self.state is not State.OPEN
+        self._place = self.last
+
+    def drop(self) -> int:
+        """
+        Leave the store, which forgets this log. Viewers that are here yet
+        read on from memory; those of an open stream get its terminal entry.
+
+        Returns:
+            The bytes that the log took.
+        """
+        size = self.size
+        self._keeper = _NOBODY
+        self._durable = False
+        if not self._sealed:
+            self.append(Kind.CANCELLED, b'{"reason":"deleted"}')
+        elif self.last < self.appended:
+            self.commit(self.appended)
+        return size
 
     def locate(self, lastEventID: str | None) -> int:
         """See L{IStreamLog.locate}."""
@@ -195,14 +334,20 @@ class StreamLog:
         one by one would move the whole list each time.
         """
         excess = self.size - self._window + self._window // 16
-        count = 0
-        while excess > 0 and count < len(self.entries) - 1:
-            excess -= len(self.entries[count]) + ENTRY_COST
+        # What is not visible yet cannot go, and the last visible entry stays.
+        visible = self.last - self.first
+        count = cost = 0
+        while cost < excess and count < visible:
+            cost += len(self.entries[count]) + ENTRY_COST
             count += 1
-        self.size -= sum(map(len, self.entries[:count])) + ENTRY_COST * count
+        self.size -= cost
+        self._keeper.used -= cost
         del self.entries[:count]
         del self.kinds[:count]
         self.first += count
+        if self.keys:
+            self.keys = {key: value for key, value in self.keys.items() if value[2] >= self.first}
+        self._keeper.trimmed(self)
 
     def _announce(self) -> None:
         """

@@ -20,7 +20,8 @@ from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
 from sseserver import __version__
-from sseserver.service import Settings, StreamService
+from sseserver.service import StreamService
+from sseserver.settings import Settings
 from sseserver.sources.text import WELCOME, TextSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite

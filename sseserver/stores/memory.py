@@ -4,12 +4,13 @@ MemoryStore: stream logs in this process's memory. They end with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from sseserver.errors import StreamNotFound
+from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.streamlog import FLUSH_TICK, StreamLog, makeEpoch
 from sseserver.ticker import Ticker
@@ -26,26 +27,51 @@ class MemoryStore:
     """
 
     def __init__(self, clock: Any, window: int) -> None:
+        self.used = 0
         self._ticker = Ticker(clock, FLUSH_TICK / 4)
         self._window = window
-        self._logs: dict[str, IStreamLog] = {}
+        self._logs: dict[str, StreamLog] = {}
 
-    def create(self) -> Deferred[IStreamLog]:
+    @property
+    def count(self) -> int:
+        """See L{IStreamStore.count}."""
+        return len(self._logs)
+
+    def start(self) -> Sequence[tuple[float, str, str]]:
+        """See L{IStreamStore.start}: what ended before a stop of the service is still there."""
+        ended = [(log.ended, log.name, log.epoch) for log in self._logs.values() if log.ended is not None]
+        return sorted(ended)
+
+    def stop(self) -> Deferred[None]:
+        """See L{IStreamStore.stop}."""
+        self._ticker.stop()
+        return succeed(None)
+
+    def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
         """See L{IStreamStore.create}."""
         epoch = makeEpoch()
-        streamLog: IStreamLog = StreamLog(epoch, epoch, self._ticker, self._window)
-        self._logs[epoch] = streamLog
+        name = name or epoch
+        if name in self._logs:
+            return fail(StreamExists(f"There is a stream {name} already."))
+        streamLog = self._logs[name] = StreamLog(name, epoch, self._ticker, self._window, self, published=published)
         return succeed(streamLog)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See L{IStreamStore.find}."""
         streamLog = self._logs.get(name)
-        return fail(_notFound(name)) if streamLog is None else succeed(streamLog)
+        return fail(StreamNotFound(name)) if streamLog is None else succeed(streamLog)
 
-    def delete(self, name: str) -> Deferred[None]:
+    def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
         """See L{IStreamStore.delete}."""
-        return fail(_notFound(name)) if self._logs.pop(name, None) is None else succeed(None)
+        streamLog = self._logs.get(name)
+        if streamLog is None or epoch not in {None, streamLog.epoch}:
+            return fail(StreamNotFound(name))
+        del self._logs[name]
+        self.used -= streamLog.drop()
+        return succeed(None)
 
+    def write(self, streamLog: StreamLog) -> None:
+        """See L{streamlog.Keeper.write}: what is in the log is kept already."""
 
-def _notFound(name: str) -> StreamNotFound:
-    return StreamNotFound(f"There is no stream {name!r} here: it never was, or it is no longer kept.")
+    def trimmed(self, streamLog: StreamLog) -> None:
+        """See L{streamlog.Keeper.trimmed}."""

@@ -1,5 +1,5 @@
 """
-`streams`: start a run, watch it, stop it.
+`streams`: start a run, or publish; watch it, stop it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import msgspec
-from twisted.web.http import CREATED, NO_CONTENT
+from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -22,14 +22,17 @@ from sseserver.http import (
     AsyncResource,
     Nothing,
     answerJSON,
+    header,
     lastEventID,
     negotiate,
     parameter,
+    readBody,
     readJSON,
     setContentType,
 )
 from sseserver.interfaces import IFormat, IStreamLog, Kind, Prompt
 from sseserver.producer import writeHeaders
+from sseserver.publishing import checkKey, checkName, readEntries
 from sseserver.service import StreamService
 
 
@@ -63,7 +66,7 @@ class Streams(AsyncResource):
         prompt = None if body.prompt is None else Prompt(body.prompt)
         if self._service.source.takesPrompt and prompt is None:
             raise BadRequest("This source needs a prompt: send a JSON object with the member prompt.")
-        streamLog = await self._service.startRun(prompt)
+        streamLog = await self._service.startRun(prompt, idempotencyKey(request))
         url = f"{path(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)
@@ -96,6 +99,29 @@ class Stream(AsyncResource):
         if wanted == PLAIN:
             return text(request, streamLog)
         return watch(self._service, request, streamLog, form or FORMATS["events"])
+
+    async def PUT(self, request: Request) -> bytes:
+        """Open a named stream to publish into."""
+        streamLog, new = await self._service.open(checkName(self._name))
+        if new:
+            request.responseHeaders.setRawHeaders(b"Location", [path(request).encode("ascii")])
+        return answerJSON(request, state(streamLog), CREATED if new else OK)
+
+    async def POST(self, request: Request) -> bytes:
+        """Publish: append events or tokens, all or none."""
+        close = closes(request)
+        entries = readEntries(header(request, b"content-type") or "", readBody(request))
+        if not entries and not close:
+            raise BadRequest("There is nothing to publish in the body.")
+        streamLog, first, last = await self._service.publish(self._name, entries, close, idempotencyKey(request))
+        ids = [f"{streamLog.epoch}-{number}" for number in range(first, last + 1)]
+        return answerJSON(request, {"ids": ids, "state": streamLog.state.value})
+
+    async def DELETE(self, request: Request) -> bytes:
+        """Stop the stream and forget it."""
+        await self._service.delete(self._name)
+        request.setResponseCode(NO_CONTENT)
+        return b""
 
 
 class Cancel(AsyncResource):
@@ -131,6 +157,43 @@ def requestedFormat(request: Request) -> IFormat | None:
     return FORMATS[name]
 
 
+def startsNow(request: Request) -> bool:
+    """
+    Read the parameter C{from}.
+
+    Raises:
+        BadRequest: It is not C{now}.
+    """
+    value = parameter(request, b"from")
+    if value not in {None, "now"}:
+        raise BadRequest("The parameter from can only be now.")
+    return value is not None
+
+
+def closes(request: Request) -> bool:
+    """
+    Read the header C{Stream-Closed}.
+
+    Raises:
+        BadRequest: It is neither C{true} nor C{false}.
+    """
+    value = (header(request, b"stream-closed") or "false").strip().lower()
+    if value not in {"true", "false"}:
+        raise BadRequest("The header Stream-Closed is true or false.")
+    return value == "true"
+
+
+def idempotencyKey(request: Request) -> str | None:
+    """
+    Read the header C{Idempotency-Key}.
+
+    Raises:
+        BadRequest: It is not a key.
+    """
+    key = header(request, b"idempotency-key")
+    return None if key is None else checkKey(key)
+
+
 def watch(service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat) -> bytes | None:
     """
     Let a request follow a stream, from where its last event ID says.
@@ -142,10 +205,11 @@ def watch(service: StreamService, request: Request, streamLog: IStreamLog, form:
     if request.method == b"HEAD":
         headersOnly(request)
         return None
-    if service.hasAll(streamLog, form, lastEventID(request)):
+    asked, fromNow = lastEventID(request), startsNow(request)
+    if service.hasAll(streamLog, form, asked, fromNow):
         request.setResponseCode(NO_CONTENT)
         return b""
-    service.view(request, streamLog, form, lastEventID(request), path(request))
+    service.view(request, streamLog, form, path(request), asked, fromNow)
     return None
 
 

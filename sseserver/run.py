@@ -1,0 +1,242 @@
+"""
+Run: a token source working into a stream log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sseserver.errors import SourceError
+from sseserver.formats import toJSON
+from sseserver.interfaces import IStreamLog, ITokenSink, ITokenSource, Kind, Prompt
+from sseserver.settings import Settings
+from sseserver.streamlog import ENTRY_COST
+from sseserver.ticker import Tick, Ticker
+
+log = Logger()
+
+#: Bytes that a run writes between two looks at how far it is ahead.
+_AHEAD_CHECK = 64 * 1024
+
+#: Seconds after which a paused run looks for itself whether it may go on.
+_RETRY = 1.0
+
+#: A run that nobody has read yet waits at least so long for its first viewer, also with a shorter linger: whoever
+#: started it by `POST /streams` must have the time to follow.
+_FIRST_VIEWER = 5.0
+
+
+@implementer(ITokenSink)
+class Run:
+    """
+    A token source working into a stream log: the source's sink.
+
+    Args:
+        streamLog: Where the tokens go.
+        settings: The service's.
+        sweep: The ticker of the linger.
+        hasRoom: Tells whether the store can take more.
+        onEnd: Called once with this run when it has written its terminal entry.
+    """
+
+    __slots__ = (
+        "_awaiting",
+        "_ended",
+        "_hasRoom",
+        "_linger",
+        "_onEnd",
+        "_paused",
+        "_producer",
+        "_retrying",
+        "_settings",
+        "_sweep",
+        "_unchecked",
+        "_work",
+        "streamLog",
+    )
+
+    def __init__(
+        self,
+        streamLog: IStreamLog,
+        settings: Settings,
+        sweep: Ticker,
+        hasRoom: Callable[[], bool],
+        onEnd: Callable[[Run], None],
+    ) -> None:
+        self.streamLog = streamLog
+        self._settings = settings
+        self._sweep = sweep
+        self._onEnd = onEnd
+        self._hasRoom = hasRoom
+        self._ended = False
+        self._paused = False
+        self._retrying: Tick | None = None
+        self._unchecked = 0
+        self._producer: IPushProducer | None = None
+        self._awaiting: list[Deferred[None]] = []
+        self._linger: Tick | None = None
+        self._work: Deferred[Any] | None = None
+
+    def start(self, source: ITokenSource, prompt: Prompt | None) -> None:
+        """Let the source work. What it returns or raises ends the stream."""
+        self._await(max(self._settings.linger, _FIRST_VIEWER))
+        self._work = maybeDeferred(source.produce, self, prompt)
+        self._work.addCallbacks(self._succeeded, self._failed)
+        self._work.addErrback(lambda failure: log.failure("A run broke", failure))
+
+    def write(self, token: str) -> None:
+        """See L{ITokenSink.write}."""
+        if token and not self._ended:
+            self._append(token)
+
+    def ready(self) -> Deferred[None]:
+        """See L{ITokenSink.ready}."""
+        if not self._paused:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._awaiting.remove)
+        self._awaiting.append(waiting)
+        return waiting
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See L{ITokenSink.registerProducer}."""
+        if not streaming:
+            raise ValueError("A token sink takes push producers only.")
+        if self._producer is not None:
+            raise RuntimeError(f"{producer!r} cannot be registered: {self._producer!r} is.")
+        if self._ended:
+            producer.stopProducing()
+            return
+        self._producer = producer
+        if self._paused:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """See L{ITokenSink.unregisterProducer}."""
+        self._producer = None
+
+    def cancel(self, reason: str) -> None:
+        """
+        Stop the source; what was produced is kept. Harmless after the end.
+
+        Args:
+            reason: `asked`, `linger` or `deleted`.
+        """
+        self._stop(Kind.CANCELLED, {"reason": reason})
+
+    def abandon(self) -> None:
+        """Stop the source: the stream is deleted, and has its terminal entry already."""
+        self._stop(None, {})
+
+    def shutDown(self) -> None:
+        """Stop the source because the server stops."""
+        self._stop(Kind.FAILED, {"reason": "shutdown", "message": "The server was stopped before the end."})
+
+    def viewerLeft(self) -> None:
+        """Begin to linger, when that was the last viewer."""
+        if not self.streamLog.viewers and not self._ended:
+            if self._settings.linger:
+                self._await(self._settings.linger)
+            else:
+                self.cancel("linger")
+
+    def _append(self, token: str) -> None:
+        data = token.encode("utf-8")
+        self.streamLog.append(Kind.TOKEN, data)
+        self._unchecked += len(data) + ENTRY_COST
+        if self._unchecked >= _AHEAD_CHECK:
+            self._unchecked = 0
+            if not self._paused and (self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()):
+                self._pause()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self.streamLog.onRead = self._viewerRead
+        if not self._hasRoom():
+            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def _viewerRead(self) -> None:
+        # Not before half of it is read, so that a run does not stop and go with each write of its viewer.
+        if self.streamLog.ahead() > self._settings.readAhead // 2:
+            return
+        if self._hasRoom():
+            self._resume()
+        elif self._retrying is None:
+            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
+
+    def _retry(self, now: float) -> float | None:
+        """Look whether the store has room again: no viewer's reading tells."""
+        self._retrying = None
+        self._viewerRead()
+        return None
+
+    def _resume(self) -> None:
+        self._paused = False
+        self.streamLog.onRead = None
+        if self._retrying is not None:
+            self._sweep.cancel(self._retrying)
+            self._retrying = None
+        awaiting, self._awaiting = self._awaiting, []
+        for waiting in awaiting:
+            waiting.callback(None)
+        if self._producer is not None:
+            self._producer.resumeProducing()
+
+    def _await(self, seconds: float) -> None:
+        """Give viewers so long to come."""
+        if self._linger is not None:
+            self._sweep.cancel(self._linger)
+        self._linger = self._sweep.at(self._sweep.seconds() + seconds, self._lingered)
+
+    def _lingered(self, now: float) -> None:
+        self._linger = None
+        if not self.streamLog.viewers:
+            self.cancel("linger")
+
+    def _succeeded(self, result: object) -> None:
+        self._end(
+            Kind.DONE,
+            {"reason": result if isinstance(result, str) else "stop", "tokens": self.streamLog.tokens},
+        )
+
+    def _failed(self, failure: Failure) -> None:
+        if self._ended:
+            # It was stopped: what it says of that is no news, but a bug in its cleaning up is.
+            if not failure.check(CancelledError, SourceError):
+                log.failure("A token source broke while it was stopped", failure)
+        elif isinstance(failure.value, SourceError):
+            self._end(Kind.FAILED, {"reason": failure.value.reason, "message": str(failure.value)})
+        else:
+            log.failure("A token source broke", failure)
+            self._end(Kind.FAILED, {"reason": "error", "message": "The source of this text broke down."})
+
+    def _stop(self, kind: Kind | None, terminal: dict[str, object]) -> None:
+        """End the stream first, so that nothing the source says while it stops gets in; then stop the source."""
+        if not self._ended:
+            producer, work = self._producer, self._work
+            self._end(kind, terminal)
+            if producer is not None:
+                producer.stopProducing()
+            if work is not None:
+                work.cancel()
+
+    def _end(self, kind: Kind | None, terminal: dict[str, object]) -> None:
+        """Write the terminal entry, if it is not there already, and let go of everything."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._linger is not None:
+            self._sweep.cancel(self._linger)
+        self._producer = None
+        self._resume()
+        if kind is not None:
+            self.streamLog.append(kind, toJSON(terminal))
+        self._onEnd(self)

@@ -1,0 +1,76 @@
+"""
+What the kernel knows of a viewer: options of its socket, and what it has taken.
+
+Twisted sees only its own buffer, which is the last to fill: behind it the kernel
+takes megabytes for a viewer that reads nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.tcp import Connection
+
+#: Bytes that the kernel takes ahead of what is on its way: so a slow viewer is noticed after 0.2 MB instead of 3 MB,
+#: and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
+_NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 16 * 1024)
+
+#: Where `struct tcp_info` of Linux has `tcpi_bytes_acked`, an unsigned 64-bit number.
+_BYTES_ACKED = 120
+
+
+def connection(transport: Any) -> Connection | None:
+    """Find the plain connection below a transport, or below TLS; C{None} on a test's wire."""
+    while transport is not None and not isinstance(transport, Connection):
+        transport = getattr(transport, "transport", None)
+    return transport
+
+
+def tune(transport: Any, stall: float) -> None:
+    """
+    Set a viewer's socket options, as far as the system has them.
+
+    Args:
+        transport: A request's.
+        stall: After so many seconds the kernel gives up a peer that takes
+            nothing or is gone without a word; else it tries for 15 minutes.
+    """
+    plain = connection(transport)
+    if plain is None or not plain.connected or plain.getHandle().family == socket.AF_UNIX:
+        return
+    handle = plain.getHandle()
+    options = [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, *_NOTSENT_LOWAT),
+        (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18), max(1, int(stall * 1000))),
+    ]
+    for level, name, value in options:
+        # Not every system has all of them; the stall timer is there all the same.
+        with suppress(OSError):
+            handle.setsockopt(level, name, value)
+
+
+def taken(transport: Any) -> object:
+    """
+    Measure what a viewer has taken.
+
+    Returns:
+        Something that changes whenever the viewer takes bytes while nothing
+        is written to it.
+    """
+    plain = connection(transport)
+    if plain is None or not plain.connected:
+        return None
+    return _acknowledged(plain.getHandle()), len(plain.dataBuffer) - plain.offset
+
+
+def _acknowledged(handle: socket.socket) -> int | None:
+    """Read how many bytes the peer has acknowledged; C{None} where the system does not tell."""
+    try:
+        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+    except OSError:
+        return None
+    return int(struct.unpack_from("Q", info, _BYTES_ACKED)[0]) if len(info) == _BYTES_ACKED + 8 else None
