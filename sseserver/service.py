@@ -288,7 +288,8 @@ class StreamService(Service):
         for producer in tuple(self._viewers):
             if producer.streamLog.published:
                 producer.retire(jittered(self.settings.reconnectionTime))
-        if not self._viewers:
+        # The last of them may have left already, with the end of its run.
+        if not self._viewers and not drained.called:
             drained.callback(None)
         deadline = self._reactor.callLater(self.settings.drain, self._cut)
         return drained.addCallback(self._stopped, deadline)

@@ -260,8 +260,16 @@ class StreamLog:
         """See L{IStreamLog.recall}."""
         return self.keys.get(key)
 
-    def restore(self, first: int, entries: list[bytes], kinds: bytes, tokens: int) -> None:
+    @property
+    def sealed(self) -> bool:
+        """Whether there is a terminal entry, visible or not."""
+        return self._sealed
+
+    def restore(
+        self, first: int, entries: list[bytes], kinds: bytes, tokens: int, keys: dict[str, tuple[bytes, int, int]]
+    ) -> None:
         """Take in what the store had kept; for a log that is new. Its bytes are counted already."""
+        self.keys = keys
         self.first = first
         self.entries = entries
         self.kinds = bytearray(kinds)

@@ -20,24 +20,30 @@ from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
 from sseserver import __version__
+from sseserver.errors import StoreUnavailable
+from sseserver.interfaces import IStreamStore
 from sseserver.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.text import WELCOME, TextSource
+from sseserver.stores.memory import MemoryStore
+from sseserver.stores.sqlite import SQLiteStore
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 
 #: The backlog takes a storm of viewers that all come back at once; 50, the default, does not.
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1:backlog=4096"
 
 
-def seconds(minimum: float, exclusive: bool = False) -> Callable[[str], float]:
+def seconds(minimum: float, inclusive: bool = True) -> Callable[[str], float]:
     """Make a coercion to a number of seconds that is not below a minimum."""
 
     def coerce(value: str) -> float:
         number = _number(value)
-        if not math.isfinite(number) or number < minimum or (exclusive and number == minimum):
+        if not math.isfinite(number) or number < minimum or (number == minimum and not inclusive):
             raise ValueError(
-                f"{value} is out of range; it must be {'more than' if exclusive else 'at least'} {minimum:g}"
+                f"{value} is out of range; it must be {'at least' if inclusive else 'more than'} {minimum:g}"
             )
         return number
 
@@ -58,6 +64,25 @@ def count(value: str) -> int:
     return int(value)
 
 
+def size(value: str) -> int:
+    """Coerce to a number of bytes: whole, with K, M or G for powers of 1024 behind it."""
+    digits, unit = (value[:-1], value[-1].upper()) if value[-1:].upper() in _UNITS else (value, "")
+    try:
+        return count(digits) * _UNITS[unit]
+    except ValueError:
+        raise ValueError(f"{value!r} is not a number of bytes, such as 65536, 64K or 16M") from None
+
+
+def store(value: str) -> str | None:
+    """Coerce to the path of an SQLite file; C{None} for memory."""
+    kind, _, path = value.partition(":")
+    if value == "memory":
+        return None
+    if kind != "sqlite" or not path:
+        raise ValueError(f"{value!r} is no store; there are memory and sqlite:PATH")
+    return path
+
+
 class Options(usage.Options):
     """The options of `twistd sseserver`."""
 
@@ -71,34 +96,23 @@ in front of it, with its buffering off."""
     optParameters = [
         ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
         ["interval", "i", 0.1, "Seconds from one word to the next; 0 is as fast as the viewer takes them.", seconds(0)],
-        [
-            "heartbeat",
-            None,
-            15.0,
-            "Seconds of silence after which a viewer is sent a comment, so that nobody takes the connection for dead.",
-            seconds(0, exclusive=True),
-        ],
-        [
-            "retry",
-            None,
-            3000,
-            "Milliseconds after which a viewer whose connection broke comes back; give or take a third.",
-            count,
-        ],
+        ["heartbeat", None, 15.0, "Seconds of silence after which a viewer is sent a comment.", seconds(0, False)],
+        ["retry", None, 3000, "Milliseconds after which a viewer that lost its connection comes back, +- 1/3.", count],
         [
             "linger",
             None,
             60.0,
-            "Seconds that a run goes on when its last viewer has gone; 0 ends it at once.",
+            "Seconds that a run goes on without viewers; 0 ends it with the last one.",
             seconds(0),
         ],
-        [
-            "max-viewers",
-            None,
-            10000,
-            "Viewers served at once; who comes above that is told to come back later.",
-            count,
-        ],
+        ["stall", None, 30.0, "Seconds after which a viewer that takes nothing is cut.", seconds(0, False)],
+        ["max-viewers", None, 10000, "Viewers served at once; who comes above that is told to come back later.", count],
+        ["store", None, "memory", "Where streams are kept: memory, or sqlite:PATH, which survives a restart.", store],
+        ["keep", None, 600.0, "Seconds that a stream is kept after its end.", seconds(0)],
+        ["window", None, 16 << 20, "Bytes that one stream keeps; its oldest entries go first.", size],
+        ["max-bytes", None, 512 << 20, "Bytes that all streams keep; finished ones go first.", size],
+        ["max-streams", None, 100000, "Streams that are kept; finished ones go first.", count],
+        ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
     ]
 
     compData = usage.Completions(optActions={"text": usage.CompleteFiles(descr="text file")})
@@ -187,6 +201,23 @@ class Server(MultiService):
         except (CannotListenError, OSError) as error:
             raise SystemExit(f"sseserver: {error}") from None
 
+    def startService(self) -> None:
+        """
+        Open the store.
+
+        Raises:
+            SystemExit: What is there cannot be used.
+        """
+        try:
+            super().startService()
+        except StoreUnavailable as error:
+            raise SystemExit(f"sseserver: {error}") from None
+
+
+def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:
+    """Make the store that `--store` asks for."""
+    return MemoryStore(reactor, window) if path is None else SQLiteStore(reactor, path, window)
+
 
 def makeService(options: Options) -> Server:
     """Make the service that `twistd sseserver` runs."""
@@ -197,9 +228,15 @@ def makeService(options: Options) -> Server:
         reconnectionTime=options["retry"],
         linger=options["linger"],
         maxViewers=options["max-viewers"],
+        stall=options["stall"],
+        keep=options["keep"],
+        window=options["window"],
+        maxBytes=options["max-bytes"],
+        maxStreams=options["max-streams"],
+        readAhead=options["read-ahead"],
     )
     source = TextSource(reactor, options["words"], options["interval"])
-    streams = StreamService(reactor, source, settings)
+    streams = StreamService(reactor, source, settings, makeStore(reactor, options["store"], settings.window))
     server = Server()
     streams.setServiceParent(server)
     site: Any = StreamSite(StreamResource(streams))

@@ -10,7 +10,7 @@ from twisted.web.http import NO_CONTENT
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.errors import BadRequest, Overloaded
+from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
 from sseserver.formats import FORMATS
 from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, lastEventID, negotiate
 from sseserver.interfaces import IStreamLog
@@ -72,7 +72,7 @@ class StreamResource(AsyncResource):
             raise BadRequest("This source needs a prompt: start a run by POST to streams.")
         try:
             streamLog = await self._service.startRun()
-        except Overloaded:
+        except (Overloaded, StoreUnavailable):
             self._service.turnAway(request)
             return None
         self._started[streamLog.epoch] = streamLog
