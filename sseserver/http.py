@@ -123,14 +123,27 @@ def errorBody(request: Request, error: SSEServerError) -> bytes:
     """Set an error's status and headers, and make its body: the shape that OpenAI's clients read."""
     if error.retryAfter is not None:
         request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
-    return answerJSON(request, {"error": {"message": str(error), "type": error.type, "code": error.code}}, error.status)
+    return answerJSON(request, _described(error), error.status)
+
+
+def errorJSON(error: SSEServerError) -> bytes:
+    """Make an error's body, where there is no answer to set headers of."""
+    return _toJSON(_described(error))
+
+
+def _described(error: SSEServerError) -> dict[str, object]:
+    return {"error": {"message": str(error), "type": error.type, "code": error.code}}
+
+
+def _toJSON(value: object) -> bytes:
+    return json.dumps(value).encode("ascii") + b"\n"
 
 
 def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
     """Set status and type for an answer in JSON, and make its body."""
     request.setResponseCode(status)
     setContentType(request, JSON)
-    return json.dumps(value).encode("ascii") + b"\n"
+    return _toJSON(value)
 
 
 def setContentType(request: Request, contentType: str) -> None:

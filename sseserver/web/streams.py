@@ -12,7 +12,7 @@ from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.errors import BadRequest
+from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.formats import FORMATS
 from sseserver.http import (
     EVENT_STREAM,
@@ -91,7 +91,14 @@ class Stream(AsyncResource):
         """Follow the stream, or read its state, its text so far, or its page."""
         form = requestedFormat(request)
         wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN, HTML)) if form is None else EVENT_STREAM
-        streamLog = await self._service.find(self._name)
+        try:
+            streamLog = await self._service.find(self._name)
+        except StreamNotFound as error:
+            if wanted != HTML:
+                raise
+            # The page itself says in words what a browser would show as JSON.
+            request.setResponseCode(error.status)
+            return self._page(request, 2)
         if wanted == HTML:
             return self._page(request, 2)
         if wanted == JSON:
