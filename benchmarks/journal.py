@@ -24,7 +24,7 @@ class Arrival(NamedTuple):
 
     Args:
         time: When the read returned that completed the event, in seconds of the monotonic clock.
-        number: The number in its ID, -1 without one.
+        number: The number in its ID, -1 without one, or when the ID does not end with a hyphen and a number.
         type: Its event type, `b""` for the default.
         data: Its data.
     """
@@ -44,6 +44,7 @@ class Journal:
         reads: All reads of bodies, in order.
         chunked: The viewers (their descriptors) whose body is chunked.
         ended: The viewers whose connection ended by itself.
+        asked: When each viewer asked for its event stream, monotonic.
         begin: Begin of the window, monotonic.
         end: End of the window, monotonic.
         cpuShare: CPU time of the client in the window / its length.
@@ -54,6 +55,7 @@ class Journal:
     reads: list[Read] = field(default_factory=list)
     chunked: set[int] = field(default_factory=set)
     ended: set[int] = field(default_factory=set)
+    asked: dict[int, float] = field(default_factory=dict)
     begin: float = 0.0
     end: float = 0.0
     cpuShare: float = 0.0
@@ -67,7 +69,7 @@ class Check:
     Whether every token came, over all viewers and from the first event on.
 
     Args:
-        missing: Tokens that the IDs promise and the data does not have.
+        missing: Tokens that the IDs promise and the data does not have; numbers that are missing among the stamps.
         duplicates: Events whose number was not above the one before.
         wrongTexts: Viewers whose text is not the beginning of the text that was sent.
         ended: Viewers whose stream ended, or was lost, before the load client closed it.
@@ -94,7 +96,7 @@ class Outcome:
 
     Args:
         events: Token events that came in the window.
-        pace: `events` / those that the rate asks for (1.0: the server kept the pace); `None` without a rate.
+        pace: `events` / those that the rate asks for (1.0: the server kept the pace).
         lag: Lag of these events in milliseconds: p50, p99, p99.9, max.
         check: Whether every token came.
         clientShare: CPU time of the load client / length of the window.
@@ -103,7 +105,7 @@ class Outcome:
     """
 
     events: int
-    pace: float | None
+    pace: float
     lag: dict[str, float]
     check: Check
     clientShare: float
@@ -114,10 +116,14 @@ class Outcome:
 class Dechunker:
     """
     Takes the chunked coding off a response body (RFC 9112, 7.1). A chunk is given on when its last byte is there.
+
+    Attributes:
+        chunks: Chunks so far, without the empty one at the end. A server that is written to makes one of each write.
     """
 
     def __init__(self) -> None:
         self._rest = b""
+        self.chunks = 0
 
     def feed(self, data: bytes) -> bytes:
         """
@@ -129,9 +135,11 @@ class Dechunker:
         rest = self._rest + data
         parts = []
         while (lineEnd := rest.find(b"\r\n")) >= 0:
-            end = lineEnd + 2 + int(rest[:lineEnd], 16)
+            size = int(rest[:lineEnd], 16)
+            end = lineEnd + 2 + size
             if len(rest) < end + 2:
                 break
+            self.chunks += size > 0
             parts.append(rest[lineEnd + 2 : end])
             rest = rest[end + 2 :]
         self._rest = rest
@@ -148,7 +156,8 @@ def parseEvent(time: float, block: bytes) -> Arrival | None:
         if name == b"data":
             data.append(value)
         elif name == b"id":
-            number = int(value.rpartition(b"-")[2])
+            digits = value.rpartition(b"-")[2]
+            number = int(digits) if digits.isdigit() else -1
         elif name == b"event":
             kind = value
     return Arrival(time, number, kind, b"\n".join(data)) if data or number >= 0 else None
@@ -167,13 +176,21 @@ def readEvents(reads: Iterable[tuple[float, bytes]], chunked: bool) -> list[Arri
     return events
 
 
-def byViewer(journal: Journal) -> list[list[Arrival]]:
+def readsByViewer(journal: Journal) -> dict[int, list[tuple[float, bytes]]]:
     """
-    The events of all viewers, viewer by viewer.
+    The reads of each viewer.
     """
     reads: dict[int, list[tuple[float, bytes]]] = defaultdict(list)
     for time, viewer, data in journal.reads:
         reads[viewer].append((time, data))
+    return reads
+
+
+def byViewer(journal: Journal) -> list[list[Arrival]]:
+    """
+    The events of all viewers, viewer by viewer.
+    """
+    reads = readsByViewer(journal)
     return [readEvents(reads.pop(viewer), viewer in journal.chunked) for viewer in list(reads)]
 
 
@@ -203,6 +220,22 @@ def checkViewer(events: Sequence[Arrival], text: bytes | None, check: Check) -> 
     check.wrongTexts += text is not None and not text.startswith(b"".join(got))
 
 
+def checkStamps(events: Iterable[Arrival], check: Check) -> None:
+    """
+    Add what is wrong with one viewer's stamped events to `check`: their numbers follow one another, whatever the first.
+    """
+    last = None
+    for event in events:
+        check.gaps += event.type == b"gap"
+        if event.type:
+            continue
+        number = int(event.data.split()[1])
+        if last is not None:
+            check.missing += max(0, number - last - 1)
+            check.duplicates += number <= last
+        last = number if last is None else max(last, number)
+
+
 def tokenEvents(events: Iterable[Arrival], begin: float, end: float) -> list[Arrival]:
     """
     The events of the default type that came within a time.
@@ -227,8 +260,8 @@ def stampLags(events: Iterable[Arrival]) -> list[float]:
     """
     How long each event was under way, in seconds.
 
-    Its data begins with the nanoseconds at which it was published, by the monotonic clock (`time.monotonic_ns`), which
-    is one for all processes of a machine.
+    Its data begins with the nanoseconds at which it was published (see `publisher.py`), by the monotonic clock
+    (`time.monotonic_ns`), which is one for all processes of a machine.
     """
     return [event.time - int(event.data.split(maxsplit=1)[0]) / 1e9 for event in events]
 
@@ -250,14 +283,14 @@ def spread(values: Iterable[float]) -> dict[str, float]:
     return {name: round(percentile(ordered, percent) * 1000, 3) for name, percent in _PERCENTS.items()}
 
 
-def judge(journal: Journal, viewers: int, rate: float | None, text: bytes | None = None) -> Outcome:
+def judge(journal: Journal, viewers: int, rate: float, text: bytes | None = None) -> Outcome:
     """
-    What the journal says.
+    What the journal of paced streams says, of which each viewer has one.
 
     Args:
         journal: What came.
         viewers: Number of viewers.
-        rate: Tokens each second of each viewer's stream; `None`: not paced, the data are stamped (see `stampLags`).
+        rate: Tokens each second of each viewer's stream.
         text: The text that each viewer was sent from its first token on; `None`: do not compare.
     """
     events, lags, check = 0, list[float](), Check(ended=len(journal.ended))
@@ -265,10 +298,33 @@ def judge(journal: Journal, viewers: int, rate: float | None, text: bytes | None
         checkViewer(viewer, text, check)
         inWindow = tokenEvents(viewer, journal.begin, journal.end)
         events += len(inWindow)
-        lags += paceLags(inWindow, 1 / rate) if rate else stampLags(inWindow)
+        lags += paceLags(inWindow, 1 / rate)
+    return _outcome(journal, events, viewers * rate, lags, check)
+
+
+def judgeStamped(journal: Journal, viewers: int, rate: float) -> Outcome:
+    """
+    What the journal of one stream of stamped events says, which all viewers watch.
+
+    Args:
+        journal: What came.
+        viewers: Number of viewers.
+        rate: Events published each second.
+    """
+    events, lags, check = 0, list[float](), Check(ended=len(journal.ended))
+    for viewer in byViewer(journal):
+        checkStamps(viewer, check)
+        inWindow = tokenEvents(viewer, journal.begin, journal.end)
+        events += len(inWindow)
+        lags += stampLags(inWindow)
+    return _outcome(journal, events, viewers * rate, lags, check)
+
+
+def _outcome(journal: Journal, events: int, due: float, lags: list[float], check: Check) -> Outcome:
+    # `due`: events each second, of all viewers.
     return Outcome(
         events=events,
-        pace=round(events / (viewers * rate * (journal.end - journal.begin)), 4) if rate else None,
+        pace=round(events / (due * (journal.end - journal.begin)), 4),
         lag=spread(lags),
         check=check,
         clientShare=round(journal.cpuShare, 3),

@@ -3,7 +3,7 @@ The load client: many viewers in one process, which take what a server sends and
 
     python benchmarks/load.py --port 8123 --viewers 1000 --seconds 10 --rate 20
     python benchmarks/load.py --port 8000 --post /streams --rate 20        # each viewer: POST, then GET the Location
-    python benchmarks/load.py --port 8000 --path /streams/x --lag stamp    # many viewers of one published stream
+    python benchmarks/load.py --port 8000 --path '/streams/x?from=now' --lag stamp  # of what publisher.py publishes
 
 It opens the connections at random moments and at a bounded rate, waits until all have the head of their response, and
 `settle` seconds more; then the window of fixed length begins. What comes before the window is checked for completeness,
@@ -38,7 +38,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 import process
-from journal import Journal, judge
+from journal import Journal, judge, judgeStamped
 
 READ_SIZE = 65536  # bytes taken by one read; a token is about 50
 MAX_READS = 5_000_000  # each takes about 200 bytes of our memory
@@ -196,6 +196,7 @@ class Load:
         else:
             step, first = Step.POSTED, request("POST", plan.post, (), plan.body)
         self._opening[connection.fileno()] = Opening(connection, step)
+        self.journal.asked[connection.fileno()] = time.monotonic()
         connection.sendall(first)
         self._epoll.register(connection, select.EPOLLIN)
 
@@ -248,6 +249,7 @@ class Load:
             return
         location = urlsplit(headers["location"]).path
         opening.step, opening.received = Step.ASKED, b""
+        self.journal.asked[opening.connection.fileno()] = time.monotonic()
         opening.connection.sendall(request("GET", location, self._plan.headers))
 
     def _join(self, viewer: int, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -285,9 +287,9 @@ class Load:
         self._epoll.close()
 
 
-def parseArguments() -> tuple[Plan, float | None, bool]:
+def parseArguments() -> tuple[Plan, argparse.Namespace]:
     """
-    The plan, the rate (`None`: the data are stamped), and whether to bind the client to its core.
+    The plan, and all that was given.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
@@ -297,9 +299,9 @@ def parseArguments() -> tuple[Plan, float | None, bool]:
     parser.add_argument("--header", action="append", help=f"a header line of the GET (default: {EVENT_STREAM[0]})")
     parser.add_argument("--connect-rate", type=float, default=500.0, help="connections opened each second")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the window")
-    parser.add_argument("--rate", type=float, default=20.0, help="tokens each second of a stream")
+    parser.add_argument("--rate", type=float, default=20.0, help="tokens or events each second of a stream")
     parser.add_argument(
-        "--lag", choices=["pace", "stamp"], default="pace", help="against the pace, or stamps in the data"
+        "--lag", choices=["pace", "stamp"], default="pace", help="against the pace, or publisher.py's stamps in the data"
     )
     parser.add_argument("--no-pin", action="store_true", help="do not bind the client to the first core")
     given = parser.parse_args()
@@ -312,18 +314,19 @@ def parseArguments() -> tuple[Plan, float | None, bool]:
         connectRate=given.connect_rate,
         seconds=given.seconds,
     )
-    return plan, given.rate if given.lag == "pace" else None, not given.no_pin
+    return plan, given
 
 
 def main() -> None:
     """
     Run one plan and print the outcome as JSON.
     """
-    plan, rate, pinned = parseArguments()
+    plan, given = parseArguments()
     core = process.cores()[0]
-    if pinned and core is not None:
+    if not given.no_pin and core is not None:
         os.sched_setaffinity(0, {core})
-    print(json.dumps(asdict(judge(Load(plan).run(), plan.viewers, rate)), indent=2))
+    judgement = judge if given.lag == "pace" else judgeStamped
+    print(json.dumps(asdict(judgement(Load(plan).run(), plan.viewers, given.rate)), indent=2))
 
 
 if __name__ == "__main__":

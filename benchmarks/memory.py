@@ -29,10 +29,8 @@ import json
 import os
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from email.message import Message
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, linear_regression
@@ -42,7 +40,7 @@ import process
 import servers
 from journal import Arrival, byViewer
 from load import EVENT_STREAM, OPENING_PATIENCE, Load, Plan
-from own_run import machine
+from rounds import machine
 
 
 class PartError(Exception):
@@ -67,10 +65,9 @@ class Figure:
 
 def started(server: servers.Server) -> process.ServerProcess:
     """
-    A process for a server, on a free port, bound to the server's core.
+    A process for a server, bound to the server's core.
     """
-    port = process.freePort()
-    return process.ServerProcess(server.command(port), port, process.cores()[1], server.environment)
+    return servers.started(server, process.cores()[1])
 
 
 def warm(port: int) -> None:
@@ -80,38 +77,11 @@ def warm(port: int) -> None:
     Load(Plan(port, 1, post="/streams", settle=0, seconds=0.3)).run()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    A response.
-
-    Args:
-        headers: Its header lines.
-        body: Its body.
-    """
-
-    headers: Message
-    body: bytes
-
-
-def ask(port: int, method: str, path: str, body: bytes | None = None, accept: str = "application/json") -> Answer:
-    """
-    One request that is not measured.
-
-    Raises:
-        urllib.error.HTTPError: It was refused.
-    """
-    headers = {"Accept": accept, "Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://{process.HOST}:{port}{path}", body, headers, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return Answer(response.headers, response.read())
-
-
 def newRun(port: int) -> str:
     """
     Start a run, and return the path of its stream.
     """
-    return urlsplit(ask(port, "POST", "/streams", b"{}").headers["Location"]).path
+    return urlsplit(servers.ask(port, "POST", "/streams", b"{}").headers["Location"]).path
 
 
 def quietViewers(folder: Path, options: argparse.Namespace) -> list[Figure]:
@@ -202,7 +172,7 @@ def wholeStream(port: int, tokens: int) -> None:
     plan = Plan(port, 1, path, headers=(*EVENT_STREAM, "Connection: close"), settle=0, seconds=60)
     (events,) = byViewer(Load(plan).run())
     got = max(event.number for event in events if not event.type)
-    kept = ask(port, "GET", path, accept="text/plain")
+    kept = servers.ask(port, "GET", path, headers={"Accept": "text/plain"})
     if got != tokens or kept.headers["Stream-Gap"] or kept.body.decode() != servers.words(tokens):
         raise PartError(f"{got} of {tokens} tokens came; trimmed: {kept.headers['Stream-Gap']}")
 

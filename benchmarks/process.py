@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 HOST = "127.0.0.1"
 
@@ -163,37 +164,31 @@ def _inChild(cpu: int | None) -> Callable[[], None]:
     return prepare
 
 
-class ServerProcess:
+class ChildProcess:
     """
-    A server that listens on one loopback port, from its start to its end.
+    A process from its start to its end.
 
     Args:
-        command: The command line of the server itself (no shell, no wrapper), as it is measured by its PID.
-        port: The port on which it will listen.
+        command: Its command line (no shell, no wrapper), as it is measured by its PID.
         cpu: The core to which it is bound; `None`: all.
         environment: Variables beside those of this process.
-        patience: Seconds until it must listen, and until it must have ended after SIGTERM.
-
-    Raises:
-        ServerError: From `with`: it ended, or did not listen in time. The last lines of its output are in the error.
+        patience: Seconds until it must have ended after SIGTERM.
     """
 
     def __init__(
         self,
         command: Sequence[str],
-        port: int,
         cpu: int | None = None,
         environment: dict[str, str] | None = None,
         patience: float = 15.0,
     ) -> None:
         self.command = list(command)
-        self.port = port
         self._cpu = cpu
         self._environment = {**os.environ, **(environment or {})}
         self._patience = patience
         self._output = tempfile.TemporaryFile()
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         self._child = subprocess.Popen(
             self.command,
             stdin=subprocess.DEVNULL,
@@ -202,11 +197,6 @@ class ServerProcess:
             env=self._environment,
             preexec_fn=_inChild(self._cpu),
         )
-        try:
-            self._waitUntilListening()
-        except BaseException:
-            self._end()
-            raise
         return self
 
     def __exit__(
@@ -216,7 +206,7 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The server's process ID."""
+        """Its process ID."""
         return self._child.pid
 
     def cpuSeconds(self) -> float:
@@ -231,27 +221,23 @@ class ServerProcess:
         """See `memory`."""
         return memory(self.pid)
 
+    def check(self) -> None:
+        """
+        Make sure that it runs.
+
+        Raises:
+            ServerError: It has ended by itself. The last lines of its output are in the error.
+        """
+        if self._child.poll() is not None:
+            raise ServerError(f"{self.command} ended with {self._child.returncode}:\n{self.output()}")
+
     def output(self, last: int = 2000) -> str:
         """
-        The end of what the server has printed, at most `last` bytes.
+        The end of what it has printed, at most `last` bytes.
         """
         # pread does not move the file's position, which is shared with the child.
         size = os.fstat(self._output.fileno()).st_size
         return os.pread(self._output.fileno(), last, max(0, size - last)).decode(errors="replace")
-
-    def _waitUntilListening(self) -> None:
-        deadline = time.monotonic() + self._patience
-        while not self._listens():
-            if self._child.poll() is not None:
-                raise ServerError(f"{self.command} ended with {self._child.returncode}:\n{self.output()}")
-            if time.monotonic() > deadline:
-                raise ServerError(f"{self.command} did not listen within {self._patience} s:\n{self.output()}")
-            time.sleep(0.05)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex((HOST, self.port)) == 0
 
     def _end(self) -> None:
         self._child.terminate()
@@ -262,6 +248,55 @@ class ServerProcess:
             self._child.wait()
         finally:
             self._output.close()
+
+
+class ServerProcess(ChildProcess):
+    """
+    A server that listens on one loopback port, from its start to its end.
+
+    Args:
+        command: As for `ChildProcess`.
+        port: The port on which it will listen.
+        cpu: As for `ChildProcess`.
+        environment: As for `ChildProcess`.
+        patience: Seconds until it must listen, and until it must have ended after SIGTERM.
+
+    Raises:
+        ServerError: From `with`: it ended, or did not listen in time. The last lines of its output are in the error.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        port: int,
+        cpu: int | None = None,
+        environment: dict[str, str] | None = None,
+        patience: float = 15.0,
+    ) -> None:
+        super().__init__(command, cpu, environment, patience)
+        self.port = port
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        try:
+            self._waitUntilListening()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _waitUntilListening(self) -> None:
+        deadline = time.monotonic() + self._patience
+        while not self._listens():
+            self.check()
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.command} did not listen within {self._patience} s:\n{self.output()}")
+            time.sleep(0.05)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex((HOST, self.port)) == 0
 
 
 def main(arguments: Sequence[str]) -> None:

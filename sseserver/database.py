@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import Kind
@@ -36,9 +35,12 @@ CREATE TABLE life (boot TEXT NOT NULL, clean INTEGER NOT NULL);
 INSERT INTO life VALUES ('', 1);
 """
 
-#: Rows of one INSERT. Each statement gives up the interpreter's lock once and has to wait to get it back, which row by
-#: row would take longer than the writing.
-_ROWS = (256, 32, 4, 1)
+#: Rows of one INSERT. Each statement gives up the interpreter's lock and has to wait to get it back, which row by row
+#: would take longer than the writing. With powers of two few statements make up any number.
+_ROWS = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+
+#: The files that this process has open.
+_OPEN: set[Path] = set()
 
 _INTERRUPTED = json.dumps(
     {"reason": "interrupted", "message": "The server ended before this text did."}, separators=(",", ":")
@@ -71,40 +73,29 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """
-    What a group holds of one stream.
-
-    Attributes:
-        stream: The stream's number.
-        first: Number of the first of the entries.
-        keys: Idempotency keys of these entries: key, digest, number of the first and the last entry.
-        ended: When the stream ended, if its terminal entry is among them.
-    """
-
-    stream: int
-    first: int
-    kinds: bytes
-    entries: list[bytes]
-    keys: list[tuple[str, bytes, int, int]]
-    ended: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Group:
     """
     What is written in one transaction.
 
     Attributes:
-        made: New streams: number, name, epoch, whether it is published into, when it was made.
         deleted: Numbers of streams.
         trims: Of streams: number of the first entry kept, and how many tokens were trimmed so far; by number.
+        made: New streams: number, name, epoch, whether it is published into, when it was made.
+        entries: Four values for each entry: the stream's number, the entry's, its kind, its data.
+        keys: Idempotency keys: stream, key, digest, number of the first and the last entry.
+        ended: Streams whose terminal entry is among the entries: when, number.
     """
 
-    made: list[tuple[int, str, str, bool, float]] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
     trims: dict[int, tuple[int, int]] = field(default_factory=dict)
+    made: list[tuple[int, str, str, bool, float]] = field(default_factory=list)
+    entries: list[object] = field(default_factory=list)
+    keys: list[tuple[int, str, bytes, int, int]] = field(default_factory=list)
+    ended: list[tuple[float, int]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to be written."""
+        return any((self.deleted, self.trims, self.made, self.entries))
 
 
 class Database:
@@ -120,26 +111,43 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        try:
-            new = _check(path)
-            self._connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
-            self._open(new)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{path} cannot be used: {_reason(error)}.") from error
+        self._file = Path(path).resolve()
+        if self._file in _OPEN:
+            # Looking at it would already take the lock from it: closing any descriptor of a file ends all POSIX locks
+            # that the process has on it.
+            raise StoreUnavailable(f"{path} cannot be used: it is open already.")
+        with self._refusing():
+            _check(self._file)
+            self._connection = sqlite3.connect(self._file, timeout=1, isolation_level=None, check_same_thread=False)
+        _OPEN.add(self._file)
+        with self._refusing(closing=True):
+            self._open()
 
-    def _open(self, new: bool) -> None:
+    @contextmanager
+    def _refusing(self, closing: bool = False) -> Iterator[None]:
+        """Say in our words that the file cannot be used."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if closing:
+                self._close()
+            raise StoreUnavailable(f"{self._path} cannot be used: {_reason(error)}.") from error
+
+    def _open(self) -> None:
         execute = self._connection.execute
         # Ours alone until it is closed: two servers on one file would give the same numbers twice.
         execute("PRAGMA locking_mode = EXCLUSIVE")
-        execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
-        execute("BEGIN IMMEDIATE")
-        if new:
+        execute("BEGIN EXCLUSIVE")
+        (tables,) = execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            # Before there is a write-ahead log: what marks the file as ours must stand in the file itself.
             for statement in _SCHEMA.split(";"):
                 execute(statement)
             execute(f"PRAGMA application_id = {APPLICATION_ID}")
             execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
+        execute("PRAGMA journal_mode = WAL")
+        execute("PRAGMA synchronous = NORMAL")
 
     def recover(self, now: float, makeEpoch: Iterable[str], boot: str) -> list[Row]:
         """
@@ -153,7 +161,15 @@ class Database:
         Returns:
             All streams, those that ended first before the others. Runs that
             were under way have ended C{failed}, reason C{interrupted}.
+
+        Raises:
+            StoreUnavailable: It cannot be done; the file is closed, and has what it had.
         """
+        with self._refusing(closing=True):
+            self._takeUp(now, makeEpoch, boot)
+            return self._rows()
+
+    def _takeUp(self, now: float, makeEpoch: Iterable[str], boot: str) -> None:
         execute = self._connection.execute
         execute("BEGIN IMMEDIATE")
         before, clean = execute("SELECT boot, clean FROM life").fetchone()
@@ -170,7 +186,11 @@ class Database:
         execute("UPDATE streams SET ended = ? WHERE ended IS NULL AND NOT published", (now,))
         execute("UPDATE life SET boot = ?, clean = 0", (boot,))
         execute("COMMIT")
-        rows = execute(
+        # On the disk before anything else is: else the loss of what follows could look like a clean end.
+        execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _rows(self) -> list[Row]:
+        rows = self._connection.execute(
             "SELECT streams.number, name, epoch, published, created, ended, count(kind), coalesce(sum(length(data)), 0)"
             " FROM streams LEFT JOIN entries ON stream = streams.number GROUP BY streams.number"
             " ORDER BY ended IS NULL, ended, streams.number"
@@ -204,35 +224,36 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             self._write(group)
             self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
-            raise StoreUnavailable(f"The store cannot write: {_reason(error)}.") from error
+            if isinstance(error, sqlite3.Error):
+                raise StoreUnavailable(f"The store cannot write: {_reason(error)}.") from error
+            raise
 
     def close(self) -> None:
         """Close in good order."""
         with suppress(sqlite3.Error):
             self._connection.execute("UPDATE life SET clean = 1")
+        self._close()
+
+    def _close(self) -> None:
         self._connection.close()
+        _OPEN.discard(self._file)
 
     def _write(self, group: Group) -> None:
+        """Write what goes first: a name, or an idempotency key, may go and come again in one group."""
         many = self._connection.executemany
-        many("INSERT INTO streams (number, name, epoch, published, created) VALUES (?, ?, ?, ?, ?)", group.made)
-        rows: list[object] = []
-        for part in group.parts:
-            for number, (kind, data) in enumerate(zip(part.kinds, part.entries, strict=True), part.first):
-                rows += (part.stream, number, kind, data)
-        self._insert(rows)
-        keys = [(part.stream, *key) for part in group.parts for key in part.keys]
-        many("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", keys)
-        ended = [(part.ended, part.stream) for part in group.parts if part.ended is not None]
-        many("UPDATE streams SET ended = ? WHERE number = ?", ended)
+        for table, column in (("entries", "stream"), ("keys", "stream"), ("streams", "number")):
+            many(f"DELETE FROM {table} WHERE {column} = ?", [(stream,) for stream in group.deleted])  # noqa: S608
         trims = [(first, tokens, stream) for stream, (first, tokens) in group.trims.items()]
         many("UPDATE streams SET trimmed = ? - 1, tokens = ? WHERE number = ?", trims)
         many("DELETE FROM entries WHERE stream = ?2 AND number < ?1", [(first, stream) for first, _, stream in trims])
         many("DELETE FROM keys WHERE stream = ?2 AND last < ?1", [(first, stream) for first, _, stream in trims])
-        for table, column in (("entries", "stream"), ("keys", "stream"), ("streams", "number")):
-            many(f"DELETE FROM {table} WHERE {column} = ?", [(stream,) for stream in group.deleted])  # noqa: S608
+        many("INSERT INTO streams (number, name, epoch, published, created) VALUES (?, ?, ?, ?, ?)", group.made)
+        self._insert(group.entries)
+        many("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", group.keys)
+        many("UPDATE streams SET ended = ? WHERE number = ?", group.ended)
 
     def _insert(self, values: Sequence[object]) -> None:
         """Insert entries, four values each, many in one statement."""
@@ -244,34 +265,46 @@ class Database:
                 start += 4 * rows
 
 
-def _check(path: str) -> bool:
+def _check(file: Path) -> None:
     """
     Look at a file without touching it.
 
-    Returns:
-        Whether it is new: not there, or empty.
-
     Raises:
         StoreUnavailable: It is not ours, or damaged.
-        sqlite3.Error: It cannot be read.
+        OSError: It cannot be read, or not be written.
+        sqlite3.Error: The same.
     """
-    if not Path(path).exists() or Path(path).stat().st_size == 0:
-        return True
-    connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=1)
-    try:
-        (application,), (version,) = (
-            connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
-        )
-        if application != APPLICATION_ID:
-            raise StoreUnavailable(f"{path} is not a file of sseserver; it is left as it is.")
+    if not file.exists():
+        return
+    with file.open("r+b") as opened:
+        header = opened.read(100)
+    if header:
+        # The file format, 1.3 (https://www.sqlite.org/fileformat.html#the_database_header).
+        if not header.startswith(b"SQLite format 3\0") or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+            raise StoreUnavailable(f"{file} is not a file of sseserver; it is left as it is.")
+        version = int.from_bytes(header[60:64], "big")
         if version != VERSION:
-            raise StoreUnavailable(f"{path} has version {version}; this sseserver reads version {VERSION}.")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            raise StoreUnavailable(f"{file} has version {version}; this sseserver reads version {VERSION}.")
+        verdict = _verdict(file)
         if verdict != "ok":
-            raise StoreUnavailable(f"{path} is damaged ({verdict}); it is left as it is.")
+            raise StoreUnavailable(f"{file} is damaged ({verdict}); it is left as it is.")
+
+
+def _verdict(file: Path) -> str:
+    """Let SQLite check a file of ours; C{ok} is good."""
+    log, index, journal = (file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))
+    if journal.exists():
+        # Its making was interrupted. SQLite will take that back, and it is made anew.
+        return "ok"
+    # A read-only connection leaves a log and its index behind; an immutable one nothing, but it does not see a log.
+    before = index.exists()
+    connection = sqlite3.connect(f"{file.as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}", uri=True, timeout=1)
+    try:
+        return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
     finally:
         connection.close()
-    return False
+        if not before:
+            index.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

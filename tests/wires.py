@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import json
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,20 +123,26 @@ class PretendedSocket:
     Attributes:
         room: Bytes that it takes yet, as a kernel's buffer does; `None` takes
             everything.
-        sent: What it has taken.
         sends: How much at each call.
         reset: Whether it was closed the hard way.
     """
+
+    family = socket.AF_INET
 
     def __init__(self) -> None:
         self.room: int | None = None
         self.incoming = b""
         self.eof = False
         self.broken = False
-        self.sent = b""
+        self._sent = bytearray()
         self.sends: list[int] = []
         self.closed = False
         self.reset = False
+
+    @property
+    def sent(self) -> bytes:
+        """What it has taken."""
+        return bytes(self._sent)
 
     @property
     def writable(self) -> bool:
@@ -156,7 +163,7 @@ class PretendedSocket:
         taken = bytes(data if self.room is None else data[: self.room])
         if self.room is not None:
             self.room -= len(taken)
-        self.sent += taken
+        self._sent += taken
         self.sends.append(len(taken))
         return len(taken)
 
@@ -170,6 +177,10 @@ class PretendedSocket:
     def setsockopt(self, level: int, option: int, value: object) -> None:
         """See L{socket.socket.setsockopt}; only what makes a close a reset is noted."""
         self.reset = self.reset or option == socket.SO_LINGER
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """See L{socket.socket.getsockopt}: of C{struct tcp_info} only C{tcpi_bytes_acked}: what is sent has arrived."""
+        return struct.pack("120xQ", len(self.sent))
 
     def close(self) -> None:
         """See L{socket.socket.close}."""
@@ -362,6 +373,11 @@ class Wire:
         self._methods.append(method)
         return self.response
 
+    def post(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
+        """Make a request whose answer may take its time."""
+        self.send(makeRequest(path, None, method, body, headers=headers))
+        self._methods.append(method)
+
     @property
     def received(self) -> bytes:
         """All that came from the server."""
@@ -526,6 +542,8 @@ class WireTestCase(SynchronousTestCase):
 
     def tearDown(self) -> None:
         for wire in self.wires:
+            # While a viewer takes nothing its connection is not read, and a close not noticed.
+            wire.take()
             wire.close()
         self.stop()
         # A connection that was aborted is gone in the next turn.
@@ -560,18 +578,21 @@ class ServedTestCase(WireTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.services: list[StreamService] = []
         self.source = ScriptedSource(self.takesPrompt)
         self.serve(self.source)
 
     def serve(self, source: ITokenSource, settings: Settings | None = None, store: Any = None) -> None:
-        """Serve a source; what was served before is forgotten."""
+        """Serve a source; new connections are to it alone."""
         self.service = StreamService(self.reactor, source, settings or self.settings, store)
+        self.services.append(self.service)
         self.service.startService()
         self.resource = StreamResource(self.service)
         self.factory: Any = self.site(self.resource)
 
     def stop(self) -> None:
-        self.successResultOf(self.service.stopService())
+        for service in self.services:
+            self.successResultOf(service.stopService())
         # What was announced may wait for the end of its flush tick.
         self.reactor.advance(0.02)
 

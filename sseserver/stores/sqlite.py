@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, count, repeat, takewhile
 from pathlib import Path
 from typing import Any
 from weakref import ReferenceType, ref
@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from sseserver.database import Contents, Database, Group, Part
+from sseserver.database import Contents, Database, Group
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore, Kind, State
 from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog, makeEpoch
@@ -154,8 +154,9 @@ class SQLiteStore:
 
     def start(self) -> Sequence[tuple[float, str, str]]:
         """See L{IStreamStore.start}."""
-        self._database = Database(self._path)
-        rows = self._database.recover(self._clock.seconds(), iter(makeEpoch, ""), bootID())
+        database = Database(self._path)
+        rows = database.recover(self._clock.seconds(), iter(makeEpoch, ""), bootID())
+        self._database = database
         for row in rows:
             stream = _Stream(row.number, row.name, row.epoch, row.published, row.created, row.ended)
             stream.size = row.size + ENTRY_COST * row.count
@@ -163,7 +164,7 @@ class SQLiteStore:
             self._streams[row.name] = stream
         self._nextNumber = max((row.number for row in rows), default=0) + 1
         if self._threaded is None:
-            self._pool = ThreadPool(1, 1, "sqlite")
+            self._pool = ThreadPool(0, 1, "sqlite")
             self._pool.start()
         return [(row.ended, row.name, row.epoch) for row in rows if row.ended is not None]
 
@@ -199,15 +200,16 @@ class SQLiteStore:
         if stream is None:
             return fail(StreamNotFound(name))
         streamLog = stream.log()
-        if stream.waiting is None:
-            if streamLog is not None:
-                return succeed(streamLog)
-            stream.waiting = []
+        found: Deferred[IStreamLog] = Deferred()
+        if stream.waiting is not None:
+            stream.waiting.append(found)
+        elif streamLog is not None:
+            found.callback(streamLog)
+        else:
+            stream.waiting = [found]
             assert self._database is not None
             loaded = self._inThread(self._database.load, stream.number)
             loaded.addCallback(self._loaded, stream).addErrback(self._notLoaded, stream)
-        found: Deferred[IStreamLog] = Deferred()
-        stream.waiting.append(found)
         return found
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
@@ -256,15 +258,14 @@ class SQLiteStore:
     def _writeGroup(self) -> None:
         self._next = None
         work = self._collect()
-        group = work.group
-        if not (group.made or group.parts or group.deleted or group.trims):
+        if not work.group:
             if self._stopping is not None:
                 stopping, self._stopping = self._stopping, None
                 stopping.callback(None)
             return
         self._busy = True
         assert self._database is not None
-        written = self._inThread(self._database.commit, group)
+        written = self._inThread(self._database.commit, work.group)
         written.addCallbacks(lambda _: self._written(work), lambda failure: self._refused(failure, work))
         written.addErrback(lambda failure: log.failure("The store broke", failure))
 
@@ -277,28 +278,22 @@ class SQLiteStore:
         group.deleted.extend(number for number, _ in work.deleted)
         group.trims.update(self._trims)
         self._trims.clear()
-        entries = 0
-        while self._dirty and entries < GROUP_ENTRIES:
+        while self._dirty and len(group.entries) < 4 * GROUP_ENTRIES:
             stream = next(iter(self._dirty))
             streamLog = self._dirty.pop(stream)
-            part = self._part(stream, streamLog)
-            entries += len(part.entries)
-            group.parts.append(part)
+            self._take(group, stream, streamLog)
             work.parts.append((stream, streamLog, streamLog.appended))
         return work
 
-    def _part(self, stream: _Stream, streamLog: StreamLog) -> Part:
-        """Take what the file does not have of a log."""
+    def _take(self, group: Group, stream: _Stream, streamLog: StreamLog) -> None:
+        """Put into a group what the file does not have of a log."""
         start = stream.written + 1 - streamLog.first
+        kinds, entries = streamLog.kinds[start:], streamLog.entries[start:]
+        group.entries += chain.from_iterable(zip(repeat(stream.number), count(stream.written + 1), kinds, entries))
         keys = takewhile(lambda item: item[1][1] > stream.written, reversed(streamLog.keys.items()))
-        return Part(
-            stream.number,
-            stream.written + 1,
-            bytes(streamLog.kinds[start:]),
-            streamLog.entries[start:],
-            [(key, *value) for key, value in keys],
-            self._clock.seconds() if streamLog.sealed else None,
-        )
+        group.keys += [(stream.number, key, *value) for key, value in keys]
+        if streamLog.sealed:
+            group.ended.append((self._clock.seconds(), stream.number))
 
     def _written(self, work: _Work) -> None:
         """The file has it: now everybody may see it."""

@@ -1,0 +1,267 @@
+"""
+Servers measured in turn, round after round, and the table that comes of it: what `own_run.py` and `fan_out.py` share.
+
+Printed for each server, as medians of the rounds:
+
+* CPU time of its process in µs for each delivered event, and the ratio to another server in the same round ("-" when
+  there is no round in which both were undisturbed, see "no core");
+* pace: delivered events / those that were due;
+* lag in milliseconds;
+* faults (the worst round): all that should be 0, see `journal.Check`;
+* memory for each viewer: anonymous memory with all viewers at the end of the window, less that after one first viewer,
+  divided by the viewers;
+* no core (the worst round): time in which the server was ready but had no core / length of the window. Above a tenth
+  the round is disturbed: its lags mean nothing, its µs little; do it again when the machine is quiet;
+* client (the worst round): the load client's CPU time / length of the window, see `load.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import process
+import servers
+from journal import Outcome
+
+# Share of the window. A server that waits for its core does its work in fewer, larger turns: sseserver, which makes up
+# for late ticks, then looked up to twice as cheap (12 to 32 µs); bare Twisted, which skips them, came to 35 to 67 µs.
+DISTURBED = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    One server in one round.
+
+    Args:
+        server: Its name.
+        round: The round, from 0.
+        cpu: CPU time of the server in µs for each event delivered in the window.
+        share: CPU time of the server / length of the window.
+        waited: Time in which the server was ready but had no core / length of the window.
+        memory: Bytes of anonymous memory for each viewer, see `process.Memory`.
+        outcome: What the viewers got.
+    """
+
+    server: str
+    round: int
+    cpu: float
+    share: float
+    waited: float
+    memory: float
+    outcome: Outcome
+
+    @property
+    def disturbed(self) -> bool:
+        """
+        Whether other work kept the server waiting so long that its figures mean little.
+        """
+        return self.waited > DISTURBED
+
+
+class Meter:
+    """
+    Reads a server's clocks at both ends of the window, and its memory at the end.
+
+    Args:
+        server: The process. Its memory now is what it has without viewers.
+    """
+
+    def __init__(self, server: process.ServerProcess) -> None:
+        self._server = server
+        self._idle = server.memory().anonymous
+        self.cpu = self.waited = 0.0
+        self.memory = 0
+
+    def begin(self) -> None:
+        """
+        The window begins.
+        """
+        self.cpu, self.waited = self._server.cpuSeconds(), self._server.waitedSeconds()
+
+    def end(self) -> None:
+        """
+        The window ends: the attributes are now what was used in it, and the anonymous memory in bytes that was added.
+        """
+        self.cpu = self._server.cpuSeconds() - self.cpu
+        self.waited = self._server.waitedSeconds() - self.waited
+        self.memory = self._server.memory().anonymous - self._idle
+
+    def run(self, server: str, round: int, outcome: Outcome, viewers: int, length: float) -> Run:
+        """
+        All figures of a window of this length in seconds.
+        """
+        return Run(
+            server=server,
+            round=round,
+            cpu=round3(self.cpu * 1e6 / max(1, outcome.events)),
+            share=round3(self.cpu / length),
+            waited=round3(self.waited / length),
+            memory=round3(self.memory / viewers),
+            outcome=outcome,
+        )
+
+
+def round3(value: float) -> float:
+    """
+    Three decimals are more than the measurements bear.
+    """
+    return float(f"{value:.3f}")
+
+
+def choose(makers: dict[str, Callable[[], servers.Server]], only: Sequence[str] | None) -> list[servers.Server]:
+    """
+    The servers that can be measured here; the reason is printed for those that cannot.
+
+    Args:
+        makers: What makes each of them, by its name.
+        only: Only those with one of these in their name.
+    """
+    chosen = []
+    for name, make in makers.items():
+        if only and not any(part.lower() in name.lower() for part in only):
+            continue
+        try:
+            chosen.append(make())
+        except servers.SkipError as reason:
+            print(f"{name}: skipped: {reason}")
+    return chosen
+
+
+def inTurn(
+    chosen: list[servers.Server], rounds: int, patience: float, measure: Callable[[servers.Server, int], Run]
+) -> list[Run]:
+    """
+    All rounds; each starts with another server.
+    """
+    runs = []
+    for number in range(rounds):
+        first = number % max(1, len(chosen))
+        for server in chosen[first:] + chosen[:first]:
+            process.waitForQuiet(patience)
+            runs.append(measure(server, number))
+            print(describe(runs[-1]), flush=True)
+    return runs
+
+
+def describe(run: Run) -> str:
+    """
+    One line on one run.
+    """
+    outcome = run.outcome
+    return (
+        f"round {run.round} {run.server:14} {run.cpu:6.1f} µs/event, {outcome.events} events, pace {outcome.pace}, "
+        f"server {run.share:.0%} (without a core {run.waited:.0%}), "
+        f"client {outcome.clientShare:.0%} (without a core {outcome.clientWaited:.0%})"
+    )
+
+
+def ratios(runs: Iterable[Run], name: str, baseline: str) -> list[float]:
+    """
+    CPU for an event in relation to another server's in the same round, for each round in which neither was disturbed.
+    """
+    cpu = {(run.server, run.round): run.cpu for run in runs if not run.disturbed}
+    base = {number: value for (server, number), value in cpu.items() if server == baseline}
+    return [value / base[number] for (server, number), value in cpu.items() if server == name and number in base]
+
+
+def row(runs: list[Run], name: str, baselines: Sequence[str]) -> list[str]:
+    """
+    One server's line of the table: medians of its rounds, and the worst of what must not be.
+    """
+    own = [run for run in runs if run.server == name]
+    against = [ratios(runs, name, baseline) for baseline in baselines]
+    lag = {part: median(run.outcome.lag[part] for run in own) for part in ("p50", "p99", "p99.9", "max")}
+    return [
+        name,
+        f"{median(run.cpu for run in own):.1f} ({min(run.cpu for run in own):.1f} - {max(run.cpu for run in own):.1f})",
+        *(f"{median(values):.2f}" if values else "-" for values in against),
+        f"{median(run.outcome.pace for run in own):.3f}",
+        *(f"{value:.1f}" for value in lag.values()),
+        str(max(run.outcome.check.faults() for run in own)),
+        f"{median(run.memory for run in own) / 1000:.1f}",
+        f"{max(run.waited for run in own):.0%}",
+        f"{max(run.outcome.clientShare for run in own):.0%}",
+    ]
+
+
+def table(runs: list[Run], baselines: Sequence[str]) -> str:
+    """
+    The table, with a column of ratios to each of some servers.
+    """
+    ratio = [f"/ {baseline}" for baseline in baselines]
+    lag = ["lag p50 ms", "p99", "p99.9", "max"]
+    head = ["server", "µs/event", *ratio, "pace", *lag, "faults", "kB/viewer", "no core", "client"]
+    names = dict.fromkeys(run.server for run in runs)
+    return markdown(head, [row(runs, name, baselines) for name in names])
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """
+    A table in Markdown; all columns but the first are figures.
+    """
+    lines = [" | ".join(cells) for cells in (head, ["---", *["---:"] * (len(head) - 1)], *rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def machine() -> dict[str, str | int | None]:
+    """
+    Where and when this was measured, and whether other work could disturb it.
+    """
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": models[0].partition(": ")[2] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "twisted": version("twisted"),
+        "scheduling": "real-time" if os.sched_getscheduler(0) in {os.SCHED_RR, os.SCHED_FIFO} else "normal",
+    }
+
+
+def addOptions(parser: argparse.ArgumentParser, rounds: int = 3) -> None:
+    """
+    The options that all scripts with rounds have.
+    """
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument(
+        "--patience", type=float, default=30.0, help="seconds to wait for a quiet machine before each run"
+    )
+    parser.add_argument("--only", action="append", help="only servers with this in their name; may be repeated")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--no-pin", dest="pin", action="store_false", help="do not bind client and server to two cores")
+
+
+def pin(options: argparse.Namespace) -> int | None:
+    """
+    Bind this process to its core; give the server's, `None` when nothing is bound.
+    """
+    client, server = process.cores() if options.pin else (None, None)
+    if client is not None:
+        os.sched_setaffinity(0, {client})
+    return server
+
+
+def write(options: argparse.Namespace, runs: Sequence[object]) -> None:
+    """
+    Write all figures to the file of `--json`, if there is one.
+
+    Args:
+        options: What was given.
+        runs: Dataclasses.
+    """
+    if options.json:
+        given = {name: str(value) for name, value in vars(options).items()}
+        figures = [asdict(run) for run in runs if is_dataclass(run) and not isinstance(run, type)]
+        result = {"machine": machine(), "options": given, "runs": figures}
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
