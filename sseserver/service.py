@@ -391,7 +391,8 @@ class StreamService(Service):
         self._drained = drained = Deferred[None]()
         for run in tuple(self._runs.values()):
             run.shutDown()
-        if not self._viewers:
+        # The last of them may have left already, with the end of its run.
+        if not self._viewers and not drained.called:
             drained.callback(None)
         deadline = self._reactor.callLater(self.settings.drain, self._cut)
         return drained.addCallback(self._stopped, deadline)
