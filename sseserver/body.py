@@ -65,6 +65,12 @@ def canSendAtOnce(transport: object) -> bool:
     Whether a transport is one whose queue we can see and send past.
 
     It is asked for what it really has, since one of these names is private to
-    Twisted: should a later release rename it, all writes take the long way.
+    Twisted: should a later release rename it, all writes take the long way. A
+    connection on which TLS was started is still a L{Connection}, but what is sent
+    past it would go out in the clear.
     """
-    return isinstance(transport, Connection) and isinstance(getattr(transport, "_tempDataBuffer", None), list)
+    return (
+        isinstance(transport, Connection)
+        and isinstance(getattr(transport, "_tempDataBuffer", None), list)
+        and not getattr(transport, "TLS", True)
+    )

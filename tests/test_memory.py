@@ -130,6 +130,6 @@ class MemoryStoreTests(ClockTestCase):
             log.append(Kind.TOKEN, b"later")
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.assertEqual([viewer.wakes for viewer in viewers], [1] * 50)
-        for _ in range(10):
+        for _ in range(11):
             self.clock.advance(FLUSH_TICK / 8)
         self.assertEqual([viewer.wakes for viewer in viewers], [2] * 50)

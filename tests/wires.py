@@ -122,7 +122,6 @@ class PretendedSocket:
     Attributes:
         room: Bytes that it takes yet, as a kernel's buffer does; `None` takes
             everything.
-        sent: What it has taken.
         sends: How much at each call.
         reset: Whether it was closed the hard way.
     """
@@ -132,10 +131,15 @@ class PretendedSocket:
         self.incoming = b""
         self.eof = False
         self.broken = False
-        self.sent = b""
+        self._sent = bytearray()
         self.sends: list[int] = []
         self.closed = False
         self.reset = False
+
+    @property
+    def sent(self) -> bytes:
+        """What it has taken."""
+        return bytes(self._sent)
 
     @property
     def writable(self) -> bool:
@@ -156,7 +160,7 @@ class PretendedSocket:
         taken = bytes(data if self.room is None else data[: self.room])
         if self.room is not None:
             self.room -= len(taken)
-        self.sent += taken
+        self._sent += taken
         self.sends.append(len(taken))
         return len(taken)
 
@@ -562,18 +566,21 @@ class ServedTestCase(WireTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.services: list[StreamService] = []
         self.source = ScriptedSource(self.takesPrompt)
         self.serve(self.source)
 
     def serve(self, source: ITokenSource, settings: Settings | None = None, store: Any = None) -> None:
-        """Serve a source; what was served before is forgotten."""
+        """Serve a source; new connections are to it alone."""
         self.service = StreamService(self.reactor, source, settings or self.settings, store)
+        self.services.append(self.service)
         self.service.startService()
         self.resource = StreamResource(self.service)
         self.factory: Any = self.site(self.resource)
 
     def stop(self) -> None:
-        self.successResultOf(self.service.stopService())
+        for service in self.services:
+            self.successResultOf(service.stopService())
         # What was announced may wait for the end of its flush tick.
         self.reactor.advance(0.02)
 
