@@ -21,6 +21,9 @@ from sseserver.wire import dataLines
 #: A text of more bytes is not served in the format `text`, whose cost is the square of the length.
 TEXT_LIMIT = 1024 * 1024
 
+#: Bytes of encoded frames that one rendering keeps for viewers that are behind.
+MEMO_BYTES = 1024 * 1024
+
 #: The event types of the terminal entries.
 _TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
@@ -52,7 +55,7 @@ def gapFrame(epoch: str, asked: str, gap: GapError) -> bytes:
 class _EventsRendering:
     """One event for each entry; tokens that a viewer is behind are joined into one."""
 
-    __slots__ = ("_epoch", "_frame", "_log", "_memo", "_memoLast", "_newest")
+    __slots__ = ("_epoch", "_frame", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
@@ -63,6 +66,7 @@ class _EventsRendering:
         # What the viewers that are behind were given, as long as no entry comes.
         self._memo: dict[tuple[int, int, bool], tuple[int, bytes]] = {}
         self._memoLast = 0
+        self._memoSize = 0
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See L{IRendering.head}: an event of the type `stream`."""
@@ -81,11 +85,14 @@ class _EventsRendering:
             return cursor, b""
         if self._memoLast != last:
             self._memo.clear()
+            self._memoSize = 0
             self._memoLast = last
         key = (cursor, maxBytes, joined)
-        if key not in self._memo:
-            self._memo[key] = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
-        return self._memo[key]
+        found = self._memo.get(key)
+        if found is None:
+            found = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
+            self._remember(key, found)
+        return found
 
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See L{IRendering.gap}."""
@@ -94,6 +101,14 @@ class _EventsRendering:
     def complete(self, cursor: int) -> bool:
         """See L{IRendering.complete}."""
         return self._log.state is not State.OPEN and cursor >= self._log.last
+
+    def _remember(self, key: tuple[int, int, bool], found: tuple[int, bytes]) -> None:
+        """Share what was encoded with the viewers that come by the same place; not more than is worth it."""
+        self._memoSize += len(found[1])
+        if self._memoSize > MEMO_BYTES:
+            self._memo.clear()
+            self._memoSize = len(found[1])
+        self._memo[key] = found
 
     def _index(self, number: int) -> int:
         """Find an entry's place in the log's lists."""

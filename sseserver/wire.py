@@ -72,7 +72,7 @@ class Event:
     id: str | None
     retry: int | None
 
-    # Written out, since the generated one, which sets each field by its name, is a quarter of the cost of decoding.
+    # Written out: the generated one sets each field by its name, so that decoding a small event takes a third longer.
     def __init__(self, data: str, type: str = DEFAULT_TYPE, id: str | None = None, retry: int | None = None) -> None:
         _setData(self, data)
         _setType(self, type)

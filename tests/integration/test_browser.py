@@ -35,9 +35,9 @@ ROOT = Path(__file__).parents[2]
 
 #: What the server serves here: several lines, what HTML would swallow, and letters of one to four bytes.
 TEXT = """\
-A stream is an ordered log; a viewer is a cursor into it.
+<b>A</b> stream is an ordered log; a viewer is a cursor into it.
 
-  Two spaces lead this line, and <b>no</b> &amp; such thing is markup.
+  Two spaces lead this line, and neither <b> nor &amp; is markup.
 Ein Wörterbuch, 一本辞典, словарь, 📖: none of them is cut in two.
 
 What was missed comes again, what was seen does not. Whoever looks reads from the place that they had reached: the one

@@ -1,0 +1,404 @@
+"""
+Tests for L{sseserver.tap}: the command line and what is made of it.
+
+Whether the process does what it is told is in tests/integration/test_twistd.py.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService, IServiceMaker
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
+from twisted.plugin import IPlugin, getPlugins
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from sseserver import __version__
+from sseserver.service import Settings, StreamService
+from sseserver.sources.text import WELCOME, TextSource, splitWords
+from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService
+from sseserver.wire import MAX_RECONNECTION_TIME
+
+
+def parse(*arguments: str) -> Options:
+    """Parse a command line."""
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+class OptionsTestCase(SynchronousTestCase):
+    """Command lines."""
+
+    def refused(self, *arguments: str) -> str:
+        """Check that a command line is refused; give what the user reads."""
+        with self.assertRaises(UsageError, msg=arguments) as caught:
+            parse(*arguments)
+        message = str(caught.exception)
+        self.assertNotEqual(message, "")
+        self.assertNotIn("\n", message)
+        self.assertNotIn("Traceback", message)
+        return message
+
+
+class OptionsTests(OptionsTestCase):
+    """Each option, with good values and bad ones."""
+
+    def test_defaults(self) -> None:
+        """
+        Without options: on this machine only, a word each 0.1 s, and the
+        defaults that the service has itself.
+        """
+        options = parse()
+        settings = Settings()
+        self.assertEqual(options["listen"], [DEFAULT_ENDPOINT])
+        self.assertEqual(DEFAULT_ENDPOINT, "tcp:8000:interface=127.0.0.1:backlog=4096")
+        self.assertEqual(options["words"], WELCOME)
+        self.assertEqual(options["interval"], 0.1)
+        self.assertEqual(options["heartbeat"], settings.heartbeat)
+        self.assertEqual(options["retry"], settings.reconnectionTime)
+        self.assertEqual(options["linger"], settings.linger)
+        self.assertEqual(options["max-viewers"], settings.maxViewers)
+
+    def test_good(self) -> None:
+        """
+        Each option takes what it should, and gives a number where it means
+        one.
+        """
+        table: list[tuple[str, str, Any]] = [
+            ("interval", "0", 0.0),
+            ("interval", "0.5", 0.5),
+            ("interval", "1e-3", 0.001),
+            ("interval", "3600", 3600.0),
+            ("heartbeat", "0.1", 0.1),
+            ("heartbeat", "15", 15.0),
+            ("linger", "0", 0.0),
+            ("linger", "86400", 86400.0),
+            ("retry", "1", 1),
+            ("retry", "3000", 3000),
+            ("max-viewers", "1", 1),
+            ("max-viewers", "100000", 100_000),
+        ]
+        for name, text, value in table:
+            got = parse(f"--{name}", text)[name]
+            self.assertEqual((type(got), got), (type(value), value), name)
+            self.assertEqual(parse(f"--{name}={text}")[name], value)
+        self.assertEqual(parse("-i", "2")["interval"], 2.0)
+
+    def test_bad(self) -> None:
+        """
+        A value that makes no sense is refused, in one line that names it.
+        """
+        table = [
+            ("interval", ("-1", "-0.001", "nan", "inf", "-inf", "1e999", "soon", "", "1s", "0,5", "0x1")),
+            ("heartbeat", ("0", "-1", "nan", "inf", "often", "", "0.0", "-0")),
+            ("linger", ("-1", "nan", "inf", "for ever", "")),
+            ("retry", ("0", "-1", "1.5", "1_000", "+1", " 1", "nan", "", "٣", "3s", "1e3")),
+            ("max-viewers", ("0", "-1", "1.5", "many", "", "٣", "²", "1_000")),
+        ]
+        for name, values in table:
+            for value in values:
+                self.assertIn(value, self.refused(f"--{name}={value}"))
+
+    def test_saysWhatIsWrong(self) -> None:
+        """
+        The line says what would be right.
+        """
+        self.assertIn("not a number", self.refused("--interval=soon"))
+        self.assertIn("at least 0", self.refused("--interval=-1"))
+        self.assertIn("more than 0", self.refused("--heartbeat=0"))
+        self.assertIn("1 or more", self.refused("--max-viewers=0"))
+
+    def test_retryThatNoBrowserCanWait(self) -> None:
+        """
+        A reconnection time above what a browser's timer can wait is refused:
+        it would be none at all.
+        """
+        self.refused(f"--retry={MAX_RECONNECTION_TIME + 1}")
+        self.refused("--retry=" + "9" * 5000)
+
+    def test_unknown(self) -> None:
+        """
+        Unknown options and arguments beside options are refused.
+        """
+        self.refused("--nope")
+        self.refused("--interval")
+        self.assertIn("8000", self.refused("8000"))
+        self.assertIn("tcp:8000", self.refused("--interval", "1", "tcp:8000", "more"))
+
+    def test_version(self) -> None:
+        """
+        `--version` prints the package's own version and ends in peace.
+        """
+        output = io.StringIO()
+        self.patch(sys, "stdout", output)
+        with self.assertRaises(SystemExit) as caught:
+            parse("--version")
+        self.assertEqual((output.getvalue(), caught.exception.code), (f"sseserver {__version__}\n", 0))
+
+    def test_help(self) -> None:
+        """
+        The help tells each option, and the default of each.
+        """
+        help = " ".join(str(Options()).split())
+        for name in ("listen", "text", "interval", "heartbeat", "retry", "linger", "max-viewers", "version", "help"):
+            self.assertIn(f"--{name}", help)
+        for default in ("0.1", "15.0", "3000", "60.0", "10000", "tcp:8000:interface=127.0.0.1"):
+            self.assertIn(f"[default: {default}]", help)
+
+
+class ListenTests(OptionsTestCase):
+    """`--listen`."""
+
+    def test_repeated(self) -> None:
+        """
+        It may be given again and again, and then the default does not count.
+        """
+        given = ["tcp:8001", "tcp:8002:interface=127.0.0.1", "unix:/tmp/s.sock", "tcp6:8003"]
+        arguments = [part for endpoint in given[:2] for part in ("--listen", endpoint)]
+        self.assertEqual(parse(*arguments, "-l", given[2], f"--listen={given[3]}")["listen"], given)
+        self.assertEqual(parse()["listen"], [DEFAULT_ENDPOINT])
+
+    def test_bad(self) -> None:
+        """
+        What is no endpoint is refused before anything listens, in one line
+        with what was given.
+        """
+        for endpoint in (
+            "",
+            ":",
+            "8000x:",
+            "tcp",
+            "tcp:",
+            "tcp:http-alt-nowhere",
+            "tcp:8000:interfaces=127.0.0.1",
+            "tcp:8000:backlog=many",
+            "nope:8000",
+            "unix",
+            "http://127.0.0.1:8000/",
+            "ssl:8443:privateKey=/nowhere/key.pem",
+            "ssl:8443:privateKey=/nowhere/key.pem:certKey=/nowhere/cert.pem",
+            "systemd:domain=INET",
+            "systemd:domain=NOPE:index=0",
+        ):
+            self.assertIn(f"--listen {endpoint}", self.refused("--listen", endpoint), endpoint)
+
+    def test_badAmongGood(self) -> None:
+        """
+        One bad one among good ones is enough.
+        """
+        self.assertIn("nope:1", self.refused("--listen", "tcp:8000", "--listen", "nope:1"))
+
+
+class TextTests(OptionsTestCase):
+    """`--text`."""
+
+    def write(self, data: bytes) -> str:
+        """Make a file; give its name."""
+        path = Path(self.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return str(path)
+
+    def stdin(self, data: bytes) -> None:
+        """Let standard input hold this."""
+        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "ascii"))
+
+    def test_file(self) -> None:
+        """
+        The text of a file, with all its line ends and letters, and an empty
+        one, too.
+        """
+        for text in ("Wörter, 一本 📖\r\nund mehr\n", ""):
+            self.assertEqual(parse("--text", self.write(text.encode()))["words"], text)
+            self.assertEqual(parse("-t", self.write(text.encode()))["words"], text)
+
+    def test_standardInput(self) -> None:
+        """
+        `-` is standard input, as UTF-8 whatever the locale says.
+        """
+        self.stdin("Wörter\n".encode())
+        self.assertEqual(parse("--text", "-")["words"], "Wörter\n")
+
+    def test_unreadable(self) -> None:
+        """
+        A file that is not there, a folder, a name that cannot be one: refused
+        in one line with the name.
+        """
+        folder = self.mktemp()
+        Path(folder).mkdir(parents=True)
+        for name, why in (("/nowhere/text", "No such file"), (folder, "directory"), ("", ""), ("x" * 5000, "too long")):
+            message = self.refused("--text", name)
+            self.assertIn(f"--text {name}", message)
+            self.assertIn(why, message)
+
+    def test_notUTF8(self) -> None:
+        """
+        What is no UTF-8 is refused, with the place.
+        """
+        self.assertIn("byte 2", self.refused("--text", self.write(b"ab\xffcd")))
+        self.stdin(b"\xff")
+        self.assertIn("not UTF-8", self.refused("--text", "-"))
+
+
+class MakeServiceTests(SynchronousTestCase):
+    """What is made of the options."""
+
+    def make(self, *arguments: str) -> tuple[Server, StreamService, list[Any]]:
+        """Make a service; give it, the streams', and the listeners'."""
+        server = makeService(parse(*arguments))
+        streams, *listeners = list(server)
+        self.assertIsInstance(streams, StreamService)
+        return server, streams, listeners  # type: ignore[return-value]
+
+    def test_interface(self) -> None:
+        """
+        It is a service.
+        """
+        self.assertTrue(verifyObject(IService, self.make()[0]))
+
+    def test_settings(self) -> None:
+        """
+        Each option is where it belongs.
+        """
+        arguments = ("--heartbeat=7", "--retry=1234", "--linger=8", "--max-viewers=9", "--interval=0.5")
+        _, streams, _ = self.make(*arguments)
+        self.assertEqual(streams.settings, Settings(heartbeat=7, reconnectionTime=1234, linger=8, maxViewers=9))
+        source = streams.source
+        assert isinstance(source, TextSource)
+        self.assertEqual((source._interval, source._words), (0.5, splitWords(WELCOME)))
+
+    def test_defaultSettings(self) -> None:
+        """
+        Without options the service has its own defaults.
+        """
+        self.assertEqual(self.make()[1].settings, Settings())
+
+    def test_text(self) -> None:
+        """
+        The source streams the text that was given.
+        """
+        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"two words")))
+        source = self.make("--text", "-")[1].source
+        assert isinstance(source, TextSource)
+        self.assertEqual(source._words, ["two ", "words"])
+
+    def test_listeners(self) -> None:
+        """
+        There is a listener for each endpoint, all with the same site and
+        streams; nothing listens before it is started.
+        """
+        server, _, listeners = self.make("--listen", "tcp:0:interface=127.0.0.1", "--listen", "unix:/nowhere/s.sock")
+        self.assertEqual(len(listeners), 2)
+        self.assertIs(listeners[0].factory, listeners[1].factory)
+        self.assertEqual(listeners[0].factory.acceptableProtocols(), [b"http/1.1"])
+        self.assertFalse(server.running)
+
+    def test_plugin(self) -> None:
+        """
+        `twistd` finds us by our name, with these options and this maker.
+        """
+        found = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "sseserver"]
+        self.assertEqual(len(found), 1)
+        self.assertTrue(IPlugin.providedBy(found[0]))
+        self.assertIs(found[0].options, Options)
+        self.assertIs(found[0].makeService, makeService)
+        self.assertNotEqual(found[0].description, "")
+
+
+class StartTests(TestCase):
+    """The service, started on the real reactor."""
+
+    timeout = 30
+
+    async def test_listens(self) -> None:
+        """
+        Started, it listens on every endpoint, the streams first; stopped, on
+        none.
+        """
+        # Not `mktemp`: the name of a UNIX socket has 107 bytes at most.
+        folder = tempfile.mkdtemp(prefix="sseserver-")
+        self.addCleanup(shutil.rmtree, folder)
+        socketName = f"{folder}/socket"
+        server = makeService(parse("--listen", "tcp:0:interface=127.0.0.1", "--listen", f"unix:{socketName}"))
+        streams, tcp, _ = list(server)
+        server.privilegedStartService()
+        try:
+            server.startService()
+            self.assertTrue(streams.running)
+            address = tcp._waitingForPort.result.getHost()
+            self.assertIsInstance(address, IPv4Address)
+            self.assertEqual(address.host, "127.0.0.1")
+            socket.create_connection(("127.0.0.1", address.port)).close()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(socketName)
+        finally:
+            await server.stopService()
+        self.assertFalse(streams.running)
+        self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", address.port))
+        self.assertFalse(Path(socketName).exists())
+        # The two connections that were only made and closed: the next turns of the reactor see their ends.
+        await deferLater(reactor, 0.01)
+
+    def test_taken(self) -> None:
+        """
+        A port that is taken ends the program with one line, not a traceback.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            server = makeService(parse("--listen", f"tcp:{port}:interface=127.0.0.1"))
+            with self.assertRaises(SystemExit) as caught:
+                server.privilegedStartService()
+        message = str(caught.exception.code)
+        self.assertTrue(message.startswith("sseserver: "), message)
+        self.assertIn(str(port), message)
+        self.assertNotIn("\n", message)
+
+    def test_portThatCannotBe(self) -> None:
+        """
+        A port that there cannot be is refused in one line, at the latest when
+        it is to be listened on.
+        """
+        for port in ("65536", "99999", "-1"):
+            with self.assertRaises((UsageError, SystemExit)) as caught:
+                makeService(parse("--listen", f"tcp:{port}:interface=127.0.0.1")).privilegedStartService()
+            self.assertNotIn("\n", str(caught.exception))
+
+    def test_folderThatIsNotThere(self) -> None:
+        """
+        So does a UNIX socket in a folder that is not there.
+        """
+        server = makeService(parse("--listen", "unix:/nowhere/s.sock"))
+        with self.assertRaises(SystemExit) as caught:
+            server.privilegedStartService()
+        self.assertIn("/nowhere/s.sock", str(caught.exception.code))
+
+    def test_otherErrors(self) -> None:
+        """
+        What is no fault of an address is not swallowed.
+        """
+        server = makeService(parse())
+        listener = list(server)[1]
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        self.patch(listener, "privilegedStartService", broken)
+        self.assertRaises(ZeroDivisionError, server.privilegedStartService)
+
+        def cannot() -> None:
+            raise CannotListenError("127.0.0.1", 8000, OSError("no"))
+
+        self.patch(listener, "privilegedStartService", cannot)
+        self.assertRaises(SystemExit, server.privilegedStartService)
