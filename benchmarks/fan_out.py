@@ -52,7 +52,7 @@ def measure(server: servers.Server, round: int, options: argparse.Namespace, cor
         with publisher(child.port, channel, options.rate, longest) as source:
             # One viewer first: what the server loads or builds at its first request is not the viewers'.
             Load(Plan(child.port, 1, channel.watch, settle=0, seconds=0.5)).run()
-            plan = Plan(child.port, options.viewers, channel.watch, seconds=options.seconds)
+            plan = Plan(child.port, options.viewers, channel.watch, seconds=options.seconds, rest=options.rest)
             meter = rounds.Meter(child)
             journal = Load(plan, meter.begin, meter.end).run()
             source.check()
@@ -87,6 +87,8 @@ def parseArguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=20.0, help="events published each second")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of the window")
     rounds.addOptions(parser)
+    rounds.addRest(parser)
+    rounds.addOnly(parser)
     return parser.parse_args()
 
 

@@ -17,7 +17,8 @@ That the client is not the bottleneck is seen to thus:
 * With two cores or more, client and server are bound to different ones (`process.cores`).
 * Each result says how much of its core the client used (`clientShare`; when it nears 1, the result is void), how
   long it was ready but had no core (`clientWaited`: other work on the machine), and how long it was between two looks
-  at its sockets (`clientBatch`). No event waits in the client longer than the last two say; lags above are not its own.
+  at its sockets (`clientBatch`). No event waits in the client longer than the last two say, and its `rest`; lags above
+  are not its own.
 
 Every run is bounded, by its deadlines and by `MAX_READS`.
 """
@@ -68,6 +69,8 @@ class Plan:
         connectRate: Connections opened each second, on average.
         settle: Seconds between the last viewer's head and the window.
         seconds: Length of the window, which ends earlier when all streams have ended.
+        rest: Seconds that the client sleeps after each look at its sockets. 0: it looks again at once; then each event
+            that comes alone wakes it, and waking a process on another core is paid by the server's `send`.
     """
 
     port: int
@@ -79,6 +82,7 @@ class Plan:
     connectRate: float = 500.0
     settle: float = 1.0
     seconds: float = 10.0
+    rest: float = 0.0
 
 
 class Step(enum.Enum):
@@ -201,8 +205,11 @@ class Load:
         self._epoll.register(connection, select.EPOLLIN)
 
     def _takeUntil(self, moment: float) -> None:
+        rest = self._plan.rest
         while (left := moment - time.monotonic()) > 0:
             self._take(left)
+            if rest:
+                time.sleep(rest)
 
     def _take(self, timeout: float) -> None:
         """
@@ -299,9 +306,10 @@ def parseArguments() -> tuple[Plan, argparse.Namespace]:
     parser.add_argument("--header", action="append", help=f"a header line of the GET (default: {EVENT_STREAM[0]})")
     parser.add_argument("--connect-rate", type=float, default=500.0, help="connections opened each second")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the window")
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds between two looks at the sockets")
     parser.add_argument("--rate", type=float, default=20.0, help="tokens or events each second of a stream")
     parser.add_argument(
-        "--lag", choices=["pace", "stamp"], default="pace", help="against the pace, or publisher.py's stamps in the data"
+        "--lag", choices=["pace", "stamp"], default="pace", help="against the pace, or publisher.py's stamps"
     )
     parser.add_argument("--no-pin", action="store_true", help="do not bind the client to the first core")
     given = parser.parse_args()
@@ -313,6 +321,7 @@ def parseArguments() -> tuple[Plan, argparse.Namespace]:
         headers=tuple(given.header or EVENT_STREAM),
         connectRate=given.connect_rate,
         seconds=given.seconds,
+        rest=given.rest,
     )
     return plan, given
 

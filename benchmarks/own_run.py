@@ -32,7 +32,7 @@ def measure(server: servers.Server, round: int, options: argparse.Namespace, cor
     with servers.started(server, core) as child:
         # One viewer first: what the server loads or builds at its first request is not the viewers'.
         Load(Plan(child.port, 1, post=server.post, settle=0, seconds=0.3)).run()
-        plan = Plan(child.port, options.viewers, post=server.post, seconds=options.seconds)
+        plan = Plan(child.port, options.viewers, post=server.post, seconds=options.seconds, rest=options.rest)
         meter = rounds.Meter(child)
         journal = Load(plan, meter.begin, meter.end).run()
     outcome = judge(journal, plan.viewers, options.rate, text.encode())
@@ -73,6 +73,8 @@ def parseArguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=20.0, help="tokens each second of each stream")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the window")
     rounds.addOptions(parser)
+    rounds.addRest(parser)
+    rounds.addOnly(parser)
     return parser.parse_args()
 
 

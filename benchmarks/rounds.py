@@ -237,9 +237,24 @@ def addOptions(parser: argparse.ArgumentParser, rounds: int = 3) -> None:
     parser.add_argument(
         "--patience", type=float, default=30.0, help="seconds to wait for a quiet machine before each run"
     )
-    parser.add_argument("--only", action="append", help="only servers with this in their name; may be repeated")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="do not bind client and server to two cores")
+
+
+def addRest(parser: argparse.ArgumentParser) -> None:
+    """
+    The option for `Plan.rest`.
+    """
+    parser.add_argument(
+        "--rest", type=float, default=0.001, help="seconds that the client sleeps after each look at its sockets"
+    )
+
+
+def addOnly(parser: argparse.ArgumentParser) -> None:
+    """
+    The option for `choose`.
+    """
+    parser.add_argument("--only", action="append", help="only servers with this in their name; may be repeated")
 
 
 def pin(options: argparse.Namespace) -> int | None:

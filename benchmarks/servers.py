@@ -2,8 +2,8 @@
 The servers that the benchmarks start: how each is called, where a viewer asks it for a stream of its own, where it
 takes published events; and requests to them that are not measured.
 
-Those with a run for each viewer all send the same text, `word1 word2 ... word999 word0 word1 ...`, one word a token, in events of the same size:
-`id: ` with 22 characters, a hyphen and a number, `data: ` with the word and a space.
+Those with a run for each viewer all send the same text, `word1 word2 ... word999 word0 word1 ...`, one word a token, in
+events of the same size: `id: ` with 22 characters, a hyphen and a number, `data: ` with the word and a space.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ BASELINE = "bare Twisted"
 FLOOR = "floor (C)"
 OURS = "sseserver"
 NCHAN = "nginx, nchan"
+WEB = "twisted.web"
 
 #: Where Debian's package libnginx-mod-nchan puts it.
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
@@ -160,7 +161,19 @@ def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) ->
     if not twistd.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
     start = [sys.executable, str(twistd), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
-    pace = ["--interval", str(interval), "--text", str(textFile), "--max-viewers", "20000", "--linger", "5"]
+    # The store is named, so that the default does not decide what is measured.
+    pace = [
+        "--store",
+        "memory",
+        "--interval",
+        str(interval),
+        "--text",
+        str(textFile),
+        "--max-viewers",
+        "20000",
+        "--linger",
+        "5",
+    ]
 
     def command(port: int) -> list[str]:
         return [*start, "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096", *pace, *options]
@@ -211,15 +224,23 @@ def published(folder: Path, name: str = "benchmark", options: tuple[str, ...] = 
     text = folder / "words.txt"
     text.write_text(words(10))
     path = f"/streams/{name}"
-    return replace(sseserver(3600, text, options), channel=Channel(path, f"{path}?from=now", path, json=True))
+    return replace(
+        sseserver(3600, text, options),
+        channel=Channel(path, f"{path}?from=now", path, json=True),
+    )
 
 
-def plainWrite(file: Path) -> Server:
+def plainWrite(file: Path, web: bool = False) -> Server:
     """
-    The baseline of catching up, see `peers/plain_write.py`.
+    The baselines of catching up, see `peers/plain_write.py`.
+
+    Args:
+        file: What is sent.
+        web: Whether `twisted.web` sends it.
     """
+    options = ["--file", str(file), *(["--web"] if web else [])]
     script = str(HERE / "peers" / "plain_write.py")
-    return Server(BASELINE, lambda port: [sys.executable, script, "--port", str(port), "--file", str(file)])
+    return Server(WEB if web else BASELINE, lambda port: [sys.executable, script, "--port", str(port), *options])
 
 
 def started(server: Server, core: int | None) -> process.ServerProcess:
@@ -244,9 +265,7 @@ class Answer:
     body: bytes
 
 
-def ask(
-    port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-) -> Answer:
+def ask(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
     """
     One request that is not measured.
 

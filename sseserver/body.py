@@ -10,7 +10,7 @@ else to Twisted.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
@@ -24,7 +24,12 @@ class Body:
         request: Its head may be set, but nothing is written yet.
     """
 
-    __slots__ = ("_candidate", "_chunked", "_request", "_transport", "written")
+    __slots__ = ("_candidate", "_chunked", "_request", "_send", "_transport", "written")
+
+    # The bytes that were written last, by whichever body, and the chunk made of them: viewers of one stream are given
+    # the same bytes one after another.
+    _lastData: ClassVar[bytes] = b""
+    _lastChunk: ClassVar[bytes] = b""
 
     def __init__(self, request: Request) -> None:
         self.written = 0
@@ -33,8 +38,9 @@ class Body:
         # wire the queue is elsewhere.
         transport = getattr(getattr(request, "channel", None), "transport", None)
         self._candidate: Any = transport if canSendAtOnce(transport) else None
-        # The same, once the head is written.
+        # The same, and its socket's method, once the head is written.
         self._transport: Any = None
+        self._send: Any = None
         self._chunked = False
 
     def write(self, data: bytes) -> None:
@@ -47,17 +53,34 @@ class Body:
         # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
         # take of it. A transport that is gone is left to Request.write as well.
         if transport is None or transport._tempDataBuffer or transport.dataBuffer or not transport.connected:
-            self._request.write(data)
-            self._chunked = bool(self._request.chunked)
-            self._transport = self._candidate
+            self._queue(data)
             return
-        # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
-        framed = b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
-        sent = transport.writeSomeData(framed)
+        framed = self._chunk(data) if self._chunked else data
+        try:
+            sent = self._send(framed)
+        except OSError:
+            # The socket is full; or it is broken, which the transport finds out when it sends the rest.
+            sent = 0
         self._request.sentLength += len(data)
         if sent != len(framed):
-            # The socket took a part of it; or it is broken, which the transport finds out when it sends the rest.
-            transport.write(framed[sent:] if isinstance(sent, int) else framed)
+            transport.write(framed[sent:])
+
+    def _queue(self, data: bytes) -> None:
+        """Go the long way, which writes the head before the first bytes."""
+        self._request.write(data)
+        self._chunked = bool(self._request.chunked)
+        if self._transport is None and self._candidate is not None:
+            self._transport = self._candidate
+            self._send = self._candidate.getHandle().send
+
+    @classmethod
+    def _chunk(cls, data: bytes) -> bytes:
+        """Frame a chunk."""
+        if data is not cls._lastData:
+            # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
+            cls._lastChunk = b"%x\r\n%b\r\n" % (len(data), data)
+            cls._lastData = data
+        return cls._lastChunk
 
 
 def canSendAtOnce(transport: object) -> bool:

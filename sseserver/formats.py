@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_left
-from itertools import accumulate
 
 from zope.interface import implementer
 
@@ -21,6 +19,10 @@ from sseserver.wire import dataLines
 #: A text of more bytes is not served in the format `text`, whose cost is the square of the length.
 TEXT_LIMIT = 1024 * 1024
 
+#: The number in the ID of the event that refuses a text in this format. No entry ever has it: whoever comes back with
+#: it was told so, by this run of the server or an earlier one.
+REFUSED = 10**18
+
 #: Bytes of encoded frames that one rendering keeps for viewers that are behind.
 MEMO_BYTES = 1024 * 1024
 
@@ -28,6 +30,8 @@ MEMO_BYTES = 1024 * 1024
 _TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
 _LF = 10
+
+_TOKEN = Kind.TOKEN
 
 _NOT_TOKEN = re.compile(b"[^%c]" % Kind.TOKEN)
 
@@ -68,6 +72,10 @@ class _EventsRendering:
         self._memoLast = 0
         self._memoSize = 0
 
+    def start(self, fromNow: bool) -> int:
+        """See L{IRendering.start}."""
+        return self._log.last if fromNow else self._log.first - 1
+
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See L{IRendering.head}: an event of the type `stream`."""
         data = {"url": url, "epoch": self._log.epoch, "state": self._log.state.value}
@@ -100,7 +108,7 @@ class _EventsRendering:
 
     def complete(self, cursor: int) -> bool:
         """See L{IRendering.complete}."""
-        return self._log.state is not State.OPEN and cursor >= self._log.last
+        return self._log.state is not State.OPEN and cursor == self._log.last
 
     def _remember(self, key: tuple[int, int, bool], found: tuple[int, bytes]) -> None:
         """Share what was encoded with the viewers that come by the same place; not more than is worth it."""
@@ -119,8 +127,8 @@ class _EventsRendering:
 
     def _encode(self, number: int) -> bytes:
         index = self._index(number)
-        kind, data = self._log.kinds[index], self._log.entries[index]
-        if kind == Kind.TOKEN:
+        kind, data = self._log.kinds[index], self._log.entry(number)
+        if kind == _TOKEN:
             if data[0] == _LF and self._endsWithCR(index):
                 data = data[1:]
             return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(data))
@@ -138,7 +146,7 @@ class _EventsRendering:
         own: a text reads the same however it is cut into tokens.
         """
         before = self._log.kinds.rfind(Kind.TOKEN, 0, index)
-        return before >= 0 and self._log.entries[before].endswith(b"\r")
+        return before >= 0 and self._log.entry(self._log.first + before).endswith(b"\r")
 
     def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
         """Encode entry by entry."""
@@ -168,13 +176,15 @@ class _EventsRendering:
     def _tokens(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
         """Put together the tokens that follow a cursor in a row, up to the one that reaches so many bytes."""
         start = self._index(cursor + 1)
-        end = self._log.last - self._log.first + 1
+        # No further than it can matter: a token has a byte at least.
+        end = min(self._log.last - self._log.first + 1, start + maxBytes)
         other = _NOT_TOKEN.search(self._log.kinds, start, end)
-        tokens = self._log.entries[start : other.start() if other else end]
-        ends = list(accumulate(map(len, tokens)))
-        tokens = tokens[: bisect_left(ends, maxBytes) + 1]
-        data = b"".join(tokens)
-        return len(tokens), data[1:] if data[:1] == b"\n" and self._endsWithCR(start) else data
+        count = (other.start() if other else end) - start
+        if not count:
+            return 0, b""
+        last = self._log.fit(cursor + 1, cursor + count, maxBytes)
+        data = self._log.span(cursor + 1, last)
+        return last - cursor, data[1:] if data[0] == _LF and self._endsWithCR(start) else data
 
 
 @implementer(IFormat)
@@ -198,13 +208,15 @@ class _TextRendering:
     newest. Grows with the log, and stops where the text can no longer be whole.
     """
 
-    __slots__ = ("_cr", "_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_textAt")
+    __slots__ = ("_cr", "_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_size", "_textAt")
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
         self._epoch = streamLog.epoch.encode("ascii")
         # The `data:` lines of the text so far, without their last line end.
         self._lines = bytearray(b"data: ")
+        # Bytes of the text.
+        self._size = 0
         # Whether the text ends with CR: a LF that follows is the other half of that line end.
         self._cr = False
         # The last entry that was looked at; the last one that changed the text; the frame made then.
@@ -213,6 +225,10 @@ class _TextRendering:
         self._frame: bytes | None = None
         # The entry that the whole text cannot take in: too long, or trimmed before it was seen.
         self._over: int | None = None
+
+    def start(self, fromNow: bool) -> int:
+        """See L{IRendering.start}. From the very start, whatever was trimmed: a text is whole or is refused."""
+        return self._log.last if fromNow else 0
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See L{IRendering.head}: for a new viewer, the empty text with the first ID."""
@@ -223,7 +239,7 @@ class _TextRendering:
     def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
         """See L{IRendering.read}. Always to the end, however large: two halves of a text are of no use."""
         self._grow()
-        end = self._seen if self._over is None else self._over
+        end = self._seen if self._over is None else REFUSED
         if cursor >= end:
             return cursor, b""
         frames = b""
@@ -243,10 +259,10 @@ class _TextRendering:
 
     def complete(self, cursor: int) -> bool:
         """See L{IRendering.complete}."""
+        if cursor == REFUSED:
+            return True
         self._grow()
-        if self._over is not None:
-            return cursor >= self._over
-        return self._log.state is not State.OPEN and cursor >= self._log.last
+        return self._over is None and self._log.state is not State.OPEN and cursor == self._log.last
 
     def _grow(self) -> None:
         """Take in what the log has got since."""
@@ -257,19 +273,20 @@ class _TextRendering:
                 self._over = self._seen + 1
             elif log.kinds[index] != Kind.TOKEN:
                 self._seen += 1
-            elif len(self._lines) + len(log.entries[index]) > TEXT_LIMIT:
+            elif self._size + len(token := log.entry(self._seen + 1)) > TEXT_LIMIT:
                 self._over = self._seen + 1
             else:
                 self._seen += 1
                 self._textAt = self._seen
                 self._frame = None
-                self._take(log.entries[index])
+                self._take(token)
 
     def _take(self, token: bytes) -> None:
         """Add a token to the text."""
         if token[0] == _LF and self._cr:
             token = token[1:]
         self._cr = token.endswith(b"\r")
+        self._size += len(token)
         # Without the first `data: ` and the last line end: the token's first line continues the line under way.
         self._lines += dataLines(token)[6:-1]
 
@@ -278,11 +295,11 @@ class _TextRendering:
         gap = gapFrame(self._log.epoch, f"{self._log.epoch}-{self._textAt}", GapError("trimmed", over - 1, None))
         message = "The text is too long for the format text; the formats events and text/plain have it."
         failed = toJSON({"reason": "too_long", "message": message})
-        return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, over, failed)
+        return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, REFUSED, failed)
 
     def _terminal(self, number: int) -> bytes:
         kind = Kind(self._log.kinds[number - self._log.first])
-        data = self._log.entries[number - self._log.first]
+        data = self._log.entry(number)
         return b"event: %b\nid: %b-%d\n%b\n" % (_TERMINAL_TYPES[kind], self._epoch, number, dataLines(data))
 
 

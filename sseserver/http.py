@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from sseserver.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotAcceptable, NotFound, SSEServerError
+from sseserver.sockets import isOver
 
 T = TypeVar("T")
 
@@ -100,11 +101,6 @@ class Nothing(AsyncResource):
         raise NotFound("There is nothing at this address.")
 
     POST = PUT = DELETE = GET
-
-
-def isOver(request: Request) -> bool:
-    """Whether the response is finished, or its client gone: then nothing can be written to it."""
-    return getattr(request, "channel", None) is None
 
 
 def finish(request: Request, body: bytes) -> None:
@@ -216,7 +212,7 @@ def readJSON(request: Request, shape: type[T]) -> T:
         return msgspec.json.decode(readBody(request) or b"{}", type=shape)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
 
 

@@ -163,11 +163,10 @@ class IStreamLog(Interface):
     first: int = Attribute("Number of the first entry kept.")
     last: int = Attribute("Number of the last visible entry; 0 when there was none yet.")
     tokens: int = Attribute("How many tokens it ever had.")
-    entries: list[bytes] = Attribute(
-        "The data of the entries kept; number `n` is at `n - first`. Behind the last visible one stand those that "
-        "the store does not have yet."
-    )
-    kinds: bytearray = Attribute("Their kinds, a byte each.")
+    appended: int = Attribute("Number of the last entry, whether the store has it yet or not.")
+    sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
+    entries: list[bytes] = Attribute("The data of all entries kept, visible or not; made for the asking.")
+    kinds: bytearray = Attribute("The kinds of the entries kept, a byte each; number `n` is at `n - first`.")
     size: int = Attribute("Bytes kept, what entries cost beside their data included.")
     viewers: int = Attribute("How many viewers follow now.")
     created: float = Attribute("When the log was made, in seconds since 1970.")
@@ -185,6 +184,24 @@ class IStreamLog(Interface):
         Raises:
             StreamEnded: There is a terminal entry already.
         """
+
+    def entry(number: int) -> bytes:
+        """Give the data of one entry that is kept."""
+
+    def span(first: int, last: int) -> bytes:
+        """Give the data of entries that are kept, from one number to another, as one piece."""
+
+    def fit(first: int, last: int, maxBytes: int) -> int:
+        """
+        Find how many entries make so many bytes.
+
+        Returns:
+            Number of the entry, from C{first} on, whose data reaches
+            C{maxBytes}; C{last} when none does.
+        """
+
+    def measure(first: int, last: int) -> int:
+        """Give the bytes of entries that are kept, from one number to another, costs included."""
 
     def settled() -> Deferred[None]:
         """
@@ -209,12 +226,12 @@ class IStreamLog(Interface):
     def recall(key: str) -> tuple[bytes, int, int] | None:
         """Look a key up: digest, number of the first entry, of the last; or C{None}."""
 
-    def locate(lastEventID: str | None) -> int:
+    def locate(lastEventID: str) -> int:
         """
         Find the place of a viewer that comes back.
 
         Args:
-            lastEventID: What the client sent; `None` starts at the first entry.
+            lastEventID: What the client sent.
 
         Returns:
             The viewer's cursor.
@@ -249,6 +266,15 @@ class IRendering(Interface):
     """
     One stream log in one format, shared by all its viewers of that format.
     """
+
+    def start(fromNow: bool) -> int:
+        """
+        Give a new viewer its cursor.
+
+        Args:
+            fromNow: Whether it starts at the end, instead of as far back as
+                the log goes.
+        """
 
     def head(cursor: int, retry: int, url: str) -> bytes:
         """

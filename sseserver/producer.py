@@ -68,6 +68,10 @@ class _State(Enum):
     ENDED = "ended"  # the request is finished or gone: touches it no more
 
 
+_LIVE = _State.LIVE
+_OPEN = State.OPEN
+
+
 @implementer(IPushProducer)
 class EventStreamProducer:
     """
@@ -138,15 +142,15 @@ class EventStreamProducer:
         """Bytes of body written so far."""
         return self._body.written
 
-    def start(self, lastEventID: str | None, fromNow: bool, retry: int, url: str) -> None:
+    def start(self, lastEventID: str | None, retry: int, url: str, fromNow: bool = False) -> None:
         """
         Begin the response and follow the log.
 
         Args:
             lastEventID: What the viewer sent; `None` for a new viewer.
-            fromNow: Whether a new viewer starts at the end, instead of at the first entry kept.
             retry: Its reconnection time in milliseconds.
             url: The stream's own URL.
+            fromNow: Whether a new viewer starts at the end, instead of at the first entry kept.
         """
         request = self._request
         request.notifyFinish().addBoth(self._gone)
@@ -166,7 +170,28 @@ class EventStreamProducer:
     def wake(self) -> None:
         """There is more after the cursor: write it, as far as the transport takes it."""
         try:
-            self._follow()
+            # In one function, since every token of every viewer comes through here.
+            while self._state is _LIVE:
+                try:
+                    cursor, frames = self._rendering.read(self.cursor, READ_BYTES, self._behind)
+                except GapError as gap:
+                    asked = f"{self.streamLog.epoch}-{self.cursor}"
+                    cursor, frames = gap.cursor, self._rendering.gap(asked, gap)
+                if cursor == self.cursor:
+                    self._behind = False
+                    if self._rendering.complete(cursor):
+                        self.finish("complete")
+                    return
+                self.cursor = cursor
+                if frames:
+                    self._quietSince = self._ticker.seconds()
+                    self._body.write(frames)
+                streamLog = self.streamLog
+                if streamLog.onRead is not None:
+                    streamLog.onRead()
+                if cursor == streamLog.last and streamLog.state is _OPEN:
+                    self._behind = False
+                    return
         except Exception:
             log.failure("An event stream broke")
             self.abort("broken")
@@ -231,40 +256,15 @@ class EventStreamProducer:
 
     def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
         """Set the cursor; give the frames that tell of a gap, if there is one."""
-        if lastEventID is None and fromNow:
-            self.cursor = self.streamLog.last
+        if lastEventID is None:
+            self.cursor = self._rendering.start(fromNow)
             return b""
         try:
             self.cursor = self.streamLog.locate(lastEventID)
         except GapError as gap:
             self.cursor = gap.cursor
-            return self._rendering.gap(lastEventID or "", gap)
+            return self._rendering.gap(lastEventID, gap)
         return b""
-
-    def _follow(self) -> None:
-        """Read and write until there is no more, or until a write has filled the transport."""
-        streamLog = self.streamLog
-        while self._state is _State.LIVE:
-            cursor, frames = self._read()
-            if cursor == self.cursor:
-                self._behind = False
-                if self._rendering.complete(cursor):
-                    self.finish("complete")
-                return
-            self.cursor = cursor
-            if frames:
-                self._write(frames)
-            if streamLog.onRead is not None:
-                streamLog.onRead()
-            if cursor == streamLog.last and streamLog.state is State.OPEN:
-                self._behind = False
-                return
-
-    def _read(self) -> tuple[int, bytes]:
-        try:
-            return self._rendering.read(self.cursor, READ_BYTES, self._behind)
-        except GapError as gap:
-            return gap.cursor, self._rendering.gap(f"{self.streamLog.epoch}-{self.cursor}", gap)
 
     def _write(self, data: bytes) -> None:
         self._quietSince = self._ticker.seconds()

@@ -90,7 +90,7 @@ def _fromJSON(body: bytes) -> list[tuple[Kind, bytes]]:
         items = msgspec.json.decode(body, type=_Item | list[_Item])
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
     return [_entry(item) for item in (items if isinstance(items, list) else [items])]
 

@@ -22,6 +22,8 @@ from sseserver.ticker import Tick, Ticker
 
 log = Logger()
 
+_TOKEN = Kind.TOKEN
+
 #: Bytes that a run writes between two looks at how far it is ahead.
 _AHEAD_CHECK = 64 * 1024
 
@@ -93,8 +95,15 @@ class Run:
 
     def write(self, token: str) -> None:
         """See L{ITokenSink.write}."""
-        if token and not self._ended:
-            self._append(token)
+        if not token or self._ended:
+            return
+        data = token.encode("utf-8")
+        self.streamLog.append(_TOKEN, data)
+        self._unchecked += len(data) + ENTRY_COST
+        if self._unchecked >= _AHEAD_CHECK:
+            self._unchecked = 0
+            if not self._paused and (self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()):
+                self._pause()
 
     def ready(self) -> Deferred[None]:
         """See L{ITokenSink.ready}."""
@@ -145,15 +154,6 @@ class Run:
                 self._await(self._settings.linger)
             else:
                 self.cancel("linger")
-
-    def _append(self, token: str) -> None:
-        data = token.encode("utf-8")
-        self.streamLog.append(Kind.TOKEN, data)
-        self._unchecked += len(data) + ENTRY_COST
-        if self._unchecked >= _AHEAD_CHECK:
-            self._unchecked = 0
-            if not self._paused and (self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()):
-                self._pause()
 
     def _pause(self) -> None:
         self._paused = True
@@ -223,8 +223,11 @@ class Run:
         if not self._ended:
             producer, work = self._producer, self._work
             self._end(kind, terminal)
-            if producer is not None:
-                producer.stopProducing()
+            try:
+                if producer is not None:
+                    producer.stopProducing()
+            except Exception:
+                log.failure("A token source broke while it was stopped")
             if work is not None:
                 work.cancel()
 

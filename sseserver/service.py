@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -18,19 +18,36 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.web.http import Request
 
-from sseserver.errors import GapError, KeyReused, Overloaded, StreamEnded, StreamExists, StreamNotFound
+from sseserver.errors import KeyReused, Overloaded, SSEServerError, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import toJSON
+from sseserver.ids import parseID
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
 from sseserver.run import Run
 from sseserver.settings import Settings
+from sseserver.sockets import isOver
 from sseserver.stores.memory import MemoryStore
 from sseserver.ticker import Ticker
+
+T = TypeVar("T")
 
 log = Logger()
 
 #: Seconds between two slots of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
+
+
+def _branch(deferred: Deferred[T]) -> Deferred[T]:
+    """Wait for what another one fires with, and leave that to be waited for again."""
+    branch: Deferred[T] = Deferred()
+
+    def tell(result: T) -> T:
+        branch.callback(result)
+        return result
+
+    # A failure is told, and so has its errback.
+    deferred.addCallbacks(tell, branch.errback)
+    return branch
 
 
 class StreamService(Service):
@@ -61,10 +78,15 @@ class StreamService(Service):
         # The ended streams that are kept yet, and until when; the oldest first.
         self._kept: deque[tuple[float, str, str]] = deque()
         # The runs that were started with an idempotency key, and the keys by the epochs of their streams.
-        self._keys: dict[str, tuple[bytes, IStreamLog]] = {}
+        self._keys: dict[str, tuple[bytes, Deferred[IStreamLog]]] = {}
         self._keyOf: dict[str, str] = {}
-        # Fires when the last viewer has left a service that is being stopped.
+        # From the call of stopService to that of startService nothing new begins.
+        self._stopping = False
+        # From when its last viewer has left, nothing is timed any more.
+        self._closing = False
+        # Fires when the last viewer has left a service that is being stopped; and who waits for the end of that.
         self._drained: Deferred[None] | None = None
+        self._stopped: list[Deferred[None]] = []
 
     @property
     def viewers(self) -> int:
@@ -73,7 +95,7 @@ class StreamService(Service):
 
     def hasRoom(self) -> bool:
         """Whether one more viewer can be served."""
-        return len(self._viewers) < self.settings.maxViewers and self._drained is None
+        return len(self._viewers) < self.settings.maxViewers and not self._stopping
 
     @inlineCallbacks
     def startRun(
@@ -96,14 +118,29 @@ class StreamService(Service):
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
         digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
-        if key is not None and key in self._keys:
-            known, started = self._keys[key]
-            if known != digest:
+        known = None if key is None else self._keys.get(key)
+        if known is not None:
+            if known[0] != digest:
                 raise KeyReused("This idempotency key was used with another prompt.")
-            return started
-        streamLog: IStreamLog = yield self._create(None, published=False)
+            # It may still be under way.
+            joined: IStreamLog = yield _branch(known[1])
+            return joined
+        started: IStreamLog = yield self._startRun(prompt, digest, key)
+        return started
+
+    @inlineCallbacks
+    def _startRun(
+        self, prompt: Prompt | None, digest: bytes, key: str | None
+    ) -> Generator[Deferred[Any], Any, IStreamLog]:
+        creating = self._create(None, published=False)
         if key is not None:
-            self._keys[key] = (digest, streamLog)
+            self._keys[key] = (digest, creating)
+        try:
+            streamLog: IStreamLog = yield _branch(creating)
+        except SSEServerError:
+            self._keys.pop(key or "", None)
+            raise
+        if key is not None:
             self._keyOf[streamLog.epoch] = key
         run = Run(streamLog, self.settings, self._sweep, self._makeRoom, self._runEnded)
         self._runs[streamLog.name] = run
@@ -125,10 +162,14 @@ class StreamService(Service):
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
         try:
-            streamLog: IStreamLog = yield self._create(name, published=True)
-        except StreamExists:
             return (yield self._published(name)), False
-        return streamLog, True
+        except StreamNotFound:
+            pass
+        try:
+            return (yield self._create(name, published=True)), True
+        except StreamExists:
+            # Somebody else was a little faster.
+            return (yield self._published(name)), False
 
     @inlineCallbacks
     def publish(
@@ -180,10 +221,12 @@ class StreamService(Service):
             StreamNotFound: (as the errback) There is none of this name.
             StoreUnavailable: (as the errback) The store cannot do it now.
         """
+        streamLog: IStreamLog = yield self._store.find(name)
         run = self._runs.get(name)
-        yield self._store.delete(name)
         if run is not None:
             run.abandon()
+        self._forgetKey(streamLog.epoch)
+        yield self._store.delete(name)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
@@ -207,7 +250,7 @@ class StreamService(Service):
         streamLog: IStreamLog = yield self._store.find(name)
         if name in self._runs:
             self._runs[name].cancel("asked")
-        elif streamLog.published and streamLog.state is State.OPEN:
+        elif not streamLog.sealed:
             self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
         yield streamLog.settled()
         return streamLog
@@ -222,11 +265,10 @@ class StreamService(Service):
         """
         if lastEventID is None:
             return fromNow and streamLog.state is not State.OPEN
-        try:
-            cursor = streamLog.locate(lastEventID)
-        except GapError:
+        parsed = parseID(lastEventID)
+        if parsed is None or parsed[0] != streamLog.epoch:
             return False
-        return streamLog.rendering(form).complete(cursor)
+        return streamLog.rendering(form).complete(parsed[1])
 
     def view(
         self,
@@ -246,12 +288,14 @@ class StreamService(Service):
             lastEventID: What the client sent, or `None`.
             fromNow: Whether a new viewer starts at the end.
         """
+        if isOver(request):
+            return
         if not self.hasRoom():
             self.turnAway(request)
             return
         producer = EventStreamProducer(request, streamLog, form, self._sweep, self.settings, self._viewerLeft)
         self._viewers.add(producer)
-        producer.start(lastEventID, fromNow, jittered(self.settings.reconnectionTime), url)
+        producer.start(lastEventID, jittered(self.settings.reconnectionTime), url, fromNow)
 
     def turnAway(self, request: Request) -> None:
         """
@@ -271,6 +315,7 @@ class StreamService(Service):
             StoreUnavailable: What is there cannot be used.
         """
         super().startService()
+        self._stopping = self._closing = False
         self._keep(self._store.start())
 
     def stopService(self) -> Deferred[None]:
@@ -282,7 +327,19 @@ class StreamService(Service):
             Fires when no viewer is left, and everything is stored.
         """
         super().stopService()
-        self._drained = drained = Deferred[None]()
+        stopped: Deferred[None] = Deferred()
+        self._stopped.append(stopped)
+        if self._drained is None:
+            self._stopping = True
+            self._drain()
+        return stopped
+
+    def _drain(self) -> None:
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
+        deadline = self._reactor.callLater(self.settings.drain, self._cut)
+        drained.addCallback(self._drainedOrCut, deadline)
+        drained.addBoth(self._tellStopped)
         for run in tuple(self._runs.values()):
             run.shutDown()
         for producer in tuple(self._viewers):
@@ -291,29 +348,38 @@ class StreamService(Service):
         # The last of them may have left already, with the end of its run.
         if not self._viewers and not drained.called:
             drained.callback(None)
-        deadline = self._reactor.callLater(self.settings.drain, self._cut)
-        return drained.addCallback(self._stopped, deadline)
 
     def _cut(self) -> None:
         for producer in tuple(self._viewers):
             producer.abort("shutdown")
 
-    def _stopped(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
+    def _drainedOrCut(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
         if deadline.active():
             deadline.cancel()
+        self._closing = True
         self._sweep.stop()
         self._kept.clear()
-        self._drained = None
         return self._store.stop()
+
+    def _tellStopped(self, result: Any) -> None:
+        self._drained = None
+        stopped, self._stopped = self._stopped, []
+        for waiting in stopped:
+            waiting.callback(result)
 
     @inlineCallbacks
     def _create(self, name: str | None, published: bool) -> Generator[Deferred[Any], Any, IStreamLog]:
-        if self._drained is not None:
-            raise Overloaded("The server is being stopped.")
         if not self._makeRoom(1):
             raise Overloaded("The server keeps as many streams, or as many bytes of them, as it may.")
+        self._checkGoesOn()
         streamLog: IStreamLog = yield self._store.create(name, published)
+        # The store may have taken its time.
+        self._checkGoesOn()
         return streamLog
+
+    def _checkGoesOn(self) -> None:
+        if self._stopping:
+            raise Overloaded("The server is being stopped.")
 
     @inlineCallbacks
     def _published(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
@@ -353,6 +419,9 @@ class StreamService(Service):
 
     def _keep(self, ended: Sequence[tuple[float, str, str]]) -> None:
         """Keep streams that ended at these times (seconds since 1970) as long as the settings say."""
+        if self._closing:
+            # The next start asks the store what it has.
+            return
         idle = not self._kept
         wall, now = self._reactor.seconds(), self._sweep.seconds()
         for when, name, epoch in ended:
@@ -368,11 +437,15 @@ class StreamService(Service):
 
     def _forgetOldest(self) -> None:
         _, name, epoch = self._kept.popleft()
-        self._keys.pop(self._keyOf.pop(epoch, ""), None)
+        self._forgetKey(epoch)
         deleted = self._store.delete(name, epoch)
         # It may be deleted already, at somebody's request.
         deleted.addErrback(lambda failure: failure.trap(StreamNotFound))
         deleted.addErrback(lambda failure: log.failure("A stream could not be forgotten", failure))
+
+    def _forgetKey(self, epoch: str) -> None:
+        """Forget the idempotency key of a run whose stream goes."""
+        self._keys.pop(self._keyOf.pop(epoch, ""), None)
 
     def _makeRoom(self, streams: int = 0) -> bool:
         """Forget ended streams, the oldest first, as far as the bounds want it; whether there is room then."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.internet.tcp import Connection
+from twisted.web.http import Request
 
 #: Bytes that the kernel takes ahead of what is on its way: so a slow viewer is noticed after 0.2 MB instead of 3 MB,
 #: and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
@@ -20,6 +21,11 @@ _NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 16 * 1024)
 
 #: Where `struct tcp_info` of Linux has `tcpi_bytes_acked`, an unsigned 64-bit number.
 _BYTES_ACKED = 120
+
+
+def isOver(request: Request) -> bool:
+    """Whether a response is finished, or its client gone: then nothing can be written to it."""
+    return getattr(request, "channel", None) is None
 
 
 def connection(transport: Any) -> Connection | None:

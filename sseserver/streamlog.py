@@ -8,11 +8,10 @@ of where tokens come from.
 
 from __future__ import annotations
 
-import re
-import secrets
-import string
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import accumulate, islice
 from operator import length_hint
 from typing import Protocol
 
@@ -20,12 +19,13 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
+from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
 from sseserver.ticker import Ticker
 
-#: What an entry costs in memory beside its data, in bytes: the header of a `bytes` object (33), its
-#: place in the list (8, and up to an eighth of room to grow), its kind (1), the allocator's rounding.
-ENTRY_COST = 56
+#: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
+#: eighth of both and of the data).
+ENTRY_COST = 12
 
 #: Entries that follow one another within this many seconds are announced together.
 FLUSH_TICK = 0.02
@@ -34,31 +34,7 @@ FLUSH_TICK = 0.02
 #: that ten thousand viewers of one stream do not hold up everybody else.
 WAKES_PER_TURN = 500
 
-_ALPHABET = string.ascii_letters + string.digits
-_EPOCH_LENGTH = 22  # 62 ** 22 > 2 ** 128
-
-_LAST_EVENT_ID = re.compile(r"([A-Za-z0-9]{22})-(0|[1-9][0-9]{0,18})")
-
-
-def makeEpoch() -> str:
-    """Make a new epoch: 128 random bits, written as 22 letters and digits."""
-    number = secrets.randbits(128)
-    digits = []
-    for _ in range(_EPOCH_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "".join(digits)
-
-
-def parseID(lastEventID: str) -> tuple[str, int] | None:
-    """
-    Read an ID of ours.
-
-    Returns:
-        The epoch and the number, or `None` for what cannot be an ID of ours.
-    """
-    match = _LAST_EVENT_ID.fullmatch(lastEventID)
-    return (match[1], int(match[2])) if match else None
+_TOKEN = Kind.TOKEN
 
 
 class Keeper(Protocol):
@@ -74,7 +50,7 @@ class Keeper(Protocol):
 
 
 class _Nobody:
-    """The keeper of a log that was deleted."""
+    """The keeper of a log that no store has."""
 
     used = 0
 
@@ -83,9 +59,6 @@ class _Nobody:
 
     def trimmed(self, streamLog: StreamLog) -> None:
         """Nobody is to trim it."""
-
-
-_NOBODY = _Nobody()
 
 
 @implementer(IStreamLog)
@@ -99,10 +72,13 @@ class StreamLog:
         ticker: Tells the time, and wakes viewers of a fast stream together.
         window: Bytes kept, with L{ENTRY_COST} for each entry; the oldest
             entries are trimmed, the newest never is.
-        keeper: The store. It counts the bytes.
+        keeper: The store, which counts the bytes; none for a log of its own.
         published: Whether entries are published into it.
         durable: Whether an entry is visible only when the keeper says that it
             has it; else at once.
+
+    The data of all entries stand in one buffer, one behind the other, so that
+    any number of tokens in a row is read as one piece.
 
     Attributes:
         size: Bytes kept, costs included.
@@ -116,7 +92,10 @@ class StreamLog:
         "__weakref__",
         "_again",
         "_announced",
+        "_base",
+        "_data",
         "_durable",
+        "_ends",
         "_flushing",
         "_keeper",
         "_place",
@@ -129,7 +108,6 @@ class StreamLog:
         "_window",
         "created",
         "ended",
-        "entries",
         "epoch",
         "first",
         "keys",
@@ -149,7 +127,7 @@ class StreamLog:
         epoch: str,
         ticker: Ticker,
         window: int,
-        keeper: Keeper,
+        keeper: Keeper | None = None,
         *,
         published: bool = False,
         durable: bool = False,
@@ -161,16 +139,19 @@ class StreamLog:
         self.first = 1
         self.last = 0
         self.tokens = 0
-        self.entries: list[bytes] = []
         self.kinds = bytearray()
         self.size = 0
         self.keys: dict[str, tuple[bytes, int, int]] = {}
         self.onRead: Callable[[], None] | None = None
         self.created = ticker.clock.seconds()
         self.ended: float | None = None
+        # The data of the entries kept; where each ends, and the first begins, in bytes from the first that ever was.
+        self._data = bytearray()
+        self._ends = array("Q")
+        self._base = 0
         self._ticker = ticker
         self._window = window
-        self._keeper = keeper
+        self._keeper: Keeper = keeper or _Nobody()
         self._durable = durable
         # There is a terminal entry, though it may not be visible yet.
         self._sealed = False
@@ -194,18 +175,55 @@ class StreamLog:
     @property
     def appended(self) -> int:
         """Number of the last entry, visible or not."""
-        return self.first + len(self.entries) - 1
+        return self.first + len(self.kinds) - 1
+
+    @property
+    def entries(self) -> list[bytes]:
+        """The data of all entries kept, visible or not; made for the asking."""
+        return self.slices(self.first)
+
+    def entry(self, number: int) -> bytes:
+        """See L{IStreamLog.entry}."""
+        index = number - self.first
+        start = self._ends[index - 1] if index else self._base
+        return bytes(self._data[start - self._base : self._ends[index] - self._base])
+
+    def span(self, first: int, last: int) -> bytes:
+        """See L{IStreamLog.span}."""
+        start = self._start(first) - self._base
+        return bytes(memoryview(self._data)[start : self._ends[last - self.first] - self._base])
+
+    def fit(self, first: int, last: int, maxBytes: int) -> int:
+        """See L{IStreamLog.fit}."""
+        low, high = first - self.first, last - self.first
+        return self.first + min(bisect_left(self._ends, self._start(first) + maxBytes, low, high + 1), high)
+
+    def slices(self, first: int) -> list[bytes]:
+        """Give the data of all entries from a number on, visible or not."""
+        return [self.entry(number) for number in range(first, self.appended + 1)]
+
+    def measure(self, first: int, last: int) -> int:
+        """Give the bytes of the entries from one number to another, costs included."""
+        if last < first:
+            return 0
+        return self._ends[last - self.first] - self._start(first) + ENTRY_COST * (last - first + 1)
+
+    def _start(self, number: int) -> int:
+        """Where an entry's data begins, counted like the ends."""
+        index = number - self.first
+        return self._ends[index - 1] if index else self._base
 
     def append(self, kind: Kind, data: bytes) -> int:
         """See L{IStreamLog.append}."""
         if self._sealed:
             raise StreamEnded(f"The stream {self.name} has ended; nothing can be added to it.")
-        self.entries.append(data)
+        self._data += data
         self.kinds.append(kind)
+        self._ends.append(self._base + len(self._data))
         cost = len(data) + ENTRY_COST
         self.size += cost
         self._keeper.used += cost
-        if kind == Kind.TOKEN:
+        if kind == _TOKEN:
             self.tokens += 1
         elif kind in TERMINAL:
             self._sealed = True
@@ -218,25 +236,25 @@ class StreamLog:
     def commit(self, number: int) -> None:
         """Make the entries up to this one visible: the store has them."""
         self.last = number
-        state = TERMINAL.get(self.kinds[number - self.first])  # type: ignore[call-overload]
-        if state is not None:
-            self.state = state
+        if self._sealed and number == self.appended:
+            self.state = TERMINAL[Kind(self.kinds[-1])]
             self.ended = self._ticker.clock.seconds()
         if self.size > self._window:
             self._trim()
         while self._settling and self._settling[0][0] <= number:
             self._settling.pop(0)[1].callback(None)
-        self._announce()
+        if self._viewers and not self._flushing:
+            self._announce()
 
     def refuse(self, error: StoreUnavailable) -> None:
         """Drop the entries that are not visible: the store cannot take them."""
         start = self.last + 1 - self.first
-        dropped = self.entries[start:]
-        cost = sum(map(len, dropped)) + ENTRY_COST * len(dropped)
+        cost = self.measure(self.last + 1, self.appended)
         self.size -= cost
         self._keeper.used -= cost
         self.tokens -= self.kinds.count(Kind.TOKEN, start)
-        del self.entries[start:]
+        del self._data[self._start(self.last + 1) - self._base :]
+        del self._ends[start:]
         del self.kinds[start:]
         self._sealed = self.state is not State.OPEN
         self.keys = {key: value for key, value in self.keys.items() if value[2] <= self.last}
@@ -271,12 +289,13 @@ class StreamLog:
         """Take in what the store had kept; for a log that is new. Its bytes are counted already."""
         self.keys = keys
         self.first = first
-        self.entries = entries
+        self._data = bytearray(b"".join(entries))
+        self._ends = array("Q", accumulate(map(len, entries)))
         self.kinds = bytearray(kinds)
         self.last = self.appended
         self.tokens = tokens
-        self.size = sum(map(len, entries)) + ENTRY_COST * len(entries)
-        self.state = TERMINAL.get(kinds[-1], State.OPEN) if kinds else State.OPEN  # type: ignore[call-overload]
+        self.size = len(self._data) + ENTRY_COST * len(entries)
+        self.state = TERMINAL.get(Kind(kinds[-1]), State.OPEN) if kinds else State.OPEN
         self._sealed = self.state is not State.OPEN
         self._place = self.last
 
@@ -289,7 +308,7 @@ class StreamLog:
             The bytes that the log took.
         """
         size = self.size
-        self._keeper = _NOBODY
+        self._keeper = _Nobody()
         self._durable = False
         if not self._sealed:
             self.append(Kind.CANCELLED, b'{"reason":"deleted"}')
@@ -297,11 +316,9 @@ class StreamLog:
             self.commit(self.appended)
         return size
 
-    def locate(self, lastEventID: str | None) -> int:
+    def locate(self, lastEventID: str) -> int:
         """See L{IStreamLog.locate}."""
         start = self.first - 1
-        if lastEventID is None:
-            return start
         parsed = parseID(lastEventID)
         if parsed is None:
             raise GapError("unknown", start, None)
@@ -333,29 +350,35 @@ class StreamLog:
     def ahead(self) -> int:
         """See L{IStreamLog.ahead}."""
         place = max((viewer.cursor for viewer in self._viewers), default=self._place)
-        unread = self.entries[max(0, place + 1 - self.first) :]
-        return sum(map(len, unread)) + ENTRY_COST * len(unread)
+        return self.measure(max(place + 1, self.first), self.appended)
 
     def _trim(self) -> None:
         """
         Drop the oldest entries, a sixteenth of the window at a time: dropping
-        one by one would move the whole list each time.
+        one by one would move the others each time.
         """
         excess = self.size - self._window + self._window // 16
         # What is not visible yet cannot go, and the last visible entry stays.
-        visible = self.last - self.first
-        count = cost = 0
-        while cost < excess and count < visible:
-            cost += len(self.entries[count]) + ENTRY_COST
-            count += 1
+        count = bisect_left(range(self.last - self.first), excess, key=lambda index: self._costUpTo(index + 1))
+        count = min(count + 1, self.last - self.first)
+        if count <= 0:
+            return
+        cost = self._costUpTo(count)
         self.size -= cost
         self._keeper.used -= cost
-        del self.entries[:count]
+        end = self._ends[count - 1]
+        del self._data[: end - self._base]
+        del self._ends[:count]
         del self.kinds[:count]
+        self._base = end
         self.first += count
         if self.keys:
             self.keys = {key: value for key, value in self.keys.items() if value[2] >= self.first}
         self._keeper.trimmed(self)
+
+    def _costUpTo(self, count: int) -> int:
+        """Give the bytes of the first entries kept, costs included."""
+        return self._ends[count - 1] - self._base + ENTRY_COST * count
 
     def _announce(self) -> None:
         """
@@ -364,8 +387,6 @@ class StreamLog:
         So a lone token is never late, and a fast source costs its viewers one
         write a tick.
         """
-        if self._flushing or not self._viewers:
-            return
         now = self._ticker.seconds()
         if 0 <= now - self._announced < FLUSH_TICK:
             self._flushing = True
@@ -385,7 +406,8 @@ class StreamLog:
         elif len(self._viewers) <= WAKES_PER_TURN:
             # A copy, since viewers leave while they are woken.
             for viewer in tuple(self._viewers):
-                viewer.wake()
+                if viewer in self._viewers:
+                    viewer.wake()
         else:
             self._round = iter(tuple(self._viewers))
             self._wakeSome()
@@ -394,11 +416,12 @@ class StreamLog:
         """Wake the next viewers of the round, and come back for the rest."""
         assert self._round is not None
         for viewer in islice(self._round, WAKES_PER_TURN):
-            viewer.wake()
+            if viewer in self._viewers:
+                viewer.wake()
+        if self._again and not length_hint(self._round):
+            self._again = False
+            self._round = iter(tuple(self._viewers))
         if length_hint(self._round):
             self._ticker.clock.callLater(0, self._wakeSome)
         else:
             self._round = None
-            if self._again:
-                self._again = False
-                self._wake()

@@ -55,13 +55,16 @@ class Ticker:
         self.clock = clock
         self._granularity = granularity
         self.seconds: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
-        # The ticks of a slot, in the order in which they came.
+        # Slots are counted from when the loop was started, so that they end when it turns.
+        self._origin = 0.0
+        # The ticks of a slot, in the order in which they came; and the numbers of the slots.
         self._slots: dict[int, dict[Tick, None]] = {}
-        # The numbers of all slots, and perhaps of some that are gone.
         self._heap: list[int] = []
-        self._turning = False
-        # The last slot that was walked over.
-        self._present = int(self.seconds() / granularity)
+        # How many ticks wait.
+        self._count = 0
+        # The last slot that was walked over; the ticks of the one that is walked over now.
+        self._present = 0
+        self._walking: dict[Tick, None] | None = None
         self._loop = LoopingCall(self._turn)
         self._loop.clock = clock
 
@@ -78,33 +81,35 @@ class Ticker:
             What L{cancel} takes.
         """
         tick = Tick(call)
-        self._put(tick, due)
         if not self._loop.running:
+            self._origin = self.seconds()
+            self._present = 0
             self._loop.start(self._granularity, now=False)
+        self._put(tick, due)
         return tick
 
     def cancel(self, tick: Tick) -> None:
         """Call this one no more. Harmless when it is done already."""
         tick.call = None
         slot, tick.slot = tick.slot, None
-        if slot is not None and slot in self._slots:
-            ticks = self._slots[slot]
-            ticks.pop(tick, None)
-            if not ticks:
-                del self._slots[slot]
+        if slot is not None:
+            self._slots[slot].pop(tick, None)
+            self._count -= 1
             self._stopIfIdle()
 
     def stop(self) -> None:
-        """Forget all calls and stop the loop."""
-        for ticks in self._slots.values():
+        """Forget all calls and stop the loop; also from inside a call."""
+        for ticks in (*self._slots.values(), self._walking or {}):
             for tick in ticks:
                 tick.call = tick.slot = None
         self._slots.clear()
+        self._count = 0
         self._stopIfIdle()
 
     def _stopIfIdle(self) -> None:
         # Not inside a turn: a LoopingCall that is stopped and started by its own function runs twice from then on.
-        if not self._slots and not self._turning:
+        if not self._count and self._walking is None:
+            self._slots.clear()
             self._heap.clear()
             if self._loop.running:
                 self._loop.stop()
@@ -112,33 +117,35 @@ class Ticker:
     def _put(self, tick: Tick, due: float) -> None:
         # The hair of tolerance is for sums of steps: 0.30000000000000004 is not after the slot that ends at 0.3.
         # What is due now or was due before waits for the next slot: a turn always ends.
-        slot = max(ceil(due / self._granularity - 1e-6), self._present + 1)
+        slot = max(ceil((due - self._origin) / self._granularity - 1e-6), self._present + 1)
         ticks = self._slots.get(slot)
         if ticks is None:
             ticks = self._slots[slot] = {}
             heappush(self._heap, slot)
         ticks[tick] = None
         tick.slot = slot
+        self._count += 1
 
     def _turn(self) -> None:
         """Make the calls of all slots whose time has come; stop when none waits."""
         now = self.seconds()
-        self._present = max(self._present, int(now / self._granularity + 1e-6))
-        self._turning = True
+        self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
         while self._heap and self._heap[0] <= self._present:
-            for tick in self._slots.pop(heappop(self._heap), ()):
+            self._walking = self._slots.pop(heappop(self._heap), {})
+            self._count -= len(self._walking)
+            for tick in self._walking:
+                tick.slot = None
+            for tick in self._walking:
                 # A call made earlier in this turn may have cancelled this one.
                 if tick.call is not None:
-                    tick.slot = None
                     self._make(tick, tick.call, now)
-        self._turning = False
+        self._walking = None
         self._stopIfIdle()
 
     def _make(self, tick: Tick, call: Callable[[float], float | None], now: float) -> None:
         try:
             due = call(now)
-        except Exception:
-            log.failure("A call on a ticker failed, and is made no more")
-        else:
             if due is not None and tick.call is not None:
                 self._put(tick, due)
+        except Exception:
+            log.failure("A call on a ticker failed, and is made no more")

@@ -31,6 +31,7 @@ FLOORS = {
     "interfaces": 2,
     "streamlog": 3,
     "formats": 3,
+    "ids": 2,
     "ticker": 2,
     "client": 3,
     "body": 3,

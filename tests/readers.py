@@ -6,7 +6,7 @@ nothing else.
 from __future__ import annotations
 
 from sseserver.wire import Decoder, Event
-from tests.wires import Response, Wire
+from tests.wires import Response, Wire, makeRequest
 
 #: Tokens and data that break careless code: each kind of line end, whole and cut in two, spaces that must survive, what
 #: `str.splitlines` takes for a line end and what looks like a field.
@@ -39,6 +39,12 @@ HOSTILE = (
 def oneLineEnd(text: str) -> str:
     """Give a text as an event stream carries it: LF for each CR LF, CR and LF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def request(wire: Wire, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> None:
+    """Make a request whose answer may take its time."""
+    wire._methods.append(method)
+    wire.send(makeRequest(path, None, method, body, headers=headers))
 
 
 class Connection:

@@ -377,7 +377,7 @@ class CanSendAtOnceTests(BodyTestCase):
         What stands before a transport cannot, nor can none at all.
         """
         self.factory = WrappingFactory(self.factory)
-        wire, request = self.open()
+        _, request = self.open()
         self.assertFalse(canSendAtOnce(request.channel.transport))
         self.assertFalse(canSendAtOnce(None))
 

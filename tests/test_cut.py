@@ -16,7 +16,7 @@ from sseserver.interfaces import IStreamStore
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.wire import Event
-from tests.readers import HOSTILE, Connection, oneLineEnd
+from tests.readers import HOSTILE, Connection, oneLineEnd, request
 from tests.wires import ServedTestCase
 
 Item = dict[str, str]
@@ -29,7 +29,7 @@ TICKS: list[list[Item]] = [
     [{"event": "note", "data": ""}, {"token": "\nd\r"}],
     [{"token": token} for token in HOSTILE[6:14]],
     [{"event": "\u00e9v\u00e9nement", "data": "\n"}, *({"token": token} for token in HOSTILE[14:])],
-    [item for token in HOSTILE for item in ({"token": token}, {"token": " and"})][:26],
+    *([{"token": token}, {"token": " and"}, {"token": token}] for token in HOSTILE[:6]),
     [{"token": " end"}],
 ]
 
@@ -67,7 +67,7 @@ class CutMixin:
         """Make a request and give its answer."""
         headers = {"Content-Type": "application/json", "Stream-Closed": "true" if close else "false"}
         wire = self.connect(self.factory)
-        wire.post(method, path, json.dumps(items or []).encode("ascii"), headers)
+        request(wire, method, path, headers, json.dumps(items or []).encode("ascii"))
         # The SQLite store writes when this turn of the reactor is over.
         self.reactor.advance(0)
         response = wire.response
@@ -93,6 +93,7 @@ class CutMixin:
         viewer = None
         for _ in self.publish(path):
             viewer = viewer or self.come(path)
+        viewer.wire.close()
         return viewer.read(), len(viewer.wire.received)
 
     def rest(self: Any, path: str, lastEventID: str) -> list[Event]:
@@ -132,7 +133,7 @@ class CutMixin:
             if events[cut][-1].type != "done":
                 events[cut] += self.rest(path, viewer.lastEventID)
             self.check(events[cut], cut)
-        self.wires.clear()
+        self.wires = [wire for wire in self.wires if not wire.closed]
 
     def test_live(self: Any) -> None:
         """
@@ -178,6 +179,13 @@ class SQLiteMixin(CutMixin):
     """
 
     step = 5
+
+    def stop(self: Any) -> None:
+        """The store stops in a later turn of the reactor."""
+        stopped = [service.stopService() for service in self.services]
+        self.reactor.run(0.1)
+        for done in stopped:
+            self.successResultOf(done)
 
     def makeStore(self: Any) -> IStreamStore:
         return SQLiteStore(self.reactor, self.mktemp(), SETTINGS.window, maybeDeferred)

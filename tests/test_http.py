@@ -245,7 +245,15 @@ class ParameterTests(HTTPTestCase):
         """
         The last value counts; a missing and an empty one are none.
         """
-        for query, value in (("", None), ("?a=1", "1"), ("?a=1&a=2", "2"), ("?a=", None), ("?a", None), ("?b=1", None), ("?a=%C3%B6+x", "ö x")):
+        for query, value in (
+            ("", None),
+            ("?a=1", "1"),
+            ("?a=1&a=2", "2"),
+            ("?a=", None),
+            ("?a", None),
+            ("?b=1", None),
+            ("?a=%C3%B6+x", "ö x"),
+        ):
             self.assertEqual(self.read(lambda request: parameter(request, b"a"), f"/it{query}"), value, query)
 
     def test_notUTF8(self) -> None:
@@ -333,7 +341,16 @@ class BodyTests(HTTPTestCase):
         """
         JSON of another shape is refused, and what is wrong is named.
         """
-        for body in (b"[]", b"null", b'"x"', b"7", b'{"prompt": 7}', b'{"prompt": ["x"]}', b'{"count": "3"}', b'{"count": 1.5}'):
+        for body in (
+            b"[]",
+            b"null",
+            b'"x"',
+            b"7",
+            b'{"prompt": 7}',
+            b'{"prompt": ["x"]}',
+            b'{"count": "3"}',
+            b'{"count": 1.5}',
+        ):
             self.assertRefused(body, 400, "bad_request")
         self.assertIn("prompt", self.assertRefused(b'{"prompt": 7}', 400, "bad_request"))
 
@@ -421,7 +438,9 @@ class AnswerTests(HTTPTestCase):
             response = self.ask()
             self.assertEqual(response.status, kind.status)
             self.assertEqual(response.error, {"message": "A sentence, with ö.", "type": kind.type, "code": kind.code})
-            self.assertEqual(response.headers.get("retry-after"), None if kind.retryAfter is None else str(kind.retryAfter))
+            self.assertEqual(
+                response.headers.get("retry-after"), None if kind.retryAfter is None else str(kind.retryAfter)
+            )
             self.assertEqual(response.headers["cache-control"], "no-store")
             self.assertEqual(response.headers["x-content-type-options"], "nosniff")
 
@@ -599,6 +618,11 @@ class MethodTests(HTTPTestCase):
         """
         wire: Wire = self.connect(self.factory)
         self.resource.answer = lambda request: b"body"
-        for path, method, status in (("/it", "GET", 200), ("/it", "PUT", 405), ("/it/x", "GET", 404), ("/it", "HEAD", 200)):
+        for path, method, status in (
+            ("/it", "GET", 200),
+            ("/it", "PUT", 405),
+            ("/it/x", "GET", 404),
+            ("/it", "HEAD", 200),
+        ):
             self.assertEqual(wire.ask(path, method=method).status, status)
         self.assertEqual(len(wire.responses), 4)

@@ -26,7 +26,7 @@ class MemoryStoreTests(ClockTestCase):
 
     def create(self) -> IStreamLog:
         """Make a stream."""
-        return self.successResultOf(self.store.create())
+        return self.successResultOf(self.store.create(None, published=False))
 
     def test_interface(self) -> None:
         """

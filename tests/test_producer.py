@@ -20,15 +20,19 @@ from zope.interface.verify import verifyObject
 from sseserver import formats
 from sseserver.errors import GapError
 from sseserver.formats import FORMATS
+from sseserver.ids import makeEpoch
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 from sseserver.producer import READ_BYTES, EventStreamProducer, jittered
-from sseserver.streamlog import FLUSH_TICK, StreamLog, makeEpoch
+from sseserver.settings import Settings
+from sseserver.streamlog import FLUSH_TICK, StreamLog
 from sseserver.ticker import Ticker
 from sseserver.wire import Event
 from tests.wires import EVENTSOURCE, Wire, WireTestCase, makeRequest
 
 #: Seconds without a write until a heartbeat.
 HEARTBEAT = 15.0
+
+SETTINGS = Settings(heartbeat=HEARTBEAT, stall=3600.0)
 
 #: The width of the ticker's slots in seconds: so much later than due may a heartbeat come.
 SLOT = 0.25
@@ -132,7 +136,7 @@ class ProducerTestCase(WireTestCase):
         """Let a request follow the log."""
         spy: Any = Spy(request)
         spy.after = self.after
-        producer = EventStreamProducer(spy, self.streamLog, self.form, self.ticker, HEARTBEAT, self.ended.append)
+        producer = EventStreamProducer(spy, self.streamLog, self.form, self.ticker, SETTINGS, self.ended.append)
         self.spies.append(spy)
         self.producers.append(producer)
         producer.start(self.lastEventID, 3000, URL)
@@ -206,7 +210,9 @@ class ProducerTests(ProducerTestCase):
                 "transfer-encoding": "chunked",
             },
         )
-        self.assertEqual([(event.type, event.id, event.retry) for event in response.events], [("stream", self.entry(0), 3000)])
+        self.assertEqual(
+            [(event.type, event.id, event.retry) for event in response.events], [("stream", self.entry(0), 3000)]
+        )
         self.assertFalse(response.complete)
 
     def test_registersBeforeItWrites(self) -> None:
@@ -313,7 +319,7 @@ class ProducerTests(ProducerTestCase):
         What waits is read and written in steps of about 128 KiB, however much
         it is.
         """
-        text = ["%06d," % number * 150 for number in range(2000)]
+        text = [f"{number:06}," * 150 for number in range(2000)]
         for token in text:
             self.streamLog.append(Kind.TOKEN, token.encode())
         wire = self.follow()
@@ -339,6 +345,19 @@ class ProducerTests(ProducerTestCase):
         wire = self.follow()
         self.append("a", "zwölf")
         self.assertEqual(self.producers[0].written, len(wire.response.body))
+
+    def test_entriesThatAFormatPassesOver(self) -> None:
+        """
+        An entry of which a format shows nothing is read, and nothing is
+        written for it.
+        """
+        self.form = BrokenFormat()
+        self.patch(BrokenFormat, "read", lambda form, cursor, maxBytes, joined: (self.streamLog.last, b""))
+        wire = self.follow()
+        before = wire.response.body
+        self.append("a", "b")
+        self.assertEqual(wire.response.body, before)
+        self.assertEqual(self.producers[0].cursor, 2)
 
     def test_refusedTextEndsAtOnce(self) -> None:
         """
@@ -378,7 +397,7 @@ class PauseTests(ProducerTestCase):
         A viewer that takes nothing is given what its transport queues and one
         read more, not the whole log; when it takes, it gets all.
         """
-        text = ["%06d," % number * 150 for number in range(4000)]
+        text = [f"{number:06}," * 150 for number in range(4000)]
         for token in text:
             self.streamLog.append(Kind.TOKEN, token.encode())
         wire = self.follow(room=0)
@@ -751,6 +770,39 @@ class EndTests(ProducerTestCase):
         writes = self.spies[1].calls.count("write")
         self.append("c")
         self.assertEqual(self.spies[1].calls.count("write"), writes)
+
+    def test_stopInsideTheRegistration(self) -> None:
+        """
+        A consumer that says `stop` when it is given the producer, as one that
+        is gone may, has that one and no more: nothing is written, and the end
+        is told once.
+        """
+        self.after["registerProducer"] = lambda: self.producers[0].stopProducing()
+        wire = self.follow()
+        self.assertEqual(self.ended, self.producers)
+        self.assertEqual(wire.received, b"")
+        self.append("a")
+        self.reactor.run(2 * HEARTBEAT)
+        self.assertEqual(wire.received, b"")
+        self.assertEqual((self.ended, self.streamLog.viewers), (self.producers, 0))
+
+    def test_ownerThatClosesTheConnection(self) -> None:
+        """
+        Whoever is told of the end may close the connection in that moment, as
+        a reactor that stops does; that is no error.
+        """
+
+        class Closing(list[EventStreamProducer]):
+            def append(closing, producer: EventStreamProducer) -> None:
+                list.append(closing, producer)
+                self.wires[0].transport.connectionLost(Failure(ConnectionDone()))
+
+        self.ended = Closing()
+        self.follow()
+        self.append("a")
+        self.end()
+        self.assertEqual(self.ended, self.producers)
+        self.assertUntouched()
 
     def test_toldBeforeTheNextRequest(self) -> None:
         """

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import Overloaded, SourceError, StreamNotFound
@@ -201,7 +202,6 @@ class RunTests(ServiceTestCase):
         self.failureResultOf(self.service.find("nobody"), StreamNotFound)
         self.failureResultOf(self.service.cancel("nobody"), StreamNotFound)
 
-
     def test_textSourceStops(self) -> None:
         """
         A cancelled run of the built-in source leaves nothing on the clock.
@@ -253,7 +253,14 @@ class WriteTests(ServiceTestCase):
         A CR at a token's end waits for the next token, and comes with it;
         what stands before it does not wait.
         """
-        for token, last in (("a\r", b"a"), ("b", b"\rb"), ("\r", b"\rb"), ("\r", b"\r"), ("c", b"\rc"), ("\r\n", b"\r\n")):
+        for token, last in (
+            ("a\r", b"a"),
+            ("b", b"\rb"),
+            ("\r", b"\rb"),
+            ("\r", b"\r"),
+            ("c", b"\rc"),
+            ("\r\n", b"\r\n"),
+        ):
             self.source.run.write(token)
             self.assertEqual(self.entries()[-1], last)
 
@@ -378,32 +385,54 @@ class CancelTests(ServiceTestCase):
         done = self.startLog()
         self.source.run.end()
         self.successResultOf(self.service.cancel(done.name))
-        self.assertEqual(done.state, State.DONE)
+        run: Any = self.source.run.sink
+        run.cancel("asked")
+        run.shutDown()
+        self.assertEqual((done.state, done.last), (State.DONE, 1))
+
+    def test_whileItBegins(self) -> None:
+        """
+        A run that is cancelled while its source only begins is stopped as soon
+        as there is something to stop.
+        """
+        stopped: list[Any] = []
+
+        def produce(sink: Any, prompt: Prompt | None) -> Deferred[None]:
+            self.successResultOf(self.service.cancel(sink.streamLog.name))
+            return Deferred(stopped.append)
+
+        self.serve(FunctionSource(produce))
+        streamLog = self.startLog()
+        self.assertEqual(streamLog.state, State.CANCELLED)
+        self.assertEqual(len(stopped), 1)
 
     def test_lastWords(self) -> None:
         """
         What a source writes while it is stopped does not get in.
         """
-        for name in ("stopProducing", "cancel"):
-            with self.subTest(name):
-                sinks: list[ITokenSink] = []
+        self.assertSilenced(byProducer=True)
+        self.assertSilenced(byProducer=False)
 
-                class Talker(RecordingProducer):
-                    def stopProducing(self) -> None:
-                        sinks[0].write("more")
+    def assertSilenced(self, byProducer: bool) -> None:
+        """Stop a source that writes when its producer is stopped, or its Deferred cancelled; check that it is late."""
+        sinks: list[ITokenSink] = []
 
-                def produce(sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
-                    sinks.append(sink)
-                    if name == "stopProducing":
-                        sink.registerProducer(Talker(), True)
-                    return Deferred(lambda _: sink.write("more"))
+        class Talker(RecordingProducer):
+            def stopProducing(self) -> None:
+                sinks[0].write("more")
 
-                self.serve(FunctionSource(produce))
-                streamLog = self.startLog()
-                sinks[0].write("a")
-                self.successResultOf(self.service.cancel(streamLog.name))
-                self.assertEqual(self.text(streamLog), "a")
-                self.assertEqual(streamLog.state, State.CANCELLED)
+        def produce(sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
+            sinks.append(sink)
+            if byProducer:
+                sink.registerProducer(Talker(), True)
+            return Deferred(lambda _: sink.write("more"))
+
+        self.serve(FunctionSource(produce))
+        streamLog = self.startLog()
+        sinks[0].write("a")
+        self.successResultOf(self.service.cancel(streamLog.name))
+        self.assertEqual(self.text(streamLog), "a")
+        self.assertEqual(streamLog.state, State.CANCELLED)
 
     def test_sourceThatEndsWhenStopped(self) -> None:
         """
@@ -578,7 +607,10 @@ class LingerTests(ServiceTestCase):
         self.write("half")
         self.reactor.run(61)
         wire = self.watch(streamLog)
-        self.assertEqual([(event.type, event.data) for event in wire.response.events[1:]], [("message", "half"), ("cancelled", '{"reason":"linger"}')])
+        self.assertEqual(
+            [(event.type, event.data) for event in wire.response.events[1:]],
+            [("message", "half"), ("cancelled", '{"reason":"linger"}')],
+        )
 
 
 class ShortLingerTests(ServiceTestCase):
@@ -774,7 +806,7 @@ class ReadAheadTests(ServiceTestCase):
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
             for number in range(512):
                 await sink.ready()
-                sink.write("%06d" % number + LARGE)
+                sink.write(f"{number:06}{LARGE}")
 
         self.serve(FunctionSource(produce), self.settings)
         streamLog = self.startLog()
@@ -787,7 +819,7 @@ class ReadAheadTests(ServiceTestCase):
             self.reactor.advance(FLUSH_TICK)
         self.assertGreater(most, self.readAhead)
         wire.take()
-        self.assertEqual("".join(wire.response.texts), "".join("%06d" % number + LARGE for number in range(512)))
+        self.assertEqual("".join(wire.response.texts), "".join(f"{number:06}{LARGE}" for number in range(512)))
         self.assertEqual(wire.response.types[-1], "done")
 
     def test_stoppedWhileItWaits(self) -> None:
@@ -1139,7 +1171,7 @@ class StopTests(ServiceTestCase):
         """
         wires = [self.view(), self.view(), self.view("/streams/" + self.startLog().name)]
         stopped = self.service.stopService()
-        self.reactor.advance(FLUSH_TICK)
+        self.reactor.run(0.5)
         self.successResultOf(stopped)
         for wire in wires:
             self.assertShutDown(wire)
@@ -1153,10 +1185,46 @@ class StopTests(ServiceTestCase):
         self.source.run.write("b")
         stopped = self.service.stopService()
         self.assertNoResult(stopped)
-        self.reactor.advance(FLUSH_TICK)
+        self.reactor.run(0.5)
         self.successResultOf(stopped)
         self.assertShutDown(wire)
         self.assertEqual(wire.response.texts[-1], "ab")
+
+    def assertOnTheWire(self, wire: Wire, meanwhile: Any = None) -> None:
+        """Check that all is with the client when the service says that it has stopped."""
+        then: list[bytes] = []
+        stopped = self.service.stopService().addCallback(lambda _: then.append(wire.received))
+        self.reactor.run(0.5)
+        if meanwhile is not None:
+            meanwhile()
+            self.reactor.run(0.5)
+        self.successResultOf(stopped)
+        self.assertShutDown(wire)
+        self.assertEqual(then, [wire.received])
+
+    def test_endIsOnTheWire(self) -> None:
+        """
+        When it says that it has stopped the last byte of each response has
+        left: a reactor that stops then throws away what is still queued.
+        """
+        self.assertOnTheWire(self.view())
+
+    def test_endIsOnTheWireOfOtherTransports(self) -> None:
+        """
+        The same where everything is queued first, as under TLS.
+        """
+        self.factory = WrappingFactory(self.factory)
+        self.assertOnTheWire(self.view())
+
+    def test_endIsOnTheWireOfTheSlow(self) -> None:
+        """
+        The same for a viewer that takes nothing for a while, though its
+        transport is not full.
+        """
+        wire = self.view()
+        wire.stall()
+        self.write("x" * 1000)
+        self.assertOnTheWire(wire, meanwhile=wire.take)
 
     def test_severalRuns(self) -> None:
         """
@@ -1166,7 +1234,7 @@ class StopTests(ServiceTestCase):
         first = self.view()
         other = self.startLog()
         stopped = self.service.stopService()
-        self.reactor.advance(FLUSH_TICK)
+        self.reactor.run(0.5)
         self.successResultOf(stopped)
         self.assertShutDown(first)
         self.assertEqual(other.state, State.FAILED)
@@ -1200,6 +1268,7 @@ class StopTests(ServiceTestCase):
         stopped = self.service.stopService()
         self.reactor.run(3)
         slow.take()
+        self.reactor.run(0.5)
         self.successResultOf(stopped)
         self.assertShutDown(slow)
         self.reactor.run(5)
@@ -1213,7 +1282,7 @@ class StopTests(ServiceTestCase):
         self.source.run.write("x" * 500_000)
         stopped = self.service.stopService()
         slow.breakDown()
-        self.reactor.turn()
+        self.reactor.run(0.5)
         self.successResultOf(stopped)
 
     def test_whileItStops(self) -> None:

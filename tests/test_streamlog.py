@@ -18,8 +18,9 @@ from zope.interface.verify import verifyObject
 from sseserver import streamlog
 from sseserver.errors import GapError, StreamEnded
 from sseserver.formats import EventsFormat, TextFormat
+from sseserver.ids import makeEpoch, parseID
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind, State
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, WAKES_PER_TURN, StreamLog, makeEpoch, parseID
+from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, WAKES_PER_TURN, StreamLog
 from sseserver.ticker import Ticker
 from tests.fakes import ClockTestCase, FakeViewer, TurnClock
 

@@ -18,10 +18,11 @@ from twisted.web.server import Site
 import sseserver.web
 from sseserver import formats
 from sseserver.errors import SSEServerError
+from sseserver.ids import makeEpoch
 from sseserver.interfaces import Prompt
 from sseserver.service import Settings
 from sseserver.sources.text import TextSource
-from sseserver.streamlog import FLUSH_TICK, makeEpoch
+from sseserver.streamlog import FLUSH_TICK
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from tests.wires import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, ServedTestCase, Wire, makeRequest
@@ -676,7 +677,10 @@ class StreamTests(WebTestCase):
         self.write("a", "bc")
         state = self.state(self.path)
         self.assertEqual(
-            {name: state[name] for name in ("name", "epoch", "state", "first", "last", "entries", "viewers", "created", "ended")},
+            {
+                name: state[name]
+                for name in ("name", "epoch", "state", "first", "last", "entries", "viewers", "created", "ended")
+            },
             {
                 "name": self.name,
                 "epoch": self.name,
@@ -865,7 +869,13 @@ class StreamTests(WebTestCase):
         A stream that is not there is 404, in JSON, whatever is wanted of it;
         its name is told without being markup or a header.
         """
-        for path in ("/streams/nobody", "/streams/nobody/", "/streams/%FF%00", "/streams/%3Cb%3E", "/streams/a%0D%0AX: y"):
+        for path in (
+            "/streams/nobody",
+            "/streams/nobody/",
+            "/streams/%FF%00",
+            "/streams/%3Cb%3E",
+            "/streams/a%0D%0AX: y",
+        ):
             for accept in (EVENTSOURCE, JSON, "text/plain", CHROME, None):
                 response = self.ask(path.replace(" ", "%20"), accept)
                 self.assertEqual((response.status, response.error["code"]), (404, "stream_not_found"), path)
@@ -1041,7 +1051,9 @@ class LeavingTests(WebTestCase):
 class BugTests(WebTestCase):
     """What a bug inside shows of itself outside: nothing."""
 
-    def assertSilent(self, wire: Wire, words: tuple[bytes, ...] = (b"Traceback", b"swordfish", b"KeyError", b"<html")) -> None:
+    def assertSilent(
+        self, wire: Wire, words: tuple[bytes, ...] = (b"Traceback", b"swordfish", b"KeyError", b"<html")
+    ) -> None:
         """Check that nothing of a bug came over a wire."""
         for word in words:
             self.assertNotIn(word, wire.received)

@@ -13,11 +13,11 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from sseserver import formats
+from sseserver import formats, streamlog
 from sseserver.errors import StoreUnavailable
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, WAKES_PER_TURN
+from sseserver.streamlog import ENTRY_COST, FLUSH_TICK
 from tests.wires import RecordingProducer, Response, ServedTestCase, Wire, logged, makeRequest
 
 JSON = "application/json"
@@ -782,8 +782,16 @@ class RefusalTests(PublishingTestCase):
         deep = b"[" * 100_000
         bad = [b'{"prompt":"\xff"}', b'{"prompt":"\\ud800"}', b'{"prompt":1}', b'{"prompt":%b}' % (b"9" * 5000), deep]
         worse = [b'{"x":%b' % deep, b'{"x":%b%b}' % (deep, b"]" * 100_000), b"NaN", b"[]", b"null", b'{"prompt":"a"}x']
-        for body in [*bad, *worse, b'{"prompt":"a","prompt":"b"}', b'{"x":NaN}', b"\xff"]:
+        for body in [*bad, *worse, b'{"x":NaN}', b"\xff"]:
             self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
+        self.assertEqual(self.source.runs, [])
+
+    def test_runDuplicateKeys(self) -> None:
+        """
+        So is an object that names its prompt twice.
+        """
+        body = b'{"prompt":"a","prompt":"b"}'
+        self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
         self.assertEqual(self.source.runs, [])
 
 
@@ -921,6 +929,20 @@ class ViewersTests(PublishingTestCase):
         self.assertEqual(told(self.view("/streams/a?from=now", self.id % 1))[0], ("message", "2"))
         self.assertEqual(told(self.view(f"/streams/a?from=now&last_event_id={self.id % 1}"))[0], ("message", "2"))
 
+    def test_futureID(self) -> None:
+        """
+        An ID above the last one leads to a gap, `lost`, and all there is; of a
+        stream that has ended, too: whoever has it does not have the end.
+        """
+        for closed in (None, "true"):
+            self.publish("a", {"data": "1"}, closed=closed)
+            for number in (5, 10**18):
+                wire = self.view("/streams/a", self.id % number)
+                self.assertEqual(wire.response.status, 200, number)
+                gap, event, *_ = told(wire)
+                self.assertEqual((gap[0], json.loads(gap[1])["reason"]), ("gap", "lost"))
+                self.assertEqual(event, ("message", "1"))
+
     def test_headerWins(self) -> None:
         """
         `last_event_id=` is for who cannot send a header; the header wins, and
@@ -937,7 +959,9 @@ class ViewersTests(PublishingTestCase):
         A wake-up of very many viewers lets others in between: the publisher
         has its answer, and what is due is done, before the last one is woken.
         """
-        wires = [self.view("/streams/a") for _ in range(2 * WAKES_PER_TURN + 200)]
+        self.assertLessEqual(streamlog.WAKES_PER_TURN, 1000)
+        self.patch(streamlog, "WAKES_PER_TURN", 50)
+        wires = [self.view("/streams/a") for _ in range(120)]
         heads = [len(wire.received) for wire in wires]
         seen = []
 
@@ -950,7 +974,7 @@ class ViewersTests(PublishingTestCase):
         self.reactor.callLater(0, look)
         self.reactor.advance(0)
         look()
-        self.assertLessEqual(seen[0], WAKES_PER_TURN)
+        self.assertLessEqual(seen[0], 50)
         self.assertLess(seen[1], len(wires))
         self.assertEqual(seen[2], len(wires))
         self.assertEqual({told(wire)[-1] for wire in wires}, {("message", "all")})
@@ -1343,9 +1367,10 @@ class SlowStoreTests(PublishingTestCase):
         self.assertEqual((refused.response.status, refused.response.error["code"]), (503, "store_unavailable"))
         self.assertIn("retry-after", refused.response.headers)
         closing = self.send("a", b"", closed=True)
-        self.assertEqual(closing.response.status, 503)
         new = self.begin("/streams/b", method="PUT")
-        self.assertEqual(new.response.status, 503)
+        # The store tries now and then only.
+        self.reactor.run(2)
+        self.assertEqual((closing.response.status, new.response.status), (503, 503))
         self.assertEqual((told(viewer), viewer.response.complete), ([], False))
         state = self.state("/streams/a")
         self.assertEqual((state["last"], state["bytes"], state["state"]), (0, 0, "open"))
@@ -1421,22 +1446,20 @@ class SlowStoreTests(PublishingTestCase):
         self.assertEqual((deleting.response.status, making.response.status), (204, 201))
         self.assertNotEqual(making.response.json["epoch"], epoch)
 
-    def test_nameOfAFinishedOne(self) -> None:
+    def test_roomOfAFinishedOne(self) -> None:
         """
-        The name of a finished stream that has to go can be used at once.
+        A finished stream makes room at once, though the store is still busy
+        with forgetting it.
         """
         self.service.settings = Settings(maxStreams=1)
         self.open("a")
         self.send("a", b"", closed=True)
         self.reactor.run(1)
-        making = self.begin("/streams/b", method="PUT")
-        self.assertEqual(making.response.status, 201)
-        self.send("b", b"", closed=True)
-        self.reactor.run(1)
         self.thread.held = True
-        first = self.begin("/streams/c", method="PUT")
+        making = self.begin("/streams/b", method="PUT")
         self.go()
-        self.assertEqual(first.response.status, 201)
+        self.assertEqual(making.response.status, 201)
+        self.assertEqual(self.begin("/streams/a", method="GET").response.status, 404)
 
     def test_cancelledTwice(self) -> None:
         """
@@ -1448,6 +1471,31 @@ class SlowStoreTests(PublishingTestCase):
         self.go()
         self.assertEqual([wire.response.status for wire in wires], [200, 200])
         self.assertEqual([wire.response.json["state"] for wire in wires], ["cancelled"] * 2)
+
+    def test_stoppedWhileItRuns(self) -> None:
+        """
+        When the service is stopped a run gets its end, which is stored; and
+        nothing is left on the clock.
+        """
+        path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
+        viewer = self.view(path)
+        self.stop()
+        # Idle connections have their timeouts.
+        self.assertEqual([call for call in self.reactor.getDelayedCalls() if "LoopingCall" in str(call)], [])
+        self.assertEqual([name for name, _ in told(viewer)], ["failed"])
+        self.service.startService()
+        self.assertEqual([name for name, _ in self.read(path.removeprefix("/streams/"))], ["failed"])
+
+    def test_stoppedUnseen(self) -> None:
+        """
+        So it is when nobody watches the run.
+        """
+        path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
+        self.stop()
+        # Idle connections have their timeouts.
+        self.assertEqual([call for call in self.reactor.getDelayedCalls() if "LoopingCall" in str(call)], [])
+        self.service.startService()
+        self.assertEqual([name for name, _ in self.read(path.removeprefix("/streams/"))], ["failed"])
 
     def test_costs(self) -> None:
         """

@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from twisted.internet import error, main
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet
-from twisted.internet.ssl import CertificateOptions
+from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
 from twisted.logger import ILogObserver, globalLogPublisher
@@ -311,22 +314,21 @@ def dechunk(data: bytes) -> tuple[bytes, bytes, bool]:
         The body so far, what follows its end, and whether that was seen. Of
         an unfinished chunk, what is there.
     """
-    body = b""
-    while b"\r\n" in data:
-        line, _, rest = data.partition(b"\r\n")
-        size = int(line, 16)
-        assert line == b"%x" % size, line
-        if size == 0:
-            if len(rest) < 2:
-                break
-            assert rest[:2] == b"\r\n", rest
-            return body, rest[2:], True
-        body += rest[:size]
-        if len(rest) < size + 2:
+    parts = []
+    place = 0
+    while (end := data.find(b"\r\n", place)) >= 0:
+        size = int(data[place:end], 16)
+        assert data[place:end] == b"%x" % size, data[place:end]
+        place = end + 2 + size
+        parts.append(data[end + 2 : place])
+        after = data[place : place + 2]
+        assert b"\r\n".startswith(after), after
+        if len(after) < 2:
             break
-        assert rest[size : size + 2] == b"\r\n", rest[size:]
-        data = rest[size + 2 :]
-    return body, b"", False
+        place += 2
+        if size == 0:
+            return b"".join(parts), data[place:], True
+    return b"".join(parts), b"", False
 
 
 class Wire:
@@ -372,11 +374,6 @@ class Wire:
         self.send(makeRequest(path, accept, method, body, version, headers))
         self._methods.append(method)
         return self.response
-
-    def post(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
-        """Make a request whose answer may take its time."""
-        self.send(makeRequest(path, None, method, body, headers=headers))
-        self._methods.append(method)
 
     @property
     def received(self) -> bytes:
@@ -591,10 +588,11 @@ class ServedTestCase(WireTestCase):
         self.factory: Any = self.site(self.resource)
 
     def stop(self) -> None:
-        for service in self.services:
-            self.successResultOf(service.stopService())
+        stopped = [service.stopService() for service in self.services]
         # What was announced may wait for the end of its flush tick.
         self.reactor.advance(0.02)
+        for each in stopped:
+            self.successResultOf(each)
 
     def ask(
         self,
@@ -636,13 +634,8 @@ class ServedTestCase(WireTestCase):
         return state
 
 
-def makeCertificate() -> CertificateOptions:
-    """Make a certificate of our own for `localhost`, and the server's side of TLS with it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from OpenSSL.crypto import PKey, X509
-
+def makePEM() -> tuple[bytes, bytes]:
+    """Make a key, and a certificate of our own for `localhost`; both in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -657,9 +650,11 @@ def makeCertificate() -> CertificateOptions:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return CertificateOptions(privateKey=PKey.from_cryptography_key(key), certificate=X509.from_cryptography(certificate))
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(pem, form, serialization.NoEncryption()), certificate.public_bytes(pem)
 
 
-def lostConnection() -> Failure:
-    """Why a connection is lost when the other side goes."""
-    return Failure(main.CONNECTION_LOST)
+def makeCertificate() -> CertificateOptions:
+    """Make the server's side of TLS for `localhost`."""
+    certificate = PrivateCertificate.loadPEM(b"".join(makePEM()))
+    return certificate.options()  # type: ignore[no-any-return]

@@ -1,9 +1,10 @@
 """
 The baseline of `catch_up.py`: a bare Twisted protocol that answers every request with the bytes of a file.
 
-    python benchmarks/peers/plain_write.py --port 8123 --file FILE
+    python benchmarks/peers/plain_write.py --port 8123 --file FILE [--web]
 
-Head and body are one `transport.write`; then the connection is closed. No HTTP server, no chunks, no producer, no pause.
+Head and body are one `transport.write`; then the connection is closed. No HTTP, no chunks, no producer, no pause. With
+`--web` it is a `twisted.web` resource that returns the bytes: so requests and responses are parsed and written as ours.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from twisted.internet import endpoints, reactor
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
+from twisted.web.server import Site
+from twisted.web.static import Data
 
 
 class PlainWrite(Protocol):
@@ -60,6 +63,14 @@ class PlainWrites(Factory):
         return PlainWrite(self._response)
 
 
+class Leaf(Data):
+    """
+    The bytes, at every path.
+    """
+
+    isLeaf = True
+
+
 def endWith(failure: Failure) -> None:
     """
     The port cannot be had: say so and end.
@@ -75,10 +86,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--file", type=Path, required=True, help="the body")
+    parser.add_argument("--web", action="store_true", help="as a resource of twisted.web")
     options = parser.parse_args()
+    body = options.file.read_bytes()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
     endpoint = endpoints.serverFromString(reactor, f"tcp:{options.port}:interface=127.0.0.1:backlog=4096")
-    endpoint.listen(PlainWrites(head + options.file.read_bytes())).addErrback(endWith)
+    factory = Site(Leaf(body, "text/event-stream")) if options.web else PlainWrites(head + body)
+    endpoint.listen(factory).addErrback(endWith)
     reactor.run()
 
 

@@ -60,111 +60,135 @@ class TextSource:
 
 
 @implementer(IPushProducer)
-class _Paced:
+class _Words:
     """
-    One run at a pace. A turn that comes late makes up for the words that were
-    due meanwhile; a pause does not: after it the pace goes on.
+    One run: writes word by word, until it is paused, stopped, or through.
+
+    A sink may pause, resume or stop it inside a write.
     """
 
-    __slots__ = ("_done", "_due", "_interval", "_next", "_paused", "_sink", "_tick", "_ticker", "_words")
+    __slots__ = ("_done", "_next", "_sink", "_words")
 
-    def __init__(self, sink: ITokenSink, words: list[str], interval: float, ticker: Ticker) -> None:
+    def __init__(self, sink: ITokenSink, words: list[str]) -> None:
         self._sink = sink
         self._words = words
-        self._interval = interval
-        self._ticker = ticker
         self._next = 0
-        self._due = 0.0
-        self._paused = False
-        self._tick: Tick | None = None
         self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
 
     def start(self) -> Deferred[None]:
-        self._sink.registerProducer(self, True)
+        # Going before it is registered: a sink that is paused says so while it registers.
         self.resumeProducing()
+        self._sink.registerProducer(self, True)
         return self._done
-
-    def pauseProducing(self) -> None:
-        self._paused = True
-        self._stopTicking()
-
-    def resumeProducing(self) -> None:
-        self._paused = False
-        if self._tick is None:
-            self._due = self._ticker.seconds() + self._interval
-            self._tick = self._ticker.at(self._due, self._write)
 
     def stopProducing(self) -> None:
         self.pauseProducing()
+        self._next = len(self._words)
 
-    def _stopTicking(self) -> None:
+    def pauseProducing(self) -> None:
+        raise NotImplementedError
+
+    def resumeProducing(self) -> None:
+        raise NotImplementedError
+
+    def _write(self) -> bool:
+        """
+        Write the next word.
+
+        Returns:
+            Whether there is another one after it.
+        """
+        word = self._words[self._next]
+        self._next += 1
+        try:
+            self._sink.write(word)
+        except Exception:
+            self.stopProducing()
+            self._done.errback()
+            return False
+        if self._next < len(self._words):
+            return True
+        if not self._done.called:
+            self._finish()
+        return False
+
+    def _finish(self) -> None:
+        self._sink.unregisterProducer()
+        self._done.callback(None)
+
+
+class _Paced(_Words):
+    """
+    At a pace. A turn that comes late makes up for the words that were due
+    meanwhile; a pause does not: after it the pace goes on.
+    """
+
+    __slots__ = ("_due", "_interval", "_tick", "_ticker")
+
+    def __init__(self, sink: ITokenSink, words: list[str], interval: float, ticker: Ticker) -> None:
+        super().__init__(sink, words)
+        self._interval = interval
+        self._ticker = ticker
+        self._due = 0.0
+        self._tick: Tick | None = None
+
+    def pauseProducing(self) -> None:
         if self._tick is not None:
             self._ticker.cancel(self._tick)
             self._tick = None
 
-    def _write(self, now: float) -> float | None:
+    def resumeProducing(self) -> None:
+        if self._tick is None and self._next < len(self._words):
+            self._due = self._ticker.seconds() + self._interval
+            self._tick = self._ticker.at(self._due, self._writeDue)
+
+    def _writeDue(self, now: float) -> float | None:
         """Write the words that are due."""
+        tick = self._tick
         while self._due <= now:
-            self._sink.write(self._words[self._next])
-            self._next += 1
             self._due += self._interval
-            if self._next == len(self._words):
+            if not self._write():
                 self._tick = None
-                self._sink.unregisterProducer()
-                self._done.callback(None)
                 return None
-            if self._paused:
+            if self._tick is not tick:
+                # Paused inside the write; and if it was resumed there as well, another tick is on its way.
                 return None
         return self._due
 
 
-@implementer(IPushProducer)
-class _Unpaced:
-    """One run as fast as its sink takes the words, some in each turn of the reactor."""
+class _Unpaced(_Words):
+    """As fast as the sink takes the words, some in each turn of the reactor."""
 
-    __slots__ = ("_call", "_clock", "_done", "_next", "_paused", "_sink", "_words")
+    __slots__ = ("_call", "_clock")
 
     def __init__(self, sink: ITokenSink, words: list[str], clock: Any) -> None:
-        self._sink = sink
-        self._words = words
+        super().__init__(sink, words)
         self._clock = clock
-        self._next = 0
-        self._paused = False
         self._call: IDelayedCall | None = None
-        self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
-
-    def start(self) -> Deferred[None]:
-        self._sink.registerProducer(self, True)
-        self.resumeProducing()
-        return self._done
 
     def pauseProducing(self) -> None:
-        self._paused = True
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def resumeProducing(self) -> None:
-        self._paused = False
-        if self._call is None:
-            self._call = self._clock.callLater(0, self._write)
+        if self._call is None and not self._done.called:
+            self._call = self._clock.callLater(0, self._writeSome)
 
-    def stopProducing(self) -> None:
-        self.pauseProducing()
-
-    def _write(self) -> None:
+    def _writeSome(self) -> None:
         """Write some words, and come back for more."""
-        self._call = None
-        for word in self._words[self._next : self._next + WORDS_PER_TURN]:
-            self._sink.write(word)
-            self._next += 1
-            if self._paused:
+        if self._next == len(self._words):
+            self._call = None
+            self._finish()
+            return
+        # The next call is there before the first word: a pause inside a write takes it away, and so ends this turn too.
+        self._call = call = self._clock.callLater(0, self._writeSome)
+        for _ in range(WORDS_PER_TURN):
+            if not self._write():
+                self.pauseProducing()
                 return
-        if self._next < len(self._words):
-            self._call = self._clock.callLater(0, self._write)
-        else:
-            self._sink.unregisterProducer()
-            self._done.callback(None)
+            if self._call is not call:
+                return
 
 
 #: What is streamed when nothing else is asked for.

@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from sseserver.errors import StreamExists, StreamNotFound
+from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore
-from sseserver.streamlog import FLUSH_TICK, StreamLog, makeEpoch
+from sseserver.streamlog import FLUSH_TICK, StreamLog
 from sseserver.ticker import Ticker
 
 

@@ -31,8 +31,9 @@ from zope.interface import implementer
 
 from sseserver.database import Contents, Database, Group
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
+from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore, Kind, State
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog, makeEpoch
+from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog
 from sseserver.ticker import Ticker
 
 log = Logger()
@@ -101,12 +102,15 @@ class _Stream:
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """A group that is being written, and what it is made of: streams, and the number of the last entry of each."""
+    """
+    A group that is being written, and what it is made of: new streams; streams with the number of the last entry of
+    each; who waits for the deletions.
+    """
 
     group: Group
     made: list[_Stream]
     parts: list[tuple[_Stream, StreamLog, int]]
-    deleted: list[tuple[int, Deferred[None]]]
+    forgotten: list[Deferred[None]]
 
 
 @implementer(IStreamStore)
@@ -139,7 +143,8 @@ class SQLiteStore:
         # What is still to be written.
         self._made: list[_Stream] = []
         self._dirty: dict[_Stream, StreamLog] = {}
-        self._deleted: list[tuple[int, Deferred[None]]] = []
+        self._deleted: list[int] = []
+        self._forgotten: list[Deferred[None]] = []
         self._trims: dict[int, tuple[int, int]] = {}
         # When the next group is written; whether one is just being written; whether the disk refused the last one.
         self._next: IDelayedCall | None = None
@@ -175,7 +180,10 @@ class SQLiteStore:
         database = self._database
         idle: Deferred[None] = Deferred()
         self._stopping = idle
-        self._schedule(0)
+        if self._next is None:
+            self._schedule(0)
+        else:
+            self._next.reset(0)
         return idle.addCallback(lambda _: self._inThread(database.close)).addCallback(self._closed)
 
     def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
@@ -213,7 +221,10 @@ class SQLiteStore:
         return found
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
-        """See L{IStreamStore.delete}. Fires when the file has forgotten it; what the disk refuses is tried again."""
+        """
+        See L{IStreamStore.delete}. Fires when the file has forgotten it. What the disk refuses is tried again, so
+        that the stream comes back only if the process ends before.
+        """
         stream = self._streams.get(name)
         if stream is None or epoch not in {None, stream.epoch}:
             return fail(StreamNotFound(name))
@@ -222,10 +233,14 @@ class SQLiteStore:
         self._trims.pop(stream.number, None)
         streamLog = stream.log()
         self.used -= stream.size if streamLog is None else streamLog.drop()
-        deleted: Deferred[None] = Deferred()
-        self._deleted.append((stream.number, deleted))
+        if stream in self._made:
+            self._made.remove(stream)
+            stream.answer(StreamNotFound(name))
+        forgotten: Deferred[None] = Deferred()
+        self._deleted.append(stream.number)
+        self._forgotten.append(forgotten)
         self._schedule(0)
-        return deleted
+        return forgotten
 
     def write(self, streamLog: StreamLog) -> None:
         """See L{streamlog.Keeper.write}."""
@@ -271,11 +286,10 @@ class SQLiteStore:
 
     def _collect(self) -> _Work:
         """Put the next group together."""
-        work = _Work(Group(), self._made, [], self._deleted)
-        self._made, self._deleted = [], []
+        work = _Work(Group(self._deleted), self._made, [], self._forgotten)
+        self._made, self._deleted, self._forgotten = [], [], []
         group = work.group
         group.made.extend((made.number, made.name, made.epoch, made.published, made.created) for made in work.made)
-        group.deleted.extend(number for number, _ in work.deleted)
         group.trims.update(self._trims)
         self._trims.clear()
         while self._dirty and len(group.entries) < 4 * GROUP_ENTRIES:
@@ -288,10 +302,11 @@ class SQLiteStore:
     def _take(self, group: Group, stream: _Stream, streamLog: StreamLog) -> None:
         """Put into a group what the file does not have of a log."""
         start = stream.written + 1 - streamLog.first
-        kinds, entries = streamLog.kinds[start:], streamLog.entries[start:]
-        group.entries += chain.from_iterable(zip(repeat(stream.number), count(stream.written + 1), kinds, entries))
+        kinds, entries = streamLog.kinds[start:], streamLog.slices(stream.written + 1)
+        numbers = count(stream.written + 1)
+        group.entries.extend(chain.from_iterable(zip(repeat(stream.number), numbers, kinds, entries)))
         keys = takewhile(lambda item: item[1][1] > stream.written, reversed(streamLog.keys.items()))
-        group.keys += [(stream.number, key, *value) for key, value in keys]
+        group.keys.extend((stream.number, key, *value) for key, value in keys)
         if streamLog.sealed:
             group.ended.append((self._clock.seconds(), stream.number))
 
@@ -299,16 +314,17 @@ class SQLiteStore:
         """The file has it: now everybody may see it."""
         self._busy = self._refusing = False
         for stream in work.made:
-            streamLog = stream.log()
+            streamLog = stream.log() if self._streams.get(stream.name) is stream else None
             stream.answer(streamLog or StreamNotFound(stream.name))
         for stream, streamLog, number in work.parts:
             # What was deleted meanwhile has its end already.
             if self._streams.get(stream.name) is stream:
                 stream.written = number
                 streamLog.commit(number)
-                stream.hold(streamLog)
-        for _, deleted in work.deleted:
-            deleted.callback(None)
+                if streamLog.state is not State.OPEN:
+                    stream.hold(streamLog)
+        for forgotten in work.forgotten:
+            forgotten.callback(None)
         self._schedule(0)
 
     def _refused(self, failure: Failure, work: _Work) -> None:
@@ -332,8 +348,10 @@ class SQLiteStore:
                 streamLog.refuse(error)
             else:
                 self._dirty[stream] = streamLog
-        self._deleted = work.deleted + self._deleted
+        self._deleted = work.group.deleted + self._deleted
         self._trims = {**work.group.trims, **self._trims}
+        for forgotten in work.forgotten:
+            forgotten.errback(error)
         if self._stopping is None:
             self._schedule(RETRY)
         else:
@@ -342,10 +360,15 @@ class SQLiteStore:
     def _giveUp(self) -> None:
         """Stop all the same, although not everything can be written."""
         log.error("The store is closed with {count} streams that it could not write", count=len(self._dirty))
-        self._made.clear()
-        self._dirty.clear()
-        self._deleted.clear()
-        self._trims.clear()
+        error = StoreUnavailable("The store is closed.")
+        for stream in self._made:
+            stream.answer(error)
+        for streamLog in self._dirty.values():
+            streamLog.refuse(error)
+        for forgotten in self._forgotten:
+            forgotten.errback(error)
+        for kept in (self._made, self._dirty, self._deleted, self._forgotten, self._trims):
+            kept.clear()
         self._schedule(0)
 
     def _loaded(self, contents: Contents, stream: _Stream) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
+from urllib.parse import quote
 
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource
@@ -50,7 +51,7 @@ def _base(request: Request, depth: int) -> str:
     if steps >= 0:
         return "../" * steps
     # Mounted at /chat and asked for without a slash: what is relative to it is relative to what stands before.
-    return "./" + str(request.path.rpartition(b"/")[2], "latin-1") + "/"
+    return "./" + quote(request.path.rpartition(b"/")[2], safe="%!$&'()*+,;=:@~") + "/"
 
 
 class Asset(AsyncResource):

@@ -13,9 +13,9 @@ from twisted.web.server import Request
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
 from sseserver.formats import FORMATS
 from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, lastEventID, negotiate
+from sseserver.ids import parseID
 from sseserver.interfaces import IStreamLog
 from sseserver.service import StreamService
-from sseserver.streamlog import parseID
 from sseserver.web.page import Assets, page
 from sseserver.web.streams import Streams, headersOnly, watch
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -34,6 +35,10 @@ from sseserver.interfaces import IFormat, IStreamLog, Kind, Prompt
 from sseserver.producer import writeHeaders
 from sseserver.publishing import checkKey, checkName, readEntries
 from sseserver.service import StreamService
+from sseserver.sockets import isOver
+
+#: Tokens in a row.
+_TOKENS = re.compile(b"%c+" % Kind.TOKEN)
 
 
 class RunRequest(msgspec.Struct):
@@ -122,7 +127,7 @@ class Stream(AsyncResource):
             raise BadRequest("There is nothing to publish in the body.")
         streamLog, first, last = await self._service.publish(self._name, entries, close, idempotencyKey(request))
         ids = [f"{streamLog.epoch}-{number}" for number in range(first, last + 1)]
-        return answerJSON(request, {"ids": ids, "state": streamLog.state.value})
+        return answerJSON(request, {"ids": ids})
 
     async def DELETE(self, request: Request) -> bytes:
         """Stop the stream and forget it."""
@@ -222,6 +227,8 @@ def watch(service: StreamService, request: Request, streamLog: IStreamLog, form:
 
 def headersOnly(request: Request) -> None:
     """Answer HEAD for an event stream; starts nothing."""
+    if isOver(request):
+        return
     writeHeaders(request)
     request.write(b"")
     request.finish()
@@ -235,8 +242,8 @@ def state(streamLog: IStreamLog) -> dict[str, object]:
         "state": streamLog.state.value,
         "first": streamLog.first,
         "last": streamLog.last,
-        "entries": len(streamLog.entries),
-        "bytes": streamLog.size,
+        "entries": streamLog.last - streamLog.first + 1,
+        "bytes": streamLog.measure(streamLog.first, streamLog.last),
         "viewers": streamLog.viewers,
         "created": streamLog.created,
         "ended": streamLog.ended,
@@ -248,4 +255,7 @@ def text(request: Request, streamLog: IStreamLog) -> bytes:
     setContentType(request, "text/plain; charset=utf-8")
     if streamLog.first > 1:
         request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (streamLog.first - 1)])
-    return b"".join(data for kind, data in zip(streamLog.kinds, streamLog.entries, strict=True) if kind == Kind.TOKEN)
+    # Only what is visible: the rest a crash could take back.
+    kinds = bytes(streamLog.kinds[: streamLog.last - streamLog.first + 1])
+    rows = (match.span() for match in _TOKENS.finditer(kinds))
+    return b"".join(streamLog.span(streamLog.first + start, streamLog.first + end - 1) for start, end in rows)

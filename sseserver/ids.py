@@ -1,0 +1,36 @@
+"""
+Epochs and IDs: `<epoch>-<n>`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+
+_ALPHABET = string.ascii_letters + string.digits
+_EPOCH_LENGTH = 22  # 62 ** 22 > 2 ** 128
+
+# No sign, no leading zero, ASCII digits only: one number has one ID.
+_LAST_EVENT_ID = re.compile(r"([A-Za-z0-9]{22})-(0|[1-9][0-9]{0,18})")
+
+
+def makeEpoch() -> str:
+    """Make a new epoch: 128 random bits, written as 22 letters and digits."""
+    number = secrets.randbits(128)
+    digits = []
+    for _ in range(_EPOCH_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(digits)
+
+
+def parseID(lastEventID: str) -> tuple[str, int] | None:
+    """
+    Read an ID of ours.
+
+    Returns:
+        The epoch and the number, or `None` for what cannot be an ID of ours.
+    """
+    match = _LAST_EVENT_ID.fullmatch(lastEventID)
+    return (match[1], int(match[2])) if match else None

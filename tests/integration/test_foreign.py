@@ -1,0 +1,350 @@
+"""
+Parsers of other people read our streams, and agree with what was published: Chromium's EventSource, `httpx-sse`, and
+npm's `eventsource` and `eventsource-parser`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+import httpx
+import httpx_sse
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+
+#: What is published, as tokens and as events: what some parser takes for a line end, an end of the text, a field or
+#: nothing. The tokens come in this order; so a CR LF is split over two of them.
+PIECES = [
+    *(
+        "plain",
+        " one space",
+        "  two ",
+        " ",
+        "\t",
+        "\u2028",
+        "a\u2028b",
+        "\u2029c",
+        "d\x85",
+        "\x0b",
+        "e\x0cf",
+        "\x1c\x1d\x1e",
+    ),
+    *("\r", "\n", "g\r", "\r\n", "\nh", "\n\n", "i\n\n\nj", "\r\r", "k\r\n\r\nl\rm\nn", "\n", "\r"),
+    *("😀", "👩‍👩‍👧", "e\u0301", "\ufeff", "o\ufeff", "p\x00q", "\x00", "\x7f", "\ufffd", "\U0010ffff", "\ue000"),
+    *(":", ": comment", "data: r", "data", "id: 7\n\nevent: done\ndata: {}\n\n", "retry: 1", "event: s\n", "</script>"),
+    *("\n ", " \n", "x" * 10_000, "\u00a0", "\u200b", "\u202e", "end"),
+]
+
+#: Types of events, each of some of the pieces.
+TYPES = ["note", "é", "a b", "a:b", "\u2028", "😀", "update", "data", "id", "message "]
+
+#: The text of the runs, in words at a pace.
+TEXT = " ".join(piece for piece in PIECES if len(piece) < 100)
+
+#: Which versions are asked for, so that an update of theirs is no failure of ours; the last ones for Node 18.
+PACKAGES = ["eventsource@3.0.7", "eventsource-parser@3.1.1"]
+
+SWITCHES = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+#: Follows each URL until its terminal event; then prints, or returns, what was dispatched.
+EVENTSOURCE_SCRIPT = """
+const follow = (EventSource, url, types) => new Promise((resolve, reject) => {
+    const seen = [], source = new EventSource(url);
+    const note = event => {
+        seen.push([event.type, event.data, event.lastEventId]);
+        if (event.type === "done") { source.close(); resolve(seen); }
+    };
+    for (const type of types) source.addEventListener(type, note);
+    source.onerror = event => { source.close(); reject(new Error(`cut after ${JSON.stringify(seen.at(-1))}`)); };
+});
+"""
+
+NODE_SCRIPT = (
+    EVENTSOURCE_SCRIPT
+    + """
+import {EventSource} from "eventsource";
+import {createParser} from "eventsource-parser";
+
+const parse = async url => {
+    const seen = [], decoder = new TextDecoder();
+    const parser = createParser({
+        onEvent: event => seen.push([event.event ?? "message", event.data, event.id]),
+        onError: error => { throw error; },
+    });
+    const response = await fetch(url, {headers: {Accept: "text/event-stream"}});
+    for await (const piece of response.body) parser.feed(decoder.decode(piece, {stream: true}));
+    return seen;
+};
+const [kind, types, ...urls] = process.argv.slice(2);
+const one = kind === "parser" ? parse : url => follow(EventSource, url, JSON.parse(types));
+process.stdout.write(JSON.stringify(await Promise.all(urls.map(one))));
+"""
+)
+
+#: What was read: type, data and ID of each event.
+Reading = list[tuple[str, str, str]]
+
+
+def missing(reason: str) -> BaseException:
+    """Say that these tests need something that is not here: a failure in CI, elsewhere a test less."""
+    return AssertionError(reason) if os.environ.get("CI") else SkipTest(reason)
+
+
+@lru_cache(None)
+def nodeFolder() -> Path | str:
+    """Install the packages, once; or say why that is not possible."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    folder = Path(tempfile.mkdtemp(prefix="sseserver-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "package.json").write_text('{"private": true, "type": "module"}', "ascii")
+    (folder / "main.js").write_text(NODE_SCRIPT, "ascii")
+    command = ["npm", "install", "--no-audit", "--no-fund", *PACKAGES]
+    try:
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return "npm install took too long"
+    return folder if result.returncode == 0 else f"npm install failed: {result.stderr[-1000:]}"
+
+
+def byNode(kind: str) -> Callable[[list[str]], list[Reading]]:
+    """Read with one of npm's packages."""
+    folder = nodeFolder()
+    if isinstance(folder, str):
+        raise missing(folder)
+
+    def read(urls: list[str]) -> list[Reading]:
+        command = ["node", "main.js", kind, json.dumps(ALL_TYPES), *urls]
+        result = subprocess.run(command, cwd=folder, capture_output=True, timeout=90, check=False)
+        assert result.returncode == 0, result.stderr.decode()
+        return json.loads(result.stdout)
+
+    return read
+
+
+def byHTTPX(urls: list[str]) -> list[Reading]:
+    """Read with `httpx-sse`."""
+
+    def read(url: str) -> Reading:
+        with httpx.Client(trust_env=False, timeout=30) as client, httpx_sse.connect_sse(client, "GET", url) as source:
+            return [(event.event, event.data, event.id) for event in source.iter_sse()]
+
+    with ThreadPoolExecutor(len(urls)) as pool:
+        return list(pool.map(read, urls))
+
+
+#: What an EventSource has to listen to; that of `failed` shows what went wrong.
+ALL_TYPES = ["message", "stream", "done", "failed", "cancelled", "gap", *TYPES]
+
+
+class ForeignTests(SynchronousTestCase):
+    """Each of them: live and late, in both formats, tokens and events, a published stream and a run."""
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        (folder / "text").write_bytes(TEXT.encode())
+        self.port = freePort()
+        listen = ["--listen", f"tcp:{self.port}:interface=127.0.0.1"]
+        command = twistd("sseserver", *listen, "--text", str(folder / "text"), "--interval", "0.02")
+        server = serving(command, self.port, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        server.__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Any:
+        """Make a request that succeeds; give the JSON of its answer."""
+        data = None if body is None else json.dumps(body).encode()
+        status, _, answer = ask(self.port, method, path, {"Content-Type": "application/json", **headers}, data)
+        self.assertIn(status, {200, 201}, answer)
+        return json.loads(answer)
+
+    def check(self, read: Callable[[list[str]], list[Reading]]) -> None:
+        """Let a parser follow, live and then late; compare what it has with what was published."""
+        epoch = self.ask("PUT", "/streams/a")["epoch"]
+        run = self.ask("POST", "/streams", {})["url"]
+        paths = ["/streams/a", "/streams/a?format=text", run, f"{run}?format=text"]
+        urls = [f"http://127.0.0.1:{self.port}{path}" for path in paths]
+        with ThreadPoolExecutor(1) as pool:
+            live = pool.submit(read, urls)
+            self.untilViewers(2)
+            entries = self.publish()
+            liveEvents, liveText, *runs = (list(map(tuple, reading)) for reading in live.result(90))
+        lateEvents, lateText, *lateRuns = (list(map(tuple, reading)) for reading in read(urls))
+
+        for reading in (liveEvents, lateEvents):
+            self.checkEvents(reading, epoch, entries)
+        for reading in (liveText, lateText):
+            self.checkText(reading, epoch, entries)
+        # Live, each token came as an event of its own; late, those in a row as one. The text is then sent once.
+        tokens = sum(kind == "token" for kind, _ in entries)
+        self.assertEqual([name for name, _, _ in liveEvents].count("message"), tokens)
+        self.assertEqual(len([name for name, _, _ in lateEvents if name == "message"]), len(_rows(entries)))
+        self.assertEqual([data for _, data, _ in lateText[:-1]], ["", _lines("".join(map(_token, entries)))])
+        self.checkRun(run, [*runs, *lateRuns])
+
+    def publish(self) -> list[tuple[str, str]]:
+        """Publish everything, one after the other; give types and data, `token` for tokens."""
+        entries = [("token", piece) for piece in PIECES]
+        for number, piece in enumerate(["", *PIECES]):
+            entries.append((TYPES[number % len(TYPES)], piece))
+            if number % 3 == 0:
+                entries.append(("token", piece or "."))
+        for kind, data in entries:
+            self.ask("POST", "/streams/a", {"token": data} if kind == "token" else {"event": kind, "data": data})
+            # Longer than a flush tick, so that none of them has to wait for the next.
+            time.sleep(0.025)
+        self.ask("POST", "/streams/a", [], **{"Stream-Closed": "true"})
+        return entries
+
+    def untilViewers(self, viewers: int) -> None:
+        """Wait until so many follow."""
+        deadline = time.monotonic() + 60
+        while self.ask("GET", "/streams/a", Accept="application/json")["viewers"] < viewers:
+            self.assertLess(time.monotonic(), deadline, "nobody follows")
+            time.sleep(0.02)
+
+    def checkEvents(self, reading: Reading, epoch: str, entries: list[tuple[str, str]]) -> None:
+        """In the format `events` an event holds the tokens since the one before, or is the one that was published."""
+        (first, told, place), *events, (last, end, _) = reading
+        self.assertEqual((first, place, json.loads(told)["epoch"]), ("stream", f"{epoch}-0", epoch))
+        self.assertEqual((last, json.loads(end)["reason"]), ("done", "stop"))
+        before = 0
+        for name, data, identifier in events:
+            number = _number(identifier, epoch)
+            self.assertGreater(number, before)
+            if name == "message":
+                expected = _since("".join(map(_token, entries[:before])), "".join(map(_token, entries[before:number])))
+            else:
+                self.assertEqual((name, number), (entries[number - 1][0], before + 1))
+                expected = _lines(entries[number - 1][1])
+            self.assertEqual(data, expected, identifier)
+            before = number
+        self.assertEqual(before, len(entries))
+
+    def checkText(self, reading: Reading, epoch: str, entries: list[tuple[str, str]]) -> None:
+        """In the format `text` an event is all tokens up to its ID."""
+        *events, (last, _, _) = reading
+        self.assertEqual(last, "done")
+        for name, data, identifier in events:
+            text = "".join(map(_token, entries[: _number(identifier, epoch)]))
+            self.assertEqual((name, data), ("message", _lines(text)), identifier)
+        self.assertEqual(events[0][1:], ("", f"{epoch}-0"))
+        self.assertEqual(events[-1][1], _lines("".join(map(_token, entries))))
+
+    def checkRun(self, url: str, readings: list[Reading]) -> None:
+        """A run's text is the file's; our own decoder agrees."""
+        events, text, lateEvents, lateText = readings
+        own = [(event.type, event.data, event.id) for event in stream(self.port, url)]
+        # All but the state, which was another before the end.
+        self.assertEqual(lateEvents[1:], own[1:])
+        for reading in (events, lateEvents):
+            self.assertEqual("".join(data for name, data, _ in reading if name == "message"), _lines(TEXT))
+        for reading in (text, lateText):
+            self.assertEqual(reading[-2][1], _lines(TEXT))
+
+    def test_httpxSSE(self) -> None:
+        """
+        `httpx-sse` agrees.
+        """
+        self.check(byHTTPX)
+
+    def test_eventsource(self) -> None:
+        """
+        npm's `eventsource` agrees.
+        """
+        self.check(byNode("eventsource"))
+
+    def test_eventsourceParser(self) -> None:
+        """
+        npm's `eventsource-parser` agrees.
+        """
+        self.check(byNode("parser"))
+
+    def test_chromium(self) -> None:
+        """
+        Chromium's EventSource agrees.
+        """
+        browser = self.startBrowser()
+        # Any document of the same origin that does nothing by itself.
+        browser.get(f"http://127.0.0.1:{self.port}/assets/app.css")
+        browser.set_script_timeout(90)
+
+        def read(urls: list[str]) -> list[Reading]:
+            script = f"""
+                {EVENTSOURCE_SCRIPT}
+                const [urls, types, done] = arguments;
+                Promise.all(urls.map(url => follow(EventSource, url, types))).then(done, error => done(String(error)));
+            """
+            seen: Any = browser.execute_async_script(script, urls, ALL_TYPES)
+            self.assertIsInstance(seen, list, seen)
+            return seen
+
+        self.check(read)
+
+    def startBrowser(self) -> Any:
+        """Start Chromium, with an empty profile."""
+        for program in ("chromium", "chromedriver"):
+            if shutil.which(program) is None:
+                raise missing(f"{program} is not installed")
+        try:
+            from selenium.webdriver import Chrome, ChromeOptions
+            from selenium.webdriver.chrome.service import Service
+        except ImportError:
+            raise missing("selenium is not installed") from None
+        profile = tempfile.mkdtemp(prefix="sseserver-")
+        self.addCleanup(shutil.rmtree, profile, ignore_errors=True)
+        options = ChromeOptions()
+        options.binary_location = shutil.which("chromium") or ""
+        for switch in [*SWITCHES, f"--user-data-dir={profile}"]:
+            options.add_argument(switch)
+        browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        self.addCleanup(browser.quit)
+        return browser
+
+
+def _token(entry: tuple[str, str]) -> str:
+    """What an entry adds to the text."""
+    kind, data = entry
+    return data if kind == "token" else ""
+
+
+def _rows(entries: list[tuple[str, str]]) -> list[int]:
+    """Find where rows of tokens begin."""
+    kinds = [kind for kind, _ in entries]
+    return [
+        number for number, kind in enumerate(kinds) if kind == "token" and (number == 0 or kinds[number - 1] != kind)
+    ]
+
+
+def _lines(text: str) -> str:
+    """Give a text as a reader has it: CR LF, CR and LF are all LF (9.2.5), nothing else is."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _since(before: str, text: str) -> str:
+    """Give the text that follows another: the LF of a CR LF that was cut in two belongs to what came before."""
+    return _lines(text[1:] if before.endswith("\r") and text.startswith("\n") else text)
+
+
+def _number(identifier: str, epoch: str) -> int:
+    """Read an ID."""
+    before, _, number = identifier.rpartition("-")
+    assert before == epoch, identifier
+    return int(number)

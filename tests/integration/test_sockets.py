@@ -1,0 +1,498 @@
+"""
+Event streams over real sockets, on the real reactor: TCP, TLS and UNIX.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from twisted.internet import reactor, ssl
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    SSL4ServerEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+    connectProtocol,
+    wrapClientTLS,
+)
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import deferLater
+from twisted.internet.tcp import Server as ServerTransport
+from twisted.trial.unittest import TestCase
+
+from sseserver.interfaces import ITokenSink, Prompt, State
+from sseserver.service import Settings, StreamService
+from sseserver.sources.function import FunctionSource
+from sseserver.sources.text import TextSource
+from sseserver.web.root import StreamResource
+from sseserver.web.site import StreamSite
+from sseserver.wire import Decoder
+from tests.wires import EVENTSOURCE, Response, ScriptedSource, makeCertificate, makeRequest, parseResponses
+
+#: Several lines, and letters of one to four bytes; about 300 words.
+TEXT = "Zwölf Wörter, 一本 辞典,\nにほん 📖 and a  few more of them; " * 30
+
+#: Seconds after which something that should happen at once counts as not happening.
+SOON = 20.0
+
+MEBIBYTE = 1024 * 1024
+
+
+async def until(condition: Callable[[], Any], what: str) -> None:
+    """Let the reactor run until something is so."""
+    end = reactor.seconds() + SOON
+    while not condition():
+        if reactor.seconds() > end:
+            raise AssertionError(f"It does not come about: {what}.")
+        await deferLater(reactor, 0.002)
+
+
+class Client(Protocol):
+    """
+    A connection, seen from the client.
+
+    Attributes:
+        received: All that came.
+        lost: Fires when the connection is closed.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.methods: list[str] = []
+        self.closed = False
+        self.lost: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received += data
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closed = True
+        self.lost.callback(None)
+
+    def ask(self, path: str = "/", accept: str = EVENTSOURCE, **keywords: Any) -> None:
+        """Make a request."""
+        self.transport.write(makeRequest(path, accept, **keywords))
+        self.methods.append(keywords.get("method", "GET"))
+
+    @property
+    def responses(self) -> list[Response]:
+        """The responses that have at least begun."""
+        return parseResponses(bytes(self.received), self.methods, self.closed)
+
+    async def response(self, index: int = 0) -> Response:
+        """Wait for a whole response."""
+
+        def complete() -> bool:
+            responses = self.responses
+            return len(responses) > index and responses[index].complete
+
+        await until(complete, "the end of the response")
+        return self.responses[index]
+
+    async def cutAfter(self, size: int) -> Response:
+        """Wait for so many bytes or the end of the response; break the connection; give what came within them."""
+        await until(lambda: len(self.received) >= size or (self.responses and self.responses[0].complete), "bytes")
+        self.transport.abortConnection()
+        return parseResponses(bytes(self.received[:size]), self.methods, False)[0]
+
+    async def begin(self) -> Response:
+        """Wait for the first bytes of a body."""
+        await until(lambda: self.responses and self.responses[-1].body, "the beginning of the response")
+        return self.responses[-1]
+
+
+class SocketTestCase(TestCase):
+    """A service on the real reactor."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        self.clients: list[Client] = []
+        self.source = ScriptedSource()
+        self.folder = tempfile.mkdtemp(prefix="sseserver-")
+
+    async def tearDown(self) -> None:
+        for client in self.clients:
+            if not client.closed:
+                client.transport.abortConnection()
+        await until(lambda: not [each for each in reactor.getReaders() if isinstance(each, ServerTransport)], "silence")
+        await self.port.stopListening()
+        await self.service.stopService()
+        # Not a cleanup: trial runs those before this.
+        shutil.rmtree(self.folder)
+
+    def endpoint(self) -> Any:
+        """Make the server's endpoint."""
+        return TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+
+    def clientEndpoint(self) -> Any:
+        """Make the client's endpoint."""
+        return TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
+
+    async def serve(self, source: Any = None, settings: Settings | None = None) -> None:
+        """Serve a source."""
+        # No heartbeats: what is noticed is noticed without them.
+        self.service = StreamService(reactor, source or self.source, settings or Settings(heartbeat=1000))
+        self.service.startService()
+        self.port = await self.endpoint().listen(StreamSite(StreamResource(self.service)))
+
+    async def connect(self) -> Client:
+        """Open a connection."""
+        client = await connectProtocol(self.clientEndpoint(), Client())
+        self.clients.append(client)
+        return client
+
+    async def view(self, path: str = "/", lastEventID: str | None = None, **keywords: Any) -> Client:
+        """Ask for an event stream."""
+        client = await self.connect()
+        client.ask(path, headers={} if lastEventID is None else {"Last-Event-ID": lastEventID}, **keywords)
+        return client
+
+
+class TCPTests(SocketTestCase):
+    """Everything over TCP; the subclasses below do it over other sockets."""
+
+    async def test_stream(self) -> None:
+        """
+        A stream comes whole, in chunks, and the connection serves on.
+        """
+        await self.serve(TextSource(reactor, TEXT, 0.0005))
+        client = await self.view()
+        response = await client.response()
+        self.assertEqual(response.version, "HTTP/1.1")
+        self.assertEqual(response.headers["transfer-encoding"], "chunked")
+        self.assertEqual(response.texts[-1], TEXT)
+        self.assertGreater(len(response.texts), 5)
+        self.assertEqual(response.types[-1], "done")
+        client.ask("/", "text/html")
+        page = await client.response(1)
+        self.assertEqual(page.status, 200)
+        self.assertFalse(client.closed)
+
+    async def test_HTTP10(self) -> None:
+        """
+        A client of HTTP/1.0 gets its stream without chunks, and the close
+        that ends it.
+        """
+        await self.serve(TextSource(reactor, TEXT, 0))
+        client = await self.view(version="1.0")
+        response = await client.response()
+        self.assertNotIn("transfer-encoding", response.headers)
+        self.assertEqual(response.texts[-1], TEXT)
+        await client.lost
+
+    async def test_pipelined(self) -> None:
+        """
+        Requests that wait behind a stream on the same connection are answered
+        when it has ended, in order.
+        """
+        await self.serve()
+        client = await self.view()
+        client.ask("/assets/app.css", "*/*")
+        client.ask("/")
+        await client.begin()
+        self.source.run.write("a")
+        await deferLater(reactor, 0.05)
+        self.assertEqual(len(client.responses), 1)
+        self.source.run.end()
+        first = await client.response(0)
+        self.assertEqual((first.texts, first.types[-1]), (["", "a"], "done"))
+        self.assertEqual((await client.response(1)).headers["content-type"], "text/css; charset=utf-8")
+        await until(lambda: len(self.source.runs) == 2, "the second run")
+        self.source.run.end()
+        self.assertEqual((await client.response(2)).types[-1], "done")
+
+    async def test_disconnectIsNoticedAtOnce(self) -> None:
+        """
+        A client that goes is noticed while nothing is being written, whether it
+        closes or breaks off.
+        """
+        await self.serve()
+        for leave in ("loseConnection", "abortConnection"):
+            client = await self.view()
+            await client.begin()
+            self.assertEqual(self.service.viewers, 1)
+            getattr(client.transport, leave)()
+            await until(lambda: self.service.viewers == 0, "that the viewer has left")
+
+    async def test_tokensAreNotHeldBack(self) -> None:
+        """
+        Each of some lone tokens arrives before the next is written.
+        """
+        await self.serve()
+        client = await self.view()
+        await client.begin()
+        for number in range(1, 20):
+            self.source.run.write(f"{number} ")
+            await until(lambda: len(client.responses[-1].texts) == number + 1, "the token")  # noqa: B023
+            await deferLater(reactor, 0.021)
+
+    async def test_manyViewers(self) -> None:
+        """
+        Viewers that come at different times see the same text.
+        """
+        await self.serve(TextSource(reactor, TEXT, 0.001))
+        name = (await self.service.startRun()).name
+        clients = []
+        for _ in range(30):
+            clients.append(await self.view(f"/streams/{name}"))
+            await deferLater(reactor, 0.005)
+        for client in clients:
+            response = await client.response()
+            self.assertEqual("".join(response.texts), TEXT)
+            self.assertEqual(response.types[-1], "done")
+
+    async def test_stalledReader(self) -> None:
+        """
+        A viewer that takes nothing pauses the source long before all of many
+        megabytes are produced; when it reads, everything comes.
+        """
+        produced = 0
+        digest = sha256()
+        total, size = 48 * MEBIBYTE, 64 * 1024
+
+        async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
+            nonlocal produced
+            while produced < total:
+                await sink.ready()
+                token = f"{produced:012},".ljust(size, "x")
+                digest.update(token.encode())
+                sink.write(token)
+                produced += size
+                if produced % MEBIBYTE == 0:
+                    await deferLater(reactor, 0)
+
+        await self.serve(FunctionSource(produce), Settings(heartbeat=1000))
+        streamLog = await self.service.startRun()
+        client = await self.view(f"/streams/{streamLog.name}")
+        await until(lambda: client.received, "the head")
+        client.transport.pauseProducing()
+        before = -1
+        while produced != before:
+            before = produced
+            await deferLater(reactor, 0.3)
+        # The read-ahead of 1 MiB, the queue of the transport, and what the kernel takes for both ends.
+        self.assertLess(produced, 16 * MEBIBYTE)
+        self.assertLess(streamLog.ahead(), 2 * MEBIBYTE)
+        self.assertIs(streamLog.state, State.OPEN)
+        client.transport.resumeProducing()
+        await until(lambda: client.received.endswith(b"0\r\n\r\n"), "the end")
+        (response,) = client.responses
+        self.assertEqual(produced, total)
+        self.assertEqual(sha256("".join(response.texts).encode()).digest(), digest.digest())
+        self.assertEqual(response.types[-1], "done")
+
+    async def test_cutAndResumed(self) -> None:
+        """
+        A client that is cut again and again, anywhere, and comes back with the
+        ID of the last whole event, puts together exactly the text.
+        """
+        await self.serve(TextSource(reactor, TEXT, 0.0005))
+        name = (await self.service.startRun()).name
+        chance = random.Random(20)
+        lastEventID: str | None = None
+        texts: list[str] = []
+        for number in range(200):
+            client = await self.view(f"/streams/{name}", lastEventID)
+            # Later and later: what waits is one event, which must get through once.
+            size = chance.randrange(250, 1000) + 20 * number
+            response = await client.cutAfter(size)
+            if response.status == 204:
+                break
+            decoder = Decoder()
+            events = decoder.feed(response.body)
+            texts += [event.data for event in events if event.type == "message"]
+            lastEventID = decoder.lastEventID or lastEventID
+            self.assertNotIn("gap", [event.type for event in events])
+        else:
+            self.fail("It never ends.")
+        self.assertEqual("".join(texts), TEXT)
+        self.assertGreater(len(texts), 3)
+
+    async def test_visitorCutAndResumed(self) -> None:
+        """
+        The same for a visitor of `/`: one run, and at last the whole text.
+        """
+        runs = []
+        text = TextSource(reactor, TEXT[:600], 0.001)
+
+        def produce(sink: ITokenSink, prompt: Prompt | None) -> Any:
+            runs.append(sink)
+            return text.produce(sink, prompt)
+
+        await self.serve(FunctionSource(produce))
+        lastEventID: str | None = None
+        shown = ""
+        for size in [400, 500, 700, 900, 1500, 3000, 10**9]:
+            client = await self.view(lastEventID=lastEventID)
+            decoder = Decoder()
+            for event in decoder.feed((await client.cutAfter(size)).body):
+                shown = event.data if event.type == "message" else shown
+            lastEventID = decoder.lastEventID or lastEventID
+        self.assertEqual(shown, TEXT[:600])
+        self.assertEqual(len(runs), 1)
+        self.assertEqual((await (await self.view(lastEventID=lastEventID)).response()).status, 204)
+
+    async def test_junkWhileItIsPaused(self) -> None:
+        """
+        A client that takes nothing and sends on is not read from without
+        limit.
+        """
+        await self.serve()
+        name = (await self.service.startRun()).name
+        client = await self.view(f"/streams/{name}")
+        await client.begin()
+        client.transport.pauseProducing()
+        while not self.paused():
+            self.source.run.write("x" * 500_000)
+            await deferLater(reactor, 0.03)
+        sent = 0
+        for _ in range(200):
+            client.transport.write(b"x" * MEBIBYTE)
+            sent += MEBIBYTE
+            await deferLater(reactor, 0.001)
+        await deferLater(reactor, 0.2)
+        waiting = self.waiting(client)
+        self.assertGreater(waiting, sent - 24 * MEBIBYTE)
+
+    def paused(self) -> bool:
+        """Whether the only viewer is paused."""
+        (producer,) = self.service._viewers
+        return producer._state.value == "paused"
+
+    def waiting(self, client: Client) -> int:
+        """How many bytes the client could not yet send."""
+        transport = client.transport
+        return transport._tempDataLen + len(transport.dataBuffer) - transport.offset
+
+    async def test_stopService(self) -> None:
+        """
+        When the service stops, viewers get the end; one that does not take it
+        is cut after the drain.
+        """
+        await self.serve(settings=Settings(heartbeat=1000, drain=0.5))
+        name = (await self.service.startRun()).name
+        quick, slow = [await self.view(f"/streams/{name}") for _ in range(2)]
+        await quick.begin()
+        await slow.begin()
+        slow.transport.pauseProducing()
+        for _ in range(20):
+            self.source.run.write("x" * 500_000)
+            await deferLater(reactor, 0.03)
+        began = reactor.seconds()
+        await self.service.stopService()
+        self.assertGreater(reactor.seconds() - began, 0.4)
+        self.assertEqual((await quick.response()).types[-1], "failed")
+        self.assertEqual(self.service.viewers, 0)
+        slow.transport.resumeProducing()
+        await slow.lost
+        self.assertFalse(slow.responses[0].complete)
+
+
+class HalfCloseTests(SocketTestCase):
+    """A client that says that it will send no more."""
+
+    async def test_halfClose(self) -> None:
+        """
+        It counts as having left: twisted.web closes, and the viewer is gone at
+        once.
+        """
+        await self.serve()
+        client = await self.view()
+        await client.begin()
+        client.transport.loseWriteConnection()
+        await until(lambda: self.service.viewers == 0, "that the viewer has left")
+        await client.lost
+        self.assertFalse(client.responses[0].complete)
+
+
+class UNIXTests(TCPTests):
+    """The same over a UNIX socket."""
+
+    def endpoint(self) -> Any:
+        return UNIXServerEndpoint(reactor, f"{self.folder}/socket")
+
+    def clientEndpoint(self) -> Any:
+        return UNIXClientEndpoint(reactor, f"{self.folder}/socket")
+
+
+class TLSTests(TCPTests):
+    """The same over TLS."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = makeCertificate()
+        self.authority = ssl.trustRootFromCertificates([ssl.Certificate(self.server.certificate)])
+
+    def endpoint(self) -> Any:
+        return SSL4ServerEndpoint(reactor, 0, self.server, interface="127.0.0.1")
+
+    def clientEndpoint(self) -> Any:
+        # A browser's offer: HTTP/2 first.
+        protocols = [b"h2", b"http/1.1"]
+        options = ssl.optionsForClientTLS("localhost", self.authority, acceptableProtocols=protocols)
+        return wrapClientTLS(options, super().clientEndpoint())
+
+    def waiting(self, client: Client) -> int:
+        tls = client.transport
+        below = tls.transport
+        return sum(map(len, tls._appSendBuffer)) + below._tempDataLen + len(below.dataBuffer) - below.offset
+
+    async def test_closeNotifyWhilePaused(self) -> None:
+        """
+        A client that takes nothing, says that it closes, and reads on then, is
+        noticed: twisted.web alone would keep such a viewer for ever.
+        """
+        await self.serve()
+        name = (await self.service.startRun()).name
+        client = await self.view(f"/streams/{name}")
+        await client.begin()
+        client.transport.pauseProducing()
+        while not self.paused():
+            self.source.run.write("x" * 500_000)
+            await deferLater(reactor, 0.03)
+        client.transport.loseConnection()
+        await deferLater(reactor, 0.05)
+        client.transport.resumeProducing()
+        await until(lambda: self.service.viewers == 0, "that the viewer has left")
+
+    async def test_noHTTP2(self) -> None:
+        """
+        A client that offers HTTP/2 is given HTTP/1.1.
+        """
+        await self.serve(TextSource(reactor, "a b", 0))
+        client = await self.view()
+        response = await client.response()
+        self.assertEqual(client.transport.negotiatedProtocol, b"http/1.1")
+        self.assertEqual(response.texts[-1], "a b")
+
+
+class AtOnceTests(SocketTestCase):
+    """What goes past the queue of the real reactor's transports."""
+
+    async def test_tokenLeavesBeforeTheReactorTurns(self) -> None:
+        """
+        A lone token is in the client's socket when the source's call returns.
+        """
+        await self.serve()
+        name = (await self.service.startRun()).name
+        with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as client:
+            client.sendall(makeRequest(f"/streams/{name}", EVENTSOURCE))
+            client.setblocking(False)
+            await until(lambda: self.service.viewers == 1, "the viewer")
+            await deferLater(reactor, 0.1)
+            self.assertIn(b"event: stream", client.recv(65536))
+            self.source.run.write("lone")
+            client.setblocking(True)
+            client.settimeout(1)
+            self.assertIn(b"data: lone\n\n", client.recv(65536))
