@@ -209,7 +209,8 @@ def readJSON(request: Request, shape: type[T]) -> T:
         BadRequest: It is not JSON, or not of that shape.
     """
     try:
-        return msgspec.json.decode(readBody(request) or b"{}", type=shape)
+        # Decoded first: msgspec passes over what is no UTF-8 in a member that nobody knows.
+        return msgspec.json.decode(readBody(request).decode("utf-8") or "{}", type=shape)
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

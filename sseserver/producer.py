@@ -23,7 +23,7 @@ from sseserver.body import Body
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, State
 from sseserver.settings import Settings
-from sseserver.sockets import taken, tune
+from sseserver.sockets import isOver, slim, taken, tune
 from sseserver.ticker import Tick, Ticker
 from sseserver.wire import HEARTBEAT
 
@@ -165,6 +165,8 @@ class EventStreamProducer:
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
         self._write(gap + self._rendering.head(self.cursor, retry, url))
+        if not isOver(request):
+            slim(request)
         self.wake()
 
     def wake(self) -> None:

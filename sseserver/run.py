@@ -92,6 +92,9 @@ class Run:
         self._work = maybeDeferred(source.produce, self, prompt)
         self._work.addCallbacks(self._succeeded, self._failed)
         self._work.addErrback(lambda failure: log.failure("A run broke", failure))
+        if self._ended:
+            # It was stopped while the source only began.
+            self._work.cancel()
 
     def write(self, token: str) -> None:
         """See L{ITokenSink.write}."""

@@ -25,7 +25,7 @@ from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
 from sseserver.run import Run
 from sseserver.settings import Settings
-from sseserver.sockets import isOver
+from sseserver.sockets import isOver, isSending
 from sseserver.stores.memory import MemoryStore
 from sseserver.ticker import Ticker
 
@@ -35,6 +35,9 @@ log = Logger()
 
 #: Seconds between two slots of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
+
+#: Seconds between two looks whether the last bytes have left.
+_LOOK = 0.01
 
 
 def _branch(deferred: Deferred[T]) -> Deferred[T]:
@@ -74,7 +77,7 @@ class StreamService(Service):
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
         self._runs: dict[str, Run] = {}
-        self._viewers: set[EventStreamProducer] = set()
+        self._viewers: dict[EventStreamProducer, Request] = {}
         # The ended streams that are kept yet, and until when; the oldest first.
         self._kept: deque[tuple[float, str, str]] = deque()
         # The runs that were started with an idempotency key, and the keys by the epochs of their streams.
@@ -132,6 +135,8 @@ class StreamService(Service):
     def _startRun(
         self, prompt: Prompt | None, digest: bytes, key: str | None
     ) -> Generator[Deferred[Any], Any, IStreamLog]:
+        if not self.hasRoom():
+            raise Overloaded("The server has no room for one more viewer now, or is being stopped.")
         creating = self._create(None, published=False)
         if key is not None:
             self._keys[key] = (digest, creating)
@@ -294,7 +299,7 @@ class StreamService(Service):
             self.turnAway(request)
             return
         producer = EventStreamProducer(request, streamLog, form, self._sweep, self.settings, self._viewerLeft)
-        self._viewers.add(producer)
+        self._viewers[producer] = request
         producer.start(lastEventID, jittered(self.settings.reconnectionTime), url, fromNow)
 
     def turnAway(self, request: Request) -> None:
@@ -338,6 +343,8 @@ class StreamService(Service):
         drained: Deferred[None] = Deferred()
         self._drained = drained
         deadline = self._reactor.callLater(self.settings.drain, self._cut)
+        transports = [request.transport for request in self._viewers.values()]
+        drained.addCallback(lambda _: self._sent(transports, deadline))
         drained.addCallback(self._drainedOrCut, deadline)
         drained.addBoth(self._tellStopped)
         for run in tuple(self._runs.values()):
@@ -352,6 +359,23 @@ class StreamService(Service):
     def _cut(self) -> None:
         for producer in tuple(self._viewers):
             producer.abort("shutdown")
+
+    def _sent(self, transports: Sequence[Any], deadline: IDelayedCall) -> Deferred[None]:
+        """Wait until the ends are with the kernel, or until the deadline: a reactor that stops drops what is queued."""
+        sent: Deferred[None] = Deferred()
+
+        def look() -> None:
+            if deadline.active() and any(map(isSending, transports)):
+                self._reactor.callLater(_LOOK, look)
+            else:
+                sent.callback(None)
+
+        if transports and deadline.active():
+            # Not before the response is finished, and through TLS.
+            self._reactor.callLater(_LOOK, look)
+        else:
+            sent.callback(None)
+        return sent
 
     def _drainedOrCut(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
         if deadline.active():
@@ -457,7 +481,7 @@ class StreamService(Service):
         return True
 
     def _viewerLeft(self, producer: EventStreamProducer) -> None:
-        self._viewers.discard(producer)
+        self._viewers.pop(producer, None)
         run = self._runs.get(producer.streamLog.name)
         if run is not None:
             run.viewerLeft()

@@ -14,10 +14,14 @@ from typing import Any
 
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
+from twisted.web.http_headers import Headers
 
 #: Bytes that the kernel takes ahead of what is on its way: so a slow viewer is noticed after 0.2 MB instead of 3 MB,
 #: and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
 _NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 16 * 1024)
+
+#: Stands for the headers of all responses whose head is written.
+_SENT = Headers()
 
 #: Where `struct tcp_info` of Linux has `tcpi_bytes_acked`, an unsigned 64-bit number.
 _BYTES_ACKED = 120
@@ -57,6 +61,25 @@ def tune(transport: Any, stall: float) -> None:
         # Not every system has all of them; the stall timer is there all the same.
         with suppress(OSError):
             handle.setsockopt(level, name, value)
+
+
+def slim(request: Request) -> None:
+    """
+    Make a request and its channel small, once the head of an endless response is written.
+
+    Both have so many attributes that Python gives each a table of twice the
+    size that they need, and the headers that were sent are never looked at
+    again: together a fifth of what an idle viewer costs.
+    """
+    request.responseHeaders = _SENT
+    for one in (request, request.channel):
+        one.__dict__ = dict(list(vars(one).items()))
+
+
+def isSending(transport: Any) -> bool:
+    """Whether bytes still wait for the kernel to take them."""
+    plain = connection(transport)
+    return plain is not None and bool(plain.connected and (plain.dataBuffer or plain._tempDataBuffer))
 
 
 def taken(transport: Any) -> object:

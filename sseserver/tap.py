@@ -29,10 +29,13 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
+from sseserver.wire import MAX_RECONNECTION_TIME
 
-#: The backlog takes a storm of viewers that all come back at once; 50, the default, does not.
+_LAST_PORT = 65535
+
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
+#: The backlog takes a storm of viewers that all come back at once; 50, the default, does not.
 DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1:backlog=4096"
 
 
@@ -62,6 +65,14 @@ def count(value: str) -> int:
     if not (value.isascii() and value.isdigit() and int(value) >= 1):
         raise ValueError(f"{value!r} is not a whole number of 1 or more")
     return int(value)
+
+
+def retry(value: str) -> int:
+    """Coerce to a reconnection time that browsers can wait, also when it is a third more."""
+    longest = MAX_RECONNECTION_TIME * 3 // 4
+    if len(value) > len(str(longest)) or count(value) > longest:
+        raise ValueError(f"{value[:20]!r} is not a whole number from 1 to {longest}")
+    return count(value)
 
 
 def size(value: str) -> int:
@@ -97,7 +108,7 @@ in front of it, with its buffering off."""
         ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
         ["interval", "i", 0.1, "Seconds from one word to the next; 0 is as fast as the viewer takes them.", seconds(0)],
         ["heartbeat", None, 15.0, "Seconds of silence after which a viewer is sent a comment.", seconds(0, False)],
-        ["retry", None, 3000, "Milliseconds after which a viewer that lost its connection comes back, +- 1/3.", count],
+        ["retry", None, 3000, "Milliseconds after which a viewer that lost its connection comes back, +- 1/3.", retry],
         [
             "linger",
             None,
@@ -166,7 +177,9 @@ def checkEndpoint(description: str) -> None:
     from twisted.internet import reactor  # noqa: PLC0415  (importing it installs it: not before --reactor was read)
 
     try:
-        serverFromString(reactor, description)
+        # Twisted finds out only when it binds: with an OverflowError, and the socket left open.
+        if not 0 <= getattr(serverFromString(reactor, description), "_port", 0) <= _LAST_PORT:
+            raise ValueError("there is no such port")
     except Exception as error:
         # Plugins for endpoints raise what they like: ValueError, TypeError, OSError of a certificate's file ...
         raise usage.UsageError(f"--listen {description}: {str(error) or type(error).__name__}") from None

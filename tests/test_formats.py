@@ -20,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver import formats
 from sseserver.errors import GapError
-from sseserver.formats import FORMATS, TEXT_LIMIT, EventsFormat, TextFormat, gapFrame, toJSON
+from sseserver.formats import FORMATS, REFUSED, TEXT_LIMIT, EventsFormat, TextFormat, gapFrame, toJSON
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 from sseserver.streamlog import ENTRY_COST, StreamLog
 from sseserver.ticker import Ticker
@@ -617,7 +617,7 @@ class TextLimitTests(SynchronousTestCase):
         self.assertEqual([event.type for event in events], ["gap", "failed"])
         gap: dict[str, Any] = json.loads(events[0].data)
         self.assertEqual(gap, {"after": after, "from": f"{EPOCH}-{following}", "missed": None, "reason": "trimmed"})
-        self.assertEqual([number(event) for event in events], [following - 1, following])
+        self.assertEqual([number(event) for event in events], [following - 1, REFUSED])
         failed = json.loads(events[1].data)
         self.assertEqual(failed["reason"], "too_long")
         self.assertIsInstance(failed["message"], str)
@@ -640,7 +640,7 @@ class TextLimitTests(SynchronousTestCase):
             self.assertEqual((page.text, [event.type for event in page.events]), ("".join(tokens), ["message"]))
             log.append(Kind.TOKEN, b"x")
             after, frames = rendering.read(log.last - 1, ALL, True)
-            self.assertEqual(after, log.last)
+            self.assertEqual(after, REFUSED)
             self.assertRefused(decode(frames), f"{EPOCH}-{log.last - 1}", log.last)
 
     def test_tooLong(self) -> None:
@@ -655,9 +655,9 @@ class TextLimitTests(SynchronousTestCase):
             [text, *rest] = decode(frames)
             self.assertEqual(text, Event("a" * 40 + "b" * 40, id=f"{EPOCH}-2"))
             self.assertRefused(rest, f"{EPOCH}-2", 3)
-            self.assertEqual(after, 3)
-        self.assertEqual([rendering.complete(cursor) for cursor in (0, 2, 3)], [False, False, True])
-        self.assertEqual(rendering.read(3, ALL, True), (3, b""))
+            self.assertEqual(after, REFUSED)
+        self.assertEqual([rendering.complete(cursor) for cursor in (0, 2, 3, 4, REFUSED)], [False] * 4 + [True])
+        self.assertEqual(rendering.read(REFUSED, ALL, True), (REFUSED, b""))
 
     def test_tooLongWhileViewed(self) -> None:
         """
@@ -670,12 +670,11 @@ class TextLimitTests(SynchronousTestCase):
         log.append(Kind.TOKEN, b"b" * 20)
         after, frames = rendering.read(1, ALL, False)
         self.assertRefused(decode(frames), f"{EPOCH}-1", 2)
-        self.assertEqual(after, 2)
+        self.assertEqual(after, REFUSED)
         log.append(Kind.TOKEN, b"c")
         log.append(Kind.DONE, b"{}")
-        self.assertEqual(rendering.read(2, ALL, True), (2, b""))
-        self.assertTrue(rendering.complete(2))
-        self.assertFalse(rendering.complete(1))
+        self.assertEqual(rendering.read(after, ALL, True), (after, b""))
+        self.assertEqual([rendering.complete(cursor) for cursor in (1, 2, log.last, after)], [False] * 3 + [True])
 
     def test_firstTokenTooLong(self) -> None:
         """
@@ -685,7 +684,7 @@ class TextLimitTests(SynchronousTestCase):
         rendering = TextFormat().render(makeLog("x" * 1000, terminal=Kind.DONE))
         after, frames = rendering.read(0, ALL, True)
         self.assertRefused(decode(frames), f"{EPOCH}-0", 1)
-        self.assertEqual(after, 1)
+        self.assertEqual(after, REFUSED)
 
     def test_resumesAtTheGap(self) -> None:
         """
@@ -694,7 +693,16 @@ class TextLimitTests(SynchronousTestCase):
         """
         rendering = TextFormat().render(makeLog("a" * 90, "b" * 20))
         after, frames = rendering.read(1, ALL, True)
-        self.assertEqual((after, decode(frames)[-1].type), (2, "failed"))
+        self.assertEqual((after, decode(frames)[-1].type), (REFUSED, "failed"))
+
+    def test_refusedByAnother(self) -> None:
+        """
+        Whoever was told has all, whatever this rendering knows: it may be one
+        that was made later, even after a restart.
+        """
+        rendering = TextFormat().render(makeLog("a"))
+        self.assertTrue(rendering.complete(REFUSED))
+        self.assertEqual(rendering.read(REFUSED, ALL, True), (REFUSED, b""))
 
     def test_terminalDoesNotCount(self) -> None:
         """
@@ -720,7 +728,8 @@ class TextLimitTests(SynchronousTestCase):
         [gap, failed] = decode(frames)
         self.assertEqual((gap.type, failed.type), ("gap", "failed"))
         self.assertEqual(json.loads(gap.data)["after"], f"{EPOCH}-2")
-        self.assertEqual([number(gap), number(failed)], [after - 1, after])
+        self.assertEqual([number(gap), number(failed)], [2, REFUSED])
+        self.assertEqual(after, REFUSED)
         self.assertTrue(rendering.complete(after))
 
     def test_trimmedAfterSeen(self) -> None:
@@ -747,8 +756,8 @@ class TextLimitTests(SynchronousTestCase):
         for terminal in (None, Kind.DONE):
             log = trimmedLog(keep=4, total=20, terminal=terminal)
             rendering = TextFormat().render(log)
-            cursor = log.locate(None)
-            self.assertGreater(cursor, 0)
+            cursor = rendering.start(False)
+            self.assertEqual(cursor, 0)
             self.assertFalse(rendering.complete(cursor))
             after, frames = rendering.read(cursor, ALL, True)
             self.assertEqual([event.type for event in decode(frames)], ["gap", "failed"])
@@ -761,10 +770,10 @@ class TextLimitTests(SynchronousTestCase):
         """
         log = makeLog("a" * 90, "b" * 20, window=4 * ENTRY_COST + 200)
         rendering = TextFormat().render(log)
-        self.assertEqual(rendering.read(0, ALL, True)[0], 2)
+        self.assertEqual(rendering.read(0, ALL, True)[0], REFUSED)
         while log.first <= 4:
             log.append(Kind.TOKEN, b"c")
-        cursor = log.locate(None)
+        cursor = rendering.start(False)
         self.assertFalse(rendering.complete(cursor))
         after, frames = rendering.read(cursor, ALL, True)
         self.assertEqual([event.type for event in decode(frames)][-2:], ["gap", "failed"])
@@ -773,6 +782,25 @@ class TextLimitTests(SynchronousTestCase):
 
 class ContractOfBothTests(SynchronousTestCase):
     """What every rendering promises."""
+
+    def test_start(self) -> None:
+        """
+        A new viewer starts at the first entry kept, or at the very start of a
+        text; or, if it wants, at the end.
+        """
+        for log in (makeLog(), makeLog("a"), makeLog("a", "b", terminal=Kind.DONE), trimmedLog(keep=4, total=20)):
+            starts = {name: (form.render(log).start(False), form.render(log).start(True)) for name, form in FORMATS.items()}
+            self.assertEqual(starts, {"events": (log.first - 1, log.last), "text": (0, log.last)})
+        self.assertGreater(log.first, 1)
+
+    def test_completeIsExact(self) -> None:
+        """
+        Only who has read the terminal entry has all: a number that nobody was
+        given is not complete.
+        """
+        for form in FORMATS.values():
+            rendering = form.render(makeLog("a", "b", terminal=Kind.DONE))
+            self.assertEqual([rendering.complete(cursor) for cursor in range(6)], [False] * 3 + [True] + [False] * 2)
 
     @given(tokenLists(), st.sampled_from([None, Kind.CANCELLED]), st.sampled_from(sorted(FORMATS)), st.booleans())
     def test_readingEnds(self, tokens: list[str], terminal: Kind | None, name: str, joined: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
-from twisted.web.server import Request
+from twisted.web.server import Request, Site
 
 from sseserver import errors
 from sseserver.errors import BadRequest, Overloaded, SSEServerError
@@ -371,15 +371,25 @@ class BodyTests(HTTPTestCase):
 
     def test_tooLarge(self) -> None:
         """
-        A body of 1 MiB is read, one of a byte more is 413; the connection
-        serves on.
+        A body of 1 MiB is read, one of a byte more is 413; then the connection
+        is closed, since the client may still be sending.
         """
         frame = b'{"prompt": "%b"}'
         fits = frame % (b"x" * (MAX_BODY - len(frame) + 2))
         self.assertEqual(len(fits), 1024 * 1024)
         self.assertEqual(len(self.post(fits).prompt), MAX_BODY - len(frame) + 2)
         self.assertRefused(fits.replace(b"x", b"xx", 1), 413, "body_too_large")
-        self.assertEqual(self.wires[-1].ask("/it", method="POST", body=b"{}").status, 200)
+        self.assertTrue(self.wires[-1].closed)
+
+    def test_tooLargeOnAnotherSite(self) -> None:
+        """
+        On a site that is not ours the whole body is read before it is refused;
+        the connection serves on.
+        """
+        self.factory = Site(self.root, reactor=self.reactor)
+        self.assertRefused(b" " * (MAX_BODY + 1), 413, "body_too_large")
+        wire = self.wires[-1]
+        self.assertEqual(wire.ask("/it", method="POST", body=b"{}").status, 200)
 
 
 class AnswerTests(HTTPTestCase):
@@ -430,14 +440,17 @@ class AnswerTests(HTTPTestCase):
         kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SSEServerError)]
         self.assertGreater(len(kinds), 10)
         for kind in kinds:
+            # A stream that is not found is told by its name.
+            error = kind("A sentence, with ö.")
 
             def answer(request: Request) -> bytes:
-                raise kind("A sentence, with ö.")  # noqa: B023  (is called at once)
+                raise error  # noqa: B023  (is called at once)
 
             self.resource.answer = answer
             response = self.ask()
             self.assertEqual(response.status, kind.status)
-            self.assertEqual(response.error, {"message": "A sentence, with ö.", "type": kind.type, "code": kind.code})
+            self.assertIn("A sentence, with ö.", response.error["message"])
+            self.assertEqual(response.error, {"message": str(error), "type": kind.type, "code": kind.code})
             self.assertEqual(
                 response.headers.get("retry-after"), None if kind.retryAfter is None else str(kind.retryAfter)
             )

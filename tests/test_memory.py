@@ -8,7 +8,7 @@ import re
 
 from zope.interface.verify import verifyObject
 
-from sseserver.errors import NotFound, StreamNotFound
+from sseserver.errors import NotFound, StreamEnded, StreamNotFound
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import IStreamLog, IStreamStore, Kind, State
 from sseserver.stores.memory import MemoryStore
@@ -96,14 +96,16 @@ class MemoryStoreTests(ClockTestCase):
 
     def test_deletedLogGoesOn(self) -> None:
         """
-        Who follows a stream while it is deleted still gets its end.
+        Who follows a stream while it is deleted is given its end; nothing can
+        follow that.
         """
         log = self.create()
         viewer = FakeViewer()
         log.follow(viewer, EventsFormat())
         self.successResultOf(self.store.delete(log.name))
-        log.append(Kind.CANCELLED, b"{}")
-        self.assertEqual(viewer.wakes, 1)
+        self.assertEqual((viewer.wakes, log.state), (1, State.CANCELLED))
+        self.assertEqual(log.entries, [b'{"reason":"deleted"}'])
+        self.assertRaises(StreamEnded, log.append, Kind.TOKEN, b"a")
 
     def test_window(self) -> None:
         """

@@ -94,6 +94,9 @@ class BrokenFormat:
     def render(self, streamLog: IStreamLog) -> Any:
         return self
 
+    def start(self, fromNow: bool) -> int:
+        return 0
+
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         return b": head\n"
 

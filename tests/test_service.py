@@ -248,52 +248,68 @@ class WriteTests(ServiceTestCase):
         self.assertEqual("".join(wire.response.texts), "a\nb")
         self.assertEqual("".join(late.response.texts), "a\nb")
 
-    def test_heldCR(self) -> None:
+    def test_asWritten(self) -> None:
         """
-        A CR at a token's end waits for the next token, and comes with it;
-        what stands before it does not wait.
+        Entries are the tokens as they were written, each at once: a CR at the
+        end of one waits for nothing.
         """
-        for token, last in (
-            ("a\r", b"a"),
-            ("b", b"\rb"),
-            ("\r", b"\rb"),
-            ("\r", b"\r"),
-            ("c", b"\rc"),
-            ("\r\n", b"\r\n"),
-        ):
+        for token in ("a\r", "b", "\r", "\r", "c", "\r\n", "d\r", "\n"):
             self.source.run.write(token)
-            self.assertEqual(self.entries()[-1], last)
+            self.assertEqual(self.entries()[-1], token.encode())
 
-    def test_heldCRIsNotLost(self) -> None:
+    def test_lineEndsHoweverCut(self) -> None:
         """
-        A CR that waits when the source ends is the last token; it counts.
+        However a text is cut into tokens, viewers put the same together in
+        either format, live and late; `text/plain` is the text itself.
+        """
+        shown = "a\n\n\nb\nc\n\n\n\n"
+        for cut in (1, 2, 3, 5, 100):
+            streamLog = self.startLog()
+            whole = "a\r\n\r\rb\nc\r\n\r\n\r\n\r"
+            events, text = self.watch(streamLog), self.view(f"/streams/{streamLog.name}?format=text")
+            self.write(*(whole[start : start + cut] for start in range(0, len(whole), cut)))
+            for wire in (events, self.watch(streamLog)):
+                self.assertEqual("".join(wire.response.texts), shown, cut)
+            for wire in (text, self.view(f"/streams/{streamLog.name}?format=text")):
+                self.assertEqual(wire.response.texts[-1], shown, cut)
+            self.assertEqual(self.ask(f"/streams/{streamLog.name}", "text/plain").body, whole.encode())
+
+    def test_CRThatWasSeen(self) -> None:
+        """
+        Who comes back between the two halves of a line end is not given the
+        second half as a line end of its own.
+        """
+        self.write("a\r")
+        streamLog = self.streamLog
+        wire = self.view(f"/streams/{streamLog.name}", lastEventID=f"{streamLog.epoch}-1")
+        self.write("\nb", "c")
+        late = self.view(f"/streams/{streamLog.name}", lastEventID=f"{streamLog.epoch}-1")
+        self.assertEqual("".join(wire.response.texts), "bc")
+        self.assertEqual("".join(late.response.texts), "bc")
+
+    def test_lastCR(self) -> None:
+        """
+        A CR at the end of the last token is in the text, however the run
+        ends; it is no token of its own.
         """
         self.source.run.write("a\r")
         self.source.run.end()
-        self.assertEqual(self.entries()[:2], [b"a", b"\r"])
-        self.assertEqual(self.terminal(self.streamLog), ("done", {"reason": "stop", "tokens": 2}))
-
-    def test_heldCRWhenTheRunIsStopped(self) -> None:
-        """
-        What was produced is kept when a run is cancelled or fails: a CR that
-        waits, too.
-        """
-        self.source.run.write("a\r")
-        self.successResultOf(self.service.cancel(self.streamLog.name))
-        self.assertEqual(self.entries()[:2], [b"a", b"\r"])
+        self.assertEqual(self.terminal(self.streamLog), ("done", {"reason": "stop", "tokens": 1}))
+        self.assertEqual(self.watch(self.streamLog).response.texts, ["a\n"])
         failing = self.startLog()
         self.source.run.write("b\r")
         self.source.run.fail(SourceError("No."))
-        self.assertEqual(list(failing.entries)[:2], [b"b", b"\r"])
+        self.assertEqual(failing.entries[0], b"b\r")
 
     def test_countIsThatOfTheEntries(self) -> None:
         """
         The number of tokens that `done` tells is the number of the entries
-        before it, however CRs were held back.
+        before it, and that of the tokens written that are not empty.
         """
         self.source.run.write("a\r", "\n", "\r", "\r", "b\r", "", "c", "\r")
         self.source.run.end()
-        self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], self.streamLog.last - 1)
+        self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 7)
+        self.assertEqual((self.streamLog.tokens, self.streamLog.last), (7, 8))
         self.assertEqual(self.text(self.streamLog), "a\r\n\r\rb\rc\r")
 
     def test_loneSurrogate(self) -> None:
@@ -308,23 +324,17 @@ class WriteTests(ServiceTestCase):
         self.assertEqual(self.text(self.streamLog), "ab")
         self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 2)
 
-    def test_loneSurrogateKeepsTheHeldCR(self) -> None:
+    def test_refusedTokenLeavesNothing(self) -> None:
         """
-        A token that is refused leaves the CR that waits where it is: no token
-        that was taken is lost.
+        A token that is refused leaves nothing of it, be it a CR before or
+        behind what has no UTF-8, and takes nothing away.
         """
         self.source.run.write("a\r")
-        self.assertRaises(UnicodeEncodeError, self.source.run.write, "\ud83d")
+        for token in ("\ud83d", "\ud83d\r", "\n\ud83d"):
+            self.assertRaises(UnicodeEncodeError, self.source.run.write, token)
         self.source.run.write("\nb")
-        self.assertEqual(self.text(self.streamLog), "a\r\nb")
-
-    def test_refusedTokenLeavesNoCR(self) -> None:
-        """
-        A token that is refused leaves nothing: not the CR at its end either.
-        """
-        self.assertRaises(UnicodeEncodeError, self.source.run.write, "\ud83d\r")
-        self.source.run.write("b")
-        self.assertEqual(self.text(self.streamLog), "b")
+        self.assertEqual(self.entries(), [b"a\r", b"\nb"])
+        self.assertEqual(self.streamLog.tokens, 2)
 
     def test_loneSurrogateThatNobodyCaught(self) -> None:
         """
@@ -974,7 +984,7 @@ class ProducerRulesTests(ServiceTestCase):
 class KeepTests(ServiceTestCase):
     """How long an ended stream is kept."""
 
-    settings = Settings(keep=600, linger=10_000)
+    settings = Settings(keep=600, linger=10_000, stall=10_000)
 
     def kept(self, *streamLogs: Any) -> list[bool]:
         """Say which are still there."""
@@ -1053,7 +1063,7 @@ class KeepTests(ServiceTestCase):
         self.source.run.end()
         store = self.service._store
         delete = store.delete
-        self.patch(store, "delete", lambda name: fail(OSError("full")) if name == first.name else delete(name))
+        self.patch(store, "delete", lambda name, epoch: fail(OSError("full")) if name == first.name else delete(name))
         self.reactor.run(601, 1)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(self.kept(first, second), [True, False])
@@ -1313,6 +1323,8 @@ class StopTests(ServiceTestCase):
         self.assertTrue(late.response.complete)
         self.assertEqual(self.ask("/streams", method="POST").status, 503)
         self.assertEqual(self.source.runs, [])
+        for wire in self.wires:
+            wire.close()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_again(self) -> None:
@@ -1377,7 +1389,7 @@ class StopTests(ServiceTestCase):
         self.source.run.end()
         deleted = []
         store = self.service._store
-        self.patch(store, "delete", lambda name: succeed(deleted.append(name)))
+        self.patch(store, "delete", lambda name, epoch: succeed(deleted.append(name)))
         for _ in range(3):
             self.successResultOf(self.service.stopService())
             self.service.startService()
@@ -1447,11 +1459,11 @@ class EmbeddingTests(ServedTestCase):
         waiting: Deferred[Any] = Deferred()
         store = self.service._store
         create = store.create
-        self.patch(store, "create", lambda: waiting)
+        self.patch(store, "create", lambda name, published: waiting)
         started = self.service.startRun()
         self.assertNoResult(started)
         self.assertEqual(self.source.runs, [])
-        create().chainDeferred(waiting)
+        create(None, published=False).chainDeferred(waiting)
         streamLog = self.successResultOf(started)
         self.source.run.write("a")
         self.assertEqual(streamLog.last, 1)
@@ -1464,10 +1476,10 @@ class EmbeddingTests(ServedTestCase):
         waiting: Deferred[Any] = Deferred()
         store = self.service._store
         create = store.create
-        self.patch(store, "create", lambda: waiting)
+        self.patch(store, "create", lambda name, published: waiting)
         started = self.service.startRun()
         self.successResultOf(self.service.stopService())
-        create().chainDeferred(waiting)
+        create(None, published=False).chainDeferred(waiting)
         self.failureResultOf(started, Overloaded)
         self.assertEqual(self.source.runs, [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])

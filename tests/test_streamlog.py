@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sseserver import streamlog
+from sseserver import ids, streamlog
 from sseserver.errors import GapError, StreamEnded
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.ids import makeEpoch, parseID
@@ -161,7 +161,7 @@ class AppendTests(LogTestCase):
         """
         made = []
         for number in (0, 1, 62, 2**127, 2**128 - 2, 2**128 - 1):
-            self.patch(streamlog.secrets, "randbits", {128: number}.__getitem__)
+            self.patch(ids.secrets, "randbits", {128: number}.__getitem__)
             epoch = makeEpoch()
             made.append(epoch)
             alphabet = string.ascii_letters + string.digits
@@ -289,23 +289,6 @@ class LocateTests(LogTestCase):
         gap = self.assertRaises(GapError, log.locate, lastEventID)
         self.assertEqual((gap.reason, gap.cursor, gap.missed), (reason, cursor, missed), repr(lastEventID[:60]))
 
-    def test_new(self) -> None:
-        """
-        A viewer without an ID starts at the first entry.
-        """
-        self.assertEqual(self.log.locate(None), 0)
-        self.token()
-        self.assertEqual(self.log.locate(None), 0)
-
-    def test_newOnATrimmedLog(self) -> None:
-        """
-        On a log that was trimmed, a viewer without an ID starts at the first
-        entry kept, and is told of no gap.
-        """
-        log = shortLog(self.clock, keep=10, total=25)
-        self.assertGreater(log.first, 1)
-        self.assertEqual(log.locate(None), log.first - 1)
-
     def test_own(self) -> None:
         """
         Each ID of the log, from the 0 of the head to the last, is its own
@@ -397,6 +380,18 @@ class WakeTests(LogTestCase):
         self.quiet()
         self.log.append(Kind.DONE, b"{}")
         self.assertEqual(seen, [(1, State.OPEN), (2, State.DONE)])
+
+    def test_trimmedBefore(self) -> None:
+        """
+        When viewers are woken the log is within its window already: they do
+        not read what is trimmed the next moment.
+        """
+        log = shortLog(self.clock, keep=3, total=3)
+        sizes: list[int] = []
+        log.follow(FakeViewer(lambda: sizes.append(log.size)), EVENTS)
+        log.append(Kind.TOKEN, b"x")
+        self.assertEqual(len(sizes), 1)
+        self.assertLessEqual(sizes[0], 3 * (ENTRY_COST + 1))
 
     def test_quietJustLongEnough(self) -> None:
         """
@@ -850,6 +845,10 @@ class AheadTests(LogTestCase):
         slow.cursor = 3
         self.log.leave(slow)
         self.assertEqual(self.log.ahead(), 110 + 2 * ENTRY_COST)
+        self.log.leave(self.follow(cursor=2))
+        self.assertEqual(self.log.ahead(), 100 + ENTRY_COST)
+        self.log.leave(self.follow(cursor=0))
+        self.assertEqual(self.log.ahead(), 111 + 3 * ENTRY_COST)
 
     def test_trimmed(self) -> None:
         """

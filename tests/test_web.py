@@ -866,8 +866,8 @@ class StreamTests(WebTestCase):
 
     def test_unknownStream(self) -> None:
         """
-        A stream that is not there is 404, in JSON, whatever is wanted of it;
-        its name is told without being markup or a header.
+        A stream that is not there is 404: the page for browsers, else JSON,
+        which tells its name without that being markup or a header.
         """
         for path in (
             "/streams/nobody",
@@ -876,10 +876,13 @@ class StreamTests(WebTestCase):
             "/streams/%3Cb%3E",
             "/streams/a%0D%0AX: y",
         ):
-            for accept in (EVENTSOURCE, JSON, "text/plain", CHROME, None):
+            for accept in (EVENTSOURCE, JSON, "text/plain", None):
                 response = self.ask(path.replace(" ", "%20"), accept)
                 self.assertEqual((response.status, response.error["code"]), (404, "stream_not_found"), path)
                 self.assertNotIn("x", response.headers)
+            response = self.ask(path.replace(" ", "%20"), CHROME)
+            self.assertEqual((response.status, response.headers["content-type"]), (404, "text/html; charset=utf-8"))
+            self.assertNotIn("x", response.headers)
 
     def test_belowAStream(self) -> None:
         """
@@ -891,11 +894,25 @@ class StreamTests(WebTestCase):
 
     def test_otherMethods(self) -> None:
         """
-        Nothing but GET and HEAD is known here.
+        Other methods than those to follow, to publish and to forget are not
+        known here.
         """
-        for method in ("POST", "PUT", "DELETE", "PATCH"):
+        for method in ("PATCH", "OPTIONS", "get"):
             response = self.ask(self.path, method=method)
-            self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
+            self.assertEqual(
+                (response.status, response.headers["allow"]), (405, "GET, POST, PUT, DELETE, HEAD"), method
+            )
+
+    def test_runIsNotPublishedInto(self) -> None:
+        """
+        A run's stream is no stream to publish into, nor can it be opened for
+        that; forgotten it can be.
+        """
+        for method, body in (("POST", b"a"), ("PUT", None)):
+            response = self.ask(self.path, method=method, body=body, headers={"Content-Type": "text/plain"})
+            self.assertEqual((response.status, response.error["code"]), (409, "stream_exists"), method)
+        self.assertEqual(self.ask(self.path, method="DELETE").status, 204)
+        self.assertEqual(self.ask(self.path, JSON).status, 404)
 
     def test_notAcceptable(self) -> None:
         """
@@ -1011,9 +1028,9 @@ class LeavingTests(WebTestCase):
         A viewer that has left before the stream was found is none.
         """
         path = self.startRun()
+        self.slow("find")
         for accept in (EVENTSOURCE, JSON, "text/plain"):
             self.waiting = Deferred()
-            self.slow("find")
             self.leave(path, accept=accept)
 
     def test_turnedAway(self) -> None:
@@ -1112,7 +1129,7 @@ class BugTests(WebTestCase):
         path = self.startRun()
         streamLog = self.successResultOf(self.service.find(path.rpartition("/")[2]))
         self.patch(type(streamLog), "locate", lambda *arguments: {}["swordfish"])
-        self.view(path)
+        self.view(path, lastEventID=f"{streamLog.epoch}-0")
         self.reactor.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         # twisted.web has a word to say, too: of a producer that was still registered.

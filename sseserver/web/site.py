@@ -76,7 +76,8 @@ class StreamSite(Site):
     """
 
     def __init__(self, resource: IResource, **keywords: Any) -> None:
-        super().__init__(resource, StreamRequest, timeout=IDLE_TIMEOUT, parsePOSTFormSubmission=False, **keywords)
+        keywords.setdefault("timeout", IDLE_TIMEOUT)
+        super().__init__(resource, StreamRequest, parsePOSTFormSubmission=False, **keywords)
 
     def acceptableProtocols(self) -> list[bytes]:
         """See L{Site.acceptableProtocols}: only HTTP/1.1."""

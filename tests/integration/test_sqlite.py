@@ -22,7 +22,7 @@ from twisted.trial.unittest import SkipTest, TestCase
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamLog, Kind
 from sseserver.stores.sqlite import SQLiteStore
-from tests.integration.servers import ROOT, freePort, serving, twistd
+from tests.integration.servers import ROOT, ask, freePort, serving, twistd
 from tests.test_database import snapshot
 
 WINDOW = 1 << 24
@@ -187,6 +187,8 @@ class TwistdTests(TestCase):
         """
         port = freePort()
         with serving(self.command(port), port, cwd=ROOT, env=ENVIRONMENT) as first:
+            # It listens before its store is open, but answers only then.
+            self.assertEqual(ask(port, "PUT", "/streams/a")[0], 201)
             self.refuse("another process has it open")
             self.assertIsNone(first.poll())
 

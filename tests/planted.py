@@ -1,0 +1,200 @@
+"""
+Planted bugs: does a test fail when the promise of DESIGN.md 6 is broken?
+
+C{python tests/planted.py} copies the tree, breaks the copy in one way after the
+other, and runs the one test that must notice. C{python tests/planted.py WORD}
+plants only the bugs whose names contain the word; with C{--all} the tests
+that are to find them are all of tests/test_promise.py and tests/test_cut.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PROMISE = "tests/test_promise.py"
+CUT = "tests/test_cut.py"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """
+    One way to break the package.
+
+    Attributes:
+        name: What is wrong.
+        file: Where, below the package.
+        old: What stands there, once; as far as the house style has it, whole lines.
+        new: What stands there instead.
+        test: The test that must fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+BUGS = (
+    Bug(
+        "resume with >= for >",
+        "streamlog.py",
+        "        return number\n",
+        "        return max(start, number - 1)\n",
+        "ResumeTests::test_goesOnBehindTheLastID",
+    ),
+    Bug(
+        "follow after reading instead of before",
+        "producer.py",
+        "        self._rendering = self.streamLog.follow(self, self._form)\n{between}        self.wake()\n",
+        "        self._rendering = self.streamLog.rendering(self._form)\n{between}        self.wake()\n"
+        "        self._rendering = self.streamLog.follow(self, self._form)\n",
+        "ResumeTests::test_writtenWhileTheViewerBegins",
+    ),
+    Bug(
+        "an event without an ID",
+        "formats.py",
+        'return b"%bid: %b-%d\\n%b\\n" % (field, self._epoch, number, dataLines(data))',
+        'return b"%b%b\\n" % (field, dataLines(data))',
+        "ResumeTests::test_everyEventHasItsID",
+    ),
+    Bug(
+        "an ID that is not checked against its epoch",
+        "streamlog.py",
+        "if epoch != self.epoch or number > self.last:",
+        "if number > self.last:",
+        "GapTests::test_foreignEpoch",
+    ),
+    Bug(
+        "str.splitlines() for data",
+        "wire.py",
+        '    if b"\\r" in data:\n        data = data.replace(b"\\r\\n", b"\\n").replace(b"\\r", b"\\n")\n'
+        "    # One space",
+        '    data = "\\n".join(data.decode("utf-8").splitlines()).encode("utf-8")\n    # One space',
+        "ResumeTests::test_onlyTheThreeLineEnds",
+    ),
+    Bug(
+        "a joined event with the first ID",
+        "formats.py",
+        "                cursor += count\n                frames.append("
+        'b"id: %b-%d\\n%b\\n" % (self._epoch, cursor, dataLines(data)))',
+        '                frames.append(b"id: %b-%d\\n%b\\n" % (self._epoch, cursor + 1, dataLines(data)))\n'
+        "                cursor += count",
+        "ResumeTests::test_joinedEventHasTheLastID",
+    ),
+    Bug(
+        "a gap with the ID of what follows",
+        "formats.py",
+        '(epoch.encode("ascii"), gap.cursor, toJSON(data))',
+        '(epoch.encode("ascii"), gap.cursor + 1, toJSON(data))',
+        "GapTests::test_itsOwnID",
+    ),
+    Bug(
+        "the terminal twice",
+        "producer.py",
+        '                    self.finish("complete")\n',
+        "                    self._write(self._rendering.read(cursor - 1, READ_BYTES, False)[1])\n"
+        '                    self.finish("complete")\n',
+        "ResumeTests::test_terminalOnce",
+    ),
+    Bug(
+        "a refused publish that stays",
+        "streamlog.py",
+        "        del self.entries[start:]\n        del self.kinds[start:]\n",
+        "",
+        "PublishTests::test_refusedIsNotThere",
+    ),
+    Bug(
+        "an idempotency key that is not looked up",
+        "service.py",
+        "known = None if key is None else streamLog.recall(key)",
+        "known = None",
+        "PublishTests::test_sameKeySameAnswer",
+    ),
+)
+
+
+def plant(bug: Bug, tree: Path) -> None:
+    """
+    Break a copy of the tree.
+
+    Raises:
+        SystemExit: The place is not there, or not once: this file must follow the package.
+    """
+    path = tree / "sseserver" / bug.file
+    source = path.read_text("utf-8")
+    old, new = bug.old, bug.new
+    if "{between}" in old:
+        # What stands between two places stays, whatever it is.
+        before, after = old.split("{between}")
+        begin = source.index(before) + len(before)
+        between = source[begin : source.index(after, begin)]
+        old, new = old.replace("{between}", between), new.replace("{between}", between)
+    if source.count(old) != 1:
+        raise SystemExit(f"{bug.name}: {bug.file} has this {source.count(old)} times:\n{old}")
+    path.write_text(source.replace(old, new), "utf-8")
+
+
+def runTests(tree: Path, *targets: str) -> tuple[bool, float, str]:
+    """Run tests in a tree: whether they pass, how many seconds that took, and what pytest printed."""
+    environment = {**os.environ, "PYTHONPATH": str(tree), "CI": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *targets]
+    start = time.monotonic()
+    result = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    if result.returncode not in {0, 1}:
+        raise SystemExit(f"{' '.join(command)} could not run:\n{result.stdout}{result.stderr}")
+    return result.returncode == 0, time.monotonic() - start, result.stdout
+
+
+def copyTree(target: Path) -> None:
+    """Copy what the tests need."""
+    for folder in ("sseserver", "tests"):
+        shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "setup.cfg"):
+        if (ROOT / file).exists():
+            shutil.copy(ROOT / file, target / file)
+
+
+def main(arguments: list[str]) -> int:
+    """Plant the bugs, and say which test found each; the exit status is 1 when one was not found."""
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    bugs = [bug for bug in BUGS if all(word in bug.name for word in words)]
+    everything = (PROMISE, CUT)
+    with tempfile.TemporaryDirectory(prefix="sseserver-planted-") as folder:
+        sound = Path(folder) / "sound"
+        copyTree(sound)
+        passed, seconds, printed = runTests(sound, *sorted({f"{PROMISE}::{bug.test}" for bug in bugs}))
+        say(f"{'passes' if passed else 'FAILS'}  {seconds:4.1f} s  the tree as it is")
+        if not passed:
+            say(printed)
+            return 1
+        missed = 0
+        for number, bug in enumerate(bugs):
+            tree = Path(folder) / str(number)
+            copyTree(tree)
+            plant(bug, tree)
+            targets = everything if "--all" in arguments else (f"{PROMISE}::{bug.test}",)
+            passed, seconds, printed = runTests(tree, *targets)
+            missed += passed
+            found = [line.split(" ")[1] for line in printed.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            say(f"{'MISSED' if passed else 'found'}   {seconds:4.1f} s  {bug.name}: {', '.join(found) or bug.test}")
+    return 1 if missed else 0
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
