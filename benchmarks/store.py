@@ -101,6 +101,8 @@ async def measure(reactor: Any, path: str, options: argparse.Namespace) -> dict[
     seconds, cpu = time.monotonic() - begin, time.process_time() - cpu
     visible = sum(streamLog.last for streamLog in logs)
     loop.stop()
+    # Before anything else takes time here.
+    await gatherResults([streamLog.settled() for streamLog in logs])
     kept = {streamLog.name: streamLog.entries for streamLog in logs}
     await store.stop()
     return {

@@ -146,7 +146,9 @@ class _EventsRendering:
         own: a text reads the same however it is cut into tokens.
         """
         before = self._log.kinds.rfind(Kind.TOKEN, 0, index)
-        return before >= 0 and self._log.entry(self._log.first + before).endswith(b"\r")
+        if before < 0:
+            return self._log.trimmedCR
+        return self._log.entry(self._log.first + before).endswith(b"\r")
 
     def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
         """Encode entry by entry."""

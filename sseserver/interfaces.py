@@ -163,6 +163,7 @@ class IStreamLog(Interface):
     first: int = Attribute("Number of the first entry kept.")
     last: int = Attribute("Number of the last visible entry; 0 when there was none yet.")
     tokens: int = Attribute("How many tokens it ever had.")
+    trimmedCR: bool = Attribute("Whether the last token that was trimmed ends with CR.")
     appended: int = Attribute("Number of the last entry, whether the store has it yet or not.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
     entries: list[bytes] = Attribute("The data of all entries kept, visible or not; made for the asking.")

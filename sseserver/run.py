@@ -34,6 +34,9 @@ _RETRY = 1.0
 #: started it by `POST /streams` must have the time to follow.
 _FIRST_VIEWER = 5.0
 
+#: What viewers are told of a bug in a source.
+_BROKEN: dict[str, object] = {"reason": "error", "message": "The source of this text broke down."}
+
 
 @implementer(ITokenSink)
 class Run:
@@ -191,7 +194,12 @@ class Run:
         for waiting in awaiting:
             waiting.callback(None)
         if self._producer is not None:
-            self._producer.resumeProducing()
+            try:
+                self._producer.resumeProducing()
+            except Exception:
+                # Its bug, and not that of the viewer whose reading has resumed it.
+                log.failure("A token source broke when it was resumed")
+                self._stop(Kind.FAILED, _BROKEN)
 
     def _await(self, seconds: float) -> None:
         """Give viewers so long to come."""
@@ -219,7 +227,7 @@ class Run:
             self._end(Kind.FAILED, {"reason": failure.value.reason, "message": str(failure.value)})
         else:
             log.failure("A token source broke", failure)
-            self._end(Kind.FAILED, {"reason": "error", "message": "The source of this text broke down."})
+            self._end(Kind.FAILED, _BROKEN)
 
     def _stop(self, kind: Kind | None, terminal: dict[str, object]) -> None:
         """End the stream first, so that nothing the source says while it stops gets in; then stop the source."""

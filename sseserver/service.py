@@ -25,7 +25,7 @@ from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
 from sseserver.run import Run
 from sseserver.settings import Settings
-from sseserver.sockets import isOver, isSending
+from sseserver.sockets import allSent, isOver
 from sseserver.stores.memory import MemoryStore
 from sseserver.ticker import Ticker
 
@@ -35,9 +35,6 @@ log = Logger()
 
 #: Seconds between two slots of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
-
-#: Seconds between two looks whether the last bytes have left.
-_LOOK = 0.01
 
 
 def _branch(deferred: Deferred[T]) -> Deferred[T]:
@@ -344,7 +341,7 @@ class StreamService(Service):
         self._drained = drained
         deadline = self._reactor.callLater(self.settings.drain, self._cut)
         transports = [request.transport for request in self._viewers.values()]
-        drained.addCallback(lambda _: self._sent(transports, deadline))
+        drained.addCallback(lambda _: allSent(self._reactor, transports, deadline.active))
         drained.addCallback(self._drainedOrCut, deadline)
         drained.addBoth(self._tellStopped)
         for run in tuple(self._runs.values()):
@@ -359,23 +356,6 @@ class StreamService(Service):
     def _cut(self) -> None:
         for producer in tuple(self._viewers):
             producer.abort("shutdown")
-
-    def _sent(self, transports: Sequence[Any], deadline: IDelayedCall) -> Deferred[None]:
-        """Wait until the ends are with the kernel, or until the deadline: a reactor that stops drops what is queued."""
-        sent: Deferred[None] = Deferred()
-
-        def look() -> None:
-            if deadline.active() and any(map(isSending, transports)):
-                self._reactor.callLater(_LOOK, look)
-            else:
-                sent.callback(None)
-
-        if transports and deadline.active():
-            # Not before the response is finished, and through TLS.
-            self._reactor.callLater(_LOOK, look)
-        else:
-            sent.callback(None)
-        return sent
 
     def _drainedOrCut(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
         if deadline.active():
@@ -463,9 +443,9 @@ class StreamService(Service):
         _, name, epoch = self._kept.popleft()
         self._forgetKey(epoch)
         deleted = self._store.delete(name, epoch)
-        # It may be deleted already, at somebody's request.
+        # It may be deleted already, at somebody's request. What the store cannot do now it is asked again.
         deleted.addErrback(lambda failure: failure.trap(StreamNotFound))
-        deleted.addErrback(lambda failure: log.failure("A stream could not be forgotten", failure))
+        deleted.addErrback(lambda _: self._keep([(self._reactor.seconds(), name, epoch)]))
 
     def _forgetKey(self, epoch: str) -> None:
         """Forget the idempotency key of a run whose stream goes."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
@@ -22,6 +24,9 @@ _NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 16 * 1024)
 
 #: Stands for the headers of all responses whose head is written.
 _SENT = Headers()
+
+#: Seconds between two looks whether the last bytes have left.
+_LOOK = 0.01
 
 #: Where `struct tcp_info` of Linux has `tcpi_bytes_acked`, an unsigned 64-bit number.
 _BYTES_ACKED = 120
@@ -76,8 +81,30 @@ def slim(request: Request) -> None:
         one.__dict__ = dict(list(vars(one).items()))
 
 
-def isSending(transport: Any) -> bool:
-    """Whether bytes still wait for the kernel to take them."""
+def allSent(reactor: Any, transports: Sequence[Any], inTime: Callable[[], bool]) -> Deferred[None]:
+    """
+    Wait until all that was written is with the kernel: a reactor that stops drops what is queued.
+
+    Args:
+        inTime: Whether there is time to wait yet.
+    """
+    sent: Deferred[None] = Deferred()
+
+    def look() -> None:
+        if inTime() and any(map(_isSending, transports)):
+            reactor.callLater(_LOOK, look)
+        else:
+            sent.callback(None)
+
+    if transports and inTime():
+        # What is written in this turn and the next, through TLS, is waited for as well.
+        reactor.callLater(_LOOK, look)
+    else:
+        sent.callback(None)
+    return sent
+
+
+def _isSending(transport: Any) -> bool:
     plain = connection(transport)
     return plain is not None and bool(plain.connected and (plain.dataBuffer or plain._tempDataBuffer))
 

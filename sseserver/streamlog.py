@@ -21,7 +21,7 @@ from zope.interface import implementer
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
-from sseserver.ticker import Ticker
+from sseserver.ticker import Tick, Ticker
 
 #: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
 #: eighth of both and of the data).
@@ -84,6 +84,7 @@ class StreamLog:
         size: Bytes kept, costs included.
         created: When the log was made, in seconds since 1970.
         ended: When it got its terminal entry; C{None} before.
+        trimmedCR: Whether the last token that was trimmed ends with CR.
         onRead: While a run is paused, called after a viewer has read.
         keys: Idempotency keys: digest, number of the first entry, of the last.
     """
@@ -119,6 +120,7 @@ class StreamLog:
         "size",
         "state",
         "tokens",
+        "trimmedCR",
     )
 
     def __init__(
@@ -139,6 +141,7 @@ class StreamLog:
         self.first = 1
         self.last = 0
         self.tokens = 0
+        self.trimmedCR = False
         self.kinds = bytearray()
         self.size = 0
         self.keys: dict[str, tuple[bytes, int, int]] = {}
@@ -162,7 +165,7 @@ class StreamLog:
         self._place = 0
         # When viewers were woken last, and whether they will be at the end of this flush tick.
         self._announced = -FLUSH_TICK
-        self._flushing = False
+        self._flushing: Tick | None = None
         # The viewers that are still to be woken in this round; whether another round must follow.
         self._round: Iterator[Viewer] | None = None
         self._again = False
@@ -243,7 +246,8 @@ class StreamLog:
             self._trim()
         while self._settling and self._settling[0][0] <= number:
             self._settling.pop(0)[1].callback(None)
-        if self._viewers and not self._flushing:
+        # A ticker that was stopped has forgotten its ticks.
+        if self._viewers and (self._flushing is None or self._flushing.call is None):
             self._announce()
 
     def refuse(self, error: StoreUnavailable) -> None:
@@ -312,8 +316,6 @@ class StreamLog:
         self._durable = False
         if not self._sealed:
             self.append(Kind.CANCELLED, b'{"reason":"deleted"}')
-        elif self.last < self.appended:
-            self.commit(self.appended)
         return size
 
     def locate(self, lastEventID: str) -> int:
@@ -367,6 +369,9 @@ class StreamLog:
         self.size -= cost
         self._keeper.used -= cost
         end = self._ends[count - 1]
+        lastToken = self.kinds.rfind(_TOKEN, 0, count)
+        if lastToken >= 0:
+            self.trimmedCR = self.entry(self.first + lastToken).endswith(b"\r")
         del self._data[: end - self._base]
         del self._ends[:count]
         del self.kinds[:count]
@@ -389,14 +394,13 @@ class StreamLog:
         """
         now = self._ticker.seconds()
         if 0 <= now - self._announced < FLUSH_TICK:
-            self._flushing = True
-            self._ticker.at(self._announced + FLUSH_TICK, self._flush)
+            self._flushing = self._ticker.at(self._announced + FLUSH_TICK, self._flush)
         else:
             self._announced = now
             self._wake()
 
     def _flush(self, now: float) -> None:
-        self._flushing = False
+        self._flushing = None
         self._announced = now
         self._wake()
 

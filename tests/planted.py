@@ -149,7 +149,9 @@ def runTests(tree: Path, *targets: str) -> tuple[bool, float, str]:
     environment = {**os.environ, "PYTHONPATH": str(tree), "CI": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *targets]
     start = time.monotonic()
-    result = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run(
+        command, cwd=tree, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     if result.returncode not in {0, 1}:
         raise SystemExit(f"{' '.join(command)} could not run:\n{result.stdout}{result.stderr}")
     return result.returncode == 0, time.monotonic() - start, result.stdout

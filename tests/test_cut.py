@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
@@ -240,7 +241,7 @@ def putTogether(events: list[Event]) -> list[tuple[str, str]]:
 def putTextTogether(events: list[Event]) -> list[tuple[str, str]]:
     """Put together what came in the format `text`: the last text, which went on from those before it, and the end."""
     texts = [event.data for event in events if event.type == "message"]
-    assert all(after.startswith(before) for before, after in zip(texts, texts[1:], strict=False)), texts
+    assert all(after.startswith(before) for before, after in pairwise(texts)), texts
     return [("text", texts[-1])] + [(event.type, event.data) for event in events if event.type != "message"]
 
 

@@ -703,6 +703,9 @@ class TextLimitTests(SynchronousTestCase):
         rendering = TextFormat().render(makeLog("a"))
         self.assertTrue(rendering.complete(REFUSED))
         self.assertEqual(rendering.read(REFUSED, ALL, True), (REFUSED, b""))
+        log = makeLog("a" * 90, "b" * 20, "c")
+        for cursor, complete in ((REFUSED, True), (3, False), (2, False), (0, False)):
+            self.assertEqual(TextFormat().render(log).complete(cursor), complete)
 
     def test_terminalDoesNotCount(self) -> None:
         """
@@ -789,8 +792,9 @@ class ContractOfBothTests(SynchronousTestCase):
         text; or, if it wants, at the end.
         """
         for log in (makeLog(), makeLog("a"), makeLog("a", "b", terminal=Kind.DONE), trimmedLog(keep=4, total=20)):
-            starts = {name: (form.render(log).start(False), form.render(log).start(True)) for name, form in FORMATS.items()}
-            self.assertEqual(starts, {"events": (log.first - 1, log.last), "text": (0, log.last)})
+            for name, start in (("events", log.first - 1), ("text", 0)):
+                rendering = FORMATS[name].render(log)
+                self.assertEqual((rendering.start(False), rendering.start(True)), (start, log.last), name)
         self.assertGreater(log.first, 1)
 
     def test_completeIsExact(self) -> None:

@@ -173,7 +173,7 @@ class BadHouseTests(SynchronousTestCase):
             web__page="from sseserver import web\n",
             web__root="from .streams import Streams\nfrom sseserver.web.page import Page\n",
             stores__memory="from sseserver.sources.text import TextSource\n",
-            sources__text="from sseserver.streamlog import StreamLog\nfrom sseserver.ticker import Ticker\n", 
+            sources__text="from sseserver.streamlog import StreamLog\nfrom sseserver.ticker import Ticker\n",
         )
         self.assertWrong(
             floorViolations(root),

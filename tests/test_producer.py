@@ -21,7 +21,7 @@ from sseserver import formats
 from sseserver.errors import GapError
 from sseserver.formats import FORMATS
 from sseserver.ids import makeEpoch
-from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
+from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind, State
 from sseserver.producer import READ_BYTES, EventStreamProducer, jittered
 from sseserver.settings import Settings
 from sseserver.streamlog import FLUSH_TICK, StreamLog
@@ -661,7 +661,8 @@ class EndTests(ProducerTestCase):
         producer.finish("again")
         producer.abort("again")
         producer.stopProducing()
-        self.append("more")
+        if self.streamLog.state is State.OPEN:
+            self.append("more")
         self.reactor.run(2 * HEARTBEAT)
         self.assertEqual(spy.calls, [])
         self.assertEqual(self.ended, [producer])

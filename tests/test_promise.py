@@ -18,7 +18,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.wire import Event
 from tests.readers import Connection, request
-from tests.wires import EVENTSOURCE, Response, ServedTestCase, Wire
+from tests.wires import EVENTSOURCE, Response, ServedTestCase, Wire, WireReactor
 
 #: Trims early; waits long for everything else.
 SETTINGS = Settings(window=2048, heartbeat=1e6)
@@ -41,10 +41,10 @@ class PromiseTestCase(ServedTestCase):
         self.lost = False
         self.held: list[Any] | None = None
 
-    def serveSQLite(self) -> None:
-        """Serve streams in a file instead."""
-        store = SQLiteStore(self.reactor, self.mktemp(), self.settings.window, self.inThread)
-        self.serve(self.source, self.settings, store)
+    def serveSQLite(self, path: str = "") -> None:
+        """Serve streams in a file instead; in this one, or in a new one."""
+        self.store: Any = SQLiteStore(self.reactor, path or self.mktemp(), self.settings.window, self.inThread)
+        self.serve(self.source, self.settings, self.store)
 
     def inThread(self, function: Any, *arguments: Any) -> Deferred[Any]:
         """Do what the SQLite store wants done in its thread: now, later, or not at all."""
@@ -192,6 +192,22 @@ class ResumeTests(PromiseTestCase):
             assert again.response
             self.assertEqual(again.response.status, 204)
 
+    def test_stoppedWithinAFlushTick(self) -> None:
+        """
+        A service that is stopped just after two entries, and started again
+        with the same store in memory, wakes the viewers that come then.
+        """
+        self.come()
+        for text in ("x", "y"):
+            self.do("POST", "/streams/a", {"token": text})
+        stopped = self.service.stopService()
+        self.reactor.run(0.1)
+        self.successResultOf(stopped)
+        self.service.startService()
+        viewer = self.come(self.ids[4])
+        self.publish("z")
+        self.assertEqual(self.read(viewer), [("message", "xy", "7"), ("message", "z", "8")])
+
     def test_onlyTheThreeLineEnds(self) -> None:
         """
         U+2028, U+0085, VT, FF and the separators FS, GS, RS are no line ends:
@@ -209,9 +225,9 @@ class GapTests(PromiseTestCase):
         """Make a stream, of which the first entries are trimmed."""
         super().setUp()
         self.done("PUT", "/streams/a")
-        self.ids = [self.publish("%03d " % number * 20)[0] for number in range(30)]
-        self.state_ = self.done("GET", "/streams/a", Accept="application/json").json
-        self.first = self.state_["first"]
+        self.ids = [self.publish(f"{number:03} " * 20)[0] for number in range(30)]
+        state = self.done("GET", "/streams/a", Accept="application/json").json
+        self.first = state["first"]
         self.assertGreater(self.first, 2)
 
     def gap(self, lastEventID: str) -> Event:
@@ -236,7 +252,12 @@ class GapTests(PromiseTestCase):
         An ID below what is kept is told how many entries are missing.
         """
         told = json.loads(self.gap(self.ids[0]).data)
-        expected = {"after": self.ids[0], "from": self.ids[self.first - 1], "missed": self.first - 2, "reason": "trimmed"}
+        expected = {
+            "after": self.ids[0],
+            "from": self.ids[self.first - 1],
+            "missed": self.first - 2,
+            "reason": "trimmed",
+        }
         self.assertEqual(told, expected)
 
     def test_itsOwnID(self) -> None:
@@ -248,7 +269,7 @@ class GapTests(PromiseTestCase):
         self.assertEqual(gap.id, self.ids[self.first - 2])
         events = self.read(self.come(gap.id or ""))
         self.assertEqual([event[0] for event in events], ["message"])
-        self.assertTrue(events[0][1].startswith("%03d " % (self.first - 1)))
+        self.assertTrue(events[0][1].startswith(f"{self.first - 1:03} "))
 
     def test_textThatIsNotWhole(self) -> None:
         """
@@ -351,6 +372,30 @@ class PublishTests(PromiseTestCase):
         self.assertEqual(deleted.response.status, 204)
         self.assertIn(wire.response.status, {200, 404})
         self.assertEqual(self.read(viewer)[-1][:2], ("cancelled", '{"reason":"deleted"}'))
+
+    def test_deletedInVain(self) -> None:
+        """
+        When the disk refuses a deletion, and the process ends before it is
+        tried again, the stream is there as before: nobody has seen an end of
+        it, or an entry, whose ID now stands for something else.
+        """
+        viewer = self.come()
+        self.publish("one")
+        self.lost = True
+        refused = self.do("POST", "/streams/a", [{"token": "two"}])
+        self.do("DELETE", "/streams/a")
+        self.reactor.run(0.1)
+        seen = {event.id: brief(event) for event in viewer.read() if event.type != "stream"}
+        answered = refused.response.status
+        # The process ends.
+        self.services.clear()
+        self.store._database._close()
+        self.reactor = WireReactor()
+        self.lost = False
+        self.serveSQLite(self.store._path)
+        self.assertEqual(self.done("PUT", "/streams/a").status, 200)
+        (after,) = self.publish("after")
+        self.assertNotIn(after, seen, f"it was {seen.get(after)}; the publish before was answered {answered}")
 
     def test_cancelledTwiceAtOnce(self) -> None:
         """

@@ -222,18 +222,6 @@ class JSONTests(RefusalTestCase):
             ):
                 self.assertRefused(JSON, body % number)
 
-    def test_duplicateKeys(self) -> None:
-        """
-        An object that names a member twice is refused: no two readers would
-        agree about what it says.
-        """
-        for body in (
-            b'{"data":"a","data":"b"}',
-            b'{"token":"a","token":"a"}',
-            b'{"event":"a","data":"","event":"done"}',
-        ):
-            self.assertRefused(JSON, body)
-
     def test_shapes(self) -> None:
         """
         Another value, an object without what it needs or with what nobody

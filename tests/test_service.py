@@ -915,6 +915,27 @@ class ReadAheadTests(ServiceTestCase):
         self.assertEqual(eager.told[::2], ["resume"] * len(eager.told[::2]))
         self.assertEqual(eager.told[1::2], ["pause"] * len(eager.told[1::2]))
 
+    def test_producerThatBreaksWhenResumed(self) -> None:
+        """
+        A bug in a producer's C{resumeProducing} is the source's, not that of
+        the viewer whose reading resumed it: no viewer is cut.
+        """
+        self.sink.unregisterProducer()
+
+        class Broken(RecordingProducer):
+            def resumeProducing(self) -> None:
+                raise KeyError("bug")
+
+        self.sink.registerProducer(Broken(), True)
+        self.fill(512 * 1024)
+        wire = self.watch(self.streamLog)
+        self.reactor.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertFalse(wire.socket.reset)
+        self.assertEqual("".join(wire.response.texts), self.text(self.streamLog))
+        self.assertEqual(self.streamLog.state, State.FAILED)
+        self.assertTrue(self.source.run.cancelled)
+
 
 class ProducerRulesTests(ServiceTestCase):
     """What may be registered with a run."""

@@ -324,17 +324,20 @@ class FullTests(StoreTestCase):
 
     def test_deleteRefused(self) -> None:
         """
-        A stream that cannot be deleted now is gone for this process all the same, though its deletion is refused; it
-        leaves the file when there is room again.
+        A stream that cannot be deleted now is there as before; it can be deleted when there is room again.
         """
-        self.publish()
+        count = self.store.count
+        published = self.publish()
         deleted = self.store.delete("run")
-        self.refused(deleted, StoreUnavailable)
-        self.refused(self.store.find("run"), StreamNotFound)
+        for each in (published, deleted):
+            self.refused(each, StoreUnavailable)
+        self.assertEqual(self.store.count, count)
+        self.assertIs(self.result(self.store.find("run")).state, State.OPEN)
         self.assertEqual(len(self.rows("streams")), 2)
         self.pages(ROOM)
         self.clock.advance(RETRY)
         self.settle()
+        self.result(self.store.delete("run"))
         self.assertEqual(len(self.rows("streams")), 1)
 
     def test_stop(self) -> None:

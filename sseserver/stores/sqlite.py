@@ -15,7 +15,7 @@ ID ever stands for two contents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count, repeat, takewhile
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class _Stream:
         open: Its log, as long as that can still grow.
         read: Its log, as long as somebody else holds it.
         waiting: Who waits for the log, while it is made or read.
+        uncounted: The bytes that are no longer counted, while it is being deleted.
+        leaving: Who waits for the end of that, one way or the other.
     """
 
     number: int
@@ -78,6 +80,8 @@ class _Stream:
     open: StreamLog | None = None
     read: ReferenceType[StreamLog] | None = None
     waiting: list[Deferred[IStreamLog]] | None = None
+    uncounted: int | None = None
+    leaving: list[Deferred[None]] = field(default_factory=list)
 
     def log(self) -> StreamLog | None:
         """Give the log, if it is in memory."""
@@ -89,6 +93,12 @@ class _Stream:
         self.size = streamLog.size
         self.ended = streamLog.ended
         self.open = streamLog if streamLog.state is State.OPEN else None
+
+    def left(self) -> None:
+        """Tell those who wait for the end of a deletion."""
+        leaving, self.leaving = self.leaving, []
+        for gone in leaving:
+            gone.callback(None)
 
     def answer(self, answer: StreamLog | Exception) -> None:
         """Tell those who wait."""
@@ -104,13 +114,13 @@ class _Stream:
 class _Work:
     """
     A group that is being written, and what it is made of: new streams; streams with the number of the last entry of
-    each; who waits for the deletions.
+    each; streams that are deleted, and who waits for that.
     """
 
     group: Group
     made: list[_Stream]
     parts: list[tuple[_Stream, StreamLog, int]]
-    forgotten: list[Deferred[None]]
+    deleted: list[tuple[_Stream, Deferred[None]]]
 
 
 @implementer(IStreamStore)
@@ -143,8 +153,9 @@ class SQLiteStore:
         # What is still to be written.
         self._made: list[_Stream] = []
         self._dirty: dict[_Stream, StreamLog] = {}
-        self._deleted: list[int] = []
-        self._forgotten: list[Deferred[None]] = []
+        self._deleted: list[tuple[_Stream, Deferred[None]]] = []
+        # How many streams are being deleted.
+        self._leaving = 0
         self._trims: dict[int, tuple[int, int]] = {}
         # When the next group is written; whether one is just being written; whether the disk refused the last one.
         self._next: IDelayedCall | None = None
@@ -155,7 +166,7 @@ class SQLiteStore:
     @property
     def count(self) -> int:
         """See L{IStreamStore.count}."""
-        return len(self._streams)
+        return len(self._streams) - self._leaving
 
     def start(self) -> Sequence[tuple[float, str, str]]:
         """See L{IStreamStore.start}."""
@@ -190,7 +201,12 @@ class SQLiteStore:
         """See L{IStreamStore.create}."""
         epoch = makeEpoch()
         name = name or epoch
-        if name in self._streams:
+        known = self._streams.get(name)
+        if known is not None and known.uncounted is not None:
+            gone: Deferred[None] = Deferred()
+            known.leaving.append(gone)
+            return gone.addCallback(lambda _: self.create(name, published))
+        if known is not None:
             return fail(StreamExists(f"There is a stream {name} already."))
         stream = _Stream(self._nextNumber, name, epoch, published, self._clock.seconds(), None)
         self._nextNumber += 1
@@ -205,7 +221,7 @@ class SQLiteStore:
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See L{IStreamStore.find}: a log that is not in memory is read as a whole."""
         stream = self._streams.get(name)
-        if stream is None:
+        if stream is None or stream.uncounted is not None:
             return fail(StreamNotFound(name))
         streamLog = stream.log()
         found: Deferred[IStreamLog] = Deferred()
@@ -222,25 +238,20 @@ class SQLiteStore:
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
         """
-        See L{IStreamStore.delete}. Fires when the file has forgotten it. What the disk refuses is tried again, so
-        that the stream comes back only if the process ends before.
+        See L{IStreamStore.delete}. Its viewers get the end when the file has
+        forgotten it; when that cannot be, the stream is there as before.
         """
         stream = self._streams.get(name)
-        if stream is None or epoch not in {None, stream.epoch}:
+        if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
             return fail(StreamNotFound(name))
-        del self._streams[name]
-        self._dirty.pop(stream, None)
-        self._trims.pop(stream.number, None)
         streamLog = stream.log()
-        self.used -= stream.size if streamLog is None else streamLog.drop()
-        if stream in self._made:
-            self._made.remove(stream)
-            stream.answer(StreamNotFound(name))
-        forgotten: Deferred[None] = Deferred()
-        self._deleted.append(stream.number)
-        self._forgotten.append(forgotten)
+        stream.uncounted = stream.size if streamLog is None else streamLog.size
+        self.used -= stream.uncounted
+        self._leaving += 1
+        deleted: Deferred[None] = Deferred()
+        self._deleted.append((stream, deleted))
         self._schedule(0)
-        return forgotten
+        return deleted
 
     def write(self, streamLog: StreamLog) -> None:
         """See L{streamlog.Keeper.write}."""
@@ -286,8 +297,8 @@ class SQLiteStore:
 
     def _collect(self) -> _Work:
         """Put the next group together."""
-        work = _Work(Group(self._deleted), self._made, [], self._forgotten)
-        self._made, self._deleted, self._forgotten = [], [], []
+        work = _Work(Group(), self._made, [], self._deleted)
+        self._made, self._deleted = [], []
         group = work.group
         group.made.extend((made.number, made.name, made.epoch, made.published, made.created) for made in work.made)
         group.trims.update(self._trims)
@@ -297,6 +308,12 @@ class SQLiteStore:
             streamLog = self._dirty.pop(stream)
             self._take(group, stream, streamLog)
             work.parts.append((stream, streamLog, streamLog.appended))
+        # What has something to be written is deleted in a later group: it is stored first, so that who published it is
+        # answered.
+        writing = {*work.made, *self._dirty, *(stream for stream, _, _ in work.parts)}
+        self._deleted = [item for item in work.deleted if item[0] in writing]
+        work.deleted = [item for item in work.deleted if item[0] not in writing]
+        group.deleted.extend(stream.number for stream, _ in work.deleted)
         return work
 
     def _take(self, group: Group, stream: _Stream, streamLog: StreamLog) -> None:
@@ -305,8 +322,9 @@ class SQLiteStore:
         kinds, entries = streamLog.kinds[start:], streamLog.slices(stream.written + 1)
         numbers = count(stream.written + 1)
         group.entries.extend(chain.from_iterable(zip(repeat(stream.number), numbers, kinds, entries)))
-        keys = takewhile(lambda item: item[1][1] > stream.written, reversed(streamLog.keys.items()))
-        group.keys.extend((stream.number, key, *value) for key, value in keys)
+        if streamLog.keys:
+            keys = takewhile(lambda item: item[1][1] > stream.written, reversed(streamLog.keys.items()))
+            group.keys.extend((stream.number, key, *value) for key, value in keys)
         if streamLog.sealed:
             group.ended.append((self._clock.seconds(), stream.number))
 
@@ -314,44 +332,59 @@ class SQLiteStore:
         """The file has it: now everybody may see it."""
         self._busy = self._refusing = False
         for stream in work.made:
-            streamLog = stream.log() if self._streams.get(stream.name) is stream else None
+            streamLog = stream.log() if stream.uncounted is None else None
             stream.answer(streamLog or StreamNotFound(stream.name))
         for stream, streamLog, number in work.parts:
-            # What was deleted meanwhile has its end already.
-            if self._streams.get(stream.name) is stream:
-                stream.written = number
-                streamLog.commit(number)
-                if streamLog.state is not State.OPEN:
-                    stream.hold(streamLog)
-        for forgotten in work.forgotten:
-            forgotten.callback(None)
+            stream.written = number
+            streamLog.commit(number)
+            if streamLog.state is not State.OPEN:
+                stream.hold(streamLog)
+        for stream, deleted in work.deleted:
+            self._drop(stream)
+            deleted.callback(None)
         self._schedule(0)
+
+    def _drop(self, stream: _Stream) -> None:
+        """Forget a stream that the file has forgotten."""
+        del self._streams[stream.name]
+        self._leaving -= 1
+        self._dirty.pop(stream, None)
+        self._trims.pop(stream.number, None)
+        streamLog = stream.log()
+        if streamLog is not None:
+            # What came after the deletion was asked for was still counted.
+            self.used -= streamLog.drop() - (stream.uncounted or 0)
+        stream.left()
+
+    def _keep(self, stream: _Stream) -> None:
+        """Take a stream back that could not be deleted."""
+        self.used += stream.uncounted or 0
+        stream.uncounted = None
+        self._leaving -= 1
+        stream.left()
 
     def _refused(self, failure: Failure, work: _Work) -> None:
         """
         The disk is full, say. What was published is refused; what runs wrote
-        is kept and tried again, as is what was to be deleted.
+        is kept and tried again; what was to be deleted is not.
         """
         error = failure.value if isinstance(failure.value, StoreUnavailable) else StoreUnavailable("The store broke.")
         if not self._refusing:
             log.failure("The store cannot write; it will try again", failure)
         self._busy, self._refusing = False, True
+        for stream, deleted in work.deleted:
+            self._keep(stream)
+            deleted.errback(error)
         for stream in work.made:
-            if self._streams.get(stream.name) is stream:
-                del self._streams[stream.name]
+            del self._streams[stream.name]
             stream.answer(error)
         for stream, streamLog, _ in work.parts:
-            if self._streams.get(stream.name) is not stream:
-                continue
             if stream.published:
                 self._dirty.pop(stream, None)
                 streamLog.refuse(error)
             else:
                 self._dirty[stream] = streamLog
-        self._deleted = work.group.deleted + self._deleted
         self._trims = {**work.group.trims, **self._trims}
-        for forgotten in work.forgotten:
-            forgotten.errback(error)
         if self._stopping is None:
             self._schedule(RETRY)
         else:
@@ -365,14 +398,14 @@ class SQLiteStore:
             stream.answer(error)
         for streamLog in self._dirty.values():
             streamLog.refuse(error)
-        for forgotten in self._forgotten:
-            forgotten.errback(error)
-        for kept in (self._made, self._dirty, self._deleted, self._forgotten, self._trims):
+        for _, deleted in self._deleted:
+            deleted.errback(error)
+        for kept in (self._made, self._dirty, self._deleted, self._trims):
             kept.clear()
         self._schedule(0)
 
     def _loaded(self, contents: Contents, stream: _Stream) -> None:
-        if self._streams.get(stream.name) is not stream:
+        if stream.uncounted is not None or self._streams.get(stream.name) is not stream:
             stream.answer(StreamNotFound(stream.name))
             return
         streamLog = self._makeLog(stream)
@@ -390,7 +423,7 @@ class SQLiteStore:
         self._database = None
         self._ticker.stop()
         self._streams.clear()
-        self.used = 0
+        self.used = self._leaving = 0
         if self._pool is not None:
             self._pool.stop()
             self._pool = None
