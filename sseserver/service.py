@@ -7,7 +7,6 @@ runs; nothing here knows URLs.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from sseserver.formats import toJSON
 from sseserver.ids import parseID
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
+from sseserver.retention import Retention
 from sseserver.run import Run
 from sseserver.settings import Settings
 from sseserver.sockets import allSent, isOver
@@ -75,15 +75,12 @@ class StreamService(Service):
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
         self._runs: dict[str, Run] = {}
         self._viewers: dict[EventStreamProducer, Request] = {}
-        # The ended streams that are kept yet, and until when; the oldest first.
-        self._kept: deque[tuple[float, str, str]] = deque()
+        self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
         # The runs that were started with an idempotency key, and the keys by the epochs of their streams.
         self._keys: dict[str, tuple[bytes, Deferred[IStreamLog]]] = {}
         self._keyOf: dict[str, str] = {}
         # From the call of stopService to that of startService nothing new begins.
         self._stopping = False
-        # From when its last viewer has left, nothing is timed any more.
-        self._closing = False
         # Fires when the last viewer has left a service that is being stopped; and who waits for the end of that.
         self._drained: Deferred[None] | None = None
         self._stopped: list[Deferred[None]] = []
@@ -144,7 +141,7 @@ class StreamService(Service):
             raise
         if key is not None:
             self._keyOf[streamLog.epoch] = key
-        run = Run(streamLog, self.settings, self._sweep, self._makeRoom, self._runEnded)
+        run = Run(streamLog, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         self._runs[streamLog.name] = run
         run.start(self.source, prompt)
         return streamLog
@@ -317,8 +314,8 @@ class StreamService(Service):
             StoreUnavailable: What is there cannot be used.
         """
         super().startService()
-        self._stopping = self._closing = False
-        self._keep(self._store.start())
+        self._stopping = False
+        self._retention.start(self._store.start())
 
     def stopService(self) -> Deferred[None]:
         """
@@ -360,9 +357,8 @@ class StreamService(Service):
     def _drainedOrCut(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
         if deadline.active():
             deadline.cancel()
-        self._closing = True
+        self._retention.stop()
         self._sweep.stop()
-        self._kept.clear()
         return self._store.stop()
 
     def _tellStopped(self, result: Any) -> None:
@@ -373,7 +369,7 @@ class StreamService(Service):
 
     @inlineCallbacks
     def _create(self, name: str | None, published: bool) -> Generator[Deferred[Any], Any, IStreamLog]:
-        if not self._makeRoom(1):
+        if not self._retention.makeRoom(1):
             raise Overloaded("The server keeps as many streams, or as many bytes of them, as it may.")
         self._checkGoesOn()
         streamLog: IStreamLog = yield self._store.create(name, published)
@@ -396,7 +392,7 @@ class StreamService(Service):
         return streamLog
 
     def _append(self, streamLog: IStreamLog, entries: Sequence[tuple[Kind, bytes]], close: bool) -> tuple[int, int]:
-        if not self._makeRoom():
+        if not self._retention.makeRoom():
             raise Overloaded("The server keeps as many bytes of streams as it may.")
         numbers = [streamLog.append(kind, data) for kind, data in entries]
         if close:
@@ -405,60 +401,16 @@ class StreamService(Service):
 
     def _seal(self, streamLog: IStreamLog, kind: Kind, terminal: dict[str, object]) -> int:
         number = streamLog.append(kind, toJSON(terminal))
-        self._keepAfter(streamLog)
+        self._retention.keepAfter(streamLog)
         return number
 
     def _runEnded(self, run: Run) -> None:
         del self._runs[run.streamLog.name]
-        self._keepAfter(run.streamLog)
-
-    def _keepAfter(self, streamLog: IStreamLog) -> None:
-        """Count how long a stream is kept from when its end is in the log."""
-
-        def keep(_: None) -> None:
-            self._keep([(self._reactor.seconds(), streamLog.name, streamLog.epoch)])
-
-        # An end that the store refused is no end.
-        streamLog.settled().addCallbacks(keep, lambda _: None)
-
-    def _keep(self, ended: Sequence[tuple[float, str, str]]) -> None:
-        """Keep streams that ended at these times (seconds since 1970) as long as the settings say."""
-        if self._closing:
-            # The next start asks the store what it has.
-            return
-        idle = not self._kept
-        wall, now = self._reactor.seconds(), self._sweep.seconds()
-        for when, name, epoch in ended:
-            self._kept.append((now + self.settings.keep - max(0.0, wall - when), name, epoch))
-        if idle and self._kept:
-            self._sweep.at(self._kept[0][0], self._forgetOld)
-
-    def _forgetOld(self, now: float) -> float | None:
-        """Forget the streams that were kept long enough."""
-        while self._kept and self._kept[0][0] <= now:
-            self._forgetOldest()
-        return self._kept[0][0] if self._kept else None
-
-    def _forgetOldest(self) -> None:
-        _, name, epoch = self._kept.popleft()
-        self._forgetKey(epoch)
-        deleted = self._store.delete(name, epoch)
-        # It may be deleted already, at somebody's request. What the store cannot do now it is asked again.
-        deleted.addErrback(lambda failure: failure.trap(StreamNotFound))
-        deleted.addErrback(lambda _: self._keep([(self._reactor.seconds(), name, epoch)]))
+        self._retention.keepAfter(run.streamLog)
 
     def _forgetKey(self, epoch: str) -> None:
         """Forget the idempotency key of a run whose stream goes."""
         self._keys.pop(self._keyOf.pop(epoch, ""), None)
-
-    def _makeRoom(self, streams: int = 0) -> bool:
-        """Forget ended streams, the oldest first, as far as the bounds want it; whether there is room then."""
-        store, settings = self._store, self.settings
-        while store.used > settings.maxBytes or store.count + streams > settings.maxStreams:
-            if not self._kept:
-                return False
-            self._forgetOldest()
-        return True
 
     def _viewerLeft(self, producer: EventStreamProducer) -> None:
         self._viewers.pop(producer, None)

@@ -40,6 +40,7 @@ FLOORS = {
     "publishing": 3,
     "sockets": 3,
     "producer": 4,
+    "retention": 4,
     "run": 4,
     "sources": 4,
     "stores": 4,
