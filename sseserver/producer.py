@@ -155,10 +155,13 @@ class EventStreamProducer:
         request = self._request
         request.notifyFinish().addBoth(self._gone)
         writeHeaders(request)
+        self._state = _LIVE
         # Before the first write: under TLS a producer that comes later is never paused.
         request.registerProducer(self, True)
+        if isOver(request) or self._state is _State.ENDED:
+            self._end("left")
+            return
         tune(request.transport, self._settings.stall)
-        self._state = _State.LIVE
         interval = min(self._settings.heartbeat, self._settings.stall)
         self._beat = self._ticker.at(self._ticker.seconds() + interval, self._sweep)
         # First registered for wake-ups, then read: what comes in between is seen.
@@ -225,8 +228,10 @@ class EventStreamProducer:
         if self._state is not _State.ENDED:
             request = self._request
             self._end(reason)
-            request.unregisterProducer()
-            request.finish()
+            # Whoever was told of the end may have closed the connection.
+            if not isOver(request):
+                request.unregisterProducer()
+                request.finish()
 
     def retire(self, retry: int) -> None:
         """

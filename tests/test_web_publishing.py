@@ -1439,7 +1439,7 @@ class SlowStoreTests(PublishingTestCase):
         A finished stream makes room at once, though the store is still busy
         with forgetting it.
         """
-        self.service.settings = Settings(maxStreams=1)
+        self.service._retention._settings = Settings(maxStreams=1)
         self.open("a")
         self.send("a", b"", closed=True)
         self.reactor.run(1)
