@@ -8,11 +8,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from sseserver.errors import StreamNotFound
+from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.settings import Settings
 from sseserver.ticker import Ticker
+
+log = Logger()
+
+#: Seconds after which a store is asked again to forget a stream.
+_AGAIN = 5.0
 
 
 class Retention:
@@ -108,6 +115,12 @@ class Retention:
         _, name, epoch = self._kept.popleft()
         self._onForget(epoch)
         deleted = self._store.delete(name, epoch)
-        # It may be deleted already, at somebody's request. What the store cannot do now it is asked again.
-        deleted.addErrback(lambda failure: failure.trap(StreamNotFound))
-        deleted.addErrback(lambda _: self._keep([(self._clock.seconds(), name, epoch)]))
+        deleted.addErrback(self._notForgotten, name, epoch)
+        deleted.addErrback(lambda failure: log.failure("A stream could not be forgotten", failure))
+
+    def _notForgotten(self, failure: Failure, name: str, epoch: str) -> None:
+        """What the store cannot do now it is asked again, after a while."""
+        # It may also be deleted already, at somebody's request.
+        if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
+            ended = [(self._clock.seconds(), name, epoch)]
+            self._sweep.at(self._sweep.seconds() + _AGAIN, lambda _: self._keep(ended))

@@ -226,6 +226,8 @@ class Machine(RuleBasedStateMachine):
         self.request("POST", name, "/cancel", what="cancel")
         if stream and stream.script:
             self.end(stream, "cancelled", reason="asked")
+        elif stream:
+            stream.mayEnd.add(("cancelled", "asked"))
 
     @rule(some=_SOME)
     def delete(self, some: int) -> None:
@@ -463,13 +465,18 @@ class Machine(RuleBasedStateMachine):
 
     def advance(self, seconds: float) -> None:
         """Let time pass in one step."""
+        self.noteWatched()
+        self.reactor.advance(seconds)
+        self.collect()
+        self.noteWatched()
+        for stream in self.streams.values():
+            self.checkLinger(stream)
+
+    def noteWatched(self) -> None:
+        """A run that is watched now does not linger yet."""
         for stream in self.streams.values():
             if stream.script and self.isWatched(stream):
                 stream.quietSince = stream.quietBy = self.reactor.seconds()
-        self.reactor.advance(seconds)
-        self.collect()
-        for stream in self.streams.values():
-            self.checkLinger(stream)
 
     def isWatched(self, stream: Stream) -> bool:
         """Whether the server has a viewer of a stream."""
@@ -517,7 +524,7 @@ class Machine(RuleBasedStateMachine):
             response = viewer.connection.response if viewer.connection else None
             if response and response.status != 200:
                 # It had to wait for its stream, and it is not there, or not now.
-                assert response.status in {404, 503}, response
+                assert response.status in {204, 404, 503}, response
                 self.hangUp(viewer)
             elif viewer.connection and viewer.connection.wire.closed:
                 viewer.connection = None

@@ -781,6 +781,7 @@ class RefusalTests(PublishingTestCase):
             self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
         self.assertEqual(self.source.runs, [])
 
+
 class BodySizeTests(PublishingTestCase):
     """The limit of a request's body."""
 
