@@ -8,6 +8,7 @@ docstrings and texts of L{Options} are the command's documentation.
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -204,6 +205,21 @@ def readText(name: str) -> str:
         raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None
 
 
+def refusal(error: Exception) -> SystemExit:
+    """
+    Make what ends a server that cannot start: one line and the exit code 1.
+
+    twistd has turned C{sys.stderr} into a log by then. So the line goes where
+    whoever started the server looks; and into the log for a daemon, which has
+    nobody who looks.
+    """
+    line = f"sseserver: {error}"
+    if sys.__stderr__ is None or os.path.samestat(os.fstat(2), Path(os.devnull).stat()):
+        return SystemExit(line)
+    sys.__stderr__.write(f"{line}\n")
+    return SystemExit(1)
+
+
 class Server(MultiService):
     """All of it. Starts the streams before the listeners, and stops them after."""
 
@@ -218,7 +234,7 @@ class Server(MultiService):
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as error:
-            raise SystemExit(f"sseserver: {error}") from None
+            raise refusal(error) from None
 
     def startService(self) -> None:
         """
@@ -230,7 +246,7 @@ class Server(MultiService):
         try:
             super().startService()
         except StoreUnavailable as error:
-            raise SystemExit(f"sseserver: {error}") from None
+            raise refusal(error) from None
 
 
 def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:

@@ -914,9 +914,9 @@ class SQLiteMachine(Machine):
     def crash(self) -> None:
         """Close the file as the end of a process does."""
         for stream in self.streams.values():
-            if stream.script:
+            stream.script = None
+            if not stream.published:
                 stream.mayEnd.add(("failed", "interrupted"))
-                stream.script = None
         for viewer in self.viewers:
             viewer.connection = None
         self.asked.clear()

@@ -149,8 +149,7 @@ class TwistdTests(TestCase):
             self.command(freePort()), cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE, check=False
         )
         self.assertNotEqual(done.returncode, 0)
-        # twistd has its log on the standard output, and takes what goes to standard error into it.
-        said = [line for line in (done.stdout + done.stderr).decode().split("\n") if "stderr" in line]
+        said = done.stderr.decode().splitlines()
         self.assertEqual(len(said), 1, said)
         self.assertIn(f"sseserver: {self.path} ", said[0])
         self.assertIn(words, said[0])

@@ -1,0 +1,515 @@
+"""
+`twistd sseserver` as its user starts it: a process, its output and its end.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver import __version__
+from sseserver.sources.text import WELCOME
+from sseserver.wire import Decoder, Event
+from tests.wires import makePEM
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TWISTD = Path(sys.executable).with_name("twistd")
+
+#: Seconds; a process that takes longer to start or to answer hangs.
+PATIENCE = 30.0
+
+
+def freePort() -> int:
+    """Find a port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+#: An embedder's program. Its arguments are those of a server here: name, `--listen`, endpoint.
+EMBEDDED = """
+import sys
+from twisted.internet import endpoints, reactor
+from sseserver import StreamResource, StreamService, StreamSite, TextSource
+
+service = StreamService(reactor, TextSource(reactor, "word " * 10_000, 0.05))
+service.startService()
+reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+endpoints.serverFromString(reactor, sys.argv[3]).listen(StreamSite(StreamResource(service)))
+reactor.run()
+"""
+
+
+class Server:
+    """
+    A running `twistd -n --pidfile= sseserver`.
+
+    Args:
+        arguments: Its options beside `--listen`.
+        python: The interpreter's.
+        program: What is started instead of `twistd`, with its own options.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        python: tuple[str, ...] = (),
+        program: tuple[str, ...] = (str(TWISTD), "-n", "--pidfile="),
+    ) -> None:
+        self.port = freePort()
+        command = [sys.executable, *python, *program, "sseserver", "--listen", f"tcp:{self.port}:interface=127.0.0.1"]
+        self.output = ""
+        self._connections: list[http.client.HTTPConnection] = []
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""},
+        )
+        # Else a process that says much would wait for somebody to read it.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line.decode()
+
+    def write(self, data: bytes) -> None:
+        """Write to its standard input, and close that."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.close()
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Connect, as soon as it listens."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            try:
+                connection.connect()
+            except ConnectionRefusedError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    raise AssertionError(f"It does not listen:\n{self.output}") from None
+                time.sleep(0.02)
+            else:
+                self._connections.append(connection)
+                return connection
+
+    def ask(
+        self,
+        path: str = "/",
+        accept: str = "text/event-stream",
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+    ) -> http.client.HTTPResponse:
+        """Make a request; its body is still to be read."""
+        connection = self.connect()
+        connection.request(method, path, headers={"Accept": accept, **(headers or {})})
+        return connection.getresponse()
+
+    def leave(self) -> None:
+        """Close the newest connection."""
+        connection = self._connections[-1]
+        assert connection.sock is not None
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        connection.close()
+
+    def events(self) -> list[Event]:
+        """Read a visitor's stream to its end."""
+        return Decoder().feed(self.ask().read())
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, and wait for the end; give the exit code."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait for the end; give the exit code."""
+        code = self.process.wait(timeout=PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def kill(self) -> None:
+        """End it whatever it does, when the test is over."""
+        for connection in self._connections:
+            connection.close()
+        self.process.kill()
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        for stream in (self.process.stdin, self.process.stdout):
+            assert stream is not None
+            stream.close()
+
+
+class TwistdTestCase(SynchronousTestCase):
+    """Processes that end with the test."""
+
+    def setUp(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="sseserver-")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def start(self, *arguments: str, **keywords: Any) -> Server:
+        """Start a server."""
+        server = Server(*arguments, **keywords)
+        self.addCleanup(server.kill)
+        return server
+
+    def run_(self, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Start what is to end by itself, and wait for that."""
+        return subprocess.run(
+            [sys.executable, str(TWISTD), "-n", "--pidfile=", *options, "sseserver", *arguments],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""},
+            check=False,
+        )
+
+    def assertQuiet(self, output: str) -> None:
+        """Check that nothing went wrong, by a process's own account."""
+        for word in ("Traceback", "Unhandled", "Warning", "Error"):
+            self.assertNotIn(word, output)
+
+
+class TwistdServesTests(TwistdTestCase):
+    """A server that runs."""
+
+    def test_streams(self) -> None:
+        """
+        It streams its built-in text to the end, serves the page, and ends at
+        SIGTERM without a complaint.
+        """
+        server = self.start("--interval", "0")
+        events = server.events()
+        self.assertEqual([event.data for event in events if event.type == "message"][-1], WELCOME)
+        self.assertEqual(events[-1].type, "done")
+        self.assertIn(b"<html", server.ask(accept="text/html").read())
+        self.assertEqual(server.end(), -signal.SIGTERM)
+        self.assertQuiet(server.output)
+
+    def test_warningsAreErrors(self) -> None:
+        """
+        The same with every warning an error: nothing that we do is to be
+        warned of.
+        """
+        server = self.start("--interval", "0", python=("-W", "error"))
+        self.assertEqual(server.events()[-1].type, "done")
+        self.assertEqual(server.ask("/assets/app.js").status, 200)
+        path = server.ask("/streams", method="POST").getheader("Location")
+        self.assertIsNotNone(path)
+        self.assertEqual(server.ask(f"{path}/cancel", method="POST").status, 200)
+        leaving = server.ask()
+        leaving.readline()
+        server.leave()
+        self.assertEqual(server.end(), -signal.SIGTERM)
+        self.assertQuiet(server.output)
+
+    def test_standardInput(self) -> None:
+        """
+        `--text -` streams what comes on standard input.
+        """
+        server = self.start("--text", "-", "--interval", "0")
+        server.write("Zwölf Wörter,\nund 📖".encode())
+        self.assertEqual(
+            [event.data for event in server.events() if event.type == "message"][-1], "Zwölf Wörter,\nund 📖"
+        )
+        server.end()
+
+    def test_file(self) -> None:
+        """
+        `--text` streams a file, at the pace that was set.
+        """
+        path = Path(self.folder) / "text"
+        path.write_text("one two three four five ", "utf-8")
+        server = self.start("--text", str(path), "--interval", "0.1")
+        server.connect().close()
+        began = time.monotonic()
+        texts = [event.data for event in server.events() if event.type == "message"]
+        self.assertEqual(
+            texts, ["", "one ", "one two ", "one two three ", "one two three four ", "one two three four five "]
+        )
+        self.assertGreater(time.monotonic() - began, 0.45)
+        server.end()
+
+    def test_severalEndpoints(self) -> None:
+        """
+        Each `--listen` listens, a UNIX socket among them, for the same
+        streams.
+        """
+        path = f"{self.folder}/socket"
+        server = self.start("--listen", f"unix:{path}")
+        location = server.ask("/streams", method="POST").getheader("Location")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(path)
+            client.sendall(f"GET {location} HTTP/1.0\r\nAccept: application/json\r\n\r\n".encode())
+            answer = b""
+            while data := client.recv(65536):
+                answer += data
+        self.assertEqual(json.loads(answer.partition(b"\r\n\r\n")[2])["state"], "open")
+        server.end()
+
+    def test_maxViewers(self) -> None:
+        """
+        `--max-viewers` and `--retry` do what they say.
+        """
+        server = self.start("--max-viewers", "1", "--retry", "9000")
+        first = server.ask()
+        self.assertRegex(first.readline(), rb"retry: \d+")
+        turnedAway = server.ask().read()
+        self.assertRegex(turnedAway, rb"\Aretry: ([6-9]\d\d\d|1[0-2]\d\d\d)\n\n\Z")
+        server.end()
+
+    def test_linger(self) -> None:
+        """
+        With `--linger 0` a run ends when its viewer leaves.
+        """
+        server = self.start("--linger", "0", "--interval", "0.05")
+        visitor = server.ask()
+        visitor.readline()
+        name = visitor.readline().split(b": ")[1].partition(b"-")[0].decode()
+        server.leave()
+        end = time.monotonic() + PATIENCE
+        state = "open"
+        while state == "open" and time.monotonic() < end:
+            state = json.loads(server.ask(f"/streams/{name}", "application/json").read())["state"]
+        self.assertEqual(state, "cancelled")
+        server.end()
+
+    def test_heartbeat(self) -> None:
+        """
+        `--heartbeat` sets after how much silence there is one.
+        """
+        server = self.start("--heartbeat", "0.5", "--interval", "60")
+        visitor = server.ask()
+        began = time.monotonic()
+        lines = [visitor.readline() for _ in range(5)]
+        self.assertEqual(lines[-1], b":\n")
+        self.assertLess(time.monotonic() - began, 5)
+        server.end()
+
+    def test_twist(self) -> None:
+        """
+        Twisted's newer runner, `twist`, runs it as well.
+        """
+        server = self.start("--interval", "0", program=(str(TWISTD.with_name("twist")), "--log-format=text"))
+        self.assertEqual(server.events()[-1].type, "done")
+        server.end()
+        self.assertNotIn("Traceback", server.output)
+
+
+class TwistdStopsTests(TwistdTestCase):
+    """The end of the process."""
+
+    def assertToldTheEnd(self, body: bytes) -> None:
+        """Check that a viewer was told that the server stops."""
+        last = Decoder().feed(body)[-1]
+        self.assertEqual((last.type, json.loads(last.data)["reason"]), ("failed", "shutdown"))
+
+    def test_whileItStreams(self) -> None:
+        """
+        At SIGTERM viewers are told that their streams have failed because of
+        the shutdown, and their responses end; then the process ends, soon.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            server = self.start("--interval", "0.05")
+            visitors = [server.ask() for _ in range(5)]
+            for visitor in visitors:
+                visitor.readline()
+            began = time.monotonic()
+            server.process.send_signal(number)
+            for visitor in visitors:
+                self.assertToldTheEnd(visitor.read())
+            server.wait()
+            self.assertLess(time.monotonic() - began, 3)
+            self.assertQuiet(server.output.replace("KeyboardInterrupt", ""))
+
+    def test_underTLS(self) -> None:
+        """
+        The same under TLS, where what is written is queued first.
+        """
+        names = [f"{self.folder}/{name}.pem" for name in ("key", "certificate")]
+        for name, data in zip(names, makePEM(), strict=True):
+            Path(name).write_bytes(data)
+        context = ssl.create_default_context(cafile=names[1])
+        port = freePort()
+        endpoint = f"ssl:{port}:interface=127.0.0.1:privateKey={names[0]}:certKey={names[1]}"
+        server = self.start("--interval", "0.05", "--listen", endpoint)
+        server.connect()
+        clients = [http.client.HTTPSConnection("localhost", port, context=context, timeout=PATIENCE) for _ in range(5)]
+        visitors = []
+        for client in clients:
+            self.addCleanup(client.close)
+            client.request("GET", "/", headers={"Accept": "text/event-stream"})
+            visitors.append(client.getresponse())
+            visitors[-1].readline()
+        server.process.send_signal(signal.SIGTERM)
+        for visitor in visitors:
+            self.assertToldTheEnd(visitor.read())
+        server.wait()
+        self.assertQuiet(server.output)
+
+    def test_embedded(self) -> None:
+        """
+        The same in a program of one's own, whose only care for the end is to
+        stop the service before the reactor stops.
+        """
+        path = Path(self.folder) / "embedded.py"
+        path.write_text(EMBEDDED, "utf-8")
+        server = self.start(program=(str(path),))
+        visitors = [server.ask() for _ in range(5)]
+        for visitor in visitors:
+            visitor.readline()
+        server.process.send_signal(signal.SIGTERM)
+        for visitor in visitors:
+            self.assertToldTheEnd(visitor.read())
+        server.wait()
+        self.assertQuiet(server.output)
+
+    def test_whileItIsQuiet(self) -> None:
+        """
+        The same while nothing is being written.
+        """
+        server = self.start("--interval", "600")
+        visitor = server.ask()
+        visitor.readline()
+        server.process.send_signal(signal.SIGTERM)
+        self.assertToldTheEnd(visitor.read())
+        self.assertEqual(server.wait(), -signal.SIGTERM)
+        self.assertQuiet(server.output)
+
+    def test_withoutViewers(self) -> None:
+        """
+        With a run that nobody watches, and idle connections, it ends at once.
+        """
+        server = self.start()
+        server.ask("/streams", method="POST").read()
+        for _ in range(3):
+            server.connect()
+        began = time.monotonic()
+        self.assertEqual(server.end(), -signal.SIGTERM)
+        self.assertLess(time.monotonic() - began, 3)
+        self.assertQuiet(server.output)
+
+    def test_viewerThatTakesNothing(self) -> None:
+        """
+        A viewer that does not read cannot keep the process from ending: it is
+        cut after the drain.
+        """
+        path = Path(self.folder) / "text"
+        path.write_text(("x" * 10_000 + " ") * 4000, "ascii")
+        server = self.start("--text", str(path), "--interval", "0")
+        location = server.ask("/streams", method="POST").getheader("Location") or ""
+        server.ask(location).readline()
+        last = -1
+        while last != (last := json.loads(server.ask(location, "application/json").read())["last"]):
+            time.sleep(0.5)
+        self.assertLess(last, 4000)
+        began = time.monotonic()
+        self.assertEqual(server.end(), -signal.SIGTERM)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertQuiet(server.output)
+
+
+class TwistdRefusesTests(TwistdTestCase):
+    """What it does not start with."""
+
+    def test_portTaken(self) -> None:
+        """
+        A port that is taken ends it with an exit code and one line that says
+        which; there is no traceback.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            ended = self.run_("--listen", f"tcp:{port}:interface=127.0.0.1")
+        output = ended.stdout + ended.stderr
+        self.assertEqual(ended.returncode, 1)
+        self.assertNotIn("Traceback", output)
+        lines = [line for line in output.splitlines() if str(port) in line]
+        self.assertEqual(len(lines), 1, output)
+        self.assertIn("sseserver: ", lines[0])
+        self.assertIn("in use", lines[0])
+
+    def test_portTakenIsToldOnStandardError(self) -> None:
+        """
+        That line is on standard error, where whoever started it looks, also
+        when the log goes to a file.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for options in ((), ("--logfile", f"{self.folder}/log")):
+                ended = self.run_("--listen", f"tcp:{port}:interface=127.0.0.1", options=options)
+                self.assertEqual([str(port) in line for line in ended.stderr.splitlines()], [True], options)
+
+    def test_oneOfTwoPortsTaken(self) -> None:
+        """
+        When one of several endpoints is taken none is listened on.
+        """
+        free = freePort()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            ended = self.run_(
+                "--listen", f"tcp:{free}:interface=127.0.0.1", "--listen", f"tcp:{port}:interface=127.0.0.1"
+            )
+        self.assertEqual(ended.returncode, 1)
+        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", free))
+
+    def test_badOptions(self) -> None:
+        """
+        A bad option ends it with the exit code 1 before anything starts; the
+        last line says what is wrong.
+        """
+        port = freePort()
+        for options in (
+            ("--interval", "-1"),
+            ("--text", "/nowhere/text"),
+            ("--listen", "nope:1"),
+            ("more",),
+        ):
+            ended = self.run_("--listen", f"tcp:{port}:interface=127.0.0.1", *options)
+            output = ended.stdout + ended.stderr
+            self.assertEqual(ended.returncode, 1, options)
+            self.assertNotIn("Traceback", output)
+            self.assertNotIn("starting up", output)
+            self.assertIn(options[-1].lstrip("-"), output.rstrip().splitlines()[-1], options)
+
+    def test_badStandardInput(self) -> None:
+        """
+        Standard input that is no UTF-8 ends it in the same way.
+        """
+        server = self.start("--text", "-")
+        server.write(b"\xff\xfe")
+        self.assertEqual(server.wait(), 1)
+        self.assertIn("not UTF-8 at byte 0", server.output.rstrip().splitlines()[-1])
+
+    def test_version(self) -> None:
+        """
+        `--version` tells the package's own, and nothing else.
+        """
+        ended = self.run_("--version")
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, f"sseserver {__version__}\n", ""))
+
+    def test_help(self) -> None:
+        """
+        `--help` tells the options and ends in peace.
+        """
+        ended = self.run_("--help")
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        self.assertIn("--listen", ended.stdout)
