@@ -15,9 +15,18 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from sseserver.errors import KeyReused, Overloaded, SSEServerError, StreamEnded, StreamExists, StreamNotFound
+from sseserver.errors import (
+    KeyReused,
+    Overloaded,
+    SSEServerError,
+    StoreUnavailable,
+    StreamEnded,
+    StreamExists,
+    StreamNotFound,
+)
 from sseserver.formats import toJSON
 from sseserver.ids import parseID
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
@@ -45,8 +54,11 @@ def _branch(deferred: Deferred[T]) -> Deferred[T]:
         branch.callback(result)
         return result
 
-    # A failure is told, and so has its errback.
-    deferred.addCallbacks(tell, branch.errback)
+    def fail(failure: Failure) -> Failure:
+        branch.errback(failure)
+        return failure
+
+    deferred.addCallbacks(tell, fail)
     return branch
 
 
@@ -138,6 +150,8 @@ class StreamService(Service):
             streamLog: IStreamLog = yield _branch(creating)
         except SSEServerError:
             self._keys.pop(key or "", None)
+            # All who waited were told.
+            creating.addErrback(lambda _: None)
             raise
         if key is not None:
             self._keyOf[streamLog.epoch] = key
@@ -224,8 +238,14 @@ class StreamService(Service):
         run = self._runs.get(name)
         if run is not None:
             run.abandon()
+        try:
+            yield self._store.delete(name)
+        except StoreUnavailable:
+            # The stream stays; the run that was stopped must have an end all the same.
+            if run is not None and not streamLog.sealed:
+                self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
+            raise
         self._forgetKey(streamLog.epoch)
-        yield self._store.delete(name)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
