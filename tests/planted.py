@@ -109,7 +109,8 @@ BUGS = (
     Bug(
         "a refused publish that stays",
         "streamlog.py",
-        "        del self.entries[start:]\n        del self.kinds[start:]\n",
+        "        del self._data[self._start(self.last + 1) - self._base :]\n        del self._ends[start:]\n"
+        "        del self.kinds[start:]\n",
         "",
         "PublishTests::test_refusedIsNotThere",
     ),

@@ -63,6 +63,10 @@ TRANSPORT = 512
 
 NAMES = ("a", "b")
 
+#: Where files are in memory, if there is such a place: what survives is no matter of the disk here, and waiting for it
+#: would take twice as long as all else.
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
 _TEXTS = st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=3).map("".join)
 _TOKENS = st.builds(lambda text, times: Item(TOKEN, text * times), _TEXTS, st.sampled_from((1, 1, 1, 40)))
 _EVENTS = st.builds(Item, st.sampled_from(("message", "note", "\u00e9t\u00e9")), _TEXTS | st.just(""))
@@ -100,7 +104,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.mkdtemp(prefix="sseserver-model-")
+        self.folder = tempfile.mkdtemp(prefix="sseserver-model-", dir=_MEMORY)
         self.problems: list[str] = []
         globalLogPublisher.addObserver(self.observe)
         self.boots = 0
@@ -746,6 +750,7 @@ class Machine(RuleBasedStateMachine):
         for stream in self.streams.values():
             if stream.script and not stream.over:
                 stream.mayEnd.add(("failed", "shutdown"))
+                stream.ended = self.reactor.seconds()
             stream.script = None
         stopped = self.service.stopService()
         for _ in range(8):
