@@ -28,7 +28,7 @@ from zope.interface.verify import verifyObject
 from sseserver import __version__
 from sseserver.service import Settings, StreamService
 from sseserver.sources.text import WELCOME, TextSource, splitWords
-from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService
+from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService, refusal
 from sseserver.wire import MAX_RECONNECTION_TIME
 
 
@@ -352,16 +352,31 @@ class StartTests(TestCase):
         # The two connections that were only made and closed: the next turns of the reactor see their ends.
         await deferLater(reactor, 0.01)
 
+    def listenToStderr(self) -> io.StringIO:
+        """Take what is told to whoever starts the server."""
+        said = io.StringIO()
+        self.patch(sys, "__stderr__", said)
+        return said
+
+    def test_daemonTellsTheLog(self) -> None:
+        """
+        A daemon, whose standard error is nowhere, tells it to what is the log by then.
+        """
+        self.patch(sys, "__stderr__", None)
+        self.assertEqual(refusal(ValueError("No.")).code, "sseserver: No.")
+
     def test_taken(self) -> None:
         """
         A port that is taken ends the program with one line, not a traceback.
         """
+        said = self.listenToStderr()
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             server = makeService(parse("--listen", f"tcp:{port}:interface=127.0.0.1"))
             with self.assertRaises(SystemExit) as caught:
                 server.privilegedStartService()
-        message = str(caught.exception.code)
+        self.assertEqual(caught.exception.code, 1)
+        message = said.getvalue().removesuffix("\n")
         self.assertTrue(message.startswith("sseserver: "), message)
         self.assertIn(str(port), message)
         self.assertNotIn("\n", message)
@@ -381,9 +396,11 @@ class StartTests(TestCase):
         So does a UNIX socket in a folder that is not there.
         """
         server = makeService(parse("--listen", "unix:/nowhere/s.sock"))
+        said = self.listenToStderr()
         with self.assertRaises(SystemExit) as caught:
             server.privilegedStartService()
-        self.assertIn("/nowhere/s.sock", str(caught.exception.code))
+        self.assertEqual(caught.exception.code, 1)
+        self.assertIn("/nowhere/s.sock", said.getvalue())
 
     def test_otherErrors(self) -> None:
         """
