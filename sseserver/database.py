@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sseserver.entries import countTokens
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import Kind
 
@@ -219,7 +220,7 @@ class Database:
             first,
             kinds,
             [data for _, data in rows],
-            tokens + kinds.count(Kind.TOKEN),
+            tokens + countTokens(kinds),
             {key: (digest, first, last) for key, digest, first, last in keys},
         )
 

@@ -158,11 +158,24 @@ class SourceError(Exception):
     Args:
         message: A sentence for viewers.
         reason: One word for programs.
+        status: The HTTP status that a client gets which waits for the answer
+            and has seen nothing of it yet; C{None} is 502.
+        retryAfter: Whole seconds after which it may try again, when that is
+            known.
     """
 
-    def __init__(self, message: str, reason: str = "source") -> None:
+    def __init__(
+        self, message: str, reason: str = "source", status: int | None = None, retryAfter: int | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
+        self.status = status
+        self.retryAfter = retryAfter
+
+    def terminal(self) -> dict[str, object]:
+        """Make what the terminal entry says; what is not known is not in it."""
+        told = {"reason": self.reason, "message": str(self), "status": self.status, "retryAfter": self.retryAfter}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 class GapError(Exception):

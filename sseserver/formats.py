@@ -8,10 +8,10 @@ encoded frames that all its viewers share, is in a rendering.
 from __future__ import annotations
 
 import json
-import re
 
 from zope.interface import implementer
 
+from sseserver.entries import TEXT_KINDS, TEXT_ROW, lastText, textOf, unpack
 from sseserver.errors import GapError
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State
 from sseserver.wire import dataLines
@@ -30,10 +30,6 @@ MEMO_BYTES = 1024 * 1024
 _TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
 _LF = 10
-
-_TOKEN = Kind.TOKEN
-
-_NOT_TOKEN = re.compile(b"[^%c]" % Kind.TOKEN)
 
 
 def toJSON(value: object) -> bytes:
@@ -102,6 +98,10 @@ class _EventsRendering:
             self._remember(key, found)
         return found
 
+    def retire(self, retry: int) -> bytes:
+        """See L{IRendering.retire}: the one thing that an EventSource obeys."""
+        return b"retry: %d\n\n" % retry
+
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See L{IRendering.gap}."""
         return gapFrame(self._log.epoch, asked, gap)
@@ -128,27 +128,34 @@ class _EventsRendering:
     def _encode(self, number: int) -> bytes:
         index = self._index(number)
         kind, data = self._log.kinds[index], self._log.entry(number)
-        if kind == _TOKEN:
-            if data[0] == _LF and self._endsWithCR(index):
-                data = data[1:]
-            return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(data))
+        if kind == Kind.SILENT_CHUNK:
+            return b""
+        if kind in TEXT_KINDS:
+            return self._message(number, textOf(kind, data), index)
         if kind == Kind.EVENT:
-            name, _, data = data.partition(b"\n")
+            name, data = unpack(data)
         else:
             name = _TERMINAL_TYPES[Kind(kind)]
         field = b"" if name == b"message" else b"event: %b\n" % name
         return b"%bid: %b-%d\n%b\n" % (field, self._epoch, number, dataLines(data))
 
-    def _endsWithCR(self, index: int) -> bool:
+    def _message(self, number: int, text: bytes, index: int) -> bytes:
         """
-        Whether the text before an entry ends with CR. Then the LF at the
-        entry's start is the other half of that line end, and not one of its
-        own: a text reads the same however it is cut into tokens.
+        Make the event of a piece of text.
+
+        A LF at its start is the other half of a line end, and not one of its
+        own, when the text before it ends with CR: a text reads the same
+        however it is cut into tokens.
+
+        Args:
+            number: Of the last entry in it.
+            index: The place of its first entry.
         """
-        before = self._log.kinds.rfind(Kind.TOKEN, 0, index)
-        if before < 0:
-            return self._log.trimmedCR
-        return self._log.entry(self._log.first + before).endswith(b"\r")
+        if text[0] == _LF:
+            before = lastText(self._log.kinds, index)
+            if self._log.trimmedCR if before < 0 else self._log.entry(self._log.first + before).endswith(b"\r"):
+                text = text[1:]
+        return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(text))
 
     def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
         """Encode entry by entry."""
@@ -165,28 +172,19 @@ class _EventsRendering:
         frames: list[bytes] = []
         size = 0
         while cursor < self._log.last and size < maxBytes:
-            count, data = self._tokens(cursor, maxBytes - size)
-            if count:
-                cursor += count
-                frames.append(b"id: %b-%d\n%b\n" % (self._epoch, cursor, dataLines(data)))
+            start = self._index(cursor + 1)
+            # No further than it can matter: a token has a byte at least.
+            row = TEXT_ROW.match(self._log.kinds, start, min(self._log.last - self._log.first + 1, start + maxBytes))
+            if row:
+                first = cursor + 1
+                cursor = self._log.fit(first, self._log.first + row.end() - 1, maxBytes - size)
+                text = self._log.text(first, cursor)
+                frames.append(self._message(cursor, text, start) if text else b"")
             else:
                 cursor += 1
                 frames.append(self._encode(cursor))
             size += len(frames[-1])
         return cursor, b"".join(frames)
-
-    def _tokens(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
-        """Put together the tokens that follow a cursor in a row, up to the one that reaches so many bytes."""
-        start = self._index(cursor + 1)
-        # No further than it can matter: a token has a byte at least.
-        end = min(self._log.last - self._log.first + 1, start + maxBytes)
-        other = _NOT_TOKEN.search(self._log.kinds, start, end)
-        count = (other.start() if other else end) - start
-        if not count:
-            return 0, b""
-        last = self._log.fit(cursor + 1, cursor + count, maxBytes)
-        data = self._log.span(cursor + 1, last)
-        return last - cursor, data[1:] if data[0] == _LF and self._endsWithCR(start) else data
 
 
 @implementer(IFormat)
@@ -197,6 +195,8 @@ class EventsFormat:
     """
 
     name = "events"
+    headers = ()
+    reconnects = True
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See L{IFormat.render}."""
@@ -255,6 +255,10 @@ class _TextRendering:
             frames += self._terminal(end)
         return end, frames
 
+    def retire(self, retry: int) -> bytes:
+        """See L{IRendering.retire}: the one thing that an EventSource obeys."""
+        return b"retry: %d\n\n" % retry
+
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See L{IRendering.gap}."""
         return gapFrame(self._log.epoch, asked, gap)
@@ -273,9 +277,9 @@ class _TextRendering:
             index = self._seen + 1 - log.first
             if index < 0:
                 self._over = self._seen + 1
-            elif log.kinds[index] != Kind.TOKEN:
+            elif not (token := textOf(log.kinds[index], log.entry(self._seen + 1))):
                 self._seen += 1
-            elif self._size + len(token := log.entry(self._seen + 1)) > TEXT_LIMIT:
+            elif self._size + len(token) > TEXT_LIMIT:
                 self._over = self._seen + 1
             else:
                 self._seen += 1
@@ -313,6 +317,8 @@ class TextFormat:
     """
 
     name = "text"
+    headers = ()
+    reconnects = True
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See L{IFormat.render}."""

@@ -8,8 +8,8 @@ an implementation must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any, Protocol
 
@@ -27,12 +27,17 @@ class Kind(IntEnum):
 
     - `TOKEN`: the token's text, UTF-8, never empty.
     - `EVENT`: a published event: its type, LF, its data; UTF-8.
+    - `CHUNK`: a chunk of a chat completion with text in it, as an upstream
+      sent it: JSON in one line, LF, the text; UTF-8.
+    - `SILENT_CHUNK`: one without text: only the JSON.
     - `DONE`, `FAILED`, `CANCELLED`: the terminal entry; a JSON object whose
       `reason` is a word for programs.
     """
 
     TOKEN = 0
     EVENT = 1
+    CHUNK = 2
+    SILENT_CHUNK = 3
     DONE = 8
     FAILED = 9
     CANCELLED = 10
@@ -59,9 +64,19 @@ class Prompt:
 
     Attributes:
         text: The last message of the user; what a program is given.
+        messages: The conversation, each message as OpenAI's chat completions
+            have it; empty where only a text was given.
+        options: All other members of a chat completion's request, as they
+            came (`model`, `temperature`, `tools` ...).
     """
 
     text: str
+    messages: Sequence[Mapping[str, Any]] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What a source is called as a model when nobody gave it a name.
+MODEL = "sseserver"
 
 
 class ITokenSource(Interface):
@@ -70,6 +85,7 @@ class ITokenSource(Interface):
     """
 
     takesPrompt: bool = Attribute("Whether a run of this source needs a L{Prompt}.")
+    model: str = Attribute("What the source is called as a model, in chat completions.")
 
     def produce(sink: ITokenSink, prompt: Prompt | None) -> Deferred[Any] | Coroutine[Any, Any, Any] | None:
         """
@@ -112,6 +128,20 @@ class ITokenSink(Interface):
 
         Raises:
             UnicodeEncodeError: The token holds a lone surrogate.
+        """
+
+    def writeChunk(chunk: bytes, text: str) -> None:
+        """
+        Append a chunk of a chat completion as an upstream sent it. Viewers in
+        the format `openai` get it unchanged, the others its text.
+
+        Args:
+            chunk: A JSON object, in UTF-8. White space around it and line
+                ends inside it are of no meaning and are not kept.
+            text: The text in it; empty where it has none.
+
+        Raises:
+            UnicodeEncodeError: The text holds a lone surrogate.
         """
 
     def ready() -> Deferred[None]:
@@ -162,8 +192,8 @@ class IStreamLog(Interface):
     published: bool = Attribute("Whether entries are published into it; else it is written by a run.")
     first: int = Attribute("Number of the first entry kept.")
     last: int = Attribute("Number of the last visible entry; 0 when there was none yet.")
-    tokens: int = Attribute("How many tokens it ever had.")
-    trimmedCR: bool = Attribute("Whether the last token that was trimmed ends with CR.")
+    tokens: int = Attribute("How many tokens it ever had; a chunk with text is one.")
+    trimmedCR: bool = Attribute("Whether the text that was trimmed ends with CR.")
     appended: int = Attribute("Number of the last entry, whether the store has it yet or not.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
     entries: list[bytes] = Attribute("The data of all entries kept, visible or not; made for the asking.")
@@ -191,6 +221,9 @@ class IStreamLog(Interface):
 
     def span(first: int, last: int) -> bytes:
         """Give the data of entries that are kept, from one number to another, as one piece."""
+
+    def text(first: int, last: int) -> bytes:
+        """Give the text in entries that are kept, from one number to another: of tokens, and of chunks."""
 
     def fit(first: int, last: int, maxBytes: int) -> int:
         """
@@ -304,6 +337,14 @@ class IRendering(Interface):
             GapError: Entries after the cursor are no longer kept.
         """
 
+    def retire(retry: int) -> bytes:
+        """
+        Make the last frames of a response that ends before the stream does.
+
+        Args:
+            retry: When the viewer shall come back, in milliseconds.
+        """
+
     def gap(asked: str, gap: GapError) -> bytes:
         """
         Make the frames that tell a viewer of a gap.
@@ -321,6 +362,12 @@ class IFormat(Interface):
     """How a viewer wants entries written. Stateless; what is kept is in renderings."""
 
     name: str = Attribute("What the query parameter `format` calls it.")
+    headers: Sequence[tuple[bytes, bytes]] = Attribute(
+        "Headers that its responses have beside those of every event stream."
+    )
+    reconnects: bool = Attribute(
+        "Whether its viewers are EventSources, which after any other answer than 200 never come back by themselves."
+    )
 
     def render(streamLog: IStreamLog) -> IRendering:
         """Make a rendering that starts at nothing; the log calls this once for all viewers."""

@@ -53,9 +53,9 @@ def jittered(reconnectionTime: int) -> int:
     return max(1, round(reconnectionTime * uniform(2 / 3, 4 / 3)))
 
 
-def writeHeaders(request: Request) -> None:
-    """Set the headers of an event stream on a response that has not begun."""
-    for name, value in HEADERS:
+def writeHeaders(request: Request, form: IFormat) -> None:
+    """Set the headers of an event stream in a format on a response that has not begun."""
+    for name, value in (*HEADERS, *form.headers):
         request.responseHeaders.setRawHeaders(name, [value])
 
 
@@ -154,7 +154,7 @@ class EventStreamProducer:
         """
         request = self._request
         request.notifyFinish().addBoth(self._gone)
-        writeHeaders(request)
+        writeHeaders(request, self._form)
         self._state = _LIVE
         # Before the first write: under TLS a producer that comes later is never paused.
         request.registerProducer(self, True)
@@ -241,7 +241,7 @@ class EventStreamProducer:
             retry: When, in milliseconds.
         """
         if self._state is not _State.ENDED:
-            self._write(b"retry: %d\n\n" % retry)
+            self._write(self._rendering.retire(retry))
             self.finish("retired")
 
     def abort(self, reason: str) -> None:

@@ -9,6 +9,7 @@ import unicodedata
 
 import msgspec
 
+from sseserver.entries import packEvent
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.interfaces import TERMINAL, Kind
 from sseserver.wire import Decoder, checkType
@@ -131,7 +132,7 @@ def _event(name: str, data: str) -> tuple[Kind, bytes]:
         raise BadRequest(f"The event type {name} is the server's own.")
     if len(name) > _MAX_TYPE or any(unicodedata.category(character) == "Cc" for character in name):
         raise BadRequest(f"An event type has at most {_MAX_TYPE} characters, and no control characters.")
-    return Kind.EVENT, _utf8(checkType(name)) + b"\n" + _utf8(data)
+    return Kind.EVENT, packEvent(_utf8(checkType(name)), _utf8(data))
 
 
 def _utf8(text: str) -> bytes:

@@ -7,15 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sseserver.entries import packChunk
 from sseserver.errors import SourceError
 from sseserver.formats import toJSON
-from sseserver.interfaces import IStreamLog, ITokenSink, ITokenSource, Kind, Prompt
+from sseserver.interfaces import IStreamLog, ITokenSink, Kind
 from sseserver.settings import Settings
 from sseserver.streamlog import ENTRY_COST
 from sseserver.ticker import Tick, Ticker
@@ -89,12 +90,19 @@ class Run:
         self._linger: Tick | None = None
         self._work: Deferred[Any] | None = None
 
-    def start(self, source: ITokenSource, prompt: Prompt | None) -> None:
-        """Let the source work. What it returns or raises ends the stream."""
+    def start(self, produce: Callable[[], Deferred[Any]], onWorked: Callable[[Run], None]) -> None:
+        """
+        Let the source work. What it returns or raises ends the stream.
+
+        Args:
+            produce: Calls the source when it is this run's turn; fires with what it returns.
+            onWorked: Called once with this run when the source has let go.
+        """
         self._await(max(self._settings.linger, _FIRST_VIEWER))
-        self._work = maybeDeferred(source.produce, self, prompt)
+        self._work = produce()
         self._work.addCallbacks(self._succeeded, self._failed)
         self._work.addErrback(lambda failure: log.failure("A run broke", failure))
+        self._work.addCallback(lambda _: onWorked(self))
         if self._ended:
             # It was stopped while the source only began.
             self._work.cancel()
@@ -103,13 +111,12 @@ class Run:
         """See L{ITokenSink.write}."""
         if not token or self._ended:
             return
-        data = token.encode("utf-8")
-        self.streamLog.append(_TOKEN, data)
-        self._unchecked += len(data) + ENTRY_COST
-        if self._unchecked >= _AHEAD_CHECK:
-            self._unchecked = 0
-            if not self._paused and (self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()):
-                self._pause()
+        self._append(_TOKEN, token.encode("utf-8"))
+
+    def writeChunk(self, chunk: bytes, text: str) -> None:
+        """See L{ITokenSink.writeChunk}."""
+        if not self._ended:
+            self._append(*packChunk(chunk, text))
 
     def ready(self) -> Deferred[None]:
         """See L{ITokenSink.ready}."""
@@ -160,6 +167,14 @@ class Run:
                 self._await(self._settings.linger)
             else:
                 self.cancel("linger")
+
+    def _append(self, kind: Kind, data: bytes) -> None:
+        self.streamLog.append(kind, data)
+        self._unchecked += len(data) + ENTRY_COST
+        if self._unchecked >= _AHEAD_CHECK:
+            self._unchecked = 0
+            if not self._paused and (self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()):
+                self._pause()
 
     def _pause(self) -> None:
         self._paused = True
@@ -224,7 +239,7 @@ class Run:
             if not failure.check(CancelledError, SourceError):
                 log.failure("A token source broke while it was stopped", failure)
         elif isinstance(failure.value, SourceError):
-            self._end(Kind.FAILED, {"reason": failure.value.reason, "message": str(failure.value)})
+            self._end(Kind.FAILED, failure.value.terminal())
         else:
             log.failure("A token source broke", failure)
             self._end(Kind.FAILED, _BROKEN)

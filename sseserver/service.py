@@ -9,57 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from sseserver.errors import (
-    KeyReused,
-    Overloaded,
-    SSEServerError,
-    StoreUnavailable,
-    StreamEnded,
-    StreamExists,
-    StreamNotFound,
-)
-from sseserver.formats import toJSON
+from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
+from sseserver.formats import FORMATS, toJSON
 from sseserver.ids import parseID
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
 from sseserver.retention import Retention
 from sseserver.run import Run
+from sseserver.runs import Runs
 from sseserver.settings import Settings
 from sseserver.sockets import allSent, isOver
 from sseserver.stores.memory import MemoryStore
 from sseserver.ticker import Ticker
 
-T = TypeVar("T")
-
 log = Logger()
 
 #: Seconds between two slots of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
-
-
-def _branch(deferred: Deferred[T]) -> Deferred[T]:
-    """Wait for what another one fires with, and leave that to be waited for again."""
-    branch: Deferred[T] = Deferred()
-
-    def tell(result: T) -> T:
-        branch.callback(result)
-        return result
-
-    def fail(failure: Failure) -> Failure:
-        branch.errback(failure)
-        return failure
-
-    deferred.addCallbacks(tell, fail)
-    return branch
 
 
 class StreamService(Service):
@@ -74,6 +48,9 @@ class StreamService(Service):
         source: What runs produce their tokens with.
         settings: The numbers.
         store: Keeps the stream logs.
+
+    Attributes:
+        formats: The formats that a viewer can ask for, by name.
     """
 
     def __init__(
@@ -81,16 +58,14 @@ class StreamService(Service):
     ) -> None:
         self.settings = settings or Settings()
         self.source = source
+        self.formats: dict[str, IFormat] = dict(FORMATS)
         self._reactor = reactor
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
-        self._runs: dict[str, Run] = {}
         self._viewers: dict[EventStreamProducer, Request] = {}
         self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
-        # The runs that were started with an idempotency key, and the keys by the epochs of their streams.
-        self._keys: dict[str, tuple[bytes, Deferred[IStreamLog]]] = {}
-        self._keyOf: dict[str, str] = {}
+        self._runs = Runs(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         # From the call of stopService to that of startService nothing new begins.
         self._stopping = False
         # Fires when the last viewer has left a service that is being stopped; and who waits for the end of that.
@@ -127,37 +102,16 @@ class StreamService(Service):
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
         digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
-        known = None if key is None else self._keys.get(key)
-        if known is not None:
-            if known[0] != digest:
-                raise KeyReused("This idempotency key was used with another prompt.")
-            # It may still be under way.
-            joined: IStreamLog = yield _branch(known[1])
+        joining = None if key is None else self._runs.join(key, digest)
+        if joining is not None:
+            joined: IStreamLog = yield joining
             return joined
-        started: IStreamLog = yield self._startRun(prompt, digest, key)
-        return started
-
-    @inlineCallbacks
-    def _startRun(
-        self, prompt: Prompt | None, digest: bytes, key: str | None
-    ) -> Generator[Deferred[Any], Any, IStreamLog]:
         if not self.hasRoom():
             raise Overloaded("The server has no room for one more viewer now, or is being stopped.")
+        self._runs.checkRoom()
         creating = self._create(None, published=False)
-        if key is not None:
-            self._keys[key] = (digest, creating)
-        try:
-            streamLog: IStreamLog = yield _branch(creating)
-        except SSEServerError:
-            self._keys.pop(key or "", None)
-            # All who waited were told.
-            creating.addErrback(lambda _: None)
-            raise
-        if key is not None:
-            self._keyOf[streamLog.epoch] = key
-        run = Run(streamLog, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
-        self._runs[streamLog.name] = run
-        run.start(self.source, prompt)
+        streamLog: IStreamLog = yield creating if key is None else self._runs.remember(key, digest, creating)
+        self._runs.start(streamLog, prompt)
         return streamLog
 
     @inlineCallbacks
@@ -235,7 +189,7 @@ class StreamService(Service):
             StoreUnavailable: (as the errback) The store cannot do it now.
         """
         streamLog: IStreamLog = yield self._store.find(name)
-        run = self._runs.get(name)
+        run = self._runs.find(name)
         if run is not None:
             run.abandon()
         try:
@@ -245,7 +199,7 @@ class StreamService(Service):
             if run is not None and not streamLog.sealed:
                 self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
             raise
-        self._forgetKey(streamLog.epoch)
+        self._runs.forget(streamLog.epoch)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
@@ -267,8 +221,9 @@ class StreamService(Service):
             StoreUnavailable: (as the errback) The store cannot take the end now.
         """
         streamLog: IStreamLog = yield self._store.find(name)
-        if name in self._runs:
-            self._runs[name].cancel("asked")
+        run = self._runs.find(name)
+        if run is not None:
+            run.cancel("asked")
         elif not streamLog.sealed:
             self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
         yield streamLog.settled()
@@ -306,23 +261,31 @@ class StreamService(Service):
             url: The stream's own URL.
             lastEventID: What the client sent, or `None`.
             fromNow: Whether a new viewer starts at the end.
+
+        Raises:
+            Overloaded: There is no room, and no other way to tell this viewer.
         """
         if isOver(request):
             return
         if not self.hasRoom():
-            self.turnAway(request)
+            self.turnAway(request, form)
             return
         producer = EventStreamProducer(request, streamLog, form, self._sweep, self.settings, self._viewerLeft)
         self._viewers[producer] = request
         producer.start(lastEventID, jittered(self.settings.reconnectionTime), url, fromNow)
 
-    def turnAway(self, request: Request) -> None:
+    def turnAway(self, request: Request, form: IFormat) -> None:
         """
-        Tell a viewer to come back later, in the one way that an EventSource
-        obeys: an event stream that holds a reconnection time and ends. After
-        any other status than 200 it would never come back.
+        Tell a viewer to come back later: an EventSource in the one way that
+        it obeys, an event stream that holds a reconnection time and ends.
+        After any other status than 200 it would never come back.
+
+        Raises:
+            Overloaded: The viewers of this format are no EventSources.
         """
-        writeHeaders(request)
+        if not form.reconnects:
+            raise Overloaded("The server has no room for one more viewer now, or is being stopped.")
+        writeHeaders(request, form)
         request.write(b"retry: %d\n\n" % jittered(self.settings.reconnectionTime))
         request.finish()
 
@@ -359,10 +322,10 @@ class StreamService(Service):
         deadline = self._reactor.callLater(self.settings.drain, self._cut)
         transports = [request.transport for request in self._viewers.values()]
         drained.addCallback(lambda _: allSent(self._reactor, transports, deadline.active))
+        released = self._runs.shutDown()
+        drained.addCallback(lambda _: released)
         drained.addCallback(self._drainedOrCut, deadline)
         drained.addBoth(self._tellStopped)
-        for run in tuple(self._runs.values()):
-            run.shutDown()
         for producer in tuple(self._viewers):
             if producer.streamLog.published:
                 producer.retire(jittered(self.settings.reconnectionTime))
@@ -425,16 +388,15 @@ class StreamService(Service):
         return number
 
     def _runEnded(self, run: Run) -> None:
-        del self._runs[run.streamLog.name]
         self._retention.keepAfter(run.streamLog)
 
     def _forgetKey(self, epoch: str) -> None:
-        """Forget the idempotency key of a run whose stream goes."""
-        self._keys.pop(self._keyOf.pop(epoch, ""), None)
+        # Retention, which is made first, tells what goes; the runs are made of what it tells.
+        self._runs.forget(epoch)
 
     def _viewerLeft(self, producer: EventStreamProducer) -> None:
         self._viewers.pop(producer, None)
-        run = self._runs.get(producer.streamLog.name)
+        run = self._runs.find(producer.streamLog.name)
         if run is not None:
             run.viewerLeft()
         if producer.reason != "complete":

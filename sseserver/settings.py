@@ -19,6 +19,8 @@ class Settings:
         linger: How long a run goes on when no viewer is left; counts from
             its start too. 0 ends it at once when the last viewer leaves.
         maxViewers: So many viewers are served at once.
+        maxRuns: So many runs work at once; the others wait for their turn, in order.
+        maxWaiting: So many may wait; who comes above that is refused.
         stall: A viewer that takes nothing for so long is cut; it resumes when it is back.
         keep: How long a stream is kept after its end.
         window: Bytes that each stream keeps; the oldest entries go first.
@@ -34,6 +36,8 @@ class Settings:
     reconnectionTime: int = 3000
     linger: float = 60.0
     maxViewers: int = 10_000
+    maxRuns: int = 10_000
+    maxWaiting: int = 1000
     stall: float = 30.0
     keep: float = 600.0
     window: int = 16 * 1024 * 1024

@@ -18,6 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from sseserver.entries import TEXT_KINDS, countTokens, lastText, textOf
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
@@ -33,8 +34,6 @@ FLUSH_TICK = 0.02
 #: So many viewers are woken in one turn of the reactor; the rest waits for the next turns, so
 #: that ten thousand viewers of one stream do not hold up everybody else.
 WAKES_PER_TURN = 500
-
-_TOKEN = Kind.TOKEN
 
 
 class Keeper(Protocol):
@@ -196,6 +195,13 @@ class StreamLog:
         start = self._start(first) - self._base
         return bytes(memoryview(self._data)[start : self._ends[last - self.first] - self._base])
 
+    def text(self, first: int, last: int) -> bytes:
+        """See L{IStreamLog.text}."""
+        kinds = self.kinds[first - self.first : last + 1 - self.first]
+        if kinds and kinds.count(Kind.TOKEN) == len(kinds):
+            return self.span(first, last)
+        return b"".join([textOf(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
+
     def fit(self, first: int, last: int, maxBytes: int) -> int:
         """See L{IStreamLog.fit}."""
         low, high = first - self.first, last - self.first
@@ -226,7 +232,7 @@ class StreamLog:
         cost = len(data) + ENTRY_COST
         self.size += cost
         self._keeper.used += cost
-        if kind == _TOKEN:
+        if kind in TEXT_KINDS:
             self.tokens += 1
         elif kind in TERMINAL:
             self._sealed = True
@@ -256,7 +262,7 @@ class StreamLog:
         cost = self.measure(self.last + 1, self.appended)
         self.size -= cost
         self._keeper.used -= cost
-        self.tokens -= self.kinds.count(Kind.TOKEN, start)
+        self.tokens -= countTokens(self.kinds, start)
         del self._data[self._start(self.last + 1) - self._base :]
         del self._ends[start:]
         del self.kinds[start:]
@@ -369,9 +375,9 @@ class StreamLog:
         self.size -= cost
         self._keeper.used -= cost
         end = self._ends[count - 1]
-        lastToken = self.kinds.rfind(_TOKEN, 0, count)
-        if lastToken >= 0:
-            self.trimmedCR = self.entry(self.first + lastToken).endswith(b"\r")
+        lastIndex = lastText(self.kinds, count)
+        if lastIndex >= 0:
+            self.trimmedCR = self.entry(self.first + lastIndex).endswith(b"\r")
         del self._data[: end - self._base]
         del self._ends[:count]
         del self.kinds[:count]

@@ -112,6 +112,10 @@ class FakeSink:
         self.tokens.append(token)
         self.onWrite()
 
+    def writeChunk(self, chunk: bytes, text: str) -> None:
+        """See L{ITokenSink.writeChunk}."""
+        self.write(text)
+
     def ready(self) -> Deferred[None]:
         """See L{ITokenSink.ready}."""
         return succeed(None)

@@ -23,7 +23,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.body import Body, canSendAtOnce
-from tests.wires import RecordingProducer, Wire, WireTestCase, makeCertificate, makeRequest
+from tests.wires import RecordingProducer, Wire, WireTestCase, makeCertificate, makeRequest, soon
 
 PIECES = (b"retry: 3000\n\n", b"data: one\n\n", b"data: zw\xc3\xb6lf\n\n")
 
@@ -443,7 +443,7 @@ class RealSocketTests(TestCase):
         ours.close()
         theirs.close()
         client.transport.write(makeRequest(version="1.0"))
-        while not caught.requests:
+        for _ in soon(lambda: caught.requests):
             await deferLater(realReactor, 0.001)
         await answer(caught.requests[0])
         await client.closed

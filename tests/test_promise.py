@@ -167,8 +167,7 @@ class ResumeTests(PromiseTestCase):
         What a source writes in the very moment in which a new viewer has read
         all that there was, reaches that viewer.
         """
-        FORMATS["late"] = form = LateFormat()
-        self.addCleanup(FORMATS.pop, "late")
+        self.service.formats["late"] = form = LateFormat()
         self.done("PUT", "/streams/b")
         viewer = self.come(form="late", path="/streams/b")
         self.assertEqual(form.written, 1)
@@ -459,6 +458,8 @@ class LateFormat:
     """`events`, but a source writes just when a viewer has found that there is no more, for the first time."""
 
     name = "late"
+    headers = ()
+    reconnects = True
 
     def __init__(self) -> None:
         self.written = 0

@@ -23,7 +23,7 @@ from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
 from sseserver.streamlog import ENTRY_COST, FLUSH_TICK
 from sseserver.wire import Event
-from tests.wires import RecordingProducer, ServedTestCase, Wire, logged
+from tests.wires import RecordingProducer, ServedTestCase, Wire, logged, soon
 
 #: The width of the ticker's slots in seconds: so much late a linger or an age may be.
 SLOT = 0.25
@@ -718,7 +718,7 @@ class ReadAheadTests(ServiceTestCase):
         wire.stall()
         self.fill(512 * 1024)
         self.assertEqual(self.producer.told, ["pause"])
-        while self.producer.told == ["pause"]:
+        for _ in soon(lambda: "resume" in self.producer.told, 1000):
             self.assertGreater(self.streamLog.ahead(), self.readAhead // 2)
             wire.take(16 * 1024)
         self.assertEqual(self.producer.told, ["pause", "resume"])
@@ -797,12 +797,16 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_readyThatNobodyWaitsFor(self) -> None:
         """
-        Who no longer wants to wait cancels the Deferred; the others are told
-        all the same.
+        Who no longer wants to wait cancels the Deferred, and nothing keeps
+        it; the others are told all the same.
         """
         self.fill(512 * 1024)
         given, kept = self.sink.ready(), self.sink.ready()
         given.addErrback(lambda failure: None).cancel()
+        gone = weakref.ref(given)
+        del given
+        gc.collect()
+        self.assertIsNone(gone())
         self.watch(self.streamLog)
         self.successResultOf(kept)
 
@@ -822,7 +826,7 @@ class ReadAheadTests(ServiceTestCase):
         streamLog = self.startLog()
         wire = self.watch(streamLog, room=0)
         most = 0
-        while streamLog.state is State.OPEN:
+        for _ in soon(lambda: streamLog.state is not State.OPEN):
             most = max(most, streamLog.ahead())
             self.assertLess(streamLog.ahead(), self.readAhead + 128 * 1024)
             wire.take(100_000)
@@ -862,12 +866,9 @@ class ReadAheadTests(ServiceTestCase):
 
     async def fillAndWait(self, sink: ITokenSink) -> None:
         """Write until the run is paused, and wait until it goes on."""
-        while True:
+        for _ in soon(lambda: not sink.ready().called, 1000):
             sink.write(LARGE)
-            waiting = sink.ready()
-            if not waiting.called:
-                await waiting
-                return
+        await sink.ready()
 
     def test_drainWhileItWaits(self) -> None:
         """
@@ -907,7 +908,7 @@ class ReadAheadTests(ServiceTestCase):
         wire.stall()
         eager.resumeProducing()
         self.assertEqual(eager.told, ["resume", "pause"])
-        while eager.left:
+        for _ in soon(lambda: not eager.left):
             wire.take(100_000)
             self.reactor.advance(FLUSH_TICK)
             self.assertLess(self.streamLog.ahead(), self.readAhead + 128 * 1024)

@@ -352,16 +352,26 @@ class StartTests(TestCase):
         # The two connections that were only made and closed: the next turns of the reactor see their ends.
         await deferLater(reactor, 0.01)
 
-    def listenToStderr(self) -> io.StringIO:
-        """Take what is told to whoever starts the server."""
+    def listenToStderr(self, goesTo: str = "/") -> io.StringIO:
+        """
+        Take what is told to whoever starts the server.
+
+        Args:
+            goesTo: A file, whose place is taken for that of standard error, wherever that of the tests goes.
+        """
         said = io.StringIO()
         self.patch(sys, "__stderr__", said)
+        fstat = os.fstat
+        self.patch(os, "fstat", lambda fd: Path(goesTo).stat() if fd == 2 else fstat(fd))
         return said
 
     def test_daemonTellsTheLog(self) -> None:
         """
         A daemon, whose standard error is nowhere, tells it to what is the log by then.
         """
+        said = self.listenToStderr(os.devnull)
+        self.assertEqual(refusal(ValueError("No.")).code, "sseserver: No.")
+        self.assertEqual(said.getvalue(), "")
         self.patch(sys, "__stderr__", None)
         self.assertEqual(refusal(ValueError("No.")).code, "sseserver: No.")
 
@@ -406,6 +416,7 @@ class StartTests(TestCase):
         """
         What is no fault of an address is not swallowed.
         """
+        self.listenToStderr()
         server = makeService(parse())
         listener = list(server)[1]
 

@@ -99,6 +99,7 @@ class _Deaf:
     """Hears neither that it is to wait nor that it is to stop."""
 
     takesPrompt = False
+    model = "deaf"
 
     def __init__(self, clock: Any) -> None:
         self.clock = clock

@@ -1420,7 +1420,8 @@ class SlowStoreTests(PublishingTestCase):
             self.go()
         self.assertEqual([event for event in events if "log_failure" in event], [])
         self.assertEqual(self.flushLoggedErrors(), [])
-        self.assertEqual(self.service._runs, {})
+        self.assertEqual(self.service._runs._runs, {})
+        self.assertEqual(self.service._runs._working, set())
 
     def test_nameOfADeletedOne(self) -> None:
         """

@@ -51,6 +51,20 @@ SAFARI = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 EVENTSOURCE = "text/event-stream"
 
 
+def soon(condition: Callable[[], Any], limit: int = 10_000) -> Iterator[None]:
+    """
+    Go round until something is so, as C{while not} does; when it never is, that is a failure and no hang.
+
+    Args:
+        limit: Rounds that it may take.
+    """
+    for _ in range(limit):
+        if condition():
+            return
+        yield
+    raise AssertionError(f"It does not come about in {limit} rounds.")
+
+
 @implementer(IReactorFDSet)
 class WireReactor(Clock):
     """A clock that is also the reactor of pretended sockets: after each step of time it moves what can be moved."""
@@ -95,17 +109,21 @@ class WireReactor(Clock):
 
     def turn(self) -> None:
         """Read and write until nothing moves, without letting time pass."""
-        moved = True
-        while moved:
-            moved = False
-            for selectable in self.getWriters():
-                if selectable in self._writers and selectable.socket.writable:
-                    moved = True
-                    self._act(selectable, selectable.doWrite)
-            for selectable in self.getReaders():
-                if selectable in self._readers and selectable.socket.readable:
-                    moved = True
-                    self._act(selectable, selectable.doRead)
+        for _ in soon(lambda: not self._move()):
+            pass
+
+    def _move(self) -> bool:
+        """Let each connection write or read once; tell whether any did."""
+        moved = False
+        for selectable in self.getWriters():
+            if selectable in self._writers and selectable.socket.writable:
+                moved = True
+                self._act(selectable, selectable.doWrite)
+        for selectable in self.getReaders():
+            if selectable in self._readers and selectable.socket.readable:
+                moved = True
+                self._act(selectable, selectable.doRead)
+        return moved
 
     def _act(self, selectable: Any, act: Callable[[], Any]) -> None:
         """As PosixReactorBase does: what is returned is why the connection is lost."""
@@ -478,6 +496,8 @@ class ScriptedSource:
     Attributes:
         runs: All that were started, the newest last.
     """
+
+    model = "script"
 
     def __init__(self, takesPrompt: bool = False) -> None:
         self.takesPrompt = takesPrompt

@@ -28,7 +28,8 @@ class RecordingSink:
     A token sink that keeps what it is given, and can be paused and cancelled as a run can.
 
     Attributes:
-        tokens: What was written, until the end.
+        tokens: What was written, until the end; of chunks, their text.
+        chunks: The chunks, as they came.
         late: What was written after the end; a run drops it.
         producer: Who is registered.
         paused: Whether it wants no more now.
@@ -39,6 +40,7 @@ class RecordingSink:
 
     def __init__(self) -> None:
         self.tokens: list[str] = []
+        self.chunks: list[bytes] = []
         self.late: list[str] = []
         self.producer: Any = None
         self.paused = False
@@ -81,6 +83,12 @@ class RecordingSink:
         token.encode("utf-8")
         if token:
             (self.late if self.ended else self.tokens).append(token)
+
+    def writeChunk(self, chunk: bytes, text: str) -> None:
+        """See L{ITokenSink.writeChunk}."""
+        self.write(text)
+        if not self.ended:
+            self.chunks.append(chunk)
 
     def ready(self) -> Deferred[None]:
         """See L{ITokenSink.ready}."""

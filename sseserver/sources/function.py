@@ -9,7 +9,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
+from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
 
 
 @implementer(ITokenSource)
@@ -22,10 +22,17 @@ class FunctionSource:
             and returns a Deferred, a coroutine, or C{None} when it has written
             all; see L{ITokenSource.produce} for what these may come to.
         takesPrompt: Whether a run needs a prompt.
+        model: What it is called as a model.
     """
 
-    def __init__(self, function: Callable[[ITokenSink, Prompt | None], Any], takesPrompt: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[[ITokenSink, Prompt | None], Any],
+        takesPrompt: bool = False,
+        model: str = MODEL,
+    ) -> None:
         self.takesPrompt = takesPrompt
+        self.model = model
         self._function = function
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Any:

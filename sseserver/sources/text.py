@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from zope.interface import implementer
 
-from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
+from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
 from sseserver.ticker import Tick, Ticker
 
 #: Seconds between two slots of the ticker: words come late by half of it on average.
@@ -43,6 +43,7 @@ class TextSource:
     """
 
     takesPrompt = False
+    model = MODEL
 
     def __init__(self, clock: Any, text: str, interval: float = 0.1) -> None:
         if not 0 <= interval < float("inf"):

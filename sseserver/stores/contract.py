@@ -49,6 +49,8 @@ class _NoFormat:
     """For viewers that read nothing."""
 
     name = "none"
+    headers = ()
+    reconnects = True
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See L{IFormat.render}."""

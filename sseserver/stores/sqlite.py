@@ -30,9 +30,10 @@ from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from sseserver.database import Contents, Database, Group
+from sseserver.entries import countTokens
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.ids import makeEpoch
-from sseserver.interfaces import IStreamLog, IStreamStore, Kind, State
+from sseserver.interfaces import IStreamLog, IStreamStore, State
 from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog
 from sseserver.ticker import Ticker
 
@@ -261,7 +262,7 @@ class SQLiteStore:
 
     def trimmed(self, streamLog: StreamLog) -> None:
         """See L{streamlog.Keeper.trimmed}."""
-        tokens = streamLog.tokens - streamLog.kinds.count(Kind.TOKEN)
+        tokens = streamLog.tokens - countTokens(streamLog.kinds)
         self._trims[self._streams[streamLog.name].number] = (streamLog.first, tokens)
         self._schedule(0)
 

@@ -11,7 +11,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
-from sseserver.formats import FORMATS
 from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, lastEventID, negotiate
 from sseserver.ids import parseID
 from sseserver.interfaces import IStreamLog
@@ -48,7 +47,7 @@ class StreamResource(AsyncResource):
         if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
             return page(request, 0)
         if request.method == b"HEAD":
-            headersOnly(request)
+            headersOnly(request, self._service.formats["text"])
             return None
         asked = lastEventID(request)
         return await self._start(request) if asked is None else self._resume(request, asked)
@@ -64,7 +63,7 @@ class StreamResource(AsyncResource):
         if streamLog is None:
             request.setResponseCode(NO_CONTENT)
             return b""
-        return watch(self._service, request, streamLog, FORMATS["text"])
+        return watch(self._service, request, streamLog, self._service.formats["text"])
 
     async def _start(self, request: Request) -> bytes | None:
         """Start a run for this visitor, unless there is no room for one more viewer."""
@@ -73,7 +72,7 @@ class StreamResource(AsyncResource):
         try:
             streamLog = await self._service.startRun()
         except (Overloaded, StoreUnavailable):
-            self._service.turnAway(request)
+            self._service.turnAway(request, self._service.formats["text"])
             return None
         self._started[streamLog.epoch] = streamLog
-        return watch(self._service, request, streamLog, FORMATS["text"])
+        return watch(self._service, request, streamLog, self._service.formats["text"])

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -14,7 +13,6 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest, StreamNotFound
-from sseserver.formats import FORMATS
 from sseserver.http import (
     EVENT_STREAM,
     HTML,
@@ -31,14 +29,11 @@ from sseserver.http import (
     readJSON,
     setContentType,
 )
-from sseserver.interfaces import IFormat, IStreamLog, Kind, Prompt
+from sseserver.interfaces import IFormat, IStreamLog, Prompt
 from sseserver.producer import writeHeaders
 from sseserver.publishing import checkKey, checkName, readEntries
 from sseserver.service import StreamService
 from sseserver.sockets import isOver
-
-#: Tokens in a row.
-_TOKENS = re.compile(b"%c+" % Kind.TOKEN)
 
 
 class RunRequest(msgspec.Struct):
@@ -94,7 +89,7 @@ class Stream(AsyncResource):
 
     async def GET(self, request: Request) -> bytes | None:
         """Follow the stream, or read its state, its text so far, or its page."""
-        form = requestedFormat(request)
+        form = requestedFormat(self._service, request)
         wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN, HTML)) if form is None else EVENT_STREAM
         try:
             streamLog = await self._service.find(self._name)
@@ -110,7 +105,7 @@ class Stream(AsyncResource):
             return answerJSON(request, state(streamLog))
         if wanted == PLAIN:
             return text(request, streamLog)
-        return watch(self._service, request, streamLog, form or FORMATS["events"])
+        return watch(self._service, request, streamLog, form or self._service.formats["events"])
 
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into."""
@@ -154,7 +149,7 @@ def path(request: Request) -> str:
     return "/" + "/".join(quote(segment, safe="") for segment in request.prepath or () if segment)
 
 
-def requestedFormat(request: Request) -> IFormat | None:
+def requestedFormat(service: StreamService, request: Request) -> IFormat | None:
     """
     Read the parameter `format`.
 
@@ -164,9 +159,9 @@ def requestedFormat(request: Request) -> IFormat | None:
     name = parameter(request, b"format")
     if name is None:
         return None
-    if name not in FORMATS:
-        raise BadRequest(f"There is no format {name!r}; there are {', '.join(FORMATS)}.")
-    return FORMATS[name]
+    if name not in service.formats:
+        raise BadRequest(f"There is no format {name!r}; there are {', '.join(service.formats)}.")
+    return service.formats[name]
 
 
 def startsNow(request: Request) -> bool:
@@ -215,7 +210,7 @@ def watch(service: StreamService, request: Request, streamLog: IStreamLog, form:
         an empty body with the status 204 when the viewer has the end already.
     """
     if request.method == b"HEAD":
-        headersOnly(request)
+        headersOnly(request, form)
         return None
     asked, fromNow = lastEventID(request), startsNow(request)
     if service.hasAll(streamLog, form, asked, fromNow):
@@ -225,11 +220,11 @@ def watch(service: StreamService, request: Request, streamLog: IStreamLog, form:
     return None
 
 
-def headersOnly(request: Request) -> None:
+def headersOnly(request: Request, form: IFormat) -> None:
     """Answer HEAD for an event stream; starts nothing."""
     if isOver(request):
         return
-    writeHeaders(request)
+    writeHeaders(request, form)
     request.write(b"")
     request.finish()
 
@@ -256,6 +251,4 @@ def text(request: Request, streamLog: IStreamLog) -> bytes:
     if streamLog.first > 1:
         request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (streamLog.first - 1)])
     # Only what is visible: the rest a crash could take back.
-    kinds = bytes(streamLog.kinds[: streamLog.last - streamLog.first + 1])
-    rows = (match.span() for match in _TOKENS.finditer(kinds))
-    return b"".join(streamLog.span(streamLog.first + start, streamLog.first + end - 1) for start, end in rows)
+    return streamLog.text(streamLog.first, streamLog.last)

@@ -31,11 +31,11 @@ from twisted.trial.unittest import TestCase
 from sseserver.interfaces import ITokenSink, Prompt, State
 from sseserver.service import Settings, StreamService
 from sseserver.sources.function import FunctionSource
-from sseserver.sources.text import TextSource
+from sseserver.sources.text import TextSource, splitWords
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from sseserver.wire import Decoder
-from tests.wires import EVENTSOURCE, Response, ScriptedSource, makeCertificate, makeRequest, parseResponses
+from tests.wires import EVENTSOURCE, Response, ScriptedSource, makeCertificate, makeRequest, parseResponses, soon
 
 #: Several lines, and letters of one to four bytes; about 300 words.
 TEXT = "Zwölf Wörter, 一本 辞典,\nにほん 📖 and a  few more of them; " * 30
@@ -99,9 +99,21 @@ class Client(Protocol):
         await until(complete, "the end of the response")
         return self.responses[index]
 
-    async def cutAfter(self, size: int) -> Response:
-        """Wait for so many bytes or the end of the response; break the connection; give what came within them."""
-        await until(lambda: len(self.received) >= size or (self.responses and self.responses[0].complete), "bytes")
+    async def cutAfter(self, size: int, produce: Callable[[], object] = lambda: None) -> Response:
+        """
+        Wait for so many bytes or the end of the response; break the connection; give what came within them.
+
+        Args:
+            produce: Called again and again while more bytes are waited for.
+        """
+
+        def enough() -> bool:
+            if len(self.received) >= size or (self.responses and self.responses[0].complete):
+                return True
+            produce()
+            return False
+
+        await until(enough, "bytes")
         self.transport.abortConnection()
         return parseResponses(bytes(self.received[:size]), self.methods, False)[0]
 
@@ -166,7 +178,7 @@ class TCPTests(SocketTestCase):
         """
         A stream comes whole, in chunks, and the connection serves on.
         """
-        await self.serve(TextSource(reactor, TEXT, 0.0005))
+        await self.serve(TextSource(reactor, TEXT, 0.003))
         client = await self.view()
         response = await client.response()
         self.assertEqual(response.version, "HTTP/1.1")
@@ -277,9 +289,9 @@ class TCPTests(SocketTestCase):
         client = await self.view(f"/streams/{streamLog.name}")
         await until(lambda: client.received, "the head")
         client.transport.pauseProducing()
-        before = -1
-        while produced != before:
-            before = produced
+        seen = [-1]
+        for _ in soon(lambda: produced == seen[-1], 100):
+            seen.append(produced)
             await deferLater(reactor, 0.3)
         # The read-ahead of 1 MiB, the queue of the transport, and what the kernel takes for both ends.
         self.assertLess(produced, 16 * MEBIBYTE)
@@ -297,8 +309,18 @@ class TCPTests(SocketTestCase):
         A client that is cut again and again, anywhere, and comes back with the
         ID of the last whole event, puts together exactly the text.
         """
-        await self.serve(TextSource(reactor, TEXT, 0.0005))
+        await self.serve()
         name = (await self.service.startRun()).name
+        words = iter(splitWords(TEXT))
+
+        def produce() -> None:
+            # A word each time that the client still waits: on a slow machine as well the text outlasts many cuts.
+            word = next(words, None)
+            if word is not None:
+                self.source.run.write(word)
+            elif not self.source.run.done.called:
+                self.source.run.end()
+
         chance = random.Random(20)
         lastEventID: str | None = None
         texts: list[str] = []
@@ -306,7 +328,7 @@ class TCPTests(SocketTestCase):
             client = await self.view(f"/streams/{name}", lastEventID)
             # Later and later: what waits is one event, which must get through once.
             size = chance.randrange(250, 1000) + 20 * number
-            response = await client.cutAfter(size)
+            response = await client.cutAfter(size, produce)
             if response.status == 204:
                 break
             decoder = Decoder()
@@ -353,7 +375,7 @@ class TCPTests(SocketTestCase):
         client = await self.view(f"/streams/{name}")
         await client.begin()
         client.transport.pauseProducing()
-        while not self.paused():
+        for _ in soon(self.paused, 100):
             self.source.run.write("x" * 500_000)
             await deferLater(reactor, 0.03)
         sent = 0
@@ -458,7 +480,7 @@ class TLSTests(TCPTests):
         client = await self.view(f"/streams/{name}")
         await client.begin()
         client.transport.pauseProducing()
-        while not self.paused():
+        for _ in soon(self.paused, 100):
             self.source.run.write("x" * 500_000)
             await deferLater(reactor, 0.03)
         client.transport.loseConnection()
