@@ -11,7 +11,7 @@ import json
 
 from zope.interface import implementer
 
-from sseserver.entries import TEXT_KINDS, TEXT_ROW, lastText, textOf, unpack
+from sseserver.entries import TEXT_KINDS, countText, lastText, textOf, unpack
 from sseserver.errors import GapError
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State
 from sseserver.wire import dataLines
@@ -172,12 +172,13 @@ class _EventsRendering:
         frames: list[bytes] = []
         size = 0
         while cursor < self._log.last and size < maxBytes:
-            start = self._index(cursor + 1)
-            # No further than it can matter: a token has a byte at least.
-            row = TEXT_ROW.match(self._log.kinds, start, min(self._log.last - self._log.first + 1, start + maxBytes))
-            if row:
-                first = cursor + 1
-                cursor = self._log.fit(first, self._log.first + row.end() - 1, maxBytes - size)
+            first = cursor + 1
+            start = self._index(first)
+            # No further than it matters: the log may be long.
+            last = self._log.fit(first, self._log.last, maxBytes - size)
+            count = countText(self._log.kinds[start : last + 1 - self._log.first])
+            if count:
+                cursor += count
                 text = self._log.text(first, cursor)
                 frames.append(self._message(cursor, text, start) if text else b"")
             else:

@@ -18,7 +18,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sseserver.entries import TEXT_KINDS, countTokens, lastText, textOf
+from sseserver.entries import TEXT_KINDS, countTokens, lastText, onlyTokens, textOf
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
@@ -198,7 +198,7 @@ class StreamLog:
     def text(self, first: int, last: int) -> bytes:
         """See L{IStreamLog.text}."""
         kinds = self.kinds[first - self.first : last + 1 - self.first]
-        if kinds and kinds.count(Kind.TOKEN) == len(kinds):
+        if kinds and onlyTokens(kinds):
             return self.span(first, last)
         return b"".join([textOf(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
 
