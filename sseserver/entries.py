@@ -17,7 +17,8 @@ _CHUNK = Kind.CHUNK
 #: Of a log's kinds, those that have text.
 TEXT_KINDS = (_TOKEN, _CHUNK)
 
-_TEXT_ROW = re.compile(b"[%c%c%c]+" % (Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
+#: Entries with text, and silent chunks between them, in a row.
+TEXT_ROW = re.compile(b"[%c%c%c]+" % (Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
 
 
 def packEvent(name: bytes, data: bytes) -> bytes:
@@ -52,14 +53,6 @@ def textOf(kind: int, data: bytes) -> bytes:
 def onlyTokens(kinds: bytes | bytearray) -> bool:
     """Whether there are tokens and nothing else: the usual case, and cheap to find out, since a token is 0."""
     return kinds == bytes(len(kinds))
-
-
-def countText(kinds: bytes | bytearray) -> int:
-    """Count the entries with text, and silent chunks between them, that stand at the start in a row."""
-    if onlyTokens(kinds):
-        return len(kinds)
-    row = _TEXT_ROW.match(kinds)
-    return row.end() if row else 0
 
 
 def countTokens(kinds: bytes | bytearray, start: int = 0) -> int:

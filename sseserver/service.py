@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.web.http import Request
 
+from sseserver.completions import OpenAIFormat, UIFormat
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import FORMATS, toJSON
 from sseserver.ids import parseID
@@ -59,6 +60,8 @@ class StreamService(Service):
         self.settings = settings or Settings()
         self.source = source
         self.formats: dict[str, IFormat] = dict(FORMATS)
+        for form in (OpenAIFormat(source.model), UIFormat()):
+            self.formats[form.name] = form
         self._reactor = reactor
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)

@@ -120,13 +120,19 @@ def dataLines(data: bytes) -> bytes:
     Returns:
         At least one line; the last one ends with its one LF.
     """
+    # One space after the colon, always: 9.2.6 removes exactly one, so the leading space of a token survives.
+    return b"data: %b\n" % continued(data)
+
+
+def continued(data: bytes) -> bytes:
+    """
+    Write a payload as L{dataLines} does, without the name of the first line's
+    field and without the last line's end: for who joins it to more at once.
+    """
     # Lines end at CR LF, CR and LF (9.2.5), nowhere else: str.splitlines would also split at U+2028, U+0085, VT, FF ...
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    # One space after the colon, always: 9.2.6 removes exactly one, so the leading space of a token survives.
-    if b"\n" in data:
-        data = data.replace(b"\n", b"\ndata: ")
-    return b"data: %b\n" % data
+    return data.replace(b"\n", b"\ndata: ") if b"\n" in data else data
 
 
 def comment(text: str = "") -> bytes:
