@@ -353,6 +353,19 @@ class CancelTests(IterablesTestCase):
             self.assertFailed(sink, CancelledError)
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_onlyTheDeferred(self) -> None:
+        """
+        Who has only the Deferred can cancel too.
+        """
+        self.patch(iterables, "TOKENS_PER_TURN", 2)
+        sink = RecordingSink()
+        done = tokensFrom(self.clock, lambda: self.noted("12345")).produce(sink, None)
+        self.turn()
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertEqual((self.notes[-1], sink.tokens, sink.producer), ("finally", ["1", "2"], None))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_beforeTheFirstTurn(self) -> None:
         """
         What has not begun never does.
@@ -654,16 +667,14 @@ class AsyncioTests(SynchronousTestCase):
         asyncio's own and Deferreds may be awaited in any order; results and
         errors arrive where they belong, and the run is a task.
         """
-        clock = Clock()
-        advance = asyncio.sleep
 
         def fail() -> Deferred[str]:
             return deferLater(self.clock, 0, lambda: "x" + 1)  # type: ignore[operator]
 
         async def answer() -> AsyncIterator[str]:
-            await advance(0.001)
+            await asyncio.sleep(0.001)
             yield await deferLater(self.clock, 0, lambda: "deferred ")
-            yield await asyncio.wait_for(advance(0, "asyncio "), 5)
+            yield await asyncio.wait_for(asyncio.sleep(0, "asyncio "), 5)
             async with asyncio.timeout(5):
                 yield await succeed("fired ")
                 try:
@@ -672,14 +683,13 @@ class AsyncioTests(SynchronousTestCase):
                     yield "caught "
             assert asyncio.current_task() is not None
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(advance(0, "group"))
+                task = group.create_task(asyncio.sleep(0, "group"))
             yield task.result()
             raise SourceError("End.")
 
         sink = self.run_(answer, lambda sink: None)
         self.assertEqual("".join(sink.tokens), "deferred asyncio fired caught group")
         self.assertTrue(sink.result.check(SourceError), sink.result)
-        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_futures(self) -> None:
         """
@@ -739,6 +749,30 @@ class AsyncioTests(SynchronousTestCase):
         sink = self.run_(answer, stop, "1")
         self.assertTrue(sink.result.check(CancelledError), sink.result)
         self.assertEqual((sink.tokens, sink.late, notes), (["1"], [], ["finally"]))
+
+    def test_pausedMeanwhile(self) -> None:
+        """
+        A task goes on a little later than it is told to: a pause that comes meanwhile is heard.
+        """
+        clock = Clock()
+        sink = RecordingSink()
+
+        async def play() -> None:
+            sink.start(tokensFrom(clock, lambda: ["1", "2"]))
+            await asyncio.sleep(0)
+            clock.advance(0)
+            sink.pause()
+            for _ in range(5):
+                await asyncio.sleep(0)
+                clock.advance(0)
+            self.assertEqual((sink.tokens, clock.getDelayedCalls()), ([], []))
+            sink.resume()
+            clock.advance(0)
+            while not sink.ended:
+                await asyncio.sleep(0)
+
+        asyncio.run(asyncio.wait_for(play(), SOON))
+        self.assertEqual(sink.tokens, ["1", "2"])
 
     def test_timeLimit(self) -> None:
         """

@@ -258,11 +258,15 @@ class _Work:
         while True:
             if self._stopped:
                 raise CancelledError
-            self._waiting = Deferred(lambda _: self._unschedule())
+            self._waiting = Deferred(self._dontWait)
             self._schedule()
             await self._waiting
             if not self._paused:
                 return
+
+    def _dontWait(self, waiting: Deferred[None]) -> None:
+        self._waiting = None
+        self._unschedule()
 
     def _schedule(self) -> None:
         if self._waiting is not None and self._call is None and not self._paused:
