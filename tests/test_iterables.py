@@ -21,7 +21,7 @@ from sseserver.sources import iterables
 from sseserver.sources.iterables import TOKENS_AHEAD, tokensFrom
 from sseserver.testing import RecordingSink, SourceContract
 from tests.fakes import TurnClock
-from tests.wires import ServedTestCase
+from tests.wires import ServedTestCase, soon
 
 #: Seconds after which something that should happen at once counts as not happening.
 SOON = 20.0
@@ -756,22 +756,27 @@ class AsyncioTests(SynchronousTestCase):
         """
         clock = Clock()
         sink = RecordingSink()
+        calls: list[str] = []
+
+        def answer() -> list[str]:
+            calls.append("called")
+            return ["1", "2"]
 
         async def play() -> None:
-            sink.start(tokensFrom(clock, lambda: ["1", "2"]))
+            sink.start(tokensFrom(clock, answer))
             await asyncio.sleep(0)
             clock.advance(0)
             sink.pause()
             for _ in range(5):
                 await asyncio.sleep(0)
                 clock.advance(0)
-            self.assertEqual((sink.tokens, clock.getDelayedCalls()), ([], []))
+            self.assertEqual((calls, clock.getDelayedCalls()), ([], []))
             sink.resume()
             clock.advance(0)
-            while not sink.ended:
+            for _ in soon(lambda: sink.ended):
                 await asyncio.sleep(0)
 
-        asyncio.run(asyncio.wait_for(play(), SOON))
+        asyncio.run(play())
         self.assertEqual(sink.tokens, ["1", "2"])
 
     def test_timeLimit(self) -> None:
