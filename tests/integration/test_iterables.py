@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from tests.integration.servers import ROOT, ask, freePort, serving, stream, twis
 from tests.wires import soon
 
 #: Seconds; a process that takes longer to end hangs.
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 #: A Twisted application. It notes in a file what its generators do.
 APPLICATION = """
@@ -72,9 +73,22 @@ service("ENDPOINT", StreamSite(StreamResource(streams))).setServiceParent(applic
 """
 
 
+#: The same as a program of its own, which `twistd` would end by a signal in the end.
+PROGRAM = """
+from twisted.application.reactors import installReactor
+installReactor("REACTOR")
+{application}
+from twisted.application.app import startApplication
+from twisted.python.log import startLogging
+startLogging(Path("log").open("a"))
+startApplication(application, False)
+reactor.run()
+"""
+
+
 class IterablesTests(SynchronousTestCase):
     """
-    Each test runs an application under `twistd`.
+    Each test runs a server of an embedder.
     """
 
     def setUp(self) -> None:
@@ -83,11 +97,17 @@ class IterablesTests(SynchronousTestCase):
         self.folder = Path(folder.name)
         self.port = freePort()
 
-    def serving(self, function: str, *arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    def serving(self, function: str, reactor: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run an application with one of the functions."""
-        text = APPLICATION.replace("FUNCTION", function).replace("ENDPOINT", f"tcp:{self.port}:interface=127.0.0.1")
-        (self.folder / "application.tac").write_text(text, "utf-8")
-        command = twistd("--no_save", "--logfile=log", "-y", "application.tac", *arguments)
+        (self.folder / "application.tac").write_text(self.application(function), "utf-8")
+        return self.process(twistd("--no_save", "--logfile=log", "-y", "application.tac", f"--reactor={reactor}"))
+
+    def application(self, function: str) -> str:
+        """Write the application for one of the functions."""
+        return APPLICATION.replace("FUNCTION", function).replace("ENDPOINT", f"tcp:{self.port}:interface=127.0.0.1")
+
+    def process(self, command: list[str]) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Run a server in the folder."""
         return serving(command, self.port, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
     def written(self, name: str) -> str:
@@ -118,7 +138,7 @@ class IterablesTests(SynchronousTestCase):
         asyncio has; its errors go to the log only; a run that is cancelled is
         closed where it waits, and its C{finally} may wait too.
         """
-        with self.serving("both", "--reactor=asyncio"):
+        with self.serving("both", "asyncio"):
             text, end = self.read(self.post("all"))
             self.assertEqual((text, end.type), ("Deferred asyncio", "done"))
             text, end = self.read(self.post("break"))
@@ -137,7 +157,7 @@ class IterablesTests(SynchronousTestCase):
         Under another reactor code that needs asyncio fails at once, and the
         log says what to do; Deferreds work.
         """
-        with self.serving("deferred", "--reactor=poll"):
+        with self.serving("deferred", "poll"):
             text, end = self.read(self.post("all"))
             self.assertEqual((text, end.type), ("Deferred", "done"))
             text, end = self.read(self.post("hang"))
@@ -151,13 +171,14 @@ class IterablesTests(SynchronousTestCase):
         server from stopping, under either reactor.
         """
         for name in ("asyncio", "poll"):
-            with self.subTest(name), self.serving("blocked", f"--reactor={name}") as process:
-                (self.folder / "notes").unlink(missing_ok=True)
+            program = PROGRAM.replace("REACTOR", name).format(application=self.application("blocked"))
+            with self.subTest(name), self.process([sys.executable, "-c", program]) as process:
                 paths = [self.post("first"), self.post("second")]
                 self.until(lambda: self.written("notes") == "blocked\n" * 2)
                 self.assertEqual(ask(self.port, "POST", f"{paths[0]}/cancel")[0], 200)
                 text, end = self.read(paths[0])
                 self.assertEqual((text, end.type), ("token", "cancelled"))
                 process.send_signal(signal.SIGTERM)
-                process.wait(PATIENCE)
+                self.assertEqual(process.wait(PATIENCE), 0)
                 self.assertNotIn("Traceback", self.written("log"))
+            (self.folder / "notes").unlink()
