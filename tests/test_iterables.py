@@ -779,6 +779,45 @@ class AsyncioTests(SynchronousTestCase):
         asyncio.run(play())
         self.assertEqual(sink.tokens, ["1", "2"])
 
+    def test_beforeTheLoop(self) -> None:
+        """
+        What is started before the loop runs, as with the reactor, has asyncio all the same.
+        """
+        clock = Clock()
+        sink = RecordingSink()
+
+        async def answer() -> str:
+            return await asyncio.sleep(0, "text")
+
+        sink.start(tokensFrom(clock, answer))
+
+        async def play() -> None:
+            clock.advance(0)
+            for _ in soon(lambda: sink.ended):
+                await asyncio.sleep(0)
+
+        asyncio.run(play())
+        self.assertEqual((sink.tokens, sink.result), (["text"], None))
+
+    def test_cancelBeforeItBegan(self) -> None:
+        """
+        A task that was made but not begun never does.
+        """
+        clock = Clock()
+        sink = RecordingSink()
+        calls: list[str] = []
+
+        async def play() -> None:
+            sink.start(tokensFrom(clock, lambda: calls.append("called")))
+            clock.advance(0)
+            sink.cancel()
+            for _ in soon(lambda: sink.result is not None):
+                await asyncio.sleep(0)
+
+        asyncio.run(play())
+        self.assertTrue(sink.result.check(CancelledError), sink.result)
+        self.assertEqual((calls, sink.producer), ([], None))
+
     def test_timeLimit(self) -> None:
         """
         A time limit of asyncio works around a Deferred too: it is cancelled.

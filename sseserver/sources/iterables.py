@@ -138,13 +138,7 @@ class _Work:
             of what it holds; also when it is cancelled not before that.
         """
         self._sink.registerProducer(self, True)
-        with suppress(RuntimeError):
-            self._loop = asyncio.get_running_loop()
-        if self._loop is None:
-            done = Deferred.fromCoroutine(self._run(inThread))
-        else:
-            done = _fromTask(self._loop.create_task(self._run(inThread)))
-        return done.addBoth(self._ended)
+        return Deferred.fromCoroutine(self._run(inThread)).addBoth(self._ended)
 
     def pauseProducing(self) -> None:
         self._paused = True
@@ -164,6 +158,18 @@ class _Work:
         return result
 
     async def _run(self, inThread: bool) -> Any:
+        # Not before the first turn: what starts with the reactor starts before its loop runs.
+        await self._nextTurn()
+        with suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+        if self._loop is None:
+            return await self._work(inThread)
+        try:
+            return await Deferred.fromFuture(self._loop.create_task(self._work(inThread)))
+        except asyncio.CancelledError:
+            raise CancelledError from None
+
+    async def _work(self, inThread: bool) -> Any:
         return await self._bridge(self._produce(inThread))
 
     @coroutine
@@ -171,6 +177,9 @@ class _Work:
         """Do work that awaits Deferreds, and under the asyncio reactor futures too."""
         step, argument = work.send, None
         while True:
+            # Whoever waited has let the others have their turns.
+            self._left = 0 if self._paused else TOKENS_PER_TURN
+            self._until = self._reactor.seconds() + TURN
             try:
                 awaited = step(argument)
             except StopIteration as end:
@@ -188,13 +197,12 @@ class _Work:
                 step = work.send
             except BaseException as error:
                 step, argument = work.throw, error
-            # Whoever waited has let the others have their turns.
-            self._left = 0 if self._paused else TOKENS_PER_TURN
-            self._until = self._reactor.seconds() + TURN
 
     async def _produce(self, inThread: bool) -> Any:
         try:
-            await self._nextTurn()
+            if self._paused:
+                # Before the task began.
+                await self._nextTurn()
             if inThread:
                 thread = _Thread(self._reactor, self._function)
                 await self._writeAsync(thread.tokens())
@@ -410,17 +418,3 @@ def _wait(deferred: Deferred[Any], loop: asyncio.AbstractEventLoop) -> Generator
         deferred.addErrback(lambda failure: failure.trap(CancelledError) and None)
         deferred.cancel()
         raise
-
-
-def _fromTask(task: asyncio.Task[Any]) -> Deferred[Any]:
-    """
-    Make a Deferred of a task, as C{Deferred.fromFuture} does; but both come to
-    the same C{CancelledError}.
-    """
-    done = Deferred.fromFuture(task)
-
-    def tell(failure: Failure) -> None:
-        failure.trap(asyncio.CancelledError)
-        raise CancelledError
-
-    return done.addErrback(tell)
