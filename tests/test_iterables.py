@@ -319,6 +319,20 @@ class TurnTests(IterablesTestCase):
         self.turn()
         self.assertEqual((sink.tokens, sink.ended), (["a", "b"], True))
 
+    def test_pausedBeforeTheAnswer(self) -> None:
+        """
+        So is an answer that comes while the run is paused.
+        """
+        answer: Deferred[str] = Deferred()
+        sink = self.start(lambda: answer, 1)
+        sink.pause()
+        answer.callback("text")
+        self.turn(2)
+        self.assertEqual(sink.tokens, [])
+        sink.resume()
+        self.turn()
+        self.assertEqual((sink.tokens, sink.ended), (["text"], True))
+
     def test_pausedFromTheStart(self) -> None:
         """
         A run that is paused from the start does not call the function; nor

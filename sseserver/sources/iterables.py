@@ -220,6 +220,8 @@ class _Work:
     async def _write(self, answer: Any) -> Any:
         if isawaitable(answer):
             answer = await answer
+            if self._paused:
+                await self._nextTurn()
         if isinstance(answer, str):
             self._put(answer)
             return None
