@@ -5,8 +5,10 @@ These are the public names; everything else may change.
 
 - L{StreamService} runs a token source; L{Settings} are its numbers.
 - L{StreamResource} serves it over HTTP; L{StreamSite} is a site to put it on.
-- L{TextSource} and L{FunctionSource} are token sources; L{ITokenSource} and
-  L{ITokenSink} are what one of your own needs, L{SourceError} how it fails.
+- L{tokensFrom} makes a token source of Python code that yields tokens,
+  L{FunctionSource} of code that writes them; L{TextSource} streams a text.
+  L{ITokenSource} and L{ITokenSink} are what one of your own needs,
+  L{SourceError} how it fails.
 """
 
 from sseserver.errors import SourceError, SSEServerError
@@ -14,6 +16,7 @@ from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
 from sseserver.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
+from sseserver.sources.iterables import tokensFrom
 from sseserver.sources.text import TextSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
@@ -31,6 +34,7 @@ __all__ = [
     "StreamSite",
     "TextSource",
     "__version__",
+    "tokensFrom",
 ]
 
 __version__ = "0.1.0"

@@ -74,6 +74,12 @@ class ExampleTests(SynchronousTestCase):
         """
         self.python("owncode.py", "/", "Deferred", "deferred")
 
+    def test_generator(self) -> None:
+        """
+        A generator that blocks feeds the streams, from a thread.
+        """
+        self.python("generator.py", "/", "These words come from code that blocks . ")
+
     def test_application(self) -> None:
         """
         A `.tac` file makes an application with the service in it.
