@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.interfaces import IStreamLog, IStreamStore, State
 from sseserver.settings import Settings
 from sseserver.ticker import Ticker
 
@@ -72,7 +72,9 @@ class Retention:
         """Count how long a stream is kept from when its end is in the log."""
 
         def keep(_: None) -> None:
-            self._keep([(self._clock.seconds(), streamLog.name, streamLog.epoch)])
+            # The run of a stream that is being deleted ends before the stream does.
+            if streamLog.state is not State.OPEN:
+                self._keep([(self._clock.seconds(), streamLog.name, streamLog.epoch)])
 
         # An end that the store refused is no end.
         streamLog.settled().addCallbacks(keep, lambda _: None)

@@ -396,6 +396,25 @@ class PublishTests(PromiseTestCase):
         (after,) = self.publish("after")
         self.assertNotIn(after, seen, f"it was {seen.get(after)}; the publish before was answered {answered}")
 
+    def test_runDeletedInVain(self) -> None:
+        """
+        When the disk refuses the deletion of a run, the run is stopped and its stream there as before. It is kept as
+        long as others from when it has its end: however long the disk stays full, nobody is told that it is gone.
+        """
+        path = self.done("POST", "/streams", {}).json["url"]
+        viewer = self.come(path=path)
+        self.lost = True
+        self.assertEqual(self.done("DELETE", path).status, 503)
+        self.assertTrue(self.source.run.cancelled)
+        self.reactor.run(2 * self.settings.keep, 10)
+        self.assertEqual(self.done("GET", path, Accept="application/json").json["state"], "open")
+        self.lost = False
+        self.reactor.run(self.settings.keep - 10, 10)
+        self.assertEqual(self.read(viewer), [("cancelled", '{"reason":"asked"}', "1")])
+        self.assertEqual(self.done("GET", path, Accept="application/json").json["state"], "cancelled")
+        self.reactor.run(20, 10)
+        self.assertEqual(self.done("GET", path, Accept="application/json").status, 404)
+
     def test_cancelledTwiceAtOnce(self) -> None:
         """
         Who cancels a stream while its end is still being stored gets the same
