@@ -5,6 +5,7 @@ C{python tests/planted.py} copies the tree, breaks the copy in one way after the
 other, and runs the one test that must notice. C{python tests/planted.py WORD}
 plants only the bugs whose names contain the word; with C{--all} the tests
 that are to find them are all of tests/test_promise.py and tests/test_cut.py.
+tests/integration/test_planted.py plants the likeliest of them in each run.
 """
 
 from __future__ import annotations
@@ -77,18 +78,15 @@ BUGS = (
     Bug(
         "str.splitlines() for data",
         "wire.py",
-        '    if b"\\r" in data:\n        data = data.replace(b"\\r\\n", b"\\n").replace(b"\\r", b"\\n")\n'
-        "    # One space",
-        '    data = "\\n".join(data.decode("utf-8").splitlines()).encode("utf-8")\n    # One space',
+        '    if b"\\r" in data:\n        data = data.replace(b"\\r\\n", b"\\n").replace(b"\\r", b"\\n")\n',
+        '    data = "\\n".join(data.decode("utf-8").splitlines()).encode("utf-8")\n',
         "ResumeTests::test_onlyTheThreeLineEnds",
     ),
     Bug(
         "a joined event with the first ID",
         "formats.py",
-        "                cursor += count\n                frames.append("
-        'b"id: %b-%d\\n%b\\n" % (self._epoch, cursor, dataLines(data)))',
-        '                frames.append(b"id: %b-%d\\n%b\\n" % (self._epoch, cursor + 1, dataLines(data)))\n'
-        "                cursor += count",
+        "frames.append(self.piece(cursor, self._log.text(first, cursor), start))",
+        "frames.append(self.piece(first, self._log.text(first, cursor), start))",
         "ResumeTests::test_joinedEventHasTheLastID",
     ),
     Bug(
@@ -129,7 +127,7 @@ def plant(bug: Bug, tree: Path) -> None:
     Break a copy of the tree.
 
     Raises:
-        SystemExit: The place is not there, or not once: this file must follow the package.
+        RuntimeError: The place is not there, or not once: this file must follow the package.
     """
     path = tree / "sseserver" / bug.file
     source = path.read_text("utf-8")
@@ -141,12 +139,20 @@ def plant(bug: Bug, tree: Path) -> None:
         between = source[begin : source.index(after, begin)]
         old, new = old.replace("{between}", between), new.replace("{between}", between)
     if source.count(old) != 1:
-        raise SystemExit(f"{bug.name}: {bug.file} has this {source.count(old)} times:\n{old}")
+        raise RuntimeError(f"{bug.name}: {bug.file} has this {source.count(old)} times:\n{old}")
     path.write_text(source.replace(old, new), "utf-8")
 
 
 def runTests(tree: Path, *targets: str) -> tuple[bool, float, str]:
-    """Run tests in a tree: whether they pass, how many seconds that took, and what pytest printed."""
+    """
+    Run tests in a tree.
+
+    Returns:
+        Whether they pass, how many seconds that took, and what pytest printed.
+
+    Raises:
+        RuntimeError: They could not be run at all.
+    """
     environment = {**os.environ, "PYTHONPATH": str(tree), "CI": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *targets]
     start = time.monotonic()
@@ -154,7 +160,7 @@ def runTests(tree: Path, *targets: str) -> tuple[bool, float, str]:
         command, cwd=tree, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     if result.returncode not in {0, 1}:
-        raise SystemExit(f"{' '.join(command)} could not run:\n{result.stdout}{result.stderr}")
+        raise RuntimeError(f"{' '.join(command)} could not run:\n{result.stdout}{result.stderr}")
     return result.returncode == 0, time.monotonic() - start, result.stdout
 
 
