@@ -78,8 +78,8 @@ class Reader(Protocol):
         if not self._paused:
             self._startTimer()
         response.deliverBody(self)
-        # deliverBody lets the transport go in the end, also when it was paused meanwhile.
-        if self._paused and not self._over:
+        # deliverBody lets the transport read in the end, also one that was paused or aborted meanwhile.
+        if self._paused or self._over:
             self._transport().pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:

@@ -350,7 +350,10 @@ class EventSource:
         self._reader = reader
         self._machine.open()
         if self._onOpen is not None:
-            self._onOpen(response)
+            try:
+                self._onOpen(response)
+            except Exception:
+                self._machine.finish(Failure())
         if self._reader is reader:
             reader.read(response)
         else:
