@@ -12,6 +12,7 @@ from typing import Any
 
 import hyperlink
 from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError, TimeoutError
 from twisted.internet.interfaces import IConsumer, IReactorTime
@@ -285,10 +286,14 @@ def _explained(error: Exception) -> ConnectionFailed:
     """Say in one sentence why there is no response."""
     if isinstance(error, TimeoutError):
         return ConnectTimeout("The connection was not made in time.")
-    kind = ConnectionFailed
-    if any(isinstance(cause, SSL.Error) and "certificate verify failed" in str(cause) for cause in causes(error)):
-        kind = Untrusted
+    kind = Untrusted if any(map(_isDistrust, causes(error))) else ConnectionFailed
     return kind(f"There is no response: {inWords(error)}")
+
+
+def _isDistrust(cause: BaseException) -> bool:
+    """Whether the server's certificate is the cause: nobody vouches for it, or it is of another name."""
+    unvouched = isinstance(cause, SSL.Error) and "certificate verify failed" in str(cause)
+    return unvouched or isinstance(cause, VerificationError)
 
 
 def causes(error: BaseException) -> list[BaseException]:

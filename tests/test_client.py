@@ -6,6 +6,8 @@ transport, a clock that the test winds, and a server that the test plays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import Any
 
 from automat import NoTransition
@@ -13,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectionTimeout
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
@@ -32,6 +35,7 @@ from sseserver.client import (
     StatusError,
     WrongContentType,
 )
+from sseserver.client.__main__ import Printer, main, makeParser
 from sseserver.client.queue import LENGTH
 from sseserver.exchange import MAX_REDIRECTS, REFUSAL_BYTES, REFUSAL_SECONDS, retryAfter
 from sseserver.wire import Event
@@ -1103,3 +1107,41 @@ class LoopTests(ClientTestCase):
         source = self.make()
         self.failureResultOf(self.loop(source), RuntimeError)
         source.close()
+
+
+class CommandTests(SynchronousTestCase):
+    """The command line; what the command does is in tests/integration/."""
+
+    def test_wrong(self) -> None:
+        """
+        A wrong command line is told in a sentence, with status 2.
+        """
+        for arguments, sentence in (
+            ([], "required: URL"),
+            (["ftp://server.test/"], "Not an absolute URL"),
+            (["http://user:secret@server.test/"], "Authorization header"),
+            ([URL, "--header", "nonsense"], "not of the form 'Name: value'"),
+            ([URL, "--header", ": x"], "not of the form 'Name: value'"),
+            ([URL, "--silence", "-1"], "not a number of seconds"),
+            ([URL, "--silence", "soon"], "not a number of seconds"),
+            ([URL, "--last-event-id", "1\n2"], "an ID has no CR, LF or NUL"),
+        ):
+            with redirect_stderr(StringIO()) as said:
+                self.assertEqual(self.assertRaises(SystemExit, main, arguments).code, 2)
+            self.assertIn(sentence, " ".join(said.getvalue().split()))
+            self.assertNotIn("secret", said.getvalue())
+
+    def test_terminal(self) -> None:
+        """
+        On a terminal, what would command it is shown as U+FFFD; elsewhere
+        data are left as they are.
+        """
+
+        class Terminal(StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        for out, expected in ((Terminal(), "a\tb\n\ufffd[2J\ufffd\n"), (StringIO(), "a\tb\n\x1b[2J\x9b\n")):
+            printer = Printer(makeParser().parse_args([URL]), out, StringIO())
+            printer._print(Event("a\tb\n\x1b[2J\x9b"))
+            self.assertEqual(out.getvalue(), expected)
