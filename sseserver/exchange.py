@@ -7,8 +7,10 @@ L{sseserver.client} makes an EventSource of this.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import hyperlink
 from OpenSSL import SSL
@@ -122,7 +124,7 @@ def retryAfter(headers: Headers) -> float:
     """
     value = headers.getRawHeaders(b"Retry-After", [b""])[-1].strip()
     if value.isdigit():
-        seconds = float(value[:11])
+        seconds = float(value)
     else:
         date = headers.getRawHeaders(b"Date", [b""])[-1]
         try:
@@ -216,13 +218,14 @@ def drop(response: IResponse) -> None:
     abort(nobody.transport)
 
 
+#: What an address is made of.
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
 #: What the network does; anything else that a request fails with is a mistake in the program.
 _NETWORK_FAILURES = (ConnectError, ConnectionClosed, DNSLookupError, RequestTransmissionFailed, ResponseFailed)
 
 
-async def ask(
-    agent: IAgent, method: bytes, url: hyperlink.URL, headers: Headers, body: bytes | None
-) -> tuple[IResponse, hyperlink.URL]:
+async def ask(agent: IAgent, method: bytes, url: str, headers: Headers, body: bytes | None) -> tuple[IResponse, str]:
     """
     Make a request, and follow redirects (L{MAX_REDIRECTS}): to the same
     origin only, since headers may hold a secret, and for GET and HEAD only.
@@ -239,7 +242,7 @@ async def ask(
     for remaining in reversed(range(MAX_REDIRECTS + 1)):
         producer = None if body is None else BytesProducer(body)
         try:
-            response = await agent.request(method, url.to_text().encode("ascii"), headers, producer)
+            response = await agent.request(method, url.encode("ascii"), headers, producer)
         except _NETWORK_FAILURES as error:
             raise _explained(error) from error
         target = _target(url, response) if remaining and method in {b"GET", b"HEAD"} else None
@@ -253,33 +256,43 @@ async def ask(
     return response, lasting
 
 
-def checkURL(url: str) -> hyperlink.URL:
+def checkURL(url: str) -> str:
     """
     Read an address that can be asked.
+
+    Returns:
+        It, in ASCII.
 
     Raises:
         ValueError: It is not absolute, not of C{http} or C{https}, or holds
             a user's name: that belongs into a header.
     """
-    parsed = hyperlink.URL.from_text(url).to_uri()
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    # Only where it is needed: hyperlink takes no IPv6 addresses here, and no host with an underscore.
+    if not url.isascii():
+        url = hyperlink.URL.from_text(url).to_uri().to_text()
+    if not _PRINTABLE.fullmatch(url) or not all(_origin(url)) or urlsplit(url).scheme not in {"http", "https"}:
         raise ValueError(f"Not an absolute URL of http or https: {url!r}")
-    if parsed.userinfo:
+    if "@" in urlsplit(url).netloc:
         raise ValueError("A URL with a user's name in it is not asked; send an Authorization header.")
-    return parsed
+    return url
 
 
-def _target(url: hyperlink.URL, response: IResponse) -> hyperlink.URL | None:
+def _origin(url: str) -> tuple[str, str | None, int]:
+    """Give scheme, host and port of an address; a C{ValueError} if it is malformed."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+
+
+def _target(url: str, response: IResponse) -> str | None:
     """Find where a redirect leads; C{None} when there is none that may be followed."""
     location = response.headers.getRawHeaders(b"Location", [b""])[0]
     if response.code not in REDIRECTS or not location:
         return None
     try:
-        target = url.click(location.decode("ascii")).to_uri()
+        target = checkURL(urljoin(url, location.decode("ascii")))
     except ValueError:
         return None
-    same = (target.scheme, target.host, target.port) == (url.scheme, url.host, url.port)
-    return target if same and not target.userinfo else None
+    return target if _origin(target) == _origin(url) else None
 
 
 def _explained(error: Exception) -> ConnectionFailed:

@@ -230,9 +230,34 @@ class RequestTests(ClientTestCase):
         absolute, of another scheme, or with a user's name; IDs that would
         break the request.
         """
-        for url in ("/streams", "ftp://server.test/", "http://", "http://user:secret@server.test/", "nonsense"):
+        for url in (
+            "/streams",
+            "ftp://server.test/",
+            "http://",
+            "http://user:secret@server.test/",
+            "nonsense",
+            "http://h:x/",
+            "http://h:99999/",
+            "http://a b/",
+            "http://a/\n",
+            "http://ü ü/",
+        ):
             self.assertRaises(ValueError, EventSource, self.reactor, url)
         self.assertRaises(ValueError, EventSource, self.reactor, URL, lastEventID="1\r\nX: 2")
+
+    def test_hosts(self) -> None:
+        """
+        An address of numbers is asked, and a name as containers have them;
+        what follows the host is sent as it is.
+        """
+        for url, host, path in (
+            ("http://[::1]:8000/x?a=b%2Fc&[d]", "[::1]:8000", "/x?a=b%2Fc&[d]"),
+            ("http://my_model:11434", "my_model:11434", "/"),
+            ("HTTP://127.0.0.1/a//b/../%zz", "127.0.0.1", "/a//b/../%zz"),
+        ):
+            self.begin(url)
+            first, headers, _ = self.request()
+            self.assertEqual((headers["host"], first), (host, f"GET {path} HTTP/1.1"))
 
     def test_international(self) -> None:
         """
@@ -633,6 +658,16 @@ class RedirectTests(ClientTestCase):
         self.assertEqual(self.assertFails(StatusError).status, 302)
         self.assertEqual(len(self.wires), MAX_REDIRECTS + 1)
 
+    def test_itsBody(self) -> None:
+        """
+        What a redirect has to say itself is not waited for, but dropped.
+        """
+        self.begin()
+        self.respond("307 There", {"Location": "/new"})
+        self.assertEqual(len(self.wires), 2)
+        self.assertTrue(self.wires[0].closed)
+        self.assertFalse(self.wires[1].closed)
+
     def test_otherMethods(self) -> None:
         """
         A POST is not repeated elsewhere.
@@ -862,6 +897,7 @@ class BackpressureTests(ClientTestCase):
             self.respond()
             self.chunk(b"data: 1\n\n")
             self.assertEqual(self.events, [])
+            self.assertGreater(self.wires[-1].unread, 0)
             source.resumeProducing()
             self.reactor.turn()
             self.assertEqual(self.events.pop().data, "1")
@@ -918,6 +954,18 @@ class EndTests(ClientTestCase):
         self.check(self.open(b"data: x\n\ndata: torn", silence=5))
         source = self.open(b"data: x\n\n")
         self.finish()
+        self.check(source)
+
+    def test_serverThatTakesNothing(self) -> None:
+        """
+        Nor does the end wait for a server that has not even read the request.
+        """
+        source = self.make(method=b"POST", body=b"x" * 1_000_000)
+        self.done = source.start()
+        self.wires[-1].stall()
+        self.respond()
+        self.chunk(b"data: x\n\n")
+        self.assertEqual(self.data, ["x"])
         self.check(source)
 
     def test_inCallbacks(self) -> None:

@@ -25,7 +25,6 @@ from collections.abc import AsyncIterator, Callable, Collection
 from random import uniform
 from typing import Any
 
-import hyperlink
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.python.failure import Failure
@@ -304,7 +303,7 @@ class EventSource:
             else:
                 self._machine.finish(failure)
 
-    def _answered(self, answer: tuple[IResponse, hyperlink.URL], asked: Deferred[Any]) -> None:
+    def _answered(self, answer: tuple[IResponse, str], asked: Deferred[Any]) -> None:
         """There is a response."""
         response, url = answer
         self._waitingFor = None
