@@ -217,6 +217,14 @@ class RequestTests(ClientTestCase):
             self.reactor.advance(6)
         self.assertEqual(len(list(own.getAllRawHeaders())), 2)
 
+    def test_ownLastEventID(self) -> None:
+        """
+        The last event ID is a parameter; a header of that name is not sent,
+        since it would soon be wrong.
+        """
+        self.begin(headers=Headers({"Last-Event-ID": ["7"]}))
+        self.assertNotIn("last-event-id", self.request()[1])
+
     def test_lastEventIDInUTF8(self) -> None:
         """
         An ID is sent as UTF-8 (9.2.2), whatever it is.
@@ -472,6 +480,8 @@ class ResponseTests(ClientTestCase):
                 assert isinstance(error, StatusError)
                 self.assertEqual((error.status, delay, source.state), (status, seconds, State.CONNECTING))
                 self.reactor.advance(delay)
+            self.respond(f"{status} Busy")
+            self.assertTrue(self.wires[-1].closed)
             source.close()
             self.assertOver()
             for keywords in ({"reconnect": False}, {"retriedStatuses": ()}):
@@ -984,6 +994,18 @@ class EndTests(ClientTestCase):
             self.respond(body=b"data: 1\n\ndata: 2\n\n")
             self.assertEqual(len(self.events), {"onOpen": 0, "onEvent": 1, "onRetry": 2}[name])
             self.check(source)
+
+    def test_asItOpens(self) -> None:
+        """
+        Closed as it opens, or broken, a response that would go on for ever is
+        let go.
+        """
+        source = self.begin(onOpen=lambda response: self.sources[-1].close())
+        self.respond()
+        self.check(source)
+        self.begin(onOpen=lambda response: 1 / 0)
+        self.respond()
+        self.assertFails(ZeroDivisionError)
 
     def test_broken(self) -> None:
         """

@@ -389,6 +389,26 @@ class OwnServerTests(TestCase):
             self.proxy.cuts = [size] * 3
             self.check(await self.follow(await self.makeRun()), size)
 
+    async def test_example(self) -> None:
+        """
+        The program in the documentation prints a stream as it says.
+        """
+        path = await self.makeRun()
+        done = await deferToThread(
+            subprocess.run,
+            [
+                sys.executable,
+                str(ROOT / "docs" / "examples" / "follow.py"),
+                f"http://127.0.0.1:{self.proxy.port}{path}",
+            ],
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        )
+        text, _, end = done.stdout.decode().rpartition("\ndone: ")
+        self.assertEqual((done.returncode, text, end[:1]), (0, TEXT, "{"), done.stderr)
+
 
 class Secret(Resource):
     """An event stream of one event."""
