@@ -1170,6 +1170,28 @@ class LoopTests(ClientTestCase):
         self.done.cancel()
         self.failureResultOf(self.done, CancelledError)
 
+    def test_closedElsewhere(self) -> None:
+        """
+        Closed from elsewhere, the loop ends, without the events that waited
+        for it.
+        """
+        gate: Deferred[None] = Deferred()
+
+        async def take() -> None:
+            async for event in source:
+                self.events.append(event)
+                await gate
+
+        source = self.make(onEvent=None)
+        self.done = Deferred.fromCoroutine(take())
+        self.respond()
+        self.chunk(b"data: 1\n\ndata: 2\n\n")
+        source.close()
+        gate.callback(None)
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertEqual(self.data, ["1"])
+        self.assertOver()
+
     def test_callbackToo(self) -> None:
         """
         Events go to a callback or to a loop, not to both.

@@ -179,6 +179,8 @@ class EventSource:
         # Failures since the last byte of an event stream.
         self._failures = 0
         self._paused = False
+        # Between the events and a loop, if there is one.
+        self._queue: Queue | None = None
         # What is under way, all of which the end stops: a request, or a body that explains a refusal; an event stream;
         # the time that a request may take, or until the next one.
         self._waitingFor: Deferred[Any] | None = None
@@ -211,6 +213,8 @@ class EventSource:
         End it: the connection is dropped at once, no event follows, nothing
         is left on the clock. Harmless when it has ended.
         """
+        if self._queue is not None:
+            self._queue.events.clear()
         self._machine.finish(None)
 
     def pauseProducing(self) -> None:
@@ -238,7 +242,7 @@ class EventSource:
         """
         if self._onEvent is not None:
             raise RuntimeError("Events go to the callback; there are none for a loop.")
-        queue = Queue(self)
+        queue = self._queue = Queue(self)
         self._onEvent = queue.put
         self.start().addBoth(queue.end)
         try:
