@@ -559,6 +559,10 @@ class Machine(RuleBasedStateMachine):
                 viewer.connection = None
         self.vanished = [(wire, name) for wire, name in self.vanished if not wire.closed]
         self.noteEnds()
+        for stream in self.streams.values():
+            if stream.script and self.isWatched(stream):
+                # This viewer may be gone before any time passes: the run lingers anew all the same.
+                stream.quietBy = self.reactor.seconds()
         self.checkBuffers()
         assert not self.problems, "\n".join(self.problems)
 
