@@ -8,10 +8,12 @@ encoded frames that all its viewers share, is in a rendering.
 from __future__ import annotations
 
 import json
+import re
+from typing import ClassVar
 
 from zope.interface import implementer
 
-from sseserver.entries import TEXT_KINDS, TEXT_ROW, lastText, textOf, unpack
+from sseserver.entries import TEXT_ROW, lastText, textOf, unpack
 from sseserver.errors import GapError
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State
 from sseserver.wire import dataLines
@@ -51,11 +53,22 @@ def gapFrame(epoch: str, asked: str, gap: GapError) -> bytes:
     return b"event: gap\nid: %b-%d\ndata: %b\n\n" % (epoch.encode("ascii"), gap.cursor, toJSON(data))
 
 
-@implementer(IRendering)
-class _EventsRendering:
-    """One event for each entry; tokens that a viewer is behind are joined into one."""
+class EntryRendering:
+    """
+    What renderings have in common that write entry by entry: encoded frames
+    are shared by all viewers, and text that a viewer is behind is joined.
+
+    Whoever derives from it writes the heads and the gaps, and says how entries
+    look: L{piece} and L{single}.
+
+    Attributes:
+        row: Matches the kinds whose text L{piece} writes, as many as stand in
+            a row.
+    """
 
     __slots__ = ("_epoch", "_frame", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
+
+    row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
@@ -71,11 +84,6 @@ class _EventsRendering:
     def start(self, fromNow: bool) -> int:
         """See L{IRendering.start}."""
         return self._log.last if fromNow else self._log.first - 1
-
-    def head(self, cursor: int, retry: int, url: str) -> bytes:
-        """See L{IRendering.head}: an event of the type `stream`."""
-        data = {"url": url, "epoch": self._log.epoch, "state": self._log.state.value}
-        return b"event: stream\nretry: %d\nid: %b-%d\ndata: %b\n\n" % (retry, self._epoch, cursor, toJSON(data))
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
         """See L{IRendering.read}."""
@@ -98,14 +106,6 @@ class _EventsRendering:
             self._remember(key, found)
         return found
 
-    def retire(self, retry: int) -> bytes:
-        """See L{IRendering.retire}: the one thing that an EventSource obeys."""
-        return b"retry: %d\n\n" % retry
-
-    def gap(self, asked: str, gap: GapError) -> bytes:
-        """See L{IRendering.gap}."""
-        return gapFrame(self._log.epoch, asked, gap)
-
     def complete(self, cursor: int) -> bool:
         """See L{IRendering.complete}."""
         return self._log.state is not State.OPEN and cursor == self._log.last
@@ -125,37 +125,27 @@ class _EventsRendering:
             raise GapError("trimmed", self._log.first - 1, -index)
         return index
 
-    def _encode(self, number: int) -> bytes:
-        index = self._index(number)
-        kind, data = self._log.kinds[index], self._log.entry(number)
-        if kind == Kind.SILENT_CHUNK:
-            return b""
-        if kind in TEXT_KINDS:
-            return self._message(number, textOf(kind, data), index)
-        if kind == Kind.EVENT:
-            name, data = unpack(data)
-        else:
-            name = _TERMINAL_TYPES[Kind(kind)]
-        field = b"" if name == b"message" else b"event: %b\n" % name
-        return b"%bid: %b-%d\n%b\n" % (field, self._epoch, number, dataLines(data))
-
-    def _message(self, number: int, text: bytes, index: int) -> bytes:
+    def piece(self, number: int, text: bytes, index: int) -> bytes:
         """
-        Make the event of a piece of text.
-
-        A LF at its start is the other half of a line end, and not one of its
-        own, when the text before it ends with CR: a text reads the same
-        however it is cut into tokens.
+        Write text.
 
         Args:
             number: Of the last entry in it.
-            index: The place of its first entry.
+            text: Of one entry, or of many in a row; empty when they have none.
+            index: The place of its first entry in the log's lists.
         """
-        if text[0] == _LF:
-            before = lastText(self._log.kinds, index)
-            if self._log.trimmedCR if before < 0 else self._log.entry(self._log.first + before).endswith(b"\r"):
-                text = text[1:]
-        return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(text))
+        raise NotImplementedError("Say how text looks.")
+
+    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
+        """Write an entry of a kind that is not in L{row}."""
+        raise NotImplementedError("Say how the other entries look.")
+
+    def _encode(self, number: int) -> bytes:
+        index = self._index(number)
+        kind, data = self._log.kinds[index], self._log.entry(number)
+        if self.row.match(self._log.kinds, index, index + 1):
+            return self.piece(number, textOf(kind, data), index)
+        return self.single(number, Kind(kind), data)
 
     def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
         """Encode entry by entry."""
@@ -168,23 +158,67 @@ class _EventsRendering:
         return cursor, b"".join(frames)
 
     def _join(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
-        """Encode each row of tokens as one event with the last one's ID; other entries one by one."""
+        """Encode the text of each row as one piece, with the last entry's ID; other entries one by one."""
         frames: list[bytes] = []
         size = 0
         while cursor < self._log.last and size < maxBytes:
             start = self._index(cursor + 1)
             # No further than it can matter: a token has a byte at least.
-            row = TEXT_ROW.match(self._log.kinds, start, min(self._log.last - self._log.first + 1, start + maxBytes))
+            row = self.row.match(self._log.kinds, start, min(self._log.last - self._log.first + 1, start + maxBytes))
             if row:
                 first = cursor + 1
                 cursor = self._log.fit(first, self._log.first + row.end() - 1, maxBytes - size)
-                text = self._log.text(first, cursor)
-                frames.append(self._message(cursor, text, start) if text else b"")
+                frames.append(self.piece(cursor, self._log.text(first, cursor), start))
             else:
                 cursor += 1
                 frames.append(self._encode(cursor))
             size += len(frames[-1])
         return cursor, b"".join(frames)
+
+
+@implementer(IRendering)
+class _EventsRendering(EntryRendering):
+    """One event for each entry; text that a viewer is behind is joined into one."""
+
+    __slots__ = ()
+
+    def head(self, cursor: int, retry: int, url: str) -> bytes:
+        """See L{IRendering.head}: an event of the type `stream`."""
+        data = {"url": url, "epoch": self._log.epoch, "state": self._log.state.value}
+        return b"event: stream\nretry: %d\nid: %b-%d\ndata: %b\n\n" % (retry, self._epoch, cursor, toJSON(data))
+
+    def retire(self, retry: int) -> bytes:
+        """See L{IRendering.retire}: the one thing that an EventSource obeys."""
+        return b"retry: %d\n\n" % retry
+
+    def gap(self, asked: str, gap: GapError) -> bytes:
+        """See L{IRendering.gap}."""
+        return gapFrame(self._log.epoch, asked, gap)
+
+    def piece(self, number: int, text: bytes, index: int) -> bytes:
+        """
+        See L{EntryRendering.piece}.
+
+        A LF at its start is the other half of a line end, and not one of its
+        own, when the text before it ends with CR: a text reads the same
+        however it is cut into tokens.
+        """
+        if not text:
+            return b""
+        if text[0] == _LF:
+            before = lastText(self._log.kinds, index)
+            if self._log.trimmedCR if before < 0 else self._log.entry(self._log.first + before).endswith(b"\r"):
+                text = text[1:]
+        return b"id: %b-%d\n%b\n" % (self._epoch, number, dataLines(text))
+
+    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
+        """See L{EntryRendering.single}."""
+        if kind == Kind.EVENT:
+            name, data = unpack(data)
+        else:
+            name = _TERMINAL_TYPES[kind]
+        field = b"" if name == b"message" else b"event: %b\n" % name
+        return b"%bid: %b-%d\n%b\n" % (field, self._epoch, number, dataLines(data))
 
 
 @implementer(IFormat)

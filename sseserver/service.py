@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
+from sseserver.completions import OpenAIFormat, UIFormat
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import FORMATS, toJSON
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
@@ -64,6 +65,8 @@ class StreamService(Service):
         self.source = source
         self.created: float = reactor.seconds()
         self.formats: dict[str, IFormat] = dict(FORMATS)
+        for form in (OpenAIFormat(source.model), UIFormat()):
+            self.formats[form.name] = form
         self._reactor = reactor
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)

@@ -81,7 +81,7 @@ class FormatContract(_TestCase):
         return cursor, frames
 
     def events(self, frames: bytes) -> list[Event]:
-        """Decode frames: whole events, with IDs of this log that do not go back."""
+        """Decode frames: whole events; IDs, where the format has them, are of this log and do not go back."""
         self.assertTrue(not frames or frames.endswith(b"\n\n"))
         events = Decoder().feed(frames)
         numbers = [self.streamLog.locate(event.id) for event in events if event.id]
@@ -106,7 +106,7 @@ class FormatContract(_TestCase):
     def test_read(self) -> None:
         """
         However many bytes are read at a time, joined or not, the viewer comes to the end and is complete there, and
-        only there; the last ID that it has leads it to the end as well.
+        only there; the last ID that it has, if any, leads it to the end as well.
         """
         self.fill()
         for maxBytes in (1, 50, 1 << 20):
@@ -115,8 +115,8 @@ class FormatContract(_TestCase):
                 events = self.events(frames)
                 self.assertTrue(self.form.render(self.streamLog).complete(cursor))
                 self.assertFalse(self.form.render(self.streamLog).complete(0))
-                last = [event.id for event in events if event.id][-1]
-                self.assertEqual(self.read(self.streamLog.locate(last), maxBytes, joined)[0], cursor)
+                for last in [event.id for event in events if event.id][-1:]:
+                    self.assertEqual(self.read(self.streamLog.locate(last), maxBytes, joined)[0], cursor)
 
     def test_shared(self) -> None:
         """
@@ -135,12 +135,19 @@ class FormatContract(_TestCase):
 
     def test_headAndGap(self) -> None:
         """
-        What a response begins with, and what tells of a gap, are whole events of this log.
+        What tells of a gap is one event of this log. What a response begins with is whole lines, which fit between it
+        and what follows.
         """
         self.fill()
         rendering = self.form.render(self.streamLog)
-        for frames in (rendering.head(0, 3000, "/streams/name"), rendering.head(2, 3000, "/streams/name")):
-            self.events(frames)
-        told = self.events(rendering.gap("asked", GapError("trimmed", 2, 1)))
+        gap = rendering.gap("asked", GapError("trimmed", 2, 1))
+        told = self.events(gap)
         self.assertEqual(len(told), 1)
         self.assertIn("trimmed", told[0].data)
+        for before, cursor in ((b"", 0), (b"", 2), (gap, 2)):
+            head = rendering.head(cursor, 3000, "/streams/name")
+            self.assertTrue(head.endswith(b"\n"))
+            frames = self.read(cursor, 1 << 20, True)[1]
+            events = self.events(before + head + frames)
+            following = self.events(frames)
+            self.assertEqual([event.data for event in events[-len(following) :]], [event.data for event in following])

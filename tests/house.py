@@ -39,6 +39,7 @@ FLOORS = {
     "ticker": 2,
     "body": 4,
     "client": 4,
+    "completions": 5,
     "database": 4,
     "publishing": 4,
     "sockets": 4,
