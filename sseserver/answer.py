@@ -10,12 +10,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from sseserver.completions import FINISH_REASONS
 from sseserver.entries import unpack
 from sseserver.errors import AnswerTooLong, Overloaded, RunCancelled, RunFailed, SSEServerError
 from sseserver.interfaces import IStreamLog, Kind, State
-
-#: The finish reasons that OpenAI's API reference lists.
-_FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
 
 #: Reasons of runs that failed with their server: it, or another one, can answer soon.
 _STOPPED = {"shutdown", "interrupted"}
@@ -98,7 +96,7 @@ class Answer:
         if kind != Kind.DONE:
             raise _failure(kind, terminal)
         reason = terminal.get("reason")
-        finish = reason if reason in _FINISH_REASONS else "stop"
+        finish = reason if reason in FINISH_REASONS else "stop"
         usage = self._usage or terminal.get("usage")
         choices = self._choices or {0: _Choice(0)}
         return {
