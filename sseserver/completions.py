@@ -88,7 +88,7 @@ class _OpenAIRendering(EntryRendering):
         """See L{EntryRendering.single}. Published events do not appear."""
         if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
             return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, unpack(data)[0])
-        opening = self._opening() if number == 1 and kind in (Kind.EVENT, Kind.DONE) else b""
+        opening = self._opening() if number == 1 else b""
         if kind == Kind.EVENT:
             # The ID belongs to the one event that there is, if any.
             return opening and b"id: %b-%d\n%b" % (self._epoch, number, opening)
@@ -171,7 +171,8 @@ class _UIRendering(EntryRendering):
         """See L{IRendering.read}. Where entries are missing the viewer has no use for the rest."""
         if cursor + 1 < self._log.first:
             missed = self._log.first - 1 - cursor
-            return REFUSED, self.gap("", GapError("trimmed", self._log.first - 1, missed)) + _DONE
+            problem = _problem(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
+            return REFUSED, problem + _DONE
         return super().read(cursor, maxBytes, joined)
 
     def retire(self, retry: int) -> bytes:

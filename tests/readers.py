@@ -5,6 +5,7 @@ nothing else.
 
 from __future__ import annotations
 
+from sseserver.interfaces import IRendering
 from sseserver.wire import Decoder, Event
 from tests.wires import Response, Wire, makeRequest
 
@@ -34,6 +35,18 @@ HOSTILE = (
     "event: done",
     "w",
 )
+
+
+def readAll(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+    """Read until there is no more."""
+    stream = b""
+    while True:
+        before = cursor
+        cursor, frames = rendering.read(cursor, maxBytes, joined)
+        stream += frames
+        if cursor == before:
+            assert not frames
+            return cursor, stream
 
 
 def oneLineEnd(text: str) -> str:

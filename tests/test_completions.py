@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
+import openai
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletionChunk
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,13 +21,14 @@ from sseserver.completions import OpenAIFormat, UIFormat
 from sseserver.entries import packChunk, packEvent
 from sseserver.errors import GapError
 from sseserver.formats import REFUSED
-from sseserver.interfaces import IFormat, IRendering, Kind
+from sseserver.interfaces import IFormat, Kind
 from sseserver.service import StreamService
 from sseserver.sources.text import TextSource
 from sseserver.streamlog import ENTRY_COST, StreamLog
 from sseserver.testing import FormatContract
 from sseserver.ticker import Ticker
 from sseserver.wire import Decoder, Event
+from tests.readers import readAll
 
 EPOCH = "0123456789abcdefghijAZ"
 
@@ -89,17 +93,6 @@ def decode(stream: bytes) -> list[Event]:
     ]
 
 
-def readAll(rendering: IRendering, cursor: int, maxBytes: int = ALL, joined: bool = False) -> list[Event]:
-    """Read until there is no more."""
-    stream = b""
-    while True:
-        before = cursor
-        cursor, frames = rendering.read(cursor, maxBytes, joined)
-        stream += frames
-        if cursor == before:
-            return decode(stream)
-
-
 def parts(events: list[Event]) -> list[Any]:
     """Give the JSON of events; of `[DONE]`, itself."""
     return [event.data if event.data == "[DONE]" else json.loads(event.data) for event in events]
@@ -148,7 +141,7 @@ class ServiceTests(SynchronousTestCase):
         clock = Clock()
         service = StreamService(clock, TextSource(clock, "a", 0))
         self.assertEqual(list(service.formats), ["events", "text", "openai", "ui"])
-        events = readAll(service.formats["openai"].render(makeLog("a")), 0)
+        events = decode(readAll(service.formats["openai"].render(makeLog("a")), 0, ALL, False)[1])
         self.assertEqual({part["model"] for part in parts(events)}, {service.source.model})
 
     def test_traits(self) -> None:
@@ -165,7 +158,7 @@ class OpenAITests(SynchronousTestCase):
 
     def read(self, streamLog: StreamLog, cursor: int = 0, maxBytes: int = ALL, joined: bool = False) -> list[Event]:
         """Read a log to its end."""
-        return readAll(OpenAIFormat("parrot").render(streamLog), cursor, maxBytes, joined)
+        return decode(readAll(OpenAIFormat("parrot").render(streamLog), cursor, maxBytes, joined)[1])
 
     def test_tokens(self) -> None:
         """
@@ -202,6 +195,19 @@ class OpenAITests(SynchronousTestCase):
         self.assertEqual(text.id, f"{EPOCH}-3")
         self.assertEqual(parts(self.read(streamLog, 1, joined=True)), [chunk({"content": "\nbc"})])
 
+    def test_trimmed(self) -> None:
+        """
+        The role belongs to the first entry that there was, not to the first
+        that is kept; reading before that is a gap.
+        """
+        streamLog = makeLog(*"abcdefgh", window=4 * (ENTRY_COST + 1))
+        self.assertGreater(streamLog.first, 2)
+        rendering = OpenAIFormat("parrot").render(streamLog)
+        for joined in (False, True):
+            events = self.read(streamLog, rendering.start(False), joined=joined)
+            self.assertEqual({"role" in part["choices"][0]["delta"] for part in parts(events)}, {False})
+            self.assertRaises(GapError, rendering.read, 1, ALL, joined)
+
     @given(TOKENS, st.integers(1, 400), st.booleans(), st.booleans())
     def test_anyText(self, tokens: list[str], maxBytes: int, joined: bool, ends: bool) -> None:
         """
@@ -228,7 +234,7 @@ class OpenAITests(SynchronousTestCase):
         rendering = OpenAIFormat("parrot").render(streamLog)
         expected = {event.id: event.data for event in self.read(streamLog)}
         for cursor in cursors:
-            for event in readAll(rendering, min(cursor, streamLog.last), maxBytes):
+            for event in decode(readAll(rendering, min(cursor, streamLog.last), maxBytes, False)[1]):
                 if event.id:
                     self.assertEqual(event.data, expected[event.id])
 
@@ -244,6 +250,8 @@ class OpenAITests(SynchronousTestCase):
             events = self.read(streamLog, joined=joined)
             self.assertEqual([event.data for event in events], [*lines, "[DONE]"])
             self.assertEqual([event.id for event in events], [f"{EPOCH}-{n}" for n in range(1, 7)])
+        frames = OpenAIFormat("parrot").render(streamLog).read(1, 1, False)[1]
+        self.assertEqual(frames, f"id: {EPOCH}-2\ndata: {lines[1]}\n\n".encode())
 
     def test_finishReason(self) -> None:
         """
@@ -333,6 +341,76 @@ class OpenAITests(SynchronousTestCase):
         self.assertEqual((json.loads(event.data)["error"]["code"], decoder.reconnectionTime), ("shutdown", 2500))
 
 
+class OpenAIClientTests(SynchronousTestCase):
+    """What OpenAI's own client makes of it, with a heartbeat after each frame."""
+
+    def body(self, streamLog: StreamLog) -> bytes:
+        """Make what a viewer is sent, as far as the log goes."""
+        rendering = OpenAIFormat("parrot").render(streamLog)
+        frames = [rendering.head(0, 3000, "/streams/name")]
+        frames += [rendering.read(cursor, 1, False)[1] for cursor in range(streamLog.last)]
+        return b"".join([frame + b":\n" for frame in frames])
+
+    def ask(self, body: bytes) -> tuple[list[ChatCompletionChunk], openai.APIError | None]:
+        """Let the client read a response; give the chunks, and what it raised."""
+        response = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=body)
+        transport = httpx.MockTransport(lambda request: response)
+        chunks = []
+        with openai.OpenAI(
+            api_key="-", base_url="http://x/v1", http_client=httpx.Client(transport=transport)
+        ) as client:
+            try:
+                for chunk in client.chat.completions.create(model="parrot", messages=[], stream=True):
+                    chunks.append(chunk)  # noqa: PERF402 (an error in the middle leaves what came before)
+            except openai.APIError as error:
+                return chunks, error
+        return chunks, None
+
+    def text(self, chunks: list[ChatCompletionChunk]) -> str:
+        """Put the pieces together."""
+        return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+
+    def test_whole(self) -> None:
+        """
+        It reads text, finish reason and usage.
+        """
+        usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+        terminal = (Kind.DONE, {"reason": "length", "usage": usage})
+        chunks, error = self.ask(self.body(makeLog("a\r", "\nb\u2028c", terminal=terminal)))
+        self.assertIsNone(error)
+        self.assertEqual(self.text(chunks), "a\r\nb\u2028c")
+        self.assertEqual((chunks[0].choices[0].delta.role, chunks[0].created), ("assistant", CREATED))
+        self.assertEqual([choice.finish_reason for chunk in chunks for choice in chunk.choices][-1], "length")
+        assert chunks[-1].usage is not None
+        self.assertEqual(chunks[-1].usage.total_tokens, 3)
+
+    def test_chunks(self) -> None:
+        """
+        It reads an upstream's chunks.
+        """
+        streamLog = chunkLog()
+        end(streamLog)
+        chunks, error = self.ask(self.body(streamLog))
+        self.assertEqual((len(chunks), self.text(chunks), error), (5, "One \u00e9\u2028", None))
+
+    def test_errors(self) -> None:
+        """
+        It raises what went wrong, after the text that came before.
+        """
+        broken = makeLog("a", terminal=(Kind.FAILED, {"reason": "timeout", "message": "It broke."}))
+        rendering = OpenAIFormat("parrot").render(broken)
+        gap = rendering.gap("asked", GapError("lost", 0, None))
+        for body, text, code in [
+            (self.body(broken), "a", "timeout"),
+            (self.body(makeLog("a", terminal=(Kind.CANCELLED, {"reason": "asked"}))), "a", "asked"),
+            (self.body(makeLog("a")) + rendering.retire(3000), "a", "shutdown"),
+            (gap + self.body(broken), "", "gap"),
+        ]:
+            chunks, error = self.ask(body)
+            assert error is not None
+            self.assertEqual((self.text(chunks), error.code), (text, code))
+
+
 class UITests(SynchronousTestCase):
     """The format C{ui}."""
 
@@ -341,7 +419,7 @@ class UITests(SynchronousTestCase):
 
     def read(self, streamLog: StreamLog, cursor: int = 0, maxBytes: int = ALL, joined: bool = False) -> list[Any]:
         """Read a log to its end; no part has an ID."""
-        events = readAll(UIFormat().render(streamLog), cursor, maxBytes, joined)
+        events = decode(readAll(UIFormat().render(streamLog), cursor, maxBytes, joined)[1])
         self.assertEqual({event.id for event in events}, {None} if events else set())
         return parts(events)
 
@@ -427,9 +505,8 @@ class UITests(SynchronousTestCase):
             self.assertFalse(rendering.complete(cursor))
             after, frames = rendering.read(cursor, ALL, True)
             [problem, done] = parts(decode(frames))
-            missed = streamLog.first - 1 - cursor
-            self.assertEqual((problem["type"], done), ("error", "[DONE]"))
-            self.assertTrue(problem["errorText"].startswith(f"{missed} entries "))
+            text = f"{streamLog.first - 1 - cursor} entries are no longer kept (trimmed): the message cannot be whole."
+            self.assertEqual((problem, done), ({"type": "error", "errorText": text}, "[DONE]"))
             self.assertEqual((after, rendering.complete(after)), (REFUSED, True))
             self.assertEqual(rendering.read(after, ALL, True), (after, b""))
         self.assertEqual(self.read(streamLog, streamLog.first - 1, joined=True)[0]["type"], "text-delta")

@@ -25,6 +25,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 from sseserver.streamlog import ENTRY_COST, StreamLog
 from sseserver.ticker import Ticker
 from sseserver.wire import Decoder, Event
+from tests.readers import readAll
 
 EPOCH = "0123456789abcdefghijAZ"
 
@@ -67,18 +68,6 @@ def number(event: Event) -> int:
 def lineEnds(text: str) -> str:
     """Write a text as EventSource shows it: all line ends are LF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def readAll(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
-    """Read until there is no more."""
-    stream = b""
-    while True:
-        before = cursor
-        cursor, frames = rendering.read(cursor, maxBytes, joined)
-        stream += frames
-        if cursor == before:
-            assert not frames
-            return cursor, stream
 
 
 # Line ends, what only str.splitlines takes for one, what could be mistaken for the format's own signs, wide characters.
