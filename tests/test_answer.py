@@ -127,6 +127,7 @@ class AnswerTests(AnswerTestCase):
         self.chunk({"delta": {"content": "two"}, "finish_reason": None}, model="gpt", system_fingerprint="fp")
         self.chunk({"delta": {}, "finish_reason": "length"}, service_tier=None)
         self.chunk(usage={"total_tokens": 9})
+        self.chunk(usage=None)
         completion = self.read()
         self.assertEqual(
             completion["choices"],

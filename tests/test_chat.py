@@ -231,6 +231,15 @@ class StreamTests(ChatTestCase):
         self.assertIn("total_tokens", second.data)
         self.assertEqual(end.data, "[DONE]")
 
+    def test_unknownUsage(self) -> None:
+        """
+        Where an upstream does not tell what it took, nobody makes it up.
+        """
+        wire = self.complete()
+        self.source.run.sink.writeChunk(b'{"choices":[{"delta":{"content":"a"}}]}', "a")
+        self.end()
+        self.assertNotIn("usage", wire.response.json)
+
     def test_retry(self) -> None:
         """
         A retry with the same key joins the answer from its start, before and
@@ -252,6 +261,32 @@ class StreamTests(ChatTestCase):
         self.assertEqual((other.response.status, other.response.error["code"]), (422, "idempotency_key_reused"))
         bad = self.post(COMPLETIONS, {**HELLO, "stream": True}, Idempotency_Key="a b")
         self.assertEqual(bad.response.status, 400)
+
+    def test_joinsAtOnce(self) -> None:
+        """
+        A run that has begun already, without a viewer, is joined without
+        being cancelled in between, also where there is no linger.
+        """
+        self.serve(self.source, Settings(linger=0))
+        self.post("/streams", HELLO, Idempotency_Key="k")
+        self.write("a")
+        wire = self.post(COMPLETIONS, {**HELLO, "stream": True}, Idempotency_Key="k")
+        self.assertFalse(self.source.run.cancelled)
+        self.assertEqual(self.text(wire.response), "a")
+
+    def test_leavesWhileItStarts(self) -> None:
+        """
+        A client that goes before its stream is made is no viewer of it.
+        """
+        for members in ({"stream": True}, {}):
+            made: Deferred[Any] = Deferred()
+            streamLog = self.successResultOf(self.service.startRun())
+            patched = self.patch(self.service, "startRun", lambda *arguments, made=made: made)
+            wire = self.post(COMPLETIONS, {**HELLO, **members})
+            wire.close()
+            made.callback(streamLog)
+            self.assertEqual((self.service.viewers, streamLog.viewers, wire.received), (0, 0, b""))
+            patched.restore()
 
     def test_full(self) -> None:
         """
@@ -637,6 +672,7 @@ class UITests(ChatTestCase):
         self.assertEqual(resumed.response.headers["x-vercel-ai-ui-message-stream"], "v1")
         self.assertEqual(resumed.response.headers["content-location"], wire.response.headers["content-location"])
         self.assertEqual(self.ask("/api/chat/chat-1/stream", method="HEAD").status, 200)
+        self.assertEqual(self.service.viewers, 1)
         self.assertEqual(self.resume("chat-2").response.status, 204)
         self.end()
         text = "".join(json.loads(event.data).get("delta", "") for event in resumed.response.events[:-1])
