@@ -369,7 +369,6 @@ class _Answer:
         self._release()
         self._phase = _Phase.DRAINING
         self._timer = self._clock.callLater(_DRAIN, self._close)
-        self._events.resumeProducing()
         self._done.callback(self._finish or "stop")
 
     def _fail(self, error: SourceError | Failure) -> None:
