@@ -42,10 +42,13 @@ def readKey(name: str | None) -> str | None:
         where = f"--upstream-key-file {name}"
         try:
             with Path(name).open("rb") as file:
-                key = file.read(_KEY_BYTES).decode("latin-1").removesuffix("\n").removesuffix("\r")
+                # One byte more than is a key: then what is cut off is not mistaken for one.
+                key = file.read(_KEY_BYTES + 1).decode("latin-1").removesuffix("\n").removesuffix("\r")
         except OSError as error:
             raise usage.UsageError(f"{where}: {error.strerror or error}") from None
     try:
+        if len(key) > _KEY_BYTES:
+            raise ValueError("this is too long for a key")
         return checkKey(key)
     except ValueError as error:
         raise usage.UsageError(f"{where}: {error}") from None

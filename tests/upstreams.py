@@ -3,13 +3,15 @@ A scripted upstream: an OpenAI-compatible API that does what a script says, and
 the table of scripts with what must come of each.
 
 The table is data: it is played in memory, over loopback to a viewer, and to a
-client of chat completions.
+client of chat completions. `python -m tests.upstreams PORT [NAME]` plays one of
+its scripts to everyone who comes.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -547,3 +549,16 @@ class MemoryUpstream(ScriptedUpstream):
         server.protocol.makeConnection(server)
         client.protocol.makeConnection(client)
         return succeed(client.protocol)
+
+
+def main(port: str, name: str = "plain") -> None:
+    """Play a script of the table until SIGTERM."""
+    from twisted.internet import reactor
+
+    (steps,) = [case.steps for case in CASES if case.name == name]
+    reactor.listenTCP(int(port), ScriptedUpstream(reactor, steps), interface="127.0.0.1")
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
