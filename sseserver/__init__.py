@@ -5,9 +5,12 @@ These are the public names; everything else may change.
 
 - L{StreamService} runs a token source; L{Settings} are its numbers.
 - L{StreamResource} serves it over HTTP; L{StreamSite} is a site to put it on.
-- L{TextSource} and L{FunctionSource} are token sources; L{ITokenSource} and
-  L{ITokenSink} are what one of your own needs, L{SourceError} how it fails.
+- L{TextSource}, L{FunctionSource} and L{UpstreamSource} are token sources;
+  L{ITokenSource} and L{ITokenSink} are what one of your own needs,
+  L{SourceError} how it fails.
 """
+
+__version__ = "0.1.0"
 
 from sseserver.errors import SourceError, SSEServerError
 from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
@@ -15,6 +18,7 @@ from sseserver.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
+from sseserver.sources.upstream import UpstreamSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 
@@ -30,7 +34,6 @@ __all__ = [
     "StreamService",
     "StreamSite",
     "TextSource",
+    "UpstreamSource",
     "__version__",
 ]
-
-__version__ = "0.1.0"
