@@ -14,6 +14,7 @@ from sseserver.completions import FINISH_REASONS
 from sseserver.entries import unpack
 from sseserver.errors import AnswerTooLong, Overloaded, RunCancelled, RunFailed, SSEServerError
 from sseserver.interfaces import IStreamLog, Kind, State
+from sseserver.prompts import textOfParts
 
 #: Reasons of runs that failed with their server: it, or another one, can answer soon.
 _STOPPED = {"shutdown", "interrupted"}
@@ -26,21 +27,26 @@ _OF_ALL = ("model", "system_fingerprint", "service_tier")
 
 
 class _ChunkChoice(msgspec.Struct):
+    """One of the answers. Who writes chunks has checked them before; what is not as OpenAI has it is passed over."""
+
     # OpenAI's API has 128 choices at most.
     index: Annotated[int, msgspec.Meta(ge=0, lt=128)] = 0
-    delta: dict[str, Any] | None = None
-    finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+    delta: Any = None
+    finish_reason: Any = None
+    logprobs: Any = None
 
 
 class _Chunk(msgspec.Struct):
     """A chunk of a chat completion, as far as it is put together."""
 
-    choices: list[_ChunkChoice] = []
-    usage: dict[str, Any] | None = None
-    model: str | None = None
-    system_fingerprint: str | None = None
-    service_tier: str | None = None
+    choices: list[_ChunkChoice] | None = None
+    usage: Any = None
+    model: Any = None
+    system_fingerprint: Any = None
+    service_tier: Any = None
+
+
+_decodeChunk = msgspec.json.Decoder(_Chunk).decode
 
 
 class Answer:
@@ -114,42 +120,33 @@ class Answer:
     def _take(self, kind: int, data: bytes) -> None:
         if kind == Kind.TOKEN:
             self._size += len(data)
-            self._choice(0).take({"content": data.decode("utf-8")})
+            self._choice(0).add("content", data.decode("utf-8"))
         elif kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
             self._takeChunk(unpack(data)[0])
         elif kind != Kind.EVENT:
             self._ended = kind, json.loads(data)
 
     def _takeChunk(self, data: bytes) -> None:
-        try:
-            chunk = msgspec.json.decode(data, type=_Chunk)
-        except (msgspec.DecodeError, RecursionError):
-            raise RunFailed("A chunk of the answer cannot be read.", "malformed") from None
+        chunk = _decode(data)
         self._size += _cost(chunk, len(data))
         for name in _OF_ALL:
-            if getattr(chunk, name) is not None:
+            if isinstance(getattr(chunk, name), str):
                 self._members[name] = getattr(chunk, name)
-        self._usage = chunk.usage or self._usage
-        for told in chunk.choices:
-            choice = self._choice(told.index)
-            choice.take(told.delta or {})
-            choice.finish = told.finish_reason or choice.finish
-            choice.takeLogprobs(told.logprobs)
+        if isinstance(chunk.usage, dict):
+            self._usage = chunk.usage
+        for told in chunk.choices or ():
+            self._choice(told.index).take(told)
 
     def _choice(self, index: int) -> _Choice:
         return self._choices.setdefault(index, _Choice(index))
 
 
 class _Choice:
-    """
-    One choice of a chat completion.
-
-    Attributes:
-        finish: Why it ended; C{None}: the stream says that.
-    """
+    """One choice of a chat completion."""
 
     def __init__(self, index: int) -> None:
-        self.finish: str | None = None
+        # Why it ended; when no chunk tells, the stream does.
+        self._finish: str | None = None
         self._index = index
         # Text comes in thousands of pieces: each member's are joined in the end.
         self._pieces: dict[str, list[str]] = {}
@@ -157,27 +154,38 @@ class _Choice:
         self._calls: dict[int, dict[str, Any]] = {}
         self._logprobs: dict[str, Any] | None = None
 
-    def take(self, delta: Mapping[str, Any]) -> None:
-        """Take in a delta."""
-        for name, value in delta.items():
+    def add(self, name: str, text: str) -> None:
+        """Add a piece of text to a member of the message."""
+        self._pieces.setdefault(name, []).append(text)
+
+    def take(self, told: _ChunkChoice) -> None:
+        """Take in what a chunk tells."""
+        if isinstance(told.finish_reason, str):
+            self._finish = told.finish_reason
+        if isinstance(told.logprobs, dict):
+            self._takeLogprobs(told.logprobs)
+        for name, value in told.delta.items() if isinstance(told.delta, dict) else ():
             if name == "tool_calls":
                 self._takeCalls(value)
             elif name == "function_call" and isinstance(value, dict):
                 _merge(self._members.setdefault(name, {}), value)
+            elif name == "content" and isinstance(value, list):
+                self.add(name, textOfParts(value))
             elif isinstance(value, str) and name != "role":
-                self._pieces.setdefault(name, []).append(value)
+                self.add(name, value)
             elif value is not None:
                 self._members[name] = value
 
-    def takeLogprobs(self, logprobs: Mapping[str, Any] | None) -> None:
-        """Take in a chunk's log probabilities: a list for each kind of text."""
-        if logprobs is None:
-            return
+    def _takeLogprobs(self, logprobs: Mapping[str, Any]) -> None:
+        """There is a list for each kind of text."""
         if self._logprobs is None:
             self._logprobs = {}
         for name, value in logprobs.items():
             known = self._logprobs.get(name)
-            self._logprobs[name] = known + value if isinstance(known, list) and isinstance(value, list) else value
+            if isinstance(known, list) and isinstance(value, list):
+                known.extend(value)
+            else:
+                self._logprobs[name] = value
 
     def told(self, finish: object) -> dict[str, object]:
         """
@@ -189,7 +197,7 @@ class _Choice:
         message = {
             **self._members,
             "content": None if self._calls or "function_call" in self._members else "",
-            **{name: "".join(pieces) for name, pieces in self._pieces.items()},
+            **{name: _joined(pieces) for name, pieces in self._pieces.items()},
         }
         if self._calls:
             message["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
@@ -197,7 +205,7 @@ class _Choice:
             "index": self._index,
             "message": message,
             "logprobs": self._logprobs,
-            "finish_reason": self.finish or finish,
+            "finish_reason": self._finish or finish,
         }
 
     def _takeCalls(self, calls: object) -> None:
@@ -230,12 +238,32 @@ def _failure(kind: int, terminal: Mapping[str, Any]) -> SSEServerError:
     return RunCancelled(f"The answer was cancelled ({terminal.get('reason')}).")
 
 
+def _decode(data: bytes) -> _Chunk:
+    """Read a chunk; also what is not quite JSON: NaN, and halves of characters that some upstreams cut in two."""
+    try:
+        return _decodeChunk(data)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return msgspec.convert(json.loads(data, parse_constant=lambda _: None), _Chunk)
+    except (ValueError, RecursionError):
+        raise RunFailed("A chunk of the answer cannot be read.", "malformed") from None
+
+
+def _joined(pieces: list[str]) -> str:
+    """Put text together; two halves of a character are one again, and one alone is U+FFFD."""
+    return "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _cost(chunk: _Chunk, size: int) -> int:
     """Say what is kept of a chunk, in bytes: its text; all of it, where there is something else in it."""
-    values = [value for choice in chunk.choices for value in (choice.delta or {}).values()]
-    if any(choice.logprobs for choice in chunk.choices) or not all(isinstance(value, str | None) for value in values):
-        return size
-    return sum(len(value or "") for value in values)
+    cost = 0
+    for choice in chunk.choices or ():
+        values = choice.delta.values() if isinstance(choice.delta, dict) else ()
+        if choice.logprobs or not all(isinstance(value, str | None) for value in values):
+            return size
+        cost += sum(len(value or "") for value in values)
+    return cost
 
 
 def _merge(known: dict[str, Any], delta: Mapping[str, Any]) -> None:

@@ -136,6 +136,9 @@ def readCompletion(body: Mapping[str, Any], source: ITokenSource) -> tuple[Promp
     if asked.n is not None and asked.n > 1 and not IModels.providedBy(source):
         raise InvalidMember("There is one choice only: n is 1.", "n")
     options = {name: value for name, value in body.items() if name not in {"messages", "stream"}}
+    if asked.model is None:
+        # Null is no model: the source has its own.
+        options.pop("model", None)
     if not asked.stream:
         options["stream_options"] = {**(options.get("stream_options") or {}), "include_usage": True}
     texts = [_text(message.content, f"messages[{number}].content") for number, message in enumerate(asked.messages)]
@@ -238,9 +241,14 @@ def _lastOfUser(messages: Sequence[_Message | _UIMessage], texts: list[str]) -> 
     return users[-1] if users else ""
 
 
+def textOfParts(parts: Sequence[object], between: str = "") -> str:
+    """Give the text of a content that comes in parts, whatever is in it."""
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return between.join(text for text in texts if isinstance(text, str))
+
+
 def _plain(content: object) -> str:
     """Give the text of a message that was checked before, or was made by a program."""
     if isinstance(content, str):
         return content
-    parts = content if isinstance(content, list) else []
-    return " ".join(str(part.get("text") or "") for part in parts if isinstance(part, Mapping))
+    return textOfParts(content, " ") if isinstance(content, list) else ""

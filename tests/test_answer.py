@@ -221,8 +221,30 @@ class AnswerTests(AnswerTestCase):
         self.delta(tool_calls="x", function_call="y", audio={"id": 1}, content="a")
         self.delta(tool_calls=[1, {"index": "x", "function": 2}, {"index": 1, "function": {"arguments": "z"}}])
         self.chunk({"delta": None, "logprobs": {"content": 1}})
+        self.chunk({"delta": 1, "logprobs": 1, "finish_reason": 1}, usage=1, model=1, service_tier={})
+        self.log.append(*packChunk(b'{"choices":null}', ""))
+        self.log.append(*packChunk(b'{"choices":[{"delta":{"x":NaN}}]}', ""))
+        completion = self.read()
+        self.assertEqual(completion["choices"][0]["finish_reason"], "stop")
+        self.assertEqual((completion["model"], "usage" in completion), ("model", False))
         message = self.message()
         self.assertEqual((message["content"], message["audio"]), ("a", {"id": 1}))
+
+    def test_halves(self) -> None:
+        """
+        Two halves of a character that an upstream cut in two are one again; one alone is U+FFFD.
+        """
+        for half in ("\\ud83d", "\\ude00", "!\\ud83d"):
+            self.log.append(*packChunk(b'{"choices":[{"delta":{"content":"%b"}}]}' % half.encode(), ""))
+        self.assertEqual(self.message()["content"], "\U0001f600!\ufffd")
+
+    def test_parts(self) -> None:
+        """
+        Content that comes as a list of parts is their text.
+        """
+        self.delta(content=[{"type": "text", "text": "a"}, {"type": "x"}, 1])
+        self.delta(content="b")
+        self.assertEqual(self.message()["content"], "ab")
 
     def test_unreadable(self) -> None:
         """

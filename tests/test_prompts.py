@@ -130,7 +130,7 @@ class CompletionTests(SynchronousTestCase):
         choices than one.
         """
         self.assertEqual(self.read(messages=[ASKED], model="script")[0].options["model"], "script")
-        self.read(messages=[ASKED], model=None)
+        self.assertNotIn("model", self.read(messages=[ASKED], model=None)[0].options)
         with self.assertRaises(ModelNotFound) as caught:
             self.read(messages=[ASKED], model="gpt-9")
         self.assertIn("'script'", str(caught.exception))

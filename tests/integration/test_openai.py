@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 import openai
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Server as ServerTransport
 from twisted.internet.threads import deferToThread
@@ -24,11 +24,15 @@ from sseserver.service import Settings, StreamService
 from sseserver.sources.function import FunctionSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
+from tests.integration.test_upstream import Stage
+from tests.upstreams import CONTENTS, FAULTS, HANGS, KEY, NO_ANSWERS, REFUSALS, WHOLE_ANSWERS, Case, answer
 
 T = TypeVar("T")
 
 #: Seconds after which something that should happen at once counts as not happening.
 SOON = 30.0
+
+ASKED: dict[str, Any] = {"model": "scripted", "messages": [{"role": "user", "content": "Say hello."}]}
 
 WORDS = ["One ", "two\r", "\n", "\u2028drei", " \U0001f600", ""]
 
@@ -133,6 +137,18 @@ class Answers:
         sink.write("Late")
 
 
+def sync(url: str, use: Callable[[Any], T]) -> Deferred[T]:
+    """Use the client in a thread."""
+
+    def inThread() -> T:
+        # Nothing is asked over TLS: the certificates need not be read for each client.
+        http = httpx.Client(trust_env=False, timeout=SOON, verify=False)
+        with openai.OpenAI(api_key="-", base_url=url, max_retries=0, http_client=http) as client:
+            return use(client)
+
+    return deferToThread(inThread)
+
+
 class OpenAITests(TestCase):
     """The client in a thread, the server in the reactor."""
 
@@ -160,14 +176,7 @@ class OpenAITests(TestCase):
 
     def sync(self, use: Callable[[Any], T]) -> Deferred[T]:
         """Use the client in a thread."""
-
-        def inThread() -> T:
-            with openai.OpenAI(
-                api_key="-", base_url=self.url, max_retries=0, http_client=httpx.Client(trust_env=False, timeout=SOON)
-            ) as client:
-                return use(client)
-
-        return deferToThread(inThread)
+        return sync(self.url, use)
 
     def awaited(self, use: Callable[[Any], Awaitable[T]]) -> Deferred[T]:
         """Use the asynchronous client, with a loop of its own, in a thread."""
@@ -208,14 +217,14 @@ class OpenAITests(TestCase):
         """
         Both clients read an answer in one piece, with what it took.
         """
-        answers = [
+        whole = [
             await self.sync(lambda client: client.chat.completions.create(**self.ask("words"))),
             await self.awaited(lambda client: client.chat.completions.create(**self.ask("words"))),
         ]
-        for answer in answers:
-            self.assertEqual(answer.choices[0].message.content, "".join(WORDS))
-            self.assertEqual((answer.choices[0].finish_reason, answer.object), ("stop", "chat.completion"))
-            self.assertEqual((answer.usage.prompt_tokens, answer.usage.completion_tokens), (1, 5))
+        for each in whole:
+            self.assertEqual(each.choices[0].message.content, "".join(WORDS))
+            self.assertEqual((each.choices[0].finish_reason, each.object), ("stop", "chat.completion"))
+            self.assertEqual((each.usage.prompt_tokens, each.usage.completion_tokens), (1, 5))
 
     async def test_tools(self) -> None:
         """
@@ -405,3 +414,127 @@ class OpenAITests(TestCase):
             self.sync(lambda client: client.chat.completions.create(**body)), openai.BadRequestError
         )
         self.assertEqual((error.param, error.code), ("temperature", "invalid_value"))
+
+
+def textOf(content: Any) -> str:
+    """Give the text of a content, which some upstreams cut into parts, and some in the midst of a character."""
+    if isinstance(content, list):
+        content = "".join(part.get("text", "") for part in content)
+    return (content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+class UpstreamTests(TestCase):
+    """The table of scripted upstreams, as the client sees it through us."""
+
+    timeout = 120
+
+    async def play(self, *cases: Case) -> None:
+        """Play scripts, each asked in both ways."""
+        # Each takes a thread of the reactor's ten, and the upstream's name is looked up in another.
+        turns = DeferredSemaphore(8)
+        checks = [(check, case) for case in cases for check in (self.checkStreamed, self.checkWhole)]
+        playing = [turns.run(lambda check, case: ensureDeferred(check(case)), *each) for each in checks]
+        results = await DeferredList(playing, consumeErrors=True)
+        for succeeded, result in results:
+            if not succeeded:
+                result.raiseException()
+
+    async def checkStreamed(self, case: Case) -> None:
+        """Ask for a stream: what came is whole, or raises."""
+
+        def read(client: openai.OpenAI) -> tuple[str, int, openai.APIError | None]:
+            text, status = "", 0
+            try:
+                raw = client.chat.completions.with_raw_response.create(**ASKED, stream=True)
+                status = raw.http_response.status_code
+                for each in raw.parse():
+                    text += "".join(
+                        textOf(choice.delta and choice.delta.content) for choice in each.choices if not choice.index
+                    )
+            except openai.APIError as error:
+                return text, status or getattr(error, "status_code", 0), error
+            return text, status, None
+
+        stage = await Stage(self, case.steps, **case.limits).open()
+        text, status, error = await sync(f"{stage.url}/v1", read)
+        self.assertEqual((status, text), (case.status, case.text), case.name)
+        self.assertEqual(error is not None, case.state == "failed", case.name)
+        if error is not None:
+            self.checkError(case, error)
+
+    async def checkWhole(self, case: Case) -> None:
+        """Ask for one piece."""
+
+        def read(client: openai.OpenAI) -> Any:
+            try:
+                return client.chat.completions.create(**ASKED)
+            except openai.APIStatusError as error:
+                return error
+
+        stage = await Stage(self, case.steps, **case.limits).open()
+        whole = await sync(f"{stage.url}/v1", read)
+        if case.state == "failed":
+            self.assertIsInstance(whole, openai.APIStatusError, case.name)
+            late = 504 if case.reason == "timeout" else 502
+            self.assertEqual(whole.status_code, late if case.status == 200 else case.status, case.name)
+            self.checkError(case, whole)
+        else:
+            choice = whole.choices[0]
+            self.assertEqual(choice.message.content or "", case.text, case.name)
+            self.assertEqual(choice.finish_reason, case.reason, case.name)
+        self.assertIs(stage.upstream.asked[0].json["stream"], True)
+        self.assertEqual(stage.upstream.asked[0].json["stream_options"], {"include_usage": True})
+
+    def checkError(self, case: Case, error: openai.APIError) -> None:
+        """It says what happened, and does not tell our key."""
+        self.assertIn(case.message, str(error), case.name)
+        self.assertNotIn(KEY, str(error), case.name)
+        self.assertEqual(error.code, case.reason, case.name)
+        if isinstance(error, openai.APIStatusError):
+            expected = None if case.retryAfter is None else str(case.retryAfter)
+            self.assertEqual(error.response.headers.get("retry-after"), expected, case.name)
+
+    async def test_answers(self) -> None:
+        """
+        Whole answers are whole, however they are cut.
+        """
+        await self.play(*WHOLE_ANSWERS, *CONTENTS)
+
+    async def test_refusals(self) -> None:
+        """
+        An upstream that refuses, or sends no answer, is an error with its status.
+        """
+        await self.play(*REFUSALS, *NO_ANSWERS)
+
+    async def test_faults(self) -> None:
+        """
+        An upstream that breaks in the middle, or hangs, raises: none of it is taken for a whole answer.
+        """
+        await self.play(*FAULTS, *HANGS)
+
+    async def test_unchanged(self) -> None:
+        """
+        The chunks come through as they were, byte for byte; the request does, too.
+        """
+        (case,) = [case for case in CONTENTS if case.name == "odd but JSON"]
+        stage = await Stage(self, case.steps).open()
+        body = {**ASKED, "stream": True, "x": {"y": [None, 1.5]}, "seed": 2**70}
+
+        def read() -> list[str]:
+            answer = httpx.post(f"{stage.url}/v1/chat/completions", json=body, timeout=SOON, trust_env=False)
+            return [line.removeprefix("data: ") for line in answer.text.split("\n") if line.startswith("data: ")]
+
+        assert case.chunks is not None
+        self.assertEqual(await deferToThread(read), [*(each.decode() for each in case.chunks), "[DONE]"])
+        self.assertEqual(stage.upstream.asked[0].json, body)
+
+    async def test_models(self) -> None:
+        """
+        The models are the upstream's.
+        """
+        models = json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "org/large"}]})
+        stage = await Stage(self, (answer("200 OK", models),)).open()
+        found = await sync(f"{stage.url}/v1", lambda client: [each.id for each in client.models.list()])
+        self.assertEqual(found, ["small", "org/large"])
+        large = await sync(f"{stage.url}/v1", lambda client: client.models.retrieve("org/large"))
+        self.assertEqual(large.id, "org/large")
