@@ -299,7 +299,7 @@ def judge(journal: Journal, viewers: int, rate: float, text: bytes | None = None
         inWindow = tokenEvents(viewer, journal.begin, journal.end)
         events += len(inWindow)
         lags += paceLags(inWindow, 1 / rate)
-    return _outcome(journal, events, viewers * rate, lags, check)
+    return outcomeOf(journal, events, viewers * rate, lags, check)
 
 
 def judgeStamped(journal: Journal, viewers: int, rate: float) -> Outcome:
@@ -317,11 +317,20 @@ def judgeStamped(journal: Journal, viewers: int, rate: float) -> Outcome:
         inWindow = tokenEvents(viewer, journal.begin, journal.end)
         events += len(inWindow)
         lags += stampLags(inWindow)
-    return _outcome(journal, events, viewers * rate, lags, check)
+    return outcomeOf(journal, events, viewers * rate, lags, check)
 
 
-def _outcome(journal: Journal, events: int, due: float, lags: list[float], check: Check) -> Outcome:
-    # `due`: events each second, of all viewers.
+def outcomeOf(journal: Journal, events: int, due: float, lags: list[float], check: Check) -> Outcome:
+    """
+    All figures of the events that came in a window.
+
+    Args:
+        journal: Of the window.
+        events: How many came.
+        due: How many there should be each second, of all viewers.
+        lags: Of these, in seconds.
+        check: Whether all came.
+    """
     return Outcome(
         events=events,
         pace=round(events / (due * (journal.end - journal.begin)), 4),

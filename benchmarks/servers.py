@@ -145,7 +145,7 @@ def floor(rate: float, folder: Path) -> Server:
 
 def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) -> Server:
     """
-    Ours, as an operator starts it.
+    Ours, with a text of its own.
 
     Args:
         interval: Seconds between two tokens of a run.
@@ -153,30 +153,32 @@ def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) ->
         options: More options of `twistd sseserver`.
 
     Raises:
+        SkipError: See `twistd`.
+    """
+    return twistd("--interval", str(interval), "--text", str(textFile), "--linger", "5", *options)
+
+
+def twistd(*options: str) -> Server:
+    """
+    Ours, as an operator starts it.
+
+    Args:
+        options: Of `twistd sseserver`.
+
+    Raises:
         SkipError: There is no plugin, or no `twistd` beside this Python.
     """
-    twistd = Path(sys.executable).with_name("twistd")
+    program = Path(sys.executable).with_name("twistd")
     if not (ROOT / "twisted" / "plugins" / "sseserver_plugin.py").exists():
         raise SkipError("no plugin sseserver in this tree yet")
-    if not twistd.exists():
+    if not program.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
-    start = [sys.executable, str(twistd), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
+    start = [sys.executable, str(program), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
     # The store is named, so that the default does not decide what is measured.
-    pace = [
-        "--store",
-        "memory",
-        "--interval",
-        str(interval),
-        "--text",
-        str(textFile),
-        "--max-viewers",
-        "20000",
-        "--linger",
-        "5",
-    ]
+    usual = ["--store", "memory", "--max-viewers", "20000"]
 
     def command(port: int) -> list[str]:
-        return [*start, "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096", *pace, *options]
+        return [*start, "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096", *usual, *options]
 
     return Server(OURS, command, post="/streams", environment={"PYTHONPATH": str(ROOT)})
 

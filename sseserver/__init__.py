@@ -6,10 +6,13 @@ These are the public names; everything else may change.
 - L{StreamService} runs a token source; L{Settings} are its numbers.
 - L{StreamResource} serves it over HTTP; L{StreamSite} is a site to put it on.
 - L{tokensFrom} makes a token source of Python code that yields tokens,
-  L{FunctionSource} of code that writes them; L{TextSource} streams a text.
-  L{ITokenSource} and L{ITokenSink} are what one of your own needs,
-  L{SourceError} how it fails.
+  L{FunctionSource} of code that writes them; L{ProcessSource} streams what a
+  program writes, L{UpstreamSource} what an OpenAI-compatible API answers,
+  L{TextSource} a text. L{ITokenSource} and L{ITokenSink} are what one of your
+  own needs, L{SourceError} how it fails.
 """
+
+__version__ = "0.1.0"
 
 from sseserver.errors import SourceError, SSEServerError
 from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
@@ -18,6 +21,7 @@ from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.iterables import tokensFrom
 from sseserver.sources.text import TextSource
+from sseserver.sources.upstream import UpstreamSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 
@@ -33,8 +37,7 @@ __all__ = [
     "StreamService",
     "StreamSite",
     "TextSource",
+    "UpstreamSource",
     "__version__",
     "tokensFrom",
 ]
-
-__version__ = "0.1.0"

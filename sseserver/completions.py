@@ -19,7 +19,7 @@ from sseserver.formats import REFUSED, EntryRendering, toJSON
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 
 #: The finish reasons that OpenAI's API reference lists; its clients check them.
-_FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
+FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
 
 #: Tokens in a row. Chunks are never joined: each has more in it than its text.
 _TOKENS = re.compile(b"[%c]+" % Kind.TOKEN)
@@ -107,7 +107,7 @@ class _OpenAIRendering(EntryRendering):
         if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
             return b""
         reason = terminal.get("reason")
-        chunks = [self._chunk([self._choice({}, reason if reason in _FINISH_REASONS else "stop")])]
+        chunks = [self._chunk([self._choice({}, reason if reason in FINISH_REASONS else "stop")])]
         if isinstance(terminal.get("usage"), dict):
             chunks.append(self._chunk([], usage=terminal["usage"]))
         return b"".join([b"data: %b\n\n" % chunk for chunk in chunks])

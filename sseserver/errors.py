@@ -9,8 +9,6 @@ clients read; anything else is a bug, is logged, and is answered with a bare
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class SSEServerError(Exception):
     """
@@ -23,13 +21,15 @@ class SSEServerError(Exception):
         status: The HTTP status of the answer.
         type: The error's class, in OpenAI's words.
         code: The error's own name, for programs.
+        param: Which member of the request's body is wrong, or `None`.
         retryAfter: Whole seconds for the `Retry-After` header, or `None`.
     """
 
-    status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
-    code: ClassVar[str] = "internal_error"
-    retryAfter: ClassVar[int | None] = None
+    status: int = 500
+    type: str = "server_error"
+    code: str = "internal_error"
+    param: str | None = None
+    retryAfter: int | None = None
 
 
 class BadRequest(SSEServerError):
@@ -38,6 +38,27 @@ class BadRequest(SSEServerError):
     status = 400
     type = "invalid_request_error"
     code = "bad_request"
+
+
+class InvalidMember(BadRequest):
+    """
+    A member of the request's body is missing, or not what it must be.
+
+    Args:
+        param: Where it stands, as in `messages[0].content`.
+    """
+
+    code = "invalid_value"
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class AnswerTooLong(BadRequest):
+    """An answer is larger than what is given as one piece."""
+
+    code = "answer_too_long"
 
 
 class MalformedEvent(BadRequest, ValueError):
@@ -62,6 +83,13 @@ class NotFound(SSEServerError):
     status = 404
     type = "invalid_request_error"
     code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """The source is not called that."""
+
+    code = "model_not_found"
+    param = "model"
 
 
 class StreamNotFound(NotFound):
@@ -176,6 +204,42 @@ class SourceError(Exception):
         """Make what the terminal entry says; what is not known is not in it."""
         told = {"reason": self.reason, "message": str(self), "status": self.status, "retryAfter": self.retryAfter}
         return {name: value for name, value in told.items() if value is not None}
+
+
+class RunFailed(SSEServerError):
+    """
+    A run failed, and its client has seen nothing of the answer yet.
+
+    Args:
+        message: What the source says.
+        reason: Its word for programs.
+        status: The status that the source wants; C{None} is 502.
+        retryAfter: When the client may try again.
+    """
+
+    status = 502
+    code = "source"
+
+    def __init__(
+        self, message: str, reason: str = "source", status: int | None = None, retryAfter: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status or RunFailed.status
+        self.retryAfter = retryAfter
+        self.code = reason
+        if self.status < 500:
+            self.type = "rate_limit_error" if self.status == 429 else "invalid_request_error"
+
+
+class RunCancelled(SSEServerError):
+    """
+    A run was cancelled, and its client gets no answer. No status that makes
+    clients try again by themselves, as 409 does and all from 500 on.
+    """
+
+    status = 410
+    type = "invalid_request_error"
+    code = "cancelled"
 
 
 class GapError(Exception):

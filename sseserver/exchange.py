@@ -197,15 +197,15 @@ class _Refusal(Protocol):
             done.callback(body)
 
 
-def readRefusal(clock: IReactorTime, response: IResponse) -> Deferred[bytes]:
+def readRefusal(clock: IReactorTime, response: IResponse, maxBytes: int = REFUSAL_BYTES) -> Deferred[bytes]:
     """
-    Read what a response that is no event stream says, within
-    L{REFUSAL_BYTES} and L{REFUSAL_SECONDS}; then drop its connection.
+    Read what a response that is no event stream says, within a number of
+    bytes and L{REFUSAL_SECONDS}; then drop its connection.
 
     Returns:
         Fires with the bytes, never fails. Cancelling it drops the connection.
     """
-    refusal = _Refusal(clock, REFUSAL_BYTES, REFUSAL_SECONDS)
+    refusal = _Refusal(clock, maxBytes, REFUSAL_SECONDS)
     response.deliverBody(refusal)
     return refusal.done
 

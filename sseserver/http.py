@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -22,6 +23,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from sseserver.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotAcceptable, NotFound, SSEServerError
+from sseserver.interfaces import IFormat
+from sseserver.producer import writeHeaders
+from sseserver.publishing import checkKey
 from sseserver.sockets import isOver
 
 T = TypeVar("T")
@@ -90,7 +94,20 @@ class AsyncResource(Resource):
 
 
 class Nothing(AsyncResource):
-    """What is not there."""
+    """
+    What is not there, though something may be below it.
+
+    Args:
+        children: What is below, by name.
+    """
+
+    def __init__(self, children: Mapping[bytes, Resource] | None = None) -> None:
+        super().__init__()
+        self._children = children or {}
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Find what is below."""
+        return self._children.get(path) or Nothing()
 
     def allowed(self) -> list[str]:
         """Every method finds out that there is nothing."""
@@ -115,6 +132,15 @@ def finish(request: Request, body: bytes) -> None:
     request.finish()
 
 
+def headersOnly(request: Request, form: IFormat) -> None:
+    """Answer HEAD for an event stream; starts nothing."""
+    if isOver(request):
+        return
+    writeHeaders(request, form)
+    request.write(b"")
+    request.finish()
+
+
 def errorBody(request: Request, error: SSEServerError) -> bytes:
     """Set an error's status and headers, and make its body: the shape that OpenAI's clients read."""
     if error.retryAfter is not None:
@@ -128,7 +154,8 @@ def errorJSON(error: SSEServerError) -> bytes:
 
 
 def _described(error: SSEServerError) -> dict[str, object]:
-    return {"error": {"message": str(error), "type": error.type, "code": error.code}}
+    param = {} if error.param is None else {"param": error.param}
+    return {"error": {"message": str(error), "type": error.type, **param, "code": error.code}}
 
 
 def _toJSON(value: object) -> bytes:
@@ -215,6 +242,22 @@ def readJSON(request: Request, shape: type[T]) -> T:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
+
+
+def path(request: Request) -> str:
+    """Give the path of the resource that is rendered, without a trailing slash."""
+    return "/" + "/".join(quote(segment, safe="") for segment in request.prepath or () if segment)
+
+
+def idempotencyKey(request: Request) -> str | None:
+    """
+    Read the header C{Idempotency-Key}.
+
+    Raises:
+        BadRequest: It is not a key.
+    """
+    key = header(request, b"idempotency-key")
+    return None if key is None else checkKey(key)
 
 
 def negotiate(request: Request, offers: Sequence[str]) -> str:

@@ -110,6 +110,18 @@ class ITokenSource(Interface):
         """
 
 
+class IModels(Interface):
+    """What a token source provides too that knows its models only by asking."""
+
+    def models() -> Deferred[list[str]]:
+        """
+        Ask what models there are.
+
+        Raises:
+            SourceError: (as the errback) It is not known now.
+        """
+
+
 class ITokenSink(Interface):
     """
     Takes the tokens of one run. Like an L{IConsumer}, but of `str`.

@@ -16,7 +16,8 @@ from zope.interface import implementer
 from sseserver.entries import packChunk
 from sseserver.errors import SourceError
 from sseserver.formats import toJSON
-from sseserver.interfaces import IStreamLog, ITokenSink, Kind
+from sseserver.interfaces import IStreamLog, ITokenSink, Kind, Prompt
+from sseserver.prompts import usage, wantsUsage
 from sseserver.settings import Settings
 from sseserver.streamlog import ENTRY_COST
 from sseserver.ticker import Tick, Ticker
@@ -50,6 +51,7 @@ class Run:
         sweep: The ticker of the linger.
         hasRoom: Tells whether the store can take more.
         onEnd: Called once with this run when it has written its terminal entry.
+        prompt: What was asked.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class Run:
         "_onEnd",
         "_paused",
         "_producer",
+        "_prompt",
         "_retrying",
         "_settings",
         "_sweep",
@@ -75,8 +78,10 @@ class Run:
         sweep: Ticker,
         hasRoom: Callable[[], bool],
         onEnd: Callable[[Run], None],
+        prompt: Prompt | None = None,
     ) -> None:
         self.streamLog = streamLog
+        self._prompt = prompt
         self._settings = settings
         self._sweep = sweep
         self._onEnd = onEnd
@@ -228,10 +233,15 @@ class Run:
             self.cancel("linger")
 
     def _succeeded(self, result: object) -> None:
-        self._end(
-            Kind.DONE,
-            {"reason": result if isinstance(result, str) else "stop", "tokens": self.streamLog.tokens},
-        )
+        reason = result if isinstance(result, str) else "stop"
+        self._end(Kind.DONE, {"reason": reason, "tokens": self.streamLog.tokens, **self._usage()})
+
+    def _usage(self) -> dict[str, object]:
+        """Tell what the answer took, where that was asked; chunks of an upstream tell it themselves."""
+        kinds = self.streamLog.kinds
+        if self._prompt is None or not wantsUsage(self._prompt) or Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
+            return {}
+        return {"usage": usage(self._prompt, self.streamLog.tokens)}
 
     def _failed(self, failure: Failure) -> None:
         if self._ended:

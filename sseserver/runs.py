@@ -77,7 +77,7 @@ class Runs:
 
     def start(self, streamLog: IStreamLog, prompt: Prompt | None) -> None:
         """Start a run into a new stream, now or when it is its turn."""
-        run = Run(streamLog, self._settings, self._sweep, self._hasRoom, self._ended)
+        run = Run(streamLog, self._settings, self._sweep, self._hasRoom, self._ended, prompt)
         self._runs[streamLog.name] = run
         self._working.add(run)
         run.start(lambda: self._turns.run(self._source.produce, run, prompt), self._worked)

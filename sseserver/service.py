@@ -12,15 +12,15 @@ from hashlib import sha256
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from sseserver.completions import OpenAIFormat, UIFormat
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import FORMATS, toJSON
-from sseserver.ids import parseID
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Kind, Prompt, State
 from sseserver.producer import EventStreamProducer, jittered, writeHeaders
 from sseserver.retention import Retention
@@ -30,11 +30,14 @@ from sseserver.settings import Settings
 from sseserver.sockets import allSent, isOver
 from sseserver.stores.memory import MemoryStore
 from sseserver.ticker import Ticker
+from sseserver.waiting import Reader, Waiting
 
 log = Logger()
 
 #: Seconds between two slots of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
+
+_FULL = "The server has no room for one more viewer now, or is being stopped."
 
 
 class StreamService(Service):
@@ -52,6 +55,7 @@ class StreamService(Service):
 
     Attributes:
         formats: The formats that a viewer can ask for, by name.
+        created: When the service was made, in seconds since 1970.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class StreamService(Service):
     ) -> None:
         self.settings = settings or Settings()
         self.source = source
+        self.created: float = reactor.seconds()
         self.formats: dict[str, IFormat] = dict(FORMATS)
         for form in (OpenAIFormat(source.model), UIFormat()):
             self.formats[form.name] = form
@@ -66,7 +71,7 @@ class StreamService(Service):
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
-        self._viewers: dict[EventStreamProducer, Request] = {}
+        self._viewers: dict[EventStreamProducer | Waiting, Request] = {}
         self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
         self._runs = Runs(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         # From the call of stopService to that of startService nothing new begins.
@@ -110,7 +115,7 @@ class StreamService(Service):
             joined: IStreamLog = yield joining
             return joined
         if not self.hasRoom():
-            raise Overloaded("The server has no room for one more viewer now, or is being stopped.")
+            raise Overloaded(_FULL)
         self._runs.checkRoom()
         creating = self._create(None, published=False)
         streamLog: IStreamLog = yield creating if key is None else self._runs.remember(key, digest, creating)
@@ -232,21 +237,6 @@ class StreamService(Service):
         yield streamLog.settled()
         return streamLog
 
-    def hasAll(self, streamLog: IStreamLog, form: IFormat, lastEventID: str | None, fromNow: bool = False) -> bool:
-        """
-        Whether a viewer has the end already: then it is answered 204.
-
-        Args:
-            lastEventID: What it comes back with, if it does.
-            fromNow: Whether else it wants only what comes from now on.
-        """
-        if lastEventID is None:
-            return fromNow and streamLog.state is not State.OPEN
-        parsed = parseID(lastEventID)
-        if parsed is None or parsed[0] != streamLog.epoch:
-            return False
-        return streamLog.rendering(form).complete(parsed[1])
-
     def view(
         self,
         request: Request,
@@ -277,6 +267,31 @@ class StreamService(Service):
         self._viewers[producer] = request
         producer.start(lastEventID, jittered(self.settings.reconnectionTime), url, fromNow)
 
+    def wait(
+        self, request: Request, streamLog: IStreamLog, form: IFormat, read: Reader, limit: float | None = None
+    ) -> Deferred[bool]:
+        """
+        Let a request, whose response has not begun, wait for a stream as a
+        viewer. When who awaits that follows the stream at once, no linger begins.
+
+        Returns:
+            Fires with whether what C{read} looks for is there; with false
+            after the limit in seconds, and when the client is gone or was cut.
+
+        Raises:
+            Overloaded: There is no room.
+            Exception: (or as the errback) What C{read} raises.
+        """
+        cursor, over = read(0)
+        if over or isOver(request):
+            return succeed(over)
+        if not self.hasRoom():
+            raise Overloaded(_FULL)
+        waiting = Waiting(request, streamLog, self._sweep, read, cursor, self._waited)
+        self._viewers[waiting] = request
+        waiting.start(form, limit)
+        return waiting.over
+
     def turnAway(self, request: Request, form: IFormat) -> None:
         """
         Tell a viewer to come back later: an EventSource in the one way that
@@ -287,7 +302,7 @@ class StreamService(Service):
             Overloaded: The viewers of this format are no EventSources.
         """
         if not form.reconnects:
-            raise Overloaded("The server has no room for one more viewer now, or is being stopped.")
+            raise Overloaded(_FULL)
         writeHeaders(request, form)
         request.write(b"retry: %d\n\n" % jittered(self.settings.reconnectionTime))
         request.finish()
@@ -330,7 +345,7 @@ class StreamService(Service):
         drained.addCallback(self._drainedOrCut, deadline)
         drained.addBoth(self._tellStopped)
         for producer in tuple(self._viewers):
-            if producer.streamLog.published:
+            if producer.streamLog.published and isinstance(producer, EventStreamProducer):
                 producer.retire(jittered(self.settings.reconnectionTime))
         # The last of them may have left already, with the end of its run.
         if not self._viewers and not drained.called:
@@ -393,15 +408,19 @@ class StreamService(Service):
     def _runEnded(self, run: Run) -> None:
         self._retention.keepAfter(run.streamLog)
 
+    def _waited(self, waiting: Waiting, result: bool | Failure) -> None:
+        del self._viewers[waiting]
+        # Who takes over follows the stream before this one leaves it.
+        waiting.over.callback(result)
+        waiting.streamLog.leave(waiting)
+        self._left(waiting.streamLog)
+
     def _forgetKey(self, epoch: str) -> None:
         # Retention, which is made first, tells what goes; the runs are made of what it tells.
         self._runs.forget(epoch)
 
     def _viewerLeft(self, producer: EventStreamProducer) -> None:
         self._viewers.pop(producer, None)
-        run = self._runs.find(producer.streamLog.name)
-        if run is not None:
-            run.viewerLeft()
         if producer.reason != "complete":
             # twisted.web writes a line for a response that is finished, and none for one that the client closed.
             log.info(
@@ -410,5 +429,11 @@ class StreamService(Service):
                 reason=producer.reason,
                 bytes=producer.written,
             )
+        self._left(producer.streamLog)
+
+    def _left(self, streamLog: IStreamLog) -> None:
+        run = self._runs.find(streamLog.name)
+        if run is not None:
+            run.viewerLeft()
         if not self._viewers and self._drained is not None and not self._drained.called:
             self._drained.callback(None)

@@ -26,6 +26,8 @@ from sseserver.interfaces import IStreamStore
 from sseserver.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.text import WELCOME, TextSource
+from sseserver.sources.upstream import checkURL
+from sseserver.sourcing import KEY_VARIABLE, checkUpstream, makeUpstream
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.web.root import StreamResource
@@ -107,6 +109,11 @@ in front of it, with its buffering off."""
 
     optParameters = [
         ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
+        ["upstream", None, None, "Ask this OpenAI-compatible API, such as http://127.0.0.1:11434/v1.", checkURL],
+        ["upstream-key-file", None, None, f"File whose one line is the API's key; without it ${KEY_VARIABLE}."],
+        ["connect-timeout", None, 10.0, "Seconds for connecting to the API.", seconds(0, False)],
+        ["first-token-timeout", None, 60.0, "Seconds until the API's first token.", seconds(0, False)],
+        ["token-timeout", None, 60.0, "Seconds from one token of the API to the next.", seconds(0, False)],
         ["interval", "i", 0.1, "Seconds from one word to the next; 0 is as fast as the viewer takes them.", seconds(0)],
         ["heartbeat", None, 15.0, "Seconds of silence after which a viewer is sent a comment.", seconds(0, False)],
         ["retry", None, 3000, "Milliseconds after which a viewer that lost its connection comes back, +- 1/3.", retry],
@@ -133,7 +140,12 @@ in front of it, with its buffering off."""
         ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
     ]
 
-    compData = usage.Completions(optActions={"text": usage.CompleteFiles(descr="text file")})
+    compData = usage.Completions(
+        optActions={
+            "text": usage.CompleteFiles(descr="text file"),
+            "upstream-key-file": usage.CompleteFiles(descr="file with a key"),
+        }
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,6 +177,7 @@ in front of it, with its buffering off."""
         self["listen"] = self["listen"] or [DEFAULT_ENDPOINT]
         for endpoint in self["listen"]:
             checkEndpoint(endpoint)
+        checkUpstream(self)
         self["words"] = WELCOME if self["text"] is None else readText(self["text"])
 
 
@@ -270,7 +283,11 @@ def makeService(options: Options) -> Server:
         maxStreams=options["max-streams"],
         readAhead=options["read-ahead"],
     )
-    source = TextSource(reactor, options["words"], options["interval"])
+    source = (
+        TextSource(reactor, options["words"], options["interval"])
+        if options["upstream"] is None
+        else makeUpstream(reactor, options)
+    )
     streams = StreamService(reactor, source, settings, makeStore(reactor, options["store"], settings.window))
     server = Server()
     streams.setServiceParent(server)

@@ -450,7 +450,8 @@ class AnswerTests(HTTPTestCase):
             response = self.ask()
             self.assertEqual(response.status, kind.status)
             self.assertIn("A sentence, with ö.", response.error["message"])
-            self.assertEqual(response.error, {"message": str(error), "type": kind.type, "code": kind.code})
+            param = {} if kind.param is None else {"param": kind.param}
+            self.assertEqual(response.error, {"message": str(error), "type": kind.type, "code": kind.code, **param})
             self.assertEqual(
                 response.headers.get("retry-after"), None if kind.retryAfter is None else str(kind.retryAfter)
             )

@@ -20,14 +20,18 @@ from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import IPlugin, getPlugins
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__
+from sseserver.interfaces import Prompt
 from sseserver.service import Settings, StreamService
+from sseserver.sources.contract import RecordingSink
 from sseserver.sources.text import WELCOME, TextSource, splitWords
+from sseserver.sourcing import KEY_VARIABLE, makeUpstream, readKey
 from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService, refusal
 from sseserver.wire import MAX_RECONNECTION_TIME
 
@@ -157,6 +161,81 @@ class OptionsTests(OptionsTestCase):
             self.assertIn(f"--{name}", help)
         for default in ("0.1", "15.0", "3000", "60.0", "10000", "tcp:8000:interface=127.0.0.1"):
             self.assertIn(f"[default: {default}]", help)
+
+
+class UpstreamTests(OptionsTestCase):
+    """`--upstream` and its key."""
+
+    def write(self, data: bytes) -> str:
+        """Write a file with a key; give its name."""
+        path = Path(self.mktemp())
+        path.write_bytes(data)
+        return str(path)
+
+    def test_url(self) -> None:
+        """
+        A base URL is taken, with or without a slash at its end; what is none
+        is refused, without a word of what stood in it.
+        """
+        self.assertEqual(parse("--upstream=http://127.0.0.1:11434/v1/")["upstream"], "http://127.0.0.1:11434/v1")
+        for url in ("", "127.0.0.1", "ftp://a/", "http://user:hunter2@a/", "http://a/?hunter2", "http://a:0/"):
+            self.assertNotIn("hunter2", self.refused(f"--upstream={url}"))
+
+    def test_oneSource(self) -> None:
+        """
+        A text and an upstream exclude each other; a key without an upstream is a mistake.
+        """
+        self.assertIn("only one", self.refused("--upstream=http://a/", "--text=-"))
+        self.assertIn("no --upstream", self.refused(f"--upstream-key-file={self.write(b'key')}"))
+
+    def test_key(self) -> None:
+        """
+        The key is the one line of a file, or else what the environment has;
+        it is not among the options.
+        """
+        self.patch(os, "environ", {})
+        self.assertIsNone(readKey(None))
+        for data in (b"hunter2", b"hunter2\n", b"hunter2\r\n"):
+            name = self.write(data)
+            self.assertEqual(readKey(name), "hunter2")
+            self.assertNotIn("hunter2", repr(parse("--upstream=http://a/", f"--upstream-key-file={name}")))
+        os.environ[KEY_VARIABLE] = "other"
+        self.assertEqual((readKey(None), readKey(name)), ("other", "hunter2"))
+
+    def test_badKey(self) -> None:
+        """
+        A file that cannot be read, or that has no key in it, is told by its
+        name; what stands in it is not told. So for the environment.
+        """
+        self.patch(os, "environ", {})
+        for data in (b"", b"\n", b"hunter2\nhunter2\n", b"hunter2 x", b"\xff", b"hunter2\0", b"x" * 100_000 + b"\n"):
+            message = self.refused("--upstream=http://a/", f"--upstream-key-file={self.write(data)}")
+            self.assertIn("--upstream-key-file", message)
+            self.assertNotIn("hunter2", message)
+        self.assertIn("No such file", self.refused("--upstream=http://a/", "--upstream-key-file=/nowhere/key"))
+        self.assertIn("directory", self.refused("--upstream=http://a/", "--upstream-key-file=/"))
+        os.environ[KEY_VARIABLE] = "hunter2 hunter2"
+        message = self.refused("--upstream=http://a/")
+        self.assertIn(KEY_VARIABLE, message)
+        self.assertNotIn("hunter2", message)
+
+    def test_source(self) -> None:
+        """
+        The service asks the upstream, with the limits that are given.
+        """
+        arguments = ["--connect-timeout=1", "--first-token-timeout=2", "--token-timeout=3"]
+        reactor, sink = MemoryReactorClock(), RecordingSink()
+        source = makeUpstream(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
+        self.assertTrue(source.takesPrompt)
+        sink.start(source, Prompt("?"))
+        ((host, port, _, timeout, _),) = reactor.tcpClients
+        self.assertEqual((host, port, timeout), ("127.0.0.1", 81, 1.0))
+        reactor.advance(1.9)
+        self.assertFalse(sink.ended)
+        reactor.advance(0.2)
+        self.assertIn("2 seconds", str(sink.result.value))
+        for name in ("connect-timeout", "first-token-timeout", "token-timeout"):
+            self.assertIn("more than 0", self.refused(f"--{name}=0"))
 
 
 class ListenTests(OptionsTestCase):

@@ -1092,7 +1092,6 @@ class BugTests(WebTestCase):
             ("find", path, JSON, "GET"),
             ("cancel", f"{path}/cancel", None, "POST"),
             ("view", path, EVENTSOURCE, "GET"),
-            ("hasAll", path, EVENTSOURCE, "GET"),
         )
         for name, where, accept, method in requests:
             with self.subTest(name):

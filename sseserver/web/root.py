@@ -11,12 +11,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
-from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, lastEventID, negotiate
+from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, headersOnly, lastEventID, negotiate
 from sseserver.ids import parseID
 from sseserver.interfaces import IStreamLog
 from sseserver.service import StreamService
+from sseserver.web.chat import makeAPI, makeV1
 from sseserver.web.page import Assets, page
-from sseserver.web.streams import Streams, headersOnly, watch
+from sseserver.web.streams import Streams, watch
 
 
 class StreamResource(AsyncResource):
@@ -34,7 +35,12 @@ class StreamResource(AsyncResource):
     def __init__(self, service: StreamService) -> None:
         super().__init__()
         self._service = service
-        self._children: dict[bytes, Resource] = {b"assets": Assets(), b"streams": Streams(service, page)}
+        self._children: dict[bytes, Resource] = {
+            b"assets": Assets(),
+            b"streams": Streams(service, page),
+            b"v1": makeV1(service),
+            b"api": makeAPI(service),
+        }
         # The runs that were started here, by their epochs, as long as the store keeps them.
         self._started: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
 

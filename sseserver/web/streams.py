@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import quote
+from typing import Any
 
-import msgspec
 from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -22,24 +21,21 @@ from sseserver.http import (
     Nothing,
     answerJSON,
     header,
+    headersOnly,
+    idempotencyKey,
     lastEventID,
     negotiate,
     parameter,
+    path,
     readBody,
     readJSON,
     setContentType,
 )
-from sseserver.interfaces import IFormat, IStreamLog, Prompt
-from sseserver.producer import writeHeaders
-from sseserver.publishing import checkKey, checkName, readEntries
+from sseserver.ids import parseID
+from sseserver.interfaces import IFormat, IStreamLog, State
+from sseserver.prompts import readPrompt
+from sseserver.publishing import checkName, readEntries
 from sseserver.service import StreamService
-from sseserver.sockets import isOver
-
-
-class RunRequest(msgspec.Struct):
-    """The body of C{POST /streams}."""
-
-    prompt: str | None = None
 
 
 class Streams(AsyncResource):
@@ -62,10 +58,10 @@ class Streams(AsyncResource):
 
     async def POST(self, request: Request) -> bytes:
         """Start a run into a new stream."""
-        body = readJSON(request, RunRequest)
-        prompt = None if body.prompt is None else Prompt(body.prompt)
-        if self._service.source.takesPrompt and prompt is None:
-            raise BadRequest("This source needs a prompt: send a JSON object with the member prompt.")
+        source = self._service.source
+        prompt = readPrompt(readJSON(request, dict[str, Any]), source)
+        if source.takesPrompt and prompt is None:
+            raise BadRequest("This source needs a prompt: send a JSON object with the member prompt, or messages.")
         streamLog = await self._service.startRun(prompt, idempotencyKey(request))
         url = f"{path(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
@@ -144,11 +140,6 @@ class Cancel(AsyncResource):
         return answerJSON(request, state(await self._service.cancel(self._name)))
 
 
-def path(request: Request) -> str:
-    """Give the path of the resource that is rendered, without a trailing slash."""
-    return "/" + "/".join(quote(segment, safe="") for segment in request.prepath or () if segment)
-
-
 def requestedFormat(service: StreamService, request: Request) -> IFormat | None:
     """
     Read the parameter `format`.
@@ -190,17 +181,6 @@ def closes(request: Request) -> bool:
     return value == "true"
 
 
-def idempotencyKey(request: Request) -> str | None:
-    """
-    Read the header C{Idempotency-Key}.
-
-    Raises:
-        BadRequest: It is not a key.
-    """
-    key = header(request, b"idempotency-key")
-    return None if key is None else checkKey(key)
-
-
 def watch(service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat) -> bytes | None:
     """
     Let a request follow a stream, from where its last event ID says.
@@ -213,20 +193,27 @@ def watch(service: StreamService, request: Request, streamLog: IStreamLog, form:
         headersOnly(request, form)
         return None
     asked, fromNow = lastEventID(request), startsNow(request)
-    if service.hasAll(streamLog, form, asked, fromNow):
+    if hasAll(streamLog, form, asked, fromNow):
         request.setResponseCode(NO_CONTENT)
         return b""
     service.view(request, streamLog, form, path(request), asked, fromNow)
     return None
 
 
-def headersOnly(request: Request, form: IFormat) -> None:
-    """Answer HEAD for an event stream; starts nothing."""
-    if isOver(request):
-        return
-    writeHeaders(request, form)
-    request.write(b"")
-    request.finish()
+def hasAll(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, fromNow: bool = False) -> bool:
+    """
+    Whether a viewer has the end already: then it is answered 204.
+
+    Args:
+        lastEventID: What it comes back with, if it does.
+        fromNow: Whether else it wants only what comes from now on.
+    """
+    if lastEventID is None:
+        return fromNow and streamLog.state is not State.OPEN
+    parsed = parseID(lastEventID)
+    if parsed is None or parsed[0] != streamLog.epoch:
+        return False
+    return streamLog.rendering(form).complete(parsed[1])
 
 
 def state(streamLog: IStreamLog) -> dict[str, object]:

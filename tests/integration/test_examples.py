@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from base64 import b64encode
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -87,6 +88,28 @@ class ExampleTests(SynchronousTestCase):
         port = freePort()
         endpoint = {"ENDPOINT": f"tcp:{port}:interface=127.0.0.1"}
         self.check(twistd("-y", str(EXAMPLES / "application.tac")), port, "/", "Words from an application. ", endpoint)
+
+    def test_upstream(self) -> None:
+        """
+        An upstream with one's own authentication in front: who has no
+        password gets nothing, who has one an answer.
+        """
+        port, upstream = freePort(), freePort()
+        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+        scripted = [sys.executable, "-m", "tests.upstreams", str(upstream)]
+        command = [sys.executable, str(EXAMPLES / "upstream.py"), f"http://127.0.0.1:{upstream}/v1"]
+        credentials = {"Authorization": f"Basic {b64encode(b'alice:wonderland').decode()}"}
+        headers = {"Content-Type": "application/json", **credentials}
+        with (
+            serving(scripted, upstream, env=variables, cwd=ROOT),
+            serving([*command, f"tcp:{port}:interface=127.0.0.1"], port, env=variables),
+        ):
+            for path in ("/", "/streams", "/streams/x", "/assets/app.js"):
+                self.assertEqual(ask(port, "GET", path)[0], 401, path)
+            status, answered, _ = ask(port, "POST", "/streams", headers, b'{"prompt": "Say hello."}')
+            self.assertEqual(status, 201)
+            events = stream(port, answered["location"], credentials)
+            self.assertEqual("".join(event.data for event in events if event.type == "message"), "Hello world")
 
     def test_short(self) -> None:
         """

@@ -5,7 +5,6 @@ npm's `eventsource` and `eventsource-parser`.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import shutil
@@ -14,15 +13,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 import httpx
 import httpx_sse
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.node import missing, nodeFolder
 from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
 
 #: What is published, as tokens and as events: what some parser takes for a line end, an end of the text, a field or
@@ -101,34 +99,9 @@ process.stdout.write(JSON.stringify(await Promise.all(urls.map(one))));
 Reading = list[tuple[str, str, str]]
 
 
-def missing(reason: str) -> BaseException:
-    """Say that these tests need something that is not here: a failure in CI, elsewhere a test less."""
-    return AssertionError(reason) if os.environ.get("CI") else SkipTest(reason)
-
-
-@lru_cache(None)
-def nodeFolder() -> Path | str:
-    """Install the packages, once; or say why that is not possible."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            return f"{program} is not installed"
-    folder = Path(tempfile.mkdtemp(prefix="sseserver-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    (folder / "package.json").write_text('{"private": true, "type": "module"}', "ascii")
-    (folder / "main.js").write_text(NODE_SCRIPT, "ascii")
-    command = ["npm", "install", "--no-audit", "--no-fund", *PACKAGES]
-    try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        return "npm install took too long"
-    return folder if result.returncode == 0 else f"npm install failed: {result.stderr[-1000:]}"
-
-
 def byNode(kind: str) -> Callable[[list[str]], list[Reading]]:
     """Read with one of npm's packages."""
-    folder = nodeFolder()
-    if isinstance(folder, str):
-        raise missing(folder)
+    folder = nodeFolder(NODE_SCRIPT, *PACKAGES)
 
     def read(urls: list[str]) -> list[Reading]:
         command = ["node", "main.js", kind, json.dumps(ALL_TYPES), *urls]

@@ -1,0 +1,312 @@
+"""
+Upstreams over loopback: the table of scripts as viewers see it, TLS, redirects, backpressure, and a server process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor, ssl
+from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.ssl import CertificateOptions
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
+
+from sseserver.client import EventSource
+from sseserver.interfaces import IStreamLog, Prompt
+from sseserver.service import StreamService
+from sseserver.settings import Settings
+from sseserver.sources.upstream import UpstreamSource
+from sseserver.web.root import StreamResource
+from sseserver.web.site import StreamSite
+from sseserver.wire import Event
+from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+from tests.upstreams import (
+    CASES,
+    END,
+    EVENTS,
+    HEAD,
+    KEY,
+    Act,
+    Case,
+    ScriptedUpstream,
+    Step,
+    answer,
+    chunk,
+    event,
+    framed,
+    whole,
+)
+from tests.wires import makeCertificate
+
+#: Seconds after which something that should happen at once counts as not happening.
+SOON = 30.0
+
+PROMPT = Prompt("Say hello.")
+
+
+async def until(condition: Callable[[], Any], what: str) -> None:
+    """Let the reactor run until something is so."""
+    end = reactor.seconds() + SOON
+    while not condition():
+        if reactor.seconds() > end:
+            raise AssertionError(f"It does not come about: {what}.")
+        await deferLater(reactor, 0.005)
+
+
+class Stage:
+    """
+    A scripted upstream, a source that asks it, and a server in front of it.
+
+    Args:
+        test: Whose stage it is.
+        scripts: For the upstream.
+        certificate: For an upstream that speaks TLS.
+        more: For L{UpstreamSource}.
+    """
+
+    def __init__(
+        self, test: TestCase, *scripts: tuple[Step, ...], certificate: CertificateOptions | None = None, **more: Any
+    ) -> None:
+        self.upstream = ScriptedUpstream(reactor, *scripts)
+        self.settings = Settings()
+        self._test = test
+        self._certificate = certificate
+        self._more = more
+
+    async def open(self) -> Stage:
+        """Listen."""
+        if self._certificate is None:
+            port, base = reactor.listenTCP(0, self.upstream, interface="127.0.0.1"), "http://127.0.0.1"
+        else:
+            port, base = reactor.listenSSL(0, self.upstream, self._certificate), "https://localhost"
+        self._test.addCleanup(port.stopListening)
+        self.upstreamPort = port.getHost().port
+        url = f"{base}:{self.upstreamPort}/v1"
+        self.source = UpstreamSource(reactor, url, key=KEY, **self._more)
+        self.service = StreamService(reactor, self.source, self.settings)
+        self.service.startService()
+        port = reactor.listenTCP(0, StreamSite(StreamResource(self.service)), interface="127.0.0.1")
+        self._test.addCleanup(port.stopListening)
+        self._test.addCleanup(self.close)
+        self.url = f"http://127.0.0.1:{port.getHost().port}"
+        return self
+
+    async def close(self) -> None:
+        """Stop; nothing of the upstream is left."""
+        await self.service.stopService()
+        await self.source.close()
+        await until(lambda: not self.upstream.open, "the upstream's connections are closed")
+
+    def watch(self, streamLog: IStreamLog, onEvent: Callable[[Event], object]) -> EventSource:
+        """Make a viewer."""
+        return EventSource(reactor, f"{self.url}/streams/{streamLog.name}", reconnect=False, onEvent=onEvent)
+
+    async def run(self, prompt: Prompt = PROMPT) -> list[Event]:
+        """Start a run; give what a viewer of it gets."""
+        events: list[Event] = []
+        await self.watch(await self.service.startRun(prompt), events.append).start()
+        return events
+
+
+def textOf(events: list[Event]) -> str:
+    """Put the tokens together."""
+    return "".join(event.data for event in events if event.type == "message")
+
+
+class LoopbackTests(TestCase):
+    """The table of scripts, over sockets."""
+
+    timeout = 55
+
+    async def check(self, case: Case) -> None:
+        """Play a script; a viewer gets what must come of it."""
+        stage = await Stage(self, case.steps, **case.limits).open()
+        events = await stage.run()
+        terminal = json.loads(events[-1].data)
+        self.assertEqual((events[-1].type, terminal["reason"]), (case.state, case.reason), case.name)
+        self.assertEqual(textOf(events), case.text, case.name)
+        if case.state == "failed":
+            self.assertIn(case.message, terminal["message"], case.name)
+            self.assertNotIn(KEY, terminal["message"])
+            self.assertEqual(terminal.get("retryAfter"), case.retryAfter, case.name)
+            if case.status != 200:
+                self.assertEqual(terminal.get("status", 502), case.status, case.name)
+        self.assertEqual(len(stage.upstream.asked), 1, case.name)
+
+    async def test_table(self) -> None:
+        """
+        Each script of the table ends for a viewer as the table says, with the
+        text that came before.
+        """
+        results = await DeferredList([ensureDeferred(self.check(case)) for case in CASES], consumeErrors=True)
+        for succeeded, result in results:
+            if not succeeded:
+                result.raiseException()
+
+    async def test_secondRequest(self) -> None:
+        """
+        The connection of an answer that has ended is used for the next one.
+        """
+        stage = await Stage(self, whole(*EVENTS)).open()
+        for _ in range(3):
+            self.assertEqual(textOf(await stage.run()), "Hello world")
+        self.assertEqual([asked.connection for asked in stage.upstream.asked], [0, 0, 0])
+
+    async def test_closedByTheUpstream(self) -> None:
+        """
+        A connection that the upstream has closed, while it waited or when it
+        is used again, is replaced.
+        """
+        stage = await Stage(self, (*whole(*EVENTS), Act.CLOSE), whole(*EVENTS), (Act.RESET,), whole(*EVENTS)).open()
+        for _ in range(3):
+            self.assertEqual(textOf(await stage.run()), "Hello world")
+        self.assertEqual(stage.upstream.connections, 3)
+
+    async def test_redirect(self) -> None:
+        """
+        Where a redirect points to nobody is asked.
+        """
+        other = await Stage(self, whole(*EVENTS)).open()
+        location = f"Location: http://127.0.0.1:{other.upstreamPort}/v1/chat/completions"
+        for status in ("301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"):
+            stage = await Stage(self, (answer(status, "", location),)).open()
+            self.assertEqual((await stage.run())[-1].type, "failed")
+            self.assertEqual(len(stage.upstream.asked), 1)
+        self.assertEqual(other.upstream.connections, 0)
+
+    async def test_cancel(self) -> None:
+        """
+        A run that is cancelled, and one whose linger is over, closes the
+        upstream's connection; the text so far is kept.
+        """
+        for linger in (60.0, 0.0):
+            stage = Stage(self, (HEAD, framed(EVENTS[1]), Act.HANG))
+            stage.settings = Settings(linger=linger)
+            await stage.open()
+            streamLog = await stage.service.startRun(PROMPT)
+            events: list[Event] = []
+            viewer = stage.watch(streamLog, events.append)
+            viewing = viewer.start()
+            await until(lambda: "Hello" in textOf(events), "the first token")  # noqa: B023
+            if linger:
+                await stage.service.cancel(streamLog.name)
+            else:
+                viewer.close()
+            await until(lambda: not stage.upstream.open, "the connection is closed")  # noqa: B023
+            await viewing
+            self.assertEqual(streamLog.state.value, "cancelled")
+            self.assertEqual(streamLog.text(1, streamLog.last), b"Hello")
+
+    async def test_backpressure(self) -> None:
+        """
+        A run that is far ahead of its viewers stops its upstream, and goes on
+        when they read.
+        """
+        piece = framed(event(chunk({"content": "x" * 1000})) * 100)
+        stage = Stage(self, (HEAD, *[piece] * 100, framed(*EVENTS[3:]), END))
+        stage.settings = Settings(readAhead=200_000, window=100_000_000)
+        await stage.open()
+        streamLog = await stage.service.startRun(PROMPT)
+        await until(lambda: streamLog.size > 200_000, "the run is ahead")
+        await until(lambda: stage.upstream.sent > 10_000_000, "the upstream has sent all to its socket")
+        for _ in range(20):
+            await deferLater(reactor, 0.01)
+        self.assertLess(streamLog.size, 2_000_000)
+        events: list[Event] = []
+        await stage.watch(streamLog, events.append).start()
+        self.assertEqual(len(textOf(events)), 10_000_000)
+        self.assertEqual(events[-1].type, "done")
+
+    async def test_certificate(self) -> None:
+        """
+        An upstream whose certificate is not trusted gets no request; one
+        whose is does.
+        """
+        options = makeCertificate()
+        for agent, reason, asked in ((None, "unreachable", 0), (Agent(reactor, Trusting(options)), "stop", 1)):
+            stage = await Stage(self, whole(*EVENTS), certificate=options, agent=agent).open()
+            self.assertEqual(json.loads((await stage.run())[-1].data)["reason"], reason)
+            self.assertEqual(len(stage.upstream.asked), asked)
+
+
+@implementer(IPolicyForHTTPS)
+class Trusting:
+    """Trusts one certificate."""
+
+    def __init__(self, options: CertificateOptions) -> None:
+        self._root = ssl.Certificate(options.certificate)
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
+        """See L{IPolicyForHTTPS}."""
+        return ssl.optionsForClientTLS(hostname.decode("ascii"), trustRoot=self._root)
+
+
+class ProcessTests(TestCase):
+    """`twistd sseserver --upstream`."""
+
+    timeout = 55
+
+    async def serve(self, *arguments: str, **environment: str) -> tuple[ScriptedUpstream, str, str]:
+        """
+        Let a server process answer one prompt.
+
+        Returns:
+            The upstream, the text, and what the process has written.
+        """
+        upstream = ScriptedUpstream(reactor, whole(*EVENTS))
+        listening = reactor.listenTCP(0, upstream, interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        port = freePort()
+        command = twistd(
+            "sseserver",
+            f"--listen=tcp:{port}:interface=127.0.0.1",
+            f"--upstream=http://127.0.0.1:{listening.getHost().port}/v1",
+            *arguments,
+        )
+
+        def use() -> tuple[str, str]:
+            variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+            with serving(command, port, env=variables) as process:
+                _, headers, _ = ask(port, "POST", "/streams", {"Content-Type": "application/json"}, b'{"prompt":"?"}')
+                text = textOf(stream(port, headers["location"]))
+                process.terminate()
+                return text, process.communicate(timeout=15)[0].decode()
+
+        text, written = await deferToThread(use)
+        await until(lambda: not upstream.open, "the connections are closed")
+        return upstream, text, written
+
+    def keyFile(self) -> Path:
+        """Write the key into a file."""
+        path = Path(self.mktemp())
+        path.write_text(f"{KEY}\n")
+        return path
+
+    async def test_keyFile(self) -> None:
+        """
+        A server process asks an upstream with the key of a file; it writes
+        nothing of it anywhere.
+        """
+        path = self.keyFile()
+        upstream, text, written = await self.serve(f"--upstream-key-file={path}", SSESERVER_UPSTREAM_KEY="other")
+        self.assertEqual(text, "Hello world")
+        self.assertEqual(upstream.asked[0].headers["authorization"], f"Bearer {KEY}")
+        self.assertNotIn(KEY, written)
+
+    async def test_keyVariable(self) -> None:
+        """
+        Without a file the key comes from the environment.
+        """
+        upstream, text, written = await self.serve(SSESERVER_UPSTREAM_KEY=KEY)
+        self.assertEqual(text, "Hello world")
+        self.assertEqual(upstream.asked[0].headers["authorization"], f"Bearer {KEY}")
+        self.assertNotIn(KEY, written)

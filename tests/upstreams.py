@@ -1,0 +1,564 @@
+"""
+A scripted upstream: an OpenAI-compatible API that does what a script says, and
+the table of scripts with what must come of each.
+
+The table is data: it is played in memory, over loopback to a viewer, and to a
+client of chat completions. `python -m tests.upstreams PORT [NAME]` plays one of
+its scripts to everyone who comes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.web.client import URI, Agent
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
+
+from sseserver.pool import ConnectionPool
+
+
+class Act(Enum):
+    """What an upstream does beside sending bytes."""
+
+    #: Nothing more, for ever.
+    HANG = "hang"
+    CLOSE = "close"
+    RESET = "reset"
+
+
+@dataclass(frozen=True)
+class Drip:
+    """Bytes that come one by one, with so many seconds between them."""
+
+    data: bytes
+    interval: float
+
+
+#: Bytes are sent at once, in a turn of their own. A script that has no act at its end keeps the connection.
+Step = bytes | Drip | Act
+
+#: Time limits for a script that hangs, in seconds: `connectTimeout`, `firstTokenTimeout`, `tokenTimeout`.
+Limits = Mapping[str, float]
+
+#: What tells a key of ours from other text, wherever it might show.
+KEY = "sk-secret-3f9a"
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    One script, and what comes of it.
+
+    Args:
+        name: Unique; a word or two.
+        steps: What the upstream does when it has the request.
+        state: How the stream ends: `done` or `failed`.
+        reason: In its terminal entry.
+        text: All text that viewers get.
+        status: What a completion's client gets; 200 when a chunk or the end comes before an error.
+        message: What the error's message contains.
+        retryAfter: In the terminal entry.
+        limits: Shorter ones, for scripts that hang.
+        chunks: The chunks as they were sent; `None`: not looked at.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    state: str = "done"
+    reason: str = "stop"
+    text: str = "Hello world"
+    status: int = 200
+    message: str = ""
+    retryAfter: int | None = None
+    limits: Limits = field(default_factory=dict)
+    chunks: tuple[bytes, ...] | None = None
+
+
+def chunk(delta: object, finish: str | None = None, index: int = 0, **more: object) -> bytes:
+    """Make a chunk of a chat completion, as JSON."""
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1730000000, "model": "scripted"}
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return json.dumps({**head, "choices": [choice], **more}, ensure_ascii=False).encode("utf-8")
+
+
+def event(data: bytes) -> bytes:
+    """Make the event that carries it."""
+    return b"data: " + data + b"\n\n"
+
+
+def framed(*pieces: bytes) -> bytes:
+    """Make HTTP chunks of some pieces."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+
+def head(status: str = "200 OK", *headers: str, version: str = "1.1") -> bytes:
+    """Make the head of a response."""
+    return "\r\n".join([f"HTTP/{version} {status}", *headers, "", ""]).encode("latin-1")
+
+
+def answer(status: str, body: bytes | str, *headers: str, type: str = "application/json") -> bytes:
+    """Make a whole response with a length."""
+    data = body.encode("utf-8") if isinstance(body, str) else body
+    return head(status, f"Content-Type: {type}", f"Content-Length: {len(data)}", *headers) + data
+
+
+def refusal(message: str, type: str = "invalid_request_error") -> str:
+    """Make an error in OpenAI's shape."""
+    return json.dumps({"error": {"message": message, "type": type, "param": None, "code": None}})
+
+
+EVENT_STREAM = "Content-Type: text/event-stream; charset=utf-8"
+HEAD = head("200 OK", EVENT_STREAM, "Transfer-Encoding: chunked")
+END = b"0\r\n\r\n"
+ROLE = chunk({"role": "assistant", "content": ""})
+HELLO = chunk({"content": "Hello"})
+WORLD = chunk({"content": " world"})
+STOP = chunk({}, "stop")
+DONE = b"data: [DONE]\n\n"
+CHUNKS = (ROLE, HELLO, WORLD, STOP)
+#: The usual answer, event by event.
+EVENTS = (*map(event, CHUNKS), DONE)
+STREAM = b"".join(EVENTS)
+#: What precedes a fault in the middle.
+BEGUN = (HEAD, framed(event(ROLE), event(HELLO), event(WORLD)))
+ERROR = {"message": "The model ran out of memory.", "type": "server_error", "param": None, "code": None}
+VLLM_ERROR = {"object": "error", "message": "The engine died.", "type": "InternalServerError", "code": 500}
+PAGE = "<!doctype html><title>Welcome to nginx!</title>"
+
+TOOL_CALL = chunk(
+    {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": ""}}]}
+)
+TOOL_PART = chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a":"é'}}]})
+USAGE = (
+    b'{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1730000000,"model":"scripted","choices":[],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+)
+ODD = b'{ "choices" : [ {"delta":{"content":"Hello world","x":[1.50e3,{"\\u00e9":null}]},"index":0} ] , "new":true }'
+
+
+def whole(*bodies: bytes) -> tuple[Step, ...]:
+    """Make the script of a chunked answer, each body an HTTP chunk and a write of its own."""
+    return (HEAD, *map(framed, bodies), END)
+
+
+def bytewise(data: bytes) -> tuple[Step, ...]:
+    """Make the script that sends each byte in a write of its own."""
+    return tuple(data[place : place + 1] for place in range(len(data)))
+
+
+def refused(name: str, status: str, told: int, message: str, **more: Any) -> Case:
+    """Make the case of an answer that refuses with OpenAI's JSON."""
+    steps = (answer(status, refusal("It is too much."), *more.pop("headers", ())),)
+    return Case(name, steps, "failed", "refused", "", told, message, **more)
+
+
+def broken(name: str, *steps: Step, **more: Any) -> Case:
+    """Make the case of a fault after two tokens."""
+    return Case(name, (*BEGUN, *steps), "failed", **more)
+
+
+#: For scripts that hang: long enough for all that comes before, on a busy machine; and short enough to wait for.
+QUICK: Limits = {"connectTimeout": 5.0, "firstTokenTimeout": 1.0, "tokenTimeout": 1.0}
+
+WHOLE_ANSWERS = (
+    Case("plain", whole(*EVENTS), chunks=CHUNKS),
+    Case("one write", (HEAD + framed(STREAM) + END,), chunks=CHUNKS),
+    Case("byte by byte", bytewise(HEAD + framed(STREAM) + END), chunks=CHUNKS),
+    Case("HTTP chunks of a byte", whole(*[STREAM[place : place + 1] for place in range(len(STREAM))]), chunks=CHUNKS),
+    Case("cut in the framing", (HEAD[:9], HEAD[9:-1], HEAD[-1:] + b"7", b"\r", b"\n" + STREAM[:7] + b"\r",
+                                b"\n" + framed(STREAM[7:])[:-1], b"\n0\r", b"\n\r", b"\n"), chunks=CHUNKS),
+    Case("CR LF", whole(STREAM.replace(b"\n", b"\r\n")), chunks=CHUNKS),
+    Case("CR", whole(STREAM.replace(b"\n", b"\r")), chunks=CHUNKS),
+    Case("BOM", whole(b"\xef", b"\xbb\xbf" + STREAM), chunks=CHUNKS),
+    Case("no space", whole(STREAM.replace(b"data: ", b"data:")), chunks=CHUNKS),
+    Case("comments", whole(b": OPENROUTER PROCESSING\n\n", *EVENTS[:2], b":\n\n: ping\n", *EVENTS[2:]), chunks=CHUNKS),
+    Case("IDs, types, retry", whole(b"retry: 9\n\n", STREAM.replace(b"data: {", b"id: 7\nevent: message\ndata: {"))),
+    Case("several data lines", whole(STREAM.replace(b'"choices":', b'"choices":\ndata: '))),
+    Case("empty data", whole(b"data:\n\n", *EVENTS[:2], b"data: \n\n", *EVENTS[2:]), chunks=CHUNKS),
+    Case("length", (head("200 OK", EVENT_STREAM, f"Content-Length: {len(STREAM)}"), STREAM), chunks=CHUNKS),
+    Case("HTTP/1.0", (head("200 OK", EVENT_STREAM, version="1.0"), STREAM, Act.CLOSE), chunks=CHUNKS),
+    Case("until close", (head("200 OK", EVENT_STREAM, "Connection: close"), STREAM, Act.CLOSE), chunks=CHUNKS),
+    Case("100 Continue", (head("100 Continue"), *whole(*EVENTS)), chunks=CHUNKS),
+    Case("more after the end", whole(*EVENTS, event(HELLO), b"data: {broken\n\n"), chunks=CHUNKS),
+    Case("open after the end", (HEAD, framed(STREAM), Act.HANG), chunks=CHUNKS),
+    Case("reset after the end", (HEAD, framed(STREAM), Act.RESET), chunks=CHUNKS),
+    Case("no [DONE] but a finish", whole(*EVENTS[:-1]), chunks=CHUNKS),
+    Case("no [DONE] but a finish, until close", (head("200 OK", EVENT_STREAM), *EVENTS[:-1], Act.CLOSE), chunks=CHUNKS),
+    Case("no finish but [DONE]", whole(*EVENTS[:3], DONE), chunks=CHUNKS[:3]),
+    Case("only [DONE]", whole(DONE), text="", chunks=()),
+    Case("finish length", whole(*EVENTS[:3], event(chunk({}, "length")), DONE), reason="length"),
+    Case("finish with the last token", whole(*EVENTS[:2], event(chunk({"content": " world"}, "stop")), DONE)),
+)  # fmt: skip
+
+CONTENTS = (
+    Case("tool calls", whole(event(TOOL_CALL), event(TOOL_PART), event(chunk({}, "tool_calls")), DONE),
+         reason="tool_calls", text="", chunks=(TOOL_CALL, TOOL_PART, chunk({}, "tool_calls"))),
+    Case("several choices", whole(*EVENTS[:2], event(chunk({"content": "Other"}, index=1)), EVENTS[2],
+                                  event(chunk({}, "length", 1)), *EVENTS[3:])),
+    Case("usage", whole(*EVENTS[:4], event(USAGE), DONE), chunks=(*CHUNKS, USAGE)),
+    Case("null content", whole(event(chunk({"content": None})), *EVENTS)),
+    Case("reasoning", whole(event(chunk({"reasoning_content": "Hm.", "content": None})), *EVENTS)),
+    Case("parts", whole(event(chunk({"content": [{"type": "text", "text": "Hello world"}, {"type": "x"}]})), DONE)),
+    Case("no delta", whole(event(b'{"choices":[{"index":0,"finish_reason":null}]}'), *EVENTS)),
+    Case("odd but JSON", whole(event(ODD), DONE), chunks=(ODD,)),
+    Case("another alphabet", whole(event(chunk({"content": "Käse \U0001f600\u2028\x85"})), DONE),
+         text="Käse \U0001f600\u2028\x85"),
+    Case("half a character", whole(event(b'{"choices":[{"delta":{"content":"a\\ud83d"}}]}'), DONE), text="a\ufffd"),
+)  # fmt: skip
+
+REFUSALS = (
+    refused("400", "400 Bad Request", 400, "It is too much."),
+    refused("404", "404 Not Found", 404, "It is too much."),
+    refused("422", "422 Unprocessable Content", 422, "It is too much."),
+    refused("429", "429 Too Many Requests", 429, "It is too much.", headers=["Retry-After: 7"], retryAfter=7),
+    refused("429 for ever", "429 Too Many", 429, "It is too much.", headers=["Retry-After: 9" + "9" * 5000],
+            retryAfter=3600),
+    refused("429 with a date", "429 Too Many", 429, "It is too much.",
+            headers=["Date: Thu, 01 Jan 2026 00:00:00 GMT", "Retry-After: Thu, 01 Jan 2026 00:00:09 GMT"],
+            retryAfter=9),
+    refused("429 with nonsense", "429 Too Many", 429, "It is too much.", headers=["Retry-After: -soon"]),
+    refused("500", "500 Internal Server Error", 502, "500"),
+    refused("503", "503 Service Unavailable", 503, "503", headers=["Retry-After: 2"], retryAfter=2),
+    refused("529", "529 Overloaded", 502, "529"),
+    refused("401", "401 Unauthorized", 502, "does not accept"),
+    refused("403", "403 Forbidden", 502, "does not accept"),
+    Case("400 that tells the key", (answer("400 Bad Request", refusal(f"Bad key\r\n\x1b[1m {KEY}, " + "x" * 9000)),),
+         "failed", "refused", "", 400, "Bad key"),
+    Case("404 page", (answer("404 Not Found", PAGE, type="text/html"),), "failed", "refused", "", 404, "404"),
+    Case("400 without end", (head("400 Bad Request", "Content-Type: application/json"), b'{"error":', Act.HANG),
+         "failed", "refused", "", 400, "400"),
+    Case("redirect", (answer("302 Found", "", "Location: http://127.0.0.2:9/v1/chat/completions"),), "failed",
+         "refused", "", 502, "302"),
+    Case("redirect to itself", (answer("307 Temporary Redirect", "", "Location: /v1/chat/completions"),), "failed",
+         "refused", "", 502, "307"),
+    Case("204", (head("204 No Content"),), "failed", "truncated", "", 502),
+)  # fmt: skip
+
+NO_ANSWERS = (
+    Case("HTML", (answer("200 OK", PAGE, type="text/html"),), "failed", "malformed", "", 502, "event stream"),
+    Case("JSON", (answer("200 OK", "{}"),), "failed", "malformed", "", 502, "event stream"),
+    Case("no type", (head("200 OK", "Content-Length: 2"), b"hi"), "failed", "malformed", "", 502, "event stream"),
+    Case("gzip", (answer("200 OK", gzip.compress(STREAM), "Content-Encoding: gzip", type="text/event-stream"),),
+         "failed", "malformed", "", 502, "gzip"),
+    Case("empty", (answer("200 OK", "", type="text/event-stream"),), "failed", "truncated", "", 502),
+    Case("only comments", whole(b": hello\n\n"), "failed", "truncated", "", 502),
+    Case("garbage", (b"SSH-2.0-OpenSSH_9.2\r\n\r\n" * 3, Act.CLOSE), "failed", "unreachable", "", 502),
+    Case("closed at once", (Act.CLOSE,), "failed", "unreachable", "", 502),
+    Case("reset at once", (Act.RESET,), "failed", "unreachable", "", 502),
+    Case("closed in the head", (HEAD[:20], Act.CLOSE), "failed", "unreachable", "", 502),
+    Case("endless header", (HEAD[:-2] + b"X: " + b"x" * 100_000, Act.HANG), "failed", "unreachable", "", 502),
+    Case("broken JSON first", whole(b"data: {broken\n\n"), "failed", "malformed", "", 502),
+    Case("error first", whole(event(json.dumps({"error": ERROR}).encode()), DONE), "failed", "upstream", "", 502,
+         "ran out of memory"),
+    Case("vLLM's error first", whole(event(json.dumps(VLLM_ERROR).encode()), DONE), "failed", "upstream", "", 502,
+         "The engine died."),
+    Case("error with a status", whole(event(json.dumps({"error": {"message": "Slower!", "code": 429}}).encode())),
+         "failed", "upstream", "", 429, "Slower!"),
+)  # fmt: skip
+
+FAULTS = (
+    broken("closed in the middle", Act.CLOSE, reason="truncated"),
+    broken("reset in the middle", Act.RESET, reason="truncated"),
+    broken("closed in an event", framed(b"data: {"), END, reason="truncated"),
+    broken("no [DONE], no finish", END, reason="truncated"),
+    broken("bad framing", b"zz\r\n", reason="truncated"),
+    Case("no [DONE], no finish, until close", (head("200 OK", EVENT_STREAM), *EVENTS[:3], Act.CLOSE), "failed",
+         "truncated"),
+    Case("shorter than its length", (head("200 OK", EVENT_STREAM, "Content-Length: 9999"), *EVENTS[:3], Act.CLOSE),
+         "failed", "truncated"),
+    broken("broken JSON", framed(b"data: {broken\n\n"), reason="malformed"),
+    broken("no object", framed(b"data: [1]\n\n"), reason="malformed"),
+    broken("choices that are none", framed(b'data: {"choices":{"a":1}}\n\n'), reason="malformed"),
+    broken("deep JSON", framed(b"data: " + b"[" * 100_000 + b"\n\n"), reason="malformed"),
+    broken("HTML in the middle", framed(b"data: <html>\n\n"), reason="malformed"),
+    broken("10 MB line", *[framed(b"x" * 1_000_000)] * 10, reason="malformed"),
+    broken("error", framed(event(json.dumps({"error": ERROR}).encode()), DONE), reason="upstream",
+           message="ran out of memory"),
+    broken("vLLM's error", framed(event(json.dumps(VLLM_ERROR).encode()), DONE), reason="upstream",
+           message="The engine died."),
+    broken("error that is a text", framed(b'data: {"error":"out of luck"}\n\n'), reason="upstream",
+           message="out of luck"),
+    broken("error event", framed(b'event: error\ndata: {"error":{"message":"' + KEY.encode() + b'"}}\n\n'),
+           reason="upstream"),
+)  # fmt: skip
+
+HANGS = (
+    Case("hangs at once", (Act.HANG,), "failed", "timeout", "", 504, limits=QUICK),
+    Case("hangs in the head", (HEAD[:20], Act.HANG), "failed", "timeout", "", 504, limits=QUICK),
+    Case("drips its head", (Drip(HEAD, 0.2),), "failed", "timeout", "", 504, limits=QUICK),
+    Case("hangs after the head", (HEAD, Act.HANG), "failed", "timeout", "", 504, limits=QUICK),
+    Case("drips comments", (HEAD, Drip(framed(b":\n") * 100, 0.2)), "failed", "timeout", "", 504, limits=QUICK),
+    broken("hangs in the middle", Act.HANG, reason="timeout", limits=QUICK),
+    broken("comments in the middle", Drip(framed(b":\n") * 100, 0.2), reason="timeout", limits=QUICK),
+    broken("hangs in an event", framed(b'data: {"choices"'), Act.HANG, reason="timeout", limits=QUICK),
+    broken("hangs after the finish", framed(EVENTS[3]), Act.HANG, reason="timeout", limits=QUICK),
+)  # fmt: skip
+
+#: All of them.
+CASES = (*WHOLE_ANSWERS, *CONTENTS, *REFUSALS, *NO_ANSWERS, *FAULTS, *HANGS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    One request that an upstream got.
+
+    Attributes:
+        connection: The number of the connection that it came on, from 0.
+        line: Its request line.
+        headers: By lower-case name.
+        body: As it came.
+    """
+
+    connection: int
+    line: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.body)
+
+
+def readRequest(data: bytes, connection: int = 0) -> tuple[Asked, bytes] | None:
+    """Read one request, and give what follows it; C{None}: it is not whole."""
+    top, mark, rest = data.partition(b"\r\n\r\n")
+    line, *fields = top.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in fields)}
+    length = int(headers.get("content-length", "0"))
+    if not mark or len(rest) < length:
+        return None
+    return Asked(connection, line, headers, rest[:length]), rest[length:]
+
+
+class ScriptedUpstream(Factory):
+    """
+    Listens where it is told to, and plays a script to each request.
+
+    Args:
+        reactor: Schedules the steps.
+
+    Attributes:
+        scripts: What it plays, one for each request; the last one again and again.
+        asked: The requests.
+        connections: How many there were.
+        open: How many are open.
+        sent: Bytes that it has sent.
+    """
+
+    noisy = False
+    # Seconds from one step to the next; a reactor does other things between two turns anyway.
+    turn = 0.0
+
+    def __init__(self, reactor: Any, *scripts: tuple[Step, ...]) -> None:
+        self.reactor = reactor
+        self.scripts = list(scripts)
+        self.asked: list[Asked] = []
+        self.connections = 0
+        self.open = 0
+        self.sent = 0
+
+    def buildProtocol(self, address: object) -> _Connection:
+        connection = _Connection(self, self.connections)
+        self.connections += 1
+        return connection
+
+    def next(self) -> tuple[Step, ...]:
+        """Give the script for one more request."""
+        return self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+
+
+class _Connection(Protocol):
+    """One connection of an upstream: reads whole requests, and plays a step in each turn of the reactor."""
+
+    def __init__(self, upstream: ScriptedUpstream, number: int) -> None:
+        self._upstream = upstream
+        self._number = number
+        self._data = b""
+        self._steps: list[Step] = []
+        self._call: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self._upstream.open += 1
+        self.transport.setTcpNoDelay(True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._upstream.open -= 1
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self._data += data
+        found = readRequest(self._data, self._number)
+        if found is not None:
+            asked, self._data = found
+            self._upstream.asked.append(asked)
+            self._steps = list(self._upstream.next())
+            self._later(self._upstream.turn)
+
+    def _later(self, seconds: float) -> None:
+        self._call = self._upstream.reactor.callLater(seconds, self._play)
+
+    def _play(self) -> None:
+        self._call = None
+        if not self._steps:
+            return
+        step = self._steps.pop(0)
+        if isinstance(step, bytes):
+            self._send(step)
+            self._later(self._upstream.turn)
+        elif isinstance(step, Drip):
+            self._send(step.data[:1])
+            if step.data[1:]:
+                self._steps.insert(0, Drip(step.data[1:], step.interval))
+            self._later(step.interval)
+        elif step is Act.CLOSE:
+            self.transport.loseConnection()
+        elif step is Act.RESET:
+            self.transport.abortConnection()
+
+    def _send(self, data: bytes) -> None:
+        self._upstream.sent += len(data)
+        self.transport.write(data)
+
+
+#: Seconds of a turn on a clock, which would play a whole script in one step of no time.
+TURN = 1e-6
+
+
+class _End:
+    """
+    One end of a pipe in memory, as a transport: what is written to it comes to
+    the other end at once, unless that is paused.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.protocol: Any = None
+        self.peer: _End = self
+        self.lost = False
+        self._paused = False
+        self._received = b""
+        self._end: Exception | None = None
+
+    def write(self, data: bytes) -> None:
+        """Give it to the other end."""
+        if not self.lost and self._end is None:
+            self.peer._received += data
+            self.peer._give()
+
+    def writeSequence(self, data: list[bytes]) -> None:
+        """Write some pieces as one."""
+        self.write(b"".join(data))
+
+    def pauseProducing(self) -> None:
+        """Read nothing."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Go on; not within this call, as no reactor does."""
+        self._paused = False
+        self.clock.callLater(0, self._give)
+
+    def stopProducing(self) -> None:
+        """Read nothing ever."""
+        self.loseConnection()
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """It is never full."""
+
+    def unregisterProducer(self) -> None:
+        """See above."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing waits here anyway."""
+
+    def loseConnection(self) -> None:
+        """Close it in good order."""
+        self._lose(ConnectionDone(), ConnectionDone())
+
+    def abortConnection(self) -> None:
+        """Close it the hard way: what is on its way is lost."""
+        self.peer._received = b""
+        self._lose(ConnectionAborted(), ConnectionLost())
+
+    def _lose(self, ours: Exception, theirs: Exception) -> None:
+        for end, reason in ((self, ours), (self.peer, theirs)):
+            if end._end is None:
+                end._end = reason
+                end.clock.callLater(0, end._give)
+
+    def _give(self) -> None:
+        """Tell the protocol what has come; the end comes last, and to the one who closed it at once."""
+        if self._paused and not isinstance(self._end, ConnectionAborted):
+            return
+        if self._received and not self.lost:
+            data, self._received = self._received, b""
+            self.protocol.dataReceived(data)
+        if self._end is not None and not self.lost:
+            self.lost = True
+            self.protocol.connectionLost(Failure(self._end))
+
+
+@implementer(IAgentEndpointFactory, IStreamClientEndpoint)
+class MemoryUpstream(ScriptedUpstream):
+    """
+    A scripted upstream to which there are pipes in memory.
+
+    Attributes:
+        refusal: What connecting fails with, if anything.
+        ends: The client's ends of all pipes.
+    """
+
+    turn = TURN
+
+    def __init__(self, clock: Clock, *scripts: tuple[Step, ...]) -> None:
+        super().__init__(clock, *scripts)
+        self.refusal: Exception | None = None
+        self.ends: list[_End] = []
+        self.pool = ConnectionPool(clock)
+        self.agent = Agent.usingEndpointFactory(clock, self, self.pool)
+
+    def endpointForURI(self, uri: URI) -> MemoryUpstream:
+        """All addresses lead here."""
+        return self
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """Make a pipe."""
+        if self.refusal is not None:
+            return fail(self.refusal)
+        client, server = _End(self.reactor), _End(self.reactor)
+        client.peer, server.peer = server, client
+        client.protocol, server.protocol = factory.buildProtocol(None), self.buildProtocol(None)
+        self.ends.append(client)
+        server.protocol.makeConnection(server)
+        client.protocol.makeConnection(client)
+        return succeed(client.protocol)
+
+
+def main(port: str, name: str = "plain") -> None:
+    """Play a script of the table until SIGTERM."""
+    from twisted.internet import reactor
+
+    (steps,) = [case.steps for case in CASES if case.name == name]
+    reactor.listenTCP(int(port), ScriptedUpstream(reactor, steps), interface="127.0.0.1")
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
