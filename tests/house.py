@@ -39,6 +39,7 @@ FLOORS = {
     "client": 4,
     "database": 4,
     "publishing": 4,
+    "pipes": 4,
     "sockets": 4,
     "producer": 5,
     "retention": 5,
