@@ -153,6 +153,17 @@ def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) ->
         options: More options of `twistd sseserver`.
 
     Raises:
+        SkipError: See `withOptions`.
+    """
+    text = ("--interval", str(interval), "--text", str(textFile), "--max-viewers", "20000", "--linger", "5")
+    return withOptions(*text, *options)
+
+
+def withOptions(*options: str) -> Server:
+    """
+    Ours, with these options of `twistd sseserver`.
+
+    Raises:
         SkipError: There is no plugin, or no `twistd` beside this Python.
     """
     twistd = Path(sys.executable).with_name("twistd")
@@ -161,22 +172,11 @@ def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) ->
     if not twistd.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
     start = [sys.executable, str(twistd), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
-    # The store is named, so that the default does not decide what is measured.
-    pace = [
-        "--store",
-        "memory",
-        "--interval",
-        str(interval),
-        "--text",
-        str(textFile),
-        "--max-viewers",
-        "20000",
-        "--linger",
-        "5",
-    ]
 
     def command(port: int) -> list[str]:
-        return [*start, "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096", *pace, *options]
+        listen = ["--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096"]
+        # The store is named, so that the default does not decide what is measured.
+        return [*start, *listen, "--store", "memory", *options]
 
     return Server(OURS, command, post="/streams", environment={"PYTHONPATH": str(ROOT)})
 

@@ -5,8 +5,9 @@ These are the public names; everything else may change.
 
 - L{StreamService} runs a token source; L{Settings} are its numbers.
 - L{StreamResource} serves it over HTTP; L{StreamSite} is a site to put it on.
-- L{TextSource} and L{FunctionSource} are token sources; L{ITokenSource} and
-  L{ITokenSink} are what one of your own needs, L{SourceError} how it fails.
+- L{TextSource}, L{FunctionSource} and L{ProcessSource} are token sources;
+  L{ITokenSource} and L{ITokenSink} are what one of your own needs,
+  L{SourceError} how it fails.
 """
 
 from sseserver.errors import SourceError, SSEServerError
@@ -14,6 +15,7 @@ from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
 from sseserver.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
+from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import TextSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
@@ -22,6 +24,7 @@ __all__ = [
     "FunctionSource",
     "ITokenSink",
     "ITokenSource",
+    "ProcessSource",
     "Prompt",
     "SSEServerError",
     "Settings",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +23,10 @@ from twisted.python import usage
 
 from sseserver import __version__
 from sseserver.errors import StoreUnavailable
-from sseserver.interfaces import IStreamStore
+from sseserver.interfaces import MODEL, IStreamStore, ITokenSource
 from sseserver.service import StreamService
 from sseserver.settings import Settings
+from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.sources.text import WELCOME, TextSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
@@ -95,6 +97,17 @@ def store(value: str) -> str | None:
     return path
 
 
+def command(value: str) -> list[str]:
+    """Coerce to a program and its arguments, quoted as in a shell."""
+    try:
+        parts = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r}: {str(error).lower()}") from None
+    if not parts or not parts[0] or PLACE in parts[0]:
+        raise ValueError(f"{value!r} does not begin with a program")
+    return parts
+
+
 class Options(usage.Options):
     """The options of `twistd sseserver`."""
 
@@ -107,6 +120,14 @@ in front of it, with its buffering off."""
 
     optParameters = [
         ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
+        [
+            "exec",
+            "e",
+            None,
+            "Stream what this program writes, started anew for each run: no shell, but quoted as in one.",
+            command,
+        ],
+        ["model", None, MODEL, "What the source of the text is called as a model."],
         ["interval", "i", 0.1, "Seconds from one word to the next; 0 is as fast as the viewer takes them.", seconds(0)],
         ["heartbeat", None, 15.0, "Seconds of silence after which a viewer is sent a comment.", seconds(0, False)],
         ["retry", None, 3000, "Milliseconds after which a viewer that lost its connection comes back, +- 1/3.", retry],
@@ -119,6 +140,8 @@ in front of it, with its buffering off."""
         ],
         ["stall", None, 30.0, "Seconds after which a viewer that takes nothing is cut.", seconds(0, False)],
         ["max-viewers", None, 10000, "Viewers served at once; who comes above that is told to come back later.", count],
+        ["max-runs", None, 10000, "Runs that work at once; the others wait for their turn, in order.", count],
+        ["max-waiting", None, 1000, "Runs that may wait for their turn; who comes above that is refused.", count],
         [
             "store",
             None,
@@ -165,6 +188,8 @@ in front of it, with its buffering off."""
         self["listen"] = self["listen"] or [DEFAULT_ENDPOINT]
         for endpoint in self["listen"]:
             checkEndpoint(endpoint)
+        if self["exec"] is not None and self["text"] is not None:
+            raise usage.UsageError("--exec and --text: there is one source of the text.")
         self["words"] = WELCOME if self["text"] is None else readText(self["text"])
 
 
@@ -254,6 +279,13 @@ def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:
     return MemoryStore(reactor, window) if path is None else SQLiteStore(reactor, path, window)
 
 
+def makeSource(reactor: Any, options: Options) -> ITokenSource:
+    """Make the source that the options ask for."""
+    if options["exec"] is not None:
+        return ProcessSource(reactor, options["exec"], model=options["model"])
+    return TextSource(reactor, options["words"], options["interval"], options["model"])
+
+
 def makeService(options: Options) -> Server:
     """Make the service that `twistd sseserver` runs."""
     from twisted.internet import reactor  # noqa: PLC0415  (importing it installs it: not before --reactor was read)
@@ -263,6 +295,8 @@ def makeService(options: Options) -> Server:
         reconnectionTime=options["retry"],
         linger=options["linger"],
         maxViewers=options["max-viewers"],
+        maxRuns=options["max-runs"],
+        maxWaiting=options["max-waiting"],
         stall=options["stall"],
         keep=options["keep"],
         window=options["window"],
@@ -270,8 +304,8 @@ def makeService(options: Options) -> Server:
         maxStreams=options["max-streams"],
         readAhead=options["read-ahead"],
     )
-    source = TextSource(reactor, options["words"], options["interval"])
-    streams = StreamService(reactor, source, settings, makeStore(reactor, options["store"], settings.window))
+    store = makeStore(reactor, options["store"], settings.window)
+    streams = StreamService(reactor, makeSource(reactor, options), settings, store)
     server = Server()
     streams.setServiceParent(server)
     site: Any = StreamSite(StreamResource(streams))
