@@ -163,10 +163,8 @@ class ErrorLog:
         self._reader.start()
 
     def close(self) -> None:
-        """Log the rest, and read no more."""
-        if self._reader.open:
-            self._take(self._reader.file.read(READ) or b"")
-            self._reader.close()
+        """Log what there is, and read no more."""
+        self._reader.close()
         self.goOn()
 
     def _read(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSource, Kind, Prompt
-from sseserver.pipes import ERROR_INTERVAL, ERROR_KEPT
+from sseserver.pipes import ERROR_INTERVAL, ERROR_KEPT, READ
 from sseserver.runs import LETTING_GO, Runs
 from sseserver.settings import Settings
 from sseserver.sources import process
@@ -345,6 +346,15 @@ class OutputTests(ProgramTestCase):
         self.reactor.until(lambda: len(sink.tokens) > before)
         self.cancel(sink)
 
+    def test_cancelledInACharacter(self) -> None:
+        """
+        The beginning of a character is not written when the run is cancelled.
+        """
+        sink = self.start(shell(r"printf 'a\342'; exec sleep 1000"))
+        self.reactor.until(lambda: sink.tokens)
+        self.cancel(sink)
+        self.assertEqual((sink.tokens, sink.late), (["a"], []))
+
     def test_pausedAtTheEnd(self) -> None:
         """
         What a program has written before it ended is not lost while the run is paused, however long; it is reaped
@@ -518,23 +528,36 @@ class EndTests(ProgramTestCase):
 
     def test_somebodyEscapes(self) -> None:
         """
-        Who has left the group cannot be killed, but does not keep the run open: what is in the pipe is read, no more.
+        Who has left the group cannot be killed, but does not keep the run open: what is in the pipe when the others
+        are gone is read, and no more, paused or not.
         """
         script = (
-            "import os,sys,time\nif os.fork()==0:\n os.setsid();os.write(1,b'x');print(os.getpid(),flush=True)\n"
+            "import os,sys,time\nif os.fork()==0:\n os.setsid();print(os.getpid(),flush=True)\n"
             " while 1: time.sleep(.01); os.write(1, b'y'*1000)"
         )
-        sink = self.start(python(script))
-        self.reactor.until(self.reactor.getDelayedCalls)
-        self.reactor.until(lambda: "\n" in "".join(sink.tokens))
-        escaped = int("".join(sink.tokens)[1:].partition("\n")[0])
-        try:
-            self.reactor.advance(GRACE)
-            self.reactor.until(lambda: sink.ended)
-            self.assertIsNone(sink.result)
-        finally:
-            os.kill(escaped, signal.SIGKILL)
-        self.drain()
+        for pauses in (False, True):
+            # It also holds the other end of what is still to be written of the prompt.
+            sink = self.start(python(script), "p" * 1_000_000)
+            self.reactor.until(self.reactor.getDelayedCalls)
+            self.reactor.until(lambda sink=sink: "\n" in "".join(sink.tokens))
+            escaped = int("".join(sink.tokens).partition("\n")[0])
+            try:
+                if pauses:
+                    pipe = sink.producer._output
+                    sink.pause()
+                    waitFor(lambda pipe=pipe: select.select([pipe], [], [], 0)[0])
+                before = len("".join(sink.tokens))
+                self.reactor.advance(GRACE)
+                sink.resume()
+                self.reactor.until(lambda sink=sink: sink.ended)
+                self.assertIsNone(sink.result)
+                self.assertLessEqual(len("".join(sink.tokens)) - before, READ)
+                self.assertTrue(self.reactor.idle)
+                if pauses:
+                    self.assertGreater(len("".join(sink.tokens)), before)
+            finally:
+                os.kill(escaped, signal.SIGKILL)
+            self.drain()
 
 
 class CancelTests(ProgramTestCase):
@@ -572,8 +595,9 @@ class CancelTests(ProgramTestCase):
         sink = self.start(shell(STUBBORN))
         self.reactor.until(lambda: sink.tokens)
         sink.cancel()
-        sink.cancel()
         self.reactor.advance(KILL_AFTER - 0.1)
+        sink.producer.stopProducing()
+        sink.cancel()
         for _ in range(5):
             self.reactor.turn()
         self.assertIsNone(sink.result)
@@ -591,8 +615,9 @@ class CancelTests(ProgramTestCase):
         self.reactor.until(lambda: sink.tokens)
         sink.cancel()
         self.reactor.until(lambda: len(self.reactor.readers) == 1)
+        self.reactor.advance(KILL_AFTER - 0.1)
         self.assertIsNone(sink.result)
-        self.reactor.advance(KILL_AFTER)
+        self.reactor.advance(0.1)
         self.reactor.until(lambda: sink.result is not None)
         self.drain()
 

@@ -198,14 +198,13 @@ class _Program:
 
     def stopProducing(self) -> None:
         """TERM to the whole group; KILL to those who are still there after L{KILL_AFTER}."""
-        if self._stopping or self._finished:
+        if self._stopping:
             return
         self._stopping = True
         if self._process.returncode is None:
             self._schedule(KILL_AFTER, self._kill)
             self._signal(signal.SIGTERM)
         # Nobody reads it any more; one that goes on writing is told so by SIGPIPE.
-        self._input.close()
         self._output.close()
 
     def _wait(self) -> Deferred[None]:
