@@ -22,11 +22,11 @@ from sseserver.wire import Event
 from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
 from tests.programs import members, waitFor
 
-#: Ignores TERM, and tells its number, which is that of its session.
-STUBBORN = "trap '' TERM; echo $$; while :; do sleep 0.1; done"
+#: Ignores TERM, and tells its number, which is that of its session; ends some day, should the tests be killed.
+STUBBORN = "trap '' TERM; echo $$; while [ $((i += 1)) -lt 3000 ]; do sleep 0.1; done"
 
 #: The same with somebody else, who holds its output.
-FORKING = "trap '' TERM; (while :; do sleep 0.1; done) & echo $$; sleep 1000"
+FORKING = "trap '' TERM; (while [ $((i += 1)) -lt 3000 ]; do sleep 0.1; done) & echo $$; sleep 1000"
 
 
 class Server:
