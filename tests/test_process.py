@@ -691,20 +691,22 @@ class StandardErrorTests(ProgramTestCase):
         """
         The first words are logged at once, then those of an interval together, the rest at the end.
         """
-        gate = Path(self.mktemp())
-        gate.parent.mkdir(parents=True, exist_ok=True)
-        os.mkfifo(gate)
-        script = 'echo a >&2; read x < "$1"; echo b >&2; echo c >&2; printf .; read x < "$1"; echo d >&2'
+        # Two, as a second reader may find the first writer not yet gone.
+        gates = [Path(self.mktemp()), Path(self.mktemp())]
+        for gate in gates:
+            gate.parent.mkdir(parents=True, exist_ok=True)
+            os.mkfifo(gate)
+        script = 'echo a >&2; read x < "$1"; echo b >&2; echo c >&2; printf .; read x < "$2"; echo d >&2'
         with logged() as events:
-            sink = self.start(shell(script, str(gate)))
+            sink = self.start(shell(script, *map(str, gates)))
             self.reactor.until(lambda: self.said(events))
-            gate.write_text("go\n")
+            gates[0].write_text("go\n")
             self.reactor.until(lambda: sink.tokens)
             self.reactor.turn()
             self.assertEqual(self.said(events), [(0, "a\n")])
             self.reactor.advance(ERROR_INTERVAL)
             self.assertEqual(self.said(events), [(0, "a\n"), (0, "b\nc\n")])
-            gate.write_text("go\n")
+            gates[1].write_text("go\n")
             self.reactor.until(lambda: sink.ended)
             self.assertEqual(self.said(events)[2:], [(0, "d\n")])
         self.drain()
