@@ -20,6 +20,7 @@ from sseserver.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.iterables import tokensFrom
+from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import TextSource
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.web.root import StreamResource
@@ -29,6 +30,7 @@ __all__ = [
     "FunctionSource",
     "ITokenSink",
     "ITokenSource",
+    "ProcessSource",
     "Prompt",
     "SSEServerError",
     "Settings",

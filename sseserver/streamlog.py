@@ -378,7 +378,11 @@ class StreamLog:
         lastIndex = lastText(self.kinds, count)
         if lastIndex >= 0:
             self.trimmedCR = self.entry(self.first + lastIndex).endswith(b"\r")
-        del self._data[: end - self._base]
+        kept = len(self._data) - (end - self._base)
+        # Moved in place: after a `del` at the front the next append would copy everything into a second buffer.
+        with memoryview(self._data) as data:
+            data[:kept] = data[end - self._base :]
+        del self._data[kept:]
         del self._ends[:count]
         del self.kinds[:count]
         self._base = end

@@ -25,9 +25,9 @@ from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore
 from sseserver.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sources.text import WELCOME, TextSource
+from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
-from sseserver.sourcing import KEY_VARIABLE, checkUpstream, makeUpstream
+from sseserver.sourcing import KEY_VARIABLE, checkSource, command, makeSource, readText
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.web.root import StreamResource
@@ -109,8 +109,16 @@ in front of it, with its buffering off."""
 
     optParameters = [
         ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
+        [
+            "exec",
+            "e",
+            None,
+            "Stream what this program writes, started anew for each run: no shell, but quoted as in one.",
+            command,
+        ],
         ["upstream", None, None, "Ask this OpenAI-compatible API, such as http://127.0.0.1:11434/v1.", checkURL],
         ["upstream-key-file", None, None, f"File whose one line is the API's key; without it ${KEY_VARIABLE}."],
+        ["model", None, None, "What the source is called as a model; the one that the API is asked for."],
         ["connect-timeout", None, 10.0, "Seconds for connecting to the API.", seconds(0, False)],
         ["first-token-timeout", None, 60.0, "Seconds until the API's first token.", seconds(0, False)],
         ["token-timeout", None, 60.0, "Seconds from one token of the API to the next.", seconds(0, False)],
@@ -126,6 +134,8 @@ in front of it, with its buffering off."""
         ],
         ["stall", None, 30.0, "Seconds after which a viewer that takes nothing is cut.", seconds(0, False)],
         ["max-viewers", None, 10000, "Viewers served at once; who comes above that is told to come back later.", count],
+        ["max-runs", None, 10000, "Runs that work at once; the others wait for their turn, in order.", count],
+        ["max-waiting", None, 1000, "Runs that may wait for their turn; who comes above that is refused.", count],
         [
             "store",
             None,
@@ -177,7 +187,7 @@ in front of it, with its buffering off."""
         self["listen"] = self["listen"] or [DEFAULT_ENDPOINT]
         for endpoint in self["listen"]:
             checkEndpoint(endpoint)
-        checkUpstream(self)
+        checkSource(self)
         self["words"] = WELCOME if self["text"] is None else readText(self["text"])
 
 
@@ -197,25 +207,6 @@ def checkEndpoint(description: str) -> None:
     except Exception as error:
         # Plugins for endpoints raise what they like: ValueError, TypeError, OSError of a certificate's file ...
         raise usage.UsageError(f"--listen {description}: {str(error) or type(error).__name__}") from None
-
-
-def readText(name: str) -> str:
-    """
-    Read the text to be streamed.
-
-    Args:
-        name: A file's name; `-` for standard input.
-
-    Raises:
-        usage.UsageError: It cannot be read, or is not UTF-8.
-    """
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return data.decode("utf-8")
-    except OSError as error:
-        raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None
 
 
 def refusal(error: Exception) -> SystemExit:
@@ -276,6 +267,8 @@ def makeService(options: Options) -> Server:
         reconnectionTime=options["retry"],
         linger=options["linger"],
         maxViewers=options["max-viewers"],
+        maxRuns=options["max-runs"],
+        maxWaiting=options["max-waiting"],
         stall=options["stall"],
         keep=options["keep"],
         window=options["window"],
@@ -283,12 +276,8 @@ def makeService(options: Options) -> Server:
         maxStreams=options["max-streams"],
         readAhead=options["read-ahead"],
     )
-    source = (
-        TextSource(reactor, options["words"], options["interval"])
-        if options["upstream"] is None
-        else makeUpstream(reactor, options)
-    )
-    streams = StreamService(reactor, source, settings, makeStore(reactor, options["store"], settings.window))
+    store = makeStore(reactor, options["store"], settings.window)
+    streams = StreamService(reactor, makeSource(reactor, options), settings, store)
     server = Server()
     streams.setServiceParent(server)
     site: Any = StreamSite(StreamResource(streams))

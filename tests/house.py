@@ -46,6 +46,7 @@ FLOORS = {
     "reader": 3,
     "database": 4,
     "publishing": 4,
+    "pipes": 4,
     "sockets": 4,
     "producer": 5,
     "waiting": 5,

@@ -27,11 +27,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__
-from sseserver.interfaces import Prompt
+from sseserver.interfaces import MODEL, Prompt
 from sseserver.service import Settings, StreamService
 from sseserver.sources.contract import RecordingSink
+from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import WELCOME, TextSource, splitWords
-from sseserver.sourcing import KEY_VARIABLE, makeUpstream, readKey
+from sseserver.sourcing import KEY_VARIABLE, makeSource, readKey
 from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService, refusal
 from sseserver.wire import MAX_RECONNECTION_TIME
 
@@ -75,6 +76,8 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual(options["retry"], settings.reconnectionTime)
         self.assertEqual(options["linger"], settings.linger)
         self.assertEqual(options["max-viewers"], settings.maxViewers)
+        self.assertEqual((options["max-runs"], options["max-waiting"]), (settings.maxRuns, settings.maxWaiting))
+        self.assertEqual((options["exec"], options["model"]), (None, None))
 
     def test_good(self) -> None:
         """
@@ -94,6 +97,9 @@ class OptionsTests(OptionsTestCase):
             ("retry", "3000", 3000),
             ("max-viewers", "1", 1),
             ("max-viewers", "100000", 100_000),
+            ("max-runs", "1", 1),
+            ("max-waiting", "5000", 5000),
+            ("model", "tom", "tom"),
         ]
         for name, text, value in table:
             got = parse(f"--{name}", text)[name]
@@ -111,6 +117,9 @@ class OptionsTests(OptionsTestCase):
             ("linger", ("-1", "nan", "inf", "for ever", "")),
             ("retry", ("0", "-1", "1.5", "1_000", "+1", " 1", "nan", "", "٣", "3s", "1e3")),
             ("max-viewers", ("0", "-1", "1.5", "many", "", "٣", "²", "1_000")),
+            ("max-runs", ("0", "-1", "1.5", "many", "")),
+            ("max-waiting", ("0", "-1", "1.5", "many", "")),
+            ("exec", ("", " ", "'", 'cat "a', "cat \\", "'' a", "{prompt}", "bin/{prompt} a")),
         ]
         for name, values in table:
             for value in values:
@@ -157,6 +166,8 @@ class OptionsTests(OptionsTestCase):
         The help tells each option, and the default of each.
         """
         help = " ".join(str(Options()).split())
+        for name in ("exec", "model", "max-runs", "max-waiting"):
+            self.assertIn(f"--{name}", help)
         for name in ("listen", "text", "interval", "heartbeat", "retry", "linger", "max-viewers", "version", "help"):
             self.assertIn(f"--{name}", help)
         for default in ("0.1", "15.0", "3000", "60.0", "10000", "tcp:8000:interface=127.0.0.1"):
@@ -225,7 +236,7 @@ class UpstreamTests(OptionsTestCase):
         """
         arguments = ["--connect-timeout=1", "--first-token-timeout=2", "--token-timeout=3"]
         reactor, sink = MemoryReactorClock(), RecordingSink()
-        source = makeUpstream(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
+        source: Any = makeSource(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
         self.assertTrue(source.takesPrompt)
         sink.start(source, Prompt("?"))
         ((host, port, _, timeout, _),) = reactor.tcpClients
@@ -332,6 +343,30 @@ class TextTests(OptionsTestCase):
         self.assertIn("not UTF-8", self.refused("--text", "-"))
 
 
+class ExecTests(OptionsTestCase):
+    """`--exec`."""
+
+    def test_quoting(self) -> None:
+        """
+        A program and its arguments, quoted as in a shell; nothing else of a shell is there.
+        """
+        for text, parts in (
+            ("cat", ["cat"]),
+            ("  echo  a   b ", ["echo", "a", "b"]),
+            ("""sh -c 'echo "$1"' sh "a b" '' c\\ d""", ["sh", "-c", 'echo "$1"', "sh", "a b", "", "c d"]),
+            ("echo $HOME * `id` > x | y # z", ["echo", "$HOME", "*", "`id`", ">", "x", "|", "y", "#", "z"]),
+            ("say --words={prompt} '{prompt}'", ["say", "--words={prompt}", "{prompt}"]),
+        ):
+            self.assertEqual(parse("--exec", text)["exec"], parts)
+        self.assertEqual(parse("-e", "cat")["exec"], ["cat"])
+
+    def test_oneSource(self) -> None:
+        """
+        It does not go together with a text.
+        """
+        self.assertIn("--text", self.refused("--exec", "cat", "--text", "-"))
+
+
 class MakeServiceTests(SynchronousTestCase):
     """What is made of the options."""
 
@@ -353,8 +388,9 @@ class MakeServiceTests(SynchronousTestCase):
         Each option is where it belongs.
         """
         arguments = ("--heartbeat=7", "--retry=1234", "--linger=8", "--max-viewers=9", "--interval=0.5")
-        _, streams, _ = self.make(*arguments)
-        self.assertEqual(streams.settings, Settings(heartbeat=7, reconnectionTime=1234, linger=8, maxViewers=9))
+        _, streams, _ = self.make(*arguments, "--max-runs=10", "--max-waiting=11")
+        settings = Settings(heartbeat=7, reconnectionTime=1234, linger=8, maxViewers=9, maxRuns=10, maxWaiting=11)
+        self.assertEqual(streams.settings, settings)
         source = streams.source
         assert isinstance(source, TextSource)
         self.assertEqual((source._interval, source._words), (0.5, splitWords(WELCOME)))
@@ -373,6 +409,22 @@ class MakeServiceTests(SynchronousTestCase):
         source = self.make("--text", "-")[1].source
         assert isinstance(source, TextSource)
         self.assertEqual(source._words, ["two ", "words"])
+
+    def test_exec(self) -> None:
+        """
+        The source is the program; it needs a prompt where it has a place for one.
+        """
+        source = self.make("--exec", "echo 'a b'", "--model=tom")[1].source
+        assert isinstance(source, ProcessSource)
+        self.assertEqual((source._command, source.takesPrompt, source.model), ([b"echo", b"a b"], False, "tom"))
+        self.assertTrue(self.make("--exec", "echo {prompt}")[1].source.takesPrompt)
+
+    def test_model(self) -> None:
+        """
+        The built-in text has the model's name, too.
+        """
+        self.assertEqual(self.make()[1].source.model, MODEL)
+        self.assertEqual(self.make("--model", "tom")[1].source.model, "tom")
 
     def test_listeners(self) -> None:
         """

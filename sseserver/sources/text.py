@@ -40,14 +40,15 @@ class TextSource:
         text: What is streamed; may be empty.
         interval: Seconds between two words, and before the first; 0 is as
             fast as the viewers take them.
+        model: What it is called as a model.
     """
 
     takesPrompt = False
-    model = MODEL
 
-    def __init__(self, clock: Any, text: str, interval: float = 0.1) -> None:
+    def __init__(self, clock: Any, text: str, interval: float = 0.1, model: str = MODEL) -> None:
         if not 0 <= interval < float("inf"):
             raise ValueError(f"The interval must be a number of seconds, 0 or more, not {interval!r}.")
+        self.model = model
         self._clock = clock
         self._words = splitWords(text)
         self._interval = interval

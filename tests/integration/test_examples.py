@@ -81,6 +81,12 @@ class ExampleTests(SynchronousTestCase):
         """
         self.python("generator.py", "/", "These words come from code that blocks . ")
 
+    def test_program(self) -> None:
+        """
+        A program is the source.
+        """
+        self.python("program.py", "/", "3\n2\n1\n")
+
     def test_application(self) -> None:
         """
         A `.tac` file makes an application with the service in it.

@@ -1,0 +1,142 @@
+"""
+What tests of programs need: a reactor with real pipes and a clock of its own, and a look at who still lives.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: Seconds that something real may take on a machine that is busy with something else.
+PATIENCE = 40.0
+
+
+def members(sessions: set[int]) -> list[str]:
+    """
+    Find the processes of some sessions: what `/proc` says of each. Zombies are among them, but for those that only
+    init has to reap.
+    """
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            line = stat.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # The name, in parentheses, may hold anything.
+        state, parent, _, session = line.rpartition(")")[2].split()[:4]
+        if int(session) in sessions and (state, parent) != ("Z", "1"):
+            found.append(line)
+    return found
+
+
+def waitFor(condition: Callable[[], Any], what: str = "It", rest: float = 0.01) -> None:
+    """Wait for something that other processes do."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} does not come about.")
+        time.sleep(rest)
+
+
+@implementer(IReactorFDSet)
+class PipeReactor(Clock):
+    """
+    A reactor whose descriptors are real and whose time is not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: dict[Any, int] = {}
+        self.writers: dict[Any, int] = {}
+
+    def addReader(self, reader: Any) -> None:
+        self.readers[reader] = reader.fileno()
+
+    def addWriter(self, writer: Any) -> None:
+        self.writers[writer] = writer.fileno()
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.pop(reader, None)
+
+    def removeWriter(self, writer: Any) -> None:
+        self.writers.pop(writer, None)
+
+    def removeAll(self) -> list[Any]:
+        raise NotImplementedError
+
+    def getReaders(self) -> list[Any]:
+        return list(self.readers)
+
+    def getWriters(self) -> list[Any]:
+        return list(self.writers)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not (self.readers or self.writers or self.getDelayedCalls())
+
+    def turn(self, seconds: float = 0.02) -> None:
+        """Wait so long for descriptors that are ready, and let each read or write once."""
+        poll = select.poll()
+        for fd in {*self.readers.values(), *self.writers.values()}:
+            reads, writes = fd in self.readers.values(), fd in self.writers.values()
+            poll.register(fd, select.POLLIN * reads | select.POLLOUT * writes)
+        ready = {fd for fd, _ in poll.poll(seconds * 1000)}
+        for table, act in ((self.readers, "doRead"), (self.writers, "doWrite")):
+            for selectable, fd in list(table.items()):
+                if fd in ready and selectable in table:
+                    self._act(selectable, getattr(selectable, act))
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        """Turn until something is so, while the clock stands still."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError("It does not come about.")
+            self.turn()
+
+    def _act(self, selectable: Any, act: Callable[[], Any]) -> None:
+        why = act()
+        if why:
+            self.removeReader(selectable)
+            self.removeWriter(selectable)
+            selectable.connectionLost(Failure(why))
+
+
+class Started:
+    """
+    A spy on L{subprocess.Popen}: knows all who were started.
+
+    Attributes:
+        sessions: Their numbers, each also that of a session.
+    """
+
+    def __init__(self) -> None:
+        self.sessions: set[int] = set()
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> subprocess.Popen[bytes]:
+        """Start one."""
+        process: subprocess.Popen[bytes] = subprocess.Popen(*arguments, **keywords)
+        self.sessions.add(process.pid)
+        return process
+
+    def gone(self) -> bool:
+        """Whether nobody is left of any of their sessions, not even a zombie."""
+        return not members(self.sessions)
+
+    def end(self) -> None:
+        """Kill who is left."""
+        for session in self.sessions:
+            if members({session}):
+                os.killpg(session, signal.SIGKILL)
