@@ -356,7 +356,7 @@ class DecoderTests(SynchronousTestCase):
         An event that comes alone in a feed is the same as in company: after
         an ID, a type, a BOM, a CR, half a line, half a block, and at the limit.
         """
-        befores = b"|\xef\xbb\xbf|:|:\n|id: 7\n\n|id: 7\n|event: t\n|data: a\n|retry: 1\n|d|data: a\n\n|data: a\r\r|a\r|\r|\xef"
+        befores = b"|\xef\xbb\xbf|:|:\n|id: 7\n\n|id: 7\n|event: t\n|data: a\n|retry: 1\n|d|id\n\n|a\r\r|\xef"
         alones = b"data: b\n\n|data: \n\n|data: b\r\n|data: b\n\r|data: b\r\n\n|data: \xff\n\n|data: b\nx|id: b\n\n"
         for before, alone, limit in product(befores.split(b"|"), alones.split(b"|"), (7, 8, 9, 1000)):
             expected = decode(bytewise(before + alone + b"\n"), limit)
