@@ -55,7 +55,7 @@ def refused(status: int, body: bytes, retryAfter: float, secret: str | None) -> 
         message = f"The upstream does not accept this server's key ({status})."
     elif status in _CLIENTS:
         message = oneLine(_messageIn(body), secret) or message
-    wait = max(1, math.ceil(min(retryAfter, MAX_RETRY_AFTER))) if retryAfter > 0 else None
+    wait = math.ceil(min(retryAfter, MAX_RETRY_AFTER)) or None
     return SourceError(message, "refused", _passedOn(status), wait)
 
 

@@ -2,18 +2,20 @@
 Tests for L{sseserver.wire}.
 
 `SSESERVER_LONG=1` tries 100,000 random splits of random streams, written events
-and garbage, instead of 300; it takes a quarter of an hour.
+and garbage, instead of 300, and 5,000,000 of the vectors instead of 100,000; it
+takes a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import re
 import time
 import tracemalloc
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 from hypothesis import example, given, settings
@@ -349,6 +351,20 @@ class DecoderTests(SynchronousTestCase):
         self.assertEqual(decoder.feed(b"ta: c\n"), [])
         self.assertEqual(decoder.feed(b"\n"), [Event("c", id="")])
 
+    def test_eventAlone(self) -> None:
+        """
+        An event that comes alone in a feed is the same as in company: after
+        an ID, a type, a BOM, a CR, half a line, half a block, and at the limit.
+        """
+        befores = b"|\xef\xbb\xbf|:|:\n|id: 7\n\n|id: 7\n|event: t\n|data: a\n|retry: 1\n|d|id\n\n|a\r\r|\xef"
+        alones = b"data: b\n\n|data: \n\n|data: b\r\n|data: b\n\r|data: b\r\n\n|data: \xff\n\n|data: b\nx|id: b\n\n"
+        for before, alone, limit in product(befores.split(b"|"), alones.split(b"|"), (7, 8, 9, 1000)):
+            expected = decode(bytewise(before + alone + b"\n"), limit)
+            outcome = decode([before, alone, b"\n"], limit)
+            self.assertEqual(outcome.dead, expected.dead, (before, alone, limit))
+            if not expected.dead:
+                self.assertEqual(outcome, expected, (before, alone))
+
     def test_lastEventID(self) -> None:
         """
         The last event ID string changes when a block ends, with or without
@@ -533,6 +549,7 @@ EVENT = st.builds(
     id=st.none() | VALUE,
     retry=st.none() | st.integers(0, MAX_RECONNECTION_TIME),
 )
+LINE_ENDS = (b"\n", b"\r", b"\r\n")
 PLACES = st.lists(st.integers(0, 10_000), max_size=20)
 FRAGMENTS = "data|data: |event|id|retry|:|: | |\r|\n|\r\n|\n\n|\0|1|9|a|é|\ufeff".encode().split(b"|")
 GARBAGE = st.lists(st.sampled_from([*FRAGMENTS, b"\xef", b"\xbb", b"\xbf", b"\xf0", b"\xff"])).map(b"".join)
@@ -560,6 +577,26 @@ class PropertyTests(SynchronousTestCase):
         outcome = decode(cutAt(stream, places))
         self.assertEqual(outcome.events, expected)
         self.assertEqual((outcome.lastEventID, outcome.pending), (lastEventID, False))
+
+    def test_manySplits(self) -> None:
+        """
+        The vectors, and what an upstream sends, mean the same in 100,000
+        random splits.
+        """
+        chunk = b'data: {"choices":[{"delta":{"content":"K\xc3\xa4se \xf0\x9f\x98\x80"}}]}'
+        streams = [vector.stream for vector in DECODED]
+        streams += [(chunk + end + end) * 3 + b": ping" + end + b"data: [DONE]" + end + end for end in LINE_ENDS]
+        whole = [decode([stream]) for stream in streams]
+        chance = random.Random(4)
+        for number in range(5_000_000 if LONG else 100_000):
+            which = number % len(streams)
+            stream = streams[which]
+            # Few places, near each other: the pieces in which the events of a slow stream come, and those that cut one.
+            first = chance.randrange(len(stream) + 1)
+            places = (first, first + chance.randrange(8), chance.randrange(len(stream) + 1))
+            outcome = decode(cutAt(stream, places))
+            if outcome != whole[which]:
+                self.fail(f"{stream!r} cut at {places}: {outcome}")
 
     @property_
     @given(EVENT, st.sampled_from([HEARTBEAT, comment("data: x"), b":\r\n"]))
