@@ -36,11 +36,13 @@ class Server:
     Args:
         process: The server's own process.
         port: Where it listens.
+        log: The file of its log.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.process = process
         self.port = port
+        self.log = log
         self.sessions: set[int] = set()
 
     def start(self, prompt: str | None = None, status: int = 201) -> str:
@@ -100,8 +102,11 @@ class ExecTests(SynchronousTestCase):
         port = freePort()
         options = ["--listen", f"tcp:{port}:interface=127.0.0.1", "--exec", command, *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        with serving(twistd("sseserver", *options), port, env=environment) as process:
-            server = Server(process, port)
+        # Nobody reads the output of the server: many requests would fill the pipe, and stop it.
+        log = Path(self.mktemp()).resolve()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with serving(twistd(f"--logfile={log}", "sseserver", *options), port, env=environment) as process:
+            server = Server(process, port, log)
             try:
                 yield server
             finally:
@@ -147,11 +152,13 @@ class ExecTests(SynchronousTestCase):
                 self.assertNotIn("hidden", last["message"])
             self.assertEqual(server.end(server.start("fine"))[1]["event"], "done")
             self.assertEqual(server.children(), set())
+            self.assertEqual(server.log.read_text().count("hidden"), 3)
         with self.server("/nowhere/program") as server:
             text, last = server.end(server.start())
             self.assertEqual((text, last["event"], last["reason"]), ("", "failed", "start"))
             self.assertIn("No such file", last["message"])
             self.assertNotIn("nowhere", json.dumps(last))
+            self.assertIn("/nowhere/program cannot be started", server.log.read_text())
 
     def test_cancel(self) -> None:
         """
