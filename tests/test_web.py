@@ -95,6 +95,19 @@ class PageTests(WebTestCase):
             self.assertEqual(response.headers["vary"], "Accept")
         self.assertEqual(self.source.runs, [])
 
+    def test_tellsWhetherSomethingIsAsked(self) -> None:
+        """
+        The page knows whether the source takes a prompt, wherever it appears:
+        also where no stream is.
+        """
+        path = self.startRun()
+        self.assertNotIn(b"data-asks", self.ask("/").body)
+        self.source.takesPrompt = True
+        self.factory = Site(StreamResource(self.service), reactor=self.reactor)
+        for response in (self.ask("/"), self.ask(path, CHROME), self.ask("/streams/nothing", CHROME)):
+            self.assertIn(b'<html lang="en" data-asks>', response.body)
+            self.assertNotIn(b"{{", response.body)
+
     def test_headers(self) -> None:
         """
         The page may load nothing but what lies beside it, run no script of

@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.http import AsyncResource, Nothing, setContentType
+from sseserver.interfaces import ITokenSource
 
 #: Nothing but what lies beside the page may be loaded, and nobody may frame it.
 CONTENT_SECURITY_POLICY = (
@@ -31,18 +32,30 @@ def _asset(name: str) -> bytes:
 _INDEX = _asset("index.html")
 
 
-def page(request: Request, depth: int) -> bytes:
+class Page:
     """
-    Answer with the page.
+    The page, for the token source that it shows.
 
     Args:
-        depth: How many segments of the path come after the mount point: the
-            page's URLs are relative, so that it works wherever it is mounted.
+        source: When it takes a prompt, the page has a field for it, and
+            starts no run before something is asked.
     """
-    setContentType(request, "text/html; charset=utf-8")
-    request.responseHeaders.setRawHeaders(b"Content-Security-Policy", [CONTENT_SECURITY_POLICY])
-    request.responseHeaders.setRawHeaders(b"Referrer-Policy", [b"no-referrer"])
-    return _INDEX.replace(b"{{base}}", escape(_base(request, depth)).encode("ascii"))
+
+    def __init__(self, source: ITokenSource) -> None:
+        self._template = _INDEX.replace(b"{{asks}}", b" data-asks" if source.takesPrompt else b"")
+
+    def __call__(self, request: Request, depth: int) -> bytes:
+        """
+        Answer with the page.
+
+        Args:
+            depth: How many segments of the path come after the mount point: the
+                page's URLs are relative, so that it works wherever it is mounted.
+        """
+        setContentType(request, "text/html; charset=utf-8")
+        request.responseHeaders.setRawHeaders(b"Content-Security-Policy", [CONTENT_SECURITY_POLICY])
+        request.responseHeaders.setRawHeaders(b"Referrer-Policy", [b"no-referrer"])
+        return self._template.replace(b"{{base}}", escape(_base(request, depth)).encode("ascii"))
 
 
 def _base(request: Request, depth: int) -> str:

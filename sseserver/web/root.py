@@ -16,7 +16,7 @@ from sseserver.ids import parseID
 from sseserver.interfaces import IStreamLog
 from sseserver.service import StreamService
 from sseserver.web.chat import makeAPI, makeV1
-from sseserver.web.page import Assets, page
+from sseserver.web.page import Assets, Page
 from sseserver.web.streams import Streams, watch
 
 
@@ -35,9 +35,10 @@ class StreamResource(AsyncResource):
     def __init__(self, service: StreamService) -> None:
         super().__init__()
         self._service = service
+        self._page = Page(service.source)
         self._children: dict[bytes, Resource] = {
             b"assets": Assets(),
-            b"streams": Streams(service, page),
+            b"streams": Streams(service, self._page),
             b"v1": makeV1(service),
             b"api": makeAPI(service),
         }
@@ -51,7 +52,7 @@ class StreamResource(AsyncResource):
     async def GET(self, request: Request) -> bytes | None:
         """Answer with the page, or with the visitor's own stream."""
         if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
-            return page(request, 0)
+            return self._page(request, 0)
         if request.method == b"HEAD":
             headersOnly(request, self._service.formats["text"])
             return None

@@ -1,4 +1,5 @@
-// The page of sseserver: shows one stream in format "text", in which each event is the whole text so far.
+// The page of sseserver: shows one stream in format "text", in which each event is the whole text so far. Where the source
+// takes a prompt it is a chat: each answer is a stream of its own, below the turns that led to it.
 "use strict";
 
 (() => {
@@ -6,17 +7,19 @@
   const base = new URL("..", document.currentScript.src);
   const streams = new URL("streams/", base);
 
-  // The stream in the address bar (<base>streams/NAME), or "" when this page is to start a run of its own.
-  const watched = location.pathname.startsWith(streams.pathname) ? location.pathname.slice(streams.pathname.length) : "";
+  // Whether the source takes a prompt: then nothing runs before something is asked.
+  const asks = "asks" in document.documentElement.dataset;
 
   const STATES = {
+    ready: { label: "", idle: true },
+    sending: { label: "Sending" },
     connecting: { label: "Connecting", live: true },
     streaming: { label: "Streaming", live: true },
     reconnecting: { label: "Reconnecting", live: true },
-    finished: { label: "Finished", ended: true },
-    failed: { label: "Failed", ended: true },
-    stopped: { label: "Stopped", ended: true },
-    lost: { label: "Lost", ended: true },
+    finished: { label: "Finished", idle: true },
+    failed: { label: "Failed", idle: true },
+    stopped: { label: "Stopped", idle: true },
+    lost: { label: "Lost", idle: true },
     unsupported: { label: "Not supported" },
   };
 
@@ -28,24 +31,47 @@
   const SPEAK_EVERY = 3000; // ms; phrases that follow faster than this are spoken together
   const SPOKEN_KEPT = 5; // phrases; older ones are no longer needed and would be met a second time when browsing
 
+  const ATTEMPTS = 5; // how often a question is sent when no answer comes
+  const PATIENCE = 15000; // ms that an attempt is waited for; a connection may have died without a word
+  const PAUSE = 1000; // ms after the first attempt, twice as much after the second ...
+
+  const IDS = ["state", "welcome", "turns", "gap", "text", "notice", "ask", "field", "send", "counts", "link", "copy", "stop", "again", "spoken"];
   const page = {};
-  for (const id of ["state", "gap", "text", "notice", "counts", "link", "copy", "stop", "again", "spoken"]) {
-    page[id] = document.getElementById(id);
-  }
+  for (const id of IDS) page[id] = document.getElementById(id);
 
   let run; // all that is known of the stream on show
+  let sent; // the question that was sent last, while it is not known whether the server has it
 
-  function begin() {
-    if (run) {
-      run.source.close();
-      clearTimeout(run.speaking);
-    }
-    run = { name: watched, text: "", spoken: 0, opened: false, over: false };
+  // Shows what stands in the address: <base>streams/NAME is that stream; <base> alone starts a run, or waits for a question.
+  function open(turns) {
+    leave();
+    const name = location.pathname.startsWith(streams.pathname) ? location.pathname.slice(streams.pathname.length).replace(/\/$/, "") : "";
+    turns = turns || recall(name);
+    run = { name, linked: name !== "", turn: turns.pop(), turns, text: "", spoken: 0, opened: false, over: false };
     page.text.textContent = page.gap.textContent = page.counts.textContent = page.spoken.textContent = "";
     page.stop.disabled = false;
     page.link.hidden = true;
+    showTurns();
+    if (asks) showField();
+    if (asks && !name) wait();
+    else follow(name ? streams + name + "?format=text" : base);
+  }
+
+  function leave() {
+    if (!run) return;
+    if (run.source) run.source.close();
+    clearTimeout(run.speaking);
+  }
+
+  function wait() {
+    enter("ready");
+    page.field.focus();
+  }
+
+  function follow(url) {
     enter("connecting");
-    run.source = new EventSource(watched ? streams + watched + "?format=text" : base);
+    if (run.turn) window.scrollTo(0, document.documentElement.scrollHeight);
+    run.source = new EventSource(url);
     listen(run.source);
   }
 
@@ -62,13 +88,16 @@
   }
 
   function enter(state, notice = "") {
-    const { label, live, ended } = STATES[state];
+    const { label, live, idle } = STATES[state];
+    run.state = state;
     document.documentElement.dataset.state = state;
     write(page.state, label);
     write(page.notice, notice);
     show(page.stop, live && run.name);
     show(page.copy, run.name && state !== "lost");
-    show(page.again, ended);
+    show(page.again, asks ? run.name : idle);
+    show(page.send, !live);
+    page.send.disabled = page.field.readOnly = state === "sending";
   }
 
   // A live region is read again whenever it is set, even to what it says already.
@@ -78,7 +107,7 @@
 
   // The focus must not fall from a button that goes away back to the top of the page.
   function show(button, wanted) {
-    if (!wanted && button === document.activeElement) page.text.focus({ preventScroll: true });
+    if (!wanted && button === document.activeElement) (page.ask.hidden ? page.text : page.field).focus({ preventScroll: true });
     button.hidden = !wanted;
   }
 
@@ -96,8 +125,11 @@
 
   // Closed for good, and no terminal event was seen: after a restart, for one, the server does not know the stream.
   function onRefused() {
-    if (run.epoch) end("lost", "The server no longer has this answer; what arrived is above.");
-    else if (watched) end("lost", "The server does not have this answer.");
+    if (!run.text && run.turn && run.turn.answer) {
+      showText(run.turn.answer);
+      end("lost", "The server no longer has this answer; this is what this browser kept.");
+    } else if (run.epoch) end("lost", "The server no longer has this answer; what arrived is above.");
+    else if (run.linked) end("lost", "The server does not have this answer.");
     else end("failed", "The server did not start an answer. Try again in a moment.");
   }
 
@@ -126,6 +158,7 @@
     run.over = true;
     clearTimeout(run.speaking);
     speak(run.text.slice(run.spoken));
+    if (run.turn) keep(run.name, { ...run.turn, answer: run.text });
     enter(state, notice);
   }
 
@@ -143,10 +176,16 @@
     if (!epoch) return;
     if (epoch !== run.epoch || run.first.tokens === 0) run.first = { tokens: Number(number), time: event.timeStamp };
     run.epoch = epoch;
-    run.name = watched || epoch;
+    if (!run.name) showAddress(epoch);
     run.tokens = Number(number);
     run.seconds = (event.timeStamp - run.first.time) / 1000;
     showCounts();
+  }
+
+  // From now on a reload shows this stream, from its start, instead of starting another run.
+  function showAddress(name) {
+    run.name = name;
+    history.replaceState(null, "", streams + name);
   }
 
   function showCounts() {
@@ -194,6 +233,138 @@
     if (page.spoken.childElementCount > SPOKEN_KEPT) page.spoken.firstChild.remove();
   }
 
+  function showTurns() {
+    page.turns.replaceChildren();
+    for (const { question, answer } of run.turns) {
+      showTurn("question", "You asked", question);
+      showTurn("answer", "The answer", answer);
+    }
+    if (run.turn) showTurn("question", "You asked", run.turn.question);
+  }
+
+  function showTurn(kind, title, text) {
+    const heading = page.turns.appendChild(document.createElement("h2"));
+    heading.className = "unseen";
+    heading.textContent = title;
+    const element = page.turns.appendChild(document.createElement("p"));
+    element.className = kind;
+    element.dir = "auto";
+    element.textContent = text;
+  }
+
+  // Who came by a link does not know what was asked, and cannot ask on.
+  function showField() {
+    page.welcome.hidden = run.linked;
+    page.ask.hidden = run.linked && !run.turn;
+    (page.ask.hidden ? page.copy : page.send).after(page.stop);
+  }
+
+  function onKey(event) {
+    const composing = event.isComposing || event.keyCode === 229; // 229: in Safari, the Enter that ends a composition
+    if (event.key === "Enter" && !event.shiftKey && !composing) onAsk(event);
+  }
+
+  async function onAsk(event) {
+    event.preventDefault();
+    const asked = run;
+    const { state } = asked;
+    const question = page.field.value.trimEnd();
+    if (!question || !STATES[state].idle) return;
+    const turns = asked.turn ? [...asked.turns, { ...asked.turn, answer: asked.text }] : [];
+    const body = JSON.stringify({ messages: messages(turns, question) });
+    if (!sent || sent.body !== body) sent = { body, key: makeKey() };
+    page.field.focus();
+    enter("sending");
+    const { name, error } = await send(asked);
+    if (asked !== run) return; // the visitor has gone elsewhere
+    if (name) showNext(name, [...turns, { question, after: asked.name }]);
+    else enter(state, (error && error.message) || "The server did not take the question.");
+  }
+
+  // What was not answered is passed over: not every model takes two questions in a row.
+  function messages(turns, question) {
+    const answered = turns.filter(({ answer }) => answer);
+    const told = answered.flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
+    return [...told, { role: "user", content: question }];
+  }
+
+  function makeKey() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16)); // there is no crypto.randomUUID where the page came by plain HTTP
+    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  // The server may have got a question whose answer was lost: sent again by the same key it starts no second run.
+  async function send(asked) {
+    const { body, key } = sent;
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": key };
+    for (let attempt = 1; asked === run; attempt += 1) {
+      try {
+        const response = await fetch(streams, { method: "POST", headers, body, signal: AbortSignal.timeout(PATIENCE) });
+        const { name, error } = await response.json();
+        return { name, error };
+      } catch (error) {
+        if (attempt === ATTEMPTS) break;
+        if (asked === run) write(page.notice, "The server cannot be reached; trying again.");
+        await new Promise((resolve) => { setTimeout(resolve, PAUSE * attempt); });
+      }
+    }
+    return { error: { message: "The server cannot be reached. Your question is still here: send it again in a moment." } };
+  }
+
+  function showNext(name, turns) {
+    sent = null;
+    keep(name, turns[turns.length - 1]);
+    history.pushState(null, "", streams + name);
+    page.field.value = "";
+    fit();
+    open(turns);
+  }
+
+  // The field grows with its text.
+  function fit() {
+    page.field.style.height = "auto";
+    page.field.style.height = page.field.scrollHeight + page.field.offsetHeight - page.field.clientHeight + "px";
+  }
+
+  // What was asked only this window knows. Each turn is kept by the path of its stream, and names the one before it.
+  function keep(name, turn) {
+    const value = JSON.stringify({ ...turn, time: Date.now() });
+    for (;;) {
+      try {
+        sessionStorage.setItem(streams.pathname + name, value);
+        return;
+      } catch (error) {
+        if (!dropOldest()) return; // no room even alone, or the browser keeps nothing: a reload shows the answer only
+      }
+    }
+  }
+
+  function dropOldest() {
+    try {
+      const keys = Object.keys(sessionStorage).filter((key) => key.startsWith(streams.pathname));
+      const ages = keys.map((key) => [JSON.parse(sessionStorage.getItem(key)).time, key]);
+      const [oldest] = ages.sort(([one], [other]) => one - other);
+      if (oldest) sessionStorage.removeItem(oldest[1]);
+      return Boolean(oldest);
+    } catch (error) {
+      return false;
+    }
+  }
+
+  function recall(name) {
+    const turns = [];
+    for (let turn = read(name); turn; turn = read(turn.after)) turns.unshift(turn);
+    return turns;
+  }
+
+  function read(name) {
+    try {
+      return JSON.parse(sessionStorage.getItem(streams.pathname + name));
+    } catch (error) {
+      return null;
+    }
+  }
+
   async function onStop() {
     const asked = run;
     page.stop.disabled = true;
@@ -222,16 +393,22 @@
   }
 
   function onAgain() {
-    if (watched) location.assign(base);
-    else begin();
+    history.pushState(null, "", base);
+    open();
   }
 
+  page.ask.addEventListener("submit", onAsk);
+  page.field.addEventListener("keydown", onKey);
+  page.field.addEventListener("input", fit);
   page.stop.addEventListener("click", onStop);
   page.copy.addEventListener("click", onCopy);
   page.again.addEventListener("click", onAgain);
 
+  window.addEventListener("popstate", () => open());
+  if (asks) page.again.textContent = "New chat";
+
   if (window.EventSource) {
-    begin();
+    open();
   } else {
     run = {};
     enter("unsupported", "This browser has no EventSource, by which the text would arrive. Any current browser has it.");

@@ -1,0 +1,145 @@
+"""
+A real browser for the tests, Chromium through Selenium, and what a visitor does with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from typing import Any
+from unittest import SkipTest
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+#: Run in each page before its own script: keeps the states that it went through, and how long its text was.
+WATCH = """
+window.seen = {states: [], lengths: []};
+new MutationObserver(() => {
+    const state = document.documentElement.dataset.state, text = document.getElementById("text");
+    if (state && state !== seen.states.at(-1)) seen.states.push(state);
+    if (text) seen.lengths.push(text.textContent.length);
+}).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
+"""
+
+SWITCHES = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def whatIsMissing() -> str | None:
+    """Say what these tests need and this machine has not."""
+    for program in ("chromium", "chromedriver"):
+        if shutil.which(program) is None:
+            return f"{program} is not installed"
+    try:
+        import selenium  # noqa: F401
+    except ImportError:
+        return "selenium is not installed"
+    return None
+
+
+def startBrowser(profile: str) -> Any:
+    """Start Chromium. Blocks, as all that is called on the result does."""
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for switch in [*SWITCHES, f"--user-data-dir={profile}"]:
+        options.add_argument(switch)
+    browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+    return browser
+
+
+class BrowserTestCase(TestCase):
+    """A browser of its own for each test, and what a visitor does with it."""
+
+    timeout = 90
+
+    async def setUp(self) -> None:
+        if reason := whatIsMissing():
+            if os.environ.get("CI"):
+                self.fail(reason)
+            raise SkipTest(reason)
+        self.folder = tempfile.mkdtemp(prefix="sseserver-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.browser = await deferToThread(startBrowser, f"{self.folder}/profile")
+        self.addCleanup(deferToThread, self.browser.quit)
+
+    def open(self, url: str) -> Deferred[None]:
+        """Load a page into the current window."""
+        return deferToThread(self.browser.get, url)
+
+    def script(self, source: str) -> Deferred[Any]:
+        """Run JavaScript in the current window's page; its `return` is the result."""
+        return deferToThread(self.browser.execute_script, source)
+
+    def click(self, name: str) -> Deferred[None]:
+        """Click on the element of this ID, as a visitor would: it must be in sight."""
+        return deferToThread(lambda: self.browser.find_element("id", name).click())
+
+    def switchTo(self, window: str) -> Deferred[None]:
+        """Make another window the current one."""
+        return deferToThread(self.browser.switch_to.window, window)
+
+    async def openWindow(self, url: str) -> str:
+        """Load a page into a new window, which becomes the current one."""
+
+        def openWindow() -> str:
+            self.browser.switch_to.new_window("window")
+            self.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+            self.browser.get(url)
+            return self.browser.current_window_handle
+
+        return await deferToThread(openWindow)
+
+    async def until(self, condition: str, seconds: float = 20) -> None:
+        """Wait until a JavaScript expression holds in the current page."""
+        deadline = time.monotonic() + seconds
+        while not await self.script(f"return Boolean({condition})"):
+            if time.monotonic() > deadline:
+                seen = await self.script("return JSON.stringify([window.seen, document.body.innerText])")
+                self.fail(f"still not: {condition}\n{seen}")
+            await deferLater(reactor, 0.02)
+
+    def untilState(self, state: str) -> Any:
+        """Wait until the page shows a state of its connection."""
+        return self.until(f"document.documentElement.dataset.state === '{state}'")
+
+    def untilWords(self, words: int) -> Any:
+        """Wait until the page shows so many words, and still streams."""
+        return self.until(f"document.getElementById('text').textContent.split(/\\s+/).length > {words}")
+
+    def text(self) -> Deferred[str]:
+        """Read the text that the page shows, as it is: with all its spaces."""
+        return self.script("return document.getElementById('text').textContent")
+
+    def read(self, name: str) -> Deferred[str]:
+        """Read what a visitor sees of the element of this ID."""
+        return self.script(f"return document.getElementById('{name}').innerText")
+
+    def states(self) -> Deferred[list[str]]:
+        """List the states that the page went through."""
+        return self.script("return seen.states")
+
+    async def copyLink(self) -> str:
+        """Have the page show the link that it would copy, as where a browser has no clipboard for it."""
+        await self.script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        await self.click("copy")
+        await self.until("!document.getElementById('link').hidden")
+        return await self.script("return document.getElementById('link').value")

@@ -1,0 +1,304 @@
+"""
+The page as a chat, in a real browser: in front of a source that takes a prompt,
+whose answers each test writes by hand.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from sseserver.interfaces import ITokenSink, Prompt
+from sseserver.service import StreamService
+from sseserver.settings import Settings
+from sseserver.sources.function import FunctionSource
+from sseserver.web.root import StreamResource
+from tests.integration.browser import BrowserTestCase
+from tests.integration.cutting import CuttingProxy, Exchange
+
+#: What fills the storage of a window: turns of chats of long ago, as large as it takes them.
+FILL_STORAGE = """
+for (let size = 1e6, number = 0; size >= 100; number += 1) {
+    try {
+        const turn = {question: "x".repeat(size), answer: "", after: "", time: number};
+        sessionStorage.setItem(new URL("streams/old" + number, location).pathname, JSON.stringify(turn));
+    } catch (error) {
+        size /= 10;
+    }
+}
+return sessionStorage.length;
+"""
+
+
+@dataclass
+class Answer:
+    """One run of the source: what was asked, and where the answer goes."""
+
+    sink: ITokenSink
+    prompt: Prompt
+    done: Deferred[None] = field(default_factory=Deferred)
+
+    def write(self, text: str) -> None:
+        """Produce a token for each word."""
+        for word in text.split(" "):
+            self.sink.write(f"{word} ")
+
+    def end(self) -> None:
+        """Come to the end."""
+        self.done.callback(None)
+
+
+class ChatTests(BrowserTestCase):
+    """The page below a path of somebody's site, behind a proxy that can cut; one run works at a time, and one waits."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.answers: list[Answer] = []
+        settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1)
+        service = StreamService(reactor, FunctionSource(self.answer, takesPrompt=True), settings)
+        service.startService()
+        self.addCleanup(service.stopService)
+        root = Resource()
+        root.putChild(b"chat", StreamResource(service))
+        listening = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        self.proxy = CuttingProxy(reactor, listening.getHost().port)
+        self.proxy.start()
+        self.addCleanup(self.proxy.stop)
+        self.url = f"http://127.0.0.1:{self.proxy.port}/chat/"
+
+    def answer(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
+        """Note what the source is asked."""
+        assert prompt is not None
+        self.answers.append(Answer(sink, prompt))
+        return self.answers[-1].done
+
+    @property
+    def posts(self) -> list[Exchange]:
+        """The requests that ask something."""
+        return [exchange for exchange in self.proxy.exchanges if exchange.method == "POST"]
+
+    def type(self, text: str) -> Deferred[None]:
+        """Type into the field; a line feed is typed as Shift and Enter, a carriage return as Enter."""
+        from selenium.webdriver import ActionChains, Keys
+
+        def type() -> None:
+            chain = ActionChains(self.browser).click(self.browser.find_element("id", "field"))
+            for character in text:
+                if character == "\n":
+                    chain.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT)
+                else:
+                    chain.send_keys(Keys.ENTER if character == "\r" else character)
+            chain.perform()
+
+        return deferToThread(type)
+
+    async def untilAsked(self, count: int, seconds: float = 20) -> Answer:
+        """Wait until the source was asked so many times; the newest is returned."""
+        deadline = time.monotonic() + seconds
+        while len(self.answers) < count:
+            if time.monotonic() > deadline:
+                self.fail(f"{len(self.answers)} questions instead of {count}; {await self.read('notice')}")
+            await deferLater(reactor, 0.02)
+        return self.answers[count - 1]
+
+    def untilText(self, text: str) -> Any:
+        """Wait until the page shows this as its present answer."""
+        return self.until(f"document.getElementById('text').textContent === '{text}'")
+
+    async def untilNotice(self, part: str) -> None:
+        """Wait until the page tells the visitor something."""
+        await self.until(f"document.getElementById('notice').innerText.includes('{part}')")
+
+    def turns(self) -> Deferred[list[list[str]]]:
+        """List what stands above the present answer: each element's class and text."""
+        return self.script("return [...document.querySelectorAll('#turns p')].map(p => [p.className, p.textContent])")
+
+    def field(self) -> Deferred[str]:
+        """Read what was typed and not sent."""
+        return self.script("return document.getElementById('field').value")
+
+    def focused(self) -> Deferred[str]:
+        """Name the element that has the focus."""
+        return self.script("return document.activeElement.id")
+
+    def shown(self) -> Deferred[list[str]]:
+        """List the buttons that can be seen."""
+        return self.script("return [...document.querySelectorAll('button')].filter(b => b.offsetHeight).map(b => b.id)")
+
+    def address(self) -> Deferred[str]:
+        """Read the address bar."""
+        return self.script("return location.href")
+
+    async def converse(self, question: str, answer: str) -> None:
+        """Ask, and be answered."""
+        before = len(self.answers)
+        await self.type(f"{question}\r")
+        run = await self.untilAsked(before + 1)
+        run.write(answer)
+        run.end()
+        await self.untilState("finished")
+
+    async def checkRoom(self) -> None:
+        """The page fits a phone, and a finger finds what there is to press."""
+        self.assertEqual(await self.script("return document.documentElement.scrollWidth"), 320)
+        for button in await self.shown():
+            self.assertGreaterEqual(await self.script(f"return document.getElementById('{button}').offsetHeight"), 44)
+
+    async def test_conversation(self) -> None:
+        """
+        Nothing runs before something is asked. The question stands above its
+        answer, each next one carries the conversation, and each answer has an
+        address of its own, to which one can go back.
+        """
+        await self.open(self.url)
+        await self.untilState("ready")
+        self.assertEqual((await self.shown(), await self.focused()), (["send"], "field"))
+        await self.type("  \r")
+        await self.type("\b\bWhat is <b>that</b>?\nA log?\r")
+        first = await self.untilAsked(1)
+        question = "What is <b>that</b>?\nA log?"
+        self.assertEqual(list(first.prompt.messages), [{"role": "user", "content": question}])
+        first.write("A record &amp; its")
+        await self.untilText("A record &amp; its ")
+        self.assertEqual(await self.turns(), [["question", question]])
+        self.assertEqual((await self.field(), await self.focused()), ("", "field"))
+        self.assertEqual(await self.shown(), ["stop", "copy", "again"])
+
+        # Who types on while an answer comes cannot send it before its end.
+        await self.type("Why?\r")
+        first.write("place.")
+        await self.untilText("A record &amp; its place. ")
+        self.assertEqual((len(self.posts), await self.field()), (1, "Why?"))
+        first.end()
+        await self.untilState("finished")
+        one = await self.address()
+        self.assertRegex(one, rf"^{self.url}streams/\w{{22}}$")
+
+        await self.click("send")
+        second = await self.untilAsked(2)
+        told = [["user", question], ["assistant", "A record &amp; its place. "], ["user", "Why?"]]
+        self.assertEqual([[message["role"], message["content"]] for message in second.prompt.messages], told)
+        second.write("Because.")
+        await self.untilText("Because. ")
+        shown = [["question", question], ["answer", "A record &amp; its place. "], ["question", "Why?"]]
+        self.assertEqual((await self.turns(), await self.focused()), (shown, "field"))
+        second.end()
+        await self.untilState("finished")
+        two = await self.address()
+
+        await deferToThread(self.browser.back)
+        await self.untilText("A record &amp; its place. ")
+        await self.untilState("finished")
+        self.assertEqual((await self.address(), await self.turns()), (one, shown[:1]))
+        await deferToThread(self.browser.forward)
+        await self.untilText("Because. ")
+        self.assertEqual((await self.address(), await self.turns()), (two, shown))
+
+        screen = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+        await deferToThread(self.browser.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", screen)
+        await self.checkRoom()
+        await self.click("again")
+        await self.untilState("ready")
+        await self.checkRoom()
+        self.assertEqual((await self.address(), await self.turns(), await self.text()), (self.url, [], ""))
+        self.assertEqual((await self.focused(), len(self.answers)), ("field", 2))
+        self.assertEqual(await deferToThread(self.browser.get_log, "browser"), [])
+
+    async def test_reloadAndSecondWindow(self) -> None:
+        """
+        A page that is loaded again in the middle shows the conversation as it
+        was, and goes on. Another window at the link sees the answer live, can
+        stop it, and is not told what was asked.
+        """
+        await self.open(self.url)
+        await self.untilState("ready")
+        self.assertGreater(await self.script(FILL_STORAGE), 1)
+        await self.converse("One?", "First.")
+        await self.type("Two?\r")
+        run = await self.untilAsked(2)
+        run.write("In the")
+        await self.untilText("In the ")
+        link = await self.address()
+        shown = [["question", "One?"], ["answer", "First. "], ["question", "Two?"]]
+
+        await deferToThread(self.browser.refresh)
+        await self.untilText("In the ")
+        self.assertEqual((await self.turns(), await self.address()), (shown, link))
+
+        first = self.browser.current_window_handle
+        second = await self.openWindow(link)
+        await self.untilText("In the ")
+        self.assertEqual((await self.turns(), await self.shown()), ([], ["copy", "stop", "again"]))
+        run.write("middle")
+        for window in (first, second):
+            await self.switchTo(window)
+            await self.untilText("In the middle ")
+        await self.click("stop")
+        for window in (second, first):
+            await self.switchTo(window)
+            await self.untilState("stopped")
+        self.assertEqual((len(self.answers), len(self.posts)), (2, 3))
+
+        # What was stopped belongs to the conversation; and so it does when the server has forgotten it.
+        await self.script("return fetch(location.href, {method: 'DELETE'}).then(response => response.status)")
+        await deferToThread(self.browser.refresh)
+        await self.untilState("lost")
+        self.assertEqual((await self.turns(), await self.text()), (shown, "In the middle "))
+        await self.type("Three?\r")
+        run = await self.untilAsked(3)
+        told = [message["content"] for message in run.prompt.messages]
+        self.assertEqual(told, ["One?", "First. ", "Two?", "In the middle ", "Three?"])
+        run.done.errback(ValueError("of no concern to viewers"))
+        await self.untilState("failed")
+        self.flushLoggedErrors(ValueError)
+        self.assertEqual((await self.shown())[0], "send")
+
+    async def test_questionThatDoesNotArrive(self) -> None:
+        """
+        A question that the server refuses stays in the field, with the reason.
+        One whose way is cut is sent again by itself, and starts one run also
+        when only the answer was lost.
+        """
+        await self.open(self.url)
+        await self.type("One?\r")
+        (await self.untilAsked(1)).write("First.")
+        await self.untilText("First. ")
+        for question in ("Who waits?", "Two?"):
+            await self.click("again")
+            await self.untilState("ready")
+            await self.type(f"{question}\r")
+            await self.until("document.documentElement.dataset.state !== 'sending'")
+        await self.untilNotice("come back later")
+        self.assertEqual([exchange.status for exchange in self.posts], [201, 201, 503])
+        self.assertEqual((await self.field(), await self.focused(), await self.shown()), ("Two?", "field", ["send"]))
+        self.assertEqual(await self.address(), self.url)
+        self.answers[0].end()
+        (await self.untilAsked(2)).end()
+
+        self.proxy.refusing = True
+        self.proxy.cut()
+        await self.click("send")
+        await self.untilNotice("cannot be reached")
+        self.assertEqual((await self.read("state"), await self.field()), ("Sending", "Two?"))
+        self.proxy.cutEach = 1
+        self.proxy.refusing = False
+        run = await self.untilAsked(3)
+        self.proxy.cutEach = None
+        run.write("Here.")
+        await self.untilText("Here. ")
+        self.assertEqual((await self.field(), await self.turns()), ("", [["question", "Two?"]]))
+        run.end()
+        await self.untilState("finished")
+        self.assertEqual(len(self.answers), 3)
+        one, two, *others = [exchange.headers["idempotency-key"] for exchange in self.posts]
+        self.assertGreater(len(others), 2)
+        self.assertEqual(len({one, two, *others}), 3)
