@@ -72,7 +72,7 @@ class Runs:
         Raises:
             Overloaded: As many wait for their turn as may.
         """
-        if len(self._turns.waiting) >= self._settings.maxWaiting:
+        if not self._turns.tokens and len(self._turns.waiting) >= self._settings.maxWaiting:
             raise Overloaded("As many runs wait for their turn as may; come back later.")
 
     def start(self, streamLog: IStreamLog, prompt: Prompt | None) -> None:

@@ -103,6 +103,8 @@ def checkSource(options: Mapping[str, Any]) -> None:
     named = [f"--{name}" for name in _SOURCES if options[name] is not None]
     if len(named) > 1:
         raise usage.UsageError(f"{' and '.join(named)}: only one of them can be streamed")
+    if options["asks"] and options["exec"] is None:
+        raise usage.UsageError("--asks: there is no --exec to say it of")
     if options["upstream"] is not None:
         readKey(options["upstream-key-file"])
     elif options["upstream-key-file"] is not None:
@@ -112,7 +114,8 @@ def checkSource(options: Mapping[str, Any]) -> None:
 def makeSource(reactor: Any, options: Mapping[str, Any]) -> ITokenSource:
     """Make the source that the options ask for."""
     if options["exec"] is not None:
-        return ProcessSource(reactor, options["exec"], model=options["model"] or MODEL)
+        takesPrompt = True if options["asks"] else None
+        return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
     if options["upstream"] is not None:
         return _makeUpstream(reactor, options)
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL)

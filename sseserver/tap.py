@@ -118,6 +118,12 @@ in front of it, with its buffering off."""
         ],
         ["upstream", None, None, "Ask this OpenAI-compatible API, such as http://127.0.0.1:11434/v1.", checkURL],
         ["upstream-key-file", None, None, f"File whose one line is the API's key; without it ${KEY_VARIABLE}."],
+        [
+            "prompt",
+            None,
+            None,
+            "What the visitors of / ask who cannot ask themselves, where the source takes a prompt.",
+        ],
         ["model", None, None, "What the source is called as a model; the one that the API is asked for."],
         ["connect-timeout", None, 10.0, "Seconds for connecting to the API.", seconds(0, False)],
         ["first-token-timeout", None, 60.0, "Seconds until the API's first token.", seconds(0, False)],
@@ -149,6 +155,8 @@ in front of it, with its buffering off."""
         ["max-streams", None, 100000, "Streams that are kept; finished ones go first.", count],
         ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
     ]
+
+    optFlags = [["asks", None, "The program of --exec needs a prompt; one with {prompt} in its command does anyway."]]
 
     compData = usage.Completions(
         optActions={
@@ -280,7 +288,7 @@ def makeService(options: Options) -> Server:
     streams = StreamService(reactor, makeSource(reactor, options), settings, store)
     server = Server()
     streams.setServiceParent(server)
-    site: Any = StreamSite(StreamResource(streams))
+    site: Any = StreamSite(StreamResource(streams, options["prompt"]))
     for endpoint in options["listen"]:
         strports.service(endpoint, site, reactor).setServiceParent(server)
     return server

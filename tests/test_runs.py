@@ -53,6 +53,14 @@ class TurnTests(ServedTestCase):
         self.start()
         self.assertEqual(self.service._store.count, 5)
 
+    def test_nobodyMayWait(self) -> None:
+        """
+        Where none may wait, runs are started as long as there is a turn for them.
+        """
+        self.serve(self.source, Settings(maxRuns=1, maxWaiting=0))
+        self.start()
+        self.failureResultOf(self.service.startRun(), Overloaded)
+
     def test_waitingViewer(self) -> None:
         """
         A viewer of a run that waits is kept with heartbeats, and gets the answer when it is the run's turn.

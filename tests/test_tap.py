@@ -366,6 +366,12 @@ class ExecTests(OptionsTestCase):
         """
         self.assertIn("--text", self.refused("--exec", "cat", "--text", "-"))
 
+    def test_asksWithout(self) -> None:
+        """
+        Only a program can be said to need a prompt.
+        """
+        self.assertIn("--exec", self.refused("--asks"))
+
 
 class MakeServiceTests(SynchronousTestCase):
     """What is made of the options."""
@@ -418,6 +424,8 @@ class MakeServiceTests(SynchronousTestCase):
         assert isinstance(source, ProcessSource)
         self.assertEqual((source._command, source.takesPrompt, source.model), ([b"echo", b"a b"], False, "tom"))
         self.assertTrue(self.make("--exec", "echo {prompt}")[1].source.takesPrompt)
+        self.assertFalse(self.make("--exec", "cat")[1].source.takesPrompt)
+        self.assertTrue(self.make("--exec", "cat", "--asks")[1].source.takesPrompt)
 
     def test_model(self) -> None:
         """

@@ -524,6 +524,16 @@ class PromptTests(WebTestCase):
         self.assertIn("streams", response.error["message"])
         self.assertEqual(self.source.runs, [])
 
+    def test_visitorsPrompt(self) -> None:
+        """
+        Where the server has one for them, visitors ask that.
+        """
+        self.factory = self.site(StreamResource(self.service, "Why?"))
+        wire = self.view()
+        self.source.run.write("Because.")
+        self.assertEqual(wire.response.texts, ["", "Because."])
+        self.assertEqual(self.source.run.prompt, Prompt("Why?"))
+
     def test_post(self) -> None:
         """
         A run is started with the prompt that was sent.

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
 from sseserver.http import EVENT_STREAM, HTML, AsyncResource, Nothing, headersOnly, lastEventID, negotiate
 from sseserver.ids import parseID
-from sseserver.interfaces import IStreamLog
+from sseserver.interfaces import IStreamLog, Prompt
 from sseserver.service import StreamService
 from sseserver.web.chat import makeAPI, makeV1
 from sseserver.web.page import Assets, Page
@@ -30,11 +30,14 @@ class StreamResource(AsyncResource):
     Args:
         service: Runs sources and keeps streams. Starting and stopping it is
             its owner's affair.
+        prompt: What the runs of visitors are asked, where the source takes a
+            prompt; C{None}: they have none, and must ask by POST.
     """
 
-    def __init__(self, service: StreamService) -> None:
+    def __init__(self, service: StreamService, prompt: str | None = None) -> None:
         super().__init__()
         self._service = service
+        self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = Page(service.source)
         self._children: dict[bytes, Resource] = {
             b"assets": Assets(),
@@ -74,10 +77,10 @@ class StreamResource(AsyncResource):
 
     async def _start(self, request: Request) -> bytes | None:
         """Start a run for this visitor, unless there is no room for one more viewer."""
-        if self._service.source.takesPrompt:
+        if self._service.source.takesPrompt and self._prompt is None:
             raise BadRequest("This source needs a prompt: start a run by POST to streams.")
         try:
-            streamLog = await self._service.startRun()
+            streamLog = await self._service.startRun(self._prompt)
         except (Overloaded, StoreUnavailable):
             self._service.turnAway(request, self._service.formats["text"])
             return None
