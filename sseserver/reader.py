@@ -15,6 +15,7 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from sseserver.exchange import SilenceTimeout, abort
+from sseserver.shortcut import install
 from sseserver.wire import Decoder, Event
 
 
@@ -67,6 +68,7 @@ class Reader(Protocol):
         self._paused = False
         self._giving = False
         self._over = False
+        self._removeShortcut: Callable[[], None] | None = None
 
     @property
     def reconnectionTime(self) -> int | None:
@@ -78,6 +80,8 @@ class Reader(Protocol):
         if not self._paused:
             self._startTimer()
         response.deliverBody(self)
+        if self._bodyEnd is None and not self._over:
+            self._removeShortcut = install(self.transport, self.dataReceived)
         # deliverBody lets the transport read in the end, also one that was paused or aborted meanwhile.
         if self._paused or self._over:
             self._transport().pauseProducing()
@@ -98,6 +102,7 @@ class Reader(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The body ends here, for a good or a bad reason."""
+        self._takeTheLongWay()
         if not self._over:
             self._stopTimer()
             self._bodyEnd = reason
@@ -126,9 +131,16 @@ class Reader(Protocol):
     def stopProducing(self) -> None:
         """Drop the connection, and say no more."""
         self._over = True
+        self._takeTheLongWay()
         self._stopTimer()
         self._waiting.clear()
         abort(self.transport)
+
+    def _takeTheLongWay(self) -> None:
+        """The connection may serve another response, or none."""
+        if self._removeShortcut is not None:
+            self._removeShortcut()
+            self._removeShortcut = None
 
     def _transport(self) -> Any:
         """Give the proxy that twisted.web reads a body through; it provides more than an C{ITransport}."""

@@ -44,6 +44,7 @@ FLOORS = {
     "chunks": 2,
     "pool": 2,
     "reader": 3,
+    "shortcut": 2,
     "database": 4,
     "publishing": 4,
     "pipes": 4,
