@@ -187,7 +187,7 @@ class StoreContract(_TestCase):
         Entries are numbered 1, 2, 3 ... as they come, and kept as they are, whatever their bytes.
         """
         data = [b"a", b"", b"\0", b"\xff\xfe", "é\r\n".encode(), b"x" * 5000]
-        kinds = [Kind.TOKEN, Kind.EVENT, Kind.TOKEN, Kind.EVENT, Kind.TOKEN, Kind.EVENT]
+        kinds = [Kind.TOKEN, Kind.EVENT, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.TOKEN, Kind.EVENT]
         streamLog, other = self.create(), self.create(tokens=3)
         self.assertEqual([streamLog.append(*entry) for entry in zip(kinds, data, strict=True)], [1, 2, 3, 4, 5, 6])
         self.settle()
