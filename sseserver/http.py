@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -164,7 +165,8 @@ def _toJSON(value: object) -> bytes:
 
 def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
     """Set status and type for an answer in JSON, and make its body."""
-    request.setResponseCode(status)
+    # twisted.web knows no phrase for the newer ones.
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
     setContentType(request, JSON)
     return _toJSON(value)
 
@@ -241,7 +243,9 @@ def readJSON(request: Request, shape: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
+        # What msgspec says of half of a surrogate pair is that the input ends there.
+        reason = str(error).replace("Input data was truncated", "it ends too early, or holds half of a surrogate pair")
+        raise BadRequest(f"The body is not JSON that can be read: {reason}.") from None
 
 
 def path(request: Request) -> str:

@@ -109,6 +109,8 @@ def readPrompt(body: Mapping[str, Any], source: ITokenSource) -> Prompt | None:
     """
     prompt = _convert(body, _Plain).prompt
     if body.get("messages") is None:
+        if prompt is not None:
+            _checkText(prompt, source, "prompt")
         return None if prompt is None else Prompt(prompt)
     if prompt is not None:
         raise InvalidMember("There is either a prompt or messages.", "prompt")
@@ -142,7 +144,21 @@ def readCompletion(body: Mapping[str, Any], source: ITokenSource) -> tuple[Promp
     if not asked.stream:
         options["stream_options"] = {**(options.get("stream_options") or {}), "include_usage": True}
     texts = [_text(message.content, f"messages[{number}].content") for number, message in enumerate(asked.messages)]
-    return Prompt(_lastOfUser(asked.messages, texts), body["messages"], options), bool(asked.stream)
+    text = _lastOfUser(asked.messages, texts)
+    _checkText(text, source, "messages")
+    return Prompt(text, body["messages"], options), bool(asked.stream)
+
+
+def _checkText(text: str, source: ITokenSource, member: str) -> None:
+    """
+    Check that there is something to ask. An upstream makes of the messages what it will; all others have only their
+    text.
+
+    Raises:
+        InvalidMember: A source that needs a prompt would be asked nothing.
+    """
+    if not text and source.takesPrompt and not IModels.providedBy(source):
+        raise InvalidMember("There is no text of a user in it, and this source takes nothing else.", member)
 
 
 def readChat(body: Mapping[str, Any], source: ITokenSource) -> tuple[Prompt, str]:
@@ -172,7 +188,9 @@ def readChat(body: Mapping[str, Any], source: ITokenSource) -> tuple[Prompt, str
     if not messages:
         raise InvalidMember("There is no text in the messages.", "messages")
     options = {} if asked.model is None else {"model": asked.model}
-    return Prompt(_lastOfUser(asked.messages, texts), messages, options), asked.id
+    text = _lastOfUser(asked.messages, texts)
+    _checkText(text, source, "messages")
+    return Prompt(text, messages, options), asked.id
 
 
 def checkChat(chat: str) -> str:

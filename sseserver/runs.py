@@ -106,13 +106,13 @@ class Runs:
             starting it does, which may be under way.
 
         Raises:
-            KeyReused: The key came with another prompt.
+            KeyReused: The key came with another request.
         """
         known = self._keys.get(key)
         if known is None:
             return None
         if known[0] != digest:
-            raise KeyReused("This idempotency key was used with another prompt.")
+            raise KeyReused("This idempotency key was used with another request.")
         return _branch(known[1])
 
     def remember(self, key: str, digest: bytes, creating: Deferred[IStreamLog]) -> Deferred[IStreamLog]:

@@ -104,7 +104,7 @@ class StreamService(Service):
             Fires with the stream's log, whose name is its epoch.
 
         Raises:
-            KeyReused: (as the errback) The key came with another prompt.
+            KeyReused: (as the errback) The key came with another request.
             Overloaded: (as the errback) There is no room, or the service is
                 being stopped.
             StoreUnavailable: (as the errback) The store cannot take it now.

@@ -97,6 +97,21 @@ def store(value: str) -> str | None:
     return path
 
 
+def _named(*parameters: list[Any]) -> list[list[Any]]:
+    """Let what coerces an option's value name the option where it refuses the value: Twisted does not."""
+
+    def named(name: str, coerce: Callable[[str], Any]) -> Callable[[str], Any]:
+        def coerceNamed(value: str) -> Any:
+            try:
+                return coerce(value)
+            except ValueError as error:
+                raise ValueError(f"--{name}: {error}") from None
+
+        return coerceNamed
+
+    return [[*row[:4], *(named(row[0], coerce) for coerce in row[4:])] for row in parameters]
+
+
 class Options(usage.Options):
     """The options of `twistd sseserver`."""
 
@@ -107,7 +122,7 @@ With no option it serves a page on http://127.0.0.1:8000/ on which a built-in \
 text appears word by word. In production put a proxy that speaks TLS and HTTP/2 \
 in front of it, with its buffering off."""
 
-    optParameters = [
+    optParameters = _named(
         ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
         [
             "exec",
@@ -154,7 +169,7 @@ in front of it, with its buffering off."""
         ["max-bytes", None, 512 << 20, "Bytes that all streams keep; finished ones go first.", size],
         ["max-streams", None, 100000, "Streams that are kept; finished ones go first.", count],
         ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
-    ]
+    )
 
     optFlags = [["asks", None, "The program of --exec needs a prompt; one with {prompt} in its command does anyway."]]
 

@@ -366,6 +366,13 @@ class ExecTests(OptionsTestCase):
         """
         self.assertIn("--text", self.refused("--exec", "cat", "--text", "-"))
 
+    def test_nameOfTheOption(self) -> None:
+        """
+        What is said of a value that is refused names its option.
+        """
+        for option in ("keep", "retry", "window", "upstream"):
+            self.assertIn(f"--{option}", self.refused(f"--{option}", "-1"))
+
     def test_asksWithout(self) -> None:
         """
         Only a program can be said to need a prompt.

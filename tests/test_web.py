@@ -524,6 +524,24 @@ class PromptTests(WebTestCase):
         self.assertIn("streams", response.error["message"])
         self.assertEqual(self.source.runs, [])
 
+    def test_nothingAsked(self) -> None:
+        """
+        A source that needs a prompt is not asked nothing: neither an empty one, nor messages without a user's text.
+        """
+        image = [{"type": "image_url", "image_url": {"url": "x"}}]
+        messages: list[list[dict[str, Any]]] = [
+            [{"role": "user", "content": ""}],
+            [{"role": "user", "content": image}],
+            [{"role": "assistant", "content": "Hello"}],
+        ]
+        for body in [{"prompt": ""}, *({"messages": each} for each in messages)]:
+            response = self.ask("/streams", method="POST", body=json.dumps(body).encode())
+            self.assertEqual((response.status, response.error["param"]), (400, next(iter(body))))
+        for each in messages:
+            response = self.ask("/v1/chat/completions", method="POST", body=json.dumps({"messages": each}).encode())
+            self.assertEqual((response.status, response.error["param"]), (400, "messages"))
+        self.assertEqual(self.source.runs, [])
+
     def test_visitorsPrompt(self) -> None:
         """
         Where the server has one for them, visitors ask that.

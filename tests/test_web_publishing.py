@@ -775,10 +775,11 @@ class RefusalTests(PublishingTestCase):
         What starts a run is read as strictly, and starts none.
         """
         deep = b"[" * 100_000
-        bad = [b'{"prompt":"\xff"}', b'{"prompt":"\\ud800"}', b'{"prompt":1}', b'{"prompt":%b}' % (b"9" * 5000), deep]
+        bad = [b'{"prompt":"\xff"}', b'{"prompt":"\\ud800"}', b'{"prompt":%b}' % (b"9" * 5000), deep]
         worse = [b'{"x":%b' % deep, b'{"x":%b%b}' % (deep, b"]" * 100_000), b"NaN", b"[]", b"null", b'{"prompt":"a"}x']
         for body in [*bad, *worse, b'{"x":NaN}', b"\xff"]:
             self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
+        self.assertRefused(self.ask("/streams", method="POST", body=b'{"prompt":1}'), 400, "invalid_value")
         self.assertEqual(self.source.runs, [])
 
 

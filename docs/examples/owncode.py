@@ -2,8 +2,7 @@
 
 import sys
 
-from twisted.internet import reactor
-from twisted.internet.endpoints import serverFromString
+from twisted.internet import endpoints, reactor
 from twisted.internet.task import LoopingCall, deferLater
 
 from sseserver import FunctionSource, StreamResource, StreamService, StreamSite
@@ -23,6 +22,8 @@ def deferred(sink, prompt):
 
 
 service = StreamService(reactor, FunctionSource(globals()[sys.argv[1]]))
-endpoint = sys.argv[2] if len(sys.argv) > 2 else "tcp:8080:interface=127.0.0.1"
-serverFromString(reactor, endpoint).listen(StreamSite(StreamResource(service)))
+service.startService()
+reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+endpoint = endpoints.serverFromString(reactor, sys.argv[2] if len(sys.argv) > 2 else "tcp:8080:interface=127.0.0.1")
+endpoint.listen(StreamSite(StreamResource(service)))
 reactor.run()

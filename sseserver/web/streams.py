@@ -189,10 +189,10 @@ def watch(service: StreamService, request: Request, streamLog: IStreamLog, form:
         `None` when the response belongs to a producer now, or is finished;
         an empty body with the status 204 when the viewer has the end already.
     """
+    asked, fromNow = lastEventID(request), startsNow(request)
     if request.method == b"HEAD":
         headersOnly(request, form)
         return None
-    asked, fromNow = lastEventID(request), startsNow(request)
     if hasAll(streamLog, form, asked, fromNow):
         request.setResponseCode(NO_CONTENT)
         return b""
