@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 #: Seconds that something real may take on a machine that is busy with something else.
-PATIENCE = 40.0
+PATIENCE = 120.0
 
 
 def members(sessions: set[int]) -> list[str]:

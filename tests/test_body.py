@@ -421,7 +421,7 @@ class RealSocketTests(TestCase):
     when a release of Twisted changes what they mean.
     """
 
-    timeout = 30
+    timeout = 120
 
     def numbers(self, upTo: int) -> Iterator[bytes]:
         """Bytes of which each piece tells its place."""

@@ -467,7 +467,7 @@ class MakeServiceTests(SynchronousTestCase):
 class StartTests(TestCase):
     """The service, started on the real reactor."""
 
-    timeout = 30
+    timeout = 120
 
     async def test_listens(self) -> None:
         """

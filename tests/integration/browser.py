@@ -4,26 +4,32 @@ A real browser for the tests, Chromium through Selenium, and what a visitor does
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
 import time
+from functools import cache
 from typing import Any
 from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.tcp import Server as ServerTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-#: Run in each page before its own script: keeps the states that it went through, and how long its text was.
+#: Run in each page before its own script: keeps the states that it went through, and how long its text was, and when.
 WATCH = """
-window.seen = {states: [], lengths: []};
+window.seen = {states: [], lengths: [], times: []};
 new MutationObserver(() => {
     const state = document.documentElement.dataset.state, text = document.getElementById("text");
     if (state && state !== seen.states.at(-1)) seen.states.push(state);
-    if (text) seen.lengths.push(text.textContent.length);
+    if (text && text.textContent.length !== (seen.lengths.at(-1) ?? 0)) {
+        seen.lengths.push(text.textContent.length);
+        seen.times.push(performance.now());
+    }
 }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
 """
 
@@ -51,25 +57,76 @@ def whatIsMissing() -> str | None:
     return None
 
 
-def startBrowser(profile: str) -> Any:
-    """Start Chromium. Blocks, as all that is called on the result does."""
+@cache
+def startBrowser() -> Any:
+    """
+    Start Chromium, once for all tests: that takes longer than most of them. Blocks, as all that is called on the
+    result does.
+    """
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
+    profile = tempfile.mkdtemp(prefix="sseserver-")
+    atexit.register(shutil.rmtree, profile, ignore_errors=True)
     options = ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for switch in [*SWITCHES, f"--user-data-dir={profile}"]:
         options.add_argument(switch)
     browser = Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+    atexit.register(browser.quit)
     return browser
 
 
-class BrowserTestCase(TestCase):
-    """A browser of its own for each test, and what a visitor does with it."""
+def openWindow(browser: Any) -> None:
+    """Open a window, which becomes the current one, and watch its pages."""
+    browser.switch_to.new_window("window")
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
 
-    timeout = 90
+
+def openFirstWindow() -> tuple[Any, str]:
+    """Give the browser with a new window, of which nothing is known yet, and the window that it had before."""
+    browser = startBrowser()
+    before = browser.current_window_handle
+    openWindow(browser)
+    # What others have left in the console.
+    browser.get_log("browser")
+    return browser, before
+
+
+def closeWindows(browser: Any, kept: str) -> None:
+    """Close all windows but one, which the browser needs to live; a browser that does not obey is replaced."""
+    try:
+        for window in browser.window_handles:
+            if window != kept:
+                browser.switch_to.window(window)
+                browser.close()
+        browser.switch_to.window(kept)
+    except Exception:
+        startBrowser.cache_clear()
+        browser.quit()
+        raise
+
+
+async def dropConnections() -> None:
+    """Break the connections to our servers in this process: the browser, which lives on, would keep some."""
+
+    def present() -> list[ServerTransport]:
+        return [each for each in {*reactor.getReaders(), *reactor.getWriters()} if isinstance(each, ServerTransport)]
+
+    for connection in present():
+        connection.abortConnection()
+    while present():
+        await deferLater(reactor, 0.01)
+
+
+class BrowserTestCase(TestCase):
+    """
+    A window of its own for each test, and what a visitor does with it. What pages keep is theirs alone, too: each test
+    serves at a port of its own.
+    """
+
+    timeout = 300
 
     async def setUp(self) -> None:
         if reason := whatIsMissing():
@@ -78,8 +135,9 @@ class BrowserTestCase(TestCase):
             raise SkipTest(reason)
         self.folder = tempfile.mkdtemp(prefix="sseserver-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.browser = await deferToThread(startBrowser, f"{self.folder}/profile")
-        self.addCleanup(deferToThread, self.browser.quit)
+        self.addCleanup(lambda: Deferred.fromCoroutine(dropConnections()))
+        self.browser, kept = await deferToThread(openFirstWindow)
+        self.addCleanup(deferToThread, closeWindows, self.browser, kept)
 
     def open(self, url: str) -> Deferred[None]:
         """Load a page into the current window."""
@@ -100,15 +158,14 @@ class BrowserTestCase(TestCase):
     async def openWindow(self, url: str) -> str:
         """Load a page into a new window, which becomes the current one."""
 
-        def openWindow() -> str:
-            self.browser.switch_to.new_window("window")
-            self.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
+        def load() -> str:
+            openWindow(self.browser)
             self.browser.get(url)
             return self.browser.current_window_handle
 
-        return await deferToThread(openWindow)
+        return await deferToThread(load)
 
-    async def until(self, condition: str, seconds: float = 20) -> None:
+    async def until(self, condition: str, seconds: float = 60) -> None:
         """Wait until a JavaScript expression holds in the current page."""
         deadline = time.monotonic() + seconds
         while not await self.script(f"return Boolean({condition})"):

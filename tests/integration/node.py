@@ -48,7 +48,7 @@ def _install(script: str, packages: tuple[str, ...]) -> Path | str:
     (folder / "main.js").write_text(script, "ascii")
     command = ["npm", "install", "--no-audit", "--no-fund", *packages]
     try:
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     except subprocess.TimeoutExpired:
         return "npm install took too long"
     return folder if result.returncode == 0 else f"npm install failed: {result.stderr[-1000:]}"

@@ -8,17 +8,19 @@ import http.client
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 from sseserver.wire import Decoder, Event
 
 ROOT = Path(__file__).parent.parent.parent
 
-#: Seconds that a process has to listen; a busy machine needs some only to import Twisted.
-START_TIMEOUT = 30.0
+#: Seconds that a process has to listen, to answer, or to end; a busy machine needs some only to import Twisted.
+PATIENCE = 120.0
 
 
 def freePort() -> int:
@@ -34,35 +36,42 @@ def twistd(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def serving(command: list[str], port: int, **keywords: object) -> Iterator[subprocess.Popen[bytes]]:
+def serving(
+    command: list[str], port: int, output: IO[bytes] | None = None, **keywords: object
+) -> Iterator[subprocess.Popen[bytes]]:
     """
     Run a server process until it is no longer needed.
 
     Args:
         command: Its command line.
         port: Where it is waited for.
+        output: Takes what it writes; without one, a file of its own. Never a pipe: one that nobody reads fills up,
+            and stops the process.
         keywords: For L{subprocess.Popen}.
     """
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **keywords)
-    try:
-        _awaitPort(process, port)
-        yield process
-    finally:
-        process.terminate()
+    with ExitStack() as stack:
+        output = output or stack.enter_context(tempfile.TemporaryFile())
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
         try:
-            process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            _awaitPort(process, port, output)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
-def _awaitPort(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
+def _awaitPort(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise AssertionError(f"The server ended: {process.communicate()[0].decode()}")
+            output.seek(0)
+            raise AssertionError(f"The server ended: {output.read().decode()}")
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
             return
         except OSError:
             time.sleep(0.05)
@@ -78,7 +87,7 @@ def ask(
     Returns:
         Status, headers (names in lower case), body.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

@@ -28,66 +28,76 @@ PACKAGES = ["first@npm:ai@5.0.0", "later@npm:ai@6.0.0"]
 
 #: One page with a chat: it does what it is told, and prints what its user would see.
 SCRIPT = """
-const [name, api, text] = process.argv.slice(2);
-const {AbstractChat, DefaultChatTransport, readUIMessageStream} = await import(name);
+const [api, names, texts] = process.argv.slice(2);
+const page = async ({AbstractChat, DefaultChatTransport, readUIMessageStream}, text) => {
 
-// What a framework makes of a chat's state.
-class State {
-    constructor() { this.messages = []; this.status = "ready"; this.error = undefined; }
-    pushMessage = message => { this.messages = [...this.messages, message]; };
-    popMessage = () => { this.messages = this.messages.slice(0, -1); };
-    replaceMessage = (index, message) => {
-        this.messages = this.messages.map((known, at) => at === index ? message : known);
-        this.onReplace?.(message);
-    };
-    snapshot = value => structuredClone(value);
-}
-class Chat extends AbstractChat {}
+    // What a framework makes of a chat's state.
+    class State {
+        constructor() { this.messages = []; this.status = "ready"; this.error = undefined; }
+        pushMessage = message => { this.messages = [...this.messages, message]; };
+        popMessage = () => { this.messages = this.messages.slice(0, -1); };
+        replaceMessage = (index, message) => {
+            this.messages = this.messages.map((known, at) => at === index ? message : known);
+            this.onReplace?.(message);
+        };
+        snapshot = value => structuredClone(value);
+    }
+    class Chat extends AbstractChat {}
 
-let url;
-const makeChat = (state, more = {}) => new Chat({
-    id: "chat-1", state, ...more,
-    transport: new DefaultChatTransport({api, fetch: async (...asked) => {
-        const response = await fetch(...asked);
-        url = response.headers.get("content-location") && new URL(response.headers.get("content-location"), api);
-        return response;
-    }}),
-});
-const textOf = message => message?.parts.filter(part => part.type === "text").map(part => part.text).join("");
-const first = (state, act) => { state.onReplace = message => {
-    if (textOf(message)) { state.onReplace = undefined; act(); }
-}; };
-const cancel = () => fetch(`${url}/cancel`, {method: "POST"});
-const ended = {};
-const onFinish = ({isAbort, isError, isDisconnect}) => Object.assign(ended, {isAbort, isError, isDisconnect});
-const state = new State(), chat = makeChat(state, {onFinish});
-
-if (text === "resumes") {
-    first(state, () => chat.stop());
-    await chat.sendMessage({text: "forever"});
-    const reloaded = new State(), second = makeChat(reloaded);
-    first(reloaded, cancel);
-    await second.resumeStream();
-    const finished = new State();
-    await makeChat(finished).resumeStream();
-    ended.resumed = textOf(reloaded.messages.at(-1)).startsWith("and so on, and");
-    ended.status = reloaded.status;
-    ended.none = finished.messages.length;
-} else if (text === "transport") {
-    const stream = await new DefaultChatTransport({api}).sendMessages({
-        chatId: "chat-2", trigger: "submit-message", messageId: undefined,
-        messages: [{id: "1", role: "user", parts: [{type: "text", text: "words"}]}],
+    let url;
+    const makeChat = (state, more = {}) => new Chat({
+        id: "chat-1", state, ...more,
+        transport: new DefaultChatTransport({api, fetch: async (...asked) => {
+            const response = await fetch(...asked);
+            url = response.headers.get("content-location") && new URL(response.headers.get("content-location"), api);
+            return response;
+        }}),
     });
-    let last;
-    for await (const message of readUIMessageStream({stream})) last = message;
-    Object.assign(ended, {text: textOf(last), id: last.id, states: last.parts.map(part => part.state ?? part.type)});
-} else {
-    if (text === "forever") first(state, cancel);
-    await chat.sendMessage({text});
-    Object.assign(ended, {text: textOf(state.messages.at(-1)), error: state.error?.message, status: state.status,
-        roles: state.messages.map(message => message.role)});
+    const textOf = message => message?.parts.filter(part => part.type === "text").map(part => part.text).join("");
+    const first = (state, act) => { state.onReplace = message => {
+        if (textOf(message)) { state.onReplace = undefined; act(); }
+    }; };
+    const cancel = () => fetch(`${url}/cancel`, {method: "POST"});
+    const ended = {};
+    const onFinish = ({isAbort, isError, isDisconnect}) => Object.assign(ended, {isAbort, isError, isDisconnect});
+    const state = new State(), chat = makeChat(state, {onFinish});
+
+    if (text === "resumes") {
+        first(state, () => chat.stop());
+        await chat.sendMessage({text: "forever"});
+        const reloaded = new State(), second = makeChat(reloaded);
+        first(reloaded, cancel);
+        await second.resumeStream();
+        const finished = new State();
+        await makeChat(finished).resumeStream();
+        ended.resumed = textOf(reloaded.messages.at(-1)).startsWith("and so on, and");
+        ended.status = reloaded.status;
+        ended.none = finished.messages.length;
+    } else if (text === "transport") {
+        const stream = await new DefaultChatTransport({api}).sendMessages({
+            chatId: "chat-2", trigger: "submit-message", messageId: undefined,
+            messages: [{id: "1", role: "user", parts: [{type: "text", text: "words"}]}],
+        });
+        let last;
+        for await (const message of readUIMessageStream({stream})) last = message;
+        const states = last.parts.map(part => part.state ?? part.type);
+        Object.assign(ended, {text: textOf(last), id: last.id, states});
+    } else {
+        if (text === "forever") first(state, cancel);
+        await chat.sendMessage({text});
+        Object.assign(ended, {text: textOf(state.messages.at(-1)), error: state.error?.message, status: state.status,
+            roles: state.messages.map(message => message.role)});
+    }
+    return ended;
+};
+
+const seen = [];
+for (const text of JSON.parse(texts)) {
+    const pages = [];
+    for (const name of JSON.parse(names)) pages.push(await page(await import(name), text));
+    seen.push(pages);
 }
-process.stdout.write(JSON.stringify(ended));
+process.stdout.write(JSON.stringify(seen));
 """
 
 WORDS = ["One ", "two\r", "\n", "\u2028drei", " \U0001f600"]
@@ -96,7 +106,7 @@ WORDS = ["One ", "two\r", "\n", "\u2028drei", " \U0001f600"]
 class AITests(TestCase):
     """Pages in Node, the server in the reactor."""
 
-    timeout = 240
+    timeout = 300
 
     def setUp(self) -> None:
         self.folder = nodeFolder(SCRIPT, *PACKAGES)
@@ -113,7 +123,7 @@ class AITests(TestCase):
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Let the reactor run until something is so."""
-        end = reactor.seconds() + 30
+        end = reactor.seconds() + 60
         while not condition():
             self.assertLess(reactor.seconds(), end, "It does not come about.")
             await deferLater(reactor, 0.005)
@@ -135,24 +145,24 @@ class AITests(TestCase):
             sink.write("and so on, ")
             await deferLater(reactor, 0.005)
 
-    async def page(self, text: str) -> list[dict[str, Any]]:
-        """Let a page of each release say something, and tell what it shows then."""
-        seen = []
-        for package in PACKAGES:
-            api = f"http://127.0.0.1:{self.port.getHost().port}/api/chat"
-            command = ["node", "main.js", package.partition("@")[0], api, text]
-            result = await deferToThread(
-                subprocess.run, command, cwd=self.folder, capture_output=True, timeout=60, check=False
-            )
-            self.assertEqual(result.returncode, 0, result.stderr.decode())
-            seen.append(json.loads(result.stdout))
-        return seen
+    async def pages(self, *texts: str) -> list[list[dict[str, Any]]]:
+        """Let a page of each release say each of these, and tell what it shows then: for each text, of each release."""
+        api = f"http://127.0.0.1:{self.port.getHost().port}/api/chat"
+        names = [package.partition("@")[0] for package in PACKAGES]
+        # One process for all: it takes far longer to load the packages than to use them.
+        command = ["node", "main.js", api, json.dumps(names), json.dumps(texts)]
+        result = await deferToThread(
+            subprocess.run, command, cwd=self.folder, capture_output=True, timeout=200, check=False
+        )
+        self.assertEqual(result.returncode, 0, result.stderr.decode())
+        return json.loads(result.stdout)
 
     async def test_text(self) -> None:
         """
         A message is answered; nothing is wrong then.
         """
-        for seen in await self.page("words"):
+        (pages,) = await self.pages("words")
+        for seen in pages:
             self.assertEqual((seen["text"], seen["status"], seen.get("error")), ("".join(WORDS), "ready", None))
             self.assertEqual(seen["roles"], ["user", "assistant"])
         self.assertEqual(self.prompts[0].messages, [{"role": "user", "content": "words"}])
@@ -161,7 +171,8 @@ class AITests(TestCase):
         """
         The parts make a message, which has an id, and whose text is finished.
         """
-        for seen in await self.page("transport"):
+        (pages,) = await self.pages("transport")
+        for seen in pages:
             self.assertEqual((seen["text"], seen["states"]), ("".join(WORDS), ["step-start", "done"]))
             self.assertTrue(seen["id"].startswith("msg-"), seen)
 
@@ -170,9 +181,10 @@ class AITests(TestCase):
         A failure before the first word and one in the middle are shown in the
         source's words; what came stays.
         """
-        for seen in await self.page("busy"):
+        busy, breaks = await self.pages("busy", "breaks")
+        for seen in busy:
             self.assertEqual((seen["error"], seen["status"]), ("Too many requests.", "error"))
-        for seen in await self.page("breaks"):
+        for seen in breaks:
             self.assertEqual((seen["error"], seen["status"]), ("The upstream closed in the middle.", "error"))
             self.assertEqual((seen["text"], seen["roles"]), ("".join(WORDS), ["user", "assistant"]))
 
@@ -180,7 +192,8 @@ class AITests(TestCase):
         """
         An answer that is cancelled on the server ends, without an error; what came stays.
         """
-        for seen in await self.page("forever"):
+        (pages,) = await self.pages("forever")
+        for seen in pages:
             self.assertEqual((seen["status"], seen.get("error")), ("ready", None))
             self.assertTrue(seen["text"].startswith("and so on"), seen)
 
@@ -189,6 +202,7 @@ class AITests(TestCase):
         A page that was stopped, or loaded anew, gets the answer from its start
         and goes on with it; when it has ended there is nothing to resume.
         """
-        for seen in await self.page("resumes"):
+        (pages,) = await self.pages("resumes")
+        for seen in pages:
             self.assertEqual((seen["resumed"], seen["status"], seen["none"]), (True, "ready", 0))
         self.assertEqual(len(self.prompts), len(PACKAGES))

@@ -5,6 +5,7 @@ The page in a real browser, against a real server: Chromium through Selenium,
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -27,6 +28,7 @@ from sseserver.sources.text import TextSource
 from sseserver.web.root import StreamResource
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
+from tests.integration.servers import ask
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +144,11 @@ class TextTestCase(BrowserTestCase):
         """The page tells the number of tokens and their pace."""
         counts = await self.read("counts")
         self.assertRegex(counts, rf"^{len(TEXT.split())} tokens · [\d.]+ per second$")
-        self.assertApproximates(float(counts.split()[3]), 1 / INTERVAL, 0.25 / INTERVAL)
+        # As the page has seen them: a browser that is slow to start gets the first of them all at once.
+        length, milliseconds = await self.script("return [seen.lengths[0], seen.times.at(-1) - seen.times[0]]")
+        first = TEXT.encode("utf-16-le")[: 2 * length].decode("utf-16-le", "ignore")
+        pace = (len(TEXT.split()) - len(first.split())) / milliseconds * 1000
+        self.assertApproximates(float(counts.split()[3]), pace, 0.25 * pace)
 
     async def checkAnew(self) -> None:
         """A run that was started anew on the same page comes to its end."""
@@ -167,7 +173,7 @@ class PageTests(TextTestCase):
         self.addCleanup(self.proxy.stop)
         self.url = f"http://127.0.0.1:{self.proxy.port}/"
 
-    async def untilAnswered(self, count: int, seconds: float = 10) -> None:
+    async def untilAnswered(self, count: int, seconds: float = 60) -> None:
         """Wait until so many requests for event streams were answered."""
         deadline = time.monotonic() + seconds
         while len([exchange for exchange in self.proxy.streams if exchange.status]) < count:
@@ -262,15 +268,18 @@ class PageTests(TextTestCase):
         Two pages at once have each a run of their own, and take the time of one.
         """
         first = self.browser.current_window_handle
-        started = time.monotonic()
         await self.open(self.url)
         await self.openWindow(self.url)
         await self.checkComplete()
         await self.switchTo(first)
         await self.checkComplete()
-        self.assertLess(time.monotonic() - started, 1.6 * INTERVAL * len(TEXT.split()))
         await self.untilAnswered(4)
         self.assertEqual(len(self.epochs()), 2)
+        # By the server's account: how long windows take to open says nothing of it.
+        for epoch in self.epochs():
+            asked = (self.server.port, "GET", f"/streams/{epoch}", {"Accept": "application/json"})
+            state = json.loads((await deferToThread(ask, *asked))[2])
+            self.assertLess(state["ended"] - state["created"], 1.6 * INTERVAL * len(TEXT.split()))
 
     async def test_restart(self) -> None:
         """

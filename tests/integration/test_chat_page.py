@@ -101,7 +101,7 @@ class ChatTests(BrowserTestCase):
 
         return deferToThread(type)
 
-    async def untilAsked(self, count: int, seconds: float = 20) -> Answer:
+    async def untilAsked(self, count: int, seconds: float = 60) -> Answer:
         """Wait until the source was asked so many times; the newest is returned."""
         deadline = time.monotonic() + seconds
         while len(self.answers) < count:

@@ -47,7 +47,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 TEXT = "Zwölf Wörter, 一本 辞典,\nand a  few more of them; " * 4
 
 #: Seconds for a process that has to import Twisted on a busy machine.
-PATIENCE = 60
+PATIENCE = 120
 
 
 def chunk(data: bytes) -> bytes:
@@ -79,11 +79,17 @@ class Scripted(Protocol):
 def answer(*data: bytes, end: str | None = None) -> Callable[[Any], None]:
     """Make a part of a script: write this, then C{loseConnection}, C{abortConnection} or neither."""
 
+    def leave(transport: Any) -> None:
+        # What was written has to leave before an abort.
+        if transport._tempDataBuffer or transport.dataBuffer:
+            reactor.callLater(0.01, leave, transport)
+        else:
+            reactor.callLater(0.05, getattr(transport, end or ""))
+
     def play(transport: Any) -> None:
         transport.write(b"".join(data))
         if end:
-            # What was written has to leave before an abort.
-            reactor.callLater(0.05, getattr(transport, end))
+            leave(transport)
 
     return play
 
@@ -91,7 +97,7 @@ def answer(*data: bytes, end: str | None = None) -> Callable[[Any], None]:
 class MisbehavingTests(TestCase):
     """A server that cuts, stalls, redirects and refuses."""
 
-    timeout = 120
+    timeout = 300
 
     def setUp(self) -> None:
         self.factory: Any = Factory.forProtocol(Scripted)
@@ -424,7 +430,7 @@ class Secret(Resource):
 class TLSTests(TestCase):
     """HTTPS."""
 
-    timeout = 60
+    timeout = 300
 
     async def setUp(self) -> None:
         key, certificate = makePEM()

@@ -105,7 +105,7 @@ def byNode(kind: str) -> Callable[[list[str]], list[Reading]]:
 
     def read(urls: list[str]) -> list[Reading]:
         command = ["node", "main.js", kind, json.dumps(ALL_TYPES), *urls]
-        result = subprocess.run(command, cwd=folder, capture_output=True, timeout=90, check=False)
+        result = subprocess.run(command, cwd=folder, capture_output=True, timeout=1200, check=False)
         assert result.returncode == 0, result.stderr.decode()
         return json.loads(result.stdout)
 
@@ -116,7 +116,7 @@ def byHTTPX(urls: list[str]) -> list[Reading]:
     """Read with `httpx-sse`."""
 
     def read(url: str) -> Reading:
-        with httpx.Client(trust_env=False, timeout=30) as client, httpx_sse.connect_sse(client, "GET", url) as source:
+        with httpx.Client(trust_env=False, timeout=120) as client, httpx_sse.connect_sse(client, "GET", url) as source:
             return [(event.event, event.data, event.id) for event in source.iter_sse()]
 
     with ThreadPoolExecutor(len(urls)) as pool:
@@ -158,7 +158,7 @@ class ForeignTests(SynchronousTestCase):
             live = pool.submit(read, urls)
             self.untilViewers(2)
             entries = self.publish()
-            liveEvents, liveText, *runs = (list(map(tuple, reading)) for reading in live.result(90))
+            liveEvents, liveText, *runs = (list(map(tuple, reading)) for reading in live.result(300))
         lateEvents, lateText, *lateRuns = (list(map(tuple, reading)) for reading in read(urls))
 
         for reading in (liveEvents, lateEvents):
@@ -188,7 +188,7 @@ class ForeignTests(SynchronousTestCase):
 
     def untilViewers(self, viewers: int) -> None:
         """Wait until so many follow."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while self.ask("GET", "/streams/a", Accept="application/json")["viewers"] < viewers:
             self.assertLess(time.monotonic(), deadline, "nobody follows")
             time.sleep(0.02)
@@ -257,7 +257,7 @@ class ForeignTests(SynchronousTestCase):
         browser = self.startBrowser()
         # Any document of the same origin that does nothing by itself.
         browser.get(f"http://127.0.0.1:{self.port}/assets/app.css")
-        browser.set_script_timeout(90)
+        browser.set_script_timeout(300)
 
         def read(urls: list[str]) -> list[Reading]:
             script = f"""

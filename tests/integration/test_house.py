@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.house import PACKAGE, ROOT, modulesOf
 
 # Seconds; a process that takes longer hangs.
-PATIENCE = 120
+PATIENCE = 300
 
 # Imports each module in a child of its own, so that none leans on what another one imported before. What Twisted
 # imports for all of them is imported once, before.

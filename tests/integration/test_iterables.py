@@ -22,7 +22,7 @@ from tests.integration.servers import ROOT, ask, freePort, serving, stream, twis
 from tests.wires import soon
 
 #: Seconds; a process that takes longer to end hangs.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 #: A Twisted application. It notes in a file what its generators do.
 APPLICATION = """
@@ -34,7 +34,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from sseserver import StreamResource, StreamService, StreamSite, runs, tokensFrom
 
-runs.LETTING_GO = 0.5
+runs.LETTING_GO = 2.0
 
 def note(text):
     with Path("notes").open("a") as notes:
@@ -43,7 +43,7 @@ def note(text):
 async def both(prompt):
     try:
         yield await deferLater(reactor, 0.01, lambda: "Deferred ")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             yield await asyncio.sleep(0.01, "asyncio")
         if prompt.text == "hang":
             await asyncio.Event().wait()
@@ -117,7 +117,7 @@ class IterablesTests(SynchronousTestCase):
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait until something is so."""
-        for _ in soon(condition, 3000):
+        for _ in soon(condition, 6000):
             time.sleep(0.02)
 
     def post(self, prompt: str) -> str:

@@ -23,7 +23,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from sseserver.wire import Decoder, Event
-from tests.integration.servers import ROOT, START_TIMEOUT, freePort, twistd
+from tests.integration.servers import PATIENCE, ROOT, freePort, twistd
 
 ROUNDS = int(os.environ.get("SSESERVER_KILL_ROUNDS", "30"))
 
@@ -81,7 +81,7 @@ class Server:
 
     async def listens(self) -> None:
         """Wait until it listens."""
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while True:
             self.check()
             try:

@@ -32,8 +32,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.house import PACKAGE, ROOT
 
 # Seconds: for a package index that is slow, for a server that starts or reads its signals.
-INSTALL_PATIENCE = 300
-SERVER_PATIENCE = 30
+INSTALL_PATIENCE = 600
+SERVER_PATIENCE = 120
 
 PLUGIN = "twisted/plugins/sseserver_plugin.py"
 ASSETS = {f"sseserver/web/assets/{name}" for name in ("index.html", "app.js", "app.css")}

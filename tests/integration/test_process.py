@@ -19,7 +19,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.wire import Event
-from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import PATIENCE, ROOT, ask, freePort, serving, stream, twistd
 from tests.programs import members, waitFor
 
 #: Ignores TERM, and tells its number, which is that of its session; ends some day, should the tests be killed.
@@ -112,7 +112,7 @@ class ExecTests(SynchronousTestCase):
             finally:
                 process.terminate()
                 # Longer than it leaves to its programs.
-                process.wait(40)
+                process.wait(PATIENCE)
         waitFor(lambda: not members(server.sessions), "The end of all programs")
 
     def test_visitor(self) -> None:
@@ -178,7 +178,7 @@ class ExecTests(SynchronousTestCase):
         A program whose last viewer has left goes on for the linger, and is ended then.
         """
         with self.server(shlex.join(["sh", "-c", "echo $$; sleep 1000"]), "--linger=0.5") as server:
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             url = server.start()
             connection.request("GET", url, headers={"Accept": "text/event-stream"})
             answer = connection.getresponse()
@@ -196,7 +196,7 @@ class ExecTests(SynchronousTestCase):
         with self.server(shlex.join(["sh", "-c", FORKING])) as server:
             pids = {server.pid(server.start()) for _ in range(3)}
             server.process.terminate()
-            self.assertEqual(server.process.wait(40), -signal.SIGTERM)
+            self.assertEqual(server.process.wait(PATIENCE), -signal.SIGTERM)
             # Nobody has to wait for them: init reaps, but it has nobody to kill.
             self.assertEqual([line for line in members(pids) if " Z " not in line], [])
 
@@ -240,7 +240,7 @@ class ExecTests(SynchronousTestCase):
             a, b, c, d = (server.start(name) for name in "abcd")
             self.assertEqual(server.start("e", 503), "overloaded")
             waitFor(trace)
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             connection.request("GET", d, headers={"Accept": "text/event-stream"})
             answer = connection.getresponse()
             read = b""

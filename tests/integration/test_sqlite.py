@@ -28,7 +28,7 @@ from tests.test_database import snapshot
 WINDOW = 1 << 24
 
 #: Seconds that a process may take; a busy machine needs some only to import Twisted.
-PATIENCE = 60
+PATIENCE = 120
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
