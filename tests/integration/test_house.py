@@ -18,12 +18,16 @@ from tests.house import PACKAGE, ROOT, modulesOf
 # Seconds; a process that takes longer hangs.
 PATIENCE = 300
 
-# Imports each module in a child of its own, so that none leans on what another one imported before. What Twisted
-# imports for all of them is imported once, before.
+# Imports each module in a child of its own, so that none leans on what another one imported before. What is not ours,
+# and needed by most of them, is imported once, before.
 IMPORT_EACH = """
-import importlib, os, sys
+import importlib, os, sys, tempfile
 sys.path.insert(0, os.getcwd())
-import twisted.application.service, twisted.web.server, twisted.plugin, zope.interface
+import asyncio, json, sqlite3
+import twisted.application.service, twisted.internet.endpoints, twisted.plugin, twisted.web.client, twisted.web.server
+# What one child has compiled serves the next.
+compiled = tempfile.TemporaryDirectory()
+sys.pycache_prefix, sys.dont_write_bytecode = compiled.name, False
 status = 0
 for name in sys.argv[1:]:
     sys.stdout.flush()
@@ -38,6 +42,7 @@ for name in sys.argv[1:]:
         print(f"{name}: {type(problem).__name__}: {problem}", flush=True)
         os._exit(1)
     os._exit(0)
+compiled.cleanup()
 sys.exit(bool(status))
 """
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.wire import Event
+from sseserver.wire import Decoder, Event
 from tests.integration.servers import PATIENCE, ROOT, ask, freePort, serving, stream, twistd
 from tests.programs import members, waitFor
 
@@ -119,11 +119,24 @@ class ExecTests(SynchronousTestCase):
         """
         `GET /` of a program that needs no prompt, in the format for visitors; each piece comes when it is written.
         """
-        with self.server("sh -c 'for i in 1 2 3; do echo $i; sleep 0.3; done'") as server:
-            events = stream(server.port, "/")
-            texts = [event.data for event in events if event.type == "message"]
-            self.assertEqual(texts[-1], "1\n2\n3\n")
-            self.assertIn("1\n2\n", texts)
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir(parents=True)
+        # Each line but the first comes when the one before it was seen.
+        script = (
+            f"cd {shlex.quote(str(folder))}; for i in 1 2 3; do echo $i; while [ ! -e $i ]; do sleep 0.05; done; done"
+        )
+        with self.server(shlex.join(["sh", "-c", script]), "--heartbeat=1000") as server:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+            self.addCleanup(connection.close)
+            connection.request("GET", "/", headers={"Accept": "text/event-stream"})
+            answer = connection.getresponse()
+            decoder, texts = Decoder(), [""]
+            while data := answer.read1():
+                events = decoder.feed(data)
+                texts += [event.data for event in events if event.type == "message"]
+                for line in texts[-1].split():
+                    (folder / line).touch()
+            self.assertEqual(texts[-3:], ["1\n", "1\n2\n", "1\n2\n3\n"])
             self.assertEqual(events[-1].type, "done")
 
     def test_prompt(self) -> None:
