@@ -4,14 +4,15 @@ Real server processes for the tests, and what asks them questions.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import random
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -24,10 +25,17 @@ PATIENCE = 120.0
 
 
 def freePort() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    Find a port of 127.0.0.1 that nobody listens on.
+
+    It is none of those from which Linux takes a client's own port (from 32768 on): until the server listens a browser
+    or a `pip` might connect from it.
+    """
+    for port in random.sample(range(20_000, 32_768), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("No port is free.")
 
 
 def twistd(*arguments: str) -> list[str]:
@@ -35,7 +43,7 @@ def twistd(*arguments: str) -> list[str]:
     return [sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", *arguments]
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(
     command: list[str], port: int, output: IO[bytes] | None = None, **keywords: object
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -49,7 +57,7 @@ def serving(
             and stops the process.
         keywords: For L{subprocess.Popen}.
     """
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         output = output or stack.enter_context(tempfile.TemporaryFile())
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
         try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from sseserver.sources.text import TextSource
 from sseserver.web.root import StreamResource
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
-from tests.integration.servers import ask
+from tests.integration.servers import ask, freePort
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,13 +63,6 @@ PLAIN_PAGE = """\
   es.onmessage = e => element.textContent = e.data;
 </script>
 """
-
-
-def freePort() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class ServerProcess(ProcessProtocol):

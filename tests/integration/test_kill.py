@@ -407,7 +407,7 @@ def _items(name: str, count: int) -> tuple[list[dict[str, str]], str]:
 class KillTests(TestCase):
     """A server that is killed."""
 
-    timeout = 120 + 6 * ROUNDS
+    timeout = 300 + 10 * ROUNDS
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()

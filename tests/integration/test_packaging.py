@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -30,6 +29,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.house import PACKAGE, ROOT
+from tests.integration.servers import freePort
 
 # Seconds: for a package index that is slow, for a server that starts or reads its signals.
 INSTALL_PATIENCE = 600
@@ -139,12 +139,6 @@ def filesBelow(folder: Path, *names: str) -> set[str]:
         for path in (folder / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def freePort() -> int:
-    """A TCP port on which nobody listens now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def readWhenReady(server: subprocess.Popen[bytes], port: int, accept: str) -> tuple[str, str]:

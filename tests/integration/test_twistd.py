@@ -24,20 +24,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver import __version__
 from sseserver.sources.text import WELCOME
 from sseserver.wire import Decoder, Event
+from tests.integration.servers import PATIENCE, ROOT, freePort
 from tests.wires import makePEM, soon
 
-ROOT = Path(__file__).resolve().parents[2]
-
 TWISTD = Path(sys.executable).with_name("twistd")
-
-#: Seconds; a process that takes longer to start or to answer hangs.
-PATIENCE = 120.0
-
-
-def freePort() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 #: An embedder's program. Its arguments are those of a server here: name, `--listen`, endpoint.
