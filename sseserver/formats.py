@@ -33,6 +33,8 @@ _TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL
 
 _LF = 10
 
+_TOKEN = Kind.TOKEN.value
+
 
 def toJSON(value: object) -> bytes:
     """Encode as compact JSON in one line of ASCII, so that it fits one `data:` line."""
@@ -143,6 +145,8 @@ class EntryRendering:
     def _encode(self, number: int) -> bytes:
         index = self._index(number)
         kind, data = self._log.kinds[index], self._log.entry(number)
+        if kind == _TOKEN:
+            return self.piece(number, data, index)
         if self.row.match(self._log.kinds, index, index + 1):
             return self.piece(number, textOf(kind, data), index)
         return self.single(number, Kind(kind), data)

@@ -114,9 +114,8 @@ class Run:
 
     def write(self, token: str) -> None:
         """See L{ITokenSink.write}."""
-        if not token or self._ended:
-            return
-        self._append(_TOKEN, token.encode("utf-8"))
+        if token and not self._ended:
+            self._append(_TOKEN, token.encode("utf-8"))
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See L{ITokenSink.writeChunk}."""
