@@ -25,8 +25,8 @@ from twisted.web.http import Request
 #: the socket is full.
 SMALL = 2048
 
-# The bytes that were framed last, by whichever body, and their chunk: viewers of one stream are given the same bytes one
-# after another. (Not on the class: each change of a class makes Python look up all its attributes anew.)
+# The bytes that were framed last, by whichever body, and their chunk: viewers of one stream are given the same bytes
+# one after another. (Not on the class: each change of a class makes Python look up all its attributes anew.)
 _last: list[bytes] = [b"", b""]
 
 
@@ -68,7 +68,17 @@ class Body:
         written: Bytes so far, without framing.
     """
 
-    __slots__ = ("_candidate", "_chunked", "_outbox", "_request", "_send", "_transport", "_waiting", "written")
+    __slots__ = (
+        "_candidate",
+        "_chunked",
+        "_clear",
+        "_outbox",
+        "_request",
+        "_send",
+        "_transport",
+        "_waiting",
+        "written",
+    )
 
     def __init__(self, request: Request, outbox: Outbox) -> None:
         self.written = 0
@@ -82,6 +92,8 @@ class Body:
         self._transport: Any = None
         self._send: Any = None
         self._chunked = False
+        # Whether nothing is queued before us; false also when that is not known.
+        self._clear = False
         # Framed bytes that wait in the outbox.
         self._waiting = b""
 
@@ -105,20 +117,28 @@ class Body:
     def flush(self) -> None:
         """Send what waits."""
         waiting, self._waiting = self._waiting, b""
-        if not waiting:
-            return
-        transport = self._transport
-        sent = 0
-        # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
-        # take of it. A transport that is gone throws away what is written.
-        if transport.connected and not transport._tempDataBuffer and not transport.dataBuffer:
+        if waiting and (self._clear or self._isClear()):
             try:
                 sent = self._send(waiting)
             except OSError:
                 # The socket is full; or it is broken, which the transport finds out when it sends the rest.
                 sent = 0
-        if sent != len(waiting):
-            transport.write(waiting[sent:])
+            waiting = waiting[sent:]
+        if waiting:
+            self._clear = False
+            # A transport that is gone throws it away.
+            self._transport.write(waiting)
+
+    def _isClear(self) -> bool:
+        """
+        Whether nothing is queued before us. Once it is so it stays so until
+        we queue something: while a response lasts nobody else writes.
+        """
+        transport = self._transport
+        # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
+        # take of it.
+        self._clear = transport.connected and not transport._tempDataBuffer and not transport.dataBuffer
+        return self._clear
 
     def close(self) -> None:
         """Send what waits, and tell the request how much it was: nothing is written after this."""
