@@ -41,6 +41,7 @@ FLOORS = {
     "client": 4,
     "completions": 5,
     "exchange": 2,
+    "intake": 1,
     "chunks": 2,
     "pool": 2,
     "reader": 3,
