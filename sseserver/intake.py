@@ -111,8 +111,8 @@ class Intake:
                 # It is over: the reactor shall find out how, and tell.
                 self.remove(transport)
         for transport, data in came:
-            # Who was read before may have closed it.
-            if transport.connected:
+            # Who was worked on before may have closed it.
+            if transport.connected and not transport.disconnecting:
                 try:
                     transport.protocol.dataReceived(data)
                 except Exception:

@@ -424,7 +424,10 @@ class StreamLog:
             self._flushing = self._ticker.at(self._announced + FLUSH_TICK, self._flush)
             return
         self._announced = now
-        self._wake()
+        if self._sole is not None:
+            self._sole.wake()
+        else:
+            self._wake()
 
     def _flush(self, now: float) -> None:
         self._flushing = None
