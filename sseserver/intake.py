@@ -111,8 +111,10 @@ class Intake:
                 # It is over: the reactor shall find out how, and tell.
                 self.remove(transport)
         for transport, data in came:
-            # Who was worked on before may have closed it.
-            if transport.connected and not transport.disconnecting:
+            # Who was worked on before may have closed it. (Twisted tells of an abort by a private name only. Without it
+            # these bytes would come to who has had enough of them, and nothing worse.)
+            closed = not transport.connected or transport.disconnecting or getattr(transport, "_aborting", False)
+            if not closed:
                 try:
                     transport.protocol.dataReceived(data)
                 except Exception:
