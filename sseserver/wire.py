@@ -289,8 +289,8 @@ class Decoder:
         if self._dead:
             raise self._tooLarge()
         # One whole event, a `data: ` line and an empty one, and nothing else: so most events of a slow stream come, and
-        # read so they cost a third. (A CR that ended the feed before stays noted: the LF that may be skipped for it is an
-        # empty line between two blocks then, which means nothing.)
+        # read so they cost a third. (A CR that ended the feed before stays noted: the LF that may be skipped for it is
+        # then an empty line between two blocks, which means nothing.)
         if (
             data[:6] == b"data: "
             and data.find(b"\n") == len(data) - 2
