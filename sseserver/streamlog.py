@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import accumulate, islice
 from operator import length_hint
-from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
@@ -22,6 +21,7 @@ from sseserver.entries import countTokens, lastText, onlyTokens, textOf
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
+from sseserver.keeper import Keeper, Nobody
 from sseserver.ticker import Tick, Ticker
 
 #: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
@@ -37,30 +37,6 @@ _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 #: So many viewers are woken in one turn of the reactor; the rest waits for the next turns, so
 #: that ten thousand viewers of one stream do not hold up everybody else.
 WAKES_PER_TURN = 500
-
-
-class Keeper(Protocol):
-    """What a stream log knows of its store."""
-
-    used: int
-
-    def write(self, streamLog: StreamLog) -> None:
-        """The log has entries that the store does not have; L{StreamLog.commit} or L{StreamLog.refuse} answers."""
-
-    def trimmed(self, streamLog: StreamLog) -> None:
-        """The log has dropped entries: the store can, too."""
-
-
-class _Nobody:
-    """The keeper of a log that no store has."""
-
-    used = 0
-
-    def write(self, streamLog: StreamLog) -> None:
-        """Nobody is to write it."""
-
-    def trimmed(self, streamLog: StreamLog) -> None:
-        """Nobody is to trim it."""
 
 
 @implementer(IStreamLog)
@@ -153,7 +129,7 @@ class StreamLog:
         self._base = 0
         self._ticker = ticker
         self._window = window
-        self._keeper: Keeper = keeper or _Nobody()
+        self._keeper: Keeper = keeper or Nobody()
         self._durable = durable
         # There is a terminal entry, though it may not be visible yet.
         self._sealed = False
@@ -333,7 +309,7 @@ class StreamLog:
             The bytes that the log took.
         """
         size = self.size
-        self._keeper = _Nobody()
+        self._keeper = Nobody()
         self._durable = False
         if not self._sealed:
             self.append(Kind.CANCELLED, b'{"reason":"deleted"}')

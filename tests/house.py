@@ -34,6 +34,7 @@ FLOORS = {
     "formats": 4,
     "ids": 2,
     "entries": 3,
+    "keeper": 3,
     "settings": 2,
     "prompts": 3,
     "ticker": 2,
