@@ -4,16 +4,56 @@ Body: how the bytes of an endless response get to the socket.
 L{Request.write} only queues: the bytes go out when the reactor comes round to
 the socket, which costs two `epoll_ctl` calls and a good part of the whole
 price of a token. When nothing is queued before them, the bytes can as well be
-sent at once. Body does that where it is the same thing, and leaves everything
-else to Twisted.
+sent past the queue. Body does that where it is the same thing, and leaves
+everything else to Twisted.
+
+Nor are they sent one by one as they come. A `send` runs through the whole of
+the kernel's TCP, and Python after it is as slow as after a sleep: its caches
+are full of something else. So what all bodies write in one turn of the reactor
+waits in an L{Outbox} and leaves at the turn's end, all in one go.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
+
+#: What is larger does not wait: there the bytes cost, and not their way; and who writes much must be told soon that
+#: the socket is full.
+SMALL = 2048
+
+# The bytes that were framed last, by whichever body, and their chunk: viewers of one stream are given the same bytes
+# one after another. (Not on the class: each change of a class makes Python look up all its attributes anew.)
+_last: list[bytes] = [b"", b""]
+
+
+class Outbox:
+    """
+    Small writes that leave together when this turn of the reactor ends.
+
+    Args:
+        clock: The reactor of the transports.
+    """
+
+    __slots__ = ("_bodies", "_clock")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._bodies: list[Body] = []
+
+    def add(self, body: Body) -> None:
+        """Flush this body when the turn ends."""
+        if not self._bodies:
+            self._clock.callLater(0, self._flush)
+        self._bodies.append(body)
+
+    def _flush(self) -> None:
+        bodies, self._bodies = self._bodies, []
+        for body in bodies:
+            body.flush()
 
 
 class Body:
@@ -22,18 +62,28 @@ class Body:
 
     Args:
         request: Its head may be set, but nothing is written yet.
+        outbox: Where small writes wait for the end of the turn.
+
+    Attributes:
+        written: Bytes so far, without framing.
     """
 
-    __slots__ = ("_candidate", "_chunked", "_request", "_send", "_transport", "written")
+    __slots__ = (
+        "_candidate",
+        "_chunked",
+        "_clear",
+        "_outbox",
+        "_request",
+        "_send",
+        "_transport",
+        "_waiting",
+        "written",
+    )
 
-    # The bytes that were written last, by whichever body, and the chunk made of them: viewers of one stream are given
-    # the same bytes one after another.
-    _lastData: ClassVar[bytes] = b""
-    _lastChunk: ClassVar[bytes] = b""
-
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, outbox: Outbox) -> None:
         self.written = 0
         self._request = request
+        self._outbox = outbox
         # The transport, when its queue can be passed: a plain TCP or UNIX one. Under TLS, on HTTP/2 and on a test's
         # wire the queue is elsewhere.
         transport = getattr(getattr(request, "channel", None), "transport", None)
@@ -42,28 +92,58 @@ class Body:
         self._transport: Any = None
         self._send: Any = None
         self._chunked = False
+        # Whether nothing is queued before us; false also when that is not known.
+        self._clear = False
+        # Framed bytes that wait in the outbox.
+        self._waiting = b""
 
     def write(self, data: bytes) -> None:
         """
         Write what is not empty. May call the producer's C{pauseProducing}
-        before it returns.
+        before it returns, or at the end of the turn.
         """
         self.written += len(data)
-        transport = self._transport
-        # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
-        # take of it. A transport that is gone is left to Request.write as well.
-        if transport is None or transport._tempDataBuffer or transport.dataBuffer or not transport.connected:
+        if self._transport is None:
             self._queue(data)
             return
-        framed = self._chunk(data) if self._chunked else data
-        try:
-            sent = self._send(framed)
-        except OSError:
-            # The socket is full; or it is broken, which the transport finds out when it sends the rest.
-            sent = 0
-        self._request.sentLength += len(data)
-        if sent != len(framed):
-            transport.write(framed[sent:])
+        framed = _chunk(data) if self._chunked else data
+        if self._waiting or len(framed) > SMALL:
+            self._waiting += framed
+            self.flush()
+        else:
+            self._waiting = framed
+            self._outbox.add(self)
+
+    def flush(self) -> None:
+        """Send what waits."""
+        waiting, self._waiting = self._waiting, b""
+        if waiting and (self._clear or self._isClear()):
+            try:
+                sent = self._send(waiting)
+            except OSError:
+                # The socket is full; or it is broken, which the transport finds out when it sends the rest.
+                sent = 0
+            waiting = waiting[sent:]
+        if waiting:
+            self._clear = False
+            # A transport that is gone throws it away.
+            self._transport.write(waiting)
+
+    def _isClear(self) -> bool:
+        """
+        Whether nothing is queued before us. Once it is so it stays so until
+        we queue something: while a response lasts nobody else writes.
+        """
+        transport = self._transport
+        # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
+        # take of it.
+        self._clear = transport.connected and not transport._tempDataBuffer and not transport.dataBuffer
+        return self._clear
+
+    def close(self) -> None:
+        """Send what waits, and tell the request how much it was: nothing is written after this."""
+        self.flush()
+        self._request.sentLength = self.written
 
     def _queue(self, data: bytes) -> None:
         """Go the long way, which writes the head before the first bytes."""
@@ -73,14 +153,13 @@ class Body:
             self._transport = self._candidate
             self._send = self._candidate.getHandle().send
 
-    @classmethod
-    def _chunk(cls, data: bytes) -> bytes:
-        """Frame a chunk."""
-        if data is not cls._lastData:
-            # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
-            cls._lastChunk = b"%x\r\n%b\r\n" % (len(data), data)
-            cls._lastData = data
-        return cls._lastChunk
+
+def _chunk(data: bytes) -> bytes:
+    """Frame a chunk."""
+    if data is not _last[0]:
+        # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
+        _last[:] = data, b"%x\r\n%b\r\n" % (len(data), data)
+    return _last[1]
 
 
 def canSendAtOnce(transport: object) -> bool:

@@ -60,6 +60,12 @@ def readChunk(data: str, secret: str | None) -> tuple[str, str | None]:
     except (ValueError, RecursionError):
         text, finish = _read(_decodeOdd(data), secret)
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"), finish
+    choices = chunk.choices
+    if choices and len(choices) == 1 and choices[0].index == 0:
+        delta = choices[0].delta
+        # Nearly all chunks are of this shape.
+        if delta is not None and type(delta.content) is str:
+            return delta.content, choices[0].finishReason or None
     return _read(chunk, secret)
 
 

@@ -21,8 +21,9 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 #: The finish reasons that OpenAI's API reference lists; its clients check them.
 FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
 
-#: Tokens in a row. Chunks are never joined: each has more in it than its text.
-_TOKENS = re.compile(b"[%c]+" % Kind.TOKEN)
+#: Tokens, and as many as stand in a row. Chunks are never joined: each has more in it than its text.
+_TOKEN = bytes((Kind.TOKEN,))
+_TOKENS = re.compile(b"[%b]+" % _TOKEN)
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -52,6 +53,7 @@ class _OpenAIRendering(EntryRendering):
 
     __slots__ = ("_before", "_model")
 
+    pieces = _TOKEN
     row = _TOKENS
 
     def __init__(self, streamLog: IStreamLog, model: str) -> None:

@@ -17,8 +17,9 @@ _CHUNK = Kind.CHUNK
 #: Of a log's kinds, those that have text.
 TEXT_KINDS = (_TOKEN, _CHUNK)
 
-#: Entries with text, and silent chunks between them, in a row.
-TEXT_ROW = re.compile(b"[%c%c%c]+" % (Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
+#: Entries with text, and silent chunks between them; as many as stand in a row.
+TEXT_PIECES = bytes((Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
+TEXT_ROW = re.compile(b"[%b]+" % TEXT_PIECES)
 
 
 def packEvent(name: bytes, data: bytes) -> bytes:

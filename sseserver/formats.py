@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from zope.interface import implementer
 
-from sseserver.entries import TEXT_ROW, lastText, onlyTokens, textOf, unpack
+from sseserver.entries import TEXT_PIECES, TEXT_ROW, lastText, onlyTokens, textOf, unpack
 from sseserver.errors import GapError
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State
 from sseserver.wire import continued, dataLines
@@ -32,6 +32,8 @@ MEMO_BYTES = 1024 * 1024
 _TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
 _LF = 10
+
+_TOKEN = Kind.TOKEN.value
 
 
 def toJSON(value: object) -> bytes:
@@ -62,12 +64,13 @@ class EntryRendering:
     look: L{piece} and L{single}.
 
     Attributes:
-        row: Matches the kinds whose text L{piece} writes, as many as stand in
-            a row; tokens are among them.
+        pieces: The kinds whose text L{piece} writes; tokens are among them.
+        row: Matches these kinds, as many as stand in a row.
     """
 
     __slots__ = ("_epoch", "_frame", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
 
+    pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
 
     def __init__(self, streamLog: IStreamLog) -> None:
@@ -143,7 +146,9 @@ class EntryRendering:
     def _encode(self, number: int) -> bytes:
         index = self._index(number)
         kind, data = self._log.kinds[index], self._log.entry(number)
-        if self.row.match(self._log.kinds, index, index + 1):
+        if kind == _TOKEN:
+            return self.piece(number, data, index)
+        if kind in self.pieces:
             return self.piece(number, textOf(kind, data), index)
         return self.single(number, Kind(kind), data)
 

@@ -1,18 +1,71 @@
 """
-ConnectionPool: HTTP connections that are used again, by requests with a body too.
+Pool: an L{Agent} that connects at once where it can, and HTTP connections that
+are used again, by requests with a body too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
-from twisted.web.client import HTTPConnectionPool, RequestTransmissionFailed, ResponseNeverReceived
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    RequestTransmissionFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.error import SchemeNotSupported
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
+
+
+def makeAgent(reactor: Any, connectTimeout: float, pool: HTTPConnectionPool | None = None) -> Agent:
+    """
+    Make what asks servers, by C{http:} and C{https:}; certificates are verified.
+
+    Args:
+        reactor: Connects.
+        connectTimeout: Seconds that this may take.
+        pool: Connections to be used again.
+    """
+    agent: Agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, connectTimeout), pool)
+    return agent
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """
+    What L{Agent} connects to; but an address in digits is not looked up.
+    Twisted's looks it up like a name, in a thread, and waits for that thread
+    longest when the server has most to do.
+    """
+
+    def __init__(self, reactor: Any, timeout: float) -> None:
+        self._reactor = reactor
+        self._timeout = timeout
+        self._policy = BrowserLikePolicyForHTTPS()
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """See L{IAgentEndpointFactory.endpointForURI}."""
+        if uri.scheme not in (b"http", b"https"):
+            raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
+        host = uri.host.decode("ascii")
+        try:
+            kind: Any = TCP4ClientEndpoint if ip_address(host).version == 4 else TCP6ClientEndpoint
+        except ValueError:
+            kind = HostnameEndpoint
+        endpoint: IStreamClientEndpoint = kind(self._reactor, host, uri.port, timeout=self._timeout)
+        if uri.scheme == b"https":
+            return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
+        return endpoint
 
 
 class ConnectionPool(HTTPConnectionPool):

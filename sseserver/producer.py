@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import implementer
 
-from sseserver.body import Body
+from sseserver.body import Body, Outbox
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, State
 from sseserver.settings import Settings
@@ -83,6 +83,7 @@ class EventStreamProducer:
         form: The format that the viewer wants.
         ticker: Where heartbeats come from.
         settings: The service's: its heartbeat and its stall.
+        outbox: Where small writes wait for the end of the reactor's turn.
         onEnd: Called once with this producer when the response is over,
             before a finished request lets the next one on its connection begin.
 
@@ -117,6 +118,7 @@ class EventStreamProducer:
         form: IFormat,
         ticker: Ticker,
         settings: Settings,
+        outbox: Outbox,
         onEnd: Callable[[EventStreamProducer], None],
     ) -> None:
         self.cursor = 0
@@ -130,7 +132,7 @@ class EventStreamProducer:
         self._onEnd = onEnd
         self._state = _State.NEW
         self._behind = True
-        self._body = Body(request)
+        self._body = Body(request, outbox)
         self._beat: Tick | None = None
         self._quietSince = 0.0
         # While paused: what the viewer had taken when it was looked at last, and when that changed last.
@@ -308,6 +310,7 @@ class EventStreamProducer:
             return
         self._state = _State.ENDED
         self.reason = reason
+        self._body.close()
         self.streamLog.leave(self)
         if self._beat is not None:
             self._ticker.cancel(self._beat)

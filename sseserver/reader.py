@@ -94,11 +94,27 @@ class Reader(Protocol):
         if self._timer is not None:
             self._heardInTime(self._timer)
         try:
-            self._waiting.extend(self._decoder.feed(data))
+            events = self._decoder.feed(data)
         except Exception:
             self._end(Failure())
-        else:
+            return
+        if len(events) != 1 or self._waiting or self._paused or self._giving:
+            self._waiting.extend(events)
             self._give()
+            return
+        # What L{_give} would do, in place: nearly every event of a slow stream comes by here.
+        self.lastEventID = events[0].id or ""
+        self._giving = True
+        try:
+            self._onEvent(events[0])
+        except Exception:
+            self._end(Failure())
+        finally:
+            self._giving = False
+        if self._bodyEnd is not None:
+            self._give()
+        elif not self._over:
+            self.lastEventID = self._decoder.lastEventID
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The body ends here, for a good or a bad reason."""

@@ -19,15 +19,15 @@ from sseserver.formats import toJSON
 from sseserver.interfaces import IStreamLog, ITokenSink, Kind, Prompt
 from sseserver.prompts import usage, wantsUsage
 from sseserver.settings import Settings
-from sseserver.streamlog import ENTRY_COST
 from sseserver.ticker import Tick, Ticker
 
 log = Logger()
 
 _TOKEN = Kind.TOKEN
 
-#: Bytes that a run writes between two looks at how far it is ahead.
-_AHEAD_CHECK = 64 * 1024
+#: A run looks how far it is ahead at each entry with more bytes than this, and at every so many others.
+_LARGE = 1024
+_AHEAD_CHECK = 64
 
 #: Seconds after which a paused run looks for itself whether it may go on.
 _RETRY = 1.0
@@ -66,7 +66,6 @@ class Run:
         "_retrying",
         "_settings",
         "_sweep",
-        "_unchecked",
         "_work",
         "streamLog",
     )
@@ -89,7 +88,6 @@ class Run:
         self._ended = False
         self._paused = False
         self._retrying: Tick | None = None
-        self._unchecked = 0
         self._producer: IPushProducer | None = None
         self._awaiting: list[Deferred[None]] = []
         self._linger: Tick | None = None
@@ -114,9 +112,8 @@ class Run:
 
     def write(self, token: str) -> None:
         """See L{ITokenSink.write}."""
-        if not token or self._ended:
-            return
-        self._append(_TOKEN, token.encode("utf-8"))
+        if token and not self._ended:
+            self._append(_TOKEN, token.encode("utf-8"))
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See L{ITokenSink.writeChunk}."""
@@ -174,12 +171,13 @@ class Run:
                 self.cancel("linger")
 
     def _append(self, kind: Kind, data: bytes) -> None:
-        self.streamLog.append(kind, data)
-        self._unchecked += len(data) + ENTRY_COST
-        if self._unchecked >= _AHEAD_CHECK:
-            self._unchecked = 0
-            if not self._paused and (self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()):
-                self._pause()
+        number = self.streamLog.append(kind, data)
+        # Only so often, since it costs more than the entry; large ones count as many.
+        if (number % _AHEAD_CHECK == 0 or len(data) > _LARGE) and not self._paused and self._isAhead():
+            self._pause()
+
+    def _isAhead(self) -> bool:
+        return self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()
 
     def _pause(self) -> None:
         self._paused = True

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
+from sseserver.body import Outbox
 from sseserver.completions import OpenAIFormat, UIFormat
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import FORMATS, toJSON
@@ -71,6 +72,7 @@ class StreamService(Service):
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
+        self._outbox = Outbox(reactor)
         self._viewers: dict[EventStreamProducer | Waiting, Request] = {}
         self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
         self._runs = Runs(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
@@ -263,7 +265,9 @@ class StreamService(Service):
         if not self.hasRoom():
             self.turnAway(request, form)
             return
-        producer = EventStreamProducer(request, streamLog, form, self._sweep, self.settings, self._viewerLeft)
+        producer = EventStreamProducer(
+            request, streamLog, form, self._sweep, self.settings, self._outbox, self._viewerLeft
+        )
         self._viewers[producer] = request
         producer.start(lastEventID, jittered(self.settings.reconnectionTime), url, fromNow)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from twisted.internet.tcp import Connection
 
+from sseserver.intake import intakeOf
+
 #: Where the line end after a chunk's size is looked for: a size has seven digits at most.
 _SIZE_END = 9
 
@@ -55,11 +57,17 @@ def install(proxy: Any, receive: Callable[[bytes], None]) -> Callable[[], None]:
             return None
         return longWay(data)
 
+    intake = intakeOf(transport.reactor)
+
     def remove() -> None:
         if vars(protocol).get("dataReceived") is dataReceived:
             del protocol.dataReceived
+            if intake is not None:
+                intake.remove(transport)
 
     protocol.dataReceived = dataReceived
+    if intake is not None:
+        intake.add(transport)
     return remove
 
 

@@ -13,15 +13,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import accumulate, islice
 from operator import length_hint
-from typing import Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sseserver.entries import TEXT_KINDS, countTokens, lastText, onlyTokens, textOf
+from sseserver.entries import countTokens, lastText, onlyTokens, textOf
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
+from sseserver.keeper import Keeper, Nobody
 from sseserver.ticker import Tick, Ticker
 
 #: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
@@ -31,33 +31,12 @@ ENTRY_COST = 12
 #: Entries that follow one another within this many seconds are announced together.
 FLUSH_TICK = 0.02
 
+# The kinds after which a stream goes on, the most frequent first.
+_GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
+
 #: So many viewers are woken in one turn of the reactor; the rest waits for the next turns, so
 #: that ten thousand viewers of one stream do not hold up everybody else.
 WAKES_PER_TURN = 500
-
-
-class Keeper(Protocol):
-    """What a stream log knows of its store."""
-
-    used: int
-
-    def write(self, streamLog: StreamLog) -> None:
-        """The log has entries that the store does not have; L{StreamLog.commit} or L{StreamLog.refuse} answers."""
-
-    def trimmed(self, streamLog: StreamLog) -> None:
-        """The log has dropped entries: the store can, too."""
-
-
-class _Nobody:
-    """The keeper of a log that no store has."""
-
-    used = 0
-
-    def write(self, streamLog: StreamLog) -> None:
-        """Nobody is to write it."""
-
-    def trimmed(self, streamLog: StreamLog) -> None:
-        """Nobody is to trim it."""
 
 
 @implementer(IStreamLog)
@@ -80,7 +59,6 @@ class StreamLog:
     any number of tokens in a row is read as one piece.
 
     Attributes:
-        size: Bytes kept, costs included.
         created: When the log was made, in seconds since 1970.
         ended: When it got its terminal entry; C{None} before.
         trimmedCR: Whether the last token that was trimmed ends with CR.
@@ -103,7 +81,9 @@ class StreamLog:
         "_round",
         "_sealed",
         "_settling",
+        "_sole",
         "_ticker",
+        "_tokensBefore",
         "_viewers",
         "_window",
         "created",
@@ -116,9 +96,7 @@ class StreamLog:
         "name",
         "onRead",
         "published",
-        "size",
         "state",
-        "tokens",
         "trimmedCR",
     )
 
@@ -139,10 +117,8 @@ class StreamLog:
         self.state = State.OPEN
         self.first = 1
         self.last = 0
-        self.tokens = 0
         self.trimmedCR = False
         self.kinds = bytearray()
-        self.size = 0
         self.keys: dict[str, tuple[bytes, int, int]] = {}
         self.onRead: Callable[[], None] | None = None
         self.created = ticker.clock.seconds()
@@ -153,12 +129,16 @@ class StreamLog:
         self._base = 0
         self._ticker = ticker
         self._window = window
-        self._keeper: Keeper = keeper or _Nobody()
+        self._keeper: Keeper = keeper or Nobody()
         self._durable = durable
         # There is a terminal entry, though it may not be visible yet.
         self._sealed = False
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
+        # The one viewer, when there is one.
+        self._sole: Viewer | None = None
+        # How many tokens were trimmed.
+        self._tokensBefore = 0
         self._renderings: dict[str, IRendering] = {}
         # Where the last viewer was; the run's read-ahead counts from there.
         self._place = 0
@@ -173,6 +153,16 @@ class StreamLog:
     def viewers(self) -> int:
         """How many viewers follow now."""
         return len(self._viewers)
+
+    @property
+    def size(self) -> int:
+        """Bytes kept, costs included."""
+        return len(self._data) + ENTRY_COST * len(self.kinds)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it ever had; counted for the asking, since every token would pay for a count that is kept."""
+        return self._tokensBefore + countTokens(self.kinds)
 
     @property
     def appended(self) -> int:
@@ -229,18 +219,22 @@ class StreamLog:
         self._data += data
         self.kinds.append(kind)
         self._ends.append(self._base + len(self._data))
-        cost = len(data) + ENTRY_COST
-        self.size += cost
-        self._keeper.used += cost
-        if kind in TEXT_KINDS:
-            self.tokens += 1
-        elif kind in TERMINAL:
+        self._keeper.used += len(data) + ENTRY_COST
+        if kind not in _GOES_ON:
             self._sealed = True
         if self._durable:
             self._keeper.write(self)
             return self.appended
-        self.commit(self.last + 1)
-        return self.last
+        number = self.last + 1
+        if self._sealed or len(self._data) + ENTRY_COST * len(self.kinds) > self._window:
+            self.commit(number)
+            return number
+        # What `commit` would do, in place: nearly every token of a store in memory comes by here.
+        self.last = number
+        followed = self._sole is not None or self._viewers
+        if followed and (self._flushing is None or self._flushing.call is None):
+            self._announce()
+        return number
 
     def commit(self, number: int) -> None:
         """Make the entries up to this one visible: the store has them."""
@@ -260,9 +254,7 @@ class StreamLog:
         """Drop the entries that are not visible: the store cannot take them."""
         start = self.last + 1 - self.first
         cost = self.measure(self.last + 1, self.appended)
-        self.size -= cost
         self._keeper.used -= cost
-        self.tokens -= countTokens(self.kinds, start)
         del self._data[self._start(self.last + 1) - self._base :]
         del self._ends[start:]
         del self.kinds[start:]
@@ -303,8 +295,7 @@ class StreamLog:
         self._ends = array("Q", accumulate(map(len, entries)))
         self.kinds = bytearray(kinds)
         self.last = self.appended
-        self.tokens = tokens
-        self.size = len(self._data) + ENTRY_COST * len(entries)
+        self._tokensBefore = tokens - countTokens(self.kinds)
         self.state = TERMINAL.get(Kind(kinds[-1]), State.OPEN) if kinds else State.OPEN
         self._sealed = self.state is not State.OPEN
         self._place = self.last
@@ -318,7 +309,7 @@ class StreamLog:
             The bytes that the log took.
         """
         size = self.size
-        self._keeper = _Nobody()
+        self._keeper = Nobody()
         self._durable = False
         if not self._sealed:
             self.append(Kind.CANCELLED, b'{"reason":"deleted"}')
@@ -344,6 +335,7 @@ class StreamLog:
     def follow(self, viewer: Viewer, form: IFormat) -> IRendering:
         """See L{IStreamLog.follow}."""
         self._viewers[viewer] = None
+        self._sole = viewer if len(self._viewers) == 1 else None
         rendering = self._renderings[form.name] = self.rendering(form)
         return rendering
 
@@ -351,6 +343,7 @@ class StreamLog:
         """See L{IStreamLog.leave}."""
         if viewer in self._viewers:
             del self._viewers[viewer]
+            self._sole = next(iter(self._viewers)) if len(self._viewers) == 1 else None
             if not self._viewers:
                 self._place = viewer.cursor
                 self._renderings.clear()
@@ -372,7 +365,6 @@ class StreamLog:
         if count <= 0:
             return
         cost = self._costUpTo(count)
-        self.size -= cost
         self._keeper.used -= cost
         end = self._ends[count - 1]
         lastIndex = lastText(self.kinds, count)
@@ -383,6 +375,7 @@ class StreamLog:
         with memoryview(self._data) as data:
             data[:kept] = data[end - self._base :]
         del self._data[kept:]
+        self._tokensBefore += countTokens(self.kinds[:count])
         del self._ends[:count]
         del self.kinds[:count]
         self._base = end
@@ -405,8 +398,11 @@ class StreamLog:
         now = self._ticker.seconds()
         if 0 <= now - self._announced < FLUSH_TICK:
             self._flushing = self._ticker.at(self._announced + FLUSH_TICK, self._flush)
+            return
+        self._announced = now
+        if self._sole is not None:
+            self._sole.wake()
         else:
-            self._announced = now
             self._wake()
 
     def _flush(self, now: float) -> None:
@@ -415,7 +411,9 @@ class StreamLog:
         self._wake()
 
     def _wake(self) -> None:
-        if self._round is not None:
+        if self._sole is not None:
+            self._sole.wake()
+        elif self._round is not None:
             self._again = True
         elif len(self._viewers) <= WAKES_PER_TURN:
             # A copy, since viewers leave while they are woken.

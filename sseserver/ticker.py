@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from math import ceil
 from time import monotonic
 
 from twisted.internet.interfaces import IReactorCore, IReactorTime
@@ -20,6 +19,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 log = Logger()
+
+#: Makes C{int} round up. The hair that is missing to 1 is for sums of steps: 0.30000000000000004 is not after the slot
+#: that ends at 0.3.
+_UP = 1 - 1e-6
 
 
 class Tick:
@@ -115,9 +118,10 @@ class Ticker:
                 self._loop.stop()
 
     def _put(self, tick: Tick, due: float) -> None:
-        # The hair of tolerance is for sums of steps: 0.30000000000000004 is not after the slot that ends at 0.3.
         # What is due now or was due before waits for the next slot: a turn always ends.
-        slot = max(ceil((due - self._origin) / self._granularity - 1e-6), self._present + 1)
+        slot = int((due - self._origin) / self._granularity + _UP)
+        if slot <= self._present:
+            slot = self._present + 1
         ticks = self._slots.get(slot)
         if ticks is None:
             ticks = self._slots[slot] = {}
@@ -136,16 +140,14 @@ class Ticker:
             for tick in self._walking:
                 tick.slot = None
             for tick in self._walking:
+                call = tick.call
                 # A call made earlier in this turn may have cancelled this one.
-                if tick.call is not None:
-                    self._make(tick, tick.call, now)
+                if call is not None:
+                    try:
+                        due = call(now)
+                        if due is not None and tick.call is not None:
+                            self._put(tick, due)
+                    except Exception:
+                        log.failure("A call on a ticker failed, and is made no more")
         self._walking = None
         self._stopIfIdle()
-
-    def _make(self, tick: Tick, call: Callable[[float], float | None], now: float) -> None:
-        try:
-            due = call(now)
-            if due is not None and tick.call is not None:
-                self._put(tick, due)
-        except Exception:
-            log.failure("A call on a ticker failed, and is made no more")

@@ -47,6 +47,7 @@ MAX_RECONNECTION_TIME = 2**31 - 1
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = ord(":")
+_LF = ord("\n")
 
 # NUL makes clients ignore an ID (9.2.6); it is legal in a type, but refused there too. Lone surrogates have no UTF-8.
 _UNFIT = re.compile(r"[\r\n\x00\ud800-\udfff]")
@@ -287,7 +288,18 @@ class Decoder:
         """
         if self._dead:
             raise self._tooLarge()
-        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and self._isPlain(data):
+        # One whole event, a `data: ` line and an empty one, and nothing else: so most events of a slow stream come, and
+        # read so they cost a third. (A CR that ended the feed before stays noted: the LF that may be skipped for it is
+        # then an empty line between two blocks, which means nothing.)
+        if (
+            data[:6] == b"data: "
+            and data.find(b"\n") == len(data) - 2
+            and data[-1] == _LF
+            and b"\r" not in data
+            and not (self._line or self._blockBytes)
+            and self._bom is None
+            and len(data) - 1 <= self._maxEventBytes
+        ):
             return [Event(data[6:-2].decode("utf-8", "replace"), DEFAULT_TYPE, self._committedID)]
         lines = self._split(data)
         rest = lines.pop()
@@ -296,17 +308,6 @@ class Decoder:
             self._holdLine(rest)
         self.lastEventID = self._committedID
         return events
-
-    def _isPlain(self, data: bytes) -> bool:
-        """
-        Whether these bytes, a `data: ` line and perhaps an empty one, are one whole event and all that there is. So
-        come most events of a slow stream, each in a piece of its own; read so they cost a third.
-        """
-        if self._line or self._blockBytes or self._bom is not None or len(data) - 1 > self._maxEventBytes:
-            return False
-        # A CR that ended the feed before stays noted: the LF that may be skipped for it would be an empty line between
-        # two blocks, which means nothing.
-        return data[-1] == 0x0A and b"\r" not in data
 
     def _split(self, data: bytes) -> list[bytes]:
         """
@@ -321,7 +322,7 @@ class Decoder:
         if not data:
             return [b""]
         # A CR ends its line at once, without waiting for what follows; so the LF of a CR LF cut in two is skipped here.
-        if self._afterCR and data[0] == 0x0A:
+        if self._afterCR and data[0] == _LF:
             data = data[1:]
         self._afterCR = data.endswith(b"\r")
         if b"\r" in data:

@@ -14,15 +14,17 @@ from typing import Any
 
 from twisted.internet import reactor as realReactor
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.tcp import Connection
 from twisted.protocols.policies import WrappingFactory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from sseserver.body import Body, canSendAtOnce
+from sseserver.body import SMALL, Body, Outbox, canSendAtOnce
 from tests.wires import RecordingProducer, Wire, WireTestCase, makeCertificate, makeRequest, soon
 
 PIECES = (b"retry: 3000\n\n", b"data: one\n\n", b"data: zw\xc3\xb6lf\n\n")
@@ -50,6 +52,7 @@ class BodyTestCase(WireTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.caught = Caught()
+        self.outbox = Outbox(self.reactor)
         self.factory: Any = self.site(self.caught)
 
     def open(self, version: str = "1.1", length: int | None = None) -> tuple[Wire, Request]:
@@ -66,7 +69,7 @@ class BodyTestCase(WireTestCase):
     def openBody(self, version: str = "1.1") -> tuple[Wire, Request, Body]:
         """Make a request whose head and first bytes are gone to the socket."""
         wire, request = self.open(version)
-        body = Body(request)
+        body = Body(request, self.outbox)
         body.write(b"first")
         self.reactor.turn()
         return wire, request, body
@@ -85,7 +88,10 @@ class SameBytesTests(BodyTestCase):
         wires = []
         for direct in (True, False):
             wire, request = self.open(**keywords)
-            play(wire, request, Body(request).write if direct else request.write)
+            body = Body(request, self.outbox)
+            play(wire, request, body.write if direct else request.write)
+            if direct:
+                body.close()
             wire.take()
             request.finish()
             self.reactor.turn()
@@ -233,18 +239,32 @@ class SameBytesTests(BodyTestCase):
         self.assertEqual(told, [["pause", "resume"]] * 2)
 
 
-class AtOnceTests(BodyTestCase):
-    """When the socket is written to at once, and when not."""
+class OutboxTests(BodyTestCase):
+    """When the socket is written to past the transport's queue, and when not."""
 
-    def test_atOnce(self) -> None:
+    def test_endOfTheTurn(self) -> None:
         """
-        What is written when nothing waits is at the client before the reactor
-        turns.
+        What is written when nothing waits is at the client when the turn
+        ends, and the reactor need not look after the socket.
         """
         wire, _, body = self.openBody()
         body.write(b"second")
+        self.assertEqual(wire.response.body, b"first")
+        self.reactor.turn()
         self.assertEqual(wire.response.body, b"firstsecond")
         self.assertFalse(self.reactor.getWriters())
+
+    def test_together(self) -> None:
+        """
+        Two bodies share a turn's end; each is sent what it has written, once.
+        """
+        bodies = [self.openBody() for _ in range(2)]
+        for _, _, body in bodies:
+            body.write(b"second")
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 1)
+        self.reactor.turn()
+        self.assertEqual([wire.response.body for wire, _, _ in bodies], [b"firstsecond"] * 2)
+        self.assertFalse(self.reactor.getDelayedCalls())
 
     def test_eachWriteIsOneSend(self) -> None:
         """
@@ -253,14 +273,61 @@ class AtOnceTests(BodyTestCase):
         wire, _, body = self.openBody()
         wire.socket.sends.clear()
         body.write(b"0123456789")
+        self.reactor.turn()
         self.assertEqual(wire.socket.sends, [len(b"a\r\n0123456789\r\n")])
+
+    def test_secondWriteInOneTurn(self) -> None:
+        """
+        A second write in the same turn does not wait: with the first it goes
+        out at once, in one call, and nothing is sent again at the turn's end.
+        """
+        wire, _, body = self.openBody()
+        wire.socket.sends.clear()
+        body.write(b"second")
+        body.write(b"third")
+        self.assertEqual(wire.response.body, b"firstsecondthird")
+        self.reactor.turn()
+        self.assertEqual(len(wire.socket.sends), 1)
+
+    def test_large(self) -> None:
+        """
+        What is large goes out at once, so that a full socket is noticed before
+        more is read from the log.
+        """
+        wire, _, body = self.openBody()
+        body.write(b"x" * SMALL)
+        self.assertEqual(wire.response.body, b"first" + b"x" * SMALL)
+        self.assertFalse(self.reactor.getDelayedCalls())
+
+    def test_closed(self) -> None:
+        """
+        What waits when the response ends is sent before its end.
+        """
+        wire, request, body = self.openBody()
+        body.write(b"second")
+        body.close()
+        request.finish()
+        self.reactor.turn()
+        self.assertEqual(wire.response.body, b"firstsecond")
+        self.assertTrue(wire.response.complete)
+
+    def test_lostInTheTurn(self) -> None:
+        """
+        What waits for a connection that is lost before the turn ends is
+        thrown away, without an error.
+        """
+        wire, _, body = self.openBody()
+        body.write(b"second")
+        wire.transport.connectionLost(Failure(ConnectionLost()))
+        self.reactor.advance(0)
+        self.assertEqual(wire.response.body, b"first")
 
     def test_firstWriteIsTwistedsOwn(self) -> None:
         """
         The first write, which brings the head, waits for the reactor.
         """
         wire, request = self.open()
-        Body(request).write(b"first")
+        Body(request, self.outbox).write(b"first")
         self.assertEqual(wire.received, b"")
         self.reactor.turn()
         self.assertEqual(wire.response.body, b"first")
@@ -272,6 +339,7 @@ class AtOnceTests(BodyTestCase):
         wire, _, body = self.openBody()
         wire.socket.room = 5
         body.write(b"second")
+        self.reactor.turn()
         self.assertEqual(wire.response.body, b"firstse")
         self.assertEqual(self.reactor.getWriters(), [wire.transport])
         wire.take()
@@ -288,6 +356,7 @@ class AtOnceTests(BodyTestCase):
         wire.socket.room = 3
         body.write(b"third")
         body.write(b"fourth")
+        body.close()
         self.assertEqual(body.written, len(b"firstsecondthirdfourth"))
         self.assertEqual(request.sentLength, body.written)
 
@@ -322,7 +391,7 @@ class AtOnceTests(BodyTestCase):
         """
         wire, request = self.open()
         wire.close()
-        Body(request).write(b"first")
+        Body(request, self.outbox).write(b"first")
         self.assertEqual(wire.received, b"")
 
     def test_otherTransports(self) -> None:
@@ -355,7 +424,7 @@ class CanSendAtOnceTests(BodyTestCase):
         queue = wire.transport._tempDataBuffer
         del wire.transport._tempDataBuffer
         self.assertFalse(canSendAtOnce(wire.transport))
-        body = Body(request)
+        body = Body(request, self.outbox)
         wire.transport._tempDataBuffer = queue
         for piece in PIECES:
             body.write(piece)
@@ -388,7 +457,7 @@ class CanSendAtOnceTests(BodyTestCase):
         """
         wire, request = self.open()
         wire.transport.startTLS(makeCertificate(), False)
-        body = Body(request)
+        body = Body(request, self.outbox)
         for piece in (b"first", b"second"):
             body.write(piece)
             self.reactor.turn()
@@ -459,7 +528,7 @@ class RealSocketTests(TestCase):
         atOnce = []
 
         async def answer(request: Request) -> None:
-            body = Body(request)
+            body = Body(request, Outbox(realReactor))
             transport: Any = request.transport
             for index, piece in enumerate(pieces):
                 before = len(transport._tempDataBuffer) + len(transport.dataBuffer)

@@ -18,6 +18,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from sseserver import formats
+from sseserver.body import Outbox
 from sseserver.errors import GapError
 from sseserver.formats import FORMATS
 from sseserver.ids import makeEpoch
@@ -123,6 +124,7 @@ class ProducerTestCase(WireTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.ticker = Ticker(self.reactor, SLOT)
+        self.outbox = Outbox(self.reactor)
         self.flush = Ticker(self.reactor, FLUSH_TICK / 4)
         self.streamLog = StreamLog("name", makeEpoch(), self.flush, self.window)
         self.producers: list[EventStreamProducer] = []
@@ -144,7 +146,9 @@ class ProducerTestCase(WireTestCase):
         """Let a request follow the log."""
         spy: Any = Spy(request)
         spy.after = self.after
-        producer = EventStreamProducer(spy, self.streamLog, self.form, self.ticker, SETTINGS, self.ended.append)
+        producer = EventStreamProducer(
+            spy, self.streamLog, self.form, self.ticker, SETTINGS, self.outbox, self.ended.append
+        )
         self.spies.append(spy)
         self.producers.append(producer)
         producer.start(self.lastEventID, 3000, URL)

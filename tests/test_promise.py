@@ -412,7 +412,7 @@ class PublishTests(PromiseTestCase):
         self.reactor.run(self.settings.keep - 10, 10)
         self.assertEqual(self.read(viewer), [("cancelled", '{"reason":"asked"}', "1")])
         self.assertEqual(self.done("GET", path, Accept="application/json").json["state"], "cancelled")
-        self.reactor.run(20, 10)
+        self.reactor.run(30, 10)
         self.assertEqual(self.done("GET", path, Accept="application/json").status, 404)
 
     def test_cancelledTwiceAtOnce(self) -> None:

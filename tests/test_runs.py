@@ -73,6 +73,7 @@ class TurnTests(ServedTestCase):
         self.assertIn(b":\n", wire.response.body)
         self.source.runs[0].end()
         self.source.run.write("now")
+        self.reactor.turn()
         self.assertEqual(wire.response.texts, ["", "now"])
 
     def test_cancelWhileItWaits(self) -> None:

@@ -39,6 +39,7 @@ class Plain(Connection, StringTransport):
     def __init__(self) -> None:
         StringTransport.__init__(self)
         self.TLS = False
+        self.reactor: Any = None
 
     write = StringTransport.write
     writeSequence = StringTransport.writeSequence

@@ -549,6 +549,7 @@ class PromptTests(WebTestCase):
         self.factory = self.site(StreamResource(self.service, "Why?"))
         wire = self.view()
         self.source.run.write("Because.")
+        self.reactor.turn()
         self.assertEqual(wire.response.texts, ["", "Because."])
         self.assertEqual(self.source.run.prompt, Prompt("Why?"))
 

@@ -108,13 +108,15 @@ class WireReactor(Clock):
         self.advance(end - self.seconds())
 
     def turn(self) -> None:
-        """Read and write until nothing moves, without letting time pass."""
+        """Make the calls that are due, read and write until nothing moves, without letting time pass."""
         for _ in soon(lambda: not self._move()):
             pass
 
     def _move(self) -> bool:
-        """Let each connection write or read once; tell whether any did."""
-        moved = False
+        """Make the calls that are due, let each connection write or read once; tell whether any did."""
+        moved = any(call.getTime() <= self.seconds() for call in self.getDelayedCalls())
+        if moved:
+            super().advance(0)
         for selectable in self.getWriters():
             if selectable in self._writers and selectable.socket.writable:
                 moved = True

@@ -28,7 +28,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, ResponseDone, ResponseFailed
+from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
@@ -56,6 +56,7 @@ from sseserver.exchange import (
     readRefusal,
     retryAfter,
 )
+from sseserver.pool import makeAgent
 from sseserver.reader import Reader
 from sseserver.wire import MAX_EVENT_BYTES, Decoder, Event, checkID
 
@@ -161,7 +162,7 @@ class EventSource:
         self.state = State.CONNECTING
         self.reconnectionTime = reconnectionTime
         self._reactor = reactor
-        self._agent = agent or Agent(reactor, connectTimeout=connectTimeout)
+        self._agent = agent or makeAgent(reactor, connectTimeout)
         self._method = method
         self._headers = headers
         self._body = body

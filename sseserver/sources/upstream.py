@@ -18,7 +18,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer
@@ -37,7 +36,7 @@ from sseserver.client import (
 from sseserver.errors import SourceError
 from sseserver.exchange import readRefusal, retryAfter
 from sseserver.interfaces import MODEL, IModels, ITokenSink, ITokenSource, Prompt
-from sseserver.pool import ConnectionPool
+from sseserver.pool import ConnectionPool, makeAgent
 from sseserver.refusals import oneLine, refused
 from sseserver.wire import MAX_EVENT_BYTES, Event
 
@@ -146,7 +145,7 @@ class UpstreamSource:
         self._key = None if key is None else checkKey(key)
         self._asked = model
         self._pool = ConnectionPool(reactor)
-        self._agent: IAgent = agent or Agent(reactor, connectTimeout=connectTimeout, pool=self._pool)
+        self._agent: IAgent = agent or makeAgent(reactor, connectTimeout, self._pool)
         self._firstTokenTimeout = firstTokenTimeout
         self._tokenTimeout = tokenTimeout
         self._maxChunkBytes = maxChunkBytes

@@ -72,7 +72,7 @@ class MemoryStore:
         return succeed(None)
 
     def write(self, streamLog: StreamLog) -> None:
-        """See L{streamlog.Keeper.write}: what is in the log is kept already."""
+        """See L{keeper.Keeper.write}: what is in the log is kept already."""
 
     def trimmed(self, streamLog: StreamLog) -> None:
-        """See L{streamlog.Keeper.trimmed}."""
+        """See L{keeper.Keeper.trimmed}."""

@@ -255,13 +255,13 @@ class SQLiteStore:
         return deleted
 
     def write(self, streamLog: StreamLog) -> None:
-        """See L{streamlog.Keeper.write}."""
+        """See L{keeper.Keeper.write}."""
         self._dirty[self._streams[streamLog.name]] = streamLog
         if self._next is None:
             self._schedule(0)
 
     def trimmed(self, streamLog: StreamLog) -> None:
-        """See L{streamlog.Keeper.trimmed}."""
+        """See L{keeper.Keeper.trimmed}."""
         tokens = streamLog.tokens - countTokens(streamLog.kinds)
         self._trims[self._streams[streamLog.name].number] = (streamLog.first, tokens)
         self._schedule(0)
