@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver import filing
 from sseserver.database import Database
 from sseserver.errors import GapError, SSEServerError, StoreUnavailable, StreamNotFound
 from sseserver.filing import FILED, FRESH, SEGMENT
@@ -303,6 +304,33 @@ class FilingTests(StoreTestCase):
         places = [place for place, *_ in self.rows("fresh")]
         self.assertGreater(min(places), 0)
         self.assertLess(sum(len(row[4]) for row in self.rows("fresh")), FRESH + 3 * SEGMENT)
+
+    def test_oldAndWaiting(self) -> None:
+        """
+        What waits for the next group is not filed with this one, though what came before it is.
+        """
+        quiet, lively = self.create(tokens=2), self.create()
+        self.patch(filing, "FRESH", 0)
+        self.append(lively, GROUP_ENTRIES)
+        self.append(quiet, 1)
+        self.clock.advance(0)
+        self.thread.work()
+        self.assertEqual((quiet.last, self.filed()[1]), (2, [2]))
+        self.settle()
+        self.assertEqual(quiet.last, 3)
+
+    def test_afterRestart(self) -> None:
+        """
+        What was filed before a restart is not filed again.
+        """
+        self.create("a", tokens=3)
+        self.restart()
+        streamLog = self.result(self.store.find("a"))
+        self.append(streamLog, 2)
+        self.settle()
+        streamLog.append(Kind.DONE, b"{}")
+        self.settle()
+        self.assertEqual(self.filed(), {1: [3, 6]})
 
     def test_deleted(self) -> None:
         """
