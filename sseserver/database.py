@@ -3,13 +3,20 @@ Database: the SQL of the SQLite store, synchronous and without Twisted.
 
 One connection, used by one thread at a time, and the file locked for everybody
 else. A group is written as one transaction: all of it, or nothing.
+
+Entries are written twice. First as they come, the whole group as one row of the
+table C{fresh}, whose pages follow one another: to write them into each stream's
+own pages would cost ten times as much. Later, when a stream has gathered enough
+of them or has ended, they are I{filed}: written as one row of C{segments}.
+What is in C{fresh} is read only by the next process, which files it first.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,26 +24,28 @@ from pathlib import Path
 from sseserver.entries import countTokens
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import Kind
+from sseserver.segments import Gathered, Segment, fromColumns, joined, packed, scattered, unpacked
 
 #: Marks a file as ours: `sse1` in ASCII (https://www.sqlite.org/pragma.html#pragma_application_id).
 APPLICATION_ID = 0x73736531
-VERSION = 1
-
-#: Bytes of a page. A group touches a page or two of each stream that it has tokens of, and writes them whole, twice:
-#: with SQLite's 4096 the disk has four times as much to do, and what waits for it in a checkpoint waits longer.
-PAGE = 1024
+VERSION = 2
 
 #: Bytes in the write-ahead log after which they are moved into the file: seldom enough to write a page that changes all
 #: the time only once, and often enough that no commit waits long.
 CHECKPOINT = 4 * 1024 * 1024
 
+#: Bytes of a page, which is SQLite's usual size.
+PAGE = 4096
+
 _SCHEMA = """
 CREATE TABLE streams (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL UNIQUE, published INTEGER NOT NULL,
     created REAL NOT NULL, ended REAL, trimmed INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE entries (
-    stream INTEGER NOT NULL, number INTEGER NOT NULL, kind INTEGER NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (stream, number)) WITHOUT ROWID;
+CREATE TABLE segments (
+    stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, kinds BLOB NOT NULL, ends BLOB NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (stream, first)) WITHOUT ROWID;
+CREATE TABLE fresh (
+    place INTEGER PRIMARY KEY, heads BLOB NOT NULL, kinds BLOB NOT NULL, ends BLOB NOT NULL, data BLOB NOT NULL);
 CREATE TABLE keys (
     stream INTEGER NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (stream, key)) WITHOUT ROWID;
@@ -44,9 +53,8 @@ CREATE TABLE life (boot TEXT NOT NULL, clean INTEGER NOT NULL);
 INSERT INTO life VALUES ('', 1);
 """
 
-#: Rows of one INSERT. Each statement gives up the interpreter's lock and has to wait to get it back, which row by row
-#: would take longer than the writing. With powers of two few statements make up any number.
-_ROWS = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+#: Number of the last entry that was trimmed or filed, of the stream that a query is about.
+_LAST = "max(trimmed, coalesce((SELECT max(last) FROM segments WHERE stream = streams.number), 0))"
 
 #: The files that this process has open.
 _OPEN: set[Path] = set()
@@ -74,14 +82,12 @@ class Row:
 class Contents:
     """The entries of one stream; C{tokens} counts those trimmed before the first one as well."""
 
-    first: int
-    kinds: bytes
-    entries: list[bytes]
+    segment: Segment
     tokens: int
     keys: dict[str, tuple[bytes, int, int]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Group:
     """
     What is written in one transaction.
@@ -90,7 +96,10 @@ class Group:
         deleted: Numbers of streams.
         trims: Of streams: number of the first entry kept, and how many tokens were trimmed so far; by number.
         made: New streams: number, name, epoch, whether it is published into, when it was made.
-        entries: Four values for each entry: the stream's number, the entry's, its kind, its data.
+        fresh: Entries as they came.
+        place: Where these stand among all that came; higher in each group.
+        filed: Entries for the streams' own rows: the number of the stream, and the segment.
+        mark: What came before this place is filed, or gone.
         keys: Idempotency keys: stream, key, digest, number of the first and the last entry.
         ended: Streams whose terminal entry is among the entries: when, number.
     """
@@ -98,13 +107,16 @@ class Group:
     deleted: list[int] = field(default_factory=list)
     trims: dict[int, tuple[int, int]] = field(default_factory=dict)
     made: list[tuple[int, str, str, bool, float]] = field(default_factory=list)
-    entries: list[object] = field(default_factory=list)
+    fresh: Gathered = field(default_factory=Gathered)
+    place: int = 0
+    filed: list[tuple[int, Segment]] = field(default_factory=list)
+    mark: int = 0
     keys: list[tuple[int, str, bytes, int, int]] = field(default_factory=list)
     ended: list[tuple[float, int]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything to be written."""
-        return any((self.deleted, self.trims, self.made, self.entries))
+        return any((self.deleted, self.trims, self.made, self.fresh.heads, self.filed))
 
 
 class Database:
@@ -189,38 +201,54 @@ class Database:
             open_ = execute("SELECT number FROM streams WHERE ended IS NULL").fetchall()
             execute_ = [(epoch, number) for (number,), epoch in zip(open_, makeEpoch, strict=False)]
             self._connection.executemany("UPDATE streams SET epoch = ? WHERE number = ?", execute_)
-        execute(
-            "INSERT INTO entries SELECT number, 1 + coalesce((SELECT max(entries.number) FROM entries WHERE stream ="
-            " streams.number), trimmed), ?, ? FROM streams WHERE ended IS NULL AND NOT published",
-            (int(Kind.FAILED), _INTERRUPTED),
-        )
+        self._fileAll()
+        self._interrupt()
         execute("UPDATE streams SET ended = ? WHERE ended IS NULL AND NOT published", (now,))
         execute("UPDATE life SET boot = ?, clean = 0", (boot,))
         execute("COMMIT")
         # On the disk before anything else is: else the loss of what follows could look like a clean end.
         execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def _fileAll(self) -> None:
+        """File what came and was not."""
+        lasts = dict(self._connection.execute(f"SELECT number, {_LAST} FROM streams"))  # noqa: S608
+        found: dict[int, list[Segment]] = {}
+        for row in self._connection.execute("SELECT heads, kinds, ends, data FROM fresh ORDER BY place"):
+            for stream, segment in scattered(*row):
+                # What is of no stream was deleted; and what was filed meanwhile is here, too.
+                if segment.last > lasts.get(stream, segment.last):
+                    found.setdefault(stream, []).append(segment.startingAt(lasts[stream] + 1))
+                    lasts[stream] = segment.last
+        self._insert((stream, joined(segments, 0)) for stream, segments in found.items())
+        self._connection.execute("DELETE FROM fresh")
+
+    def _interrupt(self) -> None:
+        """Write the end of the runs that were under way."""
+        query = f"SELECT number, {_LAST} FROM streams WHERE ended IS NULL AND NOT published"  # noqa: S608
+        for stream, last in self._connection.execute(query).fetchall():
+            found = self._connection.execute("SELECT ends FROM segments WHERE stream = ? AND last = ?", (stream, last))
+            (before,) = found.fetchone() or (packed([0]),)
+            ends = array("Q", [unpacked(before)[-1] + len(_INTERRUPTED)])
+            self._insert([(stream, Segment(last + 1, bytes([Kind.FAILED]), ends, _INTERRUPTED))])
+
     def _rows(self) -> list[Row]:
         rows = self._connection.execute(
-            "SELECT streams.number, name, epoch, published, created, ended, count(kind), coalesce(sum(length(data)), 0)"
-            " FROM streams LEFT JOIN entries ON stream = streams.number GROUP BY streams.number"
-            " ORDER BY ended IS NULL, ended, streams.number"
+            "SELECT streams.number, name, epoch, published, created, ended, coalesce(sum(last - first + 1), 0),"
+            " coalesce(sum(length(data)), 0) FROM streams LEFT JOIN segments ON stream = streams.number"
+            " GROUP BY streams.number ORDER BY ended IS NULL, ended, streams.number"
         )
         return [Row(number, name, epoch, bool(published), *rest) for number, name, epoch, published, *rest in rows]
 
     def load(self, stream: int) -> Contents:
-        """Read all entries of a stream."""
+        """Read all entries of a stream, as far as they are filed."""
         execute = self._connection.execute
-        rows = execute("SELECT kind, data FROM entries WHERE stream = ? ORDER BY number", (stream,)).fetchall()
-        kinds = bytes(kind for kind, _ in rows)
         trimmed, tokens = execute("SELECT trimmed, tokens FROM streams WHERE number = ?", (stream,)).fetchone()
-        first = execute("SELECT min(number) FROM entries WHERE stream = ?", (stream,)).fetchone()[0] or trimmed + 1
+        rows = execute("SELECT first, kinds, ends, data FROM segments WHERE stream = ? ORDER BY first", (stream,))
+        segment = joined((fromColumns(*row) for row in rows), trimmed + 1)
         keys = execute("SELECT key, digest, first, last FROM keys WHERE stream = ?", (stream,))
         return Contents(
-            first,
-            kinds,
-            [data for _, data in rows],
-            tokens + countTokens(kinds),
+            segment,
+            tokens + countTokens(segment.kinds),
             {key: (digest, first, last) for key, digest, first, last in keys},
         )
 
@@ -254,26 +282,35 @@ class Database:
 
     def _write(self, group: Group) -> None:
         """Write what goes first: a name, or an idempotency key, may go and come again in one group."""
-        many = self._connection.executemany
-        for table, column in (("entries", "stream"), ("keys", "stream"), ("streams", "number")):
+        execute, many = self._connection.execute, self._connection.executemany
+        for table, column in (("segments", "stream"), ("keys", "stream"), ("streams", "number")):
             many(f"DELETE FROM {table} WHERE {column} = ?", [(stream,) for stream in group.deleted])  # noqa: S608
-        trims = [(first, tokens, stream) for stream, (first, tokens) in group.trims.items()]
-        many("UPDATE streams SET trimmed = ? - 1, tokens = ? WHERE number = ?", trims)
-        many("DELETE FROM entries WHERE stream = ?2 AND number < ?1", [(first, stream) for first, _, stream in trims])
-        many("DELETE FROM keys WHERE stream = ?2 AND last < ?1", [(first, stream) for first, _, stream in trims])
+        for stream, (first, tokens) in group.trims.items():
+            self._trim(stream, first, tokens)
         many("INSERT INTO streams (number, name, epoch, published, created) VALUES (?, ?, ?, ?, ?)", group.made)
-        self._insert(group.entries)
+        if group.fresh.heads:
+            execute("INSERT INTO fresh VALUES (?, ?, ?, ?, ?)", (group.place, *group.fresh.columns()))
+        self._insert(group.filed)
+        execute("DELETE FROM fresh WHERE place < ?", (group.mark,))
         many("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", group.keys)
         many("UPDATE streams SET ended = ? WHERE number = ?", group.ended)
 
-    def _insert(self, values: Sequence[object]) -> None:
-        """Insert entries, four values each, many in one statement."""
-        start = 0
-        for rows in _ROWS:
-            statement = "INSERT INTO entries VALUES " + ",".join(["(?,?,?,?)"] * rows)  # noqa: S608
-            while len(values) - start >= 4 * rows:
-                self._connection.execute(statement, values[start : start + 4 * rows])
-                start += 4 * rows
+    def _trim(self, stream: int, first: int, tokens: int) -> None:
+        """Forget what is before an entry."""
+        execute = self._connection.execute
+        execute("UPDATE streams SET trimmed = ? - 1, tokens = ? WHERE number = ?", (first, tokens, stream))
+        execute("DELETE FROM segments WHERE stream = ?2 AND last < ?1", (first, stream))
+        execute("DELETE FROM keys WHERE stream = ?2 AND last < ?1", (first, stream))
+        found = execute("SELECT first, kinds, ends, data FROM segments WHERE stream = ? AND first < ?", (stream, first))
+        row = found.fetchone()
+        if row is not None:
+            execute("DELETE FROM segments WHERE stream = ? AND first = ?", (stream, row[0]))
+            self._insert([(stream, fromColumns(*row).startingAt(first))])
+
+    def _insert(self, filed: Iterable[tuple[int, Segment]]) -> None:
+        """Write segments of streams."""
+        rows = ((stream, segment.first, segment.last, *segment.columns()) for stream, segment in filed)
+        self._connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def _check(file: Path) -> None:
@@ -307,6 +344,8 @@ def _verdict(file: Path) -> str:
     if journal.exists():
         # Its making was interrupted. SQLite will take that back, and it is made anew.
         return "ok"
+    if not log.exists() and file.stat().st_size % PAGE:
+        return "a page is cut"
     # A read-only connection leaves a log and its index behind; an immutable one nothing, but it does not see a log.
     before = index.exists()
     connection = sqlite3.connect(f"{file.as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}", uri=True, timeout=1)

@@ -106,7 +106,9 @@ class EntryRendering:
         found = self._memo.get(key)
         if found is None:
             found = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
-            self._remember(key, found)
+            # For a single viewer it would be a second copy of what it reads.
+            if self._log.viewers != 1:
+                self._remember(key, found)
         return found
 
     def complete(self, cursor: int) -> bool:

@@ -70,7 +70,7 @@ class StreamService(Service):
             self.formats[form.name] = form
         self._reactor = reactor
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
-        self._store: IStreamStore = store or MemoryStore(reactor, self.settings.window)
+        self._store: IStreamStore = store or MemoryStore(reactor, self.settings.kept)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
         self._outbox = Outbox(reactor)
         self._viewers: dict[EventStreamProducer | Waiting, Request] = {}

@@ -23,7 +23,7 @@ class Settings:
         maxWaiting: So many may wait; who comes above that is refused.
         stall: A viewer that takes nothing for so long is cut; it resumes when it is back.
         keep: How long a stream is kept after its end.
-        window: Bytes that each stream keeps; the oldest entries go first.
+        window: Bytes of memory that each stream takes; the oldest entries go first.
         maxBytes: Bytes that all streams keep: finished streams go first, then
             new ones and publishes are refused, and runs wait.
         maxStreams: How many streams are kept: finished ones go first, then
@@ -45,3 +45,8 @@ class Settings:
     maxStreams: int = 100_000
     readAhead: int = 1024 * 1024
     drain: float = 5.0
+
+    @property
+    def kept(self) -> int:
+        """Bytes of entries that each stream keeps; a sixteenth of its window is for what is on the way to a viewer."""
+        return self.window - self.window // 16

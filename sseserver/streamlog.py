@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from itertools import accumulate, islice
+from itertools import islice
 from operator import length_hint
 
 from twisted.internet.defer import Deferred, succeed
@@ -22,6 +22,7 @@ from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
 from sseserver.keeper import Keeper, Nobody
+from sseserver.segments import Segment
 from sseserver.ticker import Tick, Ticker
 
 #: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
@@ -172,7 +173,7 @@ class StreamLog:
     @property
     def entries(self) -> list[bytes]:
         """The data of all entries kept, visible or not; made for the asking."""
-        return self.slices(self.first)
+        return self.segment(self.first, self.appended).entries
 
     def entry(self, number: int) -> bytes:
         """See L{IStreamLog.entry}."""
@@ -197,9 +198,12 @@ class StreamLog:
         low, high = first - self.first, last - self.first
         return self.first + min(bisect_left(self._ends, self._start(first) + maxBytes, low, high + 1), high)
 
-    def slices(self, first: int) -> list[bytes]:
-        """Give the data of all entries from a number on, visible or not."""
-        return [self.entry(number) for number in range(first, self.appended + 1)]
+    def segment(self, first: int, last: int) -> Segment:
+        """Give the entries from one number to another, visible or not."""
+        start, end = first - self.first, last + 1 - self.first
+        base, ends = self._base, self._ends[start:end]
+        begin = self._ends[start - 1] - base if start else 0
+        return Segment(first, self.kinds[start:end], ends, self._data[begin : ends[-1] - base if ends else begin])
 
     def measure(self, first: int, last: int) -> int:
         """Give the bytes of the entries from one number to another, costs included."""
@@ -285,14 +289,13 @@ class StreamLog:
         """Whether there is a terminal entry, visible or not."""
         return self._sealed
 
-    def restore(
-        self, first: int, entries: list[bytes], kinds: bytes, tokens: int, keys: dict[str, tuple[bytes, int, int]]
-    ) -> None:
+    def restore(self, segment: Segment, tokens: int, keys: dict[str, tuple[bytes, int, int]]) -> None:
         """Take in what the store had kept; for a log that is new. Its bytes are counted already."""
+        kinds, self._ends = segment.kinds, segment.ends
         self.keys = keys
-        self.first = first
-        self._data = bytearray(b"".join(entries))
-        self._ends = array("Q", accumulate(map(len, entries)))
+        self.first = segment.first
+        self._data = bytearray(segment.data)
+        self._base = self._ends[-1] - len(self._data) if kinds else 0
         self.kinds = bytearray(kinds)
         self.last = self.appended
         self._tokensBefore = tokens - countTokens(self.kinds)

@@ -165,7 +165,7 @@ in front of it, with its buffering off."""
             store,
         ],
         ["keep", None, 600.0, "Seconds that a stream is kept after its end.", seconds(0)],
-        ["window", None, 16 << 20, "Bytes that one stream keeps; its oldest entries go first.", size],
+        ["window", None, 16 << 20, "Bytes that one stream takes; its oldest entries go first.", size],
         ["max-bytes", None, 512 << 20, "Bytes that all streams keep; finished ones go first.", size],
         ["max-streams", None, 100000, "Streams that are kept; finished ones go first.", count],
         ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
@@ -299,7 +299,7 @@ def makeService(options: Options) -> Server:
         maxStreams=options["max-streams"],
         readAhead=options["read-ahead"],
     )
-    store = makeStore(reactor, options["store"], settings.window)
+    store = makeStore(reactor, options["store"], settings.kept)
     streams = StreamService(reactor, makeSource(reactor, options), settings, store)
     server = Server()
     streams.setServiceParent(server)

@@ -7,17 +7,20 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from sseserver.database import _OPEN, APPLICATION_ID, VERSION, Contents, Database, Group, Row
+from sseserver.database import _OPEN, APPLICATION_ID, PAGE, VERSION, Contents, Database, Group, Row
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import Kind
+from sseserver.segments import Gathered, Segment
 
 NOBODY = 65534
 
@@ -37,9 +40,18 @@ def foreign(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def entries(stream: int, first: int, *data: bytes, kind: Kind = Kind.TOKEN) -> list[object]:
-    """Write the values of entries that follow one another."""
-    return [value for number, each in enumerate(data, first) for value in (stream, number, int(kind), each)]
+def segment(first: int, *data: bytes, kind: Kind = Kind.TOKEN, begin: int | None = None) -> Segment:
+    """Write entries that follow one another, behind others of one byte each, or of so many in all."""
+    ends = array("Q", accumulate(map(len, data), initial=first - 1 if begin is None else begin))
+    return Segment(first, bytes([kind]) * len(data), ends[1:], b"".join(data))
+
+
+def fresh(*segments: tuple[int, Segment]) -> Gathered:
+    """Gather segments of streams."""
+    gathered = Gathered()
+    for each in segments:
+        gathered.add(*each)
+    return gathered
 
 
 class DatabaseTestCase(SynchronousTestCase):
@@ -79,7 +91,7 @@ class DatabaseTestCase(SynchronousTestCase):
         database = self.open()
         self.recover(database)
         made = [(1, "name", "epoch", published, 5.0)]
-        database.commit(Group(made=made, entries=entries(1, 1, b"a", b"b", b"c"), keys=[(1, "key", b"digest", 2, 3)]))
+        database.commit(Group(made=made, filed=[(1, segment(1, b"a", b"b", b"c"))], keys=[(1, "key", b"digest", 2, 3)]))
         return database
 
     def crash(self) -> Path:
@@ -143,7 +155,7 @@ class RefusalTests(DatabaseTestCase):
     def damage(self) -> None:
         """Make a file of some size, and overwrite the middle of it."""
         database = self.make()
-        database.commit(Group(entries=entries(1, 4, *[b"x" * 500] * 200)))
+        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
         self.close()
         with self.path.open("r+b") as file:
             file.seek(self.path.stat().st_size // 2)
@@ -164,16 +176,18 @@ class RefusalTests(DatabaseTestCase):
         damaged = self.path.read_bytes()
         self.path.unlink()
         database = self.make()
-        database.commit(Group(entries=entries(1, 4, *[b"x" * 500] * 200)))
+        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
         after = self.crash()
         after.write_bytes(damaged[: len(damaged) // 2])
         after.with_name("streams.db-wal").write_bytes(b"")
         self.refuse("", after)
         log = after.with_name("streams.db-wal")
         log.write_bytes(self.path.with_name("streams.db-wal").read_bytes())
+        # All but the first page: some are in the log as well, and are good there.
+        size = after.stat().st_size
         with after.open("r+b") as file:
-            file.seek(4096)
-            file.write(b"\xff" * 4096)
+            file.seek(PAGE)
+            file.write(b"\xff" * (size - PAGE))
         self.refuse("", after)
 
     def test_truncated(self) -> None:
@@ -181,10 +195,10 @@ class RefusalTests(DatabaseTestCase):
         A file of ours that was cut.
         """
         database = self.make()
-        database.commit(Group(entries=entries(1, 4, *[b"x" * 500] * 200)))
+        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
         self.close()
         whole = self.path.read_bytes()
-        for size in (100, 1024, len(whole) // 2, len(whole) - 1024):
+        for size in (100, 1024, PAGE, len(whole) // 2, len(whole) - PAGE, len(whole) - 1):
             self.path.write_bytes(whole[:size])
             self.refuse("")
 
@@ -247,8 +261,8 @@ class RefusalTests(DatabaseTestCase):
         for path in (self.path, self.folder / ".." / self.folder.name / "streams.db", link):
             error = self.assertRaises(StoreUnavailable, Database, str(path))
             self.assertIn("open already", str(error))
-        database.commit(Group(entries=entries(1, 4, b"d")))
-        self.assertEqual(database.load(1).entries, [b"a", b"b", b"c", b"d"])
+        database.commit(Group(filed=[(1, segment(4, b"d"))]))
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"d"])
 
     def test_openElsewhere(self) -> None:
         """
@@ -290,7 +304,7 @@ class OpenTests(DatabaseTestCase):
         self.assertEqual(list(snapshot(self.folder)), ["streams.db"])
         database = self.open()
         self.assertEqual(self.recover(database), [Row(1, "name", "epoch", True, 5.0, None, 3, 3)])
-        self.assertEqual(database.load(1), Contents(1, bytes(3), [b"a", b"b", b"c"], 3, {"key": (b"digest", 2, 3)}))
+        self.assertEqual(database.load(1), Contents(segment(1, b"a", b"b", b"c"), 3, {"key": (b"digest", 2, 3)}))
 
     def test_makingInterrupted(self) -> None:
         """
@@ -310,7 +324,7 @@ class OpenTests(DatabaseTestCase):
         self.open(whole)
         self.close()
         with after.open("r+b") as file:
-            file.write(whole.read_bytes()[:1024])
+            file.write(whole.read_bytes()[:PAGE])
         self.assertEqual(self.recover(self.open(after)), [])
 
     def test_crash(self) -> None:
@@ -324,8 +338,8 @@ class OpenTests(DatabaseTestCase):
         (row,) = self.recover(database, now=1234.0)
         self.assertEqual((row.epoch, row.ended, row.count), ("epoch", 1234.0, 4))
         contents = database.load(1)
-        self.assertEqual((contents.kinds, contents.entries[:3]), (b"\0\0\0\x09", [b"a", b"b", b"c"]))
-        self.assertIn(b'"interrupted"', contents.entries[3])
+        self.assertEqual((contents.segment.kinds, contents.segment.entries[:3]), (b"\0\0\0\x09", [b"a", b"b", b"c"]))
+        self.assertIn(b'"interrupted"', contents.segment.entries[3])
         self.assertNotIn("streams.db-shm", snapshot(after.parent))
 
     def test_order(self) -> None:
@@ -360,7 +374,7 @@ class BootTests(DatabaseTestCase):
         """
         database = self.make(published=True)
         made = [(2, "run", "epoch2", False, 0.0), (3, "ended", "epoch3", False, 0.0)]
-        database.commit(Group(made=made, entries=entries(3, 1, b"{}", kind=Kind.DONE), ended=[(1.0, 3)]))
+        database.commit(Group(made=made, filed=[(3, segment(1, b"{}", kind=Kind.DONE))], ended=[(1.0, 3)]))
         self.assertEqual(self.epochs(self.crash(), "another"), ["epoch3", "new1", "new0"])
 
     def test_unknownBoot(self) -> None:
@@ -389,7 +403,7 @@ class BootTests(DatabaseTestCase):
         self.close()
         database = self.open()
         self.recover(database, "second")
-        database.commit(Group(entries=entries(1, 4, b"seen")))
+        database.commit(Group(filed=[(1, segment(4, b"seen"))]))
         after = self.crash()
         after.with_name("streams.db-wal").unlink()
         self.assertEqual(self.epochs(after, "third"), ["new0"])
@@ -405,38 +419,24 @@ class CommitTests(DatabaseTestCase):
         database = self.make()
         bad = Group(
             made=[(2, "other", "epoch2", True, 0.0)],
-            entries=entries(1, 4, b"d") + entries(1, 3, b"twice"),
+            fresh=fresh((2, segment(1, b"d"))),
+            filed=[(1, segment(4, b"d")), (1, segment(3, b"twice"))],
             trims={1: (3, 2)},
         )
         self.assertRaises(StoreUnavailable, database.commit, bad)
-        self.assertEqual(database.load(1).entries, [b"a", b"b", b"c"])
-        database.commit(Group(made=bad.made, entries=entries(1, 4, b"d")))
-        self.assertEqual(database.load(1).entries, [b"a", b"b", b"c", b"d"])
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c"])
+        database.commit(Group(made=bad.made, filed=[(1, segment(4, b"d"))]))
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"d"])
 
     def test_bug(self) -> None:
         """
         What SQLite cannot take at all leaves no transaction open either.
         """
         database = self.make()
-        bad = Group(entries=entries(1, 4, b"d"), keys=[(1, "\ud800", b"", 4, 4)])
+        bad = Group(filed=[(1, segment(4, b"d"))], keys=[(1, "\ud800", b"", 4, 4)])
         self.assertRaises(UnicodeEncodeError, database.commit, bad)
-        database.commit(Group(entries=entries(1, 4, b"e")))
-        self.assertEqual(database.load(1).entries, [b"a", b"b", b"c", b"e"])
-
-    @given(st.lists(st.integers(0, 2500), min_size=1, max_size=3))
-    def test_anyNumber(self, sizes: list[int]) -> None:
-        """
-        A group holds any number of entries.
-        """
-        self.setUp()
-        database = self.make()
-        first = 4
-        for size in sizes:
-            data = [b"%d" % number for number in range(first, first + size)]
-            database.commit(Group(entries=entries(1, first, *data)))
-            first += size
-        self.assertEqual(database.load(1).entries[3:], [b"%d" % number for number in range(4, first)])
-        self.close()
+        database.commit(Group(filed=[(1, segment(4, b"e"))]))
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"e"])
 
     def test_trim(self) -> None:
         """
@@ -444,9 +444,9 @@ class CommitTests(DatabaseTestCase):
         """
         database = self.make()
         database.commit(Group(trims={1: (3, 2)}))
-        self.assertEqual(database.load(1), Contents(3, b"\0", [b"c"], 3, {"key": (b"digest", 2, 3)}))
-        database.commit(Group(trims={1: (4, 3)}, entries=entries(1, 4, b"d"), keys=[(1, "key", b"new", 4, 4)]))
-        self.assertEqual(database.load(1), Contents(4, b"\0", [b"d"], 4, {"key": (b"new", 4, 4)}))
+        self.assertEqual(database.load(1), Contents(segment(3, b"c"), 3, {"key": (b"digest", 2, 3)}))
+        database.commit(Group(trims={1: (4, 3)}, filed=[(1, segment(4, b"d"))], keys=[(1, "key", b"new", 4, 4)]))
+        self.assertEqual(database.load(1), Contents(segment(4, b"d"), 4, {"key": (b"new", 4, 4)}))
 
     def test_trimmedToNothing(self) -> None:
         """
@@ -454,19 +454,91 @@ class CommitTests(DatabaseTestCase):
         """
         database = self.make()
         database.commit(Group(trims={1: (4, 3)}))
-        self.assertEqual(database.load(1), Contents(4, b"", [], 3, {}))
+        self.assertEqual(database.load(1), Contents(segment(4, begin=0), 3, {}))
         database = self.open(self.crash())
         self.recover(database)
         contents = database.load(1)
-        self.assertEqual((contents.first, contents.tokens, len(contents.entries)), (4, 3, 1))
+        self.assertEqual((contents.segment.first, contents.tokens, len(contents.segment.entries)), (4, 3, 1))
 
     def test_delete(self) -> None:
         """
         What is deleted is gone from all tables, before the rest of the group is written: its name is free.
         """
         database = self.make()
-        database.commit(Group(deleted=[1, 99], made=[(2, "name", "epoch2", True, 0.0)], entries=entries(2, 1, b"x")))
+        database.commit(Group(deleted=[1, 99], made=[(2, "name", "epoch2", True, 0.0)], filed=[(2, segment(1, b"x"))]))
         self.close()
+        tables = ("streams", "segments", "fresh", "keys")
         with foreign(self.path) as connection:
-            rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("streams", "entries", "keys")]
-        self.assertEqual(rows, [[(2, "name", "epoch2", 1, 0.0, None, 0, 0)], [(2, 1, 0, b"x")], []])
+            rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+        stream, filed = (2, "name", "epoch2", 1, 0.0, None, 0, 0), (2, 1, 1, b"\0", bytes(8), b"x")
+        self.assertEqual([*rows[0], rows[1][0][:4], rows[1][0][5:], *rows[2:]], [stream, filed[:4], filed[5:], [], []])
+
+
+class FreshTests(DatabaseTestCase):
+    """What came and is not filed, when the process dies."""
+
+    def takeUp(self) -> Database:
+        """Let the process die, and another one take up what it left, all of it filed."""
+        database = self.open(self.crash())
+        self.recover(database)
+        self.assertEqual(database._connection.execute("SELECT * FROM fresh").fetchall(), [])
+        return database
+
+    @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 40), max_size=5)), max_size=8))
+    def test_anyNumber(self, groups: list[tuple[bool, list[int]]]) -> None:
+        """
+        Whatever came, and however much of it was filed, is there once and in order.
+        """
+        self.setUp()
+        database = self.make(published=True)
+        whole, filed = [b"a", b"b", b"c"], 3
+        for place, (file, sizes) in enumerate(groups):
+            data = [b"%d" % size * size for size in sizes]
+            group = Group(place=place, fresh=fresh((1, segment(len(whole) + 1, *data, begin=sum(map(len, whole))))))
+            whole += data
+            if file and filed < len(whole):
+                group.filed.append((1, segment(filed + 1, *whole[filed:], begin=sum(map(len, whole[:filed])))))
+                group.mark, filed = place, len(whole)
+            database.commit(group)
+        database = self.takeUp()
+        self.assertEqual(database.load(1).segment.entries, whole)
+        self.assertEqual(database.recover(0.0, [], "boot")[0].count, len(whole))
+        self.doCleanups()
+        while self.opened:
+            self.close()
+
+    def test_streams(self) -> None:
+        """
+        Each stream has its own; what is of a stream that is gone, or trimmed, does not come back.
+        """
+        database = self.make(published=True)
+        made = [(number, f"{number}", f"epoch{number}", True, 0.0) for number in (2, 3)]
+        come = fresh((1, segment(4, b"d", b"e")), (2, segment(1, b"x", b"yy")), (3, segment(1, b"gone")))
+        database.commit(Group(made=made, fresh=come, trims={1: (5, 4)}))
+        database.commit(Group(deleted=[3], fresh=fresh((2, segment(3, b"z", begin=3))), place=1))
+        database = self.takeUp()
+        self.assertEqual(database.load(1), Contents(segment(5, b"e"), 5, {}))
+        self.assertEqual(database.load(2).segment, segment(1, b"x", b"yy", b"z"))
+        rows = database._connection.execute("SELECT DISTINCT stream FROM segments").fetchall()
+        self.assertEqual(rows, [(1,), (2,)])
+
+    def test_interrupted(self) -> None:
+        """
+        A run that was under way ends after what came last.
+        """
+        database = self.make()
+        database.commit(Group(fresh=fresh((1, segment(4, b"dd", kind=Kind.EVENT)))))
+        contents = self.takeUp().load(1)
+        self.assertEqual(contents.segment.entries[:4], [b"a", b"b", b"c", b"dd"])
+        self.assertEqual(contents.segment.kinds, bytes([Kind.TOKEN] * 3 + [Kind.EVENT, Kind.FAILED]))
+        self.assertIn(b'"interrupted"', contents.segment.entries[4])
+
+    def test_mark(self) -> None:
+        """
+        What came before a mark goes.
+        """
+        database = self.make()
+        for place in (0, 10, 20):
+            database.commit(Group(fresh=fresh((1, segment(4, b"d"))), place=place, mark=place - 5))
+        rows = database._connection.execute("SELECT place FROM fresh").fetchall()
+        self.assertEqual(rows, [(20,)])

@@ -25,6 +25,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
 from sseserver.streamlog import ENTRY_COST, StreamLog
 from sseserver.ticker import Ticker
 from sseserver.wire import Decoder, Event
+from tests.fakes import FakeViewer
 from tests.readers import readAll
 
 EPOCH = "0123456789abcdefghijAZ"
@@ -273,6 +274,18 @@ class EventsTests(SynchronousTestCase):
             self.assertEqual(first, second)
             self.assertIs(first[1], second[1])
         self.assertIs(rendering.read(3, ALL, True)[1], rendering.read(3, ALL, False)[1])
+
+    def test_notShared(self) -> None:
+        """
+        What a single viewer reads is not kept for others; what it reads together with another one is.
+        """
+        log = makeLog(*["x" * 1000] * 10)
+        viewers = [FakeViewer(), FakeViewer()]
+        for viewer, shared in zip(viewers, (False, True), strict=True):
+            rendering = log.follow(viewer, EventsFormat())
+            frames = [rendering.read(0, ALL, True)[1] for _ in range(2)]
+            self.assertEqual(frames[0], frames[1])
+            self.assertEqual(frames[0] is frames[1], shared)
 
     def test_sharedIsNotStale(self) -> None:
         """

@@ -178,7 +178,7 @@ class BadHouseTests(SynchronousTestCase):
         self.assertWrong(
             floorViolations(root),
             "sources.text:1 imports sseserver.streamlog.StreamLog: sources know nothing",
-            "stores.memory:1 imports sseserver.sources.text.TextSource: floor 5",
+            "stores.memory:1 imports sseserver.sources.text.TextSource: floor 6",
             "web.page:1 imports sseserver.web: siblings",
             "web.streams:1 imports sseserver.web.page.Page: siblings",
         )

@@ -14,11 +14,14 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver import filing
 from sseserver.database import Database
 from sseserver.errors import GapError, SSEServerError, StoreUnavailable, StreamNotFound
+from sseserver.filing import FILED, FRESH, SEGMENT
 from sseserver.interfaces import IStreamLog, Kind, State
+from sseserver.segments import fromColumns, scattered
 from sseserver.stores import sqlite
-from sseserver.stores.sqlite import GROUP_ENTRIES, RETRY, SQLiteStore
+from sseserver.stores.sqlite import GROUP_ENTRIES, LONGEST_PAUSE, RETRY, SQLiteStore
 from sseserver.testing import RecordingViewer
 from tests.fakes import ClockTestCase
 
@@ -111,6 +114,14 @@ class StoreTestCase(ClockTestCase):
         """Read a table."""
         return self.connection().execute(f"SELECT * FROM {table}").fetchall()
 
+    def entries(self) -> list[tuple[int, int, bytes]]:
+        """Read the entries in the file, filed or not: numbers of stream and entry, data."""
+        filed = [(stream, fromColumns(first, *columns)) for stream, first, _, *columns in self.rows("segments")]
+        come = [segment for _, *columns in self.rows("fresh") for segment in scattered(*columns)]
+        return sorted(
+            {(stream, *entry) for stream, each in filed + come for entry in enumerate(each.entries, each.first)}
+        )
+
 
 class GroupTests(StoreTestCase):
     """Writes in groups."""
@@ -130,10 +141,10 @@ class GroupTests(StoreTestCase):
         settled = streamLog.settled()
         for step in (lambda: None, lambda: self.clock.advance(0)):
             step()
-            self.assertEqual((streamLog.last, self.rows("entries")), (0, []))
+            self.assertEqual((streamLog.last, self.entries()), (0, []))
             self.assertNoResult(settled)
         self.thread.work()
-        self.assertEqual((streamLog.last, len(self.rows("entries"))), (1, 1))
+        self.assertEqual((streamLog.last, len(self.entries())), (1, 1))
         self.successResultOf(settled)
 
     def test_oneGroup(self) -> None:
@@ -203,7 +214,7 @@ class GroupTests(StoreTestCase):
         for each in deleted:
             self.successResultOf(each)
         self.assertEqual((streamLog.state, streamLog.last), (State.CANCELLED, 3))
-        self.assertEqual((self.rows("streams"), self.rows("entries"), self.store.used), ([], [], 0))
+        self.assertEqual((self.rows("streams"), self.entries(), self.store.used), ([], [], 0))
 
     def test_trims(self) -> None:
         """
@@ -211,9 +222,10 @@ class GroupTests(StoreTestCase):
         """
         self.restart(window=8000)
         streamLog = self.create(tokens=1000)
-        numbers = [number for _, number, _, _ in self.rows("entries")]
-        self.assertEqual(numbers, list(range(streamLog.first, 1001)))
         self.assertGreater(streamLog.first, 1)
+        self.restart(window=8000)
+        numbers = [number for _, number, _ in self.entries()]
+        self.assertEqual(numbers, list(range(streamLog.first, 1001)))
 
     def test_deletes(self) -> None:
         """
@@ -226,8 +238,162 @@ class GroupTests(StoreTestCase):
         self.restart()
         for name in "abc":
             self.result(self.store.delete(name))
-        self.assertEqual([self.rows(table) for table in ("streams", "entries", "keys")], [[], [], []])
+        tables = ("streams", "segments", "fresh", "keys")
+        self.assertEqual([self.rows(table) for table in tables], [[], [], [], []])
         self.assertEqual((self.store.used, self.store.count), (0, 0))
+
+
+class FilingTests(StoreTestCase):
+    """When entries go into rows of their stream."""
+
+    def filed(self) -> dict[int, list[int]]:
+        """Give the number of the last entry of each segment, by stream."""
+        found: dict[int, list[int]] = {}
+        for stream, last in self.connection().execute("SELECT stream, last FROM segments ORDER BY stream, first"):
+            found.setdefault(stream, []).append(last)
+        return found
+
+    def fill(self, streamLog: IStreamLog) -> None:
+        """Let so much come that it is time to file what came before; of three pieces the third is filed itself."""
+        for _ in range(FRESH // SEGMENT * 9 // 2):
+            self.append(streamLog, 1, b"x" * (SEGMENT // 3))
+            self.settle()
+
+    def test_gathered(self) -> None:
+        """
+        A stream is filed when enough of it has come; the next entries gather again.
+        """
+        streamLog = self.create()
+        for _ in range(6):
+            self.append(streamLog, 1, b"x" * (SEGMENT // 3))
+            self.settle()
+        self.assertEqual(self.filed(), {1: [3, 6]})
+        self.assertEqual(len(self.entries()), 6)
+
+    def test_large(self) -> None:
+        """
+        What is large is filed at once, and written only once.
+        """
+        streamLog = self.create()
+        self.append(streamLog, 1)
+        self.settle()
+        self.append(streamLog, 1, b"x" * SEGMENT)
+        self.settle()
+        self.assertEqual((self.filed(), self.rows("fresh")), ({1: [2]}, []))
+
+    def test_ended(self) -> None:
+        """
+        A stream that ends is filed whole.
+        """
+        streamLog = self.create(tokens=5)
+        streamLog.append(Kind.DONE, b"{}")
+        self.settle()
+        self.assertEqual((self.filed(), len(self.rows("fresh"))), ({1: [6]}, 0))
+
+    def test_old(self) -> None:
+        """
+        Streams that are quiet are filed when enough has come after them: some with each group. What came before is no
+        longer among the fresh entries then.
+        """
+        quiet = [self.create(tokens=2) for _ in range(2 * FILED)]
+        self.assertEqual(self.filed(), {})
+        lively = self.create()
+        self.fill(lively)
+        filed = self.filed()
+        self.assertEqual([filed[number + 1] for number in range(2 * FILED)], [[2]] * len(quiet))
+        places = [place for place, *_ in self.rows("fresh")]
+        self.assertGreater(min(places), 0)
+        self.assertLess(sum(len(row[4]) for row in self.rows("fresh")), FRESH + 3 * SEGMENT)
+
+    def test_oldAndWaiting(self) -> None:
+        """
+        What waits for the next group is not filed with this one, though what came before it is.
+        """
+        quiet, lively = self.create(tokens=2), self.create()
+        self.patch(filing, "FRESH", 0)
+        self.append(lively, GROUP_ENTRIES)
+        self.append(quiet, 1)
+        self.clock.advance(0)
+        self.thread.work()
+        self.assertEqual((quiet.last, self.filed()[1]), (2, [2]))
+        self.settle()
+        self.assertEqual(quiet.last, 3)
+
+    def test_afterRestart(self) -> None:
+        """
+        What was filed before a restart is not filed again.
+        """
+        self.create("a", tokens=3)
+        self.restart()
+        streamLog = self.result(self.store.find("a"))
+        self.append(streamLog, 2)
+        self.settle()
+        streamLog.append(Kind.DONE, b"{}")
+        self.settle()
+        self.assertEqual(self.filed(), {1: [3, 6]})
+
+    def test_deleted(self) -> None:
+        """
+        With a stream that is deleted go its fresh entries: what came beside them is filed.
+        """
+        self.create("a", tokens=3)
+        other = self.create("b", tokens=2)
+        self.result(self.store.delete("a"))
+        self.assertEqual((self.filed(), self.rows("fresh")), ({2: [2]}, []))
+        self.append(other, 1)
+        self.settle()
+        self.assertEqual(len(self.rows("fresh")), 1)
+        self.restart()
+        self.assertEqual(self.result(self.store.find("b")).entries, [b"x"] * 3)
+
+    def test_trimmed(self) -> None:
+        """
+        What is trimmed before it is filed is not filed; a segment of which a part is trimmed is cut.
+        """
+        self.restart(window=3 * SEGMENT)
+        streamLog = self.create()
+        for _ in range(50):
+            self.append(streamLog, 7, b"x" * 1700)
+            self.settle()
+        filed = [number for _, number, _ in self.entries()]
+        (first,) = self.connection().execute("SELECT min(first) FROM segments").fetchone()
+        self.assertEqual(first, streamLog.first)
+        self.assertEqual(filed[-1], 350)
+        entries = streamLog.entries
+        self.restart(window=3 * SEGMENT)
+        again = self.result(self.store.find(streamLog.name))
+        self.assertEqual((again.first, again.entries, again.size), (first, entries, streamLog.size))
+
+    def test_refused(self) -> None:
+        """
+        What could not be filed, as the disk was full, is filed when there is room.
+        """
+        streamLog = self.create(published=False, tokens=3)
+        self.connection().execute("PRAGMA max_page_count = 1")
+        streamLog.append(Kind.DONE, b"x" * 100_000)
+        self.settle()
+        self.assertEqual((self.filed(), streamLog.state), ({}, State.OPEN))
+        self.connection().execute(f"PRAGMA max_page_count = {ROOM}")
+        self.clock.advance(RETRY)
+        self.settle()
+        self.assertEqual((self.filed(), streamLog.state), ({1: [4]}, State.DONE))
+        self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
+
+    def test_pause(self) -> None:
+        """
+        After a group of many streams the next one gathers for a moment; after one of few it follows at once.
+        """
+        logs = [self.create() for _ in range(100)]
+        for count, pause in ((9, 0.0), (20, 0.002), (100, LONGEST_PAUSE)):
+            for streamLog in logs[:count]:
+                self.append(streamLog, 1)
+            self.settle()
+            self.append(logs[0], 1)
+            self.clock.advance(pause * 0.9)
+            self.assertEqual(bool(self.thread.waiting), not pause)
+            self.clock.advance(pause * 0.2)
+            self.settle()
+            self.assertEqual(logs[0].last, logs[0].appended)
 
 
 class FullTests(StoreTestCase):
@@ -269,7 +435,7 @@ class FullTests(StoreTestCase):
         log = self.published
         self.assertEqual((log.last, log.entries, log.tokens, log.state), (2, [b"x", b"x"], 2, State.OPEN))
         self.assertEqual((log.size, self.store.used, log.recall("key")), (size, used, None))
-        self.assertEqual(len(self.rows("entries")), 4)
+        self.assertEqual(len(self.entries()), 4)
         self.assertEqual(self.rows("keys"), [])
 
     def test_recovers(self) -> None:
@@ -306,7 +472,7 @@ class FullTests(StoreTestCase):
         self.pages(ROOM)
         self.clock.advance(RETRY)
         self.settle()
-        self.assertEqual((self.run_.last, viewer.seen, len(self.rows("entries"))), (13, [13], 15))
+        self.assertEqual((self.run_.last, viewer.seen, len(self.entries())), (13, [13], 15))
         self.run_.leave(viewer)
 
     def test_createRefused(self) -> None:

@@ -2,9 +2,10 @@
 SQLiteStore: stream logs that survive the process, in one SQLite file.
 
 An entry is visible when its transaction is committed. Writes are made in
-groups in a thread of the store's own: while one group is being written, the
-next one gathers. The logs of open streams, and of those that somebody reads, are in
-memory as well and whole: viewers never wait for the disk.
+groups in a thread of the store's own: while one group is being written, and
+for a moment after one of many streams, the next one gathers. The logs of open
+streams, and of those that somebody reads, are in memory as well and whole:
+viewers never wait for the disk.
 
 With C{synchronous=NORMAL} in WAL mode a committed entry survives the end of the
 process, however sudden. It may not survive the end of the machine; so after
@@ -15,11 +16,8 @@ ID ever stands for two contents.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, count, repeat, takewhile
 from pathlib import Path
 from typing import Any
-from weakref import ReferenceType, ref
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -29,9 +27,10 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from sseserver.database import Contents, Database, Group
+from sseserver.database import Contents, Database
 from sseserver.entries import countTokens
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
+from sseserver.filing import Filing, Stream, Work
 from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore, State
 from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog
@@ -41,6 +40,11 @@ log = Logger()
 
 #: Entries after which a group is full; one log is never divided, so that what was published together stays together.
 GROUP_ENTRIES = 4000
+
+#: Seconds after a group in which the next one gathers: for every tenth stream that it had, and at most. When many are
+#: lively, what is written at once would be one entry of each; a lone stream waits for nothing.
+PAUSE = 0.001
+LONGEST_PAUSE = 0.005
 
 #: Seconds after which a group that the disk refused is tried again.
 RETRY = 1.0
@@ -52,76 +56,6 @@ def bootID() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return ""
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    """
-    What the store knows of one stream.
-
-    Attributes:
-        number: What the file calls it.
-        size: Bytes it takes, when its log is not in memory.
-        written: Number of the last entry in the file.
-        open: Its log, as long as that can still grow.
-        read: Its log, as long as somebody else holds it.
-        waiting: Who waits for the log, while it is made or read.
-        uncounted: The bytes that are no longer counted, while it is being deleted.
-        leaving: Who waits for the end of that, one way or the other.
-    """
-
-    number: int
-    name: str
-    epoch: str
-    published: bool
-    created: float
-    ended: float | None
-    size: int = 0
-    written: int = 0
-    open: StreamLog | None = None
-    read: ReferenceType[StreamLog] | None = None
-    waiting: list[Deferred[IStreamLog]] | None = None
-    uncounted: int | None = None
-    leaving: list[Deferred[None]] = field(default_factory=list)
-
-    def log(self) -> StreamLog | None:
-        """Give the log, if it is in memory."""
-        return self.open or (None if self.read is None else self.read())
-
-    def hold(self, streamLog: StreamLog) -> None:
-        """Hold the log as firmly as it must be held."""
-        self.read = ref(streamLog)
-        self.size = streamLog.size
-        self.ended = streamLog.ended
-        self.open = streamLog if streamLog.state is State.OPEN else None
-
-    def left(self) -> None:
-        """Tell those who wait for the end of a deletion."""
-        leaving, self.leaving = self.leaving, []
-        for gone in leaving:
-            gone.callback(None)
-
-    def answer(self, answer: StreamLog | Exception) -> None:
-        """Tell those who wait."""
-        waiting, self.waiting = self.waiting or [], None
-        for found in waiting:
-            if isinstance(answer, Exception):
-                found.errback(answer)
-            else:
-                found.callback(answer)
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """
-    A group that is being written, and what it is made of: new streams; streams with the number of the last entry of
-    each; streams that are deleted, and who waits for that.
-    """
-
-    group: Group
-    made: list[_Stream]
-    parts: list[tuple[_Stream, StreamLog, int]]
-    deleted: list[tuple[_Stream, Deferred[None]]]
 
 
 @implementer(IStreamStore)
@@ -149,15 +83,16 @@ class SQLiteStore:
         self._threaded = inThread
         self._pool: ThreadPool | None = None
         self._database: Database | None = None
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
         self._nextNumber = 1
         # What is still to be written.
-        self._made: list[_Stream] = []
-        self._dirty: dict[_Stream, StreamLog] = {}
-        self._deleted: list[tuple[_Stream, Deferred[None]]] = []
+        self._made: list[Stream] = []
+        self._dirty: dict[Stream, StreamLog] = {}
+        self._deleted: list[tuple[Stream, Deferred[None]]] = []
         # How many streams are being deleted.
         self._leaving = 0
         self._trims: dict[int, tuple[int, int]] = {}
+        self._filing = Filing()
         # When the next group is written; whether one is just being written; whether the disk refused the last one.
         self._next: IDelayedCall | None = None
         self._busy = False
@@ -175,7 +110,7 @@ class SQLiteStore:
         rows = database.recover(self._clock.seconds(), iter(makeEpoch, ""), bootID())
         self._database = database
         for row in rows:
-            stream = _Stream(row.number, row.name, row.epoch, row.published, row.created, row.ended)
+            stream = Stream(row.number, row.name, row.epoch, row.published, row.created, row.ended)
             stream.size = row.size + ENTRY_COST * row.count
             self.used += stream.size
             self._streams[row.name] = stream
@@ -209,7 +144,7 @@ class SQLiteStore:
             return gone.addCallback(lambda _: self.create(name, published))
         if known is not None:
             return fail(StreamExists(f"There is a stream {name} already."))
-        stream = _Stream(self._nextNumber, name, epoch, published, self._clock.seconds(), None)
+        stream = Stream(self._nextNumber, name, epoch, published, self._clock.seconds(), None)
         self._nextNumber += 1
         self._streams[name] = stream
         stream.hold(self._makeLog(stream))
@@ -266,7 +201,7 @@ class SQLiteStore:
         self._trims[self._streams[streamLog.name].number] = (streamLog.first, tokens)
         self._schedule(0)
 
-    def _makeLog(self, stream: _Stream) -> StreamLog:
+    def _makeLog(self, stream: Stream) -> StreamLog:
         return StreamLog(
             stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published, durable=True
         )
@@ -296,42 +231,37 @@ class SQLiteStore:
         written.addCallbacks(lambda _: self._written(work), lambda failure: self._refused(failure, work))
         written.addErrback(lambda failure: log.failure("The store broke", failure))
 
-    def _collect(self) -> _Work:
+    def _collect(self) -> Work:
         """Put the next group together."""
-        work = _Work(Group(), self._made, [], self._deleted)
+        work = Work(self._made, self._deleted)
         self._made, self._deleted = [], []
-        group = work.group
+        group, now = work.group, self._clock.seconds()
         group.made.extend((made.number, made.name, made.epoch, made.published, made.created) for made in work.made)
         group.trims.update(self._trims)
         self._trims.clear()
-        while self._dirty and len(group.entries) < 4 * GROUP_ENTRIES:
-            stream = next(iter(self._dirty))
-            streamLog = self._dirty.pop(stream)
-            self._take(group, stream, streamLog)
-            work.parts.append((stream, streamLog, streamLog.appended))
-        # What has something to be written is deleted in a later group: it is stored first, so that who published it is
-        # answered.
-        writing = {*work.made, *self._dirty, *(stream for stream, _, _ in work.parts)}
-        self._deleted = [item for item in work.deleted if item[0] in writing]
-        work.deleted = [item for item in work.deleted if item[0] not in writing]
-        group.deleted.extend(stream.number for stream, _ in work.deleted)
+        for stream, streamLog in self._dirty.items():
+            self._filing.add(work, stream, streamLog, now)
+            if work.count >= GROUP_ENTRIES:
+                break
+        if work.deleted:
+            # What has something to be written is deleted in a later group: it is stored first, so that who published it
+            # is answered.
+            writing = {*work.made, *self._dirty}
+            self._deleted = [item for item in work.deleted if item[0] in writing]
+            work.deleted = [item for item in work.deleted if item[0] not in writing]
+            group.deleted.extend(stream.number for stream, _ in work.deleted)
+        if len(work.parts) < len(self._dirty):
+            for stream, _, _ in work.parts:
+                del self._dirty[stream]
+        else:
+            self._dirty = {}
+        self._filing.finish(work)
         return work
 
-    def _take(self, group: Group, stream: _Stream, streamLog: StreamLog) -> None:
-        """Put into a group what the file does not have of a log."""
-        start = stream.written + 1 - streamLog.first
-        kinds, entries = streamLog.kinds[start:], streamLog.slices(stream.written + 1)
-        numbers = count(stream.written + 1)
-        group.entries.extend(chain.from_iterable(zip(repeat(stream.number), numbers, kinds, entries)))
-        if streamLog.keys:
-            keys = takewhile(lambda item: item[1][1] > stream.written, reversed(streamLog.keys.items()))
-            group.keys.extend((stream.number, key, *value) for key, value in keys)
-        if streamLog.sealed:
-            group.ended.append((self._clock.seconds(), stream.number))
-
-    def _written(self, work: _Work) -> None:
+    def _written(self, work: Work) -> None:
         """The file has it: now everybody may see it."""
         self._busy = self._refusing = False
+        self._filing.written(work)
         for stream in work.made:
             streamLog = stream.log() if stream.uncounted is None else None
             stream.answer(streamLog or StreamNotFound(stream.name))
@@ -343,13 +273,14 @@ class SQLiteStore:
         for stream, deleted in work.deleted:
             self._drop(stream)
             deleted.callback(None)
-        self._schedule(0)
+        self._schedule(min(PAUSE * (len(work.parts) // 10), LONGEST_PAUSE))
 
-    def _drop(self, stream: _Stream) -> None:
+    def _drop(self, stream: Stream) -> None:
         """Forget a stream that the file has forgotten."""
         del self._streams[stream.name]
         self._leaving -= 1
         self._dirty.pop(stream, None)
+        self._filing.forget(stream)
         self._trims.pop(stream.number, None)
         streamLog = stream.log()
         if streamLog is not None:
@@ -357,14 +288,14 @@ class SQLiteStore:
             self.used -= streamLog.drop() - (stream.uncounted or 0)
         stream.left()
 
-    def _keep(self, stream: _Stream) -> None:
+    def _keep(self, stream: Stream) -> None:
         """Take a stream back that could not be deleted."""
         self.used += stream.uncounted or 0
         stream.uncounted = None
         self._leaving -= 1
         stream.left()
 
-    def _refused(self, failure: Failure, work: _Work) -> None:
+    def _refused(self, failure: Failure, work: Work) -> None:
         """
         The disk is full, say. What was published is refused; what runs wrote
         is kept and tried again; what was to be deleted is not.
@@ -405,18 +336,18 @@ class SQLiteStore:
             kept.clear()
         self._schedule(0)
 
-    def _loaded(self, contents: Contents, stream: _Stream) -> None:
+    def _loaded(self, contents: Contents, stream: Stream) -> None:
         if stream.uncounted is not None or self._streams.get(stream.name) is not stream:
             stream.answer(StreamNotFound(stream.name))
             return
         streamLog = self._makeLog(stream)
-        streamLog.restore(contents.first, contents.entries, contents.kinds, contents.tokens, contents.keys)
+        streamLog.restore(contents.segment, contents.tokens, contents.keys)
         streamLog.created, streamLog.ended = stream.created, stream.ended
-        stream.written = streamLog.last
+        stream.written = stream.filed = streamLog.last
         stream.hold(streamLog)
         stream.answer(streamLog)
 
-    def _notLoaded(self, failure: Failure, stream: _Stream) -> None:
+    def _notLoaded(self, failure: Failure, stream: Stream) -> None:
         log.failure("The store cannot read", failure)
         stream.answer(StoreUnavailable("The store cannot read this stream now."))
 

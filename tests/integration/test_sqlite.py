@@ -171,7 +171,7 @@ class TwistdTests(TestCase):
         """
         self.assertEqual(openElsewhere(str(self.path)), "")
         self.path.write_bytes(self.path.read_bytes()[:3000])
-        self.refuse("cannot be used")
+        self.refuse("is damaged")
 
     def test_folder(self) -> None:
         """
