@@ -4,9 +4,9 @@ The question: what does one published stream with many viewers cost?
     python benchmarks/fan_out.py [--viewers 1000] [--rate 20] [--seconds 8] [--rounds 3] [--only NAME] [--json FILE]
 
 One stream, 1,000 viewers, 20 events a second, each published by a POST (`publisher.py`, a process of its own beside the
-load client). Measured in turn, round after round, with a new server process each time: bare Twisted (the baseline: one
-`Request.write` for each viewer), nginx with nchan (skipped where it is not installed), sseserver (`PUT /streams/NAME`,
-events as JSON, memory store).
+load client). Measured in turn, round after round, with a new server process each time: the peers, bare Twisted (the
+baseline: one `Request.write` for each viewer), nginx with nchan, sseserver (`PUT /streams/NAME`, events as JSON, memory
+store).
 
 The columns of the table are explained in `rounds.py`; the CPU time is divided by the deliveries: one event that came to
 one viewer. The publishing is in it, 1/1,000 of a POST a delivery. Lag is the time from just before the event was
@@ -20,9 +20,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+import others
 import process
 import rounds
 import servers
@@ -67,9 +67,9 @@ def measureAll(options: argparse.Namespace) -> list[rounds.Run]:
     core = rounds.pin(options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        makers: dict[str, Callable[[], servers.Server]] = {
-            servers.BASELINE: servers.bareFanOut,
-            servers.NCHAN: lambda: servers.nchan(folder),
+        makers: others.Makers = {
+            **others.frameworks(others.Work()),
+            others.NCHAN: lambda: others.nchan(folder),
             servers.OURS: lambda: servers.published(folder),
         }
         chosen = rounds.choose(makers, options.only)
@@ -99,7 +99,7 @@ def main() -> None:
     options = parseArguments()
     runs = measureAll(options)
     print(f"\n{options.viewers} viewers, {options.rate:g} events/s, {options.rounds} x {options.seconds:g} s\n")
-    print(rounds.table(runs, [servers.BASELINE, servers.NCHAN]))
+    print(rounds.table(runs, [others.NCHAN, others.UVICORN, others.BASELINE]))
     rounds.write(options, runs)
 
 

@@ -4,8 +4,8 @@ The question: what does a run of its own for each viewer cost?
     python benchmarks/own_run.py [--viewers 1000] [--rate 20] [--seconds 10] [--rounds 3] [--only NAME] [--json FILE]
 
 1,000 viewers, each with a stream of its own of 20 tokens a second, in format `events`. Measured in turn, round after
-round, with a new server process each time: bare Twisted (the baseline), a C program (the floor), sseserver. All send
-the same tokens at the same pace; each round starts with another server.
+round, with a new server process each time: the peers, bare Twisted (the baseline), a C program (the floor), sseserver.
+All send the same tokens at the same pace; each round starts with another server.
 
 The columns of the table are explained in `rounds.py`. Lag is how much later an event came than the viewer's most
 punctual one, see `journal.paceLags`. Faults are tokens missing or twice, wrong texts, gaps, streams that ended. In
@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
+import others
 import rounds
 import servers
 from journal import judge
@@ -50,9 +50,10 @@ def measureAll(options: argparse.Namespace) -> list[rounds.Run]:
         folder = Path(name)
         textFile = folder / "words.txt"
         textFile.write_text(text)
-        makers: dict[str, Callable[[], servers.Server]] = {
-            servers.BASELINE: lambda: servers.bareTwisted(options.rate),
-            servers.FLOOR: lambda: servers.floor(options.rate, folder),
+        work = others.Work(options.rate)
+        makers: others.Makers = {
+            **others.frameworks(work),
+            others.FLOOR: lambda: others.floor(work, folder),
             servers.OURS: lambda: servers.sseserver(1 / options.rate, textFile),
         }
         chosen = rounds.choose(makers, options.only)
@@ -85,7 +86,7 @@ def main() -> None:
     options = parseArguments()
     runs = measureAll(options)
     print(f"\n{options.viewers} viewers, {options.rate:g} tokens/s each, {options.rounds} x {options.seconds:g} s\n")
-    print(rounds.table(runs, [servers.BASELINE]))
+    print(rounds.table(runs, [others.FLOOR, others.UVICORN, others.BASELINE]))
     rounds.write(options, runs)
 
 

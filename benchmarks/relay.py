@@ -26,11 +26,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import nginx
+import others
 import process
 import rounds
 import servers
@@ -43,33 +44,6 @@ LITELLM = "LiteLLM"
 
 BODY = '{"prompt":"?"}'
 PATH = "/v1/chat/completions"
-
-NGINX_CONFIGURATION = """
-daemon off;
-master_process off;
-user root;
-pid {folder}/pid;
-error_log stderr warn;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 19000; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen {host}:{port} backlog=4096;
-        location / {{
-            proxy_pass http://{host}:{upstream};
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-        }}
-    }}
-}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +69,22 @@ def agent(upstream: int) -> servers.Server:
     return servers.Server(BASELINE, lambda port: [sys.executable, script, "--port", str(port), "--upstream", url])
 
 
-def nginx(upstream: int, folder: Path) -> servers.Server:
+def proxyPass(upstream: int, folder: Path) -> servers.Server:
     """
-    nginx; its configuration is written into `folder`.
+    nginx; its files are in `folder`.
 
     Raises:
         SkipError: It is not installed.
     """
-    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if program is None:
-        raise servers.SkipError("not installed (apt-get install nginx)")
-
-    def command(port: int) -> list[str]:
-        file = folder / "nginx.conf"
-        file.write_text(NGINX_CONFIGURATION.format(folder=folder, host=process.HOST, port=port, upstream=upstream))
-        return [program, "-p", str(folder), "-c", str(file)]
-
-    return servers.Server(NGINX, command)
+    program = nginx.program()
+    locations = f"""
+        location / {{
+            proxy_pass http://{process.HOST}:{upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+        }}"""
+    return servers.Server(NGINX, lambda port: nginx.command(program, folder, port, locations))
 
 
 def litellm(upstream: int, folder: Path) -> servers.Server:
@@ -229,9 +202,9 @@ def measureAll(options: argparse.Namespace) -> list[rounds.Run]:
     beside = process.cores()[0] if options.pin else None
     with tempfile.TemporaryDirectory() as name, process.ServerProcess(command, upstream, beside):
         folder = Path(name)
-        makers: dict[str, Callable[[], servers.Server]] = {
+        makers: others.Makers = {
             BASELINE: lambda: agent(upstream),
-            NGINX: lambda: nginx(upstream, folder),
+            NGINX: lambda: proxyPass(upstream, folder),
             LITELLM: lambda: litellm(upstream, folder),
             servers.OURS: lambda: ours(upstream),
         }
