@@ -103,10 +103,18 @@ def cpuSeconds(pid: int) -> float:
 
 def waitedSeconds(pid: int) -> float:
     """
-    How long the threads of a process stood ready but had no core, in seconds: the noise of a shared machine.
+    How long the main thread of a process stood ready but had no core, in seconds: the noise of a shared machine.
+
+    What its other threads used is taken off, for on one core it is they that it waited for; so this may be below 0.
     """
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[1]) for task in tasks) / 1e9
+    own, others = 0, 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        used, waited, _ = map(int, (task / "schedstat").read_text().split())
+        if task.name == str(pid):
+            own = waited
+        else:
+            others += used
+    return (own - others) / 1e9
 
 
 def _machineTicks() -> tuple[int, int]:
