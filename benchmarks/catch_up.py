@@ -265,9 +265,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
             readings += oneRound(number, options, core, Path(folder))
-    print(f"\n{options.tokens} tokens, {options.rounds} rounds\n")
-    print(table(readings))
-    rounds.write(options, readings)
+    rounds.report(options, readings, f"{options.tokens:,} tokens, {options.rounds} rounds", table(readings))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ worker_rlimit_nofile 20000;
 events {{ worker_connections 19500; }}
 http {{
     access_log off;
+    keepalive_requests 1000000;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;

@@ -9,10 +9,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nginx
+import secure
 from servers import HERE, Channel, Server, SkipError
 
 PEERS = HERE / "peers"
@@ -80,14 +81,16 @@ def python(work: Work, name: str, file: str, *modules: str) -> Server:
     return work.server(name, lambda port: [sys.executable, script(file), str(port)])
 
 
-def uvicorn(work: Work, name: str, application: str, *modules: str) -> Server:
+def uvicorn(work: Work, name: str, application: str, *modules: str, pair: secure.Pair | None = None) -> Server:
     """
-    An ASGI application under uvicorn, as its documentation has it for speed.
+    An ASGI application under uvicorn, as its documentation has it for speed; with a `pair` over TLS.
     """
     need("uvicorn", "uvloop", "httptools", *modules)
     start = [sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS), "--loop", "uvloop", "--http", "httptools"]
     quiet = ["--no-access-log", "--log-level", "warning", "--backlog", "4096", "--timeout-graceful-shutdown", "1"]
-    return work.server(name, lambda port: [*start, *quiet, "--port", str(port), application])
+    files = ["--ssl-keyfile", str(pair.key), "--ssl-certfile", str(pair.certificate)] if pair else []
+    server = work.server(name, lambda port: [*start, *quiet, *files, "--port", str(port), application])
+    return replace(server, tls=pair is not None)
 
 
 def node(work: Work) -> Server:
@@ -112,6 +115,13 @@ def frameworks(work: Work) -> Makers:
         TORNADO: lambda: python(work, TORNADO, "tornado_events.py", "tornado"),
         NODE: lambda: node(work),
     }
+
+
+def secured(work: Work, pair: secure.Pair) -> Makers:
+    """
+    Those that do it over TLS.
+    """
+    return {UVICORN: lambda: uvicorn(work, UVICORN, "bare_asgi:application", pair=pair)}
 
 
 def floor(work: Work, folder: Path) -> Server:

@@ -5,6 +5,8 @@ Printed for each server, as medians of the rounds:
 
 * CPU time of its process in µs for each delivered event, and the ratio to another server in the same round ("-" when
   there is no round in which both were undisturbed, see "no core");
+* CPU: CPU time of its process / length of the window. A server near 100 % falls behind and works in larger turns, which
+  look cheap: its µs are too low, its lag says so, and it should be asked again with fewer viewers;
 * pace: delivered events / those that were due;
 * lag in milliseconds;
 * faults (the worst round): all that should be 0, see `journal.Check`;
@@ -32,6 +34,7 @@ from typing import TypeVar
 import process
 import servers
 from journal import Outcome
+from load import LoadError
 
 # Share of the window. A server that waits for its core does its work in fewer, larger turns: sseserver, which makes up
 # for late ticks, then looked up to twice as cheap (12 to 32 µs); bare Twisted, which skips them, came to 35 to 67 µs.
@@ -112,20 +115,21 @@ class Meter:
     def __init__(self, server: process.ServerProcess) -> None:
         self._server = server
         self._idle = server.memory().anonymous
-        self.cpu = self.waited = 0.0
+        self.cpu = self.waited = self.began = 0.0
         self.memory = 0
 
     def begin(self) -> None:
         """
         The window begins.
         """
-        self.cpu, self.waited = self._server.cpuSeconds(), self._server.waitedSeconds()
+        self.began, self.waited = self._server.cpuSeconds(), self._server.waitedSeconds()
 
     def end(self) -> None:
         """
-        The window ends: the attributes are now what was used in it, and the anonymous memory in bytes that was added.
+        The window ends: the attributes are now what was used in it, and the anonymous memory in bytes that was added
+        (`began` stays the CPU time of the server when the window began).
         """
-        self.cpu = self._server.cpuSeconds() - self.cpu
+        self.cpu = self._server.cpuSeconds() - self.began
         self.waited = max(0.0, self._server.waitedSeconds() - self.waited)
         self.memory = self._server.memory().anonymous - self._idle
 
@@ -158,6 +162,13 @@ def round3(value: float) -> float:
     return float(f"{value:.3f}")
 
 
+def connectRate(viewers: int) -> float:
+    """
+    Connections opened each second, so that thousands take ten seconds and a few do not come all at once.
+    """
+    return max(500.0, viewers / 10)
+
+
 def choose(makers: dict[str, Callable[[], servers.Server]], only: Sequence[str] | None) -> list[servers.Server]:
     """
     The servers that can be measured here; the reason is printed for those that cannot.
@@ -181,15 +192,20 @@ def inTurn(
     chosen: list[servers.Server], rounds: int, patience: float, measure: Callable[[servers.Server, int], Measured]
 ) -> list[Measured]:
     """
-    All rounds; each starts with another server.
+    All rounds; each starts with another server. One that fails is left out of the round, and the reason printed.
     """
     runs = []
     for number in range(rounds):
         first = number % max(1, len(chosen))
         for server in chosen[first:] + chosen[:first]:
             process.waitForQuiet(patience)
-            runs.append(measure(server, number))
-            print(runs[-1].describe(), flush=True)
+            try:
+                runs.append(measure(server, number))
+            except (process.ServerError, LoadError, OSError) as reason:
+                # One that breaks under the load must not take the others' figures with it.
+                print(f"round {number} {server.name}: failed: {reason}", flush=True)
+            else:
+                print(runs[-1].describe(), flush=True)
     return runs
 
 
@@ -223,6 +239,7 @@ def row(runs: list[Run], name: str, baselines: Sequence[str]) -> list[str]:
     lag = {part: median(run.outcome.lag[part] for run in own) for part in ("p50", "p99", "p99.9", "max")}
     return [
         *costs(runs, name, baselines),
+        f"{median(run.share for run in own):.0%}",
         f"{median(run.outcome.pace for run in own):.3f}",
         *(f"{value:.1f}" for value in lag.values()),
         str(max(run.outcome.check.faults() for run in own)),
@@ -247,7 +264,7 @@ def table(runs: list[Run], baselines: Sequence[str]) -> str:
     baselines = present(runs, baselines)
     ratio = [f"/ {baseline}" for baseline in baselines]
     lag = ["lag p50 ms", "p99", "p99.9", "max"]
-    head = ["server", "µs/event", *ratio, "pace", *lag, "faults", "kB/viewer", "no core", "client"]
+    head = ["server", "µs/event", *ratio, "CPU", "pace", *lag, "faults", "kB/viewer", "no core", "client"]
     names = dict.fromkeys(run.server for run in runs)
     return markdown(head, [row(runs, name, baselines) for name in names])
 
@@ -314,16 +331,19 @@ def pin(options: argparse.Namespace) -> int | None:
     return server
 
 
-def write(options: argparse.Namespace, runs: Sequence[object]) -> None:
+def report(options: argparse.Namespace, runs: Sequence[object], title: str, *tables: str) -> None:
     """
-    Write all figures to the file of `--json`, if there is one.
+    Print the tables, and write all figures to the file of `--json`, if there is one.
 
     Args:
         options: What was given.
         runs: Dataclasses.
+        title: What was measured.
+        tables: In Markdown.
     """
+    print("", title, *tables, sep="\n\n")
     if options.json:
         given = {name: str(value) for name, value in vars(options).items()}
         figures = [asdict(run) for run in runs if is_dataclass(run) and not isinstance(run, type)]
-        result = {"machine": machine(), "options": given, "runs": figures}
+        result = {"machine": machine(), "options": given, "title": title, "tables": tables, "runs": figures}
         options.json.write_text(json.dumps(result, indent=2) + "\n")

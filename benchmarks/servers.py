@@ -16,6 +16,7 @@ from email.message import Message
 from pathlib import Path
 
 import process
+import secure
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -60,6 +61,9 @@ class Server:
         environment: Variables that it wants.
         channel: A stream of it to publish into; `None`: there is none.
         idle: Where a viewer GETs heartbeats and nothing else; `None`: nowhere.
+        tls: Whether it is asked over TLS.
+        ask: What a viewer POSTs to be answered with an event stream; `None`: it GETs.
+        most: How many viewers it can serve on one core; `None`: as many as are asked for.
     """
 
     name: str
@@ -68,6 +72,9 @@ class Server:
     environment: dict[str, str] = field(default_factory=dict)
     channel: Channel | None = None
     idle: str | None = None
+    tls: bool = False
+    ask: str | None = None
+    most: int | None = None
 
 
 def words(count: int) -> str:
@@ -77,7 +84,13 @@ def words(count: int) -> str:
     return "".join(f"word{number % 1000} " for number in range(1, count + 1))
 
 
-def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) -> Server:
+def sseserver(
+    interval: float,
+    textFile: Path,
+    options: tuple[str, ...] = (),
+    database: Path | None = None,
+    pair: secure.Pair | None = None,
+) -> Server:
     """
     Ours, with a text of its own.
 
@@ -85,19 +98,25 @@ def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) ->
         interval: Seconds between two tokens of a run.
         textFile: What every run sends.
         options: More options of `twistd sseserver`.
+        database: See `twistd`.
+        pair: See `twistd`.
 
     Raises:
         SkipError: See `twistd`.
     """
-    return twistd("--interval", str(interval), "--text", str(textFile), "--linger", "5", *options)
+    return twistd(
+        "--interval", str(interval), "--text", str(textFile), "--linger", "5", *options, database=database, pair=pair
+    )
 
 
-def twistd(*options: str) -> Server:
+def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None = None) -> Server:
     """
     Ours, as an operator starts it.
 
     Args:
         options: Of `twistd sseserver`.
+        database: The folder in which each process has a new SQLite file; `None`: streams are kept in memory.
+        pair: For TLS.
 
     Raises:
         SkipError: There is no plugin, or no `twistd` beside this Python.
@@ -108,32 +127,39 @@ def twistd(*options: str) -> Server:
     if not program.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
     start = [sys.executable, str(program), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
-    # The store is named, so that the default does not decide what is measured.
-    usual = ["--store", "memory", "--max-viewers", "20000"]
+    usual = ["--max-viewers", "20000", "--max-runs", "20000"]
+    kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
 
     def command(port: int) -> list[str]:
-        return [*start, "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096", *usual, *options]
+        # The store is always named, so that the default does not decide what is measured.
+        store = f"sqlite:{database / f'{port}.db'}" if database else "memory"
+        listen = f"{kind}:{port}:interface=127.0.0.1:backlog=4096{files}"
+        return [*start, "--listen", listen, "--store", store, *usual, *options]
 
-    return Server(OURS, command, post="/streams", environment={"PYTHONPATH": str(ROOT)})
+    name = f"{OURS}, SQLite" if database else OURS
+    return Server(name, command, "/streams", {"PYTHONPATH": str(ROOT)}, tls=pair is not None)
 
 
-def published(folder: Path, name: str = "benchmark", options: tuple[str, ...] = ()) -> Server:
+def published(
+    folder: Path, options: tuple[str, ...] = (), database: Path | None = None, pair: secure.Pair | None = None
+) -> Server:
     """
     Ours, with a stream to publish into (it has to be created).
 
     Args:
         folder: For its text file.
-        name: The stream's.
         options: More options of `twistd sseserver`.
+        database: See `twistd`.
+        pair: See `twistd`.
 
     Raises:
         SkipError: See `sseserver`.
     """
     text = folder / "words.txt"
     text.write_text(words(10))
-    path = f"/streams/{name}"
+    path = "/streams/benchmark"
     channel = Channel(path, f"{path}?from=now", path, json=True)
-    return replace(sseserver(3600, text, options), channel=channel, idle=path)
+    return replace(sseserver(3600, text, options, database, pair), channel=channel, idle=path)
 
 
 def started(server: Server, core: int | None) -> process.ServerProcess:
@@ -158,7 +184,14 @@ class Answer:
     body: bytes
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    tls: bool = False,
+) -> Answer:
     """
     One request that is not measured.
 
@@ -168,11 +201,14 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, headers: d
         path: The request's.
         body: JSON.
         headers: Beside those that say so.
+        tls: Whether over TLS.
 
     Raises:
         urllib.error.HTTPError: It was refused.
     """
     every = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
-    request = urllib.request.Request(f"http://{process.HOST}:{port}{path}", body, every, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    url = f"{'https' if tls else 'http'}://{process.HOST}:{port}{path}"
+    request = urllib.request.Request(url, body, every, method=method)
+    context = secure.clientContext() if tls else None
+    with urllib.request.urlopen(request, timeout=30, context=context) as response:
         return Answer(response.headers, response.read())

@@ -285,9 +285,8 @@ def main() -> None:
     """
     options = parseArguments()
     runs = measureAll(options)
-    print(f"\n{options.count} tokens, {options.at_once} viewers at a time, {options.rounds} x {options.seconds:g} s\n")
-    print(table(runs))
-    rounds.write(options, runs)
+    what = f"{options.count} tokens, {options.at_once} viewers at a time"
+    rounds.report(options, runs, f"{what}, {options.rounds} x {options.seconds:g} s", table(runs))
 
 
 if __name__ == "__main__":
