@@ -2,7 +2,7 @@
 Every question, one after the other, and what comes of it: tables, figures, a picture, and how far the goals are met.
 
     python benchmarks/all.py --quick          # a short look: one round, short windows; half an hour; no file is written
-    python benchmarks/all.py                  # five rounds of what has a goal: hours, on a machine without other work
+    python benchmarks/all.py                  # five rounds of what has a goal: two hours, without other work
     python benchmarks/all.py --only fan_out   # questions with this in their name; the others' results stay as they are
 
 Each question is a script of this folder, started as `--list` prints it, so each can be asked alone. Its result is
