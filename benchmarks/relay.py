@@ -9,7 +9,7 @@ round, with a new server process each time: Twisted's `Agent` and `Request.write
 LiteLLM's proxy (both skipped where they are not installed; LiteLLM wants an environment of its own, and is looked for
 on the PATH), sseserver with `--upstream`: in format `events`, after `POST /streams`, and, "completions", in OpenAI's
 own format, as LiteLLM does it. Only sseserver keeps the answers, so that they can be resumed. LiteLLM is given 40
-answers at most, for 60 are beyond one core.
+answers at most, as 60 are beyond one core; with so few a token costs each server more (`--viewers 40` compares alike).
 
 The columns of the table are explained in `rounds.py`. Lag is the time from just before the upstream sent a token to the
 end of the read that brought it to the viewer. Faults are numbers missing or twice, gaps, and streams that ended.
