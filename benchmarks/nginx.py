@@ -70,7 +70,7 @@ def command(path: str, folder: Path, port: int, locations: str, module: Path | N
         module: What it loads.
     """
     modules = f"load_module {module};" if module else ""
-    names = {"modules": modules, "folder": folder, "host": process.HOST, "port": port, "locations": locations}
-    file = folder / "nginx.conf"
+    names = {"modules": modules, "folder": folder.resolve(), "host": process.HOST, "port": port, "locations": locations}
+    file = folder.resolve() / "nginx.conf"
     file.write_text(_CONFIGURATION.format(**names))
-    return [path, "-p", str(folder), "-c", str(file)]
+    return [path, "-p", str(folder.resolve()), "-c", str(file)]
