@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import others
 import process
 import rounds
 import servers
@@ -194,7 +195,7 @@ def oneRound(number: int, options: argparse.Namespace, core: int | None, folder:
             reading, body = measure(servers.OURS, number, child, "/streams/kept", viewers, text)
             readings.append(reading)
     file.write_bytes(body)
-    for peer in (servers.plainWrite(file), servers.plainWrite(file, web=True)):
+    for peer in (others.plainWrite(file), others.plainWrite(file, web=True)):
         with servers.started(peer, core) as child:
             read(child, "/", 1)
             process.waitForQuiet(options.patience)
@@ -210,7 +211,7 @@ def row(readings: list[Reading], name: str, viewers: int) -> list[str]:
     One line of the table.
     """
     own = [reading for reading in readings if (reading.server, reading.viewers) == (name, viewers)]
-    base = [reading for reading in readings if (reading.server, reading.viewers) == (servers.BASELINE, viewers)]
+    base = [reading for reading in readings if (reading.server, reading.viewers) == (others.BASELINE, viewers)]
 
     def against(value: Callable[[Reading], float]) -> list[str]:
         ratios = [value(reading) / value(other) for reading, other in zip(own, base, strict=True)]
@@ -264,9 +265,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
             readings += oneRound(number, options, core, Path(folder))
-    print(f"\n{options.tokens} tokens, {options.rounds} rounds\n")
-    print(table(readings))
-    rounds.write(options, readings)
+    rounds.report(options, readings, f"{options.tokens:,} tokens, {options.rounds} rounds", table(readings))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """
 The question: what do viewers cost to whom nothing is sent but heartbeats?
 
-    python benchmarks/idle.py [--viewers 10000] [--seconds 32] [--heartbeat 15] [--json FILE]
+    python benchmarks/idle.py [--viewers 15000] [--seconds 32] [--heartbeat 15] [--rounds 1] [--only NAME] [--json FILE]
 
-10,000 viewers of one published stream in which nothing is published, each sent a comment after 15 seconds of silence.
-They come within about 5 seconds, so the heartbeats of the window come as unevenly.
+15,000 viewers of one published stream in which nothing is published, each sent a comment after 15 seconds of silence.
+They come at up to 2,000 a second, so the heartbeats of the window come as unevenly. Measured in turn, round after
+round, with a new server process each time: the peers, bare Twisted (the baseline), nginx with nchan (which sends no
+heartbeats), sseserver.
 
 * memory for each viewer: anonymous memory of the server (see `process.Memory`) at the end of the window, when each has
-  had its heartbeats, less that with one viewer, divided by the others; and the same at the begin of the window. What
-  the kernel holds for the sockets is not in it;
+  had its heartbeats, less that with one viewer, divided by the others; the same at the begin of the window; and its USS
+  and PSS. What the kernel holds for the sockets is not in it;
 * CPU: time of the server in the window / length of the window, as a share of one core, and in µs a heartbeat;
 * heartbeats that came in the window / those that are due (by the number of viewers, the interval and the length);
+* connects: viewers accepted each second of the server's CPU time, while they came;
 * faults: viewers that were sent none in the window though it is longer than the interval, viewers that were sent
   anything else, streams that ended;
 * no core: time in which the server was ready but had no core / length of the window.
@@ -21,10 +24,13 @@ Each viewer takes a descriptor here and one in the server: fewer viewers are ope
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
+import others
 import process
 import rounds
 import servers
@@ -33,35 +39,36 @@ from load import Load, Plan
 
 SPARE = 200  # descriptors that are not viewers
 CONNECT_RATE = 2000.0  # viewers that come each second
+COMMENT = re.compile(rb"^:[^\n]*\n+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(rounds.Sample):
     """
-    What the viewers cost.
+    One server in one round; `cpu` is for each heartbeat.
 
     Args:
         viewers: How many there were.
         memory: Bytes for each viewer at the end of the window.
         memoryBefore: Bytes for each viewer when the window begins.
-        share: CPU time of the server / length of the window.
-        beatCost: CPU time of the server in µs for each heartbeat.
+        uss: As `memory`, of the USS.
+        pss: As `memory`, of the PSS.
         beats: Heartbeats that came in the window.
         due: Heartbeats that were due in it.
+        connects: Viewers for each second of the server's CPU time until the window.
         faults: What should be 0.
-        waited: Time in which the server was ready but had no core / length of the window.
         clientShare: CPU time of the load client / length of the window.
     """
 
     viewers: int
     memory: float
     memoryBefore: float
-    share: float
-    beatCost: float
+    uss: float
+    pss: float
     beats: int
     due: float
+    connects: float
     faults: int
-    waited: float
     clientShare: float
 
 
@@ -78,75 +85,113 @@ def heartbeats(journal: Journal, viewers: int, required: bool) -> tuple[int, int
     for viewer, reads in readsByViewer(journal).items():
         inWindow = b"".join(data for time, data in reads if time >= journal.begin)
         body = Dechunker().feed(inWindow) if viewer in journal.chunked else inWindow
-        beats += body.count(b":\n")
-        without -= body.count(b":\n") > 0
-        wrong += body.replace(b":\n", b"") != b""
+        rest, comments = COMMENT.subn(b"", body)
+        beats += comments
+        without -= comments > 0
+        wrong += rest != b""
     return beats, (without if required else 0) + wrong + len(journal.ended)
 
 
-def measure(options: argparse.Namespace, viewers: int, core: int | None, folder: Path) -> Idle:
+def measure(server: servers.Server, round: int, options: argparse.Namespace, core: int | None) -> Idle:
     """
-    Start the server, hold the viewers, end it.
+    Start a server, hold the viewers, end it.
     """
-    server = servers.published(folder, options=("--heartbeat", str(options.heartbeat)))
-    assert server.channel is not None
-    path = server.channel.create
-    used: list[int] = []
+    assert server.idle is not None
+    used: list[process.Memory] = []
     with servers.started(server, core) as child:
-        servers.ask(child.port, "PUT", path)
+        if server.channel is not None and server.channel.create is not None:
+            servers.ask(child.port, "PUT", server.channel.create)
+        plan = Plan(child.port, 1, server.idle, settle=0, seconds=0.5)
         for _ in range(2):  # what is loaded or built at the first request is not the viewers'
-            Load(Plan(child.port, 1, path, settle=0, seconds=0.5), atEnd=lambda: used.append(anonymous(child))).run()
-        meter = rounds.Meter(child)
+            Load(plan, atEnd=lambda: used.append(child.memory())).run()
+        meter, before, viewers = rounds.Meter(child), child.cpuSeconds(), limited(options.viewers)
 
         def begin() -> None:
-            used.append(anonymous(child))
+            used.append(child.memory())
             meter.begin()
-
-        plan = Plan(child.port, viewers, path, connectRate=CONNECT_RATE, settle=2, seconds=options.seconds)
 
         def end() -> None:
             meter.end()
-            used.append(anonymous(child))
+            used.append(child.memory())
 
+        plan = replace(plan, viewers=viewers, connectRate=CONNECT_RATE, settle=2, seconds=options.seconds)
         journal = Load(plan, begin, end).run()
     length = journal.end - journal.begin
-    beats, faults = heartbeats(journal, viewers, options.seconds > options.heartbeat + 1)
+    silent = server.name == others.NCHAN
+    beats, faults = heartbeats(journal, viewers, options.seconds > options.heartbeat + 1 and not silent)
+
+    def each(at: int, kind: str) -> float:
+        return rounds.round3((getattr(used[at], kind) - getattr(used[1], kind)) / (viewers - 1))
+
     return Idle(
+        server.name,
+        round,
+        **meter.figures(beats, length),
         viewers=viewers,
-        memory=rounds.round3((used[3] - used[1]) / (viewers - 1)),
-        memoryBefore=rounds.round3((used[2] - used[1]) / (viewers - 1)),
-        share=rounds.round3(meter.cpu / length),
-        beatCost=rounds.round3(meter.cpu * 1e6 / max(1, beats)),
+        memory=each(3, "anonymous"),
+        memoryBefore=each(2, "anonymous"),
+        uss=each(3, "uss"),
+        pss=each(3, "pss"),
         beats=beats,
-        due=rounds.round3(viewers * length / options.heartbeat),
+        due=0.0 if silent else rounds.round3(viewers * length / options.heartbeat),
+        connects=rounds.round3(viewers / (meter.began - before)),
         faults=faults,
-        waited=rounds.round3(meter.waited / length),
         clientShare=rounds.round3(journal.cpuShare),
     )
 
 
-def anonymous(child: process.ServerProcess) -> int:
+def limited(viewers: int) -> int:
     """
-    Anonymous memory of a server in bytes.
+    As many viewers as there may be descriptors.
     """
-    return child.memory().anonymous
+    return min(viewers, process.raiseDescriptorLimit() - SPARE)
 
 
-def table(idle: Idle) -> str:
+def measureAll(options: argparse.Namespace) -> list[Idle]:
     """
-    The table, in Markdown.
+    All rounds.
     """
-    head = ["viewers", "bytes/viewer", "before the window", "CPU", "µs/heartbeat", "heartbeats / due", "faults"]
-    cells = [
-        f"{idle.viewers}",
-        f"{idle.memory:.0f}",
-        f"{idle.memoryBefore:.0f}",
-        f"{idle.share:.1%}",
-        f"{idle.beatCost:.1f}",
-        f"{idle.beats / idle.due:.2f}",
-        f"{idle.faults}",
-    ]
-    return rounds.markdown([*head, "no core", "client"], [[*cells, f"{idle.waited:.0%}", f"{idle.clientShare:.0%}"]])
+    core = rounds.pin(options)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        makers: others.Makers = {
+            **others.frameworks(others.Work(heartbeat=options.heartbeat)),
+            others.NCHAN: lambda: others.nchan(folder),
+            servers.OURS: lambda: servers.published(folder, ("--heartbeat", str(options.heartbeat))),
+        }
+        chosen = rounds.choose(makers, options.only)
+        return rounds.inTurn(
+            chosen, options.rounds, options.patience, lambda server, number: measure(server, number, options, core)
+        )
+
+
+def table(runs: list[Idle]) -> str:
+    """
+    The table, in Markdown: medians of the rounds, and the worst of what must not be.
+    """
+    head = ["server", "viewers", "bytes/viewer", "before the window", "USS", "PSS", "CPU", "µs/heartbeat"]
+    rows = []
+    for name in dict.fromkeys(run.server for run in runs):
+        own = [run for run in runs if run.server == name]
+        beats, due = sum(run.beats for run in own), sum(run.due for run in own)
+        rows.append(
+            [
+                name,
+                f"{min(run.viewers for run in own):,}",
+                *(
+                    f"{median(getattr(run, kind) for run in own):,.0f}"
+                    for kind in ("memory", "memoryBefore", "uss", "pss")
+                ),
+                f"{median(run.share for run in own):.1%}",
+                f"{median(run.cpu for run in own):.1f}" if beats else "-",
+                f"{beats / due:.2f}" if due else "-",
+                f"{median(run.connects for run in own):,.0f}",
+                str(max(run.faults for run in own)),
+                f"{max(run.waited for run in own):.0%}",
+                f"{max(run.clientShare for run in own):.0%}",
+            ]
+        )
+    return rounds.markdown([*head, "heartbeats / due", "connects", "faults", "no core", "client"], rows)
 
 
 def parseArguments() -> argparse.Namespace:
@@ -154,10 +199,11 @@ def parseArguments() -> argparse.Namespace:
     The command line.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--viewers", type=int, default=10_000)
+    parser.add_argument("--viewers", type=int, default=15_000)
     parser.add_argument("--seconds", type=float, default=32.0, help="length of the window")
-    parser.add_argument("--heartbeat", type=float, default=15.0, help="the server's option")
+    parser.add_argument("--heartbeat", type=float, default=15.0, help="the servers' option")
     rounds.addOptions(parser, rounds=1)
+    rounds.addOnly(parser)
     return parser.parse_args()
 
 
@@ -166,15 +212,8 @@ def main() -> None:
     Measure, print the table, write the JSON.
     """
     options = parseArguments()
-    core = rounds.pin(options)
-    viewers = min(options.viewers, process.raiseDescriptorLimit() - SPARE)
-    results = []
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.rounds):
-            process.waitForQuiet(options.patience)
-            results.append(measure(options, viewers, core, Path(folder)))
-            print(table(results[-1]), flush=True)
-    rounds.write(options, results)
+    runs = measureAll(options)
+    rounds.report(options, runs, f"{limited(options.viewers):,} idle viewers", table(runs))
 
 
 if __name__ == "__main__":

@@ -41,8 +41,10 @@ class Journal:
     What came, and how the load client itself fared in the window.
 
     Args:
-        reads: All reads of bodies, in order.
+        reads: All reads of bodies, in order, but for those with the end of a head.
+        first: What of its body each viewer got with the head, and when.
         chunked: The viewers (their descriptors) whose body is chunked.
+        secured: What deciphers a viewer's reads, which it must get in order and once; the others' are plain.
         ended: The viewers whose connection ended by itself.
         asked: When each viewer asked for its event stream, monotonic.
         begin: Begin of the window, monotonic.
@@ -53,7 +55,9 @@ class Journal:
     """
 
     reads: list[Read] = field(default_factory=list)
+    first: dict[int, tuple[float, bytes]] = field(default_factory=dict)
     chunked: set[int] = field(default_factory=set)
+    secured: dict[int, Callable[[bytes], bytes]] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     asked: dict[int, float] = field(default_factory=dict)
     begin: float = 0.0
@@ -178,11 +182,14 @@ def readEvents(reads: Iterable[tuple[float, bytes]], chunked: bool) -> list[Arri
 
 def readsByViewer(journal: Journal) -> dict[int, list[tuple[float, bytes]]]:
     """
-    The reads of each viewer.
+    The reads of each viewer, deciphered: so this can be asked once.
     """
     reads: dict[int, list[tuple[float, bytes]]] = defaultdict(list)
+    for viewer, first in journal.first.items():
+        reads[viewer].append(first)
     for time, viewer, data in journal.reads:
-        reads[viewer].append((time, data))
+        decipher = journal.secured.get(viewer)
+        reads[viewer].append((time, decipher(data) if decipher else data))
     return reads
 
 

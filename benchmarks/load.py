@@ -12,8 +12,8 @@ but not measured.
 That the client is not the bottleneck is seen to thus:
 
 * While a server is measured it does nothing but `epoll_wait`, `read`, look at the clock, and one `append` for each
-  read: no parsing (that comes afterwards, in `journal.py`), no garbage collection. That is about 8 µs for an event that
-  comes alone, a fifth of what bare Twisted needs to send it.
+  read: no parsing, no deciphering (they come afterwards, in `journal.py`), no garbage collection. That is about 8 µs
+  for an event that comes alone, a fifth of what bare Twisted needs to send it.
 * With two cores or more, client and server are bound to different ones (`process.cores`).
 * Each result says how much of its core the client used (`clientShare`; when it nears 1, the result is void), how
   long it was ready but had no core (`clientWaited`: other work on the machine), and how long it was between two looks
@@ -39,6 +39,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 import process
+import secure
 from journal import Journal, judge, judgeStamped
 
 READ_SIZE = 65536  # bytes taken by one read; a token is about 50
@@ -61,7 +62,8 @@ class Plan:
     Args:
         port: The server's port on the loopback interface.
         viewers: Number of connections.
-        path: What each viewer GETs. Not used with `post`.
+        path: What each viewer asks for. Not used with `post`.
+        ask: JSON that each viewer POSTs to `path`, to be answered with the event stream; `None`: it GETs.
         post: When given: each viewer first POSTs `body` to this path, then GETs the `Location` of the 201 on the
             same connection.
         body: JSON, the body of the POST.
@@ -71,11 +73,13 @@ class Plan:
         seconds: Length of the window, which ends earlier when all streams have ended.
         rest: Seconds that the client sleeps after each look at its sockets. 0: it looks again at once; then each event
             that comes alone wakes it, and waking a process on another core is paid by the server's `send`.
+        tls: Whether the connections are secured. What comes in the window is deciphered afterwards.
     """
 
     port: int
     viewers: int
     path: str = "/"
+    ask: str | None = None
     post: str | None = None
     body: str = "{}"
     headers: tuple[str, ...] = EVENT_STREAM
@@ -83,6 +87,7 @@ class Plan:
     settle: float = 1.0
     seconds: float = 10.0
     rest: float = 0.0
+    tls: bool = False
 
 
 class Step(enum.Enum):
@@ -102,12 +107,20 @@ class Opening:
     Args:
         connection: Its socket.
         step: Which response it waits for.
+        wire: What secures it; `None`: nothing.
         received: What has come of that response.
     """
 
     connection: socket.socket
     step: Step
+    wire: secure.Wire | None = None
     received: bytes = b""
+
+    def send(self, data: bytes) -> None:
+        """
+        Send a request.
+        """
+        self.connection.sendall(data if self.wire is None else self.wire.encipher(data))
 
 
 def request(method: str, path: str, headers: tuple[str, ...], body: str = "") -> bytes:
@@ -118,6 +131,13 @@ def request(method: str, path: str, headers: tuple[str, ...], body: str = "") ->
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
     return "\r\n".join([*lines, "", body]).encode()
+
+
+def asking(path: str, headers: tuple[str, ...], ask: str | None) -> bytes:
+    """
+    The request for an event stream: a POST of this JSON, or a GET.
+    """
+    return request("GET", path, headers) if ask is None else request("POST", path, headers, ask)
 
 
 def splitHead(received: bytes) -> tuple[int, dict[str, str], bytes] | None:
@@ -152,6 +172,7 @@ class Load:
     ) -> None:
         self._plan = plan
         self._atBegin, self._atEnd, self._atSecond = atBegin, atEnd, atSecond
+        self._context = secure.clientContext() if plan.tls else None
         self._epoll = select.epoll()
         self._sockets: list[socket.socket] = []
         self._opening: dict[int, Opening] = {}
@@ -195,13 +216,16 @@ class Load:
         # Blocking: on the loopback interface the kernel answers for the server, as long as its backlog is not full.
         connection = socket.create_connection((process.HOST, plan.port), timeout=10)
         self._sockets.append(connection)
+        wire = None if self._context is None else secure.Wire(self._context)
+        if wire is not None:
+            wire.shake(connection)
         if plan.post is None:
-            step, first = Step.ASKED, request("GET", plan.path, plan.headers)
+            step, first = Step.ASKED, asking(plan.path, plan.headers, plan.ask)
         else:
             step, first = Step.POSTED, request("POST", plan.post, (), plan.body)
-        self._opening[connection.fileno()] = Opening(connection, step)
+        opening = self._opening[connection.fileno()] = Opening(connection, step, wire)
         self.journal.asked[connection.fileno()] = time.monotonic()
-        connection.sendall(first)
+        opening.send(first)
         self._epoll.register(connection, select.EPOLLIN)
 
     def _takeUntil(self, moment: float) -> None:
@@ -240,7 +264,7 @@ class Load:
         opening = self._opening[viewer]
         if not data:
             raise LoadError(f"connection closed before the event stream: {opening.received!r}")
-        opening.received += data
+        opening.received += data if opening.wire is None else opening.wire.decipher(data)
         head = splitHead(opening.received)
         if head is None:
             return
@@ -257,16 +281,18 @@ class Load:
         location = urlsplit(headers["location"]).path
         opening.step, opening.received = Step.ASKED, b""
         self.journal.asked[opening.connection.fileno()] = time.monotonic()
-        opening.connection.sendall(request("GET", location, self._plan.headers))
+        opening.send(request("GET", location, self._plan.headers))
 
     def _join(self, viewer: int, status: int, headers: dict[str, str], body: bytes) -> None:
         if status != 200:
             raise LoadError(f"wanted 200: {self._opening[viewer].received!r}")
-        del self._opening[viewer]
+        wire = self._opening.pop(viewer).wire
+        if wire is not None:
+            self.journal.secured[viewer] = wire.decipher
         if headers.get("transfer-encoding", "").lower() == "chunked":
             self.journal.chunked.add(viewer)
         if body:
-            self.journal.reads.append((time.monotonic(), viewer, body))
+            self.journal.first[viewer] = (time.monotonic(), body)
 
     def _measure(self) -> None:
         journal, pid = self.journal, os.getpid()
@@ -306,6 +332,7 @@ def parseArguments() -> tuple[Plan, argparse.Namespace]:
     parser.add_argument("--header", action="append", help=f"a header line of the GET (default: {EVENT_STREAM[0]})")
     parser.add_argument("--connect-rate", type=float, default=500.0, help="connections opened each second")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the window")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--rest", type=float, default=0.0, help="seconds between two looks at the sockets")
     parser.add_argument("--rate", type=float, default=20.0, help="tokens or events each second of a stream")
     parser.add_argument(
@@ -322,6 +349,7 @@ def parseArguments() -> tuple[Plan, argparse.Namespace]:
         connectRate=given.connect_rate,
         seconds=given.seconds,
         rest=given.rest,
+        tls=given.tls,
     )
     return plan, given
 

@@ -25,7 +25,6 @@ A token's own data are subtracted in the lines "above its data": the bytes of it
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -37,10 +36,10 @@ from statistics import fmean, linear_regression
 from urllib.parse import urlsplit
 
 import process
+import rounds
 import servers
 from journal import Arrival, byViewer
 from load import EVENT_STREAM, OPENING_PATIENCE, Load, Plan
-from rounds import machine
 
 
 class PartError(Exception):
@@ -202,12 +201,9 @@ def main() -> None:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         for part in (quietViewers, ownRuns, longStreams):
-            for figure in part(Path(folder), options):
-                figures.append(figure)
-                print(f"{figure.bytes:10.0f} bytes: {figure.name}", flush=True)
-    if options.json:
-        result = {"machine": machine(), "figures": {figure.name: figure.bytes for figure in figures}}
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+            figures += part(Path(folder), options)
+    table = rounds.markdown(["what", "bytes"], [[figure.name, f"{figure.bytes:,.0f}"] for figure in figures])
+    rounds.report(options, figures, "What sseserver keeps in memory", table)
 
 
 if __name__ == "__main__":

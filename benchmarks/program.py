@@ -211,9 +211,8 @@ def main() -> None:
     lengths = (80, 8000)
     readings = [measure(number, line, options, core) for number in range(options.rounds) for line in lengths]
     head = ["program", "MB/s", "pipe MB/s", "ratio", "MB per CPU s", "MiB of memory", "gaps", "faults", "no core"]
-    print(f"\n{options.megabytes:g} MB, {options.rounds} rounds\n")
-    print(rounds.markdown(head, [row(readings, line) for line in lengths]))
-    rounds.write(options, readings)
+    table = rounds.markdown(head, [row(readings, line) for line in lengths])
+    rounds.report(options, readings, f"{options.megabytes:g} MB, {options.rounds} rounds", table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import json
 import time
 
 import process
+import secure
 
 
 def publish(connection: http.client.HTTPConnection, path: str, number: int, asJSON: bool) -> None:
@@ -36,6 +37,15 @@ def publish(connection: http.client.HTTPConnection, path: str, number: int, asJS
             raise SystemExit(f"event {number} was refused: {answer.status} {text!r}")
 
 
+def connectionTo(port: int, tls: bool) -> http.client.HTTPConnection:
+    """
+    A connection that is not made yet.
+    """
+    if tls:
+        return http.client.HTTPSConnection(process.HOST, port, timeout=30, context=secure.clientContext())
+    return http.client.HTTPConnection(process.HOST, port, timeout=30)
+
+
 def parseArguments() -> argparse.Namespace:
     """
     The command line.
@@ -44,6 +54,7 @@ def parseArguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--path", required=True, help="where to POST")
     parser.add_argument("--json", action="store_true", help='POST {"data": "..."} instead of the data alone')
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--rate", type=float, default=20.0, help="events each second")
     parser.add_argument("--seconds", type=float, default=60.0, help="ends after so many")
     return parser.parse_args()
@@ -54,7 +65,7 @@ def main() -> None:
     Publish until the time is over.
     """
     options = parseArguments()
-    connection = http.client.HTTPConnection(process.HOST, options.port, timeout=30)
+    connection = connectionTo(options.port, options.tls)
     begin = time.monotonic()
     for number in range(1, int(options.seconds * options.rate) + 1):
         time.sleep(max(0.0, begin + number / options.rate - time.monotonic()))

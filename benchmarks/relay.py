@@ -6,8 +6,10 @@ The question: what does it cost to relay the answers of an upstream?
 500 viewers, each with an answer of its own of 20 tokens a second, from an upstream on loopback that speaks OpenAI's
 chat completions (`peers/upstream.py`, a process of its own beside the load client). Measured in turn, round after
 round, with a new server process each time: Twisted's `Agent` and `Request.write` (the baseline), nginx `proxy_pass`,
-LiteLLM's proxy (both skipped where they are not installed), sseserver with `--upstream`, in format `events`.
-Only sseserver keeps the answers, so that they can be resumed.
+LiteLLM's proxy (both skipped where they are not installed; LiteLLM wants an environment of its own, and is looked for
+on the PATH), sseserver with `--upstream`: in format `events`, after `POST /streams`, and, "completions", in OpenAI's
+own format, as LiteLLM does it. Only sseserver keeps the answers, so that they can be resumed. LiteLLM is given 40
+answers at most, as 60 are beyond one core; with so few a token costs each server more (`--viewers 40` compares alike).
 
 The columns of the table are explained in `rounds.py`. Lag is the time from just before the upstream sent a token to the
 end of the read that brought it to the viewer. Faults are numbers missing or twice, gaps, and streams that ended.
@@ -22,54 +24,32 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 
+import nginx
+import others
 import process
 import rounds
 import servers
 from journal import Arrival, Check, Journal, Outcome, byViewer, checkStamps, outcomeOf, stampLags, tokenEvents
-from load import EVENT_STREAM, Load, Plan, request, splitHead
+from load import Load, Plan
+from probe import firstOf
 
 BASELINE = "Agent"
 NGINX = "nginx"
 LITELLM = "LiteLLM"
+LITELLM_VIEWERS = 40  # that is 800 tokens a second, and most of a core; under more it only falls behind
 
 BODY = '{"prompt":"?"}'
+ASK = '{"model":"m","messages":[{"role":"user","content":"?"}],"stream":true}'
+COMPLETIONS = f"{servers.OURS}, completions"
 PATH = "/v1/chat/completions"
-
-NGINX_CONFIGURATION = """
-daemon off;
-master_process off;
-user root;
-pid {folder}/pid;
-error_log stderr warn;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 19000; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen {host}:{port} backlog=4096;
-        location / {{
-            proxy_pass http://{host}:{upstream};
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-        }}
-    }}
-}}
-"""
+FIRST = b" 1 "  # the first token has the number 1, behind its stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +75,22 @@ def agent(upstream: int) -> servers.Server:
     return servers.Server(BASELINE, lambda port: [sys.executable, script, "--port", str(port), "--upstream", url])
 
 
-def nginx(upstream: int, folder: Path) -> servers.Server:
+def proxyPass(upstream: int, folder: Path) -> servers.Server:
     """
-    nginx; its configuration is written into `folder`.
+    nginx; its files are in `folder`.
 
     Raises:
         SkipError: It is not installed.
     """
-    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if program is None:
-        raise servers.SkipError("not installed (apt-get install nginx)")
-
-    def command(port: int) -> list[str]:
-        file = folder / "nginx.conf"
-        file.write_text(NGINX_CONFIGURATION.format(folder=folder, host=process.HOST, port=port, upstream=upstream))
-        return [program, "-p", str(folder), "-c", str(file)]
-
-    return servers.Server(NGINX, command)
+    program = nginx.program()
+    locations = f"""
+        location / {{
+            proxy_pass http://{process.HOST}:{upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+        }}"""
+    return servers.Server(NGINX, lambda port: nginx.command(program, folder, port, locations))
 
 
 def litellm(upstream: int, folder: Path) -> servers.Server:
@@ -126,8 +105,12 @@ def litellm(upstream: int, folder: Path) -> servers.Server:
         raise servers.SkipError("not installed (pip install 'litellm[proxy]')")
     parameters = {"model": "openai/m", "api_base": f"http://{process.HOST}:{upstream}/v1", "api_key": "none"}
     file = folder / "litellm.json"
-    file.write_text(json.dumps({"model_list": [{"model_name": "m", "litellm_params": parameters}]}))
-    return servers.Server(LITELLM, lambda port: [program, "--config", str(file), "--port", str(port)])
+    models = [{"model_name": "m", "litellm_params": parameters}]
+    # Everyone on the loopback interface may ask, as with the others.
+    settings = {"dangerously_permit_weak_or_unset_master_key": True}
+    file.write_text(json.dumps({"model_list": models, "general_settings": settings}))
+    start = [program, "--config", str(file), "--host", process.HOST]
+    return servers.Server(LITELLM, lambda port: [*start, "--port", str(port)], ask=ASK, most=LITELLM_VIEWERS)
 
 
 def ours(upstream: int) -> servers.Server:
@@ -136,6 +119,14 @@ def ours(upstream: int) -> servers.Server:
     """
     url = f"http://{process.HOST}:{upstream}/v1"
     return servers.twistd(f"--upstream={url}", "--linger", "1")
+
+
+def contentOf(chunk: bytes) -> bytes:
+    """
+    The text of one of OpenAI's chunks; the first and the last may have none.
+    """
+    choices = json.loads(chunk)["choices"]
+    return (choices[0]["delta"].get("content") or "").encode() if choices else b""
 
 
 def texts(viewer: list[Arrival]) -> list[Arrival]:
@@ -147,10 +138,7 @@ def texts(viewer: list[Arrival]) -> list[Arrival]:
     for event in viewer:
         if event.type:
             continue
-        data = event.data
-        if data.startswith(b"{"):
-            data = json.loads(data)["choices"][0]["delta"]["content"].encode()
-        words = data.split()
+        words = (contentOf(event.data) if event.data.startswith(b"{") else event.data).split()
         tokens += [event._replace(data=b" ".join(words[place : place + 2])) for place in range(0, len(words), 2)]
     return tokens
 
@@ -169,26 +157,6 @@ def judge(journal: Journal, viewers: int, rate: float) -> Outcome:
     return outcomeOf(journal, events, viewers * rate, lags, check)
 
 
-def firstToken(port: int, post: str | None) -> float:
-    """
-    Ask for an answer; give the milliseconds until its first token. Then leave.
-    """
-    with socket.create_connection((process.HOST, port), timeout=10) as connection:
-        begin, path = time.monotonic(), PATH
-        if post is not None:
-            connection.sendall(request("POST", post, (), BODY))
-            received = b""
-            while not (head := splitHead(received)) or len(head[2]) < int(head[1]["content-length"]):
-                received += connection.recv(65536)
-            path = head[1]["location"]
-        connection.sendall(request("GET", path, EVENT_STREAM))
-        received = b""
-        # The first token has the number 1, behind its stamp.
-        while b" 1 " not in received:
-            received += connection.recv(65536)
-        return (time.monotonic() - begin) * 1000
-
-
 def measure(
     server: servers.Server, round: int, options: argparse.Namespace, core: int | None, upstream: int
 ) -> Relayed:
@@ -196,10 +164,12 @@ def measure(
     Start a server, measure it, end it.
     """
     with servers.started(server, core) as child:
-        plan = Plan(child.port, 1, PATH, post=server.post, body=BODY, settle=0, seconds=0.5, rest=options.rest)
+        ask, post = server.ask, server.post
+        plan = Plan(child.port, 1, PATH, ask, post, BODY, settle=0, seconds=0.5, rest=options.rest)
         # One viewer first: what the server loads or builds at its first request is not the viewers'.
         Load(plan).run()
-        plan = replace(plan, viewers=options.viewers, settle=1.0, seconds=options.seconds)
+        viewers = min(options.viewers, server.most or options.viewers)
+        plan = replace(plan, viewers=viewers, settle=1.0, seconds=options.seconds)
         meter = rounds.Meter(child)
         journal = Load(plan, meter.begin, meter.end).run()
         outcome = judge(journal, plan.viewers, options.rate)
@@ -210,11 +180,11 @@ def measure(
 
         def probe() -> None:
             for _ in range(options.probes // 5):
-                through.append(firstToken(child.port, server.post))
-                direct.append(firstToken(upstream, None))
+                through.append(firstOf(child.port, PATH, FIRST, post, BODY, ask).token)
+                direct.append(firstOf(upstream, PATH, FIRST).token)
 
         Load(replace(plan, seconds=6.0), atSecond=probe).run()
-    names = {name: getattr(run, name) for name in rounds.Run.__slots__}
+    names = {field.name: getattr(run, field.name) for field in fields(rounds.Run)}
     return Relayed(**names, firstToken=rounds.round3(median(through)), direct=rounds.round3(median(direct)))
 
 
@@ -229,11 +199,12 @@ def measureAll(options: argparse.Namespace) -> list[rounds.Run]:
     beside = process.cores()[0] if options.pin else None
     with tempfile.TemporaryDirectory() as name, process.ServerProcess(command, upstream, beside):
         folder = Path(name)
-        makers: dict[str, Callable[[], servers.Server]] = {
+        makers: others.Makers = {
             BASELINE: lambda: agent(upstream),
-            NGINX: lambda: nginx(upstream, folder),
+            NGINX: lambda: proxyPass(upstream, folder),
             LITELLM: lambda: litellm(upstream, folder),
             servers.OURS: lambda: ours(upstream),
+            COMPLETIONS: lambda: replace(ours(upstream), name=COMPLETIONS, post=None, ask=ASK),
         }
         chosen = rounds.choose(makers, options.only)
         return rounds.inTurn(
@@ -277,10 +248,8 @@ def main() -> None:
     """
     options = parseArguments()
     runs = measureAll(options)
-    print(f"\n{options.viewers} answers, {options.rate:g} tokens/s each, {options.rounds} x {options.seconds:g} s\n")
-    print(rounds.table(runs, [BASELINE, NGINX]))
-    print(f"\n{firstTokens(runs)}")
-    rounds.write(options, runs)
+    title = f"{options.viewers:,} answers, {options.rate:g} tokens/s each, {options.rounds} x {options.seconds:g} s"
+    rounds.report(options, runs, title, rounds.table(runs, [NGINX, LITELLM, BASELINE]), firstTokens(runs))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Printed for each server, as medians of the rounds:
 
 * CPU time of its process in µs for each delivered event, and the ratio to another server in the same round ("-" when
   there is no round in which both were undisturbed, see "no core");
+* CPU: CPU time of its process / length of the window. A server near 100 % falls behind and works in larger turns, which
+  look cheap: its µs are too low, its lag says so, and it should be asked again with fewer viewers;
 * pace: delivered events / those that were due;
 * lag in milliseconds;
 * faults (the worst round): all that should be 0, see `journal.Check`;
@@ -27,10 +29,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import process
 import servers
 from journal import Outcome
+from load import LoadError
 
 # Share of the window. A server that waits for its core does its work in fewer, larger turns: sseserver, which makes up
 # for late ticks, then looked up to twice as cheap (12 to 32 µs); bare Twisted, which skips them, came to 35 to 67 µs.
@@ -38,18 +42,16 @@ DISTURBED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Sample:
     """
-    One server in one round.
+    What one server cost in one round.
 
     Args:
         server: Its name.
         round: The round, from 0.
-        cpu: CPU time of the server in µs for each event delivered in the window.
+        cpu: CPU time of the server in µs for each of what it was asked for: events, streams ...
         share: CPU time of the server / length of the window.
         waited: Time in which the server was ready but had no core / length of the window.
-        memory: Bytes of anonymous memory for each viewer, see `process.Memory`.
-        outcome: What the viewers got.
     """
 
     server: str
@@ -57,8 +59,6 @@ class Run:
     cpu: float
     share: float
     waited: float
-    memory: float
-    outcome: Outcome
 
     @property
     def disturbed(self) -> bool:
@@ -66,6 +66,42 @@ class Run:
         Whether other work kept the server waiting so long that its figures mean little.
         """
         return self.waited > DISTURBED
+
+    def describe(self) -> str:
+        """
+        One line.
+        """
+        return (
+            f"round {self.round} {self.server:20} {self.cpu:7.1f} µs, "
+            f"server {self.share:.0%} (without a core {self.waited:.0%})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Sample):
+    """
+    One server in one round, in which events were delivered; `cpu` is for each of them.
+
+    Args:
+        memory: Bytes of anonymous memory for each viewer, see `process.Memory`.
+        outcome: What the viewers got.
+    """
+
+    memory: float
+    outcome: Outcome
+
+    def describe(self) -> str:
+        """
+        One line.
+        """
+        outcome = self.outcome
+        return (
+            f"{Sample.describe(self)}, {outcome.events} events, pace {outcome.pace}, "
+            f"client {outcome.clientShare:.0%} (without a core {outcome.clientWaited:.0%})"
+        )
+
+
+Measured = TypeVar("Measured", bound=Sample)
 
 
 class Meter:
@@ -79,36 +115,44 @@ class Meter:
     def __init__(self, server: process.ServerProcess) -> None:
         self._server = server
         self._idle = server.memory().anonymous
-        self.cpu = self.waited = 0.0
+        self.cpu = self.waited = self.began = 0.0
         self.memory = 0
 
     def begin(self) -> None:
         """
         The window begins.
         """
-        self.cpu, self.waited = self._server.cpuSeconds(), self._server.waitedSeconds()
+        self.began, self.waited = self._server.cpuSeconds(), self._server.waitedSeconds()
 
     def end(self) -> None:
         """
-        The window ends: the attributes are now what was used in it, and the anonymous memory in bytes that was added.
+        The window ends: the attributes are now what was used in it, and the anonymous memory in bytes that was added
+        (`began` stays the CPU time of the server when the window began).
         """
-        self.cpu = self._server.cpuSeconds() - self.cpu
-        self.waited = self._server.waitedSeconds() - self.waited
+        self.cpu = self._server.cpuSeconds() - self.began
+        self.waited = max(0.0, self._server.waitedSeconds() - self.waited)
         self.memory = self._server.memory().anonymous - self._idle
+
+    def figures(self, done: int, length: float) -> dict[str, float]:
+        """
+        Those of a `Sample`.
+
+        Args:
+            done: Of what it was asked for.
+            length: Of the window in seconds.
+        """
+        return {
+            "cpu": round3(self.cpu * 1e6 / max(1, done)),
+            "share": round3(self.cpu / length),
+            "waited": round3(self.waited / length),
+        }
 
     def run(self, server: str, round: int, outcome: Outcome, viewers: int, length: float) -> Run:
         """
         All figures of a window of this length in seconds.
         """
-        return Run(
-            server=server,
-            round=round,
-            cpu=round3(self.cpu * 1e6 / max(1, outcome.events)),
-            share=round3(self.cpu / length),
-            waited=round3(self.waited / length),
-            memory=round3(self.memory / viewers),
-            outcome=outcome,
-        )
+        figures = self.figures(outcome.events, length)
+        return Run(server, round, **figures, memory=round3(self.memory / viewers), outcome=outcome)
 
 
 def round3(value: float) -> float:
@@ -116,6 +160,13 @@ def round3(value: float) -> float:
     Three decimals are more than the measurements bear.
     """
     return float(f"{value:.3f}")
+
+
+def connectRate(viewers: int) -> float:
+    """
+    Connections opened each second, so that thousands take ten seconds and a few do not come all at once.
+    """
+    return max(500.0, viewers / 10)
 
 
 def choose(makers: dict[str, Callable[[], servers.Server]], only: Sequence[str] | None) -> list[servers.Server]:
@@ -138,40 +189,46 @@ def choose(makers: dict[str, Callable[[], servers.Server]], only: Sequence[str] 
 
 
 def inTurn(
-    chosen: list[servers.Server], rounds: int, patience: float, measure: Callable[[servers.Server, int], Run]
-) -> list[Run]:
+    chosen: list[servers.Server], rounds: int, patience: float, measure: Callable[[servers.Server, int], Measured]
+) -> list[Measured]:
     """
-    All rounds; each starts with another server.
+    All rounds; each starts with another server. One that fails is left out of the round, and the reason printed.
     """
     runs = []
     for number in range(rounds):
         first = number % max(1, len(chosen))
         for server in chosen[first:] + chosen[:first]:
             process.waitForQuiet(patience)
-            runs.append(measure(server, number))
-            print(describe(runs[-1]), flush=True)
+            try:
+                runs.append(measure(server, number))
+            except (process.ServerError, LoadError, OSError) as reason:
+                # One that breaks under the load must not take the others' figures with it.
+                print(f"round {number} {server.name}: failed: {reason}", flush=True)
+            else:
+                print(runs[-1].describe(), flush=True)
     return runs
 
 
-def describe(run: Run) -> str:
+def ratios(runs: Iterable[Sample], name: str, baseline: str) -> list[float]:
     """
-    One line on one run.
-    """
-    outcome = run.outcome
-    return (
-        f"round {run.round} {run.server:14} {run.cpu:6.1f} µs/event, {outcome.events} events, pace {outcome.pace}, "
-        f"server {run.share:.0%} (without a core {run.waited:.0%}), "
-        f"client {outcome.clientShare:.0%} (without a core {outcome.clientWaited:.0%})"
-    )
-
-
-def ratios(runs: Iterable[Run], name: str, baseline: str) -> list[float]:
-    """
-    CPU for an event in relation to another server's in the same round, for each round in which neither was disturbed.
+    CPU time in relation to another server's in the same round, for each round in which neither was disturbed.
     """
     cpu = {(run.server, run.round): run.cpu for run in runs if not run.disturbed}
     base = {number: value for (server, number), value in cpu.items() if server == baseline}
     return [value / base[number] for (server, number), value in cpu.items() if server == name and number in base]
+
+
+def costs(runs: Sequence[Sample], name: str, baselines: Sequence[str]) -> list[str]:
+    """
+    The first cells of a server's line: its name, µs as the median of the rounds with both ends, and the ratios.
+    """
+    cpu = [run.cpu for run in runs if run.server == name]
+    against = [ratios(runs, name, baseline) for baseline in baselines]
+    return [
+        name,
+        f"{median(cpu):.1f} ({min(cpu):.1f} - {max(cpu):.1f})",
+        *(f"{median(values):.2f}" if values else "-" for values in against),
+    ]
 
 
 def row(runs: list[Run], name: str, baselines: Sequence[str]) -> list[str]:
@@ -179,12 +236,10 @@ def row(runs: list[Run], name: str, baselines: Sequence[str]) -> list[str]:
     One server's line of the table: medians of its rounds, and the worst of what must not be.
     """
     own = [run for run in runs if run.server == name]
-    against = [ratios(runs, name, baseline) for baseline in baselines]
     lag = {part: median(run.outcome.lag[part] for run in own) for part in ("p50", "p99", "p99.9", "max")}
     return [
-        name,
-        f"{median(run.cpu for run in own):.1f} ({min(run.cpu for run in own):.1f} - {max(run.cpu for run in own):.1f})",
-        *(f"{median(values):.2f}" if values else "-" for values in against),
+        *costs(runs, name, baselines),
+        f"{median(run.share for run in own):.0%}",
         f"{median(run.outcome.pace for run in own):.3f}",
         *(f"{value:.1f}" for value in lag.values()),
         str(max(run.outcome.check.faults() for run in own)),
@@ -194,13 +249,22 @@ def row(runs: list[Run], name: str, baselines: Sequence[str]) -> list[str]:
     ]
 
 
+def present(runs: Iterable[Sample], baselines: Sequence[str]) -> list[str]:
+    """
+    Those of some servers that were measured.
+    """
+    names = {run.server for run in runs}
+    return [name for name in baselines if name in names]
+
+
 def table(runs: list[Run], baselines: Sequence[str]) -> str:
     """
-    The table, with a column of ratios to each of some servers.
+    The table, with a column of ratios to each of some servers that were measured.
     """
+    baselines = present(runs, baselines)
     ratio = [f"/ {baseline}" for baseline in baselines]
     lag = ["lag p50 ms", "p99", "p99.9", "max"]
-    head = ["server", "µs/event", *ratio, "pace", *lag, "faults", "kB/viewer", "no core", "client"]
+    head = ["server", "µs/event", *ratio, "CPU", "pace", *lag, "faults", "kB/viewer", "no core", "client"]
     names = dict.fromkeys(run.server for run in runs)
     return markdown(head, [row(runs, name, baselines) for name in names])
 
@@ -267,16 +331,19 @@ def pin(options: argparse.Namespace) -> int | None:
     return server
 
 
-def write(options: argparse.Namespace, runs: Sequence[object]) -> None:
+def report(options: argparse.Namespace, runs: Sequence[object], title: str, *tables: str) -> None:
     """
-    Write all figures to the file of `--json`, if there is one.
+    Print the tables, and write all figures to the file of `--json`, if there is one.
 
     Args:
         options: What was given.
         runs: Dataclasses.
+        title: What was measured.
+        tables: In Markdown.
     """
+    print("", title, *tables, sep="\n\n")
     if options.json:
         given = {name: str(value) for name, value in vars(options).items()}
         figures = [asdict(run) for run in runs if is_dataclass(run) and not isinstance(run, type)]
-        result = {"machine": machine(), "options": given, "runs": figures}
+        result = {"machine": machine(), "options": given, "title": title, "tables": tables, "runs": figures}
         options.json.write_text(json.dumps(result, indent=2) + "\n")

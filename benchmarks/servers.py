@@ -1,15 +1,13 @@
 """
-The servers that the benchmarks start: how each is called, where a viewer asks it for a stream of its own, where it
-takes published events; and requests to them that are not measured.
+What a server under measurement is: how it is started, where a viewer asks it for a stream of its own, where it takes
+published events. Ours, as an operator starts it (the others are in `others.py`); and requests that are not measured.
 
-Those with a run for each viewer all send the same text, `word1 word2 ... word999 word0 word1 ...`, one word a token, in
+All with a run for each viewer send the same text, `word1 word2 ... word999 word0 word1 ...`, one word a token, in
 events of the same size: `id: ` with 22 characters, a hyphen and a number, `data: ` with the word and a space.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -18,52 +16,13 @@ from email.message import Message
 from pathlib import Path
 
 import process
+import secure
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
-BASELINE = "bare Twisted"
-FLOOR = "floor (C)"
+#: Ours, in tables.
 OURS = "sseserver"
-NCHAN = "nginx, nchan"
-WEB = "twisted.web"
-
-#: Where Debian's package libnginx-mod-nchan puts it.
-NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
-
-# One worker, as there is one core for it; no master process, so that the one process has all the CPU time and nothing
-# can be left behind. (Without a master nchan 1.3.6 prints "double free" when it is ended; that is after the figures.)
-NCHAN_CONFIGURATION = """
-load_module {module};
-daemon off;
-master_process off;
-user root;
-pid {folder}/pid;
-error_log stderr warn;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 19000; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
-        listen {host}:{port} backlog=4096;
-        location = /publish {{
-            nchan_publisher;
-            nchan_channel_id one;
-            nchan_message_buffer_length 1000;
-        }}
-        location = /events {{
-            nchan_subscriber eventsource;
-            nchan_channel_id one;
-            nchan_subscriber_first_message newest;
-        }}
-    }}
-}}
-"""
 
 
 class SkipError(Exception):
@@ -101,6 +60,10 @@ class Server:
         post: Where a viewer POSTs to get a run of its own; `None`: any GET has one.
         environment: Variables that it wants.
         channel: A stream of it to publish into; `None`: there is none.
+        idle: Where a viewer GETs heartbeats and nothing else; `None`: nowhere.
+        tls: Whether it is asked over TLS.
+        ask: What a viewer POSTs to be answered with an event stream; `None`: it GETs.
+        most: How many viewers it can serve on one core; `None`: as many as are asked for.
     """
 
     name: str
@@ -108,6 +71,10 @@ class Server:
     post: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     channel: Channel | None = None
+    idle: str | None = None
+    tls: bool = False
+    ask: str | None = None
+    most: int | None = None
 
 
 def words(count: int) -> str:
@@ -117,33 +84,13 @@ def words(count: int) -> str:
     return "".join(f"word{number % 1000} " for number in range(1, count + 1))
 
 
-def bareTwisted(rate: float) -> Server:
-    """
-    The baseline, see `peers/bare_twisted.py`.
-    """
-    script = str(HERE / "peers" / "bare_twisted.py")
-    return Server(BASELINE, lambda port: [sys.executable, script, "--port", str(port), "--rate", str(rate)])
-
-
-def floor(rate: float, folder: Path) -> Server:
-    """
-    The floor, see `peers/floor.c`; it is built into `folder`.
-
-    Raises:
-        SkipError: No C compiler, or it fails.
-    """
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise SkipError("no C compiler (cc)")
-    program = str(folder / "floor")
-    source = str(HERE / "peers" / "floor.c")
-    built = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True, check=False)
-    if built.returncode:
-        raise SkipError(f"cc failed: {built.stderr.strip()}")
-    return Server(FLOOR, lambda port: [program, str(port), str(rate)])
-
-
-def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) -> Server:
+def sseserver(
+    interval: float,
+    textFile: Path,
+    options: tuple[str, ...] = (),
+    database: Path | None = None,
+    pair: secure.Pair | None = None,
+) -> Server:
     """
     Ours, with a text of its own.
 
@@ -151,19 +98,25 @@ def sseserver(interval: float, textFile: Path, options: tuple[str, ...] = ()) ->
         interval: Seconds between two tokens of a run.
         textFile: What every run sends.
         options: More options of `twistd sseserver`.
+        database: See `twistd`.
+        pair: See `twistd`.
 
     Raises:
         SkipError: See `twistd`.
     """
-    return twistd("--interval", str(interval), "--text", str(textFile), "--linger", "5", *options)
+    return twistd(
+        "--interval", str(interval), "--text", str(textFile), "--linger", "5", *options, database=database, pair=pair
+    )
 
 
-def twistd(*options: str) -> Server:
+def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None = None) -> Server:
     """
     Ours, as an operator starts it.
 
     Args:
         options: Of `twistd sseserver`.
+        database: The folder in which each process has a new SQLite file; `None`: streams are kept in memory.
+        pair: For TLS.
 
     Raises:
         SkipError: There is no plugin, or no `twistd` beside this Python.
@@ -174,75 +127,39 @@ def twistd(*options: str) -> Server:
     if not program.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
     start = [sys.executable, str(program), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
-    # The store is named, so that the default does not decide what is measured.
-    usual = ["--store", "memory", "--max-viewers", "20000"]
+    usual = ["--max-viewers", "20000", "--max-runs", "20000"]
+    kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
 
     def command(port: int) -> list[str]:
-        return [*start, "--listen", f"tcp:{port}:interface=127.0.0.1:backlog=4096", *usual, *options]
+        # The store is always named, so that the default does not decide what is measured.
+        store = f"sqlite:{database / f'{port}.db'}" if database else "memory"
+        listen = f"{kind}:{port}:interface=127.0.0.1:backlog=4096{files}"
+        return [*start, "--listen", listen, "--store", store, *usual, *options]
 
-    return Server(OURS, command, post="/streams", environment={"PYTHONPATH": str(ROOT)})
-
-
-def bareFanOut() -> Server:
-    """
-    The baseline of fan-out, see `peers/bare_fan_out.py`.
-    """
-    script = str(HERE / "peers" / "bare_fan_out.py")
-    return Server(BASELINE, lambda port: [sys.executable, script, "--port", str(port)], channel=Channel("/", "/"))
+    name = f"{OURS}, SQLite" if database else OURS
+    return Server(name, command, "/streams", {"PYTHONPATH": str(ROOT)}, tls=pair is not None)
 
 
-def nchan(folder: Path) -> Server:
-    """
-    nginx with nchan, as Debian has them; its configuration is written into `folder`.
-
-    Raises:
-        SkipError: They are not installed.
-    """
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if nginx is None or not NCHAN_MODULE.exists():
-        raise SkipError("not installed (apt-get install nginx libnginx-mod-nchan)")
-
-    def command(port: int) -> list[str]:
-        file = folder / "nginx.conf"
-        names = {"module": NCHAN_MODULE, "folder": folder, "host": process.HOST, "port": port}
-        file.write_text(NCHAN_CONFIGURATION.format(**names))
-        return [nginx, "-p", str(folder), "-c", str(file)]
-
-    return Server(NCHAN, command, channel=Channel("/publish", "/events"))
-
-
-def published(folder: Path, name: str = "benchmark", options: tuple[str, ...] = ()) -> Server:
+def published(
+    folder: Path, options: tuple[str, ...] = (), database: Path | None = None, pair: secure.Pair | None = None
+) -> Server:
     """
     Ours, with a stream to publish into (it has to be created).
 
     Args:
         folder: For its text file.
-        name: The stream's.
         options: More options of `twistd sseserver`.
+        database: See `twistd`.
+        pair: See `twistd`.
 
     Raises:
         SkipError: See `sseserver`.
     """
     text = folder / "words.txt"
     text.write_text(words(10))
-    path = f"/streams/{name}"
-    return replace(
-        sseserver(3600, text, options),
-        channel=Channel(path, f"{path}?from=now", path, json=True),
-    )
-
-
-def plainWrite(file: Path, web: bool = False) -> Server:
-    """
-    The baselines of catching up, see `peers/plain_write.py`.
-
-    Args:
-        file: What is sent.
-        web: Whether `twisted.web` sends it.
-    """
-    options = ["--file", str(file), *(["--web"] if web else [])]
-    script = str(HERE / "peers" / "plain_write.py")
-    return Server(WEB if web else BASELINE, lambda port: [sys.executable, script, "--port", str(port), *options])
+    path = "/streams/benchmark"
+    channel = Channel(path, f"{path}?from=now", path, json=True)
+    return replace(sseserver(3600, text, options, database, pair), channel=channel, idle=path)
 
 
 def started(server: Server, core: int | None) -> process.ServerProcess:
@@ -267,7 +184,14 @@ class Answer:
     body: bytes
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def ask(
+    port: int,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    tls: bool = False,
+) -> Answer:
     """
     One request that is not measured.
 
@@ -277,11 +201,14 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, headers: d
         path: The request's.
         body: JSON.
         headers: Beside those that say so.
+        tls: Whether over TLS.
 
     Raises:
         urllib.error.HTTPError: It was refused.
     """
     every = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
-    request = urllib.request.Request(f"http://{process.HOST}:{port}{path}", body, every, method=method)
-    with urllib.request.urlopen(request, timeout=30) as response:
+    url = f"{'https' if tls else 'http'}://{process.HOST}:{port}{path}"
+    request = urllib.request.Request(url, body, every, method=method)
+    context = secure.clientContext() if tls else None
+    with urllib.request.urlopen(request, timeout=30, context=context) as response:
         return Answer(response.headers, response.read())

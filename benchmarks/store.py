@@ -23,15 +23,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import process
+import rounds
 from journal import spread
 from twisted.internet import task
 from twisted.internet.defer import gatherResults
@@ -89,8 +90,23 @@ class Feed:
         self.lags.append(time.monotonic() - appended)
 
 
-async def measure(reactor: Any, path: str, options: argparse.Namespace) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """
+    One round; see above.
+    """
+
+    rate: int
+    lag: dict[str, float]
+    cpu: float
+    share: float
+    fsync: float
+    faults: int
+
+
+async def measure(reactor: Any, folder: Path, options: argparse.Namespace) -> Filled:
     """One round on a new file."""
+    fsync, path = fsyncTime(folder), str(folder / "streams.db")
     store = SQLiteStore(reactor, path, WINDOW)
     store.start()
     logs = await gatherResults([store.create(f"{number}", published=False) for number in range(options.streams)])
@@ -106,13 +122,43 @@ async def measure(reactor: Any, path: str, options: argparse.Namespace) -> dict[
     await gatherResults([streamLog.settled() for streamLog in logs])
     kept = {streamLog.name: streamLog.entries for streamLog in logs}
     await store.stop()
-    return {
-        "entries/s": round(visible / seconds),
-        "lag": spread(feed.lags),
-        "CPU": round(cpu / visible * 1e6, 1),
-        "share": round(cpu / seconds, 2),
-        "faults": await readBack(reactor, path, kept),
-    }
+    return Filled(
+        rate=round(visible / seconds),
+        lag=spread(feed.lags),
+        cpu=round(cpu / visible * 1e6, 1),
+        share=round(cpu / seconds, 2),
+        fsync=fsync,
+        faults=await readBack(reactor, path, kept),
+    )
+
+
+def table(results: list[Filled]) -> str:
+    """The table, in Markdown, a line for each round."""
+    head = [
+        "round",
+        "entries/s",
+        "lag p50 ms",
+        "p99",
+        "p99.9",
+        "max",
+        "µs of CPU an entry",
+        "share",
+        "fsync ms",
+        "faults",
+    ]
+    rows = [
+        [
+            str(number),
+            f"{one.rate:,}",
+            *(f"{value:.1f}" for value in one.lag.values()),
+            f"{one.cpu:.1f}",
+            f"{one.share:.0%}",
+            f"{one.fsync:.1f}",
+            str(one.faults),
+        ]
+        for number, one in enumerate(results)
+    ]
+    return rounds.markdown(head, rows)
 
 
 async def readBack(reactor: Any, path: str, kept: dict[str, list[bytes]]) -> int:
@@ -143,12 +189,12 @@ async def main(reactor: Any) -> None:
     for number in range(options.rounds):
         process.waitForQuiet(options.patience)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-            before = fsyncTime(Path(folder))
-            result = await measure(reactor, f"{folder}/{number}.db", options)
-        results.append({**result, "fsync": before})
-        print(json.dumps(results[-1]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+            results.append(await measure(reactor, Path(folder), options))
+        print(f"round {number}: {results[-1]}", flush=True)
+    title = (
+        f"{options.rate:,.0f} entries a second into {options.streams} streams, {options.rounds} x {options.seconds:g} s"
+    )
+    rounds.report(options, results, title, table(results))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """
-The baseline: bare `twisted.web`, nothing but what a first attempt would write.
+The baseline: bare `twisted.web`, nothing but what a first attempt would write. Its work is in `work.py`.
 
-    python benchmarks/peers/bare_twisted.py --port 8123 [--rate 20] [--count 0]
+    RATE=20 python benchmarks/peers/bare_twisted.py 8123
 
-Each GET is answered by an endless event stream (`--count N`: it ends after N events) of the tokens `word1 `, `word2 `
-... `word999 `, `word0 `, `word1 ` ...: one `LoopingCall` for each request, one `Request.write` for each event, no
-producer, no pause, no replay. A `LoopingCall` that is late skips calls: then fewer events come out than were asked for,
-and the load client says so.
+One `LoopingCall` for each request, one `Request.write` for each event and viewer, no producer, no pause, no replay. A
+`LoopingCall` that is late skips calls: then fewer events come out than were asked for, and the load client says so.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+import work
 from twisted.internet import endpoints, reactor
 from twisted.internet.task import LoopingCall
 from twisted.logger import globalLogBeginner, textFileLogObserver
@@ -21,51 +19,118 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-# As long as an epoch of sseserver, so that all servers send the same number of bytes.
-EPOCH = b"BareTwistedBareTwisted"
+viewers: set[Request] = set()
 
 
-class Words(Resource):
+def begin(request: Request) -> None:
     """
-    Answers every GET with an event stream of its own.
+    The head of every event stream.
+    """
+    request.setHeader("Content-Type", "text/event-stream")
+    for name, value in work.HEADERS.items():
+        request.setHeader(name, value)
 
-    Args:
-        rate: Events each second.
-        count: Events until the stream ends; 0: never.
+
+def repeat(request: Request, loop: LoopingCall, interval: float) -> None:
+    """
+    Start a request's loop, which stops when the connection is lost.
+    """
+
+    def gone(_: Failure) -> None:
+        if loop.running:
+            loop.stop()
+
+    request.notifyFinish().addErrback(gone)
+    loop.start(interval).addErrback(request.processingFailed)
+
+
+class Run(Resource):
+    """
+    A stream of its own for each request.
     """
 
     isLeaf = True
 
-    def __init__(self, rate: float, count: int) -> None:
-        Resource.__init__(self)
-        self._interval = 1 / rate
-        self._count = count
-
     def render_GET(self, request: Request) -> int:
         """
-        Start the request's loop; it stops when the connection is lost or the count is reached.
+        Write the tokens.
         """
-        request.setHeader(b"Content-Type", b"text/event-stream")
-        request.setHeader(b"Cache-Control", b"no-cache, no-store, no-transform")
-        request.setHeader(b"X-Accel-Buffering", b"no")
-        request.setHeader(b"X-Content-Type-Options", b"nosniff")
+        begin(request)
         number = 0
 
         def tick() -> None:
             nonlocal number
             number += 1
-            request.write(b"id: %s-%d\ndata: word%d \n\n" % (EPOCH, number, number % 1000))
-            if number == self._count:
-                loop.stop()
+            request.write(work.frame(number, work.token(number)))
+            if number == work.COUNT:
+                if loop.running:
+                    loop.stop()
                 request.finish()
 
-        def gone(_: Failure) -> None:
-            loop.stop()
-
         loop = LoopingCall(tick)
-        request.notifyFinish().addErrback(gone)
-        loop.start(self._interval).addErrback(request.processingFailed)
+        if work.RATE:
+            repeat(request, loop, 1 / work.RATE)
+        else:
+            for _ in range(work.COUNT):
+                tick()
         return NOT_DONE_YET
+
+
+class Watch(Resource):
+    """
+    One event stream for all.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> int:
+        """
+        Follow it.
+        """
+        begin(request)
+        viewers.add(request)
+        request.notifyFinish().addErrback(lambda _: viewers.discard(request))
+        request.write(b":\n\n")
+        return NOT_DONE_YET
+
+
+class Idle(Resource):
+    """
+    Heartbeats for each request.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> int:
+        """
+        Write them.
+        """
+        begin(request)
+        repeat(request, LoopingCall(lambda: request.write(b":\n\n")), work.HEARTBEAT)
+        return NOT_DONE_YET
+
+
+class Publish(Resource):
+    """
+    Takes the events.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        Resource.__init__(self)
+        self._number = 0
+
+    def render_POST(self, request: Request) -> bytes:
+        """
+        Write one event to all viewers.
+        """
+        assert request.content is not None
+        self._number += 1
+        frame = work.frame(self._number, request.content.read())
+        for viewer in viewers:
+            viewer.write(frame)
+        return b"%d\n" % self._number
 
 
 def endWith(failure: Failure) -> None:
@@ -80,14 +145,12 @@ def main() -> None:
     """
     Serve until SIGTERM.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=20.0, help="events each second")
-    parser.add_argument("--count", type=int, default=0, help="events until a stream ends; 0: never")
-    options = parser.parse_args()
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    endpoint = endpoints.serverFromString(reactor, f"tcp:{options.port}:interface=127.0.0.1:backlog=4096")
-    endpoint.listen(Site(Words(options.rate, options.count))).addErrback(endWith)
+    root = Resource()
+    for path, child in ((b"", Run()), (b"watch", Watch()), (b"idle", Idle()), (b"publish", Publish())):
+        root.putChild(path, child)
+    endpoint = endpoints.serverFromString(reactor, f"tcp:{sys.argv[1]}:interface=127.0.0.1:backlog=4096")
+    endpoint.listen(Site(root)).addErrback(endWith)
     reactor.run()
 
 

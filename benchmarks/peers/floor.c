@@ -1,10 +1,11 @@
 /*
  * The floor: the least that one `send` for each event costs on this kernel.
  *
- *     cc -O2 -o floor benchmarks/peers/floor.c && ./floor PORT [EVENTS_EACH_SECOND]
+ *     cc -O2 -o floor benchmarks/peers/floor.c && ./floor PORT [EVENTS_EACH_SECOND [COUNT]]
  *
- * One process, one epoll loop, no timers but one clock. Every request (its path does not matter) is answered by an
- * endless chunked event stream of the tokens `word1 `, `word2 ` ... `word999 `, `word0 ` ..., formatted anew for each event.
+ * One process, one epoll loop, no timers but one clock. Every request (its path does not matter) is answered by a
+ * chunked event stream of the tokens `word1 `, `word2 ` ... `word999 `, `word0 ` ..., formatted anew for each event: endless,
+ * or COUNT of them, and then the connection is closed. With a rate of 0 all COUNT go out at once, each by its own `send`.
  *
  * The interval is cut into slots of about a millisecond; a connection belongs to the slot in which its request came, so that the
  * connections are spread as their requests were. A slot that is due late is made up for at once: no event is skipped.
@@ -46,6 +47,8 @@ struct viewer {
 static struct viewer viewers[MAX_FD];
 static int firstOf[MAX_SLOTS]; /* descriptor of the first viewer of a slot, 0: none (0 is never a socket here) */
 static int slots;
+static unsigned long count; /* events of each stream, 0: endless */
+static int atOnce;          /* without any pace */
 static long slotNanoseconds;
 
 static void die(const char *what) {
@@ -85,12 +88,16 @@ static int sendAll(int fd, const char *data, int size) {
     return 0;
 }
 
-static void sendEvent(int fd) {
+/* Whether there is more to send. */
+static int sendEvent(int fd) {
     char event[96], chunk[128];
     struct viewer *v = &viewers[fd];
     v->number++;
     int size = sprintf(event, "id: %s-%lu\ndata: word%lu \n\n", EPOCH, v->number, v->number % 1000);
-    sendAll(fd, chunk, sprintf(chunk, "%x\r\n%s\r\n", (unsigned)size, event));
+    if (!sendAll(fd, chunk, sprintf(chunk, "%x\r\n%s\r\n", (unsigned)size, event))) return 0;
+    if (v->number != count) return 1;
+    if (sendAll(fd, "0\r\n\r\n", 5)) leave(fd);
+    return 0;
 }
 
 static void turnSlot(int slot) {
@@ -118,8 +125,8 @@ static void readFrom(int fd, int slot) {
     }
     if (viewers[fd].slot >= 0 || !requestEnds(&viewers[fd], data, size)) return;
     if (sendAll(fd, HEAD, sizeof HEAD - 1)) {
-        join(fd, slot);
-        sendEvent(fd);
+        if (!atOnce) join(fd, slot);
+        while (sendEvent(fd) && atOnce) {}
     }
 }
 
@@ -166,10 +173,13 @@ static void serve(int listener, int loop) {
 
 int main(int argc, char **argv) {
     if (argc < 2) {
-        fprintf(stderr, "usage: %s PORT [EVENTS_EACH_SECOND]\n", argv[0]);
+        fprintf(stderr, "usage: %s PORT [EVENTS_EACH_SECOND [COUNT]]\n", argv[0]);
         return 2;
     }
     double rate = argc > 2 ? atof(argv[2]) : 20;
+    count = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    atOnce = rate == 0 && count;
+    if (atOnce) rate = 1;
     slots = rate > 0 ? (int)(1000 / rate) : 0;
     if (slots < 1 || slots > MAX_SLOTS) {
         fprintf(stderr, "the rate must be between 0.01 and 1000\n");

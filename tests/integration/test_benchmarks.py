@@ -1,0 +1,87 @@
+"""
+The benchmarks: that they still start the server and understand what it sends, and that all of them can be found.
+
+No figure is looked at here, only whether everything came.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.servers import PATIENCE, ROOT
+
+FOLDER = ROOT / "benchmarks"
+
+
+def run(script: str, *arguments: str) -> str:
+    """Run a script, and give what it printed."""
+    command = [sys.executable, str(FOLDER / script), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+
+
+class BenchmarkTests(SynchronousTestCase):
+    """
+    Small benchmarks of the real server.
+    """
+
+    def measured(self, script: str, *arguments: str) -> list[dict[str, Any]]:
+        """Measure sseserver once, without binding anything to cores, and give the figures."""
+        usual = ["--only", "sseserver", "--rounds", "1", "--patience", "0", "--no-pin"]
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "result.json"
+            output = run(script, *usual, "--json", str(file), *arguments)
+            result: list[dict[str, Any]] = json.loads(file.read_text())["runs"]
+        self.assertTrue(result, output)
+        return result
+
+    def test_ownRun(self) -> None:
+        """
+        Viewers with runs of their own get events, all of them right, with each store and over TLS.
+        """
+        few = ["--viewers", "3", "--seconds", "1"]
+        stores = self.measured("own_run.py", *few, "--store", "memory", "--store", "sqlite")
+        for result in (*stores, *self.measured("own_run.py", *few, "--tls")):
+            self.assertGreater(result["outcome"]["events"], 0)
+            self.assertEqual({0}, set(result["outcome"]["check"].values()))
+
+    def test_shortStreams(self) -> None:
+        """
+        Viewers that come one after the other get the whole text, asked for in either way.
+        """
+        results = self.measured("short.py", "--seconds", "1", "--at-once", "3")
+        self.assertEqual(2, len(results))
+        for result in results:
+            self.assertGreater(result["rate"], 0)
+            self.assertEqual(0, result["faults"])
+
+
+class HouseTests(SynchronousTestCase):
+    """
+    What holds the folder together.
+    """
+
+    def test_everyScriptIsInTheTable(self) -> None:
+        """
+        The README names every script that can be run, and none that is not there.
+        """
+        page = (FOLDER / "README.md").read_text().partition("## Results")[0]
+        named = set(re.findall(r"`(\w+\.py)", page))
+        scripts = {file.name for file in FOLDER.glob("*.py") if "__main__" in file.read_text()}
+        self.assertEqual(set(), scripts - named)
+        self.assertEqual(set(), {name for name in named if not any(FOLDER.rglob(name))})
+
+    def test_everyQuestionHasItsScript(self) -> None:
+        """
+        The command for all knows the scripts that it will run.
+        """
+        commands = re.findall(r"python benchmarks/(\S+)", run("all.py", "--list"))
+        self.assertGreater(len(commands), 10)
+        self.assertEqual(set(), {name for name in commands if not (FOLDER / name).exists()})
