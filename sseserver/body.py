@@ -97,3 +97,20 @@ def canSendAtOnce(transport: object) -> bool:
         and isinstance(getattr(transport, "_tempDataBuffer", None), list)
         and not getattr(transport, "TLS", True)
     )
+
+
+def sendAtOnce(transport: Any, data: bytes) -> None:
+    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
+    if (
+        canSendAtOnce(transport)
+        and transport.connected
+        and not (transport.disconnecting or transport._tempDataBuffer or transport.dataBuffer)
+    ):
+        try:
+            sent = transport.getHandle().send(data)
+        except OSError:
+            # The socket is full; or it is broken, which the transport finds out when it sends this.
+            sent = 0
+        data = data[sent:]
+    if data:
+        transport.write(data)

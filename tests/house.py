@@ -58,6 +58,7 @@ FLOORS = {
     "stores": 5,
     "runs": 6,
     "http": 6,
+    "channel": 7,
     "service": 7,
     "sourcing": 7,
     "web": 8,
