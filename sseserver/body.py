@@ -65,6 +65,13 @@ class Body:
         if sent != len(framed):
             transport.write(framed[sent:])
 
+    def hold(self) -> None:
+        """What is written from now on is the last: it waits for the request's C{finish}, which follows at once."""
+        hold = getattr(self._request.channel, "hold", None)
+        if hold is not None:
+            hold()
+            self._transport = self._candidate = None
+
     def _queue(self, data: bytes) -> None:
         """Go the long way, which writes the head before the first bytes."""
         self._request.write(data)

@@ -189,6 +189,9 @@ class EventStreamProducer:
                         self.finish("complete")
                     return
                 self.cursor = cursor
+                if self.streamLog.state is not _OPEN and self._rendering.complete(cursor):
+                    # What is last goes out with the end of the response.
+                    self._body.hold()
                 if frames:
                     self._quietSince = self._ticker.seconds()
                     self._body.write(frames)

@@ -109,7 +109,8 @@ class StreamService(Service):
                 being stopped.
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
-        digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
+        # Without a key nobody asks what it is.
+        digest = b"" if key is None else sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
         joining = None if key is None else self._runs.join(key, digest)
         if joining is not None:
             joined: IStreamLog = yield joining
