@@ -11,8 +11,10 @@ What they do stays Twisted's, and so does what is not overridden.
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
+from twisted.protocols.basic import LineReceiver
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
@@ -28,6 +30,33 @@ _DROPPED = 16 * MAX_BODY
 #: What a request has no more of, once the head of an endless response is written.
 _NO_HEADERS = Headers()
 _NOTHING: Any = ()
+
+
+#: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, and no fewer checks. What does
+#: not look like this is left to Twisted, whatever it is.
+_HEAD = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/1\.[01])\r\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
+)
+
+#: The fields that say where a body ends.
+_FRAMING = {b"content-length", b"transfer-encoding"}
+
+#: Bytes of such a head, and header lines in it: well below what Twisted allows.
+_SHORT_HEAD = 8192
+_FEW_LINES = 100
+
+#: What these of Twisted's methods must use, for a head to be read without them: private names of theirs, that are set
+#: here as well.
+_PRIVATE = (
+    (HTTPChannel.allContentReceived, ("_command", "_path", "_version", "_transferDecoder", "_HTTPChannel__first_line")),
+    (LineReceiver.dataReceived, ("_busyReceiving", "_buffer")),
+)
+
+
+def canReadHeads() -> bool:
+    """Whether Twisted keeps what it reads where it did; if not, it reads all heads itself."""
+    return all(set(names) <= set(function.__code__.co_names) for function, names in _PRIVATE)
 
 
 def _defaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], ...]:
@@ -78,6 +107,7 @@ class StreamChannel(HTTPChannel):
     )
 
     transport: Any
+    _HTTPChannel__first_line: int
 
     def __init__(self) -> None:
         for name, value in _CHANNEL_DEFAULTS:
@@ -85,6 +115,55 @@ class StreamChannel(HTTPChannel):
         super().__init__()
         # What is written while the channel holds it back; `None`: it does not.
         self._held: list[bytes] | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        """See L{HTTPChannel.dataReceived}: a head that comes in one piece is read as one piece."""
+        if (
+            _READS_HEADS
+            and self.line_mode
+            and self.persistent
+            and self._HTTPChannel__first_line == 1
+            and not (self._buffer or self._busyReceiving or self.requests or self.paused)
+            and self.requestFactory is StreamRequest
+        ):
+            match = _HEAD.match(data, 0, _SHORT_HEAD)
+            if match and match[4].count(b"\n") <= _FEW_LINES:
+                self.resetTimeout()
+                self._readRequest(match, data)
+                return
+        super().dataReceived(data)
+
+    def _readRequest(self, match: re.Match[bytes], data: bytes) -> None:
+        """Do what L{HTTPChannel.lineReceived} does for each line, and L{LineReceiver.dataReceived} around it."""
+        self._busyReceiving = True
+        try:
+            request = StreamRequest(self, 0)
+            self.requests.append(request)
+            self._command, self._path, self._version = match.group(1, 2, 3)
+            if self._readFields(match[4], request):
+                self.allHeadersReceived()
+                # What follows is read as Twisted has it.
+                self._buffer += data[match.end() :]
+                if self.length == 0:
+                    self.allContentReceived()
+                else:
+                    self.setRawMode()
+        finally:
+            self._busyReceiving = False
+        if self._buffer and not self.transport.disconnecting:
+            super().dataReceived(b"")
+
+    def _readFields(self, fields: bytes, request: StreamRequest) -> bool:
+        """Read the header fields; false when Twisted refuses one."""
+        add = request.requestHeaders.addRawHeader
+        for field in fields.split(b"\r\n")[:-1]:
+            name, _, value = field.partition(b":")
+            if name.lower() in _FRAMING:
+                if not self.headerReceived(field):
+                    return False
+            else:
+                add(name, value.strip(b" \t"))
+        return True
 
     def hold(self) -> None:
         """Hold back what is written from now on, until L{release}; which must come in this turn of the reactor."""
@@ -132,6 +211,7 @@ class StreamChannel(HTTPChannel):
         super().loseConnection()
 
 
+_READS_HEADS = canReadHeads()
 _CHANNEL_DEFAULTS = _defaults(StreamChannel.__slots__, HTTPChannel)
 
 

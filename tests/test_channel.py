@@ -9,17 +9,21 @@ wire must be the same.
 from __future__ import annotations
 
 import gc
+import io
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.protocols.policies import WrappingFactory
+from twisted.web.http import HTTPChannel, combinedLogFormatter
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from sseserver import channel
 from sseserver.channel import StreamChannel, StreamRequest
-from sseserver.web.site import IDLE_TIMEOUT, StreamSite
+from sseserver.web.site import IDLE_TIMEOUT, StreamSite, accessLine
 from tests.wires import EVENTSOURCE, RecordingProducer, ServedTestCase, Wire, WireTestCase, makeRequest, soon
 
 # What a browser sends, with what makes a parser stumble.
@@ -216,6 +220,96 @@ class SameTests(WireTestCase):
         self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
 
 
+class HeadTests(WireTestCase):
+    """Heads that come in one piece."""
+
+    def lines(self, request: bytes) -> int:
+        """Count the lines that Twisted reads of a request, which is answered."""
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        protocol: Any = wire.transport.protocol
+        read: list[bytes] = []
+        received = HTTPChannel.lineReceived
+
+        def lineReceived(channel: HTTPChannel, line: bytes) -> None:
+            read.append(line)
+            received(channel, line)
+
+        self.patch(type(protocol), "lineReceived", lineReceived)
+        wire.send(request)
+        self.assertTrue(wire.received.endswith(b"whole"))
+        return len(read)
+
+    def test_readAsOne(self) -> None:
+        """
+        Twisted has what we fill in for it where it had it; should it move
+        that, this fails, and it would read all heads itself.
+        """
+        self.assertTrue(channel.canReadHeads())
+        for name in ("plain", "spaces", "repeated", "body", "chunked", "1.0 kept"):
+            self.assertEqual(self.lines({**GOOD, **LAST}[name]), 0, name)
+
+    def test_readByTwisted(self) -> None:
+        """
+        Whatever is unusual it reads itself, as it does everything when it has
+        changed too much.
+        """
+        for name in ("folded", "empty line before"):
+            self.assertGreater(self.lines(GOOD[name]), 2, name)
+        self.patch(channel, "_PRIVATE", ((HTTPChannel.allContentReceived, ("_gone",)),))
+        self.assertFalse(channel.canReadHeads())
+        self.patch(channel, "_READS_HEADS", channel.canReadHeads())
+        self.assertEqual(self.lines(GOOD["plain"]), 3)
+
+    def test_anotherRequest(self) -> None:
+        """
+        A site whose requests are of another kind gets these.
+        """
+
+        class Other(Request):
+            pass
+
+        site = StreamSite(Mirror(), reactor=self.reactor)
+        site.requestFactory = Other
+        wire = self.connect(site)
+        wire.send(GOOD["plain"])
+        self.assertTrue(wire.received.endswith(b"whole"))
+
+
+class LogTests(WireTestCase):
+    """Lines of the access log."""
+
+    def ended(self, request: bytes) -> Any:
+        """Make a request, and catch it when it is logged."""
+        caught: list[Any] = []
+        site = StreamSite(Mirror(), reactor=self.reactor)
+        self.patch(site, "log", caught.append)
+        self.connect(site).send(request)
+        return caught[0]
+
+    def test_sameLine(self) -> None:
+        """
+        A line is what Twisted writes, whatever the client sends.
+        """
+        heads = [request for name, request in GOOD.items() if name != "star"]
+        values = (b"Mozilla/5.0 (X11; Linux) 'x'", b'a "quoted" one', b"back\\slash", b"\xff\x01\t~", b"", b" ")
+        head = b"GET /a'b HTTP/1.1\r\nReferer: %b\r\nUser-Agent: %b\r\n\r\n"
+        for head in (*heads, *(head % (value, value) for value in values)):
+            request = self.ended(head)
+            self.assertEqual(accessLine("[now]", request), combinedLogFormatter("[now]", request))
+        request.getClientAddress = lambda: UNIXAddress(None)
+        self.assertEqual(accessLine("[now]", request), combinedLogFormatter("[now]", request))
+
+    def test_none(self) -> None:
+        """
+        A site without an access log writes nothing there.
+        """
+        for accessLog in (True, False):
+            site: Any = StreamSite(Mirror(), reactor=self.reactor, accessLog=accessLog)
+            site._logFile = io.StringIO()
+            self.connect(site).send(GOOD["plain"])
+            self.assertEqual(site._logFile.getvalue().count("GET / HTTP/1.1"), int(accessLog))
+
+
 class HoldTests(WireTestCase):
     """What a channel holds back."""
 
@@ -225,16 +319,16 @@ class HoldTests(WireTestCase):
         what the queue holds comes before both.
         """
         wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
-        channel: Any = wire.transport.protocol
-        channel.write(b"1")
-        channel.hold()
-        channel.hold()
-        channel.write(b"2")
-        channel.writeSequence([b"3", b"4"])
+        protocol: Any = wire.transport.protocol
+        protocol.write(b"1")
+        protocol.hold()
+        protocol.hold()
+        protocol.write(b"2")
+        protocol.writeSequence([b"3", b"4"])
         self.assertEqual(wire.received, b"")
-        channel.release()
-        channel.release()
-        channel.write(b"5")
+        protocol.release()
+        protocol.release()
+        protocol.write(b"5")
         self.reactor.turn()
         self.assertEqual(wire.received, b"12345")
 
@@ -243,10 +337,10 @@ class HoldTests(WireTestCase):
         What is held back when the connection is given up is sent before.
         """
         wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
-        channel: Any = wire.transport.protocol
-        channel.hold()
-        channel.write(b"last words")
-        channel.loseConnection()
+        protocol: Any = wire.transport.protocol
+        protocol.hold()
+        protocol.write(b"last words")
+        protocol.loseConnection()
         self.reactor.advance(0)
         self.assertEqual(wire.received, b"last words")
         self.assertTrue(wire.closed)
@@ -340,9 +434,9 @@ class SizeTests(ServedTestCase):
         """
         wire = self.view("/")
         wire.send(b"")
-        channel: Any = wire.transport.protocol
-        request = channel.requests[0]
-        for one, kind in ((channel, StreamChannel), (request, StreamRequest)):
+        protocol: Any = wire.transport.protocol
+        request = protocol.requests[0]
+        for one, kind in ((protocol, StreamChannel), (request, StreamRequest)):
             self.assertIs(type(one), kind)
             self.assertEqual(vars(one), {})
             unset = {name for name in kind.__slots__ if not hasattr(one, name)}
@@ -354,8 +448,8 @@ class SizeTests(ServedTestCase):
         An attribute that has no slot can be set all the same.
         """
         wire = self.view("/")
-        channel: Any = wire.transport.protocol
-        for one in (channel, channel.requests[0]):
+        protocol: Any = wire.transport.protocol
+        for one in (protocol, protocol.requests[0]):
             one.newInTwisted = 1
             self.assertEqual(vars(one), {"newInTwisted": 1})
 
@@ -367,8 +461,8 @@ class SizeTests(ServedTestCase):
         gc.collect()
         gc.disable()
         wire = self.ask("/", EVENTSOURCE) and self.wires[-1]
-        channel: Any = wire.transport.protocol
-        requests = channel.requests
+        protocol: Any = wire.transport.protocol
+        requests = protocol.requests
         self.assertEqual(len(requests), 1)
         wire.close()
         self.assertIsNone(requests[0].channel)
