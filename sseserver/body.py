@@ -145,6 +145,14 @@ class Body:
         self.flush()
         self._request.sentLength = self.written
 
+    def hold(self) -> None:
+        """What is written from now on is the last: it waits for the request's C{finish}, which follows at once."""
+        hold = getattr(self._request.channel, "hold", None)
+        if hold is not None:
+            self.flush()
+            hold()
+            self._transport = self._candidate = None
+
     def _queue(self, data: bytes) -> None:
         """Go the long way, which writes the head before the first bytes."""
         self._request.write(data)
@@ -176,3 +184,20 @@ def canSendAtOnce(transport: object) -> bool:
         and isinstance(getattr(transport, "_tempDataBuffer", None), list)
         and not getattr(transport, "TLS", True)
     )
+
+
+def sendAtOnce(transport: Any, data: bytes) -> None:
+    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
+    if (
+        canSendAtOnce(transport)
+        and transport.connected
+        and not (transport.disconnecting or transport._tempDataBuffer or transport.dataBuffer)
+    ):
+        try:
+            sent = transport.getHandle().send(data)
+        except OSError:
+            # The socket is full; or it is broken, which the transport finds out when it sends this.
+            sent = 0
+        data = data[sent:]
+    if data:
+        transport.write(data)

@@ -323,6 +323,8 @@ class _TextRendering:
     def _grow(self) -> None:
         """Take in what the log has got since."""
         log = self._log
+        if log.last > self._seen + 1 and self._over is None:
+            self._leap()
         while self._seen < log.last and self._over is None:
             index = self._seen + 1 - log.first
             if index < 0:
@@ -337,8 +339,25 @@ class _TextRendering:
                 self._frame = None
                 self._take(token)
 
+    def _leap(self) -> None:
+        """Take in many tokens as one piece, when there is nothing else among them and the text can take them all."""
+        log = self._log
+        start, end = self._seen + 1 - log.first, log.last + 1 - log.first
+        if log.state is not State.OPEN:
+            # The terminal is not text.
+            end -= 1
+        last = log.first + end - 1
+        if start < 0 or end - start < 2 or not onlyTokens(log.kinds[start:end]) or not log.entry(last):
+            return
+        text = log.span(self._seen + 1, last)
+        # A line end over two tokens counts as one byte: such a text goes token by token, so that it always ends alike.
+        if self._size + len(text) <= TEXT_LIMIT and b"\r" not in text:
+            self._seen = self._textAt = last
+            self._frame = None
+            self._take(text)
+
     def _take(self, token: bytes) -> None:
-        """Add a token to the text."""
+        """Add a token, or many, to the text."""
         if token[0] == _LF and self._cr:
             token = token[1:]
         self._cr = token.endswith(b"\r")

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from functools import lru_cache, partial
 from http import HTTPStatus
+from types import coroutine
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -59,7 +61,16 @@ class AsyncResource(Resource):
 
     def render(self, request: Request) -> Any:
         """Start the coroutine for the request's method."""
-        Deferred.fromCoroutine(self._answer(request)).addErrback(self._broken, request)
+        answering = self._answer(request)
+        try:
+            # Most wait for nothing, and need no Deferred.
+            waited = answering.send(None)
+        except StopIteration:
+            return NOT_DONE_YET
+        except Exception:
+            self._broken(Failure(), request)
+            return NOT_DONE_YET
+        Deferred.fromCoroutine(_rest(answering, waited)).addErrback(self._broken, request)
         return NOT_DONE_YET
 
     def allowed(self) -> list[str]:
@@ -92,6 +103,22 @@ class AsyncResource(Resource):
             request.loseConnection()
         else:
             finish(request, errorBody(request, SSEServerError("The server failed to answer this request.")))
+
+
+@coroutine
+def _rest(begun: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:
+    """Go on with a coroutine that waits already."""
+    while True:
+        try:
+            result = yield waited
+        except BaseException as problem:
+            step = partial(begun.throw, problem)
+        else:
+            step = partial(begun.send, result)
+        try:
+            waited = step()
+        except StopIteration:
+            return
 
 
 class Nothing(AsyncResource):
@@ -280,12 +307,18 @@ def negotiate(request: Request, offers: Sequence[str]) -> str:
         NotAcceptable: The client excludes all of them.
     """
     request.responseHeaders.setRawHeaders(b"Vary", [b"Accept"])
-    accept = ",".join(value.decode("latin-1") for value in request.requestHeaders.getRawHeaders(b"accept", ()))
-    ranges = _ranges(accept) if accept.strip() else {"*/*": 1.0}
-    best = max(offers, key=lambda offer: _quality(ranges, offer))
-    if _quality(ranges, best)[0] <= 0:
+    best = _choose(b",".join(request.requestHeaders.getRawHeaders(b"accept", ())), tuple(offers))
+    if best is None:
         raise NotAcceptable(f"There is {', '.join(offers)} here; the Accept header wants none of them.")
     return best
+
+
+@lru_cache(64)
+def _choose(accept: bytes, offers: tuple[str, ...]) -> str | None:
+    """Choose for an Accept header; there are few of them, since there are few browsers."""
+    ranges = _ranges(accept.decode("latin-1")) if accept.strip() else {"*/*": 1.0}
+    best = max(offers, key=lambda offer: _quality(ranges, offer))
+    return best if _quality(ranges, best)[0] > 0 else None
 
 
 def _ranges(accept: str) -> dict[str, float]:

@@ -9,6 +9,8 @@ import secrets
 import string
 
 _ALPHABET = string.ascii_letters + string.digits
+# Two at a time: half the divisions.
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _EPOCH_LENGTH = 22  # 62 ** 22 > 2 ** 128
 
 # No sign, no leading zero, ASCII digits only: one number has one ID.
@@ -18,11 +20,11 @@ _LAST_EVENT_ID = re.compile(r"([A-Za-z0-9]{22})-(0|[1-9][0-9]{0,18})")
 def makeEpoch() -> str:
     """Make a new epoch: 128 random bits, written as 22 letters and digits."""
     number = secrets.randbits(128)
-    digits = []
-    for _ in range(_EPOCH_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "".join(digits)
+    pairs = []
+    for _ in range(_EPOCH_LENGTH // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "".join(pairs)
 
 
 def parseID(lastEventID: str) -> tuple[str, int] | None:

@@ -155,7 +155,8 @@ class EventStreamProducer:
             fromNow: Whether a new viewer starts at the end, instead of at the first entry kept.
         """
         request = self._request
-        request.notifyFinish().addBoth(self._gone)
+        if not getattr(request, "stopsProducer", False):
+            request.notifyFinish().addBoth(self._gone)
         writeHeaders(request, self._form)
         self._state = _LIVE
         # Before the first write: under TLS a producer that comes later is never paused.
@@ -170,7 +171,7 @@ class EventStreamProducer:
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
         self._write(gap + self._rendering.head(self.cursor, retry, url))
-        if not isOver(request):
+        if not self.reason:
             slim(request)
         self.wake()
 
@@ -190,6 +191,9 @@ class EventStreamProducer:
                         self.finish("complete")
                     return
                 self.cursor = cursor
+                if self.streamLog.state is not _OPEN and self._rendering.complete(cursor):
+                    # What is last goes out with the end of the response.
+                    self._body.hold()
                 if frames:
                     self._quietSince = self._ticker.seconds()
                     self._body.write(frames)

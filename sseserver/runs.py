@@ -5,9 +5,10 @@ Runs: all runs of a service, those that work and those that wait for their turn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from sseserver.errors import KeyReused, Overloaded
@@ -80,7 +81,20 @@ class Runs:
         run = Run(streamLog, self._settings, self._sweep, self._hasRoom, self._ended, prompt)
         self._runs[streamLog.name] = run
         self._working.add(run)
-        run.start(lambda: self._turns.run(self._source.produce, run, prompt), self._worked)
+        run.start(partial(self._produce, run, prompt), self._worked)
+
+    def _produce(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
+        turns = self._turns
+        if not turns.tokens:
+            return turns.run(self._source.produce, run, prompt)
+        turns.acquire()
+        producing = maybeDeferred(self._source.produce, run, prompt)
+
+        def release(result: T) -> T:
+            turns.release()
+            return result
+
+        return producing.addBoth(release)
 
     def shutDown(self) -> Deferred[None]:
         """

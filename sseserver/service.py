@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -39,6 +39,7 @@ log = Logger()
 SWEEP_GRANULARITY = 0.25
 
 _FULL = "The server has no room for one more viewer now, or is being stopped."
+_STOPPED = "The server is being stopped."
 
 
 class StreamService(Service):
@@ -91,10 +92,7 @@ class StreamService(Service):
         """Whether one more viewer can be served."""
         return len(self._viewers) < self.settings.maxViewers and not self._stopping
 
-    @inlineCallbacks
-    def startRun(
-        self, prompt: Prompt | None = None, key: str | None = None
-    ) -> Generator[Deferred[Any], Any, IStreamLog]:
+    def startRun(self, prompt: Prompt | None = None, key: str | None = None) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
 
@@ -111,16 +109,26 @@ class StreamService(Service):
                 being stopped.
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
+        try:
+            return self._startRun(prompt) if key is None else self._startRunOnce(prompt, key)
+        except (KeyReused, Overloaded) as refusal:
+            return fail(refusal)
+
+    def _startRunOnce(self, prompt: Prompt | None, key: str) -> Deferred[IStreamLog]:
         digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
-        joining = None if key is None else self._runs.join(key, digest)
-        if joining is not None:
-            joined: IStreamLog = yield joining
-            return joined
+        joining = self._runs.join(key, digest)
+        return self._startRun(prompt, key, digest) if joining is None else joining
+
+    def _startRun(self, prompt: Prompt | None, key: str | None = None, digest: bytes = b"") -> Deferred[IStreamLog]:
         if not self.hasRoom():
             raise Overloaded(_FULL)
         self._runs.checkRoom()
         creating = self._create(None, published=False)
-        streamLog: IStreamLog = yield creating if key is None else self._runs.remember(key, digest, creating)
+        if key is not None:
+            creating = self._runs.remember(key, digest, creating)
+        return creating.addCallback(self._begin, prompt)
+
+    def _begin(self, streamLog: IStreamLog, prompt: Prompt | None) -> IStreamLog:
         self._runs.start(streamLog, prompt)
         return streamLog
 
@@ -372,19 +380,18 @@ class StreamService(Service):
         for waiting in stopped:
             waiting.callback(result)
 
-    @inlineCallbacks
-    def _create(self, name: str | None, published: bool) -> Generator[Deferred[Any], Any, IStreamLog]:
+    def _create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
         if not self._retention.makeRoom(1):
-            raise Overloaded("The server keeps as many streams, or as many bytes of them, as it may.")
-        self._checkGoesOn()
-        streamLog: IStreamLog = yield self._store.create(name, published)
-        # The store may have taken its time.
-        self._checkGoesOn()
-        return streamLog
-
-    def _checkGoesOn(self) -> None:
+            return fail(Overloaded("The server keeps as many streams, or as many bytes of them, as it may."))
         if self._stopping:
-            raise Overloaded("The server is being stopped.")
+            return fail(Overloaded(_STOPPED))
+        return self._store.create(name, published).addCallback(self._created)
+
+    def _created(self, streamLog: IStreamLog) -> IStreamLog:
+        # The store may have taken its time.
+        if self._stopping:
+            raise Overloaded(_STOPPED)
+        return streamLog
 
     @inlineCallbacks
     def _published(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:

@@ -168,6 +168,12 @@ in front of it, with its buffering off."""
         ["window", None, 16 << 20, "Bytes that one stream takes; its oldest entries go first.", size],
         ["max-bytes", None, 512 << 20, "Bytes that all streams keep; finished ones go first.", size],
         ["max-streams", None, 100000, "Streams that are kept; finished ones go first.", count],
+        [
+            "access-log",
+            None,
+            "log",
+            "Where each request that was answered gets a line: log, none, or the path of a file.",
+        ],
         ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
     )
 
@@ -276,6 +282,11 @@ class Server(MultiService):
             raise refusal(error) from None
 
 
+def accessLog(where: str) -> dict[str, Any]:
+    """Say to the site what `--access-log` says."""
+    return {"accessLog": where != "none", "logPath": None if where in {"none", "log"} else where}
+
+
 def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:
     """Make the store that `--store` asks for."""
     return MemoryStore(reactor, window) if path is None else SQLiteStore(reactor, path, window)
@@ -303,7 +314,7 @@ def makeService(options: Options) -> Server:
     streams = StreamService(reactor, makeSource(reactor, options), settings, store)
     server = Server()
     streams.setServiceParent(server)
-    site: Any = StreamSite(StreamResource(streams, options["prompt"]))
+    site: Any = StreamSite(StreamResource(streams, options["prompt"]), **accessLog(options["access-log"]))
     for endpoint in options["listen"]:
         strports.service(endpoint, site, reactor).setServiceParent(server)
     return server

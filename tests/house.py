@@ -62,6 +62,7 @@ FLOORS = {
     "stores": 6,
     "runs": 6,
     "http": 6,
+    "channel": 7,
     "service": 7,
     "sourcing": 7,
     "web": 8,

@@ -324,13 +324,24 @@ class OutboxTests(BodyTestCase):
 
     def test_firstWriteIsTwistedsOwn(self) -> None:
         """
-        The first write, which brings the head, waits for the reactor.
+        On a site of somebody else's the first write, which brings the head,
+        waits for the reactor.
         """
+        self.factory = Site(self.caught, reactor=self.reactor)
         wire, request = self.open()
         Body(request, self.outbox).write(b"first")
         self.assertEqual(wire.received, b"")
         self.reactor.turn()
         self.assertEqual(wire.response.body, b"first")
+
+    def test_firstWriteWithTheHead(self) -> None:
+        """
+        On our site the head and the first bytes go out in one call, at once.
+        """
+        wire, request = self.open()
+        Body(request, self.outbox).write(b"first")
+        self.assertEqual(wire.response.body, b"first")
+        self.assertEqual(wire.socket.sends, [len(wire.received)])
 
     def test_restWaitsForTheReactor(self) -> None:
         """

@@ -505,6 +505,36 @@ class TextTests(SynchronousTestCase):
             (4, b"id: %b-4\ndata: a\ndata: b\ndata: \ndata: c\ndata:  d\n\n" % EPOCH.encode()),
         )
 
+    def test_manyAtOnce(self) -> None:
+        """
+        Tokens that are taken in as one piece make the same frame as one by
+        one: with line ends inside and between them, other entries among them,
+        empty ones last, and over the limit.
+        """
+        self.patch(formats, "TEXT_LIMIT", 20)
+        scenes = (
+            ["a", "b\n", "\nc"],
+            ["a\r", "\nb", "\r", "\n"],
+            ["a", "b", ""],
+            ["", ""],
+            ["0123456789", "0123456789"],
+            ["0123456789", "0123456789", "x"],
+            ["0123456789", "012345678\r", "\n", "x"],
+        )
+        for tokens in scenes:
+            for event in range(len(tokens) + 1):
+                for ended in (False, True):
+                    log = makeLog()
+                    single, once = TextFormat().render(log), TextFormat().render(log)
+                    for place, token in enumerate(tokens):
+                        if place == event:
+                            log.append(Kind.EVENT, b"name\ndata")
+                        log.append(Kind.TOKEN, token.encode())
+                        single.read(0, ALL, False)
+                    if ended:
+                        log.append(Kind.DONE, b"{}")
+                    self.assertEqual(once.read(0, ALL, False), single.read(0, ALL, False), (tokens, event))
+
     def test_newestOnly(self) -> None:
         """
         A viewer that is behind, however far, gets one event: the newest, and

@@ -408,6 +408,22 @@ class MakeServiceTests(SynchronousTestCase):
         assert isinstance(source, TextSource)
         self.assertEqual((source._interval, source._words), (0.5, splitWords(WELCOME)))
 
+    def test_accessLog(self) -> None:
+        """
+        The access log is twistd's log, a file, or none.
+        """
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        for arguments, expected in (
+            ((), (None, True)),
+            (("--access-log=log",), (None, True)),
+            (("--access-log=none",), (None, False)),
+            ((f"--access-log={folder}/access",), (f"{folder}/access", True)),
+        ):
+            _, _, listeners = self.make(*arguments)
+            site = listeners[0].factory
+            self.assertEqual((site.logPath, site._accessLog), expected)
+
     def test_defaultSettings(self) -> None:
         """
         Without options the service has its own defaults.

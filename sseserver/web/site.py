@@ -4,66 +4,41 @@ Site: a twisted.web Site with what event streams need.
 
 from __future__ import annotations
 
-import io
+import re
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.web.http import combinedLogFormatter
+from twisted.web.iweb import IAccessLogFormatter
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
+from zope.interface import provider
 
-from sseserver.errors import BodyTooLarge
-from sseserver.http import MAX_BODY, errorJSON
+from sseserver.channel import StreamChannel, StreamRequest
 
 #: Seconds after which an idle connection is closed. More than the 60 of the usual load balancers: else they send a
 #: request into a connection that is just being closed.
 IDLE_TIMEOUT = 75
 
-#: Bytes of a refused body that are still read, and dropped, so that a client which sends before it reads gets its
-#: answer instead of a reset connection.
-_DROPPED = 16 * MAX_BODY
+
+#: What stands in the access log as it came: printable, and neither a quote nor a backslash.
+_isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 
-class StreamRequest(Request):
-    """
-    Refuses a body that is too large before it is read, and keeps no other on disk.
-    """
-
-    _refused = False
-    _received = 0
-
-    def gotLength(self, length: int | None) -> None:
-        """See L{Request.gotLength}."""
-        self.content = io.BytesIO()
-        if length is not None and length > MAX_BODY:
-            self._refuse()
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """See L{Request.handleContentChunk}."""
-        self._received += len(data)
-        if self._received > _DROPPED:
-            self.channel.loseConnection()
-        elif self._received > MAX_BODY and not self._refused:
-            self._refuse()
-        elif not self._refused:
-            super().handleContentChunk(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """See L{Request.requestReceived}."""
-        if self._refused:
-            self.channel.loseConnection()
-        else:
-            super().requestReceived(command, path, version)
-
-    def _refuse(self) -> None:
-        """Answer before the request is complete, which Twisted's own requests cannot."""
-        self._refused = True
-        # Nobody shall be told to go on.
-        self.requestHeaders.removeHeader(b"Expect")
-        body = errorJSON(BodyTooLarge(f"The body has more than {MAX_BODY} bytes."))
-        head = (
-            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(body)
+@provider(IAccessLogFormatter)
+def accessLine(timestamp: str, request: Any) -> str:
+    """Write what L{combinedLogFormatter} writes, in a quarter of the time where nothing has to be escaped."""
+    client = request.getClientAddress()
+    referer = request.getHeader(b"referer") or b"-"
+    agent = request.getHeader(b"user-agent") or b"-"
+    target = b"%b %b %b" % (request.method, request.uri, request.clientproto)
+    if isinstance(client, (IPv4Address, IPv6Address)) and _isPlain(target + referer + agent):
+        return (
+            f'"{client.host}" - - {timestamp} "{target.decode("ascii")}" {request.code} {request.sentLength or "-"} '
+            f'"{referer.decode("ascii")}" "{agent.decode("ascii")}"'
         )
-        self.channel.write(head + body)
+    line: str = combinedLogFormatter(timestamp, request)
+    return line
 
 
 class StreamSite(Site):
@@ -73,11 +48,33 @@ class StreamSite(Site):
     HTTP/2 is not offered, also where the `h2` package is installed: a client
     that lets its window run out makes twisted.web's HTTP/2 spin. Let a proxy
     in front of it speak HTTP/2.
+
+    Args:
+        accessLog: Whether each response that is finished gets a line.
+        keywords: See L{Site}.
     """
 
-    def __init__(self, resource: IResource, **keywords: Any) -> None:
+    def __init__(self, resource: IResource, *, accessLog: bool = True, **keywords: Any) -> None:
         keywords.setdefault("timeout", IDLE_TIMEOUT)
+        keywords.setdefault("logFormatter", accessLine)
+        self._accessLog = accessLog
         super().__init__(resource, StreamRequest, parsePOSTFormSubmission=False, **keywords)
+        # One for all connections.
+        self._callLater = self.reactor.callLater
+
+    # Without what chooses between HTTP/1.1 and HTTP/2.
+    protocol: Any = StreamChannel
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See L{Site.buildProtocol}."""
+        channel = super().buildProtocol(addr)
+        channel.callLater = self._callLater
+        return channel
+
+    def log(self, request: Any) -> None:
+        """See L{Site.log}."""
+        if self._accessLog:
+            super().log(request)
 
     def acceptableProtocols(self) -> list[bytes]:
         """See L{Site.acceptableProtocols}: only HTTP/1.1."""
