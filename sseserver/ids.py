@@ -10,7 +10,7 @@ import string
 
 _ALPHABET = string.ascii_letters + string.digits
 # Two at a time: half the divisions.
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_PAIRS = [first + second for second in _ALPHABET for first in _ALPHABET]
 _EPOCH_LENGTH = 22  # 62 ** 22 > 2 ** 128
 
 # No sign, no leading zero, ASCII digits only: one number has one ID.

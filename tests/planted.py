@@ -49,8 +49,8 @@ BUGS = (
     Bug(
         "resume with >= for >",
         "streamlog.py",
-        "        return number\n",
-        "        return max(start, number - 1)\n",
+        '            raise GapError("trimmed", start, start - number)\n        return number\n',
+        '            raise GapError("trimmed", start, start - number)\n        return max(start, number - 1)\n',
         "ResumeTests::test_goesOnBehindTheLastID",
     ),
     Bug(

@@ -504,9 +504,10 @@ class TLSTests(TCPTests):
 class AtOnceTests(SocketTestCase):
     """What goes past the queue of the real reactor's transports."""
 
-    async def test_tokenLeavesBeforeTheReactorTurns(self) -> None:
+    async def test_tokenLeavesWithTheTurn(self) -> None:
         """
-        A lone token is in the client's socket when the source's call returns.
+        A lone token is in the client's socket when the turn in which the
+        source wrote it ends; the reactor is not asked to look after it.
         """
         await self.serve()
         name = (await self.service.startRun()).name
@@ -522,6 +523,8 @@ class AtOnceTests(SocketTestCase):
 
             await until(begun, "the head")
             self.source.run.write("lone")
+            self.assertEqual(reactor.getWriters(), [])
+            await deferLater(reactor, 0)
             # From here on the reactor does not turn.
             client.settimeout(SOON)
             self.assertIn(b"data: lone\n\n", client.recv(65536))
