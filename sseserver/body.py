@@ -74,7 +74,7 @@ class Body:
         "_clear",
         "_outbox",
         "_request",
-        "_send",
+        "_socket",
         "_transport",
         "_waiting",
         "written",
@@ -88,9 +88,9 @@ class Body:
         # wire the queue is elsewhere.
         transport = getattr(getattr(request, "channel", None), "transport", None)
         self._candidate: Any = transport if canSendAtOnce(transport) else None
-        # The same, and its socket's method, once the head is written.
+        # The same, and its socket, once the head is written.
         self._transport: Any = None
-        self._send: Any = None
+        self._socket: Any = None
         self._chunked = False
         # Whether nothing is queued before us; false also when that is not known.
         self._clear = False
@@ -106,8 +106,12 @@ class Body:
         if self._transport is None:
             self._queue(data)
             return
+        if len(data) > SMALL:
+            self.flush()
+            self._sendLarge(data)
+            return
         framed = _chunk(data) if self._chunked else data
-        if self._waiting or len(framed) > SMALL:
+        if self._waiting:
             self._waiting += framed
             self.flush()
         else:
@@ -119,7 +123,7 @@ class Body:
         waiting, self._waiting = self._waiting, b""
         if waiting and (self._clear or self._isClear()):
             try:
-                sent = self._send(waiting)
+                sent = self._socket.send(waiting)
             except OSError:
                 # The socket is full; or it is broken, which the transport finds out when it sends the rest.
                 sent = 0
@@ -128,6 +132,25 @@ class Body:
             self._clear = False
             # A transport that is gone throws it away.
             self._transport.write(waiting)
+
+    def _sendLarge(self, data: bytes) -> None:
+        """Send at once, without a copy for the sake of the framing."""
+        pieces = (b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,)
+        sent = 0
+        if self._clear or self._isClear():
+            try:
+                sent = self._socket.sendmsg(pieces)
+            except OSError:
+                # See L{flush}.
+                sent = 0
+        rest = []
+        for piece in pieces:
+            if sent < len(piece):
+                rest.append(piece[sent:])
+            sent = max(0, sent - len(piece))
+        if rest:
+            self._clear = False
+            self._transport.writeSequence(rest)
 
     def _isClear(self) -> bool:
         """
@@ -159,7 +182,7 @@ class Body:
         self._chunked = bool(self._request.chunked)
         if self._transport is None and self._candidate is not None:
             self._transport = self._candidate
-            self._send = self._candidate.getHandle().send
+            self._socket = self._candidate.getHandle()
 
 
 def _chunk(data: bytes) -> bytes:

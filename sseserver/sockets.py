@@ -17,9 +17,9 @@ from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 
-#: Bytes that the kernel takes ahead of what is on its way: so a slow viewer is noticed after 0.2 MB instead of 3 MB,
-#: and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
-_NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 16 * 1024)
+#: Bytes that the kernel takes ahead of what is on its way: so a slow viewer is noticed long before the kernel's
+#: megabytes are full, and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
+_NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 128 * 1024)
 
 #: Milliseconds after which the kernel gives up a peer that takes nothing. Linux.
 _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)

@@ -149,6 +149,27 @@ class SameBytesTests(BodyTestCase):
 
             self.assertSame(play)
 
+    def test_largeInAnyPart(self) -> None:
+        """
+        The same for what is too large to wait, at each border of its framing
+        and near it.
+        """
+        large = bytes(range(256)) * 9
+        size = len(b"%x\r\n%b\r\n" % (len(large), large))
+        for taken in (*range(8), 2000, *range(size - 5, size + 1)):
+
+            def play(wire: Wire, request: Request, write: Write) -> None:
+                write(PIECES[0])
+                self.reactor.turn()
+                wire.socket.room = taken  # noqa: B023  (is played at once)
+                write(PIECES[1])
+                write(large)
+                write(PIECES[2])
+                self.reactor.turn()
+
+            self.assertSame(play)
+            self.assertSame(play, version="1.0")
+
     def test_headThatWaits(self) -> None:
         """
         While the head is still queued, what is written waits behind it.
@@ -295,8 +316,8 @@ class OutboxTests(BodyTestCase):
         more is read from the log.
         """
         wire, _, body = self.openBody()
-        body.write(b"x" * SMALL)
-        self.assertEqual(wire.response.body, b"first" + b"x" * SMALL)
+        body.write(b"x" * (SMALL + 1))
+        self.assertEqual(wire.response.body, b"first" + b"x" * (SMALL + 1))
         self.assertFalse(self.reactor.getDelayedCalls())
 
     def test_closed(self) -> None:

@@ -13,7 +13,7 @@ import errno
 import json
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -189,6 +189,10 @@ class PretendedSocket:
         self._sent += taken
         self.sends.append(len(taken))
         return len(taken)
+
+    def sendmsg(self, buffers: Iterable[bytes]) -> int:
+        """See L{socket.socket.sendmsg}."""
+        return self.send(memoryview(b"".join(buffers)))
 
     def recv(self, size: int) -> bytes:
         """See L{socket.socket.recv}."""
