@@ -3,7 +3,7 @@ Every question, one after the other, and what comes of it: tables, figures, a pi
 
     python benchmarks/all.py --quick          # a short look: one round, short windows; half an hour; no file is written
     python benchmarks/all.py                  # five rounds of what has a goal: two hours, without other work
-    python benchmarks/all.py --only fan_out   # questions with this in their name; the others' results stay as they are
+    python benchmarks/all.py --only fan_out   # the question of this name, or those with this in theirs; others stay
 
 Each question is a script of this folder, started as `--list` prints it, so each can be asked alone. Its result is
 written as soon as it is there: the figures to `--json`, all tables to `--markdown`, the picture to `--picture`.
@@ -303,7 +303,7 @@ def parseArguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round, short windows")
     parser.add_argument("--rounds", type=int, default=5, help="of the questions that have a goal")
     parser.add_argument("--patience", type=float, default=30.0, help="seconds to wait for a quiet machine, each time")
-    parser.add_argument("--only", action="append", help="only questions with this in their name; may be repeated")
+    parser.add_argument("--only", action="append", help="only the question of this name, or those with this in it")
     parser.add_argument("--list", action="store_true", help="print the questions and end")
     files = {"json": HERE / "results.json", "markdown": HERE / "results.md", "picture": ROOT / "docs" / "benchmark.svg"}
     for name, file in files.items():
@@ -319,7 +319,12 @@ def chosen(options: argparse.Namespace) -> Sequence[Question]:
     """
     Those that are to be asked.
     """
-    return [one for one in QUESTIONS if not options.only or any(part in one.name for part in options.only)]
+    names = {one.name for one in QUESTIONS}
+    return [
+        one
+        for one in QUESTIONS
+        if not options.only or any(part == one.name if part in names else part in one.name for part in options.only)
+    ]
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from sseserver import intake
 from sseserver.intake import READ_BYTES, Intake, intakeOf
 
 reactor: Any = realReactor
@@ -240,6 +241,38 @@ class IntakeTests(TestCase):
         assert end.lost is not None
         self.assertTrue(end.lost.check(ConnectionLost))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_busy(self) -> None:
+        """
+        What comes right behind a read waits a little, together with what
+        follows; when nothing comes any more the reactor tells again.
+        """
+        opened = [self.open() for _ in range(3)]
+        first, _ = opened[0]
+        self.patch(intake, "BUSY", 0.05)
+        first.onData = lambda: [peer.send(b"more") for _, peer in opened if len(first.pieces) == 1]
+        opened[0][1].sendall(b"first")
+        await self.until(lambda: self.intake not in reactor.getReaders())
+        self.assertEqual([end.received for end, _ in opened], [b"first", b"", b""])
+        await self.until(lambda: opened[2][0].received)
+        self.assertEqual([end.received for end, _ in opened], [b"firstmore", b"more", b"more"])
+        await self.until(lambda: self.intake in reactor.getReaders())
+
+    async def test_allLeaveWhileBusy(self) -> None:
+        """
+        Nothing is left behind by connections that leave while it is busy, and
+        those that come are read.
+        """
+        end, peer = self.open()
+        self.patch(intake, "BUSY", 0.05)
+        end.onData = lambda: peer.send(b"more") if len(end.pieces) == 1 else None
+        peer.sendall(b"first")
+        await self.until(lambda: end.pieces and self.intake not in reactor.getReaders())
+        self.intake.remove(end.transport)
+        await self.until(lambda: end.received == b"firstmore")
+        self.intake.add(end.transport)
+        peer.sendall(b"last")
+        await self.until(lambda: end.received == b"firstmorelast")
 
     async def test_connecting(self) -> None:
         """
