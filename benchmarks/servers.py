@@ -127,7 +127,8 @@ def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None
     if not program.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
     start = [sys.executable, str(program), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
-    usual = ["--max-viewers", "20000", "--max-runs", "20000"]
+    # None of the servers here writes an access log.
+    usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
     kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
 
     def command(port: int) -> list[str]:
