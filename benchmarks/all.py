@@ -246,6 +246,8 @@ def ask(question: Question, options: argparse.Namespace) -> Any:
             print(f"{question.name}: failed with {ended}", flush=True)
             return None
         result = json.loads(file.read_text())
+    # A passing file of this machine.
+    result["options"].pop("json", None)
     return {**result, "command": f"python benchmarks/{script} {shlex.join(arguments)}"}
 
 
