@@ -111,6 +111,10 @@ def _rest(begun: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, 
     while True:
         try:
             result = yield waited
+        except GeneratorExit:
+            # It was forgotten while it waited, and what it goes on with may be gone before it.
+            begun.close()
+            raise
         except BaseException as problem:
             step = partial(begun.throw, problem)
         else:
