@@ -160,7 +160,7 @@ class Body:
         transport = self._transport
         # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
         # take of it.
-        self._clear = transport.connected and not transport._tempDataBuffer and not transport.dataBuffer
+        self._clear = bool(transport.connected) and not transport._tempDataBuffer and not transport.dataBuffer
         return self._clear
 
     def close(self) -> None:
@@ -189,7 +189,8 @@ def _chunk(data: bytes) -> bytes:
     """Frame a chunk."""
     if data is not _last[0]:
         # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
-        _last[:] = data, b"%x\r\n%b\r\n" % (len(data), data)
+        _last[0] = data
+        _last[1] = b"%x\r\n%b\r\n" % (len(data), data)
     return _last[1]
 
 

@@ -175,7 +175,7 @@ class _UIRendering(EntryRendering):
             missed = self._log.first - 1 - cursor
             problem = _problem(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
             return REFUSED, problem + _DONE
-        return super().read(cursor, maxBytes, joined)
+        return EntryRendering.read(self, cursor, maxBytes, joined)
 
     def retire(self, retry: int) -> bytes:
         """See L{IRendering.retire}."""
@@ -187,7 +187,7 @@ class _UIRendering(EntryRendering):
 
     def complete(self, cursor: int) -> bool:
         """See L{IRendering.complete}."""
-        return cursor == REFUSED or super().complete(cursor)
+        return cursor == REFUSED or EntryRendering.complete(self, cursor)
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See L{EntryRendering.piece}."""

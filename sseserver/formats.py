@@ -92,10 +92,14 @@ class EntryRendering:
         """See L{IRendering.read}."""
         last = self._log.last
         if cursor + 1 == last:
-            if self._newest != last:
-                self._frame = self._encode(last)
+            if self._newest == last:
+                return last, self._frame
+            frame = self._encode(last)
+            # For a single viewer it would be one more thing to put away.
+            if self._log.viewers != 1:
+                self._frame = frame
                 self._newest = last
-            return last, self._frame
+            return last, frame
         if cursor >= last:
             return cursor, b""
         if self._memoLast != last:

@@ -4,34 +4,24 @@ Keeper: what a stream log knows of its store.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 
-class Keeper(Protocol):
+class Keeper:
     """
-    Keeps the entries of stream logs.
+    Keeps the entries of stream logs; every store is one. As it is here it is
+    the keeper of a log that no store has.
 
     Attributes:
         used: Bytes that all its logs take, what entries cost beside their
             data included; the logs count here.
     """
 
-    used: int
+    def __init__(self) -> None:
+        self.used = 0
 
     def write(self, streamLog: Any) -> None:
         """The log has entries that the store does not have; its C{commit} or C{refuse} answers."""
 
     def trimmed(self, streamLog: Any) -> None:
         """The log has dropped entries: the store can, too."""
-
-
-class Nobody:
-    """The keeper of a log that no store has."""
-
-    used = 0
-
-    def write(self, streamLog: Any) -> None:
-        """Nobody is to write it."""
-
-    def trimmed(self, streamLog: Any) -> None:
-        """Nobody is to trim it."""

@@ -118,7 +118,8 @@ class Run:
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See L{ITokenSink.writeChunk}."""
         if not self._ended:
-            self._append(*packChunk(chunk, text))
+            kind, data = packChunk(chunk, text)
+            self._append(kind, data)
 
     def ready(self) -> Deferred[None]:
         """See L{ITokenSink.ready}."""

@@ -21,9 +21,9 @@ from sseserver.entries import countTokens, lastText, onlyTokens, textOf
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
-from sseserver.keeper import Keeper, Nobody
+from sseserver.keeper import Keeper
 from sseserver.segments import Segment
-from sseserver.ticker import Tick, Ticker
+from sseserver.ticker import IDLE, Tick, Ticker
 
 #: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
 #: eighth of both and of the data).
@@ -77,6 +77,7 @@ class StreamLog:
         "_ends",
         "_flushing",
         "_keeper",
+        "_newest",
         "_place",
         "_renderings",
         "_round",
@@ -128,9 +129,11 @@ class StreamLog:
         self._data = bytearray()
         self._ends = array("Q")
         self._base = 0
+        # The data of the last entry, as they came, while its viewers are woken.
+        self._newest: bytes | None = None
         self._ticker = ticker
         self._window = window
-        self._keeper: Keeper = keeper or Nobody()
+        self._keeper: Keeper = keeper or Keeper()
         self._durable = durable
         # There is a terminal entry, though it may not be visible yet.
         self._sealed = False
@@ -178,6 +181,8 @@ class StreamLog:
     def entry(self, number: int) -> bytes:
         """See L{IStreamLog.entry}."""
         index = number - self.first
+        if self._newest is not None and number == self.last:
+            return self._newest
         start = self._ends[index - 1] if index else self._base
         return bytes(self._data[start - self._base : self._ends[index] - self._base])
 
@@ -236,8 +241,10 @@ class StreamLog:
         # What `commit` would do, in place: nearly every token of a store in memory comes by here.
         self.last = number
         followed = self._sole is not None or self._viewers
-        if followed and (self._flushing is None or self._flushing.call is None):
+        if followed and (self._flushing is None or self._flushing.slot == IDLE):
+            self._newest = data
             self._announce()
+            self._newest = None
         return number
 
     def commit(self, number: int) -> None:
@@ -251,7 +258,7 @@ class StreamLog:
         while self._settling and self._settling[0][0] <= number:
             self._settling.pop(0)[1].callback(None)
         # A ticker that was stopped has forgotten its ticks.
-        if self._viewers and (self._flushing is None or self._flushing.call is None):
+        if self._viewers and (self._flushing is None or self._flushing.slot == IDLE):
             self._announce()
 
     def refuse(self, error: StoreUnavailable) -> None:
@@ -312,7 +319,7 @@ class StreamLog:
             The bytes that the log took.
         """
         size = self.size
-        self._keeper = Nobody()
+        self._keeper = Keeper()
         self._durable = False
         if not self._sealed:
             self.append(Kind.CANCELLED, b'{"reason":"deleted"}')

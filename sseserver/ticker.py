@@ -25,21 +25,56 @@ log = Logger()
 _UP = 1 - 1e-6
 
 
+#: The slot of a tick that does not wait, and of one that is called now.
+IDLE, FIRING = -1, -2
+
+
 class Tick:
     """
-    One call that waits for its time, again and again.
+    What waits for its time, again and again. Whoever has many of them derives
+    from it, and is called without an object between.
 
     Attributes:
-        call: Is given the present time in seconds; returns when it is due
-            next, or `None` when it is done. `None` once it is cancelled.
-        slot: Where it waits; `None` while it does not wait.
+        slot: Where it waits; L{IDLE} or L{FIRING} while it does not.
     """
 
-    __slots__ = ("call", "slot")
+    __slots__ = ("slot",)
 
-    def __init__(self, call: Callable[[float], float | None]) -> None:
-        self.call: Callable[[float], float | None] | None = call
-        self.slot: int | None = None
+    def __init__(self) -> None:
+        self.slot = IDLE
+
+    def fire(self, now: float) -> float | None:
+        """
+        Its time has come.
+
+        Args:
+            now: In seconds on the ticker's clock.
+
+        Returns:
+            When it is due next, or C{None} when it is done.
+        """
+        raise NotImplementedError("Say what is to be done.")
+
+    def cancelled(self) -> None:
+        """It is called no more."""
+
+
+class _Call(Tick):
+    """Calls a function."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[float], float | None]) -> None:
+        self.slot = IDLE
+        self._function: Callable[[float], float | None] | None = function
+
+    def fire(self, now: float) -> float | None:
+        """See L{Tick.fire}."""
+        return self._function(now) if self._function is not None else None
+
+    def cancelled(self) -> None:
+        """See L{Tick.cancelled}. Often it is a method of who holds this tick, and now the two part."""
+        self._function = None
 
 
 class Ticker:
@@ -83,20 +118,31 @@ class Ticker:
         Returns:
             What L{cancel} takes.
         """
-        tick = Tick(call)
+        tick = _Call(call)
+        self.put(tick, due)
+        return tick
+
+    def put(self, tick: Tick, due: float) -> None:
+        """
+        Let a tick that is idle wait for its time.
+
+        Args:
+            tick: What L{cancel} takes.
+            due: When, in seconds on this ticker's clock.
+        """
         if not self._loop.running:
             self._origin = self.seconds()
             self._present = 0
             self._loop.start(self._granularity, now=False)
         self._put(tick, due)
-        return tick
 
     def cancel(self, tick: Tick) -> None:
         """Call this one no more. Harmless when it is done already."""
-        tick.call = None
-        slot, tick.slot = tick.slot, None
-        if slot is not None:
-            self._slots[slot].pop(tick, None)
+        slot, tick.slot = tick.slot, IDLE
+        tick.cancelled()
+        ticks = self._slots.get(slot)
+        if ticks is not None:
+            del ticks[tick]
             self._count -= 1
             self._stopIfIdle()
 
@@ -104,7 +150,8 @@ class Ticker:
         """Forget all calls and stop the loop; also from inside a call."""
         for ticks in (*self._slots.values(), self._walking or {}):
             for tick in ticks:
-                tick.call = tick.slot = None
+                tick.slot = IDLE
+                tick.cancelled()
         self._slots.clear()
         self._count = 0
         self._stopIfIdle()
@@ -135,19 +182,22 @@ class Ticker:
         now = self.seconds()
         self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
         while self._heap and self._heap[0] <= self._present:
-            self._walking = self._slots.pop(heappop(self._heap), {})
+            slot = heappop(self._heap)
+            self._walking = self._slots.pop(slot, {})
             self._count -= len(self._walking)
             for tick in self._walking:
-                tick.slot = None
-            for tick in self._walking:
-                call = tick.call
-                # A call made earlier in this turn may have cancelled this one.
-                if call is not None:
+                # One that was called earlier in this turn may have cancelled this one.
+                if tick.slot == slot:
+                    tick.slot = FIRING
                     try:
-                        due = call(now)
-                        if due is not None and tick.call is not None:
-                            self._put(tick, due)
+                        due = tick.fire(now)
+                        # It may have been cancelled meanwhile, and even wait again.
+                        if tick.slot == FIRING:
+                            tick.slot = IDLE
+                            if due is not None:
+                                self._put(tick, due)
                     except Exception:
+                        tick.slot = IDLE
                         log.failure("A call on a ticker failed, and is made no more")
         self._walking = None
         self._stopIfIdle()

@@ -8,12 +8,13 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import count
 from time import monotonic
+from weakref import ref
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 
-from sseserver.ticker import Tick, Ticker
+from sseserver.ticker import IDLE, Tick, Ticker
 from tests.fakes import ClockTestCase, TurnClock
 
 # A power of two, so that sums of slots are exact and "at the slot's end" can be said to the point.
@@ -313,10 +314,14 @@ class CancelTests(TickerTestCase):
         A cancelled tick holds its function no longer, so what the function
         holds can be freed while somebody keeps the tick.
         """
-        tick = self.ticker.at(SLOT, self.record())
+        call = self.record()
+        held = ref(call)
+        tick = self.ticker.at(SLOT, call)
+        del call
+        self.assertIsNotNone(held())
         self.ticker.cancel(tick)
-        self.assertIsNone(tick.call)
-        self.assertIsNone(tick.slot)
+        self.assertIsNone(held())
+        self.assertEqual(tick.slot, IDLE)
 
     def test_cancelledCallsLeaveNothingBehind(self) -> None:
         """

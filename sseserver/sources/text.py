@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from zope.interface import implementer
 
 from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
-from sseserver.ticker import Tick, Ticker
+from sseserver.ticker import FIRING, IDLE, Tick, Ticker
 
 #: Seconds between two slots of the ticker: words come late by half of it on average.
-GRANULARITY = 0.005
+GRANULARITY = 0.01
 
 #: Words written in one turn of the reactor when there is no pace.
 WORDS_PER_TURN = 1000
@@ -62,7 +62,7 @@ class TextSource:
 
 
 @implementer(IPushProducer)
-class _Words:
+class _Words(Tick):
     """
     One run: writes word by word, until it is paused, stopped, or through.
 
@@ -72,6 +72,7 @@ class _Words:
     __slots__ = ("_done", "_next", "_sink", "_words")
 
     def __init__(self, sink: ITokenSink, words: list[str]) -> None:
+        self.slot = IDLE
         self._sink = sink
         self._words = words
         self._next = 0
@@ -125,35 +126,30 @@ class _Paced(_Words):
     meanwhile; a pause does not: after it the pace goes on.
     """
 
-    __slots__ = ("_due", "_interval", "_tick", "_ticker")
+    __slots__ = ("_due", "_interval", "_ticker")
 
     def __init__(self, sink: ITokenSink, words: list[str], interval: float, ticker: Ticker) -> None:
         super().__init__(sink, words)
         self._interval = interval
         self._ticker = ticker
         self._due = 0.0
-        self._tick: Tick | None = None
 
     def pauseProducing(self) -> None:
-        if self._tick is not None:
-            self._ticker.cancel(self._tick)
-            self._tick = None
+        self._ticker.cancel(self)
 
     def resumeProducing(self) -> None:
-        if self._tick is None and self._next < len(self._words):
+        if self.slot == IDLE and self._next < len(self._words):
             self._due = self._ticker.seconds() + self._interval
-            self._tick = self._ticker.at(self._due, self._writeDue)
+            self._ticker.put(self, self._due)
 
-    def _writeDue(self, now: float) -> float | None:
+    def fire(self, now: float) -> float | None:
         """Write the words that are due."""
-        tick = self._tick
         while self._due <= now:
             self._due += self._interval
             if not self._write():
-                self._tick = None
                 return None
-            if self._tick is not tick:
-                # Paused inside the write; and if it was resumed there as well, another tick is on its way.
+            if self.slot != FIRING:
+                # Paused inside the write; and if it was resumed there as well, it waits again.
                 return None
         return self._due
 

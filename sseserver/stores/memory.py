@@ -13,12 +13,13 @@ from zope.interface import implementer
 from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.keeper import Keeper
 from sseserver.streamlog import FLUSH_TICK, StreamLog
 from sseserver.ticker import Ticker
 
 
 @implementer(IStreamStore)
-class MemoryStore:
+class MemoryStore(Keeper):
     """
     Keeps stream logs in memory.
 
@@ -28,7 +29,7 @@ class MemoryStore:
     """
 
     def __init__(self, clock: Any, window: int) -> None:
-        self.used = 0
+        super().__init__()
         self._ticker = Ticker(clock, FLUSH_TICK / 4)
         self._window = window
         self._logs: dict[str, StreamLog] = {}
@@ -70,9 +71,3 @@ class MemoryStore:
         del self._logs[name]
         self.used -= streamLog.drop()
         return succeed(None)
-
-    def write(self, streamLog: StreamLog) -> None:
-        """See L{keeper.Keeper.write}: what is in the log is kept already."""
-
-    def trimmed(self, streamLog: StreamLog) -> None:
-        """See L{keeper.Keeper.trimmed}."""

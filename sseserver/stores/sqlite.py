@@ -33,6 +33,7 @@ from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.filing import Filing, Stream, Work
 from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore, State
+from sseserver.keeper import Keeper
 from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog
 from sseserver.ticker import Ticker
 
@@ -59,7 +60,7 @@ def bootID() -> str:
 
 
 @implementer(IStreamStore)
-class SQLiteStore:
+class SQLiteStore(Keeper):
     """
     Keeps stream logs in an SQLite file, which it has for itself.
 
@@ -75,7 +76,7 @@ class SQLiteStore:
     def __init__(
         self, clock: Any, path: str, window: int, inThread: Callable[..., Deferred[Any]] | None = None
     ) -> None:
-        self.used = 0
+        super().__init__()
         self._clock = clock
         self._path = path
         self._window = window

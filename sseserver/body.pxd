@@ -1,0 +1,29 @@
+cdef class Outbox:
+    cdef object _clock
+    cdef list _bodies
+
+    cpdef add(self, Body body)
+    cpdef _flush(self)
+
+
+cdef class Body:
+    cdef public Py_ssize_t written
+    cdef object _request
+    cdef Outbox _outbox
+    cdef object _candidate
+    cdef object _transport
+    cdef object _socket
+    cdef bint _chunked
+    cdef bint _clear
+    cdef bytes _waiting
+
+    cpdef write(self, bytes data)
+    cpdef flush(self)
+    cdef _sendLarge(self, bytes data)
+    cdef bint _isClear(self)
+    cpdef close(self)
+    cpdef hold(self)
+    cdef _queue(self, bytes data)
+
+
+cdef bytes _chunk(bytes data)

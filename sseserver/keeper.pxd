@@ -1,0 +1,2 @@
+cdef class Keeper:
+    cdef public Py_ssize_t used

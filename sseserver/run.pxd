@@ -1,0 +1,21 @@
+from sseserver.streamlog cimport StreamLog
+from sseserver.ticker cimport Tick, Ticker
+
+
+cdef class Run:
+    cdef public StreamLog streamLog
+    cdef list _awaiting
+    cdef bint _ended
+    cdef object _hasRoom
+    cdef Tick _linger
+    cdef object _onEnd
+    cdef bint _paused
+    cdef object _producer
+    cdef object _prompt
+    cdef Tick _retrying
+    cdef object _settings
+    cdef Ticker _sweep
+    cdef object _work
+
+    cpdef write(self, str token)
+    cdef _append(self, kind, bytes data)

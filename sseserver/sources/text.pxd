@@ -1,0 +1,30 @@
+from sseserver.ticker cimport Tick, Ticker
+
+
+cdef class _Words(Tick):
+    cdef object _done
+    cdef Py_ssize_t _next
+    cdef object _sink
+    cdef list _words
+
+    cpdef start(self)
+    cpdef stopProducing(self)
+    cpdef pauseProducing(self)
+    cpdef resumeProducing(self)
+    cdef bint _write(self) except -1
+    cdef _finish(self)
+
+
+cdef class _Paced(_Words):
+    cdef double _due
+    cdef double _interval
+    cdef Ticker _ticker
+
+    cpdef fire(self, double now)
+
+
+cdef class _Unpaced(_Words):
+    cdef object _call
+    cdef object _clock
+
+    cpdef _writeSome(self)
