@@ -1,5 +1,9 @@
+from sseserver.turn cimport Turn
+
+
 cdef class Outbox:
     cdef object _clock
+    cdef Turn _turn
     cdef list _bodies
 
     cpdef add(self, Body body)

@@ -21,6 +21,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
+from sseserver.turn import turnOf
+
 #: What is larger does not wait: there the bytes cost, and not their way; and who writes much must be told soon that
 #: the socket is full.
 SMALL = 2048
@@ -38,16 +40,17 @@ class Outbox:
         clock: The reactor of the transports.
     """
 
-    __slots__ = ("_bodies", "_clock")
+    __slots__ = ("_bodies", "_clock", "_turn")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._turn = turnOf(clock)
         self._bodies: list[Body] = []
 
     def add(self, body: Body) -> None:
         """Flush this body when the turn ends."""
         if not self._bodies:
-            self._clock.callLater(0, self._flush)
+            self._turn.atEnd(self._clock, self._flush)
         self._bodies.append(body)
 
     def _flush(self) -> None:

@@ -228,8 +228,10 @@ class _EventsRendering(EntryRendering):
             before = lastText(self._log.kinds, index)
             if self._log.trimmedCR if before < 0 else self._log.entry(self._log.first + before).endswith(b"\r"):
                 text = text[1:]
+        if b"\n" in text or b"\r" in text:
+            text = continued(text)
         # In one go: the text may be long, and each copy of it counts.
-        return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, continued(text))
+        return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, text)
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
         """See L{EntryRendering.single}."""

@@ -213,6 +213,7 @@ class IStreamLog(Interface):
     size: int = Attribute("Bytes kept, what entries cost beside their data included.")
     viewers: int = Attribute("How many viewers follow now.")
     created: float = Attribute("When the log was made, in seconds since 1970.")
+    announced: float = Attribute("When viewers were woken last, in seconds on the ticker's clock.")
     ended: float | None = Attribute("When it got its terminal entry; C{None} before.")
     onRead: Callable[[], None] | None = Attribute("While a run is paused: called after a viewer has read.")
 

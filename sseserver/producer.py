@@ -191,13 +191,14 @@ class EventStreamProducer:
                         self.finish("complete")
                     return
                 self.cursor = cursor
-                if self.streamLog.state is not _OPEN and self._rendering.complete(cursor):
+                streamLog = self.streamLog
+                if streamLog.state is not _OPEN and self._rendering.complete(cursor):
                     # What is last goes out with the end of the response.
                     self._body.hold()
                 if frames:
-                    self._quietSince = self._ticker.seconds()
+                    # When the viewers were woken: the clock was read there already.
+                    self._quietSince = max(self._quietSince, streamLog.announced)
                     self._body.write(frames)
-                streamLog = self.streamLog
                 if streamLog.onRead is not None:
                     streamLog.onRead()
                 if cursor == streamLog.last and streamLog.state is _OPEN:
@@ -223,6 +224,7 @@ class EventStreamProducer:
             self._state = _State.LIVE
             self._behind = True
             self._setReading(True)
+            self._quietSince = self._ticker.seconds()
             self.wake()
 
     def stopProducing(self) -> None:

@@ -16,7 +16,7 @@ cdef class StreamLog:
     cdef Tick _flushing
     cdef bytes _newest
     cdef Ticker _ticker
-    cdef double _announced
+    cdef public double announced
     cdef bint _durable
     cdef bint _sealed
     cdef public object state

@@ -62,6 +62,7 @@ class StreamLog:
     Attributes:
         created: When the log was made, in seconds since 1970.
         ended: When it got its terminal entry; C{None} before.
+        announced: When viewers were woken last, in seconds on the ticker's clock.
         trimmedCR: Whether the last token that was trimmed ends with CR.
         onRead: While a run is paused, called after a viewer has read.
         keys: Idempotency keys: digest, number of the first entry, of the last.
@@ -70,7 +71,6 @@ class StreamLog:
     __slots__ = (
         "__weakref__",
         "_again",
-        "_announced",
         "_base",
         "_data",
         "_durable",
@@ -88,6 +88,7 @@ class StreamLog:
         "_tokensBefore",
         "_viewers",
         "_window",
+        "announced",
         "created",
         "ended",
         "epoch",
@@ -147,7 +148,7 @@ class StreamLog:
         # Where the last viewer was; the run's read-ahead counts from there.
         self._place = 0
         # When viewers were woken last, and whether they will be at the end of this flush tick.
-        self._announced = -FLUSH_TICK
+        self.announced = -FLUSH_TICK
         self._flushing: Tick | None = None
         # The viewers that are still to be woken in this round; whether another round must follow.
         self._round: Iterator[Viewer] | None = None
@@ -406,10 +407,10 @@ class StreamLog:
         write a tick.
         """
         now = self._ticker.seconds()
-        if 0 <= now - self._announced < FLUSH_TICK:
-            self._flushing = self._ticker.at(self._announced + FLUSH_TICK, self._flush)
+        if 0 <= now - self.announced < FLUSH_TICK:
+            self._flushing = self._ticker.at(self.announced + FLUSH_TICK, self._flush)
             return
-        self._announced = now
+        self.announced = now
         if self._sole is not None:
             self._sole.wake()
         else:
@@ -417,7 +418,7 @@ class StreamLog:
 
     def _flush(self, now: float) -> None:
         self._flushing = None
-        self._announced = now
+        self.announced = now
         self._wake()
 
     def _wake(self) -> None:

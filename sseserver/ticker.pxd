@@ -1,5 +1,7 @@
 cimport cython
 
+from sseserver.turn cimport Turn
+
 
 cdef class Tick:
     cdef public Py_ssize_t slot
@@ -23,6 +25,7 @@ cdef class Ticker:
     cdef Py_ssize_t _present
     cdef dict _walking
     cdef object _loop
+    cdef Turn _turnEnd
 
     cpdef Tick at(self, double due, call)
     cpdef put(self, Tick tick, double due)

@@ -18,6 +18,8 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from sseserver.turn import turnOf
+
 log = Logger()
 
 #: Makes C{int} round up. The hair that is missing to 1 is for sums of steps: 0.30000000000000004 is not after the slot
@@ -103,6 +105,7 @@ class Ticker:
         # The last slot that was walked over; the ticks of the one that is walked over now.
         self._present = 0
         self._walking: dict[Tick, None] | None = None
+        self._turnEnd = turnOf(clock)
         self._loop = LoopingCall(self._turn)
         self._loop.clock = clock
 
@@ -180,6 +183,7 @@ class Ticker:
     def _turn(self) -> None:
         """Make the calls of all slots whose time has come; stop when none waits."""
         now = self.seconds()
+        self._turnEnd.begin()
         self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
         while self._heap and self._heap[0] <= self._present:
             slot = heappop(self._heap)
@@ -200,4 +204,5 @@ class Ticker:
                         tick.slot = IDLE
                         log.failure("A call on a ticker failed, and is made no more")
         self._walking = None
+        self._turnEnd.end()
         self._stopIfIdle()

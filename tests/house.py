@@ -29,6 +29,7 @@ FLOORS = {
     "errors": 0,
     "wire": 1,
     "refusals": 1,
+    "turn": 1,
     "segments": 1,
     "interfaces": 2,
     "streamlog": 4,
