@@ -96,7 +96,7 @@ class EntryRendering:
                 return last, self._frame
             frame = self._encode(last)
             # For a single viewer it would be one more thing to put away.
-            if self._log.viewers != 1:
+            if self._log.sole is None:
                 self._frame = frame
                 self._newest = last
             return last, frame
@@ -111,7 +111,7 @@ class EntryRendering:
         if found is None:
             found = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
             # For a single viewer it would be a second copy of what it reads.
-            if self._log.viewers != 1:
+            if self._log.sole is None:
                 self._remember(key, found)
         return found
 

@@ -212,6 +212,7 @@ class IStreamLog(Interface):
     kinds: bytearray = Attribute("The kinds of the entries kept, a byte each; number `n` is at `n - first`.")
     size: int = Attribute("Bytes kept, what entries cost beside their data included.")
     viewers: int = Attribute("How many viewers follow now.")
+    sole: Viewer | None = Attribute("The viewer, when there is one and no other.")
     created: float = Attribute("When the log was made, in seconds since 1970.")
     announced: float = Attribute("When viewers were woken last, in seconds on the ticker's clock.")
     ended: float | None = Attribute("When it got its terminal entry; C{None} before.")

@@ -12,7 +12,7 @@ cdef class StreamLog:
     cdef public bytearray kinds
     cdef Keeper _keeper
     cdef Py_ssize_t _window
-    cdef object _sole
+    cdef public object sole
     cdef Tick _flushing
     cdef bytes _newest
     cdef Ticker _ticker

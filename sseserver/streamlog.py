@@ -63,6 +63,7 @@ class StreamLog:
         created: When the log was made, in seconds since 1970.
         ended: When it got its terminal entry; C{None} before.
         announced: When viewers were woken last, in seconds on the ticker's clock.
+        sole: The viewer, when there is one and no other.
         trimmedCR: Whether the last token that was trimmed ends with CR.
         onRead: While a run is paused, called after a viewer has read.
         keys: Idempotency keys: digest, number of the first entry, of the last.
@@ -83,7 +84,6 @@ class StreamLog:
         "_round",
         "_sealed",
         "_settling",
-        "_sole",
         "_ticker",
         "_tokensBefore",
         "_viewers",
@@ -99,6 +99,7 @@ class StreamLog:
         "name",
         "onRead",
         "published",
+        "sole",
         "state",
         "trimmedCR",
     )
@@ -140,8 +141,7 @@ class StreamLog:
         self._sealed = False
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
-        # The one viewer, when there is one.
-        self._sole: Viewer | None = None
+        self.sole: Viewer | None = None
         # How many tokens were trimmed.
         self._tokensBefore = 0
         self._renderings: dict[str, IRendering] = {}
@@ -241,7 +241,7 @@ class StreamLog:
             return number
         # What `commit` would do, in place: nearly every token of a store in memory comes by here.
         self.last = number
-        followed = self._sole is not None or self._viewers
+        followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE):
             self._newest = data
             self._announce()
@@ -346,7 +346,7 @@ class StreamLog:
     def follow(self, viewer: Viewer, form: IFormat) -> IRendering:
         """See L{IStreamLog.follow}."""
         self._viewers[viewer] = None
-        self._sole = viewer if len(self._viewers) == 1 else None
+        self.sole = viewer if len(self._viewers) == 1 else None
         rendering = self._renderings[form.name] = self.rendering(form)
         return rendering
 
@@ -354,7 +354,7 @@ class StreamLog:
         """See L{IStreamLog.leave}."""
         if viewer in self._viewers:
             del self._viewers[viewer]
-            self._sole = next(iter(self._viewers)) if len(self._viewers) == 1 else None
+            self.sole = next(iter(self._viewers)) if len(self._viewers) == 1 else None
             if not self._viewers:
                 self._place = viewer.cursor
                 self._renderings.clear()
@@ -411,8 +411,8 @@ class StreamLog:
             self._flushing = self._ticker.at(self.announced + FLUSH_TICK, self._flush)
             return
         self.announced = now
-        if self._sole is not None:
-            self._sole.wake()
+        if self.sole is not None:
+            self.sole.wake()
         else:
             self._wake()
 
@@ -422,8 +422,8 @@ class StreamLog:
         self._wake()
 
     def _wake(self) -> None:
-        if self._sole is not None:
-            self._sole.wake()
+        if self.sole is not None:
+            self.sole.wake()
         elif self._round is not None:
             self._again = True
         elif len(self._viewers) <= WAKES_PER_TURN:
