@@ -111,12 +111,13 @@ class Body:
             self._sendLarge(data)
             return
         framed = _chunk(data) if self._chunked else data
-        if self._waiting:
-            self._waiting += framed
-            self.flush()
-        else:
+        if not self._waiting:
             self._waiting = framed
             self._outbox.add(self)
+            return
+        self._waiting += framed
+        if len(self._waiting) > SMALL:
+            self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
@@ -169,20 +170,33 @@ class Body:
         self._request.sentLength = self.written
 
     def hold(self) -> None:
-        """What is written from now on is the last: it waits for the request's C{finish}, which follows at once."""
+        """
+        What is written from now on is the last: with what waits already it
+        waits for the request's C{finish}, which follows at once.
+        """
         hold = getattr(self._request.channel, "hold", None)
         if hold is not None:
-            self.flush()
-            hold()
+            waiting, self._waiting = self._waiting, b""
+            hold(waiting)
             self._transport = self._candidate = None
 
     def _queue(self, data: bytes) -> None:
         """Go the long way, which writes the head before the first bytes."""
+        if self._candidate is None:
+            self._request.write(data)
+            return
+        channel = self._request.channel
+        # Only a channel of ours can wait with the head, too.
+        holds = hasattr(channel, "hold")
+        if holds:
+            channel.hold()
         self._request.write(data)
         self._chunked = bool(self._request.chunked)
-        if self._transport is None and self._candidate is not None:
-            self._transport = self._candidate
-            self._socket = self._candidate.getHandle()
+        self._transport = self._candidate
+        self._socket = self._candidate.getHandle()
+        if holds:
+            self._waiting = channel.take()
+            self._outbox.add(self)
 
 
 def _chunk(data: bytes) -> bytes:
