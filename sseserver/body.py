@@ -185,7 +185,7 @@ class Body:
         if self._candidate is None:
             self._request.write(data)
             return
-        channel = self._request.channel
+        channel: Any = self._request.channel
         # Only a channel of ours can wait with the head, too.
         holds = hasattr(channel, "hold")
         if holds:
