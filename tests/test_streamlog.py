@@ -439,6 +439,21 @@ class WakeTests(LogTestCase):
         self.quiet()
         self.assertEqual(viewer.wakes, 3)
 
+    def test_endAtOnce(self) -> None:
+        """
+        The end waits for no tick, and takes with it what did; nothing is left
+        to be called.
+        """
+        for waiting in (0, 1, 2):
+            self.log = makeLog(self.clock)
+            viewer = self.follow()
+            for _ in range(1 + waiting):
+                self.token()
+            self.assertEqual(viewer.wakes, 1)
+            self.log.append(Kind.DONE, b"{}")
+            self.assertEqual(viewer.wakes, 2)
+            self.assertFalse(self.clock.getDelayedCalls())
+
     def test_quietAgain(self) -> None:
         """
         After a flush and a quiet time the next entry is announced at once.
