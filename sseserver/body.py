@@ -223,13 +223,18 @@ def canSendAtOnce(transport: object) -> bool:
     )
 
 
-def sendAtOnce(transport: Any, data: bytes) -> None:
-    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
-    if (
+def isClear(transport: Any) -> bool:
+    """Whether a transport's queue can be passed now: it is there, and nothing is in it."""
+    return (
         canSendAtOnce(transport)
         and transport.connected
         and not (transport.disconnecting or transport._tempDataBuffer or transport.dataBuffer)
-    ):
+    )
+
+
+def sendAtOnce(transport: Any, data: bytes) -> None:
+    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
+    if isClear(transport):
         try:
             sent = transport.getHandle().send(data)
         except OSError:

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 from typing import Any
 
+from twisted.internet.main import CONNECTION_DONE
 from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from sseserver.body import sendAtOnce
+from sseserver.body import isClear, sendAtOnce
 from sseserver.errors import BodyTooLarge
 from sseserver.http import MAX_BODY, errorJSON
 
@@ -107,6 +110,7 @@ class StreamChannel(HTTPChannel):
     )
 
     transport: Any
+    _networkProducer: Any
     _HTTPChannel__first_line: int
 
     def __init__(self) -> None:
@@ -224,8 +228,19 @@ class StreamChannel(HTTPChannel):
         super().requestDone(request)
 
     def loseConnection(self) -> None:
-        """See L{HTTPChannel.loseConnection}."""
+        """
+        See L{HTTPChannel.loseConnection}. After the last response, when all of
+        it is with the kernel, nobody waits until the socket can be written to.
+        """
         self.release()
+        transport = self.transport
+        if not self.persistent and not self.requests and isClear(transport):
+            self._networkProducer.unregisterProducer()
+            # As `abortConnection` does it, but in good order.
+            transport.disconnecting = True
+            transport.stopReading()
+            self.callLater(0, partial(transport.connectionLost, Failure(CONNECTION_DONE)))
+            return
         super().loseConnection()
 
 
