@@ -22,6 +22,7 @@ from twisted.python import usage
 
 from sseserver import __version__
 from sseserver.errors import StoreUnavailable
+from sseserver.garbage import RareCollections
 from sseserver.interfaces import IStreamStore
 from sseserver.service import StreamService
 from sseserver.settings import Settings
@@ -317,4 +318,6 @@ def makeService(options: Options) -> Server:
     site: Any = StreamSite(StreamResource(streams, options["prompt"]), **accessLog(options["access-log"]))
     for endpoint in options["listen"]:
         strports.service(endpoint, site, reactor).setServiceParent(server)
+    # The last to start, when everything that stays is there.
+    RareCollections().setServiceParent(server)
     return server
