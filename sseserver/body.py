@@ -72,6 +72,7 @@ class Body:
         "_candidate",
         "_chunked",
         "_clear",
+        "_last",
         "_outbox",
         "_request",
         "_socket",
@@ -94,6 +95,8 @@ class Body:
         self._chunked = False
         # Whether nothing is queued before us; false also when that is not known.
         self._clear = False
+        # Whether what waits is for the channel, which sends it with the end of the response.
+        self._last = False
         # Framed bytes that wait in the outbox.
         self._waiting = b""
 
@@ -113,10 +116,11 @@ class Body:
         framed = _chunk(data) if self._chunked else data
         if not self._waiting:
             self._waiting = framed
-            self._outbox.add(self)
+            if not self._last:
+                self._outbox.add(self)
             return
         self._waiting += framed
-        if len(self._waiting) > SMALL:
+        if len(self._waiting) > SMALL and not self._last:
             self.flush()
 
     def flush(self) -> None:
@@ -166,19 +170,20 @@ class Body:
 
     def close(self) -> None:
         """Send what waits, and tell the request how much it was: nothing is written after this."""
-        self.flush()
+        channel: Any = self._request.channel
+        if self._last and channel is not None:
+            waiting, self._waiting = self._waiting, b""
+            channel.hold(waiting)
+        else:
+            self.flush()
         self._request.sentLength = self.written
 
     def hold(self) -> None:
         """
-        What is written from now on is the last: with what waits already it
-        waits for the request's C{finish}, which follows at once.
+        What is written from now on is the last: what is small of it, and what
+        waits already, waits for the request's C{finish}, which follows at once.
         """
-        hold = getattr(self._request.channel, "hold", None)
-        if hold is not None:
-            waiting, self._waiting = self._waiting, b""
-            hold(waiting)
-            self._transport = self._candidate = None
+        self._last = self._transport is not None and hasattr(self._request.channel, "hold")
 
     def _queue(self, data: bytes) -> None:
         """Go the long way, which writes the head before the first bytes."""

@@ -403,6 +403,36 @@ class OutboxTests(BodyTestCase):
         self.reactor.turn()
         self.assertEqual(wire.socket.sends, [len(wire.received)])
 
+    def test_largeAtTheEnd(self) -> None:
+        """
+        What is large does not wait for the end of the response, even when it
+        is the last; the order is kept.
+        """
+        wire, request, body = self.openBody()
+        body.write(b"second")
+        body.hold()
+        body.write(b"x" * (SMALL + 1))
+        self.assertEqual(wire.response.body, b"firstsecond" + b"x" * (SMALL + 1))
+        body.write(b"last")
+        body.close()
+        request.finish()
+        self.assertEqual(wire.response.body, b"firstsecond" + b"x" * (SMALL + 1) + b"last")
+        self.assertTrue(wire.response.complete)
+
+    def test_lostBeforeItsEnd(self) -> None:
+        """
+        A viewer that does not take what is last can be lost meanwhile.
+        """
+        wire, _, body = self.openBody()
+        wire.stall()
+        body.hold()
+        body.write(b"x" * (SMALL + 1))
+        body.write(b"last")
+        wire.breakDown()
+        self.reactor.turn()
+        body.close()
+        self.assertEqual(wire.response.body, b"first")
+
     def test_restWaitsForTheReactor(self) -> None:
         """
         What the socket does not take is sent when it can, and only then.
