@@ -170,7 +170,7 @@ class Body:
 
     def close(self) -> None:
         """Send what waits, and tell the request how much it was: nothing is written after this."""
-        channel: Any = self._request.channel
+        channel = getattr(self._request, "channel", None)
         if self._last and channel is not None:
             waiting, self._waiting = self._waiting, b""
             channel.hold(waiting)
