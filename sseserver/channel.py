@@ -110,7 +110,6 @@ class StreamChannel(HTTPChannel):
     )
 
     transport: Any
-    _networkProducer: Any
     _HTTPChannel__first_line: int
 
     def __init__(self) -> None:
@@ -235,7 +234,7 @@ class StreamChannel(HTTPChannel):
         self.release()
         transport = self.transport
         if not self.persistent and not self.requests and isClear(transport):
-            self._networkProducer.unregisterProducer()
+            transport.unregisterProducer()
             # As `abortConnection` does it, but in good order.
             transport.disconnecting = True
             transport.stopReading()
