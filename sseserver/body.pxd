@@ -19,6 +19,7 @@ cdef class Body:
     cdef object _socket
     cdef bint _chunked
     cdef bint _clear
+    cdef bint _last
     cdef bytes _waiting
 
     cpdef write(self, bytes data)

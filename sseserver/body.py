@@ -75,6 +75,7 @@ class Body:
         "_candidate",
         "_chunked",
         "_clear",
+        "_last",
         "_outbox",
         "_request",
         "_socket",
@@ -97,6 +98,8 @@ class Body:
         self._chunked = False
         # Whether nothing is queued before us; false also when that is not known.
         self._clear = False
+        # Whether what waits is for the channel, which sends it with the end of the response.
+        self._last = False
         # Framed bytes that wait in the outbox.
         self._waiting = b""
 
@@ -114,12 +117,14 @@ class Body:
             self._sendLarge(data)
             return
         framed = _chunk(data) if self._chunked else data
-        if self._waiting:
-            self._waiting += framed
-            self.flush()
-        else:
+        if not self._waiting:
             self._waiting = framed
-            self._outbox.add(self)
+            if not self._last:
+                self._outbox.add(self)
+            return
+        self._waiting += framed
+        if len(self._waiting) > SMALL and not self._last:
+            self.flush()
 
     def flush(self) -> None:
         """Send what waits."""
@@ -168,24 +173,38 @@ class Body:
 
     def close(self) -> None:
         """Send what waits, and tell the request how much it was: nothing is written after this."""
-        self.flush()
+        channel = getattr(self._request, "channel", None)
+        if self._last and channel is not None:
+            waiting, self._waiting = self._waiting, b""
+            channel.hold(waiting)
+        else:
+            self.flush()
         self._request.sentLength = self.written
 
     def hold(self) -> None:
-        """What is written from now on is the last: it waits for the request's C{finish}, which follows at once."""
-        hold = getattr(self._request.channel, "hold", None)
-        if hold is not None:
-            self.flush()
-            hold()
-            self._transport = self._candidate = None
+        """
+        What is written from now on is the last: what is small of it, and what
+        waits already, waits for the request's C{finish}, which follows at once.
+        """
+        self._last = self._transport is not None and hasattr(self._request.channel, "hold")
 
     def _queue(self, data: bytes) -> None:
         """Go the long way, which writes the head before the first bytes."""
+        if self._candidate is None:
+            self._request.write(data)
+            return
+        channel: Any = self._request.channel
+        # Only a channel of ours can wait with the head, too.
+        holds = hasattr(channel, "hold")
+        if holds:
+            channel.hold()
         self._request.write(data)
         self._chunked = bool(self._request.chunked)
-        if self._transport is None and self._candidate is not None:
-            self._transport = self._candidate
-            self._socket = self._candidate.getHandle()
+        self._transport = self._candidate
+        self._socket = self._candidate.getHandle()
+        if holds:
+            self._waiting = channel.take()
+            self._outbox.add(self)
 
 
 def _chunk(data: bytes) -> bytes:
@@ -213,13 +232,18 @@ def canSendAtOnce(transport: object) -> bool:
     )
 
 
-def sendAtOnce(transport: Any, data: bytes) -> None:
-    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
-    if (
+def isClear(transport: Any) -> bool:
+    """Whether a transport's queue can be passed now: it is there, and nothing is in it."""
+    return (
         canSendAtOnce(transport)
         and transport.connected
         and not (transport.disconnecting or transport._tempDataBuffer or transport.dataBuffer)
-    ):
+    )
+
+
+def sendAtOnce(transport: Any, data: bytes) -> None:
+    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
+    if isClear(transport):
         try:
             sent = transport.getHandle().send(data)
         except OSError:

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 from typing import Any
 
+from twisted.internet.main import CONNECTION_DONE
 from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from sseserver.body import sendAtOnce
+from sseserver.body import isClear, sendAtOnce
 from sseserver.errors import BodyTooLarge
 from sseserver.http import MAX_BODY, errorJSON
 
@@ -165,16 +168,34 @@ class StreamChannel(HTTPChannel):
                 add(name, value.strip(b" \t"))
         return True
 
-    def hold(self) -> None:
-        """Hold back what is written from now on, until L{release}; which must come in this turn of the reactor."""
+    def hold(self, first: bytes = b"") -> None:
+        """
+        Hold back what is written from now on, until L{release} or L{take};
+        one of which must come in this turn of the reactor.
+
+        Args:
+            first: What stands before it.
+        """
         if self._held is None:
             self._held = []
+        if first:
+            self._held.append(first)
+
+    @property
+    def holding(self) -> bool:
+        """Whether what is written is held back."""
+        return self._held is not None
+
+    def take(self) -> bytes:
+        """Hold back nothing more; give what was."""
+        held, self._held = self._held, None
+        return b"".join(held) if held else b""
 
     def release(self) -> None:
         """Send what was held back, in one piece."""
-        held, self._held = self._held, None
+        held = self.take()
         if held:
-            sendAtOnce(self.transport, b"".join(held))
+            sendAtOnce(self.transport, held)
 
     def write(self, data: bytes) -> None:
         """See L{HTTPChannel.write}."""
@@ -206,8 +227,19 @@ class StreamChannel(HTTPChannel):
         super().requestDone(request)
 
     def loseConnection(self) -> None:
-        """See L{HTTPChannel.loseConnection}."""
+        """
+        See L{HTTPChannel.loseConnection}. After the last response, when all of
+        it is with the kernel, nobody waits until the socket can be written to.
+        """
         self.release()
+        transport = self.transport
+        if not self.persistent and not self.requests and isClear(transport):
+            transport.unregisterProducer()
+            # As `abortConnection` does it, but in good order.
+            transport.disconnecting = True
+            transport.stopReading()
+            self.callLater(0, partial(transport.connectionLost, Failure(CONNECTION_DONE)))
+            return
         super().loseConnection()
 
 
@@ -294,9 +326,12 @@ class StreamRequest(Request):
             super().requestReceived(command, path, version)
 
     def write(self, data: bytes) -> None:
-        """See L{Request.write}: the head goes with the first bytes of the body, and at once where it can."""
+        """
+        See L{Request.write}: the head goes with the first bytes of the body,
+        and at once where it can, unless somebody else holds them back already.
+        """
         channel = self.channel
-        if self.startedWriting or not isinstance(channel, StreamChannel):
+        if self.startedWriting or not isinstance(channel, StreamChannel) or channel.holding:
             super().write(data)
         else:
             channel.hold()

@@ -11,6 +11,7 @@ import json
 import re
 from typing import ClassVar
 
+import msgspec
 from zope.interface import implementer
 
 from sseserver.entries import TEXT_PIECES, TEXT_ROW, lastText, onlyTokens, textOf, unpack
@@ -35,9 +36,19 @@ _LF = 10
 
 _TOKEN = Kind.TOKEN.value
 
+_encode = msgspec.json.Encoder().encode
+
 
 def toJSON(value: object) -> bytes:
     """Encode as compact JSON in one line of ASCII, so that it fits one `data:` line."""
+    try:
+        # What msgspec writes is UTF-8; it takes a tenth of the time.
+        encoded = _encode(value)
+        if encoded.isascii():
+            return encoded
+    except UnicodeEncodeError:
+        # Half of a surrogate pair.
+        pass
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 

@@ -46,6 +46,10 @@ JSON = "application/json"
 PLAIN = "text/plain"
 
 
+#: The methods that a resource can have; it has HEAD when it has GET.
+_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD")
+
+
 class AsyncResource(Resource):
     """
     A resource whose methods are coroutines: C{async def GET(self, request)}.
@@ -75,8 +79,7 @@ class AsyncResource(Resource):
 
     def allowed(self) -> list[str]:
         """Name the methods that this resource knows."""
-        methods = [name for name in ("GET", "POST", "PUT", "DELETE") if hasattr(self, name)]
-        return [*methods, "HEAD"] if "GET" in methods else methods
+        return [name for name in _METHODS if hasattr(self, "GET" if name == "HEAD" else name)]
 
     async def _answer(self, request: Request) -> None:
         try:
@@ -88,12 +91,12 @@ class AsyncResource(Resource):
 
     def _method(self, request: Request) -> Coroutine[Any, Any, bytes | None]:
         name = request.method.decode("ascii", "replace")
-        if name not in self.allowed():
+        method: Callable[[Request], Coroutine[Any, Any, bytes | None]] | None = None
+        if name in _METHODS:
+            method = getattr(self, "GET" if name == "HEAD" else name, None)
+        if method is None:
             request.responseHeaders.setRawHeaders(b"Allow", [", ".join(self.allowed()).encode("ascii")])
             raise MethodNotAllowed(f"The method {name} is not known here.")
-        method: Callable[[Request], Coroutine[Any, Any, bytes | None]] = getattr(
-            self, "GET" if name == "HEAD" else name
-        )
         return method(request)
 
     def _broken(self, failure: Failure, request: Request) -> None:
@@ -140,10 +143,6 @@ class Nothing(AsyncResource):
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Find what is below."""
         return self._children.get(path) or Nothing()
-
-    def allowed(self) -> list[str]:
-        """Every method finds out that there is nothing."""
-        return ["GET", "HEAD", "POST", "PUT", "DELETE"]
 
     async def GET(self, request: Request) -> bytes:
         """Say so."""

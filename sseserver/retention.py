@@ -70,14 +70,16 @@ class Retention:
 
     def keepAfter(self, streamLog: IStreamLog) -> None:
         """Count how long a stream is kept from when its end is in the log."""
+        if streamLog.state is State.OPEN:
+            # An end that the store refused is no end.
+            streamLog.settled().addCallbacks(self._keepEnded, lambda _: None, callbackArgs=(streamLog,))
+        else:
+            self._keepEnded(None, streamLog)
 
-        def keep(_: None) -> None:
-            # The run of a stream that is being deleted ends before the stream does.
-            if streamLog.state is not State.OPEN:
-                self._keep([(self._clock.seconds(), streamLog.name, streamLog.epoch)])
-
-        # An end that the store refused is no end.
-        streamLog.settled().addCallbacks(keep, lambda _: None)
+    def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
+        # The run of a stream that is being deleted ends before the stream does.
+        if streamLog.state is not State.OPEN:
+            self._keep([(self._clock.seconds(), streamLog.name, streamLog.epoch)])
 
     def makeRoom(self, streams: int = 0) -> bool:
         """

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
+from zope.interface import implementer
 
 #: Bytes that the kernel takes ahead of what is on its way: so a slow viewer is noticed long before the kernel's
 #: megabytes are full, and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
@@ -26,6 +30,9 @@ _USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)
 
 #: What is the same for all viewers.
 _OPTIONS = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, *_NOTSENT_LOWAT))
+
+#: The ports whose viewers have these options from the start, with the stall of each.
+_tuned: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
 #: Stands for the headers of all responses whose head is written.
 _SENT = Headers()
@@ -61,13 +68,49 @@ def tune(transport: Any, stall: float) -> None:
     plain = connection(transport)
     if plain is None or not plain.connected:
         return
-    setOption = plain.getHandle().setsockopt
+    port = getattr(plain, "server", None)
+    if port is None or _tuned.get(port) != stall:
+        _setOptions(plain.getHandle(), stall)
+
+
+def _setOptions(handle: socket.socket, stall: float) -> bool:
+    """Set those of L{tune}; tell whether the system has them all."""
+    complete = True
     for level, name, value in (*_OPTIONS, (socket.IPPROTO_TCP, _USER_TIMEOUT, max(1, int(stall * 1000)))):
         try:
-            setOption(level, name, value)
+            handle.setsockopt(level, name, value)
         except OSError:
             # Not every system has all of them, and no Unix socket; the stall timer is there all the same.
-            continue
+            complete = False
+    return complete
+
+
+@implementer(IStreamServerEndpoint)
+class TunedEndpoint:
+    """
+    Listens for viewers: sets the options of L{tune} on the socket that they
+    come in by, once for all of them. For ports that nobody else uses.
+
+    Args:
+        endpoint: Where it listens.
+        stall: See L{tune}.
+    """
+
+    def __init__(self, endpoint: IStreamServerEndpoint, stall: float) -> None:
+        self._endpoint = endpoint
+        self._stall = stall
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See L{IStreamServerEndpoint.listen}."""
+        return self._endpoint.listen(factory).addCallback(self._tune)
+
+    def _tune(self, port: Any) -> IListeningPort:
+        handle = getattr(port, "socket", None)
+        # Linux: what is accepted has the options of what listens. Elsewhere each viewer's are set.
+        if handle is not None and sys.platform == "linux" and _setOptions(handle, self._stall):
+            _tuned[port] = self._stall
+        listening: IListeningPort = port
+        return listening
 
 
 def slim(request: Request) -> None:

@@ -258,8 +258,8 @@ class StreamLog:
             self._trim()
         while self._settling and self._settling[0][0] <= number:
             self._settling.pop(0)[1].callback(None)
-        # A ticker that was stopped has forgotten its ticks.
-        if self._viewers and (self._flushing is None or self._flushing.slot == IDLE):
+        # A ticker that was stopped has forgotten its ticks. The end is worth no waiting: nothing follows it.
+        if self._viewers and (self._flushing is None or self._flushing.slot == IDLE or self.state is not State.OPEN):
             self._announce()
 
     def refuse(self, error: StoreUnavailable) -> None:
@@ -401,13 +401,18 @@ class StreamLog:
 
     def _announce(self) -> None:
         """
-        Wake the viewers: at once after a quiet tick, else when this tick ends.
+        Wake the viewers: at once after a quiet tick and at the stream's end,
+        else when this tick ends.
 
         So a lone token is never late, and a fast source costs its viewers one
         write a tick.
         """
         now = self._ticker.seconds()
-        if 0 <= now - self.announced < FLUSH_TICK:
+        if self.state is not State.OPEN:
+            if self._flushing is not None:
+                self._ticker.cancel(self._flushing)
+                self._flushing = None
+        elif 0 <= now - self.announced < FLUSH_TICK:
             self._flushing = self._ticker.at(self.announced + FLUSH_TICK, self._flush)
             return
         self.announced = now

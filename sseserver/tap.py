@@ -22,9 +22,11 @@ from twisted.python import usage
 
 from sseserver import __version__
 from sseserver.errors import StoreUnavailable
+from sseserver.garbage import RareCollections
 from sseserver.interfaces import IStreamStore
 from sseserver.service import StreamService
 from sseserver.settings import Settings
+from sseserver.sockets import TunedEndpoint
 from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
 from sseserver.sourcing import KEY_VARIABLE, checkSource, command, makeSource, readText
@@ -316,5 +318,9 @@ def makeService(options: Options) -> Server:
     streams.setServiceParent(server)
     site: Any = StreamSite(StreamResource(streams, options["prompt"]), **accessLog(options["access-log"]))
     for endpoint in options["listen"]:
-        strports.service(endpoint, site, reactor).setServiceParent(server)
+        listener: Any = strports.service(endpoint, site, reactor)
+        listener.endpoint = TunedEndpoint(listener.endpoint, settings.stall)
+        listener.setServiceParent(server)
+    # The last to start, when everything that stays is there.
+    RareCollections().setServiceParent(server)
     return server

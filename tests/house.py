@@ -34,6 +34,7 @@ FLOORS = {
     "interfaces": 2,
     "streamlog": 4,
     "formats": 4,
+    "garbage": 2,
     "ids": 2,
     "entries": 3,
     "keeper": 3,

@@ -297,18 +297,32 @@ class OutboxTests(BodyTestCase):
         self.reactor.turn()
         self.assertEqual(wire.socket.sends, [len(b"a\r\n0123456789\r\n")])
 
-    def test_secondWriteInOneTurn(self) -> None:
+    def test_moreWritesInOneTurn(self) -> None:
         """
-        A second write in the same turn does not wait: with the first it goes
-        out at once, in one call, and nothing is sent again at the turn's end.
+        All small writes of a turn go out together at its end, in one call.
         """
         wire, _, body = self.openBody()
         wire.socket.sends.clear()
-        body.write(b"second")
-        body.write(b"third")
-        self.assertEqual(wire.response.body, b"firstsecondthird")
+        for data in (b"second", b"third", b"fourth"):
+            body.write(data)
+        self.assertEqual(wire.response.body, b"first")
         self.reactor.turn()
+        self.assertEqual(wire.response.body, b"firstsecondthirdfourth")
         self.assertEqual(len(wire.socket.sends), 1)
+
+    def test_manySmallWritesInOneTurn(self) -> None:
+        """
+        Small writes that together are large do not wait for the end of the
+        turn, so that a full socket is noticed before more is read.
+        """
+        wire, _, body = self.openBody()
+        wire.socket.sends.clear()
+        for _ in range(3):
+            body.write(b"x" * (SMALL // 2))
+        self.assertEqual(wire.response.body, b"first" + b"x" * (SMALL // 2 * 2))
+        self.reactor.turn()
+        self.assertEqual(wire.response.body, b"first" + b"x" * (SMALL // 2 * 3))
+        self.assertEqual(len(wire.socket.sends), 2)
 
     def test_large(self) -> None:
         """
@@ -357,12 +371,67 @@ class OutboxTests(BodyTestCase):
 
     def test_firstWriteWithTheHead(self) -> None:
         """
-        On our site the head and the first bytes go out in one call, at once.
+        On our site the head and the first bytes go out when the turn ends, in
+        one call, with what is written in the same turn.
+        """
+        for pieces in ([b"first"], [b"first", b"second"]):
+            wire, request = self.open()
+            body = Body(request, self.outbox)
+            for piece in pieces:
+                body.write(piece)
+            self.assertEqual(wire.received, b"")
+            self.reactor.advance(0)
+            self.assertEqual(wire.response.body, b"".join(pieces))
+            self.assertEqual(wire.socket.sends, [len(wire.received)])
+
+    def test_wholeResponseInOneTurn(self) -> None:
+        """
+        A response that ends in the turn in which it began goes out in one
+        call, its end included.
         """
         wire, request = self.open()
-        Body(request, self.outbox).write(b"first")
-        self.assertEqual(wire.response.body, b"first")
+        body = Body(request, self.outbox)
+        body.write(b"first")
+        body.write(b"second")
+        body.hold()
+        body.write(b"last")
+        body.close()
+        self.assertEqual(wire.received, b"")
+        request.finish()
+        self.assertEqual(wire.response.body, b"firstsecondlast")
+        self.assertTrue(wire.response.complete)
+        self.reactor.turn()
         self.assertEqual(wire.socket.sends, [len(wire.received)])
+
+    def test_largeAtTheEnd(self) -> None:
+        """
+        What is large does not wait for the end of the response, even when it
+        is the last; the order is kept.
+        """
+        wire, request, body = self.openBody()
+        body.write(b"second")
+        body.hold()
+        body.write(b"x" * (SMALL + 1))
+        self.assertEqual(wire.response.body, b"firstsecond" + b"x" * (SMALL + 1))
+        body.write(b"last")
+        body.close()
+        request.finish()
+        self.assertEqual(wire.response.body, b"firstsecond" + b"x" * (SMALL + 1) + b"last")
+        self.assertTrue(wire.response.complete)
+
+    def test_lostBeforeItsEnd(self) -> None:
+        """
+        A viewer that does not take what is last can be lost meanwhile.
+        """
+        wire, _, body = self.openBody()
+        wire.stall()
+        body.hold()
+        body.write(b"x" * (SMALL + 1))
+        body.write(b"last")
+        wire.breakDown()
+        self.reactor.turn()
+        body.close()
+        self.assertEqual(wire.response.body, b"first")
 
     def test_restWaitsForTheReactor(self) -> None:
         """

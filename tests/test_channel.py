@@ -357,6 +357,53 @@ class HoldTests(WireTestCase):
         self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
 
 
+class LastResponseTests(WireTestCase):
+    """How a connection ends after its last response."""
+
+    def ask(self, room: int | None = None) -> Wire:
+        """Ask for the last response; the reactor has not come round after it."""
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire.socket.room = room
+        wire.socket.incoming = makeRequest(headers={"Connection": "close"})
+        wire.transport.doRead()
+        return wire
+
+    def test_closedWithTheTurn(self) -> None:
+        """
+        It is closed when the turn ends, though not inside the request. The
+        reactor is not asked to look after the socket, which is sent nothing more.
+        """
+        wire = self.ask()
+        self.assertFalse(wire.closed)
+        self.assertTrue(wire.transport.disconnecting)
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
+        self.reactor.advance(0)
+        self.assertTrue(wire.closed)
+        self.assertFalse(wire.socket.reset)
+        self.assertEqual(wire.socket.sends, [len(wire.received)])
+
+    def test_restFirst(self) -> None:
+        """
+        What the socket has not taken yet is sent before.
+        """
+        wire = self.ask(room=10)
+        self.reactor.turn()
+        self.assertFalse(wire.closed)
+        wire.take()
+        self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
+        self.assertTrue(wire.closed)
+
+    def test_abortedBefore(self) -> None:
+        """
+        Whoever aborts it before the turn ends finds it closed; it is lost once.
+        """
+        wire = self.ask()
+        wire.transport.abortConnection()
+        self.reactor.turn()
+        self.assertTrue(wire.closed)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
 class ProducerTests(WireTestCase):
     """What a request tells its producer."""
 

@@ -119,11 +119,12 @@ class ToolTests(SynchronousTestCase):
         """
         JSON is compact, and one line of ASCII whatever is in it.
         """
-        value = {"a": "\r\n\u2028\x85\u00e9\U0001f600", "b": [1, None, True]}
-        encoded = toJSON(value)
-        self.assertEqual(json.loads(encoded), value)
-        self.assertTrue(encoded.isascii())
-        self.assertEqual(re.findall(rb"\s", encoded), [])
+        for text in ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d"):
+            value = {"a": text, "b": [1, None, True]}
+            encoded = toJSON(value)
+            self.assertEqual(json.loads(encoded), value)
+            self.assertTrue(encoded.isascii())
+            self.assertEqual(re.findall(rb"\s", encoded), [])
 
     def test_gapFrame(self) -> None:
         """

@@ -5,6 +5,7 @@ Tests for L{sseserver.streamlog}.
 from __future__ import annotations
 
 import gc
+import os
 import string
 import weakref
 from itertools import pairwise
@@ -162,11 +163,32 @@ class AppendTests(LogTestCase):
         made = []
         for number in (0, 1, 62, 2**127, 2**128 - 2, 2**128 - 1):
             self.patch(ids.secrets, "randbits", {128: number}.__getitem__)
+            ids._ready.clear()
             epoch = makeEpoch()
             made.append(epoch)
             alphabet = string.ascii_letters + string.digits
             self.assertEqual(sum(alphabet.index(digit) * 62**place for place, digit in enumerate(epoch)), number)
         self.assertEqual(len(set(made)), len(made))
+        ids._ready.clear()
+
+    def test_epochsOfTwoProcesses(self) -> None:
+        """
+        A process that is forked gives no epoch that its parent gives too.
+        """
+        makeEpoch()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                os.write(writing, makeEpoch().encode())
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        theirs = os.read(reading, 100).decode()
+        os.close(reading)
+        os.close(writing)
+        self.assertEqual(parseID(f"{theirs}-0"), (theirs, 0))
+        self.assertNotIn(theirs, {makeEpoch() for _ in range(100)})
 
 
 class WindowTests(SynchronousTestCase):
@@ -438,6 +460,21 @@ class WakeTests(LogTestCase):
         self.assertEqual(viewer.wakes, 2)
         self.quiet()
         self.assertEqual(viewer.wakes, 3)
+
+    def test_endAtOnce(self) -> None:
+        """
+        The end waits for no tick, and takes with it what did; nothing is left
+        to be called.
+        """
+        for waiting in (0, 1, 2):
+            self.log = makeLog(self.clock)
+            viewer = self.follow()
+            for _ in range(1 + waiting):
+                self.token()
+            self.assertEqual(viewer.wakes, 1)
+            self.log.append(Kind.DONE, b"{}")
+            self.assertEqual(viewer.wakes, 2)
+            self.assertFalse(self.clock.getDelayedCalls())
 
     def test_quietAgain(self) -> None:
         """

@@ -27,6 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__
+from sseserver.garbage import RareCollections
 from sseserver.interfaces import MODEL, Prompt
 from sseserver.service import Settings, StreamService
 from sseserver.sources.contract import RecordingSink
@@ -386,7 +387,8 @@ class MakeServiceTests(SynchronousTestCase):
     def make(self, *arguments: str) -> tuple[Server, StreamService, list[Any]]:
         """Make a service; give it, the streams', and the listeners'."""
         server = makeService(parse(*arguments))
-        streams, *listeners = list(server)
+        streams, *listeners, garbage = list(server)
+        self.assertIsInstance(garbage, RareCollections)
         self.assertIsInstance(streams, StreamService)
         return server, streams, listeners  # type: ignore[return-value]
 
@@ -495,7 +497,7 @@ class StartTests(TestCase):
         self.addCleanup(shutil.rmtree, folder)
         socketName = f"{folder}/socket"
         server = makeService(parse("--listen", "tcp:0:interface=127.0.0.1", "--listen", f"unix:{socketName}"))
-        streams, tcp, _ = list(server)
+        streams, tcp, *_ = list(server)
         server.privilegedStartService()
         try:
             server.startService()
@@ -503,6 +505,10 @@ class StartTests(TestCase):
             address = tcp._waitingForPort.result.getHost()
             self.assertIsInstance(address, IPv4Address)
             self.assertEqual(address.host, "127.0.0.1")
+            # What it accepts inherits this.
+            listening = tcp._waitingForPort.result.socket
+            timeout = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            self.assertEqual(timeout, streams.settings.stall * 1000)
             socket.create_connection(("127.0.0.1", address.port)).close()
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(socketName)

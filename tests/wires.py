@@ -179,6 +179,8 @@ class PretendedSocket:
 
     def send(self, data: memoryview) -> int:
         """See L{socket.socket.send}."""
+        if self.closed:
+            raise OSError(errno.EBADF, "Bad file descriptor")
         if self.broken:
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")
         if self.room == 0:
