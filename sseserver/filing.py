@@ -14,7 +14,8 @@ from twisted.internet.defer import Deferred
 
 from sseserver.database import Group
 from sseserver.interfaces import IStreamLog, State
-from sseserver.streamlog import ENTRY_COST, StreamLog
+from sseserver.streamlog import StreamLog
+from sseserver.tail import ENTRY_COST
 
 #: Bytes, with the cost of each entry, that a stream gathers before they are filed. What comes at once and is as large
 #: is written only once.

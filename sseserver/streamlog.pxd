@@ -1,20 +1,17 @@
 from sseserver.keeper cimport Keeper
+from sseserver.tail cimport Tail
 from sseserver.ticker cimport Tick, Ticker
 
 
-cdef class StreamLog:
+cdef class StreamLog(Tail):
     # What each token touches stands together.
     cdef public Py_ssize_t last
-    cdef public Py_ssize_t first
-    cdef Py_ssize_t _base
-    cdef bytearray _data
-    cdef object _ends
-    cdef public bytearray kinds
     cdef Keeper _keeper
     cdef Py_ssize_t _window
     cdef public object sole
     cdef Tick _flushing
-    cdef bytes _newest
+    cdef Py_ssize_t _handed
+    cdef bytes _handedData
     cdef Ticker _ticker
     cdef public double announced
     cdef bint _durable
@@ -26,12 +23,10 @@ cdef class StreamLog:
     cdef public str name
     cdef public str epoch
     cdef public bint published
-    cdef public bint trimmedCR
     cdef public dict keys
     cdef public object created
     cdef public object ended
     cdef list _settling
-    cdef Py_ssize_t _tokensBefore
     cdef dict _renderings
     cdef Py_ssize_t _place
     cdef object _round
@@ -39,7 +34,6 @@ cdef class StreamLog:
     cdef object __weakref__
 
     cpdef bytes entry(self, Py_ssize_t number)
-    cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
     cpdef Py_ssize_t append(self, kind, bytes data) except -1
     cdef _announce(self)
     cpdef _flush(self, now)

@@ -8,8 +8,6 @@ of where tokens come from.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import length_hint
@@ -17,17 +15,13 @@ from operator import length_hint
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sseserver.entries import countTokens, lastText, onlyTokens, textOf
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.ids import parseID
 from sseserver.interfaces import TERMINAL, IFormat, IRendering, IStreamLog, Kind, State, Viewer
 from sseserver.keeper import Keeper
 from sseserver.segments import Segment
+from sseserver.tail import ENTRY_COST, Tail
 from sseserver.ticker import IDLE, Tick, Ticker
-
-#: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
-#: eighth of both and of the data).
-ENTRY_COST = 12
 
 #: Entries that follow one another within this many seconds are announced together.
 FLUSH_TICK = 0.02
@@ -41,7 +35,7 @@ WAKES_PER_TURN = 500
 
 
 @implementer(IStreamLog)
-class StreamLog:
+class StreamLog(Tail):
     """
     The log of one stream, kept in memory, and perhaps in a store as well.
 
@@ -56,15 +50,11 @@ class StreamLog:
         durable: Whether an entry is visible only when the keeper says that it
             has it; else at once.
 
-    The data of all entries stand in one buffer, one behind the other, so that
-    any number of tokens in a row is read as one piece.
-
     Attributes:
         created: When the log was made, in seconds since 1970.
         ended: When it got its terminal entry; C{None} before.
         announced: When viewers were woken last, in seconds on the ticker's clock.
         sole: The viewer, when there is one and no other.
-        trimmedCR: Whether the last token that was trimmed ends with CR.
         onRead: While a run is paused, called after a viewer has read.
         keys: Idempotency keys: digest, number of the first entry, of the last.
     """
@@ -72,36 +62,30 @@ class StreamLog:
     __slots__ = (
         "__weakref__",
         "_again",
-        "_base",
-        "_data",
         "_durable",
-        "_ends",
         "_flushing",
+        "_handed",
+        "_handedData",
         "_keeper",
-        "_newest",
         "_place",
         "_renderings",
         "_round",
         "_sealed",
         "_settling",
         "_ticker",
-        "_tokensBefore",
         "_viewers",
         "_window",
         "announced",
         "created",
         "ended",
         "epoch",
-        "first",
         "keys",
-        "kinds",
         "last",
         "name",
         "onRead",
         "published",
         "sole",
         "state",
-        "trimmedCR",
     )
 
     def __init__(
@@ -115,24 +99,19 @@ class StreamLog:
         published: bool = False,
         durable: bool = False,
     ) -> None:
+        super().__init__()
         self.name = name
         self.epoch = epoch
         self.published = published
         self.state = State.OPEN
-        self.first = 1
         self.last = 0
-        self.trimmedCR = False
-        self.kinds = bytearray()
         self.keys: dict[str, tuple[bytes, int, int]] = {}
         self.onRead: Callable[[], None] | None = None
         self.created = ticker.clock.seconds()
         self.ended: float | None = None
-        # The data of the entries kept; where each ends, and the first begins, in bytes from the first that ever was.
-        self._data = bytearray()
-        self._ends = array("Q")
-        self._base = 0
-        # The data of the last entry, as they came, while its viewers are woken.
-        self._newest: bytes | None = None
+        # The number of an entry that was just appended, while its viewers are woken, and its data as they came; else 0.
+        self._handed = 0
+        self._handedData = b""
         self._ticker = ticker
         self._window = window
         self._keeper: Keeper = keeper or Keeper()
@@ -142,8 +121,6 @@ class StreamLog:
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
-        # How many tokens were trimmed.
-        self._tokensBefore = 0
         self._renderings: dict[str, IRendering] = {}
         # Where the last viewer was; the run's read-ahead counts from there.
         self._place = 0
@@ -159,76 +136,15 @@ class StreamLog:
         """How many viewers follow now."""
         return len(self._viewers)
 
-    @property
-    def size(self) -> int:
-        """Bytes kept, costs included."""
-        return len(self._data) + ENTRY_COST * len(self.kinds)
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens it ever had; counted for the asking, since every token would pay for a count that is kept."""
-        return self._tokensBefore + countTokens(self.kinds)
-
-    @property
-    def appended(self) -> int:
-        """Number of the last entry, visible or not."""
-        return self.first + len(self.kinds) - 1
-
-    @property
-    def entries(self) -> list[bytes]:
-        """The data of all entries kept, visible or not; made for the asking."""
-        return self.segment(self.first, self.appended).entries
-
     def entry(self, number: int) -> bytes:
         """See L{IStreamLog.entry}."""
-        index = number - self.first
-        if self._newest is not None and number == self.last:
-            return self._newest
-        start = self._ends[index - 1] if index else self._base
-        return bytes(self._data[start - self._base : self._ends[index] - self._base])
-
-    def span(self, first: int, last: int) -> bytes:
-        """See L{IStreamLog.span}."""
-        start = self._start(first) - self._base
-        return bytes(memoryview(self._data)[start : self._ends[last - self.first] - self._base])
-
-    def text(self, first: int, last: int) -> bytes:
-        """See L{IStreamLog.text}."""
-        kinds = self.kinds[first - self.first : last + 1 - self.first]
-        if kinds and onlyTokens(kinds):
-            return self.span(first, last)
-        return b"".join([textOf(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
-
-    def fit(self, first: int, last: int, maxBytes: int) -> int:
-        """See L{IStreamLog.fit}."""
-        low, high = first - self.first, last - self.first
-        return self.first + min(bisect_left(self._ends, self._start(first) + maxBytes, low, high + 1), high)
-
-    def segment(self, first: int, last: int) -> Segment:
-        """Give the entries from one number to another, visible or not."""
-        start, end = first - self.first, last + 1 - self.first
-        base, ends = self._base, self._ends[start:end]
-        begin = self._ends[start - 1] - base if start else 0
-        return Segment(first, self.kinds[start:end], ends, self._data[begin : ends[-1] - base if ends else begin])
-
-    def measure(self, first: int, last: int) -> int:
-        """Give the bytes of the entries from one number to another, costs included."""
-        if last < first:
-            return 0
-        return self._ends[last - self.first] - self._start(first) + ENTRY_COST * (last - first + 1)
-
-    def _start(self, number: int) -> int:
-        """Where an entry's data begins, counted like the ends."""
-        index = number - self.first
-        return self._ends[index - 1] if index else self._base
+        return self._handedData if number == self._handed else Tail.entry(self, number)
 
     def append(self, kind: Kind, data: bytes) -> int:
         """See L{IStreamLog.append}."""
         if self._sealed:
             raise StreamEnded(f"The stream {self.name} has ended; nothing can be added to it.")
-        self._data += data
-        self.kinds.append(kind)
-        self._ends.append(self._base + len(self._data))
+        self.add(kind, data)
         self._keeper.used += len(data) + ENTRY_COST
         if kind not in _GOES_ON:
             self._sealed = True
@@ -243,9 +159,9 @@ class StreamLog:
         self.last = number
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE):
-            self._newest = data
+            self._handed, self._handedData = number, data
             self._announce()
-            self._newest = None
+            self._handed, self._handedData = 0, b""
         return number
 
     def commit(self, number: int) -> None:
@@ -264,12 +180,7 @@ class StreamLog:
 
     def refuse(self, error: StoreUnavailable) -> None:
         """Drop the entries that are not visible: the store cannot take them."""
-        start = self.last + 1 - self.first
-        cost = self.measure(self.last + 1, self.appended)
-        self._keeper.used -= cost
-        del self._data[self._start(self.last + 1) - self._base :]
-        del self._ends[start:]
-        del self.kinds[start:]
+        self._keeper.used -= self.cut(self.last)
         self._sealed = self.state is not State.OPEN
         self.keys = {key: value for key, value in self.keys.items() if value[2] <= self.last}
         settling, self._settling = self._settling, []
@@ -299,15 +210,10 @@ class StreamLog:
 
     def restore(self, segment: Segment, tokens: int, keys: dict[str, tuple[bytes, int, int]]) -> None:
         """Take in what the store had kept; for a log that is new. Its bytes are counted already."""
-        kinds, self._ends = segment.kinds, segment.ends
+        self.load(segment, tokens)
         self.keys = keys
-        self.first = segment.first
-        self._data = bytearray(segment.data)
-        self._base = self._ends[-1] - len(self._data) if kinds else 0
-        self.kinds = bytearray(kinds)
         self.last = self.appended
-        self._tokensBefore = tokens - countTokens(self.kinds)
-        self.state = TERMINAL.get(Kind(kinds[-1]), State.OPEN) if kinds else State.OPEN
+        self.state = TERMINAL.get(Kind(self.kinds[-1]), State.OPEN) if self.kinds else State.OPEN
         self._sealed = self.state is not State.OPEN
         self._place = self.last
 
@@ -369,35 +275,14 @@ class StreamLog:
         Drop the oldest entries, a sixteenth of the window at a time: dropping
         one by one would move the others each time.
         """
-        excess = self.size - self._window + self._window // 16
         # What is not visible yet cannot go, and the last visible entry stays.
-        count = bisect_left(range(self.last - self.first), excess, key=lambda index: self._costUpTo(index + 1))
-        count = min(count + 1, self.last - self.first)
-        if count <= 0:
-            return
-        cost = self._costUpTo(count)
-        self._keeper.used -= cost
-        end = self._ends[count - 1]
-        lastIndex = lastText(self.kinds, count)
-        if lastIndex >= 0:
-            self.trimmedCR = self.entry(self.first + lastIndex).endswith(b"\r")
-        kept = len(self._data) - (end - self._base)
-        # Moved in place: after a `del` at the front the next append would copy everything into a second buffer.
-        with memoryview(self._data) as data:
-            data[:kept] = data[end - self._base :]
-        del self._data[kept:]
-        self._tokensBefore += countTokens(self.kinds[:count])
-        del self._ends[:count]
-        del self.kinds[:count]
-        self._base = end
-        self.first += count
-        if self.keys:
-            self.keys = {key: value for key, value in self.keys.items() if value[2] >= self.first}
-        self._keeper.trimmed(self)
-
-    def _costUpTo(self, count: int) -> int:
-        """Give the bytes of the first entries kept, costs included."""
-        return self._ends[count - 1] - self._base + ENTRY_COST * count
+        excess = self.size - self._window + self._window // 16
+        cost = self.shed(excess, self.last - self.first)
+        if cost:
+            self._keeper.used -= cost
+            if self.keys:
+                self.keys = {key: value for key, value in self.keys.items() if value[2] >= self.first}
+            self._keeper.trimmed(self)
 
     def _announce(self) -> None:
         """

@@ -14,7 +14,8 @@ from sseserver.answer import Answer, refusal
 from sseserver.entries import packChunk
 from sseserver.errors import AnswerTooLong, RunCancelled, RunFailed
 from sseserver.interfaces import Kind
-from sseserver.streamlog import ENTRY_COST, StreamLog
+from sseserver.streamlog import StreamLog
+from sseserver.tail import ENTRY_COST
 from sseserver.ticker import Ticker
 
 EPOCH = "0123456789abcdefghijAZ"

@@ -24,7 +24,8 @@ from sseserver.formats import REFUSED
 from sseserver.interfaces import IFormat, Kind
 from sseserver.service import StreamService
 from sseserver.sources.text import TextSource
-from sseserver.streamlog import ENTRY_COST, StreamLog
+from sseserver.streamlog import StreamLog
+from sseserver.tail import ENTRY_COST
 from sseserver.testing import FormatContract
 from sseserver.ticker import Ticker
 from sseserver.wire import Decoder, Event

@@ -22,7 +22,8 @@ from sseserver import formats
 from sseserver.errors import GapError
 from sseserver.formats import FORMATS, REFUSED, TEXT_LIMIT, EventsFormat, TextFormat, gapFrame, toJSON
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
-from sseserver.streamlog import ENTRY_COST, StreamLog
+from sseserver.streamlog import StreamLog
+from sseserver.tail import ENTRY_COST
 from sseserver.ticker import Ticker
 from sseserver.wire import Decoder, Event
 from tests.fakes import FakeViewer

@@ -158,7 +158,7 @@ class BadHouseTests(SynchronousTestCase):
             floorViolations(root),
             "client:1 imports sseserver.service.StreamService: floor 4",
             "formats:2 imports sseserver.service.StreamService: floor 4",
-            "service:1 imports sseserver.web.root.Root: floor 7",
+            "service:1 imports sseserver.web.root.Root: floor 8",
             "ticker:1 imports sseserver.client: floor 2",
             "wire:1 imports sseserver.service: floor 1",
         )
@@ -178,7 +178,7 @@ class BadHouseTests(SynchronousTestCase):
         self.assertWrong(
             floorViolations(root),
             "sources.text:1 imports sseserver.streamlog.StreamLog: sources know nothing",
-            "stores.memory:1 imports sseserver.sources.text.TextSource: floor 6",
+            "stores.memory:1 imports sseserver.sources.text.TextSource: floor 7",
             "web.page:1 imports sseserver.web: siblings",
             "web.streams:1 imports sseserver.web.page.Page: siblings",
         )

@@ -12,7 +12,8 @@ from sseserver.errors import NotFound, StreamEnded, StreamNotFound
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import IStreamLog, IStreamStore, Kind, State
 from sseserver.stores.memory import MemoryStore
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK
+from sseserver.streamlog import FLUSH_TICK
+from sseserver.tail import ENTRY_COST
 from tests.fakes import ClockTestCase, FakeViewer
 
 

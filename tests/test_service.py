@@ -21,7 +21,8 @@ from sseserver.interfaces import ITokenSink, Kind, Prompt, State
 from sseserver.service import Settings, StreamService
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK
+from sseserver.streamlog import FLUSH_TICK
+from sseserver.tail import ENTRY_COST
 from sseserver.wire import Event
 from tests.wires import RecordingProducer, ServedTestCase, Wire, logged, soon
 

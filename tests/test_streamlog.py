@@ -21,7 +21,8 @@ from sseserver.errors import GapError, StreamEnded
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.ids import makeEpoch, parseID
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind, State
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, WAKES_PER_TURN, StreamLog
+from sseserver.streamlog import FLUSH_TICK, WAKES_PER_TURN, StreamLog
+from sseserver.tail import ENTRY_COST
 from sseserver.ticker import Ticker
 from tests.fakes import ClockTestCase, FakeViewer, TurnClock
 

@@ -18,7 +18,8 @@ from sseserver import formats, streamlog
 from sseserver.errors import StoreUnavailable
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK
+from sseserver.streamlog import FLUSH_TICK
+from sseserver.tail import ENTRY_COST
 from tests.wires import RecordingProducer, Response, ServedTestCase, Wire, logged, makeRequest
 
 JSON = "application/json"

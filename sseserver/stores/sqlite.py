@@ -34,7 +34,8 @@ from sseserver.filing import Filing, Stream, Work
 from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore, State
 from sseserver.keeper import Keeper
-from sseserver.streamlog import ENTRY_COST, FLUSH_TICK, StreamLog
+from sseserver.streamlog import FLUSH_TICK, StreamLog
+from sseserver.tail import ENTRY_COST
 from sseserver.ticker import Ticker
 
 log = Logger()
