@@ -193,6 +193,18 @@ class ShortcutTests(SynchronousTestCase):
             self.assertEqual(body.pieces, [])
             self.assertTrue(self.transport.disconnecting)
 
+    def test_removedInBetween(self) -> None:
+        """
+        What was read before the shortcut was removed, and comes to it after, takes the long way.
+        """
+        body = self.read()
+        through = self.outer.dataReceived
+        through(chunk(b"one"))
+        body.remove()
+        through(chunk(b"two"))
+        through(chunk(b"three"))
+        self.assertEqual((body.pieces, self.long), ([b"one", b"two", b"three"], [chunk(b"two"), chunk(b"three")]))
+
     def test_nextResponse(self) -> None:
         """
         The next response on the same connection has its own.
