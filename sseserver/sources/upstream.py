@@ -38,7 +38,7 @@ from sseserver.exchange import readRefusal, retryAfter
 from sseserver.interfaces import MODEL, IModels, ITokenSink, ITokenSource, Prompt
 from sseserver.pool import ConnectionPool, makeAgent
 from sseserver.refusals import oneLine, refused
-from sseserver.wire import MAX_EVENT_BYTES, Event
+from sseserver.wire import MAX_EVENT_BYTES
 
 log = Logger()
 
@@ -174,7 +174,7 @@ class UpstreamSource:
             connectTimeout=self._firstTokenTimeout,
             maxEventBytes=self._maxChunkBytes,
             onOpen=answer.opened,
-            onEvent=answer.take,
+            onData=answer.take,
         )
         return answer.start(events)
 
@@ -229,6 +229,9 @@ class _Phase(Enum):
     READING = "reading"
     DRAINING = "draining"
     OVER = "over"
+
+
+_READING = _Phase.READING
 
 
 @implementer(IPushProducer)
@@ -294,26 +297,28 @@ class _Answer:
         if coding != "identity":
             self._fail(SourceError(f"The upstream's answer is packed: {oneLine(coding, self._key)}.", "malformed"))
 
-    def take(self, event: Event) -> None:
+    def take(self, data: bytes) -> None:
         """
         Take what the upstream sent: each event is a chunk, an error or the end.
+
+        Args:
+            data: The event's, in UTF-8.
 
         Raises:
             SourceError: It is an error, or nothing of all that. What reads
                 the events ends then.
         """
-        if self._phase is not _Phase.READING:
+        if self._phase is not _READING:
             return
-        data = event.data
-        if data.startswith("[DONE]"):
+        if data.startswith(b"[DONE]"):
             self._succeed()
-        elif data and not data.isspace():
+        elif data.startswith(b"{") or data.decode("utf-8").strip():
             text, finish = readChunk(data, self._key)
             if finish is not None:
                 self._finish = finish
             self._heard = self._clock.seconds()
             self._limit = self._nextLimit
-            self._sink.writeChunk(data.encode("utf-8"), text)
+            self._sink.writeChunk(data, text)
 
     def pauseProducing(self) -> None:
         """See L{IPushProducer.pauseProducing}: the socket is read no more."""
