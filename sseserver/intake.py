@@ -18,7 +18,7 @@ import select
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorSocket, IReactorTime, IReadDescriptor
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -210,12 +210,15 @@ def _isClosed(transport: Any) -> bool:
     return not transport.connected or transport.disconnecting or getattr(transport, "_aborting", False)
 
 
+#: What a reactor must be.
+_REACTOR = (IReactorFDSet, IReactorSocket, IReactorTime)
+
 _intakes: WeakKeyDictionary[Any, Intake] = WeakKeyDictionary()
 
 
 def intakeOf(reactor: Any) -> Intake | None:
-    """Give the intake of a reactor; C{None} where there can be none."""
-    if not hasattr(select, "epoll") or not (IReactorFDSet.providedBy(reactor) and IReactorTime.providedBy(reactor)):
+    """Give the intake of a reactor; C{None} where there can be none: it reads only what the system calls a socket."""
+    if not hasattr(select, "epoll") or not all(kind.providedBy(reactor) for kind in _REACTOR):
         return None
     intake = _intakes.get(reactor)
     if intake is None:

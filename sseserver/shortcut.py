@@ -100,7 +100,8 @@ def _decoderOf(protocol: Any) -> Any:
     It is asked for what it really has, since most of these names are private
     to Twisted: should a later release change them, all bytes take the long way.
     """
-    client = getattr(protocol, "_wrappedProtocol", None)
+    # Most endpoints put something of their own before the client.
+    client = getattr(protocol, "_wrappedProtocol", protocol)
     decoder = getattr(getattr(client, "_parser", None), "bodyDecoder", None)
     known = isinstance(getattr(decoder, "_buffer", None), bytearray) and isinstance(
         getattr(decoder, "state", None), str

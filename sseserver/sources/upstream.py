@@ -144,6 +144,9 @@ class UpstreamSource:
         self._url = checkURL(url)
         self._key = None if key is None else checkKey(key)
         self._asked = model
+        # Made once: a header costs more than it seems.
+        self._chatHeaders = self._headers("text/event-stream")
+        self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
         self._pool = ConnectionPool(reactor)
         self._agent: IAgent = agent or makeAgent(reactor, connectTimeout, self._pool)
         self._firstTokenTimeout = firstTokenTimeout
@@ -159,15 +162,13 @@ class UpstreamSource:
         if prompt is None:
             raise SourceError("An upstream must be asked something.", "prompt", 400)
         body = msgspec.json.encode(self._body(prompt))
-        headers = self._headers("text/event-stream")
-        headers.setRawHeaders(b"Content-Type", [b"application/json"])
         answer = _Answer(self._reactor, sink, self._key, self._firstTokenTimeout, self._tokenTimeout)
         events = EventSource(
             self._reactor,
             f"{self._url}/chat/completions",
             agent=self._agent,
             method=b"POST",
-            headers=headers,
+            headers=self._chatHeaders,
             body=body,
             reconnect=False,
             # The agent has its own limit for connecting; a model may think before it sends a head.
