@@ -37,10 +37,6 @@ READ_BYTES = 16 * 1024
 _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
-# What all reads go into. Room of a read's own would be memory that nobody has touched for long.
-_buffer = memoryview(bytearray(READ_BYTES))
-_buffers = [_buffer]
-
 #: Seconds. What follows a read sooner than this waits until so much time has passed, with all that comes meanwhile.
 BUSY = 0.002
 
@@ -172,16 +168,16 @@ class Intake:
         ready = self._epoll.poll(0, MAX_READS)
         for descriptor, events in ready:
             try:
-                size = os.readv(descriptor, _buffers)
+                data = os.read(descriptor, READ_BYTES)
             except BlockingIOError:
                 continue
             except OSError:
-                size = 0
-            if size == READ_BYTES or (size and events != _DATA):
+                data = b""
+            if len(data) == READ_BYTES or (data and events != _DATA):
                 # There is more, or the end, which is no news to the kernel.
                 self._epoll.modify(descriptor, _EVENTS)
-            if size:
-                came.append((descriptor, receivers[descriptor], _buffer[:size].tobytes()))
+            if data:
+                came.append((descriptor, receivers[descriptor], data))
             else:
                 # It is over: the reactor shall find out how, and tell.
                 self.remove(receivers[descriptor].transport)
