@@ -41,12 +41,12 @@ class _Chunk(Struct, gc=False):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
-def readChunk(data: str, secret: str | None) -> tuple[str, str | None]:
+def readChunk(data: bytes, secret: str | None) -> tuple[str, str | None]:
     """
     Read a chunk.
 
     Args:
-        data: As it came, in JSON.
+        data: As it came, in JSON; UTF-8.
         secret: What must not be told, whatever is in it.
 
     Returns:
@@ -69,10 +69,10 @@ def readChunk(data: str, secret: str | None) -> tuple[str, str | None]:
     return _read(chunk, secret)
 
 
-def _decodeOdd(data: str) -> _Chunk:
+def _decodeOdd(data: bytes) -> _Chunk:
     """Decode what is not quite JSON: NaN, and halves of characters that some upstreams cut in two."""
     try:
-        return msgspec.convert(json.loads(data), _Chunk)
+        return msgspec.convert(json.loads(data.decode("utf-8")), _Chunk)
     except (ValueError, RecursionError):
         raise SourceError("The upstream sent what is no chunk of a chat completion.", "malformed") from None
 

@@ -1,18 +1,26 @@
 """
-Pool: an L{Agent} that connects at once where it can, and HTTP connections that
-are used again, by requests with a body too.
+Pool: an L{Agent} that connects and asks at once where it can, and HTTP
+connections that are used again, by requests with a body too.
+
+Each turn of the reactor between a request that comes and the one that leaves
+for it is a chance to wait for whatever else there is to do.
 """
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Callable, Hashable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocolFactory, IReactorSocket, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -59,13 +67,72 @@ class _Endpoints:
             raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
         host = uri.host.decode("ascii")
         try:
-            kind: Any = TCP4ClientEndpoint if ip_address(host).version == 4 else TCP6ClientEndpoint
+            address = ip_address(host)
         except ValueError:
-            kind = HostnameEndpoint
+            kind: Any = HostnameEndpoint
+            near = False
+        else:
+            kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
+            near = address.is_loopback and IReactorSocket.providedBy(self._reactor)
         endpoint: IStreamClientEndpoint = kind(self._reactor, host, uri.port, timeout=self._timeout)
+        if near:
+            endpoint = _NearEndpoint(self._reactor, host, uri.port, endpoint)
         if uri.scheme == b"https":
             return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
         return endpoint
+
+
+@implementer(IStreamClientEndpoint)
+class _NearEndpoint:
+    """
+    A port of this machine. A connection to it is made, or refused, as soon as
+    it is asked for; to be told so by the reactor takes two turns.
+
+    Args:
+        reactor: Takes the connection.
+        host: An address in digits.
+        otherwise: What connects when this does not succeed, and tells why not.
+    """
+
+    def __init__(self, reactor: Any, host: str, port: int, otherwise: IStreamClientEndpoint) -> None:
+        self._reactor = reactor
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._address = (host, port)
+        self._otherwise = otherwise
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See L{IStreamClientEndpoint.connect}."""
+        try:
+            return succeed(self._connectNow(protocolFactory))
+        except OSError:
+            # Nobody listens there, too many wait there, or there is no descriptor left.
+            return self._otherwise.connect(protocolFactory)
+
+    def _connectNow(self, protocolFactory: IProtocolFactory) -> Any:
+        """Connect; give the protocol, or raise what prevents it."""
+        with socket.socket(self._family, socket.SOCK_STREAM) as connection:
+            connection.setblocking(False)
+            # The first call only begins; at the second it is decided.
+            connection.connect_ex(self._address)
+            if connection.connect_ex(self._address) not in (0, errno.EISCONN):
+                raise ConnectionError
+            kind = IPv6Address if self._family == socket.AF_INET6 else IPv4Address
+            protocol: Any = protocolFactory.buildProtocol(kind("TCP", *self._address))
+            # It takes a duplicate of the descriptor.
+            self._reactor.adoptStreamConnection(connection.fileno(), self._family, _Given(protocol))
+            return protocol
+
+
+class _Given(Factory):
+    """Gives the protocol that is there already."""
+
+    noisy = False
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, address: object) -> Protocol:
+        return self._protocol
 
 
 class ConnectionPool(HTTPConnectionPool):
@@ -89,7 +156,7 @@ class ConnectionPool(HTTPConnectionPool):
         noting = _NotingEndpoint(endpoint)
         connecting: Deferred[Any] = super().getConnection(key, noting)
         if noting.asked:
-            return connecting
+            return connecting.addCallback(_Connection)
         return connecting.addCallback(_UsedConnection, lambda: self.getConnection(key, endpoint))
 
 
@@ -106,17 +173,32 @@ class _NotingEndpoint:
         return self._endpoint.connect(protocolFactory)
 
 
-class _UsedConnection:
+class _Connection:
+    """A connection whose requests do not wait for the reactor to come round to its socket."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def request(self, request: Any) -> Deferred[Any]:
+        """Make the request here."""
+        asking: Deferred[Any] = self._connection.request(request)
+        transport = self._connection.transport
+        if isinstance(transport, Connection) and transport.connected:
+            # What goes wrong does so again when the reactor writes, and then it is told.
+            transport.doWrite()
+        return asking
+
+
+class _UsedConnection(_Connection):
     """A connection that had a request before: it may be closed already, and we do not know yet."""
 
     def __init__(self, connection: Any, getAnother: Callable[[], Deferred[Any]]) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._getAnother = getAnother
 
     def request(self, request: Any) -> Deferred[Any]:
         """Make the request here, or on another connection."""
-        asking: Deferred[Any] = self._connection.request(request)
-        return asking.addErrback(self._askAgain, request)
+        return super().request(request).addErrback(self._askAgain, request)
 
     def _askAgain(self, failure: Failure, request: Any) -> Deferred[Any] | Failure:
         reasons = getattr(failure.value, "reasons", [])

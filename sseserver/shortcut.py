@@ -20,7 +20,59 @@ from sseserver.intake import intakeOf
 _SIZE_END = 9
 
 
-def install(proxy: Any, receive: Callable[[bytes], None]) -> Callable[[], None]:
+class Shortcut:
+    """
+    What stands between a connection and twisted.web's client, as long as a body lasts.
+
+    Args:
+        transport: The connection; its protocol leads to the client.
+        decoder: The client's, of the chunks.
+        receive: Takes the body's bytes; is what the long way calls in the end.
+    """
+
+    __slots__ = ("_between", "_decoder", "_intake", "_longWay", "_protocol", "_receive", "transport")
+
+    def __init__(self, transport: Any, decoder: Any, receive: Callable[[bytes], object]) -> None:
+        self.transport = transport
+        self._decoder = decoder
+        self._receive = receive
+        self._protocol = transport.protocol
+        self._longWay = self._protocol.dataReceived
+        self._intake = intakeOf(transport.reactor)
+        self._protocol.dataReceived = self.dataReceived
+        self._look()
+        if self._intake is not None:
+            self._intake.add(self)
+
+    def dataReceived(self, data: bytes) -> Any:
+        """Hand on what is one whole chunk; leave all else to the client."""
+        # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
+        end = data.find(b"\r\n", 0, _SIZE_END)
+        size = len(data) - end - 4
+        if self._between and end > 0 and size > 0 and data[:end] == b"%x" % size and data[-2:] == b"\r\n":
+            return self._receive(data[end + 2 : -2])
+        result = self._longWay(data)
+        self._look()
+        return result
+
+    def remove(self) -> None:
+        """Let everything take the long way again. May be called again and again."""
+        if self._isInstalled():
+            del self._protocol.dataReceived
+            self._between = False
+            if self._intake is not None:
+                self._intake.remove(self.transport)
+
+    def _isInstalled(self) -> bool:
+        return bool(vars(self._protocol).get("dataReceived") == self.dataReceived)
+
+    def _look(self) -> None:
+        """See whether a chunk begins here; only the long way can change that, so not each chunk must ask."""
+        begins = self._decoder.state == "CHUNK_LENGTH" and not self._decoder._buffer
+        self._between = begins and self._isInstalled()
+
+
+def install(proxy: Any, receive: Callable[[bytes], object]) -> Callable[[], None]:
     """
     Hand whole chunks on at once, where that is the same thing: over plain TCP
     or UNIX sockets, where everything that we must see is there.
@@ -34,41 +86,11 @@ def install(proxy: Any, receive: Callable[[bytes], None]) -> Callable[[], None]:
         be called again.
     """
     transport = getattr(proxy, "_producer", None)
-    protocol: Any = getattr(transport, "protocol", None)
-    decoder = _decoderOf(protocol)
+    decoder = _decoderOf(getattr(transport, "protocol", None))
     # A connection on which TLS was started is still a L{Connection}, but what it reads is not what the peer wrote.
     if decoder is None or not isinstance(transport, Connection) or getattr(transport, "TLS", True):
         return _nothing
-    longWay = protocol.dataReceived
-
-    def dataReceived(data: bytes) -> Any:
-        # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
-        end = data.find(b"\r\n", 0, _SIZE_END)
-        size = len(data) - end - 4
-        if (
-            end > 0
-            and size > 0
-            and data[:end] == b"%x" % size
-            and data[-2:] == b"\r\n"
-            and decoder.state == "CHUNK_LENGTH"
-            and not decoder._buffer
-        ):
-            receive(data[end + 2 : -2])
-            return None
-        return longWay(data)
-
-    intake = intakeOf(transport.reactor)
-
-    def remove() -> None:
-        if vars(protocol).get("dataReceived") is dataReceived:
-            del protocol.dataReceived
-            if intake is not None:
-                intake.remove(transport)
-
-    protocol.dataReceived = dataReceived
-    if intake is not None:
-        intake.add(transport)
-    return remove
+    return Shortcut(transport, decoder, receive).remove
 
 
 def _decoderOf(protocol: Any) -> Any:
@@ -78,7 +100,8 @@ def _decoderOf(protocol: Any) -> Any:
     It is asked for what it really has, since most of these names are private
     to Twisted: should a later release change them, all bytes take the long way.
     """
-    client = getattr(protocol, "_wrappedProtocol", None)
+    # Most endpoints put something of their own before the client.
+    client = getattr(protocol, "_wrappedProtocol", protocol)
     decoder = getattr(getattr(client, "_parser", None), "bodyDecoder", None)
     known = isinstance(getattr(decoder, "_buffer", None), bytearray) and isinstance(
         getattr(decoder, "state", None), str

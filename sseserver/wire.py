@@ -211,6 +211,19 @@ def _toUTF8(text: str) -> bytes:
         raise MalformedEvent("A text must not contain a lone surrogate.") from None
 
 
+def wholeEvent(data: bytes) -> bytes | None:
+    """
+    Recognise one whole event, a `data: ` line and an empty one, ended by LF,
+    and nothing else: so most events of a slow stream come.
+
+    Returns:
+        Its data, not checked to be UTF-8; C{None} when it is anything else.
+    """
+    if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1] == _LF and b"\r" not in data:
+        return data[6:-2]
+    return None
+
+
 class Decoder:
     """
     Read an event stream as EventSource does (9.2.5, 9.2.6), in pieces of any
@@ -242,6 +255,22 @@ class Decoder:
             numbers, of any length, are read as L{MAX_RECONNECTION_TIME}.
     """
 
+    __slots__ = (
+        "_afterCR",
+        "_blockBytes",
+        "_bom",
+        "_committedID",
+        "_data",
+        "_dead",
+        "_idBuffer",
+        "_line",
+        "_maxEventBytes",
+        "_retry",
+        "_type",
+        "lastEventID",
+        "reconnectionTime",
+    )
+
     def __init__(self, maxEventBytes: int = MAX_EVENT_BYTES, *, lastEventID: str = "") -> None:
         self.lastEventID = lastEventID
         self.reconnectionTime: int | None = None
@@ -270,6 +299,16 @@ class Decoder:
         """
         return self._dead or bool(self._blockBytes or self._line or self._bom)
 
+    @property
+    def takesWhole(self) -> int:
+        """
+        The size up to which a L{wholeEvent} that comes next is that event and
+        nothing else, and leaves everything here as it is; 0 while something
+        is unfinished. Only a L{feed} changes it.
+        """
+        between = self._bom is None and not (self._dead or self._line or self._blockBytes)
+        return self._maxEventBytes + 1 if between else 0
+
     def feed(self, data: bytes) -> list[Event]:
         """
         Take the next bytes of the stream.
@@ -288,19 +327,10 @@ class Decoder:
         """
         if self._dead:
             raise self._tooLarge()
-        # One whole event, a `data: ` line and an empty one, and nothing else: so most events of a slow stream come, and
-        # read so they cost a third. (A CR that ended the feed before stays noted: the LF that may be skipped for it is
-        # then an empty line between two blocks, which means nothing.)
-        if (
-            data[:6] == b"data: "
-            and data.find(b"\n") == len(data) - 2
-            and data[-1] == _LF
-            and b"\r" not in data
-            and not (self._line or self._blockBytes)
-            and self._bom is None
-            and len(data) - 1 <= self._maxEventBytes
-        ):
-            return [Event(data[6:-2].decode("utf-8", "replace"), DEFAULT_TYPE, self._committedID)]
+        # (A CR that ended the feed before stays noted: the LF that may be skipped for it is then an empty line between
+        # two blocks, which means nothing.)
+        if len(data) <= self.takesWhole and (payload := wholeEvent(data)) is not None:
+            return [Event(payload.decode("utf-8", "replace"), DEFAULT_TYPE, self._committedID)]
         lines = self._split(data)
         rest = lines.pop()
         events = self._interpret(self._completed(lines)) if lines else []

@@ -15,6 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectionTimeout
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
@@ -38,7 +40,8 @@ from sseserver.client import (
 from sseserver.client.__main__ import Printer, main, makeParser
 from sseserver.client.queue import LENGTH
 from sseserver.exchange import MAX_REDIRECTS, REFUSAL_BYTES, REFUSAL_SECONDS, retryAfter
-from sseserver.wire import Event
+from sseserver.reader import Reader
+from sseserver.wire import Decoder, Event
 from tests.wires import Wire, WireReactor, WireTestCase
 
 URL = "http://server.test/streams/answer?format=events"
@@ -362,10 +365,10 @@ FIELDS: list[tuple[str, list[bytes], list[tuple[str, str, str]], str]] = [
 class FieldTests(ClientTestCase):
     """What the bytes mean, over as many responses as it takes."""
 
-    def play(self, bodies: list[bytes], size: int) -> str:
+    def play(self, bodies: list[bytes], size: int, **keywords: Any) -> str:
         """Answer with these bodies, in chunks of this size; give the last event ID of the request after them."""
         self.events.clear()
-        source = self.begin()
+        source = self.begin(**keywords)
         for body in bodies:
             self.respond()
             for start in range(0, len(body), size):
@@ -387,6 +390,59 @@ class FieldTests(ClientTestCase):
                 self.assertEqual([(e.type, e.data, e.id) for e in self.events], expected, name)
                 self.assertEqual(sent, lastEventID, name)
                 self.assertEqual(self.sources[-1].lastEventID, lastEventID, name)
+
+    def test_dataOnly(self) -> None:
+        """
+        Who wants only the data gets the same data, in UTF-8, and the next request says the same ID.
+        """
+        for name, bodies, expected, lastEventID in FIELDS:
+            for size in (1 << 20, 1):
+                data: list[bytes] = []
+                sent = self.play(bodies, size, onData=data.append)
+                self.assertEqual(data, [text.encode("utf-8") for _, text, _ in expected], name)
+                self.assertEqual((sent, self.events), (lastEventID, []), name)
+
+    def test_oneByOne(self) -> None:
+        """
+        Events that come in a piece each, as from a slow stream, are what they are in one piece: whatever comes between
+        them, and in whatever bytes they are written.
+        """
+        plain = [b"data: a\n\n", b"data: \n\n", b"data: [\xc3\xa9]\n\n", b"data: \xff\n\n", b"data:  b\n\n"]
+        others = [
+            b"id: 7\n\n",
+            b"data: a\rdata: b\n\n",
+            b"data: a\r\n\r\n",
+            b": c\n",
+            b"event: t\n",
+            b"id: 8\n",
+            b"da",
+            b"",
+        ]
+        for other in others:
+            pieces = [b"\n", *plain, other, *plain, b"\n", *plain]
+            self.play([b"".join(pieces)], 1)
+            expected, seen = list(self.events), list[bytes]()
+            for keywords in ({}, {"onData": seen.append}):
+                self.events.clear()
+                source = self.open(**keywords)
+                for piece in pieces:
+                    self.chunk(piece)
+                self.assertEqual(source.lastEventID, expected[-1].id, other)
+                self.assertEqual(self.events, [] if keywords else expected, other)
+                source.close()
+            self.assertEqual(seen, [event.data.encode("utf-8") for event in expected], other)
+
+    def test_tooLargeAlone(self) -> None:
+        """
+        An event that comes in a piece of its own may be as large as any, and not larger.
+        """
+        data: list[bytes] = []
+        self.open(b"\n", maxEventBytes=8, onData=data.append)
+        self.chunk(b"data: x\n\n")
+        self.assertEqual(data, [b"x"])
+        self.chunk(b"data: xy\n\n")
+        self.assertFails(EventTooLarge)
+        self.assertEqual(data, [b"x"])
 
     def test_retry(self) -> None:
         """
@@ -865,6 +921,72 @@ class TimeLimitTests(ClientTestCase):
         self.assertFails(SilenceTimeout)
 
 
+class ReaderTests(SynchronousTestCase):
+    """What comes to a L{Reader} at odd times, while events come one by one."""
+
+    def setUp(self) -> None:
+        self.seen: list[bytes] = []
+        self.onData: Callable[[], object] = lambda: None
+        self.ends: list[Failure] = []
+        self.reader = Reader(Clock(), Decoder(), self.takeEvent, self.ends.append, None, None, self.take)
+        self.reader.makeConnection(StringTransport())
+        self.reader.dataReceived(b":\n")
+        self.reader.resumeProducing()
+
+    def takeEvent(self, event: Event) -> None:
+        """Take an event that comes as one."""
+        self.take(event.data.encode("utf-8"))
+
+    def take(self, data: bytes) -> None:
+        """Note an event's data; at the first one something happens."""
+        self.seen.append(data)
+        onData, self.onData = self.onData, lambda: None
+        onData()
+
+    def test_readBeforeThePause(self) -> None:
+        """
+        What was read before it was paused waits until it is resumed.
+        """
+        self.reader.pauseProducing()
+        self.reader.dataReceived(b"data: 1\n\n")
+        self.assertEqual(self.seen, [])
+        self.reader.resumeProducing()
+        self.reader.dataReceived(b"data: 2\n\n")
+        self.assertEqual(self.seen, [b"1", b"2"])
+
+    def test_insideAnEvent(self) -> None:
+        """
+        What comes while an event is given out comes behind it, also when it is only half an event.
+        """
+        for inner, outer in (
+            (b"data: 2\n\n", b"data: 3\n\n"),
+            (b"da", b"ta: 2\n\ndata: 3\n\n"),
+            (b"data: 2\n", b"\ndata: 3\n\n"),
+        ):
+            self.setUp()
+            self.onData = lambda inner=inner: (self.reader.dataReceived(inner), self.assertEqual(self.seen, [b"1"]))
+            self.reader.dataReceived(b"data: 1\n\n")
+            self.reader.dataReceived(outer)
+            self.assertEqual(self.seen, [b"1", b"2", b"3"])
+
+    def test_endInsideAnEvent(self) -> None:
+        """
+        The end that comes while an event is given out is told when that is done.
+        """
+        self.onData = lambda: (self.reader.connectionLost(), self.assertEqual(self.ends, []))
+        self.reader.dataReceived(b"data: 1\n\n")
+        self.assertEqual((self.seen, len(self.ends)), ([b"1"], 1))
+
+    def test_stoppedInsideAnEvent(self) -> None:
+        """
+        Stopped by an event it says no more.
+        """
+        self.onData = self.reader.stopProducing
+        self.reader.dataReceived(b"data: 1\n\n")
+        self.reader.dataReceived(b"data: 2\n\n")
+        self.assertEqual((self.seen, self.ends), ([b"1"], []))
+
+
 class BackpressureTests(ClientTestCase):
     """Who takes the events can be slow."""
 
@@ -912,6 +1034,26 @@ class BackpressureTests(ClientTestCase):
             self.reactor.turn()
             self.assertEqual(self.events.pop().data, "1")
             source.close()
+
+    def test_byEach(self) -> None:
+        """
+        Paused by an event that came alone, it keeps what comes behind it, and the end; resumed inside the callback it
+        goes on.
+        """
+        data: list[bytes] = []
+        source = self.open(b"\n", onData=lambda event: (data.append(event), source.pauseProducing()))
+        for number in (b"1", b"2", b"3"):
+            self.chunk(b"data: %b\n\n" % number)
+            self.assertEqual(data[-1], number)
+            source.resumeProducing()
+            self.reactor.turn()
+        self.chunk(b"data: 4\n\ndata: 5\n\n")
+        self.assertEqual(data[-1], b"4")
+        source.resumeProducing()
+        self.assertEqual(data[-1], b"5")
+        source.close()
+        self.chunk(b"data: 6\n\n")
+        self.assertEqual(data[-1], b"5")
 
     def test_deep(self) -> None:
         """

@@ -85,7 +85,7 @@ class IntakeTests(TestCase):
         ours.close()
         self.peers.append(theirs)
         self.ends.append(end)
-        self.intake.add(end.transport)
+        self.intake.add(end)
         return end, theirs
 
     async def until(self, condition: Any) -> None:
@@ -196,7 +196,7 @@ class IntakeTests(TestCase):
         self.assertNotIn(self.intake, reactor.getReaders())
         peer.sendall(b"data")
         await self.until(lambda: end.received == b"data")
-        self.intake.add(end.transport)
+        self.intake.add(end)
         end.transport.pauseProducing()
         self.intake.remove(end.transport)
         self.assertNotIn(end.transport, reactor.getReaders())
@@ -213,6 +213,33 @@ class IntakeTests(TestCase):
         self.assertTrue(end.lost.check(ConnectionDone))
         self.assertIsNone(stays.lost)
         self.assertIn(self.intake, reactor.getReaders())
+
+    async def test_closedBehindData(self) -> None:
+        """
+        The end of a connection is told, also when it is there before the data in front of it is read.
+        """
+        for data in (b"data", b"x" * READ_BYTES):
+            end, peer = self.open()
+            peer.sendall(data)
+            peer.close()
+            await self.until(lambda end=end: end.lost)
+            self.assertEqual(end.received, data)
+
+    async def test_receiver(self) -> None:
+        """
+        What comes goes to the receiver that was put in; taken out, to the connection's own protocol.
+        """
+        end, peer = self.open()
+        self.intake.remove(end.transport)
+        other = Listening()
+        other.transport = end.transport
+        self.intake.add(other)
+        peer.sendall(b"one")
+        await self.until(lambda: other.pieces)
+        self.intake.remove(end.transport)
+        peer.sendall(b"two")
+        await self.until(lambda: end.pieces)
+        self.assertEqual((other.received, end.received), (b"one", b"two"))
 
     async def test_closedByUs(self) -> None:
         """
@@ -270,7 +297,7 @@ class IntakeTests(TestCase):
         await self.until(lambda: end.pieces and self.intake not in reactor.getReaders())
         self.intake.remove(end.transport)
         await self.until(lambda: end.received == b"firstmore")
-        self.intake.add(end.transport)
+        self.intake.add(end)
         peer.sendall(b"last")
         await self.until(lambda: end.received == b"firstmorelast")
 
@@ -282,7 +309,7 @@ class IntakeTests(TestCase):
         end.onData = lambda: self.intake.remove(end.transport)
         peer.sendall(b"one")
         await self.until(lambda: end.received == b"one")
-        end.onData = lambda: self.intake.add(end.transport)
+        end.onData = lambda: self.intake.add(end)
         peer.sendall(b"two")
         await self.until(lambda: end.received == b"onetwo")
         end.onData = lambda: None

@@ -21,6 +21,7 @@ from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
 from sseserver import shortcut
+from sseserver.pool import makeAgent
 from sseserver.shortcut import install
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -193,6 +194,18 @@ class ShortcutTests(SynchronousTestCase):
             self.assertEqual(body.pieces, [])
             self.assertTrue(self.transport.disconnecting)
 
+    def test_removedInBetween(self) -> None:
+        """
+        What was read before the shortcut was removed, and comes to it after, takes the long way.
+        """
+        body = self.read()
+        through = self.outer.dataReceived
+        through(chunk(b"one"))
+        body.remove()
+        through(chunk(b"two"))
+        through(chunk(b"three"))
+        self.assertEqual((body.pieces, self.long), ([b"one", b"two", b"three"], [chunk(b"two"), chunk(b"three")]))
+
     def test_nextResponse(self) -> None:
         """
         The next response on the same connection has its own.
@@ -249,6 +262,11 @@ class RealConnectionTests(TestCase):
         Over a real connection the shortcut is taken: should this fail after an update of Twisted, something has a new
         name, and all is well but slow.
         """
+        for agent in (Agent(reactor), makeAgent(reactor, 7.0)):
+            await self.checkTaken(agent)
+
+    async def checkTaken(self, agent: Any) -> None:
+        """The body of a response that this agent got comes by the shortcut."""
         servers: list[Any] = []
 
         class Server(Protocol):
@@ -273,7 +291,7 @@ class RealConnectionTests(TestCase):
 
         with self.noticed() as seen:
             url = f"http://127.0.0.1:{port.getHost().port}/".encode()
-            response: Any = await Agent(reactor).request(b"GET", url)
+            response: Any = await agent.request(b"GET", url)
             body = Reading()
             response.deliverBody(body)
             body.remove = install(body.transport, body.dataReceived)

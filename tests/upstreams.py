@@ -188,6 +188,7 @@ WHOLE_ANSWERS = (
     Case("IDs, types, retry", whole(b"retry: 9\n\n", STREAM.replace(b"data: {", b"id: 7\nevent: message\ndata: {"))),
     Case("several data lines", whole(STREAM.replace(b'"choices":', b'"choices":\ndata: '))),
     Case("empty data", whole(b"data:\n\n", *EVENTS[:2], b"data: \n\n", *EVENTS[2:]), chunks=CHUNKS),
+    Case("data that are blank", whole(EVENTS[0], "data: \u00a0\u2003\n\n".encode(), *EVENTS[1:]), chunks=CHUNKS),
     Case("length", (head("200 OK", EVENT_STREAM, f"Content-Length: {len(STREAM)}"), STREAM), chunks=CHUNKS),
     Case("HTTP/1.0", (head("200 OK", EVENT_STREAM, version="1.0"), STREAM, Act.CLOSE), chunks=CHUNKS),
     Case("until close", (head("200 OK", EVENT_STREAM, "Connection: close"), STREAM, Act.CLOSE), chunks=CHUNKS),

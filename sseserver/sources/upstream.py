@@ -38,7 +38,7 @@ from sseserver.exchange import readRefusal, retryAfter
 from sseserver.interfaces import MODEL, IModels, ITokenSink, ITokenSource, Prompt
 from sseserver.pool import ConnectionPool, makeAgent
 from sseserver.refusals import oneLine, refused
-from sseserver.wire import MAX_EVENT_BYTES, Event
+from sseserver.wire import MAX_EVENT_BYTES
 
 log = Logger()
 
@@ -144,6 +144,9 @@ class UpstreamSource:
         self._url = checkURL(url)
         self._key = None if key is None else checkKey(key)
         self._asked = model
+        # Made once: a header costs more than it seems.
+        self._chatHeaders = self._headers("text/event-stream")
+        self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
         self._pool = ConnectionPool(reactor)
         self._agent: IAgent = agent or makeAgent(reactor, connectTimeout, self._pool)
         self._firstTokenTimeout = firstTokenTimeout
@@ -159,22 +162,20 @@ class UpstreamSource:
         if prompt is None:
             raise SourceError("An upstream must be asked something.", "prompt", 400)
         body = msgspec.json.encode(self._body(prompt))
-        headers = self._headers("text/event-stream")
-        headers.setRawHeaders(b"Content-Type", [b"application/json"])
         answer = _Answer(self._reactor, sink, self._key, self._firstTokenTimeout, self._tokenTimeout)
         events = EventSource(
             self._reactor,
             f"{self._url}/chat/completions",
             agent=self._agent,
             method=b"POST",
-            headers=headers,
+            headers=self._chatHeaders,
             body=body,
             reconnect=False,
             # The agent has its own limit for connecting; a model may think before it sends a head.
             connectTimeout=self._firstTokenTimeout,
             maxEventBytes=self._maxChunkBytes,
             onOpen=answer.opened,
-            onEvent=answer.take,
+            onData=answer.take,
         )
         return answer.start(events)
 
@@ -229,6 +230,9 @@ class _Phase(Enum):
     READING = "reading"
     DRAINING = "draining"
     OVER = "over"
+
+
+_READING = _Phase.READING
 
 
 @implementer(IPushProducer)
@@ -294,26 +298,28 @@ class _Answer:
         if coding != "identity":
             self._fail(SourceError(f"The upstream's answer is packed: {oneLine(coding, self._key)}.", "malformed"))
 
-    def take(self, event: Event) -> None:
+    def take(self, data: bytes) -> None:
         """
         Take what the upstream sent: each event is a chunk, an error or the end.
+
+        Args:
+            data: The event's, in UTF-8.
 
         Raises:
             SourceError: It is an error, or nothing of all that. What reads
                 the events ends then.
         """
-        if self._phase is not _Phase.READING:
+        if self._phase is not _READING:
             return
-        data = event.data
-        if data.startswith("[DONE]"):
+        if data.startswith(b"[DONE]"):
             self._succeed()
-        elif data and not data.isspace():
+        elif data.startswith(b"{") or data.decode("utf-8").strip():
             text, finish = readChunk(data, self._key)
             if finish is not None:
                 self._finish = finish
             self._heard = self._clock.seconds()
             self._limit = self._nextLimit
-            self._sink.writeChunk(data.encode("utf-8"), text)
+            self._sink.writeChunk(data, text)
 
     def pauseProducing(self) -> None:
         """See L{IPushProducer.pauseProducing}: the socket is read no more."""
