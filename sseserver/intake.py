@@ -23,6 +23,8 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from sseserver.turn import turnOf
+
 log = Logger()
 
 #: So many connections are read before what came is worked on.
@@ -38,7 +40,7 @@ _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
 #: Seconds. What follows a read sooner than this waits until so much time has passed, with all that comes meanwhile.
-BUSY = 0.002
+BUSY = 0.005
 
 
 class Receiver(Protocol):
@@ -71,6 +73,7 @@ class Intake:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self._turn = turnOf(reactor)
         self._epoll = select.epoll()
         # By descriptor, the L{Receiver}; None where nothing is read. And how many are here, paused or not.
         self._receivers: list[Any] = []
@@ -181,6 +184,7 @@ class Intake:
             else:
                 # It is over: the reactor shall find out how, and tell.
                 self.remove(receivers[descriptor].transport)
+        self._turn.begin()
         for descriptor, receiver, data in came:
             # Who was worked on before may have closed it, or paused it; then it is not read any more.
             if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
@@ -190,6 +194,7 @@ class Intake:
                     # As the reactor does.
                     log.failure("A connection broke what came over it")
                     receiver.transport.abortConnection()
+        self._turn.end()
         return bool(ready)
 
     def connectionLost(self, reason: Any) -> None:

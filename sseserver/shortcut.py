@@ -16,6 +16,10 @@ from twisted.internet.tcp import Connection
 
 from sseserver.intake import intakeOf
 
+#: So many times what comes is read by the reactor, at once; only then do an answer's bytes wait for those of others
+#: (L{intake.BUSY}). Whoever asked waits for the first token, and nobody for any other.
+PROMPT = 4
+
 #: Where the line end after a chunk's size is looked for: a size has seven digits at most.
 _SIZE_END = 9
 
@@ -30,7 +34,7 @@ class Shortcut:
         receive: Takes the body's bytes; is what the long way calls in the end.
     """
 
-    __slots__ = ("_between", "_decoder", "_intake", "_longWay", "_protocol", "_receive", "transport")
+    __slots__ = ("_between", "_decoder", "_intake", "_longWay", "_prompt", "_protocol", "_receive", "transport")
 
     def __init__(self, transport: Any, decoder: Any, receive: Callable[[bytes], object]) -> None:
         self.transport = transport
@@ -39,13 +43,15 @@ class Shortcut:
         self._protocol = transport.protocol
         self._longWay = self._protocol.dataReceived
         self._intake = intakeOf(transport.reactor)
+        # How many times the reactor still reads.
+        self._prompt = PROMPT if self._intake is not None else 0
         self._protocol.dataReceived = self.dataReceived
         self._look()
-        if self._intake is not None:
-            self._intake.add(self)
 
     def dataReceived(self, data: bytes) -> Any:
         """Hand on what is one whole chunk; leave all else to the client."""
+        if self._prompt:
+            self._countDown()
         # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
         end = data.find(b"\r\n", 0, _SIZE_END)
         size = len(data) - end - 4
@@ -54,6 +60,11 @@ class Shortcut:
         result = self._longWay(data)
         self._look()
         return result
+
+    def _countDown(self) -> None:
+        self._prompt -= 1
+        if not self._prompt and self._intake is not None and self._isInstalled():
+            self._intake.add(self)
 
     def remove(self) -> None:
         """Let everything take the long way again. May be called again and again."""

@@ -27,9 +27,9 @@ PACKAGE = "sseserver"
 # Room or module: its floor. A new one gets its line here, on the lowest floor where it can stand.
 FLOORS = {
     "errors": 0,
+    "turn": 0,
     "wire": 1,
     "refusals": 1,
-    "turn": 1,
     "segments": 1,
     "interfaces": 2,
     "streamlog": 5,

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from sseserver import intake
 from sseserver.intake import READ_BYTES, Intake, intakeOf
+from sseserver.turn import turnOf
 
 reactor: Any = realReactor
 
@@ -126,6 +127,24 @@ class IntakeTests(TestCase):
             end.onData = lambda: [peer.send(b"second") for peer in self.peers]
         await self.until(lambda: opened[2][0].pieces)
         self.assertEqual([end.pieces[0] for end, _ in opened], [b"first"] * 3)
+
+    async def test_oneTurn(self) -> None:
+        """
+        What is worked on together is one turn: what waits for its end comes
+        after all of it, without the reactor.
+        """
+        opened = [self.open() for _ in range(3)]
+        done: list[str] = []
+
+        def work() -> None:
+            done.append("work")
+            turnOf(reactor).atEnd(reactor, lambda: done.append("end"))
+
+        for end, peer in opened:
+            end.onData = work
+            peer.sendall(b"token")
+        await self.until(lambda: "end" in done)
+        self.assertEqual(done, ["work"] * 3 + ["end"] * 3)
 
     async def test_long(self) -> None:
         """

@@ -617,6 +617,20 @@ class HeartbeatTests(ProducerTestCase):
         self.reactor.run(2 * HEARTBEAT)
         self.assertIn(wire.response.heartbeats, (1, 2))
 
+    def test_countedFromTheResumption(self) -> None:
+        """
+        What is written when a viewer goes on counts as a write of then, though it came to the log long before.
+        """
+        wire = self.pausedViewer()
+        self.append("more")
+        self.reactor.run(10 * HEARTBEAT + 7)
+        wire.take()
+        self.reactor.run(HEARTBEAT - 1)
+        self.assertEqual(wire.response.events[-1].data[-4:], "more")
+        self.assertEqual(wire.response.heartbeats, 0)
+        self.reactor.run(2)
+        self.assertEqual(wire.response.heartbeats, 1)
+
     def test_noneAfterTheEnd(self) -> None:
         """
         After the end, on a connection that stays, there are none, and nothing

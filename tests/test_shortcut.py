@@ -22,7 +22,7 @@ from twisted.web.http_headers import Headers
 
 from sseserver import shortcut
 from sseserver.pool import makeAgent
-from sseserver.shortcut import install
+from sseserver.shortcut import PROMPT, install
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -130,6 +130,49 @@ class ShortcutTests(SynchronousTestCase):
         self.outer.dataReceived(b"0\r\n\r\n")
         self.assertIsNotNone(body.ended)
         self.assertFalse(self.installed())
+
+    def intake(self) -> list[object]:
+        """Let there be an intake that reads nothing; give what is put into it."""
+        added: list[object] = []
+
+        class Nothing:
+            def add(self, receiver: object) -> None:
+                added.append(receiver)
+
+            def remove(self, transport: object) -> None:
+                del added[:]
+
+        self.patch(shortcut, "intakeOf", lambda reactor: Nothing())
+        return added
+
+    def test_prompt(self) -> None:
+        """
+        What comes first of an answer is read by the reactor, at once. Only
+        then it is read together with others, and once.
+        """
+        added = self.intake()
+        body = self.read()
+        for event in EVENTS[:PROMPT]:
+            self.assertEqual(added, [])
+            self.outer.dataReceived(chunk(event))
+        for event in EVENTS[PROMPT:]:
+            self.assertEqual(len(added), 1)
+            self.outer.dataReceived(chunk(event))
+        self.assertEqual(body.pieces, EVENTS)
+        self.outer.dataReceived(b"0\r\n\r\n")
+        self.assertEqual(added, [])
+
+    def test_endsPromptly(self) -> None:
+        """
+        An answer that is over with its first pieces is never read together with others.
+        """
+        added = self.intake()
+        body = self.read()
+        for event in EVENTS[: PROMPT - 1]:
+            self.outer.dataReceived(chunk(event))
+        body.remove()
+        self.outer.dataReceived(chunk(b"more") + b"0\r\n\r\n")
+        self.assertEqual((added, body.pieces), ([], [*EVENTS[: PROMPT - 1], b"more"]))
 
     def test_anyPieces(self) -> None:
         """

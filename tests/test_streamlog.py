@@ -214,6 +214,14 @@ class WindowTests(SynchronousTestCase):
         log.append(Kind.TOKEN, b"")
         self.assertGreater(log.first, 1)
 
+    def test_trimmedTokensCount(self) -> None:
+        """
+        The count of tokens is of all that there ever were.
+        """
+        log = shortLog(TurnClock(), keep=3, total=50)
+        self.assertLessEqual(len(log.entries), 3)
+        self.assertEqual(log.tokens, 50)
+
     def test_newestStays(self) -> None:
         """
         An entry larger than the whole window is kept as long as it is the
