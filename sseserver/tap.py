@@ -20,7 +20,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
-from sseserver import __version__
+from sseserver import __version__, compiled
 from sseserver.errors import StoreUnavailable
 from sseserver.garbage import RareCollections
 from sseserver.interfaces import IStreamStore
@@ -204,8 +204,8 @@ in front of it, with its buffering off."""
     opt_l = opt_listen
 
     def opt_version(self) -> None:
-        """Print the version of sseserver and exit."""
-        sys.stdout.write(f"sseserver {__version__}\n")
+        """Print the version of sseserver, and whether it is compiled, and exit."""
+        sys.stdout.write(f"sseserver {__version__}, {'compiled' if compiled else 'pure Python'}\n")
         sys.exit(0)
 
     def parseArgs(self, *arguments: str) -> None:
