@@ -40,6 +40,8 @@ DIRECTIVES = {
     "language_level": 3,
     # The types are those of the `.pxd`. Annotations are promises to mypy: a `float` may be given an `int`.
     "annotation_typing": False,
+    # A `None` where an object belongs is an AttributeError, as in Python; without this it would end the process.
+    "nonecheck": True,
 }
 
 # Cython takes no decorators on classes that are structures.
@@ -124,15 +126,20 @@ class BuildExtensions(build_ext):
         if self.editable_mode or self.inplace:
             self.extensions = []
             return
+        self.clear()
         try:
             translate(self.extensions, Path(self.build_temp, "cython").resolve())
             self.parallel = self.parallel or os.cpu_count()
             super().run()
         except Exception as problem:
-            for output in self.get_outputs():
-                Path(output).unlink(missing_ok=True)
+            self.clear()
             self.extensions = []
-            say(f"it does not compile: {str(problem).strip().splitlines()[-1:]}")
+            say(f"it does not compile: {(str(problem).strip() or repr(problem)).splitlines()[-1]}")
+
+    def clear(self) -> None:
+        """Remove what an earlier build, or this one before it failed, has left: it would be packed."""
+        for file in Path(self.build_lib, PACKAGE).rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+            file.unlink()
 
 
 OBSTACLE = obstacle()
