@@ -82,11 +82,15 @@ def retry(value: str) -> int:
 
 def size(value: str) -> int:
     """Coerce to a number of bytes: whole, with K, M or G for powers of 1024 behind it."""
-    digits, unit = (value[:-1], value[-1].upper()) if value[-1:].upper() in _UNITS else (value, "")
+    digits, unit = (value[:-1], value[-1:].upper()) if value[-1:].upper() in _UNITS else (value, "")
     try:
-        return count(digits) * _UNITS[unit]
+        number = count(digits) * _UNITS[unit]
     except ValueError:
         raise ValueError(f"{value!r} is not a number of bytes, such as 65536, 64K or 16M") from None
+    # Logs of the compiled build count in C.
+    if number > sys.maxsize:
+        raise ValueError(f"{value!r} is more than any machine has")
+    return number
 
 
 def store(value: str) -> str | None:

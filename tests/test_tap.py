@@ -120,6 +120,7 @@ class OptionsTests(OptionsTestCase):
             ("max-viewers", ("0", "-1", "1.5", "many", "", "٣", "²", "1_000")),
             ("max-runs", ("0", "-1", "1.5", "many", "")),
             ("max-waiting", ("0", "-1", "1.5", "many", "")),
+            ("window", ("0", "-1", "1.5", "K", "", "1T", "9223372036854775808", "8589934592G")),
             ("exec", ("", " ", "'", 'cat "a', "cat \\", "'' a", "{prompt}", "bin/{prompt} a")),
         ]
         for name, values in table:
