@@ -33,7 +33,9 @@ COMPILED = (
     "run",
     "sources.text",
     "streamlog",
+    "tail",
     "ticker",
+    "turn",
 )
 
 DIRECTIVES = {
