@@ -267,18 +267,8 @@ def page(results: Results) -> str:
         if question.name in results:
             result = results[question.name]
             parts += [f"## {question.text}", f"{result['title']}: `{result['command']}`", *result["tables"]]
-            parts.append(place(result["machine"]))
+            parts.append(rounds.place(result["machine"]))
     return "\n\n".join(parts) + "\n"
-
-
-def place(machine: dict[str, Any]) -> str:
-    """
-    Where and when something was measured, in a line.
-    """
-    return (
-        f"{machine['date'][:10]}; {machine['cores']} cores of {machine['processor']}, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, Twisted {machine['twisted']}; {machine['scheduling']} scheduling."
-    )
 
 
 def keep(options: argparse.Namespace, results: Results) -> None:
@@ -292,7 +282,7 @@ def keep(options: argparse.Namespace, results: Results) -> None:
     if not options.picture:
         return
     newest = max((result["machine"] for result in results.values()), key=lambda machine: str(machine["date"]))
-    missing = picture.draw(results, PANELS, options.picture, place(newest))
+    missing = picture.draw(results, PANELS, options.picture, rounds.place(newest))
     if missing:
         print(f"no picture: {missing}", flush=True)
 

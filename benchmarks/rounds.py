@@ -23,13 +23,13 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import process
 import servers
@@ -289,8 +289,33 @@ def machine() -> dict[str, str | int | None]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "twisted": version("twisted"),
+        "sseserver": build(),
         "scheduling": "real-time" if os.sched_getscheduler(0) in {os.SCHED_RR, os.SCHED_FIFO} else "normal",
     }
+
+
+def build() -> str:
+    """
+    Which sseserver is measured: its version, and whether it is compiled.
+    """
+    # Here and not above: most of the scripts need nothing of it in their own process, which is measured, too.
+    try:
+        import sseserver
+    except ImportError:
+        return "not installed"
+    return f"{sseserver.__version__} ({'compiled' if sseserver.compiled else 'pure Python'})"
+
+
+def place(machine: Mapping[str, Any]) -> str:
+    """
+    Where and when something was measured, in a line.
+    """
+    return (
+        f"{machine['date'][:10]}; {machine['cores']} cores of {machine['processor']}, Linux {machine['kernel']}, "
+        f"Python {machine['python']}, Twisted {machine['twisted']}, "
+        # Results of before there were two builds do not say it.
+        f"sseserver {machine.get('sseserver', '(pure Python)')}; {machine['scheduling']} scheduling."
+    )
 
 
 def addOptions(parser: argparse.ArgumentParser, rounds: int = 3) -> None:
@@ -341,9 +366,10 @@ def report(options: argparse.Namespace, runs: Sequence[object], title: str, *tab
         title: What was measured.
         tables: In Markdown.
     """
-    print("", title, *tables, sep="\n\n")
+    where = machine()
+    print("", title, *tables, place(where), sep="\n\n")
     if options.json:
         given = {name: str(value) for name, value in vars(options).items()}
         figures = [asdict(run) for run in runs if is_dataclass(run) and not isinstance(run, type)]
-        result = {"machine": machine(), "options": given, "title": title, "tables": tables, "runs": figures}
+        result = {"machine": where, "options": given, "title": title, "tables": tables, "runs": figures}
         options.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -8,6 +8,7 @@ events of the same size: `id: ` with 22 characters, a hyphen and a number, `data
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -111,7 +112,7 @@ def sseserver(
 
 def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None = None) -> Server:
     """
-    Ours, as an operator starts it.
+    Ours, as an operator starts it: what is installed for this Python. After an editable install that is the tree.
 
     Args:
         options: Of `twistd sseserver`.
@@ -119,11 +120,12 @@ def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None
         pair: For TLS.
 
     Raises:
-        SkipError: There is no plugin, or no `twistd` beside this Python.
+        SkipError: It is not installed for this Python, or there is no `twistd` beside it.
     """
     program = Path(sys.executable).with_name("twistd")
-    if not (ROOT / "twisted" / "plugins" / "sseserver_plugin.py").exists():
-        raise SkipError("no plugin sseserver in this tree yet")
+    found = importlib.util.find_spec("sseserver")
+    if found is None or found.origin is None:
+        raise SkipError(f"no sseserver is installed for {sys.executable}")
     if not program.exists():
         raise SkipError(f"no twistd beside {sys.executable}")
     start = [sys.executable, str(program), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
@@ -138,7 +140,9 @@ def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None
         return [*start, "--listen", listen, "--store", store, *usual, *options]
 
     name = f"{OURS}, SQLite" if database else OURS
-    return Server(name, command, "/streams", {"PYTHONPATH": str(ROOT)}, tls=pair is not None)
+    # The one that this Python imports, also where `PYTHONPATH` is relative: the other process runs in another folder.
+    environment = {"PYTHONPATH": str(Path(found.origin).resolve().parent.parent)}
+    return Server(name, command, "/streams", environment, tls=pair is not None)
 
 
 def published(

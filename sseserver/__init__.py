@@ -10,10 +10,12 @@ These are the public names; everything else may change.
   program writes, L{UpstreamSource} what an OpenAI-compatible API answers,
   L{TextSource} a text. L{ITokenSource} and L{ITokenSink} are what one of your
   own needs, L{SourceError} how it fails.
+- C{compiled} tells whether this is the compiled build.
 """
 
 __version__ = "0.1.0"
 
+from sseserver import streamlog
 from sseserver.errors import SourceError, SSEServerError
 from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
 from sseserver.service import StreamService
@@ -25,6 +27,9 @@ from sseserver.sources.text import TextSource
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
+
+#: Whether the modules that each token comes through are compiled here. All are, or none (setup.py).
+compiled = not streamlog.__file__.endswith((".py", ".pyc"))
 
 __all__ = [
     "FunctionSource",
@@ -41,5 +46,6 @@ __all__ = [
     "TextSource",
     "UpstreamSource",
     "__version__",
+    "compiled",
     "tokensFrom",
 ]

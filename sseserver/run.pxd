@@ -17,5 +17,6 @@ cdef class Run:
     cdef Ticker _sweep
     cdef object _work
 
-    cpdef write(self, str token)
+    # Not `str`, which would refuse what derives from it, such as a StrEnum.
+    cpdef write(self, token)
     cdef _append(self, kind, bytes data)

@@ -20,7 +20,8 @@ cdef class StreamLog(Tail):
     cdef public object onRead
     cdef dict _viewers
 
-    cdef public str name
+    # Not `str`: an embedder's may derive from it.
+    cdef public object name
     cdef public str epoch
     cdef public bint published
     cdef public dict keys

@@ -20,7 +20,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
-from sseserver import __version__
+from sseserver import __version__, compiled
 from sseserver.errors import StoreUnavailable
 from sseserver.garbage import RareCollections
 from sseserver.interfaces import IStreamStore
@@ -82,11 +82,15 @@ def retry(value: str) -> int:
 
 def size(value: str) -> int:
     """Coerce to a number of bytes: whole, with K, M or G for powers of 1024 behind it."""
-    digits, unit = (value[:-1], value[-1].upper()) if value[-1:].upper() in _UNITS else (value, "")
+    digits, unit = (value[:-1], value[-1:].upper()) if value[-1:].upper() in _UNITS else (value, "")
     try:
-        return count(digits) * _UNITS[unit]
+        number = count(digits) * _UNITS[unit]
     except ValueError:
         raise ValueError(f"{value!r} is not a number of bytes, such as 65536, 64K or 16M") from None
+    # Logs of the compiled build count in C.
+    if number > sys.maxsize:
+        raise ValueError(f"{value!r} is more than any machine has")
+    return number
 
 
 def store(value: str) -> str | None:
@@ -204,8 +208,8 @@ in front of it, with its buffering off."""
     opt_l = opt_listen
 
     def opt_version(self) -> None:
-        """Print the version of sseserver and exit."""
-        sys.stdout.write(f"sseserver {__version__}\n")
+        """Print the version of sseserver, and whether it is compiled, and exit."""
+        sys.stdout.write(f"sseserver {__version__}, {'compiled' if compiled else 'pure Python'}\n")
         sys.exit(0)
 
     def parseArgs(self, *arguments: str) -> None:

@@ -169,7 +169,9 @@ class Ticker:
 
     def _put(self, tick: Tick, due: float) -> None:
         # What is due now or was due before waits for the next slot: a turn always ends.
-        slot = int((due - self._origin) / self._granularity + _UP)
+        slots = (due - self._origin) / self._granularity
+        # Further than that is never, and no number for a C integer.
+        slot = int(slots + _UP) if not slots > 1e15 else 10**15
         if slot <= self._present:
             slot = self._present + 1
         ticks = self._slots.get(slot)

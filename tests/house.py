@@ -169,12 +169,12 @@ def ownTarget(target: str, modules: dict[str, Path]) -> str | None:
 
     Returns:
         Its name below `sseserver.`; `None` for what is not ours, and for
-        `__version__`, a literal that anyone may show.
+        `__version__` and `compiled`, which anyone may show.
     """
     if target != PACKAGE and not target.startswith(PACKAGE + "."):
         return None
     name = target[len(PACKAGE) + 1 :]
-    if name == "__version__":
+    if name in {"__version__", "compiled"}:
         return None
     known = name in modules or name in FLOORS
     return name if known else name.rpartition(".")[0]
@@ -252,6 +252,119 @@ def oversized(root: Path) -> list[str]:
                 if lines > FUNCTION_LINES:
                     wrong.append(f"{name}:{node.lineno} {node.name}: {lines} lines, more than {FUNCTION_LINES}")
     return wrong
+
+
+def compiledModules(root: Path) -> list[str]:
+    """Read from setup.py the names of the modules that are compiled."""
+    for node in ast.parse((root / "setup.py").read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def untrueStructures(root: Path) -> list[str]:
+    """
+    What a `.pxd` declares is what its module has, and only what is compiled has one.
+
+    A slot that the `.pxd` lacks is an C{AttributeError}, but in the compiled build alone.
+    """
+    modules, package = modulesOf(root), root / PACKAGE
+    declared = {".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.pxd")}
+    listed = compiledModules(root)
+    wrong = [f"{name}: has a .pxd, but is not in setup.py" for name in sorted(declared - set(listed))]
+    wrong += [f"{name}: is in setup.py, but has no .pxd" for name in listed if name not in declared]
+    for name in sorted(declared):
+        if name not in modules:
+            wrong.append(f"{name}: has a .pxd and no module")
+        else:
+            path = modules[name]
+            wrong += [f"{name}: {problem}" for problem in _compared(path, path.with_suffix(".pxd"))]
+    return wrong
+
+
+@dataclasses.dataclass
+class Structure:
+    """
+    A class of a module, or its structure in the `.pxd`.
+
+    Attributes:
+        base: What it derives from; `""` for nothing.
+        fields: Its slots; without C{__slots__}, what C{__init__} sets.
+        methods: Its methods. In the `.pxd`, those that can be called as C functions.
+    """
+
+    base: str = ""
+    fields: set[str] = dataclasses.field(default_factory=set)
+    methods: set[str] = dataclasses.field(default_factory=set)
+
+
+_STRUCTURE = re.compile(r"cdef class (\w+)(?:\(([\w.]+)\))?:")
+_METHOD = re.compile(r" *cp?def (?:inline )?(?:[\w.]+ )?(\w+)\(.*\).*")
+_FIELD = re.compile(r"    cdef (public )?(?!public )[\w.]+ (\w+)")
+_NO_DECLARATION = re.compile(r"(?: *#.*| *@cython\..*|from [\w.]+ cimport .*|cimport cython|    pass)?")
+
+
+def _compared(path: Path, pxd: Path) -> list[str]:
+    """Compare one module with its `.pxd`."""
+    classes = _classesIn(ast.parse(path.read_text("utf-8")))
+    structures, wrong = _structuresIn(pxd.read_text("utf-8"))
+    for name, structure in structures.items():
+        cls = classes.get(name)
+        if cls is None:
+            wrong.append(f"there is no class {name}")
+            continue
+        if cls.base != structure.base:
+            wrong.append(f"{name} derives from {cls.base or 'nothing'}, in the .pxd from {structure.base or 'nothing'}")
+        wrong += [f"{name}.{field} is not in the .pxd" for field in sorted(cls.fields - structure.fields)]
+        wrong += [f"{name}.{field} is in the .pxd alone" for field in sorted(structure.fields - cls.fields)]
+        wrong += [f"{name}.{method}() is in the .pxd alone" for method in sorted(structure.methods - cls.methods)]
+    return wrong
+
+
+def _structuresIn(text: str) -> tuple[dict[str, Structure], list[str]]:
+    """Read a `.pxd`: its structures, and what is wrong with it by itself. Functions stand below the name C{""}."""
+    structures: dict[str, Structure] = {}
+    wrong = []
+    current = structures.setdefault("", Structure())
+    for line in text.split("\n"):
+        current = current if line.startswith((" ", "#", "@")) or not line else structures[""]
+        if match := _STRUCTURE.fullmatch(line):
+            current = structures[match[1]] = Structure(match[2] or "")
+        elif match := _METHOD.fullmatch(line):
+            current.methods.add(match[1])
+        elif match := _FIELD.fullmatch(line):
+            current.fields.add(match[2])
+            if bool(match[1]) == match[2].startswith("_"):
+                wrong.append(f"{match[2]}: public is what has no underscore")
+        elif not _NO_DECLARATION.fullmatch(line):
+            wrong.append(f"not understood: {line.strip()}")
+    return structures, wrong
+
+
+def _classesIn(tree: ast.Module) -> dict[str, Structure]:
+    """Read a module: its classes, and below the name C{""} its functions."""
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    classes = {"": Structure(methods=functions)}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            methods = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
+            slots = [
+                set(ast.literal_eval(part.value))
+                for part in node.body
+                if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "__slots__"
+            ]
+            fields = slots[0] if slots else _attributesSetBy(methods.get("__init__"))
+            classes[node.name] = Structure(", ".join(map(ast.unparse, node.bases)), fields, set(methods))
+    return classes
+
+
+def _attributesSetBy(function: ast.FunctionDef | None) -> set[str]:
+    """Find the attributes of C{self} that a method sets."""
+    return {
+        node.attr
+        for node in ast.walk(function or ast.Module([], []))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
 
 
 def unfinished(root: Path) -> list[str]:

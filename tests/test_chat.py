@@ -5,6 +5,7 @@ Tests for L{sseserver.web.chat}, through a real site on wires.
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -15,8 +16,8 @@ from zope.interface import implementer
 from sseserver.errors import SourceError
 from sseserver.interfaces import IModels, Prompt
 from sseserver.service import Settings
-from sseserver.stores.memory import MemoryStore
-from sseserver.streamlog import FLUSH_TICK
+from sseserver.stores import memory
+from sseserver.streamlog import FLUSH_TICK, StreamLog
 from tests.wires import RecordingProducer, Response, ScriptedSource, ServedTestCase, Wire, makeRequest
 
 COMPLETIONS = "/v1/chat/completions"
@@ -457,11 +458,10 @@ class WholeTests(ChatTestCase):
         """
         Who waits for a store that never takes the end is cut when the server stops.
         """
-        store = MemoryStore(self.reactor, 100_000)
-        self.serve(self.source, Settings(drain=5), store)
+        # Its logs wait for the word of the store, which never gives it.
+        self.patch(memory, "StreamLog", partial(StreamLog, durable=True))
+        self.serve(self.source, Settings(drain=5), memory.MemoryStore(self.reactor, 100_000))
         wire = self.complete()
-        (streamLog,) = store._logs.values()
-        streamLog._durable = True
         self.end()
         stopped = self.service.stopService()
         self.reactor.run(6)
@@ -473,8 +473,13 @@ class WholeTests(ChatTestCase):
         """
         What breaks while it waits is a 500, and in the log.
         """
+
+        class BrokenLog(StreamLog):
+            def entry(self, number: int) -> bytes:
+                raise KeyError("swordfish")
+
+        self.patch(memory, "StreamLog", BrokenLog)
         wire = self.complete()
-        self.patch(self.source.run.sink.streamLog.__class__, "entry", lambda *arguments: {}["swordfish"])
         self.write("a")
         self.assertEqual((wire.response.status, wire.response.error["code"]), (500, "internal_error"))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)

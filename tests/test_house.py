@@ -14,9 +14,11 @@ from types import ModuleType
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver import compiled
 from tests.house import (
     PACKAGE,
     ROOT,
+    compiledModules,
     floorViolations,
     foreignImports,
     hiddenNames,
@@ -27,6 +29,7 @@ from tests.house import (
     speechlessTests,
     undocumented,
     unfinished,
+    untrueStructures,
 )
 
 
@@ -70,6 +73,22 @@ class HouseTests(SynchronousTestCase):
         No note of unfinished work stands in the package.
         """
         self.assertEqual(unfinished(ROOT), [])
+
+    def test_structuresAreTrue(self) -> None:
+        """
+        Each `.pxd` declares the slots and methods that its module has, and
+        setup.py compiles the modules with one, and no others.
+        """
+        self.assertEqual(untrueStructures(ROOT), [])
+        self.assertIn("streamlog", compiledModules(ROOT))
+
+    def test_allIsCompiledOrNothing(self) -> None:
+        """
+        What runs here is as C{sseserver.compiled} says, in each module that
+        setup.py compiles.
+        """
+        files = [importlib.import_module(f"{PACKAGE}.{name}").__file__ for name in compiledModules(ROOT)]
+        self.assertEqual({not str(file).endswith(".py") for file in files}, {compiled})
 
     def test_publicNamesAreDocumented(self) -> None:
         """
@@ -248,6 +267,55 @@ class BadHouseTests(SynchronousTestCase):
             tap="def long():\n" + "    pass\n" * 60 + "def short():\n" + "    pass\n" * 59,
         )
         self.assertWrong(oversized(root), "tap:1 long: 61 lines", "wire: 451 lines")
+
+    def test_untrueStructure(self) -> None:
+        """
+        A slot without its field is found, and so is a field, a method, a
+        function or a class that the module does not have, another base, a
+        line that the rule cannot read, and a list that is not that of the
+        `.pxd` files.
+        """
+        root = self.tree(
+            wire="class A(B):\n    __slots__ = ('_a', 'b')\n    def m(self): pass\n"
+            "class C:\n    def __init__(self):\n        self.d = self.e = 1\n"
+        )
+        (root / "setup.py").write_text("COMPILED = ('wire', 'errors')\n", "utf-8")
+        pxd = root / PACKAGE / "wire.pxd"
+        good = [
+            "cdef class A(B):",
+            "    cdef object _a",
+            "    cdef public Py_ssize_t b",
+            "    cpdef m(self)",
+            "cdef class C:",
+            "    cdef public int d",
+            "    cdef public e",
+        ]
+        pxd.write_text("\n".join(good[:-1]) + "\n    cdef public int e\n", "utf-8")
+        missing = "errors: is in setup.py"
+        self.assertWrong(untrueStructures(root), missing)
+        pxd.write_text("\n".join([*good, "    cpdef n(self)", "cdef bytes f(x)", "cdef class D:", "    pass"]), "utf-8")
+        self.assertWrong(
+            untrueStructures(root),
+            missing,
+            "wire: not understood: cdef public e",
+            "wire: .f() is in the .pxd alone",
+            "wire: C.e is not in the .pxd",
+            "wire: C.n() is in the .pxd alone",
+            "wire: there is no class D",
+        )
+        (root / PACKAGE / "tap.pxd").touch()
+        pxd.write_text("cdef class A:\n    cdef object b\n    cdef object x\n", "utf-8")
+        self.assertWrong(
+            untrueStructures(root),
+            "tap: has a .pxd, but is not in setup.py",
+            missing,
+            "tap: has a .pxd and no module",
+            "wire: b: public is what has no underscore",
+            "wire: x: public is what has no underscore",
+            "wire: A derives from B, in the .pxd from nothing",
+            "wire: A._a is not in the .pxd",
+            "wire: A.x is in the .pxd alone",
+        )
 
     def test_unfinished(self) -> None:
         """

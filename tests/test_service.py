@@ -218,6 +218,12 @@ class RunTests(ServiceTestCase):
             self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
+class Text(str):
+    """Text as an embedder may have it: a StrEnum is such a class, markup another."""
+
+    __slots__ = ()
+
+
 class WriteTests(ServiceTestCase):
     """What a source may write."""
 
@@ -237,6 +243,16 @@ class WriteTests(ServiceTestCase):
         self.source.run.end()
         self.assertEqual(self.entries()[:1], [b"a"])
         self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 1)
+
+    def test_derivedText(self) -> None:
+        """
+        A token, and the name of a stream, may be of a class that derives from
+        C{str}.
+        """
+        self.source.run.write(Text("a"))
+        self.assertEqual(self.entries(), [b"a"])
+        streamLog, _ = self.successResultOf(self.service.open(Text("news")))
+        self.assertIs(self.successResultOf(self.service.find("news")), streamLog)
 
     def test_lineEndOverTwoTokens(self) -> None:
         """

@@ -26,7 +26,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from sseserver import __version__
+from sseserver import __version__, tap
 from sseserver.garbage import RareCollections
 from sseserver.interfaces import MODEL, Prompt
 from sseserver.service import Settings, StreamService
@@ -120,6 +120,7 @@ class OptionsTests(OptionsTestCase):
             ("max-viewers", ("0", "-1", "1.5", "many", "", "٣", "²", "1_000")),
             ("max-runs", ("0", "-1", "1.5", "many", "")),
             ("max-waiting", ("0", "-1", "1.5", "many", "")),
+            ("window", ("0", "-1", "1.5", "K", "", "1T", "9223372036854775808", "8589934592G")),
             ("exec", ("", " ", "'", 'cat "a', "cat \\", "'' a", "{prompt}", "bin/{prompt} a")),
         ]
         for name, values in table:
@@ -154,13 +155,16 @@ class OptionsTests(OptionsTestCase):
 
     def test_version(self) -> None:
         """
-        `--version` prints the package's own version and ends in peace.
+        `--version` prints the package's own version and which build it is,
+        and ends in peace.
         """
-        output = io.StringIO()
-        self.patch(sys, "stdout", output)
-        with self.assertRaises(SystemExit) as caught:
-            parse("--version")
-        self.assertEqual((output.getvalue(), caught.exception.code), (f"sseserver {__version__}\n", 0))
+        for compiled, build in ((True, "compiled"), (False, "pure Python")):
+            output = io.StringIO()
+            self.patch(sys, "stdout", output)
+            self.patch(tap, "compiled", compiled)
+            with self.assertRaises(SystemExit) as caught:
+                parse("--version")
+            self.assertEqual((output.getvalue(), caught.exception.code), (f"sseserver {__version__}, {build}\n", 0))
 
     def test_help(self) -> None:
         """

@@ -112,6 +112,18 @@ class SlotTests(TickerTestCase):
         [made] = self.calls
         self.assertLessEqual(made - due, SLOT + HAIR)  # type: ignore[operator]
 
+    def test_never(self) -> None:
+        """
+        A call may be due so late that it is never made, even at an infinite
+        time: it waits, and can be cancelled.
+        """
+        ticks = [self.ticker.at(due, self.record()) for due in (1e17, 1e300, float("inf"))]
+        self.ticker.at(SLOT, self.record("soon"))
+        self.slots(2)
+        self.assertEqual(self.calls, ["soon"])
+        for tick in ticks:
+            self.ticker.cancel(tick)
+
     def test_orderOfTime(self) -> None:
         """
         Calls are made in the order of their slots; in one slot, in the order

@@ -19,10 +19,11 @@ import sseserver.web
 from sseserver import formats
 from sseserver.errors import SSEServerError
 from sseserver.ids import makeEpoch
-from sseserver.interfaces import Prompt
+from sseserver.interfaces import IStreamLog, Prompt
 from sseserver.service import Settings
 from sseserver.sources.text import TextSource
-from sseserver.streamlog import FLUSH_TICK
+from sseserver.stores import memory
+from sseserver.streamlog import FLUSH_TICK, StreamLog
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from tests.wires import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, ServedTestCase, Wire, makeRequest
@@ -1107,6 +1108,28 @@ class LeavingTests(WebTestCase):
         self.assertEqual(len(self.source.runs), 1)
 
 
+class BreakingFormat(formats.TextFormat):
+    """Breaks at the second entry."""
+
+    def render(self, streamLog: IStreamLog) -> Any:
+        return BreakingRendering(super().render(streamLog))
+
+
+class BreakingRendering:
+    """What L{BreakingFormat} makes: C{text}, as far as it goes."""
+
+    def __init__(self, rendering: Any) -> None:
+        self._rendering = rendering
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rendering, name)
+
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+        if cursor:
+            raise KeyError("swordfish")
+        return self._rendering.read(cursor, maxBytes, joined)
+
+
 class BugTests(WebTestCase):
     """What a bug inside shows of itself outside: nothing."""
 
@@ -1150,10 +1173,9 @@ class BugTests(WebTestCase):
         A format that breaks in the midst cuts its viewers off; none of it is
         in the stream.
         """
+        self.service.formats["text"] = BreakingFormat()
         wire = self.view()
         self.write("a")
-        rendering = next(iter(self.service._viewers))._rendering
-        self.patch(type(rendering), "read", lambda *arguments: {}["swordfish"])
         self.write("b")
         self.reactor.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -1167,9 +1189,14 @@ class BugTests(WebTestCase):
         When a viewer's response cannot even begin, the client is told in JSON
         or cut off, and nobody is left among the viewers.
         """
+
+        class BrokenLog(StreamLog):
+            def locate(self, lastEventID: str) -> int:
+                raise KeyError("swordfish")
+
+        self.patch(memory, "StreamLog", BrokenLog)
         path = self.startRun()
         streamLog = self.successResultOf(self.service.find(path.rpartition("/")[2]))
-        self.patch(type(streamLog), "locate", lambda *arguments: {}["swordfish"])
         self.view(path, lastEventID=f"{streamLog.epoch}-0")
         self.reactor.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import random
 import socket
 import subprocess
@@ -16,9 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import sseserver
 from sseserver.wire import Decoder, Event
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: For programs that import sseserver: the same that the tests import, be it this tree or what is installed.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sseserver.__file__).resolve().parent.parent)}
 
 #: Seconds that a process has to listen, to answer, or to end; a busy machine needs some only to import Twisted.
 PATIENCE = 120.0

@@ -16,7 +16,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.servers import PATIENCE, ROOT
+from sseserver import __version__, compiled
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT
 
 FOLDER = ROOT / "benchmarks"
 
@@ -24,7 +25,8 @@ FOLDER = ROOT / "benchmarks"
 def run(script: str, *arguments: str) -> str:
     """Run a script, and give what it printed."""
     command = [sys.executable, str(FOLDER / script), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+    done = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=PATIENCE)
+    return done.stdout
 
 
 class BenchmarkTests(SynchronousTestCase):
@@ -33,12 +35,16 @@ class BenchmarkTests(SynchronousTestCase):
     """
 
     def measured(self, script: str, *arguments: str) -> list[dict[str, Any]]:
-        """Measure sseserver once, without binding anything to cores, and give the figures."""
+        """Measure sseserver once, without binding anything to cores, and give the figures; they name the build."""
         usual = ["--only", "sseserver", "--rounds", "1", "--patience", "0", "--no-pin"]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "result.json"
             output = run(script, *usual, "--json", str(file), *arguments)
-            result: list[dict[str, Any]] = json.loads(file.read_text())["runs"]
+            said = json.loads(file.read_text())
+        result: list[dict[str, Any]] = said["runs"]
+        build = f"{__version__} ({'compiled' if compiled else 'pure Python'})"
+        self.assertEqual(build, said["machine"]["sseserver"])
+        self.assertIn(f"sseserver {build};", output)
         self.assertTrue(result, output)
         return result
 

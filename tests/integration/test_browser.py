@@ -6,7 +6,6 @@ The page in a real browser, against a real server: Chromium through Selenium,
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from sseserver.sources.text import TextSource
 from sseserver.web.root import StreamResource
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
-from tests.integration.servers import ask, freePort
+from tests.integration.servers import ENVIRONMENT, ask, freePort
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +90,7 @@ class ServerProcess(ProcessProtocol):
             *("--interval", str(interval)),
             *self._options,
         ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = ENVIRONMENT
         self.ended = Deferred()
         self.process = reactor.spawnProcess(self, arguments[0], arguments, environment, self._folder)
         while not await self._accepts():

@@ -5,7 +5,6 @@ against our own through a proxy that cuts, over TLS, and as a command.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,7 +37,7 @@ from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
 from tests.integration.cutting import CuttingProxy
-from tests.integration.servers import ROOT
+from tests.integration.servers import ENVIRONMENT, ROOT
 from tests.integration.test_sockets import Client, until
 from tests.wires import makePEM
 
@@ -278,7 +277,7 @@ class MisbehavingTests(TestCase):
             capture_output=True,
             timeout=PATIENCE,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=ENVIRONMENT,
         )
 
     async def test_command(self) -> None:
@@ -410,7 +409,7 @@ class OwnServerTests(TestCase):
             capture_output=True,
             timeout=PATIENCE,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+            env={**ENVIRONMENT, "PYTHONIOENCODING": "utf-8"},
         )
         text, _, end = done.stdout.decode().rpartition("\ndone: ")
         self.assertEqual((done.returncode, text, end[:1]), (0, TEXT, "{"), done.stderr)

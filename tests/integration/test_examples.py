@@ -5,13 +5,12 @@ The programs in docs/examples do what the documentation says.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from base64 import b64encode
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import ENVIRONMENT, ROOT, ask, freePort, serving, stream, twistd
 
 EXAMPLES = ROOT / "docs" / "examples"
 
@@ -25,7 +24,7 @@ class ExampleTests(SynchronousTestCase):
         self, command: list[str], port: int, path: str, text: str, environment: dict[str, str] | None = None
     ) -> None:
         """Start a program; read a visitor's stream, the page, and a stream by its name."""
-        variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        variables = {**ENVIRONMENT, **(environment or {})}
         with serving(command, port, env=variables):
             events = stream(port, path)
             self.assertEqual([event.data for event in events if event.type == "message"][-1], text)
@@ -101,7 +100,7 @@ class ExampleTests(SynchronousTestCase):
         password gets nothing, who has one an answer.
         """
         port, upstream = freePort(), freePort()
-        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+        variables = ENVIRONMENT
         scripted = [sys.executable, "-m", "tests.upstreams", str(upstream)]
         command = [sys.executable, str(EXAMPLES / "upstream.py"), f"http://127.0.0.1:{upstream}/v1"]
         credentials = {"Authorization": f"Basic {b64encode(b'alice:wonderland').decode()}"}

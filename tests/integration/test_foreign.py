@@ -6,7 +6,6 @@ npm's `eventsource` and `eventsource-parser`.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -21,7 +20,7 @@ import httpx_sse
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.node import missing, nodeFolder
-from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 
 #: What is published, as tokens and as events: what some parser takes for a line end, an end of the text, a field or
 #: nothing. The tokens come in this order; so a CR LF is split over two of them.
@@ -137,7 +136,7 @@ class ForeignTests(SynchronousTestCase):
         self.port = freePort()
         listen = ["--listen", f"tcp:{self.port}:interface=127.0.0.1"]
         command = twistd("sseserver", *listen, "--text", str(folder / "text"), "--interval", "0.02")
-        server = serving(command, self.port, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        server = serving(command, self.port, cwd=folder, env=ENVIRONMENT)
         server.__enter__()
         self.addCleanup(server.__exit__, None, None, None)
 

@@ -5,7 +5,6 @@ Python code as a token source, in processes of its own: under the reactor that i
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.wire import Event
-from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 from tests.wires import soon
 
 #: Seconds; a process that takes longer to end hangs.
@@ -108,7 +107,7 @@ class IterablesTests(SynchronousTestCase):
 
     def process(self, command: list[str]) -> AbstractContextManager[subprocess.Popen[bytes]]:
         """Run a server in the folder."""
-        return serving(command, self.port, cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        return serving(command, self.port, cwd=self.folder, env=ENVIRONMENT)
 
     def written(self, name: str) -> str:
         """What is in a file by now."""

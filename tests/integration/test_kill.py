@@ -23,7 +23,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from sseserver.wire import Decoder, Event
-from tests.integration.servers import PATIENCE, ROOT, freePort, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort, twistd
 
 ROUNDS = int(os.environ.get("SSESERVER_KILL_ROUNDS", "30"))
 
@@ -73,7 +73,7 @@ class Server:
 
     def spawn(self) -> None:
         """Start a process, on the file that the last one left."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = ENVIRONMENT
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command, cwd=self._output.parent, env=environment, stdout=output, stderr=subprocess.STDOUT

@@ -15,10 +15,12 @@ import functools
 import http.client
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tempfile
 import time
@@ -28,7 +30,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.house import PACKAGE, ROOT
+from tests.house import PACKAGE, ROOT, compiledModules
 from tests.integration.servers import freePort
 
 # Seconds: for a package index that is slow, for a server that starts or reads its signals.
@@ -36,6 +38,9 @@ INSTALL_PATIENCE = 600
 SERVER_PATIENCE = 120
 
 PLUGIN = "twisted/plugins/sseserver_plugin.py"
+# Beside them in the wheel stands a file for each module that is compiled.
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
+COMPILED = {f"sseserver/{name.replace('.', '/')}{SUFFIX}" for name in compiledModules(ROOT)}
 ASSETS = {f"sseserver/web/assets/{name}" for name in ("index.html", "app.js", "app.css")}
 
 
@@ -55,9 +60,9 @@ class Built:
     wheel: Path
 
 
-def run(*command: str | Path, folder: Path) -> str:
+def run(*command: str | Path, folder: Path, **variables: str) -> str:
     """
-    Run a program in a folder to its end.
+    Run a program in a folder, with these variables, to its end.
 
     Returns:
         What it printed, errors among it.
@@ -65,7 +70,8 @@ def run(*command: str | Path, folder: Path) -> str:
     Raises:
         AssertionError: It failed.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SSESERVER_"))}
+    environment = cleared | variables
     done = subprocess.run(
         command,
         cwd=folder,
@@ -91,6 +97,13 @@ def needs(reason: str, *command: str | Path) -> None:
         raise SkipTest(f"{reason}: {str(problem).strip().splitlines()[-1]}") from problem
 
 
+def needsCompiler() -> None:
+    """Skip the test where nothing can be compiled; in CI, where it has to, fail."""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))[0]
+    needs("no C compiler", compiler, "--version")
+    needs("no Python.h", sys.executable, "-c", "import sysconfig; open(sysconfig.get_path('include') + '/Python.h')")
+
+
 @functools.cache
 def build() -> Built:
     """Build once for all tests, from a copy, so that nothing of it stays in the tree."""
@@ -107,6 +120,23 @@ def build() -> Built:
             shutil.copy2(ROOT / name, source / name)
     run(sys.executable, "-m", "build", "--outdir", dist, source, folder=work)
     return Built(source, next(dist.glob("*.tar.gz")), next(dist.glob("*.whl")))
+
+
+def buildWheel(source: Path, folder: Path, **variables: str) -> tuple[Path, str]:
+    """
+    Build one more wheel into a folder, with these variables.
+
+    Returns:
+        The wheel, and what the build said.
+    """
+    said = run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source, folder=source, **variables)
+    return next(folder.glob("*.whl")), said
+
+
+def namesIn(wheel: Path) -> set[str]:
+    """Give the names of what is installed from a wheel."""
+    with zipfile.ZipFile(wheel) as opened:
+        return {name for name in opened.namelist() if not re.match(rf"{PACKAGE}-[^/]+\.dist-info/", name)}
 
 
 @functools.cache
@@ -189,15 +219,51 @@ class PackagingTests(SynchronousTestCase):
         self.assertRegex(run(programs / "twistd", "--help", folder=self.folder), rf"(?m)^ +{PACKAGE} ")
         self.assertIn("--listen", run(programs / "twistd", PACKAGE, "--help", folder=self.folder))
 
+    def version(self, programs: Path) -> str:
+        """Ask for the version that is installed."""
+        return run(programs / "twistd", PACKAGE, "--version", folder=self.folder).strip()
+
     def test_wheelHoldsThePackage(self) -> None:
         """
-        The wheel holds every file of the package, the page's and the type
-        marker among them, the plugin, and nothing else.
+        The wheel holds every file of the package, the page's, the type marker
+        and those for Cython among them, the plugin, what was compiled, and
+        nothing else.
         """
-        with zipfile.ZipFile(self.built.wheel) as wheel:
-            names = {name for name in wheel.namelist() if not re.match(rf"{PACKAGE}-[^/]+\.dist-info/", name)}
-        self.assertEqual(names, filesBelow(self.built.source, PACKAGE) | {PLUGIN})
-        self.assertLessEqual(ASSETS | {"sseserver/py.typed", "sseserver/tap.py"}, names)
+        names = namesIn(self.built.wheel)
+        self.assertLessEqual(ASSETS | {"sseserver/py.typed", "sseserver/tap.py", "sseserver/body.pxd"}, names)
+        needsCompiler()
+        self.assertEqual(names, filesBelow(self.built.source, PACKAGE) | {PLUGIN} | COMPILED)
+
+    def assertPure(self, wheel: Path, said: str, why: str) -> None:
+        """Check that nothing is compiled in a wheel, and that its build has said so in one line."""
+        self.assertEqual(namesIn(wheel), filesBelow(self.built.source, PACKAGE) | {PLUGIN})
+        [line] = re.findall(r"(?m)^sseserver: pure Python, since (.*)$", said)
+        self.assertIn(why, line)
+
+    def test_pureWheel(self) -> None:
+        """
+        C{SSESERVER_PURE=1} builds a wheel in which nothing is compiled; so
+        does a machine without a compiler.
+        """
+        for variable, value, why in (
+            ("SSESERVER_PURE", "1", "SSESERVER_PURE is set"),
+            ("CC", "/nowhere/cc", "there is no C compiler '/nowhere/cc'"),
+        ):
+            with self.subTest(why):
+                wheel, said = buildWheel(self.built.source, self.folder / variable, **{variable: value})
+                self.assertTrue(wheel.name.endswith("-py3-none-any.whl"), wheel.name)
+                self.assertPure(wheel, said, why)
+
+    def test_whatDoesNotCompile(self) -> None:
+        """
+        Where one module does not compile none is compiled.
+        """
+        needsCompiler()
+        source = self.folder / "source"
+        shutil.copytree(self.built.source, source)
+        with (source / PACKAGE / "ticker.pxd").open("a", encoding="utf-8") as file:
+            file.write("cdef class NotThere(Nothing):\n    pass\n")
+        self.assertPure(*buildWheel(source, self.folder / "wheel"), "it does not compile: ")
 
     def test_sdistHoldsTheTests(self) -> None:
         """
@@ -207,12 +273,15 @@ class PackagingTests(SynchronousTestCase):
             names = {name.partition("/")[2] for name in sdist.getnames()}
         parts = filesBelow(self.built.source, PACKAGE, "tests", "docs", "benchmarks", ".ci")
         self.assertEqual(parts - names, set())
-        self.assertLessEqual({PLUGIN, "tox.ini", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"}, names)
+        self.assertLessEqual(
+            {PLUGIN, "tox.ini", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "setup.py"}, names
+        )
 
     def test_installedWheelServes(self) -> None:
         """
         Installed from the wheel, `twistd` lists the plugin, streams the
-        built-in text to its end, serves the page, and ends at SIGTERM.
+        built-in text to its end, serves the page, ends at SIGTERM, and says
+        that it is compiled.
         """
         programs = self.install(self.built.wheel)
         self.assertListed(programs)
@@ -238,9 +307,14 @@ class PackagingTests(SynchronousTestCase):
         # twistd stops in order, then ends itself by the signal.
         self.assertEqual(status, -signal.SIGTERM)
         self.assertNotIn("Traceback", log.read_text("utf-8"))
+        needsCompiler()
+        self.assertRegex(self.version(programs), ", compiled$")
 
     def test_editableInstallIsListed(self) -> None:
         """
-        After `pip install -e .`, too, `twistd` lists the plugin.
+        After `pip install -e .`, too, `twistd` lists the plugin; it runs what
+        is edited, and nothing that was compiled of it.
         """
-        self.assertListed(self.install("--editable", self.built.source))
+        programs = self.install("--editable", self.built.source)
+        self.assertListed(programs)
+        self.assertRegex(self.version(programs), ", pure Python$")

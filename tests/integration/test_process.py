@@ -19,7 +19,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.wire import Decoder, Event
-from tests.integration.servers import PATIENCE, ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, stream, twistd
 from tests.programs import members, waitFor
 
 #: Ignores TERM, and tells its number, which is that of its session; ends some day, should the tests be killed.
@@ -101,7 +101,7 @@ class ExecTests(SynchronousTestCase):
         """Start a server; in the end neither it nor any of its programs is left."""
         port = freePort()
         options = ["--listen", f"tcp:{port}:interface=127.0.0.1", "--exec", command, *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = ENVIRONMENT
         # Nobody reads the output of the server: many requests would fill the pipe, and stop it.
         log = Path(self.mktemp()).resolve()
         log.parent.mkdir(parents=True, exist_ok=True)

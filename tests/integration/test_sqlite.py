@@ -22,15 +22,13 @@ from twisted.trial.unittest import SkipTest, TestCase
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamLog, Kind
 from sseserver.stores.sqlite import SQLiteStore
-from tests.integration.servers import ROOT, ask, freePort, serving, twistd
+from tests.integration.servers import ENVIRONMENT, ROOT, ask, freePort, serving, twistd
 from tests.test_database import snapshot
 
 WINDOW = 1 << 24
 
 #: Seconds that a process may take; a busy machine needs some only to import Twisted.
 PATIENCE = 120
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 OPEN = "import sys; from sseserver.database import Database; Database(sys.argv[1])"
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import signal
 import socket
@@ -21,10 +20,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver import __version__
+from sseserver import __version__, compiled
 from sseserver.sources.text import WELCOME
 from sseserver.wire import Decoder, Event
-from tests.integration.servers import PATIENCE, ROOT, freePort
+from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort
 from tests.wires import makePEM, soon
 
 TWISTD = Path(sys.executable).with_name("twistd")
@@ -79,7 +78,7 @@ class Server:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""},
+            env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
         )
         # Else a process that says much would wait for somebody to read it.
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -178,7 +177,7 @@ class TwistdTestCase(SynchronousTestCase):
             text=True,
             stdin=subprocess.DEVNULL,
             timeout=PATIENCE,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""},
+            env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
             check=False,
         )
 
@@ -503,10 +502,12 @@ class TwistdRefusesTests(TwistdTestCase):
 
     def test_version(self) -> None:
         """
-        `--version` tells the package's own, and nothing else.
+        `--version` tells the package's own and its build, those that the tests
+        have, and nothing else.
         """
         ended = self.run_("--version")
-        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, f"sseserver {__version__}\n", ""))
+        told = f"sseserver {__version__}, {'compiled' if compiled else 'pure Python'}\n"
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, told, ""))
 
     def test_help(self) -> None:
         """

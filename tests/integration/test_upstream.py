@@ -5,7 +5,6 @@ Upstreams over loopback: the table of scripts as viewers see it, TLS, redirects,
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -29,7 +28,7 @@ from sseserver.sources.upstream import UpstreamSource
 from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
-from tests.integration.servers import ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 from tests.upstreams import (
     CASES,
     END,
@@ -277,7 +276,7 @@ class ProcessTests(TestCase):
         )
 
         def use() -> tuple[str, str]:
-            variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+            variables = {**ENVIRONMENT, **environment}
             with TemporaryFile() as output:
                 with serving(command, port, output, env=variables):
                     asked = {"Content-Type": "application/json"}

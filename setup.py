@@ -1,0 +1,149 @@
+"""
+The optional compiled build: the modules that each token comes through, compiled by Cython from the same sources.
+
+Beside each of them stands a `.pxd` that makes its classes C structures. Whatever is missing for it, the result is the
+pure package, and the build says why in one line. Metadata live in setup.cfg.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+
+PACKAGE = "sseserver"
+
+# Those with a `.pxd` beside them; tests/test_house.py holds the two together.
+COMPILED = (
+    "body",
+    "completions",
+    "entries",
+    "formats",
+    "keeper",
+    "producer",
+    "run",
+    "sources.text",
+    "streamlog",
+    "tail",
+    "ticker",
+    "turn",
+)
+
+DIRECTIVES = {
+    "language_level": 3,
+    # The types are those of the `.pxd`. Annotations are promises to mypy: a `float` may be given an `int`.
+    "annotation_typing": False,
+    # A `None` where an object belongs is an AttributeError, as in Python; without this it would end the process.
+    "nonecheck": True,
+}
+
+# Cython takes no decorators on classes that are structures.
+DECORATED = re.compile(r"^@(implementer\([^)]*\))\n(class (\w+))", re.MULTILINE)
+
+
+def obstacle() -> str | None:
+    """Say what is in the way of a compiled build, as far as can be seen before it begins."""
+    if os.environ.get("SSESERVER_PURE", "0") not in {"", "0"}:
+        return "SSESERVER_PURE is set"
+    if sys.implementation.name != "cpython":
+        return f"{sys.implementation.name} has a compiler of its own"
+    try:
+        import Cython.Build  # noqa: F401, PLC0415  (optional)
+    except ImportError:
+        return "there is no Cython"
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        return "there is no Python.h, which is in a package such as python3-dev"
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+    return None if shutil.which(compiler) else f"there is no C compiler {compiler!r}"
+
+
+def undecorated(source: str) -> str:
+    """Decorate at the end of a module, instead of where Cython refuses it. Lines keep their numbers, for tracebacks."""
+    calls = [f"{decorator}({name})\n" for decorator, _, name in DECORATED.findall(source)]
+    return DECORATED.sub(r"\n\2", source) + "".join(calls)
+
+
+def copied(folder: Path) -> None:
+    """Copy what is compiled, and the packages that it lies in, to where it is translated."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in COMPILED:
+        source = Path(PACKAGE, *name.split(".")).with_suffix(".py")
+        target = folder / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # An empty one does: it only says that this is a package.
+        (target.parent / "__init__.py").touch()
+        target.write_text(undecorated(source.read_text("utf-8")), "utf-8")
+        shutil.copy(source.with_suffix(".pxd"), target.with_suffix(".pxd"))
+
+
+def translate(extensions: list[Extension], folder: Path) -> None:
+    """Translate copies of the sources to C."""
+    from Cython.Build import cythonize  # noqa: PLC0415  (optional)
+
+    copied(folder)
+    # From inside, so that tracebacks name `sseserver/body.py`, which Python finds where the package is installed.
+    with contextlib.chdir(folder):
+        translated = cythonize(extensions, compiler_directives=DIRECTIVES, force=True, quiet=True)
+    for extension, made in zip(extensions, translated, strict=True):
+        extension.sources = [str(folder / source) for source in made.sources]
+
+
+def extensions() -> list[Extension]:
+    """What is compiled."""
+    sources = {name: f"{PACKAGE}/{name.replace('.', '/')}.py" for name in COMPILED}
+    return [
+        Extension(f"{PACKAGE}.{name}", [source], extra_compile_args=["-O2", "-g0"]) for name, source in sources.items()
+    ]
+
+
+def say(problem: object) -> None:
+    """Say why the package is pure; `pip install -v` shows it."""
+    sys.stderr.write(f"sseserver: pure Python, since {problem}\n")
+
+
+class Build(build):
+    """Says, once, what cannot be compiled."""
+
+    def run(self) -> None:
+        """Build."""
+        if OBSTACLE:
+            say(OBSTACLE)
+        super().run()
+
+
+class BuildExtensions(build_ext):
+    """Compiles all or nothing: what is compiled calls each other's structures."""
+
+    def run(self) -> None:
+        """Compile, but not for an editable install: what is edited must be what runs."""
+        if self.editable_mode or self.inplace:
+            self.extensions = []
+            return
+        self.clear()
+        try:
+            translate(self.extensions, Path(self.build_temp, "cython").resolve())
+            self.parallel = self.parallel or os.cpu_count()
+            super().run()
+        except Exception as problem:
+            self.clear()
+            self.extensions = []
+            say(f"it does not compile: {(str(problem).strip() or repr(problem)).splitlines()[-1]}")
+
+    def clear(self) -> None:
+        """Remove what an earlier build, or this one before it failed, has left: it would be packed."""
+        for file in Path(self.build_lib, PACKAGE).rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+            file.unlink()
+
+
+OBSTACLE = obstacle()
+
+setup(ext_modules=[] if OBSTACLE else extensions(), cmdclass={"build": Build, "build_ext": BuildExtensions})
