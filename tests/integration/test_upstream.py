@@ -171,6 +171,9 @@ class LoopbackTests(TestCase):
         stage = await Stage(self, (*whole(*EVENTS), Act.CLOSE), whole(*EVENTS), (Act.RESET,), whole(*EVENTS)).open()
         for _ in range(3):
             self.assertEqual(textOf(await stage.run()), "Hello world")
+            # A viewer has the end of an answer before its response has ended, and its connection is free.
+            free = stage.source._pool._connections
+            await until(lambda: stage.upstream.open == sum(map(len, free.values())), "all are free")
         self.assertEqual(stage.upstream.connections, 3)
 
     async def test_redirect(self) -> None:
