@@ -110,6 +110,18 @@ class Stage:
         """Make a viewer."""
         return EventSource(reactor, f"{self.url}/streams/{streamLog.name}", reconnect=False, onEvent=onEvent)
 
+    async def rest(self) -> None:
+        """
+        Wait until the connections to the upstream are free: a viewer has the
+        end of an answer before its response has ended.
+        """
+        pooled = self.source._pool._connections
+
+        def free() -> int:
+            return sum(connection.state == "QUIESCENT" for each in pooled.values() for connection in each)
+
+        await until(lambda: self.upstream.open == free(), "all are free")
+
     async def run(self, prompt: Prompt = PROMPT) -> list[Event]:
         """Start a run; give what a viewer of it gets."""
         events: list[Event] = []
@@ -159,15 +171,20 @@ class LoopbackTests(TestCase):
         The connection of an answer that has ended is used for the next one.
         """
         stage = await Stage(self, whole(*EVENTS)).open()
-        pooled = stage.source._pool._connections
-
-        def free() -> int:
-            return sum(connection.state == "QUIESCENT" for each in pooled.values() for connection in each)
-
         for _ in range(3):
             self.assertEqual(textOf(await stage.run()), "Hello world")
-            # A viewer has the end of an answer before its response has ended, and its connection is free.
-            await until(lambda: stage.upstream.open == free(), "all are free")
+            await stage.rest()
+        self.assertEqual([asked.connection for asked in stage.upstream.asked], [0, 0, 0])
+
+    async def test_closedByTheUpstream(self) -> None:
+        """
+        A connection that the upstream has closed, while it waited or when it
+        is used again, is replaced.
+        """
+        stage = await Stage(self, (*whole(*EVENTS), Act.CLOSE), whole(*EVENTS), (Act.RESET,), whole(*EVENTS)).open()
+        for _ in range(3):
+            self.assertEqual(textOf(await stage.run()), "Hello world")
+            await stage.rest()
         self.assertEqual(stage.upstream.connections, 3)
 
     async def test_redirect(self) -> None:
