@@ -1,3 +1,5 @@
+cimport cython
+
 from sseserver.turn cimport Turn
 
 
@@ -7,6 +9,7 @@ cdef class Outbox:
     cdef list _bodies
 
     cpdef add(self, Body body)
+    @cython.locals(body=Body)
     cpdef _flush(self)
 
 
@@ -22,7 +25,9 @@ cdef class Body:
     cdef bint _last
     cdef bytes _waiting
 
+    @cython.locals(framed=bytes)
     cpdef write(self, bytes data)
+    @cython.locals(waiting=bytes)
     cpdef flush(self)
     cdef _sendLarge(self, bytes data)
     cdef bint _isClear(self)

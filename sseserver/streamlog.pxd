@@ -1,3 +1,5 @@
+cimport cython
+
 from sseserver.keeper cimport Keeper
 from sseserver.tail cimport Tail
 from sseserver.ticker cimport Tick, Ticker
@@ -35,7 +37,9 @@ cdef class StreamLog(Tail):
     cdef object __weakref__
 
     cpdef bytes entry(self, Py_ssize_t number)
+    @cython.locals(number=Py_ssize_t)
     cpdef Py_ssize_t append(self, kind, bytes data) except -1
+    @cython.locals(now=double)
     cdef _announce(self)
     cpdef _flush(self, now)
     cdef _wake(self)
