@@ -101,7 +101,8 @@ def extensions() -> list[Extension]:
     """What is compiled."""
     sources = {name: f"{PACKAGE}/{name.replace('.', '/')}.py" for name in COMPILED}
     return [
-        Extension(f"{PACKAGE}.{name}", [source], extra_compile_args=["-O2", "-g0"]) for name, source in sources.items()
+        Extension(f"{PACKAGE}.{name}", [source], extra_compile_args=["-O3", "-g0", "-fno-plt"])
+        for name, source in sources.items()
     ]
 
 
