@@ -16,11 +16,11 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
-from twisted.web.client import ResponseNeverReceived, readBody
+from twisted.web.client import ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IResponse
 
-from sseserver.exchange import BytesProducer
+from sseserver.exchange import BytesProducer, readRefusal
 from sseserver.pool import ConnectionPool, makeAgent
 
 reactor: Any = realReactor
@@ -113,7 +113,7 @@ class NearTests(TestCase):
         for body in (b"first", b"second"):
             self.assertTrue(peer.recv(65536).endswith(b"\r\n\r\n" + body))
             peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            self.assertEqual(await readBody(await asked), b"ok")
+            self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
             asked = self.ask(b"second")
         asked.cancel()
         await self.assertFailure(asked, ResponseNeverReceived)
@@ -136,7 +136,7 @@ class NearTests(TestCase):
             if received.endswith(b"\r\n\r\n" + body):
                 break
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.assertEqual(await readBody(await asked), b"ok")
+        self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
         peer.close()
 
     async def test_noDescriptor(self) -> None:
@@ -153,7 +153,7 @@ class NearTests(TestCase):
         await deferLater(reactor, 0.01)
         peer, _ = self.server.accept()
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.assertEqual(await readBody(await asked), b"ok")
+        self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
         peer.close()
 
     async def test_refused(self) -> None:
