@@ -83,7 +83,7 @@ class Answer:
         if cursor + 1 < log.first:
             raise self._tooLong()
         for number in range(cursor + 1, log.last + 1):
-            kind, data = log.kinds[number - log.first], log.entry(number)
+            kind, data = log.kind(number), log.entry(number)
             self._take(kind, data)
             if self._size > self._maxBytes:
                 raise self._tooLong()
@@ -218,8 +218,8 @@ class _Choice:
 
 def refusal(streamLog: IStreamLog) -> SSEServerError | None:
     """Give the error of a run that came to nothing; C{None} when there is something of its answer, or nothing yet."""
-    if streamLog.first == 1 and streamLog.last and streamLog.kinds[0] in (Kind.FAILED, Kind.CANCELLED):
-        return _failure(streamLog.kinds[0], json.loads(streamLog.entry(1)))
+    if streamLog.first == 1 and streamLog.last and streamLog.kind(1) in (Kind.FAILED, Kind.CANCELLED):
+        return _failure(streamLog.kind(1), json.loads(streamLog.entry(1)))
     return None
 
 

@@ -162,7 +162,7 @@ class EntryRendering:
 
     def _encode(self, number: int) -> bytes:
         index = self._index(number)
-        kind, data = self._log.kinds[index], self._log.entry(number)
+        kind, data = self._log.kind(number), self._log.entry(number)
         if kind == _TOKEN:
             return self.piece(number, data, index)
         if kind in self.pieces:
@@ -343,16 +343,15 @@ class _TextRendering:
         if log.last > self._seen + 1 and self._over is None:
             self._leap()
         while self._seen < log.last and self._over is None:
-            index = self._seen + 1 - log.first
-            if index < 0:
-                self._over = self._seen + 1
-            elif not (token := textOf(log.kinds[index], log.entry(self._seen + 1))):
-                self._seen += 1
+            number = self._seen + 1
+            if number < log.first:
+                self._over = number
+            elif not (token := textOf(log.kind(number), log.entry(number))):
+                self._seen = number
             elif self._size + len(token) > TEXT_LIMIT:
-                self._over = self._seen + 1
+                self._over = number
             else:
-                self._seen += 1
-                self._textAt = self._seen
+                self._seen = self._textAt = number
                 self._frame = None
                 self._take(token)
 
@@ -390,7 +389,7 @@ class _TextRendering:
         return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, REFUSED, failed)
 
     def _terminal(self, number: int) -> bytes:
-        kind = Kind(self._log.kinds[number - self._log.first])
+        kind = Kind(self._log.kind(number))
         data = self._log.entry(number)
         return b"event: %b\nid: %b-%d\n%b\n" % (_TERMINAL_TYPES[kind], self._epoch, number, dataLines(data))
 

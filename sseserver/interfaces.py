@@ -230,6 +230,9 @@ class IStreamLog(Interface):
             StreamEnded: There is a terminal entry already.
         """
 
+    def kind(number: int) -> int:
+        """Give the kind of one entry that is kept."""
+
     def entry(number: int) -> bytes:
         """Give the data of one entry that is kept."""
 
@@ -244,8 +247,7 @@ class IStreamLog(Interface):
         Find how many entries make so many bytes.
 
         Returns:
-            Number of the entry, from C{first} on, whose data reaches
-            C{maxBytes}; C{last} when none does.
+            Number of the entry, from C{first} on, whose data reaches C{maxBytes}; C{last} when none does.
         """
 
     def measure(first: int, last: int) -> int:

@@ -12,8 +12,6 @@ cdef class StreamLog(Tail):
     cdef Py_ssize_t _window
     cdef public object sole
     cdef Tick _flushing
-    cdef Py_ssize_t _handed
-    cdef bytes _handedData
     cdef Ticker _ticker
     cdef public double announced
     cdef bint _durable
@@ -36,7 +34,6 @@ cdef class StreamLog(Tail):
     cdef bint _again
     cdef object __weakref__
 
-    cpdef bytes entry(self, Py_ssize_t number)
     @cython.locals(number=Py_ssize_t)
     cpdef Py_ssize_t append(self, kind, bytes data) except -1
     @cython.locals(now=double)

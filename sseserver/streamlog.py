@@ -64,8 +64,6 @@ class StreamLog(Tail):
         "_again",
         "_durable",
         "_flushing",
-        "_handed",
-        "_handedData",
         "_keeper",
         "_place",
         "_renderings",
@@ -109,9 +107,6 @@ class StreamLog(Tail):
         self.onRead: Callable[[], None] | None = None
         self.created = ticker.clock.seconds()
         self.ended: float | None = None
-        # The number of an entry that was just appended, while its viewers are woken, and its data as they came; else 0.
-        self._handed = 0
-        self._handedData = b""
         self._ticker = ticker
         self._window = window
         self._keeper: Keeper = keeper or Keeper()
@@ -136,10 +131,6 @@ class StreamLog(Tail):
         """How many viewers follow now."""
         return len(self._viewers)
 
-    def entry(self, number: int) -> bytes:
-        """See L{IStreamLog.entry}."""
-        return self._handedData if number == self._handed else Tail.entry(self, number)
-
     def append(self, kind: Kind, data: bytes) -> int:
         """See L{IStreamLog.append}."""
         if self._sealed:
@@ -152,16 +143,14 @@ class StreamLog(Tail):
             self._keeper.write(self)
             return self.appended
         number = self.last + 1
-        if self._sealed or len(self._data) + ENTRY_COST * len(self.kinds) > self._window:
+        if self._sealed or self._end - self._base + ENTRY_COST * (number + 1 - self.first) > self._window:
             self.commit(number)
             return number
         # What `commit` would do, in place: nearly every token of a store in memory comes by here.
         self.last = number
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE):
-            self._handed, self._handedData = number, data
             self._announce()
-            self._handed, self._handedData = 0, b""
         return number
 
     def commit(self, number: int) -> None:

@@ -1,14 +1,26 @@
+cimport cython
+
+
 cdef class Tail:
     # What each token touches stands together.
     cdef public Py_ssize_t first
+    cdef list _loose
+    cdef int _looseKind
+    cdef Py_ssize_t _packed
     cdef Py_ssize_t _base
+    cdef Py_ssize_t _end
+
     cdef bytearray _data
+    cdef bytearray _kinds
     cdef object _ends
-    cdef public bytearray kinds
     cdef public bint trimmedCR
     cdef Py_ssize_t _tokensBefore
+
+    cpdef int kind(self, Py_ssize_t number) except -1
 
     cpdef bytes entry(self, Py_ssize_t number)
     cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
     cdef Py_ssize_t _start(self, Py_ssize_t number) except? -1
     cpdef add(self, int kind, bytes data)
+    @cython.locals(count=Py_ssize_t)
+    cdef _pack(self)

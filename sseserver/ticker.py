@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from time import monotonic
+from typing import Any
 
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
@@ -79,6 +80,21 @@ class _Call(Tick):
         self._function = None
 
 
+class _Steady:
+    """
+    What a L{LoopingCall} wants of a clock, with a time that does not jump.
+
+    On the wall clock, which is set a little faster or slower all the time, its
+    turns would drift through the slots.
+    """
+
+    __slots__ = ("callLater", "seconds")
+
+    def __init__(self, clock: IReactorTime, seconds: Callable[[], float]) -> None:
+        self.callLater = clock.callLater
+        self.seconds = seconds
+
+
 class Ticker:
     """
     Makes many calls from one L{LoopingCall}, which runs only while calls wait.
@@ -107,7 +123,8 @@ class Ticker:
         self._walking: dict[Tick, None] | None = None
         self._turnEnd = turnOf(clock)
         self._loop = LoopingCall(self._turn)
-        self._loop.clock = clock
+        steady: Any = _Steady(clock, self.seconds)
+        self._loop.clock = steady
 
     def at(self, due: float, call: Callable[[float], float | None]) -> Tick:
         """

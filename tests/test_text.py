@@ -5,6 +5,7 @@ Tests for L{sseserver.sources.text}.
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import example, given
@@ -16,13 +17,13 @@ from zope.interface.verify import verifyObject
 
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.sources import text as textModule
-from sseserver.sources.text import GRANULARITY, WELCOME, WORDS_PER_TURN, TextSource, splitWords
+from sseserver.sources.text import FRAME, WELCOME, WORDS_PER_TURN, TextSource, granularity, splitWords
 from tests.fakes import ClockTestCase, FakeSink, TurnClock
 
 # Everything that `\s`, str.split or str.splitlines takes for white space, what looks like it but is not, and words.
 SPACES = "".join(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace())
-#: How the clock is moved; what a word may be late by on top of a slot.
-STEP = GRANULARITY / 5
+#: How the clock is moved; what a word may be late by on top of a slot. A power of two, so that steps add up.
+STEP = 1 / 512
 
 HOSTILE = st.text(st.sampled_from(SPACES + "\u200b\ufeff\u2060\x00ab\u00e9\U0001f600")) | st.text()
 
@@ -206,25 +207,53 @@ class PacedTests(SourceTestCase):
         self.sink.onWrite = lambda: written.append(self.clock.seconds())
         words = [f"{number} " for number in range(60)]
         done = self.run_("".join(words), 0.03)
-        self.steps(0.03 * 60 + 2 * GRANULARITY)
+        self.steps(0.03 * 60 + 2 * FRAME)
         self.assertDone(done, "".join(words))
         self.assertEqual(self.sink.tokens, words)
         for number, at in enumerate(written, 1):
             self.assertGreaterEqual(at, 0.03 * number - 1e-9)
-            self.assertLessEqual(at, 0.03 * number + GRANULARITY + STEP + 1e-9)
+            self.assertLessEqual(at, 0.03 * number + granularity(0.03) + STEP + 1e-9)
+
+    def test_evenPace(self) -> None:
+        """
+        The time between two words is always the same, whenever the run began.
+        """
+        source = TextSource(self.clock, "x " * 50, 0.05)
+        starts = [0.0, 0.011, 0.0374]
+        written: dict[float, list[float]] = {start: [] for start in starts}
+        for start in starts:
+            self.steps(start - self.clock.seconds())
+            sink = FakeSink()
+            sink.onWrite = lambda start=start: written[start].append(self.clock.seconds())
+            source.produce(sink, None)
+        self.steps(0.05 * 55)
+        for times in written.values():
+            self.assertEqual(len(times), 50)
+            for one, two in pairwise(times):
+                self.assertLess(abs(two - one - 0.05), STEP + 1e-9)
+
+    def test_slots(self) -> None:
+        """
+        An interval is a whole number of slots, each one to two frames long; a
+        shorter interval has slots of a frame.
+        """
+        for interval in (FRAME, 0.02, 0.03, 0.05, 0.1, 0.123, 7.0, 1e300):
+            self.assertEqual(interval % granularity(interval), 0)
+            self.assertTrue(FRAME <= granularity(interval) < 2 * FRAME)
+        for interval in (0.0, sys.float_info.min, 0.0013, 0.0166):
+            self.assertEqual(granularity(interval), FRAME)
 
     def test_paceBetweenSlots(self) -> None:
         """
-        An interval that is no multiple of a slot, or shorter than one, is kept
-        on average.
+        An interval that is shorter than a slot is kept on average.
         """
         for interval in (0.0077, 0.0013):
             sink = FakeSink()
             done = TextSource(self.clock, "x " * 1000, interval).produce(sink, None)
             for tenth in range(1, 10):
                 self.steps(100 * interval)
-                self.assertLess(abs(len(sink.tokens) - 100 * tenth), 2 + 2 * GRANULARITY / interval)
-            self.steps(100 * interval + 2 * GRANULARITY)
+                self.assertLess(abs(len(sink.tokens) - 100 * tenth), 2 + 2 * FRAME / interval)
+            self.steps(100 * interval + 2 * FRAME)
             self.successResultOf(done)
             self.assertEqual(len(sink.tokens), 1000)
 
@@ -259,7 +288,7 @@ class PacedTests(SourceTestCase):
             done.append(source.produce(sink, None))
             self.steps(0.02)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
-        self.steps(1.0)
+        self.steps(1.0 + 2 * FRAME)
         self.assertEqual([sink.tokens for sink in sinks], [["a "]] * 20)
         self.steps(2.0)
         for one in done:
@@ -345,7 +374,7 @@ class PacedTests(SourceTestCase):
         self.stopAtEnd(lambda: self.clock.advance(20))
         for number in range(1, 5):
             self.assertEqual(len(self.sink.tokens), number - 1)
-            self.steps(1.0 + 2 * GRANULARITY)
+            self.steps(1.0 + 2 * FRAME)
             self.assertEqual(len(self.sink.tokens), number)
         self.assertDone(done, "a b c d")
 

@@ -112,6 +112,25 @@ class SlotTests(TickerTestCase):
         [made] = self.calls
         self.assertLessEqual(made - due, SLOT + HAIR)  # type: ignore[operator]
 
+    def test_clocksThatDrift(self) -> None:
+        """
+        The reactor's clock is set a little slower than the ticker's: calls are
+        made where the ticker's slots end all the same, after any time.
+        """
+        ticker = Ticker(self.clock, SLOT, lambda: 1.001 * self.clock.seconds())
+        late: list[float] = []
+
+        def call(now: float) -> float:
+            late.append(now % SLOT)
+            return now + SLOT / 2
+
+        ticker.at(SLOT / 2, call)
+        for _ in range(1000 * 64):
+            self.clock.advance(SLOT / 64)
+        self.assertGreater(len(late), 900)
+        self.assertLess(max(late), SLOT / 32)
+        ticker.stop()
+
     def test_never(self) -> None:
         """
         A call may be due so late that it is never made, even at an infinite

@@ -14,8 +14,12 @@ from zope.interface import implementer
 from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
 from sseserver.ticker import FIRING, IDLE, Tick, Ticker
 
-#: Seconds between two slots of the ticker: words come late by half of it on average.
-GRANULARITY = 0.01
+#: Seconds between two turns in which words are written, at least: as long as a screen shows a picture. The fewer turns,
+#: the more words share what a turn costs, and nobody sees more of them.
+FRAME = 1 / 60
+
+# A word is due when no more than that is missing: sums of intervals are not exact.
+_HAIR = 1e-6
 
 #: Words written in one turn of the reactor when there is no pace.
 WORDS_PER_TURN = 1000
@@ -23,6 +27,18 @@ WORDS_PER_TURN = 1000
 #: A word and the white space that follows it. What stands before the first word belongs to it, and white space alone
 #: is one word: joined, the words are the text.
 _WORD = re.compile(r"\s*\S+\s*|\s+")
+
+
+def granularity(interval: float) -> float:
+    """
+    Give the width of the slots for an interval, in seconds: one to two
+    frames. An interval that is not shorter than that is a whole number of
+    slots, so that the time between two words is always the same; and a power
+    of two, so that this holds in floating point.
+    """
+    while interval >= 2 * FRAME:
+        interval /= 2
+    return max(interval, FRAME)
 
 
 def splitWords(text: str) -> list[str]:
@@ -52,7 +68,7 @@ class TextSource:
         self._clock = clock
         self._words = splitWords(text)
         self._interval = interval
-        self._ticker = Ticker(clock, GRANULARITY)
+        self._ticker = Ticker(clock, granularity(interval))
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """See L{ITokenSource.produce}."""
@@ -144,7 +160,7 @@ class _Paced(_Words):
 
     def fire(self, now: float) -> float | None:
         """Write the words that are due."""
-        while self._due <= now:
+        while self._due < now + _HAIR:
             self._due += self._interval
             if not self._write():
                 return None
