@@ -307,6 +307,9 @@ class _TextRendering:
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
         """See L{IRendering.read}. Always to the end, however large: two halves of a text are of no use."""
+        if cursor == self._log.last:
+            # Whoever has everything is not told that it could not be had again.
+            return cursor, b""
         self._grow()
         end = self._seen if self._over is None else REFUSED
         if cursor >= end:
@@ -317,7 +320,7 @@ class _TextRendering:
                 self._frame = b"id: %b-%d\n%b\n\n" % (self._epoch, self._textAt, bytes(self._lines))
             frames = self._frame
         if self._over is not None:
-            frames += self._refuse(self._over)
+            frames += self._refuse(cursor, self._over)
         elif self._log.state is not State.OPEN:
             frames += self._terminal(end)
         return end, frames
@@ -332,10 +335,7 @@ class _TextRendering:
 
     def complete(self, cursor: int) -> bool:
         """See L{IRendering.complete}."""
-        if cursor == REFUSED:
-            return True
-        self._grow()
-        return self._over is None and self._log.state is not State.OPEN and cursor == self._log.last
+        return cursor == REFUSED or (self._log.state is not State.OPEN and cursor == self._log.last)
 
     def _grow(self) -> None:
         """Take in what the log has got since."""
@@ -381,9 +381,11 @@ class _TextRendering:
         # The token's first line continues the line under way.
         self._lines += continued(token)
 
-    def _refuse(self, over: int) -> bytes:
+    def _refuse(self, cursor: int, over: int) -> bytes:
         """Tell a viewer that the rest of the text does not fit this format."""
-        gap = gapFrame(self._log.epoch, f"{self._log.epoch}-{self._textAt}", GapError("trimmed", over - 1, None))
+        epoch = self._log.epoch
+        after = max(cursor, self._textAt)
+        gap = gapFrame(epoch, f"{epoch}-{after}", GapError("trimmed", max(cursor, over - 1), None))
         message = "The text is too long for the format text; the formats events and text/plain have it."
         failed = toJSON({"reason": "too_long", "message": message})
         return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, REFUSED, failed)

@@ -211,12 +211,16 @@ class Viewer:
             assert not self.complete, f"after the end came {event}"
             stream, number = self.streams[match[1]], int(match[2])
             if self._now and not self._count:
-                expected = "a gap" if self._gap else "no gap"
-                assert (event.type == "gap") == (self._gap is not None), f"expected {expected} of {self._now}: {event}"
+                self.checkFirst(event)
             self.take(event, number, stream)
             self._count += 1
             self.lastEventID = event.id or ""
             stream.seen = max(stream.seen, self.place or 0)
+
+    def checkFirst(self, event: Event) -> None:
+        """A connection begins with the gap, if there is one."""
+        expected = "a gap" if self._gap else "no gap"
+        assert (event.type == "gap") == (self._gap is not None), f"expected {expected} of {self._now}: {event}"
 
     def take(self, event: Event, number: int, stream: Stream) -> None:
         """Compare an event, and put it to what there is."""
@@ -230,10 +234,10 @@ class Viewer:
         data = json.loads(event.data)
         assert set(data) == {"after", "from", "missed", "reason"}, event
         assert data["from"] == stream.id(number + 1), event
-        if self._count == 0:
+        gap = self._gap
+        if self._count == 0 and (gap or self._now is None):
             assert self.connection
             assert data["after"] == self.connection.asked, event
-            gap = self._gap
             if gap:
                 assert (number, data["missed"], data["reason"]) == (gap.cursor, gap.missed, gap.reason), (event, gap)
         else:
@@ -351,9 +355,15 @@ class TextViewer(Viewer):
             self.hole = False
             self.place = number
 
+    def checkFirst(self, event: Event) -> None:
+        """Whoever has all so far gets nothing, and what comes first may be a later gap."""
+        assert event.type == "gap" or self._gap is None, f"expected a gap of {self._now}: {event}"
+
     def checkLaterGap(self, data: dict[str, Any], number: int, stream: Stream) -> None:
         """The text is not whole any more: what was trimmed was not read."""
         assert data["reason"] == "trimmed", data
+        assert self.place is None or data["after"] == stream.id(self.place), (data, self.place)
+        assert number >= (self.place or 0), (data, self.place)
 
     def isFinished(self, status: int) -> bool:
         """Who was told that the text cannot be shown, and comes back to the same stream, is finished as well."""

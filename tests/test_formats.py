@@ -708,7 +708,26 @@ class TextLimitTests(SynchronousTestCase):
         log.append(Kind.TOKEN, b"c")
         log.append(Kind.DONE, b"{}")
         self.assertEqual(rendering.read(after, ALL, True), (after, b""))
-        self.assertEqual([rendering.complete(cursor) for cursor in (1, 2, log.last, after)], [False] * 3 + [True])
+        self.assertEqual([rendering.complete(cursor) for cursor in (1, 2, log.last, after)], [False] * 2 + [True] * 2)
+
+    def test_comesBackWhenItIsTrimmed(self) -> None:
+        """
+        A viewer that has all of a text whose beginning is trimmed meanwhile is
+        told nothing when it comes back, and is complete when the text is; when
+        more comes it is told that there is a gap after what it has.
+        """
+        log = trimmedLog(3, 6)
+        self.assertGreater(log.first, 1)
+        rendering = TextFormat().render(log)
+        self.assertEqual(rendering.read(6, ALL, True), (6, b""))
+        self.assertFalse(rendering.complete(6))
+        log.append(Kind.TOKEN, b"y")
+        after, frames = rendering.read(6, ALL, False)
+        self.assertRefused(decode(frames), f"{EPOCH}-6", 7)
+        self.assertEqual(after, REFUSED)
+        log.append(Kind.DONE, b"{}")
+        for known in (rendering, TextFormat().render(log)):
+            self.assertEqual([known.complete(cursor) for cursor in (6, 7, 8)], [False, False, True])
 
     def test_firstTokenTooLong(self) -> None:
         """

@@ -590,6 +590,19 @@ class RestartTests(StoreTestCase):
         self.restart()
         self.assertEqual([self.result(self.store.find(name)).last for name in "ab"], [3, 1])
 
+    def test_startedAgain(self) -> None:
+        """
+        The same store, stopped and started again, knows nothing of before but what the file has: what was fresh then
+        is filed, and is not filed again with what is new.
+        """
+        self.create("a", tokens=1)
+        self.result(self.store.stop())
+        self.store.start()
+        self.create("b", tokens=1)
+        self.result(self.store.delete("b"))
+        self.assertEqual(self.result(self.store.find("a")).last, 1)
+        self.assertEqual(self.entries(), [(1, 1, b"x")])
+
     def test_refusedStart(self) -> None:
         """
         A store that cannot be opened says so, and can be stopped, and be started when the reason is gone.

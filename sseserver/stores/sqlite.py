@@ -357,6 +357,7 @@ class SQLiteStore(Keeper):
         self._database = None
         self._ticker.stop()
         self._streams.clear()
+        self._filing = Filing()
         self.used = self._leaving = 0
         if self._pool is not None:
             self._pool.stop()
