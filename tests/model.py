@@ -360,10 +360,11 @@ class TextViewer(Viewer):
         assert event.type == "gap" or self._gap is None, f"expected a gap of {self._now}: {event}"
 
     def checkLaterGap(self, data: dict[str, Any], number: int, stream: Stream) -> None:
-        """The text is not whole any more: what was trimmed was not read."""
+        """The text is not whole any more: what was trimmed was not read. Behind its place is only what has no text."""
         assert data["reason"] == "trimmed", data
-        assert self.place is None or data["after"] == stream.id(self.place), (data, self.place)
-        assert number >= (self.place or 0), (data, self.place)
+        after = _ID.fullmatch(data["after"])
+        assert after and after[1] == stream.epoch, data
+        assert (self.place or 0) <= int(after[2]) <= number, (data, self.place)
 
     def isFinished(self, status: int) -> bool:
         """Who was told that the text cannot be shown, and comes back to the same stream, is finished as well."""

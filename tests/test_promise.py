@@ -275,12 +275,35 @@ class GapTests(PromiseTestCase):
         In the format `text`, whoever comes when the beginning is trimmed is
         told so, and then that it is over; who has been told gets 204.
         """
-        for asked in ("", self.ids[-1]):
-            viewer = self.come(asked, "text")
-            self.assertEqual([event.type for event in viewer.read() if event.data], ["gap", "failed"])
-            again = self.come(viewer.lastEventID, "text")
-            assert again.response
-            self.assertEqual(again.response.status, 204)
+        self.assertTold(self.come("", "text"))
+
+    def test_textThatWasWhole(self) -> None:
+        """
+        Who has all of it is told only when more comes: there is nothing that
+        the others have and it has not.
+        """
+        viewer = self.come(self.ids[-1], "text")
+        self.assertEqual([event for event in viewer.read() if event.data], [])
+        self.publish("more")
+        self.assertTold(viewer)
+
+    def test_textThatHasEnded(self) -> None:
+        """
+        When that was all it gets 204, as it would have if nothing were trimmed.
+        """
+        self.done("POST", "/streams/a", [{"token": "end"}], **{"Stream-Closed": "true"})
+        last = self.done("GET", "/streams/a", Accept="application/json").json["last"]
+        epoch = self.ids[-1].split("-")[0]
+        again = self.come(f"{epoch}-{last}", "text")
+        assert again.response
+        self.assertEqual(again.response.status, 204)
+
+    def assertTold(self, viewer: Connection) -> None:
+        """It is told of a gap, and that it is over."""
+        self.assertEqual([event.type for event in viewer.read() if event.data], ["gap", "failed"])
+        again = self.come(viewer.lastEventID, "text")
+        assert again.response
+        self.assertEqual(again.response.status, 204)
 
     def test_halfALineEndTrimmed(self) -> None:
         """
