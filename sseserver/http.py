@@ -25,7 +25,15 @@ from twisted.web.http import NO_BODY_CODES, OK
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from sseserver.errors import BadRequest, BodyTooLarge, MethodNotAllowed, NotAcceptable, NotFound, SSEServerError
+from sseserver.errors import (
+    BadRequest,
+    BodyTooLarge,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    SSEServerError,
+    notJSON,
+)
 from sseserver.interfaces import IFormat
 from sseserver.producer import writeHeaders
 from sseserver.publishing import checkKey
@@ -273,9 +281,7 @@ def readJSON(request: Request, shape: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        # What msgspec says of half of a surrogate pair is that the input ends there.
-        reason = str(error).replace("Input data was truncated", "it ends too early, or holds half of a surrogate pair")
-        raise BadRequest(f"The body is not JSON that can be read: {reason}.") from None
+        raise notJSON(error) from None
 
 
 def path(request: Request) -> str:

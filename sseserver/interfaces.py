@@ -322,8 +322,7 @@ class IRendering(Interface):
         Give a new viewer its cursor.
 
         Args:
-            fromNow: Whether it starts at the end, instead of as far back as
-                the log goes.
+            fromNow: Whether it starts at the end, instead of as far back as the log goes.
         """
 
     def head(cursor: int, retry: int, url: str) -> bytes:
@@ -433,6 +432,7 @@ class IStreamStore(Interface):
 
         Raises:
             StreamNotFound: (as the errback) There is none of this name.
+            StoreUnavailable: (as the errback) The store cannot do it now.
         """
 
     def delete(name: str, epoch: str | None = None) -> Deferred[None]:

@@ -135,7 +135,7 @@ class EventStreamProducer:
         self._body = Body(request, outbox)
         self._beat: Tick | None = None
         self._quietSince = 0.0
-        # While paused: what the viewer had taken when it was looked at last, and when that changed last.
+        # What the viewer had taken when it was looked at last, and when that changed last.
         self._taken: object = None
         self._takenAt = 0.0
 
@@ -164,7 +164,7 @@ class EventStreamProducer:
         if isOver(request) or self._state is _State.ENDED:
             self._end("left")
             return
-        tune(request.transport, self._settings.stall)
+        tune(request.transport)
         interval = min(self._settings.heartbeat, self._settings.stall)
         self._beat = self._ticker.at(self._ticker.seconds() + interval, self._sweep)
         # First registered for wake-ups, then read: what comes in between is seen.
@@ -213,7 +213,7 @@ class EventStreamProducer:
         if self._state is _State.LIVE:
             self._state = _State.PAUSED
             self._takenAt = self._ticker.seconds()
-            self._taken = taken(self._request.transport)
+            self._taken = taken(self._request.transport, self.written)
             # Else the channel reads without limit what the client sends meanwhile: twisted.web itself pauses only
             # between requests.
             self._setReading(False)
@@ -287,24 +287,23 @@ class EventStreamProducer:
 
     def _sweep(self, now: float) -> float:
         """
-        Write a heartbeat when it is due, which also makes the kernel find out
-        that a silent peer is gone. Cut a viewer that takes nothing.
+        Write a heartbeat when it is due, which also shows whether a silent
+        peer is gone. Cut a viewer that takes nothing.
         """
         heartbeat, stall = self._settings.heartbeat, self._settings.stall
-        if self._state is _State.PAUSED:
-            self._checkStall(now)
-            return now + min(heartbeat, stall / 4)
-        if now - self._quietSince >= heartbeat:
-            self._write(HEARTBEAT)
-        return min(self._quietSince + heartbeat, now + stall)
-
-    def _checkStall(self, now: float) -> None:
-        has = taken(self._request.transport)
-        if has != self._taken:
+        has = taken(self._request.transport, self.written)
+        if has is None or has != self._taken:
             self._taken = has
             self._takenAt = now
-        elif now - self._takenAt >= self._settings.stall:
+        elif now - self._takenAt >= stall:
             self.abort("stalled")
+            return now
+        due = now + heartbeat
+        if self._state is _State.LIVE:
+            if now - self._quietSince >= heartbeat:
+                self._write(HEARTBEAT)
+            due = self._quietSince + heartbeat
+        return min(due, now + (stall if has is None else stall / 4))
 
     def _gone(self, result: Any) -> None:
         """The request is over; the other way to learn of it, and the only one that all transports have."""

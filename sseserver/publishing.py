@@ -10,7 +10,7 @@ import unicodedata
 import msgspec
 
 from sseserver.entries import packEvent
-from sseserver.errors import BadRequest, UnsupportedType
+from sseserver.errors import BadRequest, UnsupportedType, notJSON
 from sseserver.interfaces import TERMINAL, Kind
 from sseserver.wire import Decoder, checkType
 
@@ -92,7 +92,7 @@ def _fromJSON(body: bytes) -> list[tuple[Kind, bytes]]:
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body has not the right shape: {error}.") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadRequest(f"The body is not JSON that can be read: {error}.") from None
+        raise notJSON(error) from None
     return [_entry(item) for item in (items if isinstance(items, list) else [items])]
 
 

@@ -12,7 +12,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -25,14 +25,11 @@ from zope.interface import implementer
 #: megabytes are full, and what it gets is fresh. Linux; the number is from <linux/tcp.h>.
 _NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 128 * 1024)
 
-#: Milliseconds after which the kernel gives up a peer that takes nothing. Linux.
-_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)
-
-#: What is the same for all viewers.
+#: A viewer's options.
 _OPTIONS = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, *_NOTSENT_LOWAT))
 
-#: The ports whose viewers have these options from the start, with the stall of each.
-_tuned: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+#: The ports whose viewers have these options from the start.
+_tuned: WeakSet[Any] = WeakSet()
 
 #: Stands for the headers of all responses whose head is written.
 _SENT = Headers()
@@ -40,8 +37,9 @@ _SENT = Headers()
 #: Seconds between two looks whether the last bytes have left.
 _LOOK = 0.01
 
-#: Where `struct tcp_info` of Linux has `tcpi_bytes_acked`, an unsigned 64-bit number.
-_BYTES_ACKED = 120
+#: What we read of Linux's `struct tcp_info`: how many segments are not acknowledged (`tcpi_unacked`), how many bytes
+#: are (`tcpi_bytes_acked`), and how many are not sent (`tcpi_notsent_bytes`).
+_TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
 
 
 def isOver(request: Request) -> bool:
@@ -56,31 +54,29 @@ def connection(transport: Any) -> Connection | None:
     return transport
 
 
-def tune(transport: Any, stall: float) -> None:
+def tune(transport: Any) -> None:
     """
     Set a viewer's socket options, as far as the system has them.
 
+    Not C{TCP_USER_TIMEOUT}, which also ends a connection whose window has long
+    been too small for the next segment, however steadily the viewer reads.
+
     Args:
         transport: A request's.
-        stall: After so many seconds the kernel gives up a peer that takes
-            nothing or is gone without a word; else it tries for 15 minutes.
     """
     plain = connection(transport)
-    if plain is None or not plain.connected:
-        return
-    port = getattr(plain, "server", None)
-    if port is None or _tuned.get(port) != stall:
-        _setOptions(plain.getHandle(), stall)
+    if plain is not None and plain.connected and getattr(plain, "server", None) not in _tuned:
+        _setOptions(plain.getHandle())
 
 
-def _setOptions(handle: socket.socket, stall: float) -> bool:
+def _setOptions(handle: socket.socket) -> bool:
     """Set those of L{tune}; tell whether the system has them all."""
     complete = True
-    for level, name, value in (*_OPTIONS, (socket.IPPROTO_TCP, _USER_TIMEOUT, max(1, int(stall * 1000)))):
+    for option in _OPTIONS:
         try:
-            handle.setsockopt(level, name, value)
+            handle.setsockopt(*option)
         except OSError:
-            # Not every system has all of them, and no Unix socket; the stall timer is there all the same.
+            # Not every system has all of them, and no Unix socket.
             complete = False
     return complete
 
@@ -93,12 +89,10 @@ class TunedEndpoint:
 
     Args:
         endpoint: Where it listens.
-        stall: See L{tune}.
     """
 
-    def __init__(self, endpoint: IStreamServerEndpoint, stall: float) -> None:
+    def __init__(self, endpoint: IStreamServerEndpoint) -> None:
         self._endpoint = endpoint
-        self._stall = stall
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See L{IStreamServerEndpoint.listen}."""
@@ -107,8 +101,8 @@ class TunedEndpoint:
     def _tune(self, port: Any) -> IListeningPort:
         handle = getattr(port, "socket", None)
         # Linux: what is accepted has the options of what listens. Elsewhere each viewer's are set.
-        if handle is not None and sys.platform == "linux" and _setOptions(handle, self._stall):
-            _tuned[port] = self._stall
+        if handle is not None and sys.platform == "linux" and _setOptions(handle):
+            _tuned.add(port)
         listening: IListeningPort = port
         return listening
 
@@ -155,27 +149,36 @@ def allSent(reactor: Any, transports: Sequence[Any], inTime: Callable[[], bool])
 
 def _isSending(transport: Any) -> bool:
     plain = connection(transport)
-    return plain is not None and bool(plain.connected and (plain.dataBuffer or plain._tempDataBuffer))
+    return plain is not None and bool(plain.connected and _queued(plain))
 
 
-def taken(transport: Any) -> object:
+def _queued(plain: Any) -> int:
+    """Count the bytes that the kernel has not yet."""
+    # The other name is private to Twisted.
+    queued: int = len(plain.dataBuffer) - plain.offset + sum(map(len, getattr(plain, "_tempDataBuffer", ())))
+    return queued
+
+
+def taken(transport: Any, written: int) -> object:
     """
     Measure what a viewer has taken.
 
+    Args:
+        transport: Its request's.
+        written: Bytes so far.
+
     Returns:
-        Something that changes whenever the viewer takes bytes while nothing
-        is written to it.
+        C{None} when nothing is on its way to it. Else something that changes
+        whenever the viewer takes bytes; where the system does not tell, when
+        it has taken so many that more can be sent.
     """
     plain = connection(transport)
     if plain is None or not plain.connected:
         return None
-    return _acknowledged(plain.getHandle()), len(plain.dataBuffer) - plain.offset
-
-
-def _acknowledged(handle: socket.socket) -> int | None:
-    """Read how many bytes the peer has acknowledged; C{None} where the system does not tell."""
+    queued = _queued(plain)
     try:
-        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
-    except OSError:
-        return None
-    return int(struct.unpack_from("Q", info, _BYTES_ACKED)[0]) if len(info) == _BYTES_ACKED + 8 else None
+        info = plain.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        unacknowledged, acknowledged, unsent = _TCP_INFO.unpack(info)
+    except (OSError, AttributeError, struct.error):
+        return (queued, written) if queued else None
+    return acknowledged if unacknowledged or unsent or queued else None

@@ -323,7 +323,7 @@ def makeService(options: Options) -> Server:
     site: Any = StreamSite(StreamResource(streams, options["prompt"]), **accessLog(options["access-log"]))
     for endpoint in options["listen"]:
         listener: Any = strports.service(endpoint, site, reactor)
-        listener.endpoint = TunedEndpoint(listener.endpoint, settings.stall)
+        listener.endpoint = TunedEndpoint(listener.endpoint)
         listener.setServiceParent(server)
     # The last to start, when everything that stays is there.
     RareCollections().setServiceParent(server)

@@ -532,7 +532,7 @@ class CancelTests(ServiceTestCase):
 class LingerTests(ServiceTestCase):
     """How long a run goes on without viewers."""
 
-    settings = Settings(linger=60, heartbeat=1000)
+    settings = Settings(linger=60, heartbeat=1000, stall=1000)
 
     def assertLingersUntil(self, streamLog: Any, end: float) -> None:
         """Check that a run goes on until a time and is cancelled then."""

@@ -19,13 +19,10 @@ from zope.interface.verify import verifyObject
 from sseserver.sockets import TunedEndpoint, tune
 from tests.wires import PretendedSocket, WireReactor
 
-STALL = 7.5
-
 #: The options of a viewer.
 TUNED = {
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
     (socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25)): 128 * 1024,
-    (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18)): 7500,
 }
 
 
@@ -66,14 +63,14 @@ class TunedEndpointTests(SynchronousTestCase):
 
     def listen(self, port: Any) -> None:
         """Listen on a port by a tuned endpoint."""
-        endpoint = TunedEndpoint(PortEndpoint(port), STALL)
+        endpoint = TunedEndpoint(PortEndpoint(port))
         self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
         self.assertIs(self.successResultOf(endpoint.listen(Factory())), port)
 
-    def viewer(self, port: Any, stall: float = STALL) -> dict[tuple[int, int], object]:
+    def viewer(self, port: Any) -> dict[tuple[int, int], object]:
         """Tune a viewer that came by a port; give what was set on its socket."""
         handle: Any = OptionsSocket()
-        tune(Server(handle, None, ("127.0.0.1", 1), port, 1, WireReactor()), stall)  # type: ignore[arg-type]
+        tune(Server(handle, None, ("127.0.0.1", 1), port, 1, WireReactor()))  # type: ignore[arg-type]
         options: dict[tuple[int, int], object] = handle.options
         return options
 
@@ -85,14 +82,12 @@ class TunedEndpointTests(SynchronousTestCase):
 
     def test_once(self) -> None:
         """
-        They are set on what listens, and on no viewer that comes by it, unless
-        that one wants others.
+        They are set on what listens, and on no viewer that comes by it.
         """
         port = self.port()
         self.listen(port)
         self.assertEqual(port.socket.options, TUNED)
         self.assertEqual(self.viewer(port), {})
-        self.assertEqual(len(self.viewer(port, STALL + 1)), len(TUNED))
 
     def test_portsOfOthers(self) -> None:
         """
@@ -105,7 +100,7 @@ class TunedEndpointTests(SynchronousTestCase):
         Where not all can be set on what listens, each viewer gets what it can;
         so it does on a system that is not known to let it inherit them.
         """
-        port = self.port(lacks=getattr(socket, "TCP_USER_TIMEOUT", 18))
+        port = self.port(lacks=socket.SO_KEEPALIVE)
         self.listen(port)
         self.assertEqual(self.viewer(port), TUNED)
         self.patch(sys, "platform", "darwin")

@@ -590,6 +590,17 @@ class RestartTests(StoreTestCase):
         self.restart()
         self.assertEqual([self.result(self.store.find(name)).last for name in "ab"], [3, 1])
 
+    def test_stopped(self) -> None:
+        """
+        A store that is stopped does not say that there is no such stream: it cannot know now.
+        """
+        self.create("a", tokens=1)
+        self.result(self.store.stop())
+        self.refused(self.store.find("a"), StoreUnavailable)
+        self.refused(self.store.delete("a"), StoreUnavailable)
+        self.store.start()
+        self.assertEqual(self.result(self.store.find("a")).last, 1)
+
     def test_startedAgain(self) -> None:
         """
         The same store, stopped and started again, knows nothing of before but what the file has: what was fresh then

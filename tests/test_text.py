@@ -17,7 +17,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.sources import text as textModule
-from sseserver.sources.text import FRAME, WELCOME, WORDS_PER_TURN, TextSource, granularity, splitWords
+from sseserver.sources.text import SLOT, WELCOME, WORDS_PER_TURN, TextSource, granularity, splitWords
 from tests.fakes import ClockTestCase, FakeSink, TurnClock
 
 # Everything that `\s`, str.split or str.splitlines takes for white space, what looks like it but is not, and words.
@@ -207,7 +207,7 @@ class PacedTests(SourceTestCase):
         self.sink.onWrite = lambda: written.append(self.clock.seconds())
         words = [f"{number} " for number in range(60)]
         done = self.run_("".join(words), 0.03)
-        self.steps(0.03 * 60 + 2 * FRAME)
+        self.steps(0.03 * 60 + 2 * SLOT)
         self.assertDone(done, "".join(words))
         self.assertEqual(self.sink.tokens, words)
         for number, at in enumerate(written, 1):
@@ -234,14 +234,14 @@ class PacedTests(SourceTestCase):
 
     def test_slots(self) -> None:
         """
-        An interval is a whole number of slots, each one to two frames long; a
-        shorter interval has slots of a frame.
+        An interval is a whole number of slots, each one to two times the
+        shortest; an interval that is shorter than that has those.
         """
-        for interval in (FRAME, 0.02, 0.03, 0.05, 0.1, 0.123, 7.0, 1e300):
+        for interval in (SLOT, 0.02, 0.03, 0.05, 0.1, 0.123, 7.0, 1e300):
             self.assertEqual(interval % granularity(interval), 0)
-            self.assertTrue(FRAME <= granularity(interval) < 2 * FRAME)
-        for interval in (0.0, sys.float_info.min, 0.0013, 0.0166):
-            self.assertEqual(granularity(interval), FRAME)
+            self.assertTrue(SLOT <= granularity(interval) < 2 * SLOT)
+        for interval in (0.0, sys.float_info.min, 0.0013, 0.0099):
+            self.assertEqual(granularity(interval), SLOT)
 
     def test_paceBetweenSlots(self) -> None:
         """
@@ -252,8 +252,8 @@ class PacedTests(SourceTestCase):
             done = TextSource(self.clock, "x " * 1000, interval).produce(sink, None)
             for tenth in range(1, 10):
                 self.steps(100 * interval)
-                self.assertLess(abs(len(sink.tokens) - 100 * tenth), 2 + 2 * FRAME / interval)
-            self.steps(100 * interval + 2 * FRAME)
+                self.assertLess(abs(len(sink.tokens) - 100 * tenth), 2 + 2 * SLOT / interval)
+            self.steps(100 * interval + 2 * SLOT)
             self.successResultOf(done)
             self.assertEqual(len(sink.tokens), 1000)
 
@@ -288,7 +288,7 @@ class PacedTests(SourceTestCase):
             done.append(source.produce(sink, None))
             self.steps(0.02)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
-        self.steps(1.0 + 2 * FRAME)
+        self.steps(1.0 + 2 * SLOT)
         self.assertEqual([sink.tokens for sink in sinks], [["a "]] * 20)
         self.steps(2.0)
         for one in done:
@@ -374,7 +374,7 @@ class PacedTests(SourceTestCase):
         self.stopAtEnd(lambda: self.clock.advance(20))
         for number in range(1, 5):
             self.assertEqual(len(self.sink.tokens), number - 1)
-            self.steps(1.0 + 2 * FRAME)
+            self.steps(1.0 + 2 * SLOT)
             self.assertEqual(len(self.sink.tokens), number)
         self.assertDone(done, "a b c d")
 

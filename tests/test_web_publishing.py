@@ -1195,6 +1195,22 @@ class BoundsTests(PublishingTestCase):
         self.assertFalse(wire.closed)
         self.assertEqual(self.state("/streams/a")["viewers"], 1)
 
+    def test_vanishedViewer(self) -> None:
+        """
+        A peer that acknowledges nothing is cut, though the kernel takes all
+        that is for it; one that does so late is not.
+        """
+        self.serve(self.source, Settings(stall=30, heartbeat=15))
+        self.put("a")
+        gone, late = self.view("/streams/a"), self.view("/streams/a")
+        gone.socket.arrived = late.socket.arrived = len(gone.socket.sent)
+        self.publish("a", {"data": "x"})
+        for _ in range(8):
+            self.reactor.run(10)
+            late.socket.arrived += 1
+        self.assertEqual((gone.closed, late.closed), (True, False))
+        self.assertEqual(self.state("/streams/a")["viewers"], 1)
+
     def test_joined(self) -> None:
         """
         Who comes to a log of 100,000 tokens gets them in at most 20 writes,

@@ -147,6 +147,7 @@ class PretendedSocket:
         room: Bytes that it takes yet, as a kernel's buffer does; `None` takes
             everything.
         sends: How much at each call.
+        arrived: Bytes that the peer has acknowledged; `None`: all, at once.
         reset: Whether it was closed the hard way.
     """
 
@@ -159,6 +160,7 @@ class PretendedSocket:
         self.broken = False
         self._sent = bytearray()
         self.sends: list[int] = []
+        self.arrived: int | None = None
         self.closed = False
         self.reset = False
 
@@ -208,8 +210,11 @@ class PretendedSocket:
         self.reset = self.reset or option == socket.SO_LINGER
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
-        """See L{socket.socket.getsockopt}: of C{struct tcp_info} only C{tcpi_bytes_acked}: what is sent has arrived."""
-        return struct.pack("120xQ", len(self.sent))
+        """
+        See L{socket.socket.getsockopt}: of C{struct tcp_info} what is not acknowledged, what is, and what is not sent.
+        """
+        arrived = len(self._sent) if self.arrived is None else self.arrived
+        return struct.pack("24xI92xQ16xI", len(self._sent) - arrived, arrived, 0)[:size]
 
     def close(self) -> None:
         """See L{socket.socket.close}."""

@@ -14,9 +14,9 @@ from zope.interface import implementer
 from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
 from sseserver.ticker import FIRING, IDLE, Tick, Ticker
 
-#: Seconds between two turns in which words are written, at least: as long as a screen shows a picture. The fewer turns,
-#: the more words share what a turn costs, and nobody sees more of them.
-FRAME = 1 / 60
+#: Seconds between two turns in which words are written, at least. The fewer turns, the more words share what a turn
+#: costs; but the more come at once, the later is the last of them.
+SLOT = 0.01
 
 # A word is due when no more than that is missing: sums of intervals are not exact.
 _HAIR = 1e-6
@@ -31,14 +31,14 @@ _WORD = re.compile(r"\s*\S+\s*|\s+")
 
 def granularity(interval: float) -> float:
     """
-    Give the width of the slots for an interval, in seconds: one to two
-    frames. An interval that is not shorter than that is a whole number of
+    Give the width of the slots for an interval, in seconds: one to two times
+    L{SLOT}. An interval that is not shorter than that is a whole number of
     slots, so that the time between two words is always the same; and a power
     of two, so that this holds in floating point.
     """
-    while interval >= 2 * FRAME:
+    while interval >= 2 * SLOT:
         interval /= 2
-    return max(interval, FRAME)
+    return max(interval, SLOT)
 
 
 def splitWords(text: str) -> list[str]:

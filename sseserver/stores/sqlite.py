@@ -158,6 +158,8 @@ class SQLiteStore(Keeper):
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See L{IStreamStore.find}: a log that is not in memory is read as a whole."""
+        if self._database is None:
+            return fail(StoreUnavailable("The store is closed."))
         stream = self._streams.get(name)
         if stream is None or stream.uncounted is not None:
             return fail(StreamNotFound(name))
@@ -179,6 +181,8 @@ class SQLiteStore(Keeper):
         See L{IStreamStore.delete}. Its viewers get the end when the file has
         forgotten it; when that cannot be, the stream is there as before.
         """
+        if self._database is None:
+            return fail(StoreUnavailable("The store is closed."))
         stream = self._streams.get(name)
         if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
             return fail(StreamNotFound(name))

@@ -528,3 +528,33 @@ class AtOnceTests(SocketTestCase):
             # From here on the reactor does not turn.
             client.settimeout(SOON)
             self.assertIn(b"data: lone\n\n", client.recv(65536))
+
+
+class WindowTests(SocketTestCase):
+    """Viewers whose kernel takes little at a time."""
+
+    async def test_smallWindow(self) -> None:
+        """
+        A viewer that reads all the time is not cut, although its window is
+        always too small for what comes next, and it is never through.
+        """
+
+        async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
+            sink.write("x" * MEBIBYTE)
+
+        await self.serve(FunctionSource(produce), Settings(stall=1))
+        streamLog = await self.service.startRun()
+        with socket.socket() as viewer:
+            # Before it connects: that decides on the window.
+            viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            viewer.connect(("127.0.0.1", self.port.getHost().port))
+            viewer.sendall(makeRequest(f"/streams/{streamLog.name}", EVENTSOURCE))
+            viewer.setblocking(False)
+            received = 0
+            for _ in range(200):
+                with contextlib.suppress(BlockingIOError):
+                    received += len(viewer.recv(100))
+                await deferLater(reactor, 0.02)
+            self.assertGreater(received, 5000)
+            self.assertEqual(self.service.viewers, 1)
+        await until(lambda: self.service.viewers == 0, "that the viewer has left")
