@@ -105,7 +105,7 @@ def draw(results: Mapping[str, Any], panels: Sequence[Panel], file: Path, note: 
 
 def drawPanel(axis: Any, panel: Panel, shown: Sequence[Bar]) -> None:
     """
-    One question's bars. One that is far longer than all others is cut, and its value stands beside it.
+    One question's bars. One that is far longer than all others is broken, which is to be seen.
     """
     lengths, names = [bar.value for bar in shown], [bar.name for bar in shown]
     edge = max(lengths) if len(lengths) < 2 else min(lengths[-1], 1.25 * lengths[-2])
@@ -118,6 +118,9 @@ def drawPanel(axis: Any, panel: Panel, shown: Sequence[Bar]) -> None:
         weight = "bold" if bar.name.startswith(OURS) else "normal"
         text = f"{bar.value:.0f}" if bar.value >= 100 else f"{bar.value:.1f}"
         text += ", at its limit" if panel.paced and bar.share > LIMIT else ""
+        if bar.value > edge:
+            axis.barh(place, edge * 0.015, left=edge * 0.9, color="white", height=1)
+            text += " (bar broken)"
         axis.text(min(bar.value, edge) + edge * 0.008, place, text, va="center", fontsize=8, fontweight=weight)
     for label in axis.get_yticklabels():
         label.set_fontsize(8)
