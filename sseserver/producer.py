@@ -292,7 +292,9 @@ class EventStreamProducer:
         """
         heartbeat, stall = self._settings.heartbeat, self._settings.stall
         has = taken(self._request.transport, self.written)
-        if has is None or has != self._taken:
+        # While it is paused there is something, also where nobody can tell what.
+        idle = has is None and self._state is _State.LIVE
+        if idle or has != self._taken:
             self._taken = has
             self._takenAt = now
         elif now - self._takenAt >= stall:
@@ -303,7 +305,7 @@ class EventStreamProducer:
             if now - self._quietSince >= heartbeat:
                 self._write(HEARTBEAT)
             due = self._quietSince + heartbeat
-        return min(due, now + (stall if has is None else stall / 4))
+        return min(due, now + (stall if idle else stall / 4))
 
     def _gone(self, result: Any) -> None:
         """The request is over; the other way to learn of it, and the only one that all transports have."""

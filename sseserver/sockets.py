@@ -168,7 +168,8 @@ def taken(transport: Any, written: int) -> object:
         written: Bytes so far.
 
     Returns:
-        C{None} when nothing is on its way to it. Else something that changes
+        C{None} when nothing is on its way to it, or there is no plain
+        connection to look at. Else something that changes
         whenever the viewer takes bytes; where the system does not tell, when
         it has taken so many that more can be sent.
     """

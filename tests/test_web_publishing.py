@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from sseserver import formats, streamlog
+from sseserver import formats, producer, streamlog
 from sseserver.errors import StoreUnavailable
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
@@ -1194,6 +1194,22 @@ class BoundsTests(PublishingTestCase):
             wire.take(1000)
         self.assertFalse(wire.closed)
         self.assertEqual(self.state("/streams/a")["viewers"], 1)
+
+    def test_stalledUnseen(self) -> None:
+        """
+        Where the connection cannot be looked at, as on HTTP/2, who keeps its
+        response paused for so long is cut all the same; who takes all is not.
+        """
+        self.patch(producer, "taken", lambda transport, written: None)
+        self.serve(self.source, Settings(stall=30, heartbeat=5))
+        self.put("a")
+        other, wire = self.view("/streams/a"), self.view("/streams/a")
+        wire.stall()
+        self.publish("a", *[{"data": "x" * 20_000}] * 20)
+        self.reactor.run(25)
+        self.assertFalse(wire.closed)
+        self.reactor.run(15)
+        self.assertEqual((wire.closed, other.closed), (True, False))
 
     def test_vanishedViewer(self) -> None:
         """
