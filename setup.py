@@ -24,18 +24,18 @@ PACKAGE = "sseserver"
 
 # Those with a `.pxd` beside them; tests/test_house.py holds the two together.
 COMPILED = (
-    "body",
-    "completions",
-    "entries",
-    "formats",
-    "keeper",
-    "producer",
-    "run",
+    "speedups.body",
+    "formats.openai",
+    "streams.entries",
+    "formats.rendering",
+    "streams.keeper",
+    "delivery.producer",
+    "service.run",
     "sources.text",
-    "streamlog",
-    "tail",
-    "ticker",
-    "turn",
+    "streams.log",
+    "streams.buffer",
+    "timing.ticker",
+    "timing.turnend",
 )
 
 DIRECTIVES = {
@@ -90,7 +90,7 @@ def translate(extensions: list[Extension], folder: Path) -> None:
     from Cython.Build import cythonize  # noqa: PLC0415  (optional)
 
     copied(folder)
-    # From inside, so that tracebacks name `sseserver/body.py`, which Python finds where the package is installed.
+    # From inside, so that tracebacks name files relative to the place of the package, where Python finds them.
     with contextlib.chdir(folder):
         translated = cythonize(extensions, compiler_directives=DIRECTIVES, force=True, quiet=True)
     for extension, made in zip(extensions, translated, strict=True):

@@ -37,8 +37,9 @@ from journal import spread
 from twisted.internet import task
 from twisted.internet.defer import gatherResults
 
-from sseserver.interfaces import IStreamLog, Kind
+from sseserver.interfaces import IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.values import Kind
 
 WINDOW = 1 << 30  # nothing is trimmed
 SAMPLE = 10  # every so many entries one is timed

@@ -15,17 +15,18 @@ These are the public names; everything else may change.
 
 __version__ = "0.1.0"
 
-from sseserver import streamlog
+from sseserver.apis.root import StreamResource
 from sseserver.errors import SourceError, SSEServerError
-from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
-from sseserver.service import StreamService
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.iterables import tokensFrom
 from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import TextSource
 from sseserver.sources.upstream import UpstreamSource
-from sseserver.web.root import StreamResource
+from sseserver.streams import log as streamlog
+from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 
 #: Whether the modules that each token comes through are compiled here. All are, or none (setup.py).

@@ -8,75 +8,14 @@ an implementation must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
-
-
-class Kind(IntEnum):
-    """
-    What an entry is. The numbers are stored: they never change.
-
-    An entry's data, as bytes:
-
-    - `TOKEN`: the token's text, UTF-8, never empty.
-    - `EVENT`: a published event: its type, LF, its data; UTF-8.
-    - `CHUNK`: a chunk of a chat completion with text in it, as an upstream
-      sent it: JSON in one line, LF, the text; UTF-8.
-    - `SILENT_CHUNK`: one without text: only the JSON.
-    - `DONE`, `FAILED`, `CANCELLED`: the terminal entry; a JSON object whose
-      `reason` is a word for programs.
-    """
-
-    TOKEN = 0
-    EVENT = 1
-    CHUNK = 2
-    SILENT_CHUNK = 3
-    DONE = 8
-    FAILED = 9
-    CANCELLED = 10
-
-
-class State(Enum):
-    """The life of a stream: OPEN, then one of the three others for ever."""
-
-    OPEN = "open"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-#: The state that each terminal entry leads to. A kind that is not in this
-#: table leaves the stream open.
-TERMINAL = {Kind.DONE: State.DONE, Kind.FAILED: State.FAILED, Kind.CANCELLED: State.CANCELLED}
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """
-    What a visitor asks of a token source.
-
-    Attributes:
-        text: The last message of the user; what a program is given.
-        messages: The conversation, each message as OpenAI's chat completions
-            have it; empty where only a text was given.
-        options: All other members of a chat completion's request, as they
-            came (`model`, `temperature`, `tools` ...).
-    """
-
-    text: str
-    messages: Sequence[Mapping[str, Any]] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-#: What a source is called as a model when nobody gave it a name.
-MODEL = "sseserver"
+from sseserver.values import Kind, Prompt, State
 
 
 class ITokenSource(Interface):

@@ -15,10 +15,11 @@ from typing import Any
 
 from twisted.python import usage
 
-from sseserver.interfaces import MODEL, ITokenSource
+from sseserver.interfaces import ITokenSource
 from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.sources.text import TextSource
 from sseserver.sources.upstream import UpstreamSource, checkKey
+from sseserver.values import MODEL
 
 #: The environment variable with the key.
 KEY_VARIABLE = "SSESERVER_UPSTREAM_KEY"

@@ -21,18 +21,18 @@ from twisted.internet.error import CannotListenError
 from twisted.python import usage
 
 from sseserver import __version__, compiled
+from sseserver.apis.root import StreamResource
+from sseserver.delivery.sockets import TunedEndpoint
 from sseserver.errors import StoreUnavailable
-from sseserver.garbage import RareCollections
 from sseserver.interfaces import IStreamStore
-from sseserver.service import StreamService
+from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sockets import TunedEndpoint
 from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
 from sseserver.sourcing import KEY_VARIABLE, checkSource, command, makeSource, readText
+from sseserver.speedups.garbage import RareCollections
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from sseserver.wire import MAX_RECONNECTION_TIME
 

@@ -26,7 +26,8 @@ KILLS = "5"
 
 def targets() -> list[str]:
     """Name the modules with the tests."""
-    units = [f"tests.{path.stem}" for path in sorted(TESTS.glob("test_*.py"))]
+    found = [path.relative_to(TESTS) for path in sorted(TESTS.rglob("test_*.py"))]
+    units = [".".join(("tests", *path.with_suffix("").parts)) for path in found if path.parts[0] != "integration"]
     return [*units, *(f"tests.integration.test_{name}" for name in INTEGRATION)]
 
 

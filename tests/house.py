@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,71 +23,10 @@ from zope.interface.interface import InterfaceClass
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "sseserver"
 
-# Room or module: its floor. A new one gets its line here, on the lowest floor where it can stand.
-FLOORS = {
-    "errors": 0,
-    "turn": 0,
-    "wire": 1,
-    "refusals": 1,
-    "segments": 1,
-    "interfaces": 2,
-    "streamlog": 5,
-    "tail": 4,
-    "formats": 4,
-    "garbage": 2,
-    "ids": 2,
-    "entries": 3,
-    "keeper": 3,
-    "settings": 2,
-    "prompts": 3,
-    "ticker": 2,
-    "body": 4,
-    "client": 4,
-    "completions": 5,
-    "exchange": 2,
-    "intake": 1,
-    "chunks": 2,
-    "pool": 2,
-    "reader": 3,
-    "shortcut": 2,
-    "database": 4,
-    "filing": 6,
-    "publishing": 4,
-    "pipes": 4,
-    "sockets": 4,
-    "producer": 5,
-    "waiting": 5,
-    "answer": 6,
-    "retention": 5,
-    "run": 5,
-    "sources": 7,
-    "stores": 7,
-    "runs": 6,
-    "http": 6,
-    "channel": 7,
-    "service": 8,
-    "sourcing": 8,
-    "web": 9,
-    "tap": 10,
-    "testing": 10,
-}
-# `sseserver/__init__.py` gathers the public names from everywhere; nobody imports it.
-TOP = 10
-
-# The files that put a room together may import the others in it.
-ASSEMBLERS = {"client", "client.__main__", "sources", "stores", "web", "web.root"}
-
-# Sans-I/O by construction: what they cannot import they cannot do.
-STANDARD_LIBRARY_ONLY = {"errors", "wire"}
-
-# A source knows its sink and nothing above; the floors alone would let it reach these.
-SOURCES_KNOW_NOTHING_OF = {"streamlog", "formats", "body"}
 
 # The reactor is a parameter, everywhere; the command line is where it comes from.
 REACTOR_IN_FUNCTIONS_OF = {"client.__main__", "tap"}
 
-MODULE_LINES = 450
-FUNCTION_LINES = 60
 
 # Spelled so that this file does not hold them itself.
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]))
@@ -163,70 +101,6 @@ def importsOf(name: str, path: Path) -> list[Import]:
     return finder.found
 
 
-def ownTarget(target: str, modules: dict[str, Path]) -> str | None:
-    """
-    Say which module of ours an import reaches.
-
-    Returns:
-        Its name below `sseserver.`; `None` for what is not ours, and for
-        `__version__` and `compiled`, which anyone may show.
-    """
-    if target != PACKAGE and not target.startswith(PACKAGE + "."):
-        return None
-    name = target[len(PACKAGE) + 1 :]
-    if name in {"__version__", "compiled"}:
-        return None
-    known = name in modules or name in FLOORS
-    return name if known else name.rpartition(".")[0]
-
-
-def floorViolations(root: Path) -> list[str]:
-    """Imports go down; rooms and siblings keep apart."""
-    modules = modulesOf(root)
-    wrong = []
-    for name, path in modules.items():
-        room = name.partition(".")[0]
-        if name and room not in FLOORS:
-            wrong.append(f"{name}: unknown; give it a floor in tests/house.py and in the design")
-            continue
-        for imported in importsOf(name, path):
-            target = ownTarget(imported.target, modules)
-            if target is not None and target != name:
-                problem = _importProblem(name, target)
-                if problem:
-                    wrong.append(f"{name}:{imported.line} imports {imported.target}: {problem}")
-    return wrong
-
-
-def _importProblem(name: str, target: str) -> str:
-    """Judge one import between two modules of ours; `""` is good."""
-    room, targetRoom = name.partition(".")[0], target.partition(".")[0]
-    if not name:
-        return ""
-    if not target:
-        return "the package itself stands above all; name the module"
-    if targetRoom not in FLOORS:
-        return "there is no such module"
-    if room == targetRoom:
-        return "" if name in ASSEMBLERS else "siblings do not know each other"
-    if FLOORS[targetRoom] >= FLOORS[room]:
-        return f"floor {FLOORS[room]} imports only from below, that is floor {FLOORS[targetRoom]}"
-    if room == "sources" and targetRoom in SOURCES_KNOW_NOTHING_OF:
-        return "sources know nothing of logs and the web"
-    return ""
-
-
-def foreignImports(root: Path) -> list[str]:
-    """The modules at the bottom import only the standard library and each other."""
-    modules = modulesOf(root)
-    return [
-        f"{name}:{imported.line} imports {imported.target}: the standard library only"
-        for name in sorted(STANDARD_LIBRARY_ONLY & modules.keys())
-        for imported in importsOf(name, modules[name])
-        if imported.target.partition(".")[0] not in {*sys.stdlib_module_names, PACKAGE}
-    ]
-
-
 def reactorImports(root: Path) -> list[str]:
     """Nobody imports the reactor but functions of the command line."""
     return [
@@ -236,22 +110,6 @@ def reactorImports(root: Path) -> list[str]:
         if (imported.target + ".").startswith("twisted.internet.reactor.")
         and not (imported.inFunction and name in REACTOR_IN_FUNCTIONS_OF)
     ]
-
-
-def oversized(root: Path) -> list[str]:
-    """Modules and functions stay small enough to be read at once."""
-    wrong = []
-    for name, path in modulesOf(root).items():
-        text = path.read_text("utf-8")
-        lines = text.count("\n")
-        if lines > MODULE_LINES:
-            wrong.append(f"{name}: {lines} lines, more than {MODULE_LINES}")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or node.lineno) - node.lineno + 1
-                if lines > FUNCTION_LINES:
-                    wrong.append(f"{name}:{node.lineno} {node.name}: {lines} lines, more than {FUNCTION_LINES}")
-    return wrong
 
 
 def compiledModules(root: Path) -> list[str]:

@@ -48,14 +48,14 @@ class Bug:
 BUGS = (
     Bug(
         "resume with >= for >",
-        "streamlog.py",
+        "streams/log.py",
         '            raise GapError("trimmed", start, start - number)\n        return number\n',
         '            raise GapError("trimmed", start, start - number)\n        return max(start, number - 1)\n',
         "ResumeTests::test_goesOnBehindTheLastID",
     ),
     Bug(
         "follow after reading instead of before",
-        "producer.py",
+        "delivery/producer.py",
         "        self._rendering = self.streamLog.follow(self, self._form)\n{between}        self.wake()\n",
         "        self._rendering = self.streamLog.rendering(self._form)\n{between}        self.wake()\n"
         "        self._rendering = self.streamLog.follow(self, self._form)\n",
@@ -63,14 +63,14 @@ BUGS = (
     ),
     Bug(
         "an event without an ID",
-        "formats.py",
+        "formats/rendering.py",
         'return b"%bid: %b-%d\\n%b\\n" % (field, self._epoch, number, dataLines(data))',
         'return b"%b%b\\n" % (field, dataLines(data))',
         "ResumeTests::test_everyEventHasItsID",
     ),
     Bug(
         "an ID that is not checked against its epoch",
-        "streamlog.py",
+        "streams/log.py",
         "if epoch != self.epoch or number > self.last:",
         "if number > self.last:",
         "GapTests::test_foreignEpoch",
@@ -84,21 +84,21 @@ BUGS = (
     ),
     Bug(
         "a joined event with the first ID",
-        "formats.py",
+        "formats/rendering.py",
         "frames.append(self.piece(cursor, self._log.text(first, cursor), start))",
         "frames.append(self.piece(first, self._log.text(first, cursor), start))",
         "ResumeTests::test_joinedEventHasTheLastID",
     ),
     Bug(
         "a gap with the ID of what follows",
-        "formats.py",
+        "formats/rendering.py",
         '(epoch.encode("ascii"), gap.cursor, toJSON(data))',
         '(epoch.encode("ascii"), gap.cursor + 1, toJSON(data))',
         "GapTests::test_itsOwnID",
     ),
     Bug(
         "the terminal twice",
-        "producer.py",
+        "delivery/producer.py",
         '                    self.finish("complete")\n',
         "                    self._write(self._rendering.read(cursor - 1, READ_BYTES, False)[1])\n"
         '                    self.finish("complete")\n',
@@ -106,14 +106,14 @@ BUGS = (
     ),
     Bug(
         "a refused publish that stays",
-        "streamlog.py",
+        "streams/log.py",
         "        self._keeper.used -= self.cut(self.last)\n",
         "",
         "PublishTests::test_refusedIsNotThere",
     ),
     Bug(
         "an idempotency key that is not looked up",
-        "service.py",
+        "service/service.py",
         "known = None if key is None else streamLog.recall(key)",
         "known = None",
         "PublishTests::test_sameKeySameAnswer",

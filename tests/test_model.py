@@ -37,9 +37,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver import Settings, SourceError, StreamResource, StreamService, StreamSite
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore
-from sseserver.stores import sqlite
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.stores.sqlite import store as sqlite
 from sseserver.wire import Event, encode
 from tests.model import TOKEN, Item, Snapshot, Stream, Viewer, makeViewer
 from tests.readers import HOSTILE, Connection, oneLineEnd, request

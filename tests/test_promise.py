@@ -13,9 +13,10 @@ from zope.interface import implementer
 
 from sseserver import Settings
 from sseserver.errors import StoreUnavailable
-from sseserver.formats import FORMATS
-from sseserver.interfaces import IFormat, IRendering, IStreamLog, Kind
+from sseserver.formats.rendering import FORMATS
+from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.values import Kind
 from sseserver.wire import Event
 from tests.readers import Connection, request
 from tests.wires import EVENTSOURCE, Response, ServedTestCase, Wire, WireReactor

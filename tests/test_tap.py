@@ -27,14 +27,14 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__, tap
-from sseserver.garbage import RareCollections
-from sseserver.interfaces import MODEL, Prompt
-from sseserver.service import Settings, StreamService
-from sseserver.sources.contract import RecordingSink
+from sseserver.service.service import Settings, StreamService
 from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import WELCOME, TextSource, splitWords
 from sseserver.sourcing import KEY_VARIABLE, makeSource, readKey
+from sseserver.speedups.garbage import RareCollections
 from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService, refusal
+from sseserver.testing.sources import RecordingSink
+from sseserver.values import MODEL, Prompt
 from sseserver.wire import MAX_RECONNECTION_TIME
 
 

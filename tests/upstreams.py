@@ -27,7 +27,7 @@ from twisted.web.client import URI, Agent
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from sseserver.pool import ConnectionPool
+from sseserver.client.agent import ConnectionPool
 
 
 class Act(Enum):

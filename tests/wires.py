@@ -35,9 +35,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from sseserver.interfaces import ITokenSink, ITokenSource, Prompt
-from sseserver.service import Settings, StreamService
-from sseserver.web.root import StreamResource
+from sseserver.apis.root import StreamResource
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.service.service import Settings, StreamService
+from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import HEARTBEAT, Decoder, Event
 

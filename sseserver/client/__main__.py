@@ -17,7 +17,7 @@ from twisted.internet.task import react
 from twisted.web.http_headers import Headers
 
 from sseserver.client import Event, EventSource, EventSourceError, EventTooLarge
-from sseserver.exchange import checkURL
+from sseserver.client.request import checkURL
 
 #: Exit statuses, beside 2, which argparse has for a wrong command line.
 DONE = 0

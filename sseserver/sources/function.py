@@ -9,7 +9,8 @@ from typing import Any
 
 from zope.interface import implementer
 
-from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.values import MODEL, Prompt
 
 
 @implementer(ITokenSource)

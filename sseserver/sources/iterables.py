@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sseserver.errors import SourceError
-from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.values import MODEL, Prompt
 
 log = Logger()
 

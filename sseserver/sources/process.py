@@ -27,8 +27,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sseserver.errors import SourceError
-from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
-from sseserver.pipes import READ, ErrorLog, Reader, Writer
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.sources.pipes import READ, ErrorLog, Reader, Writer
+from sseserver.values import MODEL, Prompt
 
 log = Logger()
 

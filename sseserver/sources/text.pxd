@@ -1,4 +1,4 @@
-from sseserver.ticker cimport Tick, Ticker
+from sseserver.timing.ticker cimport Tick, Ticker
 
 
 cdef class _Words(Tick):

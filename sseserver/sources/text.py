@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from zope.interface import implementer
 
-from sseserver.interfaces import MODEL, ITokenSink, ITokenSource, Prompt
-from sseserver.ticker import FIRING, IDLE, Tick, Ticker
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
+from sseserver.values import MODEL, Prompt
 
 #: Seconds between two turns in which words are written, at least. The fewer turns, the more words share what a turn
 #: costs; but the more come at once, the later is the last of them.

@@ -23,7 +23,6 @@ from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer
 
 from sseserver import __version__
-from sseserver.chunks import readChunk
 from sseserver.client import (
     ConnectTimeout,
     EventSource,
@@ -33,11 +32,13 @@ from sseserver.client import (
     StatusError,
     WrongContentType,
 )
+from sseserver.client.agent import ConnectionPool, makeAgent
+from sseserver.client.request import readRefusal, retryAfter
 from sseserver.errors import SourceError
-from sseserver.exchange import readRefusal, retryAfter
-from sseserver.interfaces import MODEL, IModels, ITokenSink, ITokenSource, Prompt
-from sseserver.pool import ConnectionPool, makeAgent
-from sseserver.refusals import oneLine, refused
+from sseserver.interfaces import IModels, ITokenSink, ITokenSource
+from sseserver.protocols.chunks import readChunk
+from sseserver.sources.upstreamerrors import oneLine, refused
+from sseserver.values import MODEL, Prompt
 from sseserver.wire import MAX_EVENT_BYTES
 
 log = Logger()

@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from sseserver.errors import StreamExists, StreamNotFound
-from sseserver.ids import makeEpoch
 from sseserver.interfaces import IStreamLog, IStreamStore
-from sseserver.keeper import Keeper
-from sseserver.streamlog import FLUSH_TICK, StreamLog
-from sseserver.ticker import Ticker
+from sseserver.streams.ids import makeEpoch
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.timing.ticker import Ticker
 
 
 @implementer(IStreamStore)

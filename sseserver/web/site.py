@@ -14,7 +14,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 from zope.interface import provider
 
-from sseserver.channel import StreamChannel, StreamRequest
+from sseserver.speedups.channel import StreamChannel, StreamRequest
 
 #: Seconds after which an idle connection is closed. More than the 60 of the usual load balancers: else they send a
 #: request into a connection that is just being closed.

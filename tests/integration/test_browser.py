@@ -21,9 +21,9 @@ from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from sseserver.service import StreamService
+from sseserver.apis.root import StreamResource
+from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource
-from sseserver.web.root import StreamResource
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
 from tests.integration.servers import ENVIRONMENT, ask, freePort

@@ -16,11 +16,12 @@ from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from sseserver.interfaces import ITokenSink, Prompt
-from sseserver.service import StreamService
+from sseserver.apis.root import StreamResource
+from sseserver.interfaces import ITokenSink
+from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
-from sseserver.web.root import StreamResource
+from sseserver.values import Prompt
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy, Exchange
 

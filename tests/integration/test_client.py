@@ -20,6 +20,7 @@ from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from sseserver.apis.root import StreamResource
 from sseserver.client import (
     ConnectionFailed,
     EventSource,
@@ -30,10 +31,9 @@ from sseserver.client import (
     Untrusted,
     WrongContentType,
 )
-from sseserver.exchange import drop
-from sseserver.service import Settings, StreamService
+from sseserver.client.request import drop
+from sseserver.service.service import Settings, StreamService
 from sseserver.sources.text import TextSource
-from sseserver.web.root import StreamResource
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
 from tests.integration.cutting import CuttingProxy

@@ -31,7 +31,8 @@ from twisted.application.service import Application
 from twisted.application.strports import service
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from sseserver import StreamResource, StreamService, StreamSite, runs, tokensFrom
+from sseserver import StreamResource, StreamService, StreamSite, tokensFrom
+from sseserver.service.service import runqueue as runs
 
 runs.LETTING_GO = 2.0
 

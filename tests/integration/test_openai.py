@@ -18,11 +18,12 @@ from twisted.internet.tcp import Server as ServerTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
+from sseserver.apis.root import StreamResource
 from sseserver.errors import SourceError
-from sseserver.interfaces import ITokenSink, Prompt
-from sseserver.service import Settings, StreamService
+from sseserver.interfaces import ITokenSink
+from sseserver.service.service import Settings, StreamService
 from sseserver.sources.function import FunctionSource
-from sseserver.web.root import StreamResource
+from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from tests.integration.test_upstream import Stage
 from tests.upstreams import CONTENTS, FAULTS, HANGS, KEY, NO_ANSWERS, REFUSALS, WHOLE_ANSWERS, Case, answer

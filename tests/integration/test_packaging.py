@@ -41,7 +41,7 @@ PLUGIN = "twisted/plugins/sseserver_plugin.py"
 # Beside them in the wheel stands a file for each module that is compiled.
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILED = {f"sseserver/{name.replace('.', '/')}{SUFFIX}" for name in compiledModules(ROOT)}
-ASSETS = {f"sseserver/web/assets/{name}" for name in ("index.html", "app.js", "app.css")}
+ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.js", "app.css")}
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class PackagingTests(SynchronousTestCase):
         nothing else.
         """
         names = namesIn(self.built.wheel)
-        self.assertLessEqual(ASSETS | {"sseserver/py.typed", "sseserver/tap.py", "sseserver/body.pxd"}, names)
+        self.assertLessEqual(ASSETS | {"sseserver/py.typed", "sseserver/tap.py", "sseserver/speedups/body.pxd"}, names)
         needsCompiler()
         self.assertEqual(names, filesBelow(self.built.source, PACKAGE) | {PLUGIN} | COMPILED)
 
@@ -261,7 +261,7 @@ class PackagingTests(SynchronousTestCase):
         needsCompiler()
         source = self.folder / "source"
         shutil.copytree(self.built.source, source)
-        with (source / PACKAGE / "ticker.pxd").open("a", encoding="utf-8") as file:
+        with (source / PACKAGE / "timing" / "ticker.pxd").open("a", encoding="utf-8") as file:
             file.write("cdef class NotThere(Nothing):\n    pass\n")
         self.assertPure(*buildWheel(source, self.folder / "wheel"), "it does not compile: ")
 

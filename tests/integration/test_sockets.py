@@ -29,11 +29,12 @@ from twisted.internet.task import deferLater
 from twisted.internet.tcp import Server as ServerTransport
 from twisted.trial.unittest import TestCase
 
-from sseserver.interfaces import ITokenSink, Prompt, State
-from sseserver.service import Settings, StreamService
+from sseserver.apis.root import StreamResource
+from sseserver.interfaces import ITokenSink
+from sseserver.service.service import Settings, StreamService
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource, splitWords
-from sseserver.web.root import StreamResource
+from sseserver.values import Prompt, State
 from sseserver.web.site import StreamSite
 from sseserver.wire import Decoder
 from tests.wires import EVENTSOURCE, Response, ScriptedSource, makeCertificate, makeRequest, parseResponses, soon

@@ -21,17 +21,18 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
 from sseserver.errors import StoreUnavailable
-from sseserver.interfaces import IStreamLog, Kind
+from sseserver.interfaces import IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.values import Kind
 from tests.integration.servers import ENVIRONMENT, ROOT, ask, freePort, serving, twistd
-from tests.test_database import snapshot
+from tests.stores.test_database import snapshot
 
 WINDOW = 1 << 24
 
 #: Seconds that a process may take; a busy machine needs some only to import Twisted.
 PATIENCE = 120
 
-OPEN = "import sys; from sseserver.database import Database; Database(sys.argv[1])"
+OPEN = "import sys; from sseserver.stores.sqlite.database import Database; Database(sys.argv[1])"
 
 
 def openElsewhere(path: str) -> str:

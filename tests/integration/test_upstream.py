@@ -20,12 +20,13 @@ from twisted.web.client import Agent
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from sseserver.apis.root import StreamResource
 from sseserver.client import EventSource
-from sseserver.interfaces import IStreamLog, Prompt
-from sseserver.service import StreamService
+from sseserver.interfaces import IStreamLog
+from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.upstream import UpstreamSource
-from sseserver.web.root import StreamResource
+from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd

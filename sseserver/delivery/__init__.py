@@ -1,0 +1,1 @@
+"""From a stream log to a socket."""

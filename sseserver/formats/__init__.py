@@ -1,0 +1,1 @@
+"""Formats: the entries of a stream log as bytes for viewers."""

@@ -1,0 +1,237 @@
+"""
+Formats that chat programs read: `openai`, the chunks of OpenAI's chat
+completions, and `ui`, the UI message stream of the Vercel AI SDK.
+
+Their clients are no EventSources: the one takes every event for JSON, the
+other has no IDs. So there are no event types here, and no event without data.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from zope.interface import implementer
+
+from sseserver.errors import GapError
+from sseserver.formats.rendering import REFUSED, EntryRendering, toJSON
+from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.streams.entries import unpack
+from sseserver.values import Kind
+
+#: The finish reasons that OpenAI's API reference lists; its clients check them.
+FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
+
+#: Tokens, and as many as stand in a row. Chunks are never joined: each has more in it than its text.
+_TOKEN = bytes((Kind.TOKEN,))
+_TOKENS = re.compile(b"[%b]+" % _TOKEN)
+
+_DONE = b"data: [DONE]\n\n"
+
+
+def _part(value: object) -> bytes:
+    """Write an event of JSON that has no ID."""
+    return b"data: %b\n\n" % toJSON(value)
+
+
+def _gapMessage(gap: GapError) -> str:
+    """Say in words what L{formats.gapFrame} says in members."""
+    if gap.reason == "trimmed":
+        return f"{gap.missed} entries are no longer kept (trimmed): what follows goes on after them."
+    return f"The last event ID is none of this stream ({gap.reason}): what follows replaces what came before."
+
+
+def _failure(kind: Kind, terminal: dict[str, object]) -> str:
+    """Say why a stream did not come to its end."""
+    if kind == Kind.CANCELLED:
+        return f"The answer was cancelled ({terminal.get('reason')})."
+    return str(terminal.get("message") or f"The answer failed ({terminal.get('reason')}).")
+
+
+@implementer(IRendering)
+class _OpenAIRendering(EntryRendering):
+    """One chunk for each token, an upstream's own chunks as they are."""
+
+    __slots__ = ("_before", "_model")
+
+    pieces = _TOKEN
+    row = _TOKENS
+
+    def __init__(self, streamLog: IStreamLog, model: str) -> None:
+        super().__init__(streamLog)
+        self._model = model
+        # What stands before the text of a chunk, which is written for each token.
+        self._before = self._chunk([self._choice({"content": ""}, None)]).partition(b'""')[0]
+
+    def head(self, cursor: int, retry: int, url: str) -> bytes:
+        """See L{IRendering.head}: a field of the event that follows. By itself it would be an event without data."""
+        return b"retry: %d\n" % retry
+
+    def retire(self, retry: int) -> bytes:
+        """See L{IRendering.retire}."""
+        return b"retry: %d\n%b" % (retry, _error("shutdown", "The server is being stopped; the stream goes on later."))
+
+    def gap(self, asked: str, gap: GapError) -> bytes:
+        """See L{IRendering.gap}."""
+        return b"id: %b-%d\n%b" % (self._epoch, gap.cursor, _error("gap", _gapMessage(gap)))
+
+    def piece(self, number: int, text: bytes, index: int) -> bytes:
+        """See L{EntryRendering.piece}. In JSON a CR and a LF are what they are, however a text is cut."""
+        content = json.dumps(text.decode("utf-8")).encode("ascii")
+        opening = self._opening() if index + self._log.first == 1 else b""
+        return b'%bid: %b-%d\ndata: %b%b},"finish_reason":null}]}\n\n' % (
+            opening,
+            self._epoch,
+            number,
+            self._before,
+            content,
+        )
+
+    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
+        """See L{EntryRendering.single}. Published events do not appear."""
+        if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
+            return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, unpack(data)[0])
+        opening = self._opening() if number == 1 else b""
+        if kind == Kind.EVENT:
+            # The ID belongs to the one event that there is, if any.
+            return opening and b"id: %b-%d\n%b" % (self._epoch, number, opening)
+        terminal = json.loads(data)
+        if kind == Kind.DONE:
+            return b"%b%bid: %b-%d\n%b" % (opening, self._closing(terminal), self._epoch, number, _DONE)
+        return b"id: %b-%d\n%b" % (self._epoch, number, _error(terminal.get("reason"), _failure(kind, terminal)))
+
+    def _opening(self) -> bytes:
+        """Make the chunk that says who speaks."""
+        return b"data: %b\n\n" % self._chunk([self._choice({"role": "assistant", "content": ""}, None)])
+
+    def _closing(self, terminal: dict[str, object]) -> bytes:
+        """Make the chunks before the end: why it ended, and what it took. An upstream's chunks have said that."""
+        kinds = self._log.kinds
+        if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
+            return b""
+        reason = terminal.get("reason")
+        chunks = [self._chunk([self._choice({}, reason if reason in FINISH_REASONS else "stop")])]
+        if isinstance(terminal.get("usage"), dict):
+            chunks.append(self._chunk([], usage=terminal["usage"]))
+        return b"".join([b"data: %b\n\n" % chunk for chunk in chunks])
+
+    def _choice(self, delta: dict[str, str], finishReason: object) -> dict[str, object]:
+        return {"index": 0, "delta": delta, "finish_reason": finishReason}
+
+    def _chunk(self, choices: list[dict[str, object]], **more: object) -> bytes:
+        chunk = {
+            "id": f"chatcmpl-{self._log.epoch}",
+            "object": "chat.completion.chunk",
+            "created": int(self._log.created),
+            "model": self._model,
+            "choices": choices,
+        }
+        return toJSON({**chunk, **more})
+
+
+def _error(code: object, message: str) -> bytes:
+    """Write an error as OpenAI's clients raise it."""
+    return _part({"error": {"message": message, "type": "server_error", "param": None, "code": code}})
+
+
+@implementer(IFormat)
+class OpenAIFormat:
+    """
+    `openai`: each token is a C{chat.completion.chunk}; after the last comes
+    C{[DONE]}, and instead of it an error where the stream failed.
+
+    Args:
+        model: What the chunks name as their model.
+    """
+
+    name = "openai"
+    headers = ()
+    reconnects = False
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def render(self, streamLog: IStreamLog) -> IRendering:
+        """See L{IFormat.render}."""
+        return _OpenAIRendering(streamLog, self._model)
+
+
+@implementer(IRendering)
+class _UIRendering(EntryRendering):
+    """Parts without IDs, always from the start; what cannot be whole breaks off with an error."""
+
+    __slots__ = ()
+
+    def start(self, fromNow: bool) -> int:
+        """See L{IRendering.start}. From the very start, whatever was trimmed: a message is whole or breaks off."""
+        return self._log.last if fromNow else 0
+
+    def head(self, cursor: int, retry: int, url: str) -> bytes:
+        """See L{IRendering.head}: what opens the message, where the first entry, which has that, does not follow."""
+        return self._opening() if cursor else b":\n"
+
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+        """See L{IRendering.read}. Where entries are missing the viewer has no use for the rest."""
+        if cursor + 1 < self._log.first:
+            missed = self._log.first - 1 - cursor
+            problem = _problem(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
+            return REFUSED, problem + _DONE
+        return EntryRendering.read(self, cursor, maxBytes, joined)
+
+    def retire(self, retry: int) -> bytes:
+        """See L{IRendering.retire}."""
+        return _problem("The server is being stopped.") + _DONE
+
+    def gap(self, asked: str, gap: GapError) -> bytes:
+        """See L{IRendering.gap}."""
+        return _problem(_gapMessage(gap))
+
+    def complete(self, cursor: int) -> bool:
+        """See L{IRendering.complete}."""
+        return cursor == REFUSED or EntryRendering.complete(self, cursor)
+
+    def piece(self, number: int, text: bytes, index: int) -> bytes:
+        """See L{EntryRendering.piece}."""
+        opening = self._opening() if index + self._log.first == 1 else b""
+        if not text:
+            return opening
+        delta = json.dumps(text.decode("utf-8")).encode("ascii")
+        return b'%bdata: {"type":"text-delta","id":"0","delta":%b}\n\n' % (opening, delta)
+
+    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
+        """See L{EntryRendering.single}. Published events do not appear."""
+        opening = self._opening() if number == 1 else b""
+        if kind == Kind.EVENT:
+            return opening
+        if kind == Kind.DONE:
+            return opening + _UI_END + _DONE
+        if kind == Kind.CANCELLED:
+            return opening + _part({"type": "abort"}) + _DONE
+        return opening + _problem(_failure(kind, json.loads(data))) + _DONE
+
+    def _opening(self) -> bytes:
+        """Make the parts before the first text."""
+        start = _part({"type": "start", "messageId": f"msg-{self._log.epoch}"})
+        return start + _part({"type": "start-step"}) + _part({"type": "text-start", "id": "0"})
+
+
+#: The parts after the last text. The SDK's 5.0 refuses a part with any member more, so there is no finish reason.
+_UI_END = b"".join(map(_part, [{"type": "text-end", "id": "0"}, {"type": "finish-step"}, {"type": "finish"}]))
+
+
+def _problem(text: str) -> bytes:
+    """Write an error as the Vercel AI SDK has it."""
+    return _part({"type": "error", "errorText": text})
+
+
+@implementer(IFormat)
+class UIFormat:
+    """`ui`: the UI message stream of the Vercel AI SDK, version 1."""
+
+    name = "ui"
+    headers = ((b"x-vercel-ai-ui-message-stream", b"v1"),)
+    reconnects = False
+
+    def render(self, streamLog: IStreamLog) -> IRendering:
+        """See L{IFormat.render}."""
+        return _UIRendering(streamLog)

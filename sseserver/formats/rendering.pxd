@@ -1,0 +1,25 @@
+cimport cython
+
+from sseserver.streams.log cimport StreamLog
+
+
+cdef class EntryRendering:
+    cdef StreamLog _log
+    cdef Py_ssize_t _newest
+    cdef bytes _frame
+    cdef bytes _epoch
+    cdef dict _memo
+    cdef Py_ssize_t _memoLast
+    cdef Py_ssize_t _memoSize
+
+    @cython.locals(last=Py_ssize_t, frame=bytes)
+    cpdef tuple read(self, Py_ssize_t cursor, Py_ssize_t maxBytes, bint joined)
+    @cython.locals(index=Py_ssize_t)
+    cdef Py_ssize_t _index(self, Py_ssize_t number) except -1
+    cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)
+    @cython.locals(index=Py_ssize_t, data=bytes)
+    cdef bytes _encode(self, Py_ssize_t number)
+
+
+cdef class _EventsRendering(EntryRendering):
+    cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)

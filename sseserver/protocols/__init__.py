@@ -1,0 +1,1 @@
+"""The JSON of other people's protocols, without I/O."""

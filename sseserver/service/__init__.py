@@ -1,0 +1,1 @@
+"""The service: streams, runs and viewers."""

@@ -1,0 +1,1 @@
+"""Fast paths beside the plain implementations. Everything here can be turned off."""

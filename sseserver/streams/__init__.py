@@ -1,0 +1,1 @@
+"""One stream in memory: an ordered log of entries."""

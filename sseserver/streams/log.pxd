@@ -1,0 +1,42 @@
+cimport cython
+
+from sseserver.streams.keeper cimport Keeper
+from sseserver.streams.buffer cimport Tail
+from sseserver.timing.ticker cimport Tick, Ticker
+
+
+cdef class StreamLog(Tail):
+    # What each token touches stands together.
+    cdef public Py_ssize_t last
+    cdef Keeper _keeper
+    cdef Py_ssize_t _window
+    cdef public object sole
+    cdef Tick _flushing
+    cdef Ticker _ticker
+    cdef public double announced
+    cdef bint _durable
+    cdef bint _sealed
+    cdef public object state
+    cdef public object onRead
+    cdef dict _viewers
+
+    # Not `str`: an embedder's may derive from it.
+    cdef public object name
+    cdef public str epoch
+    cdef public bint published
+    cdef public dict keys
+    cdef public object created
+    cdef public object ended
+    cdef list _settling
+    cdef dict _renderings
+    cdef Py_ssize_t _place
+    cdef object _round
+    cdef bint _again
+    cdef object __weakref__
+
+    @cython.locals(number=Py_ssize_t)
+    cpdef Py_ssize_t append(self, kind, bytes data) except -1
+    @cython.locals(now=double)
+    cdef _announce(self)
+    cpdef _flush(self, now)
+    cdef _wake(self)

@@ -1,0 +1,1 @@
+"""Tickers, and the end of a reactor turn."""

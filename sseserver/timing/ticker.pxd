@@ -1,0 +1,38 @@
+cimport cython
+
+from sseserver.timing.turnend cimport Turn
+
+
+cdef class Tick:
+    cdef public Py_ssize_t slot
+
+    cpdef fire(self, double now)
+    cpdef cancelled(self)
+
+
+cdef class _Call(Tick):
+    cdef object _function
+
+
+cdef class Ticker:
+    cdef public object clock
+    cdef public object seconds
+    cdef double _granularity
+    cdef double _origin
+    cdef dict _slots
+    cdef list _heap
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t _present
+    cdef dict _walking
+    cdef object _loop
+    cdef Turn _turnEnd
+
+    cpdef Tick at(self, double due, call)
+    cpdef put(self, Tick tick, double due)
+    cpdef cancel(self, Tick tick)
+    cpdef stop(self)
+    cdef _stopIfIdle(self)
+    @cython.locals(slot=Py_ssize_t, ticks=dict)
+    cdef _put(self, Tick tick, double due)
+    @cython.locals(now=double, slot=Py_ssize_t, tick=Tick)
+    cpdef _turn(self)

@@ -1,0 +1,170 @@
+"""
+Tests for L{sseserver.client.agent}: where its agent connects to. That connections are
+used again is tested with who uses them, in test_upstream.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+from unittest.mock import patch
+
+from twisted.internet import reactor as realReactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.web.client import ResponseNeverReceived
+from twisted.web.error import SchemeNotSupported
+from twisted.web.iweb import IResponse
+
+from sseserver.client.agent import ConnectionPool, makeAgent
+from sseserver.client.request import BytesProducer, readRefusal
+
+reactor: Any = realReactor
+
+
+class AgentTests(SynchronousTestCase):
+    """An agent on a pretended reactor."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+        self.agent = makeAgent(self.reactor, 7.0)
+        self.lookedUp: list[str] = []
+
+        def resolve(receiver: Any, name: str, *arguments: object, **more: object) -> Any:
+            self.lookedUp.append(name)
+            return receiver
+
+        self.patch(self.reactor.nameResolver, "resolveHostName", resolve)
+
+    def connecting(self, url: bytes) -> list[tuple[Any, ...]]:
+        """Ask for a URL; give where the reactor was told to connect, and for how long."""
+        self.agent.request(b"GET", url).addErrback(lambda _: None)
+        return [(host, port, timeout) for host, port, _, timeout, _ in self.reactor.tcpClients]
+
+    def test_digits(self) -> None:
+        """
+        An address in digits is connected to at once, and not looked up.
+        """
+        self.assertEqual(self.connecting(b"http://127.0.0.1:81/"), [("127.0.0.1", 81, 7.0)])
+        self.assertEqual(self.connecting(b"http://[::1]:82/")[1:], [("::1", 82, 7.0)])
+        self.assertEqual(self.lookedUp, [])
+
+    def test_name(self) -> None:
+        """
+        A name is looked up.
+        """
+        self.assertEqual(self.connecting(b"http://localhost:81/"), [])
+        self.assertEqual(self.lookedUp, ["localhost"])
+
+    def test_tls(self) -> None:
+        """
+        The same by TLS.
+        """
+        self.assertEqual(self.connecting(b"https://127.0.0.1/"), [("127.0.0.1", 443, 7.0)])
+        self.connecting(b"https://localhost/")
+        self.assertEqual(self.lookedUp, ["localhost"])
+
+    def test_otherScheme(self) -> None:
+        """
+        What is neither is refused.
+        """
+        self.failureResultOf(self.agent.request(b"GET", b"ftp://127.0.0.1/"), SchemeNotSupported)
+
+
+class NearTests(TestCase):
+    """A server on this machine, and a real reactor."""
+
+    host = "127.0.0.1"
+
+    def setUp(self) -> None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            self.server = socket.create_server((self.host, 0), family=family)
+        except OSError:
+            raise SkipTest(f"There is no {self.host} on this system.") from None
+        self.server.setblocking(False)
+        self.port = self.server.getsockname()[1]
+        self.pool = ConnectionPool(reactor)
+        self.agent = makeAgent(reactor, 7.0, self.pool)
+
+    async def tearDown(self) -> None:
+        self.server.close()
+        await self.pool.closeCachedConnections()
+
+    def ask(self, body: bytes) -> Deferred[IResponse]:
+        """Make a request."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        asked: Deferred[IResponse] = self.agent.request(
+            b"POST", f"http://{host}:{self.port}/".encode(), None, BytesProducer(body)
+        )
+        return asked
+
+    async def test_atOnce(self) -> None:
+        """
+        A request has left before the reactor turns, on a new connection and on one that is used again.
+        """
+        asked = self.ask(b"first")
+        peer, _ = self.server.accept()
+        peer.setblocking(False)
+        for body in (b"first", b"second"):
+            self.assertTrue(peer.recv(65536).endswith(b"\r\n\r\n" + body))
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+            asked = self.ask(b"second")
+        asked.cancel()
+        await self.assertFailure(asked, ResponseNeverReceived)
+        peer.close()
+
+    async def test_large(self) -> None:
+        """
+        A request that the kernel does not take at once comes whole.
+        """
+        body = b"x" * 8_000_000
+        asked = self.ask(body)
+        peer, _ = self.server.accept()
+        peer.setblocking(False)
+        received = bytearray()
+        for _ in range(10_000):
+            try:
+                received += peer.recv(1 << 20)
+            except BlockingIOError:
+                await deferLater(reactor, 0.001)
+            if received.endswith(b"\r\n\r\n" + body):
+                break
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+        peer.close()
+
+    async def test_noDescriptor(self) -> None:
+        """
+        Where it cannot be done at once, it is done as ever.
+        """
+
+        def adopt(*arguments: object) -> None:
+            raise OSError(errno.EMFILE, "too many")
+
+        with patch.object(reactor, "adoptStreamConnection", adopt):
+            asked = self.ask(b"body")
+        self.server.accept()[0].close()
+        await deferLater(reactor, 0.01)
+        peer, _ = self.server.accept()
+        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+        peer.close()
+
+    async def test_refused(self) -> None:
+        """
+        Where nobody listens that is told as ever.
+        """
+        self.server.close()
+        await self.assertFailure(self.ask(b""), ConnectionRefusedError)
+
+
+class NearIPv6Tests(NearTests):
+    """The same by IPv6."""
+
+    host = "::1"

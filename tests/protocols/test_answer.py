@@ -1,0 +1,344 @@
+"""
+Tests for L{sseserver.protocols.answer}.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.errors import AnswerTooLong, RunCancelled, RunFailed
+from sseserver.protocols.answer import Answer, refusal
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.entries import packChunk
+from sseserver.streams.log import StreamLog
+from sseserver.timing.ticker import Ticker
+from sseserver.values import Kind
+
+EPOCH = "0123456789abcdefghijAZ"
+
+
+class AnswerTestCase(SynchronousTestCase):
+    """A stream log that an upstream or another source writes."""
+
+    def setUp(self) -> None:
+        self.log = self.makeLog()
+
+    def makeLog(self, window: int = 1_000_000) -> StreamLog:
+        """Make an empty log of the year 2023."""
+        clock = Clock()
+        clock.advance(1_700_000_000.9)
+        return StreamLog("name", EPOCH, Ticker(clock, 0.005), window)
+
+    def chunk(self, *choices: dict[str, Any], **members: Any) -> None:
+        """Append an upstream's chunk."""
+        self.log.append(*packChunk(json.dumps({"choices": choices, **members}).encode(), ""))
+
+    def delta(self, index: int = 0, **delta: Any) -> None:
+        """Append a chunk with one choice."""
+        self.chunk({"index": index, "delta": delta})
+
+    def token(self, *tokens: str) -> None:
+        """Append tokens."""
+        for token in tokens:
+            self.log.append(Kind.TOKEN, token.encode())
+
+    def end(self, kind: Kind = Kind.DONE, **terminal: Any) -> None:
+        """End the stream."""
+        self.log.append(kind, json.dumps(terminal or {"reason": "stop", "tokens": 1}).encode())
+
+    def read(self, maxBytes: int = 1_000_000) -> dict[str, Any]:
+        """End the stream if it has not, and read it."""
+        if not self.log.sealed:
+            self.end()
+        answer = Answer(self.log, "model", maxBytes)
+        self.assertEqual(answer.read(0), (self.log.last, True))
+        completion: dict[str, Any] = answer.completion()
+        return completion
+
+    def message(self) -> dict[str, Any]:
+        """Give the first choice's message."""
+        message: dict[str, Any] = self.read()["choices"][0]["message"]
+        return message
+
+
+class AnswerTests(AnswerTestCase):
+    """Answers, put together."""
+
+    def test_tokens(self) -> None:
+        """
+        Tokens make a completion with everything that OpenAI's has.
+        """
+        self.token("One ", "tw", "\u00f6")
+        self.end(reason="length", tokens=3, usage={"total_tokens": 5})
+        self.assertEqual(
+            self.read(),
+            {
+                "id": f"chatcmpl-{EPOCH}",
+                "object": "chat.completion",
+                "created": 1_700_000_000,
+                "model": "model",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": "One tw\u00f6"},
+                        "logprobs": None,
+                        "finish_reason": "length",
+                    }
+                ],
+                "usage": {"total_tokens": 5},
+            },
+        )
+
+    def test_empty(self) -> None:
+        """
+        A stream without a token is an empty answer; a reason that is none of
+        OpenAI's is `stop` there.
+        """
+        self.end(reason="exhausted", tokens=0)
+        (choice,) = self.read()["choices"]
+        self.assertEqual((choice["message"]["content"], choice["finish_reason"]), ("", "stop"))
+        self.assertNotIn("usage", self.read())
+
+    def test_piecewise(self) -> None:
+        """
+        Read as it grows it is the same, and says whether the end is there.
+        """
+        answer = Answer(self.log, "model", 100)
+        self.assertEqual(answer.read(0), (0, False))
+        self.token("a")
+        self.assertEqual(answer.read(0), (1, False))
+        self.token("b", "c")
+        self.end()
+        self.assertEqual(answer.read(1), (4, True))
+        self.assertEqual(answer.completion(), self.read())
+
+    def test_chunks(self) -> None:
+        """
+        Text in chunks is joined, each member of a delta on its own; what the
+        chunks say of the answer is said of it.
+        """
+        self.delta(role="assistant", content="", refusal=None)
+        self.delta(reasoning_content="Hm")
+        self.delta(reasoning_content=".")
+        self.delta(content="One ")
+        self.chunk({"delta": {"content": "two"}, "finish_reason": None}, model="gpt", system_fingerprint="fp")
+        self.chunk({"delta": {}, "finish_reason": "length"}, service_tier=None)
+        self.chunk(usage={"total_tokens": 9})
+        self.chunk(usage=None)
+        completion = self.read()
+        self.assertEqual(
+            completion["choices"],
+            [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "One two", "reasoning_content": "Hm."},
+                    "logprobs": None,
+                    "finish_reason": "length",
+                }
+            ],
+        )
+        self.assertEqual((completion["model"], completion["system_fingerprint"]), ("gpt", "fp"))
+        self.assertEqual(completion["usage"], {"total_tokens": 9})
+        self.assertNotIn("service_tier", completion)
+
+    def test_refusal(self) -> None:
+        """
+        A refusal is joined, and there is no other text then.
+        """
+        self.delta(role="assistant", content=None, refusal="I can")
+        self.delta(refusal="not.")
+        self.assertEqual(self.message()["refusal"], "I cannot.")
+
+    def test_toolCalls(self) -> None:
+        """
+        Calls of tools are put together by their indices, which are not told;
+        there is no content then. A server that repeats names does not double them.
+        """
+        self.delta(tool_calls=[{"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}])
+        self.delta(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": {"name": "f"}}])
+        self.delta(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}])
+        self.delta(tool_calls=[{"index": 1, "function": {"arguments": "{}"}}])
+        self.delta(tool_calls=[{"index": 0, "id": None, "function": {"arguments": ":1}"}}])
+        self.chunk({"delta": {}, "finish_reason": "tool_calls"})
+        (choice,) = self.read()["choices"]
+        self.assertEqual(choice["finish_reason"], "tool_calls")
+        self.assertEqual(
+            choice["message"],
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}},
+                    {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+                ],
+            },
+        )
+
+    def test_callsWithoutIndex(self) -> None:
+        """
+        Calls that come whole and without indices are told one by one.
+        """
+        calls = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
+        self.delta(tool_calls=calls)
+        self.assertEqual(self.message()["tool_calls"], calls)
+
+    def test_functionCall(self) -> None:
+        """
+        The older call of a function is put together, too.
+        """
+        self.delta(function_call={"name": "f", "arguments": "{"})
+        self.delta(function_call={"arguments": "}"})
+        message = self.message()
+        self.assertEqual(message["function_call"], {"name": "f", "arguments": "{}"})
+        self.assertIsNone(message["content"])
+
+    def test_logprobs(self) -> None:
+        """
+        Log probabilities are one list for each kind of text.
+        """
+        self.chunk({"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}], "refusal": None}})
+        self.chunk({"delta": {"content": "b"}, "logprobs": {"content": [{"token": "b"}], "refusal": None}})
+        self.chunk({"delta": {}, "logprobs": None})
+        (choice,) = self.read()["choices"]
+        self.assertEqual(choice["logprobs"], {"content": [{"token": "a"}, {"token": "b"}], "refusal": None})
+
+    def test_choices(self) -> None:
+        """
+        Several choices are told apart, in their order.
+        """
+        self.delta(1, content="b")
+        self.chunk({"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {}, "finish_reason": "length"})
+        told = [(one["index"], one["message"]["content"], one["finish_reason"]) for one in self.read()["choices"]]
+        self.assertEqual(told, [(0, "a", "stop"), (1, "b", "length")])
+
+    def test_oddDeltas(self) -> None:
+        """
+        Members that are not as OpenAI has them break nothing.
+        """
+        self.delta(tool_calls="x", function_call="y", audio={"id": 1}, content="a")
+        self.delta(tool_calls=[1, {"index": "x", "function": 2}, {"index": 1, "function": {"arguments": "z"}}])
+        self.chunk({"delta": None, "logprobs": {"content": 1}})
+        self.chunk({"delta": 1, "logprobs": 1, "finish_reason": 1}, usage=1, model=1, service_tier={})
+        self.log.append(*packChunk(b'{"choices":null}', ""))
+        self.log.append(*packChunk(b'{"choices":[{"delta":{"x":NaN}}]}', ""))
+        completion = self.read()
+        self.assertEqual(completion["choices"][0]["finish_reason"], "stop")
+        self.assertEqual((completion["model"], "usage" in completion), ("model", False))
+        message = self.message()
+        self.assertEqual((message["content"], message["audio"]), ("a", {"id": 1}))
+
+    def test_halves(self) -> None:
+        """
+        Two halves of a character that an upstream cut in two are one again; one alone is U+FFFD.
+        """
+        for half in ("\\ud83d", "\\ude00", "!\\ud83d"):
+            self.log.append(*packChunk(b'{"choices":[{"delta":{"content":"%b"}}]}' % half.encode(), ""))
+        self.assertEqual(self.message()["content"], "\U0001f600!\ufffd")
+
+    def test_parts(self) -> None:
+        """
+        Content that comes as a list of parts is their text.
+        """
+        self.delta(content=[{"type": "text", "text": "a"}, {"type": "x"}, 1])
+        self.delta(content="b")
+        self.assertEqual(self.message()["content"], "ab")
+
+    def test_unreadable(self) -> None:
+        """
+        A chunk that is none ends it.
+        """
+        deep = b'{"choices":[{"delta":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}"
+        for data in (b"{}x", b'{"choices":1}', b'{"choices":[{"index":-1}]}', b'{"choices":[{"index":128}]}', deep):
+            log = self.makeLog()
+            log.append(*packChunk(data, ""))
+            with self.assertRaises(RunFailed) as caught:
+                Answer(log, "model", 1_000_000).read(0)
+            self.assertEqual((caught.exception.status, caught.exception.code), (502, "malformed"))
+
+    def test_tooLong(self) -> None:
+        """
+        An answer above the limit is refused: what counts of a chunk is its
+        text, or all of it where there is more in it.
+        """
+        self.token("12345")
+        self.delta(role="", content="12345")
+        self.read(10)
+        self.assertRaises(AnswerTooLong, self.read, 9)
+        self.log = self.makeLog()
+        self.chunk({"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}]}})
+        self.assertRaises(AnswerTooLong, self.read, 50)
+        self.read(100)
+
+    def test_trimmed(self) -> None:
+        """
+        An answer whose beginning is no longer kept is too long.
+        """
+        self.log = self.makeLog(10 * (1 + ENTRY_COST))
+        self.token(*"abcdefghijkl")
+        self.assertRaises(AnswerTooLong, self.read)
+
+
+class FailureTests(AnswerTestCase):
+    """Runs that came to no answer."""
+
+    def failed(self, **terminal: Any) -> RunFailed:
+        """Read a run that failed."""
+        self.log = self.makeLog()
+        self.token("a")
+        self.end(Kind.FAILED, **terminal)
+        error = self.failure()
+        assert isinstance(error, RunFailed)
+        return error
+
+    def failure(self) -> Exception:
+        """Read a stream that has no answer."""
+        try:
+            self.read()
+        except (RunFailed, RunCancelled) as error:
+            return error
+        raise AssertionError("there is an answer")
+
+    def test_failed(self) -> None:
+        """
+        The status, the time to wait and the words are the source's.
+        """
+        error = self.failed(reason="upstream", message="Too many.", status=429, retryAfter=7)
+        self.assertEqual((str(error), error.code), ("Too many.", "upstream"))
+        self.assertEqual((error.status, error.retryAfter, error.type), (429, 7, "rate_limit_error"))
+        error = self.failed(reason="error", message="Broke.")
+        self.assertEqual((error.status, error.retryAfter, error.type), (502, None, "server_error"))
+        self.assertEqual(self.failed(reason="x", status=404).type, "invalid_request_error")
+        for reason in ("shutdown", "interrupted"):
+            error = self.failed(reason=reason)
+            self.assertEqual((error.status, error.retryAfter), (503, 3))
+
+    def test_cancelled(self) -> None:
+        """
+        Nobody shall start what was cancelled again by himself.
+        """
+        self.token("a")
+        self.end(Kind.CANCELLED, reason="asked")
+        error = self.failure()
+        self.assertIsInstance(error, RunCancelled)
+        self.assertIn("asked", str(error))
+
+    def test_refusals(self) -> None:
+        """
+        A run whose first entry is its failure has come to nothing; any other
+        has something, or nothing yet.
+        """
+        self.assertIsNone(refusal(self.log))
+        self.token("a")
+        self.end(Kind.FAILED, reason="x")
+        self.assertIsNone(refusal(self.log))
+        for kind, error in ((Kind.FAILED, RunFailed), (Kind.CANCELLED, RunCancelled)):
+            self.log = self.makeLog()
+            self.end(kind, reason="x")
+            self.assertIsInstance(refusal(self.log), error)
+        self.log = self.makeLog()
+        self.end()
+        self.assertIsNone(refusal(self.log))

@@ -1,0 +1,239 @@
+"""
+Tests for L{sseserver.protocols.prompts}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from sseserver.errors import InvalidMember, ModelNotFound
+from sseserver.interfaces import IModels
+from sseserver.protocols.prompts import checkChat, readChat, readCompletion, readPrompt, usage, wantsUsage
+from sseserver.values import Prompt
+from tests.wires import ScriptedSource
+
+ASKED: dict[str, Any] = {"role": "user", "content": "Hello"}
+
+
+@implementer(IModels)
+class ManyModels(ScriptedSource):
+    """A source that offers more models than one."""
+
+    def models(self) -> Deferred[list[str]]:
+        return succeed(["small", "org/large"])
+
+
+class CompletionTests(SynchronousTestCase):
+    """OpenAI's requests."""
+
+    def read(self, **body: Any) -> tuple[Prompt, bool]:
+        """Read a body for a source of one model, which is called `script`."""
+        return readCompletion(body, ScriptedSource())
+
+    def refuse(self, param: str, **body: Any) -> None:
+        """Check that a body is refused because of one member."""
+        with self.assertRaises(InvalidMember) as caught:
+            self.read(**body)
+        self.assertEqual(caught.exception.param, param)
+        self.assertEqual((caught.exception.status, caught.exception.type), (400, "invalid_request_error"))
+
+    def test_unchanged(self) -> None:
+        """
+        All but messages and `stream` goes to the source as it came: what is
+        known, what is not, and null; so do the messages, with what nobody
+        knows in them.
+        """
+        messages = [
+            {"role": "developer", "content": [{"type": "text", "text": "Be brief."}], "name": "d"},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]},
+            {"role": "tool", "content": "42", "tool_call_id": "1"},
+            {"role": "somebody", "content": "x", "new": [1.5, None]},
+        ]
+        options = {
+            "model": "script",
+            "temperature": 0,
+            "top_p": 0.5,
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+            "tool_choice": "auto",
+            "stop": ["a"],
+            "seed": None,
+            "stream_options": {"include_usage": True, "include_obfuscation": False},
+            "chat_template_kwargs": {"thinking": True},
+        }
+        prompt, streamed = self.read(messages=messages, stream=True, **options)
+        self.assertEqual((prompt.messages, prompt.options, streamed), (messages, options, True))
+
+    def test_text(self) -> None:
+        """
+        The prompt's text is that of the user's last message: a string, or the
+        text in its parts; empty where there is none.
+        """
+        parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": " b"}]
+        for messages, text in (
+            ([ASKED], "Hello"),
+            ([ASKED, {"role": "assistant", "content": "x"}], "Hello"),
+            ([ASKED, {"role": "user", "content": "again"}, {"role": "tool", "content": "x"}], "again"),
+            ([{"role": "user", "content": parts}], "a b"),
+            ([{"role": "user"}], ""),
+            ([{"role": "system", "content": "x"}], ""),
+        ):
+            self.assertEqual(self.read(messages=messages)[0].text, text, messages)
+
+    def test_whole(self) -> None:
+        """
+        Of an answer in one piece it is always asked what it took; other
+        options of the stream stay.
+        """
+        for stream in ({}, {"stream": False}, {"stream": None}):
+            prompt, streamed = self.read(messages=[ASKED], stream_options={"a": 1}, **stream)
+            self.assertFalse(streamed)
+            self.assertEqual(prompt.options, {"stream_options": {"a": 1, "include_usage": True}})
+        prompt, _ = self.read(messages=[ASKED], stream=False, stream_options={"include_usage": False})
+        self.assertTrue(wantsUsage(prompt))
+
+    def test_badMembers(self) -> None:
+        """
+        What has another type is refused, and it is said where it stands.
+        """
+        self.refuse("messages")
+        self.refuse("messages", messages=None)
+        self.refuse("messages", messages=[])
+        self.refuse("messages[0]", messages=["Hello"])
+        self.refuse("messages[0].role", messages=[{"content": "x"}])
+        self.refuse("messages[1].role", messages=[ASKED, {"role": 1, "content": "x"}])
+        self.refuse("messages[0].content", messages=[{"role": "user", "content": 1}])
+        self.refuse("messages[0].content[0]", messages=[{"role": "user", "content": ["x"]}])
+        self.refuse("messages[0].content[0].type", messages=[{"role": "user", "content": [{"text": "x"}]}])
+        self.refuse("messages[0].content[0].text", messages=[{"role": "user", "content": [{"type": "text"}]}])
+        for name, value in (
+            ("stream", "true"),
+            ("model", 1),
+            ("temperature", "hot"),
+            ("max_tokens", 1.5),
+            ("stop", 1),
+            ("tools", {}),
+            ("n", 0),
+            ("n", 2),
+            ("stream_options", True),
+        ):
+            self.refuse(name, messages=[ASKED], **{name: value})
+        self.refuse("stream_options.include_usage", messages=[ASKED], stream_options={"include_usage": 1})
+
+    def test_model(self) -> None:
+        """
+        A source of one model is asked for that, or for none; what it is
+        called is in the refusal. One of many is asked for any, and for more
+        choices than one.
+        """
+        self.assertEqual(self.read(messages=[ASKED], model="script")[0].options["model"], "script")
+        self.assertNotIn("model", self.read(messages=[ASKED], model=None)[0].options)
+        with self.assertRaises(ModelNotFound) as caught:
+            self.read(messages=[ASKED], model="gpt-9")
+        self.assertIn("'script'", str(caught.exception))
+        prompt, _ = readCompletion({"messages": [ASKED], "model": "gpt-9", "n": 2}, ManyModels())
+        self.assertEqual((prompt.options["model"], prompt.options["n"]), ("gpt-9", 2))
+
+    def test_run(self) -> None:
+        """
+        A run is started with a prompt, with messages, or with neither, but
+        not with both.
+        """
+        source = ScriptedSource()
+        self.assertIsNone(readPrompt({}, source))
+        self.assertIsNone(readPrompt({"prompt": None, "messages": None}, source))
+        self.assertEqual(readPrompt({"prompt": "a"}, source), Prompt("a"))
+        body = {"messages": [ASKED], "temperature": 1}
+        self.assertEqual(readPrompt(body, source), Prompt("Hello", [ASKED], {"temperature": 1}))
+        for bad in ({"prompt": "a", "messages": [ASKED]}, {"prompt": 1}, {"messages": 1}, {"messages": []}):
+            self.assertRaises(InvalidMember, readPrompt, bad, source)
+
+
+class ChatTests(SynchronousTestCase):
+    """The Vercel AI SDK's requests."""
+
+    def test_messages(self) -> None:
+        """
+        Of each message the text is taken; one without text is left out.
+        """
+        parts = [{"type": "step-start"}, {"type": "text", "text": "Hi, "}, {"type": "text", "text": "there"}]
+        body = {
+            "id": "chat-1",
+            "trigger": "submit-message",
+            "messageId": None,
+            "webSearch": True,
+            "messages": [
+                {"id": "1", "role": "system", "parts": [{"type": "text", "text": "Be brief."}]},
+                {"id": "2", "role": "user", "parts": [{"type": "file", "url": "data:,"}]},
+                {"id": "3", "role": "assistant", "parts": []},
+                {"id": "4", "role": "user", "parts": parts, "metadata": {}},
+            ],
+        }
+        prompt, chat = readChat(body, ScriptedSource())
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi, there"}]
+        self.assertEqual((prompt, chat), (Prompt("Hi, there", messages, {}), "chat-1"))
+
+    def test_model(self) -> None:
+        """
+        The page may ask for a model.
+        """
+        message = {"role": "user", "parts": [{"type": "text", "text": "x"}]}
+        body = {"id": "a", "messages": [message], "model": "script"}
+        self.assertEqual(readChat(body, ScriptedSource())[0].options, {"model": "script"})
+        self.assertRaises(ModelNotFound, readChat, {**body, "model": "other"}, ScriptedSource())
+
+    def test_bad(self) -> None:
+        """
+        What the SDK would not send is refused, and it is said where it stands.
+        """
+        message = {"role": "user", "parts": [{"type": "text", "text": "x"}]}
+        for body, param in (
+            ({"messages": [message]}, "id"),
+            ({"id": "a"}, "messages"),
+            ({"id": "a", "messages": []}, "messages"),
+            ({"id": "a", "messages": [{"role": "user", "parts": []}]}, "messages"),
+            ({"id": "a", "messages": [{"role": "root", "parts": []}]}, "messages[0].role"),
+            ({"id": "a", "messages": [{"role": "user", "content": "x"}]}, "messages[0].parts"),
+            ({"id": "a", "messages": [{"role": "user", "parts": [{"type": "text"}]}]}, "messages[0].parts[0].text"),
+            ({"id": "a/b", "messages": [message]}, "id"),
+        ):
+            with self.assertRaises(InvalidMember) as caught:
+                readChat(body, ScriptedSource())
+            self.assertEqual(caught.exception.param, param)
+
+    def test_ids(self) -> None:
+        """
+        A chat's id is a segment of a URL that needs no quoting, and no longer than a stream's name.
+        """
+        for chat in ("a", "aB3-_.~", "x" * 128, "..."):
+            self.assertEqual(checkChat(chat), chat)
+        for chat in ("", ".", "..", "a b", "a/b", "a\n", "ä", "x" * 129):
+            self.assertRaises(InvalidMember, checkChat, chat)
+
+
+class UsageTests(SynchronousTestCase):
+    """What a prompt and its answer took."""
+
+    def test_words(self) -> None:
+        """
+        Each word of each message counts as a token, in parts as well; without
+        messages, each of the prompt.
+        """
+        messages = [{"content": "one two"}, {"content": [{"text": "three"}, {"type": "image"}]}, {"content": None}]
+        self.assertEqual(
+            usage(Prompt("two", messages), 4), {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        )
+        self.assertEqual(usage(Prompt(" one\ntwo "), 0)["prompt_tokens"], 2)
+
+    def test_wanted(self) -> None:
+        """
+        It is told to who asks for it in so many words.
+        """
+        self.assertTrue(wantsUsage(Prompt("", options={"stream_options": {"include_usage": True}})))
+        for options in ({}, {"stream_options": None}, {"stream_options": {"include_usage": 1}}, {"stream_options": 1}):
+            self.assertFalse(wantsUsage(Prompt("", options=options)), options)
+        self.assertFalse(wantsUsage(None))

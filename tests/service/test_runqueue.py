@@ -1,0 +1,176 @@
+"""
+Tests for L{sseserver.service.runqueue}: whose turn it is, and who has let go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sseserver.errors import Overloaded
+from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.service.runqueue import LETTING_GO
+from sseserver.settings import Settings
+from sseserver.values import MODEL, Prompt, State
+from tests.wires import ServedTestCase, logged
+
+
+class TurnTests(ServedTestCase):
+    """So many runs work at once, and so many wait."""
+
+    settings = Settings(maxRuns=2, maxWaiting=2, linger=30.0)
+
+    def start(self) -> Any:
+        """Start a run."""
+        return self.successResultOf(self.service.startRun())
+
+    def test_order(self) -> None:
+        """
+        Who comes above the limit waits; the one that waited longest goes first.
+        """
+        first, second, third, fourth = [self.start() for _ in range(4)]
+        self.assertEqual(len(self.source.runs), 2)
+        self.source.runs[1].end()
+        self.assertEqual(len(self.source.runs), 3)
+        self.source.run.write("third")
+        self.source.runs[0].end()
+        self.source.run.write("fourth")
+        self.assertEqual([log.last for log in (first, second, third, fourth)], [1, 1, 1, 1])
+        self.assertEqual((third.entries, fourth.entries), ([b"third"], [b"fourth"]))
+
+    def test_refused(self) -> None:
+        """
+        When as many wait as may, a further one is refused, and leaves nothing behind; later there is room again.
+        """
+        for _ in range(4):
+            self.start()
+        self.failureResultOf(self.service.startRun(), Overloaded)
+        answer = self.ask("/streams", method="POST", body=b"")
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "3"))
+        self.source.runs[0].end()
+        self.start()
+        self.assertEqual(self.service._store.count, 5)
+
+    def test_nobodyMayWait(self) -> None:
+        """
+        Where none may wait, runs are started as long as there is a turn for them.
+        """
+        self.serve(self.source, Settings(maxRuns=1, maxWaiting=0))
+        self.start()
+        self.failureResultOf(self.service.startRun(), Overloaded)
+
+    def test_waitingViewer(self) -> None:
+        """
+        A viewer of a run that waits is kept with heartbeats, and gets the answer when it is the run's turn.
+        """
+        for _ in range(2):
+            self.start()
+        wire = self.view()
+        self.reactor.pump([1.0] * 20)
+        self.assertEqual(wire.response.texts, [""])
+        self.assertIn(b":\n", wire.response.body)
+        self.source.runs[0].end()
+        self.source.run.write("now")
+        self.reactor.turn()
+        self.assertEqual(wire.response.texts, ["", "now"])
+
+    def test_cancelWhileItWaits(self) -> None:
+        """
+        A run that is cancelled while it waits never begins, and lets the next one go before.
+        """
+        logs = [self.start() for _ in range(4)]
+        self.successResultOf(self.service.cancel(logs[2].name))
+        self.assertIs(logs[2].state, State.CANCELLED)
+        self.source.runs[0].end()
+        self.source.run.write("fourth")
+        self.assertEqual((len(self.source.runs), logs[3].entries), (3, [b"fourth"]))
+
+    def test_lingerWhileItWaits(self) -> None:
+        """
+        A run that nobody watches is cancelled after the linger, also while it waits.
+        """
+        self.settings = Settings(maxRuns=1, maxWaiting=2, linger=30.0)
+        self.serve(self.source)
+        self.start()
+        wire = self.view("/")
+        waiting = self.start()
+        self.reactor.pump([1.0] * 31)
+        self.assertIs(waiting.state, State.CANCELLED)
+        wire.close()
+
+
+@implementer(ITokenSource)
+class SlowToLetGo:
+    """Holds something for a while after it was cancelled, as a program does that has to be ended first."""
+
+    takesPrompt = False
+    model = MODEL
+
+    def __init__(self) -> None:
+        self.released: list[Deferred[None]] = []
+
+    def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[Any]:
+        gone: Deferred[None] = Deferred()
+        self.released.append(gone)
+        work: Deferred[Any] = Deferred()
+
+        def letGo(failure: Failure) -> Deferred[Any]:
+            failure.trap(CancelledError)
+            return gone.addCallback(lambda _: failure)
+
+        return succeed(None).addCallback(lambda _: work.addErrback(letGo))
+
+
+class LettingGoTests(ServedTestCase):
+    """A source that takes its time to let go."""
+
+    settings = Settings(maxRuns=1)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.slow = SlowToLetGo()
+        self.serve(self.slow)
+
+    def start(self) -> Any:
+        """Start a run."""
+        return self.successResultOf(self.service.startRun())
+
+    def test_turn(self) -> None:
+        """
+        The stream has its end at once; the next run's turn comes when the source has let go.
+        """
+        streamLog = self.start()
+        self.start()
+        self.successResultOf(self.service.cancel(streamLog.name))
+        self.assertIs(streamLog.state, State.CANCELLED)
+        self.assertEqual(len(self.slow.released), 1)
+        self.slow.released[0].callback(None)
+        self.assertEqual(len(self.slow.released), 2)
+        self.slow.released[1].callback(None)
+
+    def test_stopWaits(self) -> None:
+        """
+        A service that is stopped waits until the sources have let go.
+        """
+        self.start()
+        stopped = self.service.stopService()
+        self.reactor.advance(1)
+        self.assertNoResult(stopped)
+        self.slow.released[0].callback(None)
+        self.reactor.advance(1)
+        self.successResultOf(stopped)
+
+    def test_stopDoesNotWaitForEver(self) -> None:
+        """
+        For a source that never lets go it waits some seconds.
+        """
+        self.start()
+        with logged() as events:
+            stopped = self.service.stopService()
+            self.reactor.pump([1.0] * int(LETTING_GO + 1))
+            self.successResultOf(stopped)
+        self.assertEqual([event for event in events if "log_failure" in event], [])
+        self.slow.released[0].callback(None)

@@ -1,0 +1,532 @@
+"""
+Tests for L{sseserver.speedups.channel}.
+
+Every request is made to a site of ours and to one of Twisted's, in one piece,
+byte by byte, and cut in two: what the resource sees and what comes over the
+wire must be the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.error import ConnectionDone
+from twisted.protocols.policies import WrappingFactory
+from twisted.web.http import HTTPChannel, combinedLogFormatter
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from sseserver.speedups import channel
+from sseserver.speedups.channel import StreamChannel, StreamRequest
+from sseserver.web.site import IDLE_TIMEOUT, StreamSite, accessLine
+from tests.wires import EVENTSOURCE, RecordingProducer, ServedTestCase, Wire, WireTestCase, makeRequest, soon
+
+# What a browser sends, with what makes a parser stumble.
+GOOD = {
+    "plain": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "lower-case names": b"GET /x HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\nlast-event-id: e-1\r\n\r\n",
+    "query": b"GET /a%20b/c//d?x=1&x=2&y=&z&%C3%BC=%FF HTTP/1.1\r\nHost: a\r\n\r\n",
+    "spaces": b"GET / HTTP/1.1\r\nHost:a\r\nAccept: \t text/html , */* \t\r\nX-Empty:\r\nX-Colon: a:b:\r\n\r\n",
+    "bytes": b"GET / HTTP/1.1\r\nHost: a\r\nX-Name: \xc3\xbc\xff\x85\x0b\x0cend\r\n\r\n",
+    "repeated": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; b\r\nX-A: 1\r\nx-a: 2\r\nCookie: c=3\r\n\r\n",
+    "body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    "empty body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    "chunked": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "identity": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+    "form": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Content-Length: 3\r\n\r\na=b",
+    "head": b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "star": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    "absolute": b"GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "unknown method": b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "two parts": b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n",
+    "no content": b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n",
+    "headers of its own": b"GET /own HTTP/1.1\r\nHost: a\r\n\r\n",
+    "expect": b"POST /b HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+    "empty line before": b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: a\r\n  b\r\n\tc\r\n\r\n",
+}
+
+# After these the connection is closed.
+LAST = {
+    "close": b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    "close among others": b"GET /parts HTTP/1.1\r\nHost: a\r\nconnection: Keep-Alive Close\r\n\r\n",
+    "1.0": b"GET /parts HTTP/1.0\r\n\r\n",
+    "1.0 kept": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "future": b"GET / HTTP/1.2\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
+    "length and chunked": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
+    "no length": b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\na",
+    "unknown coding": b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "bad chunk": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    "old line ends": b"GET / HTTP/1.1\nHost: a\n\n\r\n\r\n",
+    "bytes in the target": b"GET /\xc3\xbc HTTP/1.1\r\nHost: a\r\n\r\n",
+    "no line": b"hello\r\n\r\n",
+    "two words": b"GET /\r\n\r\n",
+    "four words": b"GET / / HTTP/1.1\r\n\r\n",
+    "no HTTP": b"GET / FTP/1.1\r\n\r\n",
+    "bad method": b"G(T / HTTP/1.1\r\n\r\n",
+    "space before the colon": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    "no colon": b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+    "no name": b"GET / HTTP/1.1\r\n: a\r\n\r\n",
+    "bad name": b"GET / HTTP/1.1\r\nH\xc3\xb6st: a\r\n\r\n",
+    "nul": b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",
+    "bare CR": b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n",
+    "bare LF": b"GET / HTTP/1.1\r\nHost: a\nb\r\n\r\n",
+    "control in the target": b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "folded first": b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+    "too many": b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(501)) + b"\r\n",
+    "not too many": b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(500)) + b"\r\n",
+    "line too long": b"GET / HTTP/1.1\r\nX: " + b"a" * 16380 + b"\r\n\r\n",
+    "line not too long": b"GET / HTTP/1.1\r\nX: " + b"a" * 16300 + b"\r\n\r\n",
+    "head too long": b"GET / HTTP/1.1\r\n" + b"".join(b"X: %b\r\n" % (b"a" * 4000) for _ in range(5)) + b"\r\n",
+    "target too long": b"GET /" + b"a" * 17000 + b" HTTP/1.1\r\n\r\n",
+}
+
+
+class Mirror(Resource):
+    """Says what it sees, in ways that the path names."""
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[object] = []
+
+    def render(self, request: Request) -> Any:
+        assert request.content is not None
+        self.seen.append(
+            (
+                (request.method, request.uri, request.path, request.clientproto, request.args),
+                list(request.requestHeaders.getAllRawHeaders()),
+                (request.content.read(), request.prepath, request.postpath, request.received_cookies),
+                (request.client, request.host, request.getClientAddress(), request.isSecure()),
+            )
+        )
+        if request.path == b"/parts":
+            request.write(b"one")
+            request.write(b"two")
+            request.finish()
+            return NOT_DONE_YET
+        if request.path == b"/nothing":
+            request.setResponseCode(204)
+        if request.path == b"/own":
+            request.setETag(b'"x"')
+            request.setLastModified(0)
+            request.addCookie(b"a", b"b")
+            request.responseHeaders.setRawHeaders(b"X-Two", [b"1", b"2\r\n3"])
+        return b"" if request.path == b"/nothing" else b"whole"
+
+
+class SameTests(WireTestCase):
+    """What is asked and answered is the same as without our channel."""
+
+    def play(self, pieces: Iterable[bytes], factory: Callable[..., Any]) -> tuple[list[object], bytes, bool]:
+        """
+        Send pieces on a connection of its own.
+
+        Returns:
+            What the resource saw, what came, and whether the server closed.
+        """
+        mirror = Mirror()
+        wire = self.connect(factory(mirror, reactor=self.reactor))
+        for piece in pieces:
+            if not wire.closed:
+                wire.send(piece)
+        self.reactor.advance(0)
+        closed = wire.closed
+        wire.close()
+        self.reactor.advance(0)
+        self.wires.remove(wire)
+        return mirror.seen, re.sub(rb"Date: [^\r]*", b"Date:", wire.received), closed
+
+    def assertSame(self, name: str, pieces: list[bytes]) -> tuple[list[object], bytes, bool]:
+        """Check it, and give what came."""
+
+        def plain(resource: Resource, **keywords: Any) -> Site:
+            return Site(resource, parsePOSTFormSubmission=False, timeout=IDLE_TIMEOUT, **keywords)
+
+        ours, theirs = self.play(pieces, StreamSite), self.play(pieces, plain)
+        self.assertEqual(ours, theirs, f"{name}: {pieces!r}"[:300])
+        return ours
+
+    def test_whole(self) -> None:
+        """
+        A request that comes in one piece; and one that others follow in the same.
+        """
+        for name, request in {**GOOD, **LAST}.items():
+            self.assertSame(name, [request])
+            self.assertSame(name, [request + GOOD["query"]])
+            self.assertSame(name, [GOOD["body"], request, GOOD["plain"]])
+            self.assertSame(name, [GOOD["plain"] + request + GOOD["two parts"]])
+
+    def test_theOthersAreAnswered(self) -> None:
+        """
+        Those that are good leave the connection open for the next one, which
+        is answered; the others close it.
+        """
+        for name, request in GOOD.items():
+            seen, _, closed = self.assertSame(name, [request, GOOD["query"]])
+            self.assertEqual((len(seen), closed), (1 if name == "star" else 2, False), name)
+        for name, request in LAST.items():
+            self.assertEqual(self.assertSame(name, [request, GOOD["query"]])[2], "not too" not in name, name)
+
+    def test_byteByByte(self) -> None:
+        """
+        A request that comes byte by byte.
+        """
+        for name, request in {**GOOD, **LAST}.items():
+            if len(request) < 1000:
+                self.assertSame(name, [bytes([byte]) for byte in request + GOOD["plain"]])
+
+    def test_cutAnywhere(self) -> None:
+        """
+        A request that comes in two pieces, the second with the next request behind it.
+        """
+        for name, request in {**GOOD, **LAST}.items():
+            if len(request) < 130:
+                for place in range(1, len(request)):
+                    self.assertSame(name, [request[:place], request[place:] + GOOD["plain"]])
+
+    def test_socketThatTakesAnyPart(self) -> None:
+        """
+        However many bytes of an answer the socket takes at a time, they come
+        in order: head, body, the next answer.
+        """
+        request = GOOD["two parts"] + GOOD["plain"]
+        _, whole, _ = self.play([request], StreamSite)
+        for taken in (*range(1, 20), 100, len(whole) - 1):
+            wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+            wire.stall()
+            wire.send(request)
+            for _ in soon(lambda wire=wire: wire.received.endswith(b"\r\n\r\nwhole")):  # type: ignore[misc]
+                wire.take(taken)
+            self.assertEqual(re.sub(rb"Date: [^\r]*", b"Date:", wire.received), whole)
+
+    def test_oneSend(self) -> None:
+        """
+        Head and body go out in one call, before the reactor comes round.
+        """
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire.socket.incoming = GOOD["plain"]
+        wire.transport.doRead()
+        self.assertEqual(wire.socket.sends, [len(wire.received)])
+        self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
+
+
+class HeadTests(WireTestCase):
+    """Heads that come in one piece."""
+
+    def lines(self, request: bytes) -> int:
+        """Count the lines that Twisted reads of a request, which is answered."""
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        protocol: Any = wire.transport.protocol
+        read: list[bytes] = []
+        received = HTTPChannel.lineReceived
+
+        def lineReceived(channel: HTTPChannel, line: bytes) -> None:
+            read.append(line)
+            received(channel, line)
+
+        self.patch(type(protocol), "lineReceived", lineReceived)
+        wire.send(request)
+        self.assertTrue(wire.received.endswith(b"whole"))
+        return len(read)
+
+    def test_readAsOne(self) -> None:
+        """
+        Twisted has what we fill in for it where it had it; should it move
+        that, this fails, and it would read all heads itself.
+        """
+        self.assertTrue(channel.canReadHeads())
+        for name in ("plain", "spaces", "repeated", "body", "chunked", "1.0 kept"):
+            self.assertEqual(self.lines({**GOOD, **LAST}[name]), 0, name)
+
+    def test_readByTwisted(self) -> None:
+        """
+        Whatever is unusual it reads itself, as it does everything when it has
+        changed too much.
+        """
+        for name in ("folded", "empty line before"):
+            self.assertGreater(self.lines(GOOD[name]), 2, name)
+        self.patch(channel, "_PRIVATE", ((HTTPChannel.allContentReceived, ("_gone",)),))
+        self.assertFalse(channel.canReadHeads())
+        self.patch(channel, "_READS_HEADS", channel.canReadHeads())
+        self.assertEqual(self.lines(GOOD["plain"]), 3)
+
+    def test_anotherRequest(self) -> None:
+        """
+        A site whose requests are of another kind gets these.
+        """
+
+        class Other(Request):
+            pass
+
+        site = StreamSite(Mirror(), reactor=self.reactor)
+        site.requestFactory = Other
+        wire = self.connect(site)
+        wire.send(GOOD["plain"])
+        self.assertTrue(wire.received.endswith(b"whole"))
+
+
+class LogTests(WireTestCase):
+    """Lines of the access log."""
+
+    def ended(self, request: bytes) -> Any:
+        """Make a request, and catch it when it is logged."""
+        caught: list[Any] = []
+        site = StreamSite(Mirror(), reactor=self.reactor)
+        self.patch(site, "log", caught.append)
+        self.connect(site).send(request)
+        return caught[0]
+
+    def test_sameLine(self) -> None:
+        """
+        A line is what Twisted writes, whatever the client sends.
+        """
+        heads = [request for name, request in GOOD.items() if name != "star"]
+        values = (b"Mozilla/5.0 (X11; Linux) 'x'", b'a "quoted" one', b"back\\slash", b"\xff\x01\t~", b"", b" ")
+        head = b"GET /a'b HTTP/1.1\r\nReferer: %b\r\nUser-Agent: %b\r\n\r\n"
+        for head in (*heads, *(head % (value, value) for value in values)):
+            request = self.ended(head)
+            self.assertEqual(accessLine("[now]", request), combinedLogFormatter("[now]", request))
+        request.getClientAddress = lambda: UNIXAddress(None)
+        self.assertEqual(accessLine("[now]", request), combinedLogFormatter("[now]", request))
+
+    def test_none(self) -> None:
+        """
+        A site without an access log writes nothing there.
+        """
+        for accessLog in (True, False):
+            site: Any = StreamSite(Mirror(), reactor=self.reactor, accessLog=accessLog)
+            site._logFile = io.StringIO()
+            self.connect(site).send(GOOD["plain"])
+            self.assertEqual(site._logFile.getvalue().count("GET / HTTP/1.1"), int(accessLog))
+
+
+class HoldTests(WireTestCase):
+    """What a channel holds back."""
+
+    def test_inOrder(self) -> None:
+        """
+        What is held back comes before what is written later, in one send; and
+        what the queue holds comes before both.
+        """
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        protocol: Any = wire.transport.protocol
+        protocol.write(b"1")
+        protocol.hold()
+        protocol.hold()
+        protocol.write(b"2")
+        protocol.writeSequence([b"3", b"4"])
+        self.assertEqual(wire.received, b"")
+        protocol.release()
+        protocol.release()
+        protocol.write(b"5")
+        self.reactor.turn()
+        self.assertEqual(wire.received, b"12345")
+
+    def test_atTheEnd(self) -> None:
+        """
+        What is held back when the connection is given up is sent before.
+        """
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        protocol: Any = wire.transport.protocol
+        protocol.hold()
+        protocol.write(b"last words")
+        protocol.loseConnection()
+        self.reactor.advance(0)
+        self.assertEqual(wire.received, b"last words")
+        self.assertTrue(wire.closed)
+
+    def test_wrapped(self) -> None:
+        """
+        On a transport whose queue cannot be seen it is queued there.
+        """
+        wire = self.connect(WrappingFactory(StreamSite(Mirror(), reactor=self.reactor)))
+        wire.socket.incoming = GOOD["plain"]
+        wire.transport.doRead()
+        self.assertEqual(wire.received, b"")
+        self.reactor.turn()
+        self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
+
+
+class LastResponseTests(WireTestCase):
+    """How a connection ends after its last response."""
+
+    def ask(self, room: int | None = None) -> Wire:
+        """Ask for the last response; the reactor has not come round after it."""
+        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire.socket.room = room
+        wire.socket.incoming = makeRequest(headers={"Connection": "close"})
+        wire.transport.doRead()
+        return wire
+
+    def test_closedWithTheTurn(self) -> None:
+        """
+        It is closed when the turn ends, though not inside the request. The
+        reactor is not asked to look after the socket, which is sent nothing more.
+        """
+        wire = self.ask()
+        self.assertFalse(wire.closed)
+        self.assertTrue(wire.transport.disconnecting)
+        self.assertEqual((self.reactor.getReaders(), self.reactor.getWriters()), ([], []))
+        self.reactor.advance(0)
+        self.assertTrue(wire.closed)
+        self.assertFalse(wire.socket.reset)
+        self.assertEqual(wire.socket.sends, [len(wire.received)])
+
+    def test_restFirst(self) -> None:
+        """
+        What the socket has not taken yet is sent before.
+        """
+        wire = self.ask(room=10)
+        self.reactor.turn()
+        self.assertFalse(wire.closed)
+        wire.take()
+        self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
+        self.assertTrue(wire.closed)
+
+    def test_abortedBefore(self) -> None:
+        """
+        Whoever aborts it before the turn ends finds it closed; it is lost once.
+        """
+        wire = self.ask()
+        wire.transport.abortConnection()
+        self.reactor.turn()
+        self.assertTrue(wire.closed)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class ProducerTests(WireTestCase):
+    """What a request tells its producer."""
+
+    def open(self) -> tuple[Wire, Any, RecordingProducer]:
+        """Make a request that waits, with a producer."""
+        caught: list[Any] = []
+
+        class Caught(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> int:
+                caught.append(request)
+                return NOT_DONE_YET
+
+        wire = self.connect(StreamSite(Caught(), reactor=self.reactor))
+        wire.send(makeRequest())
+        producer = RecordingProducer()
+        caught[0].registerProducer(producer, True)
+        return wire, caught[0], producer
+
+    def test_clientCloses(self) -> None:
+        """
+        A producer is stopped when the connection is lost, also where the
+        transport does not tell it.
+        """
+        wire, request, producer = self.open()
+        wire.transport.unregisterProducer()
+        wire.close()
+        self.assertEqual(producer.told, ["stop"])
+        self.assertIsNone(request.channel)
+
+    def test_serverCloses(self) -> None:
+        """
+        And when it was the server that gave it up.
+        """
+        _, request, producer = self.open()
+        request.loseConnection()
+        self.reactor.advance(0)
+        self.assertEqual(producer.told, ["stop"])
+
+    def test_finishedBySomebodyElse(self) -> None:
+        """
+        A producer that is still registered when the response is finished is
+        stopped, and Twisted complains.
+        """
+        _, request, producer = self.open()
+        request.finish()
+        self.assertEqual(producer.told, ["stop"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_notifyFinish(self) -> None:
+        """
+        Who asks for the end is told, also when the request was made small before.
+        """
+        for slim in (False, True):
+            wire, request, _ = self.open()
+            early = request.notifyFinish()
+            if slim:
+                request.slim()
+            late = request.notifyFinish()
+            wire.close()
+            self.failureResultOf(early, ConnectionDone)
+            self.failureResultOf(late, ConnectionDone)
+            self.assertIsNone(request.channel)
+
+
+class SizeTests(ServedTestCase):
+    """What a viewer keeps."""
+
+    def test_noDictionaries(self) -> None:
+        """
+        All attributes of an idle viewer's connection and request have slots:
+        should Twisted name them anew, this fails, and they would have
+        dictionaries again.
+        """
+        wire = self.view("/")
+        wire.send(b"")
+        protocol: Any = wire.transport.protocol
+        request = protocol.requests[0]
+        for one, kind in ((protocol, StreamChannel), (request, StreamRequest)):
+            self.assertIs(type(one), kind)
+            self.assertEqual(vars(one), {})
+            unset = {name for name in kind.__slots__ if not hasattr(one, name)}
+            # Those that stand only while a head is read.
+            self.assertLessEqual(unset, {"_command", "_path", "_version"})
+
+    def test_unknownAttribute(self) -> None:
+        """
+        An attribute that has no slot can be set all the same.
+        """
+        wire = self.view("/")
+        protocol: Any = wire.transport.protocol
+        for one in (protocol, protocol.requests[0]):
+            one.newInTwisted = 1
+            self.assertEqual(vars(one), {"newInTwisted": 1})
+
+    def test_nothingLeft(self) -> None:
+        """
+        When the viewer is gone, so are its request and channel; without the collector.
+        """
+        self.addCleanup(gc.enable)
+        gc.collect()
+        gc.disable()
+        wire = self.ask("/", EVENTSOURCE) and self.wires[-1]
+        protocol: Any = wire.transport.protocol
+        requests = protocol.requests
+        self.assertEqual(len(requests), 1)
+        wire.close()
+        self.assertIsNone(requests[0].channel)
+        self.assertIsNone(requests[0].producer)
+
+    def test_isTwistedsOwn(self) -> None:
+        """
+        What is there beside the slots is Twisted's: an event stream has the
+        same bytes on Twisted's site.
+        """
+        heads = []
+        for factory in (self.factory, Site(self.resource, reactor=self.reactor)):
+            self.factory = factory
+            wire = self.view("/")
+            self.source.run.write("a", "b")
+            self.reactor.advance(0.05)
+            self.source.run.end()
+            self.reactor.advance(0.05)
+            heads.append(re.sub(rb"(?m)^(Date|retry|id): .*$", b"", wire.received))
+        self.assertEqual(*heads)

@@ -1,0 +1,43 @@
+"""
+Tests for L{sseserver.speedups.garbage}.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.speedups.garbage import RareCollections
+
+
+class RareCollectionsTests(SynchronousTestCase):
+    """What is asked of Python's collector."""
+
+    def setUp(self) -> None:
+        """Begin with thresholds that nobody else has set."""
+        self.addCleanup(gc.set_threshold, *gc.get_threshold())
+        gc.set_threshold(701, 11, 12)
+
+    def test_whileItRuns(self) -> None:
+        """
+        While it runs the collector comes seldom, and passes over what was
+        there before; afterwards it is as it was.
+        """
+        service = RareCollections()
+        self.assertEqual(gc.get_threshold(), (701, 11, 12))
+        service.startService()
+        self.assertGreaterEqual(gc.get_threshold()[0], 10_000)
+        self.assertGreater(gc.get_freeze_count(), 1000)
+        service.stopService()
+        self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), ((701, 11, 12), 0))
+
+    def test_all(self) -> None:
+        """
+        What only the collector can find is looked for after half a million objects.
+        """
+        service = RareCollections()
+        service.startService()
+        self.addCleanup(service.stopService)
+        young, middle, old = gc.get_threshold()
+        self.assertLessEqual(young * middle * old, 500_000)

@@ -1,0 +1,544 @@
+"""
+Tests for L{sseserver.stores.sqlite.database}.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from sseserver.errors import StoreUnavailable
+from sseserver.stores.sqlite.database import _OPEN, APPLICATION_ID, PAGE, VERSION, Contents, Database, Group, Row
+from sseserver.streams.segments import Gathered, Segment
+from sseserver.values import Kind
+
+NOBODY = 65534
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Read all files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@contextmanager
+def foreign(path: Path) -> Iterator[sqlite3.Connection]:
+    """Use a file behind the store's back, in a transaction."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def segment(first: int, *data: bytes, kind: Kind = Kind.TOKEN, begin: int | None = None) -> Segment:
+    """Write entries that follow one another, behind others of one byte each, or of so many in all."""
+    ends = array("Q", accumulate(map(len, data), initial=first - 1 if begin is None else begin))
+    return Segment(first, bytes([kind]) * len(data), ends[1:], b"".join(data))
+
+
+def fresh(*segments: tuple[int, Segment]) -> Gathered:
+    """Gather segments of streams."""
+    gathered = Gathered()
+    for each in segments:
+        gathered.add(*each)
+    return gathered
+
+
+class DatabaseTestCase(SynchronousTestCase):
+    """Gives each test a folder, the path of a file in it, and databases that are closed in the end."""
+
+    def setUp(self) -> None:
+        """Make the folder."""
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.path = self.folder / "streams.db"
+        self.opened: list[Database] = []
+
+    def tearDown(self) -> None:
+        """Nothing stays open."""
+        for database in self.opened:
+            database.close()
+        left = set(_OPEN)
+        _OPEN.clear()
+        self.assertEqual(left, set())
+
+    def open(self, path: Path | None = None) -> Database:
+        """Open a database, the test's own if no other is said."""
+        database = Database(str(path or self.path))
+        self.opened.append(database)
+        return database
+
+    def close(self) -> None:
+        """Close in good order what was opened last."""
+        self.opened.pop().close()
+
+    def recover(self, database: Database, boot: str = "boot", now: float = 1000.0) -> list[Row]:
+        """Recover with the epochs `new0`, `new1` ..."""
+        return database.recover(now, iter([f"new{number}" for number in range(10)]), boot)
+
+    def make(self, published: bool = False) -> Database:
+        """Make a file with one stream of three tokens and a key."""
+        database = self.open()
+        self.recover(database)
+        made = [(1, "name", "epoch", published, 5.0)]
+        database.commit(Group(made=made, filed=[(1, segment(1, b"a", b"b", b"c"))], keys=[(1, "key", b"digest", 2, 3)]))
+        return database
+
+    def crash(self) -> Path:
+        """Copy what a process that dies now would leave into another folder; return the file's path there."""
+        after = Path(self.mktemp())
+        shutil.copytree(self.folder, after)
+        return after / self.path.name
+
+
+class RefusalTests(DatabaseTestCase):
+    """What cannot be used is refused, and left as it is."""
+
+    def refuse(self, words: str, path: Path | None = None) -> None:
+        """The file is refused with these words, and its folder is as it was."""
+        path = path or self.path
+        before = snapshot(path.parent)
+        error = self.assertRaises(StoreUnavailable, Database, str(path))
+        self.assertIn(words, str(error))
+        self.assertEqual(snapshot(path.parent), before)
+        self.assertNotIn("\n", str(error))
+
+    def test_foreign(self) -> None:
+        """
+        An SQLite file of another program.
+        """
+        with foreign(self.path) as connection:
+            connection.execute("CREATE TABLE t (x)")
+        self.refuse("not a file of sseserver")
+
+    def test_foreignLog(self) -> None:
+        """
+        An SQLite file of another program with a write-ahead log, closed, in use, or left by a crash.
+        """
+        with foreign(self.path) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("CREATE TABLE t (x)")
+            self.assertIn("streams.db-wal", snapshot(self.folder))
+            self.refuse("not a file of sseserver")
+            after = self.crash()
+        self.refuse("not a file of sseserver")
+        self.refuse("not a file of sseserver", after)
+
+    def test_noDatabase(self) -> None:
+        """
+        A file that is no database: text, noise, an image of zeros.
+        """
+        for content in (b"Dear diary,\n" * 1000, b"\x89PNG\r\n\x1a\n" * 20, bytes(8192), b"x"):
+            self.path.write_bytes(content)
+            self.refuse("not a file of sseserver")
+
+    def test_version(self) -> None:
+        """
+        A file of another version of ours.
+        """
+        self.make()
+        self.close()
+        with foreign(self.path) as connection:
+            connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        self.refuse(f"version {VERSION + 1}")
+
+    def damage(self) -> None:
+        """Make a file of some size, and overwrite the middle of it."""
+        database = self.make()
+        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
+        self.close()
+        with self.path.open("r+b") as file:
+            file.seek(self.path.stat().st_size // 2)
+            file.write(b"\xff" * 5000)
+
+    def test_damaged(self) -> None:
+        """
+        A file of ours that was overwritten in the middle.
+        """
+        self.damage()
+        self.refuse("damaged")
+
+    def test_damagedLog(self) -> None:
+        """
+        A file of ours that was damaged and has a write-ahead log as well, left by a crash.
+        """
+        self.damage()
+        damaged = self.path.read_bytes()
+        self.path.unlink()
+        database = self.make()
+        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
+        after = self.crash()
+        after.write_bytes(damaged[: len(damaged) // 2])
+        after.with_name("streams.db-wal").write_bytes(b"")
+        self.refuse("", after)
+        log = after.with_name("streams.db-wal")
+        log.write_bytes(self.path.with_name("streams.db-wal").read_bytes())
+        # All but the first page: some are in the log as well, and are good there.
+        size = after.stat().st_size
+        with after.open("r+b") as file:
+            file.seek(PAGE)
+            file.write(b"\xff" * (size - PAGE))
+        self.refuse("", after)
+
+    def test_truncated(self) -> None:
+        """
+        A file of ours that was cut.
+        """
+        database = self.make()
+        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
+        self.close()
+        whole = self.path.read_bytes()
+        for size in (100, 1024, PAGE, len(whole) // 2, len(whole) - PAGE, len(whole) - 1):
+            self.path.write_bytes(whole[:size])
+            self.refuse("")
+
+    def test_tableMissing(self) -> None:
+        """
+        A sound file that says it is ours, but is not built as it should be, is refused when it is taken up.
+        """
+        self.make()
+        self.close()
+        with foreign(self.path) as connection:
+            connection.execute("DROP TABLE life")
+        before = snapshot(self.folder)
+        database = Database(str(self.path))
+        error = self.assertRaises(StoreUnavailable, self.recover, database)
+        self.assertIn("no such table", str(error))
+        self.assertEqual(snapshot(self.folder), before)
+
+    def test_folder(self) -> None:
+        """
+        A folder, and a file in a folder that is not there.
+        """
+        self.refuse("directory", self.folder)
+        error = self.assertRaises(StoreUnavailable, Database, str(self.folder / "missing" / "streams.db"))
+        self.assertIn("unable to open", str(error))
+        self.assertEqual(snapshot(self.folder), {})
+
+    def test_permission(self) -> None:
+        """
+        A file that may be read but not be written, and a folder in which nothing may be made.
+        """
+        if os.geteuid():
+            raise SkipTest("Only root can become somebody else.")
+        self.make()
+        self.close()
+        # Not below the folder of the tests, where nobody may not even look.
+        folder = Path("/tmp") / f"sseserver-{os.getpid()}"
+        folder.mkdir(0o755)
+        self.addCleanup(shutil.rmtree, folder)
+        path = Path(shutil.copy(self.path, folder))
+        path.chmod(0o644)
+        before = snapshot(folder)
+        os.seteuid(NOBODY)
+        try:
+            errors = [
+                self.assertRaises(StoreUnavailable, Database, str(each)) for each in (path, folder / "another.db")
+            ]
+        finally:
+            os.seteuid(0)
+        self.assertIn("Permission denied", str(errors[0]))
+        self.assertIn("unable to open", str(errors[1]))
+        self.assertEqual(snapshot(folder), before)
+
+    def test_openAlready(self) -> None:
+        """
+        A file that this process has open, by whatever name; the first one goes on.
+        """
+        database = self.make()
+        link = self.folder / "link.db"
+        link.symlink_to(self.path.name)
+        for path in (self.path, self.folder / ".." / self.folder.name / "streams.db", link):
+            error = self.assertRaises(StoreUnavailable, Database, str(path))
+            self.assertIn("open already", str(error))
+        database.commit(Group(filed=[(1, segment(4, b"d"))]))
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"d"])
+
+    def test_openElsewhere(self) -> None:
+        """
+        A file that somebody else has open (here: a connection of SQLite's own that writes).
+        """
+        self.make()
+        self.close()
+        with foreign(self.path) as connection:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("BEGIN EXCLUSIVE")
+            self.refuse("another process has it open")
+        self.assertEqual(len(self.recover(self.open())), 1)
+
+
+class OpenTests(DatabaseTestCase):
+    """New files, and those that were left."""
+
+    def test_new(self) -> None:
+        """
+        A new file is ours, with the version, from the first moment on; and it is made where there is none or an
+        empty one.
+        """
+        for name in ("one.db", "a b%20?#ä.db"):
+            path = self.folder / name
+            if name == "one.db":
+                path.touch()
+            database = self.open(path)
+            header = path.read_bytes()[:100]
+            self.assertEqual(int.from_bytes(header[68:72], "big"), APPLICATION_ID)
+            self.assertEqual(int.from_bytes(header[60:64], "big"), VERSION)
+            self.assertEqual(self.recover(database), [])
+
+    def test_again(self) -> None:
+        """
+        A file that was closed in good order is one file, and holds what it held.
+        """
+        self.make(published=True)
+        self.close()
+        self.assertEqual(list(snapshot(self.folder)), ["streams.db"])
+        database = self.open()
+        self.assertEqual(self.recover(database), [Row(1, "name", "epoch", True, 5.0, None, 3, 3)])
+        self.assertEqual(database.load(1), Contents(segment(1, b"a", b"b", b"c"), 3, {"key": (b"digest", 2, 3)}))
+
+    def test_makingInterrupted(self) -> None:
+        """
+        A file whose making was interrupted is made anew.
+        """
+        with foreign(self.path) as connection:
+            connection.execute("PRAGMA cache_size = 1")
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("CREATE TABLE streams (x)")
+            connection.executemany("INSERT INTO streams VALUES (?)", [(b"x" * 3000,)] * 50)
+            after = self.crash()
+        self.assertEqual(sorted(snapshot(after.parent)), ["streams.db", "streams.db-journal"])
+        # SQLite writes the first page last: it may have come as far.
+        whole = self.folder / "whole.db"
+        self.open(whole)
+        self.close()
+        with after.open("r+b") as file:
+            file.write(whole.read_bytes()[:PAGE])
+        self.assertEqual(self.recover(self.open(after)), [])
+
+    def test_crash(self) -> None:
+        """
+        What was committed when the process died is there; the run that was under way ends C{failed}.
+        """
+        self.make()
+        after = self.crash()
+        self.assertIn("streams.db-wal", snapshot(after.parent))
+        database = self.open(after)
+        (row,) = self.recover(database, now=1234.0)
+        self.assertEqual((row.epoch, row.ended, row.count), ("epoch", 1234.0, 4))
+        contents = database.load(1)
+        self.assertEqual((contents.segment.kinds, contents.segment.entries[:3]), (b"\0\0\0\x09", [b"a", b"b", b"c"]))
+        self.assertIn(b'"interrupted"', contents.segment.entries[3])
+        self.assertNotIn("streams.db-shm", snapshot(after.parent))
+
+    def test_order(self) -> None:
+        """
+        Streams that ended come first, the oldest before the others.
+        """
+        database = self.open()
+        self.recover(database)
+        made = [(number, str(number), f"epoch{number}", True, 0.0) for number in range(1, 5)]
+        database.commit(Group(made=made, ended=[(30.0, 1), (10.0, 4), (20.0, 2)]))
+        self.close()
+        self.assertEqual([row.number for row in self.recover(self.open())], [4, 2, 1, 3])
+
+
+class BootTests(DatabaseTestCase):
+    """After an end of the machine, numbers that viewers saw may be gone: they do not come again."""
+
+    def epochs(self, path: Path, boot: str) -> list[str]:
+        """Recover in this run of the machine."""
+        return [row.epoch for row in self.recover(self.open(path), boot)]
+
+    def test_sameBoot(self) -> None:
+        """
+        When only the process ended, epochs stay.
+        """
+        self.make(published=True)
+        self.assertEqual(self.epochs(self.crash(), "boot"), ["epoch"])
+
+    def test_otherBoot(self) -> None:
+        """
+        When the machine ended, open streams, of runs and published, get new epochs; those that had ended keep theirs.
+        """
+        database = self.make(published=True)
+        made = [(2, "run", "epoch2", False, 0.0), (3, "ended", "epoch3", False, 0.0)]
+        database.commit(Group(made=made, filed=[(3, segment(1, b"{}", kind=Kind.DONE))], ended=[(1.0, 3)]))
+        self.assertEqual(self.epochs(self.crash(), "another"), ["epoch3", "new1", "new0"])
+
+    def test_unknownBoot(self) -> None:
+        """
+        Where the system does not tell, it may always have been the machine.
+        """
+        database = self.open()
+        self.recover(database, "")
+        database.commit(Group(made=[(1, "name", "epoch", True, 0.0)]))
+        self.assertEqual(self.epochs(self.crash(), ""), ["new0"])
+
+    def test_cleanEnd(self) -> None:
+        """
+        After an end in good order epochs stay, whatever the machine did.
+        """
+        self.make(published=True)
+        self.close()
+        self.assertEqual(self.epochs(self.path, "another"), ["epoch"])
+
+    def test_logLost(self) -> None:
+        """
+        That the file is in use stands in the file itself, before anything else does: when the machine ends and takes
+        the whole write-ahead log with it, the end does not look like the clean one before.
+        """
+        self.make(published=True)
+        self.close()
+        database = self.open()
+        self.recover(database, "second")
+        database.commit(Group(filed=[(1, segment(4, b"seen"))]))
+        after = self.crash()
+        after.with_name("streams.db-wal").unlink()
+        self.assertEqual(self.epochs(after, "third"), ["new0"])
+
+
+class CommitTests(DatabaseTestCase):
+    """A group is written whole, or not at all."""
+
+    def test_allOrNothing(self) -> None:
+        """
+        When one part of a group cannot be written, none is; the next group can.
+        """
+        database = self.make()
+        bad = Group(
+            made=[(2, "other", "epoch2", True, 0.0)],
+            fresh=fresh((2, segment(1, b"d"))),
+            filed=[(1, segment(4, b"d")), (1, segment(3, b"twice"))],
+            trims={1: (3, 2)},
+        )
+        self.assertRaises(StoreUnavailable, database.commit, bad)
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c"])
+        database.commit(Group(made=bad.made, filed=[(1, segment(4, b"d"))]))
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"d"])
+
+    def test_bug(self) -> None:
+        """
+        What SQLite cannot take at all leaves no transaction open either.
+        """
+        database = self.make()
+        bad = Group(filed=[(1, segment(4, b"d"))], keys=[(1, "\ud800", b"", 4, 4)])
+        self.assertRaises(UnicodeEncodeError, database.commit, bad)
+        database.commit(Group(filed=[(1, segment(4, b"e"))]))
+        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"e"])
+
+    def test_trim(self) -> None:
+        """
+        What is trimmed is gone from the file: entries, and the keys of those; tokens are counted on.
+        """
+        database = self.make()
+        database.commit(Group(trims={1: (3, 2)}))
+        self.assertEqual(database.load(1), Contents(segment(3, b"c"), 3, {"key": (b"digest", 2, 3)}))
+        database.commit(Group(trims={1: (4, 3)}, filed=[(1, segment(4, b"d"))], keys=[(1, "key", b"new", 4, 4)]))
+        self.assertEqual(database.load(1), Contents(segment(4, b"d"), 4, {"key": (b"new", 4, 4)}))
+
+    def test_trimmedToNothing(self) -> None:
+        """
+        A stream that keeps no entry still knows its numbers: an interrupted one ends after what was trimmed.
+        """
+        database = self.make()
+        database.commit(Group(trims={1: (4, 3)}))
+        self.assertEqual(database.load(1), Contents(segment(4, begin=0), 3, {}))
+        database = self.open(self.crash())
+        self.recover(database)
+        contents = database.load(1)
+        self.assertEqual((contents.segment.first, contents.tokens, len(contents.segment.entries)), (4, 3, 1))
+
+    def test_delete(self) -> None:
+        """
+        What is deleted is gone from all tables, before the rest of the group is written: its name is free.
+        """
+        database = self.make()
+        database.commit(Group(deleted=[1, 99], made=[(2, "name", "epoch2", True, 0.0)], filed=[(2, segment(1, b"x"))]))
+        self.close()
+        tables = ("streams", "segments", "fresh", "keys")
+        with foreign(self.path) as connection:
+            rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+        stream, filed = (2, "name", "epoch2", 1, 0.0, None, 0, 0), (2, 1, 1, b"\0", bytes(8), b"x")
+        self.assertEqual([*rows[0], rows[1][0][:4], rows[1][0][5:], *rows[2:]], [stream, filed[:4], filed[5:], [], []])
+
+
+class FreshTests(DatabaseTestCase):
+    """What came and is not filed, when the process dies."""
+
+    def takeUp(self) -> Database:
+        """Let the process die, and another one take up what it left, all of it filed."""
+        database = self.open(self.crash())
+        self.recover(database)
+        self.assertEqual(database._connection.execute("SELECT * FROM fresh").fetchall(), [])
+        return database
+
+    @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 40), max_size=5)), max_size=8))
+    def test_anyNumber(self, groups: list[tuple[bool, list[int]]]) -> None:
+        """
+        Whatever came, and however much of it was filed, is there once and in order.
+        """
+        self.setUp()
+        database = self.make(published=True)
+        whole, filed = [b"a", b"b", b"c"], 3
+        for place, (file, sizes) in enumerate(groups):
+            data = [b"%d" % size * size for size in sizes]
+            group = Group(place=place, fresh=fresh((1, segment(len(whole) + 1, *data, begin=sum(map(len, whole))))))
+            whole += data
+            if file and filed < len(whole):
+                group.filed.append((1, segment(filed + 1, *whole[filed:], begin=sum(map(len, whole[:filed])))))
+                group.mark, filed = place, len(whole)
+            database.commit(group)
+        database = self.takeUp()
+        self.assertEqual(database.load(1).segment.entries, whole)
+        self.assertEqual(database.recover(0.0, [], "boot")[0].count, len(whole))
+        self.doCleanups()
+        while self.opened:
+            self.close()
+
+    def test_streams(self) -> None:
+        """
+        Each stream has its own; what is of a stream that is gone, or trimmed, does not come back.
+        """
+        database = self.make(published=True)
+        made = [(number, f"{number}", f"epoch{number}", True, 0.0) for number in (2, 3)]
+        come = fresh((1, segment(4, b"d", b"e")), (2, segment(1, b"x", b"yy")), (3, segment(1, b"gone")))
+        database.commit(Group(made=made, fresh=come, trims={1: (5, 4)}))
+        database.commit(Group(deleted=[3], fresh=fresh((2, segment(3, b"z", begin=3))), place=1))
+        database = self.takeUp()
+        self.assertEqual(database.load(1), Contents(segment(5, b"e"), 5, {}))
+        self.assertEqual(database.load(2).segment, segment(1, b"x", b"yy", b"z"))
+        rows = database._connection.execute("SELECT DISTINCT stream FROM segments").fetchall()
+        self.assertEqual(rows, [(1,), (2,)])
+
+    def test_interrupted(self) -> None:
+        """
+        A run that was under way ends after what came last.
+        """
+        database = self.make()
+        database.commit(Group(fresh=fresh((1, segment(4, b"dd", kind=Kind.EVENT)))))
+        contents = self.takeUp().load(1)
+        self.assertEqual(contents.segment.entries[:4], [b"a", b"b", b"c", b"dd"])
+        self.assertEqual(contents.segment.kinds, bytes([Kind.TOKEN] * 3 + [Kind.EVENT, Kind.FAILED]))
+        self.assertIn(b'"interrupted"', contents.segment.entries[4])
+
+    def test_mark(self) -> None:
+        """
+        What came before a mark goes.
+        """
+        database = self.make()
+        for place in (0, 10, 20):
+            database.commit(Group(fresh=fresh((1, segment(4, b"d"))), place=place, mark=place - 5))
+        rows = database._connection.execute("SELECT place FROM fresh").fetchall()
+        self.assertEqual(rows, [(20,)])

@@ -1,0 +1,177 @@
+"""
+Tests for L{sseserver.streams.buffer}.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, Tail
+from sseserver.streams.entries import countTokens, textOf
+from sseserver.values import Kind
+
+# What goes on after it; an end is an entry like any other here.
+KINDS = st.sampled_from([Kind.TOKEN, Kind.TOKEN, Kind.TOKEN, Kind.EVENT, Kind.SILENT_CHUNK, Kind.DONE])
+
+DATA = st.binary(max_size=6) | st.sampled_from([b"\r", b"x" * LARGE, b"x" * (LARGE + 1)])
+
+
+class TailMachine(RuleBasedStateMachine):
+    """
+    A tail beside two lists, whatever is done to it and in whatever order it is
+    read: some of what reads it changes where it keeps the entries.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tail = Tail()
+        self.first = 1
+        self.kinds: list[Kind] = []
+        self.data: list[bytes] = []
+        # The kinds and the data of what was trimmed.
+        self.trimmed: list[tuple[Kind, bytes]] = []
+
+    def cost(self, start: int, end: int | None = None) -> int:
+        """The bytes of some entries, by their places."""
+        return sum(len(data) + ENTRY_COST for data in self.data[start:end])
+
+    @rule(kind=KINDS, data=DATA)
+    def add(self, kind: Kind, data: bytes) -> None:
+        """One entry."""
+        self.tail.add(kind, data)
+        self.kinds.append(kind)
+        self.data.append(data)
+
+    @rule(count=st.integers(1, 2 * LOOSE), data=DATA)
+    def addMany(self, count: int, data: bytes) -> None:
+        """Many entries of one kind."""
+        for number in range(count):
+            self.add(Kind.TOKEN, data + b"%d" % number)
+
+    @precondition(lambda self: self.kinds)
+    @rule(data=st.data())
+    def cut(self, data: st.DataObject) -> None:
+        """The newest are refused."""
+        kept = data.draw(st.integers(0, len(self.kinds)))
+        assert self.tail.cut(self.first + kept - 1) == self.cost(kept)
+        del self.kinds[kept:]
+        del self.data[kept:]
+
+    @rule(excess=st.integers(0, 200), most=st.integers(0, 50))
+    def shed(self, excess: int, most: int) -> None:
+        """The oldest go: as few as make room, and not all."""
+        most = min(most, len(self.kinds) - 1)
+        cost = self.tail.shed(excess, most)
+        gone = self.tail.first - self.first
+        assert gone == 0 if most <= 0 else 1 <= gone <= most
+        assert cost == self.cost(0, gone)
+        assert cost >= excess or gone == max(most, 0)
+        assert gone <= 1 or self.cost(0, gone - 1) < excess
+        self.trimmed += zip(self.kinds[:gone], self.data[:gone], strict=True)
+        del self.kinds[:gone]
+        del self.data[:gone]
+        self.first += gone
+
+    @rule()
+    def restored(self) -> None:
+        """A store had it."""
+        tail = Tail()
+        tail.load(self.tail.segment(self.first, self.tail.appended), self.tail.tokens)
+        if self.tail.trimmedCR:
+            # Stores keep all but this.
+            tail.trimmedCR = True
+        self.tail = tail
+
+    @precondition(lambda self: self.kinds)
+    @rule(data=st.data())
+    def row(self, data: st.DataObject) -> None:
+        """Some in a row are read."""
+        start = data.draw(st.integers(0, len(self.kinds) - 1))
+        end = data.draw(st.integers(start, len(self.kinds) - 1))
+        first, last = self.first + start, self.first + end
+        some = slice(start, end + 1)
+        tail, text = self.tail, b"".join(map(textOf, self.kinds[some], self.data[some]))
+        read = data.draw(st.sampled_from(["measure", "span", "text", "segment", "fit"]))
+        if read == "measure":
+            assert tail.measure(first, last) == self.cost(start, end + 1)
+        elif read == "span":
+            assert tail.span(first, last) == b"".join(self.data[some])
+        elif read == "text":
+            assert tail.text(first, last) == text
+        elif read == "segment":
+            segment = tail.segment(first, last)
+            assert (segment.first, segment.last) == (first, last)
+            assert (list(segment.kinds), segment.entries) == (self.kinds[some], self.data[some])
+        else:
+            most = data.draw(st.integers(1, 100))
+            fits = tail.fit(first, last, most)
+            assert first <= fits <= last
+            assert fits == first or sum(map(len, self.data[start : fits - self.first])) < most
+            assert fits == last or sum(map(len, self.data[start : fits - self.first + 1])) >= most
+
+    @rule()
+    def whole(self) -> None:
+        """All is read."""
+        assert (self.tail.entries, list(self.tail.kinds)) == (self.data, self.kinds)
+
+    @invariant()
+    def counts(self) -> None:
+        """What does not read the entries."""
+        tail = self.tail
+        assert (tail.first, tail.appended) == (self.first, self.first + len(self.kinds) - 1)
+        assert tail.size == self.cost(0)
+
+    @invariant()
+    def newest(self) -> None:
+        """Each entry, one by one, from the newest; it moves none of them."""
+        for index in reversed(range(len(self.kinds))):
+            number = self.first + index
+            assert (self.tail.kind(number), self.tail.entry(number)) == (self.kinds[index], self.data[index])
+
+    def teardown(self) -> None:
+        """What it knows of those that are gone."""
+        assert self.tail.tokens == countTokens(bytes(kind for kind, _ in self.trimmed)) + countTokens(bytes(self.kinds))
+        texts = [data for kind, data in self.trimmed if kind == Kind.TOKEN]
+        assert self.tail.trimmedCR == (bool(texts) and texts[-1].endswith(b"\r"))
+
+
+class TailTests(SynchronousTestCase):
+    """The entries that a log keeps."""
+
+    def test_likeLists(self) -> None:
+        """
+        Whatever is added, cut, shed and read, in any order: it is what two
+        lists have.
+        """
+        case = TailMachine.TestCase()
+        case.runTest()
+
+    @given(st.integers(1, 3 * LOOSE))
+    def test_newestIsWhatCame(self, count: int) -> None:
+        """
+        The newest entry is given as it came, without a copy: what viewers
+        share who follow. Those before it do not stay as they came for long.
+        """
+        tail = Tail()
+        for number in range(1, count + 1):
+            data = b"word%d" % number
+            tail.add(Kind.TOKEN, data)
+            self.assertIs(tail.entry(number), data)
+        for number in range(1, count - LOOSE + 1):
+            self.assertIsNot(tail.entry(number), tail.entry(number))
+
+    def test_largeOnesAreNotCopiedTwice(self) -> None:
+        """
+        Of large entries one is loose at most, so that they are never there
+        twice.
+        """
+        tail = Tail()
+        for number in range(1, 4):
+            data = b"%d" % number * (LARGE + 1)
+            tail.add(Kind.EVENT, data)
+            self.assertIs(tail.entry(number), data)
+            if number > 1:
+                self.assertIsNot(tail.entry(number - 1), tail.entry(number - 1))

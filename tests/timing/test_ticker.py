@@ -1,0 +1,616 @@
+"""
+Tests for L{sseserver.timing.ticker}.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Sequence
+from itertools import count
+from time import monotonic
+from weakref import ref
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.testing import MemoryReactorClock
+
+from sseserver.timing.ticker import IDLE, Tick, Ticker
+from tests.fakes import ClockTestCase, TurnClock
+
+# A power of two, so that sums of slots are exact and "at the slot's end" can be said to the point.
+SLOT = 0.25
+
+# What a comparison of times forgives: sums of floats are not exact, and L{Ticker} has a hair of tolerance for them.
+HAIR = SLOT * 1e-5
+
+
+class TickerTestCase(ClockTestCase):
+    """Gives each test a ticker, which must have come to rest by itself in the end, unless the test stops it."""
+
+    def setUp(self) -> None:
+        """Make a ticker and a list for what its calls leave behind."""
+        super().setUp()
+        self.ticker = Ticker(self.clock, SLOT)
+        self.calls: list[object] = []
+
+    def record(self, name: object = None, again: float | None = None) -> Callable[[float], float | None]:
+        """Make a call that leaves its name, or the time; it is due again after so many seconds."""
+
+        def call(now: float) -> float | None:
+            self.calls.append(now if name is None else name)
+            return None if again is None else now + again
+
+        return call
+
+    def slots(self, number: float) -> None:
+        """Let so many slots pass, in quarters of a slot."""
+        for _ in range(int(number * 4)):
+            self.clock.advance(SLOT / 4)
+
+
+class SlotTests(TickerTestCase):
+    """When calls are made."""
+
+    def test_atTheSlotsEnd(self) -> None:
+        """
+        A call that is due in the middle of a slot is made at the slot's end,
+        once, and is given the time.
+        """
+        self.ticker.at(2.5 * SLOT, self.record())
+        self.slots(2.75)
+        self.assertEqual(self.calls, [])
+        self.slots(0.25)
+        self.assertEqual(self.calls, [3 * SLOT])
+        self.slots(5)
+        self.assertEqual(self.calls, [3 * SLOT])
+
+    def test_atTheBorder(self) -> None:
+        """
+        A call that is due just where a slot ends is made there, not a slot
+        later.
+        """
+        self.ticker.at(2 * SLOT, self.record())
+        self.slots(1.75)
+        self.assertEqual(self.calls, [])
+        self.slots(0.25)
+        self.assertEqual(self.calls, [2 * SLOT])
+
+    def test_sumsOfStepsAreForgiven(self) -> None:
+        """
+        A due time that should be the end of a slot but is a rounding error
+        after it still means that slot.
+        """
+        ticker = Ticker(self.clock, 0.1)
+        due = 0.1 + 0.1 + 0.1
+        self.assertGreater(due, 0.3)
+        ticker.at(due, self.record())
+        for _ in range(3):
+            self.clock.advance(0.1)
+        self.assertEqual(len(self.calls), 1)
+
+    def test_dueNow(self) -> None:
+        """
+        What is due now, or was long ago, is not called inside C{at} but at the
+        end of the slot under way.
+        """
+        self.slots(8)
+        self.ticker.at(8 * SLOT, self.record("now"))
+        self.ticker.at(0.0, self.record("past"))
+        self.assertEqual(self.calls, [])
+        self.slots(1)
+        self.assertEqual(sorted(self.calls), ["now", "past"])
+
+    def test_lateByOneSlotAtMost(self) -> None:
+        """
+        A call is late by one slot at most, also when the first call came in
+        the middle of a slot.
+        """
+        self.slots(0.75)
+        due = self.clock.seconds() + 0.5 * SLOT
+        self.ticker.at(due, self.record())
+        self.slots(4)
+        [made] = self.calls
+        self.assertLessEqual(made - due, SLOT + HAIR)  # type: ignore[operator]
+
+    def test_clocksThatDrift(self) -> None:
+        """
+        The reactor's clock is set a little slower than the ticker's: calls are
+        made where the ticker's slots end all the same, after any time.
+        """
+        ticker = Ticker(self.clock, SLOT, lambda: 1.001 * self.clock.seconds())
+        late: list[float] = []
+
+        def call(now: float) -> float:
+            late.append(now % SLOT)
+            return now + SLOT / 2
+
+        ticker.at(SLOT / 2, call)
+        for _ in range(1000 * 64):
+            self.clock.advance(SLOT / 64)
+        self.assertGreater(len(late), 900)
+        self.assertLess(max(late), SLOT / 32)
+        ticker.stop()
+
+    def test_never(self) -> None:
+        """
+        A call may be due so late that it is never made, even at an infinite
+        time: it waits, and can be cancelled.
+        """
+        ticks = [self.ticker.at(due, self.record()) for due in (1e17, 1e300, float("inf"))]
+        self.ticker.at(SLOT, self.record("soon"))
+        self.slots(2)
+        self.assertEqual(self.calls, ["soon"])
+        for tick in ticks:
+            self.ticker.cancel(tick)
+
+    def test_orderOfTime(self) -> None:
+        """
+        Calls are made in the order of their slots; in one slot, in the order
+        in which they came. That holds too when all of them are late.
+        """
+        for name, due in [("d", 3.0), ("b", 1.5), ("a", 0.5), ("c", 1.25), ("e", 2.5)]:
+            self.ticker.at(due * SLOT, self.record(name))
+        self.clock.advance(10 * SLOT)
+        self.assertEqual(self.calls, ["a", "b", "c", "d", "e"])
+
+    def test_oneLoopForAll(self) -> None:
+        """
+        A thousand waiting calls are one delayed call for the reactor.
+        """
+        for number in range(1000):
+            self.ticker.at(number % 7 * SLOT, self.record(number))
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.slots(7)
+        self.assertEqual(sorted(self.calls), list(range(1000)))  # type: ignore[type-var]
+
+
+class AgainTests(TickerTestCase):
+    """Calls that are due again and again."""
+
+    def test_dueAgain(self) -> None:
+        """
+        A call is made again when it says, until it returns C{None}.
+        """
+        answers = iter([3 * SLOT, 4.5 * SLOT, None])
+
+        def call(now: float) -> float | None:
+            self.calls.append(now)
+            return next(answers)
+
+        self.ticker.at(SLOT, call)
+        self.slots(12)
+        self.assertEqual(self.calls, [SLOT, 3 * SLOT, 5 * SLOT])
+
+    def test_dueAgainAtOnce(self) -> None:
+        """
+        A call that wants to be made again at once, or in the past, waits for
+        the next slot: a turn always ends.
+        """
+        self.stopAtEnd(self.ticker.stop)
+        self.ticker.at(SLOT, self.record(again=0.0))
+        self.ticker.at(SLOT, lambda now: self.calls.append("past") or 0.0)  # type: ignore[func-returns-value]
+        self.slots(3)
+        self.assertEqual(self.calls, [SLOT, "past", 2 * SLOT, "past", 3 * SLOT, "past"])
+
+    def test_addedInsideACall(self) -> None:
+        """
+        A call that is added by another is not made in the same turn, even if
+        it is due.
+        """
+
+        def call(now: float) -> None:
+            self.ticker.at(now, self.record())
+
+        self.ticker.at(SLOT, call)
+        self.slots(1)
+        self.assertEqual(self.calls, [])
+        self.slots(1)
+        self.assertEqual(self.calls, [2 * SLOT])
+
+    def test_afterALateClock(self) -> None:
+        """
+        When the clock is late by many slots, each call is made once with the
+        late time, and goes on from what it returns.
+        """
+        self.stopAtEnd(self.ticker.stop)
+        self.ticker.at(SLOT, self.record(again=SLOT))
+        self.clock.advance(100 * SLOT)
+        self.assertEqual(self.calls, [100 * SLOT])
+        self.slots(4)
+        self.assertEqual(self.calls, [number * SLOT for number in range(100, 105)])
+
+    def test_catchesUp(self) -> None:
+        """
+        A call that keeps to its own times makes up for what it missed, one
+        call for each slot; then it has its pace again.
+        """
+        self.stopAtEnd(self.ticker.stop)
+        dues = count(2)
+
+        def call(now: float) -> float:
+            self.calls.append(now)
+            return next(dues) * 2 * SLOT
+
+        self.ticker.at(2 * SLOT, call)
+        self.clock.advance(8 * SLOT)
+        self.slots(12)
+        # Due at 2, 4, 6 ... slots: 2 is made at 8, 4 at 9, 6 at 10, 8 at 11; 10 at 12, 12 at 13, and so on in time.
+        self.assertEqual([made / SLOT for made in self.calls], [8, 9, 10, 11, 12, 13, 14, 16, 18, 20])  # type: ignore[operator]
+
+
+class CancelTests(TickerTestCase):
+    """Calls that are taken back."""
+
+    def test_cancel(self) -> None:
+        """
+        A cancelled call is not made; others in its slot are.
+        """
+        tick = self.ticker.at(SLOT, self.record("cancelled"))
+        self.ticker.at(SLOT, self.record("kept"))
+        self.ticker.cancel(tick)
+        self.slots(3)
+        self.assertEqual(self.calls, ["kept"])
+
+    def test_cancelLast(self) -> None:
+        """
+        When the last call is cancelled the loop stops at once.
+        """
+        ticks = [self.ticker.at(due * SLOT, self.record()) for due in (1, 1, 5)]
+        for tick in ticks[1:]:
+            self.ticker.cancel(tick)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.ticker.cancel(ticks[0])
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+
+    def test_cancelTwice(self) -> None:
+        """
+        Cancelling again, or after the call was made, does no harm, not even to
+        calls that came into the same slot meanwhile.
+        """
+        tick = self.ticker.at(SLOT, self.record("first"))
+        self.ticker.cancel(tick)
+        self.ticker.cancel(tick)
+        done = self.ticker.at(SLOT, self.record("second"))
+        self.ticker.cancel(tick)
+        self.slots(2)
+        self.ticker.cancel(done)
+        self.ticker.at(3 * SLOT, self.record("third"))
+        self.ticker.cancel(done)
+        self.slots(2)
+        self.assertEqual(self.calls, ["second", "third"])
+
+    def test_cancelItself(self) -> None:
+        """
+        A call that cancels itself is not made again, whatever it returns.
+        """
+        ticks: list[Tick] = []
+
+        def call(now: float) -> float:
+            self.calls.append(now)
+            self.ticker.cancel(ticks[0])
+            return now + SLOT
+
+        ticks.append(self.ticker.at(SLOT, call))
+        self.slots(4)
+        self.assertEqual(self.calls, [SLOT])
+
+    def test_cancelOthersInsideACall(self) -> None:
+        """
+        A call can cancel others: one of the same slot that would come next,
+        one of a later slot of the same turn, and one of the future.
+        """
+        ticks: list[Tick] = []
+
+        def call(now: float) -> None:
+            self.calls.append("first")
+            for tick in ticks:
+                self.ticker.cancel(tick)
+
+        self.ticker.at(SLOT, call)
+        ticks += [self.ticker.at(due * SLOT, self.record(due)) for due in (1, 2, 9)]
+        self.ticker.at(SLOT, self.record("last"))
+        self.clock.advance(3 * SLOT)
+        self.assertEqual(self.calls, ["first", "last"])
+
+    def test_cancelBeforeInTheSameTurn(self) -> None:
+        """
+        A call can cancel one that was made before it in the same turn and is
+        due again.
+        """
+        tick = self.ticker.at(SLOT, self.record("repeats", again=SLOT))
+        self.ticker.at(SLOT, lambda now: self.ticker.cancel(tick))
+        self.slots(4)
+        self.assertEqual(self.calls, ["repeats"])
+
+    def test_cancelAllInsideACall(self) -> None:
+        """
+        A call that cancels all that wait and adds a new one does not make the
+        loop run twice from then on.
+        """
+        self.stopAtEnd(self.ticker.stop)
+        other = self.ticker.at(9 * SLOT, self.record("other"))
+
+        def call(now: float) -> None:
+            self.ticker.cancel(other)
+            self.ticker.at(now + SLOT, self.record(again=0.0))
+
+        self.ticker.at(SLOT, call)
+        self.slots(1)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.slots(3)
+        self.assertEqual(self.calls, [2 * SLOT, 3 * SLOT, 4 * SLOT])
+
+    def test_cancelledCallIsLetGo(self) -> None:
+        """
+        A cancelled tick holds its function no longer, so what the function
+        holds can be freed while somebody keeps the tick.
+        """
+        call = self.record()
+        held = ref(call)
+        tick = self.ticker.at(SLOT, call)
+        del call
+        self.assertIsNotNone(held())
+        self.ticker.cancel(tick)
+        self.assertIsNone(held())
+        self.assertEqual(tick.slot, IDLE)
+
+    def test_cancelledCallsLeaveNothingBehind(self) -> None:
+        """
+        A far call that is put off again and again, while another one keeps the
+        loop running, takes no memory for each time.
+        """
+        self.ticker.at(9 * SLOT, self.record("waits"))
+        call = self.record("put off")
+        tracemalloc.start()
+        try:
+            for _ in range(50_000):
+                self.ticker.cancel(self.ticker.at(5 * SLOT, call))
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.stopAtEnd(self.ticker.stop)
+        self.assertLess(kept, 50_000)
+        self.slots(9)
+        self.assertEqual(self.calls, ["waits"])
+
+
+class FailingCallTests(TickerTestCase):
+    """Calls that break."""
+
+    def test_isLogged(self) -> None:
+        """
+        What a call raises is logged and ends only its own ticks: others of the
+        slot, later ones and new ones are made.
+        """
+
+        def breaks(now: float) -> float:
+            self.calls.append("breaks")
+            raise ZeroDivisionError("made up")
+
+        self.ticker.at(SLOT, self.record("before", again=3 * SLOT))
+        self.ticker.at(SLOT, breaks)
+        self.ticker.at(SLOT, self.record("after"))
+        self.stopAtEnd(self.ticker.stop)
+        self.slots(4)
+        self.assertEqual(self.calls, ["before", "breaks", "after", "before"])
+        self.assertEqual([str(failure.value) for failure in self.flushLoggedErrors(ZeroDivisionError)], ["made up"])
+
+    def test_lastOne(self) -> None:
+        """
+        When the only call breaks, the loop stops, and starts again for the
+        next.
+        """
+
+        def breaks(now: float) -> float:
+            raise ZeroDivisionError
+
+        self.ticker.at(SLOT, breaks)
+        self.slots(2)
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.ticker.at(3 * SLOT, self.record("next"))
+        self.slots(1)
+        self.assertEqual(self.calls, ["next"])
+
+    def test_wrongAnswer(self) -> None:
+        """
+        A call that returns no time at all (C{nan}) breaks no other call.
+        """
+        self.ticker.at(SLOT, lambda now: float("nan"))
+        self.ticker.at(SLOT, self.record("same slot"))
+        self.ticker.at(2 * SLOT, self.record("next slot"))
+        self.slots(3)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.assertEqual(self.calls, ["same slot", "next slot"])
+
+
+class LoopTests(TickerTestCase):
+    """When the loop runs."""
+
+    def test_idle(self) -> None:
+        """
+        Without calls the loop does not run, neither at first nor when the last
+        call is done.
+        """
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+        self.ticker.at(SLOT, self.record())
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.slots(1)
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+
+    def test_startsAgain(self) -> None:
+        """
+        After each rest the loop runs once, not once more than before.
+        """
+        for rest in range(1, 6):
+            start = self.clock.seconds()
+            tick = self.ticker.at(start + SLOT, self.record(again=0.0))
+            self.slots(4)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+            self.assertEqual(len(self.calls), 4 * rest)
+            self.ticker.cancel(tick)
+            self.slots(rest)
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+
+    def test_startsAgainInItsLastCall(self) -> None:
+        """
+        When the only call adds another while it ends itself, the loop goes on
+        once.
+        """
+        self.stopAtEnd(self.ticker.stop)
+
+        def call(now: float) -> None:
+            self.ticker.at(now + SLOT, self.record(again=0.0))
+
+        self.ticker.at(SLOT, call)
+        self.slots(4)
+        self.assertEqual(self.calls, [2 * SLOT, 3 * SLOT, 4 * SLOT])
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_stop(self) -> None:
+        """
+        Stopped, a ticker forgets all calls; it can be used again, and ticks of
+        before can still be cancelled.
+        """
+        ticks = [self.ticker.at(due * SLOT, self.record("forgotten")) for due in (1, 1, 3)]
+        self.ticker.stop()
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+        self.ticker.stop()
+        self.ticker.at(SLOT, self.record("new"))
+        for tick in ticks:
+            self.ticker.cancel(tick)
+        self.slots(4)
+        self.assertEqual(self.calls, ["new"])
+
+    def test_stopInsideACall(self) -> None:
+        """
+        A call that stops the ticker is the last one that is made: not even
+        those of its own slot follow, nor itself again.
+        """
+
+        def stops(now: float) -> float:
+            self.calls.append("stops")
+            self.ticker.stop()
+            return now + SLOT
+
+        self.ticker.at(SLOT, stops)
+        self.ticker.at(SLOT, self.record("same slot"))
+        self.ticker.at(SLOT, self.record("same slot, again", again=SLOT))
+        self.ticker.at(2 * SLOT, self.record("next slot"))
+        self.stopAtEnd(self.ticker.stop)
+        self.clock.advance(2 * SLOT)
+        self.slots(4)
+        self.assertEqual(self.calls, ["stops"])
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+
+
+class TimeTests(TickerTestCase):
+    """Which clock tells the time."""
+
+    def test_besideAClock(self) -> None:
+        """
+        Beside a C{task.Clock} the ticker has the clock's time.
+        """
+        self.clock.advance(12.0)
+        self.assertEqual(self.ticker.seconds(), 12.0)
+
+    def test_besideAReactor(self) -> None:
+        """
+        Beside a reactor, whose time is the wall clock, it has the monotonic
+        one.
+        """
+        self.assertIs(Ticker(MemoryReactorClock(), SLOT).seconds, monotonic)
+
+    def test_givenTime(self) -> None:
+        """
+        What is given as the time counts for calls, whatever the reactor's own
+        clock shows.
+        """
+        now = 1000.0
+        ticker = Ticker(self.clock, SLOT, lambda: now)
+        ticker.at(1000.0 + 2 * SLOT, self.record())
+        self.slots(8)
+        self.assertEqual(self.calls, [])
+        now += 2 * SLOT
+        self.slots(1)
+        self.assertEqual(self.calls, [now])
+
+
+class Promise:
+    """
+    What a call on a ticker may expect: the model.
+
+    Attributes:
+        due: When it is due, or was put there if that is later; C{None} when
+            it must not be made any more.
+        made: How often it was made.
+    """
+
+    def __init__(self, test: ModelTests, ticker: Ticker, clock: TurnClock, delays: Sequence[int]) -> None:
+        self._test = test
+        self._clock = clock
+        self._delays = iter(delays)
+        self.made = 0
+        self.due: float | None = None
+        self.tick = ticker.at(self._next(clock.seconds()) or 0.0, self.call)
+
+    def _next(self, now: float) -> float | None:
+        delay = next(self._delays, None)
+        due = None if delay is None else now + delay * SLOT / 8
+        self.due = None if due is None else max(due, now)
+        return due
+
+    def call(self, now: float) -> float | None:
+        """Be made, at the right time, with the right time."""
+        self._test.assertEqual(now, self._clock.seconds())
+        self._test.assertIsNotNone(self.due, "Made after it was done or cancelled.")
+        self._test.assertGreaterEqual(now, (self.due or 0.0) - HAIR, "Early.")
+        self.made += 1
+        return self._next(now)
+
+    def cancel(self, ticker: Ticker) -> None:
+        """Be made no more."""
+        ticker.cancel(self.tick)
+        self.due = None
+
+    def check(self) -> None:
+        """See that it is not overdue."""
+        if self.due is not None:
+            self._test.assertLessEqual(self._clock.seconds() - self.due, SLOT + HAIR, "Late by more than one slot.")
+
+
+# Delays are in eighths of a slot, those below 0 in the past. The first is for C{at}, the others for being due again.
+steps = st.one_of(
+    st.tuples(st.just("at"), st.lists(st.integers(-8, 40), min_size=1, max_size=4)),
+    st.tuples(st.just("cancel"), st.integers(0, 30)),
+    st.tuples(st.just("pass"), st.integers(1, 40)),
+)
+
+
+class ModelTests(ClockTestCase):
+    """The ticker against a simple model of what it promises."""
+
+    @given(st.lists(steps, max_size=30), st.sampled_from([0.0, 7 * SLOT, 1e6]))
+    def test_promises(self, script: list[tuple[str, object]], start: float) -> None:
+        """
+        Whatever is added, cancelled and waited for: no call is early, none is
+        late by more than a slot, none comes after it was done or cancelled, in
+        the end all were made, and the loop is at rest.
+        """
+        clock = TurnClock()
+        clock.advance(start)
+        ticker = Ticker(clock, SLOT)
+        promises: list[Promise] = []
+        for step, value in [*script, ("pass", 300)]:
+            if step == "at":
+                promises.append(Promise(self, ticker, clock, value))  # type: ignore[arg-type]
+            elif step == "cancel" and promises:
+                promises[value % len(promises)].cancel(ticker)  # type: ignore[operator]
+            elif step == "pass":
+                for _ in range(value):  # type: ignore[call-overload]
+                    clock.advance(SLOT / 8)
+                    for promise in promises:
+                        promise.check()
+            waiting = any(promise.due is not None for promise in promises)
+            self.assertEqual(len(clock.getDelayedCalls()), int(waiting))
+        self.assertEqual([promise.due for promise in promises], [None] * len(promises))
