@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -46,9 +45,6 @@ DIRECTIVES = {
     "nonecheck": True,
 }
 
-# Cython takes no decorators on classes that are structures.
-DECORATED = re.compile(r"^@(implementer\([^)]*\))\n(class (\w+))", re.MULTILINE)
-
 
 def obstacle() -> str | None:
     """Say what is in the way of a compiled build, as far as can be seen before it begins."""
@@ -66,12 +62,6 @@ def obstacle() -> str | None:
     return None if shutil.which(compiler) else f"there is no C compiler {compiler!r}"
 
 
-def undecorated(source: str) -> str:
-    """Decorate at the end of a module, instead of where Cython refuses it. Lines keep their numbers, for tracebacks."""
-    calls = [f"{decorator}({name})\n" for decorator, _, name in DECORATED.findall(source)]
-    return DECORATED.sub(r"\n\2", source) + "".join(calls)
-
-
 def copied(folder: Path) -> None:
     """Copy what is compiled, and the packages that it lies in, to where it is translated."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -81,7 +71,7 @@ def copied(folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         # An empty one does: it only says that this is a package.
         (target.parent / "__init__.py").touch()
-        target.write_text(undecorated(source.read_text("utf-8")), "utf-8")
+        shutil.copy(source, target)
         shutil.copy(source.with_suffix(".pxd"), target.with_suffix(".pxd"))
 
 

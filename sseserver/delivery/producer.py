@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.http import Request
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from sseserver.delivery.sockets import isOver, slim, taken, tune
 from sseserver.errors import GapError
@@ -73,7 +73,6 @@ _LIVE = _State.LIVE
 _OPEN = State.OPEN
 
 
-@implementer(IPushProducer)
 class EventStreamProducer:
     """
     One viewer.
@@ -323,3 +322,6 @@ class EventStreamProducer:
         if self._beat is not None:
             self._ticker.cancel(self._beat)
         self._onEnd(self)
+
+
+classImplements(EventStreamProducer, IPushProducer)

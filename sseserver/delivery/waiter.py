@@ -1,5 +1,5 @@
 """
-Waiting: a viewer whose response has not begun, and which is written nothing yet.
+Waiter: a viewer whose response has not begun, and which is written nothing yet.
 
 A completion in one piece waits for the end of its stream, the head of a
 streamed one for the first entry. Both hold the run's linger, as every viewer does.
@@ -21,7 +21,7 @@ from sseserver.timing.ticker import Tick, Ticker
 Reader = Callable[[int], tuple[int, bool]]
 
 
-class Waiting:
+class Waiter:
     """
     One viewer that waits.
 
@@ -51,7 +51,7 @@ class Waiting:
         ticker: Ticker,
         read: Reader,
         cursor: int,
-        onEnd: Callable[[Waiting, bool | Failure], None],
+        onEnd: Callable[[Waiter, bool | Failure], None],
     ) -> None:
         self.cursor = cursor
         self.streamLog = streamLog
@@ -59,7 +59,7 @@ class Waiting:
         self._request = request
         self._ticker = ticker
         self._read = read
-        self._onEnd: Callable[[Waiting, bool | Failure], None] | None = onEnd
+        self._onEnd: Callable[[Waiter, bool | Failure], None] | None = onEnd
         self._tick: Tick | None = None
 
     def start(self, form: IFormat, limit: float | None) -> None:

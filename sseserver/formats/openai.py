@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from sseserver.errors import GapError
 from sseserver.formats.rendering import REFUSED, EntryRendering, toJSON
@@ -48,7 +48,6 @@ def _failure(kind: Kind, terminal: dict[str, object]) -> str:
     return str(terminal.get("message") or f"The answer failed ({terminal.get('reason')}).")
 
 
-@implementer(IRendering)
 class _OpenAIRendering(EntryRendering):
     """One chunk for each token, an upstream's own chunks as they are."""
 
@@ -129,12 +128,14 @@ class _OpenAIRendering(EntryRendering):
         return toJSON({**chunk, **more})
 
 
+classImplements(_OpenAIRendering, IRendering)
+
+
 def _error(code: object, message: str) -> bytes:
     """Write an error as OpenAI's clients raise it."""
     return _part({"error": {"message": message, "type": "server_error", "param": None, "code": code}})
 
 
-@implementer(IFormat)
 class OpenAIFormat:
     """
     `openai`: each token is a C{chat.completion.chunk}; after the last comes
@@ -156,7 +157,9 @@ class OpenAIFormat:
         return _OpenAIRendering(streamLog, self._model)
 
 
-@implementer(IRendering)
+classImplements(OpenAIFormat, IFormat)
+
+
 class _UIRendering(EntryRendering):
     """Parts without IDs, always from the start; what cannot be whole breaks off with an error."""
 
@@ -215,6 +218,9 @@ class _UIRendering(EntryRendering):
         return start + _part({"type": "start-step"}) + _part({"type": "text-start", "id": "0"})
 
 
+classImplements(_UIRendering, IRendering)
+
+
 #: The parts after the last text. The SDK's 5.0 refuses a part with any member more, so there is no finish reason.
 _UI_END = b"".join(map(_part, [{"type": "text-end", "id": "0"}, {"type": "finish-step"}, {"type": "finish"}]))
 
@@ -224,7 +230,6 @@ def _problem(text: str) -> bytes:
     return _part({"type": "error", "errorText": text})
 
 
-@implementer(IFormat)
 class UIFormat:
     """`ui`: the UI message stream of the Vercel AI SDK, version 1."""
 
@@ -235,3 +240,6 @@ class UIFormat:
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See L{IFormat.render}."""
         return _UIRendering(streamLog)
+
+
+classImplements(UIFormat, IFormat)

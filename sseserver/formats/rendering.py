@@ -12,7 +12,7 @@ import re
 from typing import ClassVar
 
 import msgspec
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
@@ -207,7 +207,6 @@ class EntryRendering:
         return row.end() - start if row else 0
 
 
-@implementer(IRendering)
 class _EventsRendering(EntryRendering):
     """One event for each entry; text that a viewer is behind is joined into one."""
 
@@ -255,7 +254,9 @@ class _EventsRendering(EntryRendering):
         return b"%bid: %b-%d\n%b\n" % (field, self._epoch, number, dataLines(data))
 
 
-@implementer(IFormat)
+classImplements(_EventsRendering, IRendering)
+
+
 class EventsFormat:
     """
     `events`: a token is an event of the default type; each response begins
@@ -271,7 +272,9 @@ class EventsFormat:
         return _EventsRendering(streamLog)
 
 
-@implementer(IRendering)
+classImplements(EventsFormat, IFormat)
+
+
 class _TextRendering:
     """
     Each event is the whole text so far; a viewer that is behind gets only the
@@ -397,7 +400,9 @@ class _TextRendering:
         return b"event: %b\nid: %b-%d\n%b\n" % (_TERMINAL_TYPES[kind], self._epoch, number, dataLines(data))
 
 
-@implementer(IFormat)
+classImplements(_TextRendering, IRendering)
+
+
 class TextFormat:
     """
     `text`: what a page of nine lines can show, since each event is the whole
@@ -411,6 +416,9 @@ class TextFormat:
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See L{IFormat.render}."""
         return _TextRendering(streamLog)
+
+
+classImplements(TextFormat, IFormat)
 
 
 #: The formats that a viewer can ask for, by name.

@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from sseserver.errors import SourceError
 from sseserver.formats.rendering import toJSON
@@ -41,7 +41,6 @@ _FIRST_VIEWER = 5.0
 _BROKEN: dict[str, object] = {"reason": "error", "message": "The source of this text broke down."}
 
 
-@implementer(ITokenSink)
 class Run:
     """
     A token source working into a stream log: the source's sink.
@@ -279,3 +278,6 @@ class Run:
         if kind is not None:
             self.streamLog.append(kind, toJSON(terminal))
         self._onEnd(self)
+
+
+classImplements(Run, ITokenSink)

@@ -20,7 +20,7 @@ from twisted.web.http import Request
 
 from sseserver.delivery.producer import EventStreamProducer, jittered, writeHeaders
 from sseserver.delivery.sockets import allSent, isOver
-from sseserver.delivery.waiter import Reader, Waiting
+from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats.openai import OpenAIFormat, UIFormat
 from sseserver.formats.rendering import FORMATS, toJSON
@@ -75,7 +75,7 @@ class StreamService(Service):
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.kept)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
         self._outbox = Outbox(reactor)
-        self._viewers: dict[EventStreamProducer | Waiting, Request] = {}
+        self._viewers: dict[EventStreamProducer | Waiter, Request] = {}
         self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
         self._runs = Runs(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         # From the call of stopService to that of startService nothing new begins.
@@ -300,7 +300,7 @@ class StreamService(Service):
             return succeed(over)
         if not self.hasRoom():
             raise Overloaded(_FULL)
-        waiting = Waiting(request, streamLog, self._sweep, read, cursor, self._waited)
+        waiting = Waiter(request, streamLog, self._sweep, read, cursor, self._waited)
         self._viewers[waiting] = request
         waiting.start(form, limit)
         return waiting.over
@@ -420,7 +420,7 @@ class StreamService(Service):
     def _runEnded(self, run: Run) -> None:
         self._retention.keepAfter(run.streamLog)
 
-    def _waited(self, waiting: Waiting, result: bool | Failure) -> None:
+    def _waited(self, waiting: Waiter, result: bool | Failure) -> None:
         del self._viewers[waiting]
         # Who takes over follows the stream before this one leaves it.
         waiting.over.callback(result)

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
@@ -47,7 +47,6 @@ def splitWords(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-@implementer(ITokenSource)
 class TextSource:
     """
     Streams the same text in every run, one word at a time.
@@ -78,7 +77,9 @@ class TextSource:
         return _Unpaced(sink, self._words, self._clock).start()
 
 
-@implementer(IPushProducer)
+classImplements(TextSource, ITokenSource)
+
+
 class _Words(Tick):
     """
     One run: writes word by word, until it is paused, stopped, or through.
@@ -135,6 +136,9 @@ class _Words(Tick):
     def _finish(self) -> None:
         self._sink.unregisterProducer()
         self._done.callback(None)
+
+
+classImplements(_Words, IPushProducer)
 
 
 class _Paced(_Words):

@@ -1,11 +1,11 @@
 cimport cython
 
-from sseserver.timing.turnend cimport Turn
+from sseserver.timing.turnend cimport TurnEnd
 
 
 cdef class Outbox:
     cdef object _clock
-    cdef Turn _turn
+    cdef TurnEnd _turn
     cdef list _bodies
 
     cpdef add(self, Body body)

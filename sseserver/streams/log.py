@@ -13,7 +13,7 @@ from itertools import islice
 from operator import length_hint
 
 from twisted.internet.defer import Deferred, succeed
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
@@ -35,7 +35,6 @@ _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 WAKES_PER_TURN = 500
 
 
-@implementer(IStreamLog)
 class StreamLog(Tail):
     """
     The log of one stream, kept in memory, and perhaps in a store as well.
@@ -328,3 +327,6 @@ class StreamLog(Tail):
             self._ticker.clock.callLater(0, self._wakeSome)
         else:
             self._round = None
+
+
+classImplements(StreamLog, IStreamLog)

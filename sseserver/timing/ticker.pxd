@@ -1,6 +1,6 @@
 cimport cython
 
-from sseserver.timing.turnend cimport Turn
+from sseserver.timing.turnend cimport TurnEnd
 
 
 cdef class Tick:
@@ -25,7 +25,7 @@ cdef class Ticker:
     cdef Py_ssize_t _present
     cdef dict _walking
     cdef object _loop
-    cdef Turn _turnEnd
+    cdef TurnEnd _turnEnd
 
     cpdef Tick at(self, double due, call)
     cpdef put(self, Tick tick, double due)

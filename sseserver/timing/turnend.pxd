@@ -1,4 +1,4 @@
-cdef class Turn:
+cdef class TurnEnd:
     cdef list _calls
     cdef Py_ssize_t _depth
 

@@ -1,5 +1,5 @@
 """
-Turn: what is done when the reactor's turn ends.
+TurnEnd: what is done when the reactor's turn ends.
 
 `callLater(0)` comes in the reactor's next turn, with another look at all its
 connections between. That is a good part of what a turn costs, and who makes
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 log = Logger()
 
 
-class Turn:
+class TurnEnd:
     """The end of a reactor's turn."""
 
     __slots__ = ("_calls", "_depth")
@@ -59,12 +59,12 @@ class Turn:
                 log.failure("What waited for the end of the turn failed")
 
 
-_turns: WeakKeyDictionary[Any, Turn] = WeakKeyDictionary()
+_turns: WeakKeyDictionary[Any, TurnEnd] = WeakKeyDictionary()
 
 
-def turnOf(clock: Any) -> Turn:
+def turnOf(clock: Any) -> TurnEnd:
     """Give the turn of a reactor; who runs on the same one has the same."""
     turn = _turns.get(clock)
     if turn is None:
-        turn = _turns[clock] = Turn()
+        turn = _turns[clock] = TurnEnd()
     return turn

@@ -10,7 +10,7 @@ from weakref import ref
 from twisted.internet.task import Clock
 
 from sseserver.timing.ticker import Ticker
-from sseserver.timing.turnend import Turn, turnOf
+from sseserver.timing.turnend import TurnEnd, turnOf
 from tests.fakes import ClockTestCase
 
 
@@ -20,7 +20,7 @@ class TurnTests(ClockTestCase):
     def setUp(self) -> None:
         """Make a turn and a list for what its calls leave behind."""
         super().setUp()
-        self.turn = Turn()
+        self.turn = TurnEnd()
         self.calls: list[str] = []
 
     def atEnd(self, name: str) -> None:
