@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Kind(IntEnum):
@@ -46,6 +46,64 @@ class State(Enum):
 #: The state that each terminal entry leads to. A kind that is not in this
 #: table leaves the stream open.
 TERMINAL = {Kind.DONE: State.DONE, Kind.FAILED: State.FAILED, Kind.CANCELLED: State.CANCELLED}
+
+
+class NewEntry(NamedTuple):
+    """
+    An entry that has no number yet.
+
+    Attributes:
+        kind: What the entry is.
+        data: Its content, as `Kind` defines it.
+    """
+
+    kind: Kind
+    data: bytes
+
+
+class Entry(NamedTuple):
+    """
+    One place in a stream log.
+
+    Attributes:
+        number: Position in the stream, counted from 1 without holes.
+        kind: What the entry is.
+        data: Its content, as `Kind` defines it.
+    """
+
+    number: int
+    kind: Kind
+    data: bytes
+
+
+class EndedStream(NamedTuple):
+    """
+    A stream that has its terminal entry. Sorts by the time of the end.
+
+    Attributes:
+        ended: When the stream ended, in seconds since 1970.
+        name: The stream's name in URLs.
+        epoch: The stream's epoch, which tells it from others of the same name.
+    """
+
+    ended: float
+    name: str
+    epoch: str
+
+
+class KeyUse(NamedTuple):
+    """
+    One publish that was made with an idempotency key.
+
+    Attributes:
+        digest: Hash of the published entries; a repeat must have the same.
+        first: Number of the first entry of the publish.
+        last: Number of the last entry of the publish.
+    """
+
+    digest: bytes
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 cimport cython
 
 
-cdef class Tail:
+cdef class EntryBuffer:
     # What each token touches stands together.
     cdef public Py_ssize_t first
     cdef list _loose

@@ -1,5 +1,5 @@
 """
-Tail: the entries that a stream log keeps, in memory.
+EntryBuffer: the entries that a stream log keeps, in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LOOSE = 32
 LARGE = 1024
 
 
-class Tail:
+class EntryBuffer:
     """
     Entries in a row. The data of all stand in one buffer, one behind the
     other, so that any number of tokens is read as one piece.

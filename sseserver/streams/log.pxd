@@ -1,11 +1,11 @@
 cimport cython
 
 from sseserver.streams.keeper cimport Keeper
-from sseserver.streams.buffer cimport Tail
+from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
-cdef class StreamLog(Tail):
+cdef class StreamLog(EntryBuffer):
     # What each token touches stands together.
     cdef public Py_ssize_t last
     cdef Keeper _keeper

@@ -17,7 +17,7 @@ from zope.interface import classImplements
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
-from sseserver.streams.buffer import ENTRY_COST, Tail
+from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.ids import parseID
 from sseserver.streams.keeper import Keeper
 from sseserver.streams.segments import Segment
@@ -35,7 +35,7 @@ _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 WAKES_PER_TURN = 500
 
 
-class StreamLog(Tail):
+class StreamLog(EntryBuffer):
     """
     The log of one stream, kept in memory, and perhaps in a store as well.
 

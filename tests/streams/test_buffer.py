@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, Tail
+from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, EntryBuffer
 from sseserver.streams.entries import countTokens, textOf
 from sseserver.values import Kind
 
@@ -21,13 +21,13 @@ DATA = st.binary(max_size=6) | st.sampled_from([b"\r", b"x" * LARGE, b"x" * (LAR
 
 class TailMachine(RuleBasedStateMachine):
     """
-    A tail beside two lists, whatever is done to it and in whatever order it is
+    A buffer beside two lists, whatever is done to it and in whatever order it is
     read: some of what reads it changes where it keeps the entries.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.tail = Tail()
+        self.buffer = EntryBuffer()
         self.first = 1
         self.kinds: list[Kind] = []
         self.data: list[bytes] = []
@@ -41,7 +41,7 @@ class TailMachine(RuleBasedStateMachine):
     @rule(kind=KINDS, data=DATA)
     def add(self, kind: Kind, data: bytes) -> None:
         """One entry."""
-        self.tail.add(kind, data)
+        self.buffer.add(kind, data)
         self.kinds.append(kind)
         self.data.append(data)
 
@@ -56,7 +56,7 @@ class TailMachine(RuleBasedStateMachine):
     def cut(self, data: st.DataObject) -> None:
         """The newest are refused."""
         kept = data.draw(st.integers(0, len(self.kinds)))
-        assert self.tail.cut(self.first + kept - 1) == self.cost(kept)
+        assert self.buffer.cut(self.first + kept - 1) == self.cost(kept)
         del self.kinds[kept:]
         del self.data[kept:]
 
@@ -64,8 +64,8 @@ class TailMachine(RuleBasedStateMachine):
     def shed(self, excess: int, most: int) -> None:
         """The oldest go: as few as make room, and not all."""
         most = min(most, len(self.kinds) - 1)
-        cost = self.tail.shed(excess, most)
-        gone = self.tail.first - self.first
+        cost = self.buffer.shed(excess, most)
+        gone = self.buffer.first - self.first
         assert gone == 0 if most <= 0 else 1 <= gone <= most
         assert cost == self.cost(0, gone)
         assert cost >= excess or gone == max(most, 0)
@@ -78,12 +78,12 @@ class TailMachine(RuleBasedStateMachine):
     @rule()
     def restored(self) -> None:
         """A store had it."""
-        tail = Tail()
-        tail.load(self.tail.segment(self.first, self.tail.appended), self.tail.tokens)
-        if self.tail.trimmedCR:
+        buffer = EntryBuffer()
+        buffer.load(self.buffer.segment(self.first, self.buffer.appended), self.buffer.tokens)
+        if self.buffer.trimmedCR:
             # Stores keep all but this.
-            tail.trimmedCR = True
-        self.tail = tail
+            buffer.trimmedCR = True
+        self.buffer = buffer
 
     @precondition(lambda self: self.kinds)
     @rule(data=st.data())
@@ -93,21 +93,21 @@ class TailMachine(RuleBasedStateMachine):
         end = data.draw(st.integers(start, len(self.kinds) - 1))
         first, last = self.first + start, self.first + end
         some = slice(start, end + 1)
-        tail, text = self.tail, b"".join(map(textOf, self.kinds[some], self.data[some]))
+        buffer, text = self.buffer, b"".join(map(textOf, self.kinds[some], self.data[some]))
         read = data.draw(st.sampled_from(["measure", "span", "text", "segment", "fit"]))
         if read == "measure":
-            assert tail.measure(first, last) == self.cost(start, end + 1)
+            assert buffer.measure(first, last) == self.cost(start, end + 1)
         elif read == "span":
-            assert tail.span(first, last) == b"".join(self.data[some])
+            assert buffer.span(first, last) == b"".join(self.data[some])
         elif read == "text":
-            assert tail.text(first, last) == text
+            assert buffer.text(first, last) == text
         elif read == "segment":
-            segment = tail.segment(first, last)
+            segment = buffer.segment(first, last)
             assert (segment.first, segment.last) == (first, last)
             assert (list(segment.kinds), segment.entries) == (self.kinds[some], self.data[some])
         else:
             most = data.draw(st.integers(1, 100))
-            fits = tail.fit(first, last, most)
+            fits = buffer.fit(first, last, most)
             assert first <= fits <= last
             assert fits == first or sum(map(len, self.data[start : fits - self.first])) < most
             assert fits == last or sum(map(len, self.data[start : fits - self.first + 1])) >= most
@@ -115,27 +115,29 @@ class TailMachine(RuleBasedStateMachine):
     @rule()
     def whole(self) -> None:
         """All is read."""
-        assert (self.tail.entries, list(self.tail.kinds)) == (self.data, self.kinds)
+        assert (self.buffer.entries, list(self.buffer.kinds)) == (self.data, self.kinds)
 
     @invariant()
     def counts(self) -> None:
         """What does not read the entries."""
-        tail = self.tail
-        assert (tail.first, tail.appended) == (self.first, self.first + len(self.kinds) - 1)
-        assert tail.size == self.cost(0)
+        buffer = self.buffer
+        assert (buffer.first, buffer.appended) == (self.first, self.first + len(self.kinds) - 1)
+        assert buffer.size == self.cost(0)
 
     @invariant()
     def newest(self) -> None:
         """Each entry, one by one, from the newest; it moves none of them."""
         for index in reversed(range(len(self.kinds))):
             number = self.first + index
-            assert (self.tail.kind(number), self.tail.entry(number)) == (self.kinds[index], self.data[index])
+            assert (self.buffer.kind(number), self.buffer.entry(number)) == (self.kinds[index], self.data[index])
 
     def teardown(self) -> None:
         """What it knows of those that are gone."""
-        assert self.tail.tokens == countTokens(bytes(kind for kind, _ in self.trimmed)) + countTokens(bytes(self.kinds))
+        assert self.buffer.tokens == countTokens(bytes(kind for kind, _ in self.trimmed)) + countTokens(
+            bytes(self.kinds)
+        )
         texts = [data for kind, data in self.trimmed if kind == Kind.TOKEN]
-        assert self.tail.trimmedCR == (bool(texts) and texts[-1].endswith(b"\r"))
+        assert self.buffer.trimmedCR == (bool(texts) and texts[-1].endswith(b"\r"))
 
 
 class TailTests(SynchronousTestCase):
@@ -155,23 +157,23 @@ class TailTests(SynchronousTestCase):
         The newest entry is given as it came, without a copy: what viewers
         share who follow. Those before it do not stay as they came for long.
         """
-        tail = Tail()
+        buffer = EntryBuffer()
         for number in range(1, count + 1):
             data = b"word%d" % number
-            tail.add(Kind.TOKEN, data)
-            self.assertIs(tail.entry(number), data)
+            buffer.add(Kind.TOKEN, data)
+            self.assertIs(buffer.entry(number), data)
         for number in range(1, count - LOOSE + 1):
-            self.assertIsNot(tail.entry(number), tail.entry(number))
+            self.assertIsNot(buffer.entry(number), buffer.entry(number))
 
     def test_largeOnesAreNotCopiedTwice(self) -> None:
         """
         Of large entries one is loose at most, so that they are never there
         twice.
         """
-        tail = Tail()
+        buffer = EntryBuffer()
         for number in range(1, 4):
             data = b"%d" % number * (LARGE + 1)
-            tail.add(Kind.EVENT, data)
-            self.assertIs(tail.entry(number), data)
+            buffer.add(Kind.EVENT, data)
+            self.assertIs(buffer.entry(number), data)
             if number > 1:
-                self.assertIsNot(tail.entry(number - 1), tail.entry(number - 1))
+                self.assertIsNot(buffer.entry(number - 1), buffer.entry(number - 1))
