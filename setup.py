@@ -24,9 +24,12 @@ PACKAGE = "sseserver"
 # Those with a `.pxd` beside them; tests/test_house.py holds the two together.
 COMPILED = (
     "speedups.body",
+    "formats.events",
     "formats.openai",
-    "streams.entries",
     "formats.rendering",
+    "formats.text",
+    "formats.uimessages",
+    "streams.entries",
     "streams.keeper",
     "delivery.producer",
     "service.run",

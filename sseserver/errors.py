@@ -40,13 +40,6 @@ class BadRequest(SSEServerError):
     code = "bad_request"
 
 
-def notJSON(error: Exception) -> BadRequest:
-    """Say what is wrong with a body, by what reading it has raised."""
-    # What msgspec says of half of a surrogate pair is that the input ends there.
-    reason = str(error).replace("Input data was truncated", "it ends too early, or holds half of a surrogate pair")
-    return BadRequest(f"The body is not JSON that can be read: {reason}.")
-
-
 class InvalidMember(BadRequest):
     """
     A member of the request's body is missing, or not what it must be.

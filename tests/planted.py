@@ -63,7 +63,7 @@ BUGS = (
     ),
     Bug(
         "an event without an ID",
-        "formats/rendering.py",
+        "formats/events.py",
         'return b"%bid: %b-%d\\n%b\\n" % (field, self._epoch, number, dataLines(data))',
         'return b"%b%b\\n" % (field, dataLines(data))',
         "ResumeTests::test_everyEventHasItsID",

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from sseserver import Settings
 from sseserver.errors import StoreUnavailable
-from sseserver.formats.rendering import FORMATS
+from sseserver.formats import EventsFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.values import Kind
@@ -141,7 +141,7 @@ class ResumeTests(PromiseTestCase):
         In all formats every event carries an ID, each higher than the one
         before: what a viewer has when it is cut is known.
         """
-        viewers = [self.come(form=form) for form in FORMATS]
+        viewers = [self.come(form=form) for form in ("events", "text")]
         for item in ("x", {"event": "note", "data": ""}, "\n", {"event": "message", "data": "m"}):
             self.publish(item)
         self.publish("end", Stream_Closed="true")
@@ -509,7 +509,7 @@ class LateFormat:
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See L{IFormat.render}."""
-        rendering: Any = FORMATS["events"].render(streamLog)
+        rendering: Any = EventsFormat().render(streamLog)
 
         class Late(type(rendering)):  # type: ignore[misc]
             """Writes when it is asked whether all has come."""

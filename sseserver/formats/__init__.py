@@ -1,1 +1,14 @@
-"""Formats: the entries of a stream log as bytes for viewers."""
+"""
+How the entries of a stream log are written for a viewer: one module for each format.
+
+`makeFormats` makes all of them; `EntryRendering` is the base class of formats that write entry by entry.
+"""
+
+from sseserver.formats.events import EventsFormat
+from sseserver.formats.openai import OpenAIFormat
+from sseserver.formats.registry import makeFormats
+from sseserver.formats.rendering import EntryRendering
+from sseserver.formats.text import TextFormat
+from sseserver.formats.uimessages import UIFormat
+
+__all__ = ["EntryRendering", "EventsFormat", "OpenAIFormat", "TextFormat", "UIFormat", "makeFormats"]

@@ -4,7 +4,3 @@ from sseserver.formats.rendering cimport EntryRendering
 cdef class _OpenAIRendering(EntryRendering):
     cdef object _before
     cdef object _model
-
-
-cdef class _UIRendering(EntryRendering):
-    pass

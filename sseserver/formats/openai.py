@@ -1,9 +1,8 @@
 """
-Formats that chat programs read: `openai`, the chunks of OpenAI's chat
-completions, and `ui`, the UI message stream of the Vercel AI SDK.
+The format `openai`: the chunks of OpenAI's chat completions.
 
-Their clients are no EventSources: the one takes every event for JSON, the
-other has no IDs. So there are no event types here, and no event without data.
+Its clients are no EventSources: they take every event for JSON. So there are no event types here, and no event
+without data.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ import re
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import REFUSED, EntryRendering, toJSON
+from sseserver.formats.rendering import EntryRendering, failureMessage, gapMessage
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.jsontext import toJSON
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
 
@@ -27,25 +27,6 @@ _TOKEN = bytes((Kind.TOKEN,))
 _TOKENS = re.compile(b"[%b]+" % _TOKEN)
 
 _DONE = b"data: [DONE]\n\n"
-
-
-def _part(value: object) -> bytes:
-    """Write an event of JSON that has no ID."""
-    return b"data: %b\n\n" % toJSON(value)
-
-
-def _gapMessage(gap: GapError) -> str:
-    """Say in words what L{formats.gapFrame} says in members."""
-    if gap.reason == "trimmed":
-        return f"{gap.missed} entries are no longer kept (trimmed): what follows goes on after them."
-    return f"The last event ID is none of this stream ({gap.reason}): what follows replaces what came before."
-
-
-def _failure(kind: Kind, terminal: dict[str, object]) -> str:
-    """Say why a stream did not come to its end."""
-    if kind == Kind.CANCELLED:
-        return f"The answer was cancelled ({terminal.get('reason')})."
-    return str(terminal.get("message") or f"The answer failed ({terminal.get('reason')}).")
 
 
 class _OpenAIRendering(EntryRendering):
@@ -72,11 +53,11 @@ class _OpenAIRendering(EntryRendering):
 
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See L{IRendering.gap}."""
-        return b"id: %b-%d\n%b" % (self._epoch, gap.cursor, _error("gap", _gapMessage(gap)))
+        return b"id: %b-%d\n%b" % (self._epoch, gap.cursor, _error("gap", gapMessage(gap)))
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See L{EntryRendering.piece}. In JSON a CR and a LF are what they are, however a text is cut."""
-        content = json.dumps(text.decode("utf-8")).encode("ascii")
+        content = toJSON(text.decode("utf-8"))
         opening = self._opening() if index + self._log.first == 1 else b""
         return b'%bid: %b-%d\ndata: %b%b},"finish_reason":null}]}\n\n' % (
             opening,
@@ -97,7 +78,7 @@ class _OpenAIRendering(EntryRendering):
         terminal = json.loads(data)
         if kind == Kind.DONE:
             return b"%b%bid: %b-%d\n%b" % (opening, self._closing(terminal), self._epoch, number, _DONE)
-        return b"id: %b-%d\n%b" % (self._epoch, number, _error(terminal.get("reason"), _failure(kind, terminal)))
+        return b"id: %b-%d\n%b" % (self._epoch, number, _error(terminal.get("reason"), failureMessage(kind, terminal)))
 
     def _opening(self) -> bytes:
         """Make the chunk that says who speaks."""
@@ -133,7 +114,8 @@ classImplements(_OpenAIRendering, IRendering)
 
 def _error(code: object, message: str) -> bytes:
     """Write an error as OpenAI's clients raise it."""
-    return _part({"error": {"message": message, "type": "server_error", "param": None, "code": code}})
+    error = {"message": message, "type": "server_error", "param": None, "code": code}
+    return b"data: %b\n\n" % toJSON({"error": error})
 
 
 class OpenAIFormat:
@@ -158,88 +140,3 @@ class OpenAIFormat:
 
 
 classImplements(OpenAIFormat, IFormat)
-
-
-class _UIRendering(EntryRendering):
-    """Parts without IDs, always from the start; what cannot be whole breaks off with an error."""
-
-    __slots__ = ()
-
-    def start(self, fromNow: bool) -> int:
-        """See L{IRendering.start}. From the very start, whatever was trimmed: a message is whole or breaks off."""
-        return self._log.last if fromNow else 0
-
-    def head(self, cursor: int, retry: int, url: str) -> bytes:
-        """See L{IRendering.head}: what opens the message, where the first entry, which has that, does not follow."""
-        return self._opening() if cursor else b":\n"
-
-    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
-        """See L{IRendering.read}. Where entries are missing the viewer has no use for the rest."""
-        if cursor + 1 < self._log.first:
-            missed = self._log.first - 1 - cursor
-            problem = _problem(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
-            return REFUSED, problem + _DONE
-        return EntryRendering.read(self, cursor, maxBytes, joined)
-
-    def retire(self, retry: int) -> bytes:
-        """See L{IRendering.retire}."""
-        return _problem("The server is being stopped.") + _DONE
-
-    def gap(self, asked: str, gap: GapError) -> bytes:
-        """See L{IRendering.gap}."""
-        return _problem(_gapMessage(gap))
-
-    def complete(self, cursor: int) -> bool:
-        """See L{IRendering.complete}."""
-        return cursor == REFUSED or EntryRendering.complete(self, cursor)
-
-    def piece(self, number: int, text: bytes, index: int) -> bytes:
-        """See L{EntryRendering.piece}."""
-        opening = self._opening() if index + self._log.first == 1 else b""
-        if not text:
-            return opening
-        delta = json.dumps(text.decode("utf-8")).encode("ascii")
-        return b'%bdata: {"type":"text-delta","id":"0","delta":%b}\n\n' % (opening, delta)
-
-    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
-        """See L{EntryRendering.single}. Published events do not appear."""
-        opening = self._opening() if number == 1 else b""
-        if kind == Kind.EVENT:
-            return opening
-        if kind == Kind.DONE:
-            return opening + _UI_END + _DONE
-        if kind == Kind.CANCELLED:
-            return opening + _part({"type": "abort"}) + _DONE
-        return opening + _problem(_failure(kind, json.loads(data))) + _DONE
-
-    def _opening(self) -> bytes:
-        """Make the parts before the first text."""
-        start = _part({"type": "start", "messageId": f"msg-{self._log.epoch}"})
-        return start + _part({"type": "start-step"}) + _part({"type": "text-start", "id": "0"})
-
-
-classImplements(_UIRendering, IRendering)
-
-
-#: The parts after the last text. The SDK's 5.0 refuses a part with any member more, so there is no finish reason.
-_UI_END = b"".join(map(_part, [{"type": "text-end", "id": "0"}, {"type": "finish-step"}, {"type": "finish"}]))
-
-
-def _problem(text: str) -> bytes:
-    """Write an error as the Vercel AI SDK has it."""
-    return _part({"type": "error", "errorText": text})
-
-
-class UIFormat:
-    """`ui`: the UI message stream of the Vercel AI SDK, version 1."""
-
-    name = "ui"
-    headers = ((b"x-vercel-ai-ui-message-stream", b"v1"),)
-    reconnects = False
-
-    def render(self, streamLog: IStreamLog) -> IRendering:
-        """See L{IFormat.render}."""
-        return _UIRendering(streamLog)
-
-
-classImplements(UIFormat, IFormat)

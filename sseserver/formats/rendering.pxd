@@ -19,7 +19,3 @@ cdef class EntryRendering:
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)
     @cython.locals(index=Py_ssize_t, data=bytes)
     cdef bytes _encode(self, Py_ssize_t number)
-
-
-cdef class _EventsRendering(EntryRendering):
-    cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)

@@ -14,8 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from sseserver.errors import SourceError
-from sseserver.formats.rendering import toJSON
 from sseserver.interfaces import IStreamLog, ITokenSink
+from sseserver.jsontext import toJSON
 from sseserver.protocols.prompts import usage, wantsUsage
 from sseserver.settings import Settings
 from sseserver.streams.entries import packChunk

@@ -22,9 +22,9 @@ from sseserver.delivery.producer import EventStreamProducer, jittered, writeHead
 from sseserver.delivery.sockets import allSent, isOver
 from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
-from sseserver.formats.openai import OpenAIFormat, UIFormat
-from sseserver.formats.rendering import FORMATS, toJSON
+from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
+from sseserver.jsontext import toJSON
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run
 from sseserver.service.runqueue import Runs
@@ -67,9 +67,7 @@ class StreamService(Service):
         self.settings = settings or Settings()
         self.source = source
         self.created: float = reactor.seconds()
-        self.formats: dict[str, IFormat] = dict(FORMATS)
-        for form in (OpenAIFormat(source.model), UIFormat()):
-            self.formats[form.name] = form
+        self.formats: dict[str, IFormat] = makeFormats(source.model)
         self._reactor = reactor
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         self._store: IStreamStore = store or MemoryStore(reactor, self.settings.kept)

@@ -8,7 +8,6 @@ reaches a client: no traceback, no HTML in an event stream.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -17,7 +16,6 @@ from types import coroutine
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,9 +33,10 @@ from sseserver.errors import (
     NotAcceptable,
     NotFound,
     SSEServerError,
-    notJSON,
 )
 from sseserver.interfaces import IFormat
+from sseserver.jsontext import readJSON as readJSONText
+from sseserver.jsontext import toJSON
 
 T = TypeVar("T")
 
@@ -189,7 +188,7 @@ def errorBody(request: Request, error: SSEServerError) -> bytes:
 
 def errorJSON(error: SSEServerError) -> bytes:
     """Make an error's body, where there is no answer to set headers of."""
-    return _toJSON(_described(error))
+    return toJSON(_described(error), spaced=True) + b"\n"
 
 
 def _described(error: SSEServerError) -> dict[str, object]:
@@ -197,16 +196,12 @@ def _described(error: SSEServerError) -> dict[str, object]:
     return {"error": {"message": str(error), "type": error.type, **param, "code": error.code}}
 
 
-def _toJSON(value: object) -> bytes:
-    return json.dumps(value).encode("ascii") + b"\n"
-
-
 def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
     """Set status and type for an answer in JSON, and make its body."""
     # twisted.web knows no phrase for the newer ones.
     request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
     setContentType(request, JSON)
-    return _toJSON(value)
+    return toJSON(value, spaced=True) + b"\n"
 
 
 def setContentType(request: Request, contentType: str) -> None:
@@ -275,13 +270,7 @@ def readJSON(request: Request, shape: type[T]) -> T:
         BodyTooLarge: It has more than L{MAX_BODY} bytes.
         BadRequest: It is not JSON, or not of that shape.
     """
-    try:
-        # Decoded first: msgspec passes over what is no UTF-8 in a member that nobody knows.
-        return msgspec.json.decode(readBody(request).decode("utf-8") or "{}", type=shape)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The body has not the right shape: {error}.") from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise notJSON(error) from None
+    return readJSONText(readBody(request) or b"{}", shape)
 
 
 def path(request: Request) -> str:

@@ -18,7 +18,8 @@ from twisted.web.server import Site
 from sseserver.apis.page import page as pageOfTheAPI
 from sseserver.apis.root import StreamResource
 from sseserver.errors import SSEServerError
-from sseserver.formats import rendering as formats
+from sseserver.formats import TextFormat
+from sseserver.formats import text as textFormat
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import Settings
 from sseserver.sources.text import TextSource
@@ -502,7 +503,7 @@ class VisitorTests(WebTestCase):
         A text that grows too long for this format ends the visitor's response
         with `failed`; who comes back is answered 204, and the run goes on.
         """
-        self.patch(formats, "TEXT_LIMIT", 100)
+        self.patch(textFormat, "TEXT_LIMIT", 100)
         wire = self.view()
         self.write("x" * 60, "y" * 60, "z")
         self.assertEqual(wire.response.types[-2:], ["gap", "failed"])
@@ -1109,7 +1110,7 @@ class LeavingTests(WebTestCase):
         self.assertEqual(len(self.source.runs), 1)
 
 
-class BreakingFormat(formats.TextFormat):
+class BreakingFormat(TextFormat):
     """Breaks at the second entry."""
 
     def render(self, streamLog: IStreamLog) -> Any:

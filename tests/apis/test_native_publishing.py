@@ -16,7 +16,7 @@ from twisted.web.resource import Resource
 
 from sseserver.delivery import producer
 from sseserver.errors import StoreUnavailable
-from sseserver.formats import rendering as formats
+from sseserver.formats import events as eventsFormat
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams import log as streamlog
@@ -876,8 +876,8 @@ class ViewersTests(PublishingTestCase):
         An event is encoded once for all the viewers of a format.
         """
         encoded = []
-        dataLines = formats.dataLines
-        self.patch(formats, "dataLines", lambda data: encoded.append(data) or dataLines(data))
+        dataLines = eventsFormat.dataLines
+        self.patch(eventsFormat, "dataLines", lambda data: encoded.append(data) or dataLines(data))
         wires = [self.view("/streams/a") for _ in range(30)]
         self.publish("a", {"data": "once"})
         self.assertEqual(encoded, [b"once"])

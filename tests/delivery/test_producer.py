@@ -19,8 +19,8 @@ from zope.interface.verify import verifyObject
 
 from sseserver.delivery.producer import READ_BYTES, EventStreamProducer, jittered
 from sseserver.errors import GapError
-from sseserver.formats import rendering as formats
-from sseserver.formats.rendering import FORMATS
+from sseserver.formats import EventsFormat, TextFormat
+from sseserver.formats import text as textFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
 from sseserver.speedups.body import Outbox
@@ -132,7 +132,7 @@ class ProducerTestCase(WireTestCase):
         self.spies: list[Spy] = []
         self.ended: list[EventStreamProducer] = []
         self.lastEventID: str | None = None
-        self.form: Any = FORMATS["events"]
+        self.form: Any = EventsFormat()
         self.after: dict[str, Callable[[], None]] = {}
         self.factory: Any = self.makeFactory()
 
@@ -378,8 +378,8 @@ class ProducerTests(ProducerTestCase):
         `failed` and the response ends, though the stream goes on and nothing
         more has come.
         """
-        self.patch(formats, "TEXT_LIMIT", 100)
-        self.form = FORMATS["text"]
+        self.patch(textFormat, "TEXT_LIMIT", 100)
+        self.form = TextFormat()
         wire = self.follow()
         self.append("a" * 60, "b" * 60)
         self.assertEqual(wire.response.types[-2:], ["gap", "failed"])

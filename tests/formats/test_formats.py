@@ -19,8 +19,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import GapError
-from sseserver.formats import rendering as formats
-from sseserver.formats.rendering import FORMATS, REFUSED, TEXT_LIMIT, EventsFormat, TextFormat, gapFrame, toJSON
+from sseserver.formats import EventsFormat, TextFormat
+from sseserver.formats import text as textFormat
+from sseserver.formats.rendering import REFUSED, gapFrame
+from sseserver.formats.text import TEXT_LIMIT
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import StreamLog
@@ -34,6 +36,8 @@ EPOCH = "0123456789abcdefghijAZ"
 
 #: More than any test's log holds.
 ALL = 10_000_000
+
+FORMATS: dict[str, IFormat] = {form.name: form for form in (EventsFormat(), TextFormat())}
 
 TERMINALS = [(Kind.DONE, "done"), (Kind.FAILED, "failed"), (Kind.CANCELLED, "cancelled")]
 
@@ -116,17 +120,6 @@ class ToolTests(SynchronousTestCase):
             one, two = form.render(makeLog("a")), form.render(makeLog("b"))
             self.assertEqual([event.data for event in decode(one.read(0, ALL, True)[1])], ["a"])
             self.assertEqual([event.data for event in decode(two.read(0, ALL, True)[1])], ["b"])
-
-    def test_toJSON(self) -> None:
-        """
-        JSON is compact, and one line of ASCII whatever is in it.
-        """
-        for text in ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d"):
-            value = {"a": text, "b": [1, None, True]}
-            encoded = toJSON(value)
-            self.assertEqual(json.loads(encoded), value)
-            self.assertTrue(encoded.isascii())
-            self.assertEqual(re.findall(rb"\s", encoded), [])
 
     def test_gapFrame(self) -> None:
         """
@@ -514,7 +507,7 @@ class TextTests(SynchronousTestCase):
         one: with line ends inside and between them, other entries among them,
         empty ones last, and over the limit.
         """
-        self.patch(formats, "TEXT_LIMIT", 20)
+        self.patch(textFormat, "TEXT_LIMIT", 20)
         scenes = (
             ["a", "b\n", "\nc"],
             ["a\r", "\nb", "\r", "\n"],
@@ -645,7 +638,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make long texts short."""
-        self.patch(formats, "TEXT_LIMIT", 100)
+        self.patch(textFormat, "TEXT_LIMIT", 100)
 
     def assertRefused(self, events: list[Event], after: str, following: int) -> None:
         """These two events tell that the rest of the text does not fit."""

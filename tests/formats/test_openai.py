@@ -18,7 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError
-from sseserver.formats.openai import OpenAIFormat, UIFormat
+from sseserver.formats import OpenAIFormat, UIFormat
 from sseserver.formats.rendering import REFUSED
 from sseserver.interfaces import IFormat
 from sseserver.service.service import StreamService

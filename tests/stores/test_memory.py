@@ -9,7 +9,7 @@ import re
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import NotFound, StreamEnded, StreamNotFound
-from sseserver.formats.rendering import EventsFormat
+from sseserver.formats import EventsFormat
 from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.buffer import ENTRY_COST

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import GapError, StreamEnded
-from sseserver.formats.rendering import EventsFormat, TextFormat
+from sseserver.formats import EventsFormat, TextFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.streams import ids
 from sseserver.streams import log as streamlog

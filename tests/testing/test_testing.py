@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sseserver.formats.rendering import EventsFormat, TextFormat
+from sseserver.formats import EventsFormat, TextFormat
 from sseserver.interfaces import IFormat, IStreamStore, ITokenSink, ITokenSource
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource

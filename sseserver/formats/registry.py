@@ -1,0 +1,25 @@
+"""
+The list of formats: a new format is added here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from sseserver.formats.events import EventsFormat
+from sseserver.formats.openai import OpenAIFormat
+from sseserver.formats.text import TextFormat
+from sseserver.formats.uimessages import UIFormat
+from sseserver.interfaces import IFormat
+
+
+def makeFormats(model: str) -> dict[str, IFormat]:
+    """
+    Make all formats that a viewer can ask for.
+
+    Args:
+        model: Name of the model in the chunks of `openai`.
+
+    Returns:
+        The formats by name, in the order in which error messages list them.
+    """
+    formats: tuple[IFormat, ...] = (EventsFormat(), TextFormat(), OpenAIFormat(model), UIFormat())
+    return {form.name: form for form in formats}

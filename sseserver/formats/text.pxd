@@ -1,0 +1,13 @@
+from sseserver.streams.log cimport StreamLog
+
+
+cdef class _TextRendering:
+    cdef bint _cr
+    cdef bytes _epoch
+    cdef bytes _frame
+    cdef bytearray _lines
+    cdef StreamLog _log
+    cdef object _over
+    cdef Py_ssize_t _seen
+    cdef Py_ssize_t _size
+    cdef Py_ssize_t _textAt

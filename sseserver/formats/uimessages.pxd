@@ -1,0 +1,5 @@
+from sseserver.formats.rendering cimport EntryRendering
+
+
+cdef class _UIRendering(EntryRendering):
+    pass

@@ -1,0 +1,72 @@
+"""
+JSON in and out: one writer for everything that leaves the server, and one reader for request bodies.
+
+The formats, the service and `web` write with `toJSON`; the APIs read bodies with `readJSON`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+import msgspec
+
+from sseserver.errors import BadRequest
+
+T = TypeVar("T")
+
+# msgspec takes a tenth of the time of `json`, but writes UTF-8.
+_encodeUTF8 = msgspec.json.Encoder().encode
+
+_encodeCompact = json.JSONEncoder(separators=(",", ":")).encode
+_encodeSpaced = json.JSONEncoder().encode
+
+
+def toJSON(value: object, spaced: bool = False) -> bytes:
+    """
+    Encode a value as one line of ASCII, which fits one `data:` line of an event.
+
+    Args:
+        value: Objects, arrays, strings, numbers, booleans and `None`.
+        spaced: Put a space after each colon and comma, as in the JSON answers to HTTP requests.
+
+    Returns:
+        The JSON text, without a line end. Lone surrogates are written as escapes.
+    """
+    if spaced:
+        return _encodeSpaced(value).encode("ascii")
+    try:
+        encoded = _encodeUTF8(value)
+        if encoded.isascii():
+            return encoded
+    except UnicodeEncodeError:
+        # msgspec refuses lone surrogates.
+        pass
+    return _encodeCompact(value).encode("ascii")
+
+
+def readJSON(body: bytes, shape: type[T]) -> T:
+    """
+    Decode the JSON body of a request into a typed value.
+
+    Args:
+        body: UTF-8.
+        shape: Type of the value: a `msgspec.Struct`, a container, a union.
+
+    Returns:
+        The decoded value.
+
+    Raises:
+        BadRequest: The body is not UTF-8, not JSON, or not of this shape. The message says where.
+    """
+    try:
+        # Decoded to text first: msgspec does not check the UTF-8 of members that the shape does not name.
+        return msgspec.json.decode(body.decode("utf-8"), type=shape)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The body does not have the expected shape: {error}.") from None
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        # msgspec reports an escaped lone surrogate as truncated input.
+        reason = str(error).replace("Input data was truncated", "it ends too early, or contains a lone surrogate")
+        raise BadRequest(f"The body is not valid JSON: {reason}.") from None

@@ -1,0 +1,95 @@
+"""
+Tests for `sseserver.jsontext`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.errors import BadRequest
+from sseserver.jsontext import readJSON, toJSON
+
+#: Line ends, escapes, wide characters, and a lone surrogate.
+TEXTS = ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d", '"\\/\x7f\b\f\t')
+
+
+class Shape(msgspec.Struct):
+    """A body."""
+
+    prompt: str | None = None
+
+
+class WriterTests(SynchronousTestCase):
+    """`toJSON`."""
+
+    def test_compact(self) -> None:
+        """
+        JSON is compact, and one line of ASCII whatever the value contains.
+        """
+        for text in TEXTS:
+            value = {"a": text, "b": [1, None, True]}
+            encoded = toJSON(value)
+            self.assertEqual(json.loads(encoded), value)
+            self.assertTrue(encoded.isascii())
+            self.assertEqual(re.findall(rb"\s", encoded), [])
+
+    @given(st.text(st.characters()))
+    def test_oneSpelling(self, text: str) -> None:
+        """
+        A string is spelled the same whether or not it is ASCII: as the `json` module spells it.
+        """
+        self.assertEqual(toJSON(text), json.dumps(text).encode("ascii"))
+
+    def test_spaced(self) -> None:
+        """
+        Spaced, JSON has a space after each colon and comma, and is still one line of ASCII.
+        """
+        self.assertEqual(toJSON({"a": [1, 0.5], "b": "\u00e9\n"}, spaced=True), b'{"a": [1, 0.5], "b": "\\u00e9\\n"}')
+        for text in TEXTS:
+            self.assertEqual(toJSON([text], spaced=True), json.dumps([text]).encode("ascii"))
+
+
+class ReaderTests(SynchronousTestCase):
+    """`readJSON`."""
+
+    def refuse(self, body: bytes) -> str:
+        """Read a body that must be refused; return the message."""
+        return str(self.assertRaises(BadRequest, readJSON, body, Shape))
+
+    def test_read(self) -> None:
+        """
+        A body becomes a value of the type asked for; unknown members are ignored.
+        """
+        self.assertEqual(readJSON(b'{"prompt": "\\ud83d\\udcd6", "x": {}}', Shape), Shape("\U0001f4d6"))
+        self.assertEqual(readJSON(b'[1, "a"]', list[Any]), [1, "a"])
+
+    def test_notJSON(self) -> None:
+        """
+        The dialects of Python and JavaScript are refused, and so is a lone surrogate, which the message names.
+        """
+        for body in (b"", b"{", b'{"prompt": NaN}', b"{'prompt': 'x'}", b'{"prompt": "x"} {}'):
+            self.assertIn("not valid JSON", self.refuse(body))
+        deep = b"[" * 100_000
+        self.assertIn("not valid JSON", str(self.assertRaises(BadRequest, readJSON, deep, list[Any])))
+        self.assertIn("lone surrogate", self.refuse(b'{"prompt": "\\ud800"}'))
+
+    def test_notUTF8(self) -> None:
+        """
+        Bytes that are not UTF-8 are refused wherever they are; the message tells where.
+        """
+        self.assertIn("byte 12", self.refuse(b'{"prompt": "\xff"}'))
+        self.assertIn("byte 2", self.refuse(b'{"\xff": 1}'))
+
+    def test_wrongShape(self) -> None:
+        """
+        JSON of another shape is refused; the message names the member.
+        """
+        self.assertIn("$.prompt", self.refuse(b'{"prompt": 1}'))
+        self.assertIn("expected shape", self.refuse(b"[]"))
