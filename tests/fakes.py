@@ -1,14 +1,16 @@
 """
-Fakes that several tests share: time in single turns, a viewer, a token sink.
+Fakes that several test modules share: a clock with single turns, a viewer, a token sink, a producer, a log observer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -17,15 +19,14 @@ from sseserver.interfaces import ITokenSink
 
 class TurnClock(Clock):
     """
-    A clock that can also make one turn of the reactor.
+    A clock that can also make a single turn of the reactor.
 
-    C{Clock.advance} runs calls as long as one is due, so C{callLater(0)} never
-    looks like yielding; L{turn} runs what waits now and leaves what is added
-    meanwhile to the next turn, as a reactor does.
+    `Clock.advance` makes calls as long as one is due, so that `callLater(0)` never yields. `turn` makes the calls that
+    are due now and leaves those they add to the next turn, as a reactor does.
     """
 
     def turn(self) -> int:
-        """Run the calls that are due, but none that they add; return how many ran."""
+        """Make the calls that are due, but none that they add, and return their number."""
         ran = 0
         for call in [call for call in self.calls if call.getTime() <= self.seconds()]:
             if call.active():
@@ -36,16 +37,15 @@ class TurnClock(Clock):
         return ran
 
     def step(self, seconds: float) -> None:
-        """Let time pass without running anything: the reactor is busy elsewhere."""
+        """Let time pass without making a call, as in a reactor that is busy elsewhere."""
         self.rightNow += seconds
 
 
 class ClockTestCase(SynchronousTestCase):
     """
-    Gives each test a clock, and wants it empty in the end.
+    Tests with a clock of their own, which must be empty at the end.
 
-    What has an owner who can stop it is stopped by the test's cleanups, which
-    trial runs after L{tearDown}; so tests of such things call L{stopAtEnd}.
+    Trial runs cleanups after `tearDown`. An object with a timer is therefore stopped through `stopAtEnd` instead.
     """
 
     def setUp(self) -> None:
@@ -54,11 +54,11 @@ class ClockTestCase(SynchronousTestCase):
         self._stops: list[Callable[[], object]] = []
 
     def stopAtEnd(self, stop: Callable[[], object]) -> None:
-        """Call this before the clock is looked at."""
+        """Register a function to call before the clock is checked."""
         self._stops.append(stop)
 
     def tearDown(self) -> None:
-        """Nothing waits any more."""
+        """Stop everything, and check that no call is pending."""
         for stop in self._stops:
             stop()
         self.assertEqual(list(self.clock.getDelayedCalls()), [])
@@ -69,8 +69,8 @@ class FakeViewer:
     A viewer that counts its wake-ups.
 
     Attributes:
-        cursor: See L{sseserver.interfaces.Viewer}.
-        wakes: How often it was woken.
+        cursor: Number of the last entry read.
+        wakes: Number of wake-ups.
         onWake: Called at each wake-up, after it was counted.
     """
 
@@ -80,7 +80,7 @@ class FakeViewer:
         self.onWake = onWake
 
     def wake(self) -> None:
-        """Count, and do what the test wants."""
+        """Count the wake-up and call `onWake`."""
         self.wakes += 1
         self.onWake()
 
@@ -88,15 +88,14 @@ class FakeViewer:
 @implementer(ITokenSink)
 class FakeSink:
     """
-    A sink that keeps what it is given.
+    A sink that records its tokens.
 
     Attributes:
-        tokens: What was written.
-        producer: Who is registered now.
-        registered: How many producers were registered so far.
-        onWrite: Called at each write, after the token was kept.
-        onRegister: Called with each producer when it is registered; a paused
-            run pauses it there, an ended one stops it.
+        tokens: Tokens written so far.
+        producer: The registered producer, if any.
+        registered: Number of producers registered so far.
+        onWrite: Called at each write, after the token was recorded.
+        onRegister: Called with each producer at its registration, to pause or stop it there.
     """
 
     def __init__(self) -> None:
@@ -107,21 +106,21 @@ class FakeSink:
         self.onRegister: Callable[[Any], object] = lambda producer: None
 
     def write(self, token: str) -> None:
-        """See L{ITokenSink.write}."""
+        """See `ITokenSink.write`."""
         token.encode("utf-8")
         self.tokens.append(token)
         self.onWrite()
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
-        """See L{ITokenSink.writeChunk}."""
+        """See `ITokenSink.writeChunk`."""
         self.write(text)
 
     def ready(self) -> Deferred[None]:
-        """See L{ITokenSink.ready}."""
+        """See `ITokenSink.ready`."""
         return succeed(None)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See L{ITokenSink.registerProducer}."""
+        """See `ITokenSink.registerProducer`."""
         if not streaming:
             raise ValueError("A token sink takes push producers only.")
         if self.producer is not None:
@@ -131,7 +130,49 @@ class FakeSink:
         self.onRegister(producer)
 
     def unregisterProducer(self) -> None:
-        """See L{ITokenSink.unregisterProducer}."""
+        """See `ITokenSink.unregisterProducer`."""
         if self.producer is None:
             raise RuntimeError("No producer is registered.")
         self.producer = None
+
+
+class RecordingProducer:
+    """
+    A push producer that records its calls.
+
+    Attributes:
+        told: `pause`, `resume` or `stop` for each call.
+    """
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def pauseProducing(self) -> None:
+        """See `IPushProducer.pauseProducing`."""
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        """See `IPushProducer.resumeProducing`."""
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        """See `IPushProducer.stopProducing`."""
+        self.told.append("stop")
+
+
+@contextmanager
+def logged() -> Iterator[list[dict[str, Any]]]:
+    """Record the log events of a `with` block."""
+    events: list[dict[str, Any]] = []
+
+    @implementer(ILogObserver)
+    class Observer:
+        def __call__(self, event: dict[str, Any]) -> None:
+            events.append(event)
+
+    observer = Observer()
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield events
+    finally:
+        globalLogPublisher.removeObserver(observer)

@@ -1,16 +1,16 @@
 """
-A strict client: what it knows comes from the bytes that arrived, and from
-nothing else.
+A strict reader of event streams: everything it knows comes from the bytes that arrived.
 """
 
 from __future__ import annotations
 
 from sseserver.interfaces import IRendering
 from sseserver.wire import Decoder, Event
-from tests.wires import Response, Wire, makeRequest
+from tests.http import Response
+from tests.wires import Wire
 
-#: Tokens and data that break careless code: each kind of line end, whole and cut in two, spaces that must survive, what
-#: `str.splitlines` takes for a line end and what looks like a field.
+#: Tokens that break careless code: every kind of line end, whole and cut in two; spaces that must survive; characters
+#: that only `str.splitlines` takes for line ends; lines that look like fields.
 HOSTILE = (
     "\r",
     "\n",
@@ -38,7 +38,7 @@ HOSTILE = (
 
 
 def readAll(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
-    """Read until there is no more."""
+    """Read a rendering to its end, and return the cursor and the encoded events."""
     stream = b""
     while True:
         before = cursor
@@ -50,26 +50,20 @@ def readAll(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> 
 
 
 def oneLineEnd(text: str) -> str:
-    """Give a text as an event stream carries it: LF for each CR LF, CR and LF."""
+    """Return a text as an event stream carries it, with LF for each CR LF, CR and LF."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def request(wire: Wire, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> None:
-    """Make a request whose answer may take its time."""
-    wire._methods.append(method)
-    wire.send(makeRequest(path, None, method, body, headers=headers))
 
 
 class Connection:
     """
-    One connection of a strict client, which asked for an event stream with
-    its first request on it.
+    One connection of a strict client, whose first request asked for an event stream.
 
     Args:
         wire: The connection.
-        lastEventID: What the client came with; empty for none.
+        lastEventID: The `Last-Event-ID` of that request; empty for none.
 
     Attributes:
+        wire: The connection.
         asked: That ID.
     """
 
@@ -82,16 +76,16 @@ class Connection:
 
     @property
     def lastEventID(self) -> str:
-        """Of the last event that came whole; it is kept when there is none on this connection."""
+        """ID of the last complete event; the ID of the request before there is one."""
         return self._decoder.lastEventID
 
     @property
     def response(self) -> Response | None:
-        """The response, as far as it has come; C{None} before its head is whole."""
+        """The response as far as it has arrived; `None` before its head is complete."""
         return self.wire.responses[0] if self.wire.responses else None
 
     def read(self) -> list[Event]:
-        """Give the events that have come since. An unfinished one at the end is none."""
+        """Return the complete events that have arrived since the last call."""
         if len(self.wire.received) == self._size:
             return []
         self._size = len(self.wire.received)

@@ -17,8 +17,8 @@ from sseserver.interfaces import IStreamStore
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.wire import Event
-from tests.readers import HOSTILE, Connection, oneLineEnd, request
-from tests.wires import ServedTestCase
+from tests.readers import HOSTILE, Connection, oneLineEnd
+from tests.served import ServedTestCase
 
 Item = dict[str, str]
 
@@ -68,7 +68,7 @@ class CutMixin:
         """Make a request and give its answer."""
         headers = {"Content-Type": "application/json", "Stream-Closed": "true" if close else "false"}
         wire = self.connect(self.factory)
-        request(wire, method, path, headers, json.dumps(items or []).encode("ascii"))
+        wire.begin(path, method=method, body=json.dumps(items or []).encode("ascii"), headers=headers)
         # The SQLite store writes when this turn of the reactor is over.
         self.reactor.advance(0)
         response = wire.response

@@ -41,9 +41,11 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite import store as sqlite
 from sseserver.wire import Event, encode
+from tests.http import EVENTSOURCE
 from tests.model import TOKEN, Item, Snapshot, Stream, Viewer, makeViewer
-from tests.readers import HOSTILE, Connection, oneLineEnd, request
-from tests.wires import EVENTSOURCE, ScriptedSource, Wire, WireReactor
+from tests.readers import HOSTILE, Connection, oneLineEnd
+from tests.served import ScriptedSource
+from tests.wires import Wire, WireReactor
 
 LONG = os.environ.get("SSESERVER_LONG") == "1"
 
@@ -281,7 +283,7 @@ class Machine(RuleBasedStateMachine):
         if now is None or now.epoch not in self.streams:
             return
         wire = self.connect()
-        request(wire, "GET", f"/streams/{name}", {"Accept": "text/plain"})
+        wire.begin(f"/streams/{name}", method="GET", headers={"Accept": "text/plain"})
         wire.close()
         if wire.responses:
             (response,) = wire.responses
@@ -391,13 +393,13 @@ class Machine(RuleBasedStateMachine):
     def ask(self, asked: Asked, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Asked:
         """Make a request whose answer comes when it comes."""
         self.asked.append(asked)
-        request(asked.wire, method, path, headers, body)
+        asked.wire.begin(path, method=method, body=body, headers=headers)
         return asked
 
     def state(self, name: str) -> tuple[int, dict[str, Any]]:
         """Read a stream's state as the server tells it: status, 0 when there is no answer now, and state."""
         wire = self.connect()
-        request(wire, "GET", f"/streams/{name}", {"Accept": "application/json"})
+        wire.begin(f"/streams/{name}", method="GET", headers={"Accept": "application/json"})
         response = wire.responses[0] if wire.responses else None
         wire.close()
         if response is None:
@@ -461,7 +463,7 @@ class Machine(RuleBasedStateMachine):
         if lastEventID:
             sent["Last-Event-ID"] = lastEventID.encode("utf-8").decode("latin-1")
         path = f"/streams/{viewer.name}?format={viewer.form}{'&from=now' if fromNow else ''}"
-        request(wire, "GET", path, sent)
+        wire.begin(path, method="GET", headers=sent)
         viewer.connect(Connection(wire, lastEventID), now, fromNow)
         response = wire.responses[0] if wire.responses else None
         if response is None:

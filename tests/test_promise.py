@@ -18,8 +18,10 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.values import Kind
 from sseserver.wire import Event
-from tests.readers import Connection, request
-from tests.wires import EVENTSOURCE, Response, ServedTestCase, Wire, WireReactor
+from tests.http import EVENTSOURCE, Response
+from tests.readers import Connection
+from tests.served import ServedTestCase
+from tests.wires import Wire, WireReactor
 
 #: Trims early; waits long for everything else.
 SETTINGS = Settings(window=2048, heartbeat=1e6)
@@ -75,7 +77,7 @@ class PromiseTestCase(ServedTestCase):
         """Make a request, whose answer may come later."""
         sent = {"Content-Type": "application/json", **{name.replace("_", "-"): headers[name] for name in headers}}
         wire = self.connect(self.factory)
-        request(wire, method, path, sent, b"" if body is None else json.dumps(body).encode("ascii"))
+        wire.begin(path, method=method, body=b"" if body is None else json.dumps(body).encode("ascii"), headers=sent)
         return wire
 
     def done(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
@@ -98,7 +100,7 @@ class PromiseTestCase(ServedTestCase):
         headers = {"Accept": EVENTSOURCE}
         if lastEventID:
             headers["Last-Event-ID"] = lastEventID
-        request(wire, "GET", f"{path}?format={form}", headers)
+        wire.begin(f"{path}?format={form}", method="GET", headers=headers)
         return Connection(wire, lastEventID)
 
     def read(self, connection: Connection) -> list[tuple[str, str, str]]:

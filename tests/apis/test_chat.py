@@ -19,7 +19,10 @@ from sseserver.service.service import Settings
 from sseserver.stores import memory
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.values import Prompt
-from tests.wires import RecordingProducer, Response, ScriptedSource, ServedTestCase, Wire, makeRequest
+from tests.fakes import RecordingProducer
+from tests.http import Response
+from tests.served import ScriptedSource, ServedTestCase
+from tests.wires import Wire
 
 COMPLETIONS = "/v1/chat/completions"
 
@@ -34,8 +37,7 @@ class ChatTestCase(ServedTestCase):
         wire = self.connect(self.factory)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         told = {name.replace("_", "-"): value for name, value in headers.items()}
-        wire.send(makeRequest(path, "application/json", "POST", data, headers=told))
-        wire._methods.append("POST")
+        wire.begin(path, "application/json", "POST", data, headers=told)
         return wire
 
     def complete(self, **members: Any) -> Wire:

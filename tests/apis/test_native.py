@@ -28,7 +28,9 @@ from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
-from tests.wires import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, ServedTestCase, Wire, makeRequest
+from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, makeRequest
+from tests.served import ServedTestCase
+from tests.wires import Wire
 
 ASSETS = Path(pageOfTheAPI.__file__).parent / "assets"
 
@@ -652,7 +654,7 @@ class StartTests(WebTestCase):
         wire.send(b'd\r\n{"prompt": "a\r\n3\r\n b"\r\n1\r\n}\r\n')
         self.assertEqual(self.source.runs, [])
         wire.send(b"0\r\n\r\n")
-        wire._methods.append("POST")
+        wire.methods.append("POST")
         self.assertEqual(wire.response.status, 201)
         self.assertEqual(self.source.run.prompt, Prompt("a b"))
 

@@ -22,7 +22,10 @@ from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams import log as streamlog
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import FLUSH_TICK
-from tests.wires import RecordingProducer, Response, ServedTestCase, Wire, logged, makeRequest
+from tests.fakes import RecordingProducer, logged
+from tests.http import Response
+from tests.served import ServedTestCase
+from tests.wires import Wire
 
 JSON = "application/json"
 PLAIN = "text/plain"
@@ -804,7 +807,7 @@ class BodySizeTests(PublishingTestCase):
     def begin(self, field: str) -> Wire:
         """Send the head of a publish."""
         wire = self.connect(self.factory)
-        wire._methods.append("POST")
+        wire.methods.append("POST")
         head = f"POST /streams/a HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n{field}\r\n\r\n"
         wire.send(head.encode("ascii"))
         return wire
@@ -1307,8 +1310,7 @@ class SlowStoreTests(PublishingTestCase):
     def begin(self, path: str, **keywords: Any) -> Wire:
         """Make a request whose answer has to wait."""
         wire = self.connect(self.factory)
-        wire.send(makeRequest(path, **keywords))
-        wire._methods.append(keywords["method"])
+        wire.begin(path, **keywords)
         self.reactor.advance(0)
         return wire
 

@@ -29,7 +29,8 @@ from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, State
 from sseserver.wire import Event
-from tests.wires import EVENTSOURCE, Wire, WireTestCase, makeRequest, soon
+from tests.http import EVENTSOURCE, makeRequest
+from tests.wires import Wire, WireTestCase, soon
 
 #: Seconds without a write until a heartbeat.
 HEARTBEAT = 15.0
@@ -165,8 +166,7 @@ class ProducerTestCase(WireTestCase):
         self.lastEventID = None if after is None else self.entry(after)
         wire = self.connect(self.factory)
         wire.socket.room = room
-        wire.send(makeRequest(accept=EVENTSOURCE, version=version))
-        wire._methods.append("GET")
+        wire.begin(accept=EVENTSOURCE, version=version)
         return wire
 
     def pausedViewer(self) -> Wire:
@@ -852,7 +852,7 @@ class EndTests(ProducerTestCase):
         self.append("a")
         self.end()
         self.assertEqual(viewers, [(1, 0)])
-        wire._methods.append("GET")
+        wire.methods.append("GET")
         first, second = wire.responses
         self.assertEqual(first.texts, second.texts)
         self.assertTrue(second.complete)

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from sseserver.delivery.sockets import TunedEndpoint, tune
-from tests.wires import PretendedSocket, WireReactor
+from tests.wires import FakeSocket, WireReactor
 
 #: The options of a viewer.
 TUNED = {
@@ -26,7 +26,7 @@ TUNED = {
 }
 
 
-class OptionsSocket(PretendedSocket):
+class OptionsSocket(FakeSocket):
     """Notes the options that are set; may be without some."""
 
     def __init__(self, lacks: int | None = None) -> None:

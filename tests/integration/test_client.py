@@ -36,10 +36,10 @@ from sseserver.service.service import Settings, StreamService
 from sseserver.sources.text import TextSource
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
+from tests.certificates import makePEM
 from tests.integration.cutting import CuttingProxy
 from tests.integration.servers import ENVIRONMENT, ROOT
 from tests.integration.test_sockets import Client, until
-from tests.wires import makePEM
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 

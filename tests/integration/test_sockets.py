@@ -37,7 +37,10 @@ from sseserver.sources.text import TextSource, splitWords
 from sseserver.values import Prompt, State
 from sseserver.web.site import StreamSite
 from sseserver.wire import Decoder
-from tests.wires import EVENTSOURCE, Response, ScriptedSource, makeCertificate, makeRequest, parseResponses, soon
+from tests.certificates import makeCertificate
+from tests.http import EVENTSOURCE, Response, makeRequest, parseResponses
+from tests.served import ScriptedSource
+from tests.wires import soon
 
 #: Several lines, and letters of one to four bytes; about 300 words.
 TEXT = "Zwölf Wörter, 一本 辞典,\nにほん 📖 and a  few more of them; " * 30

@@ -23,8 +23,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver import __version__, compiled
 from sseserver.sources.text import WELCOME
 from sseserver.wire import Decoder, Event
+from tests.certificates import makePEM
 from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort
-from tests.wires import makePEM, soon
+from tests.wires import soon
 
 TWISTD = Path(sys.executable).with_name("twistd")
 

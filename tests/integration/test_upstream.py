@@ -29,6 +29,7 @@ from sseserver.sources.upstream import UpstreamSource
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
+from tests.certificates import makeCertificate
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 from tests.upstreams import (
     CASES,
@@ -46,7 +47,6 @@ from tests.upstreams import (
     framed,
     whole,
 )
-from tests.wires import makeCertificate
 
 #: Seconds after which something that should happen at once counts as not happening.
 SOON = 60.0

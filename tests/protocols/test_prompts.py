@@ -14,7 +14,7 @@ from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels
 from sseserver.protocols.prompts import checkChat, readChat, readCompletion, readPrompt, usage, wantsUsage
 from sseserver.values import Prompt
-from tests.wires import ScriptedSource
+from tests.served import ScriptedSource
 
 ASKED: dict[str, Any] = {"role": "user", "content": "Hello"}
 

@@ -15,7 +15,8 @@ from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.service.runqueue import LETTING_GO
 from sseserver.settings import Settings
 from sseserver.values import MODEL, Prompt, State
-from tests.wires import ServedTestCase, logged
+from tests.fakes import logged
+from tests.served import ServedTestCase
 
 
 class TurnTests(ServedTestCase):

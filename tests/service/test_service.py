@@ -25,7 +25,9 @@ from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.values import Kind, Prompt, State
 from sseserver.wire import Event
-from tests.wires import RecordingProducer, ServedTestCase, Wire, logged, soon
+from tests.fakes import RecordingProducer, logged
+from tests.served import ServedTestCase
+from tests.wires import Wire, soon
 
 #: The width of the ticker's slots in seconds: so much late a linger or an age may be.
 SLOT = 0.25

@@ -22,7 +22,8 @@ from sseserver.sources.iterables import TOKENS_AHEAD, tokensFrom
 from sseserver.testing import RecordingSink, SourceContract
 from sseserver.values import Prompt
 from tests.fakes import TurnClock
-from tests.wires import ServedTestCase, soon
+from tests.served import ServedTestCase
+from tests.wires import soon
 
 #: Seconds after which something that should happen at once counts as not happening.
 SOON = 60.0

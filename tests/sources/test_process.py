@@ -31,8 +31,8 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.testing import RecordingSink, SourceContract
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, Prompt
+from tests.fakes import logged
 from tests.programs import PipeReactor, Started, waitFor
-from tests.wires import logged
 
 
 def shell(script: str, *arguments: str) -> list[str]:

@@ -25,7 +25,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.speedups.body import SMALL, Body, Outbox, canSendAtOnce
-from tests.wires import RecordingProducer, Wire, WireTestCase, makeCertificate, makeRequest, soon
+from tests.certificates import makeCertificate
+from tests.fakes import RecordingProducer
+from tests.http import makeRequest
+from tests.wires import Wire, WireTestCase, soon
 
 PIECES = (b"retry: 3000\n\n", b"data: one\n\n", b"data: zw\xc3\xb6lf\n\n")
 
@@ -58,8 +61,7 @@ class BodyTestCase(WireTestCase):
     def open(self, version: str = "1.1", length: int | None = None) -> tuple[Wire, Request]:
         """Make a request; its answer gets no `Date`, which would differ from one to the other."""
         wire = self.connect(self.factory)
-        wire.send(makeRequest(version=version))
-        wire._methods.append("GET")
+        wire.begin(version=version)
         request = self.caught.requests[-1]
         request.responseHeaders.removeHeader(b"Date")
         if length is not None:

@@ -24,7 +24,10 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from sseserver.speedups import channel
 from sseserver.speedups.channel import StreamChannel, StreamRequest
 from sseserver.web.site import IDLE_TIMEOUT, StreamSite, accessLine
-from tests.wires import EVENTSOURCE, RecordingProducer, ServedTestCase, Wire, WireTestCase, makeRequest, soon
+from tests.fakes import RecordingProducer
+from tests.http import EVENTSOURCE, makeRequest
+from tests.served import ServedTestCase
+from tests.wires import Wire, WireTestCase, soon
 
 # What a browser sends, with what makes a parser stumble.
 GOOD = {

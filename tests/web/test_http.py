@@ -28,7 +28,8 @@ from sseserver.web.http import (
     parameter,
     readJSON,
 )
-from tests.wires import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, Wire, WireTestCase, makeRequest
+from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, makeRequest
+from tests.wires import Wire, WireTestCase
 
 #: What the root offers, and what a stream offers; the first is for clients that do not care.
 ROOT = (HTML, EVENT_STREAM)
@@ -185,7 +186,7 @@ class NegotiationTests(HTTPTestCase):
         self.resource.answer = lambda request: negotiate(request, STREAM).encode()
         wire = self.connect(self.factory)
         wire.send(b"GET /it HTTP/1.1\r\nHost: h\r\nAccept: text/html;q=0.1\r\nAccept: application/json\r\n\r\n")
-        wire._methods.append("GET")
+        wire.methods.append("GET")
         self.assertEqual(wire.response.body, JSON.encode())
 
     def test_malformed(self) -> None:
@@ -465,8 +466,7 @@ class AnswerTests(HTTPTestCase):
         waiting: Deferred[bytes] = Deferred()
         self.resource.answer = lambda request: waiting
         wire = self.connect(self.factory)
-        wire.send(makeRequest("/it"))
-        wire._methods.append("GET")
+        wire.begin("/it")
         waiting.errback(Overloaded("Full."))
         self.reactor.turn()
         self.assertEqual((wire.response.status, wire.response.error["code"]), (503, "overloaded"))
