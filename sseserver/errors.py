@@ -1,28 +1,30 @@
 """
-What can go wrong, as one tree of exceptions; each knows its HTTP answer.
+The exceptions of sseserver, in one tree; each has the HTTP status of its answer.
 
-Everything that sseserver raises on purpose derives from L{SSEServerError}. The
-web rooms turn such an error into a JSON answer in the shape that OpenAI's
-clients read; anything else is a bug, is logged, and is answered with a bare
-500 that tells nothing of the inside.
+Everything that sseserver raises on purpose derives from `SSEServerError`. `web` turns such an error into a JSON answer
+in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the answer is a bare 500 without details.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from sseserver.values import STOPPED_REASONS, Reason
+
 
 class SSEServerError(Exception):
     """
-    The root of the tree.
+    Root of the tree.
 
-    The text of the exception is shown to clients: a whole sentence, without
-    secrets, paths or tracebacks.
+    Clients see the text of the exception: a complete sentence without secrets, paths or tracebacks.
 
     Attributes:
-        status: The HTTP status of the answer.
-        type: The error's class, in OpenAI's words.
-        code: The error's own name, for programs.
-        param: Which member of the request's body is wrong, or `None`.
-        retryAfter: Whole seconds for the `Retry-After` header, or `None`.
+        status: HTTP status of the answer.
+        type: Class of the error, in OpenAI's words.
+        code: Name of the error, for programs.
+        param: The wrong member of the request's body, such as `messages[0].content`, or `None`.
+        retryAfter: Whole seconds for the header `Retry-After`, or `None`.
     """
 
     status: int = 500
@@ -33,7 +35,7 @@ class SSEServerError(Exception):
 
 
 class BadRequest(SSEServerError):
-    """What the client sent cannot be understood."""
+    """The request is malformed."""
 
     status = 400
     type = "invalid_request_error"
@@ -42,10 +44,11 @@ class BadRequest(SSEServerError):
 
 class InvalidMember(BadRequest):
     """
-    A member of the request's body is missing, or not what it must be.
+    A member of the request's body is missing or invalid.
 
     Args:
-        param: Where it stands, as in `messages[0].content`.
+        message: A sentence for the client.
+        param: Path of the member, such as `messages[0].content`.
     """
 
     code = "invalid_value"
@@ -56,29 +59,29 @@ class InvalidMember(BadRequest):
 
 
 class AnswerTooLong(BadRequest):
-    """An answer is larger than what is given as one piece."""
+    """An answer exceeds the size limit of answers that are sent in one piece."""
 
     code = "answer_too_long"
 
 
 class MalformedEvent(BadRequest, ValueError):
     """
-    An event that the event stream format cannot carry unchanged: a CR, LF or
-    NUL in its type or ID, an empty ID, a lone surrogate, a negative
-    reconnection time.
+    An event that the event stream format cannot carry unchanged.
+
+    Causes: CR, LF or NUL in the type or the ID, an empty ID, a lone surrogate, a negative reconnection time.
     """
 
     code = "malformed_event"
 
 
 class EventTooLarge(BadRequest):
-    """A decoded event grew over the decoder's limit."""
+    """An event exceeds the decoder's size limit."""
 
     code = "event_too_large"
 
 
 class NotFound(SSEServerError):
-    """There is nothing at this address."""
+    """No resource has this URL."""
 
     status = 404
     type = "invalid_request_error"
@@ -86,23 +89,23 @@ class NotFound(SSEServerError):
 
 
 class ModelNotFound(NotFound):
-    """The source is not called that."""
+    """The token source has no model of this name."""
 
     code = "model_not_found"
     param = "model"
 
 
 class StreamNotFound(NotFound):
-    """No stream of this name is kept here."""
+    """The store has no stream of this name."""
 
     code = "stream_not_found"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is no stream {name!r} here: it never was, or it is no longer kept.")
+        super().__init__(f"There is no stream {name!r}: it never existed, or it is no longer kept.")
 
 
 class MethodNotAllowed(SSEServerError):
-    """The resource does not know this method."""
+    """The resource does not support this method."""
 
     status = 405
     type = "invalid_request_error"
@@ -110,7 +113,7 @@ class MethodNotAllowed(SSEServerError):
 
 
 class NotAcceptable(SSEServerError):
-    """The client's `Accept` header excludes all that there is."""
+    """The `Accept` header excludes every media type that the resource offers."""
 
     status = 406
     type = "invalid_request_error"
@@ -118,7 +121,7 @@ class NotAcceptable(SSEServerError):
 
 
 class StreamExists(SSEServerError):
-    """There is a stream of this name, and not one that this request may use."""
+    """The name is taken by a stream that this request cannot use."""
 
     status = 409
     type = "invalid_request_error"
@@ -126,7 +129,7 @@ class StreamExists(SSEServerError):
 
 
 class StreamEnded(SSEServerError):
-    """The stream has its terminal entry; nothing can follow."""
+    """The stream has a terminal entry; nothing can be appended."""
 
     status = 409
     type = "invalid_request_error"
@@ -134,7 +137,7 @@ class StreamEnded(SSEServerError):
 
 
 class BodyTooLarge(SSEServerError):
-    """The request's body is over the limit."""
+    """The request's body exceeds the size limit."""
 
     status = 413
     type = "invalid_request_error"
@@ -142,7 +145,7 @@ class BodyTooLarge(SSEServerError):
 
 
 class KeyReused(SSEServerError):
-    """An idempotency key came back with another request."""
+    """An idempotency key was used before, with a different request."""
 
     status = 422
     type = "invalid_request_error"
@@ -150,7 +153,7 @@ class KeyReused(SSEServerError):
 
 
 class UnsupportedType(SSEServerError):
-    """The request's body has a type that is not read here."""
+    """The request's body has an unsupported content type."""
 
     status = 415
     type = "invalid_request_error"
@@ -158,83 +161,82 @@ class UnsupportedType(SSEServerError):
 
 
 class Overloaded(SSEServerError):
-    """A limit of the server is reached; later there may be room."""
+    """A limit of the server is reached; the client should retry later."""
 
     status = 503
-    type = "server_error"
     code = "overloaded"
     retryAfter = 3
 
 
 class StoreUnavailable(SSEServerError):
-    """The store cannot do it now: its disk is full, its file locked, its server gone."""
+    """The store cannot do this now: its disk is full, its file is locked, its server is down."""
 
     status = 503
-    type = "server_error"
     code = "store_unavailable"
     retryAfter = 3
 
 
-class SourceError(Exception):
+class SourceError(SSEServerError):
     """
-    A token source's own account of why it cannot go on.
+    A token source cannot continue.
 
-    Raised inside a source it ends the stream `failed` with this reason and
-    text, which viewers see. Any other exception in a source is a bug: viewers
-    are told only that the source broke, the traceback goes to the log.
+    Raised inside a source, it ends the stream `failed` with this reason and message, which viewers see. Any other
+    exception in a source is a bug: viewers are told only that the source failed, and the traceback is logged.
+
+    The terminal entry of the stream keeps it (`toEntry`, `fromEntry`), so a client that waits for a completion and has
+    received nothing yet gets the error with the source's status.
 
     Args:
         message: A sentence for viewers.
-        reason: One word for programs.
-        status: The HTTP status that a client gets which waits for the answer
-            and has seen nothing of it yet; C{None} is 502.
-        retryAfter: Whole seconds after which it may try again, when that is
-            known.
-    """
+        reason: One word for programs: a `Reason`, or a word of the source's own.
+        status: HTTP status for a client that has received nothing of the answer yet; `None` is 502.
+        retryAfter: Whole seconds until the client may retry, if known.
 
-    def __init__(
-        self, message: str, reason: str = "source", status: int | None = None, retryAfter: int | None = None
-    ) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.status = status
-        self.retryAfter = retryAfter
-
-    def terminal(self) -> dict[str, object]:
-        """Make what the terminal entry says; what is not known is not in it."""
-        told = {"reason": self.reason, "message": str(self), "status": self.status, "retryAfter": self.retryAfter}
-        return {name: value for name, value in told.items() if value is not None}
-
-
-class RunFailed(SSEServerError):
-    """
-    A run failed, and its client has seen nothing of the answer yet.
-
-    Args:
-        message: What the source says.
-        reason: Its word for programs.
-        status: The status that the source wants; C{None} is 502.
-        retryAfter: When the client may try again.
+    Attributes:
+        reason: See above; also the `code` of the answer.
     """
 
     status = 502
-    code = "source"
+    code = Reason.SOURCE.value
 
     def __init__(
-        self, message: str, reason: str = "source", status: int | None = None, retryAfter: int | None = None
+        self, message: str, reason: str = Reason.SOURCE, status: int | None = None, retryAfter: int | None = None
     ) -> None:
         super().__init__(message)
-        self.status = status or RunFailed.status
+        self.reason = self.code = reason
+        # As given: an entry does not hold the defaults.
+        self._told = {"status": status, "retryAfter": retryAfter}
+        if reason in STOPPED_REASONS:
+            # The server was stopped, and this one or another can serve the request soon.
+            status, retryAfter = Overloaded.status, Overloaded.retryAfter
+        self.status = status or SourceError.status
         self.retryAfter = retryAfter
-        self.code = reason
         if self.status < 500:
             self.type = "rate_limit_error" if self.status == 429 else "invalid_request_error"
+
+    def toEntry(self) -> dict[str, object]:
+        """Return the members of the terminal entry; unknown ones are left out."""
+        known = {name: value for name, value in self._told.items() if value is not None}
+        return {"reason": self.reason, "message": str(self), **known}
+
+    @classmethod
+    def fromEntry(cls, entry: Mapping[str, Any]) -> SourceError:
+        """
+        Make the error of a run that has failed.
+
+        Args:
+            entry: Members of the terminal entry `failed`.
+        """
+        reason = str(entry.get("reason"))
+        message = entry.get("message") or f"The answer failed ({reason})."
+        return cls(message, reason, entry.get("status"), entry.get("retryAfter"))
 
 
 class RunCancelled(SSEServerError):
     """
-    A run was cancelled, and its client gets no answer. No status that makes
-    clients try again by themselves, as 409 does and all from 500 on.
+    A run was cancelled, and its client gets no answer.
+
+    The status is one that client libraries do not retry, unlike 409 and everything from 500 up.
     """
 
     status = 410
@@ -242,18 +244,20 @@ class RunCancelled(SSEServerError):
     code = "cancelled"
 
 
-class GapError(Exception):
+class GapError(SSEServerError):
     """
-    A viewer's last event ID cannot be continued without a gap.
+    A viewer cannot continue after its last event ID without a gap.
 
-    Never an answer to a client: the producer turns it into `event: gap`.
+    Never the answer to a request: the producer turns it into `event: gap`.
 
     Args:
         reason: `trimmed`, `lost` or `unknown` (docs/http-api.md).
-        cursor: Where the viewer goes on: the number before the first entry
-            that follows.
-        missed: How many entries are missing; `None` when that is not known.
+        cursor: Where the viewer continues: the number before the first entry that follows.
+        missed: Number of missing entries, or `None` if unknown.
     """
+
+    status = 410
+    code = "gap"
 
     def __init__(self, reason: str, cursor: int, missed: int | None) -> None:
         super().__init__(reason)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 
@@ -104,6 +104,51 @@ class KeyUse(NamedTuple):
     digest: bytes
     first: int
     last: int
+
+
+class Reason(StrEnum):
+    """
+    Why a stream ended: the member `reason` of a terminal entry. The values are stored and published: they never change.
+
+    A token source may give a word of its own instead, as a reason of `done` or in a `SourceError`; so a reason that is
+    read from an entry is any `str`.
+    """
+
+    # `done`: OpenAI's `finish_reason`.
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
+    FUNCTION_CALL = "function_call"
+
+    # `cancelled`.
+    ASKED = "asked"  # a client called `cancel`
+    DELETED = "deleted"  # the stream was deleted while it was open
+    LINGER = "linger"  # no viewer for too long
+
+    # `failed`, by the server.
+    SHUTDOWN = "shutdown"  # the server was stopped
+    INTERRUPTED = "interrupted"  # the server crashed
+    ERROR = "error"  # a bug in the source
+    TOO_LONG = "too_long"  # longer than one event of this format may be; never stored
+
+    # `failed`, by a token source.
+    SOURCE = "source"  # the source gave no reason
+    PROMPT = "prompt"  # the source cannot take this prompt
+    ASYNCIO = "asyncio"  # the source needs the asyncio reactor
+    START = "start"  # the program could not be started
+    EXIT = "exit"  # the program ended with an exit status
+    SIGNAL = "signal"  # the program was ended by a signal
+    UNREACHABLE = "unreachable"  # no connection to the upstream
+    REFUSED = "refused"  # the upstream answered with an error status
+    UPSTREAM = "upstream"  # the upstream reported an error in its stream
+    MALFORMED = "malformed"  # the upstream's answer cannot be parsed
+    TRUNCATED = "truncated"  # the upstream's answer ended too early
+    TIMEOUT = "timeout"  # the upstream was silent for too long
+
+
+#: Reasons of runs that failed because their server ended: a client may soon retry.
+STOPPED_REASONS = frozenset({Reason.SHUTDOWN, Reason.INTERRUPTED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
+from sseserver.errors import SSEServerError
 from sseserver.wire import MAX_RECONNECTION_TIME
 
 EVENT_STREAM = "text/event-stream"
@@ -44,8 +45,11 @@ REFUSAL_BYTES = 64 * 1024
 REFUSAL_SECONDS = 5.0
 
 
-class EventSourceError(Exception):
-    """What ends an EventSource, as a tree of its own: the text is one sentence."""
+class EventSourceError(SSEServerError):
+    """An `EventSource` has failed. The text is one sentence."""
+
+    status = 502
+    code = "event_source"
 
 
 class ConnectionFailed(EventSourceError):

@@ -10,15 +10,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from sseserver.errors import AnswerTooLong, Overloaded, RunCancelled, RunFailed, SSEServerError
+from sseserver.errors import AnswerTooLong, RunCancelled, SourceError, SSEServerError
 from sseserver.formats.openai import FINISH_REASONS
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.prompts import textOfParts
 from sseserver.streams.entries import unpack
-from sseserver.values import Kind, State
-
-#: Reasons of runs that failed with their server: it, or another one, can answer soon.
-_STOPPED = {"shutdown", "interrupted"}
+from sseserver.values import Kind, Reason, State
 
 #: Members of a tool's call that come in pieces; what else a chunk says of it is said whole.
 _IN_PIECES = {"arguments", "input"}
@@ -78,7 +75,7 @@ class Answer:
 
         Raises:
             AnswerTooLong: It has grown too large, or was trimmed.
-            RunFailed: A chunk cannot be understood.
+            SourceError: A chunk cannot be understood.
         """
         log = self._log
         if cursor + 1 < log.first:
@@ -95,7 +92,7 @@ class Answer:
         Give the chat completion, once the stream has ended.
 
         Raises:
-            RunFailed: The run failed.
+            SourceError: The run failed.
             RunCancelled: It was cancelled.
         """
         assert self._ended is not None
@@ -224,18 +221,9 @@ def refusal(streamLog: IStreamLog) -> SSEServerError | None:
     return None
 
 
-def runFailed(terminal: Mapping[str, Any]) -> RunFailed:
-    """Make the error of a run that failed from what its terminal entry says (L{SourceError.terminal})."""
-    reason = str(terminal.get("reason"))
-    message = terminal.get("message") or f"The answer failed ({reason})."
-    if reason in _STOPPED:
-        return RunFailed(message, reason, Overloaded.status, Overloaded.retryAfter)
-    return RunFailed(message, reason, terminal.get("status"), terminal.get("retryAfter"))
-
-
 def _failure(kind: int, terminal: Mapping[str, Any]) -> SSEServerError:
     if kind == Kind.FAILED:
-        return runFailed(terminal)
+        return SourceError.fromEntry(terminal)
     return RunCancelled(f"The answer was cancelled ({terminal.get('reason')}).")
 
 
@@ -248,7 +236,7 @@ def _decode(data: bytes) -> _Chunk:
     try:
         return msgspec.convert(json.loads(data, parse_constant=lambda _: None), _Chunk)
     except (ValueError, RecursionError):
-        raise RunFailed("A chunk of the answer cannot be read.", "malformed") from None
+        raise SourceError("A chunk of the answer cannot be read.", Reason.MALFORMED) from None
 
 
 def _joined(pieces: list[str]) -> str:

@@ -248,7 +248,7 @@ class Run:
             if not failure.check(CancelledError, SourceError):
                 log.failure("A token source broke while it was stopped", failure)
         elif isinstance(failure.value, SourceError):
-            self._end(Kind.FAILED, failure.value.terminal())
+            self._end(Kind.FAILED, failure.value.toEntry())
         else:
             log.failure("A token source broke", failure)
             self._end(Kind.FAILED, _BROKEN)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 LETTING_GO = 8.0
 
 
-class Runs:
+class RunQueue:
     """
     All runs of a service.
 

@@ -27,7 +27,7 @@ from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.jsontext import toJSON
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run
-from sseserver.service.runqueue import Runs
+from sseserver.service.runqueue import RunQueue
 from sseserver.settings import Settings
 from sseserver.speedups.body import Outbox
 from sseserver.stores.memory import MemoryStore
@@ -75,7 +75,7 @@ class StreamService(Service):
         self._outbox = Outbox(reactor)
         self._viewers: dict[EventStreamProducer | Waiter, Request] = {}
         self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
-        self._runs = Runs(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
+        self._runs = RunQueue(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         # From the call of stopService to that of startService nothing new begins.
         self._stopping = False
         # Fires when the last viewer has left a service that is being stopped; and who waits for the end of that.

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import AnswerTooLong, RunCancelled, RunFailed
+from sseserver.errors import AnswerTooLong, RunCancelled, SourceError
 from sseserver.protocols.answer import Answer, refusal
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
@@ -255,7 +255,7 @@ class AnswerTests(AnswerTestCase):
         for data in (b"{}x", b'{"choices":1}', b'{"choices":[{"index":-1}]}', b'{"choices":[{"index":128}]}', deep):
             log = self.makeLog()
             log.append(*packChunk(data, ""))
-            with self.assertRaises(RunFailed) as caught:
+            with self.assertRaises(SourceError) as caught:
                 Answer(log, "model", 1_000_000).read(0)
             self.assertEqual((caught.exception.status, caught.exception.code), (502, "malformed"))
 
@@ -285,20 +285,20 @@ class AnswerTests(AnswerTestCase):
 class FailureTests(AnswerTestCase):
     """Runs that came to no answer."""
 
-    def failed(self, **terminal: Any) -> RunFailed:
+    def failed(self, **terminal: Any) -> SourceError:
         """Read a run that failed."""
         self.log = self.makeLog()
         self.token("a")
         self.end(Kind.FAILED, **terminal)
         error = self.failure()
-        assert isinstance(error, RunFailed)
+        assert isinstance(error, SourceError)
         return error
 
     def failure(self) -> Exception:
         """Read a stream that has no answer."""
         try:
             self.read()
-        except (RunFailed, RunCancelled) as error:
+        except (SourceError, RunCancelled) as error:
             return error
         raise AssertionError("there is an answer")
 
@@ -335,7 +335,7 @@ class FailureTests(AnswerTestCase):
         self.token("a")
         self.end(Kind.FAILED, reason="x")
         self.assertIsNone(refusal(self.log))
-        for kind, error in ((Kind.FAILED, RunFailed), (Kind.CANCELLED, RunCancelled)):
+        for kind, error in ((Kind.FAILED, SourceError), (Kind.CANCELLED, RunCancelled)):
             self.log = self.makeLog()
             self.end(kind, reason="x")
             self.assertIsInstance(refusal(self.log), error)

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSource
-from sseserver.service.runqueue import LETTING_GO, Runs
+from sseserver.service.runqueue import LETTING_GO, RunQueue
 from sseserver.settings import Settings
 from sseserver.sources import process
 from sseserver.sources.pipes import ERROR_INTERVAL, ERROR_KEPT, READ
@@ -730,7 +730,7 @@ class StandardErrorTests(ProgramTestCase):
 
 
 class RunsTests(ProgramTestCase):
-    """Programs as runs of a service: what L{Runs} counts is processes that live."""
+    """Programs as runs of a service: what L{RunQueue} counts is processes that live."""
 
     def setUp(self) -> None:
         """Make a store, and the runs' own clock."""
@@ -747,13 +747,13 @@ class RunsTests(ProgramTestCase):
         self.reactor.advance(1)
         super().tearDown()
 
-    def runs(self, command: list[str], maxRuns: int) -> Runs:
+    def runs(self, command: list[str], maxRuns: int) -> RunQueue:
         """Make the runs of a program."""
         settings = Settings(maxRuns=maxRuns)
         source = ProcessSource(self.reactor, command)
-        return Runs(self.reactor, source, settings, self.sweep, lambda: True, lambda run: None)
+        return RunQueue(self.reactor, source, settings, self.sweep, lambda: True, lambda run: None)
 
-    def begin(self, runs: Runs, prompt: str) -> Any:
+    def begin(self, runs: RunQueue, prompt: str) -> Any:
         """Start one; give its log."""
         streamLog = self.successResultOf(self.store.create(None, False))
         runs.start(streamLog, Prompt(prompt))

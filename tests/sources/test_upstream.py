@@ -361,8 +361,8 @@ class ConnectionTests(UpstreamTestCase):
         upstream is: 502; 504 if it took too long.
         """
         for self.upstream.refusal, reason, status in (
-            (ConnectionRefusedError(), "unreachable", None),
-            (DNSLookupError("upstream.example"), "unreachable", None),
+            (ConnectionRefusedError(), "unreachable", 502),
+            (DNSLookupError("upstream.example"), "unreachable", 502),
             (TimeoutError(), "timeout", 504),
         ):
             error = self.error(self.start())
@@ -506,7 +506,7 @@ class SecretTests(UpstreamTestCase):
             sink, _ = TableTests("play").play(case)
             shown = repr(sink.result) + str(sink.result)
             if isinstance(sink.result, Failure):
-                shown += sink.result.getTraceback() + repr(sink.result.value.terminal())
+                shown += sink.result.getTraceback() + repr(sink.result.value.toEntry())
             self.assertNotIn(KEY, shown, case.name)
         self.assertNotEqual(records, [])
         for record in records:
@@ -571,12 +571,12 @@ class ModelsTests(UpstreamTestCase):
             ((answer("401 Unauthorized", refusal(KEY)),), "refused", 502),
             ((answer("503 Service Unavailable", ""),), "refused", 503),
             ((answer("302 Found", "", "Location: http://127.0.0.2/"),), "refused", 502),
-            ((answer("200 OK", "<html>"),), "malformed", None),
-            ((answer("200 OK", '{"data":7}'),), "malformed", None),
-            ((answer("200 OK", b"[" * 100_000),), "malformed", None),
-            ((head("200 OK", "Content-Length: 9999999"), *[b" " * 100_000] * 99), "malformed", None),
+            ((answer("200 OK", "<html>"),), "malformed", 502),
+            ((answer("200 OK", '{"data":7}'),), "malformed", 502),
+            ((answer("200 OK", b"[" * 100_000),), "malformed", 502),
+            ((head("200 OK", "Content-Length: 9999999"), *[b" " * 100_000] * 99), "malformed", 502),
             ((Act.HANG,), "timeout", 504),
-            ((Act.CLOSE,), "unreachable", None),
+            ((Act.CLOSE,), "unreachable", 502),
         ):
             error = self.ask(*steps)
             self.assertIsInstance(error, SourceError)

@@ -12,9 +12,9 @@ from twisted.web.http import NO_CONTENT
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.errors import ModelNotFound, SourceError
+from sseserver.errors import ModelNotFound
 from sseserver.interfaces import IModels, IStreamLog
-from sseserver.protocols.answer import Answer, refusal, runFailed
+from sseserver.protocols.answer import Answer, refusal
 from sseserver.protocols.prompts import checkChat, readChat, readCompletion
 from sseserver.service.service import StreamService
 from sseserver.values import State
@@ -95,12 +95,7 @@ class Models(AsyncResource):
 
     async def _names(self) -> list[str]:
         source = self._service.source
-        if not IModels.providedBy(source):
-            return [source.model]
-        try:
-            return await source.models()
-        except SourceError as error:
-            raise runFailed(error.terminal()) from None
+        return await source.models() if IModels.providedBy(source) else [source.model]
 
     def _describe(self, name: str) -> dict[str, object]:
         return {"id": name, "object": "model", "created": int(self._service.created), "owned_by": "sseserver"}
