@@ -10,8 +10,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from sseserver import SourceError, StreamResource
+from tests.http import CHROME
 from tests.recording.recorder import CHAT, COMPLETIONS, EVENTS, FORMATS, HELLO, JSON, PLAIN, Recorder, Scenario, read
-from tests.wires import CHROME, ScriptedSource
+from tests.served import ScriptedSource
 
 #: Bytes. The limit of a request's body.
 MAX_BODY = 1024 * 1024

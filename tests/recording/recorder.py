@@ -19,7 +19,9 @@ from sseserver import Settings, StreamResource, StreamService, StreamSite
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IModels
 from sseserver.stores.sqlite import SQLiteStore
-from tests.wires import Response, ScriptedSource, Wire, WireReactor, makeRequest, parseResponses
+from tests.http import Response, makeRequest, parseResponses
+from tests.served import ScriptedSource
+from tests.wires import Wire, WireReactor
 
 EVENTS = "text/event-stream"
 JSON = "application/json"
