@@ -16,7 +16,7 @@ departs from the standard:
 - A certificate that does not convince is not asked for again.
 
 What is done in which state is an Automat machine. Events do not pass through
-it: they go from the L{Reader} straight to the callback.
+it: they go from the L{ResponseReader} straight to the callback.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from sseserver.client.request import (
     readRefusal,
     retryAfter,
 )
-from sseserver.client.response import Reader
+from sseserver.client.response import ResponseReader
 from sseserver.client.states import State, makeMachine
 from sseserver.errors import EventTooLarge
 from sseserver.wire import MAX_EVENT_BYTES, Decoder, Event, checkID
@@ -189,7 +189,7 @@ class EventSource:
         # What is under way, all of which the end stops: a request, or a body that explains a refusal; an event stream;
         # the time that a request may take, or until the next one.
         self._waitingFor: Deferred[Any] | None = None
-        self._reader: Reader | None = None
+        self._reader: ResponseReader | None = None
         self._timer: IDelayedCall | None = None
         self._machine = makeMachine(self)
         self._done: Deferred[None] = Deferred(lambda _: self._machine.finish(Failure(CancelledError())))
@@ -353,7 +353,7 @@ class EventSource:
         self._stopTimer()
         decoder = Decoder(self._maxEventBytes, lastEventID=self._lastEventID)
         onEvent = self._onEvent or (lambda _: None)
-        reader = Reader(self._reactor, decoder, onEvent, self._ended, first, self._silence, self._onData)
+        reader = ResponseReader(self._reactor, decoder, self._silence, onEvent, self._ended, self._onData)
         if self._paused:
             reader.pauseProducing()
         self._reader = reader
@@ -364,7 +364,7 @@ class EventSource:
             except Exception:
                 self._machine.finish(Failure())
         if self._reader is reader:
-            reader.read(response)
+            reader.read(response, first)
         else:
             drop(response)
 

@@ -1,5 +1,7 @@
 """
-Makes events of one response, as fast as they are taken, and says how it ended.
+Reader of one response: decodes its body, delivers the events and reports how the body ended.
+
+`EventSource` makes one `ResponseReader` for each response that is an event stream.
 """
 
 from __future__ import annotations
@@ -15,35 +17,39 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from sseserver.client.request import SilenceTimeout, abort
+from sseserver.client.states import ReaderState, ReaderStep, findReaderState
 from sseserver.speedups.shortcut import install
 from sseserver.wire import DEFAULT_TYPE, Decoder, Event, wholeEvent
 
+# Looked up for each event.
+_READING = ReaderState.READING
+_HANDING = ReaderState.HANDING
+_DELIVERING = ReaderState.DELIVERING
+_PAUSED = ReaderState.PAUSED
+_OVER = ReaderState.OVER
+
 
 @implementer(IPushProducer)
-class Reader(Protocol):
+class ResponseReader(Protocol):
     """
-    Makes events of one response.
+    Reader of the event stream in one response.
 
-    It can be paused: then the connection is read no further, and the events
-    of what has come already (at most what the transport reads at once) wait.
-    The end of the response waits behind them.
+    While it is paused it does not read from the connection. Events that were already received (at most one read of
+    the transport) stay in a queue, and so does the end of the body. Its states are `ReaderState`.
 
     Args:
-        clock: Measures the silence.
-        decoder: A new one, with the last event ID.
-        onEvent: Called with each event. What it raises ends the reading.
-        onEnd: Called once, when it is over: with twisted.web's reason for the
-            end of a body, a L{SilenceTimeout}, an L{EventTooLarge}, or what
-            C{onEvent} raised. Not called after L{stop}.
-        first: Seconds that the first byte may take; C{None}: as C{silence}.
-        silence: Seconds that may pass without any byte; C{None}: any number.
-        onData: Called instead of C{onEvent}, where an event has nothing but
-            its data, with these in UTF-8; so most events come, and cost less.
+        clock: Measures the time limits.
+        decoder: A new decoder with the last event ID.
+        silence: Seconds without a byte after which reading ends, or `None` for no limit.
+        onEvent: Called with each event. An exception from it ends the reading.
+        onEnd: Called once when the reading is over, with Twisted's reason for the end of a body, a `SilenceTimeout`,
+            an `EventTooLarge` or the exception of a callback. Not called after `stopProducing`.
+        onData: Called instead of `onEvent` with the data as UTF-8 bytes, for events that have data only. This is
+            cheaper, and most events have no other field.
 
     Attributes:
-        lastEventID: Of the last event that was given out, or, when none
-            waits, of the last block.
-        heard: Whether any byte has come.
+        lastEventID: Last event ID of the delivered events; with an empty queue, of the last block.
+        heard: Whether a byte of the body has been received.
     """
 
     __slots__ = (
@@ -51,17 +57,15 @@ class Reader(Protocol):
         "_clock",
         "_decoder",
         "_first",
-        "_giving",
         "_onData",
         "_onEnd",
         "_onEvent",
-        "_over",
-        "_paused",
+        "_queue",
         "_removeShortcut",
         "_silence",
-        "_straight",
+        "_state",
         "_timer",
-        "_waiting",
+        "_wholeLimit",
         "heard",
         "lastEventID",
     )
@@ -70,10 +74,9 @@ class Reader(Protocol):
         self,
         clock: IReactorTime,
         decoder: Decoder,
+        silence: float | None,
         onEvent: Callable[[Event], object],
         onEnd: Callable[[Failure], None],
-        first: float | None,
-        silence: float | None,
         onData: Callable[[bytes], object] | None = None,
     ) -> None:
         self.lastEventID = decoder.lastEventID
@@ -83,44 +86,58 @@ class Reader(Protocol):
         self._onEvent = onEvent
         self._onData = onData
         self._onEnd = onEnd
-        self._first = silence if first is None else first
-        self._silence = silence
+        self._first = self._silence = silence
         self._timer: IDelayedCall | None = None
-        # Events that have come and are not given out; the body's end, when it waits behind them.
-        self._waiting: deque[Event] = deque()
+        self._state = _READING
+        # Events that were received and not delivered yet; then the end of the body, if that was received too.
+        self._queue: deque[Event] = deque()
         self._bodyEnd: Failure | None = None
-        self._paused = False
-        self._giving = False
-        self._over = False
-        # The size up to which a whole event can go straight to who takes it, past the decoder and those that wait.
-        self._straight = 0
+        # Bytes. A whole event of up to this size needs no decoding; see `Decoder.takesWhole`.
+        self._wholeLimit = 0
         self._removeShortcut: Callable[[], None] | None = None
 
     @property
+    def state(self) -> ReaderState:
+        """The current state."""
+        return self._state
+
+    @property
     def reconnectionTime(self) -> int | None:
-        """Milliseconds, as the stream said it; C{None} when it did not."""
+        """Milliseconds, from the last `retry` field; `None` if there was none."""
         return self._decoder.reconnectionTime
 
-    def read(self, response: IResponse) -> None:
-        """Begin."""
-        if not self._paused:
+    def read(self, response: IResponse, first: float | None = None) -> None:
+        """
+        Start reading the body of a response. Must be called once.
+
+        Args:
+            response: The response, whose body nobody has read yet.
+            first: Seconds that the first byte may take. `None` applies the limit for silence.
+        """
+        if first is not None:
+            self._first = first
+        if self._state is not _PAUSED:
             self._startTimer()
         response.deliverBody(self)
-        if self._bodyEnd is None and not self._over:
+        if self._bodyEnd is None and self._state is not _OVER:
             self._removeShortcut = install(self.transport, self.dataReceived)
-        # deliverBody lets the transport read in the end, also one that was paused or aborted meanwhile.
-        if self._paused or self._over:
+        # deliverBody resumes the transport at its end, even one that was paused or aborted meanwhile.
+        if self._state is _PAUSED or self._state is _OVER:
             self._transport().pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:
-        """Decode, and give the events out."""
-        if len(data) > self._straight or self._giving or (whole := wholeEvent(data)) is None:
+        """
+        Decode bytes of the body and deliver the events in them.
+
+        An event that arrives alone and has data only, as nearly every token does, is handed to the callback without
+        the decoder and the queue. The states are assigned here as `READER_STATES` has them.
+        """
+        if self._state is not _READING or len(data) > self._wholeLimit or (whole := wholeEvent(data)) is None:
             self._decode(data)
             return
         if self._timer is not None:
-            self._heardInTime(self._timer)
-        # What L{_decode} would do: nearly every event of a slow stream comes by here.
-        self._giving = True
+            self._restartTimer(self._timer)
+        self._state = _HANDING
         try:
             if self._onData is not None:
                 self._onData(whole if whole.isascii() else whole.decode("utf-8", "replace").encode("utf-8"))
@@ -129,124 +146,129 @@ class Reader(Protocol):
         except Exception:
             self._end(Failure())
         finally:
-            self._giving = False
-        if not self._straight:
-            self._give()
-
-    def _decode(self, data: bytes) -> None:
-        """Take any bytes, at any time."""
-        if self._over:
-            return
-        self.heard = True
-        self._straight = 0
-        if self._timer is not None:
-            self._heardInTime(self._timer)
-        try:
-            self._waiting.extend(self._decoder.feed(data))
-        except Exception:
-            self._end(Failure())
-            return
-        self._give()
+            if self._state is _HANDING:
+                self._state = _READING
+        if self._state is not _READING:
+            self._deliver()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body ends here, for a good or a bad reason."""
-        self._takeTheLongWay()
-        self._straight = 0
-        if not self._over:
+        """Queue the end of the body."""
+        self._leaveShortcut()
+        if self._state is not _OVER:
             self._stopTimer()
             self._bodyEnd = reason
-            self._give()
+            self._queued()
 
     def pauseProducing(self) -> None:
-        """Give out no more events, and read no further."""
-        if not self._over and not self._paused:
-            self._paused = True
-            self._straight = 0
-            # Nobody listens, so nothing can be heard.
+        """Deliver no more events and stop reading. Time spent paused does not count as silence."""
+        before = self._state
+        self._step(ReaderStep.PAUSE)
+        if self._state is not before:
             self._stopTimer()
             if self.transport is not None:
                 self._transport().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Go on."""
-        if self._over or not self._paused:
+        """Deliver the queued events and read on."""
+        before = self._state
+        self._step(ReaderStep.RESUME)
+        if self._state is before:
             return
-        self._paused = False
-        self._give()
-        if not self._over and not self._paused and self.transport is not None:
+        if self._state is _READING:
+            self._queued()
+        if self._state is not _PAUSED and self._state is not _OVER and self.transport is not None:
             if self._bodyEnd is None and self._timer is None:
                 self._startTimer()
             self._transport().resumeProducing()
 
     def stopProducing(self) -> None:
-        """Drop the connection, and say no more."""
-        self._over = True
-        self._straight = 0
-        self._takeTheLongWay()
+        """Drop the connection. No callback follows."""
+        self._step(ReaderStep.END)
+        self._leaveShortcut()
         self._stopTimer()
-        self._waiting.clear()
+        self._queue.clear()
         abort(self.transport)
 
-    def _takeTheLongWay(self) -> None:
-        """The connection may serve another response, or none."""
+    def _step(self, step: ReaderStep) -> None:
+        self._state = findReaderState(self._state, step)
+
+    def _transport(self) -> Any:
+        """Return the transport of the body, which `Agent` makes an `IPushProducer` too."""
+        return self.transport
+
+    def _leaveShortcut(self) -> None:
+        """Remove the shortcut, because the connection may serve another response."""
         if self._removeShortcut is not None:
             self._removeShortcut()
             self._removeShortcut = None
 
-    def _transport(self) -> Any:
-        """Give the proxy that twisted.web reads a body through; it provides more than an C{ITransport}."""
-        return self.transport
-
-    def _give(self) -> None:
-        """
-        Give out the events that wait, unless paused, and the end behind them.
-
-        Does nothing inside itself: who pauses and resumes at each event must
-        not go one level deeper each time.
-        """
-        if self._giving:
+    def _decode(self, data: bytes) -> None:
+        """Decode any bytes, in any state, and queue the events in them."""
+        if self._state is _OVER:
             return
-        waiting, onEvent = self._waiting, self._onEvent
-        self._giving = True
+        self.heard = True
+        if self._timer is not None:
+            self._restartTimer(self._timer)
         try:
-            while waiting and not self._paused:
-                event = waiting.popleft()
+            self._queue.extend(self._decoder.feed(data))
+        except Exception:
+            self._end(Failure())
+            return
+        self._wholeLimit = self._decoder.takesWhole
+        self._queued()
+
+    def _queued(self) -> None:
+        """Deliver the queue; if a callback runs, its caller does that when it returns."""
+        before = self._state
+        self._step(ReaderStep.QUEUE)
+        if before is _READING or before is _PAUSED:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """
+        Deliver the queue until it is empty or a callback pauses the reader, then the end of the body.
+
+        A loop, not a recursion: a callback that pauses and resumes at each event does not deepen the stack.
+        """
+        queue = self._queue
+        try:
+            while queue and self._state is _DELIVERING:
+                event = queue.popleft()
                 self.lastEventID = event.id or ""
-                onEvent(event)
+                self._onEvent(event)
         except Exception:
             self._end(Failure())
         finally:
-            self._giving = False
-        if not self._over and not waiting:
-            # Blocks without data count as well.
+            if self._state is not _PAUSED and self._state is not _OVER:
+                self._step(ReaderStep.RETURN)
+        if self._state is not _OVER and not queue:
+            # A block without data has no event, but may have an ID.
             self.lastEventID = self._decoder.lastEventID
             if self._bodyEnd is not None:
                 self._end(self._bodyEnd)
-            elif not self._paused:
-                self._straight = self._decoder.takesWhole
 
     def _end(self, reason: Failure) -> None:
-        if not self._over:
+        if self._state is not _OVER:
             self.stopProducing()
             self._onEnd(reason)
 
     def _startTimer(self) -> None:
         limit = self._silence if self.heard else self._first
         if limit is not None:
-            self._timer = self._clock.callLater(limit, self._silent, limit)
+            self._timer = self._clock.callLater(limit, self._endSilent, limit)
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
-    def _heardInTime(self, timer: IDelayedCall) -> None:
-        """Begin to measure anew; moving a delayed call costs less than making one."""
+    def _restartTimer(self, timer: IDelayedCall) -> None:
+        """Measure the silence anew. Moving a delayed call is cheaper than making one."""
         if self._silence is None:
             self._stopTimer()
         else:
             timer.reset(self._silence)
 
-    def _silent(self, limit: float) -> None:
+    def _endSilent(self, limit: float) -> None:
         self._timer = None
-        self._end(Failure(SilenceTimeout(f"Nothing came for {limit:g} seconds.")))
+        self._end(Failure(SilenceTimeout(f"No byte was received for {limit:g} seconds.")))

@@ -1,15 +1,14 @@
 """
-What an EventSource may do in which state: an Automat machine.
+State tables of the client: `EventSource` (an Automat machine) and `ResponseReader` (a table).
 
-The states of WHATWG HTML 9.2 are three; CONNECTING is three here, since a
-program must know what to stop::
+The three states of WHATWG HTML 9.2 are `State`. The machine has two more, because CONNECTING stands for a request, a
+pause between two requests and an object that was never started, and each of them holds other resources::
 
     new --connect--> asking --open--> open
                      asking, open --wait--> waiting --connect--> asking
-    any --finish--> closed, where only finish is allowed, and does nothing
+    any --finish--> closed, where `finish` is ignored and everything else refused
 
-An input that a state does not allow raises C{automat.NoTransition}, and
-changes nothing.
+An input that a state does not allow raises `automat.NoTransition` and changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from twisted.python.failure import Failure
 
 
 class State(Enum):
-    """What EventSource calls its C{readyState}."""
+    """The `readyState` of an EventSource (WHATWG HTML 9.2)."""
 
     CONNECTING = 0
     OPEN = 1
@@ -30,36 +29,36 @@ class State(Enum):
 
 
 class Steps(Protocol):
-    """What happens to an EventSource."""
+    """Inputs of the machine."""
 
     def connect(self) -> None:
-        """A request is made."""
+        """A request is sent."""
 
     def open(self) -> None:
-        """Its response is an event stream."""
+        """The response is an event stream."""
 
     def wait(self, delay: float) -> None:
-        """Another request shall follow, after so many seconds."""
+        """Another request follows after a delay in seconds."""
 
     def finish(self, failure: Failure | None) -> None:
-        """It is over, in good order if without a failure."""
+        """The stream is over; `None` means without an error."""
 
 
 class Core(Protocol):
     """
-    Does what belongs to the steps.
+    Outputs of the machine, provided by `EventSource`.
 
     Attributes:
-        state: What the world sees.
+        state: The `readyState`.
     """
 
     state: State
 
     def _startWaiting(self, delay: float) -> None:
-        """Set the time for the next request."""
+        """Schedule the next request."""
 
     def _finished(self, failure: Failure | None) -> None:
-        """Stop all that is under way, and tell."""
+        """Release the connection and the timers, and fire the result of `start`."""
 
 
 _builder = TypeMachineBuilder(Steps, Core)  # type: ignore[type-abstract]
@@ -101,3 +100,91 @@ _closed.upon(Steps.finish).loop().returns(None)
 
 #: Makes the machine of one EventSource.
 makeMachine = _builder.build()
+
+
+class ReaderState(Enum):
+    """State of a `ResponseReader`."""
+
+    #: Bytes are read. No event is queued, and no callback runs.
+    READING = "reading"
+    #: The callback has an event that did not pass through the queue.
+    HANDING = "handing"
+    #: The callback has an event of the queue.
+    DELIVERING = "delivering"
+    #: The callback that runs has asked for a pause.
+    PAUSING = "pausing"
+    #: Nothing is read or delivered.
+    PAUSED = "paused"
+    #: The connection is released; no callback follows.
+    OVER = "over"
+
+
+class ReaderStep(Enum):
+    """Step of a `ResponseReader`."""
+
+    #: A single event goes to the callback, past the queue.
+    HAND = "hand"
+    #: Events, or the end of the body, were added to the queue.
+    QUEUE = "queue"
+    #: The callback returned, and no event can follow now.
+    RETURN = "return"
+    PAUSE = "pause"
+    RESUME = "resume"
+    END = "end"
+
+
+#: The next state of a `ResponseReader`, by its state and the step. A step that is not listed is illegal.
+READER_STATES = {
+    ReaderState.READING: {
+        ReaderStep.HAND: ReaderState.HANDING,
+        ReaderStep.QUEUE: ReaderState.DELIVERING,
+        ReaderStep.PAUSE: ReaderState.PAUSED,
+        ReaderStep.RESUME: ReaderState.READING,
+        ReaderStep.END: ReaderState.OVER,
+    },
+    ReaderState.HANDING: {
+        ReaderStep.QUEUE: ReaderState.DELIVERING,
+        ReaderStep.RETURN: ReaderState.READING,
+        ReaderStep.PAUSE: ReaderState.PAUSING,
+        ReaderStep.RESUME: ReaderState.HANDING,
+        ReaderStep.END: ReaderState.OVER,
+    },
+    ReaderState.DELIVERING: {
+        ReaderStep.QUEUE: ReaderState.DELIVERING,
+        ReaderStep.RETURN: ReaderState.READING,
+        ReaderStep.PAUSE: ReaderState.PAUSING,
+        ReaderStep.RESUME: ReaderState.DELIVERING,
+        ReaderStep.END: ReaderState.OVER,
+    },
+    ReaderState.PAUSING: {
+        ReaderStep.QUEUE: ReaderState.PAUSING,
+        ReaderStep.RETURN: ReaderState.PAUSED,
+        ReaderStep.PAUSE: ReaderState.PAUSING,
+        ReaderStep.RESUME: ReaderState.DELIVERING,
+        ReaderStep.END: ReaderState.OVER,
+    },
+    ReaderState.PAUSED: {
+        ReaderStep.QUEUE: ReaderState.PAUSED,
+        ReaderStep.PAUSE: ReaderState.PAUSED,
+        ReaderStep.RESUME: ReaderState.READING,
+        ReaderStep.END: ReaderState.OVER,
+    },
+    ReaderState.OVER: {
+        ReaderStep.PAUSE: ReaderState.OVER,
+        ReaderStep.RESUME: ReaderState.OVER,
+        ReaderStep.END: ReaderState.OVER,
+    },
+}
+
+
+def findReaderState(state: ReaderState, step: ReaderStep) -> ReaderState:
+    """
+    Return the state that follows a step of a `ResponseReader`.
+
+    Raises:
+        RuntimeError: The step is illegal in this state.
+    """
+    following = READER_STATES[state].get(step)
+    if following is None:
+        raise RuntimeError(f"A response reader cannot {step.value!r} while it is {state.value!r}.")
+    return following

@@ -15,8 +15,6 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectionTimeout
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
@@ -40,8 +38,7 @@ from sseserver.client import (
 from sseserver.client.__main__ import Printer, main, makeParser
 from sseserver.client.iteration import LENGTH
 from sseserver.client.request import MAX_REDIRECTS, REFUSAL_BYTES, REFUSAL_SECONDS, retryAfter
-from sseserver.client.response import Reader
-from sseserver.wire import Decoder, Event
+from sseserver.wire import Event
 from tests.wires import Wire, WireReactor, WireTestCase
 
 URL = "http://server.test/streams/answer?format=events"
@@ -919,72 +916,6 @@ class TimeLimitTests(ClientTestCase):
         self.assertNoResult(self.done)
         self.reactor.advance(0.1)
         self.assertFails(SilenceTimeout)
-
-
-class ReaderTests(SynchronousTestCase):
-    """What comes to a L{Reader} at odd times, while events come one by one."""
-
-    def setUp(self) -> None:
-        self.seen: list[bytes] = []
-        self.onData: Callable[[], object] = lambda: None
-        self.ends: list[Failure] = []
-        self.reader = Reader(Clock(), Decoder(), self.takeEvent, self.ends.append, None, None, self.take)
-        self.reader.makeConnection(StringTransport())
-        self.reader.dataReceived(b":\n")
-        self.reader.resumeProducing()
-
-    def takeEvent(self, event: Event) -> None:
-        """Take an event that comes as one."""
-        self.take(event.data.encode("utf-8"))
-
-    def take(self, data: bytes) -> None:
-        """Note an event's data; at the first one something happens."""
-        self.seen.append(data)
-        onData, self.onData = self.onData, lambda: None
-        onData()
-
-    def test_readBeforeThePause(self) -> None:
-        """
-        What was read before it was paused waits until it is resumed.
-        """
-        self.reader.pauseProducing()
-        self.reader.dataReceived(b"data: 1\n\n")
-        self.assertEqual(self.seen, [])
-        self.reader.resumeProducing()
-        self.reader.dataReceived(b"data: 2\n\n")
-        self.assertEqual(self.seen, [b"1", b"2"])
-
-    def test_insideAnEvent(self) -> None:
-        """
-        What comes while an event is given out comes behind it, also when it is only half an event.
-        """
-        for inner, outer in (
-            (b"data: 2\n\n", b"data: 3\n\n"),
-            (b"da", b"ta: 2\n\ndata: 3\n\n"),
-            (b"data: 2\n", b"\ndata: 3\n\n"),
-        ):
-            self.setUp()
-            self.onData = lambda inner=inner: (self.reader.dataReceived(inner), self.assertEqual(self.seen, [b"1"]))
-            self.reader.dataReceived(b"data: 1\n\n")
-            self.reader.dataReceived(outer)
-            self.assertEqual(self.seen, [b"1", b"2", b"3"])
-
-    def test_endInsideAnEvent(self) -> None:
-        """
-        The end that comes while an event is given out is told when that is done.
-        """
-        self.onData = lambda: (self.reader.connectionLost(), self.assertEqual(self.ends, []))
-        self.reader.dataReceived(b"data: 1\n\n")
-        self.assertEqual((self.seen, len(self.ends)), ([b"1"], 1))
-
-    def test_stoppedInsideAnEvent(self) -> None:
-        """
-        Stopped by an event it says no more.
-        """
-        self.onData = self.reader.stopProducing
-        self.reader.dataReceived(b"data: 1\n\n")
-        self.reader.dataReceived(b"data: 2\n\n")
-        self.assertEqual((self.seen, self.ends), ([b"1"], []))
 
 
 class BackpressureTests(ClientTestCase):
