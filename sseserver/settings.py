@@ -1,52 +1,66 @@
 """
-Settings: the numbers of a service.
+The settings of a service: limits, intervals and timeouts.
+
+`sseserver.tap` fills them from the command line, embedders pass them to `StreamService`. The
+defaults stand in the table of options.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+
+from sseserver.options import defaultOf
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    The numbers of a service. Times are seconds, sizes bytes.
+    Limits, intervals and timeouts of a service.
 
     Attributes:
-        heartbeat: After so long without a write a viewer gets a comment.
-        reconnectionTime: What viewers are told to wait before they come back,
-            in milliseconds; each is told a value that differs by up to a third.
-        linger: How long a run goes on when no viewer is left; counts from
-            its start too. 0 ends it at once when the last viewer leaves.
-        maxViewers: So many viewers are served at once.
-        maxRuns: So many runs work at once; the others wait for their turn, in order.
-        maxWaiting: So many may wait; who comes above that is refused.
-        stall: A viewer that takes nothing for so long is cut; it resumes when it is back.
-        keep: How long a stream is kept after its end.
-        window: Bytes of memory that each stream takes; the oldest entries go first.
-        maxBytes: Bytes that all streams keep: finished streams go first, then
-            new ones and publishes are refused, and runs wait.
-        maxStreams: How many streams are kept: finished ones go first, then
-            new ones are refused.
-        readAhead: A run waits when it is so far ahead of its fastest viewer.
-        drain: How long viewers have to take the end of their streams when the service stops.
+        heartbeat: Seconds. A viewer is sent a comment after this time without a write.
+        reconnectionTime: Milliseconds. Reconnection time sent to viewers; each is sent a random
+            value that differs by up to a third.
+        linger: Seconds. A run is cancelled after this time without viewers, counted from its
+            start if no viewer has come. 0 cancels it as soon as the last viewer has left.
+        maxViewers: Number of viewers at a time.
+        maxRuns: Number of runs that work at a time; further runs wait in a queue.
+        maxWaiting: Length of that queue; further runs are refused.
+        stall: Seconds. A viewer that reads nothing for this time is disconnected; it can
+            reconnect and resume.
+        keep: Seconds. A stream is kept for this time after its end.
+        window: Bytes. Memory of one stream; its oldest entries are dropped first.
+        maxBytes: Bytes. Size of all streams together. Ended streams are dropped first; then new
+            streams and publishes are refused, and runs wait.
+        maxStreams: Number of streams. Ended streams are dropped first, then new streams are
+            refused.
+        readAhead: Bytes. A run that is further ahead of its fastest viewer is paused.
+        drain: Seconds. Time for viewers to read the end of their streams when the service stops.
+        plain: Whether all speedups are off. The default is the environment variable
+            `SSESERVER_PLAIN`.
     """
 
-    heartbeat: float = 15.0
-    reconnectionTime: int = 3000
-    linger: float = 60.0
-    maxViewers: int = 10_000
-    maxRuns: int = 10_000
-    maxWaiting: int = 1000
-    stall: float = 30.0
-    keep: float = 600.0
-    window: int = 16 * 1024 * 1024
-    maxBytes: int = 512 * 1024 * 1024
-    maxStreams: int = 100_000
-    readAhead: int = 1024 * 1024
-    drain: float = 5.0
+    heartbeat: float = defaultOf("heartbeat")
+    reconnectionTime: int = defaultOf("retry")
+    linger: float = defaultOf("linger")
+    maxViewers: int = defaultOf("max-viewers")
+    maxRuns: int = defaultOf("max-runs")
+    maxWaiting: int = defaultOf("max-waiting")
+    stall: float = defaultOf("stall")
+    keep: float = defaultOf("keep")
+    window: int = defaultOf("window")
+    maxBytes: int = defaultOf("max-bytes")
+    maxStreams: int = defaultOf("max-streams")
+    readAhead: int = defaultOf("read-ahead")
+    drain: float = defaultOf("drain")
+    plain: bool = field(default_factory=partial(defaultOf, "plain"))
 
     @property
     def kept(self) -> int:
-        """Bytes of entries that each stream keeps; a sixteenth of its window is for what is on the way to a viewer."""
+        """
+        Bytes of entries that each stream keeps.
+
+        A sixteenth of the window is reserved for entries on their way to a viewer.
+        """
         return self.window - self.window // 16

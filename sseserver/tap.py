@@ -1,16 +1,15 @@
 """
-`twistd sseserver`: the options, and the service made of them.
+The `twistd sseserver` command: parses the options and builds the service from them.
 
-This is the one place that chooses concrete parts and knows the reactor. The
-docstrings and texts of L{Options} are the command's documentation.
+This module chooses the concrete store, token source and listeners, and it is the only one in the
+server that imports the reactor. twistd finds it through `twisted/plugins/sseserver_plugin.py`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,172 +23,97 @@ from sseserver import __version__, compiled
 from sseserver.apis.root import StreamResource
 from sseserver.delivery.sockets import TunedEndpoint
 from sseserver.errors import StoreUnavailable
-from sseserver.interfaces import IStreamStore
+from sseserver.interfaces import IStreamStore, ITokenSource
+from sseserver.options import FILE, FLAG, KEY_VARIABLE, OPTIONS, Option, defaultOf, optionNamed
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sources.text import WELCOME
-from sseserver.sources.upstream import checkURL
-from sseserver.sourcing import KEY_VARIABLE, checkSource, command, makeSource, readText
+from sseserver.sources.process import PLACE, ProcessSource
+from sseserver.sources.text import WELCOME, TextSource
+from sseserver.sources.upstream import UpstreamSource, checkKey, checkURL
 from sseserver.speedups.garbage import RareCollections
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
-from sseserver.wire import MAX_RECONNECTION_TIME
 
-_LAST_PORT = 65535
+#: Bytes. Largest file that is accepted as a key.
+_MAX_KEY_BYTES = 16 * 1024
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+#: Highest TCP port.
+_MAX_PORT = 65535
 
-#: The backlog takes a storm of viewers that all come back at once; 50, the default, does not.
-DEFAULT_ENDPOINT = "tcp:8000:interface=127.0.0.1:backlog=4096"
+#: Options that name a token source; at most one may be given.
+_SOURCES = ("text", "exec", "upstream")
 
 
-def seconds(minimum: float, inclusive: bool = True) -> Callable[[str], float]:
-    """Make a coercion to a number of seconds that is not below a minimum."""
+def checkCommand(parts: list[str]) -> list[str]:
+    """
+    Return the command of `--exec` unchanged if its program is fixed.
 
-    def coerce(value: str) -> float:
-        number = _number(value)
-        if not math.isfinite(number) or number < minimum or (number == minimum and not inclusive):
-            raise ValueError(
-                f"{value} is out of range; it must be {'at least' if inclusive else 'more than'} {minimum:g}"
-            )
-        return number
+    Raises:
+        ValueError: The prompt would be the program.
+    """
+    if PLACE in parts[0]:
+        raise ValueError(f"{parts[0]!r}: the prompt can be an argument, but not the program")
+    return parts
+
+
+#: Checks of values that need the token sources; they follow the conversion that the table names.
+_CHECKS: dict[str, Callable[[Any], Any]] = {"exec": checkCommand, "upstream": checkURL}
+
+
+def _coercion(option: Option) -> Callable[[str], Any]:
+    """Return the conversion of an option's value; its errors name the option, which Twisted's own do not."""
+    check = _CHECKS.get(option.name)
+
+    def coerce(text: str) -> Any:
+        try:
+            value = option.type.read(text)
+            return value if check is None else check(value)
+        except ValueError as error:
+            raise ValueError(f"--{option.name}: {error}") from None
 
     return coerce
 
 
-def _number(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ValueError(f"{value!r} is not a number") from None
+def _help(option: Option) -> str:
+    """Return the help text of an option as plain text, with what Twisted does not add by itself."""
+    text = option.help.replace("`", "")
+    if option.environment is not None:
+        text += f" The environment variable {option.environment}=1 does the same."
+    if option.repeatable:
+        text += f" [default: {option.default}]"
+    return text
 
 
-def count(value: str) -> int:
-    """Coerce to a whole number that is not below 1."""
-    if not (value.isascii() and value.isdigit() and int(value) >= 1):
-        raise ValueError(f"{value!r} is not a whole number of 1 or more")
-    return int(value)
+def _parameters() -> list[list[Any]]:
+    """Return the table's options with one value, as Twisted wants them."""
+    return [
+        [option.name, option.short, option.default, _help(option), _coercion(option)]
+        for option in OPTIONS
+        if option.onCommandLine and option.type is not FLAG and not option.repeatable
+    ]
 
 
-def retry(value: str) -> int:
-    """Coerce to a reconnection time that browsers can wait, also when it is a third more."""
-    longest = MAX_RECONNECTION_TIME * 3 // 4
-    if len(value) > len(str(longest)) or count(value) > longest:
-        raise ValueError(f"{value[:20]!r} is not a whole number from 1 to {longest}")
-    return count(value)
-
-
-def size(value: str) -> int:
-    """Coerce to a number of bytes: whole, with K, M or G for powers of 1024 behind it."""
-    digits, unit = (value[:-1], value[-1:].upper()) if value[-1:].upper() in _UNITS else (value, "")
-    try:
-        number = count(digits) * _UNITS[unit]
-    except ValueError:
-        raise ValueError(f"{value!r} is not a number of bytes, such as 65536, 64K or 16M") from None
-    # Logs of the compiled build count in C.
-    if number > sys.maxsize:
-        raise ValueError(f"{value!r} is more than any machine has")
-    return number
-
-
-def store(value: str) -> str | None:
-    """Coerce to the path of an SQLite file; C{None} for memory."""
-    kind, _, path = value.partition(":")
-    if value == "memory":
-        return None
-    if kind != "sqlite" or not path:
-        raise ValueError(f"{value!r} is no store; there are memory and sqlite:PATH")
-    return path
-
-
-def _named(*parameters: list[Any]) -> list[list[Any]]:
-    """Let what coerces an option's value name the option where it refuses the value: Twisted does not."""
-
-    def named(name: str, coerce: Callable[[str], Any]) -> Callable[[str], Any]:
-        def coerceNamed(value: str) -> Any:
-            try:
-                return coerce(value)
-            except ValueError as error:
-                raise ValueError(f"--{name}: {error}") from None
-
-        return coerceNamed
-
-    return [[*row[:4], *(named(row[0], coerce) for coerce in row[4:])] for row in parameters]
+def _flags() -> list[list[Any]]:
+    """Return the table's flags, as Twisted wants them."""
+    return [[option.name, option.short, _help(option)] for option in OPTIONS if option.type is FLAG]
 
 
 class Options(usage.Options):
-    """The options of `twistd sseserver`."""
+    """Command line of `twistd sseserver`, made from the table of options."""
 
     synopsis = "[options]"
     longdesc = """\
-Streams text token by token to browsers and programs, over Server-Sent Events. \
-With no option it serves a page on http://127.0.0.1:8000/ on which a built-in \
-text appears word by word. In production put a proxy that speaks TLS and HTTP/2 \
-in front of it, with its buffering off."""
+Streams text token by token to browsers and programs over Server-Sent Events. \
+Without options it serves a page on http://127.0.0.1:8000/ on which a built-in \
+text appears word by word. In production, put a reverse proxy in front of it \
+that terminates TLS, speaks HTTP/2 and does not buffer responses."""
 
-    optParameters = _named(
-        ["text", "t", None, "Stream this file (UTF-8) instead of the built-in text; - reads standard input."],
-        [
-            "exec",
-            "e",
-            None,
-            "Stream what this program writes, started anew for each run: no shell, but quoted as in one.",
-            command,
-        ],
-        ["upstream", None, None, "Ask this OpenAI-compatible API, such as http://127.0.0.1:11434/v1.", checkURL],
-        ["upstream-key-file", None, None, f"File whose one line is the API's key; without it ${KEY_VARIABLE}."],
-        [
-            "prompt",
-            None,
-            None,
-            "What the visitors of / ask who cannot ask themselves, where the source takes a prompt.",
-        ],
-        ["model", None, None, "What the source is called as a model; the one that the API is asked for."],
-        ["connect-timeout", None, 10.0, "Seconds for connecting to the API.", seconds(0, False)],
-        ["first-token-timeout", None, 60.0, "Seconds until the API's first token.", seconds(0, False)],
-        ["token-timeout", None, 60.0, "Seconds from one token of the API to the next.", seconds(0, False)],
-        ["interval", "i", 0.1, "Seconds from one word to the next; 0 is as fast as the viewer takes them.", seconds(0)],
-        ["heartbeat", None, 15.0, "Seconds of silence after which a viewer is sent a comment.", seconds(0, False)],
-        ["retry", None, 3000, "Milliseconds after which a viewer that lost its connection comes back, +- 1/3.", retry],
-        [
-            "linger",
-            None,
-            60.0,
-            "Seconds that a run goes on without viewers; 0 ends it with the last one.",
-            seconds(0),
-        ],
-        ["stall", None, 30.0, "Seconds after which a viewer that takes nothing is cut.", seconds(0, False)],
-        ["max-viewers", None, 10000, "Viewers served at once; who comes above that is told to come back later.", count],
-        ["max-runs", None, 10000, "Runs that work at once; the others wait for their turn, in order.", count],
-        ["max-waiting", None, 1000, "Runs that may wait for their turn; who comes above that is refused.", count],
-        [
-            "store",
-            None,
-            None,
-            "Where streams are kept: memory (the default), or sqlite:PATH, which survives a restart.",
-            store,
-        ],
-        ["keep", None, 600.0, "Seconds that a stream is kept after its end.", seconds(0)],
-        ["window", None, 16 << 20, "Bytes that one stream takes; its oldest entries go first.", size],
-        ["max-bytes", None, 512 << 20, "Bytes that all streams keep; finished ones go first.", size],
-        ["max-streams", None, 100000, "Streams that are kept; finished ones go first.", count],
-        [
-            "access-log",
-            None,
-            "log",
-            "Where each request that was answered gets a line: log, none, or the path of a file.",
-        ],
-        ["read-ahead", None, 1 << 20, "Bytes that a run may be ahead of its fastest viewer.", size],
-    )
-
-    optFlags = [["asks", None, "The program of --exec needs a prompt; one with {prompt} in its command does anyway."]]
-
+    optParameters = _parameters()
+    optFlags = _flags()
     compData = usage.Completions(
-        optActions={
-            "text": usage.CompleteFiles(descr="text file"),
-            "upstream-key-file": usage.CompleteFiles(descr="file with a key"),
-        }
+        optActions={option.name: usage.CompleteFiles() for option in OPTIONS if option.type is FILE}
     )
 
     def __init__(self) -> None:
@@ -197,29 +121,25 @@ in front of it, with its buffering off."""
         self["listen"] = []
 
     def opt_listen(self, endpoint: str) -> None:
-        """
-        Listen on this endpoint, in Twisted's notation: tcp:8000,
-        tcp:8000:interface=127.0.0.1, unix:/run/sseserver.sock,
-        ssl:443:privateKey=key.pem:certKey=cert.pem, systemd:domain=INET:index=0.
-        May be given more than once. [default: tcp:8000:interface=127.0.0.1]
-        """
         self["listen"].append(endpoint)
+
+    opt_listen.__doc__ = _help(optionNamed("listen"))
 
     opt_l = opt_listen
 
     def opt_version(self) -> None:
-        """Print the version of sseserver, and whether it is compiled, and exit."""
+        """Print the version of sseserver and whether it is the compiled build, and exit."""
         sys.stdout.write(f"sseserver {__version__}, {'compiled' if compiled else 'pure Python'}\n")
         sys.exit(0)
 
     def parseArgs(self, *arguments: str) -> None:
-        """Refuse what is no option."""
+        """Refuse positional arguments."""
         if arguments:
-            raise usage.UsageError(f"{arguments[0]!r} is no option; there are no arguments beside the options.")
+            raise usage.UsageError(f"{arguments[0]!r}: there are no arguments, only options (see --help)")
 
     def postOptions(self) -> None:
-        """Check everything that can be checked before anything listens."""
-        self["listen"] = self["listen"] or [DEFAULT_ENDPOINT]
+        """Check endpoints, files and combinations of options before anything listens."""
+        self["listen"] = self["listen"] or [defaultOf("listen")]
         for endpoint in self["listen"]:
             checkEndpoint(endpoint)
         checkSource(self)
@@ -228,29 +148,106 @@ in front of it, with its buffering off."""
 
 def checkEndpoint(description: str) -> None:
     """
-    Make sure that a string describes an endpoint.
+    Check that a string describes a server endpoint.
 
     Raises:
-        usage.UsageError: It does not; says why.
+        usage.UsageError: It does not.
     """
-    from twisted.internet import reactor  # noqa: PLC0415  (importing it installs it: not before --reactor was read)
+    from twisted.internet import reactor  # noqa: PLC0415  (this installs a reactor; --reactor must be read first)
 
     try:
-        # Twisted finds out only when it binds: with an OverflowError, and the socket left open.
-        if not 0 <= getattr(serverFromString(reactor, description), "_port", 0) <= _LAST_PORT:
-            raise ValueError("there is no such port")
+        # Twisted checks the port when it binds: with an `OverflowError` that leaves the socket open.
+        if not 0 <= getattr(serverFromString(reactor, description), "_port", 0) <= _MAX_PORT:
+            raise ValueError(f"the port must be between 0 and {_MAX_PORT}")
     except Exception as error:
-        # Plugins for endpoints raise what they like: ValueError, TypeError, OSError of a certificate's file ...
+        # Endpoint plugins raise any type: `ValueError`, `TypeError`, `OSError` for a certificate file.
         raise usage.UsageError(f"--listen {description}: {str(error) or type(error).__name__}") from None
 
 
-def refusal(error: Exception) -> SystemExit:
+def checkSource(options: Mapping[str, Any]) -> None:
     """
-    Make what ends a server that cannot start: one line and the exit code 1.
+    Check that the options describe one token source.
 
-    twistd has turned C{sys.stderr} into a log by then. So the line goes where
-    whoever started the server looks; and into the log for a daemon, which has
-    nobody who looks.
+    Raises:
+        usage.UsageError: Options exclude each other, or one is missing.
+    """
+    given = [f"--{name}" for name in _SOURCES if options[name] is not None]
+    if len(given) > 1:
+        raise usage.UsageError(f"{' and '.join(given)}: give only one of them")
+    if options["asks"] and options["exec"] is None:
+        raise usage.UsageError("--asks needs --exec")
+    if options["upstream"] is not None:
+        readKey(options["upstream-key-file"])
+    elif options["upstream-key-file"] is not None:
+        raise usage.UsageError("--upstream-key-file needs --upstream")
+
+
+def readText(name: str) -> str:
+    """
+    Return the text of a file.
+
+    Args:
+        name: Path of a UTF-8 file; `-` is standard input.
+
+    Raises:
+        usage.UsageError: The file cannot be read or is not UTF-8.
+    """
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None
+
+
+def readKey(name: str | None) -> str | None:
+    """
+    Return the key of the upstream API.
+
+    The key is read again where the source is made, so that it is never among the options.
+
+    Args:
+        name: Path of a file with the key in one line; `None` reads the environment variable.
+
+    Returns:
+        The key; `None` if neither has one.
+
+    Raises:
+        usage.UsageError: The file cannot be read, or its content is not a key. The message does
+            not contain it.
+    """
+    if name is None:
+        where = f"${KEY_VARIABLE}"
+        key = os.environ.get(KEY_VARIABLE)
+        if not key:
+            return None
+    else:
+        where = f"--upstream-key-file {name}"
+        key = _readLine(name, where)
+    try:
+        if len(key) > _MAX_KEY_BYTES:
+            raise ValueError(f"a key has at most {_MAX_KEY_BYTES} characters")
+        return checkKey(key)
+    except ValueError as error:
+        raise usage.UsageError(f"{where}: {error}") from None
+
+
+def _readLine(name: str, where: str) -> str:
+    """Return the content of a key file without its line end, cut off after one byte too many."""
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(_MAX_KEY_BYTES + 1).decode("latin-1").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise usage.UsageError(f"{where}: {error.strerror or error}") from None
+
+
+def makeExit(error: Exception) -> SystemExit:
+    """
+    Return the exception that ends a server which cannot start: one line of text, exit code 1.
+
+    By this time twistd has redirected `sys.stderr` to the log. The line is written to the terminal,
+    or, for a daemon, to the log.
     """
     line = f"sseserver: {error}"
     if sys.__stderr__ is None or os.path.samestat(os.fstat(2), Path(os.devnull).stat()):
@@ -260,71 +257,97 @@ def refusal(error: Exception) -> SystemExit:
 
 
 class Server(MultiService):
-    """All of it. Starts the streams before the listeners, and stops them after."""
+    """The whole server. Starts the stream service before the listeners and stops it after them."""
 
     def privilegedStartService(self) -> None:
         """
         Listen.
 
         Raises:
-            SystemExit: An address cannot be listened on. In one line, where
+            SystemExit: An address cannot be bound. It ends the process with one line, where
                 twistd would show a traceback.
         """
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as error:
-            raise refusal(error) from None
+            raise makeExit(error) from None
 
     def startService(self) -> None:
         """
         Open the store.
 
         Raises:
-            SystemExit: What is there cannot be used.
+            SystemExit: The store cannot be opened.
         """
         try:
             super().startService()
         except StoreUnavailable as error:
-            raise refusal(error) from None
+            raise makeExit(error) from None
 
 
-def accessLog(where: str) -> dict[str, Any]:
-    """Say to the site what `--access-log` says."""
-    return {"accessLog": where != "none", "logPath": None if where in {"none", "log"} else where}
+def makeSettings(options: Mapping[str, Any]) -> Settings:
+    """Return the settings that the options describe; a flag that is not given keeps its default."""
+    given = [option for option in OPTIONS if option.setting and option.onCommandLine]
+    values = {str(option.setting): options[option.name] for option in given if option.type is not FLAG}
+    flags = {str(option.setting): True for option in given if option.type is FLAG and options[option.name]}
+    return Settings(**values, **flags)
 
 
 def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:
-    """Make the store that `--store` asks for."""
+    """
+    Return the store that `--store` describes.
+
+    Args:
+        reactor: Passed to the store.
+        path: Path of an SQLite file; `None` for memory.
+        window: Bytes of entries that each stream keeps.
+    """
     return MemoryStore(reactor, window) if path is None else SQLiteStore(reactor, path, window)
 
 
-def makeService(options: Options) -> Server:
-    """Make the service that `twistd sseserver` runs."""
-    from twisted.internet import reactor  # noqa: PLC0415  (importing it installs it: not before --reactor was read)
+def makeSource(reactor: Any, options: Mapping[str, Any]) -> ITokenSource:
+    """Return the token source that the options describe."""
+    if options["exec"] is not None:
+        takesPrompt = True if options["asks"] else None
+        return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
+    if options["upstream"] is not None:
+        return UpstreamSource(
+            reactor,
+            options["upstream"],
+            key=readKey(options["upstream-key-file"]),
+            model=options["model"],
+            connectTimeout=options["connect-timeout"],
+            firstTokenTimeout=options["first-token-timeout"],
+            tokenTimeout=options["token-timeout"],
+        )
+    return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL)
 
-    settings = Settings(
-        heartbeat=options["heartbeat"],
-        reconnectionTime=options["retry"],
-        linger=options["linger"],
-        maxViewers=options["max-viewers"],
-        maxRuns=options["max-runs"],
-        maxWaiting=options["max-waiting"],
-        stall=options["stall"],
-        keep=options["keep"],
-        window=options["window"],
-        maxBytes=options["max-bytes"],
-        maxStreams=options["max-streams"],
-        readAhead=options["read-ahead"],
+
+def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
+    """Return the site with all resources, and with the access log that the options describe."""
+    accessLog = options["access-log"]
+    return StreamSite(
+        StreamResource(streams, options["prompt"]),
+        accessLog=accessLog != "none",
+        logPath=None if accessLog in {"none", "log"} else accessLog,
     )
+
+
+def makeService(options: Options) -> Server:
+    """Return the service that `twistd sseserver` runs."""
+    from twisted.internet import reactor  # noqa: PLC0415  (this installs a reactor; --reactor must be read first)
+
+    settings = makeSettings(options)
     store = makeStore(reactor, options["store"], settings.kept)
     streams = StreamService(reactor, makeSource(reactor, options), settings, store)
     server = Server()
     streams.setServiceParent(server)
-    site: Any = StreamSite(StreamResource(streams, options["prompt"]), **accessLog(options["access-log"]))
+    site: Any = makeSite(streams, options)
     for endpoint in options["listen"]:
         listener: Any = strports.service(endpoint, site, reactor)
         listener.endpoint = TunedEndpoint(listener.endpoint)
         listener.setServiceParent(server)
-    # The last to start, when everything that stays is there.
-    RareCollections().setServiceParent(server)
+    if not settings.plain:
+        # Starts last: it freezes the objects that exist by then.
+        RareCollections().setServiceParent(server)
     return server

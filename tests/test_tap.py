@@ -1,7 +1,7 @@
 """
-Tests for L{sseserver.tap}: the command line and what is made of it.
+Tests for `sseserver.tap`: the command line and the service built from it.
 
-Whether the process does what it is told is in tests/integration/test_twistd.py.
+tests/test_options.py tests the values of the options, tests/integration/test_twistd.py the process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import IPlugin, getPlugins
 from twisted.python.usage import UsageError
@@ -27,15 +27,14 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__, tap
-from sseserver.service.service import Settings, StreamService
-from sseserver.sources.process import ProcessSource
-from sseserver.sources.text import WELCOME, TextSource, splitWords
-from sseserver.sourcing import KEY_VARIABLE, makeSource, readKey
+from sseserver.options import FLAG, KEY_VARIABLE, OPTIONS, defaultOf
+from sseserver.service.service import StreamService
+from sseserver.settings import Settings
+from sseserver.sources.text import WELCOME
 from sseserver.speedups.garbage import RareCollections
-from sseserver.tap import DEFAULT_ENDPOINT, Options, Server, makeService, refusal
+from sseserver.tap import Options, Server, makeExit, makeService, makeSource, readKey
 from sseserver.testing.sources import RecordingSink
 from sseserver.values import MODEL, Prompt
-from sseserver.wire import MAX_RECONNECTION_TIME
 
 
 def parse(*arguments: str) -> Options:
@@ -46,10 +45,10 @@ def parse(*arguments: str) -> Options:
 
 
 class OptionsTestCase(SynchronousTestCase):
-    """Command lines."""
+    """Test cases with command lines."""
 
     def refused(self, *arguments: str) -> str:
-        """Check that a command line is refused; give what the user reads."""
+        """Assert that a command line is refused; return the message."""
         with self.assertRaises(UsageError, msg=arguments) as caught:
             parse(*arguments)
         message = str(caught.exception)
@@ -58,106 +57,55 @@ class OptionsTestCase(SynchronousTestCase):
         self.assertNotIn("Traceback", message)
         return message
 
+    def write(self, data: bytes) -> str:
+        """Write a file; return its name."""
+        path = Path(self.mktemp())
+        path.write_bytes(data)
+        return str(path)
+
 
 class OptionsTests(OptionsTestCase):
-    """Each option, with good values and bad ones."""
+    """Command lines in general."""
 
     def test_defaults(self) -> None:
-        """
-        Without options: on this machine only, a word each 0.1 s, and the
-        defaults that the service has itself.
-        """
+        """Without arguments, each option has the default of the table."""
         options = parse()
-        settings = Settings()
-        self.assertEqual(options["listen"], [DEFAULT_ENDPOINT])
-        self.assertEqual(DEFAULT_ENDPOINT, "tcp:8000:interface=127.0.0.1:backlog=4096")
+        for option in OPTIONS:
+            if option.onCommandLine and not option.repeatable and option.type is not FLAG:
+                self.assertEqual(options[option.name], option.default, option.name)
+        self.assertEqual(options["listen"], ["tcp:8000:interface=127.0.0.1:backlog=4096"])
         self.assertEqual(options["words"], WELCOME)
-        self.assertEqual(options["interval"], 0.1)
-        self.assertEqual(options["heartbeat"], settings.heartbeat)
-        self.assertEqual(options["retry"], settings.reconnectionTime)
-        self.assertEqual(options["linger"], settings.linger)
-        self.assertEqual(options["max-viewers"], settings.maxViewers)
-        self.assertEqual((options["max-runs"], options["max-waiting"]), (settings.maxRuns, settings.maxWaiting))
-        self.assertEqual((options["exec"], options["model"]), (None, None))
+        self.assertFalse(options["asks"] or options["plain"])
 
-    def test_good(self) -> None:
-        """
-        Each option takes what it should, and gives a number where it means
-        one.
-        """
-        table: list[tuple[str, str, Any]] = [
-            ("interval", "0", 0.0),
-            ("interval", "0.5", 0.5),
-            ("interval", "1e-3", 0.001),
-            ("interval", "3600", 3600.0),
-            ("heartbeat", "0.1", 0.1),
-            ("heartbeat", "15", 15.0),
-            ("linger", "0", 0.0),
-            ("linger", "86400", 86400.0),
-            ("retry", "1", 1),
-            ("retry", "3000", 3000),
-            ("max-viewers", "1", 1),
-            ("max-viewers", "100000", 100_000),
-            ("max-runs", "1", 1),
-            ("max-waiting", "5000", 5000),
-            ("model", "tom", "tom"),
-        ]
-        for name, text, value in table:
-            got = parse(f"--{name}", text)[name]
-            self.assertEqual((type(got), got), (type(value), value), name)
-            self.assertEqual(parse(f"--{name}={text}")[name], value)
+    def test_values(self) -> None:
+        """The value of an option is converted, in either notation and under either name."""
+        self.assertEqual(parse("--interval", "0.5")["interval"], 0.5)
+        self.assertEqual(parse("--interval=0.5")["interval"], 0.5)
         self.assertEqual(parse("-i", "2")["interval"], 2.0)
+        self.assertEqual(parse("-e", "cat 'a b'")["exec"], ["cat", "a b"])
 
     def test_bad(self) -> None:
-        """
-        A value that makes no sense is refused, in one line that names it.
-        """
-        table = [
-            ("interval", ("-1", "-0.001", "nan", "inf", "-inf", "1e999", "soon", "", "1s", "0,5", "0x1")),
-            ("heartbeat", ("0", "-1", "nan", "inf", "often", "", "0.0", "-0")),
-            ("linger", ("-1", "nan", "inf", "for ever", "")),
-            ("retry", ("0", "-1", "1.5", "1_000", "+1", " 1", "nan", "", "٣", "3s", "1e3")),
-            ("max-viewers", ("0", "-1", "1.5", "many", "", "٣", "²", "1_000")),
-            ("max-runs", ("0", "-1", "1.5", "many", "")),
-            ("max-waiting", ("0", "-1", "1.5", "many", "")),
-            ("window", ("0", "-1", "1.5", "K", "", "1T", "9223372036854775808", "8589934592G")),
-            ("exec", ("", " ", "'", 'cat "a', "cat \\", "'' a", "{prompt}", "bin/{prompt} a")),
-        ]
-        for name, values in table:
-            for value in values:
-                self.assertIn(value, self.refused(f"--{name}={value}"))
-
-    def test_saysWhatIsWrong(self) -> None:
-        """
-        The line says what would be right.
-        """
-        self.assertIn("not a number", self.refused("--interval=soon"))
-        self.assertIn("at least 0", self.refused("--interval=-1"))
-        self.assertIn("more than 0", self.refused("--heartbeat=0"))
-        self.assertIn("1 or more", self.refused("--max-viewers=0"))
-
-    def test_retryThatNoBrowserCanWait(self) -> None:
-        """
-        A reconnection time above what a browser's timer can wait is refused:
-        it would be none at all.
-        """
-        self.refused(f"--retry={MAX_RECONNECTION_TIME + 1}")
-        self.refused("--retry=" + "9" * 5000)
+        """The message about a refused value names the option, quotes the value and says what is valid."""
+        for option in OPTIONS:
+            if option.name in {"keep", "retry", "window", "upstream", "max-runs", "heartbeat", "store"}:
+                self.assertIn(f"--{option.name}: ", self.refused(f"--{option.name}", "-1"))
+        self.assertIn("'soon' is not a number", self.refused("--interval=soon"))
 
     def test_unknown(self) -> None:
-        """
-        Unknown options and arguments beside options are refused.
-        """
+        """Unknown options, options without a value, and positional arguments are refused."""
         self.refused("--nope")
         self.refused("--interval")
         self.assertIn("8000", self.refused("8000"))
         self.assertIn("tcp:8000", self.refused("--interval", "1", "tcp:8000", "more"))
 
+    def test_settingsOnly(self) -> None:
+        """A setting without an option is unknown to the command line."""
+        for option in OPTIONS:
+            if not option.onCommandLine:
+                self.refused(f"--{option.name}=1")
+
     def test_version(self) -> None:
-        """
-        `--version` prints the package's own version and which build it is,
-        and ends in peace.
-        """
+        """`--version` prints the version of the package and its build, and exits with code 0."""
         for compiled, build in ((True, "compiled"), (False, "pure Python")):
             output = io.StringIO()
             self.patch(sys, "stdout", output)
@@ -167,48 +115,34 @@ class OptionsTests(OptionsTestCase):
             self.assertEqual((output.getvalue(), caught.exception.code), (f"sseserver {__version__}, {build}\n", 0))
 
     def test_help(self) -> None:
-        """
-        The help tells each option, and the default of each.
-        """
+        """The help lists each option with its short name, its text and its default."""
         help = " ".join(str(Options()).split())
-        for name in ("exec", "model", "max-runs", "max-waiting"):
+        for name in ("version", "help", *(option.name for option in OPTIONS if option.onCommandLine)):
             self.assertIn(f"--{name}", help)
-        for name in ("listen", "text", "interval", "heartbeat", "retry", "linger", "max-viewers", "version", "help"):
-            self.assertIn(f"--{name}", help)
-        for default in ("0.1", "15.0", "3000", "60.0", "10000", "tcp:8000:interface=127.0.0.1"):
-            self.assertIn(f"[default: {default}]", help)
+        for option in OPTIONS:
+            self.assertIn(f"-{option.short}, --{option.name}=" if option.short else "", help)
+            if option.onCommandLine and option.default not in {None, False}:
+                self.assertIn(f"[default: {option.default}]", help)
+        self.assertIn("SSESERVER_PLAIN=1", help)
+        self.assertNotIn("`", help)
 
 
 class UpstreamTests(OptionsTestCase):
     """`--upstream` and its key."""
 
-    def write(self, data: bytes) -> str:
-        """Write a file with a key; give its name."""
-        path = Path(self.mktemp())
-        path.write_bytes(data)
-        return str(path)
-
     def test_url(self) -> None:
-        """
-        A base URL is taken, with or without a slash at its end; what is none
-        is refused, without a word of what stood in it.
-        """
+        """A base URL is valid with and without a final slash; the message about any other does not quote it."""
         self.assertEqual(parse("--upstream=http://127.0.0.1:11434/v1/")["upstream"], "http://127.0.0.1:11434/v1")
         for url in ("", "127.0.0.1", "ftp://a/", "http://user:hunter2@a/", "http://a/?hunter2", "http://a:0/"):
             self.assertNotIn("hunter2", self.refused(f"--upstream={url}"))
 
     def test_oneSource(self) -> None:
-        """
-        A text and an upstream exclude each other; a key without an upstream is a mistake.
-        """
+        """A text and an upstream exclude each other; a key needs an upstream."""
         self.assertIn("only one", self.refused("--upstream=http://a/", "--text=-"))
-        self.assertIn("no --upstream", self.refused(f"--upstream-key-file={self.write(b'key')}"))
+        self.assertIn("needs --upstream", self.refused(f"--upstream-key-file={self.write(b'key')}"))
 
     def test_key(self) -> None:
-        """
-        The key is the one line of a file, or else what the environment has;
-        it is not among the options.
-        """
+        """The key is the one line of a file, or else an environment variable, and never among the options."""
         self.patch(os, "environ", {})
         self.assertIsNone(readKey(None))
         for data in (b"hunter2", b"hunter2\n", b"hunter2\r\n"):
@@ -219,10 +153,7 @@ class UpstreamTests(OptionsTestCase):
         self.assertEqual((readKey(None), readKey(name)), ("other", "hunter2"))
 
     def test_badKey(self) -> None:
-        """
-        A file that cannot be read, or that has no key in it, is told by its
-        name; what stands in it is not told. So for the environment.
-        """
+        """The message about a bad key names the file or the variable, and does not quote the key."""
         self.patch(os, "environ", {})
         for data in (b"", b"\n", b"hunter2\nhunter2\n", b"hunter2 x", b"\xff", b"hunter2\0", b"x" * 100_000 + b"\n"):
             message = self.refused("--upstream=http://a/", f"--upstream-key-file={self.write(data)}")
@@ -235,10 +166,13 @@ class UpstreamTests(OptionsTestCase):
         self.assertIn(KEY_VARIABLE, message)
         self.assertNotIn("hunter2", message)
 
+    def test_longKey(self) -> None:
+        """A key one byte longer than the limit is refused, not cut off."""
+        self.assertEqual(len(readKey(self.write(b"x" * 16384)) or ""), 16384)
+        self.assertIn("16384", self.refused("--upstream=http://a/", f"--upstream-key-file={self.write(b'x' * 16385)}"))
+
     def test_source(self) -> None:
-        """
-        The service asks the upstream, with the limits that are given.
-        """
+        """The source requests from the given host, within the given time limits."""
         arguments = ["--connect-timeout=1", "--first-token-timeout=2", "--token-timeout=3"]
         reactor, sink = MemoryReactorClock(), RecordingSink()
         source: Any = makeSource(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
@@ -258,19 +192,14 @@ class ListenTests(OptionsTestCase):
     """`--listen`."""
 
     def test_repeated(self) -> None:
-        """
-        It may be given again and again, and then the default does not count.
-        """
+        """The option can be repeated; the default applies only without it."""
         given = ["tcp:8001", "tcp:8002:interface=127.0.0.1", "unix:/tmp/s.sock", "tcp6:8003"]
         arguments = [part for endpoint in given[:2] for part in ("--listen", endpoint)]
         self.assertEqual(parse(*arguments, "-l", given[2], f"--listen={given[3]}")["listen"], given)
-        self.assertEqual(parse()["listen"], [DEFAULT_ENDPOINT])
+        self.assertEqual(parse()["listen"], [defaultOf("listen")])
 
     def test_bad(self) -> None:
-        """
-        What is no endpoint is refused before anything listens, in one line
-        with what was given.
-        """
+        """A string that is not an endpoint is refused before anything listens; the message quotes it."""
         for endpoint in (
             "",
             ":",
@@ -291,47 +220,30 @@ class ListenTests(OptionsTestCase):
             self.assertIn(f"--listen {endpoint}", self.refused("--listen", endpoint), endpoint)
 
     def test_badAmongGood(self) -> None:
-        """
-        One bad one among good ones is enough.
-        """
+        """One bad endpoint among good ones is refused."""
         self.assertIn("nope:1", self.refused("--listen", "tcp:8000", "--listen", "nope:1"))
 
 
 class TextTests(OptionsTestCase):
     """`--text`."""
 
-    def write(self, data: bytes) -> str:
-        """Make a file; give its name."""
-        path = Path(self.mktemp())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        return str(path)
-
-    def stdin(self, data: bytes) -> None:
-        """Let standard input hold this."""
+    def setStdin(self, data: bytes) -> None:
+        """Replace standard input; its own encoding is ASCII."""
         self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "ascii"))
 
     def test_file(self) -> None:
-        """
-        The text of a file, with all its line ends and letters, and an empty
-        one, too.
-        """
+        """The text of a file keeps its line ends and characters; an empty file is an empty text."""
         for text in ("Wörter, 一本 📖\r\nund mehr\n", ""):
             self.assertEqual(parse("--text", self.write(text.encode()))["words"], text)
             self.assertEqual(parse("-t", self.write(text.encode()))["words"], text)
 
     def test_standardInput(self) -> None:
-        """
-        `-` is standard input, as UTF-8 whatever the locale says.
-        """
-        self.stdin("Wörter\n".encode())
+        """`-` is standard input, read as UTF-8 whatever the locale."""
+        self.setStdin("Wörter\n".encode())
         self.assertEqual(parse("--text", "-")["words"], "Wörter\n")
 
     def test_unreadable(self) -> None:
-        """
-        A file that is not there, a folder, a name that cannot be one: refused
-        in one line with the name.
-        """
+        """The message about a file that cannot be read has its name and the reason."""
         folder = self.mktemp()
         Path(folder).mkdir(parents=True)
         for name, why in (("/nowhere/text", "No such file"), (folder, "directory"), ("", ""), ("x" * 5000, "too long")):
@@ -340,134 +252,142 @@ class TextTests(OptionsTestCase):
             self.assertIn(why, message)
 
     def test_notUTF8(self) -> None:
-        """
-        What is no UTF-8 is refused, with the place.
-        """
+        """The message about a text that is not UTF-8 has the place of the first bad byte."""
         self.assertIn("byte 2", self.refused("--text", self.write(b"ab\xffcd")))
-        self.stdin(b"\xff")
+        self.setStdin(b"\xff")
         self.assertIn("not UTF-8", self.refused("--text", "-"))
 
 
 class ExecTests(OptionsTestCase):
     """`--exec`."""
 
-    def test_quoting(self) -> None:
-        """
-        A program and its arguments, quoted as in a shell; nothing else of a shell is there.
-        """
-        for text, parts in (
-            ("cat", ["cat"]),
-            ("  echo  a   b ", ["echo", "a", "b"]),
-            ("""sh -c 'echo "$1"' sh "a b" '' c\\ d""", ["sh", "-c", 'echo "$1"', "sh", "a b", "", "c d"]),
-            ("echo $HOME * `id` > x | y # z", ["echo", "$HOME", "*", "`id`", ">", "x", "|", "y", "#", "z"]),
-            ("say --words={prompt} '{prompt}'", ["say", "--words={prompt}", "{prompt}"]),
-        ):
-            self.assertEqual(parse("--exec", text)["exec"], parts)
-        self.assertEqual(parse("-e", "cat")["exec"], ["cat"])
-
     def test_oneSource(self) -> None:
-        """
-        It does not go together with a text.
-        """
+        """A command and a text exclude each other."""
         self.assertIn("--text", self.refused("--exec", "cat", "--text", "-"))
 
-    def test_nameOfTheOption(self) -> None:
-        """
-        What is said of a value that is refused names its option.
-        """
-        for option in ("keep", "retry", "window", "upstream"):
-            self.assertIn(f"--{option}", self.refused(f"--{option}", "-1"))
+    def test_promptAsProgram(self) -> None:
+        """The prompt of a visitor can be an argument, but never the program."""
+        for command in ("{prompt}", "bin/{prompt} a"):
+            self.assertIn(command.split()[0], self.refused("--exec", command))
 
     def test_asksWithout(self) -> None:
-        """
-        Only a program can be said to need a prompt.
-        """
+        """`--asks` needs a command."""
         self.assertIn("--exec", self.refused("--asks"))
 
 
 class MakeServiceTests(SynchronousTestCase):
-    """What is made of the options."""
+    """The service that `makeService` builds."""
 
-    def make(self, *arguments: str) -> tuple[Server, StreamService, list[Any]]:
-        """Make a service; give it, the streams', and the listeners'."""
-        server = makeService(parse(*arguments))
-        streams, *listeners, garbage = list(server)
-        self.assertIsInstance(garbage, RareCollections)
+    def make(self, *arguments: str) -> tuple[Server, Any, list[Any]]:
+        """Return the service, its stream service, and its listeners."""
+        server = makeService(parse("--plain", *arguments))
+        streams, *listeners = list(server)
         self.assertIsInstance(streams, StreamService)
-        return server, streams, listeners  # type: ignore[return-value]
+        return server, streams, listeners
+
+    def record(self, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Replace a class in `tap` by one that keeps the arguments of each call in the returned list."""
+        calls = []
+        original = getattr(tap, name)
+
+        def make(*arguments: Any, **keywords: Any) -> Any:
+            calls.append((arguments, keywords))
+            return original(*arguments, **keywords)
+
+        self.patch(tap, name, make)
+        return calls
 
     def test_interface(self) -> None:
-        """
-        It is a service.
-        """
+        """It provides `IService`."""
         self.assertTrue(verifyObject(IService, self.make()[0]))
 
     def test_settings(self) -> None:
-        """
-        Each option is where it belongs.
-        """
-        arguments = ("--heartbeat=7", "--retry=1234", "--linger=8", "--max-viewers=9", "--interval=0.5")
-        _, streams, _ = self.make(*arguments, "--max-runs=10", "--max-waiting=11")
-        settings = Settings(heartbeat=7, reconnectionTime=1234, linger=8, maxViewers=9, maxRuns=10, maxWaiting=11)
-        self.assertEqual(streams.settings, settings)
-        source = streams.source
-        assert isinstance(source, TextSource)
-        self.assertEqual((source._interval, source._words), (0.5, splitWords(WELCOME)))
-
-    def test_accessLog(self) -> None:
-        """
-        The access log is twistd's log, a file, or none.
-        """
-        folder = Path(self.mktemp()).resolve()
-        folder.mkdir()
-        for arguments, expected in (
-            ((), (None, True)),
-            (("--access-log=log",), (None, True)),
-            (("--access-log=none",), (None, False)),
-            ((f"--access-log={folder}/access",), (f"{folder}/access", True)),
-        ):
-            _, _, listeners = self.make(*arguments)
-            site = listeners[0].factory
-            self.assertEqual((site.logPath, site._accessLog), expected)
+        """Each option that names a setting fills it."""
+        arguments = ("--heartbeat=7", "--retry=1234", "--linger=8", "--max-viewers=9", "--stall=10", "--keep=11")
+        sizes = ("--window=64K", "--max-bytes=2M", "--read-ahead=3K")
+        counts = ("--max-runs=12", "--max-waiting=13", "--max-streams=14")
+        self.assertEqual(
+            self.make(*arguments, *sizes, *counts)[1].settings,
+            Settings(
+                heartbeat=7,
+                reconnectionTime=1234,
+                linger=8,
+                maxViewers=9,
+                stall=10,
+                keep=11,
+                window=64 << 10,
+                maxBytes=2 << 20,
+                readAhead=3 << 10,
+                maxRuns=12,
+                maxWaiting=13,
+                maxStreams=14,
+                plain=True,
+            ),
+        )
 
     def test_defaultSettings(self) -> None:
-        """
-        Without options the service has its own defaults.
-        """
-        self.assertEqual(self.make()[1].settings, Settings())
+        """Without options the service has the default settings."""
+        self.assertEqual(next(iter(makeService(parse()))).settings, Settings())
+
+    def test_speedups(self) -> None:
+        """`--plain` and `SSESERVER_PLAIN=1` turn the speedups off, garbage collection included."""
+        self.patch(os, "environ", {})
+        for arguments, environment, plain in (
+            ((), {}, False),
+            (("--plain",), {}, True),
+            ((), {"SSESERVER_PLAIN": "1"}, True),
+        ):
+            os.environ.clear()
+            os.environ.update(environment)
+            streams, *others = list(makeService(parse(*arguments)))
+            self.assertIs(streams.settings.plain, plain)
+            self.assertEqual([type(service) for service in others[1:]], [] if plain else [RareCollections])
+
+    def test_accessLog(self) -> None:
+        """The access log goes to the log of twistd, to a file, or nowhere."""
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        sites = self.record("StreamSite")
+        for arguments, expected in (
+            ((), (True, None)),
+            (("--access-log=log",), (True, None)),
+            (("--access-log=none",), (False, None)),
+            ((f"--access-log={folder}/access",), (True, f"{folder}/access")),
+        ):
+            self.make(*arguments)
+            keywords = sites.pop()[1]
+            self.assertEqual((keywords["accessLog"], keywords["logPath"]), expected)
 
     def test_text(self) -> None:
-        """
-        The source streams the text that was given.
-        """
+        """The source streams the given text at the given pace."""
         self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"two words")))
-        source = self.make("--text", "-")[1].source
-        assert isinstance(source, TextSource)
-        self.assertEqual(source._words, ["two ", "words"])
+        clock, sink = Clock(), RecordingSink()
+        sink.start(makeSource(clock, parse("--text", "-", "--interval=0.5")))
+        written = []
+        for _ in range(4):
+            clock.pump([1 / 64] * 17)
+            written.append("".join(sink.tokens))
+        self.assertEqual(written, ["", "two ", "two ", "two words"])
 
     def test_exec(self) -> None:
-        """
-        The source is the program; it needs a prompt where it has a place for one.
-        """
-        source = self.make("--exec", "echo 'a b'", "--model=tom")[1].source
-        assert isinstance(source, ProcessSource)
-        self.assertEqual((source._command, source.takesPrompt, source.model), ([b"echo", b"a b"], False, "tom"))
-        self.assertTrue(self.make("--exec", "echo {prompt}")[1].source.takesPrompt)
-        self.assertFalse(self.make("--exec", "cat")[1].source.takesPrompt)
-        self.assertTrue(self.make("--exec", "cat", "--asks")[1].source.takesPrompt)
+        """The source is the program; it takes a prompt if its command or `--asks` says so."""
+        sources = self.record("ProcessSource")
+        for arguments, command, takesPrompt in (
+            (("--exec", "echo 'a b'"), ["echo", "a b"], False),
+            (("--exec", "echo {prompt}"), ["echo", "{prompt}"], True),
+            (("--exec", "cat", "--asks"), ["cat"], True),
+        ):
+            source = self.make(*arguments, "--model=tom")[1].source
+            self.assertEqual(sources.pop()[0][1], command)
+            self.assertEqual((source.takesPrompt, source.model), (takesPrompt, "tom"))
 
     def test_model(self) -> None:
-        """
-        The built-in text has the model's name, too.
-        """
+        """The built-in text has a model name, too."""
         self.assertEqual(self.make()[1].source.model, MODEL)
         self.assertEqual(self.make("--model", "tom")[1].source.model, "tom")
 
     def test_listeners(self) -> None:
-        """
-        There is a listener for each endpoint, all with the same site and
-        streams; nothing listens before it is started.
-        """
+        """There is a listener for each endpoint, all with the same site; none listens before the start."""
         server, _, listeners = self.make("--listen", "tcp:0:interface=127.0.0.1", "--listen", "unix:/nowhere/s.sock")
         self.assertEqual(len(listeners), 2)
         self.assertIs(listeners[0].factory, listeners[1].factory)
@@ -475,9 +395,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertFalse(server.running)
 
     def test_plugin(self) -> None:
-        """
-        `twistd` finds us by our name, with these options and this maker.
-        """
+        """twistd finds one plugin named `sseserver`, with these options and this maker."""
         found = [maker for maker in getPlugins(IServiceMaker) if maker.tapname == "sseserver"]
         self.assertEqual(len(found), 1)
         self.assertTrue(IPlugin.providedBy(found[0]))
@@ -492,11 +410,8 @@ class StartTests(TestCase):
     timeout = 120
 
     async def test_listens(self) -> None:
-        """
-        Started, it listens on every endpoint, the streams first; stopped, on
-        none.
-        """
-        # Not `mktemp`: the name of a UNIX socket has 107 bytes at most.
+        """A started server listens on each endpoint; a stopped one has closed them all."""
+        # Not `mktemp`: the path of a UNIX socket has 107 bytes at most.
         folder = tempfile.mkdtemp(prefix="sseserver-")
         self.addCleanup(shutil.rmtree, folder)
         socketName = f"{folder}/socket"
@@ -509,7 +424,7 @@ class StartTests(TestCase):
             address = tcp._waitingForPort.result.getHost()
             self.assertIsInstance(address, IPv4Address)
             self.assertEqual(address.host, "127.0.0.1")
-            # What it accepts inherits this.
+            # Accepted connections inherit this.
             listening = tcp._waitingForPort.result.socket
             self.assertTrue(listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
             socket.create_connection(("127.0.0.1", address.port)).close()
@@ -520,85 +435,77 @@ class StartTests(TestCase):
         self.assertFalse(streams.running)
         self.assertRaises(OSError, socket.create_connection, ("127.0.0.1", address.port))
         self.assertRaises(FileNotFoundError, os.stat, socketName)
-        # The two connections that were only made and closed: the next turns of the reactor see their ends.
+        # Let the reactor see the ends of both connections.
         await deferLater(reactor, 0.01)
 
-    def listenToStderr(self, goesTo: str = "/") -> io.StringIO:
+    def replaceStderr(self, path: str = "/") -> io.StringIO:
         """
-        Take what is told to whoever starts the server.
+        Replace the terminal's standard error.
 
         Args:
-            goesTo: A file, whose place is taken for that of standard error, wherever that of the tests goes.
+            path: File that file descriptor 2 seems to be, whatever it is for the test process.
+
+        Returns:
+            The text that is written to it.
         """
-        said = io.StringIO()
-        self.patch(sys, "__stderr__", said)
+        written = io.StringIO()
+        self.patch(sys, "__stderr__", written)
         fstat = os.fstat
-        self.patch(os, "fstat", lambda fd: Path(goesTo).stat() if fd == 2 else fstat(fd))
-        return said
+        self.patch(os, "fstat", lambda fd: Path(path).stat() if fd == 2 else fstat(fd))
+        return written
 
-    def test_daemonTellsTheLog(self) -> None:
-        """
-        A daemon, whose standard error is nowhere, tells it to what is the log by then.
-        """
-        said = self.listenToStderr(os.devnull)
-        self.assertEqual(refusal(ValueError("No.")).code, "sseserver: No.")
-        self.assertEqual(said.getvalue(), "")
+    def test_daemonLogs(self) -> None:
+        """A daemon, which has no terminal, writes to its log why it cannot start."""
+        written = self.replaceStderr(os.devnull)
+        self.assertEqual(makeExit(ValueError("No.")).code, "sseserver: No.")
+        self.assertEqual(written.getvalue(), "")
         self.patch(sys, "__stderr__", None)
-        self.assertEqual(refusal(ValueError("No.")).code, "sseserver: No.")
+        self.assertEqual(makeExit(ValueError("No.")).code, "sseserver: No.")
 
-    def test_taken(self) -> None:
-        """
-        A port that is taken ends the program with one line, not a traceback.
-        """
-        said = self.listenToStderr()
+    def test_addressInUse(self) -> None:
+        """An address in use ends the process with one line and no traceback."""
+        written = self.replaceStderr()
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             server = makeService(parse("--listen", f"tcp:{port}:interface=127.0.0.1"))
             with self.assertRaises(SystemExit) as caught:
                 server.privilegedStartService()
         self.assertEqual(caught.exception.code, 1)
-        message = said.getvalue().removesuffix("\n")
+        message = written.getvalue().removesuffix("\n")
         self.assertTrue(message.startswith("sseserver: "), message)
         self.assertIn(str(port), message)
         self.assertNotIn("\n", message)
 
-    def test_portThatCannotBe(self) -> None:
-        """
-        A port that there cannot be is refused in one line, at the latest when
-        it is to be listened on.
-        """
+    def test_invalidPort(self) -> None:
+        """A port out of range is refused in one line."""
         for port in ("65536", "99999", "-1"):
-            with self.assertRaises((UsageError, SystemExit)) as caught:
-                makeService(parse("--listen", f"tcp:{port}:interface=127.0.0.1")).privilegedStartService()
+            with self.assertRaises(UsageError) as caught:
+                parse("--listen", f"tcp:{port}:interface=127.0.0.1")
             self.assertNotIn("\n", str(caught.exception))
 
-    def test_folderThatIsNotThere(self) -> None:
-        """
-        So does a UNIX socket in a folder that is not there.
-        """
+    def test_missingFolder(self) -> None:
+        """A UNIX socket in a missing folder ends the process with one line."""
         server = makeService(parse("--listen", "unix:/nowhere/s.sock"))
-        said = self.listenToStderr()
+        written = self.replaceStderr()
         with self.assertRaises(SystemExit) as caught:
             server.privilegedStartService()
         self.assertEqual(caught.exception.code, 1)
-        self.assertIn("/nowhere/s.sock", said.getvalue())
+        self.assertIn("/nowhere/s.sock", written.getvalue())
 
     def test_otherErrors(self) -> None:
-        """
-        What is no fault of an address is not swallowed.
-        """
-        self.listenToStderr()
+        """An error that has nothing to do with an address is raised as it is."""
+        self.replaceStderr()
         server = makeService(parse())
         listener = list(server)[1]
 
-        def broken() -> None:
+        def fail() -> None:
             raise ZeroDivisionError
 
-        self.patch(listener, "privilegedStartService", broken)
+        self.patch(listener, "privilegedStartService", fail)
         self.assertRaises(ZeroDivisionError, server.privilegedStartService)
 
-        def cannot() -> None:
+        def refuse() -> None:
             raise CannotListenError("127.0.0.1", 8000, OSError("no"))
 
-        self.patch(listener, "privilegedStartService", cannot)
+        self.patch(listener, "privilegedStartService", refuse)
         self.assertRaises(SystemExit, server.privilegedStartService)
