@@ -1,1 +1,38 @@
-"""One package for each API."""
+"""
+The APIs: families of URLs with one wire protocol each.
+
+Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `page` (`/`). `makeAPIs` is the list of them: a new
+API is a package and a line there.
+"""
+
+from __future__ import annotations
+
+from twisted.web.resource import IResource
+
+from sseserver.apis.chat.completions import Chats, Completions, Models
+from sseserver.apis.native.streams import StreamCollection
+from sseserver.apis.page.page import AssetFolder, Page
+from sseserver.apis.page.visitor import Visitor
+from sseserver.service.service import StreamService
+
+
+def makeAPIs(service: StreamService, prompt: str | None) -> dict[str, IResource]:
+    """
+    Make the resources of all APIs.
+
+    Args:
+        service: The service that runs the token source and keeps the streams.
+        prompt: The prompt of the visitors of the page; see `StreamResource`.
+
+    Returns:
+        The resources by their paths below the mount point, without slashes at the ends.
+    """
+    page = Page(service.source)
+    return {
+        "": Visitor(service, page, prompt),
+        "assets": AssetFolder(),
+        "streams": StreamCollection(service, page.answer),
+        "v1/chat/completions": Completions(service),
+        "v1/models": Models(service),
+        "api/chat": Chats(service),
+    }

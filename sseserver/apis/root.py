@@ -1,89 +1,52 @@
 """
-The resource to mount: the page and the visitor's own stream, and below it the rest.
+The resource that an embedder mounts: all APIs, each at its path.
 """
 
 from __future__ import annotations
 
-from weakref import WeakValueDictionary
+from typing import Any
 
-from twisted.web.http import NO_CONTENT
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
-from sseserver.apis.chat.completions import makeAPI, makeV1
-from sseserver.apis.native.streams import Streams, watch
-from sseserver.apis.page.page import Assets, Page
-from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
-from sseserver.interfaces import IStreamLog
+from sseserver.apis import makeAPIs
 from sseserver.service.service import StreamService
-from sseserver.streams.ids import parseID
-from sseserver.values import Prompt
-from sseserver.web.http import EVENT_STREAM, HTML, AsyncResource, Nothing, headersOnly, lastEventID, negotiate
+from sseserver.web.resource import NotFoundResource
 
 
-class StreamResource(AsyncResource):
+class StreamResource(Resource):
     """
-    Everything that sseserver serves over HTTP: mount it anywhere.
+    The complete HTTP interface of sseserver. Mount it at any path.
 
-    A visitor's C{GET} with C{Accept: text/event-stream} starts a run of the
-    service's source; one with a browser's C{Accept} gets the page.
+    A visitor's `GET` with `Accept: text/event-stream` starts a run of the service's token source; a browser's `Accept`
+    header gets the page. `docs/http-api.md` lists the URLs below.
 
     Args:
-        service: Runs sources and keeps streams. Starting and stopping it is
-            its owner's affair.
-        prompt: What the runs of visitors are asked, where the source takes a
-            prompt; C{None}: they have none, and must ask by POST.
+        service: Runs the token source and keeps the streams. Its owner starts and stops it.
+        prompt: Prompt of the runs that visitors start, if the source takes prompts. `None`: visitors must send their
+            prompts by POST.
     """
 
     def __init__(self, service: StreamService, prompt: str | None = None) -> None:
         super().__init__()
-        self._service = service
-        self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
-        self._page = Page(service.source)
-        self._children: dict[bytes, Resource] = {
-            b"assets": Assets(),
-            b"streams": Streams(service, self._page),
-            b"v1": makeV1(service),
-            b"api": makeAPI(service),
-        }
-        # The runs that were started here, by their epochs, as long as the store keeps them.
-        self._started: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
+        resources = makeAPIs(service, prompt)
+        self._home = resources.pop("")
+        for path, resource in resources.items():
+            self._mount(path.encode("ascii").split(b"/"), resource)
+
+    def _mount(self, path: list[bytes], resource: IResource) -> None:
+        """Put a resource at a path, and make the nodes above it that are missing."""
+        node: Any = self
+        for segment in path[:-1]:
+            if segment not in node.children:
+                node.putChild(segment, NotFoundResource())
+            node = node.children[segment]
+        node.putChild(path[-1], resource)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Find what is below; the empty name is this resource, with a trailing slash."""
-        return self._children.get(path) or (Nothing() if path else self)
+        """Return this resource for a trailing slash; other children do not exist."""
+        return NotFoundResource() if path else self
 
-    async def GET(self, request: Request) -> bytes | None:
-        """Answer with the page, or with the visitor's own stream."""
-        if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
-            return self._page(request, 0)
-        if request.method == b"HEAD":
-            headersOnly(request, self._service.formats["text"])
-            return None
-        asked = lastEventID(request)
-        return await self._start(request) if asked is None else self._resume(request, asked)
-
-    def _resume(self, request: Request, asked: str) -> bytes | None:
-        """
-        Go on with a run that was started here. Any other ID gets 204, and
-        never a new run: a page that comes back after a restart shall say that
-        its answer is lost instead of showing another.
-        """
-        parsed = parseID(asked)
-        streamLog = self._started.get(parsed[0]) if parsed else None
-        if streamLog is None:
-            request.setResponseCode(NO_CONTENT)
-            return b""
-        return watch(self._service, request, streamLog, self._service.formats["text"])
-
-    async def _start(self, request: Request) -> bytes | None:
-        """Start a run for this visitor, unless there is no room for one more viewer."""
-        if self._service.source.takesPrompt and self._prompt is None:
-            raise BadRequest("This source needs a prompt: start a run by POST to streams.")
-        try:
-            streamLog = await self._service.startRun(self._prompt)
-        except (Overloaded, StoreUnavailable):
-            self._service.turnAway(request, self._service.formats["text"])
-            return None
-        self._started[streamLog.epoch] = streamLog
-        return watch(self._service, request, streamLog, self._service.formats["text"])
+    def render(self, request: Request) -> Any:
+        """Answer at the mount point itself."""
+        return self._home.render(request)

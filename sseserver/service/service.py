@@ -182,7 +182,8 @@ class StreamService(Service):
                 none is in the log.
         """
         streamLog: IStreamLog = yield self._store.find(name)
-        digest = sha256(repr((entries, close)).encode()).digest()
+        # Of plain tuples: SQLite files keep the digests of earlier versions.
+        digest = sha256(repr(([tuple(entry) for entry in entries], close)).encode()).digest()
         known = None if key is None else streamLog.recall(key)
         if known is not None:
             if known[0] != digest:

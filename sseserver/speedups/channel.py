@@ -22,13 +22,11 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from sseserver.errors import BodyTooLarge
 from sseserver.speedups.body import isClear, sendAtOnce
-from sseserver.web.http import MAX_BODY, errorJSON
 
-#: Bytes of a refused body that are still read, and dropped, so that a client which sends before it reads gets its
-#: answer instead of a reset connection.
-_DROPPED = 16 * MAX_BODY
+#: Multiple of the limit of a body, up to which a refused body is still read, and dropped: a client that sends before it
+#: reads gets its answer instead of a reset connection.
+_DROPPED = 16
 
 #: What a request has no more of, once the head of an endless response is written.
 _NO_HEADERS = Headers()
@@ -305,15 +303,16 @@ class StreamRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """See L{Request.gotLength}."""
         self.content = io.BytesIO()
-        if length is not None and length > MAX_BODY:
+        if length is not None and length > self.channel.site.maxBody:
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:
         """See L{Request.handleContentChunk}."""
         self._received += len(data)
-        if self._received > _DROPPED:
+        limit = self.channel.site.maxBody
+        if self._received > _DROPPED * limit:
             self.channel.loseConnection()
-        elif self._received > MAX_BODY and not self._refused:
+        elif self._received > limit and not self._refused:
             self._refuse()
         elif not self._refused:
             super().handleContentChunk(data)
@@ -374,7 +373,7 @@ class StreamRequest(Request):
         self._refused = True
         # Nobody shall be told to go on.
         self.requestHeaders.removeHeader(b"Expect")
-        body = errorJSON(BodyTooLarge(f"The body has more than {MAX_BODY} bytes."))
+        body = self.channel.site.refusal
         head = (
             b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body)

@@ -15,6 +15,8 @@ from twisted.web.server import Site
 from zope.interface import provider
 
 from sseserver.speedups.channel import StreamChannel, StreamRequest
+from sseserver.web.answers import encodeError
+from sseserver.web.request import MAX_BODY, makeBodyTooLarge
 
 #: Seconds after which an idle connection is closed. More than the 60 of the usual load balancers: else they send a
 #: request into a connection that is just being closed.
@@ -52,7 +54,14 @@ class StreamSite(Site):
     Args:
         accessLog: Whether each response that is finished gets a line.
         keywords: See L{Site}.
+
+    Attributes:
+        maxBody: Bytes. Limit of the body of a request.
+        refusal: Body of the answer to a request with a larger body.
     """
+
+    maxBody = MAX_BODY
+    refusal = encodeError(makeBodyTooLarge())
 
     def __init__(self, resource: IResource, *, accessLog: bool = True, **keywords: Any) -> None:
         keywords.setdefault("timeout", IDLE_TIMEOUT)

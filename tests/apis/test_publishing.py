@@ -8,9 +8,10 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.apis.native.publishing import RESERVED_TYPES, checkKey, checkName, readEntries
+from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntries
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.values import TERMINAL, Kind
+from sseserver.web.request import checkKey
 
 JSON = "application/json"
 PLAIN = "text/plain"

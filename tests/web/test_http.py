@@ -13,21 +13,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from sseserver import errors
+from sseserver.delivery.sockets import isOver
 from sseserver.errors import BadRequest, Overloaded, SSEServerError
-from sseserver.web.http import (
-    EVENT_STREAM,
-    HTML,
-    JSON,
-    MAX_BODY,
-    PLAIN,
-    AsyncResource,
-    finish,
-    isOver,
-    lastEventID,
-    negotiate,
-    parameter,
-    readJSON,
-)
+from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
+from sseserver.web.answers import finishAnswer
+from sseserver.web.request import MAX_BODY, readJSON, readLastEventID, readParameter
+from sseserver.web.resource import AsyncResource
 from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response, makeRequest
 from tests.wires import Wire, WireTestCase
 
@@ -255,18 +246,20 @@ class ParameterTests(HTTPTestCase):
             ("?b=1", None),
             ("?a=%C3%B6+x", "ö x"),
         ):
-            self.assertEqual(self.read(lambda request: parameter(request, b"a"), f"/it{query}"), value, query)
+            self.assertEqual(self.read(lambda request: readParameter(request, b"a"), f"/it{query}"), value, query)
 
     def test_notUTF8(self) -> None:
         """
         A value that is no UTF-8 is refused.
         """
-        response = self.read(lambda request: parameter(request, b"a"), "/it?a=%FF")
+        response = self.read(lambda request: readParameter(request, b"a"), "/it?a=%FF")
         self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
 
     def lastID(self, query: str = "", **headers: str) -> Any:
         """Read the last event ID."""
-        return self.read(lastEventID, f"/it{query}", headers={"Last-Event-ID": headers["header"]} if headers else {})
+        return self.read(
+            readLastEventID, f"/it{query}", headers={"Last-Event-ID": headers["header"]} if headers else {}
+        )
 
     def test_lastEventID(self) -> None:
         """
@@ -538,7 +531,7 @@ class AnswerTests(HTTPTestCase):
             self.assertFalse(isOver(requests[-1]))
             end(requests[-1])
             self.assertTrue(isOver(requests[-1]))
-            finish(requests[-1], b"more")
+            finishAnswer(requests[-1], b"more")
         self.assertNotIn(b"more", self.wires[0].received)
 
     def test_noBody(self) -> None:

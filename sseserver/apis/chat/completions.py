@@ -18,17 +18,10 @@ from sseserver.protocols.answer import Answer, refusal
 from sseserver.protocols.prompts import checkChat, readChat, readCompletion
 from sseserver.service.service import StreamService
 from sseserver.values import State
-from sseserver.web.http import AsyncResource, Nothing, answerJSON, headersOnly, idempotencyKey, path, readJSON
-
-
-def makeV1(service: StreamService) -> Resource:
-    """Make what OpenAI's clients take for the base of their URLs."""
-    return Nothing({b"chat": Nothing({b"completions": Completions(service)}), b"models": Models(service)})
-
-
-def makeAPI(service: StreamService) -> Resource:
-    """Make the resource in which the Vercel AI SDK's chats are."""
-    return Nothing({b"chat": Chats(service)})
+from sseserver.web.answers import answerHead, answerJSON
+from sseserver.web.request import readJSON, readKey
+from sseserver.web.resource import AsyncResource, NotFoundResource
+from sseserver.web.viewing import locateStream
 
 
 class Completions(AsyncResource):
@@ -41,8 +34,8 @@ class Completions(AsyncResource):
     async def POST(self, request: Request) -> bytes | None:
         """Start a run, or join the one of the same idempotency key; answer with its chunks, or in one piece."""
         prompt, streamed = readCompletion(readJSON(request, dict[str, Any]), self._service.source)
-        streamLog = await self._service.startRun(prompt, idempotencyKey(request))
-        url = locate(request, streamLog, 3)
+        streamLog = await self._service.startRun(prompt, readKey(request))
+        url = locateStream(request, streamLog, 3)
         return await (self._stream(request, streamLog, url) if streamed else self._complete(request, streamLog))
 
     async def _stream(self, request: Request, streamLog: IStreamLog, url: str) -> None:
@@ -114,14 +107,16 @@ class Chats(AsyncResource):
         """Below a chat's id is its stream."""
         if not path:
             return self
-        return Nothing({b"stream": ChatStream(self._service, self._newest, path.decode("utf-8", "replace"))})
+        chat = NotFoundResource()
+        chat.putChild(b"stream", ChatStream(self._service, self._newest, path.decode("utf-8", "replace")))
+        return chat
 
     async def POST(self, request: Request) -> None:
         """Answer the chat's last message."""
         prompt, chat = readChat(readJSON(request, dict[str, Any]), self._service.source)
-        streamLog = await self._service.startRun(prompt, idempotencyKey(request))
+        streamLog = await self._service.startRun(prompt, readKey(request))
         self._newest[chat] = streamLog
-        url = locate(request, streamLog, 2)
+        url = locateStream(request, streamLog, 2)
         self._service.view(request, streamLog, self._service.formats["ui"], url)
 
 
@@ -140,24 +135,9 @@ class ChatStream(AsyncResource):
         if streamLog is None or streamLog.state is not State.OPEN:
             request.setResponseCode(NO_CONTENT)
             return b""
-        url, form = locate(request, streamLog, 4), self._service.formats["ui"]
+        url, form = locateStream(request, streamLog, 4), self._service.formats["ui"]
         if request.method == b"HEAD":
-            headersOnly(request, form)
+            answerHead(request, form)
         else:
             self._service.view(request, streamLog, form, url)
         return None
-
-
-def locate(request: Request, streamLog: IStreamLog, depth: int) -> str:
-    """
-    Tell the client that its answer is a stream as well.
-
-    Args:
-        depth: How many segments of the path come after the mount point.
-
-    Returns:
-        The stream's own URL.
-    """
-    url = f"{path(request).rsplit('/', depth)[0]}/streams/{streamLog.name}"
-    request.responseHeaders.setRawHeaders(b"Content-Location", [url.encode("ascii")])
-    return url

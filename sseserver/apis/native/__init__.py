@@ -1,1 +1,1 @@
-"""The native API: `streams`."""
+"""The native API, `/streams`: start a run or publish, follow a stream, cancel or delete it."""

@@ -1,5 +1,5 @@
 """
-Publishing: what a client sends, checked once and turned into entries.
+The body of a publish: decoded, checked as a whole, and turned into entries. Used by `streams`.
 """
 
 from __future__ import annotations
@@ -12,26 +12,24 @@ import msgspec
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.jsontext import readJSON
 from sseserver.streams.entries import packEvent
-from sseserver.values import TERMINAL, Kind
+from sseserver.values import TERMINAL, Kind, NewEntry
 from sseserver.wire import Decoder, checkType
 
-#: Names of streams: no byte that needs quoting anywhere.
+#: A stream name: characters that never need quoting in a URL.
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
-#: Keys that clients choose: visible ASCII.
-_KEY = re.compile(r"[!-~]{1,255}")
-
-#: Types that the server itself sends, or (`error`) that an EventSource mistakes for a lost connection.
+#: Event types that only the server sends. A browser cannot tell an event of type `error` from a lost connection.
 RESERVED_TYPES = frozenset({"stream", "gap", "open", "error", *(state.value for state in TERMINAL.values())})
 
+#: Characters. Limit of an event type.
 _MAX_TYPE = 128
 
-#: What a published event may not be larger than is bounded by the request's body already.
+#: Bytes. Never reached: the limit of the body is lower.
 _MAX_EVENT = 2**31
 
 
 class _Item(msgspec.Struct, forbid_unknown_fields=True):
-    """One member of a published list: an event or a token."""
+    """A JSON object that is published: an event or a token."""
 
     data: str | None = None
     event: str | None = None
@@ -40,100 +38,104 @@ class _Item(msgspec.Struct, forbid_unknown_fields=True):
 
 def checkName(name: str) -> str:
     """
-    Check the name of a stream to be made.
+    Check the name of a new stream, and return it.
 
     Raises:
-        BadRequest: It has other characters than C{A-Z a-z 0-9 . _ ~ -}, or not 1 to 128 of them.
+        BadRequest: It is not 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`, or it is `.` or `..`.
     """
-    # Segments of these names mean something else in a URL.
+    # Dot segments have a meaning of their own in URLs.
     if not _NAME.fullmatch(name) or name in {".", ".."}:
-        raise BadRequest("A stream's name has 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -.")
+        raise BadRequest("A stream name must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, and no dot segment.")
     return name
 
 
-def checkKey(key: str) -> str:
+def readStreamClosed(value: str | None) -> bool:
     """
-    Check an idempotency key.
-
-    Raises:
-        BadRequest: It is not 1 to 255 visible ASCII characters.
-    """
-    if not _KEY.fullmatch(key):
-        raise BadRequest("An Idempotency-Key has 1 to 255 visible ASCII characters.")
-    return key
-
-
-def readEntries(contentType: str, body: bytes) -> list[tuple[Kind, bytes]]:
-    """
-    Read a publish's body.
+    Parse the header `Stream-Closed`, and return whether the publish ends the stream.
 
     Args:
-        contentType: The header's value; parameters are passed over.
-        body: An empty one is no entries.
-
-    Returns:
-        Kind and data of each entry.
+        value: The value of the header, or `None`.
 
     Raises:
-        BadRequest: The body is not what its type says, or holds what cannot
-            be published; the text says what and where.
-        UnsupportedType: It is none of C{application/json}, C{text/plain},
-            C{text/event-stream}.
+        BadRequest: The value is neither `true` nor `false`.
     """
-    readers = {"application/json": _fromJSON, "text/plain": _fromText, "text/event-stream": _fromEventStream}
+    word = (value or "false").strip().lower()
+    if word not in {"true", "false"}:
+        raise BadRequest("The header Stream-Closed must be true or false.")
+    return word == "true"
+
+
+def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
+    """
+    Decode the body of a publish.
+
+    Args:
+        contentType: Value of the header; its parameters are ignored.
+        body: An empty body has no entries, whatever its type.
+
+    Returns:
+        The entries, in order.
+
+    Raises:
+        BadRequest: The body is malformed, or contains an entry that cannot be published.
+        UnsupportedType: The media type is not one of `application/json`, `text/plain`, `text/event-stream`.
+    """
+    readers = {"application/json": _readJSON, "text/plain": _readText, "text/event-stream": _readEventStream}
     reader = readers.get(contentType.partition(";")[0].strip().lower())
     if reader is None and body:
-        raise UnsupportedType(f"Publish one of {', '.join(readers)}; not {contentType or 'a body without a type'}.")
+        given = f"not {contentType}" if contentType else "and name it in the header Content-Type"
+        raise UnsupportedType(f"Publish one of {', '.join(readers)}, {given}.")
     return reader(body) if reader is not None and body else []
 
 
-def _fromJSON(body: bytes) -> list[tuple[Kind, bytes]]:
-    # mypy knows no unions as values of `type[T]`.
+def _readJSON(body: bytes) -> list[NewEntry]:
+    # mypy does not accept a union as `type[T]`.
     items: _Item | list[_Item] = readJSON(body, _Item | list[_Item])  # type: ignore[arg-type]
-    return [_entry(item) for item in (items if isinstance(items, list) else [items])]
+    return [_makeEntry(item) for item in (items if isinstance(items, list) else [items])]
 
 
-def _entry(item: _Item) -> tuple[Kind, bytes]:
+def _makeEntry(item: _Item) -> NewEntry:
     if item.token is not None:
         if item.data is not None or item.event is not None:
-            raise BadRequest("A token has no data and no event beside it.")
+            raise BadRequest("An object with `token` cannot have `data` or `event`.")
         if not item.token:
-            raise BadRequest("A token is never empty.")
-        return Kind.TOKEN, _utf8(item.token)
+            raise BadRequest("A token must not be empty.")
+        return NewEntry(Kind.TOKEN, _encode(item.token))
     if item.data is None:
-        raise BadRequest("An item has the member data, with event for its type; or the member token.")
-    return _event("message" if item.event is None else item.event, item.data)
+        raise BadRequest("An object needs `data`, with or without `event`, or else `token`.")
+    return _makeEvent("message" if item.event is None else item.event, item.data)
 
 
-def _fromText(body: bytes) -> list[tuple[Kind, bytes]]:
-    try:
-        return [_event("message", body.decode("utf-8"))]
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from None
+def _readText(body: bytes) -> list[NewEntry]:
+    return [_makeEvent("message", _decode(body))]
 
 
-def _fromEventStream(body: bytes) -> list[tuple[Kind, bytes]]:
-    try:
-        body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from None
+def _readEventStream(body: bytes) -> list[NewEntry]:
+    _decode(body)
     decoder = Decoder(maxEventBytes=_MAX_EVENT)
-    entries = [_event(event.type, event.data) for event in decoder.feed(body)]
+    entries = [_makeEvent(event.type, event.data) for event in decoder.feed(body)]
     if decoder.pending:
-        raise BadRequest("The last event is not finished: an empty line must follow it.")
+        raise BadRequest("The last event is incomplete: an empty line must follow it.")
     return entries
 
 
-def _event(name: str, data: str) -> tuple[Kind, bytes]:
+def _makeEvent(name: str, data: str) -> NewEntry:
     if name in RESERVED_TYPES:
-        raise BadRequest(f"The event type {name} is the server's own.")
+        raise BadRequest(f"The event type {name} is reserved for the server.")
     if len(name) > _MAX_TYPE or any(unicodedata.category(character) == "Cc" for character in name):
-        raise BadRequest(f"An event type has at most {_MAX_TYPE} characters, and no control characters.")
-    return Kind.EVENT, packEvent(_utf8(checkType(name)), _utf8(data))
+        raise BadRequest(f"An event type must have at most {_MAX_TYPE} characters, and no control characters.")
+    return NewEntry(Kind.EVENT, packEvent(_encode(checkType(name)), _encode(data)))
 
 
-def _utf8(text: str) -> bytes:
+def _decode(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from None
+
+
+def _encode(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        raise BadRequest("The text holds half of a surrogate pair, which is no character.") from None
+        raise BadRequest("The text contains a lone surrogate, which is not a character.") from None

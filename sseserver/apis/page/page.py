@@ -1,5 +1,8 @@
 """
-The page and its files: static, from memory, with strict headers.
+The page and its files: static, served from memory, with a strict content security policy.
+
+`/` and every stream have the page as their HTML representation. It works wherever the resource is mounted: its URLs are
+relative.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.interfaces import ITokenSource
-from sseserver.web.http import AsyncResource, Nothing, setContentType
+from sseserver.web.answers import setContentType
+from sseserver.web.resource import AsyncResource, NotFoundResource
 
-#: Nothing but what lies beside the page may be loaded, and nobody may frame it.
+#: The page may load its own files only, and no site may frame it.
 CONTENT_SECURITY_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -25,77 +29,76 @@ CONTENT_SECURITY_POLICY = (
 _TYPES = {"app.js": "text/javascript; charset=utf-8", "app.css": "text/css; charset=utf-8"}
 
 
-def _asset(name: str) -> bytes:
+def _readAsset(name: str) -> bytes:
     return files("sseserver.apis.page").joinpath("assets", name).read_bytes()
 
 
-_INDEX = _asset("index.html")
+_INDEX = _readAsset("index.html")
 
 
 class Page:
     """
-    The page, for the token source that it shows.
+    The page for one token source.
 
     Args:
-        source: When it takes a prompt, the page has a field for it, and
-            starts no run before something is asked.
+        source: If it takes prompts, the page has a field for one, and starts no run before the user has sent one.
     """
 
     def __init__(self, source: ITokenSource) -> None:
         self._template = _INDEX.replace(b"{{asks}}", b" data-asks" if source.takesPrompt else b"")
 
-    def __call__(self, request: Request, depth: int) -> bytes:
+    def answer(self, request: Request, depth: int) -> bytes:
         """
-        Answer with the page.
+        Set the headers of the page, and return its HTML.
 
         Args:
-            depth: How many segments of the path come after the mount point: the
-                page's URLs are relative, so that it works wherever it is mounted.
+            request: The request for the page.
+            depth: Number of segments of the request's path below the mount point.
         """
         setContentType(request, "text/html; charset=utf-8")
         request.responseHeaders.setRawHeaders(b"Content-Security-Policy", [CONTENT_SECURITY_POLICY])
         request.responseHeaders.setRawHeaders(b"Referrer-Policy", [b"no-referrer"])
-        return self._template.replace(b"{{base}}", escape(_base(request, depth)).encode("ascii"))
+        return self._template.replace(b"{{base}}", escape(_makeBase(request, depth)).encode("ascii"))
 
 
-def _base(request: Request, depth: int) -> str:
-    """Find the way from the page's URL to the mount point."""
+def _makeBase(request: Request, depth: int) -> str:
+    """Return the relative URL of the mount point, as seen from the URL of the page."""
     steps = depth - ((request.prepath or [b""])[-1] != b"")
     if steps >= 0:
         return "../" * steps
-    # Mounted at /chat and asked for without a slash: what is relative to it is relative to what stands before.
+    # The mount point without its trailing slash, such as `/chat`: relative URLs start from its parent.
     return "./" + quote(request.path.rpartition(b"/")[2], safe="%!$&'()*+,;=:@~") + "/"
 
 
-class Asset(AsyncResource):
+class AssetFile(AsyncResource):
     """
-    One file that the page needs.
+    One file of the page.
 
     Args:
-        name: The file's name in `assets`.
+        name: Name of the file in the folder `assets`.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._content = _asset(name)
+        self._content = _readAsset(name)
         self._type = _TYPES[name]
         self._etag = b'"%b"' % sha256(self._content).hexdigest()[:16].encode("ascii")
 
     async def GET(self, request: Request) -> bytes:
-        """Answer with the file, or with 304 when the client has it."""
+        """Return the file, or 304 if the client has this version."""
         setContentType(request, self._type)
-        # Kept by the browser, but asked for again: after an update the page and its script fit together.
+        # The browser revalidates its copy at each use: after an update the page and its script match.
         request.responseHeaders.setRawHeaders(b"Cache-Control", [b"no-cache"])
         return b"" if request.setETag(self._etag) is CACHED else self._content
 
 
-class Assets(AsyncResource):
-    """The folder `assets`."""
+class AssetFolder(AsyncResource):
+    """The files of the page, by name."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._assets = {name.encode("ascii"): Asset(name) for name in _TYPES}
+        self._files = {name.encode("ascii"): AssetFile(name) for name in _TYPES}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Find a file."""
-        return self._assets.get(path) or Nothing()
+        """Return a file."""
+        return self._files.get(path) or NotFoundResource()

@@ -1,0 +1,77 @@
+"""
+The mount point `/`: the page, and for an `EventSource` a run of the visitor's own.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+from twisted.web.http import NO_CONTENT
+from twisted.web.server import Request
+
+from sseserver.apis.page.page import Page
+from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
+from sseserver.interfaces import IStreamLog
+from sseserver.service.service import StreamService
+from sseserver.streams.ids import parseID
+from sseserver.values import Prompt
+from sseserver.web.accept import EVENT_STREAM, HTML, negotiate
+from sseserver.web.answers import answerHead
+from sseserver.web.request import readLastEventID
+from sseserver.web.resource import AsyncResource
+from sseserver.web.viewing import followStream
+
+
+class Visitor(AsyncResource):
+    """
+    The page, and a run for each visitor that asks for an event stream.
+
+    Args:
+        service: Runs the token source and keeps the streams.
+        page: The page.
+        prompt: Prompt of the runs, if the source takes prompts; see `StreamResource`.
+    """
+
+    def __init__(self, service: StreamService, page: Page, prompt: str | None) -> None:
+        super().__init__()
+        self._service = service
+        self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
+        self._page = page
+        # The runs started here, by their epochs, for as long as the store keeps them.
+        self._started: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
+
+    async def GET(self, request: Request) -> bytes | None:
+        """Answer with the page, or with the visitor's own stream."""
+        if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
+            return self._page.answer(request, 0)
+        if request.method == b"HEAD":
+            answerHead(request, self._service.formats["text"])
+            return None
+        asked = readLastEventID(request)
+        return await self._startRun(request) if asked is None else self._resumeRun(request, asked)
+
+    def _resumeRun(self, request: Request, asked: str) -> bytes | None:
+        """
+        Continue a run that was started here.
+
+        Any other ID gets 204, and never a new run: a page that reconnects after a restart of the server reports that
+        its answer is lost, instead of showing another one.
+        """
+        parsed = parseID(asked)
+        streamLog = self._started.get(parsed[0]) if parsed else None
+        if streamLog is None:
+            request.setResponseCode(NO_CONTENT)
+            return b""
+        return followStream(self._service, request, streamLog, self._service.formats["text"])
+
+    async def _startRun(self, request: Request) -> bytes | None:
+        """Start a run for this visitor, or tell the visitor to return when there is room."""
+        if self._service.source.takesPrompt and self._prompt is None:
+            raise BadRequest("This token source needs a prompt. Start a run with POST /streams.")
+        try:
+            streamLog = await self._service.startRun(self._prompt)
+        except (Overloaded, StoreUnavailable):
+            self._service.turnAway(request, self._service.formats["text"])
+            return None
+        self._started[streamLog.epoch] = streamLog
+        return followStream(self._service, request, streamLog, self._service.formats["text"])

@@ -1,0 +1,79 @@
+"""
+Answering a request: JSON, errors, a complete body, or only the head.
+
+Functions that return `bytes` set the status and the headers of the response, and return its body: `AsyncResource`
+writes it. Event streams are written by `delivery`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from twisted.web.http import NO_BODY_CODES, OK
+from twisted.web.server import Request
+
+from sseserver.delivery.producer import writeHeaders
+from sseserver.delivery.sockets import isOver
+from sseserver.errors import SSEServerError
+from sseserver.interfaces import IFormat
+from sseserver.jsontext import toJSON
+from sseserver.web.accept import JSON
+
+
+def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
+    """Set the status and the media type of a JSON response, and return its body."""
+    # twisted.web has no reason phrase for the newer status codes.
+    request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
+    setContentType(request, JSON)
+    return _encode(value)
+
+
+def answerError(request: Request, error: SSEServerError) -> bytes:
+    """Set the status and the headers of an error, and return its body."""
+    if error.retryAfter is not None:
+        request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
+    return answerJSON(request, _describe(error), error.status)
+
+
+def encodeError(error: SSEServerError) -> bytes:
+    """Return the body of an error, for a response that is not written through a `Request`."""
+    return _encode(_describe(error))
+
+
+def _describe(error: SSEServerError) -> dict[str, object]:
+    """Describe an error in the shape of OpenAI's API."""
+    param = {} if error.param is None else {"param": error.param}
+    return {"error": {"message": str(error), "type": error.type, **param, "code": error.code}}
+
+
+def _encode(value: object) -> bytes:
+    return toJSON(value, spaced=True) + b"\n"
+
+
+def setContentType(request: Request, contentType: str) -> None:
+    """Set the media type of a response that browsers must not guess at and caches must not keep."""
+    headers = request.responseHeaders
+    headers.setRawHeaders(b"Content-Type", [contentType.encode("ascii")])
+    headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
+    headers.setRawHeaders(b"Cache-Control", [b"no-store"])
+
+
+def finishAnswer(request: Request, body: bytes) -> None:
+    """Write a complete body and finish the response, unless the client has disconnected."""
+    if isOver(request):
+        return
+    if request.code in NO_BODY_CODES:
+        request.responseHeaders.removeHeader(b"Content-Type")
+    else:
+        request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+    request.write(body)
+    request.finish()
+
+
+def answerHead(request: Request, form: IFormat) -> None:
+    """Write and finish the response to HEAD for an event stream, without starting a viewer."""
+    if isOver(request):
+        return
+    writeHeaders(request, form)
+    request.write(b"")
+    request.finish()

@@ -1,0 +1,118 @@
+"""
+Reading a request: parameters, headers, the body, the last event ID, the idempotency key.
+
+Everything that a client sends is decoded and checked here, or in the reader of the API that alone uses it. A malformed
+value raises `BadRequest`; nothing is repaired.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+from urllib.parse import quote
+
+from twisted.web.server import Request
+
+from sseserver import jsontext
+from sseserver.errors import BadRequest, BodyTooLarge
+
+T = TypeVar("T")
+
+#: Bytes. Limit of the body of a request.
+MAX_BODY = 1024 * 1024
+
+#: An idempotency key: visible ASCII.
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+def readPath(request: Request) -> str:
+    """Return the path of the resource being rendered, quoted, without a trailing slash."""
+    return "/" + "/".join(quote(segment, safe="") for segment in request.prepath or () if segment)
+
+
+def readParameter(request: Request, name: bytes) -> str | None:
+    """
+    Read a parameter of the query string; of repeated ones, the last.
+
+    Returns:
+        The value, or `None` if the parameter is missing or empty.
+
+    Raises:
+        BadRequest: The value is not UTF-8.
+    """
+    values = request.args.get(name)
+    try:
+        return (values[-1].decode("utf-8") or None) if values else None
+    except UnicodeDecodeError:
+        raise BadRequest(f"The parameter {name.decode('ascii')} is not UTF-8.") from None
+
+
+def readHeader(request: Request, name: bytes) -> str | None:
+    """Read a header, or `None` if it is missing. Bytes outside ASCII become U+FFFD, which no header here allows."""
+    value = request.getHeader(name)
+    return None if value is None else value.decode("ascii", "replace")
+
+
+def readLastEventID(request: Request) -> str | None:
+    """
+    Read the last event ID, which a viewer sends when it reconnects.
+
+    The header `Last-Event-ID` takes precedence over the parameter `last_event_id`: the URL keeps its value, and would
+    replay the same events at each reconnection. A value that is not UTF-8 is no error: it is an unknown ID.
+    """
+    header = request.getHeader(b"last-event-id")
+    return header.decode("utf-8", "replace") if header else readParameter(request, b"last_event_id")
+
+
+def readKey(request: Request) -> str | None:
+    """
+    Read the header `Idempotency-Key`, or `None` if it is missing.
+
+    Raises:
+        BadRequest: The value is not an idempotency key.
+    """
+    key = readHeader(request, b"idempotency-key")
+    return None if key is None else checkKey(key)
+
+
+def checkKey(key: str) -> str:
+    """
+    Check an idempotency key, and return it.
+
+    Raises:
+        BadRequest: It is not 1 to 255 visible ASCII characters.
+    """
+    if not _KEY.fullmatch(key):
+        raise BadRequest("An Idempotency-Key must be 1 to 255 visible ASCII characters.")
+    return key
+
+
+def readBody(request: Request) -> bytes:
+    """
+    Read the entire body.
+
+    Raises:
+        BodyTooLarge: It has more than `MAX_BODY` bytes. `StreamSite` refuses such a body before it arrives; other
+            sites leave it to this function.
+    """
+    assert request.content is not None
+    body: bytes = request.content.read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise makeBodyTooLarge()
+    return body
+
+
+def makeBodyTooLarge() -> BodyTooLarge:
+    """Make the error for a body over `MAX_BODY`."""
+    return BodyTooLarge(f"The body has more than {MAX_BODY} bytes.")
+
+
+def readJSON(request: Request, shape: type[T]) -> T:
+    """
+    Decode a JSON body into a typed value. An empty body counts as an empty object.
+
+    Raises:
+        BodyTooLarge: The body has more than `MAX_BODY` bytes.
+        BadRequest: The body is not JSON, or not of this shape.
+    """
+    return jsontext.readJSON(readBody(request) or b"{}", shape)

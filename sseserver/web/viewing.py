@@ -1,0 +1,113 @@
+"""
+Viewing a stream over HTTP: where a viewer starts, in which format, and when it gets 204 instead.
+
+Shared by all APIs whose answers are streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.web.http import NO_CONTENT
+from twisted.web.server import Request
+
+from sseserver.errors import BadRequest
+from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.service.service import StreamService
+from sseserver.streams.ids import parseID
+from sseserver.values import State
+from sseserver.web.answers import answerHead
+from sseserver.web.request import readLastEventID, readParameter, readPath
+
+#: Sets the headers of the page and returns its HTML, for a request and its depth: the number of segments of its path
+#: below the mount point.
+PageAnswer = Callable[[Request, int], bytes]
+
+
+def readFormat(request: Request, service: StreamService) -> IFormat | None:
+    """
+    Read the parameter `format`.
+
+    Returns:
+        The format, or `None` if the client asked for none.
+
+    Raises:
+        BadRequest: There is no such format.
+    """
+    name = readParameter(request, b"format")
+    if name is None:
+        return None
+    if name not in service.formats:
+        raise BadRequest(f"There is no format {name!r}. The formats are: {', '.join(service.formats)}.")
+    return service.formats[name]
+
+
+def readFromNow(request: Request) -> bool:
+    """
+    Read the parameter `from`, and return whether it is `now`.
+
+    Raises:
+        BadRequest: It has another value.
+    """
+    value = readParameter(request, b"from")
+    if value not in {None, "now"}:
+        raise BadRequest("The only value of the parameter from is now.")
+    return value is not None
+
+
+def followStream(service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat) -> bytes | None:
+    """
+    Let a request follow a stream from the entry after its last event ID.
+
+    Args:
+        request: A GET or HEAD of the URL of the stream; HEAD starts no viewer.
+
+    Returns:
+        `None` if the response is finished, or is written by a producer from now on. An empty body, with the status
+        204, if the viewer has the terminal event already.
+
+    Raises:
+        BadRequest: A parameter is malformed.
+        Overloaded: There is no room for another viewer, and the format has no other way to say so.
+    """
+    asked, fromNow = readLastEventID(request), readFromNow(request)
+    if request.method == b"HEAD":
+        answerHead(request, form)
+        return None
+    if hasTerminal(streamLog, form, asked, fromNow):
+        request.setResponseCode(NO_CONTENT)
+        return b""
+    service.view(request, streamLog, form, readPath(request), asked, fromNow)
+    return None
+
+
+def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, fromNow: bool = False) -> bool:
+    """
+    Tell whether a viewer has the terminal event of a stream, so that nothing will follow.
+
+    Args:
+        lastEventID: The ID that the viewer sent, or `None`.
+        fromNow: Whether a viewer without an ID starts at the end of the stream.
+    """
+    if lastEventID is None:
+        return fromNow and streamLog.state is not State.OPEN
+    parsed = parseID(lastEventID)
+    if parsed is None or parsed[0] != streamLog.epoch:
+        return False
+    return streamLog.rendering(form).complete(parsed[1])
+
+
+def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:
+    """
+    Name the stream of an answer in the header `Content-Location`, so that the client can share and resume it.
+
+    Args:
+        request: A request to an API whose answers are streams.
+        depth: Number of segments of the request's path below the mount point.
+
+    Returns:
+        The URL of the stream.
+    """
+    url = f"{readPath(request).rsplit('/', depth)[0]}/streams/{streamLog.name}"
+    request.responseHeaders.setRawHeaders(b"Content-Location", [url.encode("ascii")])
+    return url
