@@ -10,6 +10,7 @@ These are the public names; everything else may change.
   program writes, L{UpstreamSource} what an OpenAI-compatible API answers,
   L{TextSource} a text. L{ITokenSource} and L{ITokenSink} are what one of your
   own needs, L{SourceError} how it fails.
+- L{TurnEnd}, given to a service and to its source and store, lets tokens leave in the reactor turn in which they come.
 - C{compiled} tells whether this is the compiled build.
 """
 
@@ -26,6 +27,7 @@ from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import TextSource
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.streams import log as streamlog
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 
@@ -45,6 +47,7 @@ __all__ = [
     "StreamService",
     "StreamSite",
     "TextSource",
+    "TurnEnd",
     "UpstreamSource",
     "__version__",
     "compiled",

@@ -33,6 +33,7 @@ from sseserver.sources.upstream import UpstreamSource, checkKey, checkURL
 from sseserver.speedups.garbage import RareCollections
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
 
@@ -293,7 +294,7 @@ def makeSettings(options: Mapping[str, Any]) -> Settings:
     return Settings(**values, **flags)
 
 
-def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:
+def makeStore(reactor: Any, path: str | None, window: int, turnEnd: TurnEnd | None = None) -> IStreamStore:
     """
     Return the store that `--store` describes.
 
@@ -301,12 +302,15 @@ def makeStore(reactor: Any, path: str | None, window: int) -> IStreamStore:
         reactor: Passed to the store.
         path: Path of an SQLite file; `None` for memory.
         window: Bytes of entries that each stream keeps.
+        turnEnd: The one of the service.
     """
-    return MemoryStore(reactor, window) if path is None else SQLiteStore(reactor, path, window)
+    if path is None:
+        return MemoryStore(reactor, window, turnEnd=turnEnd)
+    return SQLiteStore(reactor, path, window, turnEnd=turnEnd)
 
 
-def makeSource(reactor: Any, options: Mapping[str, Any]) -> ITokenSource:
-    """Return the token source that the options describe."""
+def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> ITokenSource:
+    """Return the token source that the options describe, with the turn end of the service."""
     if options["exec"] is not None:
         takesPrompt = True if options["asks"] else None
         return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
@@ -319,8 +323,10 @@ def makeSource(reactor: Any, options: Mapping[str, Any]) -> ITokenSource:
             connectTimeout=options["connect-timeout"],
             firstTokenTimeout=options["first-token-timeout"],
             tokenTimeout=options["token-timeout"],
+            turnEnd=turnEnd,
+            plain=options["plain"] or None,
         )
-    return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL)
+    return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)
 
 
 def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
@@ -338,8 +344,10 @@ def makeService(options: Options) -> Server:
     from twisted.internet import reactor  # noqa: PLC0415  (this installs a reactor; --reactor must be read first)
 
     settings = makeSettings(options)
-    store = makeStore(reactor, options["store"], settings.kept)
-    streams = StreamService(reactor, makeSource(reactor, options), settings, store)
+    turnEnd = TurnEnd(reactor)
+    store = makeStore(reactor, options["store"], settings.kept, turnEnd)
+    source = makeSource(reactor, options, turnEnd)
+    streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
     server = Server()
     streams.setServiceParent(server)
     site: Any = makeSite(streams, options)

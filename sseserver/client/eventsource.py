@@ -55,7 +55,7 @@ from sseserver.client.request import (
     readRefusal,
     retryAfter,
 )
-from sseserver.client.response import ResponseReader
+from sseserver.client.response import ReadPath, ResponseReader
 from sseserver.client.states import State, makeMachine
 from sseserver.errors import EventTooLarge
 from sseserver.wire import MAX_EVENT_BYTES, Decoder, Event, checkID
@@ -130,6 +130,7 @@ class EventSource:
             looks at nothing else: that costs less.
         onRetry: Called when another request follows, with what went wrong
             (C{None} if the response just ended) and the seconds until then.
+        readPath: From `chooseReadPath`; event sources may share one.
 
     Attributes:
         state: Of L{State}.
@@ -158,6 +159,7 @@ class EventSource:
         onEvent: Callable[[Event], object] | None = None,
         onData: Callable[[bytes], object] | None = None,
         onRetry: Callable[[Exception | None, float], object] | None = None,
+        readPath: ReadPath | None = None,
     ) -> None:
         self._url = checkURL(url)
         if lastEventID:
@@ -181,6 +183,7 @@ class EventSource:
         self._onEvent = onEvent if onData is None else lambda event: onData(event.data.encode("utf-8"))
         self._onData = onData
         self._onRetry = onRetry
+        self._readPath = readPath
         # Failures since the last byte of an event stream.
         self._failures = 0
         self._paused = False
@@ -364,7 +367,7 @@ class EventSource:
             except Exception:
                 self._machine.finish(Failure())
         if self._reader is reader:
-            reader.read(response, first)
+            reader.read(response, first, self._readPath)
         else:
             drop(response)
 

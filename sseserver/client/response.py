@@ -6,6 +6,7 @@ Reader of one response: decodes its body, delivers the events and reports how th
 
 from __future__ import annotations
 
+import typing
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,11 @@ from zope.interface import implementer
 
 from sseserver.client.request import SilenceTimeout, abort
 from sseserver.client.states import ReaderState, ReaderStep, findReaderState
-from sseserver.speedups.shortcut import install
+from sseserver.options import defaultOf
+from sseserver.speedups.intake import makeIntake
+from sseserver.speedups.privates import seesChunks
+from sseserver.speedups.readpath import FastReadPath
+from sseserver.timing.turnend import TurnEnd
 from sseserver.wire import DEFAULT_TYPE, Decoder, Event, wholeEvent
 
 # Looked up for each event.
@@ -27,6 +32,54 @@ _HANDING = ReaderState.HANDING
 _DELIVERING = ReaderState.DELIVERING
 _PAUSED = ReaderState.PAUSED
 _OVER = ReaderState.OVER
+
+
+class ReadPath(typing.Protocol):
+    """The way of the bytes of a response's body to its reader."""
+
+    def attach(self, transport: Any, receive: Callable[[bytes], object]) -> Callable[[], None]:
+        """
+        Begin to read a body.
+
+        Args:
+            transport: The one that `IResponse.deliverBody` gave to its protocol.
+            receive: Takes bytes of the body; twisted.web calls the same.
+
+        Returns:
+            Detaches; must be called when the body ends or is not read any further. It may be called again.
+        """
+
+
+class PlainReadPath:
+    """The plain read path: twisted.web's client calls the reader itself."""
+
+    def attach(self, transport: Any, receive: Callable[[bytes], object]) -> Callable[[], None]:
+        """See `ReadPath.attach`."""
+        return _nothing
+
+
+def _nothing() -> None:
+    """Detach nothing."""
+
+
+def chooseReadPath(reactor: Any = None, turnEnd: TurnEnd | None = None, plain: bool | None = None) -> ReadPath:
+    """
+    Choose how the bodies of event streams are read.
+
+    Args:
+        reactor: Its connections are read together; `None` leaves each connection to its reactor.
+        turnEnd: Ends after the bytes that were read together are delivered. Give the turn end of the service, if
+            there is one; by default the read path has its own.
+        plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
+
+    Returns:
+        The read path, which many readers can share.
+    """
+    if plain is None:
+        plain = defaultOf("plain")
+    if plain or not seesChunks():
+        return PlainReadPath()
+    return FastReadPath(None if reactor is None else makeIntake(reactor, turnEnd or TurnEnd(reactor)))
 
 
 @implementer(IPushProducer)
@@ -56,12 +109,12 @@ class ResponseReader(Protocol):
         "_bodyEnd",
         "_clock",
         "_decoder",
+        "_detach",
         "_first",
         "_onData",
         "_onEnd",
         "_onEvent",
         "_queue",
-        "_removeShortcut",
         "_silence",
         "_state",
         "_timer",
@@ -94,7 +147,7 @@ class ResponseReader(Protocol):
         self._bodyEnd: Failure | None = None
         # Bytes. A whole event of up to this size needs no decoding; see `Decoder.takesWhole`.
         self._wholeLimit = 0
-        self._removeShortcut: Callable[[], None] | None = None
+        self._detach: Callable[[], None] | None = None
 
     @property
     def state(self) -> ReaderState:
@@ -106,13 +159,14 @@ class ResponseReader(Protocol):
         """Milliseconds, from the last `retry` field; `None` if there was none."""
         return self._decoder.reconnectionTime
 
-    def read(self, response: IResponse, first: float | None = None) -> None:
+    def read(self, response: IResponse, first: float | None = None, readPath: ReadPath | None = None) -> None:
         """
         Start reading the body of a response. Must be called once.
 
         Args:
             response: The response, whose body nobody has read yet.
             first: Seconds that the first byte may take. `None` applies the limit for silence.
+            readPath: By default from `chooseReadPath`.
         """
         if first is not None:
             self._first = first
@@ -120,7 +174,7 @@ class ResponseReader(Protocol):
             self._startTimer()
         response.deliverBody(self)
         if self._bodyEnd is None and self._state is not _OVER:
-            self._removeShortcut = install(self.transport, self.dataReceived)
+            self._detach = (readPath or chooseReadPath()).attach(self.transport, self.dataReceived)
         # deliverBody resumes the transport at its end, even one that was paused or aborted meanwhile.
         if self._state is _PAUSED or self._state is _OVER:
             self._transport().pauseProducing()
@@ -153,7 +207,7 @@ class ResponseReader(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Queue the end of the body."""
-        self._leaveShortcut()
+        self._leaveConnection()
         if self._state is not _OVER:
             self._stopTimer()
             self._bodyEnd = reason
@@ -184,7 +238,7 @@ class ResponseReader(Protocol):
     def stopProducing(self) -> None:
         """Drop the connection. No callback follows."""
         self._step(ReaderStep.END)
-        self._leaveShortcut()
+        self._leaveConnection()
         self._stopTimer()
         self._queue.clear()
         abort(self.transport)
@@ -196,11 +250,11 @@ class ResponseReader(Protocol):
         """Return the transport of the body, which `Agent` makes an `IPushProducer` too."""
         return self.transport
 
-    def _leaveShortcut(self) -> None:
-        """Remove the shortcut, because the connection may serve another response."""
-        if self._removeShortcut is not None:
-            self._removeShortcut()
-            self._removeShortcut = None
+    def _leaveConnection(self) -> None:
+        """Detach from the connection, which may serve another response."""
+        if self._detach is not None:
+            self._detach()
+            self._detach = None
 
     def _decode(self, data: bytes) -> None:
         """Decode any bytes, in any state, and queue the events in them."""

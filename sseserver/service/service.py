@@ -32,6 +32,7 @@ from sseserver.settings import Settings
 from sseserver.speedups.body import Outbox
 from sseserver.stores.memory import MemoryStore
 from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import Kind, Prompt, State
 
 log = Logger()
@@ -55,6 +56,8 @@ class StreamService(Service):
         source: What runs produce their tokens with.
         settings: The numbers.
         store: Keeps the stream logs.
+        turnEnd: Ends the reactor turns in which viewers are written to. Give the source and the store the same one:
+            then tokens leave in the turn in which they come. By default one of its own.
 
     Attributes:
         formats: The formats that a viewer can ask for, by name.
@@ -62,7 +65,13 @@ class StreamService(Service):
     """
 
     def __init__(
-        self, reactor: Any, source: ITokenSource, settings: Settings | None = None, store: IStreamStore | None = None
+        self,
+        reactor: Any,
+        source: ITokenSource,
+        settings: Settings | None = None,
+        store: IStreamStore | None = None,
+        *,
+        turnEnd: TurnEnd | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.source = source
@@ -70,9 +79,10 @@ class StreamService(Service):
         self.formats: dict[str, IFormat] = makeFormats(source.model)
         self._reactor = reactor
         # An embedder should not have to choose a store: the one that needs nothing is there by itself.
-        self._store: IStreamStore = store or MemoryStore(reactor, self.settings.kept)
-        self._sweep = Ticker(reactor, SWEEP_GRANULARITY)
-        self._outbox = Outbox(reactor)
+        turnEnd = turnEnd or TurnEnd(reactor)
+        self._store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
+        self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
+        self._outbox = Outbox(turnEnd)
         self._viewers: dict[EventStreamProducer | Waiter, Request] = {}
         self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
         self._runs = RunQueue(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)

@@ -13,6 +13,7 @@ from zope.interface import classImplements
 
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL, Prompt
 
 #: Seconds between two turns in which words are written, at least. The fewer turns, the more words share what a turn
@@ -57,18 +58,27 @@ class TextSource:
         interval: Seconds between two words, and before the first; 0 is as
             fast as the viewers take them.
         model: What it is called as a model.
+        turnEnd: The service's, so that its writes leave when the calls of a tick are made; by default one of its own.
     """
 
     takesPrompt = False
 
-    def __init__(self, clock: Any, text: str, interval: float = 0.1, model: str = MODEL) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        text: str,
+        interval: float = 0.1,
+        model: str = MODEL,
+        *,
+        turnEnd: TurnEnd | None = None,
+    ) -> None:
         if not 0 <= interval < float("inf"):
             raise ValueError(f"The interval must be a number of seconds, 0 or more, not {interval!r}.")
         self.model = model
         self._clock = clock
         self._words = splitWords(text)
         self._interval = interval
-        self._ticker = Ticker(clock, granularity(interval))
+        self._ticker = Ticker(clock, granularity(interval), turnEnd=turnEnd)
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """See L{ITokenSource.produce}."""

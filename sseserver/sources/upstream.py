@@ -34,10 +34,12 @@ from sseserver.client import (
 )
 from sseserver.client.agent import ConnectionPool, makeAgent
 from sseserver.client.request import readRefusal, retryAfter
+from sseserver.client.response import chooseReadPath
 from sseserver.errors import SourceError
 from sseserver.interfaces import IModels, ITokenSink, ITokenSource
 from sseserver.protocols.chunks import readChunk
 from sseserver.sources.upstreamerrors import oneLine, refused
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL, Prompt
 from sseserver.wire import MAX_EVENT_BYTES
 
@@ -120,6 +122,9 @@ class UpstreamSource:
         tokenTimeout: Seconds from one chunk to the next. Comments are no
             chunks, and a run that is paused waits for none.
         maxChunkBytes: A larger chunk is refused.
+        turnEnd: The service's, so that its writes leave when the chunks that came together are taken; by default one
+            of its own.
+        plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
 
     Raises:
         ValueError: The URL or the key is none.
@@ -139,6 +144,8 @@ class UpstreamSource:
         firstTokenTimeout: float = 60.0,
         tokenTimeout: float = 60.0,
         maxChunkBytes: int = MAX_EVENT_BYTES,
+        turnEnd: TurnEnd | None = None,
+        plain: bool | None = None,
     ) -> None:
         self.model = model or MODEL
         self._reactor = reactor
@@ -149,6 +156,7 @@ class UpstreamSource:
         self._chatHeaders = self._headers("text/event-stream")
         self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
         self._pool = ConnectionPool(reactor)
+        self._readPath = chooseReadPath(reactor, turnEnd, plain)
         self._agent: IAgent = agent or makeAgent(reactor, connectTimeout, self._pool)
         self._firstTokenTimeout = firstTokenTimeout
         self._tokenTimeout = tokenTimeout
@@ -177,6 +185,7 @@ class UpstreamSource:
             maxEventBytes=self._maxChunkBytes,
             onOpen=answer.opened,
             onData=answer.take,
+            readPath=self._readPath,
         )
         return answer.start(events)
 

@@ -4,9 +4,8 @@ from sseserver.timing.turnend cimport TurnEnd
 
 
 cdef class Outbox:
-    cdef object _clock
-    cdef TurnEnd _turn
     cdef list _bodies
+    cdef TurnEnd _turnEnd
 
     cpdef add(self, Body body)
     @cython.locals(body=Body)

@@ -17,11 +17,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
-from sseserver.timing.turnend import turnOf
+from sseserver.timing.turnend import TurnEnd
 
 #: What is larger does not wait: there the bytes cost, and not their way; and who writes much must be told soon that
 #: the socket is full.
@@ -37,20 +36,19 @@ class Outbox:
     Small writes that leave together when this turn of the reactor ends.
 
     Args:
-        clock: The reactor of the transports.
+        turnEnd: Of the transports' reactor.
     """
 
-    __slots__ = ("_bodies", "_clock", "_turn")
+    __slots__ = ("_bodies", "_turnEnd")
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._turn = turnOf(clock)
+    def __init__(self, turnEnd: TurnEnd) -> None:
+        self._turnEnd = turnEnd
         self._bodies: list[Body] = []
 
     def add(self, body: Body) -> None:
         """Flush this body when the turn ends."""
         if not self._bodies:
-            self._turn.atEnd(self._clock, self._flush)
+            self._turnEnd.atEnd(self._flush)
         self._bodies.append(body)
 
     def _flush(self) -> None:

@@ -1,14 +1,13 @@
 """
-Intake: reads many connections in one go.
+An intake: one read descriptor that reads many connections in one go.
 
-A reactor goes for each connection that has bytes through its own loop, reads,
-lets the bytes be worked on, and comes to the next: six calls for each read, and
-the kernel's TCP in between, after which Python is slow until its caches are
-warm again. With hundreds of connections that get a token now and then, that is
-more than the token itself. Here they are read together, one after another, and
-then all that came is worked on. When tokens come so fast that each would wake
-the reactor anew, it looks for them every L{BUSY} seconds instead, as network
-drivers do.
+A reactor reads its connections one after another: its own loop, the read, the work on the bytes, six calls for each. In
+between runs the kernel's TCP, after which Python is slow until its caches are warm again. For hundreds of connections
+that each get a token now and then, this costs more than the tokens. An intake reads all of them first, and then works
+on what came. When tokens come so fast that each would wake the reactor, the intake looks every `BUSY` seconds instead,
+as network drivers do.
+
+`sseserver.speedups.readpath` puts the connections of streamed answers into it.
 """
 
 from __future__ import annotations
@@ -16,36 +15,39 @@ from __future__ import annotations
 import os
 import select
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 from twisted.internet.interfaces import IDelayedCall, IReactorFDSet, IReactorSocket, IReactorTime, IReadDescriptor
 from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from sseserver.timing.turnend import turnOf
+from sseserver.speedups.privates import isAborting, seesAbort
+from sseserver.timing.turnend import TurnEnd
 
 log = Logger()
 
-#: So many connections are read before what came is worked on.
+#: Connections that are read before their bytes are worked on.
 MAX_READS = 256
 
-#: Bytes of one read; what is left is read the next time.
+#: Bytes of one read; the rest is read the next time.
 READ_BYTES = 16 * 1024
 
-#: What we are told of a connection: only news (the "edge"), else the kernel looks at each once more the next time, to
-#: see that nothing has come since. So the end must be told beside the data that came just before it. (Without an
-#: epoll, on some systems, there is no L{Intake} either.)
+#: Events asked of the kernel. Edge-triggered: a level-triggered epoll looks at each connection once more, to see that
+#: nothing has come since. So the end of a connection must be reported with the data that came before it (`EPOLLRDHUP`).
+#: Systems without epoll have no intake.
 _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
-#: Seconds. What follows a read sooner than this waits until so much time has passed, with all that comes meanwhile.
+#: Seconds between two reads, at least. Bytes that come sooner after a read wait, with all that come meanwhile.
 BUSY = 0.005
+
+#: The interfaces of a reactor that can have an intake: it reads only file descriptors of the system.
+_REACTOR = (IReactorFDSet, IReactorSocket, IReactorTime)
 
 
 class Receiver(Protocol):
     """
-    Takes what comes over one connection.
+    Takes the bytes of one connection.
 
     Attributes:
         transport: The connection.
@@ -54,42 +56,40 @@ class Receiver(Protocol):
     transport: Connection
 
     def dataReceived(self, data: bytes) -> object:
-        """Take it."""
+        """Take some bytes."""
 
 
 @implementer(IReadDescriptor)
 class Intake:
     """
-    Reads the connections that are put into it; for the reactor all of them
-    are one thing to read, there as long as there are any.
+    Reads the connections that are put into it. The reactor sees one read descriptor, as long as there are any.
 
-    A token touches neither its transport nor its socket, whose memory has
-    left the processor's caches since the one before: what is read, and who
-    takes it, is known by the descriptor.
+    A read touches neither the transport nor its socket object, whose memory has left the processor's caches since the
+    read before: the descriptor alone leads to the receiver.
 
     Args:
-        reactor: Whose connections they are.
+        reactor: The reactor of the connections.
+        turnEnd: Ends after the bytes of one go were worked on.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, turnEnd: TurnEnd) -> None:
         self._reactor = reactor
-        self._turn = turnOf(reactor)
+        self._turnEnd = turnEnd
         self._epoll = select.epoll()
-        # By descriptor, the L{Receiver}; None where nothing is read. And how many are here, paused or not.
+        # By descriptor, the `Receiver`; None where nothing is read.
         self._receivers: list[Any] = []
+        # Connections that are here, paused or not.
         self._count = 0
-        # When was read last; and what reads next, while the reactor does not tell us that there is something.
         self._readAt = 0.0
+        # The next read, while the reactor does not tell when there is something.
         self._next: IDelayedCall | None = None
 
     def add(self, receiver: Receiver) -> None:
         """
-        Read this connection from now on. It can be paused, resumed, closed
-        and lost as ever.
+        Read a connection from now on. It can be paused, resumed, closed and lost as before.
 
         Args:
-            receiver: Gets what comes, instead of the transport's protocol,
-                which is told of the end all the same.
+            receiver: Gets the bytes instead of the transport's protocol, which is told of the end all the same.
         """
         transport = receiver.transport
         transport.stopReading()
@@ -100,7 +100,7 @@ class Intake:
         receivers = self._receivers
         receivers.extend([None] * (descriptor + 1 - len(receivers)))
 
-        # What Twisted calls, whoever wants a connection to be read or not, also when it is closed or lost.
+        # Twisted calls these whenever a connection is to be read or not, also when it is closed or lost.
         def startReading() -> None:
             if receivers[descriptor] is None:
                 receivers[descriptor] = receiver
@@ -116,7 +116,7 @@ class Intake:
         startReading()
 
     def remove(self, transport: Connection) -> None:
-        """Let the reactor read this connection again. Harmless when it does."""
+        """Let the reactor read this connection again. Harmless if it does."""
         own = vars(transport)
         if "startReading" not in own:
             return
@@ -134,15 +134,15 @@ class Intake:
                 self._next = None
 
     def fileno(self) -> int:
-        """See L{IReadDescriptor}."""
+        """See `IReadDescriptor`."""
         return self._epoll.fileno()
 
     def logPrefix(self) -> str:
-        """See L{IReadDescriptor}."""
+        """See `IReadDescriptor`."""
         return "Intake"
 
     def doRead(self) -> None:
-        """There is something to read."""
+        """Read, or wait until `BUSY` seconds have passed since the last read."""
         now = self._reactor.seconds()
         if 0 <= now - self._readAt < BUSY:
             self._reactor.removeReader(self)
@@ -152,7 +152,7 @@ class Intake:
             self._read()
 
     def _look(self) -> None:
-        """Read what came meanwhile; when there is nothing any more, let the reactor tell."""
+        """Read; if nothing came meanwhile, let the reactor tell when there is something."""
         self._next = None
         self._readAt = self._reactor.seconds()
         busy = self._read()
@@ -165,7 +165,12 @@ class Intake:
                 self._reactor.addReader(self)
 
     def _read(self) -> bool:
-        """Read what there is, then let it be worked on; tell whether there was anything."""
+        """
+        Read all connections that have bytes, then hand the bytes on.
+
+        Returns:
+            Whether any connection had something to tell.
+        """
         came = []
         receivers = self._receivers
         ready = self._epoll.poll(0, MAX_READS)
@@ -177,51 +182,37 @@ class Intake:
             except OSError:
                 data = b""
             if len(data) == READ_BYTES or (data and events != _DATA):
-                # There is more, or the end, which is no news to the kernel.
+                # There is more, or the end, which the kernel does not report again.
                 self._epoll.modify(descriptor, _EVENTS)
             if data:
                 came.append((descriptor, receivers[descriptor], data))
             else:
-                # It is over: the reactor shall find out how, and tell.
+                # The connection has ended; the reactor reads how, and tells the protocol.
                 self.remove(receivers[descriptor].transport)
-        self._turn.begin()
+        self._turnEnd.begin()
         for descriptor, receiver, data in came:
-            # Who was worked on before may have closed it, or paused it; then it is not read any more.
+            # A receiver before this one may have closed the connection. One that was only paused gets its bytes.
             if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
                 try:
                     receiver.dataReceived(data)
                 except Exception:
-                    # As the reactor does.
-                    log.failure("A connection broke what came over it")
+                    # The reactor does the same.
+                    log.failure("A receiver failed on bytes of its connection")
                     receiver.transport.abortConnection()
-        self._turn.end()
+        self._turnEnd.end()
         return bool(ready)
 
     def connectionLost(self, reason: Any) -> None:
-        """See L{IReadDescriptor}: the reactor is told that an epoll is broken, which cannot be."""
+        """See `IReadDescriptor`: an epoll descriptor is never lost."""
 
 
 def _isClosed(transport: Any) -> bool:
-    """
-    Whether nothing that comes over a connection is wanted any more.
-
-    Twisted tells of an abort by a private name only. Without it bytes would
-    come to who has had enough of them, and nothing worse.
-    """
-    return not transport.connected or transport.disconnecting or getattr(transport, "_aborting", False)
+    """Return whether nobody wants the bytes of a connection any more."""
+    return not transport.connected or transport.disconnecting or isAborting(transport)
 
 
-#: What a reactor must be.
-_REACTOR = (IReactorFDSet, IReactorSocket, IReactorTime)
-
-_intakes: WeakKeyDictionary[Any, Intake] = WeakKeyDictionary()
-
-
-def intakeOf(reactor: Any) -> Intake | None:
-    """Give the intake of a reactor; C{None} where there can be none: it reads only what the system calls a socket."""
-    if not hasattr(select, "epoll") or not all(kind.providedBy(reactor) for kind in _REACTOR):
+def makeIntake(reactor: Any, turnEnd: TurnEnd) -> Intake | None:
+    """Make the intake of a reactor; `None` if it, the system or the release of Twisted can have none."""
+    if not seesAbort() or not hasattr(select, "epoll") or not all(kind.providedBy(reactor) for kind in _REACTOR):
         return None
-    intake = _intakes.get(reactor)
-    if intake is None:
-        intake = _intakes[reactor] = Intake(reactor)
-    return intake
+    return Intake(reactor, turnEnd)

@@ -16,6 +16,7 @@ from sseserver.streams.ids import makeEpoch
 from sseserver.streams.keeper import Keeper
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
 
 
 @implementer(IStreamStore)
@@ -26,11 +27,12 @@ class MemoryStore(Keeper):
     Args:
         clock: A reactor or a L{task.Clock}.
         window: Bytes that each stream keeps; see L{StreamLog}.
+        turnEnd: The service's, so that its writes leave when the calls of a tick are made; by default one of its own.
     """
 
-    def __init__(self, clock: Any, window: int) -> None:
+    def __init__(self, clock: Any, window: int, *, turnEnd: TurnEnd | None = None) -> None:
         super().__init__()
-        self._ticker = Ticker(clock, FLUSH_TICK / 4)
+        self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
         self._window = window
         self._logs: dict[str, StreamLog] = {}
 

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from sseserver.timing.turnend import turnOf
+from sseserver.timing.turnend import TurnEnd
 
 log = Logger()
 
@@ -105,9 +105,16 @@ class Ticker:
         seconds: Tells the time. By default C{time.monotonic} beside a
             reactor, whose own time is the wall clock and can jump
             (twisted#2424), and the clock's own for a L{task.Clock}.
+        turnEnd: Ends after the calls of a turn; by default one of its own.
     """
 
-    def __init__(self, clock: IReactorTime, granularity: float, seconds: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        granularity: float,
+        seconds: Callable[[], float] | None = None,
+        turnEnd: TurnEnd | None = None,
+    ) -> None:
         self.clock = clock
         self._granularity = granularity
         self.seconds: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
@@ -121,7 +128,7 @@ class Ticker:
         # The last slot that was walked over; the ticks of the one that is walked over now.
         self._present = 0
         self._walking: dict[Tick, None] | None = None
-        self._turnEnd = turnOf(clock)
+        self._turnEnd = turnEnd or TurnEnd(clock)
         self._loop = LoopingCall(self._turn)
         steady: Any = _Steady(clock, self.seconds)
         self._loop.clock = steady

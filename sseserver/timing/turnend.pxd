@@ -1,8 +1,9 @@
 cdef class TurnEnd:
     cdef list _calls
+    cdef object _clock
     cdef Py_ssize_t _depth
 
-    cpdef atEnd(self, clock, call)
+    cpdef atEnd(self, call)
     cpdef begin(self)
     cpdef end(self)
     cpdef _finish(self)

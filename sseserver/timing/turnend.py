@@ -1,51 +1,57 @@
 """
-TurnEnd: what is done when the reactor's turn ends.
+The end of a reactor turn: work that is done once for everything that happened in the turn.
 
-`callLater(0)` comes in the reactor's next turn, with another look at all its
-connections between. That is a good part of what a turn costs, and who makes
-many calls in one go knows better when it has ended.
+`callLater(0)` would do that work in the next turn, after another look at every socket. That look is a large part of the
+price of a turn, and code that makes many calls in one go knows better when it is done. Tickers and the intake of
+`sseserver.speedups` mark such batches; the outbox of `sseserver.speedups` sends at their end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-from weakref import WeakKeyDictionary
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 log = Logger()
 
 
 class TurnEnd:
-    """The end of a reactor's turn."""
+    """
+    The calls that are made when a turn of one reactor ends.
 
-    __slots__ = ("_calls", "_depth")
+    Everything that works for the same service shares one: a source and a store whose tickers have another one still
+    work, but what they cause is sent one reactor turn later.
 
-    def __init__(self) -> None:
+    Args:
+        clock: The reactor, or a `task.Clock`.
+    """
+
+    __slots__ = ("_calls", "_clock", "_depth")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
         self._calls: list[Callable[[], None]] = []
-        # How many began and have not ended.
+        # Batches that have begun and not ended.
         self._depth = 0
 
-    def atEnd(self, clock: Any, call: Callable[[], None]) -> None:
+    def atEnd(self, call: Callable[[], None]) -> None:
         """
-        Make a call once when this turn ends: after what was begun, else when
-        the reactor comes round. What it raises is logged.
+        Make a call once when the turn ends: after the outermost batch, or without a batch in the reactor's next turn.
 
         Args:
-            clock: The reactor whose turn it is.
-            call: Is made once, also when it asks for the end of the turn again.
+            call: Made once each time it is given. An exception is logged and affects no other call.
         """
         if not self._calls and not self._depth:
-            clock.callLater(0, self._finish)
+            self._clock.callLater(0, self._finish)
         self._calls.append(call)
 
     def begin(self) -> None:
-        """Many calls follow, and then an L{end}."""
+        """Begin a batch, which may be inside another; `end` must follow in the same turn."""
         self._depth += 1
 
     def end(self) -> None:
-        """That were all."""
+        """End the batch; make the deferred calls if it was the outermost one."""
         self._depth -= 1
         if self._calls and not self._depth:
             self._finish()
@@ -56,15 +62,4 @@ class TurnEnd:
             try:
                 call()
             except Exception:
-                log.failure("What waited for the end of the turn failed")
-
-
-_turns: WeakKeyDictionary[Any, TurnEnd] = WeakKeyDictionary()
-
-
-def turnOf(clock: Any) -> TurnEnd:
-    """Give the turn of a reactor; who runs on the same one has the same."""
-    turn = _turns.get(clock)
-    if turn is None:
-        turn = _turns[clock] = TurnEnd()
-    return turn
+                log.failure("A call at the end of a reactor turn failed")

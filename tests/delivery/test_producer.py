@@ -27,6 +27,7 @@ from sseserver.speedups.body import Outbox
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import Kind, State
 from sseserver.wire import Event
 from tests.http import EVENTSOURCE, makeRequest
@@ -125,9 +126,10 @@ class ProducerTestCase(WireTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.ticker = Ticker(self.reactor, SLOT)
-        self.outbox = Outbox(self.reactor)
-        self.flush = Ticker(self.reactor, FLUSH_TICK / 4)
+        turnEnd = TurnEnd(self.reactor)
+        self.ticker = Ticker(self.reactor, SLOT, turnEnd=turnEnd)
+        self.outbox = Outbox(turnEnd)
+        self.flush = Ticker(self.reactor, FLUSH_TICK / 4, turnEnd=turnEnd)
         self.streamLog = StreamLog("name", makeEpoch(), self.flush, self.window)
         self.producers: list[EventStreamProducer] = []
         self.spies: list[Spy] = []

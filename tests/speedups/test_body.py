@@ -25,6 +25,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.speedups.body import SMALL, Body, Outbox, canSendAtOnce
+from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
 from tests.fakes import RecordingProducer
 from tests.http import makeRequest
@@ -55,7 +56,7 @@ class BodyTestCase(WireTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.caught = Caught()
-        self.outbox = Outbox(self.reactor)
+        self.outbox = Outbox(TurnEnd(self.reactor))
         self.factory: Any = self.site(self.caught)
 
     def open(self, version: str = "1.1", length: int | None = None) -> tuple[Wire, Request]:
@@ -631,7 +632,7 @@ class RealSocketTests(TestCase):
         atOnce = []
 
         async def answer(request: Request) -> None:
-            body = Body(request, Outbox(realReactor))
+            body = Body(request, Outbox(TurnEnd(realReactor)))
             transport: Any = request.transport
             for index, piece in enumerate(pieces):
                 before = len(transport._tempDataBuffer) + len(transport.dataBuffer)

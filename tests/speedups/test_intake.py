@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from sseserver.speedups import intake
-from sseserver.speedups.intake import READ_BYTES, Intake, intakeOf
-from sseserver.timing.turnend import turnOf
+from sseserver.speedups.intake import READ_BYTES, Intake, makeIntake
+from sseserver.timing.turnend import TurnEnd
 
 reactor: Any = realReactor
 
@@ -64,7 +64,8 @@ class IntakeTests(TestCase):
     def setUp(self) -> None:
         if not hasattr(select, "epoll"):
             raise SkipTest("There is no epoll on this system.")
-        self.intake = Intake(reactor)
+        self.turnEnd = TurnEnd(reactor)
+        self.intake = Intake(reactor, self.turnEnd)
         self.peers: list[socket.socket] = []
         self.ends: list[Listening] = []
 
@@ -138,7 +139,7 @@ class IntakeTests(TestCase):
 
         def work() -> None:
             done.append("work")
-            turnOf(reactor).atEnd(reactor, lambda: done.append("end"))
+            self.turnEnd.atEnd(lambda: done.append("end"))
 
         for end, peer in opened:
             end.onData = work
@@ -336,22 +337,28 @@ class IntakeTests(TestCase):
         await self.until(lambda: end.received == b"onetwothree")
 
 
-class IntakeOfTests(SynchronousTestCase):
-    """Which reactors have one."""
+class MakeIntakeTests(SynchronousTestCase):
+    """The reactors that have an intake."""
 
     def test_clock(self) -> None:
         """
-        What only tells the time has none.
+        A clock has none.
         """
-        self.assertIsNone(intakeOf(Clock()))
-        self.assertIsNone(intakeOf(None))
+        for clock in (Clock(), None):
+            self.assertIsNone(makeIntake(clock, TurnEnd(Clock())))
 
     def test_reactor(self) -> None:
         """
-        A reactor has one, always the same; none where the system has no epoll.
+        A reactor has one, unless the system has no epoll.
         """
-        self.assertIsInstance(intakeOf(reactor), Intake)
-        self.assertIs(intakeOf(reactor), intakeOf(reactor))
+        self.assertIsInstance(makeIntake(reactor, TurnEnd(reactor)), Intake)
         self.patch(select, "epoll", None)
         del select.epoll
-        self.assertIsNone(intakeOf(reactor))
+        self.assertIsNone(makeIntake(reactor, TurnEnd(reactor)))
+
+    def test_abortThatCannotBeSeen(self) -> None:
+        """
+        Where the probe does not see an abort there is no intake.
+        """
+        self.patch(intake, "seesAbort", lambda: False)
+        self.assertIsNone(makeIntake(reactor, TurnEnd(reactor)))

@@ -4,13 +4,8 @@ Tests for L{sseserver.timing.turnend}.
 
 from __future__ import annotations
 
-import gc
-from weakref import ref
-
-from twisted.internet.task import Clock
-
 from sseserver.timing.ticker import Ticker
-from sseserver.timing.turnend import TurnEnd, turnOf
+from sseserver.timing.turnend import TurnEnd
 from tests.fakes import ClockTestCase
 
 
@@ -20,12 +15,12 @@ class TurnTests(ClockTestCase):
     def setUp(self) -> None:
         """Make a turn and a list for what its calls leave behind."""
         super().setUp()
-        self.turn = TurnEnd()
+        self.turn = TurnEnd(self.clock)
         self.calls: list[str] = []
 
     def atEnd(self, name: str) -> None:
         """Let a call wait that leaves its name."""
-        self.turn.atEnd(self.clock, lambda: self.calls.append(name))
+        self.turn.atEnd(lambda: self.calls.append(name))
 
     def test_alone(self) -> None:
         """
@@ -75,7 +70,7 @@ class TurnTests(ClockTestCase):
         A call that asks for the end of the turn again is made again in the next one.
         """
         self.turn.begin()
-        self.turn.atEnd(self.clock, lambda: self.atEnd("again"))
+        self.turn.atEnd(lambda: self.atEnd("again"))
         self.turn.end()
         self.assertEqual(self.calls, [])
         self.clock.advance(0)
@@ -86,31 +81,29 @@ class TurnTests(ClockTestCase):
         A call that raises is logged, and keeps none of the others from being made.
         """
         self.turn.begin()
-        self.turn.atEnd(self.clock, lambda: {}["swordfish"])
+        self.turn.atEnd(lambda: {}["swordfish"])
         self.atEnd("b")
         self.turn.end()
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assertEqual(self.calls, ["b"])
 
-    def test_oneOfAReactor(self) -> None:
+    def test_ownTurnEnd(self) -> None:
         """
-        All who run on one reactor have the same turn; it goes with the reactor.
+        A ticker without a given turn end has one of its own: calls that wait for another one come in the next turn.
         """
-        clock = Clock()
-        self.assertIs(turnOf(clock), turnOf(clock))
-        self.assertIsNot(turnOf(clock), turnOf(self.clock))
-        held = ref(clock)
-        del clock
-        gc.collect()
-        self.assertIsNone(held())
+        ticker = Ticker(self.clock, 1)
+        ticker.at(1, lambda now: self.atEnd("end"))
+        ticker.at(1, lambda now: self.calls.append("call"))
+        self.clock.pump([1])
+        self.assertEqual(self.calls, ["call", "end"])
 
     def test_ticker(self) -> None:
         """
         The calls of a ticker are one turn: what they leave for its end is done there, also when one of them fails.
         """
-        ticker = Ticker(self.clock, 1)
-        turn = turnOf(self.clock)
-        ticker.at(1, lambda now: turn.atEnd(self.clock, lambda: self.calls.append("end")))
+        turn = self.turn
+        ticker = Ticker(self.clock, 1, turnEnd=turn)
+        ticker.at(1, lambda now: turn.atEnd(lambda: self.calls.append("end")))
         ticker.at(1, lambda now: {}["swordfish"])
         ticker.at(1, lambda now: self.calls.append("call"))
         self.clock.advance(1)

@@ -37,6 +37,7 @@ from sseserver.streams.ids import makeEpoch
 from sseserver.streams.keeper import Keeper
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
 from sseserver.values import State
 
 log = Logger()
@@ -73,16 +74,23 @@ class SQLiteStore(Keeper):
         inThread: Calls a function with arguments in the store's thread, and
             gives a Deferred of what it returns. By default there is a thread
             of its own.
+        turnEnd: The service's, so that its writes leave when the calls of a tick are made; by default one of its own.
     """
 
     def __init__(
-        self, clock: Any, path: str, window: int, inThread: Callable[..., Deferred[Any]] | None = None
+        self,
+        clock: Any,
+        path: str,
+        window: int,
+        inThread: Callable[..., Deferred[Any]] | None = None,
+        *,
+        turnEnd: TurnEnd | None = None,
     ) -> None:
         super().__init__()
         self._clock = clock
         self._path = path
         self._window = window
-        self._ticker = Ticker(clock, FLUSH_TICK / 4)
+        self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
         self._threaded = inThread
         self._pool: ThreadPool | None = None
         self._database: Database | None = None

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.speedups.shortcut}: with it and without it the same bytes arrive.
+Tests for `sseserver.speedups.readpath`: with it and without it the same bytes arrive.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
 
 from sseserver.client.agent import makeAgent
-from sseserver.speedups import shortcut
-from sseserver.speedups.shortcut import PROMPT, install
+from sseserver.speedups import readpath
+from sseserver.speedups.readpath import PROMPT, FastReadPath
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -89,6 +89,7 @@ class ShortcutTests(SynchronousTestCase):
     """The shortcut, on a pretended connection."""
 
     def setUp(self) -> None:
+        self.readPath = FastReadPath()
         self.transport = Plain()
         self.client = HTTP11ClientProtocol()
         self.outer: Any = Outer(self.client)
@@ -110,7 +111,7 @@ class ShortcutTests(SynchronousTestCase):
         self.outer.dataReceived(HEAD)
         body = Body()
         self.successResultOf(asked).deliverBody(body)
-        body.remove = install(body.transport, body.dataReceived)
+        body.remove = self.readPath.attach(body.transport, body.dataReceived)
         self.long.clear()
         return body
 
@@ -142,7 +143,8 @@ class ShortcutTests(SynchronousTestCase):
             def remove(self, transport: object) -> None:
                 del added[:]
 
-        self.patch(shortcut, "intakeOf", lambda reactor: Nothing())
+        pretended: Any = Nothing()
+        self.readPath = FastReadPath(pretended)
         return added
 
     def test_prompt(self) -> None:
@@ -275,9 +277,9 @@ class ShortcutTests(SynchronousTestCase):
         """
         Should twisted.web change, everything goes the long way.
         """
-        self.assertIsNone(install(None, print)())
-        self.assertIsNone(install(object(), print)())
-        self.patch(shortcut, "Connection", Factory)
+        self.assertIsNone(self.readPath.attach(None, print)())
+        self.assertIsNone(self.readPath.attach(object(), print)())
+        self.patch(readpath, "Connection", Factory)
         body = self.read()
         self.assertFalse(self.installed())
         self.outer.dataReceived(chunk(b"one"))
@@ -337,7 +339,7 @@ class RealConnectionTests(TestCase):
             response: Any = await agent.request(b"GET", url)
             body = Reading()
             response.deliverBody(body)
-            body.remove = install(body.transport, body.dataReceived)
+            body.remove = FastReadPath().attach(body.transport, body.dataReceived)
             seen.clear()
             for number, event in enumerate(EVENTS[:2]):
                 servers[0].write(chunk(event))
