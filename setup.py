@@ -30,7 +30,6 @@ COMPILED = (
     "formats.text",
     "formats.uimessages",
     "streams.entries",
-    "streams.keeper",
     "delivery.producer",
     "service.run",
     "sources.text",

@@ -121,7 +121,7 @@ async def measure(reactor: Any, folder: Path, options: argparse.Namespace) -> Fi
     loop.stop()
     # Before anything else takes time here.
     await gatherResults([streamLog.settled() for streamLog in logs])
-    kept = {streamLog.name: streamLog.entries for streamLog in logs}
+    kept = {streamLog.name: streamLog.buffer.entries for streamLog in logs}
     await store.stop()
     return Filled(
         rate=round(visible / seconds),

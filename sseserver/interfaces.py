@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
-from sseserver.values import Kind, Prompt, State
+from sseserver.values import KeyUse, Kind, Prompt, State
 
 
 class ITokenSource(Interface):
@@ -132,35 +132,69 @@ class Viewer(Protocol):
         """There is more after the cursor. Carries no data; may come in vain."""
 
 
-class IStreamLog(Interface):
+class IEntryBuffer(Interface):
     """
-    One stream: an ordered log of entries, numbered from 1 without holes.
+    The entries of one stream that are in memory.
+
+    All methods take numbers of entries that are kept: from `first` to `appended`. Ranges include both ends.
     """
 
-    name: str = Attribute("What the stream is called in URLs.")
+    first: int = Attribute("Number of the oldest entry kept.")
+    appended: int = Attribute("Number of the newest entry, visible or not; 0 if there was none yet.")
+    kinds: bytearray = Attribute("The kinds of the entries kept, a byte each; entry `n` is at `n - first`.")
+    entries: list[bytes] = Attribute("The data of all entries kept, visible or not. Made on each access.")
+    size: int = Attribute("Bytes kept, the fixed cost of each entry included.")
+    tokens: int = Attribute("Number of tokens that the stream ever had; a chunk with text is one.")
+    trimmedCR: bool = Attribute("Whether the text before the first entry kept ends with CR.")
+
+    def kind(number: int) -> int:
+        """Return the kind of an entry."""
+
+    def entry(number: int) -> bytes:
+        """Return the data of an entry."""
+
+    def span(first: int, last: int) -> bytes:
+        """Return the data of a range of entries as one piece."""
+
+    def text(first: int, last: int) -> bytes:
+        """Return the text of a range of entries as one piece: of tokens, and of chunks."""
+
+    def fit(first: int, last: int, maxBytes: int) -> int:
+        """
+        Find how far a range may go before its data gets large.
+
+        Returns:
+            Number of the entry with which the data from `first` on reaches `maxBytes`; `last` if none does.
+        """
+
+    def measure(first: int, last: int) -> int:
+        """Return the bytes of a range of entries, the fixed cost of each included; 0 for an empty range."""
+
+
+class IStreamLog(Interface):
+    """
+    The record of one stream: an ordered log of entries, numbered from 1 without holes.
+    """
+
+    name: str = Attribute("Name of the stream in URLs.")
     epoch: str = Attribute("22 characters that no other stream ever had.")
-    state: State = Attribute("Where in its life the stream is.")
-    published: bool = Attribute("Whether entries are published into it; else it is written by a run.")
-    first: int = Attribute("Number of the first entry kept.")
-    last: int = Attribute("Number of the last visible entry; 0 when there was none yet.")
-    tokens: int = Attribute("How many tokens it ever had; a chunk with text is one.")
-    trimmedCR: bool = Attribute("Whether the text that was trimmed ends with CR.")
-    appended: int = Attribute("Number of the last entry, whether the store has it yet or not.")
+    state: State = Attribute("Where in its life the stream is, as far as it is visible.")
+    published: bool = Attribute("Whether entries are published into the stream; otherwise a run writes it.")
+    buffer: IEntryBuffer = Attribute("The entries in memory.")
+    last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
-    entries: list[bytes] = Attribute("The data of all entries kept, visible or not; made for the asking.")
-    kinds: bytearray = Attribute("The kinds of the entries kept, a byte each; number `n` is at `n - first`.")
-    size: int = Attribute("Bytes kept, what entries cost beside their data included.")
-    viewers: int = Attribute("How many viewers follow now.")
-    sole: Viewer | None = Attribute("The viewer, when there is one and no other.")
-    created: float = Attribute("When the log was made, in seconds since 1970.")
+    viewers: int = Attribute("Number of viewers that follow now.")
+    sole: Viewer | None = Attribute("The viewer, if exactly one follows; otherwise `None`.")
+    created: float = Attribute("When the stream was made, in seconds since 1970.")
+    ended: float | None = Attribute("When the terminal entry became visible, in seconds since 1970; before, `None`.")
     announced: float = Attribute("When viewers were woken last, in seconds on the ticker's clock.")
-    ended: float | None = Attribute("When it got its terminal entry; C{None} before.")
-    onRead: Callable[[], None] | None = Attribute("While a run is paused: called after a viewer has read.")
+    onRead: Callable[[], None] | None = Attribute("Called after a viewer has read, while a run is paused.")
 
     def append(kind: Kind, data: bytes) -> int:
         """
-        Add an entry; a terminal kind ends the stream. It is visible when the
-        store has it.
+        Add an entry. A terminal kind ends the stream.
+
+        The entry becomes visible when the store has it.
 
         Returns:
             The entry's number.
@@ -169,85 +203,63 @@ class IStreamLog(Interface):
             StreamEnded: There is a terminal entry already.
         """
 
-    def kind(number: int) -> int:
-        """Give the kind of one entry that is kept."""
-
-    def entry(number: int) -> bytes:
-        """Give the data of one entry that is kept."""
-
-    def span(first: int, last: int) -> bytes:
-        """Give the data of entries that are kept, from one number to another, as one piece."""
-
-    def text(first: int, last: int) -> bytes:
-        """Give the text in entries that are kept, from one number to another: of tokens, and of chunks."""
-
-    def fit(first: int, last: int, maxBytes: int) -> int:
-        """
-        Find how many entries make so many bytes.
-
-        Returns:
-            Number of the entry, from C{first} on, whose data reaches C{maxBytes}; C{last} when none does.
-        """
-
-    def measure(first: int, last: int) -> int:
-        """Give the bytes of entries that are kept, from one number to another, costs included."""
-
     def settled() -> Deferred[None]:
         """
-        Wait until all that was appended so far is visible.
+        Wait until all entries appended so far are visible.
 
         Raises:
-            StoreUnavailable: (as the errback) The store could not take it:
-                it is not in the log, and never will be.
+            StoreUnavailable: (as the errback) The store could not take them: they are not in the log, and never
+                will be.
         """
 
     def remember(key: str, digest: bytes, first: int) -> None:
         """
-        Keep an idempotency key with the entries that were just appended; it
-        is forgotten when the last of them is trimmed.
+        Keep an idempotency key with the entries that were just appended.
+
+        The key is forgotten when the last of the entries is trimmed.
 
         Args:
-            key: What the client sent.
-            digest: Of what it published.
-            first: Number of the first of the entries.
+            key: The key that the client sent.
+            digest: Hash of the published entries.
+            first: Number of the first of the entries; the newest entry is the last.
         """
 
-    def recall(key: str) -> tuple[bytes, int, int] | None:
-        """Look a key up: digest, number of the first entry, of the last; or C{None}."""
+    def recall(key: str) -> KeyUse | None:
+        """Return how an idempotency key was used, or `None` if it is not known."""
 
     def locate(lastEventID: str) -> int:
         """
-        Find the place of a viewer that comes back.
+        Find the cursor of a viewer that returns.
 
         Args:
-            lastEventID: What the client sent.
-
-        Returns:
-            The viewer's cursor.
+            lastEventID: The last event ID that the client sent.
 
         Raises:
-            GapError: What the ID asks for cannot follow without a gap.
+            GapError: The viewer cannot continue without a gap.
         """
 
     def follow(viewer: Viewer, form: IFormat) -> IRendering:
         """
-        Wake this viewer from now on, whenever there is more.
+        Wake a viewer from now on, whenever there is more to read.
 
         Returns:
-            The log in this format, shared by all its viewers.
+            The rendering of the log in this format, shared by all its viewers.
         """
 
     def leave(viewer: Viewer) -> None:
-        """Wake this viewer no more. Harmless when it has left before."""
+        """Stop waking a viewer. Harmless if it does not follow."""
 
     def rendering(form: IFormat) -> IRendering:
-        """Give the rendering that the viewers of a format share, or a passing one when it has none."""
+        """Return the rendering that the viewers of a format share; a new one that is not shared if there are none."""
 
     def ahead() -> int:
         """
-        Measure how far the log is ahead of its fastest viewer, in bytes, costs
-        included. Without viewers the place of the last one counts, and the
-        start when there never was one.
+        Measure how far the log is ahead of its fastest viewer.
+
+        Without viewers the cursor of the last one counts; without any viewer ever, the start.
+
+        Returns:
+            Bytes, the fixed cost of each entry included.
         """
 
 

@@ -85,8 +85,8 @@ BUGS = (
     Bug(
         "a joined event with the first ID",
         "formats/rendering.py",
-        "frames.append(self.piece(cursor, self._log.text(first, cursor), start))",
-        "frames.append(self.piece(first, self._log.text(first, cursor), start))",
+        "frames.append(self.piece(cursor, self._buffer.text(first, cursor), start))",
+        "frames.append(self.piece(first, self._buffer.text(first, cursor), start))",
         "ResumeTests::test_joinedEventHasTheLastID",
     ),
     Bug(
@@ -107,7 +107,7 @@ BUGS = (
     Bug(
         "a refused publish that stays",
         "streams/log.py",
-        "        self._keeper.used -= self.cut(self.last)\n",
+        "        self._keeper.used -= self.buffer.cut(self.last)\n",
         "",
         "PublishTests::test_refusedIsNotThere",
     ),

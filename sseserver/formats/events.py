@@ -46,8 +46,12 @@ class _EventsRendering(EntryRendering):
         if not text:
             return b""
         if text[0] == _LF:
-            before = lastText(self._log.kinds, index)
-            if self._log.trimmedCR if before < 0 else self._log.entry(self._log.first + before).endswith(b"\r"):
+            before = lastText(self._buffer.kinds, index)
+            if (
+                self._buffer.trimmedCR
+                if before < 0
+                else self._buffer.entry(self._buffer.first + before).endswith(b"\r")
+            ):
                 text = text[1:]
         if b"\n" in text or b"\r" in text:
             text = continued(text)

@@ -58,7 +58,7 @@ class _OpenAIRendering(EntryRendering):
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See L{EntryRendering.piece}. In JSON a CR and a LF are what they are, however a text is cut."""
         content = toJSON(text.decode("utf-8"))
-        opening = self._opening() if index + self._log.first == 1 else b""
+        opening = self._opening() if index + self._buffer.first == 1 else b""
         return b'%bid: %b-%d\ndata: %b%b},"finish_reason":null}]}\n\n' % (
             opening,
             self._epoch,
@@ -86,7 +86,7 @@ class _OpenAIRendering(EntryRendering):
 
     def _closing(self, terminal: dict[str, object]) -> bytes:
         """Make the chunks before the end: why it ended, and what it took. An upstream's chunks have said that."""
-        kinds = self._log.kinds
+        kinds = self._buffer.kinds
         if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
             return b""
         reason = terminal.get("reason")

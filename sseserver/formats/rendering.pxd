@@ -1,10 +1,12 @@
 cimport cython
 
+from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.streams.log cimport StreamLog
 
 
 cdef class EntryRendering:
     cdef StreamLog _log
+    cdef EntryBuffer _buffer
     cdef Py_ssize_t _newest
     cdef bytes _frame
     cdef bytes _epoch

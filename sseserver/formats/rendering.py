@@ -56,13 +56,14 @@ class EntryRendering:
         row: Matches these kinds, as many as stand in a row.
     """
 
-    __slots__ = ("_epoch", "_frame", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
+    __slots__ = ("_buffer", "_epoch", "_frame", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
 
     pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
+        self._buffer = streamLog.buffer
         self._epoch = streamLog.epoch.encode("ascii")
         # The frame of the newest entry: what all viewers want that are not behind.
         self._newest = 0
@@ -74,7 +75,7 @@ class EntryRendering:
 
     def start(self, fromNow: bool) -> int:
         """See L{IRendering.start}."""
-        return self._log.last if fromNow else self._log.first - 1
+        return self._log.last if fromNow else self._buffer.first - 1
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
         """See L{IRendering.read}."""
@@ -117,9 +118,9 @@ class EntryRendering:
 
     def _index(self, number: int) -> int:
         """Find an entry's place in the log's lists."""
-        index = number - self._log.first
+        index = number - self._buffer.first
         if index < 0:
-            raise GapError("trimmed", self._log.first - 1, -index)
+            raise GapError("trimmed", self._buffer.first - 1, -index)
         return index
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
@@ -139,7 +140,7 @@ class EntryRendering:
 
     def _encode(self, number: int) -> bytes:
         index = self._index(number)
-        kind, data = self._log.kind(number), self._log.entry(number)
+        kind, data = self._buffer.kind(number), self._buffer.entry(number)
         if kind == _TOKEN:
             return self.piece(number, data, index)
         if kind in self.pieces:
@@ -164,11 +165,11 @@ class EntryRendering:
             first = cursor + 1
             start = self._index(first)
             # No further than it matters: the log may be long.
-            last = self._log.fit(first, self._log.last, maxBytes - size)
-            count = self._inRow(start, last + 1 - self._log.first)
+            last = self._buffer.fit(first, self._log.last, maxBytes - size)
+            count = self._inRow(start, last + 1 - self._buffer.first)
             if count:
                 cursor += count
-                frames.append(self.piece(cursor, self._log.text(first, cursor), start))
+                frames.append(self.piece(cursor, self._buffer.text(first, cursor), start))
             else:
                 cursor += 1
                 frames.append(self._encode(cursor))
@@ -177,9 +178,9 @@ class EntryRendering:
 
     def _inRow(self, start: int, end: int) -> int:
         """Count the entries from one index on, and before another, whose text makes one piece."""
-        if onlyTokens(self._log.kinds[start:end]):
+        if onlyTokens(self._buffer.kinds[start:end]):
             return end - start
-        row = self.row.match(self._log.kinds, start, end)
+        row = self.row.match(self._buffer.kinds, start, end)
         return row.end() - start if row else 0
 
 

@@ -1,3 +1,4 @@
+from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.streams.log cimport StreamLog
 
 
@@ -7,6 +8,7 @@ cdef class _TextRendering:
     cdef bytes _frame
     cdef bytearray _lines
     cdef StreamLog _log
+    cdef EntryBuffer _buffer
     cdef object _over
     cdef Py_ssize_t _seen
     cdef Py_ssize_t _size

@@ -26,10 +26,11 @@ class _TextRendering:
     newest. Grows with the log, and stops where the text can no longer be whole.
     """
 
-    __slots__ = ("_cr", "_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_size", "_textAt")
+    __slots__ = ("_buffer", "_cr", "_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_size", "_textAt")
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
+        self._buffer = streamLog.buffer
         self._epoch = streamLog.epoch.encode("ascii")
         # The `data:` lines of the text so far, without their last line end.
         self._lines = bytearray(b"data: ")
@@ -88,14 +89,14 @@ class _TextRendering:
 
     def _grow(self) -> None:
         """Take in what the log has got since."""
-        log = self._log
+        log, buffer = self._log, self._buffer
         if log.last > self._seen + 1 and self._over is None:
             self._leap()
         while self._seen < log.last and self._over is None:
             number = self._seen + 1
-            if number < log.first:
+            if number < buffer.first:
                 self._over = number
-            elif not (token := textOf(log.kind(number), log.entry(number))):
+            elif not (token := textOf(buffer.kind(number), buffer.entry(number))):
                 self._seen = number
             elif self._size + len(token) > TEXT_LIMIT:
                 self._over = number
@@ -106,15 +107,15 @@ class _TextRendering:
 
     def _leap(self) -> None:
         """Take in many tokens as one piece, when there is nothing else among them and the text can take them all."""
-        log = self._log
-        start, end = self._seen + 1 - log.first, log.last + 1 - log.first
+        log, buffer = self._log, self._buffer
+        start, end = self._seen + 1 - buffer.first, log.last + 1 - buffer.first
         if log.state is not State.OPEN:
             # The terminal is not text.
             end -= 1
-        last = log.first + end - 1
-        if start < 0 or end - start < 2 or not onlyTokens(log.kinds[start:end]) or not log.entry(last):
+        last = buffer.first + end - 1
+        if start < 0 or end - start < 2 or not onlyTokens(buffer.kinds[start:end]) or not buffer.entry(last):
             return
-        text = log.span(self._seen + 1, last)
+        text = buffer.span(self._seen + 1, last)
         # A line end over two tokens counts as one byte: such a text goes token by token, so that it always ends alike.
         if self._size + len(text) <= TEXT_LIMIT and b"\r" not in text:
             self._seen = self._textAt = last
@@ -140,8 +141,8 @@ class _TextRendering:
         return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, REFUSED, failed)
 
     def _terminal(self, number: int) -> bytes:
-        kind = Kind(self._log.kind(number))
-        data = self._log.entry(number)
+        kind = Kind(self._buffer.kind(number))
+        data = self._buffer.entry(number)
         return b"event: %b\nid: %b-%d\n%b\n" % (TERMINAL_TYPES[kind], self._epoch, number, dataLines(data))
 
 

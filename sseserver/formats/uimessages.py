@@ -39,8 +39,8 @@ class _UIRendering(EntryRendering):
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
         """See L{IRendering.read}. Where entries are missing the viewer has no use for the rest."""
-        if cursor + 1 < self._log.first:
-            missed = self._log.first - 1 - cursor
+        if cursor + 1 < self._buffer.first:
+            missed = self._buffer.first - 1 - cursor
             problem = _problem(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
             return REFUSED, problem + _DONE
         return EntryRendering.read(self, cursor, maxBytes, joined)
@@ -59,7 +59,7 @@ class _UIRendering(EntryRendering):
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See L{EntryRendering.piece}."""
-        opening = self._opening() if index + self._log.first == 1 else b""
+        opening = self._opening() if index + self._buffer.first == 1 else b""
         if not text:
             return opening
         delta = toJSON(text.decode("utf-8"))

@@ -78,10 +78,10 @@ class Answer:
             SourceError: A chunk cannot be understood.
         """
         log = self._log
-        if cursor + 1 < log.first:
+        if cursor + 1 < log.buffer.first:
             raise self._tooLong()
         for number in range(cursor + 1, log.last + 1):
-            kind, data = log.kind(number), log.entry(number)
+            kind, data = log.buffer.kind(number), log.buffer.entry(number)
             self._take(kind, data)
             if self._size > self._maxBytes:
                 raise self._tooLong()
@@ -216,8 +216,8 @@ class _Choice:
 
 def refusal(streamLog: IStreamLog) -> SSEServerError | None:
     """Give the error of a run that came to nothing; C{None} when there is something of its answer, or nothing yet."""
-    if streamLog.first == 1 and streamLog.last and streamLog.kind(1) in (Kind.FAILED, Kind.CANCELLED):
-        return _failure(streamLog.kind(1), json.loads(streamLog.entry(1)))
+    if streamLog.buffer.first == 1 and streamLog.last and streamLog.buffer.kind(1) in (Kind.FAILED, Kind.CANCELLED):
+        return _failure(streamLog.buffer.kind(1), json.loads(streamLog.buffer.entry(1)))
     return None
 
 

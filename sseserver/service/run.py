@@ -233,14 +233,14 @@ class Run:
 
     def _succeeded(self, result: object) -> None:
         reason = result if isinstance(result, str) else "stop"
-        self._end(Kind.DONE, {"reason": reason, "tokens": self.streamLog.tokens, **self._usage()})
+        self._end(Kind.DONE, {"reason": reason, "tokens": self.streamLog.buffer.tokens, **self._usage()})
 
     def _usage(self) -> dict[str, object]:
         """Tell what the answer took, where that was asked; chunks of an upstream tell it themselves."""
-        kinds = self.streamLog.kinds
+        kinds = self.streamLog.buffer.kinds
         if self._prompt is None or not wantsUsage(self._prompt) or Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
             return {}
-        return {"usage": usage(self._prompt, self.streamLog.tokens)}
+        return {"usage": usage(self._prompt, self.streamLog.buffer.tokens)}
 
     def _failed(self, failure: Failure) -> None:
         if self._ended:

@@ -418,7 +418,7 @@ class StreamService(Service):
             raise Overloaded("The server keeps as many bytes of streams as it may.")
         numbers = [streamLog.append(kind, data) for kind, data in entries]
         if close:
-            numbers.append(self._seal(streamLog, Kind.DONE, {"reason": "stop", "tokens": streamLog.tokens}))
+            numbers.append(self._seal(streamLog, Kind.DONE, {"reason": "stop", "tokens": streamLog.buffer.tokens}))
         return numbers[0], numbers[-1]
 
     def _seal(self, streamLog: IStreamLog, kind: Kind, terminal: dict[str, object]) -> int:

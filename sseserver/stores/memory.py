@@ -13,8 +13,7 @@ from zope.interface import implementer
 from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 

@@ -4,23 +4,22 @@ cimport cython
 cdef class EntryBuffer:
     # What each token touches stands together.
     cdef public Py_ssize_t first
+    cdef public Py_ssize_t size
     cdef list _loose
     cdef int _looseKind
     cdef Py_ssize_t _packed
     cdef Py_ssize_t _base
-    cdef Py_ssize_t _end
 
     cdef bytearray _data
     cdef bytearray _kinds
     cdef object _ends
     cdef public bint trimmedCR
-    cdef Py_ssize_t _tokensBefore
+    cdef public Py_ssize_t tokensBefore
 
     cpdef int kind(self, Py_ssize_t number) except -1
-
     cpdef bytes entry(self, Py_ssize_t number)
     cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
+    cpdef Py_ssize_t add(self, int kind, bytes data) except -1
     cdef Py_ssize_t _start(self, Py_ssize_t number) except? -1
-    cpdef add(self, int kind, bytes data)
     @cython.locals(count=Py_ssize_t)
     cdef _pack(self)

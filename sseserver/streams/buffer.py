@@ -1,5 +1,7 @@
 """
-EntryBuffer: the entries that a stream log keeps, in memory.
+EntryBuffer: the entries that a stream log keeps in memory.
+
+Every `StreamLog` has one. Formats read entries from it; stores take segments of it.
 """
 
 from __future__ import annotations
@@ -8,97 +10,98 @@ from array import array
 from bisect import bisect_left
 from itertools import accumulate
 
+from zope.interface import classImplements
+
+from sseserver.interfaces import IEntryBuffer
 from sseserver.streams.entries import countTokens, lastText, onlyTokens, textOf
 from sseserver.streams.segments import Segment
 
-#: What an entry costs in memory beside its data, in bytes: where it ends (8), its kind (1), and room to grow (up to an
-#: eighth of both and of the data).
+#: Bytes. Memory of an entry beside its data: its end (8), its kind (1), and room to grow (up to an eighth of both and
+#: of the data).
 ENTRY_COST = 12
 
-#: So many of the newest entries at most are loose; and of those with more bytes than this one, the first.
+#: Entries. The loose list is packed when it has this many.
 LOOSE = 32
+
+#: Bytes. A loose entry is packed with those before it when the next one is larger than this.
 LARGE = 1024
 
 
 class EntryBuffer:
     """
-    Entries in a row. The data of all stand in one buffer, one behind the
-    other, so that any number of tokens is read as one piece.
+    The entries of one stream, from the oldest that is kept to the newest.
 
-    But for the newest ones, which are loose: they stay as they came, as long as
-    they are of one kind, and are put to the others together, or when somebody
-    asks for more than one entry. To take in a token, and to give it to those
-    who follow, touches one list then instead of three buffers. With thousands
-    of streams none of these is in a processor's cache.
+    The data of all entries stands in one byte buffer, so that any number of tokens can be read as one piece. New
+    entries of one kind are kept in a list first; they are *packed*, which is moved into the byte buffer, when the list
+    is full, when an entry of another kind follows, or when a range is read. Appending a token and reading it again
+    then touches one list instead of three buffers, none of which is in the processor's cache when there are thousands
+    of streams.
 
     Attributes:
-        first: Number of the first entry kept.
-        trimmedCR: Whether the last token that was trimmed ends with CR.
+        first: Number of the oldest entry kept.
+        size: Bytes kept, `ENTRY_COST` for each entry included.
+        tokensBefore: Number of tokens that were dropped.
+        trimmedCR: Whether the last token that was dropped ends with CR.
     """
 
     __slots__ = (
         "_base",
         "_data",
-        "_end",
         "_ends",
         "_kinds",
         "_loose",
         "_looseKind",
         "_packed",
-        "_tokensBefore",
         "first",
+        "size",
+        "tokensBefore",
         "trimmedCR",
     )
 
     def __init__(self) -> None:
         self.first = 1
+        self.size = 0
+        self.tokensBefore = 0
         self.trimmedCR = False
-        # The data of the entries kept that are not loose, and the kind of each, a byte.
+        # Data and kinds (a byte each) of the packed entries.
         self._data = bytearray()
         self._kinds = bytearray()
-        # Where each of them ends, and the first begins, and the last that is kept ends, loose or not: in bytes from
-        # the first that ever was.
+        # Where the data of each packed entry ends, and where the data of the first one begins: in bytes from the start
+        # of the stream.
         self._ends = array("Q")
-        self._base = self._end = 0
-        # The number of the last entry that is not loose; those that are, and their kind.
+        self._base = 0
+        # Number of the last packed entry; the loose entries after it, all of one kind.
         self._packed = 0
         self._loose: list[bytes] = []
         self._looseKind = 0
-        # How many tokens were trimmed.
-        self._tokensBefore = 0
 
     @property
     def kinds(self) -> bytearray:
-        """The kind of each entry kept, a byte each."""
+        """See `IEntryBuffer.kinds`."""
         self._pack()
         return self._kinds
 
     @property
-    def size(self) -> int:
-        """Bytes kept, costs included."""
-        return self._end - self._base + ENTRY_COST * (self.appended + 1 - self.first)
-
-    @property
     def tokens(self) -> int:
-        """How many tokens it ever had; counted for the asking, since every token would pay for a count that is kept."""
-        return self._tokensBefore + countTokens(self.kinds)
+        """See `IEntryBuffer.tokens`. Counted on demand: keeping a count would cost every token."""
+        return self.tokensBefore + countTokens(self.kinds)
 
     @property
     def appended(self) -> int:
-        """Number of the last entry, visible or not."""
+        """See `IEntryBuffer.appended`."""
         return self._packed + len(self._loose)
 
     @property
     def entries(self) -> list[bytes]:
-        """The data of all entries kept, visible or not; made for the asking."""
+        """See `IEntryBuffer.entries`."""
         return self.segment(self.first, self.appended).entries
 
     def kind(self, number: int) -> int:
-        """See L{IStreamLog.kind}."""
+        """See `IEntryBuffer.kind`."""
         return self._looseKind if number > self._packed else self._kinds[number - self.first]
 
     def entry(self, number: int) -> bytes:
-        """See L{IStreamLog.entry}."""
+        """See `IEntryBuffer.entry`."""
         if number > self._packed:
             return self._loose[number - self._packed - 1]
         index = number - self.first
@@ -106,26 +109,26 @@ class EntryBuffer:
         return bytes(self._data[start - self._base : self._ends[index] - self._base])
 
     def span(self, first: int, last: int) -> bytes:
-        """See L{IStreamLog.span}."""
+        """See `IEntryBuffer.span`."""
         self._pack()
         start = self._start(first) - self._base
         return bytes(memoryview(self._data)[start : self._ends[last - self.first] - self._base])
 
     def text(self, first: int, last: int) -> bytes:
-        """See L{IStreamLog.text}."""
+        """See `IEntryBuffer.text`."""
         kinds = self.kinds[first - self.first : last + 1 - self.first]
         if kinds and onlyTokens(kinds):
             return self.span(first, last)
         return b"".join([textOf(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
 
     def fit(self, first: int, last: int, maxBytes: int) -> int:
-        """See L{IStreamLog.fit}."""
+        """See `IEntryBuffer.fit`."""
         self._pack()
         low, high = first - self.first, last - self.first
         return self.first + min(bisect_left(self._ends, self._start(first) + maxBytes, low, high + 1), high)
 
     def segment(self, first: int, last: int) -> Segment:
-        """Give the entries from one number to another, visible or not."""
+        """Return a copy of the entries from `first` to `last`, both included."""
         self._pack()
         start, end = first - self.first, last + 1 - self.first
         base, ends = self._base, self._ends[start:end]
@@ -133,52 +136,40 @@ class EntryBuffer:
         return Segment(first, self._kinds[start:end], ends, self._data[begin : ends[-1] - base if ends else begin])
 
     def measure(self, first: int, last: int) -> int:
-        """Give the bytes of the entries from one number to another, costs included."""
+        """See `IEntryBuffer.measure`."""
         if last < first:
             return 0
         self._pack()
         return self._ends[last - self.first] - self._start(first) + ENTRY_COST * (last - first + 1)
 
-    def _start(self, number: int) -> int:
-        """Where an entry's data begins, counted like the ends; of one that is not loose."""
-        index = number - self.first
-        return self._ends[index - 1] if index else self._base
+    def add(self, kind: int, data: bytes) -> int:
+        """
+        Add an entry after the newest.
 
-    def add(self, kind: int, data: bytes) -> None:
-        """Add an entry."""
+        Returns:
+            The entry's number.
+        """
         if kind != self._looseKind or len(self._loose) >= LOOSE or len(data) > LARGE:
             self._pack()
             self._looseKind = kind
         self._loose.append(data)
-        self._end += len(data)
-
-    def _pack(self) -> None:
-        """Put the loose entries to the others."""
-        count = len(self._loose)
-        if count:
-            ends = accumulate(map(len, self._loose), initial=self._base + len(self._data))
-            next(ends)
-            self._ends.extend(ends)
-            self._data += b"".join(self._loose) if count > 1 else self._loose[0]
-            self._kinds += bytes((self._looseKind,)) * count
-            self._packed += count
-            self._loose.clear()
+        self.size += len(data) + ENTRY_COST
+        return self._packed + len(self._loose)
 
     def cut(self, last: int) -> int:
         """
-        Drop the entries after one.
+        Drop the entries after `last`.
 
         Returns:
             The bytes that they took, costs included.
         """
         self._pack()
-        start = last + 1 - self.first
-        cost = self.measure(last + 1, self.appended)
-        self._end = self._start(last + 1)
+        cost = self.measure(last + 1, self._packed)
+        del self._data[self._start(last + 1) - self._base :]
+        del self._ends[last + 1 - self.first :]
+        del self._kinds[last + 1 - self.first :]
         self._packed = last
-        del self._data[self._end - self._base :]
-        del self._ends[start:]
-        del self._kinds[start:]
+        self.size -= cost
         return cost
 
     def shed(self, excess: int, most: int) -> int:
@@ -186,11 +177,11 @@ class EntryBuffer:
         Drop the oldest entries.
 
         Args:
-            excess: How many bytes must go at least, costs included.
-            most: How many entries may go.
+            excess: Bytes to drop at least, costs included.
+            most: Number of entries to drop at most.
 
         Returns:
-            The bytes that they took, costs included; 0: none went.
+            The bytes that they took, costs included; 0 if none was dropped.
         """
         self._pack()
         count = min(bisect_left(range(most), excess, key=lambda index: self._costUpTo(index + 1)) + 1, most)
@@ -206,30 +197,51 @@ class EntryBuffer:
         with memoryview(self._data) as data:
             data[:kept] = data[end - self._base :]
         del self._data[kept:]
-        self._tokensBefore += countTokens(self._kinds[:count])
+        self.tokensBefore += countTokens(self._kinds[:count])
         del self._ends[:count]
         del self._kinds[:count]
         self._base = end
         self.first += count
+        self.size -= cost
         return cost
 
     def load(self, segment: Segment, tokens: int) -> None:
         """
-        Take in what a store had kept; for a tail that is new.
+        Fill an empty buffer with the entries that a store kept.
 
         Args:
-            segment: The entries kept.
-            tokens: How many there ever were, those that were trimmed included.
+            segment: All entries kept.
+            tokens: Number of tokens that the stream ever had, dropped ones included.
         """
         self.first = segment.first
         self._ends = segment.ends
         self._data = bytearray(segment.data)
         self._kinds = bytearray(segment.kinds)
         self._packed = segment.last
-        self._end = self._ends[-1] if self._kinds else 0
-        self._base = self._end - len(self._data)
-        self._tokensBefore = tokens - countTokens(self._kinds)
+        self._base = (self._ends[-1] if self._kinds else 0) - len(self._data)
+        self.tokensBefore = tokens - countTokens(self._kinds)
+        self.size = len(self._data) + ENTRY_COST * len(self._kinds)
+
+    def _start(self, number: int) -> int:
+        """Return where the data of a packed entry begins, counted like `_ends`."""
+        index = number - self.first
+        return self._ends[index - 1] if index else self._base
 
     def _costUpTo(self, count: int) -> int:
-        """Give the bytes of the first entries kept, costs included."""
+        """Return the bytes of the oldest `count` entries, costs included."""
         return self._ends[count - 1] - self._base + ENTRY_COST * count
+
+    def _pack(self) -> None:
+        """Move the loose entries into the buffers."""
+        count = len(self._loose)
+        if count:
+            ends = accumulate(map(len, self._loose), initial=self._base + len(self._data))
+            next(ends)
+            self._ends.extend(ends)
+            self._data += b"".join(self._loose) if count > 1 else self._loose[0]
+            self._kinds += bytes((self._looseKind,)) * count
+            self._packed += count
+            self._loose.clear()
+
+
+classImplements(EntryBuffer, IEntryBuffer)

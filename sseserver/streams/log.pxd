@@ -1,13 +1,18 @@
 cimport cython
 
-from sseserver.streams.keeper cimport Keeper
 from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
-cdef class StreamLog(EntryBuffer):
+cdef class Keeper:
+    cdef public Py_ssize_t used
+    cdef public bint durable
+
+
+cdef class StreamLog:
     # What each token touches stands together.
     cdef public Py_ssize_t last
+    cdef public EntryBuffer buffer
     cdef Keeper _keeper
     cdef Py_ssize_t _window
     cdef public object sole
@@ -15,10 +20,11 @@ cdef class StreamLog(EntryBuffer):
     cdef Ticker _ticker
     cdef public double announced
     cdef bint _durable
-    cdef bint _sealed
+    cdef public bint sealed
     cdef public object state
     cdef public object onRead
     cdef dict _viewers
+    cdef list _settling
 
     # Not `str`: an embedder's may derive from it.
     cdef public object name
@@ -27,7 +33,6 @@ cdef class StreamLog(EntryBuffer):
     cdef public dict keys
     cdef public object created
     cdef public object ended
-    cdef list _settling
     cdef dict _renderings
     cdef Py_ssize_t _place
     cdef object _round
@@ -36,6 +41,8 @@ cdef class StreamLog(EntryBuffer):
 
     @cython.locals(number=Py_ssize_t)
     cpdef Py_ssize_t append(self, kind, bytes data) except -1
+    @cython.locals(followed=bint)
+    cpdef commit(self, Py_ssize_t number)
     @cython.locals(now=double)
     cdef _announce(self)
     cpdef _flush(self, now)

@@ -1,9 +1,9 @@
 """
-StreamLog: one stream as an ordered log; viewers are cursors into it.
+StreamLog: the record of one stream.
 
-The log gives each entry its number, keeps the newest entries in memory, and
-wakes the viewers when there is more. It knows nothing of HTTP, of formats, or
-of where tokens come from.
+The log gives each entry its number, keeps the newest entries in memory, and wakes the viewers when there is more to
+read. Stores create logs; runs and publishers append to them; formats read them. A log knows nothing of HTTP, of formats
+or of token sources.
 """
 
 from __future__ import annotations
@@ -19,44 +19,70 @@ from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.ids import parseID
-from sseserver.streams.keeper import Keeper
 from sseserver.streams.segments import Segment
 from sseserver.timing.ticker import IDLE, Tick, Ticker
-from sseserver.values import TERMINAL, Kind, State
+from sseserver.values import TERMINAL, KeyUse, Kind, State
 
-#: Entries that follow one another within this many seconds are announced together.
+#: Seconds. Entries that follow one another within this time are announced together.
 FLUSH_TICK = 0.02
+
+#: Viewers woken in one turn of the reactor. The others are woken in the next turns, so that a stream with ten thousand
+#: viewers does not delay all others.
+WAKES_PER_TURN = 500
 
 # The kinds after which a stream goes on, the most frequent first.
 _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 
-#: So many viewers are woken in one turn of the reactor; the rest waits for the next turns, so
-#: that ten thousand viewers of one stream do not hold up everybody else.
-WAKES_PER_TURN = 500
+_OPEN = State.OPEN
 
 
-class StreamLog(EntryBuffer):
+class Keeper:
     """
-    The log of one stream, kept in memory, and perhaps in a store as well.
+    The contract between a stream log and the store that keeps it.
 
-    Args:
-        name: What the stream is called in URLs.
-        epoch: What no other stream ever was called, from L{makeEpoch}.
-        ticker: Tells the time, and wakes viewers of a fast stream together.
-        window: Bytes kept, with L{ENTRY_COST} for each entry; the oldest
-            entries are trimmed, the newest never is.
-        keeper: The store, which counts the bytes; none for a log of its own.
-        published: Whether entries are published into it.
-        durable: Whether an entry is visible only when the keeper says that it
-            has it; else at once.
+    A store derives from this class. The class itself serves logs that belong to no store: it keeps nothing.
+
+    A store whose logs are `durable` gets a call of `write` for each entry appended. It collects the entries that are
+    new (from `log.last + 1` to `log.buffer.appended`), stores them, and calls `log.commit` with the number of the last
+    one stored, which makes them visible; or `log.refuse`, which drops all that are not visible. It may do so later, for
+    many entries at once, but not inside the call of `write`.
 
     Attributes:
-        created: When the log was made, in seconds since 1970.
-        ended: When it got its terminal entry; C{None} before.
-        announced: When viewers were woken last, in seconds on the ticker's clock.
-        sole: The viewer, when there is one and no other.
-        onRead: While a run is paused, called after a viewer has read.
-        keys: Idempotency keys: digest, number of the first entry, of the last.
+        durable: Whether an entry becomes visible by `commit` only. Otherwise it is visible as soon as it is appended.
+        used: Bytes that all logs of the store take, `ENTRY_COST` for each entry included. The logs keep this sum.
+    """
+
+    __slots__ = ("durable", "used")
+
+    def __init__(self, durable: bool = False) -> None:
+        self.durable = durable
+        self.used = 0
+
+    def write(self, streamLog: StreamLog) -> None:
+        """Note that the log has entries that are not stored yet."""
+
+    def trim(self, streamLog: StreamLog) -> None:
+        """Note that the log has dropped its entries before `log.buffer.first`; the store may drop them, too."""
+
+
+class StreamLog:
+    """
+    The record of one stream: an ordered log of entries, and the viewers that follow it.
+
+    Args:
+        name: Name of the stream in URLs.
+        epoch: Epoch of the stream, from `makeEpoch`.
+        ticker: Tells the time, and wakes the viewers of a fast stream once for many entries.
+        window: Bytes to keep, `ENTRY_COST` for each entry included. The oldest entries are trimmed; the newest visible
+            entry is kept however large it is.
+        keeper: The store that keeps the log; by default it is kept by no store.
+        published: Whether entries are published into the stream. Otherwise a run writes it.
+
+    Attributes:
+        buffer: The entries in memory.
+        keys: Uses of idempotency keys whose entries are still kept, the oldest first.
+
+    The other attributes are described in `IStreamLog`.
     """
 
     __slots__ = (
@@ -68,12 +94,12 @@ class StreamLog(EntryBuffer):
         "_place",
         "_renderings",
         "_round",
-        "_sealed",
         "_settling",
         "_ticker",
         "_viewers",
         "_window",
         "announced",
+        "buffer",
         "created",
         "ended",
         "epoch",
@@ -82,6 +108,7 @@ class StreamLog(EntryBuffer):
         "name",
         "onRead",
         "published",
+        "sealed",
         "sole",
         "state",
     )
@@ -95,135 +122,141 @@ class StreamLog(EntryBuffer):
         keeper: Keeper | None = None,
         *,
         published: bool = False,
-        durable: bool = False,
     ) -> None:
-        super().__init__()
         self.name = name
         self.epoch = epoch
         self.published = published
-        self.state = State.OPEN
+        self.state = _OPEN
+        self.sealed = False
+        self.buffer = EntryBuffer()
         self.last = 0
-        self.keys: dict[str, tuple[bytes, int, int]] = {}
+        self.keys: dict[str, KeyUse] = {}
         self.onRead: Callable[[], None] | None = None
-        self.created = ticker.clock.seconds()
+        self.created: float = ticker.clock.seconds()
         self.ended: float | None = None
         self._ticker = ticker
         self._window = window
         self._keeper: Keeper = keeper or Keeper()
-        self._durable = durable
-        # There is a terminal entry, though it may not be visible yet.
-        self._sealed = False
+        self._durable = self._keeper.durable
+        # One for each caller of `settled` whose entries are not visible yet, with the number of the last of them.
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
         self._renderings: dict[str, IRendering] = {}
-        # Where the last viewer was; the run's read-ahead counts from there.
+        # The cursor of the viewer that left last: the read-ahead of the run counts from there.
         self._place = 0
-        # When viewers were woken last, and whether they will be at the end of this flush tick.
         self.announced = -FLUSH_TICK
+        # Wakes the viewers at the end of the flush tick.
         self._flushing: Tick | None = None
-        # The viewers that are still to be woken in this round; whether another round must follow.
+        # The viewers still to be woken in this round, and whether another round must follow.
         self._round: Iterator[Viewer] | None = None
         self._again = False
 
     @property
     def viewers(self) -> int:
-        """How many viewers follow now."""
+        """See `IStreamLog.viewers`."""
         return len(self._viewers)
 
     def append(self, kind: Kind, data: bytes) -> int:
-        """See L{IStreamLog.append}."""
-        if self._sealed:
-            raise StreamEnded(f"The stream {self.name} has ended; nothing can be added to it.")
-        self.add(kind, data)
+        """See `IStreamLog.append`."""
+        if self.sealed:
+            raise StreamEnded(f"The stream {self.name} has ended; no entry can be added.")
+        number = self.buffer.add(kind, data)
         self._keeper.used += len(data) + ENTRY_COST
         if kind not in _GOES_ON:
-            self._sealed = True
+            self.sealed = True
         if self._durable:
             self._keeper.write(self)
-            return self.appended
-        number = self.last + 1
-        if self._sealed or self._end - self._base + ENTRY_COST * (number + 1 - self.first) > self._window:
+        else:
             self.commit(number)
-            return number
-        # What `commit` would do, in place: nearly every token of a store in memory comes by here.
-        self.last = number
-        followed = self.sole is not None or self._viewers
-        if followed and (self._flushing is None or self._flushing.slot == IDLE):
-            self._announce()
         return number
 
     def commit(self, number: int) -> None:
-        """Make the entries up to this one visible: the store has them."""
+        """
+        Make entries visible and wake the viewers.
+
+        Args:
+            number: Number of the last entry that the store has.
+        """
         self.last = number
-        if self._sealed and number == self.appended:
-            self.state = TERMINAL[Kind(self.kinds[-1])]
+        if self.sealed and number == self.buffer.appended:
+            self.state = TERMINAL[Kind(self.buffer.kind(number))]
             self.ended = self._ticker.clock.seconds()
-        if self.size > self._window:
+        if self.buffer.size > self._window:
             self._trim()
-        while self._settling and self._settling[0][0] <= number:
-            self._settling.pop(0)[1].callback(None)
-        # A ticker that was stopped has forgotten its ticks. The end is worth no waiting: nothing follows it.
-        if self._viewers and (self._flushing is None or self._flushing.slot == IDLE or self.state is not State.OPEN):
+        if self._settling:
+            self._settle()
+        # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
+        followed = self.sole is not None or self._viewers
+        if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
             self._announce()
 
     def refuse(self, error: StoreUnavailable) -> None:
-        """Drop the entries that are not visible: the store cannot take them."""
-        self._keeper.used -= self.cut(self.last)
-        self._sealed = self.state is not State.OPEN
-        self.keys = {key: value for key, value in self.keys.items() if value[2] <= self.last}
+        """
+        Drop the entries that are not visible, because the store cannot take them.
+
+        Args:
+            error: Errback of the calls of `settled` that are not answered yet.
+        """
+        self._keeper.used -= self.buffer.cut(self.last)
+        self.sealed = self.state is not _OPEN
+        self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
         settling, self._settling = self._settling, []
-        for _, waiting in settling:
-            waiting.errback(error)
+        for _, settled in settling:
+            settled.errback(error)
 
     def settled(self) -> Deferred[None]:
-        """See L{IStreamLog.settled}."""
-        if self.last == self.appended:
+        """See `IStreamLog.settled`."""
+        appended = self.buffer.appended
+        if self.last == appended:
             return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._settling.append((self.appended, waiting))
-        return waiting
+        settled: Deferred[None] = Deferred()
+        self._settling.append((appended, settled))
+        return settled
 
     def remember(self, key: str, digest: bytes, first: int) -> None:
-        """See L{IStreamLog.remember}."""
-        self.keys[key] = (digest, first, self.appended)
+        """See `IStreamLog.remember`."""
+        self.keys[key] = KeyUse(digest, first, self.buffer.appended)
 
-    def recall(self, key: str) -> tuple[bytes, int, int] | None:
-        """See L{IStreamLog.recall}."""
+    def recall(self, key: str) -> KeyUse | None:
+        """See `IStreamLog.recall`."""
         return self.keys.get(key)
 
-    @property
-    def sealed(self) -> bool:
-        """Whether there is a terminal entry, visible or not."""
-        return self._sealed
+    def restore(self, segment: Segment, tokens: int, keys: dict[str, KeyUse]) -> None:
+        """
+        Fill a new log with entries that the store kept. Their bytes are in `Keeper.used` already.
 
-    def restore(self, segment: Segment, tokens: int, keys: dict[str, tuple[bytes, int, int]]) -> None:
-        """Take in what the store had kept; for a log that is new. Its bytes are counted already."""
-        self.load(segment, tokens)
+        Args:
+            segment: All entries kept.
+            tokens: Number of tokens that the stream ever had, trimmed ones included.
+            keys: Uses of idempotency keys.
+        """
+        self.buffer.load(segment, tokens)
         self.keys = keys
-        self.last = self.appended
-        self.state = TERMINAL.get(Kind(self.kinds[-1]), State.OPEN) if self.kinds else State.OPEN
-        self._sealed = self.state is not State.OPEN
-        self._place = self.last
+        self.last = self._place = segment.last
+        if segment.kinds:
+            self.state = TERMINAL.get(Kind(segment.kinds[-1]), _OPEN)
+        self.sealed = self.state is not _OPEN
 
     def drop(self) -> int:
         """
-        Leave the store, which forgets this log. Viewers that are here yet
-        read on from memory; those of an open stream get its terminal entry.
+        Leave the store, which forgets this stream.
+
+        Viewers that are still here read on from memory. An open stream ends `cancelled` for them.
 
         Returns:
             The bytes that the log took.
         """
-        size = self.size
+        size = self.buffer.size
         self._keeper = Keeper()
         self._durable = False
-        if not self._sealed:
+        if not self.sealed:
             self.append(Kind.CANCELLED, b'{"reason":"deleted"}')
         return size
 
     def locate(self, lastEventID: str) -> int:
-        """See L{IStreamLog.locate}."""
-        start = self.first - 1
+        """See `IStreamLog.locate`."""
+        start = self.buffer.first - 1
         parsed = parseID(lastEventID)
         if parsed is None:
             raise GapError("unknown", start, None)
@@ -235,18 +268,18 @@ class StreamLog(EntryBuffer):
         return number
 
     def rendering(self, form: IFormat) -> IRendering:
-        """See L{IStreamLog.rendering}."""
+        """See `IStreamLog.rendering`."""
         return self._renderings.get(form.name) or form.render(self)
 
     def follow(self, viewer: Viewer, form: IFormat) -> IRendering:
-        """See L{IStreamLog.follow}."""
+        """See `IStreamLog.follow`."""
         self._viewers[viewer] = None
         self.sole = viewer if len(self._viewers) == 1 else None
         rendering = self._renderings[form.name] = self.rendering(form)
         return rendering
 
     def leave(self, viewer: Viewer) -> None:
-        """See L{IStreamLog.leave}."""
+        """See `IStreamLog.leave`."""
         if viewer in self._viewers:
             del self._viewers[viewer]
             self.sole = next(iter(self._viewers)) if len(self._viewers) == 1 else None
@@ -255,34 +288,40 @@ class StreamLog(EntryBuffer):
                 self._renderings.clear()
 
     def ahead(self) -> int:
-        """See L{IStreamLog.ahead}."""
+        """See `IStreamLog.ahead`."""
         place = max((viewer.cursor for viewer in self._viewers), default=self._place)
-        return self.measure(max(place + 1, self.first), self.appended)
+        buffer = self.buffer
+        return buffer.measure(max(place + 1, buffer.first), buffer.appended)
 
     def _trim(self) -> None:
         """
-        Drop the oldest entries, a sixteenth of the window at a time: dropping
-        one by one would move the others each time.
+        Drop the oldest entries.
+
+        A sixteenth of the window goes at a time: to drop entries one by one would move all the others each time.
         """
-        # What is not visible yet cannot go, and the last visible entry stays.
-        excess = self.size - self._window + self._window // 16
-        cost = self.shed(excess, self.last - self.first)
+        # Entries that are not visible yet stay, and so does the newest visible entry.
+        buffer = self.buffer
+        excess = buffer.size - self._window + self._window // 16
+        cost = buffer.shed(excess, self.last - buffer.first)
         if cost:
             self._keeper.used -= cost
             if self.keys:
-                self.keys = {key: value for key, value in self.keys.items() if value[2] >= self.first}
-            self._keeper.trimmed(self)
+                self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}
+            self._keeper.trim(self)
+
+    def _settle(self) -> None:
+        """Answer the calls of `settled` whose entries are visible now."""
+        while self._settling and self._settling[0][0] <= self.last:
+            self._settling.pop(0)[1].callback(None)
 
     def _announce(self) -> None:
         """
-        Wake the viewers: at once after a quiet tick and at the stream's end,
-        else when this tick ends.
+        Wake the viewers: at once after a quiet tick and at the stream's end, otherwise at the end of this tick.
 
-        So a lone token is never late, and a fast source costs its viewers one
-        write a tick.
+        A lone token is never late, and a fast source costs each viewer one write a tick.
         """
         now = self._ticker.seconds()
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             if self._flushing is not None:
                 self._ticker.cancel(self._flushing)
                 self._flushing = None
@@ -315,7 +354,7 @@ class StreamLog(EntryBuffer):
             self._wakeSome()
 
     def _wakeSome(self) -> None:
-        """Wake the next viewers of the round, and come back for the rest."""
+        """Wake the next viewers of the round, and schedule the rest."""
         assert self._round is not None
         for viewer in islice(self._round, WAKES_PER_TURN):
             if viewer in self._viewers:

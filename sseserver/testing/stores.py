@@ -127,8 +127,8 @@ class StoreContract(_TestCase):
         """Give all that must never change by itself."""
         return (
             (streamLog.name, streamLog.epoch, streamLog.published, streamLog.state, streamLog.created),
-            (streamLog.first, streamLog.last, streamLog.tokens, streamLog.size, streamLog.ended),
-            (bytes(streamLog.kinds), streamLog.entries),
+            (streamLog.buffer.first, streamLog.last, streamLog.buffer.tokens, streamLog.buffer.size, streamLog.ended),
+            (bytes(streamLog.buffer.kinds), streamLog.buffer.entries),
         )
 
     def restart(self) -> list[tuple[float, str, str]]:
@@ -159,7 +159,7 @@ class StoreContract(_TestCase):
         self.assertEqual((named.published, unnamed.published), (True, False))
         self.assertNotEqual(named.epoch, unnamed.epoch)
         self.assertRegex(named.epoch, "^[A-Za-z0-9]{22}$")
-        self.assertEqual((named.state, named.first, named.last, named.tokens), (State.OPEN, 1, 0, 0))
+        self.assertEqual((named.state, named.buffer.first, named.last, named.buffer.tokens), (State.OPEN, 1, 0, 0))
         self.assertTrue(0 <= named.created <= unnamed.created <= self.clock.seconds())
 
     def test_find(self) -> None:
@@ -192,9 +192,9 @@ class StoreContract(_TestCase):
         streamLog, other = self.create(), self.create(tokens=3)
         self.assertEqual([streamLog.append(*entry) for entry in zip(kinds, data, strict=True)], [1, 2, 3, 4, 5, 6])
         self.settle()
-        self.assertEqual((streamLog.first, streamLog.last, streamLog.tokens), (1, 6, 3))
-        self.assertEqual((streamLog.entries, list(streamLog.kinds)), (data, kinds))
-        self.assertEqual(other.entries, [b"1", b"2", b"3"])
+        self.assertEqual((streamLog.buffer.first, streamLog.last, streamLog.buffer.tokens), (1, 6, 3))
+        self.assertEqual((streamLog.buffer.entries, list(streamLog.buffer.kinds)), (data, kinds))
+        self.assertEqual(other.buffer.entries, [b"1", b"2", b"3"])
 
     def test_visible(self) -> None:
         """
@@ -225,7 +225,7 @@ class StoreContract(_TestCase):
             self.assertRaises(StreamEnded, streamLog.append, Kind.TOKEN, b"y")
             self.settle()
             self.assertRaises(StreamEnded, streamLog.append, kind, b"{}")
-            self.assertEqual((streamLog.state, streamLog.last, len(streamLog.entries)), (state, 3, 3))
+            self.assertEqual((streamLog.state, streamLog.last, len(streamLog.buffer.entries)), (state, 3, 3))
             self.assertIsNotNone(streamLog.ended)
 
     def test_trim(self) -> None:
@@ -234,29 +234,29 @@ class StoreContract(_TestCase):
         tokens go on. Whoever comes back for what is gone is told of the gap.
         """
         streamLog = self.create(tokens=1000)
-        self.assertEqual((streamLog.last, streamLog.tokens), (1000, 1000))
-        self.assertTrue(1 < streamLog.first <= 1000)
-        self.assertLessEqual(streamLog.size, self.window)
-        numbers = range(streamLog.first, 1001)
-        self.assertEqual(streamLog.entries, [b"%d" % number for number in numbers])
+        self.assertEqual((streamLog.last, streamLog.buffer.tokens), (1000, 1000))
+        self.assertTrue(1 < streamLog.buffer.first <= 1000)
+        self.assertLessEqual(streamLog.buffer.size, self.window)
+        numbers = range(streamLog.buffer.first, 1001)
+        self.assertEqual(streamLog.buffer.entries, [b"%d" % number for number in numbers])
         gap = self.assertRaises(GapError, streamLog.locate, f"{streamLog.epoch}-0")
         self.assertEqual((gap.reason, gap.cursor, gap.missed), ("trimmed", numbers[0] - 1, numbers[0] - 1))
         streamLog.append(Kind.EVENT, b"x" * 2 * self.window)
         self.settle()
-        self.assertEqual((streamLog.first, len(streamLog.entries)), (1001, 1))
+        self.assertEqual((streamLog.buffer.first, len(streamLog.buffer.entries)), (1001, 1))
 
     def test_used(self) -> None:
         """
         The store counts streams and bytes: what is trimmed or deleted is no longer among them.
         """
         logs = [self.create(str(number), tokens=100 * number) for number in range(4)]
-        self.assertEqual((self.store.count, self.store.used), (4, sum(streamLog.size for streamLog in logs)))
+        self.assertEqual((self.store.count, self.store.used), (4, sum(streamLog.buffer.size for streamLog in logs)))
         logs[1].append(Kind.DONE, b"{}")
         self.settle()
-        self.assertEqual(self.store.used, sum(streamLog.size for streamLog in logs))
+        self.assertEqual(self.store.used, sum(streamLog.buffer.size for streamLog in logs))
         for name in ("1", "3"):
             self.result(self.store.delete(name))
-        self.assertEqual((self.store.count, self.store.used), (2, logs[0].size + logs[2].size))
+        self.assertEqual((self.store.count, self.store.used), (2, logs[0].buffer.size + logs[2].buffer.size))
 
     def test_keys(self) -> None:
         """
@@ -285,7 +285,7 @@ class StoreContract(_TestCase):
         self.result(self.store.delete("a"))
         self.clock.advance(FLUSH_TICK)
         self.assertEqual((streamLog.state, viewer.seen[-1:]), (State.CANCELLED, [3]))
-        self.assertEqual(streamLog.entries[-1], b'{"reason":"deleted"}')
+        self.assertEqual(streamLog.buffer.entries[-1], b'{"reason":"deleted"}')
         self.assertRaises(StreamEnded, streamLog.append, Kind.TOKEN, b"x")
         streamLog.leave(viewer)
         self.refused(self.store.find("a"), StreamNotFound)
@@ -328,7 +328,7 @@ class StoreContract(_TestCase):
         after.append(Kind.TOKEN, b"new")
         self.settle()
         self.assertIs(self.find("a"), after)
-        self.assertEqual((after.entries, self.store.count, self.store.used), ([b"new"], 1, after.size))
+        self.assertEqual((after.buffer.entries, self.store.count, self.store.used), ([b"new"], 1, after.buffer.size))
 
     def test_createAndDelete(self) -> None:
         """
@@ -385,7 +385,7 @@ class StoreContract(_TestCase):
         self.result(self.store.delete("d"))
         before = [self.describe(streamLog) for streamLog in logs[:3]]
         self.assertEqual(self.die(), [(logs[2].ended, "c", logs[2].epoch)])
-        self.assertEqual((self.store.count, self.store.used), (3, sum(log.size for log in logs[:3])))
+        self.assertEqual((self.store.count, self.store.used), (3, sum(log.buffer.size for log in logs[:3])))
         self.assertEqual([self.describe(self.find(name)) for name in "abc"], before)
         self.assertEqual(self.find("a").recall("key"), logs[0].recall("key"))
         self.refused(self.store.find("d"), StreamNotFound)
@@ -407,8 +407,8 @@ class StoreContract(_TestCase):
             self.assertEqual({entry[2] for entry in self.die()}, {epoch, empty.epoch})
             found = self.find(name)
             self.assertEqual((found.epoch, found.state, found.last), (epoch, State.FAILED, 1001))
-            self.assertEqual((found.first, found.tokens), (streamLog.first, 1000))
-            self.assertEqual(found.entries[:-1], streamLog.entries)
-            self.assertIn(b'"interrupted"', found.entries[-1])
+            self.assertEqual((found.buffer.first, found.buffer.tokens), (streamLog.buffer.first, 1000))
+            self.assertEqual(found.buffer.entries[:-1], streamLog.buffer.entries)
+            self.assertIn(b'"interrupted"', found.buffer.entries[-1])
             self.assertRaises(StreamEnded, found.append, Kind.TOKEN, b"x")
             self.assertEqual(self.find(empty.name).last, 1)

@@ -5,7 +5,6 @@ Tests for L{sseserver.apis.chat.completions}, through a real site on wires.
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -17,6 +16,7 @@ from sseserver.errors import SourceError
 from sseserver.interfaces import IModels
 from sseserver.service.service import Settings
 from sseserver.stores import memory
+from sseserver.streams.buffer import EntryBuffer
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.values import Prompt
 from tests.fakes import RecordingProducer
@@ -461,9 +461,10 @@ class WholeTests(ChatTestCase):
         """
         Who waits for a store that never takes the end is cut when the server stops.
         """
-        # Its logs wait for the word of the store, which never gives it.
-        self.patch(memory, "StreamLog", partial(StreamLog, durable=True))
-        self.serve(self.source, Settings(drain=5), memory.MemoryStore(self.reactor, 100_000))
+        store = memory.MemoryStore(self.reactor, 100_000)
+        # Entries become visible when the store commits them; this one never does.
+        store.durable = True
+        self.serve(self.source, Settings(drain=5), store)
         wire = self.complete()
         self.end()
         stopped = self.service.stopService()
@@ -477,9 +478,14 @@ class WholeTests(ChatTestCase):
         What breaks while it waits is a 500, and in the log.
         """
 
-        class BrokenLog(StreamLog):
+        class BrokenBuffer(EntryBuffer):
             def entry(self, number: int) -> bytes:
                 raise KeyError("swordfish")
+
+        class BrokenLog(StreamLog):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                self.buffer = BrokenBuffer()
 
         self.patch(memory, "StreamLog", BrokenLog)
         wire = self.complete()

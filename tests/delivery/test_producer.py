@@ -513,7 +513,7 @@ class PauseTests(ProducerTestCase):
         self.streamLog = StreamLog("name", makeEpoch(), self.flush, 200_000)
         wire = self.pausedViewer()
         self.append(*[letter * 1000 for letter in "abcdefghijklmnopqrstuvwxyz" * 8])
-        first = self.streamLog.first
+        first = self.streamLog.buffer.first
         self.assertGreater(first, 2)
         wire.take()
         _, large, gap, *rest = wire.response.events
@@ -521,7 +521,7 @@ class PauseTests(ProducerTestCase):
         self.assertEqual((gap.type, gap.id), ("gap", self.entry(first - 1)))
         self.assertIn(f'"after":"{self.entry(1)}"', gap.data)
         self.assertIn(f'"missed":{first - 2},"reason":"trimmed"', gap.data)
-        self.assertEqual("".join(event.data for event in rest), b"".join(self.streamLog.entries).decode())
+        self.assertEqual("".join(event.data for event in rest), b"".join(self.streamLog.buffer.entries).decode())
         self.assertEqual(rest[-1].id, self.entry(209))
 
     def test_pausedViewerHoldsUpNobody(self) -> None:

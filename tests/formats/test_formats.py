@@ -313,7 +313,7 @@ class EventsTests(SynchronousTestCase):
             kept, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        self.assertLess(kept, 16 * log.size)
+        self.assertLess(kept, 16 * log.buffer.size)
 
     @given(tokenLists(), st.sampled_from([None, Kind.DONE]), st.integers(0, 12), st.integers(1, 60))
     @example(["a\r", "\r\nb"], None, 0, ALL)
@@ -349,7 +349,7 @@ class EventsTests(SynchronousTestCase):
         misses and repeats nothing.
         """
         log = makeLog(*tokens, terminal=Kind.DONE, window=window)
-        cursor = max(log.first - 1, min(cursor, log.last))
+        cursor = max(log.buffer.first - 1, min(cursor, log.last))
         _, stream = readAll(EventsFormat().render(log), cursor, maxBytes, joined)
         for event in decode(stream):
             if event.type == "message":
@@ -374,7 +374,7 @@ class EventsTests(SynchronousTestCase):
             self.assertTrue(end > cursor or end == log.last)
             self.assertTrue(len(frames) >= maxBytes or end == log.last)
             # All entries but the last one read do not reach it, by their data; nor, one by one, by their frames.
-            self.assertTrue(sum(map(len, log.entries[cursor : end - 1])) < maxBytes)
+            self.assertTrue(sum(map(len, log.buffer.entries[cursor : end - 1])) < maxBytes)
             if not joined and end > cursor:
                 *whole, _ = frames.split(b"\n\n")[:-1]
                 self.assertLess(sum(len(frame) + 2 for frame in whole), maxBytes)
@@ -394,7 +394,7 @@ class EventsTests(SynchronousTestCase):
         many are missing and where it goes on; from there it does go on.
         """
         log = trimmedLog(keep=32, total=100)
-        start = log.first - 1
+        start = log.buffer.first - 1
         rendering = EventsFormat().render(log)
         for joined in (True, False):
             for cursor in (0, 1, start - 1):
@@ -414,7 +414,7 @@ class EventsTests(SynchronousTestCase):
         rendering = EventsFormat().render(log)
         self.assertEqual(rendering.read(0, ALL, True)[0], 3)
         log.append(Kind.TOKEN, b"d")
-        self.assertGreater(log.first, 1)
+        self.assertGreater(log.buffer.first, 1)
         self.assertRaises(GapError, rendering.read, 0, ALL, True)
 
     def test_onlyTheNewestIsKept(self) -> None:
@@ -711,7 +711,7 @@ class TextLimitTests(SynchronousTestCase):
         more comes it is told that there is a gap after what it has.
         """
         log = trimmedLog(3, 6)
-        self.assertGreater(log.first, 1)
+        self.assertGreater(log.buffer.first, 1)
         rendering = TextFormat().render(log)
         self.assertEqual(rendering.read(6, ALL, True), (6, b""))
         self.assertFalse(rendering.complete(6))
@@ -771,7 +771,7 @@ class TextLimitTests(SynchronousTestCase):
         log = makeLog("a", "b", window=4 * (ENTRY_COST + 1))
         rendering = TextFormat().render(log)
         self.assertEqual(rendering.read(0, ALL, True)[0], 2)
-        while log.first <= 3:
+        while log.buffer.first <= 3:
             log.append(Kind.TOKEN, b"x")
         self.assertFalse(rendering.complete(2))
         after, frames = rendering.read(2, ALL, True)
@@ -795,7 +795,7 @@ class TextLimitTests(SynchronousTestCase):
             self.assertEqual(show(frames).text, text)
             log.append(Kind.TOKEN, token.encode())
             text += token
-        self.assertGreater(log.first, 1)
+        self.assertGreater(log.buffer.first, 1)
         self.assertEqual(show(rendering.read(cursor, ALL, True)[1]).text, "abcdefgh")
 
     def test_newViewerOfATrimmedLog(self) -> None:
@@ -821,7 +821,7 @@ class TextLimitTests(SynchronousTestCase):
         log = makeLog("a" * 90, "b" * 20, window=4 * ENTRY_COST + 200)
         rendering = TextFormat().render(log)
         self.assertEqual(rendering.read(0, ALL, True)[0], REFUSED)
-        while log.first <= 4:
+        while log.buffer.first <= 4:
             log.append(Kind.TOKEN, b"c")
         cursor = rendering.start(False)
         self.assertFalse(rendering.complete(cursor))
@@ -839,10 +839,10 @@ class ContractOfBothTests(SynchronousTestCase):
         text; or, if it wants, at the end.
         """
         for log in (makeLog(), makeLog("a"), makeLog("a", "b", terminal=Kind.DONE), trimmedLog(keep=4, total=20)):
-            for name, start in (("events", log.first - 1), ("text", 0)):
+            for name, start in (("events", log.buffer.first - 1), ("text", 0)):
                 rendering = FORMATS[name].render(log)
                 self.assertEqual((rendering.start(False), rendering.start(True)), (start, log.last), name)
-        self.assertGreater(log.first, 1)
+        self.assertGreater(log.buffer.first, 1)
 
     def test_completeIsExact(self) -> None:
         """

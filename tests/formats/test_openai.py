@@ -203,7 +203,7 @@ class OpenAITests(SynchronousTestCase):
         that is kept; reading before that is a gap.
         """
         streamLog = makeLog(*"abcdefgh", window=4 * (ENTRY_COST + 1))
-        self.assertGreater(streamLog.first, 2)
+        self.assertGreater(streamLog.buffer.first, 2)
         rendering = OpenAIFormat("parrot").render(streamLog)
         for joined in (False, True):
             events = self.read(streamLog, rendering.start(False), joined=joined)
@@ -501,17 +501,18 @@ class UITests(SynchronousTestCase):
         viewer, the message cannot be whole: that is said, and all.
         """
         streamLog = makeLog(*"abcdefgh", window=4 * (ENTRY_COST + 1))
-        self.assertGreater(streamLog.first, 2)
+        self.assertGreater(streamLog.buffer.first, 2)
         rendering = UIFormat().render(streamLog)
         for cursor in (rendering.start(False), 1):
             self.assertFalse(rendering.complete(cursor))
             after, frames = rendering.read(cursor, ALL, True)
             [problem, done] = parts(decode(frames))
-            text = f"{streamLog.first - 1 - cursor} entries are no longer kept (trimmed): the message cannot be whole."
+            missed = streamLog.buffer.first - 1 - cursor
+            text = f"{missed} entries are no longer kept (trimmed): the message cannot be whole."
             self.assertEqual((problem, done), ({"type": "error", "errorText": text}, "[DONE]"))
             self.assertEqual((after, rendering.complete(after)), (REFUSED, True))
             self.assertEqual(rendering.read(after, ALL, True), (after, b""))
-        self.assertEqual(self.read(streamLog, streamLog.first - 1, joined=True)[0]["type"], "text-delta")
+        self.assertEqual(self.read(streamLog, streamLog.buffer.first - 1, joined=True)[0]["type"], "text-delta")
 
     def test_retire(self) -> None:
         """

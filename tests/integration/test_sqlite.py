@@ -81,12 +81,12 @@ class ThreadTests(StoreTestCase):
             [b"%d %d %d" % (number, turn, each) for turn in range(100) for each in range(turn % 3 + 1)]
             for number in range(50)
         ]
-        self.assertEqual([streamLog.entries for streamLog in logs], expected)
+        self.assertEqual([streamLog.buffer.entries for streamLog in logs], expected)
         self.assertEqual({streamLog.last for streamLog in logs}, {199})
         await store.stop()
         again = self.makeStore(path)
         found = await gatherResults([again.find(f"{number}") for number in range(50)])
-        self.assertEqual([streamLog.entries for streamLog in found], expected)
+        self.assertEqual([streamLog.buffer.entries for streamLog in found], expected)
 
     def test_turnsGoOn(self) -> Deferred[None]:
         """

@@ -221,7 +221,7 @@ class LoopbackTests(TestCase):
             await until(lambda: not stage.upstream.open, "the connection is closed")  # noqa: B023
             await viewing
             self.assertEqual(streamLog.state.value, "cancelled")
-            self.assertEqual(streamLog.text(1, streamLog.last), b"Hello")
+            self.assertEqual(streamLog.buffer.text(1, streamLog.last), b"Hello")
 
     async def test_backpressure(self) -> None:
         """
@@ -233,11 +233,11 @@ class LoopbackTests(TestCase):
         stage.settings = Settings(readAhead=200_000, window=100_000_000)
         await stage.open()
         streamLog = await stage.service.startRun(PROMPT)
-        await until(lambda: streamLog.size > 200_000, "the run is ahead")
+        await until(lambda: streamLog.buffer.size > 200_000, "the run is ahead")
         await until(lambda: stage.upstream.sent > 10_000_000, "the upstream has sent all to its socket")
         for _ in range(20):
             await deferLater(reactor, 0.01)
-        self.assertLess(streamLog.size, 2_000_000)
+        self.assertLess(streamLog.buffer.size, 2_000_000)
         events: list[Event] = []
         await stage.watch(streamLog, events.append).start()
         self.assertEqual(len(textOf(events)), 10_000_000)

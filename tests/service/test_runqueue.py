@@ -40,7 +40,7 @@ class TurnTests(ServedTestCase):
         self.source.runs[0].end()
         self.source.run.write("fourth")
         self.assertEqual([log.last for log in (first, second, third, fourth)], [1, 1, 1, 1])
-        self.assertEqual((third.entries, fourth.entries), ([b"third"], [b"fourth"]))
+        self.assertEqual((third.buffer.entries, fourth.buffer.entries), ([b"third"], [b"fourth"]))
 
     def test_refused(self) -> None:
         """
@@ -87,7 +87,7 @@ class TurnTests(ServedTestCase):
         self.assertIs(logs[2].state, State.CANCELLED)
         self.source.runs[0].end()
         self.source.run.write("fourth")
-        self.assertEqual((len(self.source.runs), logs[3].entries), (3, [b"fourth"]))
+        self.assertEqual((len(self.source.runs), logs[3].buffer.entries), (3, [b"fourth"]))
 
     def test_lingerWhileItWaits(self) -> None:
         """

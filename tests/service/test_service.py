@@ -49,12 +49,12 @@ class ServiceTestCase(ServedTestCase):
 
     def terminal(self, streamLog: Any) -> tuple[str, dict[str, Any]]:
         """Give a log's terminal entry: its kind's name and what it tells."""
-        kind = Kind(streamLog.kinds[-1])
-        return kind.name.lower(), json.loads(streamLog.entries[-1])
+        kind = Kind(streamLog.buffer.kinds[-1])
+        return kind.name.lower(), json.loads(streamLog.buffer.entries[-1])
 
     def text(self, streamLog: Any) -> str:
         """Give the text of a log."""
-        pairs = zip(streamLog.kinds, streamLog.entries, strict=True)
+        pairs = zip(streamLog.buffer.kinds, streamLog.buffer.entries, strict=True)
         return b"".join(data for kind, data in pairs if kind == Kind.TOKEN).decode()
 
     def write(self, *tokens: str) -> None:
@@ -236,7 +236,7 @@ class WriteTests(ServiceTestCase):
 
     def entries(self) -> list[bytes]:
         """Give the data of all entries."""
-        return list(self.streamLog.entries)
+        return list(self.streamLog.buffer.entries)
 
     def test_emptyToken(self) -> None:
         """
@@ -319,7 +319,7 @@ class WriteTests(ServiceTestCase):
         failing = self.startLog()
         self.source.run.write("b\r")
         self.source.run.fail(SourceError("No."))
-        self.assertEqual(failing.entries[0], b"b\r")
+        self.assertEqual(failing.buffer.entries[0], b"b\r")
 
     def test_countIsThatOfTheEntries(self) -> None:
         """
@@ -329,7 +329,7 @@ class WriteTests(ServiceTestCase):
         self.source.run.write("a\r", "\n", "\r", "\r", "b\r", "", "c", "\r")
         self.source.run.end()
         self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 7)
-        self.assertEqual((self.streamLog.tokens, self.streamLog.last), (7, 8))
+        self.assertEqual((self.streamLog.buffer.tokens, self.streamLog.last), (7, 8))
         self.assertEqual(self.text(self.streamLog), "a\r\n\r\rb\rc\r")
 
     def test_loneSurrogate(self) -> None:
@@ -354,7 +354,7 @@ class WriteTests(ServiceTestCase):
             self.assertRaises(UnicodeEncodeError, self.source.run.write, token)
         self.source.run.write("\nb")
         self.assertEqual(self.entries(), [b"a\r", b"\nb"])
-        self.assertEqual(self.streamLog.tokens, 2)
+        self.assertEqual(self.streamLog.buffer.tokens, 2)
 
     def test_loneSurrogateThatNobodyCaught(self) -> None:
         """
@@ -409,9 +409,9 @@ class CancelTests(ServiceTestCase):
         To cancel again changes nothing, nor does it after any other end.
         """
         self.cancel()
-        entries = list(self.streamLog.entries)
+        entries = list(self.streamLog.buffer.entries)
         self.assertIs(self.cancel(), self.streamLog)
-        self.assertEqual(list(self.streamLog.entries), entries)
+        self.assertEqual(list(self.streamLog.buffer.entries), entries)
         done = self.startLog()
         self.source.run.end()
         self.successResultOf(self.service.cancel(done.name))

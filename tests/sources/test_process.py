@@ -765,18 +765,18 @@ class RunsTests(ProgramTestCase):
         """
         runs = self.runs(shell(f"case $1 in first) {STUBBORN};; *) echo second;; esac", "{prompt}"), 1)
         first, second = self.begin(runs, "first"), self.begin(runs, "second")
-        self.reactor.until(lambda: first.appended)
+        self.reactor.until(lambda: first.buffer.appended)
         run = runs.find(first.name)
         assert run is not None
         run.cancel("asked")
         self.assertTrue(first.sealed)
         for _ in range(5):
             self.reactor.turn()
-        self.assertEqual((len(self.started.sessions), second.appended), (1, 0))
+        self.assertEqual((len(self.started.sessions), second.buffer.appended), (1, 0))
         self.reactor.advance(KILL_AFTER)
         self.reactor.until(lambda: second.sealed)
-        self.assertEqual((second.kinds[0], second.kinds[-1]), (Kind.TOKEN, Kind.DONE))
-        self.assertEqual(second.entry(1), b"second\n")
+        self.assertEqual((second.buffer.kinds[0], second.buffer.kinds[-1]), (Kind.TOKEN, Kind.DONE))
+        self.assertEqual(second.buffer.entry(1), b"second\n")
 
     def test_shutDown(self) -> None:
         """
@@ -784,7 +784,7 @@ class RunsTests(ProgramTestCase):
         """
         runs = self.runs(shell(STUBBORN), 10)
         logs = [self.begin(runs, "x") for _ in range(3)]
-        self.reactor.until(lambda: all(one.appended for one in logs))
+        self.reactor.until(lambda: all(one.buffer.appended for one in logs))
         released: Deferred[None] = runs.shutDown()
         self.assertTrue(all(one.sealed for one in logs))
         self.assertNoResult(released)

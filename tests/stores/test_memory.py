@@ -45,7 +45,7 @@ class MemoryStoreTests(ClockTestCase):
         log = self.create()
         self.assertEqual(log.name, log.epoch)
         self.assertIsNotNone(re.fullmatch("[A-Za-z0-9]{22}", log.epoch))
-        self.assertEqual((log.state, log.first, log.last, log.viewers), (State.OPEN, 1, 0, 0))
+        self.assertEqual((log.state, log.buffer.first, log.last, log.viewers), (State.OPEN, 1, 0, 0))
 
     def test_eachIsAnother(self) -> None:
         """
@@ -106,7 +106,7 @@ class MemoryStoreTests(ClockTestCase):
         log.follow(viewer, EventsFormat())
         self.successResultOf(self.store.delete(log.name))
         self.assertEqual((viewer.wakes, log.state), (1, State.CANCELLED))
-        self.assertEqual(log.entries, [b'{"reason":"deleted"}'])
+        self.assertEqual(log.buffer.entries, [b'{"reason":"deleted"}'])
         self.assertRaises(StreamEnded, log.append, Kind.TOKEN, b"a")
 
     def test_window(self) -> None:
@@ -116,9 +116,9 @@ class MemoryStoreTests(ClockTestCase):
         one, two = self.create(), self.create()
         for log in (one, two):
             log.append(Kind.TOKEN, b"x" * (1000 - ENTRY_COST))
-            self.assertEqual((log.first, log.size), (1, 1000))
+            self.assertEqual((log.buffer.first, log.buffer.size), (1, 1000))
         one.append(Kind.TOKEN, b"")
-        self.assertEqual((one.first, two.first), (2, 1))
+        self.assertEqual((one.buffer.first, two.buffer.first), (2, 1))
 
     def test_oneLoopForAllStreams(self) -> None:
         """

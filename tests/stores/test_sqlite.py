@@ -223,10 +223,10 @@ class GroupTests(StoreTestCase):
         """
         self.restart(window=8000)
         streamLog = self.create(tokens=1000)
-        self.assertGreater(streamLog.first, 1)
+        self.assertGreater(streamLog.buffer.first, 1)
         self.restart(window=8000)
         numbers = [number for _, number, _ in self.entries()]
-        self.assertEqual(numbers, list(range(streamLog.first, 1001)))
+        self.assertEqual(numbers, list(range(streamLog.buffer.first, 1001)))
 
     def test_deletes(self) -> None:
         """
@@ -345,7 +345,7 @@ class FilingTests(StoreTestCase):
         self.settle()
         self.assertEqual(len(self.rows("fresh")), 1)
         self.restart()
-        self.assertEqual(self.result(self.store.find("b")).entries, [b"x"] * 3)
+        self.assertEqual(self.result(self.store.find("b")).buffer.entries, [b"x"] * 3)
 
     def test_trimmed(self) -> None:
         """
@@ -358,12 +358,14 @@ class FilingTests(StoreTestCase):
             self.settle()
         filed = [number for _, number, _ in self.entries()]
         (first,) = self.connection().execute("SELECT min(first) FROM segments").fetchone()
-        self.assertEqual(first, streamLog.first)
+        self.assertEqual(first, streamLog.buffer.first)
         self.assertEqual(filed[-1], 350)
-        entries = streamLog.entries
+        entries = streamLog.buffer.entries
         self.restart(window=3 * SEGMENT)
         again = self.result(self.store.find(streamLog.name))
-        self.assertEqual((again.first, again.entries, again.size), (first, entries, streamLog.size))
+        self.assertEqual(
+            (again.buffer.first, again.buffer.entries, again.buffer.size), (first, entries, streamLog.buffer.size)
+        )
 
     def test_refused(self) -> None:
         """
@@ -394,7 +396,7 @@ class FilingTests(StoreTestCase):
             self.assertEqual(bool(self.thread.waiting), not pause)
             self.clock.advance(pause * 0.2)
             self.settle()
-            self.assertEqual(logs[0].last, logs[0].appended)
+            self.assertEqual(logs[0].last, logs[0].buffer.appended)
 
 
 class FullTests(StoreTestCase):
@@ -429,13 +431,13 @@ class FullTests(StoreTestCase):
         What is published is refused whole: nothing of it is in the log, in the file, or counted; its idempotency key
         is unknown, and a terminal entry no end.
         """
-        used, size = self.store.used, self.published.size
+        used, size = self.store.used, self.published.buffer.size
         settled = self.publish()
         self.published.append(Kind.DONE, b"{}")
         self.refused(settled, StoreUnavailable)
         log = self.published
-        self.assertEqual((log.last, log.entries, log.tokens, log.state), (2, [b"x", b"x"], 2, State.OPEN))
-        self.assertEqual((log.size, self.store.used, log.recall("key")), (size, used, None))
+        self.assertEqual((log.last, log.buffer.entries, log.buffer.tokens, log.state), (2, [b"x", b"x"], 2, State.OPEN))
+        self.assertEqual((log.buffer.size, self.store.used, log.recall("key")), (size, used, None))
         self.assertEqual(len(self.entries()), 4)
         self.assertEqual(self.rows("keys"), [])
 
@@ -651,12 +653,12 @@ class LoadTests(StoreTestCase):
         streamLog = self.create("a", tokens=5)
         streamLog.append(Kind.DONE, b"{}")
         self.settle()
-        used, entries = self.store.used, streamLog.entries
+        used, entries = self.store.used, streamLog.buffer.entries
         del streamLog
         gc.collect()
         found = self.store.find("a")
         self.assertNoResult(found)
-        self.assertEqual((self.result(found).entries, self.store.used), (entries, used))
+        self.assertEqual((self.result(found).buffer.entries, self.store.used), (entries, used))
         del found
         gc.collect()
         self.result(self.store.delete("a"))
@@ -701,7 +703,7 @@ class LoadTests(StoreTestCase):
         self.create("a", tokens=100_000)
         self.restart()
         streamLog = self.result(self.store.find("a"))
-        self.assertEqual((streamLog.last, len(streamLog.entries), streamLog.tokens), (100_000,) * 3)
+        self.assertEqual((streamLog.last, len(streamLog.buffer.entries), streamLog.buffer.tokens), (100_000,) * 3)
         self.assertLess(monotonic() - start, 30)
 
     def test_smallerWindow(self) -> None:
@@ -713,8 +715,8 @@ class LoadTests(StoreTestCase):
         streamLog = self.result(self.store.find("a"))
         self.append(streamLog, 1)
         self.settle()
-        self.assertLessEqual(streamLog.size, 8000)
-        self.assertEqual(self.store.used, streamLog.size)
+        self.assertLessEqual(streamLog.buffer.size, 8000)
+        self.assertEqual(self.store.used, streamLog.buffer.size)
 
 
 class SynchronousTests(SynchronousTestCase):

@@ -92,8 +92,8 @@ class AppendTests(LogTestCase):
         self.clock.advance(77.0)
         log = makeLog(self.clock)
         self.assertEqual((log.name, log.epoch, log.state), ("name", EPOCH, State.OPEN))
-        self.assertEqual((log.first, log.last, log.size, log.viewers), (1, 0, 0, 0))
-        self.assertEqual((log.entries, bytes(log.kinds)), ([], b""))
+        self.assertEqual((log.buffer.first, log.last, log.buffer.size, log.viewers), (1, 0, 0, 0))
+        self.assertEqual((log.buffer.entries, bytes(log.buffer.kinds)), ([], b""))
         self.assertEqual((log.created, log.ended, log.onRead), (77.0, None, None))
 
     def test_numbers(self) -> None:
@@ -103,8 +103,8 @@ class AppendTests(LogTestCase):
         for number in range(1, 6):
             self.assertEqual(self.token(b"%d" % number), number)
             self.assertEqual(self.log.last, number)
-            self.assertEqual(self.log.entries[number - self.log.first], b"%d" % number)
-        self.assertEqual(bytes(self.log.kinds), bytes([Kind.TOKEN] * 5))
+            self.assertEqual(self.log.buffer.entries[number - self.log.buffer.first], b"%d" % number)
+        self.assertEqual(bytes(self.log.buffer.kinds), bytes([Kind.TOKEN] * 5))
 
     def test_terminal(self) -> None:
         """
@@ -117,7 +117,9 @@ class AppendTests(LogTestCase):
             self.clock.advance(3.0)
             self.assertEqual(log.append(kind, b'{"reason":"r"}'), 2)
             self.assertEqual((log.state, log.ended), (state, self.clock.seconds()))
-            self.assertEqual((log.entries, bytes(log.kinds)), ([b"x", b'{"reason":"r"}'], bytes([Kind.TOKEN, kind])))
+            self.assertEqual(
+                (log.buffer.entries, bytes(log.buffer.kinds)), ([b"x", b'{"reason":"r"}'], bytes([Kind.TOKEN, kind]))
+            )
 
     def test_tokenLeavesOpen(self) -> None:
         """
@@ -140,8 +142,8 @@ class AppendTests(LogTestCase):
             ended = log.ended
             for kind in Kind:
                 self.assertRaises(StreamEnded, log.append, kind, b"late")
-            self.assertEqual((log.last, log.entries, log.size), (1, [b"{}"], 2 + ENTRY_COST))
-            self.assertEqual((bytes(log.kinds), log.ended), (bytes([terminal]), ended))
+            self.assertEqual((log.last, log.buffer.entries, log.buffer.size), (1, [b"{}"], 2 + ENTRY_COST))
+            self.assertEqual((bytes(log.buffer.kinds), log.ended), (bytes([terminal]), ended))
             self.assertIs(log.state, {8: State.DONE, 9: State.FAILED, 10: State.CANCELLED}[terminal])
             self.quiet()
             self.assertEqual(viewer.wakes, 0)
@@ -200,9 +202,9 @@ class WindowTests(SynchronousTestCase):
     def check(self, log: StreamLog, everything: list[bytes]) -> None:
         """The log holds the newest of all entries, numbers and accounts are right."""
         self.assertEqual(log.last, len(everything))
-        self.assertEqual(log.entries, everything[log.first - 1 :])
-        self.assertEqual(len(log.kinds), len(log.entries))
-        self.assertEqual(log.size, sum(map(len, log.entries)) + ENTRY_COST * len(log.entries))
+        self.assertEqual(log.buffer.entries, everything[log.buffer.first - 1 :])
+        self.assertEqual(len(log.buffer.kinds), len(log.buffer.entries))
+        self.assertEqual(log.buffer.size, sum(map(len, log.buffer.entries)) + ENTRY_COST * len(log.buffer.entries))
 
     def test_withinTheWindow(self) -> None:
         """
@@ -212,17 +214,17 @@ class WindowTests(SynchronousTestCase):
         log = makeLog(TurnClock(), 3 * (ENTRY_COST + 10))
         for _ in range(3):
             log.append(Kind.TOKEN, b"0123456789")
-        self.assertEqual((log.first, log.size), (1, 3 * (ENTRY_COST + 10)))
+        self.assertEqual((log.buffer.first, log.buffer.size), (1, 3 * (ENTRY_COST + 10)))
         log.append(Kind.TOKEN, b"")
-        self.assertGreater(log.first, 1)
+        self.assertGreater(log.buffer.first, 1)
 
     def test_trimmedTokensCount(self) -> None:
         """
         The count of tokens is of all that there ever were.
         """
         log = shortLog(TurnClock(), keep=3, total=50)
-        self.assertLessEqual(len(log.entries), 3)
-        self.assertEqual(log.tokens, 50)
+        self.assertLessEqual(len(log.buffer.entries), 3)
+        self.assertEqual(log.buffer.tokens, 50)
 
     def test_newestStays(self) -> None:
         """
@@ -232,11 +234,11 @@ class WindowTests(SynchronousTestCase):
         log = makeLog(TurnClock(), 100)
         log.append(Kind.TOKEN, b"small")
         log.append(Kind.TOKEN, b"x" * 1000)
-        self.assertEqual((log.first, log.last, log.entries), (2, 2, [b"x" * 1000]))
-        self.assertEqual(log.size, 1000 + ENTRY_COST)
+        self.assertEqual((log.buffer.first, log.last, log.buffer.entries), (2, 2, [b"x" * 1000]))
+        self.assertEqual(log.buffer.size, 1000 + ENTRY_COST)
         log.append(Kind.DONE, b"{}")
-        self.assertEqual((log.first, log.last, log.entries), (3, 3, [b"{}"]))
-        self.assertEqual(bytes(log.kinds), bytes([Kind.DONE]))
+        self.assertEqual((log.buffer.first, log.last, log.buffer.entries), (3, 3, [b"{}"]))
+        self.assertEqual(bytes(log.buffer.kinds), bytes([Kind.DONE]))
 
     def test_noWindowAtAll(self) -> None:
         """
@@ -245,7 +247,7 @@ class WindowTests(SynchronousTestCase):
         log = makeLog(TurnClock(), 0)
         for number in range(1, 4):
             log.append(Kind.TOKEN, b"x")
-            self.assertEqual((log.first, log.last, log.entries), (number, number, [b"x"]))
+            self.assertEqual((log.buffer.first, log.last, log.buffer.entries), (number, number, [b"x"]))
 
     @given(st.integers(0, 2000), st.lists(st.integers(0, 700), max_size=60))
     # Sixteen entries fill this window; the next one makes room of just a sixteenth, to the byte.
@@ -262,15 +264,15 @@ class WindowTests(SynchronousTestCase):
         for number, size in enumerate(sizes):
             everything.append(bytes([number]) * size)
             kind = Kind.DONE if number + 1 == len(sizes) else Kind.TOKEN
-            first, before = log.first, log.size + size + ENTRY_COST
+            first, before = log.buffer.first, log.buffer.size + size + ENTRY_COST
             log.append(kind, everything[-1])
             self.check(log, everything)
-            self.assertEqual(log.first > first, before > window and len(everything) > first)
-            if log.first > first:
-                self.assertTrue(log.size <= room or len(log.entries) == 1)
-                self.assertGreater(log.size + len(everything[log.first - 2]) + ENTRY_COST, room)
+            self.assertEqual(log.buffer.first > first, before > window and len(everything) > first)
+            if log.buffer.first > first:
+                self.assertTrue(log.buffer.size <= room or len(log.buffer.entries) == 1)
+                self.assertGreater(log.buffer.size + len(everything[log.buffer.first - 2]) + ENTRY_COST, room)
         if sizes:
-            self.assertEqual(log.kinds, bytes([Kind.TOKEN] * (len(log.entries) - 1) + [Kind.DONE]))
+            self.assertEqual(log.buffer.kinds, bytes([Kind.TOKEN] * (len(log.buffer.entries) - 1) + [Kind.DONE]))
 
 
 # Last event IDs that no server of ours ever sent.
@@ -366,7 +368,7 @@ class LocateTests(LogTestCase):
         place just before it is none too early.
         """
         log = shortLog(self.clock, keep=32, total=100)
-        start = log.first - 1
+        start = log.buffer.first - 1
         self.assertGreater(start, 2)
         for number in range(start):
             self.assertGap(log, f"{EPOCH}-{number}", "trimmed", start, start - number)
@@ -421,7 +423,7 @@ class WakeTests(LogTestCase):
         """
         log = shortLog(self.clock, keep=3, total=3)
         sizes: list[int] = []
-        log.follow(FakeViewer(lambda: sizes.append(log.size)), EVENTS)
+        log.follow(FakeViewer(lambda: sizes.append(log.buffer.size)), EVENTS)
         log.append(Kind.TOKEN, b"x")
         self.assertEqual(len(sizes), 1)
         self.assertLessEqual(sizes[0], 3 * (ENTRY_COST + 1))
@@ -904,12 +906,12 @@ class AheadTests(LogTestCase):
         kept.
         """
         log = shortLog(self.clock, keep=10, total=25)
-        self.assertEqual(log.ahead(), log.size)
-        viewer = FakeViewer(cursor=log.first - 2)
+        self.assertEqual(log.ahead(), log.buffer.size)
+        viewer = FakeViewer(cursor=log.buffer.first - 2)
         log.follow(viewer, EVENTS)
-        self.assertEqual(log.ahead(), log.size)
-        viewer.cursor = log.first
-        self.assertEqual(log.ahead(), log.size - 1 - ENTRY_COST)
+        self.assertEqual(log.ahead(), log.buffer.size)
+        viewer.cursor = log.buffer.first
+        self.assertEqual(log.ahead(), log.buffer.size - 1 - ENTRY_COST)
 
 
 @implementer(IFormat)

@@ -143,10 +143,10 @@ def describeStream(streamLog: IStreamLog) -> dict[str, object]:
         "name": streamLog.name,
         "epoch": streamLog.epoch,
         "state": streamLog.state.value,
-        "first": streamLog.first,
+        "first": streamLog.buffer.first,
         "last": streamLog.last,
-        "entries": streamLog.last - streamLog.first + 1,
-        "bytes": streamLog.measure(streamLog.first, streamLog.last),
+        "entries": streamLog.last - streamLog.buffer.first + 1,
+        "bytes": streamLog.buffer.measure(streamLog.buffer.first, streamLog.last),
         "viewers": streamLog.viewers,
         "created": streamLog.created,
         "ended": streamLog.ended,
@@ -160,7 +160,7 @@ def answerText(request: Request, streamLog: IStreamLog) -> bytes:
     The header `Stream-Gap` has the number of entries that were trimmed before it.
     """
     setContentType(request, "text/plain; charset=utf-8")
-    if streamLog.first > 1:
-        request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (streamLog.first - 1)])
+    if streamLog.buffer.first > 1:
+        request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (streamLog.buffer.first - 1)])
     # Visible entries only: a crash could take back the others.
-    return streamLog.text(streamLog.first, streamLog.last)
+    return streamLog.buffer.text(streamLog.buffer.first, streamLog.last)

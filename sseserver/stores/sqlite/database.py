@@ -24,7 +24,7 @@ from pathlib import Path
 from sseserver.errors import StoreUnavailable
 from sseserver.streams.entries import countTokens
 from sseserver.streams.segments import Gathered, Segment, fromColumns, joined, packed, scattered, unpacked
-from sseserver.values import Kind
+from sseserver.values import KeyUse, Kind
 
 #: Marks a file as ours: `sse1` in ASCII (https://www.sqlite.org/pragma.html#pragma_application_id).
 APPLICATION_ID = 0x73736531
@@ -84,7 +84,7 @@ class Contents:
 
     segment: Segment
     tokens: int
-    keys: dict[str, tuple[bytes, int, int]]
+    keys: dict[str, KeyUse]
 
 
 @dataclass(slots=True)
@@ -249,7 +249,7 @@ class Database:
         return Contents(
             segment,
             tokens + countTokens(segment.kinds),
-            {key: (digest, first, last) for key, digest, first, last in keys},
+            {key: KeyUse(digest, first, last) for key, digest, first, last in keys},
         )
 
     def commit(self, group: Group) -> None:

@@ -72,7 +72,7 @@ class Stream:
     def hold(self, streamLog: StreamLog) -> None:
         """Hold the log as firmly as it must be held."""
         self.read = ref(streamLog)
-        self.size = streamLog.size
+        self.size = streamLog.buffer.size
         self.ended = streamLog.ended
         self.open = streamLog if streamLog.state is State.OPEN else None
 
@@ -132,12 +132,12 @@ class Filing:
         Args:
             now: In seconds since 1970, when its last entry ends it.
         """
-        last = streamLog.appended
+        last = streamLog.buffer.appended
         if streamLog.sealed:
             work.group.ended.append((now, stream.number))
             self._file(work, stream, streamLog, last)
         else:
-            segment = streamLog.segment(stream.written + 1, last)
+            segment = streamLog.buffer.segment(stream.written + 1, last)
             stream.gathered += len(segment.data) + ENTRY_COST * len(segment.kinds)
             if stream.gathered >= SEGMENT:
                 self._file(work, stream, streamLog, last)
@@ -188,7 +188,7 @@ class Filing:
 
     def _file(self, work: Work, stream: Stream, streamLog: StreamLog, last: int) -> None:
         # What is trimmed need not be filed.
-        first = max(stream.filed + 1, streamLog.first)
+        first = max(stream.filed + 1, streamLog.buffer.first)
         if first <= last:
-            work.group.filed.append((stream.number, streamLog.segment(first, last)))
+            work.group.filed.append((stream.number, streamLog.buffer.segment(first, last)))
         work.filed[stream] = last

@@ -32,10 +32,8 @@ from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.stores.sqlite.database import Contents, Database
 from sseserver.stores.sqlite.journal import Filing, Stream, Work
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.entries import countTokens
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import State
@@ -86,7 +84,7 @@ class SQLiteStore(Keeper):
         *,
         turnEnd: TurnEnd | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(durable=True)
         self._clock = clock
         self._path = path
         self._window = window
@@ -196,7 +194,7 @@ class SQLiteStore(Keeper):
         if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
             return fail(StreamNotFound(name))
         streamLog = stream.log()
-        stream.uncounted = stream.size if streamLog is None else streamLog.size
+        stream.uncounted = stream.size if streamLog is None else streamLog.buffer.size
         self.used -= stream.uncounted
         self._leaving += 1
         deleted: Deferred[None] = Deferred()
@@ -205,21 +203,19 @@ class SQLiteStore(Keeper):
         return deleted
 
     def write(self, streamLog: StreamLog) -> None:
-        """See L{keeper.Keeper.write}."""
+        """See L{Keeper.write}."""
         self._dirty[self._streams[streamLog.name]] = streamLog
         if self._next is None:
             self._schedule(0)
 
-    def trimmed(self, streamLog: StreamLog) -> None:
-        """See L{keeper.Keeper.trimmed}."""
-        tokens = streamLog.tokens - countTokens(streamLog.kinds)
-        self._trims[self._streams[streamLog.name].number] = (streamLog.first, tokens)
+    def trim(self, streamLog: StreamLog) -> None:
+        """See L{Keeper.trim}."""
+        buffer = streamLog.buffer
+        self._trims[self._streams[streamLog.name].number] = (buffer.first, buffer.tokensBefore)
         self._schedule(0)
 
     def _makeLog(self, stream: Stream) -> StreamLog:
-        return StreamLog(
-            stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published, durable=True
-        )
+        return StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
 
     def _inThread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         if self._threaded is not None:

@@ -59,8 +59,10 @@ class Version2Tests(SynchronousTestCase):
     def read(self, name: str) -> tuple[StreamLog, list[Entry]]:
         """Find a stream, and give all entries that are kept."""
         streamLog = self.successResultOf(self.store.find(name))
-        numbers = range(streamLog.first, streamLog.last + 1)
-        return streamLog, [Entry(number, Kind(streamLog.kind(number)), streamLog.entry(number)) for number in numbers]
+        numbers = range(streamLog.buffer.first, streamLog.last + 1)
+        return streamLog, [
+            Entry(number, Kind(streamLog.buffer.kind(number)), streamLog.buffer.entry(number)) for number in numbers
+        ]
 
     def test_ended(self) -> None:
         """
@@ -80,7 +82,7 @@ class Version2Tests(SynchronousTestCase):
         self.open(BOOT)
         streamLog, entries = self.read("open")
         self.assertEqual((streamLog.epoch, streamLog.state, streamLog.published), (OPEN, State.OPEN, True))
-        self.assertEqual((streamLog.created, streamLog.ended, streamLog.tokens), (1_000_000_000.0, None, 2))
+        self.assertEqual((streamLog.created, streamLog.ended, streamLog.buffer.tokens), (1_000_000_000.0, None, 2))
         self.assertEqual(
             entries,
             [
@@ -113,7 +115,7 @@ class Version2Tests(SynchronousTestCase):
         """
         self.open(BOOT)
         streamLog, entries = self.read("trimmed")
-        self.assertEqual((streamLog.epoch, streamLog.tokens), (TRIMMED, 300))
+        self.assertEqual((streamLog.epoch, streamLog.buffer.tokens), (TRIMMED, 300))
         self.assertEqual(entries, [(number, Kind.TOKEN, b"%d " % number) for number in range(184, 301)])
         self.assertIsNone(streamLog.recall("gone"))
         self.assertEqual(streamLog.recall("key-3"), KeyUse(b"digest of 299", 299, 299))

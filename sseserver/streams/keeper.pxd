@@ -1,2 +1,0 @@
-cdef class Keeper:
-    cdef public Py_ssize_t used
