@@ -213,8 +213,7 @@ def _toUTF8(text: str) -> bytes:
 
 def wholeEvent(data: bytes) -> bytes | None:
     """
-    Recognise one whole event, a `data: ` line and an empty one, ended by LF,
-    and nothing else: so most events of a slow stream come.
+    Recognise one whole event of a single `data` line, with LF as line end, the form of most events of a slow stream.
 
     Returns:
         Its data, not checked to be UTF-8; C{None} when it is anything else.

@@ -1,10 +1,10 @@
 """
-Runs the tests against the package that is installed for this Python, which has to be the compiled build:
+Run the tests against the installed package, which must be the compiled build:
 
-    python tests/compiled.py [TESTS]
+    python tests/compiled.py [OPTIONS OF PYTEST]
 
-The tests run in a folder of their own, in which there is no package beside them, so that they import what is installed.
-Where the build could compile nothing they are skipped; in CI they fail.
+The tests run in a scratch folder without a package beside them, so that they import the installed one. Where the build
+could compile nothing the run is skipped; in CI it fails.
 """
 
 from __future__ import annotations
@@ -17,32 +17,27 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 
-#: Beside all tests without a process: those of the rest that send tokens over real sockets, from real servers.
-INTEGRATION = ("sockets", "twistd", "kill", "upstream")
+#: Integration tests that say nothing about the installed package: they build, or check the source tree.
+OTHERS = ("test_benchmarks.py", "test_house.py", "test_packaging.py")
 
-#: Kills in tests/integration/test_kill.py: the same code with every entry, so fewer do.
+#: Number of kills in tests/integration/test_kill.py. Each entry takes the same code, so that fewer rounds are enough.
 KILLS = "5"
 
 
-def targets() -> list[str]:
-    """Name the modules with the tests."""
-    found = [path.relative_to(TESTS) for path in sorted(TESTS.rglob("test_*.py"))]
-    units = [".".join(("tests", *path.with_suffix("").parts)) for path in found if path.parts[0] != "integration"]
-    return [*units, *(f"tests.integration.test_{name}" for name in INTEGRATION)]
-
-
 def main(arguments: list[str]) -> int:
-    """Run the tests, and give the exit status."""
+    """Run the tests and return the exit status."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment.setdefault("SSESERVER_KILL_ROUNDS", KILLS)
     with tempfile.TemporaryDirectory(prefix="sseserver-compiled-") as folder:
         (Path(folder) / "tests").symlink_to(TESTS)
-        asked = [sys.executable, "-c", "import sseserver; print(sseserver.__file__, sseserver.compiled)"]
-        told = subprocess.run(asked, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
-        if not told.strip().endswith(" True"):
-            sys.stdout.write(f"skipped: {told.split()[0]} is pure Python; `pip wheel -v .` says why\n")
+        probe = [sys.executable, "-c", "import sseserver; print(sseserver.__file__, sseserver.compiled)"]
+        output = subprocess.run(probe, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+        if not output.strip().endswith(" True"):
+            sys.stdout.write(f"skipped: {output.split()[0]} is pure Python; `pip wheel -v .` says why\n")
             return 1 if os.environ.get("CI") else 0
-        command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *(arguments or targets())]
+        settings = [f"--config-file={TESTS.parent / 'pyproject.toml'}", f"--rootdir={folder}", "-p", "no:cacheprovider"]
+        ignored = [f"--ignore={Path(folder) / 'tests' / 'integration' / name}" for name in OTHERS]
+        command = [sys.executable, "-m", "pytest", *settings, *ignored, *arguments, "tests"]
         return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
 

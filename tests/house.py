@@ -1,6 +1,6 @@
 """
 The rules of the house: how the package is cut into rooms and floors (see
-docs/design.md), and how small and how well described its parts are.
+docs/architecture.md), and how small and how well described its parts are.
 
 Each rule is a function from a folder, or a module, to a list of sentences that
 say what is wrong; empty is good. tests/test_house.py applies them.

@@ -32,9 +32,9 @@ from twisted.application.strports import service
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from sseserver import StreamResource, StreamService, StreamSite, tokensFrom
-from sseserver.service.service import runqueue as runs
+from sseserver.service import runqueue
 
-runs.LETTING_GO = 2.0
+runqueue.LETTING_GO = 2.0
 
 def note(text):
     with Path("notes").open("a") as notes:

@@ -1,0 +1,58 @@
+"""
+Settings of Sphinx, which makes a site of the pages in this folder: `tox -e docs`.
+
+The pages are Markdown and read well on a code host, too. The reference of the Python names comes from their docstrings.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "_extensions")]
+
+project = "sseserver"
+author = "the authors of sseserver"
+html_title = "sseserver"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "names", "zopeinterface"]
+exclude_patterns = ["_build", "_extensions"]
+# Links to headings, as on a code host: `page.md#a-heading`.
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+
+default_role = "name"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_show_copyright = False
+html_show_sphinx = False
+
+
+def checkOutside(app: Sphinx, page: str, source: list[str]) -> None:
+    """
+    Replace links to pages outside this folder, which work on a code host only, by their text and path.
+
+    Links to other files, such as programs, stay: Sphinx offers them for download. Broken links are warnings.
+    """
+
+    def replace(link: re.Match[str]) -> str:
+        text, path = link.groups()
+        if not (HERE / path.partition("#")[0]).exists():
+            logging.getLogger(__name__).warning("broken link to %s", path, location=page)
+        return f"{text} (`{path.removeprefix('../')}`)"
+
+    source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)]+\.md(?:#[^)]*)?)\)", replace, source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Register the check of links to pages outside this folder."""
+    app.connect("source-read", checkOutside)
