@@ -1,13 +1,13 @@
-// The page of sseserver: shows one stream in format "text", in which each event is the whole text so far. Where the source
-// takes a prompt it is a chat: each answer is a stream of its own, below the turns that led to it.
+// The page of sseserver. It follows one stream in the format "text", whose events have the entire text so far. If the token
+// source takes prompts, the page is a chat: each answer is a stream of its own, shown below the earlier turns.
 "use strict";
 
 (() => {
-  // The server may be mounted below any path; this file's own URL tells where.
+  // The mount point of the server, found from the URL of this file.
   const base = new URL("..", document.currentScript.src);
   const streams = new URL("streams/", base);
 
-  // Whether the source takes a prompt: then nothing runs before something is asked.
+  // Whether the token source takes prompts. If so, no run starts before the first question.
   const asks = "asks" in document.documentElement.dataset;
 
   const STATES = {
@@ -24,25 +24,25 @@
   };
 
   const CANCELLED = {
-    linger: "Nobody was watching any more, so the server stopped it.",
-    deleted: "This answer was deleted on the server.",
+    linger: "The server stopped this answer because nobody was watching.",
+    deleted: "This answer was deleted from the server.",
   };
 
-  const SPEAK_EVERY = 3000; // ms; phrases that follow faster than this are spoken together
-  const SPOKEN_KEPT = 5; // phrases; older ones are no longer needed and would be met a second time when browsing
+  const SPEAK_EVERY = 3000; // Milliseconds. Phrases that arrive faster are spoken together.
+  const SPOKEN_KEPT = 5; // Phrases. A screen reader that browses the page would read older ones a second time.
 
-  const ATTEMPTS = 5; // how often a question is sent when no answer comes
-  const PATIENCE = 15000; // ms that an attempt is waited for; a connection may have died without a word
-  const PAUSE = 1000; // ms after the first attempt, twice as much after the second ...
+  const ATTEMPTS = 5; // Number of times that a question is sent until the server answers.
+  const PATIENCE = 15000; // Milliseconds. Time limit of an attempt: a dead connection may go unnoticed.
+  const PAUSE = 1000; // Milliseconds. Pause after the first attempt; each later pause is longer by this.
 
   const IDS = ["state", "welcome", "turns", "gap", "text", "notice", "ask", "field", "send", "counts", "link", "copy", "stop", "again", "spoken"];
   const page = {};
   for (const id of IDS) page[id] = document.getElementById(id);
 
-  let run; // all that is known of the stream on show
-  let sent; // the question that was sent last, while it is not known whether the server has it
+  let run; // State of the stream being shown.
+  let sent; // The last question, until the server has confirmed it.
 
-  // Shows what stands in the address: <base>streams/NAME is that stream; <base> alone starts a run, or waits for a question.
+  // Show the stream that the URL names: <base>streams/NAME. At <base> itself, start a run, or wait for a question.
   function open(turns) {
     leave();
     const name = location.pathname.startsWith(streams.pathname) ? location.pathname.slice(streams.pathname.length).replace(/\/$/, "") : "";
@@ -75,8 +75,8 @@
     listen(run.source);
   }
 
-  // Nothing here closes the EventSource when the stream has ended: it reconnects once more with the terminal event's ID,
-  // and the server's 204 closes it for good. So a page that missed the terminal event gets it by the same way.
+  // The EventSource is not closed when the stream ends. It reconnects once with the ID of the terminal event, and the
+  // server's 204 closes it for good. A page that missed the terminal event gets it by the same reconnection.
   function listen(source) {
     source.addEventListener("open", onOpen);
     source.addEventListener("error", onError);
@@ -100,12 +100,12 @@
     page.send.disabled = page.field.readOnly = state === "sending";
   }
 
-  // A live region is read again whenever it is set, even to what it says already.
+  // A screen reader speaks a live region at each assignment, even of the same text.
   function write(element, text) {
     if (element.textContent !== text) element.textContent = text;
   }
 
-  // The focus must not fall from a button that goes away back to the top of the page.
+  // Move the focus away from a button that is about to disappear; it would return to the top of the page.
   function show(button, wanted) {
     if (!wanted && button === document.activeElement) (page.ask.hidden ? page.text : page.field).focus({ preventScroll: true });
     button.hidden = !wanted;
@@ -117,24 +117,24 @@
   }
 
   function onError() {
-    if (run.over) return; // the reconnection that the server answers 204
+    if (run.over) return; // The last reconnection, answered 204.
     if (run.source.readyState === EventSource.CLOSED) onRefused();
     else if (run.epoch) enter("reconnecting");
-    else enter("reconnecting", run.opened ? "The server is busy; trying again." : "The server cannot be reached; trying again.");
+    else enter("reconnecting", run.opened ? "The server is busy. Trying again." : "The server cannot be reached. Trying again.");
   }
 
-  // Closed for good, and no terminal event was seen: after a restart, for one, the server does not know the stream.
+  // Closed for good without a terminal event. After a restart, for example, the server does not know the stream.
   function onRefused() {
     if (!run.text && run.turn && run.turn.answer) {
       showText(run.turn.answer);
-      end("lost", "The server no longer has this answer; this is what this browser kept.");
-    } else if (run.epoch) end("lost", "The server no longer has this answer; what arrived is above.");
+      end("lost", "The server no longer has this answer. The text above is the copy kept by this browser.");
+    } else if (run.epoch) end("lost", "The server no longer has this answer. The text above is the part that arrived.");
     else if (run.linked) end("lost", "The server does not have this answer.");
     else end("failed", "The server did not start an answer. Try again in a moment.");
   }
 
   function onText(event) {
-    run.over = false; // a stream of this name may have begun again
+    run.over = false; // The stream may have been deleted and opened again.
     count(event);
     showText(event.data);
     enter("streaming");
@@ -143,8 +143,8 @@
 
   function onGap(event) {
     const { reason, missed } = detail(event);
-    if (reason !== "trimmed") page.gap.textContent = "The server could not go on where this page was; the text is another one now.";
-    else page.gap.textContent = "A part of the text is missing" + (missed ? " (" + missed + " tokens)." : ".");
+    if (reason !== "trimmed") page.gap.textContent = "The server could not continue at the position of this page. The text has been replaced.";
+    else page.gap.textContent = "Part of the text is missing" + (missed ? " (" + missed + " tokens)." : ".");
   }
 
   function onDone(event) {
@@ -170,7 +170,7 @@
     }
   }
 
-  // An ID is <epoch>-<number of the last token>. The rate counts from the first token on, not from the question.
+  // An ID is <epoch>-<number of the last token>. The rate is measured from the first token, not from the question.
   function count(event) {
     const [, epoch, number] = /^(.+)-(\d+)$/.exec(event.lastEventId) || [];
     if (!epoch) return;
@@ -182,7 +182,7 @@
     showCounts();
   }
 
-  // From now on a reload shows this stream, from its start, instead of starting another run.
+  // After this, a reload shows the stream from its start instead of starting another run.
   function showAddress(name) {
     run.name = name;
     history.replaceState(null, "", streams + name);
@@ -195,10 +195,10 @@
     write(page.counts, parts.join(" · "));
   }
 
-  // Growth is appended to the text node, which leaves what the reader has selected as it is; only another text replaces it.
+  // Append to the text node, which preserves the reader's selection. Replace it only if the text is a different one.
   function showText(text) {
     const root = document.documentElement;
-    const atEnd = root.scrollHeight - root.clientHeight - window.scrollY < 32; // px; less than two lines
+    const atEnd = root.scrollHeight - root.clientHeight - window.scrollY < 32; // Pixels. Less than two lines.
     if (run.text && text.startsWith(run.text)) {
       page.text.firstChild.appendData(text.slice(run.text.length));
     } else {
@@ -206,14 +206,14 @@
       run.spoken = 0;
     }
     run.text = text;
-    if (atEnd) window.scrollTo(0, root.scrollHeight); // a reader who has scrolled up is left in peace
+    if (atEnd) window.scrollTo(0, root.scrollHeight); // Do not scroll away from a reader who has scrolled up.
   }
 
   function speakSoon() {
     if (!run.speaking && run.spoken < run.text.length) run.speaking = setTimeout(speakPhrase, SPEAK_EVERY);
   }
 
-  // Up to the last sentence that is complete; where none is, up to the last word.
+  // Speak up to the end of the last complete sentence, or else up to the last complete word.
   function speakPhrase() {
     run.speaking = 0;
     const rest = run.text.slice(run.spoken);
@@ -252,7 +252,7 @@
     element.textContent = text;
   }
 
-  // Who came by a link does not know what was asked, and cannot ask on.
+  // A visitor who came by a link sees no question, and cannot continue the chat.
   function showField() {
     page.welcome.hidden = run.linked;
     page.ask.hidden = run.linked && !run.turn;
@@ -260,7 +260,7 @@
   }
 
   function onKey(event) {
-    const composing = event.isComposing || event.keyCode === 229; // 229: in Safari, the Enter that ends a composition
+    const composing = event.isComposing || event.keyCode === 229; // In Safari the Enter that ends a composition has 229.
     if (event.key === "Enter" && !event.shiftKey && !composing) onAsk(event);
   }
 
@@ -276,12 +276,12 @@
     page.field.focus();
     enter("sending");
     const { name, error } = await send(asked);
-    if (asked !== run) return; // the visitor has gone elsewhere
+    if (asked !== run) return; // The visitor has navigated away.
     if (name) showNext(name, [...turns, { question, after: asked.name }]);
-    else enter(state, (error && error.message) || "The server did not take the question.");
+    else enter(state, (error && error.message) || "The server did not accept the question.");
   }
 
-  // What was not answered is passed over: not every model takes two questions in a row.
+  // Omit questions without an answer: some models refuse two questions in a row.
   function messages(turns, question) {
     const answered = turns.filter(({ answer }) => answer);
     const told = answered.flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
@@ -289,11 +289,11 @@
   }
 
   function makeKey() {
-    const bytes = crypto.getRandomValues(new Uint8Array(16)); // there is no crypto.randomUUID where the page came by plain HTTP
+    const bytes = crypto.getRandomValues(new Uint8Array(16)); // crypto.randomUUID is missing on pages served over plain HTTP.
     return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
-  // The server may have got a question whose answer was lost: sent again by the same key it starts no second run.
+  // The server may have received a question whose answer was lost. The idempotency key prevents a second run.
   async function send(asked) {
     const { body, key } = sent;
     const headers = { "Content-Type": "application/json", "Idempotency-Key": key };
@@ -304,11 +304,11 @@
         return { name, error };
       } catch (error) {
         if (attempt === ATTEMPTS) break;
-        if (asked === run) write(page.notice, "The server cannot be reached; trying again.");
+        if (asked === run) write(page.notice, "The server cannot be reached. Trying again.");
         await new Promise((resolve) => { setTimeout(resolve, PAUSE * attempt); });
       }
     }
-    return { error: { message: "The server cannot be reached. Your question is still here: send it again in a moment." } };
+    return { error: { message: "The server cannot be reached. Your question is still in the field. Send it again in a moment." } };
   }
 
   function showNext(name, turns) {
@@ -320,13 +320,13 @@
     open(turns);
   }
 
-  // The field grows with its text.
+  // Grow the field with its text.
   function fit() {
     page.field.style.height = "auto";
     page.field.style.height = page.field.scrollHeight + page.field.offsetHeight - page.field.clientHeight + "px";
   }
 
-  // What was asked only this window knows. Each turn is kept by the path of its stream, and names the one before it.
+  // Only this window knows the questions. Each turn is stored under the path of its stream, with the name of the turn before.
   function keep(name, turn) {
     const value = JSON.stringify({ ...turn, time: Date.now() });
     for (;;) {
@@ -334,7 +334,7 @@
         sessionStorage.setItem(streams.pathname + name, value);
         return;
       } catch (error) {
-        if (!dropOldest()) return; // no room even alone, or the browser keeps nothing: a reload shows the answer only
+        if (!dropOldest()) return; // Storage is too small or disabled: a reload shows the answer only.
       }
     }
   }
@@ -374,17 +374,17 @@
     } catch (error) {
       if (asked !== run || run.over) return;
       page.stop.disabled = false;
-      page.notice.textContent = "The server could not be told to stop.";
+      page.notice.textContent = "The stop request did not reach the server.";
     }
   }
 
   async function onCopy() {
     const link = streams + run.name;
     try {
-      await navigator.clipboard.writeText(link); // undefined where the page came by plain HTTP from another machine
+      await navigator.clipboard.writeText(link); // Undefined on pages served over plain HTTP by another machine.
       page.copy.textContent = "Copied";
       say("Link copied");
-      setTimeout(() => { page.copy.textContent = "Copy link"; }, 2000); // ms
+      setTimeout(() => { page.copy.textContent = "Copy link"; }, 2000); // Milliseconds.
     } catch (error) {
       page.link.value = link;
       page.link.hidden = false;
@@ -411,6 +411,6 @@
     open();
   } else {
     run = {};
-    enter("unsupported", "This browser has no EventSource, by which the text would arrive. Any current browser has it.");
+    enter("unsupported", "This browser has no EventSource, which this page needs to receive the text. Every current browser has it.");
   }
 })();
