@@ -1,7 +1,6 @@
-"""An EventSource for Twisted."""
+"""Public names of the client: an EventSource for Twisted programs."""
 
-from sseserver.client.eventsource import EventSource
-from sseserver.client.request import (
+from sseserver.client.errors import (
     ConnectionFailed,
     ConnectTimeout,
     EventSourceError,
@@ -12,6 +11,10 @@ from sseserver.client.request import (
     Untrusted,
     WrongContentType,
 )
+from sseserver.client.eventsource import EventSource
+from sseserver.client.limits import Limits
+from sseserver.client.request import Request
+from sseserver.client.retry import RetryPolicy
 from sseserver.client.states import State
 from sseserver.errors import EventTooLarge
 from sseserver.wire import Event
@@ -23,8 +26,11 @@ __all__ = [
     "EventSource",
     "EventSourceError",
     "EventTooLarge",
+    "Limits",
+    "Request",
     "ResponseRefused",
     "ResponseTruncated",
+    "RetryPolicy",
     "SilenceTimeout",
     "State",
     "StatusError",

@@ -1,6 +1,7 @@
 """
-C{python -m sseserver.client URL}: prints an event stream to a terminal, and
-goes on over a lost connection.
+Command `python -m sseserver.client URL`: prints an event stream to a terminal, over lost connections.
+
+The arguments are documented where `makeParser` declares them.
 """
 
 from __future__ import annotations
@@ -16,31 +17,35 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import react
 from twisted.web.http_headers import Headers
 
-from sseserver.client import Event, EventSource, EventSourceError, EventTooLarge
+from sseserver.client import Event, EventSource, EventSourceError, EventTooLarge, Limits, Request, RetryPolicy
 from sseserver.client.request import checkURL
 
-#: Exit statuses, beside 2, which argparse has for a wrong command line.
+#: Exit status at the end of the stream. A wrong command line is 2, as in every argparse program.
 DONE = 0
+
+#: Exit status after an error.
 FAILED = 1
+
+#: Exit status after the reader of standard output has gone, as shells report SIGPIPE.
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
-#: Seconds of silence: six heartbeats of sseserver.
+#: Seconds of silence after which the connection counts as lost: six heartbeats of sseserver.
 SILENCE = 90.0
 
-#: A terminal obeys control characters, and a stream comes from anywhere: all but TAB and LF are shown as U+FFFD.
+# A terminal obeys control characters, and a stream may come from anywhere. All but TAB and LF become U+FFFD.
 _CONTROLS = dict.fromkeys([*(set(range(0x20)) - {0x09, 0x0A}), *range(0x7F, 0xA0)], "\ufffd")
 
 
-def _header(text: str) -> tuple[str, str]:
-    """Read C{Name: value}."""
+def _readHeader(text: str) -> tuple[str, str]:
+    """Read an argument of the form `Name: value`."""
     name, colon, value = text.partition(":")
     if not colon or not name or name != name.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form 'Name: value'")
     return name, value.strip()
 
 
-def _url(text: str) -> str:
-    """Check an address."""
+def _readURL(text: str) -> str:
+    """Check an argument that is a URL."""
     try:
         checkURL(text)
     except ValueError as error:
@@ -48,8 +53,8 @@ def _url(text: str) -> str:
     return text
 
 
-def _seconds(text: str) -> float:
-    """Read a number of seconds."""
+def _readSeconds(text: str) -> float:
+    """Read an argument that is a number of seconds."""
     try:
         seconds = float(text)
     except ValueError:
@@ -60,56 +65,57 @@ def _seconds(text: str) -> float:
 
 
 def makeParser() -> argparse.ArgumentParser:
-    """Make the parser of the command line, whose texts are the command's documentation."""
+    """Make the parser of the command line. Its texts are the documentation of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m sseserver.client",
-        description="Prints the data of an event stream (Server-Sent Events), and goes on over lost connections.",
+        description="Print the data of an event stream (Server-Sent Events), and reconnect when the connection is lost.",
         epilog=(
-            "Exit status: 0 when the stream has ended (204, or with --once the end of the response), 1 when it "
-            "failed or could not be reached at first (one line on standard error says why), 2 for a wrong command line."
+            "Exit status: 0 at the end of the stream (status 204, or with --once the end of the response), 1 if the "
+            "stream failed or the first request got no stream (one line on standard error says why), 2 for a wrong "
+            "command line."
         ),
     )
-    parser.add_argument("url", metavar="URL", type=_url, help="address of the stream, http or https")
-    parser.add_argument("--last-event-id", metavar="ID", default="", help="go on after this event")
+    parser.add_argument("url", metavar="URL", type=_readURL, help="address of the stream, http or https")
+    parser.add_argument("--last-event-id", metavar="ID", default="", help="continue after the event with this ID")
     parser.add_argument(
         "--header",
         metavar="'NAME: VALUE'",
-        type=_header,
+        type=_readHeader,
         action="append",
         default=[],
-        help="send this header too; may be given more than once",
+        help="send this header; can be repeated",
     )
     parser.add_argument(
         "--type",
         metavar="TYPE",
         action="append",
-        help="print only events of this type ('message' is the default type); may be given more than once",
+        help="print only events of this type ('message' is the default type); can be repeated",
     )
     parser.add_argument(
         "-n",
         "--no-newline",
         action="store_true",
-        help="put no line end after an event: with '--type message' the tokens of sseserver become the text",
+        help="print no newline after an event; with '--type message' this prints the text of an sseserver stream",
     )
-    parser.add_argument("--once", action="store_true", help="do not connect again")
+    parser.add_argument("--once", action="store_true", help="do not reconnect")
     parser.add_argument(
         "--silence",
         metavar="SECONDS",
-        type=_seconds,
+        type=_readSeconds,
         default=SILENCE,
-        help="take the connection for lost after so long without a byte; 0 is never (default: %(default)g)",
+        help="reconnect after this time without a byte; 0 means never (default: %(default)g)",
     )
     return parser
 
 
 class Printer:
     """
-    Prints a stream.
+    Printer of one stream.
 
     Args:
-        options: Of L{makeParser}.
-        out: Where events go.
-        notes: Where is told what happens to the connection.
+        options: The arguments that `makeParser` has read.
+        out: Receives the events.
+        notes: Receives one line for each lost connection and for the error at the end.
     """
 
     def __init__(self, options: argparse.Namespace, out: TextIO, notes: TextIO) -> None:
@@ -122,26 +128,12 @@ class Printer:
 
     async def run(self, reactor: Any) -> int:
         """
-        Print until the end.
+        Print until the end of the stream.
 
         Returns:
             The exit status.
         """
-        options = self._options
-        headers = Headers()
-        for name, value in options.header:
-            headers.addRawHeader(name, value)
-        source = EventSource(
-            reactor,
-            options.url,
-            headers=headers,
-            lastEventID=options.last_event_id,
-            reconnect=not options.once,
-            silence=options.silence or None,
-            onOpen=self._opened,
-            onEvent=self._print,
-            onRetry=self._retry,
-        )
+        source = self._makeSource(reactor)
         try:
             await source.start()
         except BrokenPipeError:
@@ -151,16 +143,33 @@ class Printer:
             return FAILED
         return DONE
 
-    def _opened(self, response: object) -> None:
-        self._reached = True
-
-    def _print(self, event: Event) -> None:
+    def printEvent(self, event: Event) -> None:
+        """Print the data of an event, unless its type is not among those wanted."""
         if not self._options.type or event.type in self._options.type:
             self._out.write(event.data.translate(self._controls) + self._end)
             self._out.flush()
 
-    def _retry(self, error: Exception | None, delay: float) -> None:
-        """Tell; but who was never there need not be waited for."""
+    def _makeSource(self, reactor: Any) -> EventSource:
+        options = self._options
+        headers = Headers()
+        for name, value in options.header:
+            headers.addRawHeader(name, value)
+        source = EventSource(
+            reactor,
+            Request(options.url, headers=headers, lastEventID=options.last_event_id),
+            self.printEvent,
+            retry=None if options.once else RetryPolicy(),
+            limits=Limits(silence=options.silence or None),
+        )
+        source.onOpen = self._noteReached
+        source.onRetry = self._noteRetry
+        return source
+
+    def _noteReached(self, response: object) -> None:
+        self._reached = True
+
+    def _noteRetry(self, error: Exception | None, delay: float) -> None:
+        """Report a lost connection; fail if there has never been one."""
         if error is not None:
             if not self._reached:
                 raise error
@@ -173,7 +182,10 @@ class Printer:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """
-    Be the command.
+    Run the command.
+
+    Args:
+        arguments: The command line without the program's name; `None` takes that of the process.
 
     Raises:
         SystemExit: Always, with the exit status.
@@ -181,10 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = makeParser()
     options = parser.parse_args(arguments)
     if any(character in options.last_event_id for character in "\r\n\0"):
-        parser.error("argument --last-event-id: an ID has no CR, LF or NUL")
-    # Interrupted, end as any program does; Twisted leaves alone what is not Python's own handler.
+        parser.error("argument --last-event-id: an ID must not contain CR, LF or NUL")
+    # Let Ctrl-C end the process as usual; Twisted replaces only Python's own handler.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # A terminal that cannot show a character shows another.
+    # Replace characters that the encoding of the terminal lacks.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     printer = Printer(options, sys.stdout, sys.stderr)
@@ -192,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     async def run(reactor: Any) -> None:
         status = await printer.run(reactor)
         if status == BROKEN_PIPE:
-            # What is still in the buffer has nowhere to go, and Python would complain about it at its exit.
+            # Python flushes standard output at its exit, and would complain that nobody reads it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(status)
 

@@ -1,6 +1,4 @@
-"""
-What stands between events that come and a loop that takes them.
-"""
+"""Queue between the events of an `EventSource` and the `async for` loop that takes them."""
 
 from __future__ import annotations
 
@@ -12,23 +10,20 @@ from twisted.python.failure import Failure
 
 from sseserver.wire import Event
 
-#: Events that wait for the loop; then the producer is paused.
-LENGTH = 64
+#: Events in a full queue. The producer is paused then, and resumed when the queue is empty.
+QUEUE_LENGTH = 64
 
 
-class Queue:
+class EventQueue:
     """
-    Keeps events for one loop, and pauses who produces them while it is full.
+    Queue of events for one loop. While it is full, the producer of the events is paused.
 
     Args:
-        producer: Makes the events.
-
-    Attributes:
-        events: What waits.
+        producer: Produces the events, and calls `put` and `end`.
     """
 
     def __init__(self, producer: IPushProducer) -> None:
-        self.events: deque[Event] = deque()
+        self._events: deque[Event] = deque()
         self._producer = producer
         self._paused = False
         self._ended = False
@@ -36,43 +31,52 @@ class Queue:
         self._waiter: Deferred[None] | None = None
 
     def put(self, event: Event) -> None:
-        """Take an event."""
-        self.events.append(event)
-        if len(self.events) >= LENGTH and not self._paused:
+        """Add an event."""
+        self._events.append(event)
+        if len(self._events) >= QUEUE_LENGTH and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
-        self._wake()
+        self._wakeLoop()
 
     def end(self, result: Failure | None) -> None:
-        """No event follows."""
+        """
+        Mark the end of the events.
+
+        Args:
+            result: The error to raise in the loop behind the last event, or `None`.
+        """
         self._ended = True
         self._failure = result
-        self._wake()
+        self._wakeLoop()
 
-    async def ready(self) -> bool:
+    def clear(self) -> None:
+        """Drop the queued events."""
+        self._events.clear()
+
+    async def take(self) -> Event | None:
         """
         Wait for an event.
 
         Returns:
-            Whether there is one; else it is the end.
+            The next event, or `None` at the end.
 
         Raises:
-            What ended it.
+            Exception: The error given to `end`, after the last event.
         """
-        while not self.events:
+        while not self._events:
             if self._ended:
                 if self._failure is not None:
                     self._failure.raiseException()
-                return False
+                return None
             if self._paused:
                 self._paused = False
                 self._producer.resumeProducing()
             else:
                 self._waiter = Deferred()
                 await self._waiter
-        return True
+        return self._events.popleft()
 
-    def _wake(self) -> None:
+    def _wakeLoop(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.callback(None)

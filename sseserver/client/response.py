@@ -14,10 +14,14 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from sseserver.client.request import SilenceTimeout, abort
+from sseserver.client.bodies import abortConnection
+from sseserver.client.errors import ResponseTruncated, SilenceTimeout
+from sseserver.client.request import describeCauses
 from sseserver.client.states import ReaderState, ReaderStep, findReaderState
 from sseserver.options import defaultOf
 from sseserver.speedups.intake import makeIntake
@@ -241,7 +245,7 @@ class ResponseReader(Protocol):
         self._leaveConnection()
         self._stopTimer()
         self._queue.clear()
-        abort(self.transport)
+        abortConnection(self.transport)
 
     def _step(self, step: ReaderStep) -> None:
         self._state = findReaderState(self._state, step)
@@ -326,3 +330,24 @@ class ResponseReader(Protocol):
     def _endSilent(self, limit: float) -> None:
         self._timer = None
         self._end(Failure(SilenceTimeout(f"No byte was received for {limit:g} seconds.")))
+
+
+def explainEnd(reason: Failure) -> Failure | None:
+    """
+    Explain the end of a response.
+
+    Args:
+        reason: The argument of `onEnd`.
+
+    Returns:
+        `None` for a complete body, a `ResponseTruncated` for a lost connection, and any other reason unchanged. A body
+        that only the close of the connection delimits counts as complete.
+    """
+    if reason.check(ResponseDone, PotentialDataLoss):
+        return None
+    if reason.check(ResponseFailed) is None:
+        return reason
+    assert reason.value is not None
+    error = ResponseTruncated(f"The response broke off: {describeCauses(reason.value)}")
+    error.__cause__ = reason.value
+    return Failure(error)

@@ -1,0 +1,123 @@
+"""
+Bodies of requests, and of responses that are not event streams.
+
+`request` sends with `BytesProducer`, `opening` reads the start of a refusal, and `response` aborts connections. The
+upstream source reads its list of models here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer, IResponse
+from zope.interface import implementer
+
+#: Bytes. Kept from the body of a response that is not an event stream; enough for the JSON of an error.
+REFUSAL_BYTES = 64 * 1024
+
+#: Seconds that such a body may take.
+REFUSAL_SECONDS = 5.0
+
+
+@implementer(IBodyProducer)
+class BytesProducer:
+    """
+    Body of a request that is completely in memory.
+
+    Attributes:
+        length: Bytes of the body.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.length = len(body)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Write the body at once."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """Do nothing: the body is already written."""
+
+    def resumeProducing(self) -> None:
+        """Do nothing: the body is already written."""
+
+    def stopProducing(self) -> None:
+        """Do nothing: the body is already written."""
+
+
+class _BodyStart(Protocol):
+    """
+    Reader of the start of a body, within a size and a time.
+
+    Attributes:
+        done: Fires with the bytes; never fails.
+    """
+
+    def __init__(self, clock: IReactorTime, maxBytes: int, seconds: float) -> None:
+        self._maxBytes = maxBytes
+        self._body = bytearray()
+        self._timer = clock.callLater(seconds, self._end)
+        self.done: Deferred[bytes] = Deferred(lambda _: self._end())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep the bytes that fit, and stop when no more do."""
+        self._body += data[: self._maxBytes - len(self._body)]
+        if len(self._body) == self._maxBytes:
+            self._end()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Stop at the end of the body, complete or not."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._timer.active():
+            self._timer.cancel()
+        if not self.done.called:
+            done, body = self.done, bytes(self._body)
+            abortConnection(self.transport)
+            done.callback(body)
+
+
+def readRefusal(clock: IReactorTime, response: IResponse, maxBytes: int = REFUSAL_BYTES) -> Deferred[bytes]:
+    """
+    Read the start of a body, then drop its connection if the body is not complete.
+
+    Args:
+        clock: Measures `REFUSAL_SECONDS`.
+        response: A response whose body nobody has read yet.
+        maxBytes: Bytes to read at most.
+
+    Returns:
+        Fires with the bytes that came; never fails. Cancelling it drops the connection.
+    """
+    reader = _BodyStart(clock, maxBytes, REFUSAL_SECONDS)
+    response.deliverBody(reader)
+    return reader.done
+
+
+def dropResponse(response: IResponse) -> None:
+    """Discard the body of a response, and drop its connection if the body is not complete."""
+    discard = Protocol()
+    response.deliverBody(discard)
+    # Only now: deliverBody resumes the transport at its end, even one that was aborted before.
+    abortConnection(discard.transport)
+
+
+def abortConnection(transport: Any) -> None:
+    """
+    Drop the connection of a response at once. Does nothing if the body is complete and the connection free.
+
+    Args:
+        transport: The transport that `deliverBody` gave to its protocol.
+    """
+    # Twisted's proxy hides abortConnection (twisted#8227), and its loseConnection waits until everything is written
+    # and, over TLS, until the peer has said goodbye: never, if the peer hangs.
+    producer = getattr(transport, "_producer", transport)
+    if producer is not None:
+        getattr(producer, "abortConnection", transport.loseConnection)()

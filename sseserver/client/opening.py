@@ -1,0 +1,91 @@
+"""Opening of an event stream: one request within its time limit, and the decision about its response."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple, NoReturn
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+
+from sseserver.client.bodies import dropResponse, readRefusal
+from sseserver.client.errors import ConnectTimeout, SilenceTimeout, StatusError, WrongContentType
+from sseserver.client.limits import Limits
+from sseserver.client.request import EVENT_STREAM, Answer, Request, ask
+
+
+class OpenedStream(NamedTuple):
+    """
+    Event stream whose body can be read.
+
+    Attributes:
+        response: The response.
+        url: URL for the next request.
+        firstTimeout: Seconds left for the first byte of the body; `None` if `Limits.firstTimeout` is.
+    """
+
+    response: IResponse
+    url: str
+    firstTimeout: float | None
+
+
+async def openStream(
+    clock: IReactorTime, agent: IAgent, request: Request, limits: Limits, retried: Collection[int]
+) -> OpenedStream | None:
+    """
+    Send a request and decide about its response (WHATWG HTML 9.2.2 and 9.2.3).
+
+    Args:
+        clock: Measures the limits.
+        agent: Sends the request.
+        request: The request.
+        limits: Limits for the head of the response.
+        retried: Statuses after which the request is retried; the bodies of such responses are not read.
+
+    Returns:
+        The event stream, or `None` after 204, with which a server ends the stream for good.
+
+    Raises:
+        ConnectionFailed: There is no response.
+        SilenceTimeout: There is no response within `Limits.firstTimeout`.
+        ResponseRefused: The response is not an event stream.
+    """
+    deadline = clock.seconds() + limits.headTimeout
+    response, url = await _askInTime(clock, agent, request, limits)
+    status = response.code
+    contentType = readContentType(response.headers)
+    if status == 200 and contentType == EVENT_STREAM:
+        left = None if limits.firstTimeout is None else max(deadline - clock.seconds(), 0.0)
+        return OpenedStream(response, url, left)
+    if status == 204:
+        return None
+    if status in retried:
+        dropResponse(response)
+        body = b""
+    else:
+        body = await readRefusal(clock, response)
+    if status == 200:
+        message = f"The content type is {contentType or 'missing'}, not {EVENT_STREAM}."
+        raise WrongContentType(message, status, response.headers, body)
+    raise StatusError(f"The server answered {status}.", status, response.headers, body)
+
+
+def _askInTime(clock: IReactorTime, agent: IAgent, request: Request, limits: Limits) -> Deferred[Answer]:
+    """Send a request; cancel it if the response is late."""
+
+    def raiseTimeout(_: object, seconds: float) -> NoReturn:
+        if limits.firstTimeout is None:
+            raise ConnectTimeout(f"There was no response within {seconds:g} seconds.")
+        raise SilenceTimeout(f"No byte was received for {seconds:g} seconds.")
+
+    asked = Deferred.fromCoroutine(ask(agent, request))
+    anyClock: Any = clock
+    return asked.addTimeout(limits.headTimeout, anyClock, raiseTimeout)
+
+
+def readContentType(headers: Headers) -> str:
+    """Return the content type of a response, without parameters and in lower case; `""` if there is none."""
+    value = headers.getRawHeaders(b"Content-Type", [b""])[-1]
+    return value.decode("latin-1").partition(";")[0].strip("\t\n\r ").lower()
