@@ -14,8 +14,6 @@ These are the public names; everything else may change.
 - C{compiled} tells whether this is the compiled build.
 """
 
-__version__ = "0.1.0"
-
 from sseserver.apis.root import StreamResource
 from sseserver.errors import SourceError, SSEServerError
 from sseserver.interfaces import ITokenSink, ITokenSource
@@ -25,9 +23,10 @@ from sseserver.sources.function import FunctionSource
 from sseserver.sources.iterables import tokensFrom
 from sseserver.sources.process import ProcessSource
 from sseserver.sources.text import TextSource
-from sseserver.sources.upstream import UpstreamSource
+from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.streams import log as streamlog
 from sseserver.timing.turnend import TurnEnd
+from sseserver.values import VERSION as __version__
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 
@@ -48,6 +47,7 @@ __all__ = [
     "StreamSite",
     "TextSource",
     "TurnEnd",
+    "UpstreamLimits",
     "UpstreamSource",
     "__version__",
     "compiled",

@@ -21,6 +21,7 @@ from twisted.python import usage
 
 from sseserver import __version__, compiled
 from sseserver.apis.root import StreamResource
+from sseserver.client.response import chooseReadPath
 from sseserver.delivery.sockets import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
@@ -29,7 +30,7 @@ from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.sources.text import WELCOME, TextSource
-from sseserver.sources.upstream import UpstreamSource, checkKey, checkURL
+from sseserver.sources.upstream import UpstreamLimits, UpstreamSource, checkKey, checkURL
 from sseserver.speedups.garbage import RareCollections
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
@@ -315,17 +316,19 @@ def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None
         takesPrompt = True if options["asks"] else None
         return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
     if options["upstream"] is not None:
-        return UpstreamSource(
+        source = UpstreamSource(
             reactor,
             options["upstream"],
             key=readKey(options["upstream-key-file"]),
             model=options["model"],
-            connectTimeout=options["connect-timeout"],
-            firstTokenTimeout=options["first-token-timeout"],
-            tokenTimeout=options["token-timeout"],
-            turnEnd=turnEnd,
-            plain=options["plain"] or None,
+            limits=UpstreamLimits(
+                connectTimeout=options["connect-timeout"],
+                firstTokenTimeout=options["first-token-timeout"],
+                tokenTimeout=options["token-timeout"],
+            ),
         )
+        source.readPath = chooseReadPath(reactor, turnEnd, options["plain"] or None)
+        return source
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)
 
 

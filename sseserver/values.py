@@ -169,5 +169,8 @@ class Prompt:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+#: Version of the package.
+VERSION = "0.1.0"
+
 #: What a source is called as a model when nobody gave it a name.
 MODEL = "sseserver"

@@ -12,8 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -28,6 +27,7 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from sseserver.client.agent import ConnectionPool
+from sseserver.sources.upstream import UpstreamLimits
 
 
 class Act(Enum):
@@ -50,9 +50,6 @@ class Drip:
 #: Bytes are sent at once, in a turn of their own. A script that has no act at its end keeps the connection.
 Step = bytes | Drip | Act
 
-#: Time limits for a script that hangs, in seconds: `connectTimeout`, `firstTokenTimeout`, `tokenTimeout`.
-Limits = Mapping[str, float]
-
 #: What tells a key of ours from other text, wherever it might show.
 KEY = "sk-secret-3f9a"
 
@@ -71,7 +68,7 @@ class Case:
         status: What a completion's client gets; 200 when a chunk or the end comes before an error.
         message: What the error's message contains.
         retryAfter: In the terminal entry.
-        limits: Shorter ones, for scripts that hang.
+        limits: Short ones for a script that hangs, `None` for the default.
         chunks: The chunks as they were sent; `None`: not looked at.
     """
 
@@ -83,7 +80,7 @@ class Case:
     status: int = 200
     message: str = ""
     retryAfter: int | None = None
-    limits: Limits = field(default_factory=dict)
+    limits: UpstreamLimits | None = None
     chunks: tuple[bytes, ...] | None = None
 
 
@@ -171,7 +168,7 @@ def broken(name: str, *steps: Step, **more: Any) -> Case:
 
 
 #: For scripts that hang: long enough for all that comes before, on a busy machine; and short enough to wait for.
-QUICK: Limits = {"connectTimeout": 30.0, "firstTokenTimeout": 3.0, "tokenTimeout": 3.0}
+QUICK = UpstreamLimits(connectTimeout=30.0, firstTokenTimeout=3.0, tokenTimeout=3.0)
 
 WHOLE_ANSWERS = (
     Case("plain", whole(*EVENTS), chunks=CHUNKS),

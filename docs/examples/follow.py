@@ -8,13 +8,13 @@ import sys
 
 from twisted.internet.task import react
 
-from sseserver.client import EventSource, EventSourceError
+from sseserver.client import EventSource, EventSourceError, Limits
 
 
 async def main(reactor, url):
     try:
-        # A server that sends heartbeats each 15 seconds and has been silent for a minute is gone.
-        async for event in EventSource(reactor, url, silence=60):
+        # The server sends a heartbeat every 15 seconds, so a minute of silence means that it is gone.
+        async for event in EventSource(reactor, url, limits=Limits(silence=60)):
             if event.type == "message":
                 print(event.data, end="", flush=True)
             elif event.type in {"done", "failed", "cancelled"}:

@@ -68,7 +68,7 @@ def makeParser() -> argparse.ArgumentParser:
     """Make the parser of the command line. Its texts are the documentation of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m sseserver.client",
-        description="Print the data of an event stream (Server-Sent Events), and reconnect when the connection is lost.",
+        description="Print the data of an event stream (Server-Sent Events), and reconnect after a lost connection.",
         epilog=(
             "Exit status: 0 at the end of the stream (status 204, or with --once the end of the response), 1 if the "
             "stream failed or the first request got no stream (one line on standard error says why), 2 for a wrong "

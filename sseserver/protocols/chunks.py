@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from sseserver.errors import SourceError
-from sseserver.sources.upstreamerrors import toldInStream
+from sseserver.sources.upstreamerrors import makeStreamError
 
 
 class _Delta(Struct, gc=False):
@@ -81,9 +81,9 @@ def _read(chunk: _Chunk, secret: str | None) -> tuple[str, str | None]:
     choices = chunk.choices
     if not choices:
         if chunk.error is not None:
-            raise toldInStream(chunk.error, chunk.code, secret)
+            raise makeStreamError(chunk.error, chunk.code, secret)
         if chunk.object == "error":
-            raise toldInStream(chunk.message, chunk.code, secret)
+            raise makeStreamError(chunk.message, chunk.code, secret)
         return "", None
     text, finish = "", None
     for choice in choices:

@@ -21,7 +21,7 @@ from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IResponse
 
 from sseserver.client.agent import ConnectionPool, makeAgent
-from sseserver.client.request import BytesProducer, readRefusal
+from sseserver.client.bodies import BytesProducer, readRefusal
 
 reactor: Any = realReactor
 

@@ -24,14 +24,16 @@ from sseserver.apis.root import StreamResource
 from sseserver.client import (
     ConnectionFailed,
     EventSource,
+    Limits,
     ResponseTruncated,
+    RetryPolicy,
     SilenceTimeout,
     State,
     StatusError,
     Untrusted,
     WrongContentType,
 )
-from sseserver.client.request import drop
+from sseserver.client.bodies import dropResponse
 from sseserver.service.service import Settings, StreamService
 from sseserver.sources.text import TextSource
 from sseserver.web.site import StreamSite
@@ -44,6 +46,9 @@ from tests.integration.test_sockets import Client, until
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 TEXT = "Zwölf Wörter, 一本 辞典,\nand a  few more of them; " * 4
+
+#: Policy for tests in real time.
+QUICK = RetryPolicy(reconnectionTime=0.01, maxDelay=0.05)
 
 #: Seconds for a process that has to import Twisted on a busy machine.
 PATIENCE = 120
@@ -113,17 +118,13 @@ class MisbehavingTests(TestCase):
         await until(lambda: not self.factory.open, "the end of all connections")
         await self.port.stopListening()
 
-    async def read(self, *script: Callable[[Any], None], **keywords: Any) -> EventSource:
-        """Read a stream from a server that plays this script; at each new request one part of it."""
+    async def read(
+        self, *script: Callable[[Any], None], retry: RetryPolicy | None = QUICK, silence: float | None = None
+    ) -> EventSource:
+        """Read a stream from a server that plays a script, one part of it for each request."""
         self.factory.script = list(script)
-        keywords = {"reconnectionTime": 0.01, "maxDelay": 0.05, **keywords}
-        source = EventSource(
-            reactor,
-            self.url,
-            onEvent=self.events.append,
-            onRetry=lambda error, delay: self.retries.append(error),
-            **keywords,
-        )
+        source = EventSource(reactor, self.url, self.events.append, retry=retry, limits=Limits(silence=silence))
+        source.onRetry = lambda error, delay: self.retries.append(error)
         await source.start()
         self.assertIs(source.state, State.CLOSED)
         return source
@@ -187,9 +188,9 @@ class MisbehavingTests(TestCase):
         Without reconnecting, a cut is an error and an end is none.
         """
         await self.assertFailure(
-            self.reading(answer(HEAD, chunk(b"data: x\n\n"), end="loseConnection"), reconnect=False), ResponseTruncated
+            self.reading(answer(HEAD, chunk(b"data: x\n\n"), end="loseConnection"), retry=None), ResponseTruncated
         )
-        await self.read(answer(HEAD, chunk(b"data: y\n\n"), b"0\r\n\r\n"), reconnect=False)
+        await self.read(answer(HEAD, chunk(b"data: y\n\n"), b"0\r\n\r\n"), retry=None)
         self.assertEqual([event.data for event in self.events], ["x", "y"])
 
     async def test_backpressure(self) -> None:
@@ -266,7 +267,7 @@ class MisbehavingTests(TestCase):
         number = free.getHost().port
         await free.stopListening()
         for url in (f"http://127.0.0.1:{number}/", "http://no.such.invalid/"):
-            error = await self.assertFailure(EventSource(reactor, url, reconnect=False).start(), ConnectionFailed)
+            error = await self.assertFailure(EventSource(reactor, url, retry=None).start(), ConnectionFailed)
             self.assertTrue(str(error).startswith("There is no response: "), error)
 
     async def command(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -346,16 +347,15 @@ class OwnServerTests(TestCase):
         url = f"http://127.0.0.1:{self.port.getHost().port}/streams".encode()
         response = await Agent(reactor).request(b"POST", url)
         location = response.headers.getRawHeaders("Location")[0]
-        drop(response)
+        dropResponse(response)
         return location if location.startswith("/") else f"/streams/{location}"
 
     async def follow(self, path: str, onRetry: Callable[..., object] = lambda error, delay: None) -> list[Event]:
         """Read a stream through the proxy to its end."""
         events: list[Event] = []
         url = f"http://127.0.0.1:{self.proxy.port}{path}"
-        source = EventSource(
-            reactor, url, onEvent=events.append, onRetry=onRetry, reconnectionTime=0.001, maxDelay=0.002
-        )
+        source = EventSource(reactor, url, events.append, retry=RetryPolicy(reconnectionTime=0.001, maxDelay=0.002))
+        source.onRetry = onRetry
         await source.start()
         return events
 
@@ -448,7 +448,7 @@ class TLSTests(TestCase):
         """
         policy = BrowserLikePolicyForHTTPS(ssl.trustRootFromCertificates([self.certificate]))
         events: list[Event] = []
-        source = EventSource(reactor, self.url, agent=Agent(reactor, policy), onEvent=events.append, reconnect=False)
+        source = EventSource(reactor, self.url, events.append, retry=None, agent=Agent(reactor, policy))
         await source.start()
         self.assertEqual([event.data for event in events], ["secret"])
 

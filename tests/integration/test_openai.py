@@ -457,7 +457,7 @@ class UpstreamTests(TestCase):
                 return text, status or getattr(error, "status_code", 0), error
             return text, status, None
 
-        stage = await Stage(self, case.steps, **case.limits).open()
+        stage = await Stage(self, case.steps, limits=case.limits).open()
         text, status, error = await sync(f"{stage.url}/v1", read)
         self.assertEqual((status, text), (case.status, case.text), case.name)
         self.assertEqual(error is not None, case.state == "failed", case.name)
@@ -473,7 +473,7 @@ class UpstreamTests(TestCase):
             except openai.APIStatusError as error:
                 return error
 
-        stage = await Stage(self, case.steps, **case.limits).open()
+        stage = await Stage(self, case.steps, limits=case.limits).open()
         whole = await sync(f"{stage.url}/v1", read)
         if case.state == "failed":
             self.assertIsInstance(whole, openai.APIStatusError, case.name)

@@ -25,7 +25,7 @@ from sseserver.client import EventSource
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sources.upstream import UpstreamSource
+from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
@@ -75,13 +75,18 @@ class Stage:
     """
 
     def __init__(
-        self, test: TestCase, *scripts: tuple[Step, ...], certificate: CertificateOptions | None = None, **more: Any
+        self,
+        test: TestCase,
+        *scripts: tuple[Step, ...],
+        certificate: CertificateOptions | None = None,
+        limits: UpstreamLimits | None = None,
+        **more: Any,
     ) -> None:
         self.upstream = ScriptedUpstream(reactor, *scripts)
         self.settings = Settings()
         self._test = test
         self._certificate = certificate
-        self._more = more
+        self._more = {**more, "limits": limits or UpstreamLimits()}
 
     async def open(self) -> Stage:
         """Listen."""
@@ -109,7 +114,7 @@ class Stage:
 
     def watch(self, streamLog: IStreamLog, onEvent: Callable[[Event], object]) -> EventSource:
         """Make a viewer."""
-        return EventSource(reactor, f"{self.url}/streams/{streamLog.name}", reconnect=False, onEvent=onEvent)
+        return EventSource(reactor, f"{self.url}/streams/{streamLog.name}", onEvent, retry=None)
 
     async def rest(self) -> None:
         """
@@ -142,7 +147,7 @@ class LoopbackTests(TestCase):
 
     async def check(self, case: Case) -> None:
         """Play a script; a viewer gets what must come of it."""
-        stage = await Stage(self, case.steps, **case.limits).open()
+        stage = await Stage(self, case.steps, limits=case.limits).open()
         events = await stage.run()
         terminal = json.loads(events[-1].data)
         self.assertEqual((events[-1].type, terminal["reason"]), (case.state, case.reason), case.name)
@@ -162,7 +167,7 @@ class LoopbackTests(TestCase):
         """
         # Those with short limits by themselves: among all the others a slow machine would not keep to them.
         for limited in (False, True):
-            playing = [ensureDeferred(self.check(case)) for case in CASES if bool(case.limits) is limited]
+            playing = [ensureDeferred(self.check(case)) for case in CASES if (case.limits is not None) is limited]
             for succeeded, result in await DeferredList(playing, consumeErrors=True):
                 if not succeeded:
                     result.raiseException()

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import __version__
 from sseserver.errors import SourceError
-from sseserver.sources.upstream import UpstreamSource
+from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.testing.sources import RecordingSink, SourceContract
 from sseserver.values import MODEL, Prompt
 from tests.upstreams import (
@@ -431,7 +431,7 @@ class PaceTests(UpstreamTestCase):
     def limits(self, *steps: Step) -> RecordingSink:
         """Start a run of a script with limits of 5 seconds for the first token and 3 for the others."""
         self.upstream.scripts = [steps]
-        self.source = makeSource(self.upstream, firstTokenTimeout=5.0, tokenTimeout=3.0)
+        self.source = makeSource(self.upstream, limits=UpstreamLimits(firstTokenTimeout=5.0, tokenTimeout=3.0))
         return self.start()
 
     def advance(self, *seconds: float) -> None:

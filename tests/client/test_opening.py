@@ -1,0 +1,99 @@
+"""Tests for `sseserver.client.opening` and `sseserver.client.bodies`: the decision about a response."""
+
+from __future__ import annotations
+
+from sseserver.client import ConnectionFailed, ResponseRefused, State, StatusError, WrongContentType
+from sseserver.client.bodies import REFUSAL_BYTES, REFUSAL_SECONDS
+from sseserver.client.retry import readRetryAfter
+from tests.client.clients import STREAM, ClientTestCase
+
+
+class ResponseTests(ClientTestCase):
+    """Responses that are event streams or not."""
+
+    def test_statuses(self) -> None:
+        """Any status other than 200 is final, and the error shows the response (request-status-error)."""
+        for status in (201, 205, 206, 210, 299, 300, 304, 400, 401, 403, 404, 405, 410, 500, 501):
+            self.begin()
+            body = b"" if status == 304 else b'{"error": 1}'
+            self.respond(f"{status} Odd", {**STREAM, "X-Reason": "odd"}, body)
+            error = self.assertFails(StatusError)
+            self.assertEqual((error.status, error.body), (status, body))
+            self.assertEqual(error.headers.getRawHeaders("X-Reason"), ["odd"])
+            self.assertEqual(str(error), f"The server answered {status}.")
+        self.assertEqual((self.events, self.opened, self.retries), ([], [], []))
+
+    def test_busy(self) -> None:
+        """
+        A server that is overloaded is asked again, later each time and not before `Retry-After`. Without
+        retries, or with no statuses to retry, the client fails.
+        """
+        for status in (429, 502, 503, 504):
+            source = self.begin()
+            for header, seconds in (({}, 6.0), ({"Retry-After": "30"}, 30.0), ({"Retry-After": "soon"}, 24.0)):
+                self.respond(f"{status} Busy", header, b"busy")
+                error, delay = self.retries.pop()
+                assert isinstance(error, StatusError)
+                self.assertEqual((error.status, delay, source.state), (status, seconds, State.CONNECTING))
+                self.reactor.advance(delay)
+            self.respond(f"{status} Busy")
+            self.assertTrue(self.wires[-1].closed)
+            source.close()
+            self.assertOver()
+            for keywords in ({"retry": None}, {"statuses": ()}):
+                self.begin(**keywords)
+                self.respond(f"{status} Busy", {"Retry-After": "30"}, b"busy")
+                error = self.assertFails(StatusError)
+                self.assertEqual((error.body, readRetryAfter(error.headers)), (b"busy", 30.0))
+
+    def test_contentTypes(self) -> None:
+        """The essence of the content type decides, whatever its parameters are (format-mime-*)."""
+        for good in (
+            "text/event-stream",
+            "text/event-stream;",
+            "text/event-stream;charset=utf-8",
+            "text/event-stream;charset=windows-1252",
+            "TEXT/Event-Stream ; charset=x",
+        ):
+            source = self.begin()
+            self.respond(headers={"Content-Type": good})
+            self.chunk("data: …\n\n".encode())
+            self.assertEqual(self.events.pop().data, "…", good)
+            source.close()
+        for bad in ("text/x-bogus", "text/event-stream foo", "text/event-streams", "x text/event-stream", ""):
+            self.begin()
+            self.respond(headers={"Content-Type": bad} if bad else {}, body=b"data: x\n\n")
+            error = self.assertFails(WrongContentType)
+            self.assertEqual((error.status, error.body), (200, b"data: x\n\n"))
+        self.assertEqual(self.events, [])
+
+    def test_refusalIsBounded(self) -> None:
+        """The body of a refusal is read within a size and a time, then the connection is dropped."""
+        self.begin()
+        self.respond("500 Oops", {})
+        self.chunk(b"x" * (REFUSAL_BYTES + 1))
+        self.assertEqual(self.assertFails(StatusError).body, b"x" * REFUSAL_BYTES)
+        self.begin()
+        self.respond("500 Oops", {})
+        self.chunk(b"only this")
+        self.reactor.advance(REFUSAL_SECONDS - 0.1)
+        self.assertNoResult(self.done)
+        self.reactor.advance(0.1)
+        self.assertEqual(self.assertFails(ResponseRefused).body, b"only this")
+
+    def test_closeDuringRefusal(self) -> None:
+        """A client that is closed while it reads a refusal ends without an error."""
+        source = self.begin()
+        self.respond("500 Oops", {})
+        source.close()
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertOver()
+
+    def test_noHTTP(self) -> None:
+        """An answer that is not HTTP, or none at all, is a failed connection."""
+        for answer in (b"220 mail.test ESMTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""):
+            self.begin(retry=None)
+            self.wires[-1].send(answer)
+            self.wires[-1].close()
+            error = self.assertFails(ConnectionFailed)
+            self.assertNotIn("\n", str(error))
