@@ -1,19 +1,26 @@
 """
 JSON in and out: one writer for everything that leaves the server, and one reader for request bodies.
 
-The formats, the service and `web` write with `toJSON`; the APIs read bodies with `readJSON`.
+The formats, the service and `web` write with `toJSON`. The APIs read bodies with `readJSON`, the protocols check them
+with `convert`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import TypeVar
 
 import msgspec
 
-from sseserver.errors import BadRequest
+from sseserver.errors import BadRequest, InvalidMember
 
 T = TypeVar("T")
+
+#: How msgspec ends its messages: the path of the wrong value.
+_PATH = re.compile(r" - at `\$\.?(.*)`$")
+
+_MISSING = re.compile(r"Object missing required field `(.*)`$")
 
 # msgspec takes a tenth of the time of `json`, but writes UTF-8.
 _encodeUTF8 = msgspec.json.Encoder().encode
@@ -70,3 +77,27 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         # msgspec reports an escaped lone surrogate as truncated input.
         reason = str(error).replace("Input data was truncated", "it ends too early, or contains a lone surrogate")
         raise BadRequest(f"The body is not valid JSON: {reason}.") from None
+
+
+def convert(value: object, shape: type[T]) -> T:
+    """
+    Convert decoded JSON into a typed value.
+
+    Args:
+        value: The body of a request, decoded.
+        shape: Type of the result, usually a `msgspec.Struct`. Members that it does not name are ignored.
+
+    Returns:
+        The typed value.
+
+    Raises:
+        InvalidMember: A member is missing or has the wrong type; the error names it.
+    """
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        message = _PATH.sub("", str(error))
+        path, missing = _PATH.search(str(error)), _MISSING.match(message)
+        steps = [path[1] if path else "", missing[1] if missing else ""]
+        param = ".".join(step for step in steps if step)
+        raise InvalidMember(f"The body does not have the expected shape: {message} - at {param!r}.", param) from None

@@ -111,6 +111,22 @@ def encode(event: Event) -> bytes:
     return b"%b%b\n" % (head.encode("utf-8"), dataLines(_toUTF8(event.data)))
 
 
+def encodeRetry(retry: int) -> bytes:
+    """
+    Write a `retry` field, which sets the reconnection time of the client as soon as its line ends.
+
+    Args:
+        retry: Milliseconds.
+
+    Returns:
+        One line, without an empty line after it.
+
+    Raises:
+        MalformedEvent: The reconnection time is not an integer from 0 to L{MAX_RECONNECTION_TIME}.
+    """
+    return b"retry: %d\n" % _checkRetry(retry)
+
+
 def dataLines(data: bytes) -> bytes:
     """
     Write a payload as `data:` lines, without the empty line that ends a block.

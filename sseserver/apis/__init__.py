@@ -1,7 +1,7 @@
 """
 The APIs: families of URLs with one wire protocol each.
 
-Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `page` (`/`). `makeAPIs` is the list of them: a new
+Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (`/api/chat`), `page` (`/`). `makeAPIs` is the list of them: a new
 API is a package and a line there.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from twisted.web.resource import IResource
 
-from sseserver.apis.chat.completions import Chats, Completions, Models
+from sseserver.apis.chat.completions import Completions
+from sseserver.apis.chat.models import Models
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.apis.page.page import AssetFolder, Page
 from sseserver.apis.page.visitor import Visitor
+from sseserver.apis.ui.chats import Chats
 from sseserver.service.service import StreamService
 
 

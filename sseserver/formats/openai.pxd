@@ -3,4 +3,5 @@ from sseserver.formats.rendering cimport EntryRendering
 
 cdef class _OpenAIRendering(EntryRendering):
     cdef object _before
-    cdef object _model
+    cdef object _behind
+    cdef object _writer

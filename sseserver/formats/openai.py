@@ -1,7 +1,7 @@
 """
-The format `openai`: the chunks of OpenAI's chat completions.
+The format `openai`: the chunks of a chat completion, as OpenAI's clients read them.
 
-Its clients are no EventSources: they take every event for JSON. So there are no event types here, and no event
+These clients are not EventSources: they parse the data of every event as JSON. So no event has a type, and none is
 without data.
 """
 
@@ -16,115 +16,108 @@ from sseserver.errors import GapError
 from sseserver.formats.rendering import EntryRendering, failureMessage, gapMessage
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
+from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, writeError
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
+from sseserver.wire import Event, encode, encodeRetry
 
-#: The finish reasons that OpenAI's API reference lists; its clients check them.
-FINISH_REASONS = {"stop", "length", "content_filter", "tool_calls", "function_call"}
-
-#: Tokens, and as many as stand in a row. Chunks are never joined: each has more in it than its text.
+# Tokens are joined, chunks are not: a chunk contains more than its text.
 _TOKEN = bytes((Kind.TOKEN,))
 _TOKENS = re.compile(b"[%b]+" % _TOKEN)
 
-_DONE = b"data: [DONE]\n\n"
+#: Data of the last event of an answer.
+_DONE = "[DONE]"
 
 
 class _OpenAIRendering(EntryRendering):
-    """One chunk for each token, an upstream's own chunks as they are."""
+    """A rendering with one chunk for each token, and the chunks of an upstream as they came."""
 
-    __slots__ = ("_before", "_model")
+    __slots__ = ("_before", "_behind", "_writer")
 
     pieces = _TOKEN
     row = _TOKENS
 
     def __init__(self, streamLog: IStreamLog, model: str) -> None:
         super().__init__(streamLog)
-        self._model = model
-        # What stands before the text of a chunk, which is written for each token.
-        self._before = self._chunk([self._choice({"content": ""}, None)]).partition(b'""')[0]
+        self._writer = ChunkWriter(f"chatcmpl-{streamLog.epoch}", int(streamLog.created), model)
+        self._before, self._behind = self._writer.split()
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
-        """See L{IRendering.head}: a field of the event that follows. By itself it would be an event without data."""
-        return b"retry: %d\n" % retry
+        """See `IRendering.head`: a field of the first event. By itself it would be an event without data."""
+        return encodeRetry(retry)
 
     def retire(self, retry: int) -> bytes:
-        """See L{IRendering.retire}."""
-        return b"retry: %d\n%b" % (retry, _error("shutdown", "The server is being stopped; the stream goes on later."))
+        """See `IRendering.retire`."""
+        error = writeError("The server is shutting down. Resume the stream later.", "shutdown")
+        return encode(Event(error.decode("ascii"), retry=retry))
 
     def gap(self, asked: str, gap: GapError) -> bytes:
-        """See L{IRendering.gap}."""
-        return b"id: %b-%d\n%b" % (self._epoch, gap.cursor, _error("gap", gapMessage(gap)))
+        """See `IRendering.gap`."""
+        return self._event(gap.cursor, writeError(gapMessage(gap), "gap").decode("ascii"))
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
-        """See L{EntryRendering.piece}. In JSON a CR and a LF are what they are, however a text is cut."""
-        content = toJSON(text.decode("utf-8"))
+        """See `EntryRendering.piece`. JSON escapes CR and LF, so it does not matter how a line end is cut."""
         opening = self._opening() if index + self._buffer.first == 1 else b""
-        return b'%bid: %b-%d\ndata: %b%b},"finish_reason":null}]}\n\n' % (
+        # A template, not `wire.encode`: this is done for every token of every stream.
+        return b"%bid: %b-%d\ndata: %b%b%b\n\n" % (
             opening,
             self._epoch,
             number,
             self._before,
-            content,
+            toJSON(text.decode("utf-8")),
+            self._behind,
         )
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
-        """See L{EntryRendering.single}. Published events do not appear."""
+        """See `EntryRendering.single`. Published events are left out."""
         if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
+            # A template, as in `piece`. A chunk has no line ends (`packChunk`).
             return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, unpack(data)[0])
-        opening = self._opening() if number == 1 else b""
         if kind == Kind.EVENT:
-            # The ID belongs to the one event that there is, if any.
-            return opening and b"id: %b-%d\n%b" % (self._epoch, number, opening)
+            return self._event(number, self._role()) if number == 1 else b""
+        opening = self._opening() if number == 1 else b""
         terminal = json.loads(data)
         if kind == Kind.DONE:
-            return b"%b%bid: %b-%d\n%b" % (opening, self._closing(terminal), self._epoch, number, _DONE)
-        return b"id: %b-%d\n%b" % (self._epoch, number, _error(terminal.get("reason"), failureMessage(kind, terminal)))
+            return opening + self._closing(terminal) + self._event(number, _DONE)
+        error = writeError(failureMessage(kind, terminal), terminal.get("reason"))
+        return self._event(number, error.decode("ascii"))
+
+    def _event(self, number: int, data: str) -> bytes:
+        """Write the last event of an entry, which has the entry's ID."""
+        return encode(Event(data, id=f"{self._log.epoch}-{number}"))
+
+    def _role(self) -> str:
+        """Write the chunk that opens an answer."""
+        return self._writer.write({"role": "assistant", "content": ""}).decode("ascii")
 
     def _opening(self) -> bytes:
-        """Make the chunk that says who speaks."""
-        return b"data: %b\n\n" % self._chunk([self._choice({"role": "assistant", "content": ""}, None)])
+        """Write the event before the first text."""
+        return encode(Event(self._role()))
 
     def _closing(self, terminal: dict[str, object]) -> bytes:
-        """Make the chunks before the end: why it ended, and what it took. An upstream's chunks have said that."""
+        """Write the events before `[DONE]`: the finish reason, and the usage. The chunks of an upstream have both."""
         kinds = self._buffer.kinds
         if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
             return b""
-        reason = terminal.get("reason")
-        chunks = [self._chunk([self._choice({}, reason if reason in FINISH_REASONS else "stop")])]
-        if isinstance(terminal.get("usage"), dict):
-            chunks.append(self._chunk([], usage=terminal["usage"]))
-        return b"".join([b"data: %b\n\n" % chunk for chunk in chunks])
-
-    def _choice(self, delta: dict[str, str], finishReason: object) -> dict[str, object]:
-        return {"index": 0, "delta": delta, "finish_reason": finishReason}
-
-    def _chunk(self, choices: list[dict[str, object]], **more: object) -> bytes:
-        chunk = {
-            "id": f"chatcmpl-{self._log.epoch}",
-            "object": "chat.completion.chunk",
-            "created": int(self._log.created),
-            "model": self._model,
-            "choices": choices,
-        }
-        return toJSON({**chunk, **more})
+        reason, usage = terminal.get("reason"), terminal.get("usage")
+        chunks = [self._writer.write({}, reason if reason in FINISH_REASONS else "stop")]
+        if isinstance(usage, dict):
+            chunks.append(self._writer.writeUsage(usage))
+        return b"".join([encode(Event(chunk.decode("ascii"))) for chunk in chunks])
 
 
 classImplements(_OpenAIRendering, IRendering)
 
 
-def _error(code: object, message: str) -> bytes:
-    """Write an error as OpenAI's clients raise it."""
-    error = {"message": message, "type": "server_error", "param": None, "code": code}
-    return b"data: %b\n\n" % toJSON({"error": error})
-
-
 class OpenAIFormat:
     """
-    `openai`: each token is a C{chat.completion.chunk}; after the last comes
-    C{[DONE]}, and instead of it an error where the stream failed.
+    The format `openai`.
+
+    Each token is an object `chat.completion.chunk`. The last event is `[DONE]`, or an error if the stream failed or
+    was cancelled.
 
     Args:
-        model: What the chunks name as their model.
+        model: Name of the model in the chunks.
     """
 
     name = "openai"
@@ -135,7 +128,7 @@ class OpenAIFormat:
         self._model = model
 
     def render(self, streamLog: IStreamLog) -> IRendering:
-        """See L{IFormat.render}."""
+        """See `IFormat.render`."""
         return _OpenAIRendering(streamLog, self._model)
 
 

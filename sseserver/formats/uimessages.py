@@ -1,7 +1,8 @@
 """
 The format `ui`: the UI message stream of the Vercel AI SDK.
 
-Its clients are no EventSources and have no IDs. So there are no event types here, and no event without data.
+Its readers are not EventSources and know no IDs: each response starts at the beginning of the message. No event has
+a type, and none is without data.
 """
 
 from __future__ import annotations
@@ -14,95 +15,89 @@ from sseserver.errors import GapError
 from sseserver.formats.rendering import REFUSED, EntryRendering, failureMessage, gapMessage
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
+from sseserver.protocols.uimessages import ABORT_PART, END_PARTS, HEADER, deltaPart, errorPart, startParts
 from sseserver.values import Kind
+from sseserver.wire import HEARTBEAT, Event, encode
 
-_DONE = b"data: [DONE]\n\n"
+
+def _writePart(part: object) -> bytes:
+    """Write a part as an event."""
+    return encode(Event(toJSON(part).decode("ascii")))
 
 
-def _part(value: object) -> bytes:
-    """Write an event of JSON that has no ID."""
-    return b"data: %b\n\n" % toJSON(value)
+#: The event after the last part of a message.
+_DONE = encode(Event("[DONE]"))
+
+#: The events after the last text of a message.
+_END = b"".join(map(_writePart, END_PARTS)) + _DONE
 
 
 class _UIRendering(EntryRendering):
-    """Parts without IDs, always from the start; what cannot be whole breaks off with an error."""
+    """A rendering in parts without IDs. A message that cannot be whole ends with an error."""
 
     __slots__ = ()
 
     def start(self, fromNow: bool) -> int:
-        """See L{IRendering.start}. From the very start, whatever was trimmed: a message is whole or breaks off."""
+        """See `IRendering.start`. The start of the stream even if it was trimmed: a message is whole or fails."""
         return self._log.last if fromNow else 0
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
-        """See L{IRendering.head}: what opens the message, where the first entry, which has that, does not follow."""
-        return self._opening() if cursor else b":\n"
+        """See `IRendering.head`. The first entry opens the message; for a viewer that starts later, the head does."""
+        return self._opening() if cursor else HEARTBEAT
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
-        """See L{IRendering.read}. Where entries are missing the viewer has no use for the rest."""
+        """See `IRendering.read`. A viewer that misses entries gets an error, and nothing after it."""
         if cursor + 1 < self._buffer.first:
             missed = self._buffer.first - 1 - cursor
-            problem = _problem(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
-            return REFUSED, problem + _DONE
+            problem = errorPart(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
+            return REFUSED, _writePart(problem) + _DONE
         return EntryRendering.read(self, cursor, maxBytes, joined)
 
     def retire(self, retry: int) -> bytes:
-        """See L{IRendering.retire}."""
-        return _problem("The server is being stopped.") + _DONE
+        """See `IRendering.retire`."""
+        return _writePart(errorPart("The server is shutting down.")) + _DONE
 
     def gap(self, asked: str, gap: GapError) -> bytes:
-        """See L{IRendering.gap}."""
-        return _problem(gapMessage(gap))
+        """See `IRendering.gap`."""
+        return _writePart(errorPart(gapMessage(gap)))
 
     def complete(self, cursor: int) -> bool:
-        """See L{IRendering.complete}."""
+        """See `IRendering.complete`."""
         return cursor == REFUSED or EntryRendering.complete(self, cursor)
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
-        """See L{EntryRendering.piece}."""
+        """See `EntryRendering.piece`."""
         opening = self._opening() if index + self._buffer.first == 1 else b""
-        if not text:
-            return opening
-        delta = toJSON(text.decode("utf-8"))
-        return b'%bdata: {"type":"text-delta","id":"0","delta":%b}\n\n' % (opening, delta)
+        return opening + _writePart(deltaPart(text.decode("utf-8"))) if text else opening
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
-        """See L{EntryRendering.single}. Published events do not appear."""
+        """See `EntryRendering.single`. Published events are left out."""
         opening = self._opening() if number == 1 else b""
         if kind == Kind.EVENT:
             return opening
         if kind == Kind.DONE:
-            return opening + _UI_END + _DONE
+            return opening + _END
         if kind == Kind.CANCELLED:
-            return opening + _part({"type": "abort"}) + _DONE
-        return opening + _problem(failureMessage(kind, json.loads(data))) + _DONE
+            return opening + _writePart(ABORT_PART) + _DONE
+        return opening + _writePart(errorPart(failureMessage(kind, json.loads(data)))) + _DONE
 
     def _opening(self) -> bytes:
-        """Make the parts before the first text."""
-        start = _part({"type": "start", "messageId": f"msg-{self._log.epoch}"})
-        return start + _part({"type": "start-step"}) + _part({"type": "text-start", "id": "0"})
+        """Write the parts before the first text."""
+        return b"".join(map(_writePart, startParts(f"msg-{self._log.epoch}")))
 
 
 classImplements(_UIRendering, IRendering)
 
 
-#: The parts after the last text. The SDK's 5.0 refuses a part with any member more, so there is no finish reason.
-_UI_END = b"".join(map(_part, [{"type": "text-end", "id": "0"}, {"type": "finish-step"}, {"type": "finish"}]))
-
-
-def _problem(text: str) -> bytes:
-    """Write an error as the Vercel AI SDK has it."""
-    return _part({"type": "error", "errorText": text})
-
-
 class UIFormat:
-    """`ui`: the UI message stream of the Vercel AI SDK, version 1."""
+    """The format `ui`, version 1 of the UI message stream."""
 
     name = "ui"
-    headers = ((b"x-vercel-ai-ui-message-stream", b"v1"),)
+    headers = (HEADER,)
     reconnects = False
 
     def render(self, streamLog: IStreamLog) -> IRendering:
-        """See L{IFormat.render}."""
+        """See `IFormat.render`."""
         return _UIRendering(streamLog)
 
 

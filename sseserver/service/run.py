@@ -16,7 +16,7 @@ from zope.interface import classImplements
 from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
 from sseserver.jsontext import toJSON
-from sseserver.protocols.prompts import usage, wantsUsage
+from sseserver.protocols.chatcompletions.usage import usageMembers
 from sseserver.settings import Settings
 from sseserver.streams.entries import packChunk
 from sseserver.timing.ticker import Tick, Ticker
@@ -238,9 +238,9 @@ class Run:
     def _usage(self) -> dict[str, object]:
         """Tell what the answer took, where that was asked; chunks of an upstream tell it themselves."""
         kinds = self.streamLog.buffer.kinds
-        if self._prompt is None or not wantsUsage(self._prompt) or Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
+        if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
             return {}
-        return {"usage": usage(self._prompt, self.streamLog.buffer.tokens)}
+        return usageMembers(self._prompt, self.streamLog.buffer.tokens)
 
     def _failed(self, failure: Failure) -> None:
         if self._ended:

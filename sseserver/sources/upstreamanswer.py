@@ -19,8 +19,8 @@ from zope.interface import implementer
 from sseserver.client import EventSource, EventSourceError, EventTooLarge
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
-from sseserver.protocols.chunks import readChunk
-from sseserver.sources.upstreamerrors import cleanMessage, makeSourceError
+from sseserver.protocols.chatcompletions import ErrorChunk, readChunk
+from sseserver.sources.upstreamerrors import cleanMessage, makeSourceError, makeStreamError
 from sseserver.values import Reason
 
 log = Logger()
@@ -166,7 +166,10 @@ class UpstreamAnswer:
         if data.startswith(b"[DONE]"):
             self._succeed()
         elif data.startswith(b"{") or data.decode("utf-8").strip():
-            text, finish = readChunk(data, self._key)
+            try:
+                text, finish = readChunk(data)
+            except ErrorChunk as told:
+                raise makeStreamError(told.error, told.errorCode, self._key) from None
             if finish is not None:
                 self._finish = finish
             self._heard = self._clock.seconds()

@@ -10,10 +10,10 @@ from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import checkName, readEntries, readStreamClosed
 from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
-from sseserver.protocols.prompts import readPrompt
 from sseserver.service.service import StreamService
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
 from sseserver.web.answers import answerJSON, setContentType

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.protocols.prompts}.
+Tests for `sseserver.protocols.chatcompletions.request`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from sseserver.apis.native.prompts import readPrompt
 from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels
-from sseserver.protocols.prompts import checkChat, readChat, readCompletion, readPrompt, usage, wantsUsage
+from sseserver.protocols.chatcompletions import CompletionRequest, readCompletion
+from sseserver.protocols.chatcompletions.usage import countUsage, usageMembers, wantsUsage
+from sseserver.protocols.uimessages import checkChatID, readChat
 from sseserver.values import Prompt
 from tests.served import ScriptedSource
 
@@ -30,7 +33,7 @@ class ManyModels(ScriptedSource):
 class CompletionTests(SynchronousTestCase):
     """OpenAI's requests."""
 
-    def read(self, **body: Any) -> tuple[Prompt, bool]:
+    def read(self, **body: Any) -> CompletionRequest:
         """Read a body for a source of one model, which is called `script`."""
         return readCompletion(body, ScriptedSource())
 
@@ -210,9 +213,9 @@ class ChatTests(SynchronousTestCase):
         A chat's id is a segment of a URL that needs no quoting, and no longer than a stream's name.
         """
         for chat in ("a", "aB3-_.~", "x" * 128, "..."):
-            self.assertEqual(checkChat(chat), chat)
+            self.assertEqual(checkChatID(chat), chat)
         for chat in ("", ".", "..", "a b", "a/b", "a\n", "ä", "x" * 129):
-            self.assertRaises(InvalidMember, checkChat, chat)
+            self.assertRaises(InvalidMember, checkChatID, chat)
 
 
 class UsageTests(SynchronousTestCase):
@@ -225,9 +228,9 @@ class UsageTests(SynchronousTestCase):
         """
         messages = [{"content": "one two"}, {"content": [{"text": "three"}, {"type": "image"}]}, {"content": None}]
         self.assertEqual(
-            usage(Prompt("two", messages), 4), {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+            countUsage(Prompt("two", messages), 4), {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
         )
-        self.assertEqual(usage(Prompt(" one\ntwo "), 0)["prompt_tokens"], 2)
+        self.assertEqual(countUsage(Prompt(" one\ntwo "), 0)["prompt_tokens"], 2)
 
     def test_wanted(self) -> None:
         """
@@ -236,4 +239,4 @@ class UsageTests(SynchronousTestCase):
         self.assertTrue(wantsUsage(Prompt("", options={"stream_options": {"include_usage": True}})))
         for options in ({}, {"stream_options": None}, {"stream_options": {"include_usage": 1}}, {"stream_options": 1}):
             self.assertFalse(wantsUsage(Prompt("", options=options)), options)
-        self.assertFalse(wantsUsage(None))
+        self.assertEqual(usageMembers(None, 1), {})

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.protocols.answer}.
+Tests for `sseserver.apis.chat.answer`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.errors import AnswerTooLong, RunCancelled, SourceError
-from sseserver.protocols.answer import Answer, refusal
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog

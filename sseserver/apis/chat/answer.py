@@ -1,0 +1,87 @@
+"""
+The answer of a run as a chat completion: read from the run's stream log, entry by entry, as the log grows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sseserver.errors import RunCancelled, SourceError, SSEServerError
+from sseserver.interfaces import IStreamLog
+from sseserver.protocols.chatcompletions import CompletionBuilder
+from sseserver.streams.entries import unpack
+from sseserver.values import Kind, State
+
+
+class Answer:
+    """
+    Reads a run's stream log into a chat completion.
+
+    Args:
+        streamLog: The log of the run.
+        model: Name of the source as a model.
+        maxBytes: Limit of the answer.
+    """
+
+    def __init__(self, streamLog: IStreamLog, model: str, maxBytes: int) -> None:
+        self._log = streamLog
+        self._builder = CompletionBuilder(model, maxBytes)
+        self._ended: tuple[int, dict[str, Any]] | None = None
+
+    def read(self, cursor: int) -> tuple[int, bool]:
+        """
+        Take in the entries after a cursor.
+
+        Returns:
+            The new cursor, and whether the stream has ended.
+
+        Raises:
+            AnswerTooLong: The answer exceeds the limit, or its beginning is no longer kept.
+            SourceError: A chunk cannot be read.
+        """
+        log = self._log
+        if cursor + 1 < log.buffer.first:
+            raise self._builder.tooLong()
+        for number in range(cursor + 1, log.last + 1):
+            self._take(log.buffer.kind(number), log.buffer.entry(number))
+        return log.last, log.state is not State.OPEN
+
+    def completion(self) -> dict[str, object]:
+        """
+        Return the chat completion of a stream that has ended.
+
+        Raises:
+            SourceError: The run failed.
+            RunCancelled: The run was cancelled.
+        """
+        assert self._ended is not None
+        kind, terminal = self._ended
+        if kind != Kind.DONE:
+            raise _failure(kind, terminal)
+        log = self._log
+        return self._builder.build(
+            f"chatcmpl-{log.epoch}", int(log.created), terminal.get("reason"), terminal.get("usage")
+        )
+
+    def _take(self, kind: int, data: bytes) -> None:
+        if kind == Kind.TOKEN:
+            self._builder.addText(data)
+        elif kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
+            self._builder.addChunk(unpack(data)[0])
+        elif kind != Kind.EVENT:
+            self._ended = kind, json.loads(data)
+
+
+def refusal(streamLog: IStreamLog) -> SSEServerError | None:
+    """Return the error of a run that ended without an answer; `None` if it has produced something, or nothing yet."""
+    if streamLog.buffer.first == 1 and streamLog.last and streamLog.buffer.kind(1) in (Kind.FAILED, Kind.CANCELLED):
+        return _failure(streamLog.buffer.kind(1), json.loads(streamLog.buffer.entry(1)))
+    return None
+
+
+def _failure(kind: int, terminal: Mapping[str, Any]) -> SSEServerError:
+    if kind == Kind.FAILED:
+        return SourceError.fromEntry(terminal)
+    return RunCancelled(f"The answer was cancelled ({terminal.get('reason')}).")

@@ -1,0 +1,47 @@
+"""
+`v1/models`: the models that a client can ask for.
+"""
+
+from __future__ import annotations
+
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from sseserver.errors import ModelNotFound
+from sseserver.interfaces import IModels
+from sseserver.service.service import StreamService
+from sseserver.web.answers import answerJSON
+from sseserver.web.resource import AsyncResource
+
+
+class Models(AsyncResource):
+    """The models that there are: the source, or what it offers."""
+
+    def __init__(self, service: StreamService, name: str | None = None) -> None:
+        super().__init__()
+        self._service = service
+        self._name = name
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """Find one model; there are slashes in the names of some."""
+        if not path:
+            return self
+        name = path.decode("utf-8", "replace")
+        return Models(self._service, name if self._name is None else f"{self._name}/{name}")
+
+    async def GET(self, request: Request) -> bytes:
+        """List them, or tell of the one."""
+        models = [self._describe(name) for name in await self._names()]
+        if self._name is None:
+            return answerJSON(request, {"object": "list", "data": models})
+        for model in models:
+            if model["id"] == self._name:
+                return answerJSON(request, model)
+        raise ModelNotFound(f"There is no model {self._name!r} here; GET /v1/models lists those that there are.")
+
+    async def _names(self) -> list[str]:
+        source = self._service.source
+        return await source.models() if IModels.providedBy(source) else [source.model]
+
+    def _describe(self, name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": int(self._service.created), "owned_by": "sseserver"}

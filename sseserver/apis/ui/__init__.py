@@ -1,0 +1,1 @@
+"""The API of the Vercel AI SDK's chats, `/api/chat`."""

@@ -1,0 +1,73 @@
+"""
+Prompts: the parts of a conversation, and the checks, that the requests of all protocols share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sseserver.errors import InvalidMember, ModelNotFound
+from sseserver.interfaces import IModels, ITokenSource
+
+
+class Part(msgspec.Struct):
+    """A part of a message: text, an image, a file."""
+
+    type: str
+    text: str | None = None
+
+
+def checkModel(model: str | None, source: ITokenSource) -> None:
+    """
+    Check that a source has a model.
+
+    Raises:
+        ModelNotFound: The source has one model, and it is another one.
+    """
+    if model is not None and model != source.model and not IModels.providedBy(source):
+        raise ModelNotFound(f"There is no model {model!r} here; the model is {source.model!r}.")
+
+
+def checkText(text: str, source: ITokenSource, member: str) -> None:
+    """
+    Check that a prompt has text, if the source needs one and reads nothing else of it. A source that provides
+    `IModels` gets the messages themselves.
+
+    Args:
+        text: The text of the last message of the user.
+        source: The source that will answer.
+        member: Name of the member that has the text.
+
+    Raises:
+        InvalidMember: There is no text.
+    """
+    if not text and source.takesPrompt and not IModels.providedBy(source):
+        raise InvalidMember(f"`{member}` must contain text of the user: this source accepts only text.", member)
+
+
+def readText(content: str | list[Part] | None, place: str) -> str:
+    """
+    Return the text of a message; parts of other types are skipped.
+
+    Args:
+        content: A string or a list of parts.
+        place: Name of the member, for the error.
+
+    Raises:
+        InvalidMember: A part of type `text` has no text.
+    """
+    if not isinstance(content, list):
+        return content or ""
+    for number, part in enumerate(content):
+        if part.type == "text" and part.text is None:
+            where = f"{place}[{number}]"
+            raise InvalidMember(f"`{where}`: a part of type `text` needs a member `text`.", f"{where}.text")
+    return "".join(part.text or "" for part in content if part.type == "text")
+
+
+def lastOfUser(roles: Sequence[str], texts: Sequence[str]) -> str:
+    """Return the text of the last message whose role is `user`; empty if there is none."""
+    users = [text for role, text in zip(roles, texts, strict=True) if role == "user"]
+    return users[-1] if users else ""
