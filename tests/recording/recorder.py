@@ -208,7 +208,8 @@ def _describe(wire: Wire, method: str) -> Answer:
     body = response.body.decode("utf-8")
     hidden = _hideTexts(response.headers.get("content-type", ""), body)
     answer: Answer = {
-        "status": wire.received.partition(b"\r\n")[0].decode("ascii"),
+        # Without the reason phrase, which depends on the version of Python.
+        "status": f"{response.version} {response.status}",
         "headers": _hideHeaders(response, method, hidden != body),
         "body": hidden,
     }

@@ -11,11 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntries
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.values import TERMINAL, Kind
-from sseserver.web.request import checkKey
-
-JSON = "application/json"
-PLAIN = "text/plain"
-EVENT_STREAM = "text/event-stream"
+from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
 
 #: Characters that some parser takes for a line end, or loses: none of them may change.
 HOSTILE = "  a\u2028b\u2029c\x85d\x0be\x0cf\x00g\ufeffh\n\n i\r\rj\r\n😀 "
@@ -77,25 +73,6 @@ class NameTests(SynchronousTestCase):
 
 def _inAlphabet(character: str) -> bool:
     return character.isascii() and (character.isalnum() or character in "._~-")
-
-
-class KeyTests(SynchronousTestCase):
-    """Idempotency keys."""
-
-    def test_visible(self) -> None:
-        """
-        A key is 1 to 255 visible characters of ASCII.
-        """
-        for key in ["a", "!", "~", '"8e03978e-40d5-43e8-bc93-6894a57f9324"', "x" * 255]:
-            self.assertEqual(checkKey(key), key)
-
-    def test_refused(self) -> None:
-        """
-        An empty key, one that is too long, and one with spaces, controls or
-        other letters is refused.
-        """
-        for key in ["", "x" * 256, "a b", " a", "a\n", "a\x7f", "a\x00", "ä", "\ufffd"]:
-            self.assertRaises(BadRequest, checkKey, key)
 
 
 class JSONTests(RefusalTestCase):

@@ -1,0 +1,99 @@
+"""
+Test cases of the APIs: the whole server on wires, with a scripted source.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from sseserver.streams.log import FLUSH_TICK
+from sseserver.web.accept import JSON
+from tests.http import Response
+from tests.served import ServedTestCase
+from tests.wires import Wire
+
+
+class ScriptedTestCase(ServedTestCase):
+    """Everything, with a source that is written by hand."""
+
+    def write(self, *tokens: str) -> None:
+        """Let the newest run write tokens, each in a flush tick of its own."""
+        for token in tokens:
+            self.source.run.write(token)
+            self.reactor.advance(FLUSH_TICK)
+
+    def end(self) -> None:
+        """Let the newest run end."""
+        self.source.run.end()
+        self.reactor.advance(FLUSH_TICK)
+
+    def mount(self, *path: bytes) -> None:
+        """Put the resource below a path of somebody else's site."""
+        root = resource = Resource()
+        for name in path[:-1]:
+            child = Resource()
+            resource.putChild(name, child)
+            resource = child
+        resource.putChild(path[-1], self.resource)
+        self.factory = Site(root, reactor=self.reactor)
+
+    def lastID(self, wire: Wire) -> str:
+        """Give the ID of the last event that a viewer got."""
+        return wire.response.events[-1].id or ""
+
+
+class PublishingTestCase(ServedTestCase):
+    """A server, and shortcuts for who publishes."""
+
+    def put(self, name: str) -> Response:
+        """Open a named stream."""
+        return self.ask(f"/streams/{name}", method="PUT")
+
+    def post(
+        self,
+        name: str,
+        body: bytes,
+        contentType: str | None = JSON,
+        key: str | None = None,
+        closed: str | None = None,
+    ) -> Response:
+        """Publish into a stream."""
+        headers = {"Content-Type": contentType, "Idempotency-Key": key, "Stream-Closed": closed}
+        given = {name: value for name, value in headers.items() if value is not None}
+        return self.ask(f"/streams/{name}", method="POST", body=body, headers=given)
+
+    def publish(self, name: str, *items: object, **keywords: Any) -> list[str]:
+        """Publish items in JSON, a flush tick after what came before; give their IDs."""
+        self.reactor.advance(FLUSH_TICK)
+        response = self.post(name, json.dumps(items).encode(), **keywords)
+        self.assertEqual(response.status, 200, response)
+        ids: list[str] = response.json["ids"]
+        return ids
+
+    def delete(self, name: str) -> Response:
+        """Stop a stream and forget it."""
+        return self.ask(f"/streams/{name}", method="DELETE")
+
+    def epoch(self, name: str) -> str:
+        """Read a stream's epoch."""
+        return str(self.state(f"/streams/{name}")["epoch"])
+
+    def read(self, name: str, **keywords: Any) -> list[tuple[str, str]]:
+        """Give types and data of what a new viewer gets at once, without the event `stream`."""
+        return told(self.view(f"/streams/{name}", **keywords))
+
+    def assertError(self, response: Response, status: int, code: str) -> None:
+        """An answer is this error: in JSON, whole, with a sentence, and nothing is in the server's log."""
+        self.assertEqual((response.status, response.error["code"]), (status, code), response)
+        self.assertRegex(response.error["message"], r"^[A-Z].{10,}")
+        self.assertNotIn("Traceback", response.error["message"])
+        self.assertEqual(self.flushLoggedErrors(), [], response)
+
+
+def told(wire: Wire) -> list[tuple[str, str]]:
+    """Give types and data of what a viewer has, without the event `stream`."""
+    return [(event.type, event.data) for event in wire.response.events if event.type != "stream"]

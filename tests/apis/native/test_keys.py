@@ -1,0 +1,171 @@
+"""
+Tests of idempotency keys: a request that is repeated takes effect once.
+"""
+
+from __future__ import annotations
+
+from sseserver.settings import Settings
+from sseserver.streams.log import FLUSH_TICK
+from tests.apis.cases import PublishingTestCase, told
+
+
+class KeyTests(PublishingTestCase):
+    """`Idempotency-Key`: what is sent twice is there once."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put("a")
+
+    def test_same(self) -> None:
+        """
+        The same key with the same body gives the same answer, and viewers get
+        its events once.
+        """
+        wire = self.view("/streams/a")
+        body = b'[{"data":"1"},{"token":"2"}]'
+        first = self.post("a", body, key="k")
+        between = self.publish("a", {"data": "3"})
+        again = self.post("a", body, key="k")
+        self.assertEqual((again.status, again.body), (first.status, first.body))
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(told(wire), [("message", "1"), ("message", "2"), ("message", "3")])
+        self.assertEqual(self.publish("a", {"data": "4"})[0][:-1], between[0][:-1])
+
+    def test_sameAnswerAfterTheEnd(self) -> None:
+        """
+        The answer to a retry is the one that was lost, also when the stream
+        has ended meanwhile.
+        """
+        first = self.post("a", b'{"data":"1"}', key="k")
+        self.publish("a", closed="true")
+        self.assertEqual(self.post("a", b'{"data":"1"}', key="k").json, first.json)
+
+    def test_close(self) -> None:
+        """
+        A publish that ends the stream can be repeated, too: no 409, and one
+        end.
+        """
+        first = self.post("a", b'{"data":"1"}', key="k", closed="true")
+        again = self.post("a", b'{"data":"1"}', key="k", closed="true")
+        self.assertEqual((again.status, again.body), (200, first.body))
+        self.assertEqual([name for name, _ in self.read("a")], ["message", "done"])
+
+    def test_closeAlone(self) -> None:
+        """
+        So can one that only ends it.
+        """
+        answers = [self.post("a", b"", None, key="k", closed="true") for _ in range(3)]
+        self.assertEqual([answer.body for answer in answers], [answers[0].body] * 3)
+        self.assertEqual([name for name, _ in self.read("a")], ["done"])
+
+    def test_otherBody(self) -> None:
+        """
+        The same key with another body, or another `Stream-Closed`, is 422, and
+        nothing of it is there.
+        """
+        self.post("a", b'{"data":"1"}', key="k")
+        for body, closed in (
+            (b'{"data":"2"}', None),
+            (b'{"token":"1"}', None),
+            (b'{"data":"1"}', "true"),
+            (b"", "true"),
+        ):
+            self.assertError(self.post("a", body, key="k", closed=closed), 422, "idempotency_key_reused")
+        self.assertError(self.post("a", b'[{"data":"1"},{"data":"1"}]', key="k"), 422, "idempotency_key_reused")
+        self.assertEqual(self.read("a"), [("message", "1")])
+
+    def test_others(self) -> None:
+        """
+        Another key, no key, and the same key in another stream publish anew.
+        """
+        self.put("b")
+        for name, key in (("a", "k"), ("a", "K"), ("a", None), ("a", None), ("b", "k")):
+            self.publish(name, {"data": "1"}, key=key)
+        self.assertEqual(self.read("a"), [("message", "1")] * 4)
+        self.assertEqual(self.read("b"), [("message", "1")])
+
+    def test_afterARefusal(self) -> None:
+        """
+        A key that came with a body which was refused is free.
+        """
+        self.assertEqual(self.post("a", b'{"event":"done","data":""}', key="k").status, 400)
+        self.publish("a", {"data": "1"}, key="k")
+        self.assertEqual(self.read("a"), [("message", "1")])
+
+    def test_trimmed(self) -> None:
+        """
+        A key is kept as long as its entries, not longer.
+        """
+        self.serve(self.source, Settings(window=64 * 1024))
+        self.put("a")
+        self.publish("a", {"data": "1"}, key="k")
+        self.assertEqual(self.post("a", b'{"data":"2"}', key="k").status, 422)
+        self.publish("a", *[{"data": "x" * 1000}] * 100)
+        self.assertGreater(self.state("/streams/a")["first"], 1)
+        self.publish("a", {"data": "2"}, key="k")
+
+    def test_run(self) -> None:
+        """
+        A `POST /streams` that is repeated joins the run that it started.
+        """
+        headers = {"Idempotency-Key": "k"}
+        answers = [self.ask("/streams", method="POST", body=b"{}", headers=headers) for _ in range(2)]
+        self.assertEqual(len(self.source.runs), 1)
+        self.assertEqual([answer.status for answer in answers], [201, 201])
+        self.assertEqual(answers[0].body, answers[1].body)
+        self.assertEqual(answers[0].headers["location"], answers[1].headers["location"])
+        self.source.run.write("Hello")
+        self.source.run.end()
+        again = self.ask("/streams", method="POST", body=b"{}", headers=headers)
+        self.assertEqual(
+            self.read(again.json["name"]), [("message", "Hello"), ("done", '{"reason":"stop","tokens":1}')]
+        )
+
+    def test_runOtherPrompt(self) -> None:
+        """
+        With another prompt the key is refused; another key, or none, starts
+        another run.
+        """
+        for body, key, status in (
+            (b"a", "k", 201),
+            (b"b", "k", 422),
+            (b"b", "K", 201),
+            (b"a", None, 201),
+            (b"a", "k", 201),
+        ):
+            headers = {} if key is None else {"Idempotency-Key": key}
+            response = self.ask("/streams", method="POST", body=b'{"prompt":"%b"}' % body, headers=headers)
+            self.assertEqual(response.status, status)
+        self.assertEqual([run.prompt.text for run in self.source.runs if run.prompt], ["a", "b", "a"])
+
+    def test_runExpired(self) -> None:
+        """
+        When the run's stream is no longer kept, the key starts a new one.
+        """
+        headers = {"Idempotency-Key": "k"}
+        first = self.ask("/streams", method="POST", body=b"{}", headers=headers)
+        self.source.run.end()
+        self.reactor.run(self.settings.keep + 1, 10)
+        again = self.ask("/streams", method="POST", body=b"{}", headers=headers)
+        self.assertNotEqual(again.json["name"], first.json["name"])
+        self.assertEqual(self.read(again.json["name"]), [])
+
+    def test_runDeleted(self) -> None:
+        """
+        A key never leads to a stream that was deleted.
+        """
+        headers = {"Idempotency-Key": "k"}
+        first = self.ask("/streams", method="POST", body=b"{}", headers=headers)
+        self.delete(first.json["name"])
+        again = self.ask("/streams", method="POST", body=b"{}", headers=headers)
+        self.assertEqual(again.status, 201)
+        self.assertEqual(self.view(again.headers["location"]).response.status, 200)
+
+    def test_runRefusedKey(self) -> None:
+        """
+        What is no key is refused before anything starts.
+        """
+        for key in ("a b", "", "x" * 256, "\xe9"):
+            response = self.ask("/streams", method="POST", body=b"{}", headers={"Idempotency-Key": key})
+            self.assertError(response, 400, "bad_request")
+        self.assertEqual(self.source.runs, [])

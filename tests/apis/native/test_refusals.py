@@ -1,0 +1,315 @@
+"""
+Tests of refused requests: nothing of them is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sseserver.stores.memory import MemoryStore
+from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
+from sseserver.web.request import MAX_BODY
+from tests.apis.cases import PublishingTestCase
+from tests.http import Response
+from tests.wires import Wire
+
+
+class RefusalTests(PublishingTestCase):
+    """What is refused leaves nothing behind."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = MemoryStore(self.reactor, self.settings.kept)
+        self.serve(self.source, store=self.store)
+        self.put("a")
+        self.publish("a", {"data": "before"})
+        self.watching = self.view("/streams/a")
+        self.before = self.everything()
+
+    def everything(self) -> tuple[object, ...]:
+        """All that a refusal could have changed."""
+        return (
+            self.state("/streams/a"),
+            self.watching.response.body,
+            self.store.count,
+            self.store.used,
+        )
+
+    def assertRefused(self, response: Response, status: int, code: str) -> None:
+        """An answer is this error, and nothing has changed."""
+        self.assertError(response, status, code)
+        self.assertEqual(self.everything(), self.before)
+
+    def refuse(self, bodies: Iterable[bytes], contentType: str = JSON, code: str = "bad_request") -> None:
+        """Publish each of these in vain: with and without a key, and to close."""
+        for body in bodies:
+            for keywords in ({}, {"key": "k"}, {"closed": "true"}):
+                self.assertRefused(self.post("a", body, contentType, **keywords), 400, code)
+
+    def test_names(self) -> None:
+        """
+        A name outside the alphabet is refused, however it is written in the
+        path.
+        """
+        dots = [".", "..", "%2e", "%2E%2e", "%2e."]
+        quoted = [
+            "a%2Fb",
+            "%2f",
+            "..%2f..%2fetc",
+            "a%00",
+            "a%0a",
+            "a%0d%0aX:%20y",
+            "%20",
+            "a%20b",
+            "%25",
+            "a%5Cb",
+            "a%3Fb",
+        ]
+        others = [
+            "%ff",
+            "%c3%a9",
+            "%ed%a0%80",
+            "a+b",
+            "a,b",
+            "a;b",
+            "a:b",
+            "a@b",
+            "a!b",
+            "a*b",
+            "(a)",
+            "x" * 129,
+            "%E2%80%A8",
+        ]
+        for name in [*dots, *quoted, *others]:
+            self.assertRefused(self.put(name), 400, "bad_request")
+
+    def test_namesElsewhere(self) -> None:
+        """
+        Such a name is nobody's: 404 for every other method, and no error.
+        """
+        for name in ("..", "%2e", "a%2fb", "%ff", "x" * 129, "a%00b", "a" * 5000):
+            for method in ("GET", "DELETE"):
+                self.assertRefused(self.ask(f"/streams/{name}", method=method), 404, "stream_not_found")
+            self.assertRefused(self.post(name, b'{"data":"x"}'), 404, "stream_not_found")
+
+    def test_noName(self) -> None:
+        """
+        Without a name there is nothing to make, nor below a stream.
+        """
+        for path in ("/streams", "/streams/"):
+            response = self.ask(path, method="PUT")
+            self.assertRefused(response, 405, "method_not_allowed")
+            self.assertEqual(response.headers["allow"], "POST")
+        self.assertRefused(self.ask("/streams/a/b", method="PUT"), 404, "not_found")
+
+    def test_types(self) -> None:
+        """
+        Types that are the server's own, and those that no event can carry.
+        """
+        names = ["stream", "done", "failed", "cancelled", "gap", "open", "error", "x" * 129, "a\x07", "\x85", "a\x7f"]
+        self.refuse(json.dumps({"event": name, "data": ""}).encode() for name in names)
+        controls = [json.dumps({"event": name, "data": ""}).encode() for name in ("a\r", "a\nb", "\x00", "\t")]
+        self.refuse(controls)
+        empty = self.post("a", b'{"event":"","data":""}')
+        self.assertRefused(empty, 400, "malformed_event")
+        self.refuse([b"event: done\ndata: x\n\n", b"event: a\x00\ndata: x\n\n"], EVENT_STREAM)
+
+    def test_surrogates(self) -> None:
+        """
+        Half of a surrogate pair, which has no UTF-8.
+        """
+        self.refuse(
+            [b'{"data":"\\ud800"}', b'{"token":"x\\udfff"}', b'{"event":"\\ud800","data":""}', b'[{"data":"\\udc00"}]']
+        )
+
+    def test_deep(self) -> None:
+        """
+        JSON that is nested too deep.
+        """
+        deep = b"[" * 100_000
+        self.refuse([deep, deep + b"]" * 100_000, b'{"data":%b' % deep, b'{"x":%b' % deep, b'{"data":' * 100_000])
+
+    def test_numbers(self) -> None:
+        """
+        Numbers, also one of five thousand digits, and what is none.
+        """
+        self.refuse([b'{"data":%b}' % number for number in (b"9" * 5000, b"1", b"NaN", b"Infinity", b"1e999999")])
+        self.refuse([b"9" * 5000, b"NaN"])
+
+    def test_shapes(self) -> None:
+        """
+        Trailing garbage, wrong shapes, unknown members, nothing at all.
+        """
+        self.refuse(
+            [b'{"data":"a"}x', b'{"data":"a"}{"data":"b"}', b"{", b" ", b"data: a\n\n", b"null", b'"a"', b"[[]]"]
+        )
+        self.refuse(
+            [
+                b"{}",
+                b"[{}]",
+                b"[null]",
+                b'{"event":"a"}',
+                b'{"data":"a","id":"1"}',
+                b'{"token":"a","data":"b"}',
+                b'{"token":""}',
+            ]
+        )
+
+    def test_nothing(self) -> None:
+        """
+        A body without entries publishes nothing, unless it closes.
+        """
+        for body, contentType in (
+            (b"[]", JSON),
+            (b"", JSON),
+            (b"", None),
+            (b": c\n\n", EVENT_STREAM),
+            (b"event: x\n\n", EVENT_STREAM),
+        ):
+            self.assertRefused(self.post("a", body, contentType), 400, "bad_request")
+
+    def test_notUTF8(self) -> None:
+        """
+        Bytes that are not UTF-8, in each type of body.
+        """
+        self.refuse([b"a\xff", b"\xed\xa0\x80"], PLAIN)
+        self.refuse([b"data: \xff\n\n", b": \xff\ndata: a\n\n"], EVENT_STREAM)
+        self.refuse([b'{"data":"\xff"}', b'{"data":"\xed\xa0\x80"}', b'{"\xff":""}'])
+
+    def test_unfinished(self) -> None:
+        """
+        An event stream whose last event is not finished.
+        """
+        self.refuse([b"data: a\n\ndata: b\n", b"data: a", b"data: a\n\nevent: x", b"data: a\n\n: c"], EVENT_STREAM)
+
+    def test_lists(self) -> None:
+        """
+        A list with one bad member, the last one, is refused as a whole.
+        """
+        good = b'{"data":"a"},' * 100
+        self.refuse(b"[%b%b]" % (good, bad) for bad in (b'{"event":"gap","data":""}', b"7", b'{"token":"\\ud800"}'))
+        self.refuse([b"data: a\n\n" * 100 + b"event: open\ndata: b\n\n"], EVENT_STREAM)
+
+    def test_contentTypes(self) -> None:
+        """
+        A body of another type, or of none.
+        """
+        for contentType in (
+            None,
+            "",
+            "text/html",
+            "application/x-www-form-urlencoded",
+            "application/ndjson",
+            "nonsense",
+            "\xe9",
+        ):
+            self.assertRefused(self.post("a", b'{"data":"x"}', contentType), 415, "unsupported_media_type")
+        multipart = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n'
+        response = self.post("a", multipart, "multipart/form-data; boundary=x")
+        self.assertRefused(response, 415, "unsupported_media_type")
+
+    def test_keys(self) -> None:
+        """
+        An `Idempotency-Key` that is no key.
+        """
+        for key in ("", "a b", "x" * 256, "\xe9", "a\tb"):
+            self.assertRefused(self.post("a", b'{"data":"x"}', key=key), 400, "bad_request")
+
+    def test_closed(self) -> None:
+        """
+        A `Stream-Closed` that is neither true nor false.
+        """
+        for value in ("yes", "1", "?1", "true, true", "truetrue", "\xe9"):
+            self.assertRefused(self.post("a", b'{"data":"x"}', closed=value), 400, "bad_request")
+
+    def test_parameters(self) -> None:
+        """
+        A viewer with a `from` or a `format` that there is not.
+        """
+        for query in (
+            "from=then",
+            "from=NOW",
+            "from=1",
+            "from=%ff",
+            "format=json",
+            "format=Text",
+            "format=%ff",
+            "format=../x",
+        ):
+            self.assertRefused(self.ask(f"/streams/a?{query}", EVENT_STREAM), 400, "bad_request")
+
+    def test_runBodies(self) -> None:
+        """
+        What starts a run is read as strictly, and starts none.
+        """
+        deep = b"[" * 100_000
+        bad = [b'{"prompt":"\xff"}', b'{"prompt":"\\ud800"}', b'{"prompt":%b}' % (b"9" * 5000), deep]
+        worse = [b'{"x":%b' % deep, b'{"x":%b%b}' % (deep, b"]" * 100_000), b"NaN", b"[]", b"null", b'{"prompt":"a"}x']
+        for body in [*bad, *worse, b'{"x":NaN}', b"\xff"]:
+            self.assertRefused(self.ask("/streams", method="POST", body=body), 400, "bad_request")
+        self.assertRefused(self.ask("/streams", method="POST", body=b'{"prompt":1}'), 400, "invalid_value")
+        self.assertEqual(self.source.runs, [])
+
+
+class BodySizeTests(PublishingTestCase):
+    """The limit of a request's body."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.put("a")
+
+    def test_atTheLimit(self) -> None:
+        """
+        A body of 1 MiB is taken.
+        """
+        self.assertEqual(self.post("a", b"x" * MAX_BODY, PLAIN).status, 200)
+        self.assertIn(b"\ndata: %b\n\n" % (b"x" * MAX_BODY), self.view("/streams/a").response.body)
+
+    def begin(self, field: str) -> Wire:
+        """Send the head of a publish."""
+        wire = self.connect(self.factory)
+        wire.methods.append("POST")
+        head = f"POST /streams/a HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n{field}\r\n\r\n"
+        wire.send(head.encode("ascii"))
+        return wire
+
+    def test_announced(self) -> None:
+        """
+        A longer one is refused when its length is known, before it is read;
+        what of it comes all the same is dropped.
+        """
+        for size in (MAX_BODY + 1, 10737418240, "9" * 30):
+            self.assertError(self.begin(f"Content-Length: {size}").response, 413, "body_too_large")
+        wire = self.begin(f"Content-Length: {MAX_BODY + 1}")
+        wire.send(b"x" * (MAX_BODY + 1))
+        self.assertError(wire.response, 413, "body_too_large")
+        self.assertTrue(wire.closed)
+        self.assertEqual(self.read("a"), [])
+
+    def test_chunked(self) -> None:
+        """
+        One that does not tell its length is refused when it reaches the limit,
+        though its end is not there; it is not read for ever.
+        """
+        wire = self.begin("Transfer-Encoding: chunked")
+        for _ in range(16):
+            wire.send(b"10000\r\n%b\r\n" % (b"x" * 0x10000))
+        self.assertEqual(wire.received, b"")
+        wire.send(b"1\r\nx\r\n")
+        self.assertError(wire.response, 413, "body_too_large")
+        for _ in range(64):
+            wire.send(b"100000\r\n%b\r\n" % (b"x" * 0x100000))
+            if wire.closed:
+                break
+        self.assertTrue(wire.closed)
+        self.assertError(wire.response, 413, "body_too_large")
+        self.assertEqual(self.read("a"), [])
+
+    def test_chunkedAtTheLimit(self) -> None:
+        """
+        A chunked body of 1 MiB is taken.
+        """
+        wire = self.begin("Transfer-Encoding: chunked")
+        wire.send(b"100000\r\n%b\r\n0\r\n\r\n" % (b"x" * MAX_BODY))
+        self.assertEqual(wire.response.status, 200)

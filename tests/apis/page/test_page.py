@@ -1,0 +1,208 @@
+"""
+Tests of `sseserver.apis.page.page`: the page and its files.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urljoin
+
+from twisted.web.server import Site
+
+from sseserver.apis.page import page as pageOfTheAPI
+from sseserver.apis.root import StreamResource
+from tests.apis.cases import ScriptedTestCase
+from tests.http import CHROME, FIREFOX, SAFARI, Response
+
+ASSETS = Path(pageOfTheAPI.__file__).parent / "assets"
+
+
+class PageTests(ScriptedTestCase):
+    """The page and its files."""
+
+    def assertPage(self, path: str, response: Response | None = None) -> str:
+        """
+        Check that there is a page, and that its files are where it says.
+
+        Returns:
+            What stands before their names.
+        """
+        response = response or self.ask(path, CHROME)
+        self.assertEqual(response.status, 200)
+        self.assertEqual(response.headers["content-type"], "text/html; charset=utf-8")
+        found = re.findall(rb'(?:src|href)="([^"]*)assets/app\.(?:js|css)"', response.body)
+        self.assertEqual(len(found), 2)
+        self.assertEqual(len(set(found)), 1)
+        base: str = found[0].decode()
+        for name in ("app.js", "app.css"):
+            url = urljoin(f"http://example.com{path}", f"{base}assets/{name}")
+            self.assertEqual(self.ask(url.removeprefix("http://example.com")).status, 200, url)
+        self.assertNotIn(b"{{", response.body)
+        return base
+
+    def test_whoGetsIt(self) -> None:
+        """
+        Each browser's address bar gets the page, and so does who does not
+        care; no run is started for it.
+        """
+        for accept in (CHROME, FIREFOX, SAFARI, "text/html", "*/*", None):
+            response = self.ask("/", accept)
+            self.assertPage("/", response)
+            self.assertEqual(response.headers["vary"], "Accept")
+        self.assertEqual(self.source.runs, [])
+
+    def test_tellsWhetherSomethingIsAsked(self) -> None:
+        """
+        The page knows whether the source takes a prompt, wherever it appears:
+        also where no stream is.
+        """
+        path = self.startRun()
+        self.assertNotIn(b"data-asks", self.ask("/").body)
+        self.source.takesPrompt = True
+        self.factory = Site(StreamResource(self.service), reactor=self.reactor)
+        for response in (self.ask("/"), self.ask(path, CHROME), self.ask("/streams/nothing", CHROME)):
+            self.assertIn(b'<html lang="en" data-asks>', response.body)
+            self.assertNotIn(b"{{", response.body)
+
+    def test_headers(self) -> None:
+        """
+        The page may load nothing but what lies beside it, run no script of
+        its own text, and be framed by nobody; it is not kept.
+        """
+        headers = self.ask("/").headers
+        policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+        self.assertEqual(policy["default-src"], "'none'")
+        for name in ("script-src", "style-src", "connect-src"):
+            self.assertEqual(policy[name], "'self'")
+        for name in ("base-uri", "form-action", "frame-ancestors"):
+            self.assertEqual(policy[name], "'none'")
+        self.assertEqual(headers["x-content-type-options"], "nosniff")
+        self.assertEqual(headers["referrer-policy"], "no-referrer")
+        self.assertEqual(headers["cache-control"], "no-store")
+
+    def test_fitsItsPolicy(self) -> None:
+        """
+        The page holds nothing that its policy forbids: no script or style in
+        its text, no address of another site.
+        """
+        page = self.ask("/").body.decode()
+        self.assertNotRegex(page, r"<script(?![^>]*\ssrc=)")
+        self.assertNotRegex(page, r"<style|\sstyle=|\son\w+=")
+        # The namespace of an SVG in a data URL is a name, no address.
+        self.assertEqual(set(re.findall(r"https?:[^'\"\s]+", page)), {"http://www.w3.org/2000/svg"})
+
+    def test_base(self) -> None:
+        """
+        The page finds its files from every address at which it appears.
+        """
+        path = self.startRun()
+        self.assertEqual(self.assertPage("/"), "")
+        self.assertEqual(self.assertPage(path), "../")
+        self.assertEqual(self.assertPage(f"{path}/"), "../../")
+
+    def test_baseWhenMounted(self) -> None:
+        """
+        The same below a path of somebody else's site, with and without a
+        trailing slash.
+        """
+        self.mount(b"chat")
+        self.assertEqual(self.assertPage("/chat/"), "")
+        self.assertEqual(self.assertPage("/chat"), "./chat/")
+        path = self.ask("/chat/streams", method="POST").headers["location"]
+        self.assertRegex(path, "^/chat/streams/[A-Za-z0-9]{22}$")
+        self.assertEqual(self.assertPage(path), "../")
+        self.assertEqual(self.assertPage(f"{path}/"), "../../")
+
+    def test_baseDeep(self) -> None:
+        """
+        The same several segments deep, with names that need quoting.
+        """
+        self.mount(b"a b", "ö&<".encode())
+        self.assertEqual(self.assertPage("/a%20b/%C3%B6%26%3C/"), "")
+        self.assertEqual(self.assertPage("/a%20b/%C3%B6%26%3C"), "./%C3%B6%26%3C/")
+        path = self.ask("/a%20b/%C3%B6%26%3C/streams", method="POST").headers["location"]
+        self.assertTrue(path.startswith("/a%20b/%C3%B6%26%3C/streams/"))
+        self.assertEqual(self.assertPage(path), "../")
+
+    def test_baseIsEscaped(self) -> None:
+        """
+        What stands in the address cannot become markup of the page.
+        """
+        self.mount(b'"><script>')
+        body = self.ask('/"><script>', CHROME).body
+        self.assertNotIn(b'"><script>', body.replace(b'"></script>', b""))
+
+    def test_addressOfAnyBytes(self) -> None:
+        """
+        An address in which raw bytes stand is no error of the server.
+        """
+        self.mount(b"\x80")
+        self.assertEqual(self.ask("/\x80", CHROME).status, 200)
+
+    def test_file(self) -> None:
+        """
+        Each file comes as it is, with its type; browsers ask again before they
+        use what they have.
+        """
+        for name, kind in (("app.js", "text/javascript; charset=utf-8"), ("app.css", "text/css; charset=utf-8")):
+            response = self.ask(f"/assets/{name}")
+            self.assertEqual((response.status, response.headers["content-type"]), (200, kind))
+            self.assertEqual(response.body, (ASSETS / name).read_bytes())
+            self.assertEqual(response.headers["cache-control"], "no-cache")
+            self.assertEqual(response.headers["x-content-type-options"], "nosniff")
+
+    def test_fileThatTheBrowserHas(self) -> None:
+        """
+        Who has a file already is told so, without the file; its ETag changes
+        with it.
+        """
+        tags = {}
+        for name in ("app.js", "app.css"):
+            tags[name] = self.ask(f"/assets/{name}").headers["etag"]
+            self.assertRegex(tags[name], r'^"[0-9a-f]+"$')
+            for method in ("GET", "HEAD"):
+                response = self.ask(f"/assets/{name}", method=method, headers={"If-None-Match": tags[name]})
+                self.assertEqual((response.status, response.body), (304, b""))
+                self.assertEqual(response.headers["etag"], tags[name])
+                self.assertNotIn("content-type", response.headers)
+                self.assertNotIn("content-length", response.headers)
+            response = self.ask(f"/assets/{name}", headers={"If-None-Match": '"other"'})
+            self.assertEqual((response.status, response.headers["etag"]), (200, tags[name]))
+        self.assertNotEqual(*tags.values())
+
+    def test_unknownFile(self) -> None:
+        """
+        There is nothing else in the folder, and no way out of it.
+        """
+        for path in (
+            "/assets",
+            "/assets/",
+            "/assets/app.html",
+            "/assets/index.html",
+            "/assets/app.js/more",
+            "/assets/../root.py",
+            "/assets/%2e%2e%2froot.py",
+            "/assets/..%2f..%2ferrors.py",
+        ):
+            response = self.ask(path)
+            self.assertIn(response.status, (404, 405), path)
+            self.assertNotIn(b"import", response.body)
+            self.assertIn("code", response.error)
+
+    def test_allFilesAreServed(self) -> None:
+        """
+        Each file in the folder is either the page or served beside it.
+        """
+        for path in ASSETS.iterdir():
+            if path.name != "index.html":
+                self.assertEqual(self.ask(f"/assets/{path.name}").status, 200, path.name)
+
+    def test_head(self) -> None:
+        """
+        HEAD of the page and of a file is the head of their answers.
+        """
+        for path in ("/", "/assets/app.js"):
+            get, head = self.ask(path), self.ask(path, method="HEAD")
+            self.assertEqual(get.headers, head.headers)
+            self.assertEqual(int(head.headers["content-length"]), len(get.body))

@@ -1,0 +1,339 @@
+"""
+Tests of `sseserver.apis.page.visitor`: `GET /` as an `EventSource` sends it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from typing import Any
+
+from sseserver.apis.root import StreamResource
+from sseserver.formats import text as textFormat
+from sseserver.sources.text import TextSource
+from sseserver.streams.ids import makeEpoch
+from sseserver.streams.log import FLUSH_TICK
+from sseserver.values import Prompt
+from tests.apis.cases import ScriptedTestCase
+from tests.http import CHROME, EVENTSOURCE
+
+
+class VisitorTests(ScriptedTestCase):
+    """`GET /` by an EventSource: a run for each visitor."""
+
+    def test_startsARun(self) -> None:
+        """
+        A visitor gets a run of their own, in the format `text`: each event is
+        the whole text so far, the first is empty and has the first ID.
+        """
+        wire = self.view()
+        first = wire.response.events[0]
+        self.assertEqual((first.type, first.data), ("message", ""))
+        self.assertRegex(first.id or "", r"^[A-Za-z0-9]{22}-0$")
+        self.assertIsNotNone(first.retry)
+        self.assertEqual(wire.response.headers["content-type"], EVENTSOURCE)
+        self.write("Hello", " world")
+        self.assertEqual(wire.response.texts, ["", "Hello", "Hello world"])
+        self.end()
+        self.assertEqual(wire.response.types[-1], "done")
+        self.assertTrue(wire.response.complete)
+        self.view()
+        self.assertEqual(len(self.source.runs), 2)
+        self.assertEqual([run.prompt for run in self.source.runs], [None, None])
+
+    def test_headers(self) -> None:
+        """
+        An event stream's headers, and the page's, depend on what was accepted.
+        """
+        headers = self.view().response.headers
+        self.assertEqual(headers["vary"], "Accept")
+        self.assertEqual(headers["cache-control"], "no-cache, no-store, no-transform")
+        self.assertEqual(headers["x-accel-buffering"], "no")
+        self.assertNotIn("connection", headers)
+
+    def test_resumes(self) -> None:
+        """
+        A visitor whose connection broke comes back with the last ID and gets
+        what was missed and what follows, from the same run.
+        """
+        wire = self.view()
+        self.write("a", "b")
+        lastID = self.lastID(wire)
+        wire.close()
+        self.write("c")
+        again = self.view(lastEventID=lastID)
+        self.write("d")
+        self.assertEqual(again.response.texts, ["abc", "abcd"])
+        self.assertEqual(len(self.source.runs), 1)
+        self.end()
+        self.assertEqual(again.response.types[-1], "done")
+
+    def test_resumesByTheParameter(self) -> None:
+        """
+        The same with the ID in the address, as EventSource for old browsers
+        sends it.
+        """
+        wire = self.view()
+        self.write("a")
+        again = self.view(f"/?last_event_id={self.lastID(wire)}")
+        self.write("b")
+        self.assertEqual(again.response.texts, ["ab"])
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_resumesBeforeTheFirstWord(self) -> None:
+        """
+        A connection that broke before the first word resumes the same run.
+        """
+        wire = self.view()
+        again = self.view(lastEventID=self.lastID(wire))
+        self.write("a")
+        self.assertEqual(again.response.texts, ["", "a"])
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_hasTheEnd(self) -> None:
+        """
+        Who comes back with the ID of the terminal event is answered 204, at
+        which EventSource stops.
+        """
+        wire = self.view()
+        self.write("a")
+        self.end()
+        response = self.view(lastEventID=self.lastID(wire)).response
+        self.assertEqual((response.status, response.body), (204, b""))
+        self.assertNotIn("content-type", response.headers)
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_missedTheEnd(self) -> None:
+        """
+        Who missed the end gets it: the text so far is not sent again when it
+        was seen.
+        """
+        wire = self.view()
+        self.write("a")
+        lastID = self.lastID(wire)
+        wire.close()
+        self.end()
+        response = self.view(lastEventID=lastID).response
+        self.assertEqual((response.texts, response.types, response.complete), ([], ["done"], True))
+
+    def test_anyOtherID(self) -> None:
+        """
+        An ID that is none of a run of this page's own is answered 204, and
+        never starts a run: of another server's, of a stream that was not
+        started here, of none, garbage.
+        """
+        foreign = self.startRun().rpartition("/")[2]
+        runs = len(self.source.runs)
+        for lastID in (
+            f"{makeEpoch()}-3",
+            f"{foreign}-0",
+            "nonsense",
+            "-",
+            "-1",
+            f"{foreign}-",
+            "0",
+            "x" * 5000,
+            "\xff",
+            '"; drop table',
+        ):
+            response = self.view(lastEventID=lastID).response
+            self.assertEqual((response.status, response.body), (204, b""), lastID)
+        self.assertEqual(len(self.source.runs), runs)
+
+    def test_numberThatIsNotThere(self) -> None:
+        """
+        An ID of the right run with a number that it does not have yet is told
+        of as a gap, and starts no run.
+        """
+        wire = self.view()
+        epoch = self.lastID(wire).partition("-")[0]
+        self.write("a")
+        response = self.view(lastEventID=f"{epoch}-99").response
+        self.assertIn("gap", response.types)
+        self.assertEqual(response.texts[-1], "a")
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_emptyID(self) -> None:
+        """
+        An empty header is no ID: a new visitor.
+        """
+        self.view(lastEventID="")
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_forgotten(self) -> None:
+        """
+        When the stream is no longer kept its ID gets 204.
+        """
+        wire = self.view()
+        self.write("a")
+        lastID = self.lastID(wire)
+        wire.close()
+        self.end()
+        self.reactor.run(601, 1)
+        self.source.runs.clear()
+        self.wires.clear()
+        del wire
+        gc.collect()
+        self.assertEqual(self.view(lastEventID=lastID).response.status, 204)
+        self.assertEqual(self.source.runs, [])
+
+    def test_byItsName(self) -> None:
+        """
+        A visitor's stream can be watched below `streams` by the epoch in its
+        IDs, and stopped.
+        """
+        wire = self.view()
+        self.write("a")
+        name = self.lastID(wire).partition("-")[0]
+        self.assertEqual(self.view(f"/streams/{name}").response.texts, ["a"])
+        self.assertEqual(self.ask(f"/streams/{name}/cancel", method="POST").status, 200)
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(wire.response.types[-1], "cancelled")
+
+    def test_head(self) -> None:
+        """
+        HEAD gets the headers of an event stream and starts nothing, with an ID
+        and without.
+        """
+        for headers in ({}, {"Last-Event-ID": "nonsense"}):
+            response = self.ask("/", EVENTSOURCE, "HEAD", headers=headers)
+            self.assertEqual((response.status, response.headers["content-type"]), (200, EVENTSOURCE))
+            self.assertNotIn("transfer-encoding", response.headers)
+            self.assertEqual(response.headers["vary"], "Accept")
+        self.assertEqual(self.source.runs, [])
+        self.assertEqual(self.service.viewers, 0)
+
+    def test_otherMethods(self) -> None:
+        """
+        Nothing but GET and HEAD is known here.
+        """
+        for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+            response = self.ask("/", method=method)
+            self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
+            self.assertEqual(response.error["code"], "method_not_allowed")
+
+    def test_notAcceptable(self) -> None:
+        """
+        Who accepts neither the page nor a stream is told so.
+        """
+        response = self.ask("/", "application/json")
+        self.assertEqual((response.status, response.error["code"]), (406, "not_acceptable"))
+        self.assertEqual(response.headers["vary"], "Accept")
+
+    def test_nothingElse(self) -> None:
+        """
+        Whatever else is asked for is 404, in JSON.
+        """
+        for path in ("/nothing", "/favicon.ico", "/stream", "/index.html", "/nothing/below", "/%FF", "/streamsX"):
+            response = self.ask(path)
+            self.assertEqual((response.status, response.error["code"]), (404, "not_found"))
+
+    def test_manyOnOneConnection(self) -> None:
+        """
+        When a stream has ended, the connection serves the next request.
+        """
+        wire = self.view()
+        self.write("a")
+        self.end()
+        self.assertEqual(wire.ask("/", CHROME).status, 200)
+        self.assertEqual(wire.ask("/", EVENTSOURCE).status, 200)
+        self.assertEqual(len(self.source.runs), 2)
+
+    def test_HTTP10(self) -> None:
+        """
+        A client of HTTP/1.0 gets its stream without chunks, and the close that
+        ends it.
+        """
+        wire = self.view(version="1.0")
+        self.write("a")
+        self.end()
+        self.assertEqual(wire.response.texts, ["", "a"])
+        self.assertTrue(wire.closed)
+
+    def test_builtInText(self) -> None:
+        """
+        With the source that is there by default the words appear one by one.
+        """
+        self.serve(TextSource(self.reactor, "one two three", 0.1))
+        wire = self.view()
+        self.reactor.run(0.25, 0.01)
+        self.assertEqual(wire.response.texts, ["", "one ", "one two "])
+        self.reactor.run(0.2, 0.01)
+        self.assertEqual(wire.response.texts[-1], "one two three")
+        self.assertEqual(json.loads(wire.response.events[-1].data), {"reason": "stop", "tokens": 3})
+
+    def test_tooLongForText(self) -> None:
+        """
+        A text that grows too long for this format ends the visitor's response
+        with `failed`; who comes back is answered 204, and the run goes on.
+        """
+        self.patch(textFormat, "TEXT_LIMIT", 100)
+        wire = self.view()
+        self.write("x" * 60, "y" * 60, "z")
+        self.assertEqual(wire.response.types[-2:], ["gap", "failed"])
+        self.assertTrue(wire.response.complete)
+        self.assertEqual(self.view(lastEventID=self.lastID(wire)).response.status, 204)
+        self.assertEqual(len(self.source.runs), 1)
+        self.assertFalse(self.source.run.cancelled)
+
+
+class PromptTests(ScriptedTestCase):
+    """A source that needs a prompt."""
+
+    takesPrompt = True
+
+    def test_visitor(self) -> None:
+        """
+        A visitor without a prompt is told what to do, and no run is started.
+        """
+        response = self.view().response
+        self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
+        self.assertIn("streams", response.error["message"])
+        self.assertEqual(self.source.runs, [])
+
+    def test_nothingAsked(self) -> None:
+        """
+        A source that needs a prompt is not asked nothing: neither an empty one, nor messages without a user's text.
+        """
+        image = [{"type": "image_url", "image_url": {"url": "x"}}]
+        messages: list[list[dict[str, Any]]] = [
+            [{"role": "user", "content": ""}],
+            [{"role": "user", "content": image}],
+            [{"role": "assistant", "content": "Hello"}],
+        ]
+        for body in [{"prompt": ""}, *({"messages": each} for each in messages)]:
+            response = self.ask("/streams", method="POST", body=json.dumps(body).encode())
+            self.assertEqual((response.status, response.error["param"]), (400, next(iter(body))))
+        for each in messages:
+            response = self.ask("/v1/chat/completions", method="POST", body=json.dumps({"messages": each}).encode())
+            self.assertEqual((response.status, response.error["param"]), (400, "messages"))
+        self.assertEqual(self.source.runs, [])
+
+    def test_visitorsPrompt(self) -> None:
+        """
+        Where the server has one for them, visitors ask that.
+        """
+        self.factory = self.site(StreamResource(self.service, "Why?"))
+        wire = self.view()
+        self.source.run.write("Because.")
+        self.reactor.turn()
+        self.assertEqual(wire.response.texts, ["", "Because."])
+        self.assertEqual(self.source.run.prompt, Prompt("Why?"))
+
+    def test_post(self) -> None:
+        """
+        A run is started with the prompt that was sent.
+        """
+        response = self.ask("/streams", method="POST", body='{"prompt": "Warum, 📖?"}'.encode())
+        self.assertEqual(response.status, 201)
+        self.assertEqual(self.source.run.prompt, Prompt("Warum, 📖?"))
+
+    def test_postWithout(self) -> None:
+        """
+        Without one there is none.
+        """
+        for body in (b"", b"{}", b'{"prompt": null}'):
+            response = self.ask("/streams", method="POST", body=body)
+            self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
+            self.assertIn("prompt", response.error["message"])
+        self.assertEqual(self.source.runs, [])

@@ -1,0 +1,126 @@
+"""
+Tests of bugs in the server: they are logged, and nothing of them is shown to clients.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sseserver.errors import SSEServerError
+from sseserver.formats import TextFormat
+from sseserver.interfaces import IStreamLog
+from sseserver.stores import memory
+from sseserver.streams.log import StreamLog
+from sseserver.web.accept import JSON
+from tests.apis.cases import ScriptedTestCase
+from tests.http import EVENTSOURCE
+from tests.wires import Wire
+
+
+class BreakingFormat(TextFormat):
+    """Breaks at the second entry."""
+
+    def render(self, streamLog: IStreamLog) -> Any:
+        return BreakingRendering(super().render(streamLog))
+
+
+class BreakingRendering:
+    """What L{BreakingFormat} makes: C{text}, as far as it goes."""
+
+    def __init__(self, rendering: Any) -> None:
+        self._rendering = rendering
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rendering, name)
+
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+        if cursor:
+            raise KeyError("swordfish")
+        return self._rendering.read(cursor, maxBytes, joined)
+
+
+class BugTests(ScriptedTestCase):
+    """What a bug inside shows of itself outside: nothing."""
+
+    def assertSilent(
+        self, wire: Wire, words: tuple[bytes, ...] = (b"Traceback", b"swordfish", b"KeyError", b"<html")
+    ) -> None:
+        """Check that nothing of a bug came over a wire."""
+        for word in words:
+            self.assertNotIn(word, wire.received)
+
+    def test_bugs(self) -> None:
+        """
+        Wherever it breaks, the answer is 500 in JSON, and the traceback is in
+        the log.
+        """
+        path = self.startRun()
+
+        def broken(*arguments: Any, **keywords: Any) -> Any:
+            raise KeyError("swordfish")
+
+        requests = (
+            ("startRun", "/", EVENTSOURCE, "GET"),
+            ("startRun", "/streams", None, "POST"),
+            ("find", path, EVENTSOURCE, "GET"),
+            ("find", path, JSON, "GET"),
+            ("cancel", f"{path}/cancel", None, "POST"),
+            ("view", path, EVENTSOURCE, "GET"),
+        )
+        for name, where, accept, method in requests:
+            with self.subTest(name):
+                patched = self.patch(self.service, name, broken)
+                response = self.ask(where, accept, method)
+                patched.restore()
+                self.assertEqual((response.status, response.error["code"]), (500, "internal_error"))
+                self.assertEqual(response.error["type"], "server_error")
+                self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+                self.assertSilent(self.wires[-1])
+
+    def test_bugOnceItStreams(self) -> None:
+        """
+        A format that breaks in the midst cuts its viewers off; none of it is
+        in the stream.
+        """
+        self.service.formats["text"] = BreakingFormat()
+        wire = self.view()
+        self.write("a")
+        self.write("b")
+        self.reactor.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertTrue(wire.socket.reset)
+        self.assertSilent(wire)
+        self.assertEqual(wire.response.texts, ["", "a"])
+        self.assertEqual(self.service.viewers, 0)
+
+    def test_bugBeforeItStreams(self) -> None:
+        """
+        When a viewer's response cannot even begin, the client is told in JSON
+        or cut off, and nobody is left among the viewers.
+        """
+
+        class BrokenLog(StreamLog):
+            def locate(self, lastEventID: str) -> int:
+                raise KeyError("swordfish")
+
+        self.patch(memory, "StreamLog", BrokenLog)
+        path = self.startRun()
+        streamLog = self.successResultOf(self.service.find(path.rpartition("/")[2]))
+        self.view(path, lastEventID=f"{streamLog.epoch}-0")
+        self.reactor.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        # twisted.web has a word to say, too: of a producer that was still registered.
+        self.flushLoggedErrors(RuntimeError)
+        self.assertSilent(self.wires[-1])
+        self.assertEqual((self.service.viewers, streamLog.viewers), (0, 0))
+
+    def test_errorOfAnEmbedder(self) -> None:
+        """
+        An error of our tree is told as it is, with its sentence.
+        """
+
+        def refuse(*arguments: Any) -> Any:
+            raise SSEServerError("Not today.")
+
+        self.patch(self.service, "startRun", refuse)
+        self.assertEqual(self.view().response.error["message"], "Not today.")

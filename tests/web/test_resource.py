@@ -1,0 +1,270 @@
+"""
+Tests of `sseserver.web.resource`, and of the answers that it writes.
+"""
+
+from __future__ import annotations
+
+import json
+
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
+
+from sseserver import errors
+from sseserver.delivery.sockets import isOver
+from sseserver.errors import BadRequest, Overloaded, SSEServerError
+from sseserver.web.answers import finishAnswer
+from sseserver.web.resource import AsyncResource
+from tests.http import makeRequest
+from tests.web.cases import HTTPTestCase
+from tests.wires import Wire
+
+
+class AnswerTests(HTTPTestCase):
+    """How the result of a method becomes an answer."""
+
+    def test_body(self) -> None:
+        """
+        Bytes are the whole body, with its length; the connection stays.
+        """
+        self.resource.answer = lambda request: b"body"
+        wire = self.connect(self.factory)
+        for _ in range(2):
+            response = wire.ask("/it")
+            self.assertEqual((response.status, response.body, response.headers["content-length"]), (200, b"body", "4"))
+        self.assertFalse(wire.closed)
+
+    def test_later(self) -> None:
+        """
+        A method may wait.
+        """
+        waiting: Deferred[bytes] = Deferred()
+        self.resource.answer = lambda request: waiting
+        wire = self.connect(self.factory)
+        wire.send(makeRequest("/it"))
+        self.assertEqual(wire.received, b"")
+        waiting.callback(b"late")
+        self.reactor.turn()
+        self.assertTrue(wire.received.endswith(b"\r\n\r\nlate"))
+
+    def test_elsewhere(self) -> None:
+        """
+        `None` leaves the answer to somebody else.
+        """
+        requests: list[Request] = []
+        self.resource.answer = lambda request: requests.append(request)
+        wire = self.connect(self.factory)
+        wire.send(makeRequest("/it"))
+        self.assertEqual(wire.received, b"")
+        requests[0].finish()
+        self.reactor.turn()
+        self.assertNotEqual(wire.received, b"")
+
+    def test_errors(self) -> None:
+        """
+        Every error of our tree is answered with its status, in JSON of the
+        one shape, and is not to be cached.
+        """
+        kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SSEServerError)}
+        # Never the answer to a request.
+        kinds.remove(errors.GapError)
+        self.assertGreater(len(kinds), 10)
+        for kind in kinds:
+            # A stream that is not found is told by its name.
+            error = kind("A sentence, with ö.")
+
+            def answer(request: Request) -> bytes:
+                raise error  # noqa: B023  (is called at once)
+
+            self.resource.answer = answer
+            response = self.ask()
+            self.assertEqual(response.status, kind.status)
+            self.assertIn("A sentence, with ö.", response.error["message"])
+            param = {} if kind.param is None else {"param": kind.param}
+            self.assertEqual(response.error, {"message": str(error), "type": kind.type, "code": kind.code, **param})
+            self.assertEqual(
+                response.headers.get("retry-after"), None if kind.retryAfter is None else str(kind.retryAfter)
+            )
+            self.assertEqual(response.headers["cache-control"], "no-store")
+            self.assertEqual(response.headers["x-content-type-options"], "nosniff")
+
+    def test_errorLater(self) -> None:
+        """
+        An error that comes later is answered the same way.
+        """
+        waiting: Deferred[bytes] = Deferred()
+        self.resource.answer = lambda request: waiting
+        wire = self.connect(self.factory)
+        wire.begin("/it")
+        waiting.errback(Overloaded("Full."))
+        self.reactor.turn()
+        self.assertEqual((wire.response.status, wire.response.error["code"]), (503, "overloaded"))
+
+    def test_bug(self) -> None:
+        """
+        Any other exception is for the log; the client is told that there was
+        one, in JSON, and nothing of it.
+        """
+        self.resource.answer = lambda request: {}["swordfish"]
+        response = self.ask()
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual((response.status, response.error["code"]), (500, "internal_error"))
+        for word in (b"swordfish", b"KeyError", b"Traceback", b"html"):
+            self.assertNotIn(word, self.wires[-1].received)
+
+    def test_bugAfterTheFirstWrite(self) -> None:
+        """
+        When a part of the answer is gone already the connection is closed, and
+        nothing of the error is written into it.
+        """
+
+        def answer(request: Request) -> bytes:
+            request.write(b"data: half\n\n")
+            raise KeyError("swordfish")
+
+        self.resource.answer = answer
+        response = self.ask()
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual((response.body, response.complete), (b"data: half\n\n", False))
+        self.assertTrue(self.wires[-1].closed)
+
+    def test_bugAfterTheClientLeft(self) -> None:
+        """
+        When the client is gone the bug is logged, and nothing else happens.
+        """
+        waiting: Deferred[bytes] = Deferred()
+        self.resource.answer = lambda request: waiting
+        wire = self.connect(self.factory)
+        wire.send(makeRequest("/it"))
+        wire.close()
+        waiting.errback(KeyError("bug"))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_answerAfterTheClientLeft(self) -> None:
+        """
+        An answer, or an error, for a client that is gone goes nowhere.
+        """
+        for result in (lambda waiting: waiting.callback(b"late"), lambda waiting: waiting.errback(BadRequest("Late."))):
+            waiting: Deferred[bytes] = Deferred()
+            self.resource.answer = lambda request: waiting  # noqa: B023  (is called at once)
+            wire = self.connect(self.factory)
+            wire.send(makeRequest("/it"))
+            wire.close()
+            result(waiting)
+            self.reactor.turn()
+            self.assertEqual(wire.received, b"")
+
+    def test_isOver(self) -> None:
+        """
+        A response is over when it is finished, or when its client is gone.
+        """
+        requests: list[Request] = []
+        self.resource.answer = lambda request: requests.append(request)
+        for end in (Request.finish, lambda request: self.wires[-1].close()):
+            self.connect(self.factory).send(makeRequest("/it"))
+            self.assertFalse(isOver(requests[-1]))
+            end(requests[-1])
+            self.assertTrue(isOver(requests[-1]))
+            finishAnswer(requests[-1], b"more")
+        self.assertNotIn(b"more", self.wires[0].received)
+
+    def test_noBody(self) -> None:
+        """
+        A 204 has neither a body nor the headers of one.
+        """
+
+        def answer(request: Request) -> bytes:
+            request.responseHeaders.setRawHeaders(b"Content-Type", [b"text/event-stream"])
+            request.setResponseCode(204)
+            return b""
+
+        self.resource.answer = answer
+        response = self.ask()
+        self.assertEqual(response.status, 204)
+        self.assertEqual(set(response.headers), {"server", "date"})
+        self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
+
+    def test_head(self) -> None:
+        """
+        HEAD gets the head of GET's answer, without the body.
+        """
+        self.resource.answer = lambda request: b"body"
+        get, head = self.ask(), self.ask(method="HEAD")
+        self.assertEqual(get.headers, head.headers)
+        self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
+
+    def test_headOfAnError(self) -> None:
+        """
+        HEAD of what is not there is 404 without a body.
+        """
+        response = self.ask("/it/nothing", method="HEAD")
+        self.assertEqual(response.status, 404)
+        self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
+
+
+class MethodTests(HTTPTestCase):
+    """Methods and paths."""
+
+    def test_unknownMethod(self) -> None:
+        """
+        A method that a resource does not know is 405, whatever it is called,
+        with those that it knows in `Allow`.
+        """
+        for method in ("PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "get", "allowed", "_answer", "render"):
+            response = self.ask(method=method)
+            self.assertEqual((response.status, response.error["code"]), (405, "method_not_allowed"), method)
+            self.assertEqual(response.headers["allow"], "GET, POST, HEAD")
+
+    def test_noGet(self) -> None:
+        """
+        A resource without GET has no HEAD.
+        """
+
+        class OnlyPost(AsyncResource):
+            async def POST(self, request: Request) -> bytes:
+                return b"posted"
+
+        self.root.putChild(b"post", OnlyPost())
+        for method in ("GET", "HEAD"):
+            response = self.ask("/post", method=method)
+            self.assertEqual((response.status, response.headers["allow"]), (405, "POST"))
+
+    def test_nothingBelow(self) -> None:
+        """
+        What is below a resource that has nothing below is 404, in JSON, for
+        each method; with a trailing slash it is itself.
+        """
+        self.resource.answer = lambda request: b"body"
+        self.assertEqual(self.ask("/it/").body, b"body")
+        for path in ("/it/x", "/it/x/y", "/it//x"):
+            for method in ("GET", "POST", "PUT", "DELETE"):
+                response = self.ask(path, method=method)
+                self.assertEqual((response.status, response.error["code"]), (404, "not_found"))
+
+    def test_errorsAreASCII(self) -> None:
+        """
+        JSON is written in ASCII with a line end, so that any terminal shows it.
+        """
+
+        def answer(request: Request) -> bytes:
+            raise BadRequest("ö")
+
+        self.resource.answer = answer
+        body = self.ask().body
+        self.assertTrue(body.isascii())
+        self.assertTrue(body.endswith(b"}\n"))
+        self.assertEqual(json.loads(body)["error"]["message"], "ö")
+
+    def test_nextRequestOnTheConnection(self) -> None:
+        """
+        After each kind of answer the connection serves the next request.
+        """
+        wire: Wire = self.connect(self.factory)
+        self.resource.answer = lambda request: b"body"
+        for path, method, status in (
+            ("/it", "GET", 200),
+            ("/it", "PUT", 405),
+            ("/it/x", "GET", 404),
+            ("/it", "HEAD", 200),
+        ):
+            self.assertEqual(wire.ask(path, method=method).status, status)
+        self.assertEqual(len(wire.responses), 4)

@@ -1,0 +1,64 @@
+"""
+Tests of `sseserver.web.site`.
+"""
+
+from __future__ import annotations
+
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from sseserver.apis.root import StreamResource
+from sseserver.service.service import Settings
+from sseserver.web.site import StreamSite
+from tests.apis.cases import ScriptedTestCase
+
+
+class SiteTests(ScriptedTestCase):
+    """The site."""
+
+    def test_onlyHTTP11(self) -> None:
+        """
+        HTTP/2 is not offered under TLS, whatever is installed.
+        """
+        self.patch(Site, "acceptableProtocols", lambda self: [b"h2", b"http/1.1"])
+        self.assertEqual(StreamSite(Resource()).acceptableProtocols(), [b"http/1.1"])
+
+    def test_idleConnection(self) -> None:
+        """
+        An idle connection is closed after 75 s, more than the 60 s of the
+        usual load balancers.
+        """
+        wire = self.connect(self.factory)
+        wire.ask("/assets/app.js")
+        self.reactor.run(74)
+        self.assertFalse(wire.closed)
+        self.reactor.run(2)
+        self.assertTrue(wire.closed)
+
+    def test_streamIsNotIdle(self) -> None:
+        """
+        A connection on which a stream is under way is not closed, however
+        quiet it is.
+        """
+        self.serve(self.source, Settings(heartbeat=1000))
+        wire = self.view()
+        self.reactor.run(500, 1)
+        self.assertFalse(wire.closed)
+        self.write("a")
+        self.assertEqual(wire.response.texts, ["", "a"])
+
+    def test_keywords(self) -> None:
+        """
+        What else a site takes can be given, its idle time among it.
+        """
+        site = StreamSite(Resource(), timeout=5, reactor=self.reactor)
+        self.assertEqual(site.timeOut, 5)
+
+    def test_plainSite(self) -> None:
+        """
+        The resource works on a plain site of twisted.web.
+        """
+        self.factory = Site(StreamResource(self.service), reactor=self.reactor)
+        wire = self.view()
+        self.write("a")
+        self.assertEqual(wire.response.texts, ["", "a"])
