@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
-from sseserver.values import KeyUse, Kind, Prompt, State
+from sseserver.values import KeyUse, Kind, NewEntry, Prompt, State
 
 
 class ITokenSource(Interface):
@@ -384,6 +384,31 @@ class IStreamStore(Interface):
         Raises:
             StreamNotFound: (as the errback) There is none of this name.
             StoreUnavailable: (as the errback) The store cannot do it now.
+        """
+
+    def publish(
+        name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
+    ) -> Deferred[tuple[int, int]]:
+        """
+        Append entries to a published stream, all or none. The store gives them their numbers.
+
+        Args:
+            name: Name of the stream.
+            entries: The entries, in order. A terminal kind, which can only be the last one, ends the stream.
+            close: Append the terminal entry `done` after them. Without it there must be an entry.
+            key: An idempotency key. While the entries that were published with it are kept, the same key with the
+                same entries appends nothing.
+
+        Returns:
+            Fires when the entries are visible, with the numbers of the first and of the last one. For a repeat with
+            the same key they are the numbers of the first time.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no stream of this name.
+            StreamExists: (as the errback) A run writes the stream.
+            StreamEnded: (as the errback) The stream has ended.
+            KeyReused: (as the errback) The key was used with other entries.
+            StoreUnavailable: (as the errback) The store cannot take the entries; none is in the log.
         """
 
     def delete(name: str, epoch: str | None = None) -> Deferred[None]:

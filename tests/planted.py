@@ -113,9 +113,9 @@ BUGS = (
     ),
     Bug(
         "an idempotency key that is not looked up",
-        "service/service.py",
-        "known = None if key is None else streamLog.recall(key)",
-        "known = None",
+        "stores/publishing.py",
+        "use = None if key is None else streamLog.recall(key)",
+        "use = None",
         "PublishTests::test_sameKeySameAnswer",
     ),
 )

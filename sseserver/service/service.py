@@ -33,7 +33,7 @@ from sseserver.speedups.body import Outbox
 from sseserver.stores.memory import MemoryStore
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import Kind, Prompt, State
+from sseserver.values import Kind, NewEntry, Prompt, Reason, State
 
 log = Logger()
 
@@ -167,7 +167,7 @@ class StreamService(Service):
 
     @inlineCallbacks
     def publish(
-        self, name: str, entries: Sequence[tuple[Kind, bytes]], close: bool, key: str | None = None
+        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
     ) -> Generator[Deferred[Any], Any, tuple[IStreamLog, int, int]]:
         """
         Append entries to a stream, all or none.
@@ -192,19 +192,14 @@ class StreamService(Service):
                 none is in the log.
         """
         streamLog: IStreamLog = yield self._store.find(name)
-        # Of plain tuples: SQLite files keep the digests of earlier versions.
-        digest = sha256(repr(([tuple(entry) for entry in entries], close)).encode()).digest()
-        known = None if key is None else streamLog.recall(key)
-        if known is not None:
-            if known[0] != digest:
-                raise KeyReused("This idempotency key was used with another body.")
-            _, first, last = known
-        else:
-            streamLog = yield self._published(name)
-            first, last = self._append(streamLog, entries, close)
-            if key is not None:
-                streamLog.remember(key, digest, first)
-        yield streamLog.settled()
+        repeated = key is not None and streamLog.recall(key) is not None
+        if not repeated:
+            yield self._published(name)
+            if not self._retention.makeRoom():
+                raise Overloaded("The server keeps as many bytes of streams as it may.")
+        first, last = yield self._store.publish(name, entries, close, key)
+        if close and not repeated:
+            self._retention.keepAfter(streamLog)
         return streamLog, first, last
 
     @inlineCallbacks
@@ -253,7 +248,8 @@ class StreamService(Service):
         if run is not None:
             run.cancel("asked")
         elif not streamLog.sealed:
-            self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
+            yield self._store.publish(name, [NewEntry(Kind.CANCELLED, toJSON({"reason": Reason.ASKED}))], close=False)
+            self._retention.keepAfter(streamLog)
         yield streamLog.settled()
         return streamLog
 
@@ -412,14 +408,6 @@ class StreamService(Service):
         if streamLog.state is not State.OPEN:
             raise StreamEnded(f"The stream {name} has ended ({streamLog.state.value}).")
         return streamLog
-
-    def _append(self, streamLog: IStreamLog, entries: Sequence[tuple[Kind, bytes]], close: bool) -> tuple[int, int]:
-        if not self._retention.makeRoom():
-            raise Overloaded("The server keeps as many bytes of streams as it may.")
-        numbers = [streamLog.append(kind, data) for kind, data in entries]
-        if close:
-            numbers.append(self._seal(streamLog, Kind.DONE, {"reason": "stop", "tokens": streamLog.buffer.tokens}))
-        return numbers[0], numbers[-1]
 
     def _seal(self, streamLog: IStreamLog, kind: Kind, terminal: dict[str, object]) -> int:
         number = streamLog.append(kind, toJSON(terminal))

@@ -12,10 +12,12 @@ from zope.interface import implementer
 
 from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.stores.publishing import publish
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
+from sseserver.values import NewEntry
 
 
 @implementer(IStreamStore)
@@ -63,6 +65,12 @@ class MemoryStore(Keeper):
         """See L{IStreamStore.find}."""
         streamLog = self._logs.get(name)
         return fail(StreamNotFound(name)) if streamLog is None else succeed(streamLog)
+
+    def publish(
+        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
+    ) -> Deferred[tuple[int, int]]:
+        """See `IStreamStore.publish`."""
+        return self.find(name).addCallback(publish, entries, close, key)
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
         """See L{IStreamStore.delete}."""

@@ -29,6 +29,7 @@ from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.stores.publishing import publish
 from sseserver.stores.sqlite.database import Contents, Database
 from sseserver.stores.sqlite.journal import Filing, Stream, Work
 from sseserver.streams.buffer import ENTRY_COST
@@ -36,7 +37,7 @@ from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import State
+from sseserver.values import NewEntry, State
 
 log = Logger()
 
@@ -182,6 +183,12 @@ class SQLiteStore(Keeper):
             loaded = self._inThread(self._database.load, stream.number)
             loaded.addCallback(self._loaded, stream).addErrback(self._notLoaded, stream)
         return found
+
+    def publish(
+        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
+    ) -> Deferred[tuple[int, int]]:
+        """See `IStreamStore.publish`."""
+        return self.find(name).addCallback(publish, entries, close, key)
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
         """
