@@ -155,7 +155,7 @@ def checkEndpoint(description: str) -> None:
     Raises:
         usage.UsageError: It does not.
     """
-    from twisted.internet import reactor  # noqa: PLC0415  (this installs a reactor; --reactor must be read first)
+    from twisted.internet import reactor
 
     try:
         # Twisted checks the port when it binds: with an `OverflowError` that leaves the socket open.
@@ -344,7 +344,7 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
 
 def makeService(options: Options) -> Server:
     """Return the service that `twistd sseserver` runs."""
-    from twisted.internet import reactor  # noqa: PLC0415  (this installs a reactor; --reactor must be read first)
+    from twisted.internet import reactor
 
     settings = makeSettings(options)
     turnEnd = TurnEnd(reactor)

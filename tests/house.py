@@ -1,90 +1,39 @@
 """
-The rules of the house: how the package is cut into rooms and floors (see
-docs/architecture.md), and how small and how well described its parts are.
+Rules of the house that no tool holds: structures of the compiled build, sizes of files, a test module for each module,
+links of the pages outside the site.
 
-Each rule is a function from a folder, or a module, to a list of sentences that
-say what is wrong; empty is good. tests/test_house.py applies them.
+Each rule is a function that takes the root of a tree and returns the breaches as sentences. tests/test_house.py applies
+the rules. Layers are held by import-linter; imports of the reactor, docstrings and complexity by ruff; docstrings of
+tests by interrogate; the mechanical part of prose by tests/prose.py.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
-import functools
-import inspect
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-
-from zope.interface import implementedBy
-from zope.interface.interface import InterfaceClass
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "sseserver"
 
+#: Lines. Largest module of the package.
+MODULE = 400
 
-# The reactor is a parameter, everywhere; the command line is where it comes from.
-REACTOR_IN_FUNCTIONS_OF = {"client.__main__", "tap"}
+#: Lines. Largest file with tests or their helpers.
+TEST_FILE = 600
 
+#: Pages outside docs/, whose links Sphinx does not check.
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "benchmarks/README.md")
 
-# Spelled so that this file does not hold them itself.
+#: Notes of unfinished work, spelled so that this file does not hold them itself. Ruff finds them in Python files.
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]))
 
-
-@dataclasses.dataclass(frozen=True)
-class Import:
-    """
-    One imported name.
-
-    Attributes:
-        target: What is imported, with dots, absolute; `package.name` for
-            `from package import name`, whatever `name` is.
-        line: Where.
-        inFunction: Whether it happens only when a function runs.
-    """
-
-    target: str
-    line: int
-    inFunction: bool
-
-
-class ImportFinder(ast.NodeVisitor):
-    """Collects the imports of a module, those for type checkers as well."""
-
-    def __init__(self, package: str) -> None:
-        self.package = package
-        self.found: list[Import] = []
-        self._depth = 0
-
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._depth += 1
-        self.generic_visit(node)
-        self._depth -= 1
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._add(alias.name, node)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        base = node.module or ""
-        if node.level:
-            parents = self.package.split(".")
-            base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
-        for alias in node.names:
-            self._add(f"{base}.{alias.name}", node)
-
-    def _add(self, target: str, node: ast.stmt) -> None:
-        self.found.append(Import(target, node.lineno, self._depth > 0))
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 
 
 def modulesOf(root: Path) -> dict[str, Path]:
-    """
-    Find the modules of the package: name below `sseserver.` (`""` is the
-    package itself) to file.
-    """
+    """Map the names of the package's modules, without `sseserver.`, to their files; the package itself is `""`."""
     package = root / PACKAGE
     modules = {}
     for path in sorted(package.rglob("*.py")):
@@ -93,27 +42,8 @@ def modulesOf(root: Path) -> dict[str, Path]:
     return modules
 
 
-def importsOf(name: str, path: Path) -> list[Import]:
-    """Read the imports of one module of the package."""
-    full = f"{PACKAGE}.{name}".rstrip(".")
-    finder = ImportFinder(full if path.name == "__init__.py" else full.rpartition(".")[0])
-    finder.visit(ast.parse(path.read_text("utf-8")))
-    return finder.found
-
-
-def reactorImports(root: Path) -> list[str]:
-    """Nobody imports the reactor but functions of the command line."""
-    return [
-        f"{name}:{imported.line} imports the reactor"
-        for name, path in modulesOf(root).items()
-        for imported in importsOf(name, path)
-        if (imported.target + ".").startswith("twisted.internet.reactor.")
-        and not (imported.inFunction and name in REACTOR_IN_FUNCTIONS_OF)
-    ]
-
-
 def compiledModules(root: Path) -> list[str]:
-    """Read from setup.py the names of the modules that are compiled."""
+    """Return the names of the modules that setup.py compiles."""
     for node in ast.parse((root / "setup.py").read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED":
             return list(ast.literal_eval(node.value))
@@ -122,9 +52,9 @@ def compiledModules(root: Path) -> list[str]:
 
 def untrueStructures(root: Path) -> list[str]:
     """
-    What a `.pxd` declares is what its module has, and only what is compiled has one.
+    Compare each `.pxd` with its module, and the list in setup.py with the `.pxd` files.
 
-    A slot that the `.pxd` lacks is an C{AttributeError}, but in the compiled build alone.
+    A slot that the `.pxd` lacks is an `AttributeError`, but in the compiled build only.
     """
     modules, package = modulesOf(root), root / PACKAGE
     declared = {".".join(path.relative_to(package).with_suffix("").parts) for path in package.rglob("*.pxd")}
@@ -136,7 +66,7 @@ def untrueStructures(root: Path) -> list[str]:
             wrong.append(f"{name}: has a .pxd and no module")
         else:
             path = modules[name]
-            wrong += [f"{name}: {problem}" for problem in _compared(path, path.with_suffix(".pxd"))]
+            wrong += [f"{name}: {problem}" for problem in _compareStructures(path, path.with_suffix(".pxd"))]
     return wrong
 
 
@@ -146,9 +76,9 @@ class Structure:
     A class of a module, or its structure in the `.pxd`.
 
     Attributes:
-        base: What it derives from; `""` for nothing.
-        fields: Its slots; without C{__slots__}, what C{__init__} sets.
-        methods: Its methods. In the `.pxd`, those that can be called as C functions.
+        base: Name of the base class; `""` for none.
+        fields: The slots; without `__slots__`, the attributes that `__init__` sets.
+        methods: The methods; in a `.pxd`, those that C code can call.
     """
 
     base: str = ""
@@ -162,7 +92,7 @@ _FIELD = re.compile(r"    cdef (public )?(?!public )[\w.]+ (\w+)")
 _NO_DECLARATION = re.compile(r"(?: *#.*| *@cython\..*|from [\w.]+ cimport .*|cimport cython|    pass)?")
 
 
-def _compared(path: Path, pxd: Path) -> list[str]:
+def _compareStructures(path: Path, pxd: Path) -> list[str]:
     """Compare one module with its `.pxd`."""
     classes = _classesIn(ast.parse(path.read_text("utf-8")))
     structures, wrong = _structuresIn(pxd.read_text("utf-8"))
@@ -180,7 +110,7 @@ def _compared(path: Path, pxd: Path) -> list[str]:
 
 
 def _structuresIn(text: str) -> tuple[dict[str, Structure], list[str]]:
-    """Read a `.pxd`: its structures, and what is wrong with it by itself. Functions stand below the name C{""}."""
+    """Parse a `.pxd`, and return its structures and breaches. Functions stand under the name `""`."""
     structures: dict[str, Structure] = {}
     wrong = []
     current = structures.setdefault("", Structure())
@@ -193,14 +123,14 @@ def _structuresIn(text: str) -> tuple[dict[str, Structure], list[str]]:
         elif match := _FIELD.fullmatch(line):
             current.fields.add(match[2])
             if bool(match[1]) == match[2].startswith("_"):
-                wrong.append(f"{match[2]}: public is what has no underscore")
+                wrong.append(f"{match[2]}: names without underscore are public, and no others")
         elif not _NO_DECLARATION.fullmatch(line):
             wrong.append(f"not understood: {line.strip()}")
     return structures, wrong
 
 
 def _classesIn(tree: ast.Module) -> dict[str, Structure]:
-    """Read a module: its classes, and below the name C{""} its functions."""
+    """Return the classes of a module, and under the name `""` its functions."""
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     classes = {"": Structure(methods=functions)}
     for node in tree.body:
@@ -217,7 +147,7 @@ def _classesIn(tree: ast.Module) -> dict[str, Structure]:
 
 
 def _attributesSetBy(function: ast.FunctionDef | None) -> set[str]:
-    """Find the attributes of C{self} that a method sets."""
+    """Return the attributes of `self` that a method sets."""
     return {
         node.attr
         for node in ast.walk(function or ast.Module([], []))
@@ -225,111 +155,78 @@ def _attributesSetBy(function: ast.FunctionDef | None) -> set[str]:
     }
 
 
-def unfinished(root: Path) -> list[str]:
-    """What is still to be done is an issue, not a word in the code; assets count as well."""
+def unfinishedAssets(root: Path) -> list[str]:
+    """Find notes of unfinished work in the files of the page; ruff finds them in Python files."""
     return [
         f"{path.relative_to(root)}:{number} {line.strip()}"
         for path in sorted((root / PACKAGE).rglob("*"))
-        if path.suffix in {".py", ".html", ".js", ".css"}
+        if path.suffix in {".html", ".js", ".css"}
         for number, line in enumerate(path.read_text("utf-8").split("\n"), 1)
         if UNFINISHED.search(line)
     ]
 
 
-def speechlessTests(folder: Path) -> list[str]:
-    """Each test says in its docstring what behaviour it wants."""
-    wrong = []
-    for path in sorted(folder.rglob("*.py")):
-        for name, function in _testFunctions(ast.parse(path.read_text("utf-8"))):
-            if not (ast.get_docstring(function) or "").strip():
-                wrong.append(f"{path.relative_to(folder)}:{function.lineno} {name}")
-    return wrong
+def longFiles(root: Path) -> list[str]:
+    """Find modules and test files with too many lines."""
+    return [
+        f"{path.relative_to(root)} has {lines} lines, more than {limit}"
+        for folder, limit in ((PACKAGE, MODULE), ("tests", TEST_FILE))
+        for path in sorted((root / folder).rglob("*.py"))
+        if (lines := path.read_text("utf-8").count("\n")) > limit
+    ]
 
 
-def _testFunctions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Find test functions and test methods, but not what they define inside."""
-    bodies = [("", tree.body)]
-    bodies += [(node.name + ".", node.body) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    for prefix, body in bodies:
-        for node in body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-                yield prefix + node.name, node
-
-
-def undocumented(module: ModuleType) -> list[str]:
+def untestedModules(root: Path) -> list[str]:
     """
-    Public classes, functions and methods have docstrings.
+    Find modules without a test module of their own.
 
-    A method that an interface or a base class declares may go without: its
-    contract stands there.
+    `sseserver/streams/log.py` has `tests/streams/test_log.py`, or several files whose names begin like that
+    (`test_log_reading.py`). Programs (`__main__`), `__init__` files and modules without functions need none.
     """
     wrong = []
-    for name, value in sorted(vars(module).items()):
-        if name.startswith("_") or getattr(value, "__module__", None) != module.__name__:
-            continue
-        full = f"{module.__name__}.{name}"
-        if isinstance(value, InterfaceClass):
-            wrong += _undocumentedInInterface(full, value)
-        elif inspect.isclass(value):
-            wrong += _undocumentedInClass(full, value)
-        elif inspect.isfunction(value) and not _hasDocstring(value):
-            wrong.append(full)
+    for name, path in modulesOf(root).items():
+        package, _, module = name.rpartition(".")
+        hasCode = any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+        if hasCode and path.name not in {"__init__.py", "__main__.py"}:
+            folder = root / "tests" / package.replace(".", "/")
+            if not any(re.fullmatch(rf"test_{module}(_\w+)?", found.stem) for found in folder.glob("test_*.py")):
+                wrong.append(f"{name} has no {folder.relative_to(root)}/test_{module}.py")
     return wrong
 
 
-def _hasDocstring(value: object) -> bool:
-    """Whether there is one that a person wrote."""
-    text = (getattr(value, "__doc__", None) or "").strip()
-    # Dataclasses and named tuples write `Name(field, ...)` when nobody does.
-    return bool(text) and not (inspect.isclass(value) and text.startswith(value.__name__ + "("))
+def brokenLinks(root: Path) -> list[str]:
+    """Find relative links to missing files in the pages outside docs/; Sphinx checks the links inside."""
+    return [
+        f"{name} links to {target}"
+        for name in PAGES
+        if (root / name).exists()
+        for target in _LINK.findall((root / name).read_text("utf-8"))
+        if not ((root / name).parent / target).exists()
+    ]
 
 
-def _undocumentedInInterface(full: str, interface: InterfaceClass) -> list[str]:
-    """Look through one interface."""
-    wrong = [] if (interface.__doc__ or "").strip() else [full]
-    for name, description in sorted(interface.namesAndDescriptions(all=False)):
-        if not (description.getDoc() or "").strip():
-            wrong.append(f"{full}.{name}")
-    return wrong
+def untrueArchitecture(root: Path) -> list[str]:
+    """
+    Compare the functions that docs/architecture.md names with the code.
 
-
-def _undocumentedInClass(full: str, cls: type) -> list[str]:
-    """Look through one class and the public classes in it."""
-    wrong = [] if _hasDocstring(cls) and "__doc__" in vars(cls) else [full]
-    declared = {name for base in cls.__mro__[1:] for name in vars(base)}
-    for name, value in sorted(vars(cls).items()):
-        if name.startswith("_"):
-            continue
-        if inspect.isclass(value) and value.__qualname__ == f"{cls.__qualname__}.{name}":
-            wrong += _undocumentedInClass(f"{full}.{name}", value)
-            continue
-        function = _functionIn(value)
-        promised = name in declared or any(name in interface for interface in implementedBy(cls))
-        if function is not None and not promised and not _hasDocstring(function):
-            wrong.append(f"{full}.{name}")
-    return wrong
-
-
-def _functionIn(value: object) -> object | None:
-    """Unwrap what a class statement holds to the function that was written."""
-    if isinstance(value, property):
-        return value.fget
-    if isinstance(value, functools.cached_property):
-        return value.func
-    if isinstance(value, classmethod | staticmethod):
-        return value.__func__
-    return value if inspect.isfunction(value) else None
-
-
-def hiddenNames(module: ModuleType) -> list[str]:
-    """The names in `__all__` are there and documented."""
+    A link such as ``[`Run.write`](../sseserver/service/run.py)`` names a function, a class or a member of a class that
+    the linked module defines.
+    """
+    page = root / "docs" / "architecture.md"
     wrong = []
-    for name in module.__all__:
-        value = getattr(module, name, None)
-        if value is None:
-            wrong.append(f"{name}: not there")
-        elif (inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, InterfaceClass)) and (
-            not _hasDocstring(value)
-        ):
-            wrong.append(f"{name}: no docstring")
+    for name, target in re.findall(r"\[`([\w.]+)`\]\(\.\./([^)]+\.py)\)", page.read_text("utf-8")):
+        if not (root / target).exists():
+            wrong.append(f"{target} is missing")
+        elif name not in _namesIn(ast.parse((root / target).read_text("utf-8"))):
+            wrong.append(f"{target} does not define {name}")
     return wrong
+
+
+def _namesIn(tree: ast.Module) -> set[str]:
+    """Return the names of the functions, classes and methods that a module defines."""
+    defined = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    names = {node.name for node in tree.body if isinstance(node, defined)}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{member.name}" for member in node.body if isinstance(member, defined)}
+    return names
