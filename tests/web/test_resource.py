@@ -4,15 +4,10 @@ Tests of `sseserver.web.resource`, and of the answers that it writes.
 
 from __future__ import annotations
 
-import json
-
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from sseserver import errors
-from sseserver.delivery.sockets import isOver
-from sseserver.errors import BadRequest, Overloaded, SSEServerError
-from sseserver.web.answers import finishAnswer
+from sseserver.errors import BadRequest, Overloaded
 from sseserver.web.resource import AsyncResource
 from tests.http import makeRequest
 from tests.web.cases import HTTPTestCase
@@ -58,34 +53,6 @@ class AnswerTests(HTTPTestCase):
         requests[0].finish()
         self.reactor.turn()
         self.assertNotEqual(wire.received, b"")
-
-    def test_errors(self) -> None:
-        """
-        Every error of our tree is answered with its status, in JSON of the
-        one shape, and is not to be cached.
-        """
-        kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SSEServerError)}
-        # Never the answer to a request.
-        kinds.remove(errors.GapError)
-        self.assertGreater(len(kinds), 10)
-        for kind in kinds:
-            # A stream that is not found is told by its name.
-            error = kind("A sentence, with ö.")
-
-            def answer(request: Request) -> bytes:
-                raise error  # noqa: B023  (is called at once)
-
-            self.resource.answer = answer
-            response = self.ask()
-            self.assertEqual(response.status, kind.status)
-            self.assertIn("A sentence, with ö.", response.error["message"])
-            param = {} if kind.param is None else {"param": kind.param}
-            self.assertEqual(response.error, {"message": str(error), "type": kind.type, "code": kind.code, **param})
-            self.assertEqual(
-                response.headers.get("retry-after"), None if kind.retryAfter is None else str(kind.retryAfter)
-            )
-            self.assertEqual(response.headers["cache-control"], "no-store")
-            self.assertEqual(response.headers["x-content-type-options"], "nosniff")
 
     def test_errorLater(self) -> None:
         """
@@ -153,36 +120,6 @@ class AnswerTests(HTTPTestCase):
             self.reactor.turn()
             self.assertEqual(wire.received, b"")
 
-    def test_isOver(self) -> None:
-        """
-        A response is over when it is finished, or when its client is gone.
-        """
-        requests: list[Request] = []
-        self.resource.answer = lambda request: requests.append(request)
-        for end in (Request.finish, lambda request: self.wires[-1].close()):
-            self.connect(self.factory).send(makeRequest("/it"))
-            self.assertFalse(isOver(requests[-1]))
-            end(requests[-1])
-            self.assertTrue(isOver(requests[-1]))
-            finishAnswer(requests[-1], b"more")
-        self.assertNotIn(b"more", self.wires[0].received)
-
-    def test_noBody(self) -> None:
-        """
-        A 204 has neither a body nor the headers of one.
-        """
-
-        def answer(request: Request) -> bytes:
-            request.responseHeaders.setRawHeaders(b"Content-Type", [b"text/event-stream"])
-            request.setResponseCode(204)
-            return b""
-
-        self.resource.answer = answer
-        response = self.ask()
-        self.assertEqual(response.status, 204)
-        self.assertEqual(set(response.headers), {"server", "date"})
-        self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
-
     def test_head(self) -> None:
         """
         HEAD gets the head of GET's answer, without the body.
@@ -239,20 +176,6 @@ class MethodTests(HTTPTestCase):
             for method in ("GET", "POST", "PUT", "DELETE"):
                 response = self.ask(path, method=method)
                 self.assertEqual((response.status, response.error["code"]), (404, "not_found"))
-
-    def test_errorsAreASCII(self) -> None:
-        """
-        JSON is written in ASCII with a line end, so that any terminal shows it.
-        """
-
-        def answer(request: Request) -> bytes:
-            raise BadRequest("ö")
-
-        self.resource.answer = answer
-        body = self.ask().body
-        self.assertTrue(body.isascii())
-        self.assertTrue(body.endswith(b"}\n"))
-        self.assertEqual(json.loads(body)["error"]["message"], "ö")
 
     def test_nextRequestOnTheConnection(self) -> None:
         """
