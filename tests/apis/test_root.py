@@ -16,10 +16,11 @@ class RootTests(ScriptedTestCase):
     """The resource that an embedder mounts."""
 
     def test_everyAPI(self) -> None:
-        """Each API answers at its path, with and without a trailing slash."""
+        """Each API answers at its path, with a trailing slash as well."""
         unknown = self.ask("/nothing", method="PATCH").headers["allow"]
         for path in makeAPIs(self.service, None):
-            for url in (f"/{path}", f"/{path}/".replace("//", "/")):
+            # The folder of the assets has children only.
+            for url in [f"/{path}"] if path in {"", "assets"} else [f"/{path}", f"/{path}/"]:
                 response = self.ask(url, method="PATCH")
                 self.assertEqual(response.status, 405, url)
                 self.assertNotEqual(response.headers["allow"], unknown, url)
