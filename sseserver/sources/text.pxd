@@ -1,7 +1,7 @@
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
-cdef class _Words(Tick):
+cdef class _WordWriter(Tick):
     cdef object _done
     cdef Py_ssize_t _next
     cdef object _sink
@@ -15,7 +15,7 @@ cdef class _Words(Tick):
     cdef _finish(self)
 
 
-cdef class _Paced(_Words):
+cdef class _PacedWriter(_WordWriter):
     cdef double _due
     cdef double _interval
     cdef Ticker _ticker
@@ -23,7 +23,7 @@ cdef class _Paced(_Words):
     cpdef fire(self, double now)
 
 
-cdef class _Unpaced(_Words):
+cdef class _UnpacedWriter(_WordWriter):
     cdef object _call
     cdef object _clock
 

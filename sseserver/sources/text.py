@@ -1,6 +1,4 @@
-"""
-TextSource: a text, word by word.
-"""
+"""`TextSource`: the same text for every run, word by word. The server without options streams `WELCOME`."""
 
 from __future__ import annotations
 
@@ -16,27 +14,32 @@ from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL, Prompt
 
-#: Seconds between two turns in which words are written, at least. The fewer turns, the more words share what a turn
-#: costs; but the more come at once, the later is the last of them.
+#: Seconds. Shortest time between two turns that write words. In fewer turns more words share the cost of a turn, but
+#: the last of them are later.
 SLOT = 0.01
 
-# A word is due when no more than that is missing: sums of intervals are not exact.
-_HAIR = 1e-6
+#: Seconds by which a word may be early, because sums of intervals are not exact.
+_TOLERANCE = 1e-6
 
 #: Words written in one turn of the reactor when there is no pace.
 WORDS_PER_TURN = 1000
 
-#: A word and the white space that follows it. What stands before the first word belongs to it, and white space alone
-#: is one word: joined, the words are the text.
+# A word and the white space around it. Joined, the matches equal the text.
 _WORD = re.compile(r"\s*\S+\s*|\s+")
 
 
-def granularity(interval: float) -> float:
+def chooseSlot(interval: float) -> float:
     """
-    Give the width of the slots for an interval, in seconds: one to two times
-    L{SLOT}. An interval that is not shorter than that is a whole number of
-    slots, so that the time between two words is always the same; and a power
-    of two, so that this holds in floating point.
+    Choose the length of the ticker's slots for a pace.
+
+    An interval of at least `SLOT` is a whole number of slots, so that the time between two words never varies. The
+    number is a power of two, so that this is exact in floating point.
+
+    Args:
+        interval: Seconds between two words.
+
+    Returns:
+        Seconds; `SLOT` for a shorter interval, otherwise at least `SLOT` and less than twice as long.
     """
     while interval >= 2 * SLOT:
         interval /= 2
@@ -44,21 +47,24 @@ def granularity(interval: float) -> float:
 
 
 def splitWords(text: str) -> list[str]:
-    """Cut a text into words that keep the white space which follows them; joined they equal the text."""
+    """Split a text into words with the white space that follows them. Joined, the words equal the text."""
     return _WORD.findall(text)
 
 
 class TextSource:
     """
-    Streams the same text in every run, one word at a time.
+    Token source that writes the same text in every run, one word at a time.
 
     Args:
-        clock: A reactor or a L{task.Clock}. All runs share one L{LoopingCall} on it.
-        text: What is streamed; may be empty.
-        interval: Seconds between two words, and before the first; 0 is as
-            fast as the viewers take them.
-        model: What it is called as a model.
-        turnEnd: The service's, so that its writes leave when the calls of a tick are made; by default one of its own.
+        clock: A reactor or a `task.Clock`. All runs share one `LoopingCall` on it.
+        text: The text; may be empty.
+        interval: Seconds before each word. 0 writes as fast as the viewers read.
+        model: Name of the source as a model.
+        turnEnd: Turn end of the service, so that the writes of one tick leave together. By default the source has its
+            own.
+
+    Raises:
+        ValueError: The interval is negative, infinite or not a number.
     """
 
     takesPrompt = False
@@ -73,28 +79,28 @@ class TextSource:
         turnEnd: TurnEnd | None = None,
     ) -> None:
         if not 0 <= interval < float("inf"):
-            raise ValueError(f"The interval must be a number of seconds, 0 or more, not {interval!r}.")
+            raise ValueError(f"The interval must be 0 or more seconds, not {interval!r}.")
         self.model = model
         self._clock = clock
         self._words = splitWords(text)
         self._interval = interval
-        self._ticker = Ticker(clock, granularity(interval), turnEnd=turnEnd)
+        self._ticker = Ticker(clock, chooseSlot(interval), turnEnd=turnEnd)
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
-        """See L{ITokenSource.produce}."""
+        """See `ITokenSource.produce`."""
         if self._interval and self._words:
-            return _Paced(sink, self._words, self._interval, self._ticker).start()
-        return _Unpaced(sink, self._words, self._clock).start()
+            return _PacedWriter(sink, self._words, self._interval, self._ticker).start()
+        return _UnpacedWriter(sink, self._words, self._clock).start()
 
 
 classImplements(TextSource, ITokenSource)
 
 
-class _Words(Tick):
+class _WordWriter(Tick):
     """
-    One run: writes word by word, until it is paused, stopped, or through.
+    Producer of one run.
 
-    A sink may pause, resume or stop it inside a write.
+    The sink may pause, resume or stop it inside a write.
     """
 
     __slots__ = ("_done", "_next", "_sink", "_words")
@@ -107,7 +113,7 @@ class _Words(Tick):
         self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
 
     def start(self) -> Deferred[None]:
-        # Going before it is registered: a sink that is paused says so while it registers.
+        # Before the registration, during which a paused sink calls pauseProducing.
         self.resumeProducing()
         self._sink.registerProducer(self, True)
         return self._done
@@ -127,7 +133,7 @@ class _Words(Tick):
         Write the next word.
 
         Returns:
-            Whether there is another one after it.
+            Whether another word can follow.
         """
         word = self._words[self._next]
         self._next += 1
@@ -148,13 +154,14 @@ class _Words(Tick):
         self._done.callback(None)
 
 
-classImplements(_Words, IPushProducer)
+classImplements(_WordWriter, IPushProducer)
 
 
-class _Paced(_Words):
+class _PacedWriter(_WordWriter):
     """
-    At a pace. A turn that comes late makes up for the words that were due
-    meanwhile; a pause does not: after it the pace goes on.
+    Producer with a pace.
+
+    A late turn writes all words that are due; the words of a pause are not made up for.
     """
 
     __slots__ = ("_due", "_interval", "_ticker")
@@ -175,18 +182,18 @@ class _Paced(_Words):
 
     def fire(self, now: float) -> float | None:
         """Write the words that are due."""
-        while self._due < now + _HAIR:
+        while self._due < now + _TOLERANCE:
             self._due += self._interval
             if not self._write():
                 return None
             if self.slot != FIRING:
-                # Paused inside the write; and if it was resumed there as well, it waits again.
+                # Paused inside the write, and perhaps resumed, which has put it into the ticker again.
                 return None
         return self._due
 
 
-class _Unpaced(_Words):
-    """As fast as the sink takes the words, some in each turn of the reactor."""
+class _UnpacedWriter(_WordWriter):
+    """Producer without a pace: some words in each turn of the reactor, as fast as the sink takes them."""
 
     __slots__ = ("_call", "_clock")
 
@@ -205,12 +212,12 @@ class _Unpaced(_Words):
             self._call = self._clock.callLater(0, self._writeSome)
 
     def _writeSome(self) -> None:
-        """Write some words, and come back for more."""
+        """Write the words of this turn, and schedule the next one."""
         if self._next == len(self._words):
             self._call = None
             self._finish()
             return
-        # The next call is there before the first word: a pause inside a write takes it away, and so ends this turn too.
+        # Scheduled before the first word, so that a pause inside a write can cancel it, which ends this turn too.
         self._call = call = self._clock.callLater(0, self._writeSome)
         for _ in range(WORDS_PER_TURN):
             if not self._write():
@@ -220,7 +227,7 @@ class _Unpaced(_Words):
                 return
 
 
-#: What is streamed when nothing else is asked for.
+#: Text of a server without options.
 WELCOME = """\
 What you are reading was not here when the page was. It arrives now, word by word, over one HTTP response that \
 stays open: the server writes an event, your browser shows it, and both wait for the next.
