@@ -214,9 +214,9 @@ class SQLiteTextTests(SQLiteMixin, ServedTestCase):
 
 def _producer() -> Any:
     """Give the module whose jitter the tests take out, as the service sees it."""
-    import sseserver.service.service
+    import sseserver.service.viewers
 
-    return sseserver.service.service
+    return sseserver.service.viewers
 
 
 def _addText(parts: list[tuple[str, str]], text: str) -> None:

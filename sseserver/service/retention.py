@@ -1,5 +1,8 @@
 """
-Retention: how long streams are kept after their end, and how many in all.
+Retention: how long ended streams are kept, and how many.
+
+The service reports each stream that ends; retention deletes it from the store when its time is over,
+or earlier when the store is full.
 """
 
 from __future__ import annotations
@@ -7,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -15,117 +17,122 @@ from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
-from sseserver.values import State
+from sseserver.values import EndedStream, State
 
 log = Logger()
 
-#: Seconds after which a store is asked again to forget a stream.
-_AGAIN = 5.0
+#: Seconds between two attempts to delete a stream from an unavailable store.
+_RETRY = 5.0
 
 
 class Retention:
     """
-    Forgets streams that have ended: when their time is over, or when there is
-    no room for others, the oldest first.
+    Deletes ended streams, the oldest first.
 
     Args:
-        clock: Tells the time of day, in which the ends of streams are stored.
-        store: What keeps the streams.
-        settings: The service's: how long, how many, how much.
-        sweep: The ticker that makes old streams go.
-        onForget: Called with the epoch of each stream that goes.
+        store: Keeps the streams.
+        settings: Limits: `keep`, `maxBytes`, `maxStreams`.
+        sweep: Ticker of the deletions. Its clock tells the time of day, in which the store records
+            the ends of streams.
+        onForget: Called with the epoch of each stream before it is deleted.
     """
 
     def __init__(
-        self,
-        clock: IReactorTime,
-        store: IStreamStore,
-        settings: Settings,
-        sweep: Ticker,
-        onForget: Callable[[str], object],
+        self, store: IStreamStore, settings: Settings, sweep: Ticker, onForget: Callable[[str], object]
     ) -> None:
-        self._clock = clock
         self._store = store
         self._settings = settings
         self._sweep = sweep
         self._onForget = onForget
-        # The ended streams that are kept yet: until when, name, epoch; the oldest first.
-        self._kept: deque[tuple[float, str, str]] = deque()
+        # The oldest first. `ended` is on the ticker's clock here.
+        self._kept: deque[EndedStream] = deque()
         self._stopped = False
 
-    def start(self, ended: Sequence[tuple[float, str, str]]) -> None:
+    def start(self, ended: Sequence[EndedStream]) -> None:
         """
-        Begin, or begin again.
+        Start or restart.
 
         Args:
-            ended: What the store has of ended streams: see L{IStreamStore.start}.
+            ended: The ended streams in the store: see `IStreamStore.start`.
         """
         self._stopped = False
         self._kept.clear()
         self._keep(ended)
 
     def stop(self) -> None:
-        """Time nothing any more: the next start asks the store what it has."""
+        """Stop all deletions. The store knows the ended streams at the next start."""
         self._stopped = True
         self._kept.clear()
 
     def keepAfter(self, streamLog: IStreamLog) -> None:
-        """Count how long a stream is kept from when its end is in the log."""
+        """Keep a stream for its time once the store has its terminal entry."""
         if streamLog.state is State.OPEN:
-            # An end that the store refused is no end.
+            # If the store refuses the terminal entry, the stream stays open.
             streamLog.settled().addCallbacks(self._keepEnded, lambda _: None, callbackArgs=(streamLog,))
         else:
             self._keepEnded(None, streamLog)
 
-    def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
-        # The run of a stream that is being deleted ends before the stream does.
-        if streamLog.state is not State.OPEN:
-            self._keep([(self._clock.seconds(), streamLog.name, streamLog.epoch)])
+    def hasRoom(self, streams: int = 0) -> bool:
+        """
+        Whether the store is within its limits.
+
+        Args:
+            streams: Number of streams to be created.
+        """
+        store, settings = self._store, self._settings
+        return store.used <= settings.maxBytes and store.count + streams <= settings.maxStreams
 
     def makeRoom(self, streams: int = 0) -> bool:
         """
-        Forget ended streams as far as the bounds want it.
+        Delete ended streams until the store is within its limits.
 
         Args:
-            streams: How many are to be made.
+            streams: Number of streams to be created.
 
         Returns:
-            Whether there is room then.
+            Whether the store is within its limits now.
         """
-        store, settings = self._store, self._settings
-        while store.used > settings.maxBytes or store.count + streams > settings.maxStreams:
+        while not self.hasRoom(streams):
             if not self._kept:
                 return False
             self._forgetOldest()
         return True
 
-    def _keep(self, ended: Sequence[tuple[float, str, str]]) -> None:
-        """Keep streams that ended at these times (seconds since 1970) as long as the settings say."""
+    def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
+        # The run of a stream that is being deleted ends before the stream does.
+        if streamLog.state is not State.OPEN:
+            self._keep([EndedStream(self._sweep.clock.seconds(), streamLog.name, streamLog.epoch)])
+
+    def _keep(self, ended: Sequence[EndedStream]) -> None:
+        """Schedule the deletion of streams; their ends are seconds since 1970."""
         if self._stopped:
             return
         idle = not self._kept
-        wall, now = self._clock.seconds(), self._sweep.seconds()
-        for when, name, epoch in ended:
-            self._kept.append((now + self._settings.keep - max(0.0, wall - when), name, epoch))
+        wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
+        for stream in ended:
+            self._kept.append(stream._replace(ended=now - max(0.0, wall - stream.ended)))
         if idle and self._kept:
-            self._sweep.at(self._kept[0][0], self._forgetOld)
+            self._sweep.at(self._dueTime(), self._forgetOld)
+
+    def _dueTime(self) -> float:
+        """Return when the oldest stream is to be deleted, on the ticker's clock."""
+        return self._kept[0].ended + self._settings.keep
 
     def _forgetOld(self, now: float) -> float | None:
-        """Forget the streams that were kept long enough."""
-        while self._kept and self._kept[0][0] <= now:
+        """Delete the streams whose time is over."""
+        while self._kept and self._dueTime() <= now:
             self._forgetOldest()
-        return self._kept[0][0] if self._kept else None
+        return self._dueTime() if self._kept else None
 
     def _forgetOldest(self) -> None:
-        _, name, epoch = self._kept.popleft()
-        self._onForget(epoch)
-        deleted = self._store.delete(name, epoch)
-        deleted.addErrback(self._notForgotten, name, epoch)
-        deleted.addErrback(lambda failure: log.failure("A stream could not be forgotten", failure))
+        stream = self._kept.popleft()
+        self._onForget(stream.epoch)
+        deleted = self._store.delete(stream.name, stream.epoch)
+        deleted.addErrback(self._retryLater, stream.name, stream.epoch)
+        deleted.addErrback(lambda failure: log.failure("A stream could not be deleted", failure))
 
-    def _notForgotten(self, failure: Failure, name: str, epoch: str) -> None:
-        """What the store cannot do now it is asked again, after a while."""
-        # It may also be deleted already, at somebody's request.
+    def _retryLater(self, failure: Failure, name: str, epoch: str) -> None:
+        """Try again after a while, unless a client has deleted the stream already."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
-            ended = [(self._clock.seconds(), name, epoch)]
-            self._sweep.at(self._sweep.seconds() + _AGAIN, lambda _: self._keep(ended))
+            ended = [EndedStream(self._sweep.clock.seconds(), name, epoch)]
+            self._sweep.at(self._sweep.seconds() + _RETRY, lambda _: self._keep(ended))

@@ -5,18 +5,17 @@ from sseserver.timing.ticker cimport Tick, Ticker
 cdef class Run:
     cdef public StreamLog streamLog
     cdef list _awaiting
-    cdef bint _ended
-    cdef object _hasRoom
-    cdef Tick _linger
+    cdef object _linger
+    cdef object _makeRoom
     cdef object _onEnd
-    cdef bint _paused
     cdef object _producer
-    cdef object _prompt
     cdef Tick _retrying
     cdef object _settings
+    cdef object _state
+    cdef object _summarize
     cdef Ticker _sweep
     cdef object _work
 
-    # Not `str`, which would refuse what derives from it, such as a StrEnum.
+    # Not `str`, which would refuse a derived type such as StrEnum.
     cpdef write(self, token)
     cdef _append(self, kind, bytes data)

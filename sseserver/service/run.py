@@ -1,10 +1,13 @@
 """
 Run: a token source working into a stream log.
+
+`RunQueue` makes the runs and starts them; a run is the sink of its source. It pauses the source while
+the viewers are too far behind, stops it when nobody watches, and writes the terminal entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -15,56 +18,61 @@ from zope.interface import classImplements
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
-from sseserver.jsontext import toJSON
-from sseserver.protocols.chatcompletions.usage import usageMembers
+from sseserver.service.linger import Linger
+from sseserver.service.states import RUN_STEPS, RunState, step
 from sseserver.settings import Settings
 from sseserver.streams.entries import packChunk
+from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Tick, Ticker
-from sseserver.values import Kind, Prompt
+from sseserver.values import Kind, NewEntry, Reason
 
 log = Logger()
 
 _TOKEN = Kind.TOKEN
+_WORKING = RunState.WORKING
+_PAUSED = RunState.PAUSED
+_ENDED = RunState.ENDED
 
-#: A run looks how far it is ahead at each entry with more bytes than this, and at every so many others.
+#: Bytes. A larger entry is followed by a check of the read-ahead.
 _LARGE = 1024
+
+#: Entries between two checks of the read-ahead.
 _AHEAD_CHECK = 64
 
-#: Seconds after which a paused run looks for itself whether it may go on.
+#: Seconds between two looks of a paused run whether the store has room again.
 _RETRY = 1.0
 
-#: A run that nobody has read yet waits at least so long for its first viewer, also with a shorter linger: whoever
-#: started it by `POST /streams` must have the time to follow.
+#: Seconds. Shortest linger of a run that had no viewer yet: a client that starts a run by `POST /streams` needs time
+#: to follow it.
 _FIRST_VIEWER = 5.0
 
-#: What viewers are told of a bug in a source.
-_BROKEN: dict[str, object] = {"reason": "error", "message": "The source of this text broke down."}
+#: Returns further members of the entry `done`, for the finished stream log.
+Summarize = Callable[[IStreamLog], Mapping[str, object]]
 
 
 class Run:
     """
-    A token source working into a stream log: the source's sink.
+    The sink of a token source, for one stream.
 
     Args:
-        streamLog: Where the tokens go.
-        settings: The service's.
-        sweep: The ticker of the linger.
-        hasRoom: Tells whether the store can take more.
-        onEnd: Called once with this run when it has written its terminal entry.
-        prompt: What was asked.
+        streamLog: Takes the tokens.
+        settings: Linger and read-ahead.
+        sweep: Ticker of the linger and of the retries.
+        makeRoom: Forgets ended streams if the store is full; returns whether the store has room.
+        onEnd: Called once with this run when it has ended and its terminal entry is written.
+        summarize: Adds members to the entry `done`, if any.
     """
 
     __slots__ = (
         "_awaiting",
-        "_ended",
-        "_hasRoom",
         "_linger",
+        "_makeRoom",
         "_onEnd",
-        "_paused",
         "_producer",
-        "_prompt",
         "_retrying",
         "_settings",
+        "_state",
+        "_summarize",
         "_sweep",
         "_work",
         "streamLog",
@@ -75,209 +83,205 @@ class Run:
         streamLog: IStreamLog,
         settings: Settings,
         sweep: Ticker,
-        hasRoom: Callable[[], bool],
+        makeRoom: Callable[[], bool],
         onEnd: Callable[[Run], None],
-        prompt: Prompt | None = None,
+        summarize: Summarize | None = None,
     ) -> None:
         self.streamLog = streamLog
-        self._prompt = prompt
         self._settings = settings
         self._sweep = sweep
+        self._makeRoom = makeRoom
         self._onEnd = onEnd
-        self._hasRoom = hasRoom
-        self._ended = False
-        self._paused = False
+        self._summarize = summarize
+        self._state = RunState.WAITING
         self._retrying: Tick | None = None
         self._producer: IPushProducer | None = None
         self._awaiting: list[Deferred[None]] = []
-        self._linger: Tick | None = None
+        self._linger: Linger | None = None
         self._work: Deferred[Any] | None = None
 
-    def start(self, produce: Callable[[], Deferred[Any]], onWorked: Callable[[Run], None]) -> None:
+    @property
+    def state(self) -> RunState:
+        """Place of the run in its life."""
+        return self._state
+
+    def start(self, produce: Callable[[], Deferred[Any]], onReleased: Callable[[Run], None]) -> None:
         """
-        Let the source work. What it returns or raises ends the stream.
+        Queue the source's work. Its result or exception ends the stream.
 
         Args:
-            produce: Calls the source when it is this run's turn; fires with what it returns.
-            onWorked: Called once with this run when the source has let go.
+            produce: Calls `begin` and the source when it is this run's turn; its Deferred fires with
+                the source's result.
+            onReleased: Called once with this run when the source holds nothing any more.
         """
-        self._await(max(self._settings.linger, _FIRST_VIEWER))
+        self._linger = Linger(self.streamLog, self._sweep, self._lingered)
+        self._linger.begin(max(self._settings.linger, _FIRST_VIEWER))
         self._work = produce()
         self._work.addCallbacks(self._succeeded, self._failed)
         self._work.addErrback(lambda failure: log.failure("A run broke", failure))
-        self._work.addCallback(lambda _: onWorked(self))
-        if self._ended:
-            # It was stopped while the source only began.
+        self._work.addCallback(lambda _: onReleased(self))
+        if self._state is _ENDED:
+            # The source stopped its own run when it was called.
             self._work.cancel()
 
+    def begin(self) -> None:
+        """Note that it is this run's turn: the source is called next."""
+        self._state = step(RUN_STEPS, self._state, _WORKING)
+
     def write(self, token: str) -> None:
-        """See L{ITokenSink.write}."""
-        if token and not self._ended:
+        """See `ITokenSink.write`."""
+        if token and self._state is not _ENDED:
             self._append(_TOKEN, token.encode("utf-8"))
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
-        """See L{ITokenSink.writeChunk}."""
-        if not self._ended:
+        """See `ITokenSink.writeChunk`."""
+        if self._state is not _ENDED:
             kind, data = packChunk(chunk, text)
             self._append(kind, data)
 
     def ready(self) -> Deferred[None]:
-        """See L{ITokenSink.ready}."""
-        if not self._paused:
+        """See `ITokenSink.ready`."""
+        if self._state is not _PAUSED:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._awaiting.remove)
-        self._awaiting.append(waiting)
-        return waiting
+        ready: Deferred[None] = Deferred(self._awaiting.remove)
+        self._awaiting.append(ready)
+        return ready
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See L{ITokenSink.registerProducer}."""
+        """See `ITokenSink.registerProducer`."""
         if not streaming:
-            raise ValueError("A token sink takes push producers only.")
+            raise ValueError("A token sink takes push producers only: `streaming` must be true.")
         if self._producer is not None:
-            raise RuntimeError(f"{producer!r} cannot be registered: {self._producer!r} is.")
-        if self._ended:
+            raise RuntimeError(f"Cannot register {producer!r}: {self._producer!r} is registered.")
+        if self._state is _ENDED:
             producer.stopProducing()
             return
         self._producer = producer
-        if self._paused:
+        if self._state is _PAUSED:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
-        """See L{ITokenSink.unregisterProducer}."""
+        """See `ITokenSink.unregisterProducer`."""
         self._producer = None
 
-    def cancel(self, reason: str) -> None:
+    def stop(self, entry: NewEntry | None) -> None:
         """
-        Stop the source; what was produced is kept. Harmless after the end.
+        Stop the source; what it has produced is kept. Harmless after the end.
 
         Args:
-            reason: `asked`, `linger` or `deleted`.
+            entry: The terminal entry; `None` if the stream is being deleted, which ends it.
         """
-        self._stop(Kind.CANCELLED, {"reason": reason})
-
-    def abandon(self) -> None:
-        """Stop the source: the stream is deleted, and has its terminal entry already."""
-        self._stop(None, {})
-
-    def shutDown(self) -> None:
-        """Stop the source because the server stops."""
-        self._stop(Kind.FAILED, {"reason": "shutdown", "message": "The server was stopped before the end."})
+        if self._state is _ENDED:
+            return
+        producer, work = self._producer, self._work
+        # The stream ends first: tokens that the source writes while it stops are dropped.
+        self._end(entry)
+        try:
+            if producer is not None:
+                producer.stopProducing()
+        except Exception:
+            log.failure("A token source broke while it was stopped")
+        if work is not None:
+            work.cancel()
 
     def viewerLeft(self) -> None:
-        """Begin to linger, when that was the last viewer."""
-        if not self.streamLog.viewers and not self._ended:
+        """Begin the linger if the stream has no viewers left."""
+        if not self.streamLog.viewers and self._linger is not None:
             if self._settings.linger:
-                self._await(self._settings.linger)
+                self._linger.begin(self._settings.linger)
             else:
-                self.cancel("linger")
+                self._lingered()
 
     def _append(self, kind: Kind, data: bytes) -> None:
         number = self.streamLog.append(kind, data)
-        # Only so often, since it costs more than the entry; large ones count as many.
-        if (number % _AHEAD_CHECK == 0 or len(data) > _LARGE) and not self._paused and self._isAhead():
+        # The check costs more than the entry, so it is not made for each small one.
+        if (number % _AHEAD_CHECK == 0 or len(data) > _LARGE) and self._state is _WORKING and self._mustPause():
             self._pause()
 
-    def _isAhead(self) -> bool:
-        return self.streamLog.ahead() > self._settings.readAhead or not self._hasRoom()
+    def _mustPause(self) -> bool:
+        """Compare the run with its viewers; if they keep up, make room in the store."""
+        return self.streamLog.ahead() > self._settings.readAhead or not self._makeRoom()
 
     def _pause(self) -> None:
-        self._paused = True
+        self._state = step(RUN_STEPS, self._state, _PAUSED)
         self.streamLog.onRead = self._viewerRead
-        if not self._hasRoom():
+        if not self._makeRoom():
             self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
         if self._producer is not None:
             self._producer.pauseProducing()
 
     def _viewerRead(self) -> None:
-        # Not before half of it is read, so that a run does not stop and go with each write of its viewer.
+        # Half the read-ahead must be read first, or the run would pause and resume with each write of its viewer.
         if self.streamLog.ahead() > self._settings.readAhead // 2:
             return
-        if self._hasRoom():
+        if self._makeRoom():
             self._resume()
         elif self._retrying is None:
             self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
 
     def _retry(self, now: float) -> float | None:
-        """Look whether the store has room again: no viewer's reading tells."""
+        """Check whether the store has room again; no viewer's read signals it."""
         self._retrying = None
         self._viewerRead()
         return None
 
     def _resume(self) -> None:
-        self._paused = False
+        self._state = step(RUN_STEPS, self._state, _WORKING)
+        self._release()
+        if self._producer is not None:
+            try:
+                self._producer.resumeProducing()
+            except Exception:
+                # A bug of the source: the viewer whose read resumed it must not suffer.
+                log.failure("A token source broke when it was resumed")
+                self.stop(_broken())
+
+    def _release(self) -> None:
+        """Forget the pause, and fire the Deferreds of `ready`."""
         self.streamLog.onRead = None
         if self._retrying is not None:
             self._sweep.cancel(self._retrying)
             self._retrying = None
         awaiting, self._awaiting = self._awaiting, []
-        for waiting in awaiting:
-            waiting.callback(None)
-        if self._producer is not None:
-            try:
-                self._producer.resumeProducing()
-            except Exception:
-                # Its bug, and not that of the viewer whose reading has resumed it.
-                log.failure("A token source broke when it was resumed")
-                self._stop(Kind.FAILED, _BROKEN)
+        for ready in awaiting:
+            ready.callback(None)
 
-    def _await(self, seconds: float) -> None:
-        """Give viewers so long to come."""
-        if self._linger is not None:
-            self._sweep.cancel(self._linger)
-        self._linger = self._sweep.at(self._sweep.seconds() + seconds, self._lingered)
-
-    def _lingered(self, now: float) -> None:
-        self._linger = None
-        if not self.streamLog.viewers:
-            self.cancel("linger")
+    def _lingered(self) -> None:
+        self.stop(packCancelled(Reason.LINGER))
 
     def _succeeded(self, result: object) -> None:
-        reason = result if isinstance(result, str) else "stop"
-        self._end(Kind.DONE, {"reason": reason, "tokens": self.streamLog.buffer.tokens, **self._usage()})
-
-    def _usage(self) -> dict[str, object]:
-        """Tell what the answer took, where that was asked; chunks of an upstream tell it themselves."""
-        kinds = self.streamLog.buffer.kinds
-        if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
-            return {}
-        return usageMembers(self._prompt, self.streamLog.buffer.tokens)
+        if self._state is not _ENDED:
+            reason = result if isinstance(result, str) else Reason.STOP
+            more = None if self._summarize is None else self._summarize(self.streamLog)
+            self._end(packDone(reason, self.streamLog.buffer.tokens, more))
 
     def _failed(self, failure: Failure) -> None:
-        if self._ended:
-            # It was stopped: what it says of that is no news, but a bug in its cleaning up is.
+        if self._state is _ENDED:
+            # The run was stopped: a failure was asked for, unless it is a bug in the source's clean-up.
             if not failure.check(CancelledError, SourceError):
                 log.failure("A token source broke while it was stopped", failure)
         elif isinstance(failure.value, SourceError):
-            self._end(Kind.FAILED, failure.value.toEntry())
+            self._end(packFailed(failure.value))
         else:
             log.failure("A token source broke", failure)
-            self._end(Kind.FAILED, _BROKEN)
+            self._end(_broken())
 
-    def _stop(self, kind: Kind | None, terminal: dict[str, object]) -> None:
-        """End the stream first, so that nothing the source says while it stops gets in; then stop the source."""
-        if not self._ended:
-            producer, work = self._producer, self._work
-            self._end(kind, terminal)
-            try:
-                if producer is not None:
-                    producer.stopProducing()
-            except Exception:
-                log.failure("A token source broke while it was stopped")
-            if work is not None:
-                work.cancel()
-
-    def _end(self, kind: Kind | None, terminal: dict[str, object]) -> None:
-        """Write the terminal entry, if it is not there already, and let go of everything."""
-        if self._ended:
-            return
-        self._ended = True
+    def _end(self, entry: NewEntry | None) -> None:
+        """Write the terminal entry, unless the stream is being deleted, and let go of everything."""
+        self._state = step(RUN_STEPS, self._state, _ENDED)
         if self._linger is not None:
-            self._sweep.cancel(self._linger)
+            self._linger.stop()
+            self._linger = None
         self._producer = None
-        self._resume()
-        if kind is not None:
-            self.streamLog.append(kind, toJSON(terminal))
+        self._release()
+        if entry is not None:
+            self.streamLog.append(entry.kind, entry.data)
         self._onEnd(self)
+
+
+def _broken() -> NewEntry:
+    """Make the terminal entry for a bug in a source: viewers learn no details."""
+    return packFailed(SourceError("The source of this text broke down.", Reason.ERROR))
 
 
 classImplements(Run, ITokenSink)

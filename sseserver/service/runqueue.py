@@ -1,5 +1,5 @@
 """
-Runs: all runs of a service, those that work and those that wait for their turn.
+RunQueue: the runs of a service, those that work and those that wait for their turn.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
-from twisted.python.failure import Failure
 
-from sseserver.errors import KeyReused, Overloaded
+from sseserver.errors import Overloaded, SourceError
 from sseserver.interfaces import IStreamLog, ITokenSource
-from sseserver.service.run import Run
+from sseserver.service.run import Run, Summarize
 from sseserver.settings import Settings
+from sseserver.streams.terminal import packFailed
 from sseserver.timing.ticker import Ticker
-from sseserver.values import Prompt
+from sseserver.values import Prompt, Reason
 
 T = TypeVar("T")
 
-#: Seconds that sources have to let go of what they hold when the service stops: a little more than a program has
+#: Seconds that sources have to release their resources when the service stops: a little more than a program has
 #: between TERM and KILL.
-LETTING_GO = 8.0
+RELEASE_LIMIT = 8.0
 
 
 class RunQueue:
@@ -30,66 +30,102 @@ class RunQueue:
     All runs of a service.
 
     Args:
-        reactor: Tells how long the sources take to let go.
-        source: What runs produce their tokens with.
-        settings: The service's: how many work at once, how many wait.
-        sweep: The ticker of the lingers.
-        hasRoom: Tells whether the store can take more.
-        onEnd: Called with each run that has written its terminal entry.
+        source: Produces the tokens of the runs.
+        settings: Limits: `maxRuns`, `maxWaiting`, and those of a run.
+        sweep: Ticker of the runs.
+        makeRoom: Forgets ended streams if the store is full; returns whether the store has room.
+        onEnd: Called with each run whose terminal entry is written.
     """
 
     def __init__(
         self,
-        reactor: Any,
         source: ITokenSource,
         settings: Settings,
         sweep: Ticker,
-        hasRoom: Callable[[], bool],
+        makeRoom: Callable[[], bool],
         onEnd: Callable[[Run], None],
     ) -> None:
-        self._reactor = reactor
         self._source = source
         self._settings = settings
         self._sweep = sweep
-        self._hasRoom = hasRoom
+        self._makeRoom = makeRoom
         self._onEnd = onEnd
-        # Those without a terminal entry, by the names of their streams; those whose source holds something yet.
-        self._runs: dict[str, Run] = {}
-        self._working: set[Run] = set()
+        # Runs without a terminal entry, by the names of their streams.
+        self._open: dict[str, Run] = {}
+        # Runs whose source still holds something.
+        self._held: set[Run] = set()
         self._turns = DeferredSemaphore(settings.maxRuns)
-        # Fires when the last source has let go, after all runs were ended.
+        # Fires when the last source has released everything, after all runs were ended.
         self._released: Deferred[None] | None = None
-        # The idempotency keys that runs were started with, and the keys by the epochs of their streams.
-        self._keys: dict[str, tuple[bytes, Deferred[IStreamLog]]] = {}
-        self._keyOf: dict[str, str] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the streams whose runs have not ended, in the order of their starts."""
+        return list(self._open)
+
+    @property
+    def held(self) -> int:
+        """Number of runs whose source still works or releases its resources."""
+        return len(self._held)
 
     def find(self, name: str) -> Run | None:
-        """Give the run that writes a stream; C{None} when it has ended, or is none of ours."""
-        return self._runs.get(name)
+        """
+        Return the run that writes a stream.
+
+        Args:
+            name: Name of the stream.
+
+        Returns:
+            `None` if the run has ended, or the stream has no run.
+        """
+        return self._open.get(name)
 
     def checkRoom(self) -> None:
         """
-        See whether one more can be started.
+        Check that one more run can be started.
 
         Raises:
-            Overloaded: As many wait for their turn as may.
+            Overloaded: The queue is full.
         """
         if not self._turns.tokens and len(self._turns.waiting) >= self._settings.maxWaiting:
-            raise Overloaded("As many runs wait for their turn as may; come back later.")
+            raise Overloaded("Too many runs are waiting for their turn; retry later.")
 
-    def start(self, streamLog: IStreamLog, prompt: Prompt | None) -> None:
-        """Start a run into a new stream, now or when it is its turn."""
-        run = Run(streamLog, self._settings, self._sweep, self._hasRoom, self._ended, prompt)
-        self._runs[streamLog.name] = run
-        self._working.add(run)
-        run.start(partial(self._produce, run, prompt), self._worked)
+    def start(self, streamLog: IStreamLog, prompt: Prompt | None, summarize: Summarize | None = None) -> None:
+        """
+        Start a run, now or when it is its turn.
+
+        Args:
+            streamLog: A new stream.
+            prompt: Passed to the source.
+            summarize: Adds members to the entry `done`, if any.
+        """
+        run = Run(streamLog, self._settings, self._sweep, self._makeRoom, self._ended, summarize)
+        self._open[streamLog.name] = run
+        self._held.add(run)
+        run.start(partial(self._produce, run, prompt), self._sourceReleased)
+
+    def shutDown(self) -> Deferred[None]:
+        """
+        End all runs because the server stops.
+
+        Returns:
+            A Deferred that fires when all sources have released their resources, at the latest after
+            `RELEASE_LIMIT` seconds.
+        """
+        entry = packFailed(SourceError("The server was stopped before the end.", Reason.SHUTDOWN))
+        for run in tuple(self._open.values()):
+            run.stop(entry)
+        if not self._held:
+            return succeed(None)
+        self._released = Deferred()
+        return self._released.addTimeout(RELEASE_LIMIT, self._sweep.clock, _giveUp)
 
     def _produce(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
         turns = self._turns
         if not turns.tokens:
-            return turns.run(self._source.produce, run, prompt)
+            return turns.run(self._callSource, run, prompt)
         turns.acquire()
-        producing = maybeDeferred(self._source.produce, run, prompt)
+        producing = maybeDeferred(self._callSource, run, prompt)
 
         def release(result: T) -> T:
             turns.release()
@@ -97,90 +133,20 @@ class RunQueue:
 
         return producing.addBoth(release)
 
-    def shutDown(self) -> Deferred[None]:
-        """
-        End all runs because the server stops.
-
-        Returns:
-            Fires when all sources have let go of what they hold, or have had
-            L{LETTING_GO} for it.
-        """
-        for run in tuple(self._runs.values()):
-            run.shutDown()
-        if not self._working:
-            return succeed(None)
-        self._released = Deferred()
-        return self._released.addTimeout(LETTING_GO, self._reactor, _letGo)
-
-    def join(self, key: str, digest: bytes) -> Deferred[IStreamLog] | None:
-        """
-        Find the run that was started with an idempotency key.
-
-        Returns:
-            C{None} when there is none; else what fires with its log, as
-            starting it does, which may be under way.
-
-        Raises:
-            KeyReused: The key came with another request.
-        """
-        known = self._keys.get(key)
-        if known is None:
-            return None
-        if known[0] != digest:
-            raise KeyReused("This idempotency key was used with another request.")
-        return _branch(known[1])
-
-    def remember(self, key: str, digest: bytes, creating: Deferred[IStreamLog]) -> Deferred[IStreamLog]:
-        """
-        Keep an idempotency key as long as the stream that is being made for it.
-
-        Returns:
-            Fires as what was given does, which L{join} gives to others.
-        """
-        self._keys[key] = (digest, creating)
-
-        def keep(streamLog: IStreamLog) -> IStreamLog:
-            self._keyOf[streamLog.epoch] = key
-            return streamLog
-
-        def drop(failure: Failure) -> Failure:
-            del self._keys[key]
-            # All who waited are told.
-            creating.addErrback(lambda _: None)
-            return failure
-
-        return _branch(creating).addCallbacks(keep, drop)
-
-    def forget(self, epoch: str) -> None:
-        """Forget the idempotency key of a stream that goes."""
-        self._keys.pop(self._keyOf.pop(epoch, ""), None)
+    def _callSource(self, run: Run, prompt: Prompt | None) -> Any:
+        run.begin()
+        return self._source.produce(run, prompt)
 
     def _ended(self, run: Run) -> None:
-        del self._runs[run.streamLog.name]
+        del self._open[run.streamLog.name]
         self._onEnd(run)
 
-    def _worked(self, run: Run) -> None:
-        self._working.remove(run)
-        if not self._working and self._released is not None:
+    def _sourceReleased(self, run: Run) -> None:
+        self._held.remove(run)
+        if not self._held and self._released is not None:
             released, self._released = self._released, None
             released.callback(None)
 
 
-def _letGo(result: object, seconds: float) -> None:
+def _giveUp(result: object, seconds: float) -> None:
     """Wait for the sources no longer."""
-
-
-def _branch(deferred: Deferred[T]) -> Deferred[T]:
-    """Wait for what another one fires with, and leave that to be waited for again."""
-    branch: Deferred[T] = Deferred()
-
-    def tell(result: T) -> T:
-        branch.callback(result)
-        return result
-
-    def fail(failure: Failure) -> Failure:
-        branch.errback(failure)
-        return failure
-
-    deferred.addCallbacks(tell, fail)
-    return branch

@@ -1,72 +1,87 @@
 """
-StreamService: runs token sources into stream logs, and knows every viewer.
+StreamService: streams, runs and viewers in one Twisted service.
 
-The web rooms ask it for streams and give it requests; sources write into its
-runs; nothing here knows URLs.
+The APIs ask it for streams, start runs, and give requests to its viewers. It knows no URLs and writes
+no responses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.web.http import Request
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
+from twisted.internet.interfaces import IReactorTime
 
-from sseserver.delivery.producer import EventStreamProducer, jittered, writeHeaders
-from sseserver.delivery.sockets import allSent, isOver
-from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
-from sseserver.jsontext import toJSON
 from sseserver.service.retention import Retention
-from sseserver.service.run import Run
+from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
+from sseserver.service.startkeys import StartKeys
+from sseserver.service.states import SERVICE_STEPS, ServiceState, step
+from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
 from sseserver.speedups.body import Outbox
 from sseserver.stores.memory import MemoryStore
+from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import Kind, NewEntry, Prompt, Reason, State
+from sseserver.values import EndedStream, NewEntry, Prompt, Reason, State
 
-log = Logger()
-
-#: Seconds between two slots of the ticker of heartbeats, lingers and ages.
+#: Seconds. Slot width of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
 
-_FULL = "The server has no room for one more viewer now, or is being stopped."
 _STOPPED = "The server is being stopped."
+
+
+class Publication(NamedTuple):
+    """
+    Entries that were published together.
+
+    Attributes:
+        streamLog: The stream.
+        first: Number of the first of the entries.
+        last: Number of the last.
+    """
+
+    streamLog: IStreamLog
+    first: int
+    last: int
 
 
 class StreamService(Service):
     """
-    Everything that streams, in one Twisted service.
+    The streams of a server, with their runs and viewers.
 
-    Add it to your application, or call C{startService} and C{stopService}
-    yourself: stopping ends the runs and lets the viewers take their ends.
+    Add it to your application, or call `startService` and `stopService` yourself. Stopping it ends
+    the runs, and lets the viewers receive the end of their streams.
 
     Args:
-        reactor: Schedules everything.
-        source: What runs produce their tokens with.
-        settings: The numbers.
-        store: Keeps the stream logs.
-        turnEnd: Ends the reactor turns in which viewers are written to. Give the source and the store the same one:
-            then tokens leave in the turn in which they come. By default one of its own.
+        reactor: The clock of everything.
+        source: Produces the tokens of the runs.
+        settings: Limits and intervals.
+        store: Keeps the streams; `None` keeps them in memory.
+        turnEnd: End of the reactor turn, when queued writes are sent. Share it with the source and
+            the store, so that tokens leave in the turn in which they are produced. `None` makes one.
 
     Attributes:
+        settings: See above.
+        source: See above.
+        store: See above.
         formats: The formats that a viewer can ask for, by name.
         created: When the service was made, in seconds since 1970.
+        runs: The runs.
+        viewers: The viewers.
+        state: Place of the service in its life.
     """
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: IReactorTime,
         source: ITokenSource,
         settings: Settings | None = None,
         store: IStreamStore | None = None,
@@ -77,372 +92,262 @@ class StreamService(Service):
         self.source = source
         self.created: float = reactor.seconds()
         self.formats: dict[str, IFormat] = makeFormats(source.model)
-        self._reactor = reactor
-        # An embedder should not have to choose a store: the one that needs nothing is there by itself.
         turnEnd = turnEnd or TurnEnd(reactor)
-        self._store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
+        self.store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
+        self.state = ServiceState.NEW
+        self._keys = StartKeys()
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
-        self._outbox = Outbox(turnEnd)
-        self._viewers: dict[EventStreamProducer | Waiter, Request] = {}
-        self._retention = Retention(reactor, self._store, self.settings, self._sweep, self._forgetKey)
-        self._runs = RunQueue(reactor, source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
-        # From the call of stopService to that of startService nothing new begins.
-        self._stopping = False
-        # Fires when the last viewer has left a service that is being stopped; and who waits for the end of that.
-        self._drained: Deferred[None] | None = None
-        self._stopped: list[Deferred[None]] = []
+        self._retention = Retention(self.store, self.settings, self._sweep, self._keys.forget)
+        self.runs = RunQueue(source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
+        self.viewers = Viewers(self.settings, self._sweep, Outbox(turnEnd), self._viewerLeft)
+        # Fire when the service has stopped.
+        self._stopping: list[Deferred[None]] = []
 
-    @property
-    def viewers(self) -> int:
-        """How many viewers are served now."""
-        return len(self._viewers)
-
-    def hasRoom(self) -> bool:
-        """Whether one more viewer can be served."""
-        return len(self._viewers) < self.settings.maxViewers and not self._stopping
-
-    def startRun(self, prompt: Prompt | None = None, key: str | None = None) -> Deferred[IStreamLog]:
+    def startRun(
+        self, prompt: Prompt | None = None, key: str | None = None, summarize: Summarize | None = None
+    ) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
 
         Args:
-            key: An idempotency key: while its stream is kept, the same key
-                and prompt give the same stream.
+            prompt: Passed to the source.
+            key: An idempotency key: while its stream is kept, the same key and prompt give the same
+                stream.
+            summarize: Returns further members of the terminal entry `done`, if any.
 
         Returns:
-            Fires with the stream's log, whose name is its epoch.
+            A Deferred that fires with the stream's log. The name of the stream is its epoch.
 
         Raises:
-            KeyReused: (as the errback) The key came with another request.
-            Overloaded: (as the errback) There is no room, or the service is
-                being stopped.
-            StoreUnavailable: (as the errback) The store cannot take it now.
+            KeyReused: (errback) The key was used with another prompt.
+            Overloaded: (errback) There is no room, or the service is being stopped.
+            StoreUnavailable: (errback) The store cannot take the stream now.
         """
         try:
-            return self._startRun(prompt) if key is None else self._startRunOnce(prompt, key)
+            if key is None:
+                return self._createRun(prompt, summarize)
+            digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
+            joined = self._keys.join(key, digest)
+            if joined is not None:
+                return joined
+            return self._keys.remember(key, digest, self._createRun(prompt, summarize))
         except (KeyReused, Overloaded) as refusal:
             return fail(refusal)
-
-    def _startRunOnce(self, prompt: Prompt | None, key: str) -> Deferred[IStreamLog]:
-        digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
-        joining = self._runs.join(key, digest)
-        return self._startRun(prompt, key, digest) if joining is None else joining
-
-    def _startRun(self, prompt: Prompt | None, key: str | None = None, digest: bytes = b"") -> Deferred[IStreamLog]:
-        if not self.hasRoom():
-            raise Overloaded(_FULL)
-        self._runs.checkRoom()
-        creating = self._create(None, published=False)
-        if key is not None:
-            creating = self._runs.remember(key, digest, creating)
-        return creating.addCallback(self._begin, prompt)
-
-    def _begin(self, streamLog: IStreamLog, prompt: Prompt | None) -> IStreamLog:
-        self._runs.start(streamLog, prompt)
-        return streamLog
 
     @inlineCallbacks
     def open(self, name: str) -> Generator[Deferred[Any], Any, tuple[IStreamLog, bool]]:
         """
         Open a named stream to publish into.
 
+        Args:
+            name: Name of the stream.
+
         Returns:
-            Fires with its log, and whether it is new.
+            A Deferred that fires with the stream's log, and whether the stream is new.
 
         Raises:
-            StreamExists: (as the errback) It is a run's.
-            StreamEnded: (as the errback) It is there and has ended.
-            Overloaded: (as the errback) There is no room for one more.
-            StoreUnavailable: (as the errback) The store cannot take it now.
+            StreamExists: (errback) The stream is written by a run.
+            StreamEnded: (errback) The stream has ended.
+            Overloaded: (errback) There is no room for another stream.
+            StoreUnavailable: (errback) The store cannot take the stream now.
         """
         try:
-            return (yield self._published(name)), False
+            return (yield self._findPublished(name)), False
         except StreamNotFound:
             pass
         try:
             return (yield self._create(name, published=True)), True
         except StreamExists:
-            # Somebody else was a little faster.
-            return (yield self._published(name)), False
+            # Another request has created it meanwhile.
+            return (yield self._findPublished(name)), False
 
     @inlineCallbacks
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
-    ) -> Generator[Deferred[Any], Any, tuple[IStreamLog, int, int]]:
+    ) -> Generator[Deferred[Any], Any, Publication]:
         """
         Append entries to a stream, all or none.
 
         Args:
-            entries: Kind and data of each; tokens and events.
-            close: Whether the stream ends C{done} after them.
-            key: An idempotency key: as long as the entries are kept, the same
-                key with the same entries appends nothing.
+            name: Name of the stream.
+            entries: Tokens and events.
+            close: Whether the stream ends `done` after them.
+            key: An idempotency key: as long as the entries are kept, the same key with the same
+                entries appends nothing.
 
         Returns:
-            Fires when the entries are in the log: the log, the number of the
-            first entry, that of the last.
+            A Deferred that fires when the entries are in the log.
 
         Raises:
-            StreamNotFound: (as the errback) There is no such stream.
-            StreamExists: (as the errback) It is a run's.
-            StreamEnded: (as the errback) It has ended.
-            KeyReused: (as the errback) The key came with other entries.
-            Overloaded: (as the errback) There is no room for them.
-            StoreUnavailable: (as the errback) The store cannot take them now:
-                none is in the log.
+            StreamNotFound: (errback) There is no such stream.
+            StreamExists: (errback) The stream is written by a run.
+            StreamEnded: (errback) The stream has ended.
+            KeyReused: (errback) The key was used with other entries.
+            Overloaded: (errback) There is no room for the entries.
+            StoreUnavailable: (errback) The store cannot take the entries now; none is in the log.
         """
-        streamLog: IStreamLog = yield self._store.find(name)
+        streamLog: IStreamLog = yield self.store.find(name)
         repeated = key is not None and streamLog.recall(key) is not None
         if not repeated:
-            yield self._published(name)
+            yield self._findPublished(name)
             if not self._retention.makeRoom():
-                raise Overloaded("The server keeps as many bytes of streams as it may.")
-        first, last = yield self._store.publish(name, entries, close, key)
+                raise Overloaded("The limit of bytes of all streams is reached; retry later.")
+        first, last = yield self.store.publish(name, entries, close, key)
         if close and not repeated:
             self._retention.keepAfter(streamLog)
-        return streamLog, first, last
+        return Publication(streamLog, first, last)
 
     @inlineCallbacks
     def delete(self, name: str) -> Generator[Deferred[Any], Any, None]:
         """
-        Stop a stream and forget it: its viewers get C{cancelled}.
+        Stop a stream and delete it. Its viewers get the terminal entry `cancelled`.
+
+        Args:
+            name: Name of the stream.
 
         Raises:
-            StreamNotFound: (as the errback) There is none of this name.
-            StoreUnavailable: (as the errback) The store cannot do it now.
+            StreamNotFound: (errback) There is no such stream.
+            StoreUnavailable: (errback) The store cannot delete it now.
         """
-        streamLog: IStreamLog = yield self._store.find(name)
-        run = self._runs.find(name)
+        streamLog: IStreamLog = yield self.store.find(name)
+        run = self.runs.find(name)
         if run is not None:
-            run.abandon()
+            run.stop(None)
         try:
-            yield self._store.delete(name)
+            yield self.store.delete(name)
         except StoreUnavailable:
-            # The stream stays; the run that was stopped must have an end all the same.
+            # The stream stays, so the run that was stopped needs a terminal entry.
             if run is not None and not streamLog.sealed:
-                self._seal(streamLog, Kind.CANCELLED, {"reason": "asked"})
+                self._seal(streamLog, packCancelled(Reason.ASKED))
             raise
-        self._runs.forget(streamLog.epoch)
+        self._keys.forget(streamLog.epoch)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
-        Look a stream up.
+        Find a stream.
+
+        Args:
+            name: Name of the stream.
+
+        Returns:
+            A Deferred that fires with the stream's log.
 
         Raises:
-            StreamNotFound: (as the errback) There is none of this name.
+            StreamNotFound: (errback) There is no such stream.
         """
-        return self._store.find(name)
+        return self.store.find(name)
 
     @inlineCallbacks
     def cancel(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
         """
-        End a stream C{cancelled}, and stop its run; what was produced is
-        kept. Idempotent.
-
-        Raises:
-            StreamNotFound: (as the errback) There is none of this name.
-            StoreUnavailable: (as the errback) The store cannot take the end now.
-        """
-        streamLog: IStreamLog = yield self._store.find(name)
-        run = self._runs.find(name)
-        if run is not None:
-            run.cancel("asked")
-        elif not streamLog.sealed:
-            yield self._store.publish(name, [NewEntry(Kind.CANCELLED, toJSON({"reason": Reason.ASKED}))], close=False)
-            self._retention.keepAfter(streamLog)
-        yield streamLog.settled()
-        return streamLog
-
-    def view(
-        self,
-        request: Request,
-        streamLog: IStreamLog,
-        form: IFormat,
-        url: str,
-        lastEventID: str | None = None,
-        fromNow: bool = False,
-    ) -> None:
-        """
-        Let a request follow a stream, as a viewer; turn it away where there is no room.
+        End a stream `cancelled`, and stop its run. Its entries are kept. Harmless after the end.
 
         Args:
-            request: Its response has not begun; it belongs to this service now.
-            url: The stream's own URL.
-            lastEventID: What the client sent, or `None`.
-            fromNow: Whether a new viewer starts at the end.
-
-        Raises:
-            Overloaded: There is no room, and no other way to tell this viewer.
-        """
-        if isOver(request):
-            return
-        if not self.hasRoom():
-            self.turnAway(request, form)
-            return
-        producer = EventStreamProducer(
-            request, streamLog, form, self._sweep, self.settings, self._outbox, self._viewerLeft
-        )
-        self._viewers[producer] = request
-        producer.start(lastEventID, jittered(self.settings.reconnectionTime), url, fromNow)
-
-    def wait(
-        self, request: Request, streamLog: IStreamLog, form: IFormat, read: Reader, limit: float | None = None
-    ) -> Deferred[bool]:
-        """
-        Let a request, whose response has not begun, wait for a stream as a
-        viewer. When who awaits that follows the stream at once, no linger begins.
+            name: Name of the stream.
 
         Returns:
-            Fires with whether what C{read} looks for is there; with false
-            after the limit in seconds, and when the client is gone or was cut.
+            A Deferred that fires with the stream's log when the end is in it.
 
         Raises:
-            Overloaded: There is no room.
-            Exception: (or as the errback) What C{read} raises.
+            StreamNotFound: (errback) There is no such stream.
+            StoreUnavailable: (errback) The store cannot take the terminal entry now.
         """
-        cursor, over = read(0)
-        if over or isOver(request):
-            return succeed(over)
-        if not self.hasRoom():
-            raise Overloaded(_FULL)
-        waiting = Waiter(request, streamLog, self._sweep, read, cursor, self._waited)
-        self._viewers[waiting] = request
-        waiting.start(form, limit)
-        return waiting.over
-
-    def turnAway(self, request: Request, form: IFormat) -> None:
-        """
-        Tell a viewer to come back later: an EventSource in the one way that
-        it obeys, an event stream that holds a reconnection time and ends.
-        After any other status than 200 it would never come back.
-
-        Raises:
-            Overloaded: The viewers of this format are no EventSources.
-        """
-        if not form.reconnects:
-            raise Overloaded(_FULL)
-        writeHeaders(request, form)
-        request.write(b"retry: %d\n\n" % jittered(self.settings.reconnectionTime))
-        request.finish()
+        streamLog: IStreamLog = yield self.store.find(name)
+        run = self.runs.find(name)
+        if run is not None:
+            run.stop(packCancelled(Reason.ASKED))
+        elif not streamLog.sealed:
+            self._seal(streamLog, packCancelled(Reason.ASKED))
+        yield streamLog.settled()
+        return streamLog
 
     def startService(self) -> None:
         """
         Open the store.
 
         Raises:
-            StoreUnavailable: What is there cannot be used.
+            StoreUnavailable: The store cannot be used.
+            RuntimeError: The service is running, or has not finished stopping.
         """
+        running = step(SERVICE_STEPS, self.state, ServiceState.RUNNING)
         super().startService()
-        self._stopping = False
-        self._retention.start(self._store.start())
+        self._retention.start([EndedStream(*ended) for ended in self.store.start()])
+        self.state = running
+        self.viewers.admit()
 
     def stopService(self) -> Deferred[None]:
         """
-        End all runs, give the viewers L{Settings.drain} seconds to take the
-        end of their streams, cut those that have not, and close the store.
+        End all runs, drain the viewers, and close the store. Harmless while it is being stopped.
 
         Returns:
-            Fires when no viewer is left, and everything is stored.
+            A Deferred that fires when no viewer is left and everything is stored.
         """
         super().stopService()
         stopped: Deferred[None] = Deferred()
-        self._stopped.append(stopped)
-        if self._drained is None:
-            self._stopping = True
-            self._drain()
+        self._stopping.append(stopped)
+        if self.state is not ServiceState.DRAINING:
+            self.state = step(SERVICE_STEPS, self.state, ServiceState.DRAINING)
+            drained = self.viewers.drain()
+            released = self.runs.shutDown()
+            drained.addCallback(lambda _: released).addCallback(self._closeStore).addBoth(self._stop)
         return stopped
 
-    def _drain(self) -> None:
-        drained: Deferred[None] = Deferred()
-        self._drained = drained
-        deadline = self._reactor.callLater(self.settings.drain, self._cut)
-        transports = [request.transport for request in self._viewers.values()]
-        drained.addCallback(lambda _: allSent(self._reactor, transports, deadline.active))
-        released = self._runs.shutDown()
-        drained.addCallback(lambda _: released)
-        drained.addCallback(self._drainedOrCut, deadline)
-        drained.addBoth(self._tellStopped)
-        for producer in tuple(self._viewers):
-            if producer.streamLog.published and isinstance(producer, EventStreamProducer):
-                producer.retire(jittered(self.settings.reconnectionTime))
-        # The last of them may have left already, with the end of its run.
-        if not self._viewers and not drained.called:
-            drained.callback(None)
-
-    def _cut(self) -> None:
-        for producer in tuple(self._viewers):
-            producer.abort("shutdown")
-
-    def _drainedOrCut(self, result: None, deadline: IDelayedCall) -> Deferred[None]:
-        if deadline.active():
-            deadline.cancel()
+    def _closeStore(self, _: None) -> Deferred[None]:
         self._retention.stop()
         self._sweep.stop()
-        return self._store.stop()
+        return self.store.stop()
 
-    def _tellStopped(self, result: Any) -> None:
-        self._drained = None
-        stopped, self._stopped = self._stopped, []
-        for waiting in stopped:
-            waiting.callback(result)
+    def _stop(self, result: Any) -> None:
+        self.state = step(SERVICE_STEPS, self.state, ServiceState.STOPPED)
+        stopping, self._stopping = self._stopping, []
+        for stopped in stopping:
+            stopped.callback(result)
+
+    def _isStopped(self) -> bool:
+        return self.state in (ServiceState.DRAINING, ServiceState.STOPPED)
+
+    def _createRun(self, prompt: Prompt | None, summarize: Summarize | None) -> Deferred[IStreamLog]:
+        self.viewers.checkRoom()
+        self.runs.checkRoom()
+
+        def start(streamLog: IStreamLog) -> IStreamLog:
+            self.runs.start(streamLog, prompt, summarize)
+            return streamLog
+
+        return self._create(None, published=False).addCallback(start)
 
     def _create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
         if not self._retention.makeRoom(1):
-            return fail(Overloaded("The server keeps as many streams, or as many bytes of them, as it may."))
-        if self._stopping:
+            return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
+        if self._isStopped():
             return fail(Overloaded(_STOPPED))
-        return self._store.create(name, published).addCallback(self._created)
+        return self.store.create(name, published).addCallback(self._checkRunning)
 
-    def _created(self, streamLog: IStreamLog) -> IStreamLog:
-        # The store may have taken its time.
-        if self._stopping:
+    def _checkRunning(self, streamLog: IStreamLog) -> IStreamLog:
+        """Refuse a stream that the store has created after the service was stopped."""
+        if self._isStopped():
             raise Overloaded(_STOPPED)
         return streamLog
 
     @inlineCallbacks
-    def _published(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
-        """Find a stream that can be published into."""
-        streamLog: IStreamLog = yield self._store.find(name)
+    def _findPublished(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
+        """Find an open stream that is not written by a run."""
+        streamLog: IStreamLog = yield self.store.find(name)
         if not streamLog.published:
-            raise StreamExists(f"The stream {name} belongs to a run; nothing can be published into it.")
+            raise StreamExists(f"The stream {name} is written by a run; publish into another one.")
         if streamLog.state is not State.OPEN:
             raise StreamEnded(f"The stream {name} has ended ({streamLog.state.value}).")
         return streamLog
 
-    def _seal(self, streamLog: IStreamLog, kind: Kind, terminal: dict[str, object]) -> int:
-        number = streamLog.append(kind, toJSON(terminal))
+    def _seal(self, streamLog: IStreamLog, entry: NewEntry) -> None:
+        """Append the terminal entry."""
+        streamLog.append(entry.kind, entry.data)
         self._retention.keepAfter(streamLog)
-        return number
 
     def _runEnded(self, run: Run) -> None:
         self._retention.keepAfter(run.streamLog)
 
-    def _waited(self, waiting: Waiter, result: bool | Failure) -> None:
-        del self._viewers[waiting]
-        # Who takes over follows the stream before this one leaves it.
-        waiting.over.callback(result)
-        waiting.streamLog.leave(waiting)
-        self._left(waiting.streamLog)
-
-    def _forgetKey(self, epoch: str) -> None:
-        # Retention, which is made first, tells what goes; the runs are made of what it tells.
-        self._runs.forget(epoch)
-
-    def _viewerLeft(self, producer: EventStreamProducer) -> None:
-        self._viewers.pop(producer, None)
-        if producer.reason != "complete":
-            # twisted.web writes a line for a response that is finished, and none for one that the client closed.
-            log.info(
-                "A viewer of {name} went: {reason}, {bytes} bytes",
-                name=producer.streamLog.name,
-                reason=producer.reason,
-                bytes=producer.written,
-            )
-        self._left(producer.streamLog)
-
-    def _left(self, streamLog: IStreamLog) -> None:
-        run = self._runs.find(streamLog.name)
+    def _viewerLeft(self, streamLog: IStreamLog) -> None:
+        run = self.runs.find(streamLog.name)
         if run is not None:
             run.viewerLeft()
-        if not self._viewers and self._drained is not None and not self._drained.called:
-            self._drained.callback(None)

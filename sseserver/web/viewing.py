@@ -77,7 +77,7 @@ def followStream(service: StreamService, request: Request, streamLog: IStreamLog
     if hasTerminal(streamLog, form, asked, fromNow):
         request.setResponseCode(NO_CONTENT)
         return b""
-    service.view(request, streamLog, form, readPath(request), asked, fromNow)
+    service.viewers.follow(request, streamLog, form, readPath(request), asked, fromNow)
     return None
 
 

@@ -65,11 +65,12 @@ class BugTests(ScriptedTestCase):
             ("find", path, EVENTSOURCE, "GET"),
             ("find", path, JSON, "GET"),
             ("cancel", f"{path}/cancel", None, "POST"),
-            ("view", path, EVENTSOURCE, "GET"),
+            ("follow", path, EVENTSOURCE, "GET"),
         )
         for name, where, accept, method in requests:
             with self.subTest(name):
-                patched = self.patch(self.service, name, broken)
+                owner = self.service if hasattr(self.service, name) else self.service.viewers
+                patched = self.patch(owner, name, broken)
                 response = self.ask(where, accept, method)
                 patched.restore()
                 self.assertEqual((response.status, response.error["code"]), (500, "internal_error"))
@@ -91,7 +92,7 @@ class BugTests(ScriptedTestCase):
         self.assertTrue(wire.socket.reset)
         self.assertSilent(wire)
         self.assertEqual(wire.response.texts, ["", "a"])
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     def test_bugBeforeItStreams(self) -> None:
         """
@@ -112,7 +113,7 @@ class BugTests(ScriptedTestCase):
         # twisted.web has a word to say, too: of a producer that was still registered.
         self.flushLoggedErrors(RuntimeError)
         self.assertSilent(self.wires[-1])
-        self.assertEqual((self.service.viewers, streamLog.viewers), (0, 0))
+        self.assertEqual((self.service.viewers.count, streamLog.viewers), (0, 0))
 
     def test_errorOfAnEmbedder(self) -> None:
         """

@@ -34,7 +34,7 @@ from twisted.internet.task import deferLater
 from sseserver import StreamResource, StreamService, StreamSite, tokensFrom
 from sseserver.service import runqueue
 
-runqueue.LETTING_GO = 2.0
+runqueue.RELEASE_LIMIT = 2.0
 
 def note(text):
     with Path("notes").open("a") as notes:

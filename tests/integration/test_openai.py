@@ -304,7 +304,7 @@ class OpenAITests(TestCase):
         await self.until(lambda: self.answers.cancelled == 1)
         await self.awaited(readAsync)
         await self.until(lambda: self.answers.cancelled == 2)
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     async def test_gaveUp(self) -> None:
         """

@@ -238,9 +238,9 @@ class TCPTests(SocketTestCase):
         for leave in ("loseConnection", "abortConnection"):
             client = await self.view()
             await client.begin()
-            self.assertEqual(self.service.viewers, 1)
+            self.assertEqual(self.service.viewers.count, 1)
             getattr(client.transport, leave)()
-            await until(lambda: self.service.viewers == 0, "that the viewer has left")
+            await until(lambda: self.service.viewers.count == 0, "that the viewer has left")
 
     async def test_tokensAreNotHeldBack(self) -> None:
         """
@@ -394,7 +394,7 @@ class TCPTests(SocketTestCase):
 
     def paused(self) -> bool:
         """Whether the only viewer is paused: a flush tick after a write there is more than it has read."""
-        (producer,) = self.service._viewers
+        (producer,) = self.service.viewers
         return producer.cursor < producer.streamLog.last
 
     def waiting(self, client: Client) -> int:
@@ -421,7 +421,7 @@ class TCPTests(SocketTestCase):
         await self.service.stopService()
         self.assertGreater(reactor.seconds() - began, 0.9)
         self.assertEqual((await quick.response()).types[-1], "failed")
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
         slow.transport.resumeProducing()
         await slow.lost
         self.assertFalse(slow.responses[0].complete)
@@ -439,7 +439,7 @@ class HalfCloseTests(SocketTestCase):
         client = await self.view()
         await client.begin()
         client.transport.loseWriteConnection()
-        await until(lambda: self.service.viewers == 0, "that the viewer has left")
+        await until(lambda: self.service.viewers.count == 0, "that the viewer has left")
         await client.lost
         self.assertFalse(client.responses[0].complete)
 
@@ -492,7 +492,7 @@ class TLSTests(TCPTests):
         client.transport.loseConnection()
         await deferLater(reactor, 0.05)
         client.transport.resumeProducing()
-        await until(lambda: self.service.viewers == 0, "that the viewer has left")
+        await until(lambda: self.service.viewers.count == 0, "that the viewer has left")
 
     async def test_noHTTP2(self) -> None:
         """
@@ -560,5 +560,5 @@ class WindowTests(SocketTestCase):
                     received += len(viewer.recv(100))
                 await deferLater(reactor, 0.02)
             self.assertGreater(received, 5000)
-            self.assertEqual(self.service.viewers, 1)
-        await until(lambda: self.service.viewers == 0, "that the viewer has left")
+            self.assertEqual(self.service.viewers.count, 1)
+        await until(lambda: self.service.viewers.count == 0, "that the viewer has left")

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from sseserver.errors import Overloaded
 from sseserver.interfaces import ITokenSink, ITokenSource
-from sseserver.service.runqueue import LETTING_GO
+from sseserver.service.runqueue import RELEASE_LIMIT
 from sseserver.settings import Settings
 from sseserver.values import MODEL, Prompt, State
 from tests.fakes import logged
@@ -53,7 +53,7 @@ class TurnTests(ServedTestCase):
         self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "3"))
         self.source.runs[0].end()
         self.start()
-        self.assertEqual(self.service._store.count, 5)
+        self.assertEqual(self.service.store.count, 5)
 
     def test_nobodyMayWait(self) -> None:
         """
@@ -171,7 +171,7 @@ class LettingGoTests(ServedTestCase):
         self.start()
         with logged() as events:
             stopped = self.service.stopService()
-            self.reactor.pump([1.0] * int(LETTING_GO + 1))
+            self.reactor.pump([1.0] * int(RELEASE_LIMIT + 1))
             self.successResultOf(stopped)
         self.assertEqual([event for event in events if "log_failure" in event], [])
         self.slow.released[0].callback(None)

@@ -23,7 +23,8 @@ from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import FLUSH_TICK
-from sseserver.values import Kind, Prompt, State
+from sseserver.streams.terminal import packCancelled
+from sseserver.values import Kind, Prompt, Reason, State
 from sseserver.wire import Event
 from tests.fakes import RecordingProducer, logged
 from tests.served import ServedTestCase
@@ -416,8 +417,8 @@ class CancelTests(ServiceTestCase):
         self.source.run.end()
         self.successResultOf(self.service.cancel(done.name))
         run: Any = self.source.run.sink
-        run.cancel("asked")
-        run.shutDown()
+        run.stop(packCancelled(Reason.ASKED))
+        run.stop(None)
         self.assertEqual((done.state, done.last), (State.DONE, 1))
 
     def test_whileItBegins(self) -> None:
@@ -1103,7 +1104,7 @@ class KeepTests(ServiceTestCase):
         self.source.run.end()
         second = self.startLog()
         self.source.run.end()
-        store = self.service._store
+        store = self.service.store
         delete = store.delete
         full = StoreUnavailable("Full.")
         patched = self.patch(store, "delete", lambda name, *epoch: fail(full) if name == first.name else delete(name))
@@ -1142,7 +1143,7 @@ class MaxViewersTests(ServiceTestCase):
         self.assertEqual(len(self.source.runs), runs)
         self.assertTrue(all(2000 <= time <= 4000 for time in times), times)
         self.assertGreater(len(set(times)), 1)
-        self.assertEqual(self.service.viewers, 2)
+        self.assertEqual(self.service.viewers.count, 2)
 
     def test_atAStream(self) -> None:
         """
@@ -1433,7 +1434,7 @@ class StopTests(ServiceTestCase):
         self.startLog()
         self.source.run.end()
         deleted = []
-        store = self.service._store
+        store = self.service.store
         self.patch(store, "delete", lambda name, epoch: succeed(deleted.append(name)))
         for _ in range(3):
             self.successResultOf(self.service.stopService())
@@ -1494,7 +1495,7 @@ class EmbeddingTests(ServedTestCase):
         self.services.append(self.service)
         streamLog = self.successResultOf(self.service.startRun())
         self.source.run.write("a")
-        self.assertEqual((streamLog.last, self.service.viewers), (1, 0))
+        self.assertEqual((streamLog.last, self.service.viewers.count), (1, 0))
 
     def test_slowStore(self) -> None:
         """
@@ -1502,7 +1503,7 @@ class EmbeddingTests(ServedTestCase):
         stream.
         """
         waiting: Deferred[Any] = Deferred()
-        store = self.service._store
+        store = self.service.store
         create = store.create
         self.patch(store, "create", lambda name, published: waiting)
         started = self.service.startRun()
@@ -1519,7 +1520,7 @@ class EmbeddingTests(ServedTestCase):
         not begin.
         """
         waiting: Deferred[Any] = Deferred()
-        store = self.service._store
+        store = self.service.store
         create = store.create
         self.patch(store, "create", lambda name, published: waiting)
         started = self.service.startRun()

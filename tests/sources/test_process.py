@@ -22,15 +22,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSource
-from sseserver.service.runqueue import LETTING_GO, RunQueue
+from sseserver.service.runqueue import RELEASE_LIMIT, RunQueue
 from sseserver.settings import Settings
 from sseserver.sources import process
 from sseserver.sources.pipes import ERROR_INTERVAL, ERROR_KEPT, READ
 from sseserver.sources.process import GRACE, KILL_AFTER, ProcessSource
 from sseserver.stores.memory import MemoryStore
+from sseserver.streams.terminal import packCancelled
 from sseserver.testing import RecordingSink, SourceContract
 from sseserver.timing.ticker import Ticker
-from sseserver.values import Kind, Prompt
+from sseserver.values import Kind, Prompt, Reason
 from tests.fakes import logged
 from tests.programs import PipeReactor, Started, waitFor
 
@@ -751,7 +752,7 @@ class RunsTests(ProgramTestCase):
         """Make the runs of a program."""
         settings = Settings(maxRuns=maxRuns)
         source = ProcessSource(self.reactor, command)
-        return RunQueue(self.reactor, source, settings, self.sweep, lambda: True, lambda run: None)
+        return RunQueue(source, settings, self.sweep, lambda: True, lambda run: None)
 
     def begin(self, runs: RunQueue, prompt: str) -> Any:
         """Start one; give its log."""
@@ -768,7 +769,7 @@ class RunsTests(ProgramTestCase):
         self.reactor.until(lambda: first.buffer.appended)
         run = runs.find(first.name)
         assert run is not None
-        run.cancel("asked")
+        run.stop(packCancelled(Reason.ASKED))
         self.assertTrue(first.sealed)
         for _ in range(5):
             self.reactor.turn()
@@ -789,7 +790,7 @@ class RunsTests(ProgramTestCase):
         self.assertTrue(all(one.sealed for one in logs))
         self.assertNoResult(released)
         self.reactor.advance(KILL_AFTER)
-        self.assertLess(KILL_AFTER + GRACE, LETTING_GO)
+        self.assertLess(KILL_AFTER + GRACE, RELEASE_LIMIT)
         self.reactor.until(lambda: released.called)
         self.successResultOf(released)
         waitFor(self.started.gone)

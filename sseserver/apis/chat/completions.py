@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.web.server import Request
 
 from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.interfaces import IStreamLog
-from sseserver.protocols.chatcompletions import readCompletion
+from sseserver.protocols.chatcompletions import addUsage, readCompletion
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
 from sseserver.web.request import readJSON, readKey
@@ -28,7 +29,7 @@ class Completions(AsyncResource):
     async def POST(self, request: Request) -> bytes | None:
         """Start a run, or join the one of the same idempotency key; answer with its chunks, or in one piece."""
         prompt, streamed = readCompletion(readJSON(request, dict[str, Any]), self._service.source)
-        streamLog = await self._service.startRun(prompt, readKey(request))
+        streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
         url = locateStream(request, streamLog, 3)
         return await (self._stream(request, streamLog, url) if streamed else self._complete(request, streamLog))
 
@@ -40,16 +41,16 @@ class Completions(AsyncResource):
         """
         service, form = self._service, self._service.formats["openai"]
         limit = service.settings.heartbeat
-        await service.wait(request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit)
+        await service.viewers.wait(request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit)
         refused = refusal(streamLog)
         if refused is not None:
             raise refused
-        service.view(request, streamLog, form, url)
+        service.viewers.follow(request, streamLog, form, url)
 
     async def _complete(self, request: Request, streamLog: IStreamLog) -> bytes | None:
         """Answer in one piece when the stream has ended; the client counts as a viewer while it waits."""
         service = self._service
         answer = Answer(streamLog, service.source.model, service.settings.window)
-        if await service.wait(request, streamLog, service.formats["openai"], answer.read):
+        if await service.viewers.wait(request, streamLog, service.formats["openai"], answer.read):
             return answerJSON(request, answer.completion())
         return None

@@ -4,6 +4,7 @@ Resources of `/streams`: start a run, or publish; follow a stream; cancel or del
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.web.http import CREATED, NO_CONTENT, OK
@@ -14,6 +15,7 @@ from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import checkName, readEntries, readStreamClosed
 from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
+from sseserver.protocols.chatcompletions import addUsage
 from sseserver.service.service import StreamService
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
 from sseserver.web.answers import answerJSON, setContentType
@@ -46,7 +48,7 @@ class StreamCollection(AsyncResource):
         prompt = readPrompt(readJSON(request, dict[str, Any]), source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
-        streamLog = await self._service.startRun(prompt, readKey(request))
+        streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)

@@ -10,6 +10,7 @@ from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
 from sseserver.apis.page.page import Page
+from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import StreamService
@@ -71,7 +72,7 @@ class Visitor(AsyncResource):
         try:
             streamLog = await self._service.startRun(self._prompt)
         except (Overloaded, StoreUnavailable):
-            self._service.turnAway(request, self._service.formats["text"])
+            turnAway(request, self._service.formats["text"], self._service.settings.reconnectionTime)
             return None
         self._started[streamLog.epoch] = streamLog
         return followStream(self._service, request, streamLog, self._service.formats["text"])

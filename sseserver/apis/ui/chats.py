@@ -45,7 +45,7 @@ class Chats(AsyncResource):
         streamLog = await self._service.startRun(prompt, readKey(request))
         self._newest[chat] = streamLog
         url = locateStream(request, streamLog, 2)
-        self._service.view(request, streamLog, self._service.formats["ui"], url)
+        self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url)
 
 
 class ChatStream(AsyncResource):
@@ -67,5 +67,5 @@ class ChatStream(AsyncResource):
         if request.method == b"HEAD":
             answerHead(request, form)
         else:
-            self._service.view(request, streamLog, form, url)
+            self._service.viewers.follow(request, streamLog, form, url)
         return None

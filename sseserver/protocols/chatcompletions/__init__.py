@@ -14,7 +14,7 @@ from sseserver.protocols.chatcompletions.chunk import (
 )
 from sseserver.protocols.chatcompletions.completion import CompletionBuilder
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
-from sseserver.protocols.chatcompletions.usage import usageMembers
+from sseserver.protocols.chatcompletions.usage import addUsage
 
 __all__ = [
     "FINISH_REASONS",
@@ -22,8 +22,8 @@ __all__ = [
     "CompletionBuilder",
     "CompletionRequest",
     "ErrorChunk",
+    "addUsage",
     "readChunk",
     "readCompletion",
-    "usageMembers",
     "writeError",
 ]

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions.content import textOf
-from sseserver.values import Prompt
+from sseserver.values import Kind, Prompt
 
 
 def wantsUsage(prompt: Prompt) -> bool:
@@ -29,14 +30,15 @@ def countUsage(prompt: Prompt, tokens: int) -> dict[str, int]:
     return {"prompt_tokens": words, "completion_tokens": tokens, "total_tokens": words + tokens}
 
 
-def usageMembers(prompt: Prompt | None, tokens: int) -> dict[str, object]:
+def addUsage(prompt: Prompt | None, streamLog: IStreamLog) -> dict[str, object]:
     """
     Return the member `usage` of a `done` entry, or nothing if the request does not ask for it.
 
     Args:
         prompt: The prompt that was answered, if any.
-        tokens: Number of tokens in the answer.
+        streamLog: The answer. Chunks of an upstream report the usage themselves.
     """
-    if prompt is None or not wantsUsage(prompt):
+    buffer = streamLog.buffer
+    if prompt is None or not wantsUsage(prompt) or Kind.CHUNK in buffer.kinds or Kind.SILENT_CHUNK in buffer.kinds:
         return {}
-    return {"usage": countUsage(prompt, tokens)}
+    return {"usage": countUsage(prompt, buffer.tokens)}

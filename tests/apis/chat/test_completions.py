@@ -91,7 +91,7 @@ class StreamTests(ChatTestCase):
         self.assertEqual(self.text(wire.response), "One two")
         self.assertEqual(wire.response.events[-1].data, "[DONE]")
         self.assertEqual(self.source.run.prompt, Prompt("Hello there", HELLO["messages"], {"temperature": 0.5}))
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     def test_watched(self) -> None:
         """
@@ -123,7 +123,7 @@ class StreamTests(ChatTestCase):
         wire = self.stream()
         self.reactor.run(14.9)
         self.assertEqual(wire.received, b"")
-        self.assertEqual(self.service.viewers, 1)
+        self.assertEqual(self.service.viewers.count, 1)
         self.reactor.run(0.6)
         self.assertEqual((wire.response.status, wire.response.heartbeats), (200, 0))
         self.reactor.run(30)
@@ -131,7 +131,7 @@ class StreamTests(ChatTestCase):
         self.write("a")
         self.end()
         self.assertEqual(self.text(wire.response), "a")
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     def test_failsAtFirst(self) -> None:
         """
@@ -148,7 +148,7 @@ class StreamTests(ChatTestCase):
             self.assertEqual((wire.response.error["message"], wire.response.error["code"]), (str(error), "upstream"))
             self.assertEqual(wire.response.headers.get("retry-after"), retryAfter)
             self.assertEqual(self.ask(wire.response.headers["content-location"], "application/json").json["last"], 1)
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     def test_failsLater(self) -> None:
         """
@@ -171,7 +171,7 @@ class StreamTests(ChatTestCase):
         status after which clients do not start it again.
         """
         wire = self.stream()
-        (name,) = self.service._runs._runs
+        (name,) = self.service.runs.names
         self.ask(f"/streams/{name}/cancel", method="POST", body=b"")
         self.assertEqual((wire.response.status, wire.response.error["code"]), (410, "cancelled"))
 
@@ -188,7 +188,7 @@ class StreamTests(ChatTestCase):
             self.assertFalse(self.source.run.cancelled)
             self.reactor.run(1)
             self.assertTrue(self.source.run.cancelled)
-            self.assertEqual(self.service.viewers, 0)
+            self.assertEqual(self.service.viewers.count, 0)
 
     def test_noLinger(self) -> None:
         """
@@ -289,7 +289,7 @@ class StreamTests(ChatTestCase):
             wire = self.post(COMPLETIONS, {**HELLO, **members})
             wire.close()
             made.callback(streamLog)
-            self.assertEqual((self.service.viewers, streamLog.viewers, wire.received), (0, 0, b""))
+            self.assertEqual((self.service.viewers.count, streamLog.viewers, wire.received), (0, 0, b""))
             patched.restore()
 
     def test_full(self) -> None:
@@ -365,9 +365,9 @@ class WholeTests(ChatTestCase):
         wire = self.complete()
         self.reactor.run(60)
         self.assertFalse(self.source.run.cancelled)
-        self.assertEqual(self.service.viewers, 1)
+        self.assertEqual(self.service.viewers.count, 1)
         wire.close()
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
         self.reactor.run(9.5)
         self.assertFalse(self.source.run.cancelled)
         self.reactor.run(1)
@@ -401,7 +401,7 @@ class WholeTests(ChatTestCase):
         self.assertEqual(producer.told, ["pause", "resume"] * (len(producer.told) // 2))
         self.assertTrue(producer.told)
         self.source.run.sink.unregisterProducer()
-        self.assertGreater(self.state("/streams/" + next(iter(self.service._runs._runs)))["first"], 1)
+        self.assertGreater(self.state("/streams/" + self.service.runs.names[0])["first"], 1)
         self.end()
         self.assertEqual(
             wire.response.json["choices"][0]["message"]["content"], "".join(f"{number:20}" for number in range(4500))
@@ -416,7 +416,7 @@ class WholeTests(ChatTestCase):
         for _ in range(21):
             self.write("x" * 5000)
         self.assertEqual((wire.response.status, wire.response.error["code"]), (400, "answer_too_long"))
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
         self.reactor.run(11)
         self.assertTrue(self.source.run.cancelled)
 
@@ -438,7 +438,7 @@ class WholeTests(ChatTestCase):
         for method, path in (("POST", "/cancel"), ("DELETE", "")):
             wire = self.complete()
             self.write("a")
-            self.ask(f"/streams/{next(iter(self.service._runs._runs))}{path}", method=method, body=b"")
+            self.ask(f"/streams/{self.service.runs.names[0]}{path}", method=method, body=b"")
             self.reactor.advance(FLUSH_TICK)
             self.assertEqual((wire.response.status, wire.response.error["code"]), (410, "cancelled"))
 
@@ -687,7 +687,7 @@ class UITests(ChatTestCase):
         self.assertEqual(resumed.response.headers["x-vercel-ai-ui-message-stream"], "v1")
         self.assertEqual(resumed.response.headers["content-location"], wire.response.headers["content-location"])
         self.assertEqual(self.ask("/api/chat/chat-1/stream", method="HEAD").status, 200)
-        self.assertEqual(self.service.viewers, 1)
+        self.assertEqual(self.service.viewers.count, 1)
         self.assertEqual(self.resume("chat-2").response.status, 204)
         self.end()
         text = "".join(json.loads(event.data).get("delta", "") for event in resumed.response.events[:-1])

@@ -40,7 +40,7 @@ class LeavingTests(ScriptedTestCase):
         wire.close()
         self.waiting.callback(None)
         self.reactor.turn()
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     def test_visitor(self) -> None:
         """

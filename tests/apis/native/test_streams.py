@@ -341,7 +341,7 @@ class StreamTests(ScriptedTestCase):
             same = set(get.headers) - {"transfer-encoding"}
             self.assertEqual({name: head.headers[name] for name in same}, {name: get.headers[name] for name in same})
         self.assertEqual(self.ask(f"{self.path}?format=text", method="HEAD").headers["content-type"], EVENTSOURCE)
-        self.assertEqual(self.service.viewers, 1)
+        self.assertEqual(self.service.viewers.count, 1)
 
     def test_headOfAnEndedStream(self) -> None:
         """

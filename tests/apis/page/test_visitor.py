@@ -201,7 +201,7 @@ class VisitorTests(ScriptedTestCase):
             self.assertNotIn("transfer-encoding", response.headers)
             self.assertEqual(response.headers["vary"], "Accept")
         self.assertEqual(self.source.runs, [])
-        self.assertEqual(self.service.viewers, 0)
+        self.assertEqual(self.service.viewers.count, 0)
 
     def test_otherMethods(self) -> None:
         """

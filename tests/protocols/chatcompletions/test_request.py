@@ -14,7 +14,7 @@ from sseserver.apis.native.prompts import readPrompt
 from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels
 from sseserver.protocols.chatcompletions import CompletionRequest, readCompletion
-from sseserver.protocols.chatcompletions.usage import countUsage, usageMembers, wantsUsage
+from sseserver.protocols.chatcompletions.usage import countUsage, wantsUsage
 from sseserver.protocols.uimessages import checkChatID, readChat
 from sseserver.values import Prompt
 from tests.served import ScriptedSource
@@ -239,4 +239,3 @@ class UsageTests(SynchronousTestCase):
         self.assertTrue(wantsUsage(Prompt("", options={"stream_options": {"include_usage": True}})))
         for options in ({}, {"stream_options": None}, {"stream_options": {"include_usage": 1}}, {"stream_options": 1}):
             self.assertFalse(wantsUsage(Prompt("", options=options)), options)
-        self.assertEqual(usageMembers(None, 1), {})

@@ -1,0 +1,45 @@
+"""
+Linger: the time that a run continues without viewers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sseserver.interfaces import IStreamLog
+from sseserver.timing.ticker import Tick, Ticker
+
+
+class Linger:
+    """
+    The linger of one run.
+
+    Args:
+        streamLog: The run's stream, which counts its viewers.
+        sweep: Ticker of the deadline.
+        onOver: Called when the time is over and the stream has no viewers.
+    """
+
+    __slots__ = ("_onOver", "_streamLog", "_sweep", "_tick")
+
+    def __init__(self, streamLog: IStreamLog, sweep: Ticker, onOver: Callable[[], None]) -> None:
+        self._streamLog = streamLog
+        self._sweep = sweep
+        self._onOver = onOver
+        self._tick: Tick | None = None
+
+    def begin(self, seconds: float) -> None:
+        """Wait for viewers from now on; an earlier deadline is void."""
+        self.stop()
+        self._tick = self._sweep.at(self._sweep.seconds() + seconds, self._end)
+
+    def stop(self) -> None:
+        """Drop the deadline."""
+        if self._tick is not None:
+            self._sweep.cancel(self._tick)
+            self._tick = None
+
+    def _end(self, now: float) -> None:
+        self._tick = None
+        if not self._streamLog.viewers:
+            self._onOver()

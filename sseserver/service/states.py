@@ -1,0 +1,70 @@
+"""
+States of the service and of a run, and the steps that are legal between them.
+
+`service.py` and `run.py` take every step through `step`, so an illegal one is an exception and
+never a silent fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
+
+S = TypeVar("S", bound=Enum)
+
+
+class ServiceState(Enum):
+    """The life of a `StreamService`. It accepts runs and viewers while it is NEW or RUNNING."""
+
+    NEW = "new"  # not started yet
+    RUNNING = "running"
+    DRAINING = "draining"  # runs have ended, viewers receive the end of their streams
+    STOPPED = "stopped"  # the store is closed
+
+
+#: Legal steps of a service. Stopping is harmless at any time.
+SERVICE_STEPS = {
+    ServiceState.NEW: frozenset({ServiceState.RUNNING, ServiceState.DRAINING}),
+    ServiceState.RUNNING: frozenset({ServiceState.DRAINING}),
+    ServiceState.DRAINING: frozenset({ServiceState.STOPPED}),
+    ServiceState.STOPPED: frozenset({ServiceState.RUNNING, ServiceState.DRAINING}),
+}
+
+
+class RunState(Enum):
+    """The life of a `Run`."""
+
+    WAITING = "waiting"  # for its turn: the source was not called yet
+    WORKING = "working"
+    PAUSED = "paused"  # too far ahead of the viewers, or the store is full
+    ENDED = "ended"  # the terminal entry is written, or the stream is deleted
+
+
+#: Legal steps of a run.
+RUN_STEPS = {
+    RunState.WAITING: frozenset({RunState.WORKING, RunState.ENDED}),
+    RunState.WORKING: frozenset({RunState.PAUSED, RunState.ENDED}),
+    RunState.PAUSED: frozenset({RunState.WORKING, RunState.ENDED}),
+    RunState.ENDED: frozenset[RunState](),
+}
+
+
+def step(steps: Mapping[S, frozenset[S]], old: S, new: S) -> S:
+    """
+    Take one step.
+
+    Args:
+        steps: The states that may follow each state.
+        old: The present state.
+        new: The next state.
+
+    Returns:
+        The next state.
+
+    Raises:
+        RuntimeError: The step is illegal.
+    """
+    if new not in steps[old]:
+        raise RuntimeError(f"{type(old).__name__} cannot go from {old.name} to {new.name}.")
+    return new

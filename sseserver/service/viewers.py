@@ -1,0 +1,205 @@
+"""
+Viewers: the responses that follow the streams of a service.
+
+The APIs hand requests over to it (`follow`, `wait`). The service drains it when it stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+
+from sseserver.delivery.producer import EventStreamProducer, jittered
+from sseserver.delivery.sockets import allSent, isOver
+from sseserver.delivery.turnaway import NO_ROOM, turnAway
+from sseserver.delivery.waiter import Reader, Waiter
+from sseserver.errors import Overloaded
+from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.settings import Settings
+from sseserver.speedups.body import Outbox
+from sseserver.timing.ticker import Ticker
+
+log = Logger()
+
+
+class Viewers:
+    """
+    All viewers of a service.
+
+    Args:
+        settings: `maxViewers`, `drain`, and the numbers of a response.
+        sweep: Ticker of heartbeats and time limits.
+        outbox: Queues small writes until the end of the reactor turn.
+        onLeft: Called with the stream log of each viewer that has left.
+    """
+
+    def __init__(self, settings: Settings, sweep: Ticker, outbox: Outbox, onLeft: Callable[[IStreamLog], None]) -> None:
+        self._settings = settings
+        self._sweep = sweep
+        self._outbox = outbox
+        self._onLeft = onLeft
+        self._requests: dict[EventStreamProducer | Waiter, Request] = {}
+        self._admitting = True
+        # Fires when the last viewer has left, while they are drained.
+        self._drained: Deferred[None] | None = None
+
+    def __iter__(self) -> Iterator[EventStreamProducer | Waiter]:
+        """Iterate over the viewers of this moment."""
+        return iter(tuple(self._requests))
+
+    @property
+    def count(self) -> int:
+        """Number of viewers that are served now."""
+        return len(self._requests)
+
+    def hasRoom(self) -> bool:
+        """Whether one more viewer can be served."""
+        return len(self._requests) < self._settings.maxViewers and self._admitting
+
+    def checkRoom(self) -> None:
+        """
+        Check that one more viewer can be served.
+
+        Raises:
+            Overloaded: There is no room.
+        """
+        if not self.hasRoom():
+            raise Overloaded(NO_ROOM)
+
+    def follow(
+        self,
+        request: Request,
+        streamLog: IStreamLog,
+        form: IFormat,
+        url: str,
+        lastEventID: str | None = None,
+        fromNow: bool = False,
+    ) -> None:
+        """
+        Answer a request with a stream. Without room, tell the viewer to come back later.
+
+        Args:
+            request: Its response has not begun; the viewer takes it over.
+            streamLog: The stream.
+            form: The format of the response.
+            url: The stream's own URL.
+            lastEventID: The client's last event ID, if it sent one.
+            fromNow: Whether a new viewer starts at the end.
+
+        Raises:
+            Overloaded: There is no room, and viewers of this format do not reconnect.
+        """
+        if isOver(request):
+            return
+        if not self.hasRoom():
+            turnAway(request, form, self._settings.reconnectionTime)
+            return
+        producer = EventStreamProducer(
+            request, streamLog, form, self._sweep, self._settings, self._outbox, self._producerLeft
+        )
+        self._requests[producer] = request
+        producer.start(lastEventID, jittered(self._settings.reconnectionTime), url, fromNow)
+
+    def wait(
+        self, request: Request, streamLog: IStreamLog, form: IFormat, read: Reader, limit: float | None = None
+    ) -> Deferred[bool]:
+        """
+        Count a request as a viewer until a stream has what it needs.
+
+        A caller that follows the stream as soon as the Deferred fires keeps the run's linger from
+        beginning.
+
+        Args:
+            request: Its response has not begun.
+            streamLog: The stream.
+            form: The format of the later response.
+            read: Reads what follows a cursor, and returns the new cursor and whether the wait is over.
+            limit: Seconds to wait; `None` waits without limit.
+
+        Returns:
+            A Deferred that fires with true when the wait is over, and with false after the limit, or
+            if the client has left or was cut.
+
+        Raises:
+            Overloaded: There is no room.
+            Exception: An exception of `read`, also as the errback.
+        """
+        cursor, over = read(0)
+        if over or isOver(request):
+            return succeed(over)
+        self.checkRoom()
+        waiter = Waiter(request, streamLog, self._sweep, read, cursor, self._waiterLeft)
+        self._requests[waiter] = request
+        waiter.start(form, limit)
+        return waiter.over
+
+    def admit(self) -> None:
+        """Accept viewers again after a drain."""
+        self._admitting = True
+
+    def drain(self) -> Deferred[None]:
+        """
+        Accept no more viewers, and wait until all have left.
+
+        Viewers of published streams are told to come back later. Viewers that have not left after
+        `Settings.drain` seconds are cut.
+
+        Returns:
+            A Deferred that fires when no viewer is left, and the kernel has the bytes of all responses.
+        """
+        self._admitting = False
+        clock = self._sweep.clock
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
+        deadline: IDelayedCall = clock.callLater(self._settings.drain, self._cut)
+        transports = [request.transport for request in self._requests.values()]
+        drained.addCallback(lambda _: allSent(clock, transports, deadline.active))
+        drained.addCallback(lambda _: deadline.cancel() if deadline.active() else None)
+        self._retire()
+        self._checkDrained()
+        return drained
+
+    def _retire(self) -> None:
+        """End the responses of published streams, which may continue later."""
+        for viewer in self:
+            if viewer.streamLog.published and isinstance(viewer, EventStreamProducer):
+                viewer.retire(jittered(self._settings.reconnectionTime))
+
+    def _cut(self) -> None:
+        """Abort the connections of all viewers."""
+        for viewer in self:
+            viewer.abort("shutdown")
+
+    def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
+        del self._requests[waiter]
+        # A caller that follows the stream now is a viewer before this one leaves.
+        waiter.over.callback(result)
+        waiter.streamLog.leave(waiter)
+        self._left(waiter.streamLog)
+
+    def _producerLeft(self, producer: EventStreamProducer) -> None:
+        self._requests.pop(producer, None)
+        if producer.reason != "complete":
+            # twisted.web logs a response that is finished, and none that the client closed.
+            log.info(
+                "A viewer of {name} went: {reason}, {bytes} bytes",
+                name=producer.streamLog.name,
+                reason=producer.reason,
+                bytes=producer.written,
+            )
+        self._left(producer.streamLog)
+
+    def _left(self, streamLog: IStreamLog) -> None:
+        self._onLeft(streamLog)
+        self._checkDrained()
+
+    def _checkDrained(self) -> None:
+        """Report the end of the drain when the last viewer has left."""
+        if not self._requests and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)

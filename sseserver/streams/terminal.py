@@ -1,0 +1,35 @@
+"""
+The terminal entry of a stream: `done`, `failed` or `cancelled`, as a JSON object.
+
+The service, runs and stores end their streams with these entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sseserver.errors import SourceError
+from sseserver.jsontext import toJSON
+from sseserver.values import Kind, NewEntry
+
+
+def packDone(reason: str, tokens: int, more: Mapping[str, object] | None = None) -> NewEntry:
+    """
+    Make the entry that ends a stream `done`.
+
+    Args:
+        reason: A `Reason`, or a word of the token source.
+        tokens: Number of tokens that the stream ever had.
+        more: Further members.
+    """
+    return NewEntry(Kind.DONE, toJSON({"reason": reason, "tokens": tokens, **(more or {})}))
+
+
+def packFailed(error: SourceError) -> NewEntry:
+    """Make the entry that ends a stream `failed`."""
+    return NewEntry(Kind.FAILED, toJSON(error.toEntry()))
+
+
+def packCancelled(reason: str) -> NewEntry:
+    """Make the entry that ends a stream `cancelled`."""
+    return NewEntry(Kind.CANCELLED, toJSON({"reason": reason}))
