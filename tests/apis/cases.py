@@ -18,7 +18,7 @@ from tests.wires import Wire
 
 
 class ScriptedTestCase(ServedTestCase):
-    """Everything, with a source that is written by hand."""
+    """The complete server, with a scripted source."""
 
     def write(self, *tokens: str) -> None:
         """Let the newest run write tokens, each in a flush tick of its own."""
@@ -32,7 +32,7 @@ class ScriptedTestCase(ServedTestCase):
         self.reactor.advance(FLUSH_TICK)
 
     def mount(self, *path: bytes) -> None:
-        """Put the resource below a path of somebody else's site."""
+        """Put the resource below a path of another site."""
         root = resource = Resource()
         for name in path[:-1]:
             child = Resource()
@@ -42,12 +42,12 @@ class ScriptedTestCase(ServedTestCase):
         self.factory = Site(root, reactor=self.reactor)
 
     def lastID(self, wire: Wire) -> str:
-        """Give the ID of the last event that a viewer got."""
+        """Return the ID of the last event of a viewer."""
         return wire.response.events[-1].id or ""
 
 
 class PublishingTestCase(ServedTestCase):
-    """A server, and shortcuts for who publishes."""
+    """The complete server, with shortcuts for publishers."""
 
     def put(self, name: str) -> Response:
         """Open a named stream."""
@@ -67,7 +67,7 @@ class PublishingTestCase(ServedTestCase):
         return self.ask(f"/streams/{name}", method="POST", body=body, headers=given)
 
     def publish(self, name: str, *items: object, **keywords: Any) -> list[str]:
-        """Publish items in JSON, a flush tick after what came before; give their IDs."""
+        """Publish items in JSON, a flush tick after the last; return their IDs."""
         self.reactor.advance(FLUSH_TICK)
         response = self.post(name, json.dumps(items).encode(), **keywords)
         self.assertEqual(response.status, 200, response)
@@ -75,25 +75,27 @@ class PublishingTestCase(ServedTestCase):
         return ids
 
     def delete(self, name: str) -> Response:
-        """Stop a stream and forget it."""
+        """Delete a stream."""
         return self.ask(f"/streams/{name}", method="DELETE")
 
     def epoch(self, name: str) -> str:
-        """Read a stream's epoch."""
+        """Return the epoch of a stream."""
         return str(self.state(f"/streams/{name}")["epoch"])
 
     def read(self, name: str, **keywords: Any) -> list[tuple[str, str]]:
-        """Give types and data of what a new viewer gets at once, without the event `stream`."""
-        return told(self.view(f"/streams/{name}", **keywords))
+        """
+        Return types and data of the events that a new viewer gets at once, except for `stream`.
+        """
+        return listEvents(self.view(f"/streams/{name}", **keywords))
 
     def assertError(self, response: Response, status: int, code: str) -> None:
-        """An answer is this error: in JSON, whole, with a sentence, and nothing is in the server's log."""
+        """Check that an answer is this error, with a sentence, and that nothing was logged."""
         self.assertEqual((response.status, response.error["code"]), (status, code), response)
         self.assertRegex(response.error["message"], r"^[A-Z].{10,}")
         self.assertNotIn("Traceback", response.error["message"])
         self.assertEqual(self.flushLoggedErrors(), [], response)
 
 
-def told(wire: Wire) -> list[tuple[str, str]]:
-    """Give types and data of what a viewer has, without the event `stream`."""
+def listEvents(wire: Wire) -> list[tuple[str, str]]:
+    """Return types and data of the events of a viewer, except for `stream`."""
     return [(event.type, event.data) for event in wire.response.events if event.type != "stream"]

@@ -18,14 +18,14 @@ from tests.wires import Wire
 
 
 class BreakingFormat(TextFormat):
-    """Breaks at the second entry."""
+    """A format that raises at the second entry."""
 
     def render(self, streamLog: IStreamLog) -> Any:
         return BreakingRendering(super().render(streamLog))
 
 
 class BreakingRendering:
-    """What L{BreakingFormat} makes: C{text}, as far as it goes."""
+    """The rendering of `BreakingFormat`: `text` for one entry."""
 
     def __init__(self, rendering: Any) -> None:
         self._rendering = rendering
@@ -40,20 +40,17 @@ class BreakingRendering:
 
 
 class BugTests(ScriptedTestCase):
-    """What a bug inside shows of itself outside: nothing."""
+    """Bugs of the server are not shown to clients."""
 
     def assertSilent(
         self, wire: Wire, words: tuple[bytes, ...] = (b"Traceback", b"swordfish", b"KeyError", b"<html")
     ) -> None:
-        """Check that nothing of a bug came over a wire."""
+        """Check that nothing of a bug was sent."""
         for word in words:
             self.assertNotIn(word, wire.received)
 
     def test_bugs(self) -> None:
-        """
-        Wherever it breaks, the answer is 500 in JSON, and the traceback is in
-        the log.
-        """
+        """An exception anywhere is answered 500 in JSON, and its traceback is logged."""
         path = self.startRun()
 
         def broken(*arguments: Any, **keywords: Any) -> Any:
@@ -80,8 +77,8 @@ class BugTests(ScriptedTestCase):
 
     def test_bugOnceItStreams(self) -> None:
         """
-        A format that breaks in the midst cuts its viewers off; none of it is
-        in the stream.
+        A format that raises in a response cuts its viewers; nothing of the exception is in the
+        stream.
         """
         self.service.formats["text"] = BreakingFormat()
         wire = self.view()
@@ -96,8 +93,7 @@ class BugTests(ScriptedTestCase):
 
     def test_bugBeforeItStreams(self) -> None:
         """
-        When a viewer's response cannot even begin, the client is told in JSON
-        or cut off, and nobody is left among the viewers.
+        If a response cannot begin, the client gets an error in JSON or is cut, and is no viewer.
         """
 
         class BrokenLog(StreamLog):
@@ -110,15 +106,13 @@ class BugTests(ScriptedTestCase):
         self.view(path, lastEventID=f"{streamLog.epoch}-0")
         self.reactor.advance(0)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
-        # twisted.web has a word to say, too: of a producer that was still registered.
+        # twisted.web logs a producer that is still registered.
         self.flushLoggedErrors(RuntimeError)
         self.assertSilent(self.wires[-1])
         self.assertEqual((self.service.viewers.count, streamLog.viewers), (0, 0))
 
     def test_errorOfAnEmbedder(self) -> None:
-        """
-        An error of our tree is told as it is, with its sentence.
-        """
+        """An error of the tree is answered with its own message."""
 
         def refuse(*arguments: Any) -> Any:
             raise SSEServerError("Not today.")

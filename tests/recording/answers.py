@@ -57,7 +57,7 @@ def readAnswers(scenario: Scenario, store: str) -> list[Answer]:
     """Read the recorded answers of a scenario with this store."""
     answers: dict[int, Answer] = {}
     for row in json.loads(ANSWERS.read_text("ascii")):
-        # Those of the SQLite store come after those in memory, which they replace.
+        # Answers of the SQLite store come after those in memory, and replace them.
         if row.pop("scenario") == scenario.__name__ and row.pop("store") in {"memory", store}:
             answers[row.pop("number")] = row
     return [answers[number] for number in sorted(answers)]

@@ -274,7 +274,7 @@ def recordPublishing(recorder: Recorder) -> None:
 
 
 def recordRefusals(recorder: Recorder) -> None:
-    """What cannot be published."""
+    """Bodies that cannot be published."""
     recorder.serve()
     recorder.open("/streams/a")
     for name in ("..", "%2e", "a%2Fb", "a%00", "%ff", "a+b", "x" * 129, "x" * 128):

@@ -16,7 +16,7 @@ from tests.wires import WireTestCase
 
 
 class Answering(AsyncResource):
-    """Answers as a test says."""
+    """A resource with the answer of a test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Answering(AsyncResource):
 
 
 class HTTPTestCase(WireTestCase):
-    """One resource that answers as the test says."""
+    """One resource, `/it`, whose answer the test chooses."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -45,7 +45,7 @@ class HTTPTestCase(WireTestCase):
         return self.connect(self.factory).ask(path, *arguments, **keywords)
 
     def read(self, reader: Any, path: str = "/it", **keywords: Any) -> Any:
-        """Let a function read something from a request; give what it read."""
+        """Call a function with a request; return its result, or the error as a response."""
         seen: list[Any] = []
 
         def answer(request: Request) -> bytes:

@@ -8,28 +8,28 @@ from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
 from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response
 from tests.web.cases import HTTPTestCase
 
-#: What the root offers, and what a stream offers; the first is for clients that do not care.
+#: Offers of the root, and of a stream; the first is for clients without a preference.
 ROOT = (HTML, EVENT_STREAM)
 
 STREAM = (EVENT_STREAM, JSON, PLAIN, HTML)
 
 
 class NegotiationTests(HTTPTestCase):
-    """Which media type an Accept header gets (RFC 9110 12.5.1)."""
+    """Media types chosen for an `Accept` header (RFC 9110 section 12.5.1)."""
 
     def wanted(self, accept: str | None, offers: tuple[str, ...]) -> str:
-        """Give what is chosen, `406` when nothing is."""
+        """Return the media type chosen, or `406`."""
         result = self.read(lambda request: negotiate(request, offers), accept=accept)
         return str(result.status) if isinstance(result, Response) else result
 
     def assertChosen(self, offers: tuple[str, ...], table: list[tuple[str | None, str]]) -> None:
-        """Check a table of headers and choices."""
+        """Check a table of headers and chosen media types."""
         self.assertEqual([(accept, self.wanted(accept, offers)) for accept, _ in table], table)
 
     def test_clients(self) -> None:
         """
-        On the root a browser's address bar gets the page, an EventSource a
-        stream, and who does not care the page.
+        At the root a browser gets the page, an EventSource a stream, and a client without a
+        preference the page.
         """
         self.assertChosen(
             ROOT,
@@ -48,10 +48,7 @@ class NegotiationTests(HTTPTestCase):
         )
 
     def test_clientsOfAStream(self) -> None:
-        """
-        At a stream a browser's address bar gets the page, and who does not
-        care the events.
-        """
+        """At a stream a browser gets the page, and a client without a preference the events."""
         self.assertChosen(
             STREAM,
             [
@@ -72,8 +69,8 @@ class NegotiationTests(HTTPTestCase):
 
     def test_weights(self) -> None:
         """
-        The heaviest wins; of equals the one that is named more precisely,
-        then the one that is offered first. 0 excludes.
+        The highest weight wins; among equals the most specific range, then the first offer. A
+        weight of 0 excludes.
         """
         self.assertChosen(
             STREAM,
@@ -98,8 +95,8 @@ class NegotiationTests(HTTPTestCase):
 
     def test_writing(self) -> None:
         """
-        Names and `q` come in any case, with white space around; parameters of
-        a type are passed over; several headers are one list.
+        Names and `q` are case-insensitive and may have white space around them. Parameters of a
+        type are ignored. Several headers form one list.
         """
         self.assertChosen(
             STREAM,
@@ -120,8 +117,8 @@ class NegotiationTests(HTTPTestCase):
 
     def test_malformed(self) -> None:
         """
-        A range whose weight is none is passed over, as is what is no range;
-        the others count. Nothing of it is an error of the server.
+        Malformed weights and ranges are ignored; the other ranges count. None of them causes a
+        server error.
         """
         self.assertChosen(
             STREAM,
@@ -143,24 +140,20 @@ class NegotiationTests(HTTPTestCase):
         )
 
     def test_repeatedRange(self) -> None:
-        """
-        One range that stands there twice makes no error.
-        """
+        """A range that occurs twice is no error."""
         self.assertIn(self.wanted("text/html;q=0.1, text/html;q=0.9, application/json;q=0.5", STREAM), (HTML, JSON))
 
     def test_vary(self) -> None:
         """
-        Every answer that depends on the Accept header says so, the refusal,
-        too: else a cache gives one client what another wanted.
+        Every answer that depends on the `Accept` header has `Vary: Accept`, the 406 too: caches
+        must not mix them up.
         """
         self.resource.answer = lambda request: negotiate(request, ROOT).encode()
         for accept in (None, CHROME, EVENTSOURCE, "image/png"):
             self.assertEqual(self.ask(accept=accept).headers["vary"], "Accept")
 
     def test_notAcceptable(self) -> None:
-        """
-        The refusal is 406 and names what there is.
-        """
+        """A refusal is 406, and its message lists the media types offered."""
         self.resource.answer = lambda request: negotiate(request, STREAM).encode()
         response = self.ask(accept="image/png")
         self.assertEqual((response.status, response.error["code"]), (406, "not_acceptable"))

@@ -22,15 +22,15 @@ class AnswerTests(HTTPTestCase):
 
     def test_errors(self) -> None:
         """
-        Every error of our tree is answered with its status, in JSON of the
-        one shape, and is not to be cached.
+        Every error of the tree is answered with its status, in JSON of one shape, and without
+        caching.
         """
         kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SSEServerError)}
-        # Never the answer to a request.
+        # Never an answer to a request.
         kinds.remove(errors.GapError)
         self.assertGreater(len(kinds), 10)
         for kind in kinds:
-            # A stream that is not found is told by its name.
+            # The argument of `StreamNotFound` is a name.
             error = kind("A sentence, with ö.")
 
             def answer(request: Request) -> bytes:
@@ -49,9 +49,7 @@ class AnswerTests(HTTPTestCase):
             self.assertEqual(response.headers["x-content-type-options"], "nosniff")
 
     def test_isOver(self) -> None:
-        """
-        A response is over when it is finished, or when its client is gone.
-        """
+        """A response is over when it is finished, or when the client has disconnected."""
         requests: list[Request] = []
         self.resource.answer = lambda request: requests.append(request)
         for end in (Request.finish, lambda request: self.wires[-1].close()):
@@ -63,9 +61,7 @@ class AnswerTests(HTTPTestCase):
         self.assertNotIn(b"more", self.wires[0].received)
 
     def test_noBody(self) -> None:
-        """
-        A 204 has neither a body nor the headers of one.
-        """
+        """An answer with the status 204 has no body, and no headers of one."""
 
         def answer(request: Request) -> bytes:
             request.responseHeaders.setRawHeaders(b"Content-Type", [b"text/event-stream"])
@@ -79,9 +75,7 @@ class AnswerTests(HTTPTestCase):
         self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
 
     def test_errorsAreASCII(self) -> None:
-        """
-        JSON is written in ASCII with a line end, so that any terminal shows it.
-        """
+        """JSON is ASCII with a line end, so that every terminal shows it."""
 
         def answer(request: Request) -> bytes:
             raise BadRequest("ö")

@@ -16,19 +16,17 @@ from tests.web.cases import HTTPTestCase
 
 
 class Shape(msgspec.Struct):
-    """A body for tests."""
+    """A typed body."""
 
     prompt: str | None = None
     count: int = 0
 
 
 class ParameterTests(HTTPTestCase):
-    """Parameters of the query, and the last event ID."""
+    """Parameters of the query string, and the last event ID."""
 
     def test_parameter(self) -> None:
-        """
-        The last value counts; a missing and an empty one are none.
-        """
+        """The last of repeated values counts. A missing or empty value is `None`."""
         for query, value in (
             ("", None),
             ("?a=1", "1"),
@@ -41,22 +39,20 @@ class ParameterTests(HTTPTestCase):
             self.assertEqual(self.read(lambda request: readParameter(request, b"a"), f"/it{query}"), value, query)
 
     def test_notUTF8(self) -> None:
-        """
-        A value that is no UTF-8 is refused.
-        """
+        """A value that is not UTF-8 is refused."""
         response = self.read(lambda request: readParameter(request, b"a"), "/it?a=%FF")
         self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
 
     def lastID(self, query: str = "", **headers: str) -> Any:
-        """Read the last event ID."""
+        """Read the last event ID of a request."""
         return self.read(
             readLastEventID, f"/it{query}", headers={"Last-Event-ID": headers["header"]} if headers else {}
         )
 
     def test_lastEventID(self) -> None:
         """
-        The header wins over the parameter, which stands in the URL for ever;
-        an empty header is none.
+        The header takes precedence over the parameter, which stays in the URL. An empty header does
+        not count.
         """
         self.assertIsNone(self.lastID())
         self.assertEqual(self.lastID("?last_event_id=q-1"), "q-1")
@@ -65,10 +61,7 @@ class ParameterTests(HTTPTestCase):
         self.assertEqual(self.lastID("?last_event_id=q-1", header=""), "q-1")
 
     def test_lastEventIDOfAnyBytes(self) -> None:
-        """
-        A header that is no UTF-8 is an ID that nobody has, and no error; one
-        that is UTF-8 is read as such.
-        """
+        """A header in UTF-8 is decoded. Any other header is an unknown ID, and no error."""
         self.assertEqual(self.lastID(header="\xff"), "\ufffd")
         self.assertEqual(self.lastID(header="ö".encode().decode("latin-1")), "ö")
 
@@ -77,11 +70,11 @@ class BodyTests(HTTPTestCase):
     """Bodies in JSON."""
 
     def post(self, body: bytes | None) -> Any:
-        """Read a body."""
+        """Send a body; return the value that is read, or the error as a response."""
         return self.read(lambda request: readJSON(request, Shape), method="POST", body=body)
 
     def assertRefused(self, body: bytes, status: int, code: str) -> str:
-        """Check that a body is refused; give the message."""
+        """Check that a body is refused; return the message."""
         response = self.post(body)
         self.assertEqual((response.status, response.error["code"]), (status, code), body[:80])
         message: str = response.error["message"]
@@ -89,8 +82,7 @@ class BodyTests(HTTPTestCase):
 
     def test_good(self) -> None:
         """
-        A body becomes a typed value; an empty one is an empty object, and
-        members that nobody knows are passed over.
+        A body becomes a typed value. An empty body is an empty object. Unknown members are ignored.
         """
         self.assertEqual(self.post(b'{"prompt": "Why?", "count": 3}'), Shape("Why?", 3))
         self.assertEqual(self.post(b'{"prompt": null, "more": [{}]}'), Shape())
@@ -100,8 +92,8 @@ class BodyTests(HTTPTestCase):
 
     def test_notJSON(self) -> None:
         """
-        What is no JSON is refused, and so is what Python's own reader lets
-        through: NaN, lone surrogates.
+        A body that is not JSON is refused, with the extensions of Python's reader: NaN and lone
+        surrogates.
         """
         for body in (
             b"{",
@@ -117,16 +109,12 @@ class BodyTests(HTTPTestCase):
             self.assertRefused(body, 400, "bad_request")
 
     def test_notUTF8(self) -> None:
-        """
-        A string that is no UTF-8 is refused as well, and nothing is logged.
-        """
+        """A body that is not UTF-8 is refused, and nothing is logged."""
         for body in (b'{"prompt": "\xff"}', b'{"prompt": "\xed\xa0\x80"}', b'{"\xff": 1}', b"\xff\xfe{\x00}\x00"):
             self.assertRefused(body, 400, "bad_request")
 
     def test_wrongShape(self) -> None:
-        """
-        JSON of another shape is refused, and what is wrong is named.
-        """
+        """JSON of another shape is refused, and the message names the wrong member."""
         for body in (
             b"[]",
             b"null",
@@ -141,24 +129,19 @@ class BodyTests(HTTPTestCase):
         self.assertIn("prompt", self.assertRefused(b'{"prompt": 7}', 400, "bad_request"))
 
     def test_deep(self) -> None:
-        """
-        A body that is nested a hundred thousand times is refused like any
-        other that is wrong, also where nobody looks at it.
-        """
+        """A body with a nesting of 100,000 levels is refused, in an unknown member too."""
         deep = b"[" * 100_000 + b"]" * 100_000
         self.assertRefused(deep, 400, "bad_request")
         self.assertRefused(b'{"more": %b}' % deep, 400, "bad_request")
 
     def test_largeNumbers(self) -> None:
-        """
-        A number of thousands of digits is refused as well.
-        """
+        """A number with thousands of digits is refused."""
         self.assertRefused(b'{"count": %b}' % (b"9" * 5000), 400, "bad_request")
 
     def test_tooLarge(self) -> None:
         """
-        A body of 1 MiB is read, one of a byte more is 413; then the connection
-        is closed, since the client may still be sending.
+        A body of 1 MiB is read, a larger one is answered 413. Then the connection is closed: the
+        client may still be sending.
         """
         frame = b'{"prompt": "%b"}'
         fits = frame % (b"x" * (MAX_BODY - len(frame) + 2))
@@ -169,8 +152,7 @@ class BodyTests(HTTPTestCase):
 
     def test_tooLargeOnAnotherSite(self) -> None:
         """
-        On a site that is not ours the whole body is read before it is refused;
-        the connection serves on.
+        A site of Twisted reads the entire body before it is refused, and the connection stays open.
         """
         self.factory = Site(self.root, reactor=self.reactor)
         self.assertRefused(b" " * (MAX_BODY + 1), 413, "body_too_large")
@@ -182,16 +164,11 @@ class KeyTests(SynchronousTestCase):
     """Idempotency keys."""
 
     def test_visible(self) -> None:
-        """
-        A key is 1 to 255 visible characters of ASCII.
-        """
+        """A key is 1 to 255 visible ASCII characters."""
         for key in ["a", "!", "~", '"8e03978e-40d5-43e8-bc93-6894a57f9324"', "x" * 255]:
             self.assertEqual(checkKey(key), key)
 
     def test_refused(self) -> None:
-        """
-        An empty key, one that is too long, and one with spaces, controls or
-        other letters is refused.
-        """
+        """A key that is empty, too long, or has other characters is refused."""
         for key in ["", "x" * 256, "a b", " a", "a\n", "a\x7f", "a\x00", "ä", "\ufffd"]:
             self.assertRaises(BadRequest, checkKey, key)

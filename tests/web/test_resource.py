@@ -15,12 +15,10 @@ from tests.wires import Wire
 
 
 class AnswerTests(HTTPTestCase):
-    """How the result of a method becomes an answer."""
+    """Answers made from the result of a method."""
 
     def test_body(self) -> None:
-        """
-        Bytes are the whole body, with its length; the connection stays.
-        """
+        """A result of bytes is a complete body with its length, and the connection stays open."""
         self.resource.answer = lambda request: b"body"
         wire = self.connect(self.factory)
         for _ in range(2):
@@ -29,9 +27,7 @@ class AnswerTests(HTTPTestCase):
         self.assertFalse(wire.closed)
 
     def test_later(self) -> None:
-        """
-        A method may wait.
-        """
+        """A method may await its result."""
         waiting: Deferred[bytes] = Deferred()
         self.resource.answer = lambda request: waiting
         wire = self.connect(self.factory)
@@ -42,9 +38,7 @@ class AnswerTests(HTTPTestCase):
         self.assertTrue(wire.received.endswith(b"\r\n\r\nlate"))
 
     def test_elsewhere(self) -> None:
-        """
-        `None` leaves the answer to somebody else.
-        """
+        """A result of `None` leaves the response to other code."""
         requests: list[Request] = []
         self.resource.answer = lambda request: requests.append(request)
         wire = self.connect(self.factory)
@@ -55,9 +49,7 @@ class AnswerTests(HTTPTestCase):
         self.assertNotEqual(wire.received, b"")
 
     def test_errorLater(self) -> None:
-        """
-        An error that comes later is answered the same way.
-        """
+        """An error after an await is answered like one before it."""
         waiting: Deferred[bytes] = Deferred()
         self.resource.answer = lambda request: waiting
         wire = self.connect(self.factory)
@@ -67,10 +59,7 @@ class AnswerTests(HTTPTestCase):
         self.assertEqual((wire.response.status, wire.response.error["code"]), (503, "overloaded"))
 
     def test_bug(self) -> None:
-        """
-        Any other exception is for the log; the client is told that there was
-        one, in JSON, and nothing of it.
-        """
+        """Any other exception is logged; the client gets a 500 in JSON without details."""
         self.resource.answer = lambda request: {}["swordfish"]
         response = self.ask()
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
@@ -80,8 +69,7 @@ class AnswerTests(HTTPTestCase):
 
     def test_bugAfterTheFirstWrite(self) -> None:
         """
-        When a part of the answer is gone already the connection is closed, and
-        nothing of the error is written into it.
+        After the first write an exception closes the connection, and nothing of it is written.
         """
 
         def answer(request: Request) -> bytes:
@@ -95,9 +83,7 @@ class AnswerTests(HTTPTestCase):
         self.assertTrue(self.wires[-1].closed)
 
     def test_bugAfterTheClientLeft(self) -> None:
-        """
-        When the client is gone the bug is logged, and nothing else happens.
-        """
+        """After the client has disconnected an exception is only logged."""
         waiting: Deferred[bytes] = Deferred()
         self.resource.answer = lambda request: waiting
         wire = self.connect(self.factory)
@@ -107,9 +93,7 @@ class AnswerTests(HTTPTestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_answerAfterTheClientLeft(self) -> None:
-        """
-        An answer, or an error, for a client that is gone goes nowhere.
-        """
+        """An answer or an error for a client that has disconnected is dropped."""
         for result in (lambda waiting: waiting.callback(b"late"), lambda waiting: waiting.errback(BadRequest("Late."))):
             waiting: Deferred[bytes] = Deferred()
             self.resource.answer = lambda request: waiting  # noqa: B023  (is called at once)
@@ -121,18 +105,14 @@ class AnswerTests(HTTPTestCase):
             self.assertEqual(wire.received, b"")
 
     def test_head(self) -> None:
-        """
-        HEAD gets the head of GET's answer, without the body.
-        """
+        """The answer to HEAD has the headers of GET, and no body."""
         self.resource.answer = lambda request: b"body"
         get, head = self.ask(), self.ask(method="HEAD")
         self.assertEqual(get.headers, head.headers)
         self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
 
     def test_headOfAnError(self) -> None:
-        """
-        HEAD of what is not there is 404 without a body.
-        """
+        """An error in answer to HEAD has no body."""
         response = self.ask("/it/nothing", method="HEAD")
         self.assertEqual(response.status, 404)
         self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
@@ -143,8 +123,8 @@ class MethodTests(HTTPTestCase):
 
     def test_unknownMethod(self) -> None:
         """
-        A method that a resource does not know is 405, whatever it is called,
-        with those that it knows in `Allow`.
+        An unsupported method is answered 405, whatever its name, with the supported ones in
+        `Allow`.
         """
         for method in ("PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "BREW", "get", "allowed", "_answer", "render"):
             response = self.ask(method=method)
@@ -152,9 +132,7 @@ class MethodTests(HTTPTestCase):
             self.assertEqual(response.headers["allow"], "GET, POST, HEAD")
 
     def test_noGet(self) -> None:
-        """
-        A resource without GET has no HEAD.
-        """
+        """A resource without GET does not support HEAD."""
 
         class OnlyPost(AsyncResource):
             async def POST(self, request: Request) -> bytes:
@@ -167,8 +145,8 @@ class MethodTests(HTTPTestCase):
 
     def test_nothingBelow(self) -> None:
         """
-        What is below a resource that has nothing below is 404, in JSON, for
-        each method; with a trailing slash it is itself.
+        A path below a resource without children is answered 404 in JSON, for each method. A
+        trailing slash is ignored.
         """
         self.resource.answer = lambda request: b"body"
         self.assertEqual(self.ask("/it/").body, b"body")
@@ -178,9 +156,7 @@ class MethodTests(HTTPTestCase):
                 self.assertEqual((response.status, response.error["code"]), (404, "not_found"))
 
     def test_nextRequestOnTheConnection(self) -> None:
-        """
-        After each kind of answer the connection serves the next request.
-        """
+        """After each kind of answer the connection serves the next request."""
         wire: Wire = self.connect(self.factory)
         self.resource.answer = lambda request: b"body"
         for path, method, status in (

@@ -17,17 +17,12 @@ class SiteTests(ScriptedTestCase):
     """The site."""
 
     def test_onlyHTTP11(self) -> None:
-        """
-        HTTP/2 is not offered under TLS, whatever is installed.
-        """
+        """HTTP/2 is never offered under TLS, even if `h2` is installed."""
         self.patch(Site, "acceptableProtocols", lambda self: [b"h2", b"http/1.1"])
         self.assertEqual(StreamSite(Resource()).acceptableProtocols(), [b"http/1.1"])
 
     def test_idleConnection(self) -> None:
-        """
-        An idle connection is closed after 75 s, more than the 60 s of the
-        usual load balancers.
-        """
+        """An idle connection is closed after 75 s, more than the 60 s of common load balancers."""
         wire = self.connect(self.factory)
         wire.ask("/assets/app.js")
         self.reactor.run(74)
@@ -36,10 +31,7 @@ class SiteTests(ScriptedTestCase):
         self.assertTrue(wire.closed)
 
     def test_streamIsNotIdle(self) -> None:
-        """
-        A connection on which a stream is under way is not closed, however
-        quiet it is.
-        """
+        """A connection with an active stream is not closed, however quiet the stream is."""
         self.serve(self.source, Settings(heartbeat=1000))
         wire = self.view()
         self.reactor.run(500, 1)
@@ -48,16 +40,12 @@ class SiteTests(ScriptedTestCase):
         self.assertEqual(wire.response.texts, ["", "a"])
 
     def test_keywords(self) -> None:
-        """
-        What else a site takes can be given, its idle time among it.
-        """
+        """Other keywords of Twisted's site are passed on, such as the idle time."""
         site = StreamSite(Resource(), timeout=5, reactor=self.reactor)
         self.assertEqual(site.timeOut, 5)
 
     def test_plainSite(self) -> None:
-        """
-        The resource works on a plain site of twisted.web.
-        """
+        """The resource works on a site of Twisted."""
         self.factory = Site(StreamResource(self.service), reactor=self.reactor)
         wire = self.view()
         self.write("a")

@@ -10,26 +10,23 @@ from sseserver.delivery import producer
 from sseserver.settings import Settings
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.accept import JSON, PLAIN
-from tests.apis.cases import PublishingTestCase, told
+from tests.apis.cases import PublishingTestCase, listEvents
 from tests.fakes import RecordingProducer
 from tests.http import Response
 
 
 class BoundsTests(PublishingTestCase):
-    """What the server keeps is bounded."""
+    """Limits of the memory of a server."""
 
     settings = Settings(maxStreams=3)
 
     def assertOverloaded(self, response: Response) -> None:
-        """The answer is that there is no room now, and when to come back."""
+        """Check that an answer is 503, with the time to return."""
         self.assertError(response, 503, "overloaded")
         self.assertGreaterEqual(int(response.headers["retry-after"]), 1)
 
     def test_streams(self) -> None:
-        """
-        Above so many streams new ones are refused, of both sorts; what is
-        there goes on.
-        """
+        """At the limit of streams new ones of both kinds are refused; the others continue."""
         path = self.startRun()
         for name in ("a", "b"):
             self.put(name)
@@ -42,17 +39,13 @@ class BoundsTests(PublishingTestCase):
         self.assertError(self.ask("/streams/c", JSON), 404, "stream_not_found")
 
     def test_openOne(self) -> None:
-        """
-        PUT of an open stream needs no room: it is there.
-        """
+        """PUT of an open stream needs no room."""
         for name in ("a", "b", "c"):
             self.put(name)
         self.assertEqual(self.put("a").status, 200)
 
     def test_openOneDrivesNobodyOut(self) -> None:
-        """
-        PUT of a stream that is there, open or ended, costs no finished one.
-        """
+        """PUT of an existing stream, open or ended, deletes no ended stream."""
         for name in ("a", "b", "c"):
             self.put(name)
         self.publish("b", closed="true")
@@ -61,10 +54,7 @@ class BoundsTests(PublishingTestCase):
         self.assertError(self.put("b"), 409, "stream_ended")
 
     def test_finishedGoFirst(self) -> None:
-        """
-        A new stream takes the place of the one that ended first, not of the
-        oldest.
-        """
+        """A new stream replaces the stream that ended first, not the oldest one."""
         for name in ("a", "b", "c"):
             self.put(name)
         for name in ("b", "a"):
@@ -76,9 +66,7 @@ class BoundsTests(PublishingTestCase):
         self.assertOverloaded(self.put("f"))
 
     def test_room(self) -> None:
-        """
-        When one is deleted there is room again.
-        """
+        """Deleting a stream makes room."""
         for name in ("a", "b", "c"):
             self.put(name)
         self.assertOverloaded(self.put("d"))
@@ -87,8 +75,8 @@ class BoundsTests(PublishingTestCase):
 
     def test_bytes(self) -> None:
         """
-        Above so many bytes finished streams go, then publishes and new streams
-        are refused, and nothing of them is stored.
+        At the limit of bytes ended streams are deleted first; then publishes and new streams are
+        refused, and nothing of them is stored.
         """
         self.serve(self.source, Settings(maxBytes=64 * 1024))
         for name in ("old", "a", "b"):
@@ -110,10 +98,7 @@ class BoundsTests(PublishingTestCase):
         self.assertEqual(len(self.read("b")), 3)
 
     def test_runWaits(self) -> None:
-        """
-        A run pauses where there is no room, ends nothing, and goes on when
-        there is.
-        """
+        """A run without room pauses, and continues when there is room."""
         self.serve(self.source, Settings(maxBytes=256 * 1024, readAhead=1 << 30))
         self.put("a")
         self.publish("a", {"data": "x" * 200_000})
@@ -134,13 +119,10 @@ class BoundsTests(PublishingTestCase):
         self.source.run.end()
         self.reactor.advance(FLUSH_TICK)
         self.assertEqual("".join(wire.response.texts), "y" * 96_000)
-        self.assertEqual(told(wire)[-1][0], "done")
+        self.assertEqual(listEvents(wire)[-1][0], "done")
 
     def test_runWaitsWithoutRoomForItself(self) -> None:
-        """
-        A run that waits for room ends all the same when it lingers: nobody
-        waits for ever.
-        """
+        """A run that waits for room ends when its linger is over."""
         self.serve(self.source, Settings(maxBytes=100_000, linger=10))
         path = self.startRun()
         self.source.run.write(*["y" * 8000] * 20)
@@ -152,32 +134,32 @@ class BoundsTests(PublishingTestCase):
 
     def test_window(self) -> None:
         """
-        A stream keeps its window. Who comes back for what was trimmed is told
-        of the gap, with its size; who is new begins at the first entry kept.
+        A stream keeps its window. A viewer that needs trimmed entries gets a gap with their number;
+        a new one starts at the first entry kept.
         """
         self.serve(self.source, Settings(window=64 * 1024))
         identifier = self.put("a").json["epoch"] + "-%d"
         self.publish("a", *({"data": f"{number:04d}{'x' * 996}"} for number in range(1, 101)))
         state = self.state("/streams/a")
         first, last = state["first"], state["last"]
-        # A sixteenth of the window is for what is on the way.
+        # A sixteenth of the window is reserved for bytes on their way to viewers.
         self.assertLessEqual(state["bytes"], 60 * 1024)
         self.assertGreater(state["bytes"], 55 * 1024)
         self.assertEqual((last, state["entries"]), (100, 101 - first))
         self.assertGreater(first, 30)
-        gap, event, *_ = told(self.view("/streams/a", identifier % 10))
+        gap, event, *_ = listEvents(self.view("/streams/a", identifier % 10))
         expected = {"after": identifier % 10, "from": identifier % first, "missed": first - 11, "reason": "trimmed"}
         self.assertEqual(gap, ("gap", json.dumps(expected, separators=(",", ":"))))
         self.assertEqual(event[1][:4], f"{first:04d}")
-        self.assertEqual(told(self.view("/streams/a", identifier % (first - 1)))[0], event)
+        self.assertEqual(listEvents(self.view("/streams/a", identifier % (first - 1)))[0], event)
         new = self.view("/streams/a")
-        self.assertEqual(told(new)[0], event)
+        self.assertEqual(listEvents(new)[0], event)
         self.assertEqual(new.response.events[0].id, identifier % (first - 1))
 
     def test_slowViewer(self) -> None:
         """
-        A viewer that is slower than the window is told of the gap when it goes
-        on; to the server it is a cursor, not a queue.
+        A viewer that falls behind the window gets a gap when it continues: the server keeps a
+        cursor for it, not a queue.
         """
         self.serve(self.source, Settings(window=512 * 1024, stall=10_000))
         self.put("a")
@@ -186,12 +168,12 @@ class BoundsTests(PublishingTestCase):
         for number in range(200):
             self.publish("a", {"data": f"{number:03d}{'x' * 20_000}"})
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual([data[:3] for _, data in told(fast)], [f"{number:03d}" for number in range(200)])
+        self.assertEqual([data[:3] for _, data in listEvents(fast)], [f"{number:03d}" for number in range(200)])
         slow.take()
         self.reactor.run(1)
         types = slow.response.types
         self.assertEqual(types.count("gap"), 1)
-        # What was queued for the connection is sent before it.
+        # Bytes that were queued for the connection precede it.
         self.assertLess(slow.response.body.index(b"event: gap"), 400_000)
         gap = json.loads(next(event.data for event in slow.response.events if event.type == "gap"))
         numbers = [int(event.data[:3]) for event in slow.response.events if event.type == "message"]
@@ -201,8 +183,8 @@ class BoundsTests(PublishingTestCase):
 
     def test_stalledViewer(self) -> None:
         """
-        Who takes nothing for the time `stall` is cut, not earlier, and goes on
-        exactly there when it is back; others are not disturbed.
+        A viewer that takes nothing for the time `stall` is cut, and resumes without a gap. Other
+        viewers are not affected.
         """
         self.serve(self.source, Settings(stall=30, heartbeat=5))
         self.put("a")
@@ -217,18 +199,16 @@ class BoundsTests(PublishingTestCase):
         self.assertTrue(wire.closed)
         self.assertEqual(self.state("/streams/a")["viewers"], 1)
         last = wire.response.events[-1].id
-        have = len(told(wire))
+        have = len(listEvents(wire))
         self.assertLess(have, 20)
         back = self.view("/streams/a", last)
         self.reactor.run(1)
-        everything = told(wire) + told(back)
+        everything = listEvents(wire) + listEvents(back)
         self.assertEqual([data[:2] for _, data in everything], [f"{number:02d}" for number in range(20)])
-        self.assertEqual(everything, told(other))
+        self.assertEqual(everything, listEvents(other))
 
     def test_slowIsNotStalled(self) -> None:
-        """
-        Who takes a little all the time is not cut.
-        """
+        """A viewer that takes little, but steadily, is not cut."""
         self.serve(self.source, Settings(stall=30))
         self.put("a")
         wire = self.view("/streams/a")
@@ -242,8 +222,8 @@ class BoundsTests(PublishingTestCase):
 
     def test_stalledUnseen(self) -> None:
         """
-        Where the connection cannot be looked at, as on HTTP/2, who keeps its
-        response paused for so long is cut all the same; who takes all is not.
+        If the connection cannot be examined, as on HTTP/2, a response paused for the time `stall`
+        is cut, and no other.
         """
         self.patch(producer, "taken", lambda transport, written: None)
         self.serve(self.source, Settings(stall=30, heartbeat=5))
@@ -258,8 +238,8 @@ class BoundsTests(PublishingTestCase):
 
     def test_vanishedViewer(self) -> None:
         """
-        A peer that acknowledges nothing is cut, though the kernel takes all
-        that is for it; one that does so late is not.
+        A peer that acknowledges nothing is cut, although the kernel takes all bytes for it. A peer
+        that acknowledges late is not.
         """
         self.serve(self.source, Settings(stall=30, heartbeat=15))
         self.put("a")
@@ -274,8 +254,8 @@ class BoundsTests(PublishingTestCase):
 
     def test_joined(self) -> None:
         """
-        Who comes to a log of 100,000 tokens gets them in at most 20 writes,
-        joined, and then goes on live.
+        A new viewer gets a log of 100,000 tokens joined, in at most 20 writes, and then live
+        events.
         """
         identifier = self.put("a").json["epoch"] + "-%d"
         words = [f" w{number}" for number in range(100_000)]

@@ -6,21 +6,18 @@ from __future__ import annotations
 
 from sseserver.settings import Settings
 from sseserver.streams.log import FLUSH_TICK
-from tests.apis.cases import PublishingTestCase, told
+from tests.apis.cases import PublishingTestCase, listEvents
 
 
 class KeyTests(PublishingTestCase):
-    """`Idempotency-Key`: what is sent twice is there once."""
+    """`Idempotency-Key`: a repeated request takes effect once."""
 
     def setUp(self) -> None:
         super().setUp()
         self.put("a")
 
     def test_same(self) -> None:
-        """
-        The same key with the same body gives the same answer, and viewers get
-        its events once.
-        """
+        """The same key and body give the same answer, and viewers get the events once."""
         wire = self.view("/streams/a")
         body = b'[{"data":"1"},{"token":"2"}]'
         first = self.post("a", body, key="k")
@@ -28,22 +25,18 @@ class KeyTests(PublishingTestCase):
         again = self.post("a", body, key="k")
         self.assertEqual((again.status, again.body), (first.status, first.body))
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual(told(wire), [("message", "1"), ("message", "2"), ("message", "3")])
+        self.assertEqual(listEvents(wire), [("message", "1"), ("message", "2"), ("message", "3")])
         self.assertEqual(self.publish("a", {"data": "4"})[0][:-1], between[0][:-1])
 
     def test_sameAnswerAfterTheEnd(self) -> None:
-        """
-        The answer to a retry is the one that was lost, also when the stream
-        has ended meanwhile.
-        """
+        """A retry gets the lost answer, also after the stream has ended."""
         first = self.post("a", b'{"data":"1"}', key="k")
         self.publish("a", closed="true")
         self.assertEqual(self.post("a", b'{"data":"1"}', key="k").json, first.json)
 
     def test_close(self) -> None:
         """
-        A publish that ends the stream can be repeated, too: no 409, and one
-        end.
+        A publish that ends the stream can be repeated: it is no conflict, and there is one end.
         """
         first = self.post("a", b'{"data":"1"}', key="k", closed="true")
         again = self.post("a", b'{"data":"1"}', key="k", closed="true")
@@ -51,17 +44,15 @@ class KeyTests(PublishingTestCase):
         self.assertEqual([name for name, _ in self.read("a")], ["message", "done"])
 
     def test_closeAlone(self) -> None:
-        """
-        So can one that only ends it.
-        """
+        """A publish that only ends the stream can be repeated."""
         answers = [self.post("a", b"", None, key="k", closed="true") for _ in range(3)]
         self.assertEqual([answer.body for answer in answers], [answers[0].body] * 3)
         self.assertEqual([name for name, _ in self.read("a")], ["done"])
 
     def test_otherBody(self) -> None:
         """
-        The same key with another body, or another `Stream-Closed`, is 422, and
-        nothing of it is there.
+        The same key with another body, or another `Stream-Closed`, is answered 422, and nothing is
+        published.
         """
         self.post("a", b'{"data":"1"}', key="k")
         for body, closed in (
@@ -75,9 +66,7 @@ class KeyTests(PublishingTestCase):
         self.assertEqual(self.read("a"), [("message", "1")])
 
     def test_others(self) -> None:
-        """
-        Another key, no key, and the same key in another stream publish anew.
-        """
+        """Another key, no key, and the same key in another stream publish again."""
         self.put("b")
         for name, key in (("a", "k"), ("a", "K"), ("a", None), ("a", None), ("b", "k")):
             self.publish(name, {"data": "1"}, key=key)
@@ -85,17 +74,13 @@ class KeyTests(PublishingTestCase):
         self.assertEqual(self.read("b"), [("message", "1")])
 
     def test_afterARefusal(self) -> None:
-        """
-        A key that came with a body which was refused is free.
-        """
+        """A refused body releases its key."""
         self.assertEqual(self.post("a", b'{"event":"done","data":""}', key="k").status, 400)
         self.publish("a", {"data": "1"}, key="k")
         self.assertEqual(self.read("a"), [("message", "1")])
 
     def test_trimmed(self) -> None:
-        """
-        A key is kept as long as its entries, not longer.
-        """
+        """A key is kept as long as its entries, and no longer."""
         self.serve(self.source, Settings(window=64 * 1024))
         self.put("a")
         self.publish("a", {"data": "1"}, key="k")
@@ -105,9 +90,7 @@ class KeyTests(PublishingTestCase):
         self.publish("a", {"data": "2"}, key="k")
 
     def test_run(self) -> None:
-        """
-        A `POST /streams` that is repeated joins the run that it started.
-        """
+        """A repeated `POST /streams` finds the run that it started."""
         headers = {"Idempotency-Key": "k"}
         answers = [self.ask("/streams", method="POST", body=b"{}", headers=headers) for _ in range(2)]
         self.assertEqual(len(self.source.runs), 1)
@@ -122,10 +105,7 @@ class KeyTests(PublishingTestCase):
         )
 
     def test_runOtherPrompt(self) -> None:
-        """
-        With another prompt the key is refused; another key, or none, starts
-        another run.
-        """
+        """Another prompt with the same key is refused. Another key, or none, starts another run."""
         for body, key, status in (
             (b"a", "k", 201),
             (b"b", "k", 422),
@@ -139,9 +119,7 @@ class KeyTests(PublishingTestCase):
         self.assertEqual([run.prompt.text for run in self.source.runs if run.prompt], ["a", "b", "a"])
 
     def test_runExpired(self) -> None:
-        """
-        When the run's stream is no longer kept, the key starts a new one.
-        """
+        """After its stream is no longer kept, a key starts a new run."""
         headers = {"Idempotency-Key": "k"}
         first = self.ask("/streams", method="POST", body=b"{}", headers=headers)
         self.source.run.end()
@@ -151,9 +129,7 @@ class KeyTests(PublishingTestCase):
         self.assertEqual(self.read(again.json["name"]), [])
 
     def test_runDeleted(self) -> None:
-        """
-        A key never leads to a stream that was deleted.
-        """
+        """A key never finds a stream that was deleted."""
         headers = {"Idempotency-Key": "k"}
         first = self.ask("/streams", method="POST", body=b"{}", headers=headers)
         self.delete(first.json["name"])
@@ -162,9 +138,7 @@ class KeyTests(PublishingTestCase):
         self.assertEqual(self.view(again.headers["location"]).response.status, 200)
 
     def test_runRefusedKey(self) -> None:
-        """
-        What is no key is refused before anything starts.
-        """
+        """A malformed key is refused, and no run is started."""
         for key in ("a b", "", "x" * 256, "\xe9"):
             response = self.ask("/streams", method="POST", body=b"{}", headers={"Idempotency-Key": key})
             self.assertError(response, 400, "bad_request")

@@ -16,7 +16,7 @@ from tests.http import EVENTSOURCE, makeRequest
 
 
 class LeavingTests(ScriptedTestCase):
-    """Clients that leave while the store takes its time."""
+    """Clients that disconnect while the store is working."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -29,12 +29,12 @@ class LeavingTests(ScriptedTestCase):
         self.serve(self.source, settings, self.store)
 
     def slow(self, name: str) -> None:
-        """Let a method of the store wait."""
+        """Hold back a method of the store."""
         method = getattr(self.store, name)
         self.patch(self.store, name, lambda *arguments: self.waiting.addCallback(lambda _: method(*arguments)))
 
     def leave(self, path: str, **keywords: Any) -> None:
-        """Ask for a stream, leave, and let the store be ready then."""
+        """Request a stream, disconnect, and then let the store continue."""
         wire = self.connect(self.factory)
         wire.send(makeRequest(path, **keywords))
         wire.close()
@@ -44,8 +44,8 @@ class LeavingTests(ScriptedTestCase):
 
     def test_visitor(self) -> None:
         """
-        A visitor that has left before their run began is no viewer; the run
-        lingers, since they may come back.
+        A visitor that disconnects before its run begins is no viewer. The run lingers, for a
+        reconnection.
         """
         self.slow("create")
         self.leave("/", accept=EVENTSOURCE)
@@ -54,9 +54,7 @@ class LeavingTests(ScriptedTestCase):
         self.assertTrue(self.source.run.cancelled)
 
     def test_viewer(self) -> None:
-        """
-        A viewer that has left before the stream was found is none.
-        """
+        """A viewer that disconnects before its stream is found is no viewer."""
         path = self.startRun()
         self.slow("find")
         for accept in (EVENTSOURCE, JSON, "text/plain"):
@@ -64,9 +62,7 @@ class LeavingTests(ScriptedTestCase):
             self.leave(path, accept=accept)
 
     def test_turnedAway(self) -> None:
-        """
-        One too many who has left meanwhile is not even turned away.
-        """
+        """A viewer without room that has disconnected gets nothing."""
         self.serveSlowly(Settings(maxViewers=1))
         path = self.startRun()
         self.view(path)
@@ -78,18 +74,13 @@ class LeavingTests(ScriptedTestCase):
         self.assertEqual(wire.received, b"")
 
     def test_head(self) -> None:
-        """
-        Who asked only for the headers and has left gets none.
-        """
+        """A client of HEAD that has disconnected gets nothing."""
         path = self.startRun()
         self.slow("find")
         self.leave(path, accept=EVENTSOURCE, method="HEAD")
 
     def test_starter(self) -> None:
-        """
-        Who started a run by POST and has left is not answered; the run is
-        there.
-        """
+        """A client that starts a run by POST and disconnects gets no answer, but the run exists."""
         self.slow("create")
         self.leave("/streams", method="POST")
         self.assertEqual(len(self.source.runs), 1)

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
-from tests.apis.cases import PublishingTestCase, told
+from tests.apis.cases import PublishingTestCase, listEvents
 
 
 class OpeningTests(PublishingTestCase):
@@ -19,8 +19,8 @@ class OpeningTests(PublishingTestCase):
 
     def test_new(self) -> None:
         """
-        PUT makes an open stream, empty, with this name and an epoch of its
-        own: 201, where it is, and its state.
+        PUT opens an empty stream with this name and an epoch of its own: 201, its URL, and its
+        state.
         """
         response = self.put("a.B_c~1-")
         self.assertEqual((response.status, response.headers["location"]), (201, "/streams/a.B_c~1-"))
@@ -30,9 +30,7 @@ class OpeningTests(PublishingTestCase):
         self.assertEqual(self.state("/streams/a.B_c~1-"), state)
 
     def test_again(self) -> None:
-        """
-        PUT of a stream that is there and open is 200, and changes nothing.
-        """
+        """PUT of an open stream is answered 200, and changes nothing."""
         self.put("a")
         self.publish("a", {"data": "1"})
         before = self.state("/streams/a")
@@ -41,16 +39,14 @@ class OpeningTests(PublishingTestCase):
         self.assertNotIn("location", again.headers)
 
     def test_run(self) -> None:
-        """
-        PUT of a run's stream is 409.
-        """
+        """PUT of the stream of a run is answered 409."""
         name = self.startRun().removeprefix("/streams/")
         self.assertError(self.put(name), 409, "stream_exists")
 
     def test_ended(self) -> None:
         """
-        PUT of a stream that has ended is 409, as long as it is kept; then the
-        name is free, for another epoch.
+        PUT of an ended stream is answered 409 as long as it is kept. Then the name is free, for
+        another epoch.
         """
         epoch = self.put("a").json["epoch"]
         self.publish("a", closed="true")
@@ -61,10 +57,7 @@ class OpeningTests(PublishingTestCase):
         self.assertNotEqual(again.json["epoch"], epoch)
 
     def test_mounted(self) -> None:
-        """
-        Where the resource is mounted elsewhere, what the answer says of the
-        place is true.
-        """
+        """Below a path of another site, the URL in the answer is complete."""
         root = Resource()
         root.putChild(b"chat", self.resource)
         self.factory = self.site(root)
@@ -73,7 +66,7 @@ class OpeningTests(PublishingTestCase):
 
 
 class AppendingTests(PublishingTestCase):
-    """POST: what is published."""
+    """POST: publishing."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -81,20 +74,18 @@ class AppendingTests(PublishingTestCase):
 
     def test_JSON(self) -> None:
         """
-        An event in JSON is appended under its type; the answer has its ID, and
-        viewers get it at once.
+        A JSON event is appended with its type. The answer has its ID, and viewers get it at once.
         """
         wire = self.view("/streams/a")
         response = self.post("a", b'{"event":"note","data":"one\\ntwo"}')
         self.assertEqual((response.status, response.json), (200, {"ids": [self.id % 1]}))
-        self.assertEqual(told(wire), [("note", "one\ntwo")])
+        self.assertEqual(listEvents(wire), [("note", "one\ntwo")])
         self.assertEqual(wire.response.events[-1].id, self.id % 1)
 
     def test_list(self) -> None:
         """
-        A list is appended in order, with one ID for each of its members, and
-        its events come one by one also to who comes late; tokens in a row come
-        as one.
+        A list is appended in order, with one ID for each member. Late viewers get its events one by
+        one, and its tokens joined.
         """
         items = [
             {"event": "x", "data": "1"},
@@ -109,17 +100,14 @@ class AppendingTests(PublishingTestCase):
         self.assertEqual(self.read("a"), expected)
 
     def test_text(self) -> None:
-        """
-        Plain text is one event of the default type, whatever its charset is
-        said to be.
-        """
+        """Plain text is one event of the default type, whatever its charset."""
         for contentType in (PLAIN, "text/plain; charset=utf-8", "Text/Plain;charset=UTF-8"):
             self.assertEqual(self.post("a", " é\r\n".encode(), contentType).status, 200)
         self.assertEqual(self.read("a"), [("message", " é\n")] * 3)
 
     def test_eventStream(self) -> None:
         """
-        An event stream is all its events, under IDs of ours, not its own.
+        Each event of an event stream is appended, with an ID of the server instead of its own.
         """
         body = b"id: 99\nretry: 1\ndata: a\n\n: c\n\nevent: e\ndata: b\ndata\n\n"
         response = self.post("a", body, EVENT_STREAM)
@@ -128,8 +116,7 @@ class AppendingTests(PublishingTestCase):
 
     def test_tokens(self) -> None:
         """
-        A worker elsewhere feeds a text stream with tokens: `text` viewers get
-        the text as it grows, and `text/plain` what is there.
+        Published tokens are a text: viewers of `text` see it grow, and `text/plain` has it so far.
         """
         wire = self.view("/streams/a?format=text")
         self.publish("a", {"token": "Hello"})
@@ -140,22 +127,21 @@ class AppendingTests(PublishingTestCase):
 
     def test_close(self) -> None:
         """
-        `Stream-Closed: true` ends the stream `done` behind what is published;
-        its viewers' responses are complete, and who comes back gets 204.
+        `Stream-Closed: true` ends the stream `done` after the entries. Responses complete, and
+        reconnections get 204.
         """
         wire = self.view("/streams/a")
         ids = self.publish("a", {"token": "a"}, {"token": "b"}, closed="true")
         self.assertEqual(ids, [self.id % number for number in (1, 2, 3)])
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual(told(wire)[-1], ("done", '{"reason":"stop","tokens":2}'))
+        self.assertEqual(listEvents(wire)[-1], ("done", '{"reason":"stop","tokens":2}'))
         self.assertTrue(wire.response.complete)
         self.assertEqual(self.view("/streams/a", self.id % 3).response.status, 204)
         self.assertEqual(self.state("/streams/a")["state"], "done")
 
     def test_closeAlone(self) -> None:
         """
-        To close a stream the body may be empty, of any type or none, or an
-        empty list.
+        A publish that only ends the stream may have an empty body of any type, or an empty list.
         """
         for number, (body, contentType) in enumerate(
             [(b"", None), (b"", "image/png"), (b"[]", JSON), (b"", EVENT_STREAM)]
@@ -166,17 +152,12 @@ class AppendingTests(PublishingTestCase):
             self.assertEqual(self.state(f"/streams/b{number}")["state"], "done")
 
     def test_notClosed(self) -> None:
-        """
-        `Stream-Closed: false` closes nothing.
-        """
+        """`Stream-Closed: false` leaves the stream open."""
         self.post("a", b'{"data":""}', closed="false")
         self.assertEqual(self.state("/streams/a")["state"], "open")
 
     def test_afterTheEnd(self) -> None:
-        """
-        Nothing can be published into a stream that has ended, and it does not
-        end twice.
-        """
+        """An ended stream takes no entries, and no second end."""
         self.publish("a", {"data": "x"}, closed="true")
         before = self.read("a")
         for closed in (None, "true"):
@@ -185,33 +166,25 @@ class AppendingTests(PublishingTestCase):
         self.assertEqual(self.read("a"), before)
 
     def test_afterCancel(self) -> None:
-        """
-        A published stream that was cancelled is ended, too.
-        """
+        """A cancelled stream takes no entries."""
         self.ask("/streams/a/cancel", method="POST", body=b"")
         self.assertError(self.post("a", b'{"data":"y"}'), 409, "stream_ended")
         self.assertEqual(self.read("a"), [("cancelled", '{"reason":"asked"}')])
 
     def test_unknown(self) -> None:
-        """
-        Publishing makes no streams: 404 where there is none.
-        """
+        """Publishing opens no stream: an unknown name is answered 404."""
         self.assertError(self.post("b", b'{"data":"y"}'), 404, "stream_not_found")
         self.assertError(self.ask("/streams/b", EVENT_STREAM), 404, "stream_not_found")
 
     def test_run(self) -> None:
-        """
-        Nothing can be published into a run, and nobody can end it so.
-        """
+        """A publish can neither append to a run nor end it."""
         name = self.startRun().removeprefix("/streams/")
         self.assertError(self.post(name, b'{"token":"y"}'), 409, "stream_exists")
         self.assertError(self.post(name, b"", closed="true"), 409, "stream_exists")
         self.assertEqual(self.read(name), [])
 
     def test_sameConnection(self) -> None:
-        """
-        A publisher goes on over one connection, after a refusal, too.
-        """
+        """A publisher can use one connection for all requests, also after a refusal."""
         wire = self.connect(self.factory)
         good = {"method": "POST", "body": b'{"data":"x"}', "headers": {"Content-Type": JSON}}
         self.assertEqual(wire.ask("/streams/a", **good).status, 200)
@@ -220,19 +193,18 @@ class AppendingTests(PublishingTestCase):
 
     def test_hostileData(self) -> None:
         """
-        What some parser takes for a line end, or loses, arrives as it was; as
-        a token, as an event, live and late.
+        Characters that some parsers treat as line ends, or drop, arrive unchanged, live and late.
         """
         data = "  a\u2028b\u2029c\x85d\x0be\x0cf\x00g\ufeff\n\n i😀 "
         live = self.view("/streams/a")
         self.publish("a", {"event": "é \u2028", "data": data}, {"token": data})
         self.reactor.advance(FLUSH_TICK)
         for wire in (live, self.view("/streams/a")):
-            self.assertEqual(told(wire), [("é \u2028", data), ("message", data)])
+            self.assertEqual(listEvents(wire), [("é \u2028", data), ("message", data)])
 
 
 class DeletingTests(PublishingTestCase):
-    """DELETE: streams that are forgotten."""
+    """DELETE: streams that are deleted."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -243,21 +215,19 @@ class DeletingTests(PublishingTestCase):
 
     def test_viewers(self) -> None:
         """
-        Viewers of a stream that is deleted get `cancelled`, reason `deleted`,
-        as its last event, and their responses are complete.
+        Viewers of a deleted stream get `cancelled` with the reason `deleted`, and their responses
+        complete.
         """
         wires = [self.view("/streams/a"), self.view("/streams/a?format=text")]
         self.assertEqual(self.delete("a").status, 204)
         self.reactor.advance(FLUSH_TICK)
         for wire in wires:
-            self.assertEqual(told(wire)[-1], ("cancelled", '{"reason":"deleted"}'))
+            self.assertEqual(listEvents(wire)[-1], ("cancelled", '{"reason":"deleted"}'))
             self.assertEqual(wire.response.events[-1].id, f"{self.epochBefore}-2")
             self.assertTrue(wire.response.complete)
 
     def test_later(self) -> None:
-        """
-        Then there is no such stream, for nobody.
-        """
+        """After the deletion every request is answered 404."""
         self.delete("a")
         self.assertError(self.delete("a"), 404, "stream_not_found")
         self.assertError(self.post("a", b'{"data":""}'), 404, "stream_not_found")
@@ -267,8 +237,8 @@ class DeletingTests(PublishingTestCase):
 
     def test_nameAgain(self) -> None:
         """
-        A name that is used again has another epoch, and no key of before; IDs
-        of before lead to a gap, `lost`, and all that there is now.
+        A reused name has another epoch and no earlier key. Earlier IDs lead to a gap, `lost`, and
+        all entries.
         """
         self.publish("a", {"data": "2"}, key="k")
         self.delete("a")
@@ -277,7 +247,7 @@ class DeletingTests(PublishingTestCase):
         self.publish("a", {"data": "new"}, key="k")
         for number in (0, 1, 2, 3, 10**18):
             wire = self.view("/streams/a", f"{self.epochBefore}-{number}")
-            gap, event = told(wire)
+            gap, event = listEvents(wire)
             self.assertEqual(gap[0], "gap")
             expected = {"after": f"{self.epochBefore}-{number}", "from": f"{epoch}-1", "missed": None, "reason": "lost"}
             self.assertEqual(json.loads(gap[1]), expected)
@@ -286,24 +256,21 @@ class DeletingTests(PublishingTestCase):
 
     def test_ended(self) -> None:
         """
-        A stream that has ended keeps its end for the viewers that it has; and
-        its name, used again, does not expire with it.
+        Slow viewers still get the end of a deleted stream that had ended. A new stream of this name
+        does not expire with it.
         """
         slow = self.view("/streams/a", room=0)
         self.publish("a", closed="true")
         self.delete("a")
         slow.take()
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual([name for name, _ in told(slow)], ["message", "done"])
+        self.assertEqual([name for name, _ in listEvents(slow)], ["message", "done"])
         self.put("a")
         self.reactor.run(self.settings.keep + 1, 10)
         self.assertEqual(self.ask("/streams/a", JSON).status, 200)
 
     def test_run(self) -> None:
-        """
-        To delete a run's stream stops its source; what it writes yet is
-        dropped.
-        """
+        """Deleting the stream of a run stops the source, and drops its later tokens."""
         path = self.startRun()
         wire = self.view(path)
         self.source.run.write("Hello")
@@ -311,12 +278,10 @@ class DeletingTests(PublishingTestCase):
         self.assertTrue(self.source.run.cancelled)
         self.source.run.write("dropped")
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual(told(wire), [("message", "Hello"), ("cancelled", '{"reason":"deleted"}')])
+        self.assertEqual(listEvents(wire), [("message", "Hello"), ("cancelled", '{"reason":"deleted"}')])
         self.assertEqual(self.ask(path, EVENT_STREAM).status, 404)
 
     def test_bytes(self) -> None:
-        """
-        What is deleted is not counted any more.
-        """
+        """Deleted streams no longer count."""
         self.delete("a")
         self.assertEqual((self.store.used, self.store.count), (0, 0))

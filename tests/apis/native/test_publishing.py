@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.apis.native.publishing}: what a client sends becomes entries, or is refused as a whole.
+Tests of `sseserver.apis.native.publishing`: a body becomes entries, or is refused as a whole.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.values import TERMINAL, Kind
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
 
-#: Characters that some parser takes for a line end, or loses: none of them may change.
+#: Characters that some parsers treat as line ends, or drop: none of them may change.
 HOSTILE = "  a\u2028b\u2029c\x85d\x0be\x0cf\x00g\ufeffh\n\n i\r\rj\r\n😀 "
 
 
 class RefusalTestCase(SynchronousTestCase):
-    """What is refused."""
+    """Bodies that are refused."""
 
     def assertRefused(self, contentType: str, body: bytes) -> BadRequest:
-        """The body is refused with a status of 400 and a sentence."""
+        """Check that a body is refused with 400 and a sentence."""
         try:
             entries = readEntries(contentType, body)
         except BadRequest as error:
@@ -38,16 +38,14 @@ class NameTests(SynchronousTestCase):
     """Names of streams."""
 
     def test_alphabet(self) -> None:
-        """
-        A name of 1 to 128 letters, digits and `._~-` is given back unchanged.
-        """
+        """A name of 1 to 128 letters, digits and `._~-` is returned unchanged."""
         for name in ["a", "7", "-", "~", "_", "...", ".a", "A.b_c~d-9", "x" * 128]:
             self.assertEqual(checkName(name), name)
 
     def test_refused(self) -> None:
         """
-        Every other name is refused, also what means another place in a URL,
-        and what only `$` or `isalnum` would take.
+        Any other name is refused, with dot segments, and names that only `$` or `isalnum` would
+        accept.
         """
         names = [
             "",
@@ -79,55 +77,44 @@ class JSONTests(RefusalTestCase):
     """Bodies in JSON."""
 
     def test_event(self) -> None:
-        """
-        An object is one event: its type and its data, with LF between them.
-        """
+        """An object is one event: its type and its data, with LF between them."""
         self.assertEqual(readEntries(JSON, b'{"event":"note","data":"a"}'), [(Kind.EVENT, b"note\na")])
 
     def test_defaultType(self) -> None:
         """
-        Without a type, or with the one that EventSource takes for none, it is
-        a `message`; data may be empty.
+        Without a type an event is a `message`, like one with the default type of EventSource. Its
+        data may be empty.
         """
         for body in [b'{"data":""}', b'{"data":"","event":"message"}']:
             self.assertEqual(readEntries(JSON, body), [(Kind.EVENT, b"message\n")])
 
     def test_token(self) -> None:
-        """
-        An object with a token is a token, its spaces and line ends kept.
-        """
+        """An object with `token` is a token, with its spaces and line ends."""
         self.assertEqual(readEntries(JSON, b'{"token":" a\\r\\n"}'), [(Kind.TOKEN, b" a\r\n")])
 
     def test_list(self) -> None:
-        """
-        A list is its members, in order, events and tokens mixed; an empty one
-        is nothing.
-        """
+        """A list is its members in order, events and tokens mixed. An empty list has no entries."""
         body = b' [{"token":"a"}, {"event":"e","data":"b"}, {"token":"c"}] '
         entries = [(Kind.TOKEN, b"a"), (Kind.EVENT, b"e\nb"), (Kind.TOKEN, b"c")]
         self.assertEqual(readEntries(JSON, body), entries)
         self.assertEqual(readEntries(JSON, b"[]"), [])
 
     def test_hostileData(self) -> None:
-        """
-        Data keep every character, whether it is escaped or not.
-        """
+        """Data keep every character, escaped or not."""
         for escaped in (True, False):
             body = json.dumps([{"data": HOSTILE}, {"token": HOSTILE}], ensure_ascii=escaped).encode()
             expected = [(Kind.EVENT, b"message\n" + HOSTILE.encode()), (Kind.TOKEN, HOSTILE.encode())]
             self.assertEqual(readEntries(JSON, body), expected)
 
     def test_parameters(self) -> None:
-        """
-        The type is compared without its parameters and without regard to case.
-        """
+        """The media type is case-insensitive, and its parameters are ignored."""
         for name in ["application/json; charset=utf-8", "Application/JSON", " application/json ;x"]:
             self.assertEqual(readEntries(name, b'{"token":"a"}'), [(Kind.TOKEN, b"a")])
 
     def test_notJSON(self) -> None:
         """
-        What is not JSON is refused: the dialects of Python and JavaScript, and
-        anything behind the value.
+        A body that is not JSON is refused: the dialects of Python and JavaScript, and trailing
+        characters.
         """
         item = b'{"data":"a"}'
         broken = [
@@ -153,8 +140,7 @@ class JSONTests(RefusalTestCase):
 
     def test_notUTF8(self) -> None:
         """
-        What is not UTF-8 is refused wherever it stands, overlong forms and
-        encoded surrogates as well.
+        Bytes that are not UTF-8 are refused everywhere, with overlong forms and encoded surrogates.
         """
         for piece in [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"a\xe2\x80"]:
             for body in (
@@ -168,8 +154,8 @@ class JSONTests(RefusalTestCase):
 
     def test_loneSurrogates(self) -> None:
         """
-        Half of a surrogate pair is refused in data, tokens, types and names of
-        members; a whole pair is one character.
+        A lone surrogate is refused in data, tokens, types and names of members. A pair is one
+        character.
         """
         for half in ["\\ud800", "\\udfff", "\\ud800x", "\\ud800\\ud800", "\\udc00\\ud800", "x\\uDBFF"]:
             for body in ('{"data":"%s"}', '{"token":"%s"}', '{"event":"%s","data":""}', '{"%s":"","data":""}'):
@@ -179,18 +165,14 @@ class JSONTests(RefusalTestCase):
         self.assertEqual(readEntries(JSON, b'{"token":"\\ud83d\\ude00"}'), [(Kind.TOKEN, "😀".encode())])
 
     def test_deep(self) -> None:
-        """
-        A hundred thousand brackets are refused, wherever they stand.
-        """
+        """A nesting of 100,000 levels is refused everywhere."""
         deep = b"[" * 100_000
         objects = b'{"data":' * 100_000
         for body in (deep, objects, b'{"data":%b' % deep, b'{"x":%b' % deep, b"[%b" % objects, deep + b"]" * 100_000):
             self.assertRefused(JSON, body)
 
     def test_numbers(self) -> None:
-        """
-        Numbers are refused, of five thousand digits too.
-        """
+        """Numbers are refused, also with 5,000 digits."""
         for number in [b"1", b"-0", b"9" * 5000, b"1e999999", b"0.1"]:
             for body in (
                 b"%b",
@@ -204,8 +186,8 @@ class JSONTests(RefusalTestCase):
 
     def test_shapes(self) -> None:
         """
-        Another value, an object without what it needs or with what nobody
-        knows, and a token with something beside it is refused.
+        Other values, objects with missing or unknown members, and tokens with other members are
+        refused.
         """
         values = [b"null", b"true", b'"a"', b"[null]", b'["a"]', b'[[{"data":"a"}]]', b"{}", b"[{}]", b'{"event":"a"}']
         nulls = [b'{"data":null}', b'{"token":null}', b'{"data":true}', b'{"data":["a"]}', b'{"data":{}}']
@@ -215,9 +197,7 @@ class JSONTests(RefusalTestCase):
             self.assertRefused(JSON, body)
 
     def test_allOrNothing(self) -> None:
-        """
-        One bad member makes the whole list bad, also as the last one.
-        """
+        """One bad member refuses the entire list."""
         good = b'{"data":"a"}'
         for bad in (b'{"event":"done","data":""}', b'{"token":""}', b"1", b'{"data":"\\ud800"}'):
             self.assertRefused(JSON, b"[%b,%b]" % (good, bad))
@@ -228,16 +208,11 @@ class TextTests(RefusalTestCase):
     """Bodies in plain text."""
 
     def test_event(self) -> None:
-        """
-        The whole body is the data of one event of the default type.
-        """
+        """The entire body is the data of one event of the default type."""
         self.assertEqual(readEntries(PLAIN, HOSTILE.encode()), [(Kind.EVENT, b"message\n" + HOSTILE.encode())])
 
     def test_notUTF8(self) -> None:
-        """
-        A body that is not UTF-8 is refused, whatever charset it names; the
-        text says where.
-        """
+        """A body that is not UTF-8 is refused, whatever its charset; the message says where."""
         for name in (PLAIN, "text/plain; charset=latin-1"):
             self.assertIn("byte 1", str(self.assertRefused(name, b"a\xff")))
         self.assertRefused(PLAIN, b"\xed\xa0\x80")
@@ -248,49 +223,38 @@ class EventStreamTests(RefusalTestCase):
 
     def test_events(self) -> None:
         """
-        Each event is one, with its type; IDs, reconnection times, comments and
-        blocks without data leave nothing.
+        Each event becomes an entry with its type. IDs, reconnection times, comments and blocks
+        without data do not.
         """
         body = b": c\nid: 7\nretry: 1\ndata: a\n\nevent: b\n\nid\n\nevent: e\ndata:  b\ndata\n\n:\n\n"
         self.assertEqual(readEntries(EVENT_STREAM, body), [(Kind.EVENT, b"message\na"), (Kind.EVENT, b"e\n b\n")])
 
     def test_lineEnds(self) -> None:
-        """
-        CR LF, CR and LF end lines, nothing else does; a BOM is passed over.
-        """
+        """CR LF, CR and LF end lines, and no other character. A BOM is ignored."""
         entries = [(Kind.EVENT, b"message\na"), (Kind.EVENT, "message\nb\u2028\x85\x0b\x0c".encode())]
         for end in (b"\n", b"\r", b"\r\n"):
             lines = [b"\xef\xbb\xbfdata: a", b"", "data: b\u2028\x85\x0b\x0c".encode(), b"", b""]
             self.assertEqual(readEntries(EVENT_STREAM, end.join(lines)), entries)
 
     def test_large(self) -> None:
-        """
-        An event may be as large as the body is allowed to be.
-        """
+        """An event may have the size limit of the body."""
         data = b"x" * (1024 * 1024 - 8)
         self.assertEqual(readEntries(EVENT_STREAM, b"data: %b\n\n" % data), [(Kind.EVENT, b"message\n" + data)])
 
     def test_unfinished(self) -> None:
-        """
-        A last event that no empty line ends is refused, and all before it.
-        """
+        """If no empty line ends the last event, all events are refused."""
         good = b"data: a\n\n"
         for rest in (b"data: b", b"data: b\n", b"d", b"event: x\n", b": c", b"id: 1\n", b"\xef\xbb\xbfdata: b\n"):
             self.assertRefused(EVENT_STREAM, rest)
             self.assertRefused(EVENT_STREAM, good + rest)
 
     def test_notUTF8(self) -> None:
-        """
-        What EventSource would repair is refused: also in comments and IDs,
-        which are not kept.
-        """
+        """Bytes that EventSource would repair are refused, also in comments and IDs."""
         for body in (b"data: \xff\n\n", b":\xff\ndata: a\n\n", b"id: \xff\ndata: a\n\n", b"data: a\n\n\xef\xbb"):
             self.assertRefused(EVENT_STREAM, body)
 
     def test_types(self) -> None:
-        """
-        Reserved and malformed types are refused here, too.
-        """
+        """Reserved and malformed types are refused."""
         for name in (b"done", b"stream", b"error", b"a\x00b", b"a\x07", b"x" * 129):
             self.assertRefused(EVENT_STREAM, b"data: a\n\nevent: %b\ndata: b\n\n" % name)
 
@@ -300,8 +264,8 @@ class EventTypeTests(RefusalTestCase):
 
     def test_reserved(self) -> None:
         """
-        What the server itself sends, and what an EventSource takes for a lost
-        connection, cannot be published.
+        The types of the server, and `error`, which EventSource confuses with a lost connection, are
+        refused.
         """
         self.assertEqual(RESERVED_TYPES, {"stream", "done", "failed", "cancelled", "gap", "open", "error"})
         self.assertLessEqual({state.value for state in TERMINAL.values()}, RESERVED_TYPES)
@@ -311,8 +275,8 @@ class EventTypeTests(RefusalTestCase):
 
     def test_malformed(self) -> None:
         """
-        An empty type, one of more than 128 characters, and one with any
-        control character is refused: C0, DEL, C1.
+        A type is refused if it is empty, has more than 128 characters, or a control character: C0,
+        DEL, C1.
         """
         controls = [chr(number) for number in (*range(0x20), *range(0x7F, 0xA0))]
         for name in ["", "x" * 129, *controls, *(f"a{control}b" for control in controls)]:
@@ -320,8 +284,7 @@ class EventTypeTests(RefusalTestCase):
 
     def test_others(self) -> None:
         """
-        Any other type passes unchanged: other letters, spaces, what only looks
-        like a reserved one.
+        Any other type is kept unchanged: other letters, spaces, spellings close to a reserved type.
         """
         for name in ["é", "a b", "a:b", " a", "Done", "done ", "x" * 128, "\u2028", "😀", "data", "__proto__", "0"]:
             body = json.dumps({"event": name, "data": "d"}).encode()
@@ -329,12 +292,11 @@ class EventTypeTests(RefusalTestCase):
 
 
 class ContentTypeTests(SynchronousTestCase):
-    """The types of bodies."""
+    """Media types of bodies."""
 
     def test_unknown(self) -> None:
         """
-        Another type, or none, is refused with 415; the text names those that
-        are read.
+        Another media type, or none, is refused with 415, and the message lists the supported ones.
         """
         for name in ["", "text", "text/html", "application/jsonx", "application/json, text/plain", "*/*", "é"]:
             error = self.assertRaises(UnsupportedType, readEntries, name, b'{"data":"a"}')
@@ -342,9 +304,6 @@ class ContentTypeTests(SynchronousTestCase):
             self.assertIn("application/json, text/plain, text/event-stream", str(error))
 
     def test_emptyBody(self) -> None:
-        """
-        An empty body is no entries, whatever its type: so a stream can be
-        closed with a header alone.
-        """
+        """An empty body has no entries, whatever its type: a header alone can end a stream."""
         for name in [JSON, PLAIN, EVENT_STREAM, "", "application/x-www-form-urlencoded"]:
             self.assertEqual(readEntries(name, b""), [])

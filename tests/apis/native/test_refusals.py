@@ -16,7 +16,7 @@ from tests.wires import Wire
 
 
 class RefusalTests(PublishingTestCase):
-    """What is refused leaves nothing behind."""
+    """Refused requests change nothing."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -28,7 +28,7 @@ class RefusalTests(PublishingTestCase):
         self.before = self.everything()
 
     def everything(self) -> tuple[object, ...]:
-        """All that a refusal could have changed."""
+        """Return all state that a refusal could have changed."""
         return (
             self.state("/streams/a"),
             self.watching.response.body,
@@ -37,21 +37,18 @@ class RefusalTests(PublishingTestCase):
         )
 
     def assertRefused(self, response: Response, status: int, code: str) -> None:
-        """An answer is this error, and nothing has changed."""
+        """Check that an answer is this error, and that nothing has changed."""
         self.assertError(response, status, code)
         self.assertEqual(self.everything(), self.before)
 
     def refuse(self, bodies: Iterable[bytes], contentType: str = JSON, code: str = "bad_request") -> None:
-        """Publish each of these in vain: with and without a key, and to close."""
+        """Check that each body is refused: with and without a key, and together with an end."""
         for body in bodies:
             for keywords in ({}, {"key": "k"}, {"closed": "true"}):
                 self.assertRefused(self.post("a", body, contentType, **keywords), 400, code)
 
     def test_names(self) -> None:
-        """
-        A name outside the alphabet is refused, however it is written in the
-        path.
-        """
+        """A name with other characters is refused, however the path spells it."""
         dots = [".", "..", "%2e", "%2E%2e", "%2e."]
         quoted = [
             "a%2Fb",
@@ -85,18 +82,14 @@ class RefusalTests(PublishingTestCase):
             self.assertRefused(self.put(name), 400, "bad_request")
 
     def test_namesElsewhere(self) -> None:
-        """
-        Such a name is nobody's: 404 for every other method, and no error.
-        """
+        """For the other methods such a name is unknown: 404."""
         for name in ("..", "%2e", "a%2fb", "%ff", "x" * 129, "a%00b", "a" * 5000):
             for method in ("GET", "DELETE"):
                 self.assertRefused(self.ask(f"/streams/{name}", method=method), 404, "stream_not_found")
             self.assertRefused(self.post(name, b'{"data":"x"}'), 404, "stream_not_found")
 
     def test_noName(self) -> None:
-        """
-        Without a name there is nothing to make, nor below a stream.
-        """
+        """PUT needs the name of a stream, and no path below it."""
         for path in ("/streams", "/streams/"):
             response = self.ask(path, method="PUT")
             self.assertRefused(response, 405, "method_not_allowed")
@@ -104,9 +97,7 @@ class RefusalTests(PublishingTestCase):
         self.assertRefused(self.ask("/streams/a/b", method="PUT"), 404, "not_found")
 
     def test_types(self) -> None:
-        """
-        Types that are the server's own, and those that no event can carry.
-        """
+        """Reserved and malformed event types are refused."""
         names = ["stream", "done", "failed", "cancelled", "gap", "open", "error", "x" * 129, "a\x07", "\x85", "a\x7f"]
         self.refuse(json.dumps({"event": name, "data": ""}).encode() for name in names)
         controls = [json.dumps({"event": name, "data": ""}).encode() for name in ("a\r", "a\nb", "\x00", "\t")]
@@ -116,31 +107,23 @@ class RefusalTests(PublishingTestCase):
         self.refuse([b"event: done\ndata: x\n\n", b"event: a\x00\ndata: x\n\n"], EVENT_STREAM)
 
     def test_surrogates(self) -> None:
-        """
-        Half of a surrogate pair, which has no UTF-8.
-        """
+        """Lone surrogates are refused."""
         self.refuse(
             [b'{"data":"\\ud800"}', b'{"token":"x\\udfff"}', b'{"event":"\\ud800","data":""}', b'[{"data":"\\udc00"}]']
         )
 
     def test_deep(self) -> None:
-        """
-        JSON that is nested too deep.
-        """
+        """Deeply nested JSON is refused."""
         deep = b"[" * 100_000
         self.refuse([deep, deep + b"]" * 100_000, b'{"data":%b' % deep, b'{"x":%b' % deep, b'{"data":' * 100_000])
 
     def test_numbers(self) -> None:
-        """
-        Numbers, also one of five thousand digits, and what is none.
-        """
+        """Numbers are refused, also with 5,000 digits, and so is NaN."""
         self.refuse([b'{"data":%b}' % number for number in (b"9" * 5000, b"1", b"NaN", b"Infinity", b"1e999999")])
         self.refuse([b"9" * 5000, b"NaN"])
 
     def test_shapes(self) -> None:
-        """
-        Trailing garbage, wrong shapes, unknown members, nothing at all.
-        """
+        """Trailing characters, wrong shapes, unknown members, and empty objects are refused."""
         self.refuse(
             [b'{"data":"a"}x', b'{"data":"a"}{"data":"b"}', b"{", b" ", b"data: a\n\n", b"null", b'"a"', b"[[]]"]
         )
@@ -157,9 +140,7 @@ class RefusalTests(PublishingTestCase):
         )
 
     def test_nothing(self) -> None:
-        """
-        A body without entries publishes nothing, unless it closes.
-        """
+        """A body without entries is refused, unless it ends the stream."""
         for body, contentType in (
             (b"[]", JSON),
             (b"", JSON),
@@ -170,31 +151,23 @@ class RefusalTests(PublishingTestCase):
             self.assertRefused(self.post("a", body, contentType), 400, "bad_request")
 
     def test_notUTF8(self) -> None:
-        """
-        Bytes that are not UTF-8, in each type of body.
-        """
+        """Bytes that are not UTF-8 are refused in each media type."""
         self.refuse([b"a\xff", b"\xed\xa0\x80"], PLAIN)
         self.refuse([b"data: \xff\n\n", b": \xff\ndata: a\n\n"], EVENT_STREAM)
         self.refuse([b'{"data":"\xff"}', b'{"data":"\xed\xa0\x80"}', b'{"\xff":""}'])
 
     def test_unfinished(self) -> None:
-        """
-        An event stream whose last event is not finished.
-        """
+        """An event stream with an incomplete last event is refused."""
         self.refuse([b"data: a\n\ndata: b\n", b"data: a", b"data: a\n\nevent: x", b"data: a\n\n: c"], EVENT_STREAM)
 
     def test_lists(self) -> None:
-        """
-        A list with one bad member, the last one, is refused as a whole.
-        """
+        """A list whose last member is bad is refused."""
         good = b'{"data":"a"},' * 100
         self.refuse(b"[%b%b]" % (good, bad) for bad in (b'{"event":"gap","data":""}', b"7", b'{"token":"\\ud800"}'))
         self.refuse([b"data: a\n\n" * 100 + b"event: open\ndata: b\n\n"], EVENT_STREAM)
 
     def test_contentTypes(self) -> None:
-        """
-        A body of another type, or of none.
-        """
+        """A body with another media type, or none, is refused."""
         for contentType in (
             None,
             "",
@@ -210,23 +183,17 @@ class RefusalTests(PublishingTestCase):
         self.assertRefused(response, 415, "unsupported_media_type")
 
     def test_keys(self) -> None:
-        """
-        An `Idempotency-Key` that is no key.
-        """
+        """A malformed `Idempotency-Key` is refused."""
         for key in ("", "a b", "x" * 256, "\xe9", "a\tb"):
             self.assertRefused(self.post("a", b'{"data":"x"}', key=key), 400, "bad_request")
 
     def test_closed(self) -> None:
-        """
-        A `Stream-Closed` that is neither true nor false.
-        """
+        """`Stream-Closed` must be true or false."""
         for value in ("yes", "1", "?1", "true, true", "truetrue", "\xe9"):
             self.assertRefused(self.post("a", b'{"data":"x"}', closed=value), 400, "bad_request")
 
     def test_parameters(self) -> None:
-        """
-        A viewer with a `from` or a `format` that there is not.
-        """
+        """Unknown values of `from` and `format` are refused."""
         for query in (
             "from=then",
             "from=NOW",
@@ -240,9 +207,7 @@ class RefusalTests(PublishingTestCase):
             self.assertRefused(self.ask(f"/streams/a?{query}", EVENT_STREAM), 400, "bad_request")
 
     def test_runBodies(self) -> None:
-        """
-        What starts a run is read as strictly, and starts none.
-        """
+        """The body of `POST /streams` is read as strictly, and a bad one starts no run."""
         deep = b"[" * 100_000
         bad = [b'{"prompt":"\xff"}', b'{"prompt":"\\ud800"}', b'{"prompt":%b}' % (b"9" * 5000), deep]
         worse = [b'{"x":%b' % deep, b'{"x":%b%b}' % (deep, b"]" * 100_000), b"NaN", b"[]", b"null", b'{"prompt":"a"}x']
@@ -253,16 +218,14 @@ class RefusalTests(PublishingTestCase):
 
 
 class BodySizeTests(PublishingTestCase):
-    """The limit of a request's body."""
+    """The limit of a body."""
 
     def setUp(self) -> None:
         super().setUp()
         self.put("a")
 
     def test_atTheLimit(self) -> None:
-        """
-        A body of 1 MiB is taken.
-        """
+        """A body of 1 MiB is accepted."""
         self.assertEqual(self.post("a", b"x" * MAX_BODY, PLAIN).status, 200)
         self.assertIn(b"\ndata: %b\n\n" % (b"x" * MAX_BODY), self.view("/streams/a").response.body)
 
@@ -276,8 +239,8 @@ class BodySizeTests(PublishingTestCase):
 
     def test_announced(self) -> None:
         """
-        A longer one is refused when its length is known, before it is read;
-        what of it comes all the same is dropped.
+        A larger body is refused as soon as its length is known. Bytes that arrive nevertheless are
+        dropped.
         """
         for size in (MAX_BODY + 1, 10737418240, "9" * 30):
             self.assertError(self.begin(f"Content-Length: {size}").response, 413, "body_too_large")
@@ -289,8 +252,8 @@ class BodySizeTests(PublishingTestCase):
 
     def test_chunked(self) -> None:
         """
-        One that does not tell its length is refused when it reaches the limit,
-        though its end is not there; it is not read for ever.
+        A chunked body is refused when it reaches the limit, before its end, and is not read for
+        ever.
         """
         wire = self.begin("Transfer-Encoding: chunked")
         for _ in range(16):
@@ -307,9 +270,7 @@ class BodySizeTests(PublishingTestCase):
         self.assertEqual(self.read("a"), [])
 
     def test_chunkedAtTheLimit(self) -> None:
-        """
-        A chunked body of 1 MiB is taken.
-        """
+        """A chunked body of 1 MiB is accepted."""
         wire = self.begin("Transfer-Encoding: chunked")
         wire.send(b"100000\r\n%b\r\n0\r\n\r\n" % (b"x" * MAX_BODY))
         self.assertEqual(wire.response.status, 200)

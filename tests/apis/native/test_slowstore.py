@@ -16,13 +16,13 @@ from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.accept import JSON, PLAIN
-from tests.apis.cases import PublishingTestCase, told
+from tests.apis.cases import PublishingTestCase, listEvents
 from tests.fakes import logged
 from tests.wires import Wire
 
 
 class Thread:
-    """A store's thread that works when it is told to."""
+    """The thread of a store, which works on demand."""
 
     def __init__(self) -> None:
         self.held = False
@@ -30,7 +30,7 @@ class Thread:
         self._waiting: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] = []
 
     def __call__(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        """See L{SQLiteStore}: call a function in the thread."""
+        """See `SQLiteStore`: call a function in the thread."""
         result: Deferred[Any] = Deferred()
         self._waiting.append((result, function, arguments))
         if not self.held:
@@ -38,7 +38,7 @@ class Thread:
         return result
 
     def work(self) -> None:
-        """Do what waits."""
+        """Make the calls that are waiting."""
         waiting, self._waiting = self._waiting, []
         for result, function, arguments in waiting:
             if self.full and function.__name__ == "commit":
@@ -53,7 +53,7 @@ class Thread:
 
 
 class SlowStoreTests(PublishingTestCase):
-    """What happens while the store is still writing, and when it cannot."""
+    """A store that is still writing, and one that cannot write."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -78,14 +78,14 @@ class SlowStoreTests(PublishingTestCase):
             self.successResultOf(each)
 
     def begin(self, path: str, **keywords: Any) -> Wire:
-        """Make a request whose answer has to wait."""
+        """Make a request that may have to wait for its answer."""
         wire = self.connect(self.factory)
         wire.begin(path, **keywords)
         self.reactor.advance(0)
         return wire
 
     def open(self, name: str) -> str:
-        """Open a stream; give its epoch."""
+        """Open a stream; return its epoch."""
         return str(self.begin(f"/streams/{name}", method="PUT").response.json["epoch"])
 
     def send(self, name: str, body: bytes, key: str | None = None, closed: bool = False) -> Wire:
@@ -96,7 +96,7 @@ class SlowStoreTests(PublishingTestCase):
         return self.begin(f"/streams/{name}", method="POST", body=body, headers=headers)
 
     def go(self) -> None:
-        """Let the thread do all it has to."""
+        """Let the thread finish its work."""
         self.thread.held = False
         self.thread.work()
         self.reactor.advance(FLUSH_TICK)
@@ -104,23 +104,21 @@ class SlowStoreTests(PublishingTestCase):
 
     def test_visibleWhenStored(self) -> None:
         """
-        The answer to a publish, and the event to the viewers, come when the
-        store has it, not before; nor does any other reading show it.
+        Publisher, viewers and readers of the state see an entry when the store has it, and not
+        before.
         """
         epoch = self.open("a")
         viewer = self.view("/streams/a")
         self.thread.held = True
         wire = self.send("a", b'{"token":"x"}')
-        self.assertEqual((wire.received, told(viewer)), (b"", []))
+        self.assertEqual((wire.received, listEvents(viewer)), (b"", []))
         self.assertEqual(self.ask("/streams/a", JSON).json["last"], 0)
         self.go()
         self.assertEqual(wire.response.json["ids"], [f"{epoch}-1"])
-        self.assertEqual(told(viewer), [("message", "x")])
+        self.assertEqual(listEvents(viewer), [("message", "x")])
 
     def test_textWhenStored(self) -> None:
-        """
-        The text so far is what the store has: after a crash it is still there.
-        """
+        """The text so far has stored tokens only: a crash cannot take them back."""
         self.open("a")
         self.send("a", b'{"token":"x"}')
         self.thread.held = True
@@ -131,8 +129,8 @@ class SlowStoreTests(PublishingTestCase):
 
     def test_oneKeyTwice(self) -> None:
         """
-        A retry that overtakes the store's answer to the first is answered the
-        same, and doubles nothing.
+        A retry that arrives before the store has answered gets the same answer, and doubles
+        nothing.
         """
         self.open("a")
         self.thread.held = True
@@ -145,8 +143,8 @@ class SlowStoreTests(PublishingTestCase):
 
     def test_oneRunForOneKey(self) -> None:
         """
-        Two requests to start a run with one key, the second before the store
-        has the first, start one run.
+        Two requests with one key start one run, also if the second arrives before the store has the
+        first.
         """
         self.thread.held = True
         wires = [self.begin("/streams", method="POST", body=b"{}", headers={"Idempotency-Key": "k"}) for _ in range(2)]
@@ -156,9 +154,8 @@ class SlowStoreTests(PublishingTestCase):
 
     def test_full(self) -> None:
         """
-        When the disk is full a publish is refused with 503 and is not there;
-        its viewers stay; and it goes on by itself when there is room, with the
-        same key, too.
+        If the disk is full a publish is answered 503 and is not stored. Viewers stay, and a retry
+        with the same key succeeds later.
         """
         self.open("a")
         viewer = self.view("/streams/a")
@@ -168,10 +165,10 @@ class SlowStoreTests(PublishingTestCase):
         self.assertIn("retry-after", refused.response.headers)
         closing = self.send("a", b"", closed=True)
         new = self.begin("/streams/b", method="PUT")
-        # The store tries now and then only.
+        # The store retries at intervals.
         self.reactor.run(2)
         self.assertEqual((closing.response.status, new.response.status), (503, 503))
-        self.assertEqual((told(viewer), viewer.response.complete), ([], False))
+        self.assertEqual((listEvents(viewer), viewer.response.complete), ([], False))
         state = self.state("/streams/a")
         self.assertEqual((state["last"], state["bytes"], state["state"]), (0, 0, "open"))
         self.thread.full = False
@@ -179,14 +176,11 @@ class SlowStoreTests(PublishingTestCase):
         again = self.send("a", b'[{"token":"x"},{"token":"y"}]', "k")
         self.assertEqual(again.response.status, 200)
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual("".join(data for _, data in told(viewer)), "xy")
+        self.assertEqual("".join(data for _, data in listEvents(viewer)), "xy")
         self.assertEqual(self.begin("/streams/b", method="PUT").response.status, 201)
 
     def test_runIsKept(self) -> None:
-        """
-        What a run writes while the disk is full is not lost: it comes when
-        there is room.
-        """
+        """The tokens of a run are kept while the disk is full, and appear when there is room."""
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         viewer = self.view(path)
         self.source.run.write("a")
@@ -195,17 +189,14 @@ class SlowStoreTests(PublishingTestCase):
         self.source.run.write("b")
         self.source.run.end()
         self.reactor.run(3)
-        self.assertEqual(told(viewer), [("message", "a")])
+        self.assertEqual(listEvents(viewer), [("message", "a")])
         self.thread.full = False
         self.reactor.run(3)
-        self.assertEqual([data for name, data in told(viewer) if name == "message"], ["a", "b"])
-        self.assertEqual(told(viewer)[-1][0], "done")
+        self.assertEqual([data for name, data in listEvents(viewer) if name == "message"], ["a", "b"])
+        self.assertEqual(listEvents(viewer)[-1][0], "done")
 
     def test_deletedWhileItRuns(self) -> None:
-        """
-        A source that writes while its stream is being deleted is told nothing
-        of it, and is stopped.
-        """
+        """A source that writes while its stream is being deleted gets no error, and is stopped."""
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         viewer = self.view(path)
         self.thread.held = True
@@ -215,13 +206,13 @@ class SlowStoreTests(PublishingTestCase):
         self.go()
         self.assertEqual(deleting.response.status, 204)
         self.assertTrue(self.source.run.cancelled)
-        self.assertEqual(told(viewer), [("cancelled", '{"reason":"deleted"}')])
+        self.assertEqual(listEvents(viewer), [("cancelled", '{"reason":"deleted"}')])
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_endsWhileItIsDeleted(self) -> None:
         """
-        Nor is a source that ends while its stream is being deleted; nothing of
-        the run stays behind.
+        A source that ends while its stream is being deleted gets no error, and its place is free
+        for the next run.
         """
         self.serveSlowly(Settings(maxRuns=1))
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
@@ -237,10 +228,7 @@ class SlowStoreTests(PublishingTestCase):
         self.assertEqual(len(self.source.runs), 2)
 
     def test_nameOfADeletedOne(self) -> None:
-        """
-        A name is free as soon as its stream is deleted, though the store is
-        still busy with that.
-        """
+        """The name of a deleted stream is free at once, before the store has deleted it."""
         epoch = self.open("a")
         self.thread.held = True
         deleting = self.begin("/streams/a", method="DELETE")
@@ -250,10 +238,7 @@ class SlowStoreTests(PublishingTestCase):
         self.assertNotEqual(making.response.json["epoch"], epoch)
 
     def test_roomOfAFinishedOne(self) -> None:
-        """
-        A finished stream makes room at once, though the store is still busy
-        with forgetting it.
-        """
+        """An ended stream makes room at once, before the store has deleted it."""
         self.serveSlowly(Settings(maxStreams=1))
         self.open("a")
         self.send("a", b"", closed=True)
@@ -265,9 +250,7 @@ class SlowStoreTests(PublishingTestCase):
         self.assertEqual(self.begin("/streams/a", method="GET").response.status, 404)
 
     def test_cancelledTwice(self) -> None:
-        """
-        To cancel is idempotent also while the store writes the end.
-        """
+        """Cancelling is idempotent, also while the store writes the end."""
         self.open("a")
         self.thread.held = True
         wires = [self.begin("/streams/a/cancel", method="POST", body=b"") for _ in range(2)]
@@ -276,34 +259,27 @@ class SlowStoreTests(PublishingTestCase):
         self.assertEqual([wire.response.json["state"] for wire in wires], ["cancelled"] * 2)
 
     def test_stoppedWhileItRuns(self) -> None:
-        """
-        When the service is stopped a run gets its end, which is stored; and
-        nothing is left on the clock.
-        """
+        """When the service stops, the end of a run is stored, and no timer is left."""
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         viewer = self.view(path)
         self.stop()
-        # Idle connections have their timeouts.
+        # Idle connections have timeouts of their own.
         self.assertEqual([call for call in self.reactor.getDelayedCalls() if "LoopingCall" in str(call)], [])
-        self.assertEqual([name for name, _ in told(viewer)], ["failed"])
+        self.assertEqual([name for name, _ in listEvents(viewer)], ["failed"])
         self.service.startService()
         self.assertEqual([name for name, _ in self.read(path.removeprefix("/streams/"))], ["failed"])
 
     def test_stoppedUnseen(self) -> None:
-        """
-        So it is when nobody watches the run.
-        """
+        """When the service stops, the end of a run without viewers is stored."""
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         self.stop()
-        # Idle connections have their timeouts.
+        # Idle connections have timeouts of their own.
         self.assertEqual([call for call in self.reactor.getDelayedCalls() if "LoopingCall" in str(call)], [])
         self.service.startService()
         self.assertEqual([name for name, _ in self.read(path.removeprefix("/streams/"))], ["failed"])
 
     def test_costs(self) -> None:
-        """
-        What the store counts is what it has, also after it has refused.
-        """
+        """The byte count of the store is exact, also after it has refused entries."""
         self.open("a")
         self.send("a", b'{"token":"xyz"}')
         self.thread.full = True

@@ -22,8 +22,8 @@ class StartTests(ScriptedTestCase):
 
     def test_created(self) -> None:
         """
-        The answer is 201 with the address of the stream, in `Location` and in
-        JSON, and its name; the stream is there.
+        The answer is 201 with the URL of the stream, in `Location` and in JSON, and its name. The
+        stream exists.
         """
         for path in ("/streams", "/streams/"):
             response = self.ask(path, method="POST")
@@ -37,8 +37,7 @@ class StartTests(ScriptedTestCase):
 
     def test_followed(self) -> None:
         """
-        Who follows the address gets the stream, in the format `events`, with
-        its URL and epoch in the first event.
+        A viewer of this URL gets the format `events`; the first event has the URL and the epoch.
         """
         path = self.startRun()
         self.write("a")
@@ -51,17 +50,12 @@ class StartTests(ScriptedTestCase):
         self.assertEqual(wire.response.types, ["stream", "message", "message", "done"])
 
     def test_promptThatNobodyNeeds(self) -> None:
-        """
-        A source that needs no prompt is given one all the same.
-        """
+        """A source that does not take prompts gets the prompt nevertheless."""
         self.ask("/streams", method="POST", body=b'{"prompt": "Why?"}')
         self.assertEqual(self.source.run.prompt, Prompt("Why?"))
 
     def test_badBody(self) -> None:
-        """
-        A body that cannot be used is refused in JSON, with a status of the
-        client's, and starts nothing.
-        """
+        """A malformed body is refused in JSON with a status of the client, and starts no run."""
         for body, status in (
             (b"{", 400),
             (b"prompt=x", 400),
@@ -77,18 +71,14 @@ class StartTests(ScriptedTestCase):
         self.assertEqual(self.source.runs, [])
 
     def test_form(self) -> None:
-        """
-        A form is no JSON, whatever twisted.web makes of it before.
-        """
+        """A form is refused, although twisted.web can parse it."""
         for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=b"):
             response = self.ask("/streams", method="POST", body=b"prompt=x", headers={"Content-Type": kind})
             self.assertEqual(response.status, 400, kind)
         self.assertEqual(self.source.runs, [])
 
     def test_chunkedBody(self) -> None:
-        """
-        A body may come in chunks.
-        """
+        """A body may be chunked."""
         wire = self.connect(self.factory)
         wire.send(b"POST /streams HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
         wire.send(b'd\r\n{"prompt": "a\r\n3\r\n b"\r\n1\r\n}\r\n')
@@ -99,18 +89,13 @@ class StartTests(ScriptedTestCase):
         self.assertEqual(self.source.run.prompt, Prompt("a b"))
 
     def test_otherMethods(self) -> None:
-        """
-        Nothing but POST is known here.
-        """
+        """The collection supports POST only."""
         for method in ("GET", "HEAD", "PUT", "DELETE"):
             response = self.ask("/streams", method=method)
             self.assertEqual((response.status, response.headers["allow"]), (405, "POST"))
 
     def test_mounted(self) -> None:
-        """
-        Below a path of somebody else's site the addresses in the answers are
-        those of this site.
-        """
+        """Below a path of another site, the URLs in the answers are complete."""
         self.mount(b"a", b"chat")
         for path in ("/a/chat/streams", "/a/chat/streams/"):
             response = self.ask(path, method="POST")
@@ -132,10 +117,7 @@ class StreamTests(ScriptedTestCase):
         self.name = self.path.rpartition("/")[2]
 
     def test_representations(self) -> None:
-        """
-        A stream is its events, its state, its text so far or the page, as the
-        client wants.
-        """
+        """A stream is represented by its events, its state, its text so far, or the page."""
         self.write("zw", "ölf")
         for accept in (EVENTSOURCE, "*/*", None):
             response = self.view(self.path).response if accept == EVENTSOURCE else self.ask(self.path, accept)
@@ -156,9 +138,7 @@ class StreamTests(ScriptedTestCase):
             self.assertIn("no-store", response.headers["cache-control"])
 
     def test_state(self) -> None:
-        """
-        The state tells the stream's life in numbers.
-        """
+        """The state has the numbers of the stream."""
         self.reactor.advance(10)
         wire = self.view(self.path)
         self.write("a", "bc")
@@ -189,8 +169,8 @@ class StreamTests(ScriptedTestCase):
 
     def test_textOfAnEndedStream(self) -> None:
         """
-        The text does not hold the terminal entry, nor a header of a gap where
-        nothing is missing.
+        The text does not include the terminal entry. Without trimmed entries it has no
+        `Stream-Gap`.
         """
         self.write("a\r\n", "b")
         self.end()
@@ -199,9 +179,7 @@ class StreamTests(ScriptedTestCase):
         self.assertNotIn("stream-gap", response.headers)
 
     def test_textWithAGap(self) -> None:
-        """
-        When entries were trimmed, a header tells how many.
-        """
+        """`Stream-Gap` has the number of trimmed entries."""
         self.serve(self.source, Settings(window=2000))
         path = self.startRun()
         for _ in range(100):
@@ -213,10 +191,7 @@ class StreamTests(ScriptedTestCase):
         self.assertEqual(len(response.body), 44 * (101 - first))
 
     def test_format(self) -> None:
-        """
-        `format` names the format, and makes any client's answer an event
-        stream.
-        """
+        """`format` selects a format, and makes the answer an event stream for every client."""
         self.write("a", "b")
         for accept in (EVENTSOURCE, CHROME, JSON, "image/png", None):
             for form, texts in (("events", ["ab"]), ("text", ["", "ab"])):
@@ -224,15 +199,11 @@ class StreamTests(ScriptedTestCase):
                 self.assertEqual((response.headers["content-type"], response.texts), (EVENTSOURCE, texts))
 
     def test_emptyFormat(self) -> None:
-        """
-        An empty `format` is none.
-        """
+        """An empty `format` does not count."""
         self.assertEqual(self.ask(f"{self.path}?format=", JSON).headers["content-type"], JSON)
 
     def test_unknownFormat(self) -> None:
-        """
-        A format that nobody knows is 400, and those that there are are named.
-        """
+        """An unknown format is answered 400, and the message lists the formats."""
         for form in ("nope", "Events", "events%00", "%3Cb%3E"):
             response = self.ask(f"{self.path}?format={form}", EVENTSOURCE)
             self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
@@ -242,8 +213,8 @@ class StreamTests(ScriptedTestCase):
 
     def test_twoViewersSeeEqualBytes(self) -> None:
         """
-        What viewers of one stream get is the same, byte by byte, but for the
-        reconnection time; two that come late, too.
+        Viewers of one stream get equal bytes, except for the reconnection time. Late viewers do,
+        too.
         """
 
         def body(wire: Wire) -> bytes:
@@ -261,8 +232,8 @@ class StreamTests(ScriptedTestCase):
 
     def test_resumes(self) -> None:
         """
-        A viewer that comes back gets what follows its ID, in both formats; the
-        header wins over the address.
+        A viewer that reconnects gets the entries after its ID, in both formats. The header takes
+        precedence over the URL.
         """
         self.write("a", "b", "c")
         for query, texts in (("", ["bc"]), ("?format=events", ["bc"]), ("?format=text", ["abc"])):
@@ -274,9 +245,7 @@ class StreamTests(ScriptedTestCase):
         self.assertEqual(wire.response.texts, ["c"])
 
     def test_nothingNewYet(self) -> None:
-        """
-        A viewer that has all so far waits for what comes.
-        """
+        """A viewer that has all entries waits for the next."""
         self.write("a")
         wire = self.view(self.path, f"{self.name}-1")
         self.assertEqual(wire.response.texts, [])
@@ -285,8 +254,8 @@ class StreamTests(ScriptedTestCase):
 
     def test_hasTheEnd(self) -> None:
         """
-        A viewer that has the end is answered 204, in each format, one that
-        has not gets it; one without an ID gets everything again.
+        A viewer with the terminal event is answered 204, in each format. Others get it, and a new
+        viewer gets everything.
         """
         self.write("a")
         self.end()
@@ -297,10 +266,7 @@ class StreamTests(ScriptedTestCase):
             self.assertEqual(self.view(f"{self.path}{query}").response.types[-1], "done")
 
     def test_foreignID(self) -> None:
-        """
-        An ID that this stream never gave is told of as a gap, and all that is
-        there follows, also when the stream has ended.
-        """
+        """An ID that this stream never had leads to a gap and all entries, also after the end."""
         self.write("a", "b")
         for _ in range(2):
             for lastID, reason in (
@@ -316,9 +282,7 @@ class StreamTests(ScriptedTestCase):
             self.end() if self.state(self.path)["state"] == "open" else None
 
     def test_trimmed(self) -> None:
-        """
-        A viewer whose place was trimmed is told how many entries it missed.
-        """
+        """A viewer whose position was trimmed gets the number of entries that it missed."""
         self.serve(self.source, Settings(window=2000))
         path = self.startRun()
         for _ in range(100):
@@ -329,9 +293,7 @@ class StreamTests(ScriptedTestCase):
         self.assertEqual((gap["reason"], gap["missed"]), ("trimmed", first - 4))
 
     def test_head(self) -> None:
-        """
-        HEAD gets the headers that GET would, without a body, and is no viewer.
-        """
+        """The answer to HEAD has the headers of GET and no body, and starts no viewer."""
         self.write("a")
         for accept in (EVENTSOURCE, JSON, "text/plain", CHROME):
             head = self.ask(self.path, accept, "HEAD")
@@ -344,17 +306,15 @@ class StreamTests(ScriptedTestCase):
         self.assertEqual(self.service.viewers.count, 1)
 
     def test_headOfAnEndedStream(self) -> None:
-        """
-        HEAD of a stream that has ended comes to its end like any other.
-        """
+        """The answer to HEAD of an ended stream is complete."""
         self.end()
         response = self.ask(self.path, EVENTSOURCE, "HEAD")
         self.assertEqual((response.status, response.complete), (200, True))
 
     def test_unknownStream(self) -> None:
         """
-        A stream that is not there is 404: the page for browsers, else JSON,
-        which tells its name without that being markup or a header.
+        An unknown stream is answered 404: the page for browsers, otherwise JSON. Its name becomes
+        neither markup nor a header.
         """
         for path in (
             "/streams/nobody",
@@ -372,18 +332,13 @@ class StreamTests(ScriptedTestCase):
             self.assertNotIn("x", response.headers)
 
     def test_belowAStream(self) -> None:
-        """
-        There is nothing below a stream but `cancel`.
-        """
+        """The only path below a stream is `cancel`."""
         for path in ("/nothing", "/events", "/cancel/more", "/Cancel"):
             response = self.ask(f"{self.path}{path}")
             self.assertEqual((response.status, response.error["code"]), (404, "not_found"), path)
 
     def test_otherMethods(self) -> None:
-        """
-        Other methods than those to follow, to publish and to forget are not
-        known here.
-        """
+        """A stream supports the methods to follow, publish, open and delete, and no others."""
         for method in ("PATCH", "OPTIONS", "get"):
             response = self.ask(self.path, method=method)
             self.assertEqual(
@@ -391,10 +346,7 @@ class StreamTests(ScriptedTestCase):
             )
 
     def test_runIsNotPublishedInto(self) -> None:
-        """
-        A run's stream is no stream to publish into, nor can it be opened for
-        that; forgotten it can be.
-        """
+        """The stream of a run can be deleted, but neither opened nor published into."""
         for method, body in (("POST", b"a"), ("PUT", None)):
             response = self.ask(self.path, method=method, body=body, headers={"Content-Type": "text/plain"})
             self.assertEqual((response.status, response.error["code"]), (409, "stream_exists"), method)
@@ -402,15 +354,11 @@ class StreamTests(ScriptedTestCase):
         self.assertEqual(self.ask(self.path, JSON).status, 404)
 
     def test_notAcceptable(self) -> None:
-        """
-        Who accepts nothing of what there is is told so.
-        """
+        """A client that accepts no representation is answered 406."""
         self.assertEqual(self.ask(self.path, "image/png").status, 406)
 
     def test_trailingSlash(self) -> None:
-        """
-        With a slash behind the name it is the same stream, with the same URL.
-        """
+        """A trailing slash leads to the same stream, with the same URL."""
         self.write("a")
         response = self.view(f"{self.path}/").response
         self.assertEqual(response.texts, ["a"])
@@ -421,9 +369,7 @@ class CancelTests(ScriptedTestCase):
     """`POST /streams/NAME/cancel`."""
 
     def test_cancel(self) -> None:
-        """
-        The run is stopped, viewers are told, the answer is the state.
-        """
+        """The run is stopped, viewers get `cancelled`, and the answer is the state."""
         path = self.startRun()
         wire = self.view(path)
         self.write("a")
@@ -437,9 +383,7 @@ class CancelTests(ScriptedTestCase):
         self.assertEqual(self.ask(path, "text/plain").body, b"a")
 
     def test_again(self) -> None:
-        """
-        To stop what has ended changes nothing and is no error.
-        """
+        """Cancelling an ended stream changes nothing, and is no error."""
         path = self.startRun()
         first = self.ask(f"{path}/cancel", method="POST").json
         for again in ("/cancel", "/cancel/"):
@@ -449,16 +393,12 @@ class CancelTests(ScriptedTestCase):
         self.assertEqual(self.ask(f"{done}/cancel", method="POST").json["state"], "done")
 
     def test_unknown(self) -> None:
-        """
-        What is not there cannot be stopped.
-        """
+        """An unknown stream is answered 404."""
         response = self.ask("/streams/nobody/cancel", method="POST")
         self.assertEqual((response.status, response.error["code"]), (404, "stream_not_found"))
 
     def test_otherMethods(self) -> None:
-        """
-        Nothing but POST stops a run: a link that is only looked at does not.
-        """
+        """Only POST cancels a run: a link that is opened does not."""
         path = self.startRun()
         for method in ("GET", "HEAD", "PUT", "DELETE"):
             response = self.ask(f"{path}/cancel", method=method)
@@ -466,9 +406,7 @@ class CancelTests(ScriptedTestCase):
         self.assertFalse(self.source.run.cancelled)
 
     def test_whileTheSourceWaits(self) -> None:
-        """
-        A run whose source waits for its slow viewer is stopped, and answers so.
-        """
+        """A run whose source waits for a slow viewer can be cancelled."""
         self.serve(self.source, Settings(readAhead=1024))
         path = self.startRun()
         self.source.run.write("x" * 100_000)

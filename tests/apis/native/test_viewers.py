@@ -13,7 +13,7 @@ from typing import Any
 from sseserver.formats import events as eventsFormat
 from sseserver.streams import log as streamlog
 from sseserver.streams.log import FLUSH_TICK
-from tests.apis.cases import PublishingTestCase, told
+from tests.apis.cases import PublishingTestCase, listEvents
 
 
 class ViewersTests(PublishingTestCase):
@@ -24,10 +24,7 @@ class ViewersTests(PublishingTestCase):
         self.id = self.put("a").json["epoch"] + "-%d"
 
     def test_equalBytes(self) -> None:
-        """
-        Viewers that follow live get the same bytes, all but the reconnection
-        time, which is each one's own.
-        """
+        """Live viewers get equal bytes, except for the jittered reconnection time."""
         wires = [self.view("/streams/a") for _ in range(20)]
         for number in range(5):
             self.publish("a", {"token": f" {number}"}, {"event": "e", "data": "x\ny"}, {"token": "\r"}, {"token": "\n"})
@@ -38,84 +35,69 @@ class ViewersTests(PublishingTestCase):
         self.assertEqual([event.id for event in wires[0].response.events][-1], self.id % 21)
 
     def test_oneEncoding(self) -> None:
-        """
-        An event is encoded once for all the viewers of a format.
-        """
+        """An event is encoded once for all viewers of a format."""
         encoded = []
         dataLines = eventsFormat.dataLines
         self.patch(eventsFormat, "dataLines", lambda data: encoded.append(data) or dataLines(data))
         wires = [self.view("/streams/a") for _ in range(30)]
         self.publish("a", {"data": "once"})
         self.assertEqual(encoded, [b"once"])
-        self.assertEqual([told(wire) for wire in wires], [[("message", "once")]] * 30)
+        self.assertEqual([listEvents(wire) for wire in wires], [[("message", "once")]] * 30)
 
     def test_ownCursors(self) -> None:
-        """
-        Each viewer gets exactly what follows the place that it comes from.
-        """
+        """Each viewer gets exactly the entries after its ID."""
         self.publish("a", *({"data": str(number)} for number in range(1, 6)))
         for number in range(6):
             rest = [("message", str(later)) for later in range(number + 1, 6)]
             self.assertEqual(self.read("a", lastEventID=self.id % number), rest)
 
     def test_fromNow(self) -> None:
-        """
-        With `from=now` a new viewer gets only what comes from then on, and the
-        ID of the place where it begins.
-        """
+        """With `from=now` a new viewer gets the later entries only, and the ID of its position."""
         self.publish("a", {"data": "before"})
         wire = self.view("/streams/a?from=now")
         self.assertEqual([event.id for event in wire.response.events], [self.id % 1])
         self.publish("a", {"data": "after"})
         self.reactor.advance(FLUSH_TICK)
-        self.assertEqual(told(wire), [("message", "after")])
+        self.assertEqual(listEvents(wire), [("message", "after")])
 
     def test_fromNowEnded(self) -> None:
-        """
-        `from=now` of a stream that has ended is 204: there is nothing to come.
-        """
+        """`from=now` of an ended stream is answered 204."""
         self.publish("a", {"data": "before"}, closed="true")
         self.assertEqual(self.view("/streams/a?from=now").response.status, 204)
         self.assertEqual(self.view("/streams/a?from=now&format=text").response.status, 204)
 
     def test_resumeBeatsFromNow(self) -> None:
-        """
-        A viewer that comes back goes on where it was, although its URL has
-        `from=now` in it.
-        """
+        """A viewer that reconnects continues at its ID, although its URL has `from=now`."""
         self.publish("a", {"data": "1"}, {"data": "2"}, closed="true")
-        self.assertEqual(told(self.view("/streams/a?from=now", self.id % 1))[0], ("message", "2"))
-        self.assertEqual(told(self.view(f"/streams/a?from=now&last_event_id={self.id % 1}"))[0], ("message", "2"))
+        self.assertEqual(listEvents(self.view("/streams/a?from=now", self.id % 1))[0], ("message", "2"))
+        self.assertEqual(listEvents(self.view(f"/streams/a?from=now&last_event_id={self.id % 1}"))[0], ("message", "2"))
 
     def test_futureID(self) -> None:
         """
-        An ID above the last one leads to a gap, `lost`, and all there is; of a
-        stream that has ended, too: whoever has it does not have the end.
+        An ID after the last entry leads to a gap, `lost`, and all entries. It does not count as the
+        end of an ended stream.
         """
         for closed in (None, "true"):
             self.publish("a", {"data": "1"}, closed=closed)
             for number in (5, 10**18):
                 wire = self.view("/streams/a", self.id % number)
                 self.assertEqual(wire.response.status, 200, number)
-                gap, event, *_ = told(wire)
+                gap, event, *_ = listEvents(wire)
                 self.assertEqual((gap[0], json.loads(gap[1])["reason"]), ("gap", "lost"))
                 self.assertEqual(event, ("message", "1"))
 
     def test_headerWins(self) -> None:
-        """
-        `last_event_id=` is for who cannot send a header; the header wins, and
-        an empty one counts for nothing.
-        """
+        """The header takes precedence over `last_event_id`. An empty header does not count."""
         self.publish("a", *({"data": str(number)} for number in range(1, 5)))
         path = f"/streams/a?last_event_id={self.id % 1}"
-        self.assertEqual(told(self.view(path))[0], ("message", "2"))
-        self.assertEqual(told(self.view(path, self.id % 3)), [("message", "4")])
-        self.assertEqual(told(self.view(path, ""))[0], ("message", "2"))
+        self.assertEqual(listEvents(self.view(path))[0], ("message", "2"))
+        self.assertEqual(listEvents(self.view(path, self.id % 3)), [("message", "4")])
+        self.assertEqual(listEvents(self.view(path, ""))[0], ("message", "2"))
 
     def test_yields(self) -> None:
         """
-        A wake-up of very many viewers lets others in between: the publisher
-        has its answer, and what is due is done, before the last one is woken.
+        Waking very many viewers is divided into turns: other calls run in between, and the
+        publisher gets its answer first.
         """
         self.assertLessEqual(streamlog.WAKES_PER_TURN, 1000)
         self.patch(streamlog, "WAKES_PER_TURN", 50)
@@ -136,4 +118,4 @@ class ViewersTests(PublishingTestCase):
         self.assertEqual(self.post("a", b'{"data":"all"}').status, 200)
         self.assertLessEqual(max(after - before for before, after in pairwise([0, *seen])), 50)
         self.assertEqual(seen[-1], len(wires))
-        self.assertEqual({told(wire)[-1] for wire in wires}, {("message", "all")})
+        self.assertEqual({listEvents(wire)[-1] for wire in wires}, {("message", "all")})

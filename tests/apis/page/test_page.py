@@ -23,10 +23,10 @@ class PageTests(ScriptedTestCase):
 
     def assertPage(self, path: str, response: Response | None = None) -> str:
         """
-        Check that there is a page, and that its files are where it says.
+        Check that a URL has the page, and that the page finds its files.
 
         Returns:
-            What stands before their names.
+            The base of their URLs.
         """
         response = response or self.ask(path, CHROME)
         self.assertEqual(response.status, 200)
@@ -42,10 +42,7 @@ class PageTests(ScriptedTestCase):
         return base
 
     def test_whoGetsIt(self) -> None:
-        """
-        Each browser's address bar gets the page, and so does who does not
-        care; no run is started for it.
-        """
+        """Browsers and clients without a preference get the page, and no run is started."""
         for accept in (CHROME, FIREFOX, SAFARI, "text/html", "*/*", None):
             response = self.ask("/", accept)
             self.assertPage("/", response)
@@ -54,8 +51,8 @@ class PageTests(ScriptedTestCase):
 
     def test_tellsWhetherSomethingIsAsked(self) -> None:
         """
-        The page knows whether the source takes a prompt, wherever it appears:
-        also where no stream is.
+        The page knows whether the source takes prompts, at every URL, also for a stream that does
+        not exist.
         """
         path = self.startRun()
         self.assertNotIn(b"data-asks", self.ask("/").body)
@@ -67,8 +64,8 @@ class PageTests(ScriptedTestCase):
 
     def test_headers(self) -> None:
         """
-        The page may load nothing but what lies beside it, run no script of
-        its own text, and be framed by nobody; it is not kept.
+        The page may load its own files only, run no inline script, and be framed by nobody. It is
+        not cached.
         """
         headers = self.ask("/").headers
         policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
@@ -83,19 +80,16 @@ class PageTests(ScriptedTestCase):
 
     def test_fitsItsPolicy(self) -> None:
         """
-        The page holds nothing that its policy forbids: no script or style in
-        its text, no address of another site.
+        The page obeys its policy: it has no inline script or style, and no URL of another site.
         """
         page = self.ask("/").body.decode()
         self.assertNotRegex(page, r"<script(?![^>]*\ssrc=)")
         self.assertNotRegex(page, r"<style|\sstyle=|\son\w+=")
-        # The namespace of an SVG in a data URL is a name, no address.
+        # The namespace of the SVG in the data URL; it is never requested.
         self.assertEqual(set(re.findall(r"https?:[^'\"\s]+", page)), {"http://www.w3.org/2000/svg"})
 
     def test_base(self) -> None:
-        """
-        The page finds its files from every address at which it appears.
-        """
+        """The page finds its files from every URL at which it appears."""
         path = self.startRun()
         self.assertEqual(self.assertPage("/"), "")
         self.assertEqual(self.assertPage(path), "../")
@@ -103,8 +97,7 @@ class PageTests(ScriptedTestCase):
 
     def test_baseWhenMounted(self) -> None:
         """
-        The same below a path of somebody else's site, with and without a
-        trailing slash.
+        The page finds its files below a path of another site, with and without a trailing slash.
         """
         self.mount(b"chat")
         self.assertEqual(self.assertPage("/chat/"), "")
@@ -115,9 +108,7 @@ class PageTests(ScriptedTestCase):
         self.assertEqual(self.assertPage(f"{path}/"), "../../")
 
     def test_baseDeep(self) -> None:
-        """
-        The same several segments deep, with names that need quoting.
-        """
+        """The page finds its files several segments deep, below names that need quoting."""
         self.mount(b"a b", "ö&<".encode())
         self.assertEqual(self.assertPage("/a%20b/%C3%B6%26%3C/"), "")
         self.assertEqual(self.assertPage("/a%20b/%C3%B6%26%3C"), "./%C3%B6%26%3C/")
@@ -126,25 +117,18 @@ class PageTests(ScriptedTestCase):
         self.assertEqual(self.assertPage(path), "../")
 
     def test_baseIsEscaped(self) -> None:
-        """
-        What stands in the address cannot become markup of the page.
-        """
+        """A URL cannot inject markup into the page."""
         self.mount(b'"><script>')
         body = self.ask('/"><script>', CHROME).body
         self.assertNotIn(b'"><script>', body.replace(b'"></script>', b""))
 
     def test_addressOfAnyBytes(self) -> None:
-        """
-        An address in which raw bytes stand is no error of the server.
-        """
+        """Raw bytes in the URL are no server error."""
         self.mount(b"\x80")
         self.assertEqual(self.ask("/\x80", CHROME).status, 200)
 
     def test_file(self) -> None:
-        """
-        Each file comes as it is, with its type; browsers ask again before they
-        use what they have.
-        """
+        """A file is served unchanged with its media type, and browsers revalidate it."""
         for name, kind in (("app.js", "text/javascript; charset=utf-8"), ("app.css", "text/css; charset=utf-8")):
             response = self.ask(f"/assets/{name}")
             self.assertEqual((response.status, response.headers["content-type"]), (200, kind))
@@ -154,8 +138,7 @@ class PageTests(ScriptedTestCase):
 
     def test_fileThatTheBrowserHas(self) -> None:
         """
-        Who has a file already is told so, without the file; its ETag changes
-        with it.
+        A client with the current version of a file gets 304. The ETag depends on the contents.
         """
         tags = {}
         for name in ("app.js", "app.css"):
@@ -172,9 +155,7 @@ class PageTests(ScriptedTestCase):
         self.assertNotEqual(*tags.values())
 
     def test_unknownFile(self) -> None:
-        """
-        There is nothing else in the folder, and no way out of it.
-        """
+        """The folder has no other files, and no path leads out of it."""
         for path in (
             "/assets",
             "/assets/",
@@ -191,17 +172,13 @@ class PageTests(ScriptedTestCase):
             self.assertIn("code", response.error)
 
     def test_allFilesAreServed(self) -> None:
-        """
-        Each file in the folder is either the page or served beside it.
-        """
+        """Each file in the folder is either the page or served beside it."""
         for path in ASSETS.iterdir():
             if path.name != "index.html":
                 self.assertEqual(self.ask(f"/assets/{path.name}").status, 200, path.name)
 
     def test_head(self) -> None:
-        """
-        HEAD of the page and of a file is the head of their answers.
-        """
+        """The answer to HEAD of the page or a file has the headers of GET."""
         for path in ("/", "/assets/app.js"):
             get, head = self.ask(path), self.ask(path, method="HEAD")
             self.assertEqual(get.headers, head.headers)

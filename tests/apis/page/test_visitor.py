@@ -23,8 +23,8 @@ class VisitorTests(ScriptedTestCase):
 
     def test_startsARun(self) -> None:
         """
-        A visitor gets a run of their own, in the format `text`: each event is
-        the whole text so far, the first is empty and has the first ID.
+        A visitor gets a run in the format `text`. Each event has the entire text so far; the first
+        is empty and has the first ID.
         """
         wire = self.view()
         first = wire.response.events[0]
@@ -42,9 +42,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual([run.prompt for run in self.source.runs], [None, None])
 
     def test_headers(self) -> None:
-        """
-        An event stream's headers, and the page's, depend on what was accepted.
-        """
+        """An event stream has the headers against buffering and caching, and `Vary`."""
         headers = self.view().response.headers
         self.assertEqual(headers["vary"], "Accept")
         self.assertEqual(headers["cache-control"], "no-cache, no-store, no-transform")
@@ -52,10 +50,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertNotIn("connection", headers)
 
     def test_resumes(self) -> None:
-        """
-        A visitor whose connection broke comes back with the last ID and gets
-        what was missed and what follows, from the same run.
-        """
+        """A visitor that reconnects with the last ID continues the same run, without a gap."""
         wire = self.view()
         self.write("a", "b")
         lastID = self.lastID(wire)
@@ -69,10 +64,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(again.response.types[-1], "done")
 
     def test_resumesByTheParameter(self) -> None:
-        """
-        The same with the ID in the address, as EventSource for old browsers
-        sends it.
-        """
+        """The ID in the URL, as polyfills of EventSource send it, resumes as well."""
         wire = self.view()
         self.write("a")
         again = self.view(f"/?last_event_id={self.lastID(wire)}")
@@ -81,9 +73,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(len(self.source.runs), 1)
 
     def test_resumesBeforeTheFirstWord(self) -> None:
-        """
-        A connection that broke before the first word resumes the same run.
-        """
+        """A visitor that reconnects before the first token continues the same run."""
         wire = self.view()
         again = self.view(lastEventID=self.lastID(wire))
         self.write("a")
@@ -92,8 +82,7 @@ class VisitorTests(ScriptedTestCase):
 
     def test_hasTheEnd(self) -> None:
         """
-        Who comes back with the ID of the terminal event is answered 204, at
-        which EventSource stops.
+        A visitor with the ID of the terminal event is answered 204, which stops an EventSource.
         """
         wire = self.view()
         self.write("a")
@@ -105,8 +94,7 @@ class VisitorTests(ScriptedTestCase):
 
     def test_missedTheEnd(self) -> None:
         """
-        Who missed the end gets it: the text so far is not sent again when it
-        was seen.
+        A visitor that missed the terminal event gets it, without the text that it has already.
         """
         wire = self.view()
         self.write("a")
@@ -118,9 +106,8 @@ class VisitorTests(ScriptedTestCase):
 
     def test_anyOtherID(self) -> None:
         """
-        An ID that is none of a run of this page's own is answered 204, and
-        never starts a run: of another server's, of a stream that was not
-        started here, of none, garbage.
+        Any ID that does not belong to a run of `/` is answered 204, and starts no run: of another
+        server, of another stream, malformed.
         """
         foreign = self.startRun().rpartition("/")[2]
         runs = len(self.source.runs)
@@ -141,10 +128,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(len(self.source.runs), runs)
 
     def test_numberThatIsNotThere(self) -> None:
-        """
-        An ID of the right run with a number that it does not have yet is told
-        of as a gap, and starts no run.
-        """
+        """A number that the run has not reached yet is reported as a gap, and starts no run."""
         wire = self.view()
         epoch = self.lastID(wire).partition("-")[0]
         self.write("a")
@@ -154,16 +138,12 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(len(self.source.runs), 1)
 
     def test_emptyID(self) -> None:
-        """
-        An empty header is no ID: a new visitor.
-        """
+        """An empty header is no ID, but a new visitor."""
         self.view(lastEventID="")
         self.assertEqual(len(self.source.runs), 1)
 
     def test_forgotten(self) -> None:
-        """
-        When the stream is no longer kept its ID gets 204.
-        """
+        """The ID of a stream that is no longer kept is answered 204."""
         wire = self.view()
         self.write("a")
         lastID = self.lastID(wire)
@@ -179,8 +159,8 @@ class VisitorTests(ScriptedTestCase):
 
     def test_byItsName(self) -> None:
         """
-        A visitor's stream can be watched below `streams` by the epoch in its
-        IDs, and stopped.
+        The stream of a visitor can be followed and cancelled below `/streams` by the epoch of its
+        IDs.
         """
         wire = self.view()
         self.write("a")
@@ -191,10 +171,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(wire.response.types[-1], "cancelled")
 
     def test_head(self) -> None:
-        """
-        HEAD gets the headers of an event stream and starts nothing, with an ID
-        and without.
-        """
+        """HEAD gets the headers of an event stream and starts nothing, with an ID and without."""
         for headers in ({}, {"Last-Event-ID": "nonsense"}):
             response = self.ask("/", EVENTSOURCE, "HEAD", headers=headers)
             self.assertEqual((response.status, response.headers["content-type"]), (200, EVENTSOURCE))
@@ -204,34 +181,26 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(self.service.viewers.count, 0)
 
     def test_otherMethods(self) -> None:
-        """
-        Nothing but GET and HEAD is known here.
-        """
+        """The root supports GET and HEAD only."""
         for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
             response = self.ask("/", method=method)
             self.assertEqual((response.status, response.headers["allow"]), (405, "GET, HEAD"))
             self.assertEqual(response.error["code"], "method_not_allowed")
 
     def test_notAcceptable(self) -> None:
-        """
-        Who accepts neither the page nor a stream is told so.
-        """
+        """A client that accepts neither the page nor a stream is answered 406."""
         response = self.ask("/", "application/json")
         self.assertEqual((response.status, response.error["code"]), (406, "not_acceptable"))
         self.assertEqual(response.headers["vary"], "Accept")
 
     def test_nothingElse(self) -> None:
-        """
-        Whatever else is asked for is 404, in JSON.
-        """
+        """Any other path is answered 404 in JSON."""
         for path in ("/nothing", "/favicon.ico", "/stream", "/index.html", "/nothing/below", "/%FF", "/streamsX"):
             response = self.ask(path)
             self.assertEqual((response.status, response.error["code"]), (404, "not_found"))
 
     def test_manyOnOneConnection(self) -> None:
-        """
-        When a stream has ended, the connection serves the next request.
-        """
+        """After the end of a stream the connection serves the next request."""
         wire = self.view()
         self.write("a")
         self.end()
@@ -240,10 +209,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(len(self.source.runs), 2)
 
     def test_HTTP10(self) -> None:
-        """
-        A client of HTTP/1.0 gets its stream without chunks, and the close that
-        ends it.
-        """
+        """A client of HTTP/1.0 gets its stream without chunks, ended by a close."""
         wire = self.view(version="1.0")
         self.write("a")
         self.end()
@@ -251,9 +217,7 @@ class VisitorTests(ScriptedTestCase):
         self.assertTrue(wire.closed)
 
     def test_builtInText(self) -> None:
-        """
-        With the source that is there by default the words appear one by one.
-        """
+        """The built-in text appears word by word."""
         self.serve(TextSource(self.reactor, "one two three", 0.1))
         wire = self.view()
         self.reactor.run(0.25, 0.01)
@@ -264,8 +228,8 @@ class VisitorTests(ScriptedTestCase):
 
     def test_tooLongForText(self) -> None:
         """
-        A text that grows too long for this format ends the visitor's response
-        with `failed`; who comes back is answered 204, and the run goes on.
+        A text over the limit of the format ends the response with `failed`; a reconnection is
+        answered 204, and the run continues.
         """
         self.patch(textFormat, "TEXT_LIMIT", 100)
         wire = self.view()
@@ -278,14 +242,12 @@ class VisitorTests(ScriptedTestCase):
 
 
 class PromptTests(ScriptedTestCase):
-    """A source that needs a prompt."""
+    """A source that takes prompts."""
 
     takesPrompt = True
 
     def test_visitor(self) -> None:
-        """
-        A visitor without a prompt is told what to do, and no run is started.
-        """
+        """A visitor without a prompt gets an explanation, and no run is started."""
         response = self.view().response
         self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
         self.assertIn("streams", response.error["message"])
@@ -293,7 +255,8 @@ class PromptTests(ScriptedTestCase):
 
     def test_nothingAsked(self) -> None:
         """
-        A source that needs a prompt is not asked nothing: neither an empty one, nor messages without a user's text.
+        An empty prompt, and messages without a user's text, are refused for a source that needs a
+        prompt.
         """
         image = [{"type": "image_url", "image_url": {"url": "x"}}]
         messages: list[list[dict[str, Any]]] = [
@@ -310,9 +273,7 @@ class PromptTests(ScriptedTestCase):
         self.assertEqual(self.source.runs, [])
 
     def test_visitorsPrompt(self) -> None:
-        """
-        Where the server has one for them, visitors ask that.
-        """
+        """Visitors ask the prompt that the server has for them."""
         self.factory = self.site(StreamResource(self.service, "Why?"))
         wire = self.view()
         self.source.run.write("Because.")
@@ -321,17 +282,13 @@ class PromptTests(ScriptedTestCase):
         self.assertEqual(self.source.run.prompt, Prompt("Why?"))
 
     def test_post(self) -> None:
-        """
-        A run is started with the prompt that was sent.
-        """
+        """A run gets the prompt that was sent."""
         response = self.ask("/streams", method="POST", body='{"prompt": "Warum, 📖?"}'.encode())
         self.assertEqual(response.status, 201)
         self.assertEqual(self.source.run.prompt, Prompt("Warum, 📖?"))
 
     def test_postWithout(self) -> None:
-        """
-        Without one there is none.
-        """
+        """A request without a prompt starts no run."""
         for body in (b"", b"{}", b'{"prompt": null}'):
             response = self.ask("/streams", method="POST", body=body)
             self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
