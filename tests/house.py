@@ -29,6 +29,9 @@ PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "benchma
 #: Notes of unfinished work, spelled so that this file does not hold them itself. Ruff finds them in Python files.
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]))
 
+#: Pages whose Python code must be part of a program in docs/examples, where tests/integration/test_examples.py runs it.
+PRINTED = ("README.md", "docs/embedding.md", "docs/tutorial.md")
+
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 
 
@@ -202,6 +205,18 @@ def brokenLinks(root: Path) -> list[str]:
         if (root / name).exists()
         for target in _LINK.findall((root / name).read_text("utf-8"))
         if not ((root / name).parent / target).exists()
+    ]
+
+
+def unrunExamples(root: Path) -> list[str]:
+    """Find Python code in pages that is not part of a program in docs/examples, line by line."""
+    programs = [path.read_text("utf-8") for path in (root / "docs" / "examples").iterdir() if path.suffix == ".py"]
+    return [
+        f"{name} prints code that no example holds: {code.splitlines()[0]}"
+        for name in PRINTED
+        if (root / name).exists()
+        for code in re.findall(r"^```python\n(.*?)^```$", (root / name).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        if not any(f"\n{code}" in f"\n{program}" for program in programs)
     ]
 
 

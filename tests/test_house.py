@@ -21,6 +21,7 @@ from tests.house import (
     longFiles,
     modulesOf,
     unfinishedAssets,
+    unrunExamples,
     untestedModules,
     untrueArchitecture,
     untrueStructures,
@@ -51,6 +52,10 @@ class HouseTests(SynchronousTestCase):
     def test_links(self) -> None:
         """Relative links in the pages outside docs/ lead to files."""
         self.assertEqual(brokenLinks(ROOT), [])
+
+    def test_examples(self) -> None:
+        """Python code in the pages for newcomers is part of a program that the tests run."""
+        self.assertEqual(unrunExamples(ROOT), [])
 
     def test_architecture(self) -> None:
         """Every function that docs/architecture.md names is defined in the module that the page links to."""
@@ -174,6 +179,15 @@ class BadHouseTests(SynchronousTestCase):
         page = "[a](https://example.org/) [b](#b) [c](sseserver/wire.py#c) [d](gone.md#d)"
         (root / "README.md").write_text(page, "utf-8")
         self.assertWrong(brokenLinks(root), "README.md links to gone.md")
+
+    def test_unrunExample(self) -> None:
+        """Code in a page is found unless it is a whole piece of a program, with the same lines in the same order."""
+        root = self.tree(wire="")
+        (root / "docs" / "examples").mkdir(parents=True)
+        (root / "docs" / "examples" / "a.py").write_text("import a\n\na.f()\na.g()\n", "utf-8")
+        page = "```python\na.f()\na.g()\n```\n\n```sh\na\n```\n\n```python\nimport a\na.f()\n```\n"
+        (root / "README.md").write_text(page, "utf-8")
+        self.assertWrong(unrunExamples(root), "README.md prints code that no example holds: import a")
 
     def test_untrueArchitecture(self) -> None:
         """A named function that the linked module does not define is found, and a missing module."""

@@ -15,7 +15,7 @@ ENDPOINT = sys.argv[1] if len(sys.argv) > 1 else "tcp:8080:interface=127.0.0.1"
 root = Resource()
 root.putChild(b"", Data(b"<a href='chat/'>To the stream</a>", "text/html"))
 
-service = StreamService(reactor, TextSource(reactor, "Words from a service that was there before. "))
+service = StreamService(reactor, TextSource(reactor, "Words from an existing site. "))
 root.putChild(b"chat", StreamResource(service))
 
 log.startLogging(sys.stdout)

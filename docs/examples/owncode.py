@@ -12,7 +12,7 @@ async def coroutine(sink, prompt):
     for number in range(10, 0, -1):
         sink.write(f"{number} ")
         await deferLater(reactor, 0.1)
-        await sink.ready()  # waits while the viewers have enough
+        await sink.ready()  # pauses while the viewers have enough
 
 
 def deferred(sink, prompt):

@@ -1,10 +1,11 @@
 """
-The programs in docs/examples do what the documentation says.
+The programs in docs/examples do what the documentation says. Each runs as it is printed, on another port.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from base64 import b64encode
 
@@ -16,14 +17,12 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 
 class ExampleTests(SynchronousTestCase):
-    """
-    Each example is started as its documentation says, and streams.
-    """
+    """Each example is started as its documentation says, and streams."""
 
     def check(
         self, command: list[str], port: int, path: str, text: str, environment: dict[str, str] | None = None
     ) -> None:
-        """Start a program; read a visitor's stream, the page, and a stream by its name."""
+        """Start a program, and read a visitor's stream, the page, and a stream by its name."""
         variables = {**ENVIRONMENT, **(environment or {})}
         with serving(command, port, env=variables):
             events = stream(port, path)
@@ -38,67 +37,73 @@ class ExampleTests(SynchronousTestCase):
             self.assertEqual(state["state"], "done")
 
     def checkPage(self, port: int, path: str) -> None:
-        """The page is there, and its files are where it says."""
+        """Check that the page is served, and its files at the place that it names."""
         status, _, body = ask(port, "GET", path)
         self.assertEqual(status, 200)
         self.assertIn(b'src="assets/app.js"', body)
         self.assertEqual(ask(port, "GET", f"{path}assets/app.js")[0], 200)
 
     def python(self, name: str, path: str, text: str, *arguments: str) -> None:
-        """Check an example that is a program of its own."""
+        """Check an example that is a server."""
         port = freePort()
         command = [sys.executable, str(EXAMPLES / name), *arguments, f"tcp:{port}:interface=127.0.0.1"]
         self.check(command, port, path, text)
 
     def test_mounted(self) -> None:
-        """
-        A resource below a path of an existing site serves page and streams there.
-        """
-        self.python("mounted.py", "/chat/", "Words from a service that was there before. ")
+        """A resource below a path of an existing site serves page and streams there."""
+        self.python("mounted.py", "/chat/", "Words from an existing site. ")
+
+    def test_firstStream(self) -> None:
+        """An async generator feeds the streams."""
+        self.python("firststream.py", "/", "10 9 8 7 6 5 4 3 2 1 ")
+
+    def test_clients(self) -> None:
+        """A client of OpenAI's API prints the answer, and a program publishes a stream that another one follows."""
+        port = freePort()
+        server = f"http://127.0.0.1:{port}"
+
+        def run(name: str, *arguments: str) -> str:
+            program = (EXAMPLES / name).read_text("utf-8").replace("http://127.0.0.1:8000", server)
+            command = [sys.executable, "-c", program, *arguments]
+            return subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
+
+        listen = f"tcp:{port}:interface=127.0.0.1"
+        options = ("--listen", listen, "--text", str(EXAMPLES / "publish.py"), "--interval", "0")
+        with serving(twistd("sseserver", *options), port, env=ENVIRONMENT):
+            self.assertEqual(run("openaiclient.py"), (EXAMPLES / "publish.py").read_text("utf-8"))
+            run("publish.py", f"{server}/streams/news")
+            followed = run("follow.py", f"{server}/streams/news")
+            self.assertEqual(followed.partition("\n")[0], "Published word by word. ")
+            self.assertIn("\ndone: ", followed)
 
     def test_klein(self) -> None:
-        """
-        The same works from a Klein route.
-        """
+        """The same works from a Klein route."""
         self.python("withklein.py", "/chat/", "Words from a Klein application. ")
 
     def test_coroutine(self) -> None:
-        """
-        A coroutine of one's own feeds the streams.
-        """
+        """A coroutine feeds the streams."""
         self.python("owncode.py", "/", "10 9 8 7 6 5 4 3 2 1 ", "coroutine")
 
     def test_deferred(self) -> None:
-        """
-        A function that returns a Deferred feeds the streams.
-        """
+        """A function that returns a Deferred feeds the streams."""
         self.python("owncode.py", "/", "Deferred", "deferred")
 
     def test_generator(self) -> None:
-        """
-        A generator that blocks feeds the streams, from a thread.
-        """
+        """A generator that blocks feeds the streams, from a thread."""
         self.python("generator.py", "/", "These words come from code that blocks . ")
 
     def test_program(self) -> None:
-        """
-        A program is the source.
-        """
+        """A program is the source."""
         self.python("program.py", "/", "3\n2\n1\n")
 
     def test_application(self) -> None:
-        """
-        A `.tac` file makes an application with the service in it.
-        """
+        """A `.tac` file makes an application with the service in it."""
         port = freePort()
         endpoint = {"ENDPOINT": f"tcp:{port}:interface=127.0.0.1"}
         self.check(twistd("-y", str(EXAMPLES / "application.tac")), port, "/", "Words from an application. ", endpoint)
 
     def test_upstream(self) -> None:
-        """
-        An upstream with one's own authentication in front: who has no
-        password gets nothing, who has one an answer.
-        """
+        """An upstream with authentication in front answers requests with a password, and no others."""
         port, upstream = freePort(), freePort()
         variables = ENVIRONMENT
         scripted = [sys.executable, "-m", "tests.upstreams", str(upstream)]
@@ -117,9 +122,7 @@ class ExampleTests(SynchronousTestCase):
             self.assertEqual("".join(event.data for event in events if event.type == "message"), "Hello world")
 
     def test_short(self) -> None:
-        """
-        No example has more than 30 lines.
-        """
+        """No example has more than 30 lines."""
         for example in EXAMPLES.iterdir():
             if example.suffix in {".py", ".tac"}:
                 self.assertLessEqual(len(example.read_text().splitlines()), 30, example.name)
