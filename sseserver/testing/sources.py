@@ -1,6 +1,7 @@
 """
-SourceContract: what every token source must do, as tests, and a sink to try one with. Their public place is
-L{sseserver.testing}.
+Contract tests for token sources, and a sink to try a source with.
+
+Public as `sseserver.testing.SourceContract` and `sseserver.testing.RecordingSink`.
 """
 
 from __future__ import annotations
@@ -26,17 +27,16 @@ else:
 @implementer(ITokenSink)
 class RecordingSink:
     """
-    A token sink that keeps what it is given, and can be paused and cancelled as a run can.
+    Token sink that records everything, and can be paused and cancelled like a run.
 
     Attributes:
-        tokens: What was written, until the end; of chunks, their text.
-        chunks: The chunks, as they came.
-        late: What was written after the end; a run drops it.
-        producer: Who is registered.
-        paused: Whether it wants no more now.
-        ended: Whether the source has said so, or was cancelled.
-        result: What the source's Deferred fired with: its reason, a
-            L{Failure}, or C{None}.
+        tokens: The tokens before the end, and the texts of the chunks.
+        chunks: The chunks before the end.
+        late: The tokens and texts after the end, which a run would drop.
+        producer: The registered producer, or `None`.
+        paused: Whether the sink is paused.
+        ended: Whether the run has ended or was cancelled.
+        result: Result of the source's Deferred: its reason, a `Failure`, or `None`.
     """
 
     def __init__(self) -> None:
@@ -47,26 +47,32 @@ class RecordingSink:
         self.paused = False
         self.ended = False
         self.result: Any = None
-        self._awaiting: list[Deferred[None]] = []
+        self._waiters: list[Deferred[None]] = []
         self._work: Deferred[Any] | None = None
 
     def start(self, source: ITokenSource, prompt: Prompt | None = None) -> None:
-        """Let a source work into this sink."""
+        """
+        Start a run.
+
+        Args:
+            source: Produces into this sink.
+            prompt: Passed to the source.
+        """
         self._work = maybeDeferred(source.produce, self, prompt)
         self._work.addBoth(self._end)
 
     def pause(self) -> None:
-        """Want no more for now: the viewers are behind."""
+        """Pause, as a run does whose viewers are behind."""
         self.paused = True
         if self.producer is not None:
             self.producer.pauseProducing()
 
     def resume(self) -> None:
-        """Want more again."""
+        """Resume the producer and the calls of `ready`."""
         self.paused = False
-        awaiting, self._awaiting = self._awaiting, []
-        for waiting in awaiting:
-            waiting.callback(None)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
         if self.producer is not None:
             self.producer.resumeProducing()
 
@@ -80,31 +86,31 @@ class RecordingSink:
             self._work.cancel()
 
     def write(self, token: str) -> None:
-        """See L{ITokenSink.write}."""
+        """See `ITokenSink.write`."""
         token.encode("utf-8")
         if token:
             (self.late if self.ended else self.tokens).append(token)
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
-        """See L{ITokenSink.writeChunk}."""
+        """See `ITokenSink.writeChunk`."""
         self.write(text)
         if not self.ended:
             self.chunks.append(chunk)
 
     def ready(self) -> Deferred[None]:
-        """See L{ITokenSink.ready}."""
+        """See `ITokenSink.ready`."""
         if not self.paused:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._awaiting.remove)
-        self._awaiting.append(waiting)
-        return waiting
+        waiter: Deferred[None] = Deferred(self._waiters.remove)
+        self._waiters.append(waiter)
+        return waiter
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See L{ITokenSink.registerProducer}."""
+        """See `ITokenSink.registerProducer`."""
         if not streaming:
-            raise ValueError("A token sink takes push producers only.")
+            raise ValueError("A token sink accepts push producers only: `streaming` must be true.")
         if self.producer is not None:
-            raise RuntimeError(f"{producer!r} cannot be registered: {self.producer!r} is.")
+            raise RuntimeError(f"{producer!r} cannot be registered while {self.producer!r} is.")
         if self.ended:
             producer.stopProducing()
             return
@@ -113,7 +119,7 @@ class RecordingSink:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
-        """See L{ITokenSink.unregisterProducer}."""
+        """See `ITokenSink.unregisterProducer`."""
         self.producer = None
 
     def _end(self, result: Any) -> None:
@@ -123,62 +129,66 @@ class RecordingSink:
 
 class SourceContract(_TestCase):
     """
-    What every L{ITokenSource} must do.
+    Tests that every `ITokenSource` must pass.
+
+    Mix it into a `SynchronousTestCase`, and override `makeSource`.
 
     Attributes:
-        prompt: What the runs are asked; C{None} for a source that takes no prompt.
-        waits: Whether a paused run writes nothing more; a function that writes all in one go cannot.
-        clock: What the source's time comes from.
-        source: The source.
+        prompt: Prompt of the runs; `None` for a source that takes none.
+        waits: Whether a paused run writes nothing. A function that writes everything at once cannot
+            wait.
+        clock: Clock for the source; nothing else moves it.
+        source: The source under test.
     """
 
     prompt: Prompt | None = None
     waits = True
 
     def makeSource(self) -> ITokenSource:
-        """Make a source on C{self.clock}; its runs end."""
-        raise NotImplementedError("Say how your source is made.")
+        """Return a source on `self.clock` whose runs end by themselves."""
+        raise NotImplementedError("Override makeSource to return a source on self.clock.")
 
     def step(self) -> None:
-        """Let a little time pass, so that a run goes on but is not through at once."""
+        """Let some time pass, after which a run has made progress but not ended."""
         self.clock.advance(0.1)
 
     def finish(self) -> None:
-        """Let as much time pass as a run may take."""
+        """Let time pass until nothing is scheduled."""
         for _ in range(10_000):
             self.step()
             if not self.clock.getDelayedCalls():
                 break
 
     def setUp(self) -> None:
-        """Make a source."""
+        """Make the clock and the source."""
         super().setUp()
         self.clock = Clock()
         self.source = self.makeSource()
 
     def start(self) -> RecordingSink:
-        """Start a run."""
+        """Start a run and return its sink."""
         sink = RecordingSink()
         sink.start(self.source, self.prompt)
         return sink
 
     def assertWhole(self, sink: RecordingSink) -> None:
-        """The run has ended by itself and without an error, and left nothing behind."""
+        """
+        Check that a run has ended by itself without an error, and left nothing behind.
+
+        Args:
+            sink: The sink of the run.
+        """
         self.assertTrue(sink.ended)
         self.assertNotIsInstance(sink.result, Failure)
         self.assertEqual((sink.producer, sink.late), (None, []))
 
     def test_interface(self) -> None:
-        """
-        A source says what it is, and whether it takes a prompt.
-        """
+        """A source provides its interface and declares whether it takes a prompt."""
         verifyObject(ITokenSource, self.source)
         self.assertEqual(self.source.takesPrompt, self.prompt is not None)
 
     def test_run(self) -> None:
-        """
-        A run writes its tokens and ends; then nothing waits on the clock.
-        """
+        """A run writes tokens and ends, and leaves nothing scheduled."""
         sink = self.start()
         self.finish()
         self.assertWhole(sink)
@@ -186,9 +196,7 @@ class SourceContract(_TestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_manyRuns(self) -> None:
-        """
-        Many runs of one source have nothing in common: when one is cancelled the others go on.
-        """
+        """The runs of a source are independent: cancelling one does not affect the others."""
         alone = self.start()
         self.finish()
         sinks = [self.start() for _ in range(3)]
@@ -200,9 +208,7 @@ class SourceContract(_TestCase):
             self.assertEqual("".join(sink.tokens), "".join(alone.tokens))
 
     def test_cancel(self) -> None:
-        """
-        A run that is cancelled stops: it writes nothing more, its Deferred fires, nothing waits on the clock.
-        """
+        """A cancelled run writes nothing more, ends, and leaves nothing scheduled."""
         for steps in range(3):
             sink = self.start()
             for _ in range(steps):
@@ -212,9 +218,7 @@ class SourceContract(_TestCase):
             self.assertEqual((sink.late, self.clock.getDelayedCalls()), ([], []))
 
     def test_pause(self) -> None:
-        """
-        A run that is paused, at any time, goes on where it was.
-        """
+        """A run that is paused, at any time, continues where it was."""
         alone = self.start()
         self.finish()
         for steps in range(3):
