@@ -451,13 +451,13 @@ class _End:
         self.peer: _End = self
         self.lost = False
         self._paused = False
-        self._received = b""
+        self.received = b""
         self._end: Exception | None = None
 
     def write(self, data: bytes) -> None:
         """Give it to the other end."""
         if not self.lost and self._end is None:
-            self.peer._received += data
+            self.peer.received += data
             self.peer._give()
 
     def writeSequence(self, data: list[bytes]) -> None:
@@ -492,7 +492,7 @@ class _End:
 
     def abortConnection(self) -> None:
         """Close it the hard way: what is on its way is lost."""
-        self.peer._received = b""
+        self.peer.received = b""
         self._lose(ConnectionAborted(), ConnectionLost())
 
     def _lose(self, ours: Exception, theirs: Exception) -> None:
@@ -505,8 +505,8 @@ class _End:
         """Tell the protocol what has come; the end comes last, and to the one who closed it at once."""
         if self._paused and not isinstance(self._end, ConnectionAborted):
             return
-        if self._received and not self.lost:
-            data, self._received = self._received, b""
+        if self.received and not self.lost:
+            data, self.received = self.received, b""
             self.protocol.dataReceived(data)
         if self._end is not None and not self.lost:
             self.lost = True

@@ -54,6 +54,17 @@ ANSWER_STATES = {
 _READING = AnswerState.READING
 
 
+def checkStep(state: AnswerState, following: AnswerState) -> None:
+    """
+    Check that an answer may go from one state to another.
+
+    Raises:
+        RuntimeError: It may not.
+    """
+    if following not in ANSWER_STATES[state]:
+        raise RuntimeError(f"An answer that is {state.value} cannot become {following.value}.")
+
+
 @implementer(IPushProducer)
 class UpstreamAnswer:
     """
@@ -97,6 +108,11 @@ class UpstreamAnswer:
         self._timer: IDelayedCall | None = None
         self._done: Deferred[str] = Deferred(lambda _: self.stopProducing())
 
+    @property
+    def state(self) -> AnswerState:
+        """The current state."""
+        return self._state
+
     def start(self, events: EventSource) -> Deferred[str]:
         """
         Read the answer.
@@ -139,8 +155,7 @@ class UpstreamAnswer:
         return self._state is _READING or self._state is AnswerState.PAUSED
 
     def _enter(self, state: AnswerState) -> None:
-        if state not in ANSWER_STATES[self._state]:
-            raise RuntimeError(f"An answer that is {self._state.value} cannot become {state.value}.")
+        checkStep(self._state, state)
         self._state = state
 
     def _checkEncoding(self, response: IResponse) -> None:

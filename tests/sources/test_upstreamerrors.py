@@ -1,0 +1,121 @@
+"""Tests for `sseserver.sources.upstreamerrors`: statuses, and messages in one line without the key."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+
+from sseserver.client import (
+    ConnectionFailed,
+    ConnectTimeout,
+    EventSourceError,
+    EventTooLarge,
+    ResponseTruncated,
+    StatusError,
+    WrongContentType,
+)
+from sseserver.sources.upstreamerrors import (
+    MAX_MESSAGE,
+    MAX_RETRY_AFTER,
+    cleanMessage,
+    makeRefusal,
+    makeSourceError,
+    makeStreamError,
+)
+from sseserver.values import Reason
+from tests.upstreams import KEY
+
+
+class MessageTests(SynchronousTestCase):
+    """`cleanMessage`."""
+
+    def test_line(self) -> None:
+        """White space and control characters become single spaces."""
+        self.assertEqual(cleanMessage(" a\r\n\tb\x00\x85c\u2028d\ud800 ", None), "a b c d")
+
+    def test_secret(self) -> None:
+        """The key is replaced wherever it stands."""
+        self.assertEqual(cleanMessage(f"{KEY} and {KEY}!", KEY), "*** and ***!")
+
+    def test_length(self) -> None:
+        """A long text is cut, and says so."""
+        self.assertEqual(cleanMessage("x" * MAX_MESSAGE, None), "x" * MAX_MESSAGE)
+        self.assertEqual(cleanMessage("x" * 100_000, None), "x" * MAX_MESSAGE + " ...")
+
+
+class RefusalTests(SynchronousTestCase):
+    """`makeRefusal`."""
+
+    def test_statuses(self) -> None:
+        """Statuses about the request and about the load are passed on, and every other one becomes 502."""
+        body = json.dumps({"error": {"message": "Why."}}).encode()
+        for status, passedOn, message in (
+            (400, 400, "Why."),
+            (429, 429, "Why."),
+            (503, 503, "The upstream answered 503."),
+            (500, 502, "The upstream answered 500."),
+            (302, 502, "The upstream answered 302."),
+            (401, 502, "The upstream does not accept this server's key (401)."),
+        ):
+            error = makeRefusal(status, body, 0, KEY)
+            self.assertEqual((error.status, str(error), error.reason), (passedOn, message, Reason.REFUSED))
+
+    def test_bodies(self) -> None:
+        """The message is found in each known shape, and replaced by the status in any other."""
+        for body, message in (
+            (b'{"message": "Why."}', "Why."),
+            (b'{"error": "Why."}', "Why."),
+            (b'{"error": {"message": 7}}', "The upstream answered 400."),
+            (b'{"error": {"message": ""}}', "The upstream answered 400."),
+            (b"[1]", "The upstream answered 400."),
+            (b"[" * 100_000, "The upstream answered 400."),
+            (b"<html>", "The upstream answered 400."),
+            (b"", "The upstream answered 400."),
+        ):
+            self.assertEqual(str(makeRefusal(400, body, 0, KEY)), message)
+
+    def test_retryAfter(self) -> None:
+        """`Retry-After` is rounded up and bounded; an unknown one stays unknown."""
+        for told, passedOn in ((0, None), (0.2, 1), (7, 7), (1e9, MAX_RETRY_AFTER)):
+            self.assertEqual(makeRefusal(429, b"", told, None).retryAfter, passedOn)
+
+
+class StreamErrorTests(SynchronousTestCase):
+    """`makeStreamError`."""
+
+    def test_shapes(self) -> None:
+        """An error is an object or a text, with its status inside or beside it."""
+        for error, code, message, status in (
+            ({"message": "Slower!", "code": 429}, None, "Slower!", 429),
+            ({"message": "Slower!"}, 429, "Slower!", 429),
+            ({"message": "Odd.", "code": "rate_limit"}, None, "Odd.", 502),
+            ({"message": "Odd.", "code": 200}, None, "Odd.", 502),
+            ("Out of luck.", None, "Out of luck.", 502),
+            ({"message": None}, None, "The upstream reported an error.", 502),
+            (7, None, "The upstream reported an error.", 502),
+            ({"message": KEY}, None, "***", 502),
+        ):
+            made = makeStreamError(error, code, KEY)
+            self.assertEqual((str(made), made.status, made.reason), (message, status, Reason.UPSTREAM))
+
+
+class ClientErrorTests(SynchronousTestCase):
+    """`makeSourceError`."""
+
+    def test_kinds(self) -> None:
+        """Each error of the client has a reason and a status."""
+        headers = Headers({"Retry-After": ["7"]})
+        for error, reason, status in (
+            (StatusError("", 429, headers), Reason.REFUSED, 429),
+            (WrongContentType("", 200, headers), Reason.MALFORMED, 502),
+            (EventTooLarge(""), Reason.MALFORMED, 502),
+            (ResponseTruncated(""), Reason.TRUNCATED, 502),
+            (ConnectTimeout(""), Reason.TIMEOUT, 504),
+            (ConnectionFailed(""), Reason.UNREACHABLE, 502),
+            (EventSourceError(""), Reason.UNREACHABLE, 502),
+        ):
+            made = makeSourceError(error, KEY)
+            self.assertEqual((made.reason, made.status), (reason, status))
+        self.assertEqual(makeSourceError(StatusError("", 429, headers), KEY).retryAfter, 7)
