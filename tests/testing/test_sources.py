@@ -1,11 +1,10 @@
 """
-The contracts of L{sseserver.testing} that have no file of their own, for every part of ours; and that they find what
-is wrong.
+Tests for `sseserver.testing.sources`: the contract on sources of ours and on a broken one, and the recording
+sink.
 """
 
 from __future__ import annotations
 
-import unittest
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,27 +12,12 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sseserver.formats import EventsFormat, TextFormat
-from sseserver.interfaces import IFormat, IStreamStore, ITokenSink, ITokenSource
+from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
-from sseserver.stores.memory import MemoryStore
-from sseserver.testing import FormatContract, RecordingSink, SourceContract, StoreContract
+from sseserver.testing import RecordingSink, SourceContract
 from sseserver.values import Prompt
-
-
-class EventsTests(FormatContract, SynchronousTestCase):
-    """The format C{events}."""
-
-    def makeFormat(self) -> IFormat:
-        return EventsFormat()
-
-
-class TextTests(FormatContract, SynchronousTestCase):
-    """The format C{text}."""
-
-    def makeFormat(self) -> IFormat:
-        return TextFormat()
+from tests.testing.failing import findFailures
 
 
 class PacedTextTests(SourceContract, SynchronousTestCase):
@@ -44,14 +28,14 @@ class PacedTextTests(SourceContract, SynchronousTestCase):
 
 
 class UnpacedTextTests(SourceContract, SynchronousTestCase):
-    """A text as fast as it is taken."""
+    """A text without a pace."""
 
     def makeSource(self) -> ITokenSource:
         return TextSource(self.clock, "one two " * 1000, 0)
 
 
 class CoroutineTests(SourceContract, SynchronousTestCase):
-    """A function of one's own that takes a prompt and waits."""
+    """A coroutine function that takes a prompt and awaits the sink."""
 
     prompt = Prompt("Say it")
 
@@ -69,7 +53,7 @@ class CoroutineTests(SourceContract, SynchronousTestCase):
 
 
 class HastyTests(SourceContract, SynchronousTestCase):
-    """A function that writes all at once."""
+    """A function that writes everything at once."""
 
     waits = False
 
@@ -77,27 +61,9 @@ class HastyTests(SourceContract, SynchronousTestCase):
         return FunctionSource(lambda sink, prompt: sink.write("all"))
 
 
-def failures(case: type[SynchronousTestCase]) -> set[str]:
-    """Run the tests of a class, and name those that fail."""
-    result = unittest.TestResult()
-    for name in dir(case):
-        if name.startswith("test_"):
-            case(name).run(result)
-    return {test.id().rpartition(".")[2] for test, _ in (*result.failures, *result.errors)}
-
-
-class _Forgetful(MemoryStore):
-    """Deletes without telling the viewers, or counting."""
-
-    def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
-        deleted: Any = self.find(name)
-        self._logs.pop(name, None)
-        return deleted.addCallback(lambda _: None)
-
-
 @implementer(ITokenSource)
-class _Deaf:
-    """Hears neither that it is to wait nor that it is to stop."""
+class _DeafSource:
+    """Token source that ignores pauses and cancellation."""
 
     takesPrompt = False
     model = "deaf"
@@ -119,35 +85,24 @@ class _Deaf:
         return done
 
 
-class ContractTests(SynchronousTestCase):
-    """The contracts find what is wrong."""
-
-    def test_store(self) -> None:
-        """
-        A store whose C{delete} forgets the viewers, the bytes and the epoch is found out.
-        """
-
-        class Case(StoreContract, SynchronousTestCase):
-            def makeStore(self, window: int) -> IStreamStore:
-                return _Forgetful(self.clock, window)
-
-        self.assertEqual(failures(Case), {"test_delete", "test_deleteAnother", "test_nameAgain", "test_used"})
+class BrokenSourceTests(SynchronousTestCase):
+    """The contract fails for a source that breaks it."""
 
     def test_source(self) -> None:
-        """
-        A source that cannot be paused or cancelled is found out.
-        """
+        """The contract finds a source that cannot be paused or cancelled."""
 
         class Case(SourceContract, SynchronousTestCase):
             def makeSource(self) -> ITokenSource:
-                return _Deaf(self.clock)
+                return _DeafSource(self.clock)
 
-        self.assertEqual(failures(Case), {"test_pause", "test_cancel"})
+        self.assertEqual(findFailures(Case), {"test_pause", "test_cancel"})
+
+
+class SinkTests(SynchronousTestCase):
+    """`RecordingSink` behaves like a run."""
 
     def test_sinkEnds(self) -> None:
-        """
-        A recording sink that has ended stops a producer that comes late, lets nobody wait, and keeps apart what comes.
-        """
+        """A sink that has ended stops a late producer, completes `ready` and keeps late tokens apart."""
         sink = RecordingSink()
         sink.pause()
         waiting = sink.ready()
@@ -164,9 +119,7 @@ class ContractTests(SynchronousTestCase):
         self.assertEqual((stopped, sink.producer, sink.tokens, sink.late), ([True], None, [], ["late"]))
 
     def test_sinkRefuses(self) -> None:
-        """
-        A recording sink refuses what a run refuses: pull producers, a second producer, lone surrogates.
-        """
+        """A sink refuses pull producers, a second producer and lone surrogates."""
         sink = RecordingSink()
         self.assertRaises(ValueError, sink.registerProducer, object(), False)
         sink.registerProducer(object(), True)
