@@ -39,13 +39,18 @@ class RecordingTests(SynchronousTestCase):
                 self.assertUnchanged(scenario, "memory")
 
     def test_sqlite(self) -> None:
-        """With streams in an SQLite file every answer is as it was recorded, but for placeholders."""
+        """
+        With streams in an SQLite file every answer is as it was recorded, but for placeholders.
+        """
         for scenario in (*SCENARIOS, *native.DISK_SCENARIOS):
             with self.subTest(scenario.__name__):
                 self.assertUnchanged(scenario, "sqlite")
 
     def test_covers(self) -> None:
-        """The recording has more than 120 requests, each status and each format that the documentation names."""
+        """
+        The recording has more than 120 requests, each status and each format that the documentation
+        names.
+        """
         answers = [answer for scenario in SCENARIOS for answer in readAnswers(scenario, "memory")]
         self.assertGreater(len(answers), 120)
         statuses = {int(answer["status"].split(" ")[1]) for answer in answers if "status" in answer}

@@ -1,8 +1,8 @@
 """
 The APIs: families of URLs with one wire protocol each.
 
-Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (the Vercel AI SDK's `/api/chat`), `page` (`/`).
-`makeAPIs` is the list of them: a new API is a package and a line there.
+Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (the Vercel AI SDK's
+`/api/chat`), `page` (`/`). `makeAPIs` is the list of them: a new API is a package and a line there.
 """
 
 from __future__ import annotations

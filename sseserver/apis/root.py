@@ -18,13 +18,13 @@ class StreamResource(Resource):
     """
     The complete HTTP interface of sseserver. Mount it at any path.
 
-    A visitor's `GET` with `Accept: text/event-stream` starts a run of the service's token source; a browser's `Accept`
-    header gets the page. `docs/http-api.md` lists the URLs below.
+    A visitor's `GET` with `Accept: text/event-stream` starts a run of the service's token source; a
+    browser's `Accept` header gets the page. `docs/http-api.md` lists the URLs below.
 
     Args:
         service: Runs the token source and keeps the streams. Its owner starts and stops it.
-        prompt: Prompt of the runs that visitors start, if the source takes prompts. `None`: visitors must send their
-            prompts by POST.
+        prompt: Prompt of the runs that visitors start, if the source takes prompts. `None`:
+            visitors must send their prompts by POST.
     """
 
     def __init__(self, service: StreamService, prompt: str | None = None) -> None:
@@ -44,7 +44,7 @@ class StreamResource(Resource):
         node.putChild(path[-1], resource)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return this resource for a trailing slash; other children do not exist."""
+        """See `Resource.getChild`: a trailing slash leads back to this resource."""
         return NotFoundResource() if path else self
 
     def render(self, request: Request) -> Any:

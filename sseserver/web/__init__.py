@@ -1,5 +1,5 @@
 """
-HTTP for all APIs: the site, reading a request, choosing a media type, answering, following a stream.
+HTTP for all APIs: the site, requests, content negotiation, answers, viewing.
 
 The packages in `apis` are written with it; it knows none of them.
 """

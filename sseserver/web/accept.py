@@ -32,7 +32,8 @@ def negotiate(request: Request, offers: Sequence[str]) -> str:
         offers: Media types, the default for clients without a preference first.
 
     Returns:
-        One of the offers. Among equal weights, the offer named by the most specific range wins, then the earlier offer.
+        One of the offers. Among equal weights, the offer named by the most specific range wins,
+        then the earlier offer.
 
     Raises:
         NotAcceptable: The `Accept` header excludes every offer.
@@ -47,7 +48,7 @@ def negotiate(request: Request, offers: Sequence[str]) -> str:
 # Cached: all clients together send few different Accept headers.
 @lru_cache(64)
 def _choose(accept: bytes, offers: tuple[str, ...]) -> str | None:
-    """Choose an offer for the value of an `Accept` header; return `None` if it excludes all of them."""
+    """Choose an offer for the value of an `Accept` header, or `None` if it excludes all."""
     ranges = _parseRanges(accept.decode("latin-1")) if accept.strip() else {"*/*": 1.0}
     best = max(offers, key=lambda offer: _weigh(ranges, offer))
     return best if _weigh(ranges, best)[0] > 0 else None
@@ -69,7 +70,7 @@ def _parseRanges(accept: str) -> dict[str, float]:
 
 
 def _weigh(ranges: dict[str, float], offer: str) -> tuple[float, int]:
-    """Return the weight of an offer, by the most specific range that matches it, and how specific that range is."""
+    """Return the weight of an offer, and the specificity of the range that determines it."""
     for precision, name in ((2, offer), (1, offer.partition("/")[0] + "/*"), (0, "*/*")):
         if name in ranges:
             return ranges[name], precision

@@ -1,8 +1,8 @@
 """
 Answering a request: JSON, errors, a complete body, or only the head.
 
-Functions that return `bytes` set the status and the headers of the response, and return its body: `AsyncResource`
-writes it. Event streams are written by `delivery`.
+Functions that return `bytes` set the status and the headers of the response, and return its body:
+`AsyncResource` writes it. Event streams are written by `delivery`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from sseserver.web.accept import JSON
 
 
 def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
-    """Set the status and the media type of a JSON response, and return its body."""
+    """
+    Set the status and the media type of a JSON response, and return its body.
+
+    Args:
+        request: Its response has not begun.
+        value: Any value that JSON can represent.
+        status: HTTP status of the response.
+    """
     # twisted.web has no reason phrase for the newer status codes.
     request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
     setContentType(request, JSON)
@@ -29,7 +36,13 @@ def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
 
 
 def answerError(request: Request, error: SSEServerError) -> bytes:
-    """Set the status and the headers of an error, and return its body."""
+    """
+    Set the status and the headers of an error, and return its body.
+
+    Args:
+        request: Its response has not begun.
+        error: The error to report.
+    """
     if error.retryAfter is not None:
         request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
     return answerJSON(request, _describe(error), error.status)
@@ -51,7 +64,13 @@ def _encode(value: object) -> bytes:
 
 
 def setContentType(request: Request, contentType: str) -> None:
-    """Set the media type of a response that browsers must not guess at and caches must not keep."""
+    """
+    Set the media type of a response that browsers must not sniff and caches must not keep.
+
+    Args:
+        request: Its response has not begun.
+        contentType: Value of the header `Content-Type`.
+    """
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [contentType.encode("ascii")])
     headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
@@ -59,7 +78,13 @@ def setContentType(request: Request, contentType: str) -> None:
 
 
 def finishAnswer(request: Request, body: bytes) -> None:
-    """Write a complete body and finish the response, unless the client has disconnected."""
+    """
+    Write a complete body and finish the response, unless the client has disconnected.
+
+    Args:
+        request: Its response has a status and headers, but no length.
+        body: The entire body; empty for a status without a body, such as 204.
+    """
     if isOver(request):
         return
     if request.code in NO_BODY_CODES:
@@ -71,7 +96,13 @@ def finishAnswer(request: Request, body: bytes) -> None:
 
 
 def answerHead(request: Request, form: IFormat) -> None:
-    """Write and finish the response to HEAD for an event stream, without starting a viewer."""
+    """
+    Write and finish the response to HEAD for an event stream, without starting a viewer.
+
+    Args:
+        request: Its response has not begun.
+        form: Format of the event stream, which may have headers of its own.
+    """
     if isOver(request):
         return
     writeHeaders(request, form)

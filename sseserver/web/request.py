@@ -1,8 +1,8 @@
 """
 Reading a request: parameters, headers, the body, the last event ID, the idempotency key.
 
-Everything that a client sends is decoded and checked here, or in the reader of the API that alone uses it. A malformed
-value raises `BadRequest`; nothing is repaired.
+Everything that a client sends is decoded and checked here, or in the reader of the API that alone
+uses it. A malformed value raises `BadRequest`; nothing is repaired.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ def readParameter(request: Request, name: bytes) -> str | None:
     """
     Read a parameter of the query string; of repeated ones, the last.
 
+    Args:
+        request: Its URL may have the parameter.
+        name: Name of the parameter.
+
     Returns:
         The value, or `None` if the parameter is missing or empty.
 
@@ -48,7 +52,17 @@ def readParameter(request: Request, name: bytes) -> str | None:
 
 
 def readHeader(request: Request, name: bytes) -> str | None:
-    """Read a header, or `None` if it is missing. Bytes outside ASCII become U+FFFD, which no header here allows."""
+    """
+    Read a header.
+
+    Args:
+        request: Its head may have the header.
+        name: Name of the header, in lower case.
+
+    Returns:
+        The value, or `None` if the header is missing. Bytes outside ASCII become U+FFFD, which no
+        header here allows.
+    """
     value = request.getHeader(name)
     return None if value is None else value.decode("ascii", "replace")
 
@@ -57,8 +71,9 @@ def readLastEventID(request: Request) -> str | None:
     """
     Read the last event ID, which a viewer sends when it reconnects.
 
-    The header `Last-Event-ID` takes precedence over the parameter `last_event_id`: the URL keeps its value, and would
-    replay the same events at each reconnection. A value that is not UTF-8 is no error: it is an unknown ID.
+    The header `Last-Event-ID` takes precedence over the parameter `last_event_id`: the URL keeps
+    its value, and would replay the same events at each reconnection. A value that is not UTF-8 is
+    no error: it is an unknown ID.
     """
     header = request.getHeader(b"last-event-id")
     return header.decode("utf-8", "replace") if header else readParameter(request, b"last_event_id")
@@ -92,8 +107,8 @@ def readBody(request: Request) -> bytes:
     Read the entire body.
 
     Raises:
-        BodyTooLarge: It has more than `MAX_BODY` bytes. `StreamSite` refuses such a body before it arrives; other
-            sites leave it to this function.
+        BodyTooLarge: It has more than `MAX_BODY` bytes. `StreamSite` refuses such a body before it
+            arrives; other sites leave it to this function.
     """
     assert request.content is not None
     body: bytes = request.content.read(MAX_BODY + 1)
@@ -110,6 +125,10 @@ def makeBodyTooLarge() -> BodyTooLarge:
 def readJSON(request: Request, shape: type[T]) -> T:
     """
     Decode a JSON body into a typed value. An empty body counts as an empty object.
+
+    Args:
+        request: Its body is read whatever its media type.
+        shape: Type of the value; see `jsontext.readJSON`.
 
     Raises:
         BodyTooLarge: The body has more than `MAX_BODY` bytes.

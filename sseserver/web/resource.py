@@ -1,9 +1,9 @@
 """
 Resources of twisted.web written as coroutines.
 
-Every resource of an API is an `AsyncResource`. Its methods return the body of the answer or raise an `SSEServerError`;
-this module turns both into HTTP. Any other exception is logged and answered with a bare 500: no traceback reaches a
-client, and no HTML an event stream.
+Every resource of an API is an `AsyncResource`. Its methods return the body of the answer or raise
+an `SSEServerError`; this module turns both into HTTP. Any other exception is logged and answered
+with a bare 500: no traceback reaches a client, and no HTML an event stream.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ class AsyncResource(Resource):
     """
     A resource whose methods are coroutines: `async def GET(self, request)`.
 
-    A method returns the body (`bytes`) to be written, or `None` if the response is written elsewhere. An
-    `SSEServerError` becomes an answer in JSON. HEAD calls `GET`, which must start nothing then; its body is not sent.
+    A method returns the body (`bytes`) to be written, or `None` if the response is written
+    elsewhere. An `SSEServerError` becomes an answer in JSON. HEAD calls `GET`, which must start
+    nothing then; its body is not sent.
     """
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return the resource itself for a trailing slash; it has no children."""
+        """
+        See `Resource.getChild`: a trailing slash leads back to the resource, which has no children.
+        """
         return NotFoundResource() if path else self
 
     def render(self, request: Request) -> Any:
@@ -99,7 +102,8 @@ def _resume(begun: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any
         try:
             result = yield waited
         except GeneratorExit:
-            # Garbage collection: the objects that the coroutine would use next may be gone before it.
+            # Garbage collection: the objects that the coroutine would use next may be gone before
+            # it.
             begun.close()
             raise
         except BaseException as problem:
@@ -120,7 +124,7 @@ class NotFoundResource(AsyncResource):
     """
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return a resource for an unknown child."""
+        """See `Resource.getChild`: every child is unknown."""
         return NotFoundResource()
 
     async def GET(self, request: Request) -> bytes:

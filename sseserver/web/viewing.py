@@ -19,14 +19,18 @@ from sseserver.values import State
 from sseserver.web.answers import answerHead
 from sseserver.web.request import readLastEventID, readParameter, readPath
 
-#: Sets the headers of the page and returns its HTML, for a request and its depth: the number of segments of its path
-#: below the mount point.
+#: Sets the headers of the page and returns its HTML, for a request and its depth: the number of
+#: segments of its path below the mount point.
 PageAnswer = Callable[[Request, int], bytes]
 
 
 def readFormat(request: Request, service: StreamService) -> IFormat | None:
     """
     Read the parameter `format`.
+
+    Args:
+        request: Its URL may have the parameter.
+        service: Has the formats.
 
     Returns:
         The format, or `None` if the client asked for none.
@@ -60,11 +64,14 @@ def followStream(service: StreamService, request: Request, streamLog: IStreamLog
     Let a request follow a stream from the entry after its last event ID.
 
     Args:
+        service: Keeps the viewers.
         request: A GET or HEAD of the URL of the stream; HEAD starts no viewer.
+        streamLog: The stream.
+        form: Format of the response.
 
     Returns:
-        `None` if the response is finished, or is written by a producer from now on. An empty body, with the status
-        204, if the viewer has the terminal event already.
+        `None` if the response is finished, or is written by a producer from now on. An empty body,
+        with the status 204, if the viewer has the terminal event already.
 
     Raises:
         BadRequest: A parameter is malformed.
@@ -86,6 +93,8 @@ def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, f
     Tell whether a viewer has the terminal event of a stream, so that nothing will follow.
 
     Args:
+        streamLog: The stream.
+        form: Format of the viewer.
         lastEventID: The ID that the viewer sent, or `None`.
         fromNow: Whether a viewer without an ID starts at the end of the stream.
     """
@@ -99,10 +108,12 @@ def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, f
 
 def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:
     """
-    Name the stream of an answer in the header `Content-Location`, so that the client can share and resume it.
+    Name the stream of an answer in the header `Content-Location`, so that the client can share and
+    resume it.
 
     Args:
         request: A request to an API whose answers are streams.
+        streamLog: The stream of the answer.
         depth: Number of segments of the request's path below the mount point.
 
     Returns:

@@ -19,7 +19,10 @@ SCENARIOS = (*native.SCENARIOS, *chat.SCENARIOS)
 
 
 def record(scenario: Scenario, store: str) -> list[Answer]:
-    """Make the requests of a scenario to a server with this store, `memory` or `sqlite`; return them, answered."""
+    """
+    Make the requests of a scenario to a server with this store, `memory` or `sqlite`; return them,
+    answered.
+    """
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(folder if store == "sqlite" else None)
         scenario(recorder)
@@ -31,8 +34,8 @@ def recordAll() -> list[Answer]:
     Make the requests of all scenarios.
 
     Returns:
-        The answers, each with its store, its scenario and its number there. Of the SQLite store only those that
-        differ from the answers in memory are given.
+        The answers, each with its store, its scenario and its number there. Of the SQLite store
+        only those that differ from the answers in memory are given.
     """
     rows = []
     for scenario in SCENARIOS:

@@ -1,5 +1,6 @@
 """
-Recorder: drives a real server on wires, and describes its answers without the parts that differ from run to run.
+Recorder: drives a real server on wires, and describes its answers without the parts that differ
+    from run to run.
 
 The scenarios in this package make their requests with it.
 """
@@ -38,7 +39,8 @@ CHAT = {"id": "chat-1", "messages": [{"id": "m", "role": "user", "parts": [{"typ
 LONGEST_REQUEST = 300
 LONGEST_BODY = 6000
 
-#: Seconds. Every answer that will come by itself is there by then. A power of two: the clock stays exact.
+#: Seconds. Every answer that will come by itself is there by then. A power of two: the clock stays
+#: exact.
 SHORT = 0.0625
 STEP = SHORT / 4
 
@@ -125,7 +127,8 @@ class Recorder:
         **headers: str,
     ) -> Wire:
         """
-        Make a request on a connection of its own. Its answer is recorded as it is when the scenario ends.
+        Make a request on a connection of its own. Its answer is recorded as it is when the scenario
+        ends.
 
         Args:
             body: Bytes, or a value to be sent in JSON.

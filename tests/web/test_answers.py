@@ -87,7 +87,10 @@ class AnswerTests(HTTPTestCase):
         self.assertEqual(json.loads(body)["error"]["message"], "ö")
 
     def test_json(self) -> None:
-        """A JSON answer has its status, its media type and a line end, and is neither cached nor sniffed."""
+        """
+        A JSON answer has its status, its media type and a line end, and is neither cached nor
+        sniffed.
+        """
         self.resource.answer = lambda request: answerJSON(request, {"a": [1, None]}, 201)
         response = self.ask()
         self.assertEqual((response.status, response.body), (201, b'{"a": [1, null]}\n'))

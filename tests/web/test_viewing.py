@@ -26,7 +26,9 @@ class ViewingTestCase(ScriptedTestCase):
         self.log = self.successResultOf(self.service.find(self.name))
 
     def read(self, reader: Any, path: str) -> Any:
-        """Call a function with a request for this path; return its result, or the error as a response."""
+        """
+        Call a function with a request for this path; return its result, or the error as a response.
+        """
         seen: list[Any] = []
 
         def answer(request: Request) -> bytes:
@@ -49,7 +51,9 @@ class ParameterTests(ViewingTestCase):
     """The parameters `format` and `from`."""
 
     def test_format(self) -> None:
-        """`format` selects a format by its name; without it, or with an empty value, there is none."""
+        """
+        `format` selects a format by its name; without it, or with an empty value, there is none.
+        """
         reader = lambda request: readFormat(request, self.service)  # noqa: E731
         self.assertIs(self.read(reader, "/it?format=text"), self.service.formats["text"])
         for query in ("", "?format=", "?format"):
@@ -79,7 +83,10 @@ class TerminalTests(ViewingTestCase):
                 self.assertFalse(hasTerminal(self.log, EventsFormat(), lastEventID, fromNow), lastEventID)
 
     def test_ended(self) -> None:
-        """A viewer with the ID of the terminal event has it, and so has a new one that starts at the end."""
+        """
+        A viewer with the ID of the terminal event has it, and so has a new one that starts at the
+        end.
+        """
         self.write("a")
         self.end()
         for form in (EventsFormat(), TextFormat()):
@@ -99,7 +106,10 @@ class LocationTests(ViewingTestCase):
     """The URL of the stream of an answer."""
 
     def test_location(self) -> None:
-        """`Content-Location` names the stream below the mount point, however deep the request's own path is."""
+        """
+        `Content-Location` names the stream below the mount point, however deep the request's own
+        path is.
+        """
         for depth, path in ((1, "/it"), (1, "/it/")):
             url = self.read(lambda request, depth=depth: locateStream(request, self.log, depth), path)
             self.assertEqual(url, f"/streams/{self.name}")

@@ -18,7 +18,8 @@ from sseserver.wire import Decoder, checkType
 #: A stream name: characters that never need quoting in a URL.
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
-#: Event types that only the server sends. A browser cannot tell an event of type `error` from a lost connection.
+#: Event types that only the server sends. A browser cannot tell an event of type `error` from a
+#: lost connection.
 RESERVED_TYPES = frozenset({"stream", "gap", "open", "error", *(state.value for state in TERMINAL.values())})
 
 #: Characters. Limit of an event type.
@@ -41,7 +42,7 @@ def checkName(name: str) -> str:
     Check the name of a new stream, and return it.
 
     Raises:
-        BadRequest: It is not 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`, or it is `.` or `..`.
+        BadRequest: It is not 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`, or a dot segment.
     """
     # Dot segments have a meaning of their own in URLs.
     if not _NAME.fullmatch(name) or name in {".", ".."}:
@@ -78,7 +79,8 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
 
     Raises:
         BadRequest: The body is malformed, or contains an entry that cannot be published.
-        UnsupportedType: The media type is not one of `application/json`, `text/plain`, `text/event-stream`.
+        UnsupportedType: The media type is not one of `application/json`, `text/plain`,
+            `text/event-stream`.
     """
     readers = {"application/json": _readJSON, "text/plain": _readText, "text/event-stream": _readEventStream}
     reader = readers.get(contentType.partition(";")[0].strip().lower())

@@ -39,7 +39,7 @@ class StreamCollection(AsyncResource):
         self._answerPage = answerPage
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return the resource of a name, whether or not a stream has it."""
+        """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
         return NamedStream(self._service, self._answerPage, path.decode("utf-8", "replace")) if path else self
 
     async def POST(self, request: Request) -> bytes:
@@ -71,7 +71,7 @@ class NamedStream(AsyncResource):
         self._name = name
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return the resource of `cancel`, the only child."""
+        """See `Resource.getChild`: the only child is `cancel`."""
         if path == b"cancel":
             return StreamCancellation(self._service, self._name)
         return NotFoundResource() if path else self
@@ -135,7 +135,7 @@ class StreamCancellation(AsyncResource):
         self._name = name
 
     async def POST(self, request: Request) -> bytes:
-        """Cancel the run, and keep its output. Answer with the state, also if the stream had ended before."""
+        """Cancel the run, and keep its output. A stream that has ended stays as it is."""
         return answerJSON(request, describeStream(await self._service.cancel(self._name)))
 
 
@@ -160,6 +160,10 @@ def answerText(request: Request, streamLog: IStreamLog) -> bytes:
     Set the headers of a text, and return the text of a stream so far.
 
     The header `Stream-Gap` has the number of entries that were trimmed before it.
+
+    Args:
+        request: Its response has not begun.
+        streamLog: The stream.
     """
     setContentType(request, "text/plain; charset=utf-8")
     if streamLog.buffer.first > 1:

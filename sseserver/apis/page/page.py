@@ -1,8 +1,8 @@
 """
 The page and its files: static, served from memory, with a strict content security policy.
 
-`/` and every stream have the page as their HTML representation. It works wherever the resource is mounted: its URLs are
-relative.
+`/` and every stream have the page as their HTML representation. It works wherever the resource is
+mounted: its URLs are relative.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Page:
     The page for one token source.
 
     Args:
-        source: If it takes prompts, the page has a field for one, and starts no run before the user has sent one.
+        source: If it takes prompts, the page has a field for one, and starts no run before the user
+            has sent one.
     """
 
     def __init__(self, source: ITokenSource) -> None:
@@ -66,7 +67,8 @@ def _makeBase(request: Request, depth: int) -> str:
     steps = depth - ((request.prepath or [b""])[-1] != b"")
     if steps >= 0:
         return "../" * steps
-    # The mount point without its trailing slash, such as `/chat`: relative URLs start from its parent.
+    # The mount point without its trailing slash, such as `/chat`: relative URLs start from its
+    # parent.
     return "./" + quote(request.path.rpartition(b"/")[2], safe="%!$&'()*+,;=:@~") + "/"
 
 
@@ -87,7 +89,8 @@ class AssetFile(AsyncResource):
     async def GET(self, request: Request) -> bytes:
         """Return the file, or 304 if the client has this version."""
         setContentType(request, self._type)
-        # The browser revalidates its copy at each use: after an update the page and its script match.
+        # The browser revalidates its copy at each use: after an update the page and its script
+        # match.
         request.responseHeaders.setRawHeaders(b"Cache-Control", [b"no-cache"])
         return b"" if request.setETag(self._etag) is CACHED else self._content
 
@@ -100,5 +103,5 @@ class AssetFolder(AsyncResource):
         self._files = {name.encode("ascii"): AssetFile(name) for name in _TYPES}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return a file."""
+        """See `Resource.getChild`: the children are the files."""
         return self._files.get(path) or NotFoundResource()

@@ -55,8 +55,8 @@ class Visitor(AsyncResource):
         """
         Continue a run that was started here.
 
-        Any other ID gets 204, and never a new run: a page that reconnects after a restart of the server reports that
-        its answer is lost, instead of showing another one.
+        Any other ID gets 204, and never a new run: a page that reconnects after a restart of the
+        server reports that its answer is lost, instead of showing another one.
         """
         parsed = parseID(asked)
         streamLog = self._started.get(parsed[0]) if parsed else None
