@@ -122,7 +122,7 @@ def makeBodyTooLarge() -> BodyTooLarge:
     return BodyTooLarge(f"The body has more than {MAX_BODY} bytes.")
 
 
-def readJSON(request: Request, shape: type[T]) -> T:
+def readJSONBody(request: Request, shape: type[T]) -> T:
     """
     Decode a JSON body into a typed value. An empty body counts as an empty object.
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
 from sseserver.errors import BadRequest
-from sseserver.web.request import MAX_BODY, checkKey, readJSON, readLastEventID, readParameter
+from sseserver.web.request import MAX_BODY, checkKey, readJSONBody, readLastEventID, readParameter
 from tests.web.cases import HTTPTestCase
 
 
@@ -71,7 +71,7 @@ class BodyTests(HTTPTestCase):
 
     def post(self, body: bytes | None) -> Any:
         """Send a body; return the value that is read, or the error as a response."""
-        return self.read(lambda request: readJSON(request, Shape), method="POST", body=body)
+        return self.read(lambda request: readJSONBody(request, Shape), method="POST", body=body)
 
     def assertRefused(self, body: bytes, status: int, code: str) -> str:
         """Check that a body is refused; return the message."""

@@ -14,7 +14,7 @@ from tests.web.cases import HTTPTestCase
 from tests.wires import Wire
 
 
-class AnswerTests(HTTPTestCase):
+class ResultTests(HTTPTestCase):
     """Answers made from the result of a method."""
 
     def test_body(self) -> None:

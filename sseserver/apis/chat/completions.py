@@ -14,7 +14,7 @@ from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import addUsage, readCompletion
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
-from sseserver.web.request import readJSON, readKey
+from sseserver.web.request import readJSONBody, readKey
 from sseserver.web.resource import AsyncResource
 from sseserver.web.viewing import locateStream
 
@@ -28,7 +28,7 @@ class Completions(AsyncResource):
 
     async def POST(self, request: Request) -> bytes | None:
         """Start a run, or join the one of the same idempotency key; answer with its chunks, or in one piece."""
-        prompt, streamed = readCompletion(readJSON(request, dict[str, Any]), self._service.source)
+        prompt, streamed = readCompletion(readJSONBody(request, dict[str, Any]), self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
         url = locateStream(request, streamLog, 3)
         return await (self._stream(request, streamLog, url) if streamed else self._complete(request, streamLog))

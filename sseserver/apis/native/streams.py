@@ -19,7 +19,7 @@ from sseserver.protocols.chatcompletions import addUsage
 from sseserver.service.service import StreamService
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
 from sseserver.web.answers import answerJSON, setContentType
-from sseserver.web.request import readBody, readHeader, readJSON, readKey, readPath
+from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
 
@@ -45,7 +45,7 @@ class StreamCollection(AsyncResource):
     async def POST(self, request: Request) -> bytes:
         """Start a run into a new stream."""
         source = self._service.source
-        prompt = readPrompt(readJSON(request, dict[str, Any]), source)
+        prompt = readPrompt(readJSONBody(request, dict[str, Any]), source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
         streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))

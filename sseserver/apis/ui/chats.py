@@ -17,7 +17,7 @@ from sseserver.protocols.uimessages import checkChatID, readChat
 from sseserver.service.service import StreamService
 from sseserver.values import State
 from sseserver.web.answers import answerHead
-from sseserver.web.request import readJSON, readKey
+from sseserver.web.request import readJSONBody, readKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import locateStream
 
@@ -41,7 +41,7 @@ class Chats(AsyncResource):
 
     async def POST(self, request: Request) -> None:
         """Answer the chat's last message."""
-        prompt, chat = readChat(readJSON(request, dict[str, Any]), self._service.source)
+        prompt, chat = readChat(readJSONBody(request, dict[str, Any]), self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request))
         self._newest[chat] = streamLog
         url = locateStream(request, streamLog, 2)
