@@ -1,0 +1,174 @@
+"""
+Tests of `sseserver.service.linger`: how long a run continues without viewers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sseserver.service.service import Settings
+from sseserver.values import State
+from tests.service.cases import SLOT, ServiceTestCase
+
+
+class LingerTests(ServiceTestCase):
+    """How long a run goes on without viewers."""
+
+    settings = Settings(linger=60, heartbeat=1000, stall=1000)
+
+    def assertLingersUntil(self, streamLog: Any, end: float) -> None:
+        """Check that a run goes on until a time and is cancelled then."""
+        self.reactor.run(end - self.reactor.seconds() - 0.01)
+        self.assertEqual(streamLog.state, State.OPEN)
+        self.reactor.run(0.01 + SLOT)
+        self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "linger"}))
+        self.assertTrue(self.source.run.cancelled)
+
+    def test_nobodyComes(self) -> None:
+        """
+        A run that nobody views is cancelled after the linger, counted from its
+        start.
+        """
+        self.assertLingersUntil(self.startLog(), 60)
+
+    def test_viewerLeaves(self) -> None:
+        """
+        The linger counts from the last viewer's leaving.
+        """
+        streamLog = self.startLog()
+        self.reactor.run(50)
+        wire = self.watch(streamLog)
+        self.reactor.run(100)
+        wire.close()
+        self.assertLingersUntil(streamLog, 210)
+
+    def test_anyViewerIsEnough(self) -> None:
+        """
+        While one of several viewers is left the run goes on, and one that
+        takes nothing is a viewer, too.
+        """
+        streamLog = self.startLog()
+        wires = [self.watch(streamLog), self.watch(streamLog), self.watch(streamLog, room=0)]
+        for wire in wires[:2]:
+            self.reactor.run(70)
+            wire.close()
+        self.reactor.run(70)
+        self.assertEqual(streamLog.state, State.OPEN)
+        wires[2].take()
+        wires[2].close()
+        self.assertLingersUntil(streamLog, 270)
+
+    def test_comesBack(self) -> None:
+        """
+        A viewer that comes back in time stops the linger; when it goes once
+        more, all of it begins anew.
+        """
+        streamLog = self.startLog()
+        self.watch(streamLog).close()
+        self.reactor.run(30)
+        wire = self.watch(streamLog)
+        self.reactor.run(20)
+        wire.close()
+        self.assertLingersUntil(streamLog, 110)
+
+    def test_comesBackAndStays(self) -> None:
+        """
+        A viewer that is there again when the linger would be over keeps the
+        run going.
+        """
+        streamLog = self.startLog()
+        self.watch(streamLog).close()
+        self.reactor.run(59)
+        wire = self.watch(streamLog)
+        self.reactor.run(100)
+        self.assertEqual(streamLog.state, State.OPEN)
+        wire.close()
+        self.assertLingersUntil(streamLog, 219)
+
+    def test_looksAreNoViewers(self) -> None:
+        """
+        Who asks for the state, the text so far or the headers is no viewer.
+        """
+        streamLog = self.startLog()
+        self.reactor.run(55)
+        for accept, method in (("application/json", "GET"), ("text/plain", "GET"), ("text/event-stream", "HEAD")):
+            self.assertEqual(self.ask(f"/streams/{streamLog.name}", accept, method).status, 200)
+        self.assertLingersUntil(streamLog, 60)
+
+    def test_endEndsTheLinger(self) -> None:
+        """
+        When a run ends its linger does, too: nothing is left on the clock but
+        the age of the stream.
+        """
+        streamLog = self.startLog()
+        self.watch(streamLog).close()
+        self.source.run.end()
+        self.reactor.run(70)
+        self.assertEqual(streamLog.state, State.DONE)
+        self.successResultOf(self.service.stopService())
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_viewerAfterTheLinger(self) -> None:
+        """
+        Who comes too late is told that it was the linger.
+        """
+        streamLog = self.startLog()
+        self.write("half")
+        self.reactor.run(61)
+        wire = self.watch(streamLog)
+        self.assertEqual(
+            [(event.type, event.data) for event in wire.response.events[1:]],
+            [("message", "half"), ("cancelled", '{"reason":"linger"}')],
+        )
+
+
+class ShortLingerTests(ServiceTestCase):
+    """Lingers shorter than it takes to follow what was started."""
+
+    settings = Settings(linger=0)
+
+    def test_atOnce(self) -> None:
+        """
+        Without linger a run ends when its last viewer leaves, in that moment.
+        """
+        streamLog = self.startLog()
+        first, second = self.watch(streamLog), self.watch(streamLog)
+        first.close()
+        self.assertEqual(streamLog.state, State.OPEN)
+        second.close()
+        self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "linger"}))
+        self.assertTrue(self.source.run.cancelled)
+
+    def test_firstViewerHasTime(self) -> None:
+        """
+        Whoever starts a run has 5 s to follow it, however short the linger.
+        """
+        for linger in (0, 1):
+            self.serve(self.source, Settings(linger=linger))
+            streamLog = self.startLog()
+            self.reactor.run(4.9)
+            self.assertEqual(streamLog.state, State.OPEN)
+            self.reactor.run(0.1 + SLOT)
+            self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "linger"}))
+
+    def test_shortLinger(self) -> None:
+        """
+        After its first viewer a run lingers as long as was set, not 5 s.
+        """
+        self.serve(self.source, Settings(linger=1))
+        streamLog = self.startLog()
+        self.watch(streamLog).close()
+        self.reactor.run(0.9)
+        self.assertEqual(streamLog.state, State.OPEN)
+        self.reactor.run(0.1 + SLOT)
+        self.assertEqual(streamLog.state, State.CANCELLED)
+
+    def test_viewerStaysPastTheFirstSeconds(self) -> None:
+        """
+        A viewer that came in time keeps the run going.
+        """
+        streamLog = self.startLog()
+        self.reactor.run(4)
+        self.watch(streamLog)
+        self.reactor.run(60)
+        self.assertEqual(streamLog.state, State.OPEN)

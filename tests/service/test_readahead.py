@@ -1,0 +1,281 @@
+"""
+Tests of the read-ahead of a run: how it pauses and resumes its source.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from sseserver.errors import SourceError
+from sseserver.interfaces import ITokenSink
+from sseserver.service.service import Settings
+from sseserver.sources.function import FunctionSource
+from sseserver.streams.log import FLUSH_TICK
+from sseserver.values import Prompt, State
+from tests.fakes import RecordingProducer
+from tests.service.cases import LARGE, ServiceTestCase
+from tests.wires import soon
+
+
+class ReadAheadTests(ServiceTestCase):
+    """How far a run goes ahead of its viewers."""
+
+    readAhead = 256 * 1024
+
+    settings = Settings(readAhead=readAhead, linger=1000, heartbeat=1000)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.streamLog = self.startLog()
+        self.producer = RecordingProducer()
+        self.sink = self.source.run.sink
+        self.sink.registerProducer(self.producer, True)
+
+    def fill(self, size: int) -> None:
+        """Let the run write so many bytes, costs included, in flush ticks of 16 KiB."""
+        for _ in range(size // (16 * 1024)):
+            self.sink.write(LARGE)
+            self.reactor.advance(FLUSH_TICK)
+
+    def test_nobodyReads(self) -> None:
+        """
+        A run that nobody has viewed yet is paused when it is the read-ahead
+        ahead of its start, once; it goes on when a viewer has come.
+        """
+        self.fill(self.readAhead)
+        self.assertEqual(self.producer.told, [])
+        self.fill(64 * 1024)
+        self.assertEqual(self.producer.told, ["pause"])
+        self.fill(128 * 1024)
+        self.assertEqual(self.producer.told, ["pause"])
+        self.watch(self.streamLog)
+        self.assertEqual(self.producer.told, ["pause", "resume"])
+
+    def test_slowViewer(self) -> None:
+        """
+        A viewer that takes nothing stops the run in the end; when it has read
+        half of what waits the run goes on, not before.
+        """
+        wire = self.watch(self.streamLog)
+        wire.stall()
+        self.fill(512 * 1024)
+        self.assertEqual(self.producer.told, ["pause"])
+        for _ in soon(lambda: "resume" in self.producer.told, 1000):
+            self.assertGreater(self.streamLog.ahead(), self.readAhead // 2)
+            wire.take(16 * 1024)
+        self.assertEqual(self.producer.told, ["pause", "resume"])
+        self.assertLessEqual(self.streamLog.ahead(), self.readAhead // 2)
+        wire.take()
+        self.fill(1024 * 1024)
+        self.assertEqual(self.producer.told, ["pause", "resume"])
+        self.assertEqual("".join(wire.response.texts), self.text(self.streamLog))
+
+    def test_fastestCounts(self) -> None:
+        """
+        Beside a fast viewer a slow one holds up nobody; when the fast one is
+        gone the slow one's place counts.
+        """
+        slow, fast = self.watch(self.streamLog), self.watch(self.streamLog)
+        slow.stall()
+        self.fill(1024 * 1024)
+        self.assertEqual(self.producer.told, [])
+        fast.close()
+        self.fill(64 * 1024)
+        self.assertEqual(self.producer.told, ["pause"])
+        slow.take()
+        self.assertEqual(self.producer.told, ["pause", "resume"])
+
+    def test_placeOfTheLastViewer(self) -> None:
+        """
+        When nobody is left, the place of the last viewer counts.
+        """
+        wire = self.watch(self.streamLog)
+        self.fill(1024 * 1024)
+        wire.close()
+        self.fill(self.readAhead)
+        self.assertEqual(self.producer.told, [])
+        self.fill(64 * 1024)
+        self.assertEqual(self.producer.told, ["pause"])
+
+    def test_lostViewerOfAPausedRun(self) -> None:
+        """
+        A paused run whose slow viewer is gone goes on when another comes.
+        """
+        slow = self.watch(self.streamLog)
+        slow.stall()
+        self.fill(512 * 1024)
+        slow.breakDown()
+        self.reactor.turn()
+        self.assertEqual(self.streamLog.viewers, 0)
+        wire = self.watch(self.streamLog)
+        self.assertEqual(self.producer.told, ["pause", "resume"])
+        self.assertEqual("".join(wire.response.texts), self.text(self.streamLog))
+
+    def test_ready(self) -> None:
+        """
+        C{ready} fires at once while the run is not paused, and else when it
+        goes on; all that wait are told.
+        """
+        self.successResultOf(self.sink.ready())
+        self.fill(512 * 1024)
+        waiting = [self.sink.ready(), self.sink.ready()]
+        for deferred in waiting:
+            self.assertNoResult(deferred)
+        self.watch(self.streamLog)
+        for deferred in waiting:
+            self.assertIsNone(self.successResultOf(deferred))
+        self.successResultOf(self.sink.ready())
+
+    def test_readyAtTheEnd(self) -> None:
+        """
+        When a paused run ends, who waits is told, too.
+        """
+        self.fill(512 * 1024)
+        waiting = self.sink.ready()
+        self.successResultOf(self.service.cancel(self.streamLog.name))
+        self.successResultOf(waiting)
+        self.successResultOf(self.sink.ready())
+        self.assertEqual(self.producer.told, ["pause", "stop"])
+
+    def test_readyThatNobodyWaitsFor(self) -> None:
+        """
+        Who no longer wants to wait cancels the Deferred, and nothing keeps
+        it; the others are told all the same.
+        """
+        self.fill(512 * 1024)
+        given, kept = self.sink.ready(), self.sink.ready()
+        given.addErrback(lambda failure: None).cancel()
+        gone = weakref.ref(given)
+        del given
+        gc.collect()
+        self.assertIsNone(gone())
+        self.watch(self.streamLog)
+        self.successResultOf(kept)
+
+    def test_coroutineThatWaits(self) -> None:
+        """
+        A source that awaits C{ready} before each token is stopped by a viewer
+        that takes nothing, and goes on as it reads: so memory is bounded, and
+        the viewer gets all.
+        """
+
+        async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
+            for number in range(512):
+                await sink.ready()
+                sink.write(f"{number:06}{LARGE}")
+
+        self.serve(FunctionSource(produce), self.settings)
+        streamLog = self.startLog()
+        wire = self.watch(streamLog, room=0)
+        most = 0
+        for _ in soon(lambda: streamLog.state is not State.OPEN):
+            most = max(most, streamLog.ahead())
+            self.assertLess(streamLog.ahead(), self.readAhead + 128 * 1024)
+            wire.take(100_000)
+            self.reactor.advance(FLUSH_TICK)
+        self.assertGreater(most, self.readAhead)
+        wire.take()
+        self.assertEqual("".join(wire.response.texts), "".join(f"{number:06}{LARGE}" for number in range(512)))
+        self.assertEqual(wire.response.types[-1], "done")
+
+    def test_stoppedWhileItWaits(self) -> None:
+        """
+        A source that waits in C{ready} while its run is stopped is told so;
+        nothing that it does then gets in, whether it writes on, ends or fails.
+        """
+
+        async def writesOn(sink: ITokenSink) -> None:
+            # Not for ever: who never waits any more would never come back.
+            for _ in range(10_000):
+                sink.write(LARGE)
+                await sink.ready()
+
+        async def ends(sink: ITokenSink) -> None:
+            await self.fillAndWait(sink)
+
+        async def fails(sink: ITokenSink) -> None:
+            await self.fillAndWait(sink)
+            raise SourceError("Too late.")
+
+        for act in (writesOn, ends, fails):
+            with self.subTest(act.__name__):
+                self.serve(FunctionSource(lambda sink, prompt: act(sink)), self.settings)  # noqa: B023
+                streamLog = self.startLog()
+                last = streamLog.last
+                self.successResultOf(self.service.cancel(streamLog.name))
+                self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "asked"}))
+                self.assertEqual(streamLog.last, last + 1)
+
+    async def fillAndWait(self, sink: ITokenSink) -> None:
+        """Write until the run is paused, and wait until it goes on."""
+        for _ in soon(lambda: not sink.ready().called, 1000):
+            sink.write(LARGE)
+        await sink.ready()
+
+    def test_drainWhileItWaits(self) -> None:
+        """
+        The same when the service stops: the run ends `failed`, and the service
+        does stop.
+        """
+
+        async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
+            await self.fillAndWait(sink)
+
+        self.serve(FunctionSource(produce), self.settings)
+        streamLog = self.startLog()
+        self.successResultOf(self.service.stopService())
+        self.assertEqual(self.terminal(streamLog)[1]["reason"], "shutdown")
+        self.service.startService()
+
+    def test_pauseOnceMoreWhenResumed(self) -> None:
+        """
+        A source that writes at once when it is resumed is paused again at
+        the read-ahead, and not told `resume` while it is.
+        """
+        sink = self.sink
+        sink.unregisterProducer()
+
+        class Eager(RecordingProducer):
+            left = 200
+
+            def resumeProducing(self) -> None:
+                super().resumeProducing()
+                while self.told[-1] == "resume" and self.left:
+                    self.left -= 1
+                    sink.write(LARGE)
+
+        eager = Eager()
+        sink.registerProducer(eager, True)
+        wire = self.watch(self.streamLog)
+        wire.stall()
+        eager.resumeProducing()
+        self.assertEqual(eager.told, ["resume", "pause"])
+        for _ in soon(lambda: not eager.left):
+            wire.take(100_000)
+            self.reactor.advance(FLUSH_TICK)
+            self.assertLess(self.streamLog.ahead(), self.readAhead + 128 * 1024)
+        self.assertGreater(len(eager.told), 6)
+        self.assertEqual(eager.told[::2], ["resume"] * len(eager.told[::2]))
+        self.assertEqual(eager.told[1::2], ["pause"] * len(eager.told[1::2]))
+
+    def test_producerThatBreaksWhenResumed(self) -> None:
+        """
+        A bug in a producer's C{resumeProducing} is the source's, not that of
+        the viewer whose reading resumed it: no viewer is cut.
+        """
+        self.sink.unregisterProducer()
+
+        class Broken(RecordingProducer):
+            def resumeProducing(self) -> None:
+                raise KeyError("bug")
+
+        self.sink.registerProducer(Broken(), True)
+        self.fill(512 * 1024)
+        wire = self.watch(self.streamLog)
+        self.reactor.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertFalse(wire.socket.reset)
+        self.assertEqual("".join(wire.response.texts), self.text(self.streamLog))
+        self.assertEqual(self.streamLog.state, State.FAILED)
+        self.assertTrue(self.source.run.cancelled)

@@ -1,0 +1,106 @@
+"""
+Tests of `sseserver.service.retention`: how long ended streams are kept.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+from twisted.internet.defer import fail
+
+from sseserver.errors import StoreUnavailable
+from sseserver.service.service import Settings
+from tests.service.cases import SLOT, ServiceTestCase
+
+
+class KeepTests(ServiceTestCase):
+    """How long an ended stream is kept."""
+
+    settings = Settings(keep=600, linger=10_000, stall=10_000)
+
+    def kept(self, *streamLogs: Any) -> list[bool]:
+        """Say which are still there."""
+        found: list[Any] = []
+        for streamLog in streamLogs:
+            self.service.find(streamLog.name).addCallbacks(lambda _: True, lambda _: False).addCallback(found.append)
+        return found
+
+    def test_forgotten(self) -> None:
+        """
+        A stream is kept for so long after its end, not its start, and then
+        forgotten: nothing holds it any more.
+        """
+        streamLog = self.startLog()
+        self.reactor.run(1000, 1)
+        self.source.run.end()
+        self.reactor.run(599.9, 1)
+        self.assertEqual(self.kept(streamLog), [True])
+        self.reactor.run(0.1 + SLOT)
+        self.assertEqual(self.kept(streamLog), [False])
+        gone = weakref.ref(streamLog)
+        self.source.runs.clear()
+        del streamLog
+        gc.collect()
+        self.assertIsNone(gone())
+
+    def test_eachAtItsTime(self) -> None:
+        """
+        Streams that ended one after another are forgotten one after another;
+        one that goes on is not.
+        """
+        logs = [self.startLog() for _ in range(4)]
+        for run in self.source.runs[:3]:
+            run.end()
+            self.reactor.run(100, 1)
+        self.reactor.run(301, 1)
+        self.assertEqual(self.kept(*logs), [False, True, True, True])
+        self.reactor.run(100, 1)
+        self.assertEqual(self.kept(*logs), [False, False, True, True])
+        self.reactor.run(1000, 1)
+        self.assertEqual(self.kept(*logs), [False, False, False, True])
+
+    def test_afterAQuietTime(self) -> None:
+        """
+        When all were forgotten the next to end is forgotten in its time, too.
+        """
+        for _ in range(2):
+            streamLog = self.startLog()
+            self.source.run.end()
+            self.reactor.run(601, 1)
+            self.assertEqual(self.kept(streamLog), [False])
+
+    def test_viewerOfAForgottenStream(self) -> None:
+        """
+        Who still reads a stream that is forgotten reads it to its end.
+        """
+        streamLog = self.startLog()
+        wire = self.watch(streamLog)
+        wire.stall()
+        self.source.run.write("x" * 100_000, "end")
+        self.source.run.end()
+        self.reactor.run(601, 1)
+        self.assertEqual(self.kept(streamLog), [False])
+        wire.take()
+        self.assertEqual("".join(wire.response.texts), "x" * 100_000 + "end")
+        self.assertEqual(wire.response.types[-1], "done")
+
+    def test_storeThatFails(self) -> None:
+        """
+        A stream that the store cannot forget now is forgotten later, and the
+        others in their time.
+        """
+        first = self.startLog()
+        self.source.run.end()
+        second = self.startLog()
+        self.source.run.end()
+        store = self.service.store
+        delete = store.delete
+        full = StoreUnavailable("Full.")
+        patched = self.patch(store, "delete", lambda name, *epoch: fail(full) if name == first.name else delete(name))
+        self.reactor.run(601, 1)
+        self.assertEqual(self.kept(first, second), [True, False])
+        patched.restore()
+        self.reactor.run(601, 1)
+        self.assertEqual(self.kept(first), [False])

@@ -1,0 +1,555 @@
+"""
+Tests of `sseserver.service.run`: the life of a run, its tokens, its end and its producer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface.verify import verifyObject
+
+from sseserver.errors import SourceError, StreamNotFound
+from sseserver.interfaces import ITokenSink
+from sseserver.service.service import Settings
+from sseserver.sources.function import FunctionSource
+from sseserver.sources.text import TextSource
+from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.terminal import packCancelled
+from sseserver.values import Prompt, Reason, State
+from tests.fakes import RecordingProducer, logged
+from tests.service.cases import ServiceTestCase
+
+
+class RunTests(ServiceTestCase):
+    """The life of a run."""
+
+    def test_interface(self) -> None:
+        """
+        It is a service of Twisted's.
+        """
+        self.assertTrue(verifyObject(IService, self.service))
+
+    def test_done(self) -> None:
+        """
+        When the source has written all the stream ends `done`, with the count
+        of its tokens; so does each viewer's response.
+        """
+        streamLog = self.startLog()
+        wire = self.watch(streamLog)
+        self.write("Hello", " world")
+        self.assertEqual(streamLog.state, State.OPEN)
+        self.source.run.end()
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(self.terminal(streamLog), ("done", {"reason": "stop", "tokens": 2}))
+        self.assertEqual(wire.response.types, ["stream", "message", "message", "done"])
+        self.assertTrue(wire.response.complete)
+
+    def test_reasonOfTheSource(self) -> None:
+        """
+        The reason is what the source's Deferred fires with when that is a
+        `str`, and `stop` for anything else.
+        """
+        for result, reason in (("length", "length"), (None, "stop"), (7, "stop"), (b"length", "stop")):
+            streamLog = self.startLog()
+            self.source.run.end(result)
+            self.assertEqual(self.terminal(streamLog)[1]["reason"], reason)
+
+    def test_prompt(self) -> None:
+        """
+        The source is given the prompt, or `None`.
+        """
+        self.startLog(Prompt("Why?"))
+        self.startLog()
+        self.assertEqual([run.prompt for run in self.source.runs], [Prompt("Why?"), None])
+
+    def test_sourceThatIsDoneAtOnce(self) -> None:
+        """
+        A source that writes all before it returns, and returns nothing, is
+        done.
+        """
+        self.serve(FunctionSource(lambda sink, prompt: sink.write("all")))
+        streamLog = self.startLog()
+        self.assertEqual(self.terminal(streamLog), ("done", {"reason": "stop", "tokens": 1}))
+        self.assertEqual(self.watch(streamLog).response.texts, ["all"])
+
+    def test_coroutine(self) -> None:
+        """
+        A source may be a coroutine.
+        """
+        going: Deferred[str] = Deferred()
+
+        async def produce(sink: ITokenSink, prompt: Prompt | None) -> str:
+            sink.write("one")
+            sink.write(await going)
+            return "length"
+
+        self.serve(FunctionSource(produce))
+        streamLog = self.startLog()
+        going.callback("two")
+        self.assertEqual(self.terminal(streamLog), ("done", {"reason": "length", "tokens": 2}))
+
+    def test_sourceError(self) -> None:
+        """
+        A L{SourceError} ends the stream `failed` with its reason and text, and
+        is no news for the log.
+        """
+        streamLog = self.startLog()
+        wire = self.watch(streamLog)
+        self.write("half")
+        with logged() as events:
+            self.source.run.fail(SourceError("The model is asleep.", "asleep"))
+            self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(self.terminal(streamLog), ("failed", {"reason": "asleep", "message": "The model is asleep."}))
+        self.assertEqual(wire.response.types[-1], "failed")
+        self.assertEqual(wire.response.texts, ["half"])
+        self.assertTrue(wire.response.complete)
+        self.assertEqual([event for event in events if "log_failure" in event], [])
+
+    def test_sourceErrorHasAReason(self) -> None:
+        """
+        A L{SourceError} without a reason of its own says `source`.
+        """
+        streamLog = self.startLog()
+        self.source.run.fail(SourceError("No."))
+        self.assertEqual(self.terminal(streamLog)[1]["reason"], "source")
+
+    def test_anyOtherException(self) -> None:
+        """
+        Any other exception ends the stream `failed` as well; what it says is
+        for the log, and no viewer sees any of it.
+        """
+        streamLog = self.startLog()
+        wire = self.watch(streamLog)
+        self.source.run.fail(KeyError("the password is swordfish"))
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        kind, told = self.terminal(streamLog)
+        self.assertEqual((kind, told["reason"]), ("failed", "error"))
+        self.assertEqual(wire.response.types[-1], "failed")
+        self.assertNotIn("swordfish", wire.received.decode())
+        self.assertNotIn("KeyError", wire.received.decode())
+
+    def test_sourceThatRaisesAtOnce(self) -> None:
+        """
+        A source that raises before it returns anything ends its stream, too,
+        and the stream is there to be looked at.
+        """
+        self.serve(FunctionSource(lambda sink, prompt: 1 // 0))
+        streamLog = self.startLog()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.terminal(streamLog)[0], "failed")
+        self.assertEqual(self.watch(streamLog).response.types, ["stream", "failed"])
+
+    def test_manyRuns(self) -> None:
+        """
+        Runs are apart: each has its stream, named by its epoch.
+        """
+        first, second = self.startLog(), self.startLog()
+        self.source.runs[0].write("one")
+        self.source.runs[1].write("two")
+        self.source.runs[0].end()
+        self.assertEqual((self.text(first), self.text(second)), ("one", "two"))
+        self.assertEqual((first.state, second.state), (State.DONE, State.OPEN))
+        self.assertNotEqual(first.name, second.name)
+        self.assertEqual(first.name, first.epoch)
+        self.assertIs(self.successResultOf(self.service.find(first.name)), first)
+
+    def test_findsOnlyWhatIsThere(self) -> None:
+        """
+        A name that nothing has is a L{StreamNotFound}, for C{find} and
+        C{cancel}.
+        """
+        self.failureResultOf(self.service.find("nobody"), StreamNotFound)
+        self.failureResultOf(self.service.cancel("nobody"), StreamNotFound)
+
+    def test_textSourceStops(self) -> None:
+        """
+        A cancelled run of the built-in source leaves nothing on the clock.
+        """
+        for interval in (0.1, 0):
+            self.serve(TextSource(self.reactor, "word " * 10_000, interval), Settings(readAhead=2048))
+            streamLog = self.startLog()
+            self.reactor.run(1)
+            self.successResultOf(self.service.cancel(streamLog.name))
+            self.assertGreater(streamLog.last, 2)
+            self.successResultOf(self.service.stopService())
+            self.reactor.advance(FLUSH_TICK)
+            self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class Text(str):
+    """Text as an embedder may have it: a StrEnum is such a class, markup another."""
+
+    __slots__ = ()
+
+
+class WriteTests(ServiceTestCase):
+    """What a source may write."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.streamLog = self.startLog()
+
+    def entries(self) -> list[bytes]:
+        """Give the data of all entries."""
+        return list(self.streamLog.buffer.entries)
+
+    def test_emptyToken(self) -> None:
+        """
+        An empty token is passed over, and not counted.
+        """
+        self.source.run.write("", "a", "")
+        self.source.run.end()
+        self.assertEqual(self.entries()[:1], [b"a"])
+        self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 1)
+
+    def test_derivedText(self) -> None:
+        """
+        A token, and the name of a stream, may be of a class that derives from
+        C{str}.
+        """
+        self.source.run.write(Text("a"))
+        self.assertEqual(self.entries(), [b"a"])
+        streamLog, _ = self.successResultOf(self.service.open(Text("news")))
+        self.assertIs(self.successResultOf(self.service.find("news")), streamLog)
+
+    def test_lineEndOverTwoTokens(self) -> None:
+        """
+        CR LF over two tokens is one line end, for the viewer that follows and
+        for the one that comes later.
+        """
+        wire = self.watch(self.streamLog)
+        self.write("a\r", "\nb")
+        late = self.watch(self.streamLog)
+        self.assertEqual("".join(wire.response.texts), "a\nb")
+        self.assertEqual("".join(late.response.texts), "a\nb")
+
+    def test_asWritten(self) -> None:
+        """
+        Entries are the tokens as they were written, each at once: a CR at the
+        end of one waits for nothing.
+        """
+        for token in ("a\r", "b", "\r", "\r", "c", "\r\n", "d\r", "\n"):
+            self.source.run.write(token)
+            self.assertEqual(self.entries()[-1], token.encode())
+
+    def test_lineEndsHoweverCut(self) -> None:
+        """
+        However a text is cut into tokens, viewers put the same together in
+        either format, live and late; `text/plain` is the text itself.
+        """
+        shown = "a\n\n\nb\nc\n\n\n\n"
+        for cut in (1, 2, 3, 5, 100):
+            streamLog = self.startLog()
+            whole = "a\r\n\r\rb\nc\r\n\r\n\r\n\r"
+            events, text = self.watch(streamLog), self.view(f"/streams/{streamLog.name}?format=text")
+            self.write(*(whole[start : start + cut] for start in range(0, len(whole), cut)))
+            for wire in (events, self.watch(streamLog)):
+                self.assertEqual("".join(wire.response.texts), shown, cut)
+            for wire in (text, self.view(f"/streams/{streamLog.name}?format=text")):
+                self.assertEqual(wire.response.texts[-1], shown, cut)
+            self.assertEqual(self.ask(f"/streams/{streamLog.name}", "text/plain").body, whole.encode())
+
+    def test_CRThatWasSeen(self) -> None:
+        """
+        Who comes back between the two halves of a line end is not given the
+        second half as a line end of its own.
+        """
+        self.write("a\r")
+        streamLog = self.streamLog
+        wire = self.view(f"/streams/{streamLog.name}", lastEventID=f"{streamLog.epoch}-1")
+        self.write("\nb", "c")
+        late = self.view(f"/streams/{streamLog.name}", lastEventID=f"{streamLog.epoch}-1")
+        self.assertEqual("".join(wire.response.texts), "bc")
+        self.assertEqual("".join(late.response.texts), "bc")
+
+    def test_lastCR(self) -> None:
+        """
+        A CR at the end of the last token is in the text, however the run
+        ends; it is no token of its own.
+        """
+        self.source.run.write("a\r")
+        self.source.run.end()
+        self.assertEqual(self.terminal(self.streamLog), ("done", {"reason": "stop", "tokens": 1}))
+        self.assertEqual(self.watch(self.streamLog).response.texts, ["a\n"])
+        failing = self.startLog()
+        self.source.run.write("b\r")
+        self.source.run.fail(SourceError("No."))
+        self.assertEqual(failing.buffer.entries[0], b"b\r")
+
+    def test_countIsThatOfTheEntries(self) -> None:
+        """
+        The number of tokens that `done` tells is the number of the entries
+        before it, and that of the tokens written that are not empty.
+        """
+        self.source.run.write("a\r", "\n", "\r", "\r", "b\r", "", "c", "\r")
+        self.source.run.end()
+        self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 7)
+        self.assertEqual((self.streamLog.buffer.tokens, self.streamLog.last), (7, 8))
+        self.assertEqual(self.text(self.streamLog), "a\r\n\r\rb\rc\r")
+
+    def test_loneSurrogate(self) -> None:
+        """
+        A token that has no UTF-8 is refused to the source that writes it;
+        nothing of it gets in, and the stream goes on.
+        """
+        self.source.run.write("a")
+        self.assertRaises(UnicodeEncodeError, self.source.run.write, "\ud83d")
+        self.source.run.write("b")
+        self.source.run.end()
+        self.assertEqual(self.text(self.streamLog), "ab")
+        self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 2)
+
+    def test_refusedTokenLeavesNothing(self) -> None:
+        """
+        A token that is refused leaves nothing of it, be it a CR before or
+        behind what has no UTF-8, and takes nothing away.
+        """
+        self.source.run.write("a\r")
+        for token in ("\ud83d", "\ud83d\r", "\n\ud83d"):
+            self.assertRaises(UnicodeEncodeError, self.source.run.write, token)
+        self.source.run.write("\nb")
+        self.assertEqual(self.entries(), [b"a\r", b"\nb"])
+        self.assertEqual(self.streamLog.buffer.tokens, 2)
+
+    def test_loneSurrogateThatNobodyCaught(self) -> None:
+        """
+        A source that does not catch it has a bug: its stream ends `failed`.
+        """
+        self.serve(FunctionSource(lambda sink, prompt: sink.write("\udc00")))
+        streamLog = self.startLog()
+        self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 1)
+        self.assertEqual(self.terminal(streamLog)[0], "failed")
+
+    def test_afterTheEnd(self) -> None:
+        """
+        What a source writes after the end is dropped, a CR before it too.
+        """
+        self.source.run.write("a")
+        self.source.run.end()
+        before = self.entries()
+        self.source.run.write("b\r", "c", "\r")
+        self.assertEqual(self.entries(), before)
+
+
+class CancelTests(ServiceTestCase):
+    """Stopping a run."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.streamLog = self.startLog()
+
+    def cancel(self) -> Any:
+        """Cancel the run."""
+        return self.successResultOf(self.service.cancel(self.streamLog.name))
+
+    def test_cancel(self) -> None:
+        """
+        A run that is cancelled keeps what it has produced; its stream ends
+        `cancelled`, its source is really stopped.
+        """
+        wire = self.watch(self.streamLog)
+        producer = RecordingProducer()
+        self.source.run.sink.registerProducer(producer, True)
+        self.write("a", "b")
+        self.assertIs(self.cancel(), self.streamLog)
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(self.terminal(self.streamLog), ("cancelled", {"reason": "asked"}))
+        self.assertEqual(wire.response.types, ["stream", "message", "message", "cancelled"])
+        self.assertTrue(wire.response.complete)
+        self.assertTrue(self.source.run.cancelled)
+        self.assertEqual(producer.told, ["stop"])
+
+    def test_again(self) -> None:
+        """
+        To cancel again changes nothing, nor does it after any other end.
+        """
+        self.cancel()
+        entries = list(self.streamLog.buffer.entries)
+        self.assertIs(self.cancel(), self.streamLog)
+        self.assertEqual(list(self.streamLog.buffer.entries), entries)
+        done = self.startLog()
+        self.source.run.end()
+        self.successResultOf(self.service.cancel(done.name))
+        run: Any = self.source.run.sink
+        run.stop(packCancelled(Reason.ASKED))
+        run.stop(None)
+        self.assertEqual((done.state, done.last), (State.DONE, 1))
+
+    def test_whileItBegins(self) -> None:
+        """
+        A run that is cancelled while its source only begins is stopped as soon
+        as there is something to stop.
+        """
+        stopped: list[Any] = []
+
+        def produce(sink: Any, prompt: Prompt | None) -> Deferred[None]:
+            self.successResultOf(self.service.cancel(sink.streamLog.name))
+            return Deferred(stopped.append)
+
+        self.serve(FunctionSource(produce))
+        streamLog = self.startLog()
+        self.assertEqual(streamLog.state, State.CANCELLED)
+        self.assertEqual(len(stopped), 1)
+
+    def test_lastWords(self) -> None:
+        """
+        What a source writes while it is stopped does not get in.
+        """
+        self.assertSilenced(byProducer=True)
+        self.assertSilenced(byProducer=False)
+
+    def assertSilenced(self, byProducer: bool) -> None:
+        """Stop a source that writes when its producer is stopped, or its Deferred cancelled; check that it is late."""
+        sinks: list[ITokenSink] = []
+
+        class Talker(RecordingProducer):
+            def stopProducing(self) -> None:
+                sinks[0].write("more")
+
+        def produce(sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
+            sinks.append(sink)
+            if byProducer:
+                sink.registerProducer(Talker(), True)
+            return Deferred(lambda _: sink.write("more"))
+
+        self.serve(FunctionSource(produce))
+        streamLog = self.startLog()
+        sinks[0].write("a")
+        self.successResultOf(self.service.cancel(streamLog.name))
+        self.assertEqual(self.text(streamLog), "a")
+        self.assertEqual(streamLog.state, State.CANCELLED)
+
+    def test_sourceThatEndsWhenStopped(self) -> None:
+        """
+        However a source answers to being stopped, with its usual end, with a
+        L{SourceError} or not at all, the stream is cancelled once.
+        """
+        answers = (
+            lambda done: done.callback("stop"),
+            lambda done: done.errback(SourceError("Stopped.")),
+            lambda done: None,
+        )
+        for answer in answers:
+            self.serve(FunctionSource(lambda sink, prompt: Deferred(answer)))  # noqa: B023  (is called at once)
+            streamLog = self.startLog()
+            self.successResultOf(self.service.cancel(streamLog.name))
+            self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "asked"}))
+            self.assertEqual(streamLog.last, 1)
+
+    def test_sourceThatBreaksWhenStopped(self) -> None:
+        """
+        A bug in a source's cleaning up goes to the log; the stream is
+        cancelled.
+        """
+        self.serve(FunctionSource(lambda sink, prompt: Deferred(lambda done: done.errback(KeyError("bug")))))
+        streamLog = self.startLog()
+        self.successResultOf(self.service.cancel(streamLog.name))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "asked"}))
+
+    def test_producerThatBreaksWhenStopped(self) -> None:
+        """
+        A bug in a producer's C{stopProducing} does not keep the source's
+        Deferred from being cancelled, nor does it reach whoever cancels.
+        """
+
+        class Broken(RecordingProducer):
+            def stopProducing(self) -> None:
+                raise KeyError("bug")
+
+        self.source.run.sink.registerProducer(Broken(), True)
+        self.cancel()
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertTrue(self.source.run.cancelled)
+        self.assertEqual(self.streamLog.state, State.CANCELLED)
+
+    def test_sourceThatIgnoresIt(self) -> None:
+        """
+        A source that goes on all the same writes into nothing, and what it
+        returns later changes nothing.
+        """
+        later: Deferred[None] = Deferred()
+
+        async def produce(sink: ITokenSink, prompt: Prompt | None) -> str:
+            try:
+                await Deferred()
+            except CancelledError:
+                await later
+            sink.write("more")
+            await sink.ready()
+            return "length"
+
+        self.serve(FunctionSource(produce))
+        streamLog = self.startLog()
+        self.successResultOf(self.service.cancel(streamLog.name))
+        later.callback(None)
+        self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "asked"}))
+        self.assertEqual(streamLog.last, 1)
+
+
+class ProducerRulesTests(ServiceTestCase):
+    """What may be registered with a run."""
+
+    settings = Settings(readAhead=1024)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.streamLog = self.startLog()
+        self.sink = self.source.run.sink
+        self.producer = RecordingProducer()
+
+    def test_pullProducer(self) -> None:
+        """
+        A pull producer is refused.
+        """
+        self.assertRaises(ValueError, self.sink.registerProducer, self.producer, False)
+        self.sink.registerProducer(self.producer, True)
+
+    def test_second(self) -> None:
+        """
+        A second one is refused until the first is unregistered.
+        """
+        self.sink.registerProducer(self.producer, True)
+        self.assertRaises(RuntimeError, self.sink.registerProducer, RecordingProducer(), True)
+        self.sink.unregisterProducer()
+        self.sink.registerProducer(RecordingProducer(), True)
+
+    def test_unregistered(self) -> None:
+        """
+        Nothing is told to one that was unregistered.
+        """
+        self.sink.registerProducer(self.producer, True)
+        self.sink.unregisterProducer()
+        self.sink.unregisterProducer()
+        self.sink.write("x" * 100_000)
+        self.successResultOf(self.service.cancel(self.streamLog.name))
+        self.assertEqual(self.producer.told, [])
+
+    def test_whilePaused(self) -> None:
+        """
+        One that comes while the run is paused is paused at once.
+        """
+        self.sink.write("x" * 100_000)
+        self.sink.registerProducer(self.producer, True)
+        self.assertEqual(self.producer.told, ["pause"])
+        self.watch(self.streamLog)
+        self.assertEqual(self.producer.told, ["pause", "resume"])
+
+    def test_afterTheEnd(self) -> None:
+        """
+        One that comes after the end is stopped at once.
+        """
+        self.source.run.end()
+        self.sink.registerProducer(self.producer, True)
+        self.assertEqual(self.producer.told, ["stop"])
+
+    def test_notStoppedAtTheUsualEnd(self) -> None:
+        """
+        A source that ends by itself needs no telling.
+        """
+        self.sink.registerProducer(self.producer, True)
+        self.source.run.end()
+        self.assertEqual(self.producer.told, [])

@@ -1,0 +1,341 @@
+"""
+Tests of `sseserver.sources.process`: how programs end, and how they are ended.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from sseserver.service.runqueue import RELEASE_LIMIT, RunQueue
+from sseserver.settings import Settings
+from sseserver.sources import process
+from sseserver.sources.pipes import READ
+from sseserver.sources.process import GRACE, KILL_AFTER, ProcessSource
+from sseserver.stores.memory import MemoryStore
+from sseserver.streams.terminal import packCancelled
+from sseserver.testing import RecordingSink
+from sseserver.timing.ticker import Ticker
+from sseserver.values import Kind, Prompt, Reason
+from tests.fakes import logged
+from tests.programs import waitFor
+from tests.sources.commands import STUBBORN, ProgramTestCase, python, shell
+
+
+class EndTests(ProgramTestCase):
+    """How runs end."""
+
+    def test_status(self) -> None:
+        """
+        Any exit status but 0 is a failure that tells it; what was written is kept.
+        """
+        self.assertEqual(self.text(shell("echo a; exit 0")), "a\n")
+        for status in (1, 3, 255):
+            sink = self.run_(shell(f"printf a; exit {status}"))
+            error = self.problem(sink)
+            self.assertEqual((error.reason, str(error)), ("exit", f"The program ended with exit status {status}."))
+            self.assertEqual((sink.tokens, sink.producer), (["a"], None))
+
+    def test_signal(self) -> None:
+        """
+        "Dies by a signal": a failure that tells which.
+        """
+        for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGRTMIN + 2):
+            reason, message = self.failed(shell(f"kill -{int(number)} $$"))
+            self.assertEqual(reason, "signal")
+            self.assertIn(f"signal {int(number)} (", message)
+
+    def test_cannotStart(self) -> None:
+        """
+        "Is missing", "is not executable", "is a directory": a failure that says so, without a path of this machine.
+        """
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        (folder / "plain").write_text("echo no")
+        (folder / "empty").touch(0o755)
+        (folder / "lost").write_text("#!/nowhere/sh\n")
+        (folder / "lost").chmod(0o755)
+        for name, why in (
+            ("plain", "Permission denied"),
+            ("", "Permission denied"),
+            ("none", "No such file or directory"),
+            ("plain/x", "Not a directory"),
+            ("lost", "No such file or directory"),
+            ("empty", "Exec format error"),
+        ):
+            with logged() as events:
+                reason, message = self.failed([str(folder.resolve() / name)])
+            self.assertEqual((reason, message.count(why)), ("start", 1), message)
+            self.assertNotIn("/", message)
+            self.assertIn(
+                str(folder.resolve() / name), [event.get("program") for event in events] + [f"{folder.resolve()}/"]
+            )
+        self.assertEqual(self.failed(["no-such-program-anywhere"])[0], "start")
+
+    def test_noDescriptors(self) -> None:
+        """
+        When there are no descriptors, neither to start a program nor to watch it, the run fails, and nobody is left.
+        """
+
+        def fails(*_: object, **__: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        self.patch(os, "pidfd_open", fails)
+        error = self.problem(self.run_(["sleep", "1000"]))
+        self.assertEqual((error.reason, error.status), ("start", 503))
+        self.assertTrue(self.started.gone())
+        self.patch(process.subprocess, "Popen", fails)
+        error = self.problem(self.run_(["sleep", "1000"]))
+        self.assertEqual((error.reason, error.status), ("start", 503))
+
+    def test_closesItsOutput(self) -> None:
+        """
+        "Closes its output but lives": the run goes on until the program ends, whose status counts.
+        """
+        sink = self.start(shell("printf a; exec >&- 2>&-; sleep 0.2; exit 4"))
+        self.reactor.until(lambda: len(self.reactor.readers) == 1)
+        self.assertEqual((sink.tokens, sink.ended), (["a"], False))
+        self.reactor.until(lambda: sink.ended)
+        self.assertEqual(self.problem(sink).reason, "exit")
+        self.drain()
+        sink = self.start(shell("exec >&- 2>&-; sleep 1000"))
+        self.reactor.until(lambda: len(self.reactor.readers) == 1)
+        self.cancel(sink)
+
+    def test_leavesSomebody(self) -> None:
+        """
+        "Forks": a program that ends while another still holds its pipes has ended when that one has had its time; it
+        is killed, and what it wrote is kept.
+        """
+        sink = self.start(shell("(trap '' TERM; sleep 0.05; printf late; exec sleep 1000) & printf early"))
+        self.reactor.until(lambda: "late" in "".join(sink.tokens))
+        self.reactor.until(self.reactor.getDelayedCalls)
+        self.assertFalse(sink.ended)
+        self.reactor.advance(GRACE)
+        self.reactor.until(lambda: sink.ended)
+        self.assertIsNone(sink.result)
+        self.assertEqual("".join(sink.tokens), "earlylate")
+        waitFor(self.started.gone)
+
+    def test_leavesSomebodyInSilence(self) -> None:
+        """
+        One that holds no pipe is killed as well.
+        """
+        self.assertEqual(self.text(shell("sleep 1000 >/dev/null 2>&1 </dev/null & echo done")), "done\n")
+        waitFor(self.started.gone)
+
+    def test_somebodyEscapes(self) -> None:
+        """
+        Who has left the group cannot be killed, but does not keep the run open: what is in the pipe when the others
+        are gone is read, and no more, paused or not.
+        """
+        script = (
+            "import os,sys,time\nif os.fork()==0:\n os.setsid();print(os.getpid(),flush=True)\n"
+            " while 1: time.sleep(.01); os.write(1, b'y'*1000)"
+        )
+        for pauses in (False, True):
+            # It also holds the other end of what is still to be written of the prompt.
+            sink = self.start(python(script), "p" * 1_000_000)
+            self.reactor.until(self.reactor.getDelayedCalls)
+            self.reactor.until(lambda sink=sink: "\n" in "".join(sink.tokens))
+            escaped = int("".join(sink.tokens).partition("\n")[0])
+            try:
+                if pauses:
+                    pipe = sink.producer._output
+                    sink.pause()
+                    waitFor(lambda pipe=pipe: select.select([pipe], [], [], 0)[0])
+                before = len("".join(sink.tokens))
+                self.reactor.advance(GRACE)
+                sink.resume()
+                self.reactor.until(lambda sink=sink: sink.ended)
+                self.assertIsNone(sink.result)
+                self.assertLessEqual(len("".join(sink.tokens)) - before, READ)
+                self.assertTrue(self.reactor.idle)
+                if pauses:
+                    self.assertGreater(len("".join(sink.tokens)), before)
+            finally:
+                os.kill(escaped, signal.SIGKILL)
+            self.drain()
+
+
+class CancelTests(ProgramTestCase):
+    """A run that is cancelled."""
+
+    def test_term(self) -> None:
+        """
+        "Never ends": TERM to the whole group; the Deferred fires when all are gone, not before.
+        """
+        sink = self.start(shell("sleep 1000 & sleep 1000 | cat; wait"))
+        self.reactor.turn()
+        sink.cancel()
+        self.assertIsNone(sink.result)
+        self.reactor.until(lambda: sink.result is not None)
+        sink.result.trap(CancelledError)
+        self.drain()
+
+    def test_termIsHeard(self) -> None:
+        """
+        A program that cleans up when it is told to end has the time for it, and may still write: nobody hears it.
+        """
+        mark = Path(self.mktemp())
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        cleaning = 'sleep 0.2; touch "$1"; echo bye 2>/dev/null; exit 0'
+        script = f"trap '{cleaning}' TERM; echo ready; while :; do sleep 0.05; done"
+        sink = self.start(shell(script, str(mark)))
+        self.reactor.until(lambda: sink.tokens)
+        self.cancel(sink)
+        self.assertTrue(mark.exists())
+
+    def test_kill(self) -> None:
+        """
+        "Ignores TERM": gets KILL after its time, and not before; a second cancel changes nothing.
+        """
+        sink = self.start(shell(STUBBORN))
+        self.reactor.until(lambda: sink.tokens)
+        sink.cancel()
+        self.reactor.advance(KILL_AFTER - 0.1)
+        sink.producer.stopProducing()
+        sink.cancel()
+        for _ in range(5):
+            self.reactor.turn()
+        self.assertIsNone(sink.result)
+        self.assertFalse(self.started.gone())
+        self.reactor.advance(0.1)
+        self.reactor.until(lambda: sink.result is not None)
+        sink.result.trap(CancelledError)
+        self.drain()
+
+    def test_killOthers(self) -> None:
+        """
+        One who ignores TERM in the group of a program that does not gets KILL, too.
+        """
+        sink = self.start(shell(f"({STUBBORN}) & wait"))
+        self.reactor.until(lambda: sink.tokens)
+        sink.cancel()
+        self.reactor.until(lambda: len(self.reactor.readers) == 1)
+        self.reactor.advance(KILL_AFTER - 0.1)
+        self.assertIsNone(sink.result)
+        self.reactor.advance(0.1)
+        self.reactor.until(lambda: sink.result is not None)
+        self.drain()
+
+    def test_inTheGrace(self) -> None:
+        """
+        Cancelled when the program has ended and another still holds its pipes: that one is told to end.
+        """
+        sink = self.start(shell("sleep 1000 & echo ready"))
+        self.reactor.until(self.reactor.getDelayedCalls)
+        self.cancel(sink)
+
+    def test_atOnce(self) -> None:
+        """
+        Cancelled before it has begun, and while it registers, a run leaves nobody.
+        """
+        sink = self.start(["sleep", "1000"])
+        self.cancel(sink)
+        sink = RecordingSink()
+        sink.ended = True
+        self.start(["sleep", "1000"], sink=sink)
+        self.reactor.until(lambda: sink.result is not None)
+        self.drain()
+
+    def test_afterTheEnd(self) -> None:
+        """
+        A producer that is stopped after the end of its run signals nobody: the number may be another's by then.
+        """
+        sink = self.start(["true"])
+        producer = sink.producer
+        self.reactor.until(lambda: sink.ended)
+        self.patch(os, "killpg", lambda *_: self.fail("signalled"))
+        producer.stopProducing()
+        producer.pauseProducing()
+        producer.resumeProducing()
+        self.drain()
+
+    def test_deferred(self) -> None:
+        """
+        However often its Deferred is cancelled, it fires once, when the process is gone.
+        """
+        fired: list[Any] = []
+        work = ProcessSource(self.reactor, shell(STUBBORN)).produce(sink := RecordingSink(), None)
+        work.addBoth(fired.append)
+        self.reactor.until(lambda: sink.tokens)
+        for _ in range(3):
+            work.cancel()
+        self.assertEqual(fired, [])
+        self.reactor.advance(KILL_AFTER)
+        self.reactor.until(lambda: fired)
+        fired[0].trap(CancelledError)
+        self.drain()
+
+
+class RunsTests(ProgramTestCase):
+    """Programs as runs of a service: what L{RunQueue} counts is processes that live."""
+
+    def setUp(self) -> None:
+        """Make a store, and the runs' own clock."""
+        super().setUp()
+        self.store = MemoryStore(self.reactor, 1 << 20)
+        self.store.start()
+        self.sweep = Ticker(self.reactor, 0.25)
+        self.logs: list[Any] = []
+
+    def tearDown(self) -> None:
+        """Stop the sweep."""
+        self.sweep.stop()
+        self.successResultOf(self.store.stop())
+        self.reactor.advance(1)
+        super().tearDown()
+
+    def runs(self, command: list[str], maxRuns: int) -> RunQueue:
+        """Make the runs of a program."""
+        settings = Settings(maxRuns=maxRuns)
+        source = ProcessSource(self.reactor, command)
+        return RunQueue(source, settings, self.sweep, lambda: True, lambda run: None)
+
+    def begin(self, runs: RunQueue, prompt: str) -> Any:
+        """Start one; give its log."""
+        streamLog = self.successResultOf(self.store.create(None, False))
+        runs.start(streamLog, Prompt(prompt))
+        return streamLog
+
+    def test_turn(self) -> None:
+        """
+        A run whose predecessor was cancelled has its turn when that one's process is gone, not before.
+        """
+        runs = self.runs(shell(f"case $1 in first) {STUBBORN};; *) echo second;; esac", "{prompt}"), 1)
+        first, second = self.begin(runs, "first"), self.begin(runs, "second")
+        self.reactor.until(lambda: first.buffer.appended)
+        run = runs.find(first.name)
+        assert run is not None
+        run.stop(packCancelled(Reason.ASKED))
+        self.assertTrue(first.sealed)
+        for _ in range(5):
+            self.reactor.turn()
+        self.assertEqual((len(self.started.sessions), second.buffer.appended), (1, 0))
+        self.reactor.advance(KILL_AFTER)
+        self.reactor.until(lambda: second.sealed)
+        self.assertEqual((second.buffer.kinds[0], second.buffer.kinds[-1]), (Kind.TOKEN, Kind.DONE))
+        self.assertEqual(second.buffer.entry(1), b"second\n")
+
+    def test_shutDown(self) -> None:
+        """
+        When the service stops, it waits until the last program is gone, also for one that ignores TERM.
+        """
+        runs = self.runs(shell(STUBBORN), 10)
+        logs = [self.begin(runs, "x") for _ in range(3)]
+        self.reactor.until(lambda: all(one.buffer.appended for one in logs))
+        released: Deferred[None] = runs.shutDown()
+        self.assertTrue(all(one.sealed for one in logs))
+        self.assertNoResult(released)
+        self.reactor.advance(KILL_AFTER)
+        self.assertLess(KILL_AFTER + GRACE, RELEASE_LIMIT)
+        self.reactor.until(lambda: released.called)
+        self.successResultOf(released)
+        waitFor(self.started.gone)
