@@ -1,5 +1,5 @@
 """
-FunctionSource: your own code as a token source.
+FunctionSource: a function that writes tokens to a sink, as a token source.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ class FunctionSource:
     Calls a function for each run.
 
     Args:
-        function: Is called with the sink and the prompt. It writes tokens
-            and returns a Deferred, a coroutine, or C{None} when it has written
-            all; see L{ITokenSource.produce} for what these may come to.
+        function: Called with the sink and the prompt. It writes tokens, and returns a Deferred, a
+            coroutine, or `None` if all tokens are written: see `ITokenSource.produce`.
         takesPrompt: Whether a run needs a prompt.
-        model: What it is called as a model.
+        model: Name of the source as a model.
     """
 
     def __init__(
@@ -37,5 +36,5 @@ class FunctionSource:
         self._function = function
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Any:
-        """See L{ITokenSource.produce}."""
+        """See `ITokenSource.produce`."""
         return self._function(sink, prompt)

@@ -1,5 +1,7 @@
 """
-Pipes to and from another process, as the reactor reads and writes them.
+Pipes to and from another process, on the reactor.
+
+`ProcessSource` reads and writes the standard streams of its programs with them.
 """
 
 from __future__ import annotations
@@ -19,43 +21,43 @@ from zope.interface import implementer
 
 log = Logger()
 
-#: Bytes read at once: all that a pipe holds.
+#: Bytes. Largest read: the capacity of a pipe.
 READ = 64 * 1024
 
-#: Seconds between two lines in the log with what one process says on standard error: each has the last
+#: Seconds between two log events with the standard error of one process.
 ERROR_INTERVAL = 1.0
 
-#: bytes of what came meanwhile,
+#: Bytes of standard error in one log event: the newest ones.
 ERROR_KEPT = 64 * 1024
 
-#: and a process that says more than so many bytes in that time waits for the rest of it.
+#: Bytes of standard error that are read within `ERROR_INTERVAL`. A process that writes more is blocked until the
+#: interval is over.
 ERROR_READ = 1024 * 1024
 
 
 @implementer(IReadDescriptor)
-class Reader:
+class PipeReader:
     """
-    A descriptor that can be watched, and left alone, until it is closed.
+    A descriptor for reading, which can be watched and left alone until it is closed.
 
     Args:
-        reactor: Watches.
-        file: The descriptor; belongs to this reader now.
-        readable: Called when there is something to read; returns whether
-            there may be more.
-        closed: Called once when it is closed, by whomever.
+        reactor: Watches the descriptor.
+        file: The descriptor; the reader closes it.
+        onReadable: Called when there is something to read; returns whether there may be more.
+        onClosed: Called once when the descriptor is closed, from either end.
     """
 
     def __init__(
         self,
         reactor: Any,
         file: FileIO,
-        readable: Callable[[], bool],
-        closed: Callable[[], None],
+        onReadable: Callable[[], bool],
+        onClosed: Callable[[], None],
     ) -> None:
         self.file = file
         self._reactor = reactor
-        self._readable = readable
-        self._closed = closed
+        self._onReadable = onReadable
+        self._onClosed = onClosed
         setNonBlocking(file)
 
     @property
@@ -64,43 +66,47 @@ class Reader:
         return not self.file.closed
 
     def fileno(self) -> int:
+        """See `IFileDescriptor.fileno`."""
         return self.file.fileno() if self.open else -1
 
     def logPrefix(self) -> str:
+        """See `ILoggingContext.logPrefix`."""
         return "pipe"
 
     def doRead(self) -> Any:
-        return None if self._readable() else CONNECTION_DONE
+        """See `IReadDescriptor.doRead`."""
+        return None if self._onReadable() else CONNECTION_DONE
 
     def connectionLost(self, reason: Failure) -> None:
+        """See `IFileDescriptor.connectionLost`."""
         self.close()
 
     def start(self) -> None:
-        """Watch it, if it is open."""
+        """Watch the descriptor, unless it is closed."""
         if self.open:
             self._reactor.addReader(self)
 
     def stop(self) -> None:
-        """Do not watch it now."""
+        """Leave the descriptor alone for now."""
         if self.open:
             self._reactor.removeReader(self)
 
     def close(self) -> None:
-        """Never watch it again. Harmless when that is so already."""
+        """Close the descriptor. Harmless when it is closed."""
         if self.open:
             self._reactor.removeReader(self)
             self.file.close()
-            self._closed()
+            self._onClosed()
 
 
-class Writer(FileDescriptor):
+class PipeWriter(FileDescriptor):
     """
-    Writes some bytes, as fast as somebody reads them, and closes.
+    Writes bytes to a descriptor as fast as the other end reads them, then closes it.
 
     Args:
-        reactor: Watches.
-        file: The descriptor; belongs to this writer now.
-        data: The bytes; may be none.
+        reactor: Watches the descriptor.
+        file: The descriptor; the writer closes it.
+        data: The bytes; may be empty.
     """
 
     connected = 1
@@ -114,83 +120,86 @@ class Writer(FileDescriptor):
         self.loseConnection()
 
     def fileno(self) -> int:
+        """See `IFileDescriptor.fileno`."""
         return -1 if self._file.closed else self._file.fileno()
 
     def writeSomeData(self, data: bytes) -> Any:
+        """See `FileDescriptor.writeSomeData`."""
         return writeToFD(self.fileno(), data)
 
     def connectionLost(self, reason: Failure) -> None:
+        """See `IFileDescriptor.connectionLost`."""
         super().connectionLost(reason)
         self._file.close()
 
     def close(self) -> None:
-        """Give the rest to nobody. Harmless when it is closed."""
+        """Drop the bytes not written yet, and close the descriptor. Harmless when it is closed."""
         if self.connected:
             self.connectionLost(Failure(ConnectionDone()))
 
 
 class ErrorLog:
     """
-    Takes to the log what a process says on standard error, bounded in rate and size.
+    Logs the standard error of a process, bounded in rate and size.
 
     Args:
-        reactor: Watches and schedules.
-        file: The other end of its standard error; belongs to this object now.
-        pid: Its number.
-        closed: Called once when nobody can write to it any more.
+        reactor: Watches the pipe and schedules the log events.
+        file: Our end of the pipe, which this object closes.
+        pid: Number of the process.
+        onClosed: Called once when nobody can write to the pipe any more.
     """
 
-    def __init__(self, reactor: Any, file: FileIO, pid: int, closed: Callable[[], None]) -> None:
-        self._reader = Reader(reactor, file, self._read, closed)
+    def __init__(self, reactor: Any, file: FileIO, pid: int, onClosed: Callable[[], None]) -> None:
+        self._reader = PipeReader(reactor, file, self._read, onClosed)
         self._reactor = reactor
         self._pid = pid
         self._kept = bytearray()
-        self._came = 0
+        self._received = 0
         self._pause: IDelayedCall | None = None
         self._reader.start()
 
     @property
     def open(self) -> bool:
-        """Whether there may be more."""
+        """Whether there may be more to read."""
         return self._reader.open
 
-    def goOn(self) -> None:
-        """Log what there is, and read on now, however much came."""
+    def flush(self) -> None:
+        """Log the bytes read so far, and begin a new interval."""
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
         self._pause = None
-        self._tell()
+        self._log()
         self._reader.start()
 
     def close(self) -> None:
-        """Log what there is, and read no more."""
+        """Close the pipe, and log the bytes read so far."""
         self._reader.close()
-        self.goOn()
+        self.flush()
 
     def _read(self) -> bool:
         data = self._reader.file.read(READ)
         if data == b"":
             return False
-        self._take(data or b"")
+        self._keep(data or b"")
         if self._pause is None:
-            self._tell()
-            self._pause = self._reactor.callLater(ERROR_INTERVAL, self.goOn)
-        elif self._came >= ERROR_READ:
+            self._log()
+            self._pause = self._reactor.callLater(ERROR_INTERVAL, self.flush)
+        elif self._received >= ERROR_READ:
             self._reader.stop()
         return True
 
-    def _take(self, data: bytes) -> None:
-        self._came += len(data)
+    def _keep(self, data: bytes) -> None:
+        self._received += len(data)
         self._kept += data
         del self._kept[:-ERROR_KEPT]
 
-    def _tell(self) -> None:
-        if self._came:
+    def _log(self) -> None:
+        if self._received:
             log.info(
                 "Program {pid} says on standard error, {left} bytes left out: {text}",
                 pid=self._pid,
-                left=self._came - len(self._kept),
+                left=self._received - len(self._kept),
                 text=self._kept.decode("utf-8", "replace"),
             )
-        self._came = 0
+        self._received = 0
         self._kept.clear()

@@ -1,9 +1,9 @@
 """
-ProcessSource: what a program writes to its standard output.
+ProcessSource: the standard output of a program as a token source (`--exec`).
 
-Each run is one process, the leader of a session and of a process group of its own. It is started with C{vfork} (as
-L{subprocess} does on Linux), so it costs a large server no more than a small one; its end is read off a C{pidfd}, so
-neither SIGCHLD nor what the reactor does about it matters. Needs Linux 5.3 or newer.
+Each run is one process, the leader of its own session and process group. `subprocess` starts it with
+`vfork`, which takes no longer in a large server. A `pidfd` signals its end, so SIGCHLD and the
+reactor's handling of it play no part. Needs Linux 5.3 or newer.
 """
 
 from __future__ import annotations
@@ -28,53 +28,50 @@ from zope.interface import implementer
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink, ITokenSource
-from sseserver.sources.pipes import READ, ErrorLog, Reader, Writer
-from sseserver.values import MODEL, Prompt
+from sseserver.sources.pipes import READ, ErrorLog, PipeReader, PipeWriter
+from sseserver.values import MODEL, Prompt, Reason
 
 log = Logger()
 
-#: What stands for the prompt in a command.
+#: Placeholder for the prompt in a command.
 PLACE = "{prompt}"
 
-#: Seconds between TERM and KILL.
+#: Seconds between SIGTERM and SIGKILL.
 KILL_AFTER = 5.0
 
-#: Seconds in which those to whom a program has left its pipes when it ended may write what they still have.
+#: Seconds after the end of a program in which other processes that hold its pipes may still write.
 GRACE = 1.0
 
-#: What there is too little of now; later there may be enough.
-_SCARCE = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+#: Errors of a temporary shortage, of processes, descriptors or memory.
+_SHORTAGES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @implementer(ITokenSource)
 class ProcessSource:
     """
-    Starts a program for each run; what it writes to its standard output is
-    the text, one token for each piece that comes.
+    Starts a program for each run. Each read of its standard output is a token.
 
-    The program inherits the server's environment, working directory and
-    rights. It is started as it stands: there is no shell. Its standard input
-    holds the prompt, and nothing in a run without one.
+    The program inherits the server's environment, working directory and rights. It is started without
+    a shell. Its standard input is the prompt, or empty in a run without one.
 
     Args:
-        reactor: Reads and writes the pipes.
-        command: The program and its arguments. C{"{prompt}"} in an argument
-            stands for the prompt.
-        takesPrompt: Whether a run needs a prompt; C{None}: if the command
-            has a place for it. One that is not needed is given all the same.
-        model: What it is called as a model.
+        reactor: Watches the pipes.
+        command: The program and its arguments. `{prompt}` in an argument stands for the prompt.
+        takesPrompt: Whether a run needs a prompt; `None`: if the command has a placeholder. A program
+            gets a prompt that it does not need, too.
+        model: Name of the source as a model.
 
     Raises:
-        ValueError: There is no program, or the prompt would be one.
+        ValueError: The command is empty, or its program is a placeholder.
     """
 
     def __init__(
         self, reactor: Any, command: Sequence[str], takesPrompt: bool | None = None, model: str = MODEL
     ) -> None:
         if not command or not command[0]:
-            raise ValueError("There is no program in this command.")
+            raise ValueError("The command is empty: its first word is the program.")
         if PLACE in command[0]:
-            raise ValueError("A prompt can be an argument of a program, but not the program.")
+            raise ValueError(f"{PLACE} can stand in an argument, not in the name of the program.")
         self.takesPrompt = any(PLACE in argument for argument in command) if takesPrompt is None else takesPrompt
         self.model = model
         self._reactor = reactor
@@ -82,12 +79,10 @@ class ProcessSource:
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """
-        See L{ITokenSource.produce}. When the run is cancelled the Deferred
-        fires only when the process is gone.
+        See `ITokenSource.produce`. After a cancellation the Deferred fires when the process is gone.
 
         Raises:
-            SourceError: The program cannot be started, or cannot be given
-                this prompt.
+            SourceError: The program cannot be started, or cannot take this prompt.
         """
         text = _encode(prompt)
         process = _spawn([part.replace(PLACE.encode("ascii"), text) for part in self._command])
@@ -98,16 +93,19 @@ def _encode(prompt: Prompt | None) -> bytes:
     try:
         return b"" if prompt is None else prompt.text.encode("utf-8")
     except UnicodeEncodeError:
-        raise SourceError("This prompt holds what is no character.", "prompt", 400) from None
+        raise SourceError(
+            "The prompt contains half of a surrogate pair, which is no character.", Reason.PROMPT, 400
+        ) from None
 
 
 def _spawn(command: list[bytes]) -> subprocess.Popen[bytes]:
     """
-    Start a program: in a session of its own, with no other descriptors than
-    three pipes, and with the default action for SIGPIPE, which Python ignores.
+    Start a program in its own session, with three pipes and no other descriptors.
+
+    SIGPIPE has its default action in the program; Python itself ignores the signal.
 
     Raises:
-        SourceError: It cannot be. Tells viewers no path; the log has it.
+        SourceError: The program cannot be started. The message has no path; the log has it.
     """
     try:
         return subprocess.Popen(  # noqa: S603  (the operator's command; a prompt is an argument at most)
@@ -119,19 +117,21 @@ def _spawn(command: list[bytes]) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     except ValueError:
-        raise SourceError("This prompt holds a NUL, which no argument of a program can.", "prompt", 400) from None
+        raise SourceError(
+            "The prompt contains a NUL, which the argument of a program cannot.", Reason.PROMPT, 400
+        ) from None
     except OSError as error:
         if error.errno == errno.E2BIG:
-            raise SourceError("This prompt is too long for an argument of a program.", "prompt", 400) from None
+            raise SourceError("The prompt is too long for the argument of a program.", Reason.PROMPT, 400) from None
         raise _cannotStart(error, command[0]) from None
 
 
 def _watch(process: subprocess.Popen[bytes]) -> FileIO:
     """
-    Open the descriptor that can be read when a process has ended.
+    Open the descriptor that becomes readable when a process ends.
 
     Raises:
-        SourceError: There are no descriptors left; the process is ended.
+        SourceError: No descriptor is left. The process is killed.
     """
     try:
         return FileIO(os.pidfd_open(process.pid))
@@ -144,24 +144,31 @@ def _watch(process: subprocess.Popen[bytes]) -> FileIO:
 def _cannotStart(error: OSError, program: bytes) -> SourceError:
     log.error("{program} cannot be started: {reason}", program=os.fsdecode(program), reason=error.strerror)
     message = f"The program that writes this text cannot be started: {error.strerror}."
-    return SourceError(message, "start", 503 if error.errno in _SCARCE else 500)
+    return SourceError(message, Reason.START, 503 if error.errno in _SHORTAGES else 500)
 
 
 def _failed(status: int) -> SourceError:
     if status < 0:
-        return SourceError(f"The program was ended by signal {-status} ({signal.strsignal(-status)}).", "signal")
-    return SourceError(f"The program ended with exit status {status}.", "exit")
+        return SourceError(f"The program was ended by signal {-status} ({signal.strsignal(-status)}).", Reason.SIGNAL)
+    return SourceError(f"The program ended with exit status {status}.", Reason.EXIT)
 
 
 @implementer(IPushProducer)
 class _Program:
     """
-    One run: a process, until it is reaped and what it wrote is read.
+    One run: a process, until it is reaped and its output is read.
 
-    It is not reaped before its whole group was killed: so long its number,
-    which is also the group's, stands for nobody else.
+    It is reaped after its whole group is killed: until then the process number, which is also the
+    group's, cannot be reused.
 
     A sink may pause, resume or stop it inside a write.
+
+    Args:
+        reactor: Watches the pipes.
+        sink: Takes the tokens.
+        process: The running program.
+        end: Its `pidfd`.
+        prompt: Its standard input.
     """
 
     def __init__(
@@ -171,11 +178,11 @@ class _Program:
         self._sink = sink
         self._process = process
         self._decoder = getincrementaldecoder("utf-8")("replace")
-        self._input = Writer(reactor, cast(FileIO, process.stdin), prompt)
-        self._output = Reader(reactor, cast(FileIO, process.stdout), self._read, self._outputClosed)
+        self._input = PipeWriter(reactor, cast(FileIO, process.stdin), prompt)
+        self._output = PipeReader(reactor, cast(FileIO, process.stdout), self._read, self._outputClosed)
         self._errors = ErrorLog(reactor, cast(FileIO, process.stderr), process.pid, self._look)
-        self._exit = Reader(reactor, end, lambda: False, self._exited)
-        # Bytes still to be read of a pipe when all whom we can end were ended.
+        self._exit = PipeReader(reactor, end, lambda: False, self._exited)
+        # Bytes in the pipe that are still to be read, once the whole group is killed.
         self._left: int | None = None
         self._stopping = False
         self._finished = False
@@ -184,34 +191,44 @@ class _Program:
         self._waiting: Deferred[None]
 
     def start(self) -> Deferred[None]:
+        """
+        Read the output.
+
+        Returns:
+            A Deferred that fires when the process is gone and its output is read.
+        """
         done = self._wait()
         self._exit.start()
-        # Going before it is registered: a sink that is paused says so while it registers.
+        # Read first: a paused sink pauses the producer while it is registered.
         self.resumeProducing()
         self._sink.registerProducer(self, True)
         return done
 
     def pauseProducing(self) -> None:
+        """See `IPushProducer.pauseProducing`."""
         self._output.stop()
 
     def resumeProducing(self) -> None:
+        """See `IPushProducer.resumeProducing`."""
         self._output.start()
 
     def stopProducing(self) -> None:
-        """TERM to the whole group; KILL to those who are still there after L{KILL_AFTER}."""
+        """Send SIGTERM to the whole group, and SIGKILL to the rest of it after `KILL_AFTER`."""
         if self._stopping:
             return
         self._stopping = True
         if self._process.returncode is None:
             self._schedule(KILL_AFTER, self._kill)
             self._signal(signal.SIGTERM)
-        # Nobody reads it any more; one that goes on writing is told so by SIGPIPE.
+        # SIGPIPE tells a program that continues to write.
         self._output.close()
 
     def _wait(self) -> Deferred[None]:
         """
-        Give what fires when the process is gone. L{Deferred.cancel} fires a Deferred at once, whatever its canceller
-        does; so it goes on to wait for another one.
+        Return a Deferred that fires when the process is gone.
+
+        `Deferred.cancel` fires a Deferred at once, whatever its canceller does; so the errback waits for
+        a second one.
         """
         self._waiting = Deferred(lambda _: self.stopProducing())
         self._waiting.addErrback(self._waitOn)
@@ -247,11 +264,11 @@ class _Program:
             self._finish()
 
     def _exited(self) -> None:
-        self._errors.goOn()
+        self._errors.flush()
         self._look()
 
     def _look(self) -> None:
-        """See whether this is the end: the program has ended, and nobody can write to its pipes any more."""
+        """End the run if the program has ended and nobody can write to its pipes; give others `GRACE`."""
         if self._exit.open or self._process.returncode is not None:
             return
         if not self._output.open and not self._errors.open:
@@ -262,13 +279,13 @@ class _Program:
     def _kill(self) -> None:
         self._deadline = None
         if self._exit.open:
-            log.info("Program {pid} does not end for TERM, and gets KILL", pid=self._process.pid)
+            log.info("Program {pid} ignores SIGTERM and gets SIGKILL", pid=self._process.pid)
             self._signal(signal.SIGKILL)
         else:
             self._end()
 
     def _end(self) -> None:
-        """Kill those whom the program has left behind, and reap it."""
+        """Kill the processes that the program has left behind, and reap it."""
         self._unschedule()
         self._signal(signal.SIGKILL)
         self._process.wait()
@@ -277,7 +294,7 @@ class _Program:
         if not self._output.open:
             self._finish()
             return
-        # Paused; or somebody who has left the group holds the pipe. What is in it by now is still read.
+        # The sink is paused, or a process outside the group holds the pipe. Its present content is still read.
         (self._left,) = unpack("i", ioctl(self._output.file, FIONREAD, bytes(4)))
         if not self._left:
             self._output.close()
@@ -301,7 +318,7 @@ class _Program:
         try:
             os.killpg(self._process.pid, number)
         except PermissionError:
-            log.error("Program {pid} runs as somebody else, and cannot be ended", pid=self._process.pid)
+            log.error("Program {pid} runs as another user and cannot be killed", pid=self._process.pid)
 
     def _schedule(self, seconds: float, call: Callable[[], None]) -> None:
         self._unschedule()
