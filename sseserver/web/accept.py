@@ -17,7 +17,7 @@ from sseserver.errors import NotAcceptable
 HTML = "text/html"
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
-PLAIN = "text/plain"
+PLAIN_TEXT = "text/plain"
 
 # qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )          RFC 9110 section 12.4.2
 _WEIGHT = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")

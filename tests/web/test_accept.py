@@ -4,14 +4,14 @@ Tests of `sseserver.web.accept`.
 
 from __future__ import annotations
 
-from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
+from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, Response
 from tests.web.cases import HTTPTestCase
 
 #: Offers of the root, and of a stream; the first is for clients without a preference.
 ROOT = (HTML, EVENT_STREAM)
 
-STREAM = (EVENT_STREAM, JSON, PLAIN, HTML)
+STREAM = (EVENT_STREAM, JSON, PLAIN_TEXT, HTML)
 
 
 class NegotiationTests(HTTPTestCase):
@@ -60,7 +60,7 @@ class NegotiationTests(HTTPTestCase):
                 (None, EVENT_STREAM),
                 ("application/json", JSON),
                 ("application/json, text/plain, */*", JSON),
-                ("text/plain", PLAIN),
+                ("text/plain", PLAIN_TEXT),
                 ("text/*", EVENT_STREAM),
                 ("application/*", JSON),
                 ("image/png", "406"),
@@ -77,9 +77,9 @@ class NegotiationTests(HTTPTestCase):
             [
                 ("text/event-stream;q=0.5, application/json;q=0.6", JSON),
                 ("text/event-stream;q=0.6, application/json;q=0.5", EVENT_STREAM),
-                ("text/html;q=0.5, text/plain;q=0.5", PLAIN),
+                ("text/html;q=0.5, text/plain;q=0.5", PLAIN_TEXT),
                 ("*/*, application/json", JSON),
-                ("text/*, text/plain", PLAIN),
+                ("text/*, text/plain", PLAIN_TEXT),
                 ("text/*;q=0.5, */*", JSON),
                 ("*/*;q=0.1, text/html;q=0.2", HTML),
                 ("text/event-stream;q=0, */*", JSON),

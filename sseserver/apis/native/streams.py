@@ -17,7 +17,7 @@ from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import addUsage
 from sseserver.service.service import StreamService
-from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN, negotiate
+from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from sseserver.web.answers import answerJSON, setContentType
 from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
 from sseserver.web.resource import AsyncResource, NotFoundResource
@@ -79,7 +79,7 @@ class NamedStream(AsyncResource):
     async def GET(self, request: Request) -> bytes | None:
         """Answer with the events of the stream, its state, its text so far, or its page."""
         form = readFormat(request, self._service)
-        wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN, HTML)) if form is None else EVENT_STREAM
+        wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN_TEXT, HTML)) if form is None else EVENT_STREAM
         try:
             streamLog = await self._service.find(self._name)
         except StreamNotFound as error:
@@ -92,7 +92,7 @@ class NamedStream(AsyncResource):
             return self._answerPage(request, 2)
         if wanted == JSON:
             return answerJSON(request, describeStream(streamLog))
-        if wanted == PLAIN:
+        if wanted == PLAIN_TEXT:
             return answerText(request, streamLog)
         return followStream(self._service, request, streamLog, form or self._service.formats["events"])
 

@@ -9,7 +9,7 @@ import json
 from sseserver.delivery import producer
 from sseserver.settings import Settings
 from sseserver.streams.log import FLUSH_TICK
-from sseserver.web.accept import JSON, PLAIN
+from sseserver.web.accept import JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
 from tests.fakes import RecordingProducer
 from tests.http import Response
@@ -35,7 +35,7 @@ class BoundsTests(PublishingTestCase):
         self.assertEqual(len(self.source.runs), 1)
         self.publish("a", {"data": "x"})
         self.source.run.write("Hello")
-        self.assertEqual(self.ask(path, PLAIN).body, b"Hello")
+        self.assertEqual(self.ask(path, PLAIN_TEXT).body, b"Hello")
         self.assertError(self.ask("/streams/c", JSON), 404, "stream_not_found")
 
     def test_openOne(self) -> None:

@@ -10,7 +10,7 @@ from twisted.web.resource import Resource
 
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.log import FLUSH_TICK
-from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
+from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
 
 
@@ -101,7 +101,7 @@ class AppendingTests(PublishingTestCase):
 
     def test_text(self) -> None:
         """Plain text is one event of the default type, whatever its charset."""
-        for contentType in (PLAIN, "text/plain; charset=utf-8", "Text/Plain;charset=UTF-8"):
+        for contentType in (PLAIN_TEXT, "text/plain; charset=utf-8", "Text/Plain;charset=UTF-8"):
             self.assertEqual(self.post("a", " é\r\n".encode(), contentType).status, 200)
         self.assertEqual(self.read("a"), [("message", " é\n")] * 3)
 
@@ -123,7 +123,7 @@ class AppendingTests(PublishingTestCase):
         self.publish("a", {"event": "note", "data": "not in the text"}, {"token": " world"})
         self.reactor.advance(FLUSH_TICK)
         self.assertEqual(wire.response.texts, ["", "Hello", "Hello world"])
-        self.assertEqual(self.ask("/streams/a", PLAIN).body, b"Hello world")
+        self.assertEqual(self.ask("/streams/a", PLAIN_TEXT).body, b"Hello world")
 
     def test_close(self) -> None:
         """

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntries
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.values import TERMINAL, Kind
-from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
+from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
 
 #: Characters that some parsers treat as line ends, or drop: none of them may change.
 HOSTILE = "  a\u2028b\u2029c\x85d\x0be\x0cf\x00g\ufeffh\n\n i\r\rj\r\n😀 "
@@ -209,13 +209,13 @@ class TextTests(RefusalTestCase):
 
     def test_event(self) -> None:
         """The entire body is the data of one event of the default type."""
-        self.assertEqual(readEntries(PLAIN, HOSTILE.encode()), [(Kind.EVENT, b"message\n" + HOSTILE.encode())])
+        self.assertEqual(readEntries(PLAIN_TEXT, HOSTILE.encode()), [(Kind.EVENT, b"message\n" + HOSTILE.encode())])
 
     def test_notUTF8(self) -> None:
         """A body that is not UTF-8 is refused, whatever its charset; the message says where."""
-        for name in (PLAIN, "text/plain; charset=latin-1"):
+        for name in (PLAIN_TEXT, "text/plain; charset=latin-1"):
             self.assertIn("byte 1", str(self.assertRefused(name, b"a\xff")))
-        self.assertRefused(PLAIN, b"\xed\xa0\x80")
+        self.assertRefused(PLAIN_TEXT, b"\xed\xa0\x80")
 
 
 class EventStreamTests(RefusalTestCase):
@@ -305,5 +305,5 @@ class ContentTypeTests(SynchronousTestCase):
 
     def test_emptyBody(self) -> None:
         """An empty body has no entries, whatever its type: a header alone can end a stream."""
-        for name in [JSON, PLAIN, EVENT_STREAM, "", "application/x-www-form-urlencoded"]:
+        for name in [JSON, PLAIN_TEXT, EVENT_STREAM, "", "application/x-www-form-urlencoded"]:
             self.assertEqual(readEntries(name, b""), [])

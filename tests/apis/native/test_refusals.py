@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 
 from sseserver.stores.memory import MemoryStore
-from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN
+from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
 from sseserver.web.request import MAX_BODY
 from tests.apis.cases import PublishingTestCase
 from tests.http import Response
@@ -152,7 +152,7 @@ class RefusalTests(PublishingTestCase):
 
     def test_notUTF8(self) -> None:
         """Bytes that are not UTF-8 are refused in each media type."""
-        self.refuse([b"a\xff", b"\xed\xa0\x80"], PLAIN)
+        self.refuse([b"a\xff", b"\xed\xa0\x80"], PLAIN_TEXT)
         self.refuse([b"data: \xff\n\n", b": \xff\ndata: a\n\n"], EVENT_STREAM)
         self.refuse([b'{"data":"\xff"}', b'{"data":"\xed\xa0\x80"}', b'{"\xff":""}'])
 
@@ -226,7 +226,7 @@ class BodySizeTests(PublishingTestCase):
 
     def test_atTheLimit(self) -> None:
         """A body of 1 MiB is accepted."""
-        self.assertEqual(self.post("a", b"x" * MAX_BODY, PLAIN).status, 200)
+        self.assertEqual(self.post("a", b"x" * MAX_BODY, PLAIN_TEXT).status, 200)
         self.assertIn(b"\ndata: %b\n\n" % (b"x" * MAX_BODY), self.view("/streams/a").response.body)
 
     def begin(self, field: str) -> Wire:

@@ -15,7 +15,7 @@ from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import FLUSH_TICK
-from sseserver.web.accept import JSON, PLAIN
+from sseserver.web.accept import JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
 from tests.fakes import logged
 from tests.wires import Wire
@@ -123,9 +123,9 @@ class SlowStoreTests(PublishingTestCase):
         self.send("a", b'{"token":"x"}')
         self.thread.held = True
         self.send("a", b'{"token":"y"}')
-        self.assertEqual(self.ask("/streams/a", PLAIN).body, b"x")
+        self.assertEqual(self.ask("/streams/a", PLAIN_TEXT).body, b"x")
         self.go()
-        self.assertEqual(self.ask("/streams/a", PLAIN).body, b"xy")
+        self.assertEqual(self.ask("/streams/a", PLAIN_TEXT).body, b"xy")
 
     def test_oneKeyTwice(self) -> None:
         """
