@@ -1,9 +1,8 @@
 """
-Pool: an L{Agent} that connects and asks at once where it can, and HTTP
-connections that are used again, by requests with a body too.
+The client's `Agent`, and a pool of connections that requests with a body use again too.
 
-Each turn of the reactor between a request that comes and the one that leaves
-for it is a chance to wait for whatever else there is to do.
+`EventSource` makes an agent by default; the upstream source makes one with a `ConnectionPool`. Both save turns of the
+reactor between a client's request and the one to the upstream, because under load each turn takes long.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from zope.interface import implementer
 
 def makeAgent(reactor: Any, connectTimeout: float, pool: HTTPConnectionPool | None = None) -> Agent:
     """
-    Make what asks servers, by C{http:} and C{https:}; certificates are verified.
+    Make an agent for `http` and `https` that verifies certificates.
 
     Args:
-        reactor: Connects.
-        connectTimeout: Seconds that this may take.
-        pool: Connections to be used again.
+        reactor: Makes the connections.
+        connectTimeout: Seconds that a connection may take.
+        pool: Keeps connections for further requests. `None` uses each connection once.
     """
     agent: Agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, connectTimeout), pool)
     return agent
@@ -51,9 +50,9 @@ def makeAgent(reactor: Any, connectTimeout: float, pool: HTTPConnectionPool | No
 @implementer(IAgentEndpointFactory)
 class _Endpoints:
     """
-    What L{Agent} connects to; but an address in digits is not looked up.
-    Twisted's looks it up like a name, in a thread, and waits for that thread
-    longest when the server has most to do.
+    Endpoints for `Agent` that do not resolve IP addresses.
+
+    Twisted's own resolve an IP address like a name, in a thread, and under load the result comes late.
     """
 
     def __init__(self, reactor: Any, timeout: float) -> None:
@@ -62,7 +61,7 @@ class _Endpoints:
         self._policy = BrowserLikePolicyForHTTPS()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """See L{IAgentEndpointFactory.endpointForURI}."""
+        """See `IAgentEndpointFactory.endpointForURI`."""
         if uri.scheme not in (b"http", b"https"):
             raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
         host = uri.host.decode("ascii")
@@ -137,39 +136,43 @@ class _Given(Factory):
 
 class ConnectionPool(HTTPConnectionPool):
     """
-    A pool in which a request goes to another connection, when the one that it
-    took was closed by the server before a byte of an answer came.
+    Pool that repeats a request on another connection if an idle one turns out to be closed.
 
-    That happens when a server gives up an idle connection just as it is used
-    again, and then it has not read the request (RFC 9112 9.3.1). On a new
-    connection nothing is ever asked twice.
+    A server may close an idle connection just as it is used again. It has not read the request then, if no byte of an
+    answer came (RFC 9112, 9.3.1), so the request is safe to repeat, with a body too. A request on a new connection is
+    never repeated.
     """
 
-    # Twisted's own does it for requests without a body only.
+    # Twisted's own mechanism repeats only requests without a body.
     retryAutomatically = False
-    # For each host: what a wave of answers leaves behind is there for the next one.
+    # For each host. Many runs that end together leave their connections to the next ones.
     maxPersistentPerHost = 100
     cachedConnectionTimeout = 60
 
     def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        """See L{HTTPConnectionPool.getConnection}."""
-        noting = _NotingEndpoint(endpoint)
-        connecting: Deferred[Any] = super().getConnection(key, noting)
-        if noting.asked:
+        """See `HTTPConnectionPool.getConnection`."""
+        watched = _WatchedEndpoint(endpoint)
+        connecting: Deferred[Any] = super().getConnection(key, watched)
+        if watched.connects:
             return connecting.addCallback(_Connection)
         return connecting.addCallback(_UsedConnection, lambda: self.getConnection(key, endpoint))
 
 
 @implementer(IStreamClientEndpoint)
-class _NotingEndpoint:
-    """An endpoint that knows whether it was asked for a connection."""
+class _WatchedEndpoint:
+    """
+    Endpoint that shows whether it was used.
+
+    Attributes:
+        connects: Whether a new connection was requested.
+    """
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self.asked = False
+        self.connects = False
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        self.asked = True
+        self.connects = True
         return self._endpoint.connect(protocolFactory)
 
 
@@ -190,17 +193,18 @@ class _Connection:
 
 
 class _UsedConnection(_Connection):
-    """A connection that had a request before: it may be closed already, and we do not know yet."""
+    """Connection that has served a request before, and may be closed without our knowledge."""
 
     def __init__(self, connection: Any, getAnother: Callable[[], Deferred[Any]]) -> None:
         super().__init__(connection)
         self._getAnother = getAnother
 
     def request(self, request: Any) -> Deferred[Any]:
-        """Make the request here, or on another connection."""
-        return super().request(request).addErrback(self._askAgain, request)
+        """Send the request here, or on another connection if this one is closed."""
+        return super().request(request).addErrback(self._repeat, request)
 
-    def _askAgain(self, failure: Failure, request: Any) -> Deferred[Any] | Failure:
+    def _repeat(self, failure: Failure, request: Any) -> Deferred[Any] | Failure:
+        """Repeat a request that was not read; pass on any other failure."""
         reasons = getattr(failure.value, "reasons", [])
         unheard = failure.check(RequestTransmissionFailed, ResponseNeverReceived)
         if unheard and all(reason.check(ConnectionDone, ConnectionLost) for reason in reasons):

@@ -130,6 +130,7 @@ class UpstreamSource:
         agent: Sends the requests. By default one that verifies certificates.
 
     Attributes:
+        pool: Idle connections of the default agent.
         readPath: Way of the bytes from the connections, by default from `chooseReadPath`. Set one with the `TurnEnd`
             of the service, so that the writes for chunks that came together leave together.
 
@@ -158,8 +159,8 @@ class UpstreamSource:
         # Made once, because headers are slow to make.
         self._chatHeaders = self._makeHeaders("text/event-stream")
         self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
-        self._pool = ConnectionPool(reactor)
-        self._agent: IAgent = agent or makeAgent(reactor, limits.connectTimeout, self._pool)
+        self.pool = ConnectionPool(reactor)
+        self._agent: IAgent = agent or makeAgent(reactor, limits.connectTimeout, self.pool)
         self.readPath: ReadPath | None = None
         self._limits = limits
         # The agent has its own limit for the connection. A model may think before it sends a head.
@@ -196,7 +197,7 @@ class UpstreamSource:
         Returns:
             Fires when they are closed.
         """
-        closing: Deferred[None] = self._pool.closeCachedConnections()
+        closing: Deferred[None] = self.pool.closeCachedConnections()
         return closing
 
     async def _requestModels(self) -> list[str]:

@@ -1,6 +1,6 @@
 """
-Tests for L{sseserver.client.agent}: where its agent connects to. That connections are
-used again is tested with who uses them, in test_upstream.py.
+Tests for `sseserver.client.agent`: name resolution, and connections on this machine. test_upstream.py covers
+the pool.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ reactor: Any = realReactor
 
 
 class AgentTests(SynchronousTestCase):
-    """An agent on a pretended reactor."""
+    """An agent on a fake reactor."""
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
@@ -41,42 +41,34 @@ class AgentTests(SynchronousTestCase):
         self.patch(self.reactor.nameResolver, "resolveHostName", resolve)
 
     def connecting(self, url: bytes) -> list[tuple[Any, ...]]:
-        """Ask for a URL; give where the reactor was told to connect, and for how long."""
+        """Request a URL, and return host, port and timeout of each connection."""
         self.agent.request(b"GET", url).addErrback(lambda _: None)
         return [(host, port, timeout) for host, port, _, timeout, _ in self.reactor.tcpClients]
 
     def test_digits(self) -> None:
-        """
-        An address in digits is connected to at once, and not looked up.
-        """
+        """An IP address is connected to at once, without name resolution."""
         self.assertEqual(self.connecting(b"http://127.0.0.1:81/"), [("127.0.0.1", 81, 7.0)])
         self.assertEqual(self.connecting(b"http://[::1]:82/")[1:], [("::1", 82, 7.0)])
         self.assertEqual(self.lookedUp, [])
 
     def test_name(self) -> None:
-        """
-        A name is looked up.
-        """
+        """A host name is resolved."""
         self.assertEqual(self.connecting(b"http://localhost:81/"), [])
         self.assertEqual(self.lookedUp, ["localhost"])
 
     def test_tls(self) -> None:
-        """
-        The same by TLS.
-        """
+        """The same holds for TLS."""
         self.assertEqual(self.connecting(b"https://127.0.0.1/"), [("127.0.0.1", 443, 7.0)])
         self.connecting(b"https://localhost/")
         self.assertEqual(self.lookedUp, ["localhost"])
 
     def test_otherScheme(self) -> None:
-        """
-        What is neither is refused.
-        """
+        """Any scheme but `http` and `https` is refused."""
         self.failureResultOf(self.agent.request(b"GET", b"ftp://127.0.0.1/"), SchemeNotSupported)
 
 
 class NearTests(TestCase):
-    """A server on this machine, and a real reactor."""
+    """A server on this machine and a real reactor."""
 
     host = "127.0.0.1"
 
@@ -96,7 +88,7 @@ class NearTests(TestCase):
         await self.pool.closeCachedConnections()
 
     def ask(self, body: bytes) -> Deferred[IResponse]:
-        """Make a request."""
+        """Send a request."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         asked: Deferred[IResponse] = self.agent.request(
             b"POST", f"http://{host}:{self.port}/".encode(), None, BytesProducer(body)
@@ -104,9 +96,7 @@ class NearTests(TestCase):
         return asked
 
     async def test_atOnce(self) -> None:
-        """
-        A request has left before the reactor turns, on a new connection and on one that is used again.
-        """
+        """A request is sent before the reactor turns, on a new connection and on one that is used again."""
         asked = self.ask(b"first")
         peer, _ = self.server.accept()
         peer.setblocking(False)
@@ -120,9 +110,7 @@ class NearTests(TestCase):
         peer.close()
 
     async def test_large(self) -> None:
-        """
-        A request that the kernel does not take at once comes whole.
-        """
+        """A request that the kernel takes in parts is sent completely."""
         body = b"x" * 8_000_000
         asked = self.ask(body)
         peer, _ = self.server.accept()
@@ -140,9 +128,7 @@ class NearTests(TestCase):
         peer.close()
 
     async def test_noDescriptor(self) -> None:
-        """
-        Where it cannot be done at once, it is done as ever.
-        """
+        """A connection that cannot be made at once is made by the reactor."""
 
         def adopt(*arguments: object) -> None:
             raise OSError(errno.EMFILE, "too many")
@@ -157,14 +143,12 @@ class NearTests(TestCase):
         peer.close()
 
     async def test_refused(self) -> None:
-        """
-        Where nobody listens that is told as ever.
-        """
+        """A refused connection is reported as by the reactor."""
         self.server.close()
         await self.assertFailure(self.ask(b""), ConnectionRefusedError)
 
 
 class NearIPv6Tests(NearTests):
-    """The same by IPv6."""
+    """The same over IPv6."""
 
     host = "::1"

@@ -121,7 +121,7 @@ class Stage:
         Wait until the connections to the upstream are free: a viewer has the
         end of an answer before its response has ended.
         """
-        pooled = self.source._pool._connections
+        pooled = self.source.pool._connections
 
         def free() -> int:
             return sum(connection.state == "QUIESCENT" for each in pooled.values() for connection in each)
