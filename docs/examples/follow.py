@@ -11,15 +11,19 @@ from twisted.internet.task import react
 from sseserver.client import EventSource, EventSourceError, Limits
 
 
+async def follow(reactor, url):
+    # The server sends a heartbeat every 15 seconds, so a minute of silence means that it is gone.
+    async for event in EventSource(reactor, url, limits=Limits(silence=60)):
+        if event.type == "message":
+            print(event.data, end="", flush=True)
+        elif event.type in {"done", "failed", "cancelled"}:
+            print(f"\n{event.type}: {event.data}")
+            break
+
+
 async def main(reactor, url):
     try:
-        # The server sends a heartbeat every 15 seconds, so a minute of silence means that it is gone.
-        async for event in EventSource(reactor, url, limits=Limits(silence=60)):
-            if event.type == "message":
-                print(event.data, end="", flush=True)
-            elif event.type in {"done", "failed", "cancelled"}:
-                print(f"\n{event.type}: {event.data}")
-                break
+        await follow(reactor, url)
     except EventSourceError as error:
         raise SystemExit(str(error)) from None
 

@@ -1,9 +1,8 @@
-"""Tests for `sseserver.client.opening` and `sseserver.client.bodies`: the decision about a response."""
+"""Tests for `sseserver.client.opening`: the decision about a response."""
 
 from __future__ import annotations
 
-from sseserver.client import ConnectionFailed, ResponseRefused, State, StatusError, WrongContentType
-from sseserver.client.bodies import REFUSAL_BYTES, REFUSAL_SECONDS
+from sseserver.client import ConnectionFailed, State, StatusError, WrongContentType
 from sseserver.client.retry import readRetryAfter
 from tests.client.clients import STREAM, ClientTestCase
 
@@ -66,28 +65,6 @@ class ResponseTests(ClientTestCase):
             error = self.assertFails(WrongContentType)
             self.assertEqual((error.status, error.body), (200, b"data: x\n\n"))
         self.assertEqual(self.events, [])
-
-    def test_refusalIsBounded(self) -> None:
-        """The body of a refusal is read within a size and a time, then the connection is dropped."""
-        self.begin()
-        self.respond("500 Oops", {})
-        self.chunk(b"x" * (REFUSAL_BYTES + 1))
-        self.assertEqual(self.assertFails(StatusError).body, b"x" * REFUSAL_BYTES)
-        self.begin()
-        self.respond("500 Oops", {})
-        self.chunk(b"only this")
-        self.reactor.advance(REFUSAL_SECONDS - 0.1)
-        self.assertNoResult(self.done)
-        self.reactor.advance(0.1)
-        self.assertEqual(self.assertFails(ResponseRefused).body, b"only this")
-
-    def test_closeDuringRefusal(self) -> None:
-        """A client that is closed while it reads a refusal ends without an error."""
-        source = self.begin()
-        self.respond("500 Oops", {})
-        source.close()
-        self.assertIsNone(self.successResultOf(self.done))
-        self.assertOver()
 
     def test_noHTTP(self) -> None:
         """An answer that is not HTTP, or none at all, is a failed connection."""

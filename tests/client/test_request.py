@@ -155,14 +155,6 @@ class RedirectTests(ClientTestCase):
         self.assertEqual(self.assertFails(StatusError).status, 302)
         self.assertEqual(len(self.wires), MAX_REDIRECTS + 1)
 
-    def test_itsBody(self) -> None:
-        """The body of a redirect is dropped, not awaited."""
-        self.begin()
-        self.respond("307 There", {"Location": "/new"})
-        self.assertEqual(len(self.wires), 2)
-        self.assertTrue(self.wires[0].closed)
-        self.assertFalse(self.wires[1].closed)
-
     def test_otherMethods(self) -> None:
         """A redirected POST is not repeated."""
         self.begin(method=b"POST", body=b"x")

@@ -71,6 +71,7 @@ class ExampleTests(SynchronousTestCase):
         options = ("--listen", listen, "--text", str(EXAMPLES / "publish.py"), "--interval", "0")
         with serving(twistd("sseserver", *options), port, env=ENVIRONMENT):
             self.assertEqual(run("openaiclient.py"), (EXAMPLES / "publish.py").read_text("utf-8"))
+            self.assertEqual(run("ask.py", f"{server}/v1", "Hello"), (EXAMPLES / "publish.py").read_text("utf-8"))
             run("publish.py", f"{server}/streams/news")
             followed = run("follow.py", f"{server}/streams/news")
             self.assertEqual(followed.partition("\n")[0], "Published word by word. ")

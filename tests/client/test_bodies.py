@@ -1,0 +1,55 @@
+"""Tests for `sseserver.client.bodies`: bodies that are not event streams, as a client treats them."""
+
+from __future__ import annotations
+
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.client import ResponseRefused, StatusError
+from sseserver.client.bodies import REFUSAL_BYTES, REFUSAL_SECONDS, BytesProducer
+from tests.client.clients import ClientTestCase
+
+
+class RefusalTests(ClientTestCase):
+    """Bodies of responses that are not event streams."""
+
+    def test_refusalIsBounded(self) -> None:
+        """The body of a refusal is read within a size and a time, then the connection is dropped."""
+        self.begin()
+        self.respond("500 Oops", {})
+        self.chunk(b"x" * (REFUSAL_BYTES + 1))
+        self.assertEqual(self.assertFails(StatusError).body, b"x" * REFUSAL_BYTES)
+        self.begin()
+        self.respond("500 Oops", {})
+        self.chunk(b"only this")
+        self.reactor.advance(REFUSAL_SECONDS - 0.1)
+        self.assertNoResult(self.done)
+        self.reactor.advance(0.1)
+        self.assertEqual(self.assertFails(ResponseRefused).body, b"only this")
+
+    def test_closeDuringRefusal(self) -> None:
+        """A client that is closed while it reads a refusal ends without an error."""
+        source = self.begin()
+        self.respond("500 Oops", {})
+        source.close()
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertOver()
+
+    def test_redirect(self) -> None:
+        """The body of a redirect is dropped, not awaited."""
+        self.begin()
+        self.respond("307 There", {"Location": "/new"})
+        self.assertEqual(len(self.wires), 2)
+        self.assertTrue(self.wires[0].closed)
+        self.assertFalse(self.wires[1].closed)
+
+
+class ProducerTests(SynchronousTestCase):
+    """`BytesProducer`."""
+
+    def test_body(self) -> None:
+        """The body is written at once, and its length is known."""
+        producer, transport = BytesProducer(b"body"), StringTransport()
+        self.assertEqual(producer.length, 4)
+        self.assertIsNone(self.successResultOf(producer.startProducing(transport)))
+        self.assertEqual(transport.value(), b"body")
