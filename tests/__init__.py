@@ -1,12 +1,10 @@
 """
-The tests of sseserver, for trial and pytest alike.
+The tests of sseserver, for trial and pytest.
 
-Hypothesis is set up here because here both runners come by: neither knows the
-other's settings files. Three profiles:
+Both runners import this module, so it sets up Hypothesis. There are three profiles:
 
-* `ci`, where the variable `CI` is set: the same examples in each run, so that
-  a red run can be repeated and a green one stays green.
-* `long`, where `SSESERVER_LONG=1` is set: a hundred times as many examples.
+* `ci`, if the variable `CI` is set: the same examples in each run, so that a failure can be repeated.
+* `long`, with `SSESERVER_LONG=1`: a hundred times as many examples.
 * `default`: new examples each time; failures are kept in `.hypothesis/`.
 """
 
@@ -16,10 +14,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-# Both runners work in a scratch folder; failures that Hypothesis found outlive it.
+# Both runners work in a scratch folder. Failures that Hypothesis found must outlive it.
 set_hypothesis_home_dir(Path(__file__).resolve().parent.parent / ".hypothesis")
 
-# No deadlines, and no complaint about slow data: a shared machine that is slow for a moment is not a fault of the code.
+# No deadline and no check for slow data: a shared machine may be slow for a moment.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _each = settings.get_profile("default")
 settings.register_profile("ci", _each, derandomize=True, database=None, print_blob=True)

@@ -1,5 +1,5 @@
 """
-What pytest, and only pytest, has to know.
+Settings for pytest: the order of the tests, and a scratch folder.
 """
 
 import os
@@ -12,13 +12,12 @@ from _pytest.unittest import TestCaseFunction
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run the `TestCase`s first, then plain test functions.
+    Run `TestCase`s first, then plain test functions.
 
-    pytest-twisted runs each plain test function inside the reactor's greenlet
-    and leaves the reactor running; a trial `TestCase` that waits for a
-    Deferred after that fails with a dirty or a running reactor
-    (https://github.com/pytest-dev/pytest-twisted/issues/147). The sort is
-    stable: within both parts the order stays.
+    pytest-twisted runs a plain test function inside the reactor's greenlet and leaves the reactor running. A
+    `TestCase` of trial that waits for a Deferred afterwards fails with a dirty or running reactor
+    (https://github.com/pytest-dev/pytest-twisted/issues/147). The sort is stable, so that both parts keep their
+    order.
     """
     items.sort(key=lambda item: not isinstance(item, TestCaseFunction))
 
@@ -28,8 +27,7 @@ def scratchFolder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     Run the tests in a scratch folder, as trial does in `_trial_temp`.
 
-    `TestCase.mktemp` makes its folders in the current one; without this they
-    would stay in the tree.
+    `TestCase.mktemp` makes its folders in the current one, which would be the tree.
     """
     before = Path.cwd()
     os.chdir(tmp_path_factory.mktemp("scratch"))

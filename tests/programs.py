@@ -1,5 +1,5 @@
 """
-What tests of programs need: a reactor with real pipes and a clock of its own, and a look at who still lives.
+Helpers for tests of programs: a reactor with real pipes and a fake clock, and a view of living processes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,19 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: Seconds that something real may take on a machine that is busy with something else.
+#: Seconds. Longest time for the work of another process on a busy machine.
 PATIENCE = 120.0
 
 
 def members(sessions: set[int]) -> list[str]:
-    """
-    Find the processes of some sessions: what `/proc` says of each. Zombies are among them, but for those that only
-    init has to reap.
-    """
+    """Return the line in `/proc` of each process in some sessions, without the zombies that only init can reap."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             line = stat.read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # The name, in parentheses, may hold anything.
+        # The name, in parentheses, may hold any character.
         state, parent, _, session = line.rpartition(")")[2].split()[:4]
         if int(session) in sessions and (state, parent) != ("Z", "1"):
             found.append(line)
@@ -41,7 +38,7 @@ def members(sessions: set[int]) -> list[str]:
 
 
 def waitFor(condition: Callable[[], Any], what: str = "It", rest: float = 0.01) -> None:
-    """Wait for something that other processes do."""
+    """Block until a condition holds that another process brings about."""
     end = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > end:
@@ -51,9 +48,7 @@ def waitFor(condition: Callable[[], Any], what: str = "It", rest: float = 0.01) 
 
 @implementer(IReactorFDSet)
 class PipeReactor(Clock):
-    """
-    A reactor whose descriptors are real and whose time is not.
-    """
+    """A reactor with real descriptors and a fake clock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,11 +78,11 @@ class PipeReactor(Clock):
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for anything."""
+        """Whether no descriptor and no call is pending."""
         return not (self.readers or self.writers or self.getDelayedCalls())
 
     def turn(self, seconds: float = 0.02) -> None:
-        """Wait so long for descriptors that are ready, and let each read or write once."""
+        """Wait up to some seconds for ready descriptors, and let each read or write once."""
         poll = select.poll()
         for fd in {*self.readers.values(), *self.writers.values()}:
             reads, writes = fd in self.readers.values(), fd in self.writers.values()
@@ -99,7 +94,7 @@ class PipeReactor(Clock):
                     self._act(selectable, getattr(selectable, act))
 
     def until(self, condition: Callable[[], Any]) -> None:
-        """Turn until something is so, while the clock stands still."""
+        """Turn until a condition holds; the clock stands still."""
         end = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > end:
@@ -116,27 +111,27 @@ class PipeReactor(Clock):
 
 class Started:
     """
-    A spy on L{subprocess.Popen}: knows all who were started.
+    A spy in place of `subprocess.Popen` that knows all processes it started.
 
     Attributes:
-        sessions: Their numbers, each also that of a session.
+        sessions: Process numbers, each also the number of a session.
     """
 
     def __init__(self) -> None:
         self.sessions: set[int] = set()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> subprocess.Popen[bytes]:
-        """Start one."""
+        """Start a process."""
         process: subprocess.Popen[bytes] = subprocess.Popen(*arguments, **keywords)
         self.sessions.add(process.pid)
         return process
 
     def gone(self) -> bool:
-        """Whether nobody is left of any of their sessions, not even a zombie."""
+        """Whether no process of the sessions is left, not even a zombie."""
         return not members(self.sessions)
 
     def end(self) -> None:
-        """Kill who is left."""
+        """Kill the processes that are left."""
         for session in self.sessions:
             if members({session}):
                 os.killpg(session, signal.SIGKILL)

@@ -1,10 +1,9 @@
 """
-A scripted upstream: an OpenAI-compatible API that does what a script says, and
-the table of scripts with what must come of each.
+A scripted upstream, which is an OpenAI-compatible API that plays a script, and the table of scripts with the result
+of each.
 
-The table is data: it is played in memory, over loopback to a viewer, and to a
-client of chat completions. `python -m tests.upstreams PORT [NAME]` plays one of
-its scripts to everyone who comes.
+Tests play the table in memory, over loopback to a viewer, and to a client of chat completions. To play one script to
+every client, run `python -m tests.upstreams PORT [NAME]`.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from sseserver.sources.upstream import UpstreamLimits
 
 
 class Act(Enum):
-    """What an upstream does beside sending bytes."""
+    """Steps of a script beside sending bytes."""
 
-    #: Nothing more, for ever.
+    #: Do nothing more, and keep the connection.
     HANG = "hang"
     CLOSE = "close"
     RESET = "reset"
@@ -41,35 +40,35 @@ class Act(Enum):
 
 @dataclass(frozen=True)
 class Drip:
-    """Bytes that come one by one, with so many seconds between them."""
+    """Bytes that are sent one by one, with a pause in seconds between them."""
 
     data: bytes
     interval: float
 
 
-#: Bytes are sent at once, in a turn of their own. A script that has no act at its end keeps the connection.
+#: One step; bytes are sent at once, in a turn of their own. Without an act at its end a script keeps the connection.
 Step = bytes | Drip | Act
 
-#: What tells a key of ours from other text, wherever it might show.
+#: Key of the upstream, recognisable wherever it may leak.
 KEY = "sk-secret-3f9a"
 
 
 @dataclass(frozen=True)
 class Case:
     """
-    One script, and what comes of it.
+    One script and its result.
 
     Args:
         name: Unique; a word or two.
-        steps: What the upstream does when it has the request.
-        state: How the stream ends: `done` or `failed`.
-        reason: In its terminal entry.
-        text: All text that viewers get.
-        status: What a completion's client gets; 200 when a chunk or the end comes before an error.
-        message: What the error's message contains.
-        retryAfter: In the terminal entry.
-        limits: Short ones for a script that hangs, `None` for the default.
-        chunks: The chunks as they were sent; `None`: not looked at.
+        steps: Steps of the upstream after it has read the request.
+        state: State of the stream at its end: `done` or `failed`.
+        reason: Reason in the terminal entry.
+        text: The text that viewers get.
+        status: Status of a completion; 200 if a chunk or the end arrives before an error.
+        message: Part of the error's message.
+        retryAfter: Seconds in the terminal entry.
+        limits: Short limits for a script that hangs; `None` for the default.
+        chunks: The chunks as sent; `None` to compare no chunks.
     """
 
     name: str
@@ -85,35 +84,35 @@ class Case:
 
 
 def chunk(delta: object, finish: str | None = None, index: int = 0, **more: object) -> bytes:
-    """Make a chunk of a chat completion, as JSON."""
+    """Return a chunk of a chat completion as JSON."""
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1730000000, "model": "scripted"}
     choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
     return json.dumps({**head, "choices": [choice], **more}, ensure_ascii=False).encode("utf-8")
 
 
 def event(data: bytes) -> bytes:
-    """Make the event that carries it."""
+    """Return an event with some data."""
     return b"data: " + data + b"\n\n"
 
 
 def framed(*pieces: bytes) -> bytes:
-    """Make HTTP chunks of some pieces."""
+    """Return one HTTP chunk for each piece."""
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
 def head(status: str = "200 OK", *headers: str, version: str = "1.1") -> bytes:
-    """Make the head of a response."""
+    """Return the head of a response."""
     return "\r\n".join([f"HTTP/{version} {status}", *headers, "", ""]).encode("latin-1")
 
 
 def answer(status: str, body: bytes | str, *headers: str, type: str = "application/json") -> bytes:
-    """Make a whole response with a length."""
+    """Return a complete response with a length."""
     data = body.encode("utf-8") if isinstance(body, str) else body
     return head(status, f"Content-Type: {type}", f"Content-Length: {len(data)}", *headers) + data
 
 
 def refusal(message: str, type: str = "invalid_request_error") -> str:
-    """Make an error in OpenAI's shape."""
+    """Return an error in OpenAI's shape."""
     return json.dumps({"error": {"message": message, "type": type, "param": None, "code": None}})
 
 
@@ -129,7 +128,7 @@ CHUNKS = (ROLE, HELLO, WORLD, STOP)
 #: The usual answer, event by event.
 EVENTS = (*map(event, CHUNKS), DONE)
 STREAM = b"".join(EVENTS)
-#: What precedes a fault in the middle.
+#: Bytes before a fault in the middle of an answer.
 BEGUN = (HEAD, framed(event(ROLE), event(HELLO), event(WORLD)))
 ERROR = {"message": "The model ran out of memory.", "type": "server_error", "param": None, "code": None}
 VLLM_ERROR = {"object": "error", "message": "The engine died.", "type": "InternalServerError", "code": 500}
@@ -147,27 +146,27 @@ ODD = b'{ "choices" : [ {"delta":{"content":"Hello world","x":[1.50e3,{"\\u00e9"
 
 
 def whole(*bodies: bytes) -> tuple[Step, ...]:
-    """Make the script of a chunked answer, each body an HTTP chunk and a write of its own."""
+    """Return the script of a chunked answer; each body is an HTTP chunk and a write of its own."""
     return (HEAD, *map(framed, bodies), END)
 
 
 def bytewise(data: bytes) -> tuple[Step, ...]:
-    """Make the script that sends each byte in a write of its own."""
+    """Return a script that sends each byte in a write of its own."""
     return tuple(data[place : place + 1] for place in range(len(data)))
 
 
 def refused(name: str, status: str, told: int, message: str, **more: Any) -> Case:
-    """Make the case of an answer that refuses with OpenAI's JSON."""
+    """Return the case of an answer that refuses the request with OpenAI's JSON."""
     steps = (answer(status, refusal("It is too much."), *more.pop("headers", ())),)
     return Case(name, steps, "failed", "refused", "", told, message, **more)
 
 
 def broken(name: str, *steps: Step, **more: Any) -> Case:
-    """Make the case of a fault after two tokens."""
+    """Return the case of a fault after two tokens."""
     return Case(name, (*BEGUN, *steps), "failed", **more)
 
 
-#: For scripts that hang: long enough for all that comes before, on a busy machine; and short enough to wait for.
+#: Limits for scripts that hang: long enough for the steps before on a busy machine, and short enough for a test.
 QUICK = UpstreamLimits(connectTimeout=30.0, firstTokenTimeout=3.0, tokenTimeout=3.0)
 
 WHOLE_ANSWERS = (
@@ -305,20 +304,20 @@ HANGS = (
     broken("hangs after the finish", framed(EVENTS[3]), Act.HANG, reason="timeout", limits=QUICK),
 )  # fmt: skip
 
-#: All of them.
+#: All cases.
 CASES = (*WHOLE_ANSWERS, *CONTENTS, *REFUSALS, *NO_ANSWERS, *FAULTS, *HANGS)
 
 
 @dataclass(frozen=True)
 class Asked:
     """
-    One request that an upstream got.
+    One request to an upstream.
 
     Attributes:
-        connection: The number of the connection that it came on, from 0.
-        line: Its request line.
+        connection: Number of its connection, from 0.
+        line: The request line.
         headers: By lower-case name.
-        body: As it came.
+        body: The body in bytes.
     """
 
     connection: int
@@ -328,12 +327,12 @@ class Asked:
 
     @property
     def json(self) -> Any:
-        """The body."""
+        """The body, parsed as JSON."""
         return json.loads(self.body)
 
 
 def readRequest(data: bytes, connection: int = 0) -> tuple[Asked, bytes] | None:
-    """Read one request, and give what follows it; C{None}: it is not whole."""
+    """Split one request from the bytes that follow it; `None` while the request is incomplete."""
     top, mark, rest = data.partition(b"\r\n\r\n")
     line, *fields = top.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (one.partition(":") for one in fields)}
@@ -345,21 +344,22 @@ def readRequest(data: bytes, connection: int = 0) -> tuple[Asked, bytes] | None:
 
 class ScriptedUpstream(Factory):
     """
-    Listens where it is told to, and plays a script to each request.
+    A server that plays a script for each request.
 
     Args:
         reactor: Schedules the steps.
+        scripts: One for each request; the last one repeats.
 
     Attributes:
-        scripts: What it plays, one for each request; the last one again and again.
+        scripts: Scripts not yet played.
         asked: The requests.
-        connections: How many there were.
-        open: How many are open.
-        sent: Bytes that it has sent.
+        connections: Number of connections so far.
+        open: Number of open connections.
+        sent: Bytes sent.
     """
 
     noisy = False
-    # Seconds from one step to the next; a reactor does other things between two turns anyway.
+    # Seconds. Time from one step to the next; 0 is the next turn of the reactor.
     turn = 0.0
 
     def __init__(self, reactor: Any, *scripts: tuple[Step, ...]) -> None:
@@ -376,12 +376,12 @@ class ScriptedUpstream(Factory):
         return connection
 
     def next(self) -> tuple[Step, ...]:
-        """Give the script for one more request."""
+        """Return the script for the next request."""
         return self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
 
 
 class _Connection(Protocol):
-    """One connection of an upstream: reads whole requests, and plays a step in each turn of the reactor."""
+    """One connection of an upstream: reads whole requests, and plays one step in each turn of the reactor."""
 
     def __init__(self, upstream: ScriptedUpstream, number: int) -> None:
         self._upstream = upstream
@@ -435,15 +435,12 @@ class _Connection(Protocol):
         self.transport.write(data)
 
 
-#: Seconds of a turn on a clock, which would play a whole script in one step of no time.
+#: Seconds. Length of a turn on a fake clock; with 0 the clock would play a whole script in one step.
 TURN = 1e-6
 
 
 class _End:
-    """
-    One end of a pipe in memory, as a transport: what is written to it comes to
-    the other end at once, unless that is paused.
-    """
+    """One end of a pipe in memory, as a transport. Bytes arrive at the other end at once, unless that end is paused."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -455,43 +452,43 @@ class _End:
         self._end: Exception | None = None
 
     def write(self, data: bytes) -> None:
-        """Give it to the other end."""
+        """Send bytes to the other end."""
         if not self.lost and self._end is None:
             self.peer.received += data
             self.peer._give()
 
     def writeSequence(self, data: list[bytes]) -> None:
-        """Write some pieces as one."""
+        """Send some pieces as one."""
         self.write(b"".join(data))
 
     def pauseProducing(self) -> None:
-        """Read nothing."""
+        """Stop reading."""
         self._paused = True
 
     def resumeProducing(self) -> None:
-        """Go on; not within this call, as no reactor does."""
+        """Read again, in a later turn as in a reactor."""
         self._paused = False
         self.clock.callLater(0, self._give)
 
     def stopProducing(self) -> None:
-        """Read nothing ever."""
+        """Stop reading for good."""
         self.loseConnection()
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
-        """It is never full."""
+        """Accept a producer; the pipe is never full."""
 
     def unregisterProducer(self) -> None:
-        """See above."""
+        """Accept the end of a producer."""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing waits here anyway."""
+        """Do nothing; bytes never wait here."""
 
     def loseConnection(self) -> None:
-        """Close it in good order."""
+        """Close the pipe in good order."""
         self._lose(ConnectionDone(), ConnectionDone())
 
     def abortConnection(self) -> None:
-        """Close it the hard way: what is on its way is lost."""
+        """Close the pipe with a reset; bytes on their way are lost."""
         self.peer.received = b""
         self._lose(ConnectionAborted(), ConnectionLost())
 
@@ -502,7 +499,7 @@ class _End:
                 end.clock.callLater(0, end._give)
 
     def _give(self) -> None:
-        """Tell the protocol what has come; the end comes last, and to the one who closed it at once."""
+        """Pass arrived bytes to the protocol, then the end. An aborted pipe ends even while it is paused."""
         if self._paused and not isinstance(self._end, ConnectionAborted):
             return
         if self.received and not self.lost:
@@ -516,10 +513,12 @@ class _End:
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)
 class MemoryUpstream(ScriptedUpstream):
     """
-    A scripted upstream to which there are pipes in memory.
+    A scripted upstream at the other end of pipes in memory.
 
     Attributes:
-        refusal: What connecting fails with, if anything.
+        refusal: Exception that connecting fails with, if any.
+        pool: Connections that the agent keeps.
+        agent: An agent whose connections all lead to this upstream.
         ends: The client's ends of all pipes.
     """
 
@@ -533,11 +532,11 @@ class MemoryUpstream(ScriptedUpstream):
         self.agent = Agent.usingEndpointFactory(clock, self, self.pool)
 
     def endpointForURI(self, uri: URI) -> MemoryUpstream:
-        """All addresses lead here."""
+        """See `IAgentEndpointFactory.endpointForURI`; all addresses lead to this upstream."""
         return self
 
     def connect(self, factory: Any) -> Deferred[Any]:
-        """Make a pipe."""
+        """See `IStreamClientEndpoint.connect`."""
         if self.refusal is not None:
             return fail(self.refusal)
         client, server = _End(self.reactor), _End(self.reactor)
@@ -550,7 +549,7 @@ class MemoryUpstream(ScriptedUpstream):
 
 
 def main(port: str, name: str = "plain") -> None:
-    """Play a script of the table until SIGTERM."""
+    """Play one script of the table until SIGTERM."""
     from twisted.internet import reactor
 
     (steps,) = [case.steps for case in CASES if case.name == name]

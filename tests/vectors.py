@@ -1,10 +1,9 @@
 """
-The event stream format as data: what streams mean and how events are written.
+The event stream format as data: streams with their events, and events as they are written.
 
-L{DECODED} holds the vectors of eventstream-vectors.json, each of which was run
-through EventSource in Chromium, and our own, which come from the letter of
-WHATWG HTML 9.2.5 and 9.2.6 and, for broken UTF-8, of the Encoding Standard.
-L{ENCODED} goes both ways. L{REFUSED} cannot be written at all.
+`DECODED` holds the vectors of eventstream-vectors.json, which were run through EventSource in Chromium, and our own,
+which follow WHATWG HTML sections 9.2.5 and 9.2.6 and, for broken UTF-8, the Encoding Standard. `ENCODED` is tested in
+both directions. `REFUSED` holds events that cannot be written.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from sseserver.wire import MAX_RECONNECTION_TIME, Event
 
 class Decoded(NamedTuple):
     """
-    A stream and what it means.
+    A stream and its events.
 
     Attributes:
-        property: What it shows.
+        property: The property that the vector shows.
         stream: The bytes.
-        events: What is dispatched; each with the last event ID string.
+        events: The dispatched events, each with the last event ID string.
     """
 
     property: str
@@ -36,10 +35,10 @@ class Encoded(NamedTuple):
     An event and its block.
 
     Attributes:
-        property: What it shows.
-        event: As it is given to the encoder.
-        block: As it is written.
-        data: The event's data as they are read back.
+        property: The property that the vector shows.
+        event: The event that is encoded.
+        block: The encoded block.
+        data: The data of the event after decoding.
     """
 
     property: str
@@ -49,7 +48,7 @@ class Encoded(NamedTuple):
 
 
 def _chromium() -> list[Decoded]:
-    """Read the vectors that were checked in Chromium."""
+    """Return the vectors that were checked in Chromium."""
     path = Path(__file__).with_name("eventstream-vectors.json")
     return [
         Decoded(
@@ -62,7 +61,7 @@ def _chromium() -> list[Decoded]:
 
 
 def _one(data: str, type: str = "message", id: str = "", retry: int | None = None) -> list[Event]:
-    """One event, as it is decoded."""
+    """Return one event as it is decoded."""
     return [Event(data, type, id, retry)]
 
 

@@ -1,5 +1,5 @@
 """
-A real browser for the tests, Chromium through Selenium, and what a visitor does with it.
+Chromium, driven by Selenium, and the actions of a visitor in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from twisted.internet.tcp import Server as ServerTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-#: Run in each page before its own script: keeps the states that it went through, and how long its text was, and when.
+#: Script that runs in each page before the page's own. It records the states of the connection, and the length of the
+#: text with its times.
 WATCH = """
 window.seen = {states: [], lengths: [], times: []};
 new MutationObserver(() => {
@@ -46,7 +47,7 @@ SWITCHES = [
 
 
 def whatIsMissing() -> str | None:
-    """Say what these tests need and this machine has not."""
+    """Return the name of a missing requirement of these tests, if any."""
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
             return f"{program} is not installed"
@@ -59,10 +60,7 @@ def whatIsMissing() -> str | None:
 
 @cache
 def startBrowser() -> Any:
-    """
-    Start Chromium, once for all tests: that takes longer than most of them. Blocks, as all that is called on the
-    result does.
-    """
+    """Start Chromium once for all tests, since that takes longer than most of them. All calls on the result block."""
     from selenium.webdriver import Chrome, ChromeOptions
     from selenium.webdriver.chrome.service import Service
 
@@ -79,23 +77,23 @@ def startBrowser() -> Any:
 
 
 def openWindow(browser: Any) -> None:
-    """Open a window, which becomes the current one, and watch its pages."""
+    """Open a window, make it the current one, and watch its pages."""
     browser.switch_to.new_window("window")
     browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
 
 
 def openFirstWindow() -> tuple[Any, str]:
-    """Give the browser with a new window, of which nothing is known yet, and the window that it had before."""
+    """Return the browser with a new window, and the handle of the window before."""
     browser = startBrowser()
     before = browser.current_window_handle
     openWindow(browser)
-    # What others have left in the console.
+    # Discard console messages of earlier tests.
     browser.get_log("browser")
     return browser, before
 
 
 def closeWindows(browser: Any, kept: str) -> None:
-    """Close all windows but one, which the browser needs to live; a browser that does not obey is replaced."""
+    """Close all windows but one, which keeps the browser alive. A browser that does not react is replaced."""
     try:
         for window in browser.window_handles:
             if window != kept:
@@ -109,7 +107,7 @@ def closeWindows(browser: Any, kept: str) -> None:
 
 
 async def dropConnections() -> None:
-    """Break the connections to our servers in this process: the browser, which lives on, would keep some."""
+    """Drop the browser's connections to servers in this process, since the browser outlives the test."""
 
     def present() -> list[ServerTransport]:
         return [each for each in {*reactor.getReaders(), *reactor.getWriters()} if isinstance(each, ServerTransport)]
@@ -122,8 +120,8 @@ async def dropConnections() -> None:
 
 class BrowserTestCase(TestCase):
     """
-    A window of its own for each test, and what a visitor does with it. What pages keep is theirs alone, too: each test
-    serves at a port of its own.
+    A window for each test, and the actions of a visitor. Each test serves at a port of its own, so that pages share
+    no storage.
     """
 
     timeout = 300
@@ -144,11 +142,11 @@ class BrowserTestCase(TestCase):
         return deferToThread(self.browser.get, url)
 
     def script(self, source: str) -> Deferred[Any]:
-        """Run JavaScript in the current window's page; its `return` is the result."""
+        """Run JavaScript in the current window, and return the value of its `return`."""
         return deferToThread(self.browser.execute_script, source)
 
     def click(self, name: str) -> Deferred[None]:
-        """Click on the element of this ID, as a visitor would: it must be in sight."""
+        """Click on the element with an ID. As for a visitor, it must be visible."""
         return deferToThread(lambda: self.browser.find_element("id", name).click())
 
     def switchTo(self, window: str) -> Deferred[None]:
@@ -156,7 +154,7 @@ class BrowserTestCase(TestCase):
         return deferToThread(self.browser.switch_to.window, window)
 
     async def openWindow(self, url: str) -> str:
-        """Load a page into a new window, which becomes the current one."""
+        """Load a page into a new window, and make it the current one."""
 
         def load() -> str:
             openWindow(self.browser)
@@ -166,7 +164,7 @@ class BrowserTestCase(TestCase):
         return await deferToThread(load)
 
     async def until(self, condition: str, seconds: float = 60) -> None:
-        """Wait until a JavaScript expression holds in the current page."""
+        """Wait until a JavaScript expression is true in the current page."""
         deadline = time.monotonic() + seconds
         while not await self.script(f"return Boolean({condition})"):
             if time.monotonic() > deadline:
@@ -179,23 +177,23 @@ class BrowserTestCase(TestCase):
         return self.until(f"document.documentElement.dataset.state === '{state}'")
 
     def untilWords(self, words: int) -> Any:
-        """Wait until the page shows so many words, and still streams."""
+        """Wait until the page shows a number of words and still streams."""
         return self.until(f"document.getElementById('text').textContent.split(/\\s+/).length > {words}")
 
     def text(self) -> Deferred[str]:
-        """Read the text that the page shows, as it is: with all its spaces."""
+        """Return the text in the page with all its spaces."""
         return self.script("return document.getElementById('text').textContent")
 
     def read(self, name: str) -> Deferred[str]:
-        """Read what a visitor sees of the element of this ID."""
+        """Return the visible text of the element with an ID."""
         return self.script(f"return document.getElementById('{name}').innerText")
 
     def states(self) -> Deferred[list[str]]:
-        """List the states that the page went through."""
+        """Return the states that the page went through."""
         return self.script("return seen.states")
 
     async def copyLink(self) -> str:
-        """Have the page show the link that it would copy, as where a browser has no clipboard for it."""
+        """Make the page show the link that it would copy, as in a browser without a clipboard."""
         await self.script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
         await self.click("copy")
         await self.until("!document.getElementById('link').hidden")

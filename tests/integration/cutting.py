@@ -1,5 +1,5 @@
 """
-A TCP proxy that cuts connections: what a phone that changes networks does to a stream.
+A TCP proxy that cuts connections, as happens to a phone that changes networks.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.protocols.portforward import ProxyClient, ProxyClientFactory, ProxyFactory, ProxyServer
 
-#: The place of a cut in an event stream: after so many bytes that follow its head, or after these bytes.
+#: Place of a cut in an event stream: a number of bytes after its head, or the end of a piece of it.
 Place = int | bytes
 
 
 @dataclass(slots=True)
 class Exchange:
     """
-    One request that went through the proxy, and what came back.
+    One request through the proxy, and its response.
 
     Args:
-        method: As sent.
-        path: The request's target, with its query.
+        method: Of the request.
+        path: Target of the request, with its query.
         headers: By lower-case name.
-        status: Of the response; `None` until its head has come.
+        status: Of the response; `None` until its head has arrived.
     """
 
     method: str
@@ -34,12 +34,12 @@ class Exchange:
 
     @property
     def streaming(self) -> bool:
-        """Whether an `EventSource` asked."""
+        """Whether an `EventSource` sent the request."""
         return self.headers.get("accept") == "text/event-stream"
 
 
 def parseHead(head: bytes) -> tuple[list[str], dict[str, str]]:
-    """Split a message's head into the words of its first line, and its headers by lower-case name."""
+    """Return the words of the first line of a head, and its headers by lower-case name."""
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return first.split(" ", 2), headers
@@ -50,22 +50,21 @@ class HeadFinder:
     Finds the heads of HTTP/1.1 messages in the bytes of one direction.
 
     Args:
-        headReceived: Called with each head's first line, in words, and its
-            headers; answers whether the message can have a body.
-        untilClose: Whether a message without any length goes on until the
-            connection closes, as a response does.
+        headReceived: Called with the words of each first line and the headers. Returns whether the message can have a
+            body.
+        untilClose: Whether a message without a length lasts until the connection closes, as a response does.
     """
 
     def __init__(self, headReceived: Callable[[list[str], dict[str, str]], bool], untilClose: bool) -> None:
         self._headReceived = headReceived
         self._untilClose = untilClose
-        #: What has come and is not consumed: while a head is told of, what follows it.
+        #: Bytes that have arrived and are not consumed; while `headReceived` runs, the bytes after the head.
         self.rest = b""
         self._steps = self._messages()
         next(self._steps)
 
     def feed(self, data: bytes) -> None:
-        """Take in what was received."""
+        """Take the next bytes."""
         self.rest += data
         self._steps.send(None)
 
@@ -103,13 +102,13 @@ class HeadFinder:
 
 
 class _ToServer(ProxyClient):
-    """The proxy's connection to the server: what comes here are responses."""
+    """The proxy's connection to the server; its input are responses."""
 
     def connectionMade(self) -> None:
         self._finder = HeadFinder(self._headReceived, untilClose=True)
         self._received = b""
         self._sent = 0
-        # The place of this connection's cut, and where it is counted from.
+        # Place of the cut of this connection, and the offset that it is counted from.
         self._place: Place | None = self.peer.factory.owner.cutEach
         self._origin = 0
         super().connectionMade()
@@ -121,7 +120,7 @@ class _ToServer(ProxyClient):
         super().dataReceived(self._received[self._sent : end])
         self._sent = len(self._received)
         if end is not None:
-            # A clean end: a reset could overtake what is still under way, and the place of the cut would be chance.
+            # A clean end. A reset could overtake bytes on their way, and the place of the cut would be random.
             self.peer.transport.loseConnection()
             self.transport.abortConnection()
 
@@ -135,7 +134,7 @@ class _ToServer(ProxyClient):
         return exchange.method != "HEAD" and exchange.status not in {204, 304}
 
     def _cutAt(self) -> int | None:
-        """Where in what was received the connection is cut; `None` when that is not reached."""
+        """Return the offset of the cut in the received bytes; `None` before it is reached."""
         if self._place is None:
             return None
         if isinstance(self._place, int):
@@ -151,7 +150,7 @@ class _ToServerFactory(ProxyClientFactory):
 
 
 class _FromBrowser(ProxyServer):
-    """A connection to the proxy: what comes here are requests."""
+    """A connection to the proxy; its input are requests."""
 
     clientProtocolFactory = _ToServerFactory
 
@@ -188,29 +187,28 @@ class _Factory(ProxyFactory):
 
 class CuttingProxy:
     """
-    Passes the connections to its own port on to a server's, notes what is
-    asked and answered, and cuts connections when told to.
+    A proxy in front of a server that records requests and responses, and cuts connections.
 
     Args:
         reactor: Listens and connects.
-        port: The server's, on 127.0.0.1.
+        port: Port of the server on 127.0.0.1.
     """
 
     def __init__(self, reactor: Any, port: int) -> None:
         self.reactor = reactor
         self._serverPort = port
-        #: All requests so far, in the order of their coming.
+        #: All requests so far, in order.
         self.exchanges: list[Exchange] = []
-        #: Where the next event streams are cut: each takes the first (`None`: that one is not cut).
+        #: Cuts of the next event streams, which each take the first; `None` leaves a stream whole.
         self.cuts: list[Place | None] = []
-        #: New connections are cut after so many bytes from the server, whatever they are; `None`: they are not.
+        #: Bytes. New connections are cut after so many bytes from the server; `None` leaves them whole.
         self.cutEach: int | None = None
-        #: New connections are reset at once.
+        #: Whether new connections are reset at once.
         self.refusing = False
         self.connections: set[_FromBrowser] = set()
 
     def start(self) -> None:
-        """Listen."""
+        """Start to listen."""
         factory = _Factory("127.0.0.1", self._serverPort)
         factory.owner = self  # type: ignore[attr-defined]
         self._listening = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
@@ -222,7 +220,7 @@ class CuttingProxy:
 
     @property
     def port(self) -> int:
-        """Where the proxy listens, on 127.0.0.1."""
+        """Port of the proxy on 127.0.0.1."""
         return self._listening.getHost().port
 
     @property
@@ -231,7 +229,7 @@ class CuttingProxy:
         return [exchange for exchange in self.exchanges if exchange.streaming]
 
     def cut(self) -> None:
-        """Reset all present connections, on both sides."""
+        """Reset all open connections on both sides."""
         for connection in list(self.connections):
             if connection.peer is not None:
                 connection.peer.transport.abortConnection()

@@ -1,5 +1,5 @@
 """
-Packages of npm, for the tests in which programs of other people read our streams.
+Packages of npm, for the tests in which foreign programs read our streams.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from unittest import SkipTest
 
 
 def missing(reason: str) -> BaseException:
-    """Say that these tests need something that is not here: a failure in CI, elsewhere a test less."""
+    """Skip the tests because of a missing requirement; in CI, fail."""
     return AssertionError(reason) if os.environ.get("CI") else SkipTest(reason)
 
 
 def nodeFolder(script: str, *packages: str) -> Path:
     """
-    Install packages, once, beside a script.
+    Install packages beside a script, once for all tests.
 
     Args:
-        script: What C{main.js} is.
-        packages: With their versions, so that an update of theirs is no failure of ours.
+        script: Content of `main.js`.
+        packages: With fixed versions, so that a new release does not fail our tests.
 
     Returns:
-        The folder, in which `node main.js` runs.
+        The folder in which `node main.js` runs.
     """
     folder = _install(script, packages)
     if isinstance(folder, str):
@@ -38,7 +38,7 @@ def nodeFolder(script: str, *packages: str) -> Path:
 
 @lru_cache(None)
 def _install(script: str, packages: tuple[str, ...]) -> Path | str:
-    """Give the folder, or say why there is none."""
+    """Install the packages and return the folder, or the reason for a failure."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             return f"{program} is not installed"

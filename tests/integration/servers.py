@@ -1,5 +1,5 @@
 """
-Real server processes for the tests, and what asks them questions.
+Real server processes for the tests, and functions that send them requests.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from sseserver.wire import Decoder, Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-#: For programs that import sseserver: the same that the tests import, be it this tree or what is installed.
+#: Environment of programs that import sseserver: they get the same package as the tests, the tree or an installed one.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sseserver.__file__).resolve().parent.parent)}
 
-#: Seconds that a process has to listen, to answer, or to end; a busy machine needs some only to import Twisted.
+#: Seconds. Longest time for a process to listen, answer or end; on a busy machine the import of Twisted takes some.
 PATIENCE = 120.0
 
 
 def freePort() -> int:
     """
-    Find a port of 127.0.0.1 that nobody listens on.
+    Return a free port of 127.0.0.1.
 
-    It is none of those from which Linux takes a client's own port (from 32768 on): until the server listens a browser
-    or a `pip` might connect from it.
+    It is below 32768, where Linux takes the ports of clients from: a browser or `pip` could otherwise take it before
+    the server listens.
     """
     for port in random.sample(range(20_000, 32_768), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -44,7 +44,7 @@ def freePort() -> int:
 
 
 def twistd(*arguments: str) -> list[str]:
-    """Give the command line of `twistd` in the foreground."""
+    """Return the command line of `twistd` in the foreground."""
     return [sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", *arguments]
 
 
@@ -53,14 +53,14 @@ def serving(
     command: list[str], port: int, output: IO[bytes] | None = None, **keywords: object
 ) -> Iterator[subprocess.Popen[bytes]]:
     """
-    Run a server process until it is no longer needed.
+    Run a server process for the time of a `with` block.
 
     Args:
         command: Its command line.
-        port: Where it is waited for.
-        output: Takes what it writes; without one, a file of its own. Never a pipe: one that nobody reads fills up,
-            and stops the process.
-        keywords: For L{subprocess.Popen}.
+        port: The block begins when the process listens on this port.
+        output: Gets the output of the process; the default is a file of its own. A pipe that nobody reads would fill
+            up and stop the process.
+        keywords: Passed to `subprocess.Popen`.
     """
     with contextlib.ExitStack() as stack:
         output = output or stack.enter_context(tempfile.TemporaryFile())
@@ -95,10 +95,10 @@ def ask(
     port: int, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
 ) -> tuple[int, dict[str, str], bytes]:
     """
-    Make one request and read the whole answer: for answers that end.
+    Send one request and read the whole response.
 
     Returns:
-        Status, headers (names in lower case), body.
+        Status, headers by lower-case name, and body.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
