@@ -1,5 +1,5 @@
 """
-Tests of `sseserver.sources.iterables`: code that blocks, in a thread.
+Tests of `sseserver.sources.tokenthread`: code that blocks, in a thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from sseserver.errors import SourceError
-from sseserver.sources.iterables import TOKENS_AHEAD, tokensFrom
+from sseserver.sources.iterables import tokensFrom
+from sseserver.sources.tokenthread import TOKENS_AHEAD
 from sseserver.testing import RecordingSink
 from tests.sources.iterables import SOON
 
