@@ -1,9 +1,8 @@
 """
-The contracts between the rooms, and the values that pass through them.
+Contracts for token sources, formats and stores.
 
-Whoever writes a token source, a format or a store of their own needs this
-module and nothing else of the inside; L{sseserver.testing} holds the tests that
-an implementation must pass.
+An embedder who writes one of these needs this module and the values in `values`. `sseserver.testing`
+has the contract tests that an implementation must pass.
 """
 
 from __future__ import annotations
@@ -21,101 +20,110 @@ from sseserver.values import KeyUse, Kind, NewEntry, Prompt, State
 class ITokenSource(Interface):
     """
     Produces tokens into a sink. One source serves many runs at once.
+
+    A source that offers several models also provides `IModels`.
     """
 
-    takesPrompt: bool = Attribute("Whether a run of this source needs a L{Prompt}.")
-    model: str = Attribute("What the source is called as a model, in chat completions.")
+    takesPrompt: bool = Attribute("Whether a run of this source needs a `Prompt`.")
+    model: str = Attribute("Name of the source as a model, in chat completions.")
 
     def produce(sink: ITokenSink, prompt: Prompt | None) -> Deferred[Any] | Coroutine[Any, Any, Any] | None:
         """
         Produce one answer.
 
         Args:
-            sink: Where the tokens go.
-            prompt: What was asked; `None` for a source that takes no prompt.
+            sink: Takes the tokens.
+            prompt: The request; `None` for a source that takes no prompt.
 
         Returns:
-            What fires when the last token is written. The stream then ends
-            `done`; with the reason that the Deferred fired with, when that is
-            a `str` (`stop`, `length` ...), else with `stop`.
+            A Deferred or coroutine that ends when the last token is written, or `None` if all tokens are
+            written. The stream then ends `done`. If the result is a `str`, such as `length`, it is the
+            reason, otherwise the reason is `stop`.
 
-            When the run is cancelled, the Deferred is cancelled: the source
-            stops its work there and frees what it holds.
+            The Deferred is cancelled when the run is stopped. The source then stops its work and
+            releases its resources; the Deferred may fire after that.
 
         Raises:
-            SourceError: (or as the errback) The stream ends `failed` with its
-                reason and text. Any other exception ends it `failed` too,
-                with a text that tells viewers nothing of the inside.
+            SourceError: (also as the errback) The stream ends `failed` with this reason and message. Any
+                other exception ends it `failed`, too, with a message that tells viewers no details.
         """
 
 
 class IModels(Interface):
-    """What a token source provides too that knows its models only by asking."""
+    """
+    Lists the models of a token source that passes requests on.
+
+    The chat APIs accept every model name for such a source, and requests without a user's text.
+    """
 
     def models() -> Deferred[list[str]]:
         """
-        Ask what models there are.
+        Return the names of the models.
 
         Raises:
-            SourceError: (as the errback) It is not known now.
+            SourceError: (errback) The models are unknown at present.
         """
 
 
 class ITokenSink(Interface):
     """
-    Takes the tokens of one run. Like an L{IConsumer}, but of `str`.
+    Takes the tokens of one run. Similar to `IConsumer`, but for `str`.
+
+    All methods are called in the reactor thread.
     """
 
     def write(token: str) -> None:
         """
         Append a token to the stream.
 
-        Never blocks, and never loses a token of a run that goes on; a source
-        that can wait registers a producer or awaits L{ready}. Tokens that
-        come after the end of the run are dropped.
+        It never blocks, and never loses a token of an open stream: a source that can be paused registers
+        a producer, or awaits `ready`. Tokens written after the end of the run are dropped.
 
         Args:
-            token: A piece of text; an empty one is passed over.
+            token: A piece of text; an empty one is ignored.
 
         Raises:
-            UnicodeEncodeError: The token holds a lone surrogate.
+            UnicodeEncodeError: The token contains a lone surrogate.
         """
 
     def writeChunk(chunk: bytes, text: str) -> None:
         """
-        Append a chunk of a chat completion as an upstream sent it. Viewers in
-        the format `openai` get it unchanged, the others its text.
+        Append a chunk of a chat completion as an upstream sent it.
+
+        Viewers in the format `openai` get the chunk, viewers in other formats its text.
 
         Args:
-            chunk: A JSON object, in UTF-8. White space around it and line
-                ends inside it are of no meaning and are not kept.
-            text: The text in it; empty where it has none.
+            chunk: A JSON object in UTF-8. White space around it and line ends inside it are not kept.
+            text: The text of the chunk; may be empty.
 
         Raises:
-            UnicodeEncodeError: The text holds a lone surrogate.
+            UnicodeEncodeError: The text contains a lone surrogate.
         """
 
     def ready() -> Deferred[None]:
         """
-        Wait until the viewers want more.
+        Wait until the run is not paused.
 
         Returns:
-            A Deferred that fires with `None`: at once unless the run is paused, when
-            it goes on, and when it has ended.
+            A Deferred that fires at once unless the run is paused, otherwise when the run resumes or
+            ends.
         """
 
     def registerProducer(producer: Any, streaming: bool) -> None:
         """
-        Register what is paused and resumed with the run.
+        Register a producer, which is paused and resumed with the run.
 
         Args:
-            producer: An L{IPushProducer}; its C{stopProducing} is called when
-                the run is cancelled.
-            streaming: Must be true: only push producers are taken.
+            producer: An `IPushProducer`. Its `stopProducing` is called when the run is stopped.
+            streaming: Must be true: pull producers are refused.
+
+        Raises:
+            ValueError: `streaming` is false.
+            RuntimeError: Another producer is registered.
         """
 
     def unregisterProducer() -> None:
-        """Forget the producer; nothing is told to it any more."""
+        """Forget the producer. None of its methods is called after that."""
 
 
 class Viewer(Protocol):

@@ -18,7 +18,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, writeError
 from sseserver.streams.entries import unpack
-from sseserver.values import Kind
+from sseserver.values import Kind, Reason
 from sseserver.wire import Event, encode, encodeRetry
 
 # Tokens are joined, chunks are not: a chunk contains more than its text.
@@ -48,7 +48,7 @@ class _OpenAIRendering(EntryRendering):
 
     def retire(self, retry: int) -> bytes:
         """See `IRendering.retire`."""
-        error = writeError("The server is shutting down. Resume the stream later.", "shutdown")
+        error = writeError("The server is shutting down. Resume the stream later.", Reason.SHUTDOWN)
         return encode(Event(error.decode("ascii"), retry=retry))
 
     def gap(self, asked: str, gap: GapError) -> bytes:
@@ -100,7 +100,7 @@ class _OpenAIRendering(EntryRendering):
         if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
             return b""
         reason, usage = terminal.get("reason"), terminal.get("usage")
-        chunks = [self._writer.write({}, reason if reason in FINISH_REASONS else "stop")]
+        chunks = [self._writer.write({}, reason if reason in FINISH_REASONS else Reason.STOP)]
         if isinstance(usage, dict):
             chunks.append(self._writer.writeUsage(usage))
         return b"".join([encode(Event(chunk.decode("ascii"))) for chunk in chunks])

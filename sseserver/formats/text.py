@@ -11,7 +11,7 @@ from sseserver.formats.rendering import REFUSED, TERMINAL_TYPES, gapFrame
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.streams.entries import onlyTokens, textOf
-from sseserver.values import Kind, State
+from sseserver.values import Kind, Reason, State
 from sseserver.wire import continued, dataLines
 
 #: A text of more bytes is not served in the format `text`, whose cost is the square of the length.
@@ -137,7 +137,7 @@ class _TextRendering:
         after = max(cursor, self._textAt)
         gap = gapFrame(epoch, f"{epoch}-{after}", GapError("trimmed", max(cursor, over - 1), None))
         message = "The text is too long for the format text; the formats events and text/plain have it."
-        failed = toJSON({"reason": "too_long", "message": message})
+        failed = toJSON({"reason": Reason.TOO_LONG, "message": message})
         return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, REFUSED, failed)
 
     def _terminal(self, number: int) -> bytes:

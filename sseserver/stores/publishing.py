@@ -13,8 +13,8 @@ from twisted.internet.defer import Deferred
 
 from sseserver.errors import KeyReused, StreamEnded, StreamExists
 from sseserver.interfaces import IStreamLog
-from sseserver.jsontext import toJSON
-from sseserver.values import KeyUse, Kind, NewEntry, Reason, State
+from sseserver.streams.terminal import packDone
+from sseserver.values import KeyUse, NewEntry, Reason, State
 
 
 def publish(
@@ -54,8 +54,7 @@ def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, dig
     checkOpen(streamLog)
     numbers = [streamLog.append(kind, data) for kind, data in entries]
     if close:
-        end = toJSON({"reason": Reason.STOP, "tokens": streamLog.buffer.tokens})
-        numbers.append(streamLog.append(Kind.DONE, end))
+        numbers.append(streamLog.append(*packDone(Reason.STOP, streamLog.buffer.tokens)))
     return KeyUse(digest, numbers[0], numbers[-1])
 
 

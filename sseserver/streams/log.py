@@ -20,8 +20,9 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.ids import parseID
 from sseserver.streams.segments import Segment
+from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import IDLE, Tick, Ticker
-from sseserver.values import TERMINAL, KeyUse, Kind, State
+from sseserver.values import TERMINAL, KeyUse, Kind, Reason, State
 
 #: Seconds. Entries that follow one another within this time are announced together.
 FLUSH_TICK = 0.02
@@ -251,7 +252,8 @@ class StreamLog:
         self._keeper = Keeper()
         self._durable = False
         if not self.sealed:
-            self.append(Kind.CANCELLED, b'{"reason":"deleted"}')
+            end = packCancelled(Reason.DELETED)
+            self.append(end.kind, end.data)
         return size
 
     def locate(self, lastEventID: str) -> int:

@@ -87,7 +87,7 @@ class CompletionBuilder:
                 one of OpenAI's.
             usage: The usage, unless the chunks report it; `None` if it is not known.
         """
-        finish = reason if reason in FINISH_REASONS else "stop"
+        finish = reason if reason in FINISH_REASONS else Reason.STOP
         usage = self._usage or usage
         choices = self._choices or {0: _ChoiceBuilder(0)}
         return {

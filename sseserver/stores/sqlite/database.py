@@ -13,7 +13,6 @@ What is in C{fresh} is read only by the next process, which files it first.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
@@ -21,10 +20,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sseserver.errors import StoreUnavailable
+from sseserver.errors import SourceError, StoreUnavailable
 from sseserver.streams.entries import countTokens
 from sseserver.streams.segments import Gathered, Segment, fromColumns, joined, packed, scattered, unpacked
-from sseserver.values import KeyUse, Kind
+from sseserver.streams.terminal import packFailed
+from sseserver.values import KeyUse, Kind, Reason
 
 #: Marks a file as ours: `sse1` in ASCII (https://www.sqlite.org/pragma.html#pragma_application_id).
 APPLICATION_ID = 0x73736531
@@ -59,9 +59,7 @@ _LAST = "max(trimmed, coalesce((SELECT max(last) FROM segments WHERE stream = st
 #: The files that this process has open.
 _OPEN: set[Path] = set()
 
-_INTERRUPTED = json.dumps(
-    {"reason": "interrupted", "message": "The server ended before this text did."}, separators=(",", ":")
-).encode("ascii")
+_INTERRUPTED = packFailed(SourceError("The server ended before this text did.", Reason.INTERRUPTED)).data
 
 
 @dataclass(frozen=True, slots=True)
