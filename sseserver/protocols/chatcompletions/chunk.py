@@ -20,7 +20,9 @@ from sseserver.protocols.chatcompletions.content import textOf
 from sseserver.values import Reason
 
 #: Finish reasons of OpenAI's API reference. OpenAI's clients refuse others.
-FINISH_REASONS: frozenset[str] = frozenset({Reason.STOP, Reason.LENGTH, Reason.CONTENT_FILTER, Reason.TOOL_CALLS, Reason.FUNCTION_CALL})
+FINISH_REASONS: frozenset[str] = frozenset(
+    {Reason.STOP, Reason.LENGTH, Reason.CONTENT_FILTER, Reason.TOOL_CALLS, Reason.FUNCTION_CALL}
+)
 
 _MALFORMED = "The answer contains a chunk that cannot be read."
 
