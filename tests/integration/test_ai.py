@@ -1,5 +1,5 @@
 """
-The Vercel AI SDK, npm's package `ai`, against a real server.
+npm's package `ai`, the Vercel AI SDK, against a real server.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from tests.integration.node import nodeFolder
 
-#: The first release that reads this protocol, and refuses what it does not know in it; and a later one. For Node 18.
+#: The first release that reads this protocol strictly, and a later one; both run on Node 18.
 PACKAGES = ["first@npm:ai@5.0.0", "later@npm:ai@6.0.0"]
 
-#: One page with a chat: it does what it is told, and prints what its user would see.
+#: A page with a chat. It does as it is told, and prints the state that its user would see.
 SCRIPT = """
 const [api, names, texts] = process.argv.slice(2);
 const page = async ({AbstractChat, DefaultChatTransport, readUIMessageStream}, text) => {
@@ -123,7 +123,7 @@ class AITests(TestCase):
         await self.service.stopService()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Let the reactor run until something is so."""
+        """Let the reactor run until a condition holds."""
         end = reactor.seconds() + 60
         while not condition():
             self.assertLess(reactor.seconds(), end, "It does not come about.")
@@ -133,7 +133,7 @@ class AITests(TestCase):
         """Answer as the prompt says."""
         assert prompt is not None
         self.prompts.append(prompt)
-        # Longer than a heartbeat's interval: heartbeats are no parts.
+        # Longer than a heartbeat interval: heartbeats are no parts of a message.
         await deferLater(reactor, 0.4)
         if prompt.text == "busy":
             raise SourceError("Too many requests.", "busy", 429)
@@ -147,10 +147,10 @@ class AITests(TestCase):
             await deferLater(reactor, 0.005)
 
     async def pages(self, *texts: str) -> list[list[dict[str, Any]]]:
-        """Let a page of each release say each of these, and tell what it shows then: for each text, of each release."""
+        """Let a page of each release send the texts, and return its state after each one."""
         api = f"http://127.0.0.1:{self.port.getHost().port}/api/chat"
         names = [package.partition("@")[0] for package in PACKAGES]
-        # One process for all: it takes far longer to load the packages than to use them.
+        # One process for all texts, since loading the packages takes far longer than using them.
         command = ["node", "main.js", api, json.dumps(names), json.dumps(texts)]
         result = await deferToThread(
             subprocess.run, command, cwd=self.folder, capture_output=True, timeout=200, check=False
@@ -159,9 +159,7 @@ class AITests(TestCase):
         return json.loads(result.stdout)
 
     async def test_text(self) -> None:
-        """
-        A message is answered; nothing is wrong then.
-        """
+        """A message is answered without an error."""
         (pages,) = await self.pages("words")
         for seen in pages:
             self.assertEqual((seen["text"], seen["status"], seen.get("error")), ("".join(WORDS), "ready", None))
@@ -169,19 +167,14 @@ class AITests(TestCase):
         self.assertEqual(self.prompts[0].messages, [{"role": "user", "content": "words"}])
 
     async def test_transport(self) -> None:
-        """
-        The parts make a message, which has an id, and whose text is finished.
-        """
+        """The parts make up one message with an ID and finished text."""
         (pages,) = await self.pages("transport")
         for seen in pages:
             self.assertEqual((seen["text"], seen["states"]), ("".join(WORDS), ["step-start", "done"]))
             self.assertTrue(seen["id"].startswith("msg-"), seen)
 
     async def test_errors(self) -> None:
-        """
-        A failure before the first word and one in the middle are shown in the
-        source's words; what came stays.
-        """
+        """A failure is shown in the source's words, before the first word and in the middle; the text so far stays."""
         busy, breaks = await self.pages("busy", "breaks")
         for seen in busy:
             self.assertEqual((seen["error"], seen["status"]), ("Too many requests.", "error"))
@@ -190,9 +183,7 @@ class AITests(TestCase):
             self.assertEqual((seen["text"], seen["roles"]), ("".join(WORDS), ["user", "assistant"]))
 
     async def test_abort(self) -> None:
-        """
-        An answer that is cancelled on the server ends, without an error; what came stays.
-        """
+        """An answer that is cancelled on the server ends without an error; the text so far stays."""
         (pages,) = await self.pages("forever")
         for seen in pages:
             self.assertEqual((seen["status"], seen.get("error")), ("ready", None))
@@ -200,8 +191,8 @@ class AITests(TestCase):
 
     async def test_resume(self) -> None:
         """
-        A page that was stopped, or loaded anew, gets the answer from its start
-        and goes on with it; when it has ended there is nothing to resume.
+        A page that was stopped or reloaded gets the answer from its start and continues it. After the end there is
+        nothing to resume.
         """
         (pages,) = await self.pages("resumes")
         for seen in pages:

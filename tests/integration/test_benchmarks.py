@@ -1,7 +1,7 @@
 """
-The benchmarks: that they still start the server and understand what it sends, and that all of them can be found.
+The benchmarks start the server, understand its output, and can be found from their README.
 
-No figure is looked at here, only whether everything came.
+The tests look at no figure, only at whether every event arrived.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOLDER = ROOT / "benchmarks"
 
 
 def run(script: str, *arguments: str) -> str:
-    """Run a script, and give what it printed."""
+    """Run a script and return its output."""
     command = [sys.executable, str(FOLDER / script), *arguments]
     done = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=PATIENCE)
     return done.stdout
@@ -35,7 +35,7 @@ class BenchmarkTests(SynchronousTestCase):
     """
 
     def measured(self, script: str, *arguments: str) -> list[dict[str, Any]]:
-        """Measure sseserver once, without binding anything to cores, and give the figures; they name the build."""
+        """Measure sseserver once, without binding anything to cores, and return the figures, which name the build."""
         usual = ["--only", "sseserver", "--rounds", "1", "--patience", "0", "--no-pin"]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "result.json"
@@ -49,9 +49,7 @@ class BenchmarkTests(SynchronousTestCase):
         return result
 
     def test_ownRun(self) -> None:
-        """
-        Viewers with runs of their own get events, all of them right, with each store and over TLS.
-        """
+        """Viewers with runs of their own get the right events, with each store and over TLS."""
         few = ["--viewers", "3", "--seconds", "1"]
         stores = self.measured("own_run.py", *few, "--store", "memory", "--store", "sqlite")
         for result in (*stores, *self.measured("own_run.py", *few, "--tls")):
@@ -59,9 +57,7 @@ class BenchmarkTests(SynchronousTestCase):
             self.assertEqual({0}, set(result["outcome"]["check"].values()))
 
     def test_shortStreams(self) -> None:
-        """
-        Viewers that come one after the other get the whole text, asked for in either way.
-        """
+        """Viewers that arrive one after the other get the whole text, by both kinds of request."""
         results = self.measured("short.py", "--seconds", "1", "--at-once", "3")
         self.assertEqual(2, len(results))
         for result in results:
@@ -70,14 +66,10 @@ class BenchmarkTests(SynchronousTestCase):
 
 
 class HouseTests(SynchronousTestCase):
-    """
-    What holds the folder together.
-    """
+    """The folder with the benchmarks as a whole."""
 
     def test_everyScriptIsInTheTable(self) -> None:
-        """
-        The README names every script that can be run, and none that is not there.
-        """
+        """The README names every script that can be run, and no other."""
         page = (FOLDER / "README.md").read_text().partition("## Results")[0]
         named = set(re.findall(r"`(\w+\.py)", page))
         scripts = {file.name for file in FOLDER.glob("*.py") if "__main__" in file.read_text()}
@@ -85,9 +77,7 @@ class HouseTests(SynchronousTestCase):
         self.assertEqual(set(), {name for name in named if not any(FOLDER.rglob(name))})
 
     def test_everyQuestionHasItsScript(self) -> None:
-        """
-        The command for all knows the scripts that it will run.
-        """
+        """The command for all benchmarks knows every script that it runs."""
         commands = re.findall(r"python benchmarks/(\S+)", run("all.py", "--list"))
         self.assertGreater(len(commands), 10)
         self.assertEqual(set(), {name for name in commands if not (FOLDER / name).exists()})

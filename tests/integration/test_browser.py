@@ -1,6 +1,5 @@
 """
-The page in a real browser, against a real server: Chromium through Selenium,
-`twistd -n sseserver` as a process, and a proxy in between that cuts.
+The page in Chromium against `twistd -n sseserver`, with a proxy in between that cuts connections.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tests.integration.servers import ENVIRONMENT, ask, freePort
 
 ROOT = Path(__file__).parents[2]
 
-#: What the server serves here: several lines, what HTML would swallow, and letters of one to four bytes.
+#: Text of the server: several lines, markup that HTML would swallow, and characters of one to four bytes.
 TEXT = """\
 <b>A</b> stream is an ordered log; a viewer is a cursor into it.
 
@@ -42,16 +41,16 @@ who came early sees each word as it appears, the one who came late is given what
 went through a tunnel goes on, afterwards, exactly where the tunnel began. Nothing is left out, and then it ends.
 """
 
-#: Seconds from one word to the next: slow enough to act in mid-stream, and about 4 s for the text.
+#: Seconds. Time from one word to the next: slow enough to act in mid-stream, and about 4 s for the text.
 INTERVAL = 0.04
 
-#: The same where a test has much to do in the middle: 10 s for the text.
+#: Seconds. The same for tests with much to do in mid-stream: 10 s for the text.
 SLOWLY = 0.1
 
-#: The reconnection time, in milliseconds: short, so that a test sees several.
+#: Milliseconds. Reconnection time, short so that a test sees several reconnections.
 RETRY = 300
 
-#: The page that every introduction to EventSource shows.
+#: The page of every introduction to EventSource.
 PLAIN_PAGE = """\
 <!doctype html>
 <title>Plain</title>
@@ -66,12 +65,12 @@ PLAIN_PAGE = """\
 
 class ServerProcess(ProcessProtocol):
     """
-    The server, as its user starts it.
+    The server as a user starts it.
 
     Args:
-        port: Where it listens, on 127.0.0.1.
-        folder: Where it runs.
-        options: The command line's, beside `--listen` and `--interval`.
+        port: Its port on 127.0.0.1.
+        folder: Its working directory.
+        options: Command line beside `--listen` and `--interval`.
     """
 
     def __init__(self, port: int, folder: str, options: list[str]) -> None:
@@ -82,7 +81,7 @@ class ServerProcess(ProcessProtocol):
         self.ended: Deferred[None] | None = None
 
     async def start(self, interval: float) -> None:
-        """Start it, with so many seconds from one word to the next; ready once it accepts connections."""
+        """Start the server with a pace in seconds for each word, and wait until it accepts connections."""
         arguments = [
             str(Path(sys.executable).with_name("twistd")),
             *("-n", "--pidfile=", "sseserver"),
@@ -99,7 +98,7 @@ class ServerProcess(ProcessProtocol):
             await deferLater(reactor, 0.05)
 
     async def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """Kill the server at once, as a crash would."""
         if self.ended is not None:
             ended = self.ended
             self.process.signalProcess("KILL")
@@ -126,27 +125,27 @@ class ServerProcess(ProcessProtocol):
 
 
 class TextTestCase(BrowserTestCase):
-    """What the page shows of the text that is served here."""
+    """Checks of the text in the page."""
 
     async def checkComplete(self) -> None:
-        """The page shows the whole text, as it was served, and that it is finished."""
+        """Check that the page shows the whole text and that it is finished."""
         await self.untilState("finished")
         self.assertEqual(await self.text(), TEXT)
         lengths = await self.script("return seen.lengths")
         self.assertEqual(lengths, sorted(lengths), "the text grew, and only grew")
 
     async def checkCounts(self) -> None:
-        """The page tells the number of tokens and their pace."""
+        """Check that the page shows the number of tokens and their pace."""
         counts = await self.read("counts")
         self.assertRegex(counts, rf"^{len(TEXT.split())} tokens · [\d.]+ per second$")
-        # As the page has seen them: a browser that is slow to start gets the first of them all at once.
+        # The counts of the page itself: a browser that is slow to start gets the first tokens all at once.
         length, milliseconds = await self.script("return [seen.lengths[0], seen.times.at(-1) - seen.times[0]]")
         first = TEXT.encode("utf-16-le")[: 2 * length].decode("utf-16-le", "ignore")
         pace = (len(TEXT.split()) - len(first.split())) / milliseconds * 1000
         self.assertApproximates(float(counts.split()[3]), pace, 0.25 * pace)
 
     async def checkAnew(self) -> None:
-        """A run that was started anew on the same page comes to its end."""
+        """Check that a run that was started anew on the same page reaches its end."""
         await self.untilState("finished")
         self.assertEqual((await self.states())[-2:], ["streaming", "finished"])
         self.assertEqual(await self.text(), TEXT)
@@ -154,7 +153,7 @@ class TextTestCase(BrowserTestCase):
 
 class ServerTestCase(TextTestCase):
     """
-    The page of the ready server, a process, behind a proxy that can cut.
+    The page of a server process behind a proxy that cuts connections.
 
     Attributes:
         interval: Seconds from one word to the next.
@@ -175,7 +174,7 @@ class ServerTestCase(TextTestCase):
         self.url = f"http://127.0.0.1:{self.proxy.port}/"
 
     async def untilAnswered(self, count: int, seconds: float = 60) -> None:
-        """Wait until so many requests for event streams were answered."""
+        """Wait until a number of requests for event streams was answered."""
         deadline = time.monotonic() + seconds
         while len([exchange for exchange in self.proxy.streams if exchange.status]) < count:
             if time.monotonic() > deadline:
@@ -183,19 +182,19 @@ class ServerTestCase(TextTestCase):
             await deferLater(reactor, 0.02)
 
     def epochs(self) -> set[str]:
-        """Of the last event IDs that were sent."""
+        """Epochs in the last event IDs that were sent."""
         asked = [exchange.headers.get("last-event-id", "") for exchange in self.proxy.streams]
         return {lastEventID.rpartition("-")[0] for lastEventID in asked if lastEventID}
 
 
 class PageTests(ServerTestCase):
-    """Streams that come to their end."""
+    """Streams that reach their end."""
 
     async def test_streamsToTheEnd(self) -> None:
         """
-        The page shows the text growing, then all of it. Its EventSource comes
-        back once, is answered 204, and stays away: the page asks nothing more.
-        It says how many tokens came, and how many a second.
+        The page shows the text growing, then all of it, with the number of tokens and their pace.
+
+        Its EventSource reconnects once, is answered 204, and sends no further request.
         """
         await self.open(self.url)
         await self.untilWords(5)
@@ -210,10 +209,7 @@ class PageTests(ServerTestCase):
         self.assertEqual(await self.states(), ["connecting", "streaming", "finished"])
 
     async def test_cutInTheMiddle(self) -> None:
-        """
-        A connection that breaks inside an event, and again: the page goes on
-        with the same run, and ends with the complete text.
-        """
+        """After two cuts inside an event the page continues the same run and ends with the complete text."""
         self.proxy.cuts = [2000, 1500]
         await self.open(self.url)
         await self.checkComplete()
@@ -223,10 +219,7 @@ class PageTests(ServerTestCase):
         self.assertIn("reconnecting", await self.states())
 
     async def test_cutBeforeTheFirstWord(self) -> None:
-        """
-        A connection that breaks before the first word came: the page goes on
-        with the run that was started, and starts no second one.
-        """
+        """After a cut before the first word the page continues the run that was started, and starts no other one."""
         self.proxy.cuts = [b"-0\ndata: \n\n"]
         await self.open(self.url)
         await self.checkComplete()
@@ -237,9 +230,7 @@ class PageTests(ServerTestCase):
         self.assertEqual(len(self.epochs()), 1)
 
     async def test_networkGone(self) -> None:
-        """
-        While nothing can be reached the page says that it reconnects, and tries on.
-        """
+        """While the server cannot be reached the page says that it reconnects, and keeps trying."""
         await self.open(self.url)
         await self.untilWords(5)
         self.proxy.refusing = True
@@ -252,10 +243,7 @@ class PageTests(ServerTestCase):
         self.assertEqual(len(self.epochs()), 1)
 
     async def test_reloadInTheMiddle(self) -> None:
-        """
-        The stream's link stands in the address: a page that is loaded again
-        shows the same run, from its start to its end.
-        """
+        """The link of the stream is in the address: a reloaded page shows the same run from its start to its end."""
         await self.open(self.url)
         await self.untilWords(5)
         address = await self.script("return location.href")
@@ -265,14 +253,12 @@ class PageTests(ServerTestCase):
         self.assertEqual(await self.script("return location.href"), address)
         await self.untilAnswered(3)
         self.assertEqual(len(self.epochs()), 1)
-        # One that comes back to `/` with a last event ID starts none.
+        # A request for `/` with a last event ID starts no run.
         new = [each for each in self.proxy.streams if each.path == "/" and "last-event-id" not in each.headers]
         self.assertEqual(len(new), 1, "only one run was started")
 
     async def test_twoPages(self) -> None:
-        """
-        Two pages at once have each a run of their own, and take the time of one.
-        """
+        """Two pages at the same time have a run each, and take the time of one."""
         first = self.browser.current_window_handle
         await self.open(self.url)
         await self.openWindow(self.url)
@@ -281,18 +267,15 @@ class PageTests(ServerTestCase):
         await self.checkComplete()
         await self.untilAnswered(4)
         self.assertEqual(len(self.epochs()), 2)
-        # By the server's account: how long windows take to open says nothing of it.
+        # By the clock of the server: windows may take any time to open.
         for epoch in self.epochs():
             asked = (self.server.port, "GET", f"/streams/{epoch}", {"Accept": "application/json"})
             state = json.loads((await deferToThread(ask, *asked))[2])
             self.assertLess(state["ended"] - state["created"], 1.6 * INTERVAL * len(TEXT.split()))
 
     async def test_plainPage(self) -> None:
-        """
-        The plainest page there can be shows the text, and is not started again
-        when it has ended.
-        """
-        # It stands in for a page of this origin, whose script is inline.
+        """The plainest possible page shows the text, and does not start it again after its end."""
+        # It replaces a page of this origin, since its script is inline.
         await deferToThread(self.browser.execute_cdp_cmd, "Page.setBypassCSP", {"enabled": True})
         await self.open(f"{self.url}assets/app.css")
         await deferToThread(self.browser.execute_script, "document.write(arguments[0])", PLAIN_PAGE)
@@ -302,9 +285,7 @@ class PageTests(ServerTestCase):
         self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
 
     async def test_finishedStreamOpenedLater(self) -> None:
-        """
-        The link shows the text also when it is complete.
-        """
+        """The link shows the text also when it is complete."""
         await self.open(self.url)
         await self.untilWords(5)
         link = await self.copyLink()
@@ -314,8 +295,8 @@ class PageTests(ServerTestCase):
 
     async def test_silentConsole(self) -> None:
         """
-        Streaming, stopping and starting anew break no rule of the page's own
-        Content-Security-Policy, and leave nothing else in the console.
+        Streaming, stopping and starting anew break no rule of the Content-Security-Policy and leave the console
+        empty.
         """
         await self.open(self.url)
         await self.untilWords(3)
@@ -327,10 +308,7 @@ class PageTests(ServerTestCase):
         self.assertEqual(await deferToThread(self.browser.get_log, "browser"), [])
 
     async def test_spokenByPhrases(self) -> None:
-        """
-        Screen readers are given what is new, phrase by phrase, and each word
-        once; the text itself, which grows, is not announced.
-        """
+        """Screen readers get new text by phrases, and each word once; the growing text itself is not announced."""
         await self.open(self.url)
         await self.script(
             "window.spoken = []; new MutationObserver(changes => changes.forEach(change =>"
@@ -344,9 +322,7 @@ class PageTests(ServerTestCase):
         self.assertIsNone(await self.script("return document.getElementById('text').closest('[aria-live]')"))
 
     async def test_withoutEventSource(self) -> None:
-        """
-        A browser without EventSource is told so.
-        """
+        """A browser without EventSource gets a message that says so."""
         command = "Page.addScriptToEvaluateOnNewDocument"
         await deferToThread(self.browser.execute_cdp_cmd, command, {"source": "delete window.EventSource"})
         await self.open(self.url)
@@ -354,9 +330,7 @@ class PageTests(ServerTestCase):
         self.assertIn("no EventSource", await self.read("notice"))
 
     async def test_narrowPhone(self) -> None:
-        """
-        On a screen 320 pixels wide nothing is cut off, and a finger finds the buttons.
-        """
+        """On a screen 320 pixels wide nothing is cut off, and buttons are large enough for a finger."""
         screen = {"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": True}
         await deferToThread(self.browser.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", screen)
         await self.open(self.url)
@@ -369,14 +343,14 @@ class PageTests(ServerTestCase):
 
 
 class MiddleTests(ServerTestCase):
-    """What happens in the middle of a stream, which lasts long enough for that also in a browser that is slow."""
+    """Events in mid-stream, in a text that lasts long enough for a slow browser."""
 
     interval = SLOWLY
 
     async def test_restart(self) -> None:
         """
-        After a restart the server has forgotten the run: the page keeps what
-        came, says that the answer is lost, and starts anew only when asked.
+        After a restart the server has forgotten the run: the page keeps its text, says that the answer is lost, and
+        starts anew only on demand.
         """
         await self.open(self.url)
         await self.untilWords(5)
@@ -389,8 +363,7 @@ class MiddleTests(ServerTestCase):
 
     async def test_restartWhileWatching(self) -> None:
         """
-        The page on a stream's link says so too; a new start from there is a
-        run of its own, with a link of its own.
+        The page of a stream's link says so, too. A new start from there is a run of its own with a link of its own.
         """
         await self.open(self.url)
         await self.untilWords(5)
@@ -404,7 +377,7 @@ class MiddleTests(ServerTestCase):
         await self.checkAnew()
 
     async def restart(self) -> str:
-        """Kill the server and start it again; the page's text is lost. Returns what it keeps of it."""
+        """Kill the server, start it again, and return the text that the page keeps."""
         await self.server.kill()
         await self.untilState("reconnecting")
         kept = await self.text()
@@ -415,9 +388,7 @@ class MiddleTests(ServerTestCase):
         return kept
 
     async def test_stop(self) -> None:
-        """
-        The stop button stops the run; what was produced stays on the page.
-        """
+        """The stop button stops the run; the text so far stays on the page."""
         await self.open(self.url)
         await self.untilWords(5)
         await self.click("stop")
@@ -430,9 +401,7 @@ class MiddleTests(ServerTestCase):
         self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
 
     async def test_watchedFromASecondWindow(self) -> None:
-        """
-        The link to a stream shows, in another window, the same text while it grows.
-        """
+        """The link of a stream shows the same growing text in another window."""
         first = self.browser.current_window_handle
         await self.open(self.url)
         await self.untilWords(5)
@@ -451,11 +420,11 @@ class MiddleTests(ServerTestCase):
 
 
 class MountedTests(BrowserTestCase):
-    """The page of the resource in somebody's own site, below a path."""
+    """The page of a resource below a path of an existing site."""
 
     async def setUp(self) -> None:
         await super().setUp()
-        # Nobody waits for its end.
+        # The test does not wait for the end of the stream.
         service = StreamService(reactor, TextSource(reactor, TEXT, 2 * SLOWLY))
         service.startService()
         self.addCleanup(service.stopService)
@@ -467,8 +436,8 @@ class MountedTests(BrowserTestCase):
 
     async def test_belowAPath(self) -> None:
         """
-        With and without a trailing slash the page finds its files, its stream,
-        the stream's link, the way to stop it, and back to it from another.
+        With and without a trailing slash the page finds its files, its stream, the stream's link, the stop button,
+        and the way back.
         """
         for url in (self.url, f"{self.url}/"):
             await self.open(url)

@@ -1,6 +1,5 @@
 """
-The page as a chat, in a real browser: in front of a source that takes a prompt,
-whose answers each test writes by hand.
+The page as a chat in Chromium, with a source that takes prompts and whose answers each test writes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from sseserver.values import Prompt
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy, Exchange
 
-#: What fills the storage of a window: turns of chats of long ago, as large as it takes them.
+#: Script that fills the storage of a window with turns of old chats, as large as the window takes them.
 FILL_STORAGE = """
 for (let size = 1e6, number = 0; size >= 100; number += 1) {
     try {
@@ -41,7 +40,7 @@ return sessionStorage.length;
 
 @dataclass
 class Answer:
-    """One run of the source: what was asked, and where the answer goes."""
+    """One run of the source: its prompt, and its sink."""
 
     sink: ITokenSink
     prompt: Prompt
@@ -53,12 +52,14 @@ class Answer:
             self.sink.write(f"{word} ")
 
     def end(self) -> None:
-        """Come to the end."""
+        """End the run."""
         self.done.callback(None)
 
 
 class ChatTests(BrowserTestCase):
-    """The page below a path of somebody's site, behind a proxy that can cut; one run works at a time, and one waits."""
+    """
+    The page below a path of a site, behind a proxy that cuts connections. One run works at a time, and one may wait.
+    """
 
     async def setUp(self) -> None:
         await super().setUp()
@@ -77,14 +78,14 @@ class ChatTests(BrowserTestCase):
         self.url = f"http://127.0.0.1:{self.proxy.port}/chat/"
 
     def answer(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
-        """Note what the source is asked."""
+        """Record a prompt of the source."""
         assert prompt is not None
         self.answers.append(Answer(sink, prompt))
         return self.answers[-1].done
 
     @property
     def posts(self) -> list[Exchange]:
-        """The requests that ask something."""
+        """The requests that start a run."""
         return [exchange for exchange in self.proxy.exchanges if exchange.method == "POST"]
 
     def type(self, text: str) -> Deferred[None]:
@@ -103,7 +104,7 @@ class ChatTests(BrowserTestCase):
         return deferToThread(type)
 
     async def untilAsked(self, count: int, seconds: float = 60) -> Answer:
-        """Wait until the source was asked so many times; the newest is returned."""
+        """Wait until the source has a number of prompts, and return the newest run."""
         deadline = time.monotonic() + seconds
         while len(self.answers) < count:
             if time.monotonic() > deadline:
@@ -112,35 +113,35 @@ class ChatTests(BrowserTestCase):
         return self.answers[count - 1]
 
     def untilText(self, text: str) -> Any:
-        """Wait until the page shows this as its present answer."""
+        """Wait until the page shows a text as the current answer."""
         return self.until(f"document.getElementById('text').textContent === '{text}'")
 
     async def untilNotice(self, part: str) -> None:
-        """Wait until the page tells the visitor something."""
+        """Wait until the page shows a notice."""
         await self.until(f"document.getElementById('notice').innerText.includes('{part}')")
 
     def turns(self) -> Deferred[list[list[str]]]:
-        """List what stands above the present answer: each element's class and text."""
+        """Return the elements above the current answer, each with its class and text."""
         return self.script("return [...document.querySelectorAll('#turns p')].map(p => [p.className, p.textContent])")
 
     def field(self) -> Deferred[str]:
-        """Read what was typed and not sent."""
+        """Return the text in the field."""
         return self.script("return document.getElementById('field').value")
 
     def focused(self) -> Deferred[str]:
-        """Name the element that has the focus."""
+        """Return the ID of the element that has the focus."""
         return self.script("return document.activeElement.id")
 
     def shown(self) -> Deferred[list[str]]:
-        """List the buttons that can be seen."""
+        """Return the IDs of the visible buttons."""
         return self.script("return [...document.querySelectorAll('button')].filter(b => b.offsetHeight).map(b => b.id)")
 
     def address(self) -> Deferred[str]:
-        """Read the address bar."""
+        """Return the address of the window."""
         return self.script("return location.href")
 
     async def converse(self, question: str, answer: str) -> None:
-        """Ask, and be answered."""
+        """Send a question and produce its answer."""
         before = len(self.answers)
         await self.type(f"{question}\r")
         run = await self.untilAsked(before + 1)
@@ -149,16 +150,16 @@ class ChatTests(BrowserTestCase):
         await self.untilState("finished")
 
     async def checkRoom(self) -> None:
-        """The page fits a phone, and a finger finds what there is to press."""
+        """Check that the page fits a phone, and that a finger can press its buttons."""
         self.assertEqual(await self.script("return document.documentElement.scrollWidth"), 320)
         for button in await self.shown():
             self.assertGreaterEqual(await self.script(f"return document.getElementById('{button}').offsetHeight"), 44)
 
     async def test_conversation(self) -> None:
         """
-        Nothing runs before something is asked. The question stands above its
-        answer, each next one carries the conversation, and each answer has an
-        address of its own, to which one can go back.
+        A conversation shows each question above its answer, and sends all turns with each question.
+
+        Nothing runs before the first question. Each answer has an address of its own, which the back button reaches.
         """
         await self.open(self.url)
         await self.untilState("ready")
@@ -174,7 +175,7 @@ class ChatTests(BrowserTestCase):
         self.assertEqual((await self.field(), await self.focused()), ("", "field"))
         self.assertEqual(await self.shown(), ["stop", "copy", "again"])
 
-        # Who types on while an answer comes cannot send it before its end.
+        # Text that is typed while an answer arrives cannot be sent before the end of the answer.
         await self.type("Why?\r")
         first.write("place.")
         await self.untilText("A record &amp; its place. ")
@@ -216,9 +217,9 @@ class ChatTests(BrowserTestCase):
 
     async def test_reloadAndSecondWindow(self) -> None:
         """
-        A page that is loaded again in the middle shows the conversation as it
-        was, and goes on. Another window at the link sees the answer live, can
-        stop it, and is not told what was asked.
+        A page that is reloaded in mid-stream shows the conversation and continues it.
+
+        Another window at the link sees the answer live and can stop it, but does not see the question.
         """
         await self.open(self.url)
         await self.untilState("ready")
@@ -249,7 +250,7 @@ class ChatTests(BrowserTestCase):
             await self.untilState("stopped")
         self.assertEqual((len(self.answers), len(self.posts)), (2, 3))
 
-        # What was stopped belongs to the conversation; and so it does when the server has forgotten it.
+        # A stopped answer stays in the conversation, also after the server has forgotten it.
         await self.script("return fetch(location.href, {method: 'DELETE'}).then(response => response.status)")
         await deferToThread(self.browser.refresh)
         await self.untilState("lost")
@@ -266,8 +267,8 @@ class ChatTests(BrowserTestCase):
     async def test_questionThatDoesNotArrive(self) -> None:
         """
         A question that the server refuses stays in the field, with the reason.
-        One whose way is cut is sent again by itself, and starts one run also
-        when only the answer was lost.
+
+        A question whose connection is cut is sent again, and starts one run even if only the answer was lost.
         """
         await self.open(self.url)
         await self.type("One?\r")

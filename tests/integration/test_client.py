@@ -1,6 +1,6 @@
 """
-The EventSource for Twisted over real sockets: against a server that misbehaves,
-against our own through a proxy that cuts, over TLS, and as a command.
+The EventSource for Twisted over real sockets: a misbehaving server, our own server behind a cutting proxy, TLS, and
+the command.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ TEXT = "Zwölf Wörter, 一本 辞典,\nand a  few more of them; " * 4
 #: Policy for tests in real time.
 QUICK = RetryPolicy(reconnectionTime=0.01, maxDelay=0.05)
 
-#: Seconds for a process that has to import Twisted on a busy machine.
+#: Seconds. Longest time for a process that imports Twisted on a busy machine.
 PATIENCE = 120
 
 
 def chunk(data: bytes) -> bytes:
-    """Make a chunk."""
+    """Return an HTTP chunk."""
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 class Scripted(Protocol):
-    """One connection: answers its request with the next part of the factory's script."""
+    """One connection, which answers each request with the next part of the factory's script."""
 
     factory: Any
     transport: Any
@@ -81,10 +81,10 @@ class Scripted(Protocol):
 
 
 def answer(*data: bytes, end: str | None = None) -> Callable[[Any], None]:
-    """Make a part of a script: write this, then C{loseConnection}, C{abortConnection} or neither."""
+    """Return a part of a script: write these bytes, then call `loseConnection`, `abortConnection` or neither."""
 
     def leave(transport: Any) -> None:
-        # What was written has to leave before an abort.
+        # The bytes must leave before an abort.
         if transport._tempDataBuffer or transport.dataBuffer:
             reactor.callLater(0.01, leave, transport)
         else:
@@ -114,14 +114,14 @@ class MisbehavingTests(TestCase):
         self.retries: list[Exception | None] = []
 
     async def tearDown(self) -> None:
-        # Whatever happened, no connection is left.
+        # No connection is left, however the test ended.
         await until(lambda: not self.factory.open, "the end of all connections")
         await self.port.stopListening()
 
     async def read(
         self, *script: Callable[[Any], None], retry: RetryPolicy | None = QUICK, silence: float | None = None
     ) -> EventSource:
-        """Read a stream from a server that plays a script, one part of it for each request."""
+        """Read a stream from a server that plays one part of its script for each request."""
         self.factory.script = list(script)
         source = EventSource(reactor, self.url, self.events.append, retry=retry, limits=Limits(silence=silence))
         source.onRetry = lambda error, delay: self.retries.append(error)
@@ -131,8 +131,8 @@ class MisbehavingTests(TestCase):
 
     async def test_everything(self) -> None:
         """
-        Over an end, a cut, a reset, a stall, a busy server and a redirect it
-        goes on with the last event ID, until 204.
+        The client resumes with the last event ID after an end, a cut, a reset, a stall, a busy server and a redirect,
+        and stops at 204.
         """
         await self.read(
             answer(HEAD, chunk(b"id: 1\ndata: one\n\n"), b"0\r\n\r\n"),
@@ -168,8 +168,8 @@ class MisbehavingTests(TestCase):
 
     async def test_refusals(self) -> None:
         """
-        A status that is an error, and a wrong type, end it and say what the
-        server said; also if it never stops saying it.
+        An error status and a wrong content type end the client with the server's message, even if the body never
+        ends.
         """
         error = await self.assertFailure(
             self.reading(answer(b"HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops")), StatusError
@@ -180,13 +180,11 @@ class MisbehavingTests(TestCase):
         self.assertEqual(len(error.body), 64 * 1024)
 
     def reading(self, *script: Callable[[Any], None], **keywords: Any) -> Any:
-        """Read, as a Deferred."""
+        """Read a stream, as a Deferred."""
         return Deferred.fromCoroutine(self.read(*script, **keywords))
 
     async def test_once(self) -> None:
-        """
-        Without reconnecting, a cut is an error and an end is none.
-        """
+        """Without reconnection a cut is an error, and a complete response is none."""
         await self.assertFailure(
             self.reading(answer(HEAD, chunk(b"data: x\n\n"), end="loseConnection"), retry=None), ResponseTruncated
         )
@@ -194,10 +192,7 @@ class MisbehavingTests(TestCase):
         self.assertEqual([event.data for event in self.events], ["x", "y"])
 
     async def test_backpressure(self) -> None:
-        """
-        Who does not take the events stops the server; it all comes in the
-        end.
-        """
+        """A paused client stops the server; everything arrives in the end."""
         count, size = 2000, 16 * 1024
         event = chunk(b"data: %b\n\n" % (b"x" * size))
         written = 0
@@ -237,7 +232,7 @@ class MisbehavingTests(TestCase):
             same, before = before == written, written
             return same
 
-        # The kernel's buffers fill up, and then nothing moves.
+        # The buffers of the kernel fill up, and then nothing moves.
         for _ in range(20):
             await until(still, "standstill")
         self.assertEqual(len(self.events), 1)
@@ -249,9 +244,7 @@ class MisbehavingTests(TestCase):
         await done
 
     async def test_loop(self) -> None:
-        """
-        Leaving a loop drops the connection.
-        """
+        """Leaving the loop drops the connection."""
         self.factory.script = [answer(HEAD, chunk(b"data: 1\n\ndata: 2\n\n"))]
         async for event in EventSource(reactor, self.url):
             self.events.append(event)
@@ -259,10 +252,7 @@ class MisbehavingTests(TestCase):
         self.assertEqual([event.data for event in self.events], ["1"])
 
     async def test_nobodyThere(self) -> None:
-        """
-        A port where nobody listens, and a name that is none, are told in one
-        sentence.
-        """
+        """A port without a server and an unknown host name are reported in one sentence."""
         free = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         number = free.getHost().port
         await free.stopListening()
@@ -282,10 +272,7 @@ class MisbehavingTests(TestCase):
         )
 
     async def test_command(self) -> None:
-        """
-        The command prints the data, goes on over a lost connection and says
-        so, and ends well with the stream.
-        """
+        """The command prints the data, reports a lost connection and resumes, and ends with status 0."""
         self.factory.script = [
             answer(HEAD, chunk(b"retry: 10\nid: 1\ndata: two\ndata: lines\n\n"), end="loseConnection"),
             answer(HEAD, chunk(b"id: 2\nevent: done\ndata: {}\n\n"), b"0\r\n\r\n"),
@@ -300,9 +287,7 @@ class MisbehavingTests(TestCase):
         self.assertIn(b"Last-Event-Id: 1\r\n", self.factory.requests[1])
 
     async def test_commandTypes(self) -> None:
-        """
-        The command can print some types only, and nothing between events.
-        """
+        """The command can print only some types of events, and nothing between events."""
         self.factory.script = [
             answer(HEAD, chunk("event: stream\ndata: {}\n\ndata: a\n\ndata:  …\n\n".encode()), b"0\r\n\r\n")
         ]
@@ -310,10 +295,7 @@ class MisbehavingTests(TestCase):
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "a …".encode(), b""))
 
     async def test_commandFails(self) -> None:
-        """
-        What goes wrong is one line on standard error and status 1: an error
-        of the server, or none at all at first.
-        """
+        """A failure is one line on standard error and status 1, for an error of the server and for no connection."""
         self.factory.script = [
             answer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
             answer(b"", end="abortConnection"),
@@ -325,7 +307,7 @@ class MisbehavingTests(TestCase):
 
 
 class OwnServerTests(TestCase):
-    """Our own server, through a proxy that cuts."""
+    """Our own server behind a proxy that cuts connections."""
 
     timeout = 300
 
@@ -343,7 +325,7 @@ class OwnServerTests(TestCase):
         await self.service.stopService()
 
     async def makeRun(self) -> str:
-        """Start a run; give the path of its stream."""
+        """Start a run and return the path of its stream."""
         url = f"http://127.0.0.1:{self.port.getHost().port}/streams".encode()
         response = await Agent(reactor).request(b"POST", url)
         location = response.headers.getRawHeaders("Location")[0]
@@ -360,16 +342,13 @@ class OwnServerTests(TestCase):
         return events
 
     def check(self, events: list[Event], place: object) -> None:
-        """All tokens came once, and the end."""
+        """Check that each token arrived once, and the end."""
         tokens = [event.data for event in events if event.type == "message"]
         self.assertEqual("".join(tokens), TEXT, place)
         self.assertEqual([event.type for event in events if event.type not in {"message", "stream"}], ["done"], place)
 
     async def test_replayCutAtEveryByte(self) -> None:
-        """
-        Wherever the first response of a finished stream is cut, in its head
-        or its body, everything comes once.
-        """
+        """A finished stream arrives completely and once, wherever in its head or body the first response is cut."""
         path = await self.makeRun()
         self.check(await self.follow(path), "not cut")
         client = await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port), Client())
@@ -386,18 +365,13 @@ class OwnServerTests(TestCase):
             self.check(await self.follow(path, letPass), size)
 
     async def test_liveCutAgainAndAgain(self) -> None:
-        """
-        A stream that grows, and whose first connections are cut after so many
-        bytes of their bodies, comes whole.
-        """
+        """A growing stream arrives completely, with the first connections cut after some bytes of their bodies."""
         for size in range(0, 800, 23):
             self.proxy.cuts = [size] * 3
             self.check(await self.follow(await self.makeRun()), size)
 
     async def test_example(self) -> None:
-        """
-        The program in the documentation prints a stream as it says.
-        """
+        """The program in the documentation prints a stream as the documentation says."""
         path = await self.makeRun()
         done = await deferToThread(
             subprocess.run,
@@ -421,7 +395,7 @@ class Secret(Resource):
     isLeaf = True
 
     def render_GET(self, request: Any) -> bytes:
-        """Write it whole."""
+        """Write the whole stream."""
         request.setHeader(b"Content-Type", b"text/event-stream")
         return b"data: secret\n\n"
 
@@ -443,9 +417,7 @@ class TLSTests(TestCase):
         await self.port.stopListening()
 
     async def test_trusted(self) -> None:
-        """
-        Over TLS a stream comes from a server that one trusts.
-        """
+        """A stream arrives over TLS from a trusted server."""
         policy = BrowserLikePolicyForHTTPS(ssl.trustRootFromCertificates([self.certificate]))
         events: list[Event] = []
         source = EventSource(reactor, self.url, events.append, retry=None, agent=Agent(reactor, policy))
@@ -453,10 +425,7 @@ class TLSTests(TestCase):
         self.assertEqual([event.data for event in events], ["secret"])
 
     async def test_untrusted(self) -> None:
-        """
-        A certificate that nobody vouches for, or of another name, ends it at
-        once: trying again would not help.
-        """
+        """An unknown certificate, or one for another name, ends the client at once, without another try."""
         await self.assertFailure(EventSource(reactor, self.url).start(), Untrusted)
         policy = BrowserLikePolicyForHTTPS(ssl.trustRootFromCertificates([self.certificate]))
         other = EventSource(reactor, self.url.replace("localhost", "127.0.0.1"), agent=Agent(reactor, policy))

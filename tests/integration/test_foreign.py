@@ -1,6 +1,6 @@
 """
-Parsers of other people read our streams, and agree with what was published: Chromium's EventSource, `httpx-sse`, and
-npm's `eventsource` and `eventsource-parser`.
+Foreign parsers read our streams and agree with the published entries: Chromium's EventSource, `httpx-sse`, and npm's
+`eventsource` and `eventsource-parser`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.node import missing, nodeFolder
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 
-#: What is published, as tokens and as events: what some parser takes for a line end, an end of the text, a field or
-#: nothing. The tokens come in this order; so a CR LF is split over two of them.
+#: Published as tokens and as events: pieces that some parser may take for a line end, an end of the text, a field or
+#: nothing. As tokens they are published in this order, so that one CR LF spans two tokens.
 PIECES = [
     *(
         "plain",
@@ -45,13 +45,13 @@ PIECES = [
     *("\n ", " \n", "x" * 10_000, "\u00a0", "\u200b", "\u202e", "end"),
 ]
 
-#: Types of events, each of some of the pieces.
+#: Types of events, each with some of the pieces.
 TYPES = ["note", "é", "a b", "a:b", "\u2028", "😀", "update", "data", "id", "message "]
 
-#: The text of the runs, in words at a pace.
+#: Text of the runs, in words at a pace.
 TEXT = " ".join(piece for piece in PIECES if len(piece) < 100)
 
-#: Which versions are asked for, so that an update of theirs is no failure of ours; the last ones for Node 18.
+#: Fixed versions, so that a new release does not fail our tests; the last ones for Node 18.
 PACKAGES = ["eventsource@3.0.7", "eventsource-parser@3.1.1"]
 
 SWITCHES = [
@@ -59,7 +59,7 @@ SWITCHES = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 
-#: Follows each URL until its terminal event; then prints, or returns, what was dispatched.
+#: Script that follows each URL until its terminal event, and then prints or returns the dispatched events.
 EVENTSOURCE_SCRIPT = """
 const follow = (EventSource, url, types) => new Promise((resolve, reject) => {
     const seen = [], source = new EventSource(url);
@@ -94,12 +94,12 @@ process.stdout.write(JSON.stringify(await Promise.all(urls.map(one))));
 """
 )
 
-#: What was read: type, data and ID of each event.
+#: Type, data and ID of each event that a parser read.
 Reading = list[tuple[str, str, str]]
 
 
 def byNode(kind: str) -> Callable[[list[str]], list[Reading]]:
-    """Read with one of npm's packages."""
+    """Read with a package of npm."""
     folder = nodeFolder(NODE_SCRIPT, *PACKAGES)
 
     def read(urls: list[str]) -> list[Reading]:
@@ -122,12 +122,12 @@ def byHTTPX(urls: list[str]) -> list[Reading]:
         return list(pool.map(read, urls))
 
 
-#: What an EventSource has to listen to; that of `failed` shows what went wrong.
+#: Event types that an EventSource listens to; `failed` shows the error.
 ALL_TYPES = ["message", "stream", "done", "failed", "cancelled", "gap", *TYPES]
 
 
 class ForeignTests(SynchronousTestCase):
-    """Each of them: live and late, in both formats, tokens and events, a published stream and a run."""
+    """Each parser, live and late, in both formats, with tokens and events, for a published stream and a run."""
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).resolve()
@@ -141,14 +141,14 @@ class ForeignTests(SynchronousTestCase):
         self.addCleanup(server.__exit__, None, None, None)
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Any:
-        """Make a request that succeeds; give the JSON of its answer."""
+        """Send a request that must succeed, and return its JSON."""
         data = None if body is None else json.dumps(body).encode()
         status, _, answer = ask(self.port, method, path, {"Content-Type": "application/json", **headers}, data)
         self.assertIn(status, {200, 201}, answer)
         return json.loads(answer)
 
     def check(self, read: Callable[[list[str]], list[Reading]]) -> None:
-        """Let a parser follow, live and then late; compare what it has with what was published."""
+        """Let a parser follow the streams live and late, and compare its events with the published entries."""
         epoch = self.ask("PUT", "/streams/a")["epoch"]
         run = self.ask("POST", "/streams", {})["url"]
         paths = ["/streams/a", "/streams/a?format=text", run, f"{run}?format=text"]
@@ -164,7 +164,8 @@ class ForeignTests(SynchronousTestCase):
             self.checkEvents(reading, epoch, entries)
         for reading in (liveText, lateText):
             self.checkText(reading, epoch, entries)
-        # Live, each token came as an event of its own; late, those in a row as one. The text is then sent once.
+        # Live, each token is an event; late, adjacent tokens are one event. In the format `text` the late text is one
+        # event.
         tokens = sum(kind == "token" for kind, _ in entries)
         self.assertEqual([name for name, _, _ in liveEvents].count("message"), tokens)
         self.assertEqual(len([name for name, _, _ in lateEvents if name == "message"]), len(_rows(entries)))
@@ -172,7 +173,7 @@ class ForeignTests(SynchronousTestCase):
         self.checkRun(run, [*runs, *lateRuns])
 
     def publish(self) -> list[tuple[str, str]]:
-        """Publish everything, one after the other; give types and data, `token` for tokens."""
+        """Publish all pieces one by one, and return their types and data; tokens have the type `token`."""
         entries = [("token", piece) for piece in PIECES]
         for number, piece in enumerate(["", *PIECES]):
             entries.append((TYPES[number % len(TYPES)], piece))
@@ -180,20 +181,20 @@ class ForeignTests(SynchronousTestCase):
                 entries.append(("token", piece or "."))
         for kind, data in entries:
             self.ask("POST", "/streams/a", {"token": data} if kind == "token" else {"event": kind, "data": data})
-            # Longer than a flush tick, so that none of them has to wait for the next.
+            # Longer than a flush tick, so that no token waits for the next one.
             time.sleep(0.025)
         self.ask("POST", "/streams/a", [], **{"Stream-Closed": "true"})
         return entries
 
     def untilViewers(self, viewers: int) -> None:
-        """Wait until so many follow."""
+        """Wait until a number of viewers follow."""
         deadline = time.monotonic() + 120
         while self.ask("GET", "/streams/a", Accept="application/json")["viewers"] < viewers:
             self.assertLess(time.monotonic(), deadline, "nobody follows")
             time.sleep(0.02)
 
     def checkEvents(self, reading: Reading, epoch: str, entries: list[tuple[str, str]]) -> None:
-        """In the format `events` an event holds the tokens since the one before, or is the one that was published."""
+        """Check that in the format `events` each event is one published event, or the tokens since the event before."""
         (first, told, place), *events, (last, end, _) = reading
         self.assertEqual((first, place, json.loads(told)["epoch"]), ("stream", f"{epoch}-0", epoch))
         self.assertEqual((last, json.loads(end)["reason"]), ("done", "stop"))
@@ -211,7 +212,7 @@ class ForeignTests(SynchronousTestCase):
         self.assertEqual(before, len(entries))
 
     def checkText(self, reading: Reading, epoch: str, entries: list[tuple[str, str]]) -> None:
-        """In the format `text` an event is all tokens up to its ID."""
+        """Check that in the format `text` each event is the text up to its ID."""
         *events, (last, _, _) = reading
         self.assertEqual(last, "done")
         for name, data, identifier in events:
@@ -221,10 +222,10 @@ class ForeignTests(SynchronousTestCase):
         self.assertEqual(events[-1][1], _lines("".join(map(_token, entries))))
 
     def checkRun(self, url: str, readings: list[Reading]) -> None:
-        """A run's text is the file's; our own decoder agrees."""
+        """Check that the text of a run is the text of the file, and that our own decoder agrees."""
         events, text, lateEvents, lateText = readings
         own = [(event.type, event.data, event.id) for event in stream(self.port, url)]
-        # All but the state, which was another before the end.
+        # Everything but the state, which was different before the end.
         self.assertEqual(lateEvents[1:], own[1:])
         for reading in (events, lateEvents):
             self.assertEqual("".join(data for name, data, _ in reading if name == "message"), _lines(TEXT))
@@ -232,29 +233,21 @@ class ForeignTests(SynchronousTestCase):
             self.assertEqual(reading[-2][1], _lines(TEXT))
 
     def test_httpxSSE(self) -> None:
-        """
-        `httpx-sse` agrees.
-        """
+        """`httpx-sse` agrees with the published entries."""
         self.check(byHTTPX)
 
     def test_eventsource(self) -> None:
-        """
-        npm's `eventsource` agrees.
-        """
+        """npm's `eventsource` agrees with the published entries."""
         self.check(byNode("eventsource"))
 
     def test_eventsourceParser(self) -> None:
-        """
-        npm's `eventsource-parser` agrees.
-        """
+        """npm's `eventsource-parser` agrees with the published entries."""
         self.check(byNode("parser"))
 
     def test_chromium(self) -> None:
-        """
-        Chromium's EventSource agrees.
-        """
+        """Chromium's EventSource agrees with the published entries."""
         browser = self.startBrowser()
-        # Any document of the same origin that does nothing by itself.
+        # Any document of the same origin without a script.
         browser.get(f"http://127.0.0.1:{self.port}/assets/app.css")
         browser.set_script_timeout(300)
 
@@ -271,7 +264,7 @@ class ForeignTests(SynchronousTestCase):
         self.check(read)
 
     def startBrowser(self) -> Any:
-        """Start Chromium, with an empty profile."""
+        """Start Chromium with an empty profile."""
         for program in ("chromium", "chromedriver"):
             if shutil.which(program) is None:
                 raise missing(f"{program} is not installed")
@@ -292,13 +285,13 @@ class ForeignTests(SynchronousTestCase):
 
 
 def _token(entry: tuple[str, str]) -> str:
-    """What an entry adds to the text."""
+    """Return the text that an entry adds."""
     kind, data = entry
     return data if kind == "token" else ""
 
 
 def _rows(entries: list[tuple[str, str]]) -> list[int]:
-    """Find where rows of tokens begin."""
+    """Return the places at which rows of tokens begin."""
     kinds = [kind for kind, _ in entries]
     return [
         number for number, kind in enumerate(kinds) if kind == "token" and (number == 0 or kinds[number - 1] != kind)
@@ -306,17 +299,17 @@ def _rows(entries: list[tuple[str, str]]) -> list[int]:
 
 
 def _lines(text: str) -> str:
-    """Give a text as a reader has it: CR LF, CR and LF are all LF (9.2.5), nothing else is."""
+    """Return a text as a parser has it: with LF for each CR LF, CR and LF, and nothing else (section 9.2.5)."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _since(before: str, text: str) -> str:
-    """Give the text that follows another: the LF of a CR LF that was cut in two belongs to what came before."""
+    """Return the text after another text; the LF of a CR LF that was cut in two belongs to the first one."""
     return _lines(text[1:] if before.endswith("\r") and text.startswith("\n") else text)
 
 
 def _number(identifier: str, epoch: str) -> int:
-    """Read an ID."""
+    """Return the number in an event ID."""
     before, _, number = identifier.rpartition("-")
     assert before == epoch, identifier
     return int(number)

@@ -1,6 +1,6 @@
 """
-The rules of the house that only a process of their own can hold: what an
-import does in a fresh interpreter, and what each of the two runners collects.
+Rules of the house that need a process of their own: imports in a fresh interpreter, and the tests that each runner
+collects.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.house import PACKAGE, ROOT, modulesOf
 
-# Seconds; a process that takes longer hangs.
+# Seconds. Longest time for a process.
 PATIENCE = 300
 
-# Imports each module in a child of its own, so that none leans on what another one imported before. What is not ours,
-# and needed by most of them, is imported once, before.
+# Imports each module in a child process, so that no module depends on an import of another one. Foreign packages that
+# most modules need are imported once, before.
 IMPORT_EACH = """
 import importlib, os, sys, tempfile
 sys.path.insert(0, os.getcwd())
@@ -69,7 +69,7 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        # Warnings as this file asks for them, and no bytecode of trees that live for one test.
+        # Warnings only as the caller asks for, and no bytecode of temporary trees.
         env={**os.environ, "PYTHONWARNINGS": "", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
@@ -79,7 +79,7 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def noisyImports(root: Path) -> list[str]:
-    """The modules that cannot be imported alone, with every warning an error, or that install a reactor."""
+    """Find modules that cannot be imported alone, with every warning an error, or that install a reactor."""
     names = [f"{PACKAGE}.{name}".rstrip(".") for name in modulesOf(root)]
     imported = run("-W", "error", "-c", IMPORT_EACH, *names, folder=root)
     lines = imported.stdout.splitlines()
@@ -87,14 +87,13 @@ def noisyImports(root: Path) -> list[str]:
 
 
 def trialCollects(root: Path) -> list[str]:
-    """The IDs of the test cases that trial finds below `tests`."""
+    """Return the IDs of the test cases that trial finds below `tests`."""
     return sorted(run("-c", TRIAL_COLLECTS, folder=root).stdout.splitlines())
 
 
 def pytestCollects(root: Path) -> list[str]:
     """
-    The test cases that pytest finds below `tests`, with IDs as trial writes
-    them. Plain functions, which are for pytest alone, are left out.
+    Return the IDs of the test cases that pytest finds below `tests`, in trial's notation and without plain functions.
     """
     options = ("-q", "--collect-only", "-o", "addopts=", "-p", "no:cacheprovider", f"--rootdir={root}")
     collected = run("-m", "pytest", *options, "tests", folder=root).stdout
@@ -106,26 +105,18 @@ class HouseProcessTests(SynchronousTestCase):
     """The rules, on the real tree."""
 
     def test_importsAreQuietAndAlone(self) -> None:
-        """
-        Each module can be imported first, raises no warning, and installs no
-        reactor.
-        """
+        """Each module can be imported first, raises no warning, and installs no reactor."""
         self.assertEqual(noisyImports(ROOT), [])
 
     def test_helpIsQuiet(self) -> None:
-        """
-        `twistd sseserver --help` tells the options and raises no warning.
-        """
+        """`twistd sseserver --help` prints the options and raises no warning."""
         script = "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
         told = run("-W", "error", "-c", script, PACKAGE, "--help")
         self.assertEqual((told.returncode, told.stderr), (0, ""))
         self.assertIn("--listen", told.stdout)
 
     def test_bothRunnersCollectTheSame(self) -> None:
-        """
-        trial and pytest find the same test cases, those in tests/integration
-        too: neither skips one in silence.
-        """
+        """Trial and pytest find the same test cases: neither skips one silently."""
         byTrial = trialCollects(ROOT)
         self.assertIn(self.id(), byTrial)
         self.assertEqual(byTrial, pytestCollects(ROOT))
@@ -135,7 +126,7 @@ class BadHouseProcessTests(SynchronousTestCase):
     """The rules, on small trees that break them."""
 
     def tree(self, **files: str) -> Path:
-        """Write a small project: `a__b` is `a/b.py`."""
+        """Write a small project; `a__b` is `a/b.py`."""
         root = Path(self.mktemp()).resolve()
         for name, text in files.items():
             path = root / (name.replace("__", "/") + ".py")
@@ -145,10 +136,7 @@ class BadHouseProcessTests(SynchronousTestCase):
         return root
 
     def test_noisyImport(self) -> None:
-        """
-        A module that warns, one that needs another to be imported first, and
-        one that installs a reactor are found.
-        """
+        """A module that warns, one that needs another one imported first, and one that installs a reactor are found."""
         root = self.tree(
             sseserver__quiet="import sys\nsys.first = True\n",
             sseserver__warns="import warnings\nwarnings.warn('old', DeprecationWarning)\n",
@@ -166,8 +154,8 @@ class BadHouseProcessTests(SynchronousTestCase):
 
     def test_differentCollections(self) -> None:
         """
-        What only one of the runners sees makes a difference: a class that is
-        no `TestCase`, a file that cannot be imported. Plain functions do not.
+        A test that only one runner finds is reported: a class that is no `TestCase`, a file that cannot be imported.
+        Plain functions are not.
         """
         root = self.tree(
             tests__test_a=A_CASE,

@@ -1,5 +1,5 @@
 """
-Python code as a token source, in processes of its own: under the reactor that it needs, and when that stops.
+Python code as a token source, in processes with the reactor that it needs, and at their end.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sseserver.wire import Event
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 from tests.wires import soon
 
-#: Seconds; a process that takes longer to end hangs.
+#: Seconds. Longest time for a process to end.
 PATIENCE = 120.0
 
-#: A Twisted application. It notes in a file what its generators do.
+#: A Twisted application whose generators record their progress in a file.
 APPLICATION = """
 import asyncio, threading
 from pathlib import Path
@@ -73,7 +73,7 @@ service("ENDPOINT", StreamSite(StreamResource(streams))).setServiceParent(applic
 """
 
 
-#: The same as a program of its own, which `twistd` would end by a signal in the end.
+#: The same as a program, which does not end by a signal as `twistd` does.
 PROGRAM = """
 from twisted.application.reactors import installReactor
 installReactor("REACTOR")
@@ -87,9 +87,7 @@ reactor.run()
 
 
 class IterablesTests(SynchronousTestCase):
-    """
-    Each test runs a server of an embedder.
-    """
+    """Each test runs a server of an embedder."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -111,12 +109,12 @@ class IterablesTests(SynchronousTestCase):
         return serving(command, self.port, cwd=self.folder, env=ENVIRONMENT)
 
     def written(self, name: str) -> str:
-        """What is in a file by now."""
+        """Return the content of a file."""
         file = self.folder / name
         return file.read_text("utf-8") if file.exists() else ""
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so."""
+        """Wait until a condition holds."""
         for _ in soon(condition, 6000):
             time.sleep(0.02)
 
@@ -128,15 +126,15 @@ class IterablesTests(SynchronousTestCase):
         return headers["location"]
 
     def read(self, path: str) -> tuple[str, Event]:
-        """Read a stream to its end: its text, and the terminal event."""
+        """Read a stream to its end, and return its text and the terminal event."""
         events = stream(self.port, path)
         return "".join(event.data for event in events if event.type == "message"), events[-1]
 
     def test_asyncio(self) -> None:
         """
-        Under the asyncio reactor an async generator awaits Deferreds and what
-        asyncio has; its errors go to the log only; a run that is cancelled is
-        closed where it waits, and its C{finally} may wait too.
+        Under the asyncio reactor an async generator awaits Deferreds and asyncio's awaitables.
+
+        Its errors are in the log only. A cancelled run is closed at its `await`, and its `finally` may await, too.
         """
         with self.serving("both", "asyncio"):
             text, end = self.read(self.post("all"))
@@ -153,10 +151,7 @@ class IterablesTests(SynchronousTestCase):
         self.assertNotIn("broke while it was stopped", self.written("log"))
 
     def test_noAsyncio(self) -> None:
-        """
-        Under another reactor code that needs asyncio fails at once, and the
-        log says what to do; Deferreds work.
-        """
+        """Under another reactor, code that needs asyncio fails at once and the log names the remedy; Deferreds work."""
         with self.serving("deferred", "poll"):
             text, end = self.read(self.post("all"))
             self.assertEqual((text, end.type), ("Deferred", "done"))
@@ -167,8 +162,8 @@ class IterablesTests(SynchronousTestCase):
 
     def test_blockedForEver(self) -> None:
         """
-        Code that blocks for ever keeps neither its run from ending nor the
-        server from stopping, under either reactor.
+        Code that blocks for ever keeps neither its run from ending nor the server from stopping, under either
+        reactor.
         """
         for name in ("asyncio", "poll"):
             program = PROGRAM.replace("REACTOR", name).format(application=self.application("blocked"))

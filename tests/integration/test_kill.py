@@ -1,8 +1,8 @@
 """
-Crashes: `kill -9` of a real server at random moments, while runs, publishers and viewers are at work; then a restart on
-the same file. Nothing is lost, nothing comes twice, every stream gets its end.
+Crashes: `kill -9` of a real server at random moments, with runs, publishers and viewers at work, and restarts on the
+same file.
 
-The variable `SSESERVER_KILL_ROUNDS` asks for more kills than usual.
+Nothing is lost, nothing comes twice, and every stream gets its end. `SSESERVER_KILL_ROUNDS` sets the number of kills.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort, twistd
 
 ROUNDS = int(os.environ.get("SSESERVER_KILL_ROUNDS", "30"))
 
-#: Half of the 50 streams are runs, half are published.
+#: Streams. Half of them are runs, half are published.
 RUNS = 25
 PUBLISHED = 25
 
-#: Viewers of each stream; the last of them come late.
+#: Viewers of each stream, including the late ones.
 VIEWERS = 3
 
-#: Publishes that a server answers at most before it is killed: on a slow machine it has the time for them. Some are
-#: killed before they listen.
+#: Number of publishes that a server answers before it is killed, at most; on a slow machine it has the time for them.
+#: Some servers are killed before they listen.
 ANSWERS = 100
 EARLY = 0.15
 
-#: Seconds between two words of a run: 40 words take longer than any server but the last one lives.
+#: Seconds. Time from one word of a run to the next: 40 words take longer than any server but the last one lives.
 INTERVAL = 0.05
 TEXT = "".join(f" {number}ä\u2028{'x' * (number % 7)}{chr(10) * (number % 3)}" for number in range(40)).strip()
 
-#: Publishes into one stream before it is closed, and the seconds from one to the next.
+#: Number of publishes into one stream before it is closed; and seconds from one to the next.
 PUBLISHES = 15
 PACE = 0.1
 
-#: What a connection to a server that was killed may end with.
+#: Exceptions of a connection to a killed server.
 LOST = (OSError, asyncio.IncompleteReadError)
 
 
 class Server:
     """
-    The process, again and again.
+    The server process, started again and again.
 
     Attributes:
-        up: Set while it listens: clients need not try when it does not.
+        up: Set while it listens, so that clients need not try at other times.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,7 +72,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
-        """Start a process, on the file that the last one left."""
+        """Start a process on the file of the one before."""
         environment = ENVIRONMENT
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
@@ -80,7 +80,7 @@ class Server:
             )
 
     async def listens(self) -> None:
-        """Wait until it listens."""
+        """Wait until the server listens."""
         deadline = time.monotonic() + PATIENCE
         while True:
             self.check()
@@ -95,13 +95,13 @@ class Server:
                 return
 
     def check(self) -> None:
-        """Make sure that it has not ended by itself."""
+        """Check that the process has not ended by itself."""
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"The server ended:\n{self._output.read_text('utf-8', 'replace')}")
 
     async def kill(self, hard: bool = True) -> None:
-        """End it with no warning; or in good order."""
+        """Kill the process, or end it in good order."""
         if self._process is not None:
             self.up.clear()
             (self._process.kill if hard else self._process.terminate)()
@@ -112,13 +112,13 @@ class Server:
         self, method: str, path: str, headers: dict[str, str], body: bytes = b""
     ) -> tuple[int, dict[str, str], AsyncIterator[bytes]]:
         """
-        Make a request, when there is a server.
+        Send a request as soon as there is a server.
 
         Returns:
-            Status, headers by lower-case name, and the body in pieces as they come.
+            Status, headers by lower-case name, and the body in pieces as they arrive.
 
         Raises:
-            OSError, asyncio.IncompleteReadError: The connection is lost; also while the body is read.
+            OSError, asyncio.IncompleteReadError: The connection is lost, maybe while the body is read.
         """
         await self.up.wait()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -134,7 +134,7 @@ class Server:
         return int(first.split(" ")[1]), answered, _pieces(reader, writer, answered)
 
     async def ask(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, Any]:
-        """Make a request until it is answered, through any number of crashes; give its status, and its JSON."""
+        """Send a request until it is answered, through any number of crashes, and return its status and JSON."""
         while True:
             try:
                 status, _, pieces = await self.request(method, path, headers, body)
@@ -146,7 +146,7 @@ class Server:
 async def _pieces(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: dict[str, str]
 ) -> AsyncIterator[bytes]:
-    """Read a body: of known length, or in chunks (RFC 9112 7.1)."""
+    """Read a body with a length, or in chunks (RFC 9112 section 7.1)."""
     try:
         if "transfer-encoding" in headers:
             while size := int(await reader.readuntil(b"\r\n"), 16):
@@ -160,8 +160,8 @@ async def _pieces(
 
 class Reading:
     """
-    What one viewer has put together: tokens as they are, events with marks around them; so it makes no difference
-    which tokens came joined.
+    The content that one viewer has put together: tokens as they are, and events with marks around them, so that
+    joined tokens make no difference.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class Reading:
         self.end: str | None = None
 
     def add(self, event: Event, epoch: str) -> None:
-        """Add the next event; its number is above all before."""
+        """Add the next event, whose number is higher than all before."""
         assert self.end is None, f"{event} after the end"
         before, _, number = (event.id or "").rpartition("-")
         assert before == epoch, f"{event} of another epoch than {epoch}"
@@ -183,17 +183,17 @@ class Reading:
 
     @property
     def digest(self) -> bytes:
-        """Stands for all that was put together so far."""
+        """Digest of the content so far."""
         return sha256(self.text.encode("utf-8")).digest()
 
 
 class Stream:
     """
-    One stream, as all its viewers together know it.
+    One stream, as its viewers know it.
 
     Attributes:
-        content: By number: the digest of all up to there, whoever saw it first, and under whichever process.
-        readings: Of each viewer that has come to the end.
+        content: Digest of the content up to each number, from any viewer and any process.
+        readings: Of each viewer that has reached the end.
     """
 
     def __init__(self, server: Server, name: str, epoch: str) -> None:
@@ -205,7 +205,7 @@ class Stream:
         self.resumed = 0
 
     async def view(self, delay: float) -> None:
-        """Follow to the end, through any number of crashes; then be told that there is no more."""
+        """Follow the stream to its end, through any number of crashes, and then get 204."""
         await asyncio.sleep(delay)
         reading = Reading()
         place = ""
@@ -224,7 +224,7 @@ class Stream:
         assert status == 204, f"{status} for {place}, which is the end of {self.name}"
 
     async def _follow(self, reading: Reading, place: str) -> str:
-        """Read one response; give the last event ID at its good end."""
+        """Read one response, and return the last event ID at its complete end."""
         decoder = Decoder(lastEventID=place)
         try:
             status, headers, pieces = await self._server.request("GET", f"/streams/{self.name}", _accept(place))
@@ -248,7 +248,7 @@ class Stream:
         assert known == reading.digest, f"{self.name}: {event} is not what was at this place before"
 
     async def check(self) -> str:
-        """Compare all viewers with what the server has now; give the end."""
+        """Compare all viewers with the server's content, and return the terminal event."""
         whole = Stream(self._server, self.name, self.epoch)
         whole.content = self.content
         await whole.view(0)
@@ -264,7 +264,7 @@ class Stream:
 
 
 class Cut(Exception):
-    """The connection was lost; the viewer comes back with this last event ID."""
+    """The connection was lost; the viewer resumes with this last event ID."""
 
     def __init__(self, place: str) -> None:
         super().__init__(place)
@@ -276,18 +276,18 @@ def _accept(place: str) -> dict[str, str]:
 
 
 class Scene:
-    """Everything at work at once."""
+    """All clients, at the same time."""
 
     def __init__(self, folder: Path) -> None:
         self.server = Server(folder)
         self.runs: list[Stream] = []
         self.published: list[Stream] = []
         self.answers = self.retries = 0
-        # The server was killed for the last time: nothing new is begun.
+        # Set after the last kill: no stream is begun any more.
         self.last = False
 
     async def play(self) -> None:
-        """Kill the server as often as is wanted; then let all come to its end, and look at it."""
+        """Kill the server the wanted number of times, let every stream reach its end, and check all of them."""
         self.server.spawn()
         async with asyncio.TaskGroup() as group:
             for _ in range(RUNS):
@@ -315,11 +315,11 @@ class Scene:
         await self.server.listens()
 
     def _watch(self, group: asyncio.TaskGroup, stream: Stream) -> list[asyncio.Task[None]]:
-        """Send viewers: some at once, some late."""
+        """Start viewers: some at once, some late."""
         return [group.create_task(stream.view(random.uniform(0, 3) * (number > 1))) for number in range(VIEWERS)]
 
     async def _run(self, group: asyncio.TaskGroup) -> None:
-        """Start a run; when a crash has ended it start another; the last one comes to its end."""
+        """Start a run, and another one after each crash that ends it; the last one reaches its end."""
         final = False
         while not final:
             final = self.last
@@ -329,7 +329,7 @@ class Scene:
             await asyncio.wait(self._watch(group, self.runs[-1]), return_when=asyncio.FIRST_COMPLETED)
 
     async def _publish(self, group: asyncio.TaskGroup, number: int) -> None:
-        """Publish into one stream after the other, until the kills are over."""
+        """Publish into one stream after the other until the kills are over."""
         count = 0
         while not self.last:
             count += 1
@@ -342,7 +342,7 @@ class Scene:
             await self._feed(stream)
 
     async def _feed(self, stream: Stream) -> None:
-        """Publish, each time until it is answered; what the answers say is what has to be there."""
+        """Publish until each request is answered; the answers say which entries must exist."""
         text, last = "", 0
         for count in range(PUBLISHES + 1):
             close = count == PUBLISHES or (self.last and count > 0)
@@ -374,7 +374,7 @@ class Scene:
             return ids
 
     async def _checkAll(self) -> None:
-        """Look at every stream there ever was."""
+        """Check every stream of the test."""
         ends = Counter[str]()
         for run in self.runs:
             end = await run.check()
@@ -384,7 +384,7 @@ class Scene:
             assert whole, f"{run.name}: {text!r}"
         assert set(ends) == {"failed interrupted", "done stop"}, ends
         assert {await stream.check() for stream in self.published} == {"done stop"}
-        # A kill that hits nothing proves nothing: each one cut runs, and publishers and viewers in the middle.
+        # A kill without effect proves nothing: each one interrupted runs, publishers and viewers.
         assert len(self.runs) + len(self.published) > RUNS + PUBLISHED
         assert ends["failed interrupted"] >= ROUNDS, ends
         assert self.retries >= ROUNDS // 5, self.retries
@@ -393,7 +393,7 @@ class Scene:
 
 
 def _items(name: str, count: int) -> tuple[list[dict[str, str]], str]:
-    """Make what is published at once, and what viewers will have put together of it: nothing is like anything else."""
+    """Return unique entries to publish, and the content that viewers must put together from them."""
     items: list[dict[str, str]] = []
     text = ""
     for number in range(1 + count % 3):
@@ -415,18 +415,17 @@ class KillTests(TestCase):
 
     async def test_kill(self) -> None:
         """
-        A server is killed again and again while runs write, publishers publish
-        and viewers watch. All viewers of a stream have in the end put together
-        the same, which is what the server has; what was published is there
-        once, and in order; no ID ever stood for two contents; each stream has
-        one end, runs that were cut `failed`, reason `interrupted`; and who has
-        the end gets 204.
+        A server is killed again and again while runs write, publishers publish and viewers watch.
+
+        All viewers of a stream have the same content in the end, which is the server's. Published entries exist once
+        and in order. No ID ever had two contents. Each stream has one end, `failed` with the reason `interrupted` for
+        runs that were killed, and viewers that have it get 204.
         """
         await deferToThread(asyncio.run, _bounded(self.folder, self.timeout - 20))
 
 
 async def _bounded(folder: Path, seconds: float) -> None:
-    """Play the scene; whatever happens, no process is left."""
+    """Play the scene with a time limit, and leave no process."""
     scene: Scene = Scene(folder)
     play: Coroutine[Any, Any, None] = scene.play()
     try:

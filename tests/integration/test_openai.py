@@ -1,5 +1,5 @@
 """
-OpenAI's own Python client against a real server.
+OpenAI's Python client against a real server.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.upstreams import CONTENTS, FAULTS, HANGS, KEY, NO_ANSWERS, REFUSALS, 
 
 T = TypeVar("T")
 
-#: Seconds after which something that should happen at once counts as not happening.
+#: Seconds. Longest time for something that should happen at once.
 SOON = 60.0
 
 ASKED: dict[str, Any] = {"model": "scripted", "messages": [{"role": "user", "content": "Say hello."}]}
@@ -39,7 +39,7 @@ WORDS = ["One ", "two\r", "\n", "\u2028drei", " \U0001f600", ""]
 
 
 def chunk(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
-    """Make an upstream's chunk."""
+    """Return a chunk of an upstream."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -50,7 +50,7 @@ def chunk(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
 
 
 def call(index: int, **more: Any) -> dict[str, Any]:
-    """Make a chunk with a piece of a tool's call."""
+    """Return a chunk with a piece of a tool call."""
     return chunk({"tool_calls": [{"index": index, **more}]})
 
 
@@ -81,14 +81,14 @@ class Answers:
     A source that answers as its prompt says.
 
     Attributes:
-        cancelled: How many answers were cancelled.
+        cancelled: Number of cancelled answers.
     """
 
     def __init__(self) -> None:
         self.cancelled = 0
 
     async def produce(self, sink: ITokenSink, prompt: Prompt | None) -> None:
-        """See L{ITokenSource.produce}."""
+        """See `ITokenSource.produce`."""
         assert prompt is not None
         try:
             await deferLater(reactor, 0.001)
@@ -104,7 +104,7 @@ class Answers:
             await deferLater(reactor, 0.001)
 
     async def tools(self, sink: ITokenSink) -> None:
-        """Write chunks in which tools are called."""
+        """Write chunks with tool calls."""
         for each in TOOLS:
             sink.writeChunk(json.dumps(each).encode(), "")
 
@@ -123,18 +123,18 @@ class Answers:
         raise SourceError("The upstream closed in the middle.", "truncated")
 
     async def bug(self, sink: ITokenSink) -> None:
-        """Break down after chunks."""
+        """Fail unexpectedly after some chunks."""
         await self.logprobs(sink)
         raise KeyError("swordfish")
 
     async def forever(self, sink: ITokenSink) -> None:
-        """Write until it is cancelled."""
+        """Write until the run is cancelled."""
         while True:
             sink.write("and so on, ")
             await deferLater(reactor, 0.005)
 
     async def silence(self, sink: ITokenSink) -> None:
-        """Write nothing for longer than a heartbeat, then a word."""
+        """Write nothing for longer than a heartbeat interval, then a word."""
         await deferLater(reactor, 1.0)
         sink.write("Late")
 
@@ -143,7 +143,7 @@ def sync(url: str, use: Callable[[Any], T]) -> Deferred[T]:
     """Use the client in a thread."""
 
     def inThread() -> T:
-        # Nothing is asked over TLS: the certificates need not be read for each client.
+        # No request uses TLS, so that no client needs to load certificates.
         http = httpx.Client(trust_env=False, timeout=SOON, verify=False)
         with openai.OpenAI(api_key="-", base_url=url, max_retries=0, http_client=http) as client:
             return use(client)
@@ -170,7 +170,7 @@ class OpenAITests(TestCase):
         await self.service.stopService()
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Let the reactor run until something is so."""
+        """Let the reactor run until a condition holds."""
         end = reactor.seconds() + SOON
         while not condition():
             self.assertLess(reactor.seconds(), end, "It does not come about.")
@@ -181,7 +181,7 @@ class OpenAITests(TestCase):
         return sync(self.url, use)
 
     def awaited(self, use: Callable[[Any], Awaitable[T]]) -> Deferred[T]:
-        """Use the asynchronous client, with a loop of its own, in a thread."""
+        """Use the asynchronous client in a thread, with an event loop of its own."""
 
         async def inLoop() -> T:
             async with openai.AsyncOpenAI(
@@ -195,13 +195,11 @@ class OpenAITests(TestCase):
         return deferToThread(lambda: asyncio.run(inLoop()))
 
     def ask(self, text: str, **more: Any) -> dict[str, Any]:
-        """Make what a completion is asked with."""
+        """Return the arguments of a completion."""
         return {"model": "answers", "messages": [{"role": "user", "content": text}], **more}
 
     async def test_streamed(self) -> None:
-        """
-        Both clients read the text, and why it ended.
-        """
+        """Both clients read the text and the finish reason."""
 
         def read(client: openai.OpenAI) -> list[Any]:
             return list(client.chat.completions.create(**self.ask("words", stream=True)))
@@ -216,9 +214,7 @@ class OpenAITests(TestCase):
             self.assertEqual({(each.model, each.object) for each in chunks}, {("answers", "chat.completion.chunk")})
 
     async def test_whole(self) -> None:
-        """
-        Both clients read an answer in one piece, with what it took.
-        """
+        """Both clients read an answer in one piece, with its usage."""
         whole = [
             await self.sync(lambda client: client.chat.completions.create(**self.ask("words"))),
             await self.awaited(lambda client: client.chat.completions.create(**self.ask("words"))),
@@ -229,9 +225,7 @@ class OpenAITests(TestCase):
             self.assertEqual((each.usage.prompt_tokens, each.usage.completion_tokens), (1, 5))
 
     async def test_tools(self) -> None:
-        """
-        Calls of tools in an upstream's chunks arrive, streamed and in one piece.
-        """
+        """Tool calls in an upstream's chunks arrive, streamed and in one piece."""
 
         def read(client: openai.OpenAI) -> tuple[list[Any], Any]:
             chunks = list(client.chat.completions.create(**self.ask("tools", stream=True)))
@@ -247,9 +241,7 @@ class OpenAITests(TestCase):
         self.assertEqual(whole.model, "upstream-1")
 
     async def test_sameAsPutTogether(self) -> None:
-        """
-        An answer in one piece is what the client itself puts together from the chunks.
-        """
+        """An answer in one piece equals the one that the client puts together from the chunks."""
 
         def read(client: openai.OpenAI, text: str) -> tuple[dict[str, Any], dict[str, Any]]:
             more = {"extra_headers": {"Idempotency-Key": text}, "stream_options": {"include_usage": True}}
@@ -266,15 +258,13 @@ class OpenAITests(TestCase):
                     each.pop("index", None)
                     each["function"].pop("parsed_arguments", None)
             for each in (together, whole):
-                # Of an upstream's chunks these are the upstream's.
+                # In chunks of an upstream these members are the upstream's.
                 self.assertTrue(each.pop("id").startswith("chatcmpl-"))
                 del each["created"]
             self.assertEqual(whole, together)
 
     async def test_usage(self) -> None:
-        """
-        What a stream took is told where it was asked for.
-        """
+        """A stream has its usage if the request asks for it."""
 
         def read(client: openai.OpenAI) -> Iterator[Any]:
             for options in ({"include_usage": True}, {}):
@@ -287,10 +277,7 @@ class OpenAITests(TestCase):
         self.assertEqual({each.usage for each in without}, {None})
 
     async def test_break(self) -> None:
-        """
-        A client that breaks off early ends the run, where there is no linger;
-        and its connection is no longer served.
-        """
+        """A client that disconnects early ends a run without linger, and its connection is served no longer."""
 
         def read(client: openai.OpenAI) -> None:
             for _ in client.chat.completions.create(**self.ask("forever", stream=True)):
@@ -307,9 +294,7 @@ class OpenAITests(TestCase):
         self.assertEqual(self.service.viewers.count, 0)
 
     async def test_gaveUp(self) -> None:
-        """
-        A client that waits no longer for an answer in one piece ends the run.
-        """
+        """A client that stops waiting for an answer in one piece ends the run."""
 
         def read(client: openai.OpenAI) -> None:
             client.with_options(timeout=httpx.Timeout(SOON, read=0.5)).chat.completions.create(**self.ask("forever"))
@@ -318,9 +303,7 @@ class OpenAITests(TestCase):
         await self.until(lambda: self.answers.cancelled == 1)
 
     async def test_failsBefore(self) -> None:
-        """
-        A failure before the first token is an error of its status, whichever way it was asked.
-        """
+        """A failure before the first token is an error with its status, streamed and in one piece."""
         for stream in (True, False):
             body = self.ask("busy", stream=stream)
             error = await self.assertFailure(
@@ -332,8 +315,8 @@ class OpenAITests(TestCase):
 
     async def test_failsLater(self) -> None:
         """
-        A failure in the middle raises: what came is no whole answer. In one
-        piece it has the status that it would have had before.
+        A failure in the middle raises for a stream, since the text is incomplete; in one piece it has the status of
+        an early failure.
         """
 
         def read(client: openai.OpenAI, text: str) -> tuple[list[Any], Exception | None]:
@@ -357,9 +340,7 @@ class OpenAITests(TestCase):
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
 
     async def test_heartbeats(self) -> None:
-        """
-        While nothing comes, the client is told so after the first interval, and reads on.
-        """
+        """Without tokens the client gets the head after the first heartbeat interval, and reads on."""
 
         def read(client: openai.OpenAI) -> str:
             raw = client.chat.completions.with_raw_response.create(**self.ask("silence", stream=True))
@@ -369,15 +350,15 @@ class OpenAITests(TestCase):
 
     async def test_headers(self) -> None:
         """
-        The answer's own stream stands in its headers; whoever has it can
-        watch, and cancel, which the client is told.
+        The headers name the stream of the answer, which others can watch and cancel; the client sees the
+        cancellation.
         """
 
         def read(client: openai.OpenAI) -> tuple[str, str]:
             raw = client.chat.completions.with_raw_response.create(**self.ask("forever", stream=True))
             url = self.url.removesuffix("/v1") + raw.headers["content-location"]
             with httpx.Client(trust_env=False, timeout=SOON) as http:
-                # Only now can the run end: it has a viewer.
+                # The run can end only now, since it has a viewer.
                 state = http.get(url, headers={"Accept": "application/json"}).json()["state"]
                 http.post(f"{url}/cancel")
                 text = http.get(url, headers={"Accept": "text/plain"}).text
@@ -391,9 +372,7 @@ class OpenAITests(TestCase):
         self.assertIn("and so on", text)
 
     async def test_models(self) -> None:
-        """
-        There is one model, and no other.
-        """
+        """There is one model, and no other."""
         models = await self.sync(lambda client: [each.id for each in client.models.list()])
         self.assertEqual(models, ["answers"])
         self.assertEqual((await self.sync(lambda client: client.models.retrieve("answers"))).owned_by, "sseserver")
@@ -408,9 +387,7 @@ class OpenAITests(TestCase):
         self.assertIn("'answers'", str(error))
 
     async def test_badRequest(self) -> None:
-        """
-        A request that is wrong raises, and says where.
-        """
+        """A malformed request raises an error that names the member."""
         body = self.ask("words", temperature="hot")
         error = await self.assertFailure(
             self.sync(lambda client: client.chat.completions.create(**body)), openai.BadRequestError
@@ -419,20 +396,20 @@ class OpenAITests(TestCase):
 
 
 def textOf(content: Any) -> str:
-    """Give the text of a content, which some upstreams cut into parts, and some in the midst of a character."""
+    """Return the text of a content, which an upstream may cut into parts, even inside a character."""
     if isinstance(content, list):
         content = "".join(part.get("text", "") for part in content)
     return (content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class UpstreamTests(TestCase):
-    """The table of scripted upstreams, as the client sees it through us."""
+    """The table of scripted upstreams, as the client sees it through the server."""
 
     timeout = 300
 
     async def play(self, *cases: Case) -> None:
-        """Play scripts, each asked in both ways."""
-        # Each takes a thread of the reactor's ten, and the upstream's name is looked up in another.
+        """Play scripts, each streamed and in one piece."""
+        # Each takes one of the reactor's ten threads, and the look-up of the upstream's name another.
         turns = DeferredSemaphore(9)
         checks = [(check, case) for case in cases for check in (self.checkStreamed, self.checkWhole)]
         playing = [turns.run(lambda check, case: ensureDeferred(check(case)), *each) for each in checks]
@@ -442,7 +419,7 @@ class UpstreamTests(TestCase):
                 result.raiseException()
 
     async def checkStreamed(self, case: Case) -> None:
-        """Ask for a stream: what came is whole, or raises."""
+        """Ask for a stream, which is complete or raises."""
 
         def read(client: openai.OpenAI) -> tuple[str, int, openai.APIError | None]:
             text, status = "", 0
@@ -465,7 +442,7 @@ class UpstreamTests(TestCase):
             self.checkError(case, error)
 
     async def checkWhole(self, case: Case) -> None:
-        """Ask for one piece."""
+        """Ask for an answer in one piece."""
 
         def read(client: openai.OpenAI) -> Any:
             try:
@@ -488,7 +465,7 @@ class UpstreamTests(TestCase):
         self.assertEqual(stage.upstream.asked[0].json["stream_options"], {"include_usage": True})
 
     def checkError(self, case: Case, error: openai.APIError) -> None:
-        """It says what happened, and does not tell our key."""
+        """Check that the error tells the cause, and not the key."""
         self.assertIn(case.message, str(error), case.name)
         self.assertNotIn(KEY, str(error), case.name)
         self.assertEqual(error.code, case.reason, case.name)
@@ -497,29 +474,21 @@ class UpstreamTests(TestCase):
             self.assertEqual(error.response.headers.get("retry-after"), expected, case.name)
 
     async def test_answers(self) -> None:
-        """
-        Whole answers are whole, however they are cut.
-        """
+        """Whole answers are whole, however their bytes are cut."""
         await self.play(*WHOLE_ANSWERS, *CONTENTS)
 
     async def test_refusals(self) -> None:
-        """
-        An upstream that refuses, or sends no answer, is an error with its status.
-        """
+        """An upstream that refuses, or sends no answer, is an error with its status."""
         await self.play(*REFUSALS, *NO_ANSWERS)
 
     async def test_faults(self) -> None:
-        """
-        An upstream that breaks in the middle, or hangs, raises: none of it is taken for a whole answer.
-        """
+        """An upstream that breaks off or hangs raises: an incomplete answer is never taken for a complete one."""
         await self.play(*FAULTS)
-        # By themselves: their limits are short.
+        # On their own, since their limits are short.
         await self.play(*HANGS)
 
     async def test_unchanged(self) -> None:
-        """
-        The chunks come through as they were, byte for byte; the request does, too.
-        """
+        """Chunks pass unchanged, byte for byte, and so does the request."""
         (case,) = [case for case in CONTENTS if case.name == "odd but JSON"]
         stage = await Stage(self, case.steps).open()
         body = {**ASKED, "stream": True, "x": {"y": [None, 1.5]}, "seed": 2**70}
@@ -533,9 +502,7 @@ class UpstreamTests(TestCase):
         self.assertEqual(stage.upstream.asked[0].json, body)
 
     async def test_models(self) -> None:
-        """
-        The models are the upstream's.
-        """
+        """The models are the upstream's."""
         models = json.dumps({"object": "list", "data": [{"id": "small"}, {"id": "org/large"}]})
         stage = await Stage(self, (answer("200 OK", models),)).open()
         found = await sync(f"{stage.url}/v1", lambda client: [each.id for each in client.models.list()])

@@ -1,11 +1,9 @@
 """
-What is built from the tree, installed into a fresh environment, serves.
+The package, built from the tree and installed into a fresh environment, serves.
 
-Wrong packaging does not show in the tree itself: a room that setup.cfg does
-not name, a page that is left behind, a plugin that `twistd` does not find. So
-the tree is copied, built and installed as a user would. This asks PyPI for
-what the package needs; where that cannot be reached the tests are skipped, in
-CI they fail.
+Wrong packaging does not show in the tree itself: a package missing in setup.cfg, an asset left behind, a plugin that
+`twistd` does not find. The tests therefore copy the tree, build it and install it as a user would. They ask PyPI for
+the dependencies; without it they are skipped, and fail in CI.
 """
 
 from __future__ import annotations
@@ -33,12 +31,12 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.house import PACKAGE, ROOT, compiledModules
 from tests.integration.servers import freePort
 
-# Seconds: for a package index that is slow, for a server that starts or reads its signals.
+# Seconds. Longest time for a package index, and for a server that starts or reads its signals.
 INSTALL_PATIENCE = 600
 SERVER_PATIENCE = 120
 
 PLUGIN = "twisted/plugins/sseserver_plugin.py"
-# Beside them in the wheel stands a file for each module that is compiled.
+# The wheel also has a file for each compiled module.
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILED = {f"sseserver/{name.replace('.', '/')}{SUFFIX}" for name in compiledModules(ROOT)}
 ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.js", "app.css")}
@@ -47,10 +45,10 @@ ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.j
 @dataclass(frozen=True)
 class Built:
     """
-    What the build made.
+    Results of the build.
 
     Attributes:
-        source: The copy of the tree that it was made from.
+        source: The copy of the tree.
         sdist: The source distribution.
         wheel: The wheel, built from the source distribution.
     """
@@ -62,10 +60,10 @@ class Built:
 
 def run(*command: str | Path, folder: Path, **variables: str) -> str:
     """
-    Run a program in a folder, with these variables, to its end.
+    Run a program to its end, in a folder and with these variables.
 
     Returns:
-        What it printed, errors among it.
+        Its output, with standard error.
 
     Raises:
         AssertionError: It failed.
@@ -88,7 +86,7 @@ def run(*command: str | Path, folder: Path, **variables: str) -> str:
 
 
 def needs(reason: str, *command: str | Path) -> None:
-    """Skip the test where a command does not work; in CI, where it has to, fail."""
+    """Skip the test if a command does not work; in CI, fail."""
     try:
         run(*command, folder=ROOT)
     except (AssertionError, OSError, subprocess.TimeoutExpired) as problem:
@@ -98,7 +96,7 @@ def needs(reason: str, *command: str | Path) -> None:
 
 
 def needsCompiler() -> None:
-    """Skip the test where nothing can be compiled; in CI, where it has to, fail."""
+    """Skip the test if nothing can be compiled here; in CI, fail."""
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC"))[0]
     needs("no C compiler", compiler, "--version")
     needs("no Python.h", sys.executable, "-c", "import sysconfig; open(sysconfig.get_path('include') + '/Python.h')")
@@ -106,13 +104,13 @@ def needsCompiler() -> None:
 
 @functools.cache
 def build() -> Built:
-    """Build once for all tests, from a copy, so that nothing of it stays in the tree."""
+    """Build once for all tests, from a copy of the tree, which stays clean."""
     needs("no git checkout", "git", "ls-files", "-co", "--error-unmatch", "setup.cfg")
     work = Path(tempfile.mkdtemp(prefix="sseserver-packaging-"))
     atexit.register(shutil.rmtree, work, ignore_errors=True)
     needs("no package index", sys.executable, "-m", "pip", "download", "--no-deps", "-qd", work / "asked", "setuptools")
     source, dist = work / "source", work / "dist"
-    # What is tracked, and what will be; not what git ignores.
+    # Tracked files and new ones, without those that git ignores.
     names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=ROOT)
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():
@@ -124,17 +122,17 @@ def build() -> Built:
 
 def buildWheel(source: Path, folder: Path, **variables: str) -> tuple[Path, str]:
     """
-    Build one more wheel into a folder, with these variables.
+    Build another wheel into a folder, with these variables.
 
     Returns:
-        The wheel, and what the build said.
+        The wheel, and the output of the build.
     """
     said = run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, source, folder=source, **variables)
     return next(folder.glob("*.whl")), said
 
 
 def namesIn(wheel: Path) -> set[str]:
-    """Give the names of what is installed from a wheel."""
+    """Return the names of the files that a wheel installs."""
     with zipfile.ZipFile(wheel) as opened:
         return {name for name in opened.namelist() if not re.match(rf"{PACKAGE}-[^/]+\.dist-info/", name)}
 
@@ -142,27 +140,26 @@ def namesIn(wheel: Path) -> set[str]:
 @functools.cache
 def environment() -> Path:
     """
-    Make one fresh environment with all that the wheel asks for, but not with
-    the package itself: each test installs that in its own way.
+    Make a fresh environment with the dependencies of the wheel; each test installs the package itself in its own way.
 
     Returns:
-        The folder of its programs.
+        The folder with the programs.
     """
     folder = build().source.parent / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", folder, folder=folder.parent)
-    # Compiling all that is installed would cost more than compiling what is used.
+    # Compiling all bytecode would take longer than compiling the imported modules.
     pip(folder / "bin", "install", "--no-compile", build().wheel)
     pip(folder / "bin", "uninstall", "--yes", PACKAGE)
     return folder / "bin"
 
 
 def pip(programs: Path, action: str, *options: str | Path) -> None:
-    """Let our pip work on an environment, which so needs none of its own."""
+    """Run our pip on an environment, which therefore needs none of its own."""
     run(sys.executable, "-m", "pip", "--python", programs / "python", action, "--quiet", *options, folder=programs)
 
 
 def filesBelow(folder: Path, *names: str) -> set[str]:
-    """The files of some parts of a folder, relative to it."""
+    """Return the files in some parts of a folder, relative to the folder."""
     return {
         path.relative_to(folder).as_posix()
         for name in names
@@ -173,7 +170,7 @@ def filesBelow(folder: Path, *names: str) -> set[str]:
 
 def readWhenReady(server: subprocess.Popen[bytes], port: int, accept: str) -> tuple[str, str]:
     """
-    Ask a server that is just starting for `/`, and read its answer to the end.
+    Request `/` from a server that is just starting, and read the whole response.
 
     Returns:
         The content type and the body.
@@ -194,10 +191,10 @@ def readWhenReady(server: subprocess.Popen[bytes], port: int, accept: str) -> tu
 
 
 class PackagingTests(SynchronousTestCase):
-    """From the tree to a server that was installed."""
+    """The way from the tree to an installed server."""
 
     def setUp(self) -> None:
-        """Build, or take what was built; and have a folder of our own to start programs in."""
+        """Build once, and make a folder to start programs in."""
         self.built = build()
         self.folder = Path(tempfile.mkdtemp(prefix="sseserver-installed-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
@@ -207,7 +204,7 @@ class PackagingTests(SynchronousTestCase):
         Install the package until the end of the test.
 
         Returns:
-            The folder of the programs.
+            The folder with the programs.
         """
         programs = environment()
         pip(programs, "install", "--no-deps", *what)
@@ -215,36 +212,29 @@ class PackagingTests(SynchronousTestCase):
         return programs
 
     def assertListed(self, programs: Path) -> None:
-        """Check that `twistd` lists the plugin and tells its options."""
+        """Check that `twistd` lists the plugin and prints its options."""
         self.assertRegex(run(programs / "twistd", "--help", folder=self.folder), rf"(?m)^ +{PACKAGE} ")
         self.assertIn("--listen", run(programs / "twistd", PACKAGE, "--help", folder=self.folder))
 
     def version(self, programs: Path) -> str:
-        """Ask for the version that is installed."""
+        """Return the output of `--version`."""
         return run(programs / "twistd", PACKAGE, "--version", folder=self.folder).strip()
 
     def test_wheelHoldsThePackage(self) -> None:
-        """
-        The wheel holds every file of the package, the page's, the type marker
-        and those for Cython among them, the plugin, what was compiled, and
-        nothing else.
-        """
+        """The wheel has every file of the package, the plugin and the compiled modules, and nothing else."""
         names = namesIn(self.built.wheel)
         self.assertLessEqual(ASSETS | {"sseserver/py.typed", "sseserver/tap.py", "sseserver/speedups/body.pxd"}, names)
         needsCompiler()
         self.assertEqual(names, filesBelow(self.built.source, PACKAGE) | {PLUGIN} | COMPILED)
 
     def assertPure(self, wheel: Path, said: str, why: str) -> None:
-        """Check that nothing is compiled in a wheel, and that its build has said so in one line."""
+        """Check that a wheel has no compiled module, and that its build says so in one line."""
         self.assertEqual(namesIn(wheel), filesBelow(self.built.source, PACKAGE) | {PLUGIN})
         [line] = re.findall(r"(?m)^sseserver: pure Python, since (.*)$", said)
         self.assertIn(why, line)
 
     def test_pureWheel(self) -> None:
-        """
-        C{SSESERVER_PURE=1} builds a wheel in which nothing is compiled; so
-        does a machine without a compiler.
-        """
+        """`SSESERVER_PURE=1` builds a wheel without compiled modules, and so does a machine without a compiler."""
         for variable, value, why in (
             ("SSESERVER_PURE", "1", "SSESERVER_PURE is set"),
             ("CC", "/nowhere/cc", "there is no C compiler '/nowhere/cc'"),
@@ -255,9 +245,7 @@ class PackagingTests(SynchronousTestCase):
                 self.assertPure(wheel, said, why)
 
     def test_whatDoesNotCompile(self) -> None:
-        """
-        Where one module does not compile none is compiled.
-        """
+        """If one module does not compile, none is compiled."""
         needsCompiler()
         source = self.folder / "source"
         shutil.copytree(self.built.source, source)
@@ -266,9 +254,7 @@ class PackagingTests(SynchronousTestCase):
         self.assertPure(*buildWheel(source, self.folder / "wheel"), "it does not compile: ")
 
     def test_sdistHoldsTheTests(self) -> None:
-        """
-        The source distribution holds what it takes to test it.
-        """
+        """The source distribution has everything that the tests need."""
         with tarfile.open(self.built.sdist) as sdist:
             names = {name.partition("/")[2] for name in sdist.getnames()}
         parts = filesBelow(self.built.source, PACKAGE, "tests", "docs", "benchmarks", ".ci")
@@ -279,9 +265,8 @@ class PackagingTests(SynchronousTestCase):
 
     def test_installedWheelServes(self) -> None:
         """
-        Installed from the wheel, `twistd` lists the plugin, streams the
-        built-in text to its end, serves the page, ends at SIGTERM, and says
-        that it is compiled.
+        Installed from the wheel, `twistd` lists the plugin, streams the text, serves the page, ends at SIGTERM, and
+        reports a compiled build.
         """
         programs = self.install(self.built.wheel)
         self.assertListed(programs)
@@ -312,8 +297,7 @@ class PackagingTests(SynchronousTestCase):
 
     def test_editableInstallIsListed(self) -> None:
         """
-        After `pip install -e .`, too, `twistd` lists the plugin; it runs what
-        is edited, and nothing that was compiled of it.
+        After `pip install -e .` `twistd` lists the plugin, too, and runs the edited files instead of compiled ones.
         """
         programs = self.install("--editable", self.built.source)
         self.assertListed(programs)

@@ -1,8 +1,7 @@
 """
-Would the tests notice? Each of the bugs that break the promise of DESIGN.md 6
-in the likeliest ways is planted in a copy of the tree, and its test must fail.
+Planted bugs: the likeliest breaches of the promise, each in a copy of the tree, must fail a test.
 
-C{python tests/planted.py} plants all bugs and can run more tests on each.
+`python tests/planted.py` plants all bugs and can run more tests on each.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class PlantedTests(SynchronousTestCase):
         copyTree(self.tree)
 
     def check(self, name: str) -> None:
-        """Plant a bug, and see its test fail."""
+        """Plant a bug, and check that its test fails."""
         (bug,) = [bug for bug in BUGS if bug.name == name]
         plant(bug, self.tree)
         passed, _, printed = runTests(self.tree, f"{PROMISE}::{bug.test}")
@@ -31,16 +30,12 @@ class PlantedTests(SynchronousTestCase):
         self.assertIn("1 failed", printed)
 
     def test_sound(self) -> None:
-        """
-        Where nothing is planted the same tests pass.
-        """
+        """Without a planted bug the same tests pass."""
         passed, _, printed = runTests(self.tree, *sorted({f"{PROMISE}::{bug.test}" for bug in BUGS}))
         self.assertTrue(passed, printed)
 
     def test_plantable(self) -> None:
-        """
-        All bugs can be planted: their places are in the package as it is now.
-        """
+        """All bugs can be planted: their places exist in the package."""
         for bug in BUGS:
             path = self.tree / "sseserver" / bug.file
             before = path.read_text("utf-8")
@@ -50,31 +45,21 @@ class PlantedTests(SynchronousTestCase):
             path.write_text(before, "utf-8")
 
     def test_resume(self) -> None:
-        """
-        A viewer that is given its last entry again is noticed.
-        """
+        """A bug that gives a viewer its last entry again is found."""
         self.check("resume with >= for >")
 
     def test_follow(self) -> None:
-        """
-        A viewer that reads first and registers for wake-ups then is noticed.
-        """
+        """A bug that lets a viewer read before it registers for wake-ups is found."""
         self.check("follow after reading instead of before")
 
     def test_noID(self) -> None:
-        """
-        An event without an ID is noticed.
-        """
+        """An event without an ID is found."""
         self.check("an event without an ID")
 
     def test_epoch(self) -> None:
-        """
-        An ID of another epoch that is taken for one of this is noticed.
-        """
+        """An ID of another epoch that is taken for one of this epoch is found."""
         self.check("an ID that is not checked against its epoch")
 
     def test_splitlines(self) -> None:
-        """
-        Data that is split at what is no end of a line is noticed.
-        """
+        """Data that is split at other characters than line ends is found."""
         self.check("str.splitlines() for data")

@@ -22,10 +22,11 @@ from sseserver.wire import Decoder, Event
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, stream, twistd
 from tests.programs import members, waitFor
 
-#: Ignores TERM, and tells its number, which is that of its session; ends some day, should the tests be killed.
+#: Program that ignores TERM and prints its process number, which is that of its session. It ends some day, in case the
+#: tests are killed.
 STUBBORN = "trap '' TERM; echo $$; while [ $((i += 1)) -lt 3000 ]; do sleep 0.1; done"
 
-#: The same with somebody else, who holds its output.
+#: The same with a child process that holds its output.
 FORKING = "trap '' TERM; (while [ $((i += 1)) -lt 3000 ]; do sleep 0.1; done) & echo $$; sleep 1000"
 
 
@@ -34,9 +35,9 @@ class Server:
     A server of a program.
 
     Args:
-        process: The server's own process.
-        port: Where it listens.
-        log: The file of its log.
+        process: The process of the server.
+        port: Its port.
+        log: The file with its log.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -46,7 +47,7 @@ class Server:
         self.sessions: set[int] = set()
 
     def start(self, prompt: str | None = None, status: int = 201) -> str:
-        """Start a run; give its URL, or the error's code where it is refused."""
+        """Start a run, and return its URL, or the code of the error."""
         body = None if prompt is None else json.dumps({"prompt": prompt}).encode()
         got, headers, answer = ask(self.port, "POST", "/streams", {"Content-Type": "application/json"}, body)
         assert got == status, (got, answer)
@@ -56,17 +57,17 @@ class Server:
         return str(json.loads(answer)["error"]["code"])
 
     def state(self, url: str) -> dict[str, Any]:
-        """Ask for the state of a stream."""
+        """Return the state of a stream."""
         status, _, answer = ask(self.port, "GET", url, {"Accept": "application/json"})
         assert status == 200, answer
         return dict(json.loads(answer))
 
     def text(self, url: str) -> str:
-        """Ask for a stream's text so far."""
+        """Return the text of a stream so far."""
         return ask(self.port, "GET", url, {"Accept": "text/plain"})[2].decode()
 
     def pid(self, url: str) -> int:
-        """Wait for the number that a program tells in its first line."""
+        """Wait for the process number in the first line of a program."""
         waitFor(lambda: "\n" in self.text(url), "The first line")
         pid = int(self.text(url).partition("\n")[0])
         self.sessions.add(pid)
@@ -78,31 +79,31 @@ class Server:
         assert ask(self.port, "POST", f"{url}/cancel")[0] == 200
 
     def end(self, url: str) -> tuple[str, dict[str, Any]]:
-        """Follow a stream to its end; give its text and what its last event says."""
+        """Follow a stream to its end, and return its text and the data of its last event."""
         *events, last = stream(self.port, url)
         return "".join(event.data for event in events if event.type == "message"), terminal(last)
 
     def children(self) -> set[int]:
-        """Find the processes that the server has started and not reaped."""
+        """Return the processes that the server has started and not reaped."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return {int(pid) for task in tasks for pid in task.read_text().split()}
 
 
 def terminal(event: Event) -> dict[str, Any]:
-    """Read the last event of a stream."""
+    """Return the last event of a stream."""
     return {"event": event.type, **json.loads(event.data)}
 
 
 class ExecTests(SynchronousTestCase):
-    """`--exec`."""
+    """Programs of the option `--exec`."""
 
     @contextmanager
     def server(self, command: str, *arguments: str) -> Iterator[Server]:
-        """Start a server; in the end neither it nor any of its programs is left."""
+        """Start a server; at the end neither it nor any of its programs is left."""
         port = freePort()
         options = ["--listen", f"tcp:{port}:interface=127.0.0.1", "--exec", command, *arguments]
         environment = ENVIRONMENT
-        # Nobody reads the output of the server: many requests would fill the pipe, and stop it.
+        # A pipe for the server's output would fill up, since nothing reads it, and stop the server.
         log = Path(self.mktemp()).resolve()
         log.parent.mkdir(parents=True, exist_ok=True)
         with serving(twistd(f"--logfile={log}", "sseserver", *options), port, env=environment) as process:
@@ -111,17 +112,18 @@ class ExecTests(SynchronousTestCase):
                 yield server
             finally:
                 process.terminate()
-                # Longer than it leaves to its programs.
+                # Longer than the server gives its programs.
                 process.wait(PATIENCE)
         waitFor(lambda: not members(server.sessions), "The end of all programs")
 
     def test_visitor(self) -> None:
         """
-        `GET /` of a program that needs no prompt, in the format for visitors; each piece comes when it is written.
+        `GET /` with a program that needs no prompt streams in the visitors' format, piece by piece as the program
+        writes.
         """
         folder = Path(self.mktemp()).resolve()
         folder.mkdir(parents=True)
-        # Each line but the first comes when the one before it was seen.
+        # The program writes each further line after the line before was seen.
         script = (
             f"cd {shlex.quote(str(folder))}; for i in 1 2 3; do echo $i; while [ ! -e $i ]; do sleep 0.05; done; done"
         )
@@ -141,7 +143,8 @@ class ExecTests(SynchronousTestCase):
 
     def test_prompt(self) -> None:
         """
-        A prompt is an argument as it stands, and standard input; where it is needed and missing a run is refused.
+        A prompt is passed unchanged, as an argument and on standard input; a run without a required prompt is
+        refused.
         """
         prompt = "'; touch /nowhere; $(id) \"ü\n"
         with self.server("""sh -c 'printf "%s|" "$1"; cat' sh {prompt}""") as server:
@@ -154,7 +157,8 @@ class ExecTests(SynchronousTestCase):
 
     def test_ends(self) -> None:
         """
-        How a program ends is how its stream does; standard error is in the server's log only, and no path is told.
+        The end of a program decides on the end of its stream; standard error is in the log only, and no path is
+        disclosed.
         """
         script = "printf begun; echo hidden >&2; case $1 in exit) exit 7;; signal) kill -9 $$;; esac"
         with self.server(shlex.join(["sh", "-c", script, "sh", "{prompt}"])) as server:
@@ -175,7 +179,7 @@ class ExecTests(SynchronousTestCase):
 
     def test_cancel(self) -> None:
         """
-        Cancelled, the stream ends at once, and the program with all who belong to it: by KILL when it ignores TERM.
+        A cancelled stream ends at once, and so does the program with its process group, by KILL if it ignores TERM.
         """
         for script in ("echo $$; sleep 1000", "echo $$; sleep 1000 & yes", FORKING):
             with self.server(shlex.join(["sh", "-c", script])) as server:
@@ -187,9 +191,7 @@ class ExecTests(SynchronousTestCase):
                 self.assertEqual(server.children(), set())
 
     def test_linger(self) -> None:
-        """
-        A program whose last viewer has left goes on for the linger, and is ended then.
-        """
+        """A program without viewers continues for the linger and then ends."""
         with self.server(shlex.join(["sh", "-c", "echo $$; sleep 1000"]), "--linger=0.5") as server:
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             url = server.start()
@@ -203,20 +205,16 @@ class ExecTests(SynchronousTestCase):
             self.assertEqual(server.state(url)["state"], "cancelled")
 
     def test_shutDown(self) -> None:
-        """
-        A server that is stopped ends all its programs before it ends itself, those that ignore TERM too.
-        """
+        """A server that is stopped ends all its programs first, including those that ignore TERM."""
         with self.server(shlex.join(["sh", "-c", FORKING])) as server:
             pids = {server.pid(server.start()) for _ in range(3)}
             server.process.terminate()
             self.assertEqual(server.process.wait(PATIENCE), -signal.SIGTERM)
-            # Nobody has to wait for them: init reaps, but it has nobody to kill.
+            # The zombies need no wait: init reaps them, and there is nothing left to kill.
             self.assertEqual([line for line in members(pids) if " Z " not in line], [])
 
     def test_backpressure(self) -> None:
-        """
-        "A gigabyte": a program that writes more than anybody reads is stopped by its pipe.
-        """
+        """A program that writes more than its viewers read is stopped by its pipe."""
         with self.server(shlex.join(["sh", "-c", "echo $$; exec yes 0123456"]), "--read-ahead=256K") as server:
             url = server.start()
             pid = server.pid(url)
@@ -236,13 +234,13 @@ class ExecTests(SynchronousTestCase):
 
     def test_order(self) -> None:
         """
-        `--max-runs`: who comes later waits in order, with heartbeats; when the queue is full the next is refused; one
-        that is cancelled while it waits never starts.
+        With `--max-runs`, later runs wait in order and get heartbeats; a full queue refuses the next run; a run that
+        is cancelled while it waits never starts.
         """
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
         (folder / "trace").touch()
-        # Each run goes on until its file is there.
+        # Each run continues until its file exists.
         script = 'echo "$1" >>trace; echo "$1"; while [ ! -e "$1" ]; do sleep 0.05; done'
         command = shlex.join(["sh", "-c", f"cd {shlex.quote(str(folder.resolve()))}; {script}", "sh", "{prompt}"])
         with self.server(command, "--max-runs=1", "--max-waiting=3", "--heartbeat=0.2") as server:
@@ -275,9 +273,7 @@ class ExecTests(SynchronousTestCase):
             connection.close()
 
     def test_turnAfterTheLast(self) -> None:
-        """
-        A cancelled program that ignores TERM keeps its place among the runs until it is gone.
-        """
+        """A cancelled program that ignores TERM counts as a run until it is gone."""
         command = shlex.join(["sh", "-c", STUBBORN])
         with self.server(command, "--max-runs=1") as server:
             first, second = server.start(), server.start()
@@ -288,7 +284,7 @@ class ExecTests(SynchronousTestCase):
 
     def test_crash(self) -> None:
         """
-        When the server is killed its programs see their pipes close: one that writes on is ended by SIGPIPE.
+        If the server is killed its programs see their pipes close; one that continues to write is ended by SIGPIPE.
         """
         with self.server(shlex.join(["sh", "-c", "echo $$; while echo x; do sleep 0.05; done"])) as server:
             pid = server.pid(server.start())

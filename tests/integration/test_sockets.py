@@ -1,5 +1,5 @@
 """
-Event streams over real sockets, on the real reactor: TCP, TLS and UNIX.
+Event streams over real sockets on the real reactor: TCP, TLS and UNIX.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from tests.http import EVENTSOURCE, Response, makeRequest, parseResponses
 from tests.served import ScriptedSource
 from tests.wires import soon
 
-#: Several lines, and letters of one to four bytes; about 300 words.
+#: Several lines, and characters of one to four bytes; about 300 words.
 TEXT = "Zwölf Wörter, 一本 辞典,\nにほん 📖 and a  few more of them; " * 30
 
-#: Seconds after which something that should happen at once counts as not happening.
+#: Seconds. Longest time for something that should happen at once.
 SOON = 60.0
 
 MEBIBYTE = 1024 * 1024
 
 
 async def until(condition: Callable[[], Any], what: str) -> None:
-    """Let the reactor run until something is so."""
+    """Let the reactor run until a condition holds."""
     end = reactor.seconds() + SOON
     while not condition():
         if reactor.seconds() > end:
@@ -65,7 +65,7 @@ class Client(Protocol):
     A connection, seen from the client.
 
     Attributes:
-        received: All that came.
+        received: All bytes from the server.
         lost: Fires when the connection is closed.
     """
 
@@ -85,17 +85,17 @@ class Client(Protocol):
         self.lost.callback(None)
 
     def ask(self, path: str = "/", accept: str = EVENTSOURCE, **keywords: Any) -> None:
-        """Make a request."""
+        """Send a request."""
         self.transport.write(makeRequest(path, accept, **keywords))
         self.methods.append(keywords.get("method", "GET"))
 
     @property
     def responses(self) -> list[Response]:
-        """The responses that have at least begun."""
+        """The responses that have begun to arrive."""
         return parseResponses(bytes(self.received), self.methods, self.closed)
 
     async def response(self, index: int = 0) -> Response:
-        """Wait for a whole response."""
+        """Wait for a complete response."""
 
         def complete() -> bool:
             responses = self.responses
@@ -106,10 +106,10 @@ class Client(Protocol):
 
     async def cutAfter(self, size: int, produce: Callable[[], object] = lambda: None) -> Response:
         """
-        Wait for so many bytes or the end of the response; break the connection; give what came within them.
+        Wait for a number of bytes or the end of the response, break the connection, and return the bytes.
 
         Args:
-            produce: Called again and again while more bytes are waited for.
+            produce: Called repeatedly while bytes are missing.
         """
 
         def enough() -> bool:
@@ -145,20 +145,20 @@ class SocketTestCase(TestCase):
         await until(lambda: not [each for each in reactor.getReaders() if isinstance(each, ServerTransport)], "silence")
         await self.port.stopListening()
         await self.service.stopService()
-        # Not a cleanup: trial runs those before this.
+        # Not a cleanup, since trial runs cleanups before this method.
         shutil.rmtree(self.folder)
 
     def endpoint(self) -> Any:
-        """Make the server's endpoint."""
+        """Return the endpoint of the server."""
         return TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
 
     def clientEndpoint(self) -> Any:
-        """Make the client's endpoint."""
+        """Return the endpoint of the client."""
         return TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
 
     async def serve(self, source: Any = None, settings: Settings | None = None) -> None:
         """Serve a source."""
-        # No heartbeats: what is noticed is noticed without them.
+        # Without heartbeats, which would hide a missing notice.
         self.service = StreamService(reactor, source or self.source, settings or Settings(heartbeat=1000))
         self.service.startService()
         self.port = await self.endpoint().listen(StreamSite(StreamResource(self.service)))
@@ -170,19 +170,17 @@ class SocketTestCase(TestCase):
         return client
 
     async def view(self, path: str = "/", lastEventID: str | None = None, **keywords: Any) -> Client:
-        """Ask for an event stream."""
+        """Request an event stream."""
         client = await self.connect()
         client.ask(path, headers={} if lastEventID is None else {"Last-Event-ID": lastEventID}, **keywords)
         return client
 
 
 class TCPTests(SocketTestCase):
-    """Everything over TCP; the subclasses below do it over other sockets."""
+    """Streams over TCP; the subclasses below repeat the tests over other sockets."""
 
     async def test_stream(self) -> None:
-        """
-        A stream comes whole, in chunks, and the connection serves on.
-        """
+        """A stream arrives whole, in chunks, and the connection can be used again."""
         await self.serve(TextSource(reactor, TEXT, 0.003))
         client = await self.view()
         response = await client.response()
@@ -197,10 +195,7 @@ class TCPTests(SocketTestCase):
         self.assertFalse(client.closed)
 
     async def test_HTTP10(self) -> None:
-        """
-        A client of HTTP/1.0 gets its stream without chunks, and the close
-        that ends it.
-        """
+        """A client of HTTP/1.0 gets its stream without chunks, and the close that ends it."""
         await self.serve(TextSource(reactor, TEXT, 0))
         client = await self.view(version="1.0")
         response = await client.response()
@@ -209,10 +204,7 @@ class TCPTests(SocketTestCase):
         await client.lost
 
     async def test_pipelined(self) -> None:
-        """
-        Requests that wait behind a stream on the same connection are answered
-        when it has ended, in order.
-        """
+        """Pipelined requests behind a stream are answered after its end, in order."""
         await self.serve()
         client = await self.view()
         client.ask("/assets/app.css", "*/*")
@@ -230,10 +222,7 @@ class TCPTests(SocketTestCase):
         self.assertEqual((await client.response(2)).types[-1], "done")
 
     async def test_disconnectIsNoticedAtOnce(self) -> None:
-        """
-        A client that goes is noticed while nothing is being written, whether it
-        closes or breaks off.
-        """
+        """A client that disconnects is noticed while nothing is written, after a close and after a reset."""
         await self.serve()
         for leave in ("loseConnection", "abortConnection"):
             client = await self.view()
@@ -243,9 +232,7 @@ class TCPTests(SocketTestCase):
             await until(lambda: self.service.viewers.count == 0, "that the viewer has left")
 
     async def test_tokensAreNotHeldBack(self) -> None:
-        """
-        Each of some lone tokens arrives before the next is written.
-        """
+        """Each of some lone tokens arrives before the next one is written."""
         await self.serve()
         client = await self.view()
         await client.begin()
@@ -255,9 +242,7 @@ class TCPTests(SocketTestCase):
             await deferLater(reactor, 0.021)
 
     async def test_manyViewers(self) -> None:
-        """
-        Viewers that come at different times see the same text.
-        """
+        """Viewers that arrive at different times see the same text."""
         await self.serve(TextSource(reactor, TEXT, 0.001))
         name = (await self.service.startRun()).name
         clients = []
@@ -271,8 +256,8 @@ class TCPTests(SocketTestCase):
 
     async def test_stalledReader(self) -> None:
         """
-        A viewer that takes nothing pauses the source long before all of many
-        megabytes are produced; when it reads, everything comes.
+        A viewer that reads nothing pauses the source long before all of many megabytes are produced; later everything
+        arrives.
         """
         produced = 0
         digest = sha256()
@@ -298,7 +283,7 @@ class TCPTests(SocketTestCase):
         for _ in soon(lambda: produced == seen[-1], 100):
             seen.append(produced)
             await deferLater(reactor, 0.3)
-        # The read-ahead of 1 MiB, the queue of the transport, and what the kernel takes for both ends.
+        # The read-ahead of 1 MiB, the queue of the transport, and the buffers of the kernel at both ends.
         self.assertLess(produced, 16 * MEBIBYTE)
         self.assertLess(streamLog.ahead(), 2 * MEBIBYTE)
         self.assertIs(streamLog.state, State.OPEN)
@@ -311,15 +296,15 @@ class TCPTests(SocketTestCase):
 
     async def test_cutAndResumed(self) -> None:
         """
-        A client that is cut again and again, anywhere, and comes back with the
-        ID of the last whole event, puts together exactly the text.
+        A client that is cut again and again, and resumes with the ID of its last complete event, puts together
+        exactly the text.
         """
         await self.serve()
         name = (await self.service.startRun()).name
         words = iter(splitWords(TEXT))
 
         def produce() -> None:
-            # A word each time that the client still waits: on a slow machine as well the text outlasts many cuts.
+            # A word each time that the client still waits, so that the text outlasts many cuts on a slow machine, too.
             word = next(words, None)
             if word is not None:
                 self.source.run.write(word)
@@ -331,7 +316,7 @@ class TCPTests(SocketTestCase):
         texts: list[str] = []
         for number in range(200):
             client = await self.view(f"/streams/{name}", lastEventID)
-            # Later and later: what waits is one event, which must get through once.
+            # Later each time: the rest is one event, which must arrive whole once.
             size = chance.randrange(250, 1000) + 20 * number
             response = await client.cutAfter(size, produce)
             if response.status == 204:
@@ -347,9 +332,7 @@ class TCPTests(SocketTestCase):
         self.assertGreater(len(texts), 3)
 
     async def test_visitorCutAndResumed(self) -> None:
-        """
-        The same for a visitor of `/`: one run, and at last the whole text.
-        """
+        """A visitor of `/` that is cut again and again gets the whole text of one run."""
         runs = []
         text = TextSource(reactor, TEXT[:600], 0.001)
 
@@ -371,10 +354,7 @@ class TCPTests(SocketTestCase):
         self.assertEqual((await (await self.view(lastEventID=lastEventID)).response()).status, 204)
 
     async def test_junkWhileItIsPaused(self) -> None:
-        """
-        A client that takes nothing and sends on is not read from without
-        limit.
-        """
+        """A client that reads nothing and sends on is not read from without limit."""
         await self.serve()
         name = (await self.service.startRun()).name
         client = await self.view(f"/streams/{name}")
@@ -393,20 +373,17 @@ class TCPTests(SocketTestCase):
         self.assertGreater(waiting, sent - 24 * MEBIBYTE)
 
     def paused(self) -> bool:
-        """Whether the only viewer is paused: a flush tick after a write there is more than it has read."""
+        """Return whether the only viewer is paused: it has unread entries a flush tick after a write."""
         (producer,) = self.service.viewers
         return producer.cursor < producer.streamLog.last
 
     def waiting(self, client: Client) -> int:
-        """How many bytes the client could not yet send."""
+        """Return the number of bytes that the client could not send yet."""
         transport = client.transport
         return transport._tempDataLen + len(transport.dataBuffer) - transport.offset
 
     async def test_stopService(self) -> None:
-        """
-        When the service stops, viewers get the end; one that does not take it
-        is cut after the drain.
-        """
+        """When the service stops viewers get the end; a viewer that does not read it is cut after the drain."""
         await self.serve(settings=Settings(heartbeat=1000, drain=1.0))
         name = (await self.service.startRun()).name
         quick, slow = [await self.view(f"/streams/{name}") for _ in range(2)]
@@ -428,13 +405,10 @@ class TCPTests(SocketTestCase):
 
 
 class HalfCloseTests(SocketTestCase):
-    """A client that says that it will send no more."""
+    """A client that shuts down its sending half."""
 
     async def test_halfClose(self) -> None:
-        """
-        It counts as having left: twisted.web closes, and the viewer is gone at
-        once.
-        """
+        """The client counts as disconnected at once, since twisted.web closes the connection."""
         await self.serve()
         client = await self.view()
         await client.begin()
@@ -466,7 +440,7 @@ class TLSTests(TCPTests):
         return SSL4ServerEndpoint(reactor, 0, self.server, interface="127.0.0.1")
 
     def clientEndpoint(self) -> Any:
-        # A browser's offer: HTTP/2 first.
+        # The offer of a browser: HTTP/2 first.
         protocols = [b"h2", b"http/1.1"]
         options = ssl.optionsForClientTLS("localhost", self.authority, acceptableProtocols=protocols)
         return wrapClientTLS(options, super().clientEndpoint())
@@ -478,8 +452,8 @@ class TLSTests(TCPTests):
 
     async def test_closeNotifyWhilePaused(self) -> None:
         """
-        A client that takes nothing, says that it closes, and reads on then, is
-        noticed: twisted.web alone would keep such a viewer for ever.
+        A paused client that announces its close and then reads on is noticed; twisted.web alone would keep it for
+        ever.
         """
         await self.serve()
         name = (await self.service.startRun()).name
@@ -495,9 +469,7 @@ class TLSTests(TCPTests):
         await until(lambda: self.service.viewers.count == 0, "that the viewer has left")
 
     async def test_noHTTP2(self) -> None:
-        """
-        A client that offers HTTP/2 is given HTTP/1.1.
-        """
+        """A client that offers HTTP/2 gets HTTP/1.1."""
         await self.serve(TextSource(reactor, "a b", 0))
         client = await self.view()
         response = await client.response()
@@ -506,13 +478,10 @@ class TLSTests(TCPTests):
 
 
 class AtOnceTests(SocketTestCase):
-    """What goes past the queue of the real reactor's transports."""
+    """Writes that bypass the queue of the reactor's transports."""
 
     async def test_tokenLeavesWithTheTurn(self) -> None:
-        """
-        A lone token is in the client's socket when the turn in which the
-        source wrote it ends; the reactor is not asked to look after it.
-        """
+        """A lone token is in the client's socket at the end of the turn in which the source wrote it."""
         await self.serve()
         name = (await self.service.startRun()).name
         with socket.create_connection(("127.0.0.1", self.port.getHost().port)) as client:
@@ -535,12 +504,12 @@ class AtOnceTests(SocketTestCase):
 
 
 class WindowTests(SocketTestCase):
-    """Viewers whose kernel takes little at a time."""
+    """Viewers with a small receive buffer."""
 
     async def test_smallWindow(self) -> None:
         """
-        A viewer that reads all the time is not cut, although its window is
-        always too small for what comes next, and it is never through.
+        A viewer that reads all the time is not cut, although its window is too small for the next entry and it never
+        catches up.
         """
 
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
@@ -549,7 +518,7 @@ class WindowTests(SocketTestCase):
         await self.serve(FunctionSource(produce), Settings(stall=1))
         streamLog = await self.service.startRun()
         with socket.socket() as viewer:
-            # Before it connects: that decides on the window.
+            # Set before the connection, since it decides on the window.
             viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             viewer.connect(("127.0.0.1", self.port.getHost().port))
             viewer.sendall(makeRequest(f"/streams/{streamLog.name}", EVENTSOURCE))

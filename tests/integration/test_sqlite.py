@@ -29,14 +29,14 @@ from tests.stores.test_database import snapshot
 
 WINDOW = 1 << 24
 
-#: Seconds that a process may take; a busy machine needs some only to import Twisted.
+#: Seconds. Longest time for a process, which must import Twisted on a busy machine.
 PATIENCE = 120
 
 OPEN = "import sys; from sseserver.stores.sqlite.database import Database; Database(sys.argv[1])"
 
 
 def openElsewhere(path: str) -> str:
-    """Let another process open a file; return what it has to say of it."""
+    """Let another process open a file, and return its output."""
     command = [sys.executable, "-c", OPEN, path]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE, check=False)
     return done.stderr.decode()
@@ -46,7 +46,7 @@ class StoreTestCase(TestCase):
     """Tests as coroutines, with a store on the reactor."""
 
     def makeStore(self, path: str) -> SQLiteStore:
-        """Start a store that is stopped in the end."""
+        """Start a store that is stopped at the end of the test."""
         store = SQLiteStore(reactor, path, WINDOW)
         store.start()
         self.addCleanup(store.stop)
@@ -58,13 +58,10 @@ class StoreTestCase(TestCase):
 
 
 class ThreadTests(StoreTestCase):
-    """The store's own thread."""
+    """The thread of the store."""
 
     def test_manyStreams(self) -> Deferred[None]:
-        """
-        Many streams that are written at once, turn by turn, have all that was written into them, in order; the next
-        process finds the same.
-        """
+        """Many streams that are written turn by turn keep all entries in order, also for the next process."""
         return self.go(self.manyStreams())
 
     async def manyStreams(self) -> None:
@@ -89,15 +86,13 @@ class ThreadTests(StoreTestCase):
         self.assertEqual([streamLog.buffer.entries for streamLog in found], expected)
 
     def test_turnsGoOn(self) -> Deferred[None]:
-        """
-        While a group is still to be written, the reactor turns: that is done in a thread.
-        """
+        """The reactor turns while a group is written, since a thread writes it."""
         return self.go(self.turnsGoOn())
 
     async def turnsGoOn(self) -> None:
         store = self.makeStore(self.mktemp())
         streamLog = await store.create(None, True)
-        # The thread has something else to do.
+        # Keep the thread busy.
         released = Event()
         store._pool.callInThread(released.wait, 60)
         streamLog.append(Kind.TOKEN, b"x")
@@ -110,12 +105,14 @@ class ThreadTests(StoreTestCase):
 
 
 class ProcessTests(StoreTestCase):
-    """One file, many processes."""
+    """Several processes and one file."""
 
     def test_oneProcess(self) -> Deferred[None]:
         """
-        A second process on the same file is refused, and the first one goes on; also after the first one tried to
-        open it twice, which must not take its lock away. When it has stopped, another may.
+        A second process on the same file is refused, and the first one goes on.
+
+        A second opening by the first process must not take its lock away. After its stop another process may open the
+        file.
         """
         return self.go(self.oneProcess())
 
@@ -133,7 +130,7 @@ class ProcessTests(StoreTestCase):
 
 
 class TwistdTests(TestCase):
-    """`twistd sseserver` refuses to start on what it cannot use: one line, an exit code, and nothing is touched."""
+    """`twistd sseserver` refuses to start on an unusable file: one line, an exit code, and an untouched file."""
 
     def setUp(self) -> None:
         """Make a folder."""
@@ -142,11 +139,11 @@ class TwistdTests(TestCase):
         self.path = self.folder / "streams.db"
 
     def command(self, port: int) -> list[str]:
-        """Give the command line of a server with this store."""
+        """Return the command line of a server with a store."""
         return twistd("sseserver", f"--store=sqlite:{self.path}", f"--listen=tcp:{port}:interface=127.0.0.1")
 
     def refuse(self, words: str) -> None:
-        """Run it, and see it end."""
+        """Run the server, and check that it refuses to start."""
         before = snapshot(self.folder)
         done = subprocess.run(
             self.command(freePort()), cwd=ROOT, env=ENVIRONMENT, capture_output=True, timeout=PATIENCE, check=False
@@ -160,36 +157,28 @@ class TwistdTests(TestCase):
         self.assertEqual(snapshot(self.folder), before)
 
     def test_foreign(self) -> None:
-        """
-        Another program's file.
-        """
+        """A file of another program is refused."""
         with sqlite3.connect(self.path) as connection:
             connection.execute("CREATE TABLE t (x)")
         connection.close()
         self.refuse("not a file of sseserver")
 
     def test_damaged(self) -> None:
-        """
-        A file of ours that was cut, as a copy of a file in use may be.
-        """
+        """A truncated file, such as a copy of a file in use, is refused."""
         self.assertEqual(openElsewhere(str(self.path)), "")
         self.path.write_bytes(self.path.read_bytes()[:3000])
         self.refuse("is damaged")
 
     def test_folder(self) -> None:
-        """
-        A folder.
-        """
+        """A folder is refused."""
         self.path.mkdir()
         self.refuse("directory")
 
     def test_used(self) -> None:
-        """
-        A file that another server has open; that one goes on.
-        """
+        """A file that another server has open is refused; that server goes on."""
         port = freePort()
         with serving(self.command(port), port, cwd=ROOT, env=ENVIRONMENT) as first:
-            # It listens before its store is open, but answers only then.
+            # The server listens before its store is open, but answers only afterwards.
             self.assertEqual(ask(port, "PUT", "/streams/a")[0], 201)
             self.refuse("another process has it open")
             self.assertIsNone(first.poll())
@@ -199,7 +188,7 @@ class DiskTests(StoreTestCase):
     """A disk that is really full."""
 
     def mount(self) -> Path:
-        """Make a small disk; give its folder."""
+        """Make a small disk, and return its folder."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         mount = shutil.which("mount")
@@ -215,8 +204,9 @@ class DiskTests(StoreTestCase):
 
     def test_full(self) -> Deferred[None]:
         """
-        A full disk refuses what is published, whole; what was taken stays, runs wait. When there is room again both go
-        on by themselves, and the next process finds exactly what was taken.
+        On a full disk publishes are refused as a whole and runs wait; stored entries stay.
+
+        With room again both go on by themselves, and the next process finds exactly the accepted entries.
         """
         return self.go(self.full())
 
@@ -244,7 +234,7 @@ class DiskTests(StoreTestCase):
         self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
 
     async def publishUntilFull(self, streamLog: IStreamLog) -> int:
-        """Publish pairs of entries until they are refused; return how many were taken."""
+        """Publish pairs of entries until one is refused, and return the number of accepted ones."""
         for taken in range(0, 1000, 2):
             for _ in range(2):
                 streamLog.append(Kind.TOKEN, b"x" * 10_000)

@@ -1,5 +1,5 @@
 """
-`twistd sseserver` as its user starts it: a process, its output and its end.
+`twistd sseserver` as a user starts it: a process, its output and its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.wires import soon
 TWISTD = Path(sys.executable).with_name("twistd")
 
 
-#: An embedder's program. Its arguments are those of a server here: name, `--listen`, endpoint.
+#: Program of an embedder. Its arguments are those of a server here: name, `--listen`, endpoint.
 EMBEDDED = """
 import sys
 from twisted.internet import endpoints, reactor
@@ -43,7 +43,7 @@ endpoints.serverFromString(reactor, sys.argv[3]).listen(StreamSite(StreamResourc
 reactor.run()
 """
 
-#: `twistd`, when it leaves viewers longer than any test waits to take the end of their streams.
+#: `twistd` with a drain that is longer than any test waits.
 LONG_DRAIN = """
 from functools import partial
 from twisted.scripts.twistd import run
@@ -59,9 +59,9 @@ class Server:
     A running `twistd -n --pidfile= sseserver`.
 
     Args:
-        arguments: Its options beside `--listen`.
-        python: The interpreter's.
-        program: What is started instead of `twistd`, with its own options.
+        arguments: Options beside `--listen`.
+        python: Options of the interpreter.
+        program: Started instead of `twistd`, with its own options.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Server:
             stderr=subprocess.STDOUT,
             env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
         )
-        # Else a process that says much would wait for somebody to read it.
+        # A pipe that nobody reads would stop a process with much output.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -91,13 +91,13 @@ class Server:
             self.output += line.decode()
 
     def write(self, data: bytes) -> None:
-        """Write to its standard input, and close that."""
+        """Write to the standard input of the process, and close it."""
         assert self.process.stdin is not None
         self.process.stdin.write(data)
         self.process.stdin.close()
 
     def connect(self) -> http.client.HTTPConnection:
-        """Connect, as soon as it listens."""
+        """Connect as soon as the process listens."""
         end = time.monotonic() + PATIENCE
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
@@ -118,7 +118,7 @@ class Server:
         method: str = "GET",
         headers: dict[str, str] | None = None,
     ) -> http.client.HTTPResponse:
-        """Make a request; its body is still to be read."""
+        """Send a request, and return the response with its body unread."""
         connection = self.connect()
         connection.request(method, path, headers={"Accept": accept, **(headers or {})})
         return connection.getresponse()
@@ -135,18 +135,18 @@ class Server:
         return Decoder().feed(self.ask().read())
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, and wait for the end; give the exit code."""
+        """Send a signal, wait for the end, and return the exit code."""
         self.process.send_signal(number)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for the end; give the exit code."""
+        """Wait for the end, and return the exit code."""
         code = self.process.wait(timeout=PATIENCE)
         self._reader.join(PATIENCE)
         return code
 
     def kill(self) -> None:
-        """End it whatever it does, when the test is over."""
+        """Kill the process after the test."""
         for connection in self._connections:
             connection.close()
         self.process.kill()
@@ -171,7 +171,7 @@ class TwistdTestCase(SynchronousTestCase):
         return server
 
     def run_(self, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Start what is to end by itself, and wait for that."""
+        """Start a process that ends by itself, and wait for its end."""
         return subprocess.run(
             [sys.executable, str(TWISTD), "-n", "--pidfile=", *options, "sseserver", *arguments],
             capture_output=True,
@@ -183,7 +183,7 @@ class TwistdTestCase(SynchronousTestCase):
         )
 
     def assertQuiet(self, output: str) -> None:
-        """Check that nothing went wrong, by a process's own account."""
+        """Check that the output of a process reports no error."""
         for word in ("Traceback", "Unhandled", "Warning", "Error"):
             self.assertNotIn(word, output)
 
@@ -192,10 +192,7 @@ class TwistdServesTests(TwistdTestCase):
     """A server that runs."""
 
     def test_streams(self) -> None:
-        """
-        It streams its built-in text to the end, serves the page, and ends at
-        SIGTERM without a complaint.
-        """
+        """The server streams its built-in text to the end, serves the page, and ends at SIGTERM without a complaint."""
         server = self.start("--interval", "0")
         events = server.events()
         self.assertEqual([event.data for event in events if event.type == "message"][-1], WELCOME)
@@ -205,10 +202,7 @@ class TwistdServesTests(TwistdTestCase):
         self.assertQuiet(server.output)
 
     def test_warningsAreErrors(self) -> None:
-        """
-        The same with every warning an error: nothing that we do is to be
-        warned of.
-        """
+        """The same works with every warning an error."""
         server = self.start("--interval", "0", python=("-W", "error"))
         self.assertEqual(server.events()[-1].type, "done")
         self.assertEqual(server.ask("/assets/app.js").status, 200)
@@ -222,9 +216,7 @@ class TwistdServesTests(TwistdTestCase):
         self.assertQuiet(server.output)
 
     def test_standardInput(self) -> None:
-        """
-        `--text -` streams what comes on standard input.
-        """
+        """`--text -` streams the text on standard input."""
         server = self.start("--text", "-", "--interval", "0")
         server.write("Zwölf Wörter,\nund 📖".encode())
         self.assertEqual(
@@ -233,16 +225,14 @@ class TwistdServesTests(TwistdTestCase):
         server.end()
 
     def test_file(self) -> None:
-        """
-        `--text` streams a file, at the pace that was set.
-        """
+        """`--text` streams a file at the pace of `--interval`."""
         path = Path(self.folder) / "text"
         path.write_text("one two three four five ", "utf-8")
         server = self.start("--text", str(path), "--interval", "0.1")
         server.connect().close()
         began = time.monotonic()
         texts = [event.data for event in server.events() if event.type == "message"]
-        # On a busy machine two may have come at once; but not all.
+        # On a busy machine two words may arrive together, but not all.
         self.assertEqual(texts[-1], "one two three four five ")
         self.assertEqual(texts, sorted({"", *texts}, key=len))
         self.assertGreater(len(texts), 3)
@@ -250,10 +240,7 @@ class TwistdServesTests(TwistdTestCase):
         server.end()
 
     def test_severalEndpoints(self) -> None:
-        """
-        Each `--listen` listens, a UNIX socket among them, for the same
-        streams.
-        """
+        """Each `--listen` listens, including a UNIX socket, for the same streams."""
         path = f"{self.folder}/socket"
         server = self.start("--listen", f"unix:{path}")
         location = server.ask("/streams", method="POST").getheader("Location")
@@ -268,9 +255,7 @@ class TwistdServesTests(TwistdTestCase):
         server.end()
 
     def test_maxViewers(self) -> None:
-        """
-        `--max-viewers` and `--retry` do what they say.
-        """
+        """`--max-viewers` bounds the viewers, and `--retry` sets their reconnection time."""
         server = self.start("--max-viewers", "1", "--retry", "9000")
         first = server.ask()
         self.assertRegex(first.readline(), rb"retry: \d+")
@@ -279,9 +264,7 @@ class TwistdServesTests(TwistdTestCase):
         server.end()
 
     def test_linger(self) -> None:
-        """
-        With `--linger 0` a run ends when its viewer leaves.
-        """
+        """With `--linger 0` a run ends when its viewer leaves."""
         server = self.start("--linger", "0", "--interval", "0.05")
         visitor = server.ask()
         visitor.readline()
@@ -295,20 +278,16 @@ class TwistdServesTests(TwistdTestCase):
         server.end()
 
     def test_heartbeat(self) -> None:
-        """
-        `--heartbeat` sets after how much silence there is one.
-        """
+        """`--heartbeat` sets the silence before a heartbeat."""
         server = self.start("--heartbeat", "0.1", "--interval", "60")
         visitor = server.ask()
-        # More than there is place for, by default, before the first word.
+        # With the default interval the words would leave no room for so many heartbeats.
         lines = [visitor.readline() for _ in range(14)]
         self.assertEqual(lines[4:], [b":\n"] * 10)
         server.end()
 
     def test_twist(self) -> None:
-        """
-        Twisted's newer runner, `twist`, runs it as well.
-        """
+        """Twisted's newer runner, `twist`, runs the server as well."""
         server = self.start("--interval", "0", program=(str(TWISTD.with_name("twist")), "--log-format=text"))
         self.assertEqual(server.events()[-1].type, "done")
         server.end()
@@ -319,21 +298,18 @@ class TwistdStopsTests(TwistdTestCase):
     """The end of the process."""
 
     def longDrain(self) -> tuple[str, ...]:
-        """Give a `twistd` whose drain is longer than we wait: what ends does not end by it."""
+        """Return a `twistd` whose drain is longer than the tests wait, so that no process ends by it."""
         path = Path(self.folder) / "long.py"
         path.write_text(LONG_DRAIN, "utf-8")
         return (str(path), "-n", "--pidfile=")
 
     def assertToldTheEnd(self, body: bytes) -> None:
-        """Check that a viewer was told that the server stops."""
+        """Check that a viewer was told about the stop of the server."""
         last = Decoder().feed(body)[-1]
         self.assertEqual((last.type, json.loads(last.data)["reason"]), ("failed", "shutdown"))
 
     def test_whileItStreams(self) -> None:
-        """
-        At SIGTERM viewers are told that their streams have failed because of
-        the shutdown, and their responses end; then the process ends, soon.
-        """
+        """At SIGTERM streams fail with the reason `shutdown`, responses end, and the process ends soon."""
         for number in (signal.SIGTERM, signal.SIGINT):
             server = self.start("--interval", "0.05", program=self.longDrain())
             visitors = [server.ask() for _ in range(5)]
@@ -346,9 +322,7 @@ class TwistdStopsTests(TwistdTestCase):
             self.assertQuiet(server.output.replace("KeyboardInterrupt", ""))
 
     def test_underTLS(self) -> None:
-        """
-        The same under TLS, where what is written is queued first.
-        """
+        """The same happens under TLS, where bytes are queued first."""
         names = [f"{self.folder}/{name}.pem" for name in ("key", "certificate")]
         for name, data in zip(names, makePEM(), strict=True):
             Path(name).write_bytes(data)
@@ -356,7 +330,7 @@ class TwistdStopsTests(TwistdTestCase):
         port = freePort()
         endpoint = f"ssl:{port}:interface=127.0.0.1:privateKey={names[0]}:certKey={names[1]}"
         server = self.start("--interval", "0.05", "--listen", endpoint)
-        # Who answers on one endpoint listens on all.
+        # A server that answers on one endpoint listens on all.
         server.ask("/assets/app.js").read()
         clients = [http.client.HTTPSConnection("localhost", port, context=context, timeout=PATIENCE) for _ in range(5)]
         visitors = []
@@ -372,10 +346,7 @@ class TwistdStopsTests(TwistdTestCase):
         self.assertQuiet(server.output)
 
     def test_embedded(self) -> None:
-        """
-        The same in a program of one's own, whose only care for the end is to
-        stop the service before the reactor stops.
-        """
+        """The same happens in a program that only stops the service before the reactor stops."""
         path = Path(self.folder) / "embedded.py"
         path.write_text(EMBEDDED, "utf-8")
         server = self.start(program=(str(path),))
@@ -389,9 +360,7 @@ class TwistdStopsTests(TwistdTestCase):
         self.assertQuiet(server.output)
 
     def test_whileItIsQuiet(self) -> None:
-        """
-        The same while nothing is being written.
-        """
+        """The same happens while nothing is written."""
         server = self.start("--interval", "600")
         visitor = server.ask()
         visitor.readline()
@@ -401,9 +370,7 @@ class TwistdStopsTests(TwistdTestCase):
         self.assertQuiet(server.output)
 
     def test_withoutViewers(self) -> None:
-        """
-        With a run that nobody watches, and idle connections, it ends at once.
-        """
+        """With a run without viewers and idle connections the process ends at once."""
         server = self.start(program=self.longDrain())
         server.ask("/streams", method="POST").read()
         for _ in range(3):
@@ -412,10 +379,7 @@ class TwistdStopsTests(TwistdTestCase):
         self.assertQuiet(server.output)
 
     def test_viewerThatTakesNothing(self) -> None:
-        """
-        A viewer that does not read cannot keep the process from ending: it is
-        cut after the drain.
-        """
+        """A viewer that does not read cannot keep the process from ending: it is cut after the drain."""
         path = Path(self.folder) / "text"
         path.write_text(("x" * 10_000 + " ") * 4000, "ascii")
         server = self.start("--text", str(path), "--interval", "0")
@@ -431,13 +395,10 @@ class TwistdStopsTests(TwistdTestCase):
 
 
 class TwistdRefusesTests(TwistdTestCase):
-    """What it does not start with."""
+    """Options with which the server does not start."""
 
     def test_portTaken(self) -> None:
-        """
-        A port that is taken ends it with an exit code and one line that says
-        which; there is no traceback.
-        """
+        """A port in use ends the process with an exit code and one line that names it, without a traceback."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             ended = self.run_("--listen", f"tcp:{port}:interface=127.0.0.1")
@@ -450,10 +411,7 @@ class TwistdRefusesTests(TwistdTestCase):
         self.assertIn("in use", lines[0])
 
     def test_portTakenIsToldOnStandardError(self) -> None:
-        """
-        That line is on standard error, where whoever started it looks, also
-        when the log goes to a file.
-        """
+        """The line about a used port is on standard error even if the log goes to a file."""
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             for options in ((), ("--logfile", f"{self.folder}/log")):
@@ -461,9 +419,7 @@ class TwistdRefusesTests(TwistdTestCase):
                 self.assertEqual([str(port) in line for line in ended.stderr.splitlines()], [True], options)
 
     def test_oneOfTwoPortsTaken(self) -> None:
-        """
-        When one of several endpoints is taken none is listened on.
-        """
+        """If one of several endpoints is in use, the server listens on none."""
         free = freePort()
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
@@ -474,10 +430,7 @@ class TwistdRefusesTests(TwistdTestCase):
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", free))
 
     def test_badOptions(self) -> None:
-        """
-        A bad option ends it with the exit code 1 before anything starts; the
-        last line says what is wrong.
-        """
+        """A bad option ends the process with exit code 1 before anything starts; the last line names the mistake."""
         port = freePort()
         for options in (
             ("--interval", "-1"),
@@ -493,27 +446,20 @@ class TwistdRefusesTests(TwistdTestCase):
             self.assertIn(options[-1].lstrip("-"), output.rstrip().splitlines()[-1], options)
 
     def test_badStandardInput(self) -> None:
-        """
-        Standard input that is no UTF-8 ends it in the same way.
-        """
+        """Standard input that is not UTF-8 ends the process in the same way."""
         server = self.start("--text", "-")
         server.write(b"\xff\xfe")
         self.assertEqual(server.wait(), 1)
         self.assertIn("not UTF-8 at byte 0", server.output.rstrip().splitlines()[-1])
 
     def test_version(self) -> None:
-        """
-        `--version` tells the package's own and its build, those that the tests
-        have, and nothing else.
-        """
+        """`--version` prints the version and the build of the tested package, and nothing else."""
         ended = self.run_("--version")
         told = f"sseserver {__version__}, {'compiled' if compiled else 'pure Python'}\n"
         self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, told, ""))
 
     def test_help(self) -> None:
-        """
-        `--help` tells the options and ends in peace.
-        """
+        """`--help` prints the options and ends with status 0."""
         ended = self.run_("--help")
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
         self.assertIn("--listen", ended.stdout)

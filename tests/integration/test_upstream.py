@@ -48,14 +48,14 @@ from tests.upstreams import (
     whole,
 )
 
-#: Seconds after which something that should happen at once counts as not happening.
+#: Seconds. Longest time for something that should happen at once.
 SOON = 60.0
 
 PROMPT = Prompt("Say hello.")
 
 
 async def until(condition: Callable[[], Any], what: str) -> None:
-    """Let the reactor run until something is so."""
+    """Let the reactor run until a condition holds."""
     end = reactor.seconds() + SOON
     while not condition():
         if reactor.seconds() > end:
@@ -65,13 +65,13 @@ async def until(condition: Callable[[], Any], what: str) -> None:
 
 class Stage:
     """
-    A scripted upstream, a source that asks it, and a server in front of it.
+    A scripted upstream, a source that asks it, and a server in front of the source.
 
     Args:
-        test: Whose stage it is.
+        test: The test that owns it.
         scripts: For the upstream.
-        certificate: For an upstream that speaks TLS.
-        more: For L{UpstreamSource}.
+        certificate: For an upstream with TLS.
+        more: For `UpstreamSource`.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Stage:
         self._more = {**more, "limits": limits or UpstreamLimits()}
 
     async def open(self) -> Stage:
-        """Listen."""
+        """Start to listen."""
         if self._certificate is None:
             port, base = reactor.listenTCP(0, self.upstream, interface="127.0.0.1"), "http://127.0.0.1"
         else:
@@ -107,7 +107,7 @@ class Stage:
         return self
 
     async def close(self) -> None:
-        """Stop; nothing of the upstream is left."""
+        """Stop everything, and check that no connection of the upstream is left."""
         await self.service.stopService()
         await self.source.close()
         await until(lambda: not self.upstream.open, "the upstream's connections are closed")
@@ -118,8 +118,8 @@ class Stage:
 
     async def rest(self) -> None:
         """
-        Wait until the connections to the upstream are free: a viewer has the
-        end of an answer before its response has ended.
+        Wait until the connections to the upstream are free: a viewer gets the end of an answer before its response
+        ends.
         """
         pooled = self.source.pool._connections
 
@@ -129,14 +129,14 @@ class Stage:
         await until(lambda: self.upstream.open == free(), "all are free")
 
     async def run(self, prompt: Prompt = PROMPT) -> list[Event]:
-        """Start a run; give what a viewer of it gets."""
+        """Start a run, and return the events of a viewer."""
         events: list[Event] = []
         await self.watch(await self.service.startRun(prompt), events.append).start()
         return events
 
 
 def textOf(events: list[Event]) -> str:
-    """Put the tokens together."""
+    """Join the tokens of some events."""
     return "".join(event.data for event in events if event.type == "message")
 
 
@@ -146,7 +146,7 @@ class LoopbackTests(TestCase):
     timeout = 300
 
     async def check(self, case: Case) -> None:
-        """Play a script; a viewer gets what must come of it."""
+        """Play a script, and compare the viewer's events with the table."""
         stage = await Stage(self, case.steps, limits=case.limits).open()
         events = await stage.run()
         terminal = json.loads(events[-1].data)
@@ -161,11 +161,8 @@ class LoopbackTests(TestCase):
         self.assertEqual(len(stage.upstream.asked), 1, case.name)
 
     async def test_table(self) -> None:
-        """
-        Each script of the table ends for a viewer as the table says, with the
-        text that came before.
-        """
-        # Those with short limits by themselves: among all the others a slow machine would not keep to them.
+        """Each script of the table ends for a viewer as the table says, with the text before."""
+        # Scripts with short limits run on their own: a slow machine would not keep to them among the others.
         for limited in (False, True):
             playing = [ensureDeferred(self.check(case)) for case in CASES if (case.limits is not None) is limited]
             for succeeded, result in await DeferredList(playing, consumeErrors=True):
@@ -173,9 +170,7 @@ class LoopbackTests(TestCase):
                     result.raiseException()
 
     async def test_secondRequest(self) -> None:
-        """
-        The connection of an answer that has ended is used for the next one.
-        """
+        """The connection of a finished answer is used for the next one."""
         stage = await Stage(self, whole(*EVENTS)).open()
         for _ in range(3):
             self.assertEqual(textOf(await stage.run()), "Hello world")
@@ -183,10 +178,7 @@ class LoopbackTests(TestCase):
         self.assertEqual([asked.connection for asked in stage.upstream.asked], [0, 0, 0])
 
     async def test_closedByTheUpstream(self) -> None:
-        """
-        A connection that the upstream has closed, while it waited or when it
-        is used again, is replaced.
-        """
+        """A connection that the upstream has closed while it was idle, or when it is used again, is replaced."""
         stage = await Stage(self, (*whole(*EVENTS), Act.CLOSE), whole(*EVENTS), (Act.RESET,), whole(*EVENTS)).open()
         for _ in range(3):
             self.assertEqual(textOf(await stage.run()), "Hello world")
@@ -194,9 +186,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(stage.upstream.connections, 3)
 
     async def test_redirect(self) -> None:
-        """
-        Where a redirect points to nobody is asked.
-        """
+        """The target of a redirect gets no request."""
         other = await Stage(self, whole(*EVENTS)).open()
         location = f"Location: http://127.0.0.1:{other.upstreamPort}/v1/chat/completions"
         for status in ("301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"):
@@ -206,10 +196,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(other.upstream.connections, 0)
 
     async def test_cancel(self) -> None:
-        """
-        A run that is cancelled, and one whose linger is over, closes the
-        upstream's connection; the text so far is kept.
-        """
+        """A run that is cancelled, or whose linger is over, closes the upstream's connection; the text so far stays."""
         for linger in (60.0, 0.0):
             stage = Stage(self, (HEAD, framed(EVENTS[1]), Act.HANG))
             stage.settings = Settings(linger=linger)
@@ -229,10 +216,7 @@ class LoopbackTests(TestCase):
             self.assertEqual(streamLog.buffer.text(1, streamLog.last), b"Hello")
 
     async def test_backpressure(self) -> None:
-        """
-        A run that is far ahead of its viewers stops its upstream, and goes on
-        when they read.
-        """
+        """A run that is far ahead of its viewers stops its upstream, and continues when they read."""
         piece = framed(event(chunk({"content": "x" * 1000})) * 100)
         stage = Stage(self, (HEAD, *[piece] * 100, framed(*EVENTS[3:]), END))
         stage.settings = Settings(readAhead=200_000, window=100_000_000)
@@ -249,10 +233,7 @@ class LoopbackTests(TestCase):
         self.assertEqual(events[-1].type, "done")
 
     async def test_certificate(self) -> None:
-        """
-        An upstream whose certificate is not trusted gets no request; one
-        whose is does.
-        """
+        """An upstream with an untrusted certificate gets no request; one with a trusted certificate does."""
         options = makeCertificate()
         for agent, reason, asked in ((None, "unreachable", 0), (Agent(reactor, Trusting(options)), "stop", 1)):
             stage = await Stage(self, whole(*EVENTS), certificate=options, agent=agent).open()
@@ -262,18 +243,18 @@ class LoopbackTests(TestCase):
 
 @implementer(IPolicyForHTTPS)
 class Trusting:
-    """Trusts one certificate."""
+    """A policy that trusts one certificate."""
 
     def __init__(self, options: CertificateOptions) -> None:
         self._root = ssl.Certificate(options.certificate)
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> Any:
-        """See L{IPolicyForHTTPS}."""
+        """See `IPolicyForHTTPS.creatorForNetloc`."""
         return ssl.optionsForClientTLS(hostname.decode("ascii"), trustRoot=self._root)
 
 
 class ProcessTests(TestCase):
-    """`twistd sseserver --upstream`."""
+    """`twistd sseserver --upstream` as a process."""
 
     timeout = 300
 
@@ -282,7 +263,7 @@ class ProcessTests(TestCase):
         Let a server process answer one prompt.
 
         Returns:
-            The upstream, the text, and what the process has written.
+            The upstream, the text, and the output of the process.
         """
         upstream = ScriptedUpstream(reactor, whole(*EVENTS))
         listening = reactor.listenTCP(0, upstream, interface="127.0.0.1")
@@ -316,10 +297,7 @@ class ProcessTests(TestCase):
         return path
 
     async def test_keyFile(self) -> None:
-        """
-        A server process asks an upstream with the key of a file; it writes
-        nothing of it anywhere.
-        """
+        """A server process sends the key of a file to its upstream, and writes no part of it anywhere."""
         path = self.keyFile()
         upstream, text, written = await self.serve(f"--upstream-key-file={path}", SSESERVER_UPSTREAM_KEY="other")
         self.assertEqual(text, "Hello world")
@@ -327,9 +305,7 @@ class ProcessTests(TestCase):
         self.assertNotIn(KEY, written)
 
     async def test_keyVariable(self) -> None:
-        """
-        Without a file the key comes from the environment.
-        """
+        """Without a file the key comes from the environment."""
         upstream, text, written = await self.serve(SSESERVER_UPSTREAM_KEY=KEY)
         self.assertEqual(text, "Hello world")
         self.assertEqual(upstream.asked[0].headers["authorization"], f"Bearer {KEY}")
