@@ -79,6 +79,13 @@ class LifeTests(ClientTestCase):
         self.reactor.advance(delay)
         self.assertEqual(self.request()[1]["last-event-id"], "5")
 
+    def test_noCallback(self) -> None:
+        """Without a callback the events are dropped, and the last event ID is known."""
+        source = self.open(b"id: 7\ndata: x\n\n", onEvent=None)
+        self.assertEqual(source.lastEventID, "7")
+        self.finish()
+        self.assertEqual(self.retries, [(None, 3.0)])
+
     def test_tooLarge(self) -> None:
         """An event over the limit is final, because it would be as large in the next response."""
         self.open(b"data: small\n\n", maxEventBytes=100)

@@ -55,6 +55,17 @@ class RequestTests(ClientTestCase):
         self.begin(lastEventID="…ü")
         self.assertEqual(self.request()[1]["last-event-id"].encode("latin-1").decode("utf-8"), "…ü")
 
+    def test_repr(self) -> None:
+        """The representation of a request shows no headers and no body, which may hold secrets."""
+        request = Request(URL, headers=Headers({"Authorization": ["hunter2"]}), body=b"hunter2")
+        self.assertIn(URL, repr(request))
+        self.assertNotIn("hunter2", repr(request))
+
+    def test_ownCacheControl(self) -> None:
+        """`Cache-Control` can be replaced."""
+        self.begin(headers=Headers({"Cache-Control": ["no-store"]}))
+        self.assertEqual(self.request()[1]["cache-control"], "no-store")
+
     def test_refused(self) -> None:
         """
         A request is refused at once if its URL is relative, malformed, of another scheme or with user

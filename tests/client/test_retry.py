@@ -3,11 +3,55 @@
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from sseserver.client import ConnectionFailed, retry
+from sseserver.client import (
+    ConnectionFailed,
+    ConnectTimeout,
+    EventSourceError,
+    EventTooLarge,
+    ResponseTruncated,
+    RetryPolicy,
+    SilenceTimeout,
+    StatusError,
+    Untrusted,
+    WrongContentType,
+    retry,
+)
 from sseserver.client.retry import readRetryAfter
 from tests.client.clients import ClientTestCase
+
+
+class PolicyTests(SynchronousTestCase):
+    """`RetryPolicy` by itself."""
+
+    def test_isTemporary(self) -> None:
+        """Failures of the network and the listed statuses are temporary. A certificate, a type or a size is not."""
+        for error, temporary in (
+            (ConnectionFailed(""), True),
+            (ConnectTimeout(""), True),
+            (SilenceTimeout(""), True),
+            (ResponseTruncated(""), True),
+            (StatusError("", 503, Headers()), True),
+            (StatusError("", 500, Headers()), False),
+            (Untrusted(""), False),
+            (WrongContentType("", 200, Headers()), False),
+            (EventTooLarge(""), False),
+            (EventSourceError(""), False),
+            (ZeroDivisionError(), False),
+        ):
+            self.assertIs(RetryPolicy().isTemporary(error), temporary, error)
+        self.assertTrue(RetryPolicy(statuses=(418,)).isTemporary(StatusError("", 418, Headers())))
+        self.assertFalse(RetryPolicy(statuses=()).isTemporary(StatusError("", 503, Headers())))
+
+    def test_chooseDelay(self) -> None:
+        """The delay stays within its bounds, and never falls below `Retry-After`."""
+        policy = RetryPolicy(maxDelay=20.0)
+        for failures in range(100):
+            self.assertTrue(3.0 <= policy.chooseDelay(3.0, failures, None) <= 20.0)
+        busy = StatusError("", 503, Headers({"Retry-After": ["30"]}))
+        self.assertEqual(policy.chooseDelay(3.0, 1, busy), 30.0)
 
 
 class DelayTests(ClientTestCase):
