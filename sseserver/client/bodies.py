@@ -16,6 +16,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
+from sseserver.speedups.privates import connectionOf
+
 #: Bytes. Kept from the body of a response that is not an event stream; enough for the JSON of an error.
 REFUSAL_BYTES = 64 * 1024
 
@@ -118,6 +120,6 @@ def abortConnection(transport: Any) -> None:
     """
     # Twisted's proxy hides abortConnection (twisted#8227), and its loseConnection waits until everything is written
     # and, over TLS, until the peer has said goodbye: never, if the peer hangs.
-    producer = getattr(transport, "_producer", transport)
-    if producer is not None:
-        getattr(producer, "abortConnection", transport.loseConnection)()
+    connection = connectionOf(transport)
+    if connection is not None:
+        getattr(connection, "abortConnection", transport.loseConnection)()

@@ -89,6 +89,14 @@ class Request:
         return headers
 
 
+class Origin(NamedTuple):
+    """Origin of a URL (RFC 6454). A member that the URL lacks is empty, `None` or 0."""
+
+    scheme: str
+    host: str | None
+    port: int
+
+
 class Answer(NamedTuple):
     """Response to a request, and the URL for the next request."""
 
@@ -144,17 +152,17 @@ def checkURL(url: str) -> str:
     # hyperlink refuses IPv6 addresses and underscores in host names here, so ASCII is checked without it.
     if not url.isascii():
         url = hyperlink.URL.from_text(url).to_uri().to_text()
-    if not _PRINTABLE.fullmatch(url) or not all(_splitOrigin(url)) or urlsplit(url).scheme not in {"http", "https"}:
+    if not _PRINTABLE.fullmatch(url) or not all(_findOrigin(url)) or urlsplit(url).scheme not in {"http", "https"}:
         raise ValueError(f"Not an absolute URL of http or https: {url!r}")
     if "@" in urlsplit(url).netloc:
         raise ValueError("The URL must not contain user information. Send an Authorization header instead.")
     return url
 
 
-def _splitOrigin(url: str) -> tuple[str, str | None, int]:
-    """Return scheme, host and port of a URL; a malformed one raises `ValueError`."""
+def _findOrigin(url: str) -> Origin:
+    """Return the origin of a URL; a malformed one raises `ValueError`."""
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return Origin(parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0))
 
 
 def _findTarget(url: str, response: IResponse) -> str | None:
@@ -166,7 +174,7 @@ def _findTarget(url: str, response: IResponse) -> str | None:
         target = checkURL(urljoin(url, location.decode("ascii")))
     except ValueError:
         return None
-    return target if _splitOrigin(target) == _splitOrigin(url) else None
+    return target if _findOrigin(target) == _findOrigin(url) else None
 
 
 def _makeError(error: Exception) -> ConnectionFailed:

@@ -181,6 +181,10 @@ def findReaderState(state: ReaderState, step: ReaderStep) -> ReaderState:
     """
     Return the state that follows a step of a `ResponseReader`.
 
+    Args:
+        state: The current state.
+        step: The step.
+
     Raises:
         RuntimeError: The step is illegal in this state.
     """

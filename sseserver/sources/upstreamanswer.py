@@ -58,6 +58,10 @@ def checkStep(state: AnswerState, following: AnswerState) -> None:
     """
     Check that an answer may go from one state to another.
 
+    Args:
+        state: The current state.
+        following: The next state.
+
     Raises:
         RuntimeError: It may not.
     """
