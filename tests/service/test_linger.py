@@ -4,9 +4,15 @@ Tests of `sseserver.service.linger`: how long a run continues without viewers.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.service.linger import Linger
 from sseserver.service.service import Settings
+from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from tests.service.cases import SLOT, ServiceTestCase
 
@@ -172,3 +178,59 @@ class ShortLingerTests(ServiceTestCase):
         self.watch(streamLog)
         self.reactor.run(60)
         self.assertEqual(streamLog.state, State.OPEN)
+
+
+class DeadlineTests(SynchronousTestCase):
+    """A linger of its own."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.streamLog: Any = SimpleNamespace(viewers=0)
+        self.ended = 0
+        self.linger = Linger(self.streamLog, Ticker(self.clock, SLOT), self.end)
+        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
+
+    def end(self) -> None:
+        """Count the ends of the linger."""
+        self.ended += 1
+
+    def test_over(self) -> None:
+        """
+        Without viewers the linger ends once, when its time is over.
+        """
+        self.linger.begin(1.0)
+        self.clock.advance(0.5)
+        self.assertEqual(self.ended, 0)
+        self.clock.pump([SLOT] * 5)
+        self.assertEqual(self.ended, 1)
+
+    def test_viewers(self) -> None:
+        """
+        With viewers the end of the time means nothing.
+        """
+        self.linger.begin(1.0)
+        self.streamLog.viewers = 1
+        self.clock.pump([SLOT] * 6)
+        self.assertEqual(self.ended, 0)
+
+    def test_again(self) -> None:
+        """
+        A linger that begins anew has its whole time again.
+        """
+        self.linger.begin(1.0)
+        self.clock.pump([SLOT] * 3)
+        self.linger.begin(1.0)
+        self.clock.pump([SLOT] * 3)
+        self.assertEqual(self.ended, 0)
+        self.clock.pump([SLOT] * 3)
+        self.assertEqual(self.ended, 1)
+
+    def test_stop(self) -> None:
+        """
+        A linger that is stopped never ends, and leaves nothing on the clock.
+        """
+        self.linger.begin(1.0)
+        self.linger.stop()
+        self.linger.stop()
+        self.clock.pump([SLOT] * 6)
+        self.assertEqual(self.ended, 0)

@@ -11,7 +11,13 @@ from typing import Any
 from twisted.internet.defer import fail
 
 from sseserver.errors import StoreUnavailable
+from sseserver.service.retention import Retention
 from sseserver.service.service import Settings
+from sseserver.stores.memory import MemoryStore
+from sseserver.streams.terminal import packDone
+from sseserver.timing.ticker import Ticker
+from sseserver.values import Kind, Reason
+from tests.fakes import ClockTestCase
 from tests.service.cases import SLOT, ServiceTestCase
 
 
@@ -104,3 +110,56 @@ class KeepTests(ServiceTestCase):
         patched.restore()
         self.reactor.run(601, 1)
         self.assertEqual(self.kept(first), [False])
+
+
+class RoomTests(ClockTestCase):
+    """The limits of the store."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.store = MemoryStore(self.clock, Settings().kept)
+        self.forgotten: list[str] = []
+        settings = Settings(maxStreams=3, maxBytes=10_000)
+        sweep = Ticker(self.clock, SLOT)
+        self.retention = Retention(self.store, settings, sweep, self.forgotten.append)
+        self.stopAtEnd(sweep.stop)
+        self.retention.start([])
+
+    def create(self, name: str, size: int = 0, ended: bool = True) -> Any:
+        """Create a stream with one entry."""
+        streamLog = self.successResultOf(self.store.create(name, True))
+        if size:
+            streamLog.append(Kind.TOKEN, b"x" * size)
+        if ended:
+            end = packDone(Reason.STOP, 1)
+            streamLog.append(end.kind, end.data)
+            self.retention.keepAfter(streamLog)
+        return streamLog
+
+    def test_hasRoom(self) -> None:
+        """
+        The predicate tells of streams and of bytes, and deletes nothing.
+        """
+        for name in "abc":
+            self.create(name)
+        self.assertEqual((self.retention.hasRoom(), self.retention.hasRoom(1)), (True, False))
+        self.create("d", 20_000)
+        self.assertFalse(self.retention.hasRoom())
+        self.assertEqual((self.store.count, self.forgotten), (4, []))
+
+    def test_makeRoom(self) -> None:
+        """
+        Ended streams are deleted, the oldest first, and not more than needed.
+        """
+        epochs = [self.create(name).epoch for name in "abc"]
+        self.assertTrue(self.retention.makeRoom(2))
+        self.assertEqual((self.store.count, self.forgotten), (1, epochs[:2]))
+
+    def test_noRoom(self) -> None:
+        """
+        Open streams stay, even if there is no room then.
+        """
+        ended = self.create("a").epoch
+        self.create("b", 20_000, ended=False)
+        self.assertFalse(self.retention.makeRoom())
+        self.assertEqual((self.store.count, self.forgotten), (1, [ended]))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
@@ -26,10 +25,9 @@ class RunTests(ServiceTestCase):
     """The life of a run."""
 
     def test_interface(self) -> None:
-        """
-        It is a service of Twisted's.
-        """
-        self.assertTrue(verifyObject(IService, self.service))
+        """A run is a token sink."""
+        self.startLog()
+        self.assertTrue(verifyObject(ITokenSink, self.source.run.sink))
 
     def test_done(self) -> None:
         """

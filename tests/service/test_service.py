@@ -7,8 +7,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred, succeed
 from twisted.protocols.policies import WrappingFactory
+from zope.interface.verify import verifyObject
 
 from sseserver.errors import Overloaded, StreamNotFound
 from sseserver.service.service import Settings, StreamService
@@ -268,6 +270,10 @@ class StopTests(ServiceTestCase):
 
 class EmbeddingTests(ServedTestCase):
     """What an embedder may do."""
+
+    def test_interface(self) -> None:
+        """It is a service of Twisted's."""
+        self.assertTrue(verifyObject(IService, self.service))
 
     def test_defaults(self) -> None:
         """

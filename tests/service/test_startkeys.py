@@ -1,0 +1,81 @@
+"""
+Tests of `sseserver.service.startkeys`: one start for all requests with the same idempotency key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.errors import KeyReused, StoreUnavailable
+from sseserver.service.startkeys import StartKeys
+
+
+class Log:
+    """A stream log, as far as keys need one."""
+
+    epoch = "epoch"
+
+
+class StartKeysTests(SynchronousTestCase):
+    """The keys of runs."""
+
+    def setUp(self) -> None:
+        self.keys = StartKeys()
+        self.created: Deferred[Any] = Deferred()
+        self.log: Any = Log()
+
+    def remember(self) -> Deferred[Any]:
+        """Start a run with the key `k`."""
+        return self.keys.remember("k", b"digest", self.created)
+
+    def test_new(self) -> None:
+        """
+        A new key joins nothing.
+        """
+        self.assertIsNone(self.keys.join("k", b"digest"))
+
+    def test_joined(self) -> None:
+        """
+        Requests with the key get the stream of the first one, while it is created and afterwards.
+        """
+        first, second = self.remember(), self.keys.join("k", b"digest")
+        assert second is not None
+        self.assertNoResult(second)
+        self.created.callback(self.log)
+        third = self.keys.join("k", b"digest")
+        assert third is not None
+        for deferred in (first, second, third):
+            self.assertIs(self.successResultOf(deferred), self.log)
+
+    def test_reused(self) -> None:
+        """
+        The key of another request is refused.
+        """
+        self.created.callback(self.log)
+        self.successResultOf(self.remember())
+        self.assertRaises(KeyReused, self.keys.join, "k", b"other")
+
+    def test_failed(self) -> None:
+        """
+        If the stream cannot be created, every request fails, nothing is logged, and the key is free again.
+        """
+        first, second = self.remember(), self.keys.join("k", b"digest")
+        assert second is not None
+        self.created.errback(StoreUnavailable("The disk is full."))
+        for deferred in (first, second):
+            self.failureResultOf(deferred, StoreUnavailable)
+        self.assertIsNone(self.keys.join("k", b"other"))
+
+    def test_forgotten(self) -> None:
+        """
+        The key is free when its stream is deleted; the deletion of any other stream changes nothing.
+        """
+        self.created.callback(self.log)
+        self.successResultOf(self.remember())
+        self.keys.forget("another")
+        self.assertIsNotNone(self.keys.join("k", b"digest"))
+        self.keys.forget("epoch")
+        self.assertIsNone(self.keys.join("k", b"other"))
