@@ -14,7 +14,17 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
-from sseserver.values import KeyUse, Kind, NewEntry, Prompt, State
+from sseserver.values import (
+    Change,
+    EndedStream,
+    KeyUse,
+    Kind,
+    NewEntry,
+    Prompt,
+    State,
+    StoredEntries,
+    StoredStream,
+)
 
 
 class ITokenSource(Interface):
@@ -348,50 +358,54 @@ class IFormat(Interface):
 
 
 class IStreamStore(Interface):
-    """Keeps stream logs."""
+    """
+    Keeps streams: the face of a store that the service sees.
 
-    used: int = Attribute("Bytes that all streams take, what entries cost beside their data included.")
-    count: int = Attribute("How many streams are kept.")
+    `sseserver.stores` has one in memory and one in an SQLite file. To keep streams elsewhere, write an `IPersistence`
+    and give it to `sseserver.stores.persistent.PersistentStore`.
+    """
 
-    def start() -> Sequence[tuple[float, str, str]]:
+    used: int = Attribute("Bytes that all streams take, the fixed cost of each entry included.")
+    count: int = Attribute("Number of streams kept.")
+
+    def start() -> Sequence[EndedStream]:
         """
-        Open the store. May block: nothing runs yet.
+        Open the store. This may block: nothing runs yet.
 
         Returns:
-            Of each stream that has ended: when (in seconds since 1970), name,
-            epoch; the oldest first. Runs that a crash interrupted are among
-            them, ended `failed`.
+            The streams that have ended, the oldest end first. Runs that a crash interrupted are among them; they
+            have ended `failed`.
 
         Raises:
-            StoreUnavailable: What is there cannot be used; it is left as it is.
+            StoreUnavailable: What is stored cannot be used. It is not changed.
         """
 
     def stop() -> Deferred[None]:
-        """Write what is still to be written, and close the store. Harmless when it is closed."""
+        """Write all changes and close the store. Harmless if it is closed."""
 
     def create(name: str | None, published: bool) -> Deferred[IStreamLog]:
         """
         Make a new stream.
 
         Args:
-            name: What it is called; C{None}: by its epoch.
-            published: Whether entries will be published into it.
+            name: Name of the stream; `None` to name it by its epoch.
+            published: Whether entries will be published into it. Otherwise a run writes it.
 
         Returns:
-            Fires with the stream log when the store has it.
+            Fires with the stream log when the stream is stored.
 
         Raises:
-            StreamExists: (as the errback) There is one of this name.
+            StreamExists: (as the errback) There is a stream of this name.
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
 
     def find(name: str) -> Deferred[IStreamLog]:
         """
-        Look a stream up.
+        Look a stream up. The log is always the same object as long as it is used.
 
         Raises:
-            StreamNotFound: (as the errback) There is none of this name.
-            StoreUnavailable: (as the errback) The store cannot do it now.
+            StreamNotFound: (as the errback) There is no stream of this name.
+            StoreUnavailable: (as the errback) The store cannot look it up now.
         """
 
     def publish(
@@ -421,14 +435,70 @@ class IStreamStore(Interface):
 
     def delete(name: str, epoch: str | None = None) -> Deferred[None]:
         """
-        Forget a stream: neither it nor its bytes are counted from now on.
-        Viewers of one that is still open get its terminal entry `cancelled`,
-        reason `deleted`.
+        Delete a stream. From the call on neither it nor its bytes are counted.
+
+        Viewers of an open stream get the terminal entry `cancelled` with the reason `deleted`.
 
         Args:
-            epoch: Only if it is this one, and not another of the same name.
+            name: Name of the stream.
+            epoch: Delete it only if it has this epoch, which another stream of the same name has not.
 
         Raises:
-            StreamNotFound: (as the errback) There is none of this name.
-            StoreUnavailable: (as the errback) The store cannot do it now.
+            StreamNotFound: (as the errback) There is no such stream.
+            StoreUnavailable: (as the errback) The store cannot delete it now.
+        """
+
+
+class IPersistence(Interface):
+    """
+    Reads and writes streams: the face of a store that its author writes, described in docs/stores.md.
+
+    A persistence knows streams by their epochs, and has no logs, viewers or numbers to think of: `PersistentStore`
+    does the rest. All methods are called in the reactor's thread. There is one `write` at a time, and none while
+    `stop` is under way; `read` may be called during a `write`.
+    """
+
+    def start(now: float) -> Sequence[StoredStream]:
+        """
+        Open what is stored, and list all streams. This may block: nothing runs yet.
+
+        Open streams that are not published were runs, which a crash interrupted. Append the entry
+        `sseserver.streams.terminal.INTERRUPTED` to each and end it before it is listed.
+
+        If changes that `write` has reported as stored may be lost, give each open stream a new epoch and store that
+        before it is listed: the numbers of the lost entries will be given to other entries.
+
+        Args:
+            now: Time in seconds since 1970, at which interrupted runs end.
+
+        Raises:
+            StoreUnavailable: What is stored cannot be used. Leave it as it is.
+        """
+
+    def stop() -> Deferred[None]:
+        """Close what is stored. `start` may follow."""
+
+    def write(changes: Sequence[Change]) -> Deferred[None]:
+        """
+        Store a group of changes, all or none.
+
+        Args:
+            changes: The changes, in the order in which they apply.
+
+        Returns:
+            Fires when the changes survive the end of the process. Their entries become visible then.
+
+        Raises:
+            StoreUnavailable: (as the errback) None of the changes is stored, now or later. Entries of runs are
+                given to `write` again; other entries get the same numbers.
+        """
+
+    def read(epoch: str, first: int, last: int) -> Deferred[StoredEntries]:
+        """
+        Read a range of stored entries.
+
+        Args:
+            epoch: Epoch of the stream.
+            first: Number of the first entry.
+            last: Number of the last entry; `first - 1` for no entry.
         """

@@ -4,7 +4,7 @@ The values that pass between packages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 from typing import Any, NamedTuple
@@ -150,6 +150,102 @@ class Reason(StrEnum):
 #: Reasons of runs that failed because their server ended: a client may soon retry.
 STOPPED_REASONS = frozenset({Reason.SHUTDOWN, Reason.INTERRUPTED})
 
+
+class StoredStream(NamedTuple):
+    """
+    One stream as a persistence has it: see `IPersistence.start`.
+
+    Attributes:
+        name: The stream's name in URLs.
+        epoch: The stream's epoch, by which a persistence knows it.
+        published: Whether entries are published into the stream; otherwise a run wrote it.
+        created: When the stream was made, in seconds since 1970.
+        ended: When it got its terminal entry, in seconds since 1970; `None` if it is open.
+        first: Number of the oldest entry kept; of the next entry, if none is kept.
+        last: Number of the newest entry.
+        size: Bytes of the data of all entries kept.
+        tokensBefore: Number of tokens among the entries before `first`.
+    """
+
+    name: str
+    epoch: str
+    published: bool
+    created: float
+    ended: float | None
+    first: int
+    last: int
+    size: int
+    tokensBefore: int
+
+
+class StoredEntries(NamedTuple):
+    """
+    Entries of one stream, read from a persistence.
+
+    Attributes:
+        entries: The entries, by number, without holes.
+        keys: Uses of idempotency keys whose last entry is kept, the oldest first.
+    """
+
+    entries: Iterable[Entry]
+    keys: Mapping[str, KeyUse]
+
+
+class Creation(NamedTuple):
+    """A change to be written: a new stream, which has no entries. The attributes are those of `StoredStream`."""
+
+    name: str
+    epoch: str
+    published: bool
+    created: float
+
+
+class Addition(NamedTuple):
+    """
+    A change to be written: entries at the end of a stream.
+
+    Attributes:
+        epoch: Epoch of the stream.
+        entries: The entries, by number; the first follows the newest that is stored. They are copied when they are
+            iterated over, which is for the reactor's thread only.
+        keys: Uses of idempotency keys to be kept as long as the last of their entries.
+        ended: When the stream ended, in seconds since 1970, if the last entry is terminal; otherwise `None`.
+    """
+
+    epoch: str
+    entries: Iterable[Entry]
+    keys: Mapping[str, KeyUse]
+    ended: float | None
+
+
+class Trim(NamedTuple):
+    """
+    A change to be written: the oldest entries of a stream go, and the idempotency keys whose last entry is among them.
+
+    Attributes:
+        epoch: Epoch of the stream.
+        first: Number of the oldest entry to keep.
+        tokensBefore: Number of tokens among all entries before that one.
+    """
+
+    epoch: str
+    first: int
+    tokensBefore: int
+
+
+class Deletion(NamedTuple):
+    """
+    A change to be written: a stream goes with everything that belongs to it.
+
+    Attributes:
+        epoch: Epoch of the stream.
+    """
+
+    epoch: str
+
+
+#: One change of what is stored.
+Change = Creation | Addition | Trim | Deletion
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

@@ -121,8 +121,8 @@ class Machine(RuleBasedStateMachine):
         self.problems: list[str] = []
         globalLogPublisher.addObserver(self.observe)
         self.boots = 0
-        self.bootID = sqlite.bootID
-        sqlite.bootID = lambda: str(self.boots)
+        self.bootID = sqlite.readBootID
+        sqlite.readBootID = lambda: str(self.boots)
         self.reactor = WireReactor()
         self.streams: dict[str, Stream] = {}
         self.names: dict[str, Stream] = {}
@@ -919,7 +919,7 @@ class Machine(RuleBasedStateMachine):
                 self.stop()
         finally:
             globalLogPublisher.removeObserver(self.observe)
-            sqlite.bootID = self.bootID
+            sqlite.readBootID = self.bootID
             shutil.rmtree(self.folder)
 
 
@@ -1000,7 +1000,7 @@ class SQLiteMachine(Machine):
         self.runKeys.clear()
         self.lost, self.held = False, None
         self.losses += self.losses % 2
-        self.store._database._close()
+        self.store.persistence.database.abandon()
         now = self.reactor.seconds()
         self.reactor = WireReactor()
         self.reactor.rightNow = now

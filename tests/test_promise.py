@@ -414,10 +414,10 @@ class PublishTests(PromiseTestCase):
         answered = refused.response.status
         # The process ends.
         self.services.clear()
-        self.store._database._close()
+        self.store.persistence.database.abandon()
         self.reactor = WireReactor()
         self.lost = False
-        self.serveSQLite(self.store._path)
+        self.serveSQLite(self.store.persistence.path)
         self.assertEqual(self.done("PUT", "/streams/a").status, 200)
         (after,) = self.publish("after")
         self.assertNotIn(after, seen, f"it was {seen.get(after)}; the publish before was answered {answered}")

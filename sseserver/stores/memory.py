@@ -17,7 +17,7 @@ from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import NewEntry
+from sseserver.values import EndedStream, NewEntry
 
 
 @implementer(IStreamStore)
@@ -42,9 +42,9 @@ class MemoryStore(Keeper):
         """See L{IStreamStore.count}."""
         return len(self._logs)
 
-    def start(self) -> Sequence[tuple[float, str, str]]:
-        """See L{IStreamStore.start}: what ended before a stop of the service is still there."""
-        ended = [(log.ended, log.name, log.epoch) for log in self._logs.values() if log.ended is not None]
+    def start(self) -> Sequence[EndedStream]:
+        """See `IStreamStore.start`. A store that was stopped still has its streams."""
+        ended = [EndedStream(log.ended, log.name, log.epoch) for log in self._logs.values() if log.ended is not None]
         return sorted(ended)
 
     def stop(self) -> Deferred[None]:

@@ -205,13 +205,13 @@ class EntryBuffer:
         self.size -= cost
         return cost
 
-    def load(self, segment: Segment, tokens: int) -> None:
+    def load(self, segment: Segment, tokensBefore: int) -> None:
         """
         Fill an empty buffer with the entries that a store kept.
 
         Args:
             segment: All entries kept.
-            tokens: Number of tokens that the stream ever had, dropped ones included.
+            tokensBefore: Number of tokens among the entries before them.
         """
         self.first = segment.first
         self._ends = segment.ends
@@ -219,7 +219,7 @@ class EntryBuffer:
         self._kinds = bytearray(segment.kinds)
         self._packed = segment.last
         self._base = (self._ends[-1] if self._kinds else 0) - len(self._data)
-        self.tokensBefore = tokens - countTokens(self._kinds)
+        self.tokensBefore = tokensBefore
         self.size = len(self._data) + ENTRY_COST * len(self._kinds)
 
     def _start(self, number: int) -> int:

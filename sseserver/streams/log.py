@@ -223,16 +223,16 @@ class StreamLog:
         """See `IStreamLog.recall`."""
         return self.keys.get(key)
 
-    def restore(self, segment: Segment, tokens: int, keys: dict[str, KeyUse]) -> None:
+    def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse]) -> None:
         """
         Fill a new log with entries that the store kept. Their bytes are in `Keeper.used` already.
 
         Args:
             segment: All entries kept.
-            tokens: Number of tokens that the stream ever had, trimmed ones included.
-            keys: Uses of idempotency keys.
+            tokensBefore: Number of tokens among the entries before them.
+            keys: Uses of idempotency keys, the oldest first.
         """
-        self.buffer.load(segment, tokens)
+        self.buffer.load(segment, tokensBefore)
         self.keys = keys
         self.last = self._place = segment.last
         if segment.kinds:

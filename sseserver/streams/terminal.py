@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sseserver.errors import SourceError
 from sseserver.jsontext import toJSON
-from sseserver.values import Kind, NewEntry
+from sseserver.values import Kind, NewEntry, Reason
 
 
 def packDone(reason: str, tokens: int, more: Mapping[str, object] | None = None) -> NewEntry:
@@ -33,3 +33,7 @@ def packFailed(error: SourceError) -> NewEntry:
 def packCancelled(reason: str) -> NewEntry:
     """Make the entry that ends a stream `cancelled`."""
     return NewEntry(Kind.CANCELLED, toJSON({"reason": reason}))
+
+
+#: The terminal entry of a run that was under way when its process ended without stopping it.
+INTERRUPTED = packFailed(SourceError("The server stopped before this text was complete.", Reason.INTERRUPTED))

@@ -25,7 +25,7 @@ from sseserver.interfaces import IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.values import Kind
 from tests.integration.servers import ENVIRONMENT, ROOT, ask, freePort, serving, twistd
-from tests.stores.test_database import snapshot
+from tests.stores.sqlite.test_database import snapshot
 
 WINDOW = 1 << 24
 
@@ -94,14 +94,14 @@ class ThreadTests(StoreTestCase):
         streamLog = await store.create(None, True)
         # Keep the thread busy.
         released = Event()
-        store._pool.callInThread(released.wait, 60)
+        waited = store.persistence.inThread(released.wait, 60)
         streamLog.append(Kind.TOKEN, b"x")
         settled = streamLog.settled()
         for _ in range(10):
             await deferLater(reactor, 0.01)
             self.assertFalse(settled.called)
         released.set()
-        await settled
+        await gatherResults([waited, settled])
 
 
 class ProcessTests(StoreTestCase):
@@ -218,7 +218,9 @@ class DiskTests(StoreTestCase):
         published, run = await store.create("published", True), await store.create("run", False)
         taken = await self.publishUntilFull(published)
         self.assertGreater(taken, 0)
-        self.assertEqual((published.last, len(published.entries), published.size), (taken, taken, store.used))
+        self.assertEqual(
+            (published.last, len(published.buffer.entries), published.buffer.size), (taken, taken, store.used)
+        )
         run.append(Kind.TOKEN, b"y" * 1_000_000)
         await deferLater(reactor, 1.5)
         self.assertEqual(run.last, 0)
@@ -229,7 +231,7 @@ class DiskTests(StoreTestCase):
         await store.stop()
         again = self.makeStore(str(folder / "streams.db"))
         self.assertEqual((await again.find("published")).last, taken + 1)
-        self.assertEqual((await again.find("run")).entries[0], b"y" * 1_000_000)
+        self.assertEqual((await again.find("run")).buffer.entries[0], b"y" * 1_000_000)
         await again.stop()
         self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
 

@@ -16,12 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError, SSEServerError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog
+from sseserver.stores.groups import GROUP_ENTRIES
+from sseserver.stores.persistent import LONGEST_PAUSE, RETRY
+from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite import journal as filing
 from sseserver.stores.sqlite import store as sqlite
 from sseserver.stores.sqlite.database import Database
 from sseserver.stores.sqlite.journal import FILED, FRESH, SEGMENT
-from sseserver.stores.sqlite.store import GROUP_ENTRIES, LONGEST_PAUSE, RETRY, SQLiteStore
-from sseserver.streams.segments import fromColumns, scattered
+from sseserver.stores.sqlite.rows import FreshRow, SegmentRow
 from sseserver.testing import RecordingViewer
 from sseserver.values import Kind, State
 from tests.fakes import ClockTestCase
@@ -108,8 +110,8 @@ class StoreTestCase(ClockTestCase):
 
     def connection(self) -> sqlite3.Connection:
         """The store's own connection; nobody else can look at the file."""
-        assert self.store._database is not None
-        return self.store._database._connection
+        assert self.store.persistence.database is not None
+        return self.store.persistence.database.connection
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
         """Read a table."""
@@ -117,10 +119,10 @@ class StoreTestCase(ClockTestCase):
 
     def entries(self) -> list[tuple[int, int, bytes]]:
         """Read the entries in the file, filed or not: numbers of stream and entry, data."""
-        filed = [(stream, fromColumns(first, *columns)) for stream, first, _, *columns in self.rows("segments")]
-        come = [segment for _, *columns in self.rows("fresh") for segment in scattered(*columns)]
+        filed = [(row.stream, row.unpack()) for row in map(SegmentRow._make, self.rows("segments"))]
+        fresh = [each for row in self.rows("fresh") for each in FreshRow(*row).unpack()]
         return sorted(
-            {(stream, *entry) for stream, each in filed + come for entry in enumerate(each.entries, each.first)}
+            {(stream, *entry) for stream, each in filed + fresh for entry in enumerate(each.entries, each.first)}
         )
 
 
@@ -256,7 +258,7 @@ class FilingTests(StoreTestCase):
 
     def fill(self, streamLog: IStreamLog) -> None:
         """Let so much come that it is time to file what came before; of three pieces the third is filed itself."""
-        for _ in range(FRESH // SEGMENT * 9 // 2):
+        for _ in range(FRESH // SEGMENT * 5):
             self.append(streamLog, 1, b"x" * (SEGMENT // 3))
             self.settle()
 
@@ -417,7 +419,7 @@ class FullTests(StoreTestCase):
 
     def pages(self, most: int) -> None:
         """Set how many pages the file may have; SQLite takes no fewer than there are."""
-        if self.store._database is not None:
+        if self.store.persistence.database is not None:
             self.connection().execute(f"PRAGMA max_page_count = {most}")
 
     def publish(self) -> Deferred[None]:
@@ -569,7 +571,7 @@ class RestartTests(StoreTestCase):
         epoch = self.create("a", tokens=3).epoch
         self.crash()
         self.assertEqual(self.result(self.store.find("a")).epoch, epoch)
-        self.patch(sqlite, "bootID", lambda: "another run of the machine")
+        self.patch(sqlite, "readBootID", lambda: "another run of the machine")
         self.crash()
         streamLog = self.result(self.store.find("a"))
         gap = self.assertRaises(GapError, streamLog.locate, f"{epoch}-3")
@@ -580,8 +582,8 @@ class RestartTests(StoreTestCase):
         """
         The system tells which run of the machine this is.
         """
-        self.assertRegex(sqlite.bootID(), "^[0-9a-f-]{36}$")
-        self.assertEqual(sqlite.bootID(), sqlite.bootID())
+        self.assertRegex(sqlite.readBootID(), "^[0-9a-f-]{36}$")
+        self.assertEqual(sqlite.readBootID(), sqlite.readBootID())
 
     def test_numbersGoOn(self) -> None:
         """

@@ -19,7 +19,7 @@ KINDS = st.sampled_from([Kind.TOKEN, Kind.TOKEN, Kind.TOKEN, Kind.EVENT, Kind.SI
 DATA = st.binary(max_size=6) | st.sampled_from([b"\r", b"x" * LARGE, b"x" * (LARGE + 1)])
 
 
-class TailMachine(RuleBasedStateMachine):
+class BufferMachine(RuleBasedStateMachine):
     """
     A buffer beside two lists, whatever is done to it and in whatever order it is
     read: some of what reads it changes where it keeps the entries.
@@ -79,7 +79,7 @@ class TailMachine(RuleBasedStateMachine):
     def restored(self) -> None:
         """A store had it."""
         buffer = EntryBuffer()
-        buffer.load(self.buffer.segment(self.first, self.buffer.appended), self.buffer.tokens)
+        buffer.load(self.buffer.segment(self.first, self.buffer.appended), self.buffer.tokensBefore)
         if self.buffer.trimmedCR:
             # Stores keep all but this.
             buffer.trimmedCR = True
@@ -140,7 +140,7 @@ class TailMachine(RuleBasedStateMachine):
         assert self.buffer.trimmedCR == (bool(texts) and texts[-1].endswith(b"\r"))
 
 
-class TailTests(SynchronousTestCase):
+class BufferTests(SynchronousTestCase):
     """The entries that a log keeps."""
 
     def test_likeLists(self) -> None:
@@ -148,7 +148,7 @@ class TailTests(SynchronousTestCase):
         Whatever is added, cut, shed and read, in any order: it is what two
         lists have.
         """
-        case = TailMachine.TestCase()
+        case = BufferMachine.TestCase()
         case.runTest()
 
     @given(st.integers(1, 3 * LOOSE))

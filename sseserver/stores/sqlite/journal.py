@@ -1,194 +1,202 @@
 """
-Filing: what the SQLite store has in memory of each stream, and when a stream's entries go into rows of its own.
+Journal: which rows a group of changes becomes, and when the entries of a stream are filed.
 
-Entries are written as they come into C{fresh}, and filed later: see L{sseserver.stores.sqlite.database}.
+New entries go to the table `fresh` and are filed later, as `database` describes. The journal remembers which streams
+have fresh entries that are not filed, and adds some of them to each transaction, so that the table stays small and no
+transaction gets large.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
-from weakref import ReferenceType, ref
 
-from twisted.internet.defer import Deferred
+from sseserver.stores.groups import BufferedEntries
+from sseserver.stores.sqlite.database import RecoveredStream
+from sseserver.stores.sqlite.rows import EndedRow, KeyRow, StreamRow, StreamSegment, Transaction, TrimmedRow
+from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
+from sseserver.values import Addition, Change, Creation, Deletion, Trim
 
-from sseserver.interfaces import IStreamLog
-from sseserver.stores.sqlite.database import Group
-from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import StreamLog
-from sseserver.values import State
-
-#: Bytes, with the cost of each entry, that a stream gathers before they are filed. What comes at once and is as large
-#: is written only once.
+#: Bytes, `ENTRY_COST` for each entry included. A stream with this many fresh bytes is filed. An addition of this size
+#: is filed at once.
 SEGMENT = 64 * 1024
 
-#: Bytes of all that came last; streams that have not gathered enough when these came are filed as they are.
+#: Bytes. A stream whose oldest fresh entry has this many bytes after it in the table is filed.
 FRESH = 4 * 1024 * 1024
 
-#: So many of those are filed with each group, beside one for each stream that is new among them: none waits for all.
+#: Streams filed with each transaction, plus one for each stream that gets its first fresh entries in it.
 FILED = 16
 
 
 @dataclass(slots=True, eq=False)
-class Stream:
+class JournaledStream:
     """
-    What the store knows of one stream.
+    One stream that this process has written to.
 
     Attributes:
-        number: What the file calls it.
-        size: Bytes it takes, when its log is not in memory.
-        written: Number of the last entry in the file.
-        filed: Number of the last entry that is filed.
-        gathered: Bytes that came since, with the cost of each entry; what had to be tried again counts again.
-        place: Where it was among the fresh entries last.
-        open: Its log, as long as that can still grow.
-        read: Its log, as long as somebody else holds it.
-        waiting: Who waits for the log, while it is made or read.
-        uncounted: The bytes that are no longer counted, while it is being deleted.
-        leaving: Who waits for the end of that, one way or the other.
+        number: Number of the stream in the file.
+        buffer: Its entries in memory, from which they are filed; `None` after it has ended, when all are filed.
+        written: Number of the last entry in the file, fresh or filed.
+        filed: Number of the last filed entry.
+        gathered: Bytes added since it was filed, `ENTRY_COST` for each entry included. A retry counts again.
+        place: Place of its last fresh entries.
     """
 
     number: int
-    name: str
-    epoch: str
-    published: bool
-    created: float
-    ended: float | None
-    size: int = 0
-    written: int = 0
-    filed: int = 0
+    buffer: EntryBuffer | None
+    written: int
+    filed: int
     gathered: int = 0
     place: int = -1
-    open: StreamLog | None = None
-    read: ReferenceType[StreamLog] | None = None
-    waiting: list[Deferred[IStreamLog]] | None = None
-    uncounted: int | None = None
-    leaving: list[Deferred[None]] = field(default_factory=list)
-
-    def log(self) -> StreamLog | None:
-        """Give the log, if it is in memory."""
-        return self.open or (None if self.read is None else self.read())
-
-    def hold(self, streamLog: StreamLog) -> None:
-        """Hold the log as firmly as it must be held."""
-        self.read = ref(streamLog)
-        self.size = streamLog.buffer.size
-        self.ended = streamLog.ended
-        self.open = streamLog if streamLog.state is State.OPEN else None
-
-    def left(self) -> None:
-        """Tell those who wait for the end of a deletion."""
-        leaving, self.leaving = self.leaving, []
-        for gone in leaving:
-            gone.callback(None)
-
-    def answer(self, answer: StreamLog | Exception) -> None:
-        """Tell those who wait."""
-        waiting, self.waiting = self.waiting or [], None
-        for found in waiting:
-            if isinstance(answer, Exception):
-                found.errback(answer)
-            else:
-                found.callback(answer)
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class Plan:
     """
-    A group that is being written, and what it is made of.
+    A transaction, and the state of the journal once it is committed.
 
     Attributes:
-        made: New streams.
-        parts: Streams with entries in it, and the number of the last entry of each.
-        count: How many entries these are.
-        deleted: Streams that are deleted, and who waits for that.
-        fresh: Those of the parts that are not filed at once.
-        filed: Streams that are filed, and the number of the last entry that is.
+        transaction: The rows.
+        created: Numbers of the new streams, by epoch.
+        added: Streams with new entries, and the number of the last one of each.
+        fresh: Those of them whose new entries go to the table `fresh`.
+        filed: Streams that are filed, and the number of the last filed entry of each.
+        ended: Streams whose terminal entry is among the entries.
+        deleted: Epochs of the streams that are deleted.
     """
 
-    made: list[Stream]
-    deleted: list[tuple[Stream, Deferred[None]]]
-    group: Group = field(default_factory=Group)
-    parts: list[tuple[Stream, StreamLog, int]] = field(default_factory=list)
-    count: int = 0
-    fresh: list[Stream] = field(default_factory=list)
-    filed: dict[Stream, int] = field(default_factory=dict)
+    transaction: Transaction = field(default_factory=Transaction)
+    created: dict[str, int] = field(default_factory=dict)
+    added: dict[JournaledStream, int] = field(default_factory=dict)
+    fresh: list[JournaledStream] = field(default_factory=list)
+    filed: dict[JournaledStream, int] = field(default_factory=dict)
+    ended: list[JournaledStream] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
 
 
-class Filing:
-    """Knows which streams have fresh entries that are not filed, and files them when it is time."""
+class Journal:
+    """
+    Turns groups of changes into transactions, and files streams when it is time.
 
-    def __init__(self) -> None:
-        # Bytes that were fresh so far, which is the place of the next group; and up to which place they are gone.
+    Args:
+        recovered: The streams in the file; all their entries are filed.
+    """
+
+    def __init__(self, recovered: Iterable[RecoveredStream]) -> None:
+        self._numbers = {stream.epoch: number for number, stream in recovered}
+        self._nextNumber = max(self._numbers.values(), default=0) + 1
+        self._streams: dict[str, JournaledStream] = {}
+        # Place of the next row of the table `fresh`: bytes of all rows before it. Rows before `_mark` are gone.
         self._place = 0
         self._mark = 0
-        # Where the first entry stands that is not filed; the streams are in that order. All of them are open.
-        self._unfiled: dict[Stream, int] = {}
+        # The streams with fresh entries that are not filed, and the place of the first of these entries; in that order.
+        self._unfiled: dict[JournaledStream, int] = {}
 
-    def add(self, work: Work, stream: Stream, streamLog: StreamLog, now: float) -> None:
-        """
-        Put into a group what the file does not have of a log.
+    def findNumber(self, epoch: str) -> int:
+        """Return the number of a stream in the file."""
+        return self._numbers[epoch]
 
-        Args:
-            now: In seconds since 1970, when its last entry ends it.
-        """
-        last = streamLog.buffer.appended
-        if streamLog.sealed:
-            work.group.ended.append((now, stream.number))
-            self._file(work, stream, streamLog, last)
+    def plan(self, changes: Sequence[Change]) -> Plan:
+        """Make the transaction for a group of changes. Nothing is remembered of it before `accept` is called."""
+        plan = Plan()
+        for change in changes:
+            if isinstance(change, Addition):
+                self._add(plan, change)
+            elif isinstance(change, Creation):
+                self._create(plan, change)
+            elif isinstance(change, Trim):
+                row = TrimmedRow(self._find(plan, change.epoch), change.first, change.tokensBefore)
+                plan.transaction.trimmed.append(row)
+            else:
+                self._delete(plan, change)
+        self._fileOthers(plan)
+        return plan
+
+    def accept(self, plan: Plan) -> None:
+        """Note that a transaction is committed."""
+        self._numbers.update(plan.created)
+        for stream, last in plan.added.items():
+            stream.written = last
+        for stream, last in plan.filed.items():
+            stream.filed, stream.gathered = last, 0
+            self._unfiled.pop(stream, None)
+        for stream in plan.fresh:
+            stream.place = self._place
+            self._unfiled.setdefault(stream, self._place)
+        for stream in plan.ended:
+            stream.buffer = None
+        for epoch in plan.deleted:
+            del self._numbers[epoch]
+            deleted = self._streams.pop(epoch, None)
+            if deleted is not None:
+                self._unfiled.pop(deleted, None)
+        self._mark = plan.transaction.mark
+        self._place += plan.transaction.fresh.size
+
+    def _find(self, plan: Plan, epoch: str) -> int:
+        number = self._numbers.get(epoch)
+        return plan.created[epoch] if number is None else number
+
+    def _create(self, plan: Plan, creation: Creation) -> None:
+        # A number that is not used, because the transaction fails, is never used.
+        number = plan.created[creation.epoch] = self._nextNumber
+        self._nextNumber += 1
+        name, epoch, published, created = creation
+        plan.transaction.created.append(StreamRow(number, name, epoch, published, created))
+
+    def _delete(self, plan: Plan, deletion: Deletion) -> None:
+        plan.transaction.deleted.append(self._find(plan, deletion.epoch))
+        plan.deleted.append(deletion.epoch)
+
+    def _add(self, plan: Plan, addition: Addition) -> None:
+        entries, transaction = addition.entries, plan.transaction
+        assert isinstance(entries, BufferedEntries)
+        stream = self._streams.get(addition.epoch)
+        if stream is None:
+            before = entries.first - 1
+            stream = JournaledStream(self._find(plan, addition.epoch), entries.buffer, before, before)
+            self._streams[addition.epoch] = stream
+        stream.buffer = entries.buffer
+        if addition.ended is not None:
+            transaction.ended.append(EndedRow(addition.ended, stream.number))
+            plan.ended.append(stream)
+            self._file(plan, stream, entries.last)
         else:
-            segment = streamLog.buffer.segment(stream.written + 1, last)
+            segment = entries.copy()
             stream.gathered += len(segment.data) + ENTRY_COST * len(segment.kinds)
             if stream.gathered >= SEGMENT:
-                self._file(work, stream, streamLog, last)
+                self._file(plan, stream, entries.last)
             else:
-                work.group.fresh.add(stream.number, segment)
-                work.fresh.append(stream)
-        if streamLog.keys:
-            keys = takewhile(lambda item: item[1][1] > stream.written, reversed(streamLog.keys.items()))
-            work.group.keys.extend((stream.number, key, *value) for key, value in keys)
-        work.parts.append((stream, streamLog, last))
-        work.count += last - stream.written
+                transaction.fresh.add(stream.number, segment)
+                plan.fresh.append(stream)
+        if addition.keys:
+            transaction.keys.extend([KeyRow(stream.number, key, *use) for key, use in addition.keys.items()])
+        plan.added[stream] = entries.last
 
-    def finish(self, work: Work) -> None:
-        """Put into a group what is to be filed beside its own entries, and say what is no longer fresh then."""
-        group, unfiled = work.group, self._unfiled
-        leaving = [stream for stream, _ in work.deleted]
-        # Nothing of a deleted stream may stay in the file: all fresh entries go with those that it still has there.
+    def _file(self, plan: Plan, stream: JournaledStream, last: int) -> None:
+        """File the entries of a stream up to one; trimmed entries are skipped."""
+        assert stream.buffer is not None
+        first = max(stream.filed + 1, stream.buffer.first)
+        if first <= last:
+            plan.transaction.filed.append(StreamSegment(stream.number, stream.buffer.segment(first, last)))
+        plan.filed[stream] = last
+
+    def _fileOthers(self, plan: Plan) -> None:
+        """File streams whose fresh entries are old, and find the rows of the table `fresh` that can go then."""
+        transaction, unfiled = plan.transaction, self._unfiled
+        leaving = {stream for epoch in plan.deleted if (stream := self._streams.get(epoch)) is not None}
+        # No entry of a deleted stream may stay in the file. If it may have some in the table, the whole table goes.
         everything = any(stream.place >= self._mark for stream in leaving)
-        # More than there come, so that they never become more and more; but not all at once.
-        most = FILED + sum(stream not in unfiled for stream in work.fresh)
+        # More than are added, so that their number shrinks; but not all at once.
+        most = FILED + sum(stream not in unfiled for stream in plan.fresh)
         for stream, place in unfiled.items():
             if not everything and (most == 0 or place > self._place - FRESH):
                 break
-            if stream not in work.filed and stream not in leaving:
-                assert stream.open is not None
-                self._file(work, stream, stream.open, stream.written)
+            if stream not in plan.filed and stream not in leaving:
+                self._file(plan, stream, stream.written)
                 most -= 1
-        group.place = self._place
-        gone = {*work.filed, *leaving}
+        transaction.place = self._place
+        gone = {*plan.filed, *leaving}
         mark = next((place for stream, place in unfiled.items() if stream not in gone), self._place)
-        # The last stream that is filed may free everything: not at once either.
-        group.mark = mark if everything else min(mark, self._mark + 2 * group.fresh.size + SEGMENT)
-
-    def written(self, work: Work) -> None:
-        """The file has the group."""
-        for stream, number in work.filed.items():
-            stream.filed, stream.gathered = number, 0
-            self._unfiled.pop(stream, None)
-        for stream in work.fresh:
-            stream.place = self._place
-            self._unfiled.setdefault(stream, self._place)
-        self._mark = work.group.mark
-        self._place += work.group.fresh.size
-
-    def forget(self, stream: Stream) -> None:
-        """The stream is deleted."""
-        self._unfiled.pop(stream, None)
-
-    def _file(self, work: Work, stream: Stream, streamLog: StreamLog, last: int) -> None:
-        # What is trimmed need not be filed.
-        first = max(stream.filed + 1, streamLog.buffer.first)
-        if first <= last:
-            work.group.filed.append((stream.number, streamLog.buffer.segment(first, last)))
-        work.filed[stream] = last
+        # One stream may free the whole table; its rows do not go all at once either.
+        transaction.mark = mark if everything else min(mark, self._mark + 2 * transaction.fresh.size + SEGMENT)

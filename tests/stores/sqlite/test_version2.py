@@ -42,7 +42,7 @@ class Version2Tests(SynchronousTestCase):
         """Start a store on a copy of the file, on a machine with this boot ID."""
         path = self.mktemp()
         shutil.copy(FILE, path)
-        self.patch(module, "bootID", lambda: boot)
+        self.patch(module, "readBootID", lambda: boot)
         self.clock = Clock()
         self.clock.advance(NOW)
         self.store = SQLiteStore(self.clock, path, 2000, maybeDeferred)

@@ -18,9 +18,25 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from sseserver.errors import StoreUnavailable
-from sseserver.stores.sqlite.database import _OPEN, APPLICATION_ID, PAGE, VERSION, Contents, Database, Group, Row
-from sseserver.streams.segments import Gathered, Segment
-from sseserver.values import Kind
+from sseserver.stores.sqlite.database import (
+    APPLICATION_ID,
+    OPEN_FILES,
+    PAGE,
+    VERSION,
+    Database,
+    RecoveredStream,
+)
+from sseserver.stores.sqlite.rows import (
+    EndedRow,
+    FreshEntries,
+    KeyRow,
+    StreamRow,
+    StreamSegment,
+    Transaction,
+    TrimmedRow,
+)
+from sseserver.streams.segments import Segment
+from sseserver.values import KeyUse, Kind, StoredEntries, StoredStream
 
 NOBODY = 65534
 
@@ -46,9 +62,9 @@ def segment(first: int, *data: bytes, kind: Kind = Kind.TOKEN, begin: int | None
     return Segment(first, bytes([kind]) * len(data), ends[1:], b"".join(data))
 
 
-def fresh(*segments: tuple[int, Segment]) -> Gathered:
+def fresh(*segments: tuple[int, Segment]) -> FreshEntries:
     """Gather segments of streams."""
-    gathered = Gathered()
+    gathered = FreshEntries()
     for each in segments:
         gathered.add(*each)
     return gathered
@@ -68,8 +84,8 @@ class DatabaseTestCase(SynchronousTestCase):
         """Nothing stays open."""
         for database in self.opened:
             database.close()
-        left = set(_OPEN)
-        _OPEN.clear()
+        left = set(OPEN_FILES)
+        OPEN_FILES.clear()
         self.assertEqual(left, set())
 
     def open(self, path: Path | None = None) -> Database:
@@ -78,11 +94,15 @@ class DatabaseTestCase(SynchronousTestCase):
         self.opened.append(database)
         return database
 
+    def load(self, database: Database, stream: int = 1, first: int = 1) -> StoredEntries:
+        """Read all entries of a stream from one on."""
+        return database.load(stream, first, 1_000_000)
+
     def close(self) -> None:
         """Close in good order what was opened last."""
         self.opened.pop().close()
 
-    def recover(self, database: Database, boot: str = "boot", now: float = 1000.0) -> list[Row]:
+    def recover(self, database: Database, boot: str = "boot", now: float = 1000.0) -> list[RecoveredStream]:
         """Recover with the epochs `new0`, `new1` ..."""
         return database.recover(now, iter([f"new{number}" for number in range(10)]), boot)
 
@@ -90,8 +110,14 @@ class DatabaseTestCase(SynchronousTestCase):
         """Make a file with one stream of three tokens and a key."""
         database = self.open()
         self.recover(database)
-        made = [(1, "name", "epoch", published, 5.0)]
-        database.commit(Group(made=made, filed=[(1, segment(1, b"a", b"b", b"c"))], keys=[(1, "key", b"digest", 2, 3)]))
+        made = [StreamRow(1, "name", "epoch", published, 5.0)]
+        database.commit(
+            Transaction(
+                created=made,
+                filed=[StreamSegment(1, segment(1, b"a", b"b", b"c"))],
+                keys=[KeyRow(1, "key", b"digest", 2, 3)],
+            )
+        )
         return database
 
     def crash(self) -> Path:
@@ -155,7 +181,7 @@ class RefusalTests(DatabaseTestCase):
     def damage(self) -> None:
         """Make a file of some size, and overwrite the middle of it."""
         database = self.make()
-        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
+        database.commit(Transaction(filed=[StreamSegment(1, segment(4, *[b"x" * 500] * 200))]))
         self.close()
         with self.path.open("r+b") as file:
             file.seek(self.path.stat().st_size // 2)
@@ -176,7 +202,7 @@ class RefusalTests(DatabaseTestCase):
         damaged = self.path.read_bytes()
         self.path.unlink()
         database = self.make()
-        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
+        database.commit(Transaction(filed=[StreamSegment(1, segment(4, *[b"x" * 500] * 200))]))
         after = self.crash()
         after.write_bytes(damaged[: len(damaged) // 2])
         after.with_name("streams.db-wal").write_bytes(b"")
@@ -195,7 +221,7 @@ class RefusalTests(DatabaseTestCase):
         A file of ours that was cut.
         """
         database = self.make()
-        database.commit(Group(filed=[(1, segment(4, *[b"x" * 500] * 200))]))
+        database.commit(Transaction(filed=[StreamSegment(1, segment(4, *[b"x" * 500] * 200))]))
         self.close()
         whole = self.path.read_bytes()
         for size in (100, 1024, PAGE, len(whole) // 2, len(whole) - PAGE, len(whole) - 1):
@@ -261,8 +287,8 @@ class RefusalTests(DatabaseTestCase):
         for path in (self.path, self.folder / ".." / self.folder.name / "streams.db", link):
             error = self.assertRaises(StoreUnavailable, Database, str(path))
             self.assertIn("open already", str(error))
-        database.commit(Group(filed=[(1, segment(4, b"d"))]))
-        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"d"])
+        database.commit(Transaction(filed=[StreamSegment(1, segment(4, b"d"))]))
+        self.assertEqual(self.load(database).entries.entries, [b"a", b"b", b"c", b"d"])
 
     def test_openElsewhere(self) -> None:
         """
@@ -303,8 +329,12 @@ class OpenTests(DatabaseTestCase):
         self.close()
         self.assertEqual(list(snapshot(self.folder)), ["streams.db"])
         database = self.open()
-        self.assertEqual(self.recover(database), [Row(1, "name", "epoch", True, 5.0, None, 3, 3)])
-        self.assertEqual(database.load(1), Contents(segment(1, b"a", b"b", b"c"), 3, {"key": (b"digest", 2, 3)}))
+        self.assertEqual(
+            self.recover(database), [RecoveredStream(1, StoredStream("name", "epoch", True, 5.0, None, 1, 3, 3, 0))]
+        )
+        self.assertEqual(
+            self.load(database), StoredEntries(segment(1, b"a", b"b", b"c"), {"key": KeyUse(b"digest", 2, 3)})
+        )
 
     def test_makingInterrupted(self) -> None:
         """
@@ -336,10 +366,10 @@ class OpenTests(DatabaseTestCase):
         self.assertIn("streams.db-wal", snapshot(after.parent))
         database = self.open(after)
         (row,) = self.recover(database, now=1234.0)
-        self.assertEqual((row.epoch, row.ended, row.count), ("epoch", 1234.0, 4))
-        contents = database.load(1)
-        self.assertEqual((contents.segment.kinds, contents.segment.entries[:3]), (b"\0\0\0\x09", [b"a", b"b", b"c"]))
-        self.assertIn(b'"interrupted"', contents.segment.entries[3])
+        self.assertEqual((row.stream.epoch, row.stream.ended, row.stream.last), ("epoch", 1234.0, 4))
+        contents = self.load(database)
+        self.assertEqual((contents.entries.kinds, contents.entries.entries[:3]), (b"\0\0\0\x09", [b"a", b"b", b"c"]))
+        self.assertIn(b'"interrupted"', contents.entries.entries[3])
         self.assertNotIn("streams.db-shm", snapshot(after.parent))
 
     def test_order(self) -> None:
@@ -348,8 +378,8 @@ class OpenTests(DatabaseTestCase):
         """
         database = self.open()
         self.recover(database)
-        made = [(number, str(number), f"epoch{number}", True, 0.0) for number in range(1, 5)]
-        database.commit(Group(made=made, ended=[(30.0, 1), (10.0, 4), (20.0, 2)]))
+        made = [StreamRow(number, str(number), f"epoch{number}", True, 0.0) for number in range(1, 5)]
+        database.commit(Transaction(created=made, ended=[EndedRow(30.0, 1), EndedRow(10.0, 4), EndedRow(20.0, 2)]))
         self.close()
         self.assertEqual([row.number for row in self.recover(self.open())], [4, 2, 1, 3])
 
@@ -359,7 +389,7 @@ class BootTests(DatabaseTestCase):
 
     def epochs(self, path: Path, boot: str) -> list[str]:
         """Recover in this run of the machine."""
-        return [row.epoch for row in self.recover(self.open(path), boot)]
+        return [row.stream.epoch for row in self.recover(self.open(path), boot)]
 
     def test_sameBoot(self) -> None:
         """
@@ -373,8 +403,12 @@ class BootTests(DatabaseTestCase):
         When the machine ended, open streams, of runs and published, get new epochs; those that had ended keep theirs.
         """
         database = self.make(published=True)
-        made = [(2, "run", "epoch2", False, 0.0), (3, "ended", "epoch3", False, 0.0)]
-        database.commit(Group(made=made, filed=[(3, segment(1, b"{}", kind=Kind.DONE))], ended=[(1.0, 3)]))
+        made = [StreamRow(2, "run", "epoch2", False, 0.0), StreamRow(3, "ended", "epoch3", False, 0.0)]
+        database.commit(
+            Transaction(
+                created=made, filed=[StreamSegment(3, segment(1, b"{}", kind=Kind.DONE))], ended=[EndedRow(1.0, 3)]
+            )
+        )
         self.assertEqual(self.epochs(self.crash(), "another"), ["epoch3", "new1", "new0"])
 
     def test_unknownBoot(self) -> None:
@@ -383,7 +417,7 @@ class BootTests(DatabaseTestCase):
         """
         database = self.open()
         self.recover(database, "")
-        database.commit(Group(made=[(1, "name", "epoch", True, 0.0)]))
+        database.commit(Transaction(created=[StreamRow(1, "name", "epoch", True, 0.0)]))
         self.assertEqual(self.epochs(self.crash(), ""), ["new0"])
 
     def test_cleanEnd(self) -> None:
@@ -403,7 +437,7 @@ class BootTests(DatabaseTestCase):
         self.close()
         database = self.open()
         self.recover(database, "second")
-        database.commit(Group(filed=[(1, segment(4, b"seen"))]))
+        database.commit(Transaction(filed=[StreamSegment(1, segment(4, b"seen"))]))
         after = self.crash()
         after.with_name("streams.db-wal").unlink()
         self.assertEqual(self.epochs(after, "third"), ["new0"])
@@ -417,55 +451,67 @@ class CommitTests(DatabaseTestCase):
         When one part of a group cannot be written, none is; the next group can.
         """
         database = self.make()
-        bad = Group(
-            made=[(2, "other", "epoch2", True, 0.0)],
+        bad = Transaction(
+            created=[StreamRow(2, "other", "epoch2", True, 0.0)],
             fresh=fresh((2, segment(1, b"d"))),
-            filed=[(1, segment(4, b"d")), (1, segment(3, b"twice"))],
-            trims={1: (3, 2)},
+            filed=[StreamSegment(1, segment(4, b"d")), StreamSegment(1, segment(3, b"twice"))],
+            trimmed=[TrimmedRow(1, 3, 2)],
         )
         self.assertRaises(StoreUnavailable, database.commit, bad)
-        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c"])
-        database.commit(Group(made=bad.made, filed=[(1, segment(4, b"d"))]))
-        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"d"])
+        self.assertEqual(self.load(database).entries.entries, [b"a", b"b", b"c"])
+        database.commit(Transaction(created=bad.created, filed=[StreamSegment(1, segment(4, b"d"))]))
+        self.assertEqual(self.load(database).entries.entries, [b"a", b"b", b"c", b"d"])
 
     def test_bug(self) -> None:
         """
         What SQLite cannot take at all leaves no transaction open either.
         """
         database = self.make()
-        bad = Group(filed=[(1, segment(4, b"d"))], keys=[(1, "\ud800", b"", 4, 4)])
+        bad = Transaction(filed=[StreamSegment(1, segment(4, b"d"))], keys=[KeyRow(1, "\ud800", b"", 4, 4)])
         self.assertRaises(UnicodeEncodeError, database.commit, bad)
-        database.commit(Group(filed=[(1, segment(4, b"e"))]))
-        self.assertEqual(database.load(1).segment.entries, [b"a", b"b", b"c", b"e"])
+        database.commit(Transaction(filed=[StreamSegment(1, segment(4, b"e"))]))
+        self.assertEqual(self.load(database).entries.entries, [b"a", b"b", b"c", b"e"])
 
     def test_trim(self) -> None:
         """
         What is trimmed is gone from the file: entries, and the keys of those; tokens are counted on.
         """
         database = self.make()
-        database.commit(Group(trims={1: (3, 2)}))
-        self.assertEqual(database.load(1), Contents(segment(3, b"c"), 3, {"key": (b"digest", 2, 3)}))
-        database.commit(Group(trims={1: (4, 3)}, filed=[(1, segment(4, b"d"))], keys=[(1, "key", b"new", 4, 4)]))
-        self.assertEqual(database.load(1), Contents(segment(4, b"d"), 4, {"key": (b"new", 4, 4)}))
+        database.commit(Transaction(trimmed=[TrimmedRow(1, 3, 2)]))
+        self.assertEqual(self.load(database), StoredEntries(segment(3, b"c"), {"key": KeyUse(b"digest", 2, 3)}))
+        database.commit(
+            Transaction(
+                trimmed=[TrimmedRow(1, 4, 3)],
+                filed=[StreamSegment(1, segment(4, b"d"))],
+                keys=[KeyRow(1, "key", b"new", 4, 4)],
+            )
+        )
+        self.assertEqual(self.load(database), StoredEntries(segment(4, b"d"), {"key": KeyUse(b"new", 4, 4)}))
 
     def test_trimmedToNothing(self) -> None:
         """
         A stream that keeps no entry still knows its numbers: an interrupted one ends after what was trimmed.
         """
         database = self.make()
-        database.commit(Group(trims={1: (4, 3)}))
-        self.assertEqual(database.load(1), Contents(segment(4, begin=0), 3, {}))
+        database.commit(Transaction(trimmed=[TrimmedRow(1, 4, 3)]))
+        self.assertEqual(self.load(database, first=4), StoredEntries(segment(4, begin=0), {}))
         database = self.open(self.crash())
-        self.recover(database)
-        contents = database.load(1)
-        self.assertEqual((contents.segment.first, contents.tokens, len(contents.segment.entries)), (4, 3, 1))
+        (row,) = self.recover(database)
+        self.assertEqual((row.stream.first, row.stream.last, row.stream.tokensBefore), (4, 4, 3))
+        self.assertEqual([entry.number for entry in self.load(database).entries], [4])
 
     def test_delete(self) -> None:
         """
         What is deleted is gone from all tables, before the rest of the group is written: its name is free.
         """
         database = self.make()
-        database.commit(Group(deleted=[1, 99], made=[(2, "name", "epoch2", True, 0.0)], filed=[(2, segment(1, b"x"))]))
+        database.commit(
+            Transaction(
+                deleted=[1, 99],
+                created=[StreamRow(2, "name", "epoch2", True, 0.0)],
+                filed=[StreamSegment(2, segment(1, b"x"))],
+            )
+        )
         self.close()
         tables = ("streams", "segments", "fresh", "keys")
         with foreign(self.path) as connection:
@@ -481,7 +527,7 @@ class FreshTests(DatabaseTestCase):
         """Let the process die, and another one take up what it left, all of it filed."""
         database = self.open(self.crash())
         self.recover(database)
-        self.assertEqual(database._connection.execute("SELECT * FROM fresh").fetchall(), [])
+        self.assertEqual(database.connection.execute("SELECT * FROM fresh").fetchall(), [])
         return database
 
     @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 40), max_size=5)), max_size=8))
@@ -494,15 +540,19 @@ class FreshTests(DatabaseTestCase):
         whole, filed = [b"a", b"b", b"c"], 3
         for place, (file, sizes) in enumerate(groups):
             data = [b"%d" % size * size for size in sizes]
-            group = Group(place=place, fresh=fresh((1, segment(len(whole) + 1, *data, begin=sum(map(len, whole))))))
+            group = Transaction(
+                place=place, fresh=fresh((1, segment(len(whole) + 1, *data, begin=sum(map(len, whole)))))
+            )
             whole += data
             if file and filed < len(whole):
-                group.filed.append((1, segment(filed + 1, *whole[filed:], begin=sum(map(len, whole[:filed])))))
+                group.filed.append(
+                    StreamSegment(1, segment(filed + 1, *whole[filed:], begin=sum(map(len, whole[:filed]))))
+                )
                 group.mark, filed = place, len(whole)
             database.commit(group)
         database = self.takeUp()
-        self.assertEqual(database.load(1).segment.entries, whole)
-        self.assertEqual(database.recover(0.0, [], "boot")[0].count, len(whole))
+        self.assertEqual(self.load(database).entries.entries, whole)
+        self.assertEqual(database.recover(0.0, [], "boot")[0].stream.last, len(whole))
         self.doCleanups()
         while self.opened:
             self.close()
@@ -512,14 +562,14 @@ class FreshTests(DatabaseTestCase):
         Each stream has its own; what is of a stream that is gone, or trimmed, does not come back.
         """
         database = self.make(published=True)
-        made = [(number, f"{number}", f"epoch{number}", True, 0.0) for number in (2, 3)]
+        made = [StreamRow(number, f"{number}", f"epoch{number}", True, 0.0) for number in (2, 3)]
         come = fresh((1, segment(4, b"d", b"e")), (2, segment(1, b"x", b"yy")), (3, segment(1, b"gone")))
-        database.commit(Group(made=made, fresh=come, trims={1: (5, 4)}))
-        database.commit(Group(deleted=[3], fresh=fresh((2, segment(3, b"z", begin=3))), place=1))
+        database.commit(Transaction(created=made, fresh=come, trimmed=[TrimmedRow(1, 5, 4)]))
+        database.commit(Transaction(deleted=[3], fresh=fresh((2, segment(3, b"z", begin=3))), place=1))
         database = self.takeUp()
-        self.assertEqual(database.load(1), Contents(segment(5, b"e"), 5, {}))
-        self.assertEqual(database.load(2).segment, segment(1, b"x", b"yy", b"z"))
-        rows = database._connection.execute("SELECT DISTINCT stream FROM segments").fetchall()
+        self.assertEqual(self.load(database), StoredEntries(segment(5, b"e"), {}))
+        self.assertEqual(self.load(database, 2).entries, segment(1, b"x", b"yy", b"z"))
+        rows = database.connection.execute("SELECT DISTINCT stream FROM segments").fetchall()
         self.assertEqual(rows, [(1,), (2,)])
 
     def test_interrupted(self) -> None:
@@ -527,11 +577,11 @@ class FreshTests(DatabaseTestCase):
         A run that was under way ends after what came last.
         """
         database = self.make()
-        database.commit(Group(fresh=fresh((1, segment(4, b"dd", kind=Kind.EVENT)))))
-        contents = self.takeUp().load(1)
-        self.assertEqual(contents.segment.entries[:4], [b"a", b"b", b"c", b"dd"])
-        self.assertEqual(contents.segment.kinds, bytes([Kind.TOKEN] * 3 + [Kind.EVENT, Kind.FAILED]))
-        self.assertIn(b'"interrupted"', contents.segment.entries[4])
+        database.commit(Transaction(fresh=fresh((1, segment(4, b"dd", kind=Kind.EVENT)))))
+        contents = self.load(self.takeUp())
+        self.assertEqual(contents.entries.entries[:4], [b"a", b"b", b"c", b"dd"])
+        self.assertEqual(contents.entries.kinds, bytes([Kind.TOKEN] * 3 + [Kind.EVENT, Kind.FAILED]))
+        self.assertIn(b'"interrupted"', contents.entries.entries[4])
 
     def test_mark(self) -> None:
         """
@@ -539,6 +589,6 @@ class FreshTests(DatabaseTestCase):
         """
         database = self.make()
         for place in (0, 10, 20):
-            database.commit(Group(fresh=fresh((1, segment(4, b"d"))), place=place, mark=place - 5))
-        rows = database._connection.execute("SELECT place FROM fresh").fetchall()
+            database.commit(Transaction(fresh=fresh((1, segment(4, b"d"))), place=place, mark=place - 5))
+        rows = database.connection.execute("SELECT place FROM fresh").fetchall()
         self.assertEqual(rows, [(20,)])

@@ -1,0 +1,247 @@
+"""
+Groups: the changes that a `PersistentStore` has still to write, and those that are being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import takewhile
+from weakref import ReferenceType, ref
+
+from twisted.internet.defer import Deferred
+
+from sseserver.interfaces import IStreamLog
+from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
+from sseserver.streams.log import StreamLog
+from sseserver.streams.segments import Segment
+from sseserver.values import Addition, Change, Creation, Deletion, Entry, KeyUse, State, StoredStream, Trim
+
+#: Entries. A group with this many gets no further streams. The new entries of one stream are never divided, so that
+#: entries which were published together become visible together.
+GROUP_ENTRIES = 4000
+
+
+class KeptStream:
+    """
+    One stream of a `PersistentStore`, whether its log is in memory or not.
+
+    Args:
+        stored: What the persistence has of the stream, or is to have.
+
+    Attributes:
+        name: The stream's name.
+        epoch: The stream's epoch.
+        published: Whether entries are published into it.
+        created: When it was made, in seconds since 1970.
+        ended: When it ended, in seconds since 1970; `None` while it is open.
+        first: Number of the oldest entry, as of the last time when the log left memory.
+        last: Number of the newest stored entry.
+        tokensBefore: Number of tokens before `first`.
+        size: Bytes that the stream takes while its log is not in memory, `ENTRY_COST` for each entry included.
+        finding: The calls of `create` or `find` that get the log once it is stored or read; `None` if neither is
+            under way.
+        uncounted: Bytes that are no longer counted, while the stream is being deleted; otherwise `None`.
+        deleting: The calls of `create` that wait until this stream is deleted.
+    """
+
+    __slots__ = (
+        "_open",
+        "_read",
+        "created",
+        "deleting",
+        "ended",
+        "epoch",
+        "finding",
+        "first",
+        "last",
+        "name",
+        "published",
+        "size",
+        "tokensBefore",
+        "uncounted",
+    )
+
+    def __init__(self, stored: StoredStream) -> None:
+        self.name, self.epoch, self.published, self.created, self.ended, self.first, self.last, size, tokens = stored
+        self.size = size + ENTRY_COST * (self.last + 1 - self.first)
+        self.tokensBefore = tokens
+        self.finding: list[Deferred[IStreamLog]] | None = None
+        self.uncounted: int | None = None
+        self.deleting: list[Deferred[None]] = []
+        # The log: held while the stream is open; later only as long as it is used elsewhere.
+        self._open: StreamLog | None = None
+        self._read: ReferenceType[StreamLog] | None = None
+
+    @property
+    def log(self) -> StreamLog | None:
+        """The log, if it is in memory."""
+        return self._open or (None if self._read is None else self._read())
+
+    def hold(self, streamLog: StreamLog) -> None:
+        """Remember the log: as long as the stream is open, and then as long as it is used elsewhere."""
+        buffer = streamLog.buffer
+        self.first, self.size, self.tokensBefore = buffer.first, buffer.size, buffer.tokensBefore
+        self.ended = streamLog.ended
+        self._read = ref(streamLog)
+        self._open = streamLog if streamLog.state is State.OPEN else None
+
+    def answer(self, result: StreamLog | Exception) -> None:
+        """Answer the calls of `create` or `find`."""
+        finding, self.finding = self.finding or [], None
+        for found in finding:
+            if isinstance(result, Exception):
+                found.errback(result)
+            else:
+                found.callback(result)
+
+    def answerDeleted(self) -> None:
+        """Tell those who wait that the deletion is over, whatever its result."""
+        deleting, self.deleting = self.deleting, []
+        for deleted in deleting:
+            deleted.callback(None)
+
+
+class BufferedEntries:
+    """
+    The entries that one log adds to a group. Iterating copies them from the log's buffer.
+
+    Attributes:
+        stream: The stream.
+        log: Its log.
+        buffer: The log's buffer.
+        first: Number of the first entry.
+        last: Number of the last entry.
+    """
+
+    __slots__ = ("buffer", "first", "last", "log", "stream")
+
+    def __init__(self, stream: KeptStream, streamLog: StreamLog) -> None:
+        self.stream = stream
+        self.log = streamLog
+        self.buffer: EntryBuffer = streamLog.buffer
+        self.first = stream.last + 1
+        self.last = streamLog.buffer.appended
+
+    def __len__(self) -> int:
+        """Number of entries."""
+        return self.last + 1 - self.first
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Give each entry."""
+        return iter(self.copy())
+
+    def copy(self) -> Segment:
+        """Copy the entries."""
+        return self.buffer.segment(self.first, self.last)
+
+
+@dataclass(slots=True)
+class PendingDeletion:
+    """
+    A deletion that is not written yet.
+
+    Attributes:
+        stream: The stream.
+        deleted: Fires when it is written.
+    """
+
+    stream: KeptStream
+    deleted: Deferred[None]
+
+
+@dataclass(slots=True)
+class Group:
+    """
+    Changes that are written together.
+
+    Attributes:
+        created: New streams.
+        trimmed: Logs that dropped their oldest entries.
+        added: New entries, of one log each.
+        deletions: Streams to delete.
+    """
+
+    created: list[KeptStream]
+    trimmed: dict[KeptStream, StreamLog]
+    added: list[BufferedEntries] = field(default_factory=list)
+    deletions: list[PendingDeletion] = field(default_factory=list)
+
+    def listChanges(self, now: float) -> list[Change]:
+        """
+        List the changes in the order in which they apply.
+
+        Args:
+            now: Time in seconds since 1970, at which streams end that have their terminal entry in this group.
+        """
+        changes: list[Change] = [Deletion(deletion.stream.epoch) for deletion in self.deletions]
+        deleted = {deletion.stream for deletion in self.deletions}
+        for stream, streamLog in self.trimmed.items():
+            if stream not in deleted:
+                changes.append(Trim(stream.epoch, streamLog.buffer.first, streamLog.buffer.tokensBefore))
+        changes += [Creation(each.name, each.epoch, each.published, each.created) for each in self.created]
+        for entries in self.added:
+            ended = now if entries.log.sealed else None
+            changes.append(Addition(entries.stream.epoch, entries, _selectKeys(entries), ended))
+        return changes
+
+
+class PendingChanges:
+    """
+    The changes that are not written yet.
+
+    Attributes:
+        created: New streams.
+        dirty: Logs with new entries, by stream. Those that came first are written first.
+        trimmed: Logs that dropped their oldest entries, by stream.
+        deletions: Streams to delete.
+    """
+
+    __slots__ = ("created", "deletions", "dirty", "trimmed")
+
+    def __init__(self) -> None:
+        self.created: list[KeptStream] = []
+        self.dirty: dict[KeptStream, StreamLog] = {}
+        self.trimmed: dict[KeptStream, StreamLog] = {}
+        self.deletions: list[PendingDeletion] = []
+
+    def takeGroup(self) -> Group:
+        """Take the changes that are written next: all, if they are not too many."""
+        group = Group(self.created, self.trimmed)
+        self.created, self.trimmed = [], {}
+        self._takeEntries(group)
+        if self.deletions:
+            # A stream with other changes is deleted in a later group: these are stored first, so that their publisher
+            # gets an answer.
+            writing = {*group.created, *self.dirty, *(entries.stream for entries in group.added)}
+            group.deletions = [deletion for deletion in self.deletions if deletion.stream not in writing]
+            self.deletions = [deletion for deletion in self.deletions if deletion.stream in writing]
+        return group
+
+    def _takeEntries(self, group: Group) -> None:
+        count = 0
+        for stream, streamLog in self.dirty.items():
+            entries = BufferedEntries(stream, streamLog)
+            group.added.append(entries)
+            count += len(entries)
+            if count >= GROUP_ENTRIES:
+                break
+        if len(group.added) < len(self.dirty):
+            for entries in group.added:
+                del self.dirty[entries.stream]
+        else:
+            self.dirty = {}
+
+    def forget(self, stream: KeptStream) -> None:
+        """Drop the changes of a stream that is deleted."""
+        self.dirty.pop(stream, None)
+        self.trimmed.pop(stream, None)
+
+
+def _selectKeys(entries: BufferedEntries) -> dict[str, KeyUse]:
+    """Return the uses of idempotency keys with these entries, the oldest first."""
+    keys = entries.log.keys
+    if not keys:
+        return keys
+    found = list(takewhile(lambda item: item[1].last >= entries.first, reversed(keys.items())))
+    return dict(reversed(found))

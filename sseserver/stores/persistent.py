@@ -1,0 +1,318 @@
+"""
+PersistentStore: stream logs that outlive the process, kept by any `IPersistence`.
+
+The store gives entries their numbers, keeps the logs of open streams in memory, and decides what is written when. The
+persistence only reads and writes: that of `sseserver.stores.sqlite`, or one that you write (docs/stores.md).
+
+Changes are written in groups. While one group is being written, and for a moment after a group of many streams, the
+next one gathers. An entry is visible when its group is written. Viewers never wait for a disk: the log of an open
+stream, and of any other that somebody reads, is in memory as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
+from sseserver.interfaces import IPersistence, IStreamLog, IStreamStore
+from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
+from sseserver.stores.publishing import publish
+from sseserver.stores.states import StoreState, step
+from sseserver.streams.ids import makeEpoch
+from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
+from sseserver.streams.segments import Segment, makeSegment
+from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
+from sseserver.values import EndedStream, NewEntry, State, StoredEntries, StoredStream
+
+log = Logger()
+
+#: Seconds. How long the next group gathers after a group, for every tenth stream that it had. When many streams are
+#: busy, groups would otherwise hold one entry of each; a lone stream waits for nothing.
+PAUSE = 0.001
+
+#: Seconds. The longest such pause.
+LONGEST_PAUSE = 0.005
+
+#: Seconds. Time until the next group is written after one that failed.
+RETRY = 1.0
+
+_CLOSED = "The store is closed."
+
+
+@implementer(IStreamStore)
+class PersistentStore(Keeper):
+    """
+    Keeps stream logs in a persistence.
+
+    Args:
+        clock: The reactor, or a `task.Clock`.
+        persistence: Reads and writes what is stored.
+        window: Bytes that each stream keeps; see `StreamLog`.
+        turnEnd: The service's, so that its writes are sent once the calls of a tick are made; by default one of its
+            own.
+
+    Attributes:
+        persistence: See above.
+        state: Where in its life the store is.
+    """
+
+    def __init__(self, clock: Any, persistence: IPersistence, window: int, *, turnEnd: TurnEnd | None = None) -> None:
+        super().__init__(durable=True)
+        self.persistence = persistence
+        self.state = StoreState.CLOSED
+        self._clock = clock
+        self._window = window
+        self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
+        self._streams: dict[str, KeptStream] = {}
+        # Number of streams that are being deleted.
+        self._leaving = 0
+        self._pending = PendingChanges()
+        # The call that writes the next group; whether a group is being written; whether the last one failed.
+        self._next: IDelayedCall | None = None
+        self._writing = False
+        self._failing = False
+        # The calls of `stop` that are not answered yet.
+        self._stops: list[Deferred[None]] = []
+
+    @property
+    def count(self) -> int:
+        """See `IStreamStore.count`."""
+        return len(self._streams) - self._leaving
+
+    def start(self) -> Sequence[EndedStream]:
+        """See `IStreamStore.start`."""
+        state = step(self.state, StoreState.OPEN)
+        known = self.persistence.start(self._clock.seconds())
+        self.state = state
+        for stored in known:
+            stream = self._streams[stored.name] = KeptStream(stored)
+            self.used += stream.size
+        ended = [EndedStream(each.ended, each.name, each.epoch) for each in known if each.ended is not None]
+        return sorted(ended, key=lambda each: each.ended)
+
+    def stop(self) -> Deferred[None]:
+        """See `IStreamStore.stop`."""
+        if self.state is StoreState.CLOSED:
+            return succeed(None)
+        stopped: Deferred[None] = Deferred()
+        self._stops.append(stopped)
+        if self.state is StoreState.OPEN:
+            self.state = step(self.state, StoreState.STOPPING)
+            if self._next is None:
+                self._schedule(0)
+            else:
+                self._next.reset(0)
+        return stopped
+
+    def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
+        """See `IStreamStore.create`."""
+        if not self._isOpen():
+            return fail(StoreUnavailable(_CLOSED))
+        epoch = makeEpoch()
+        name = name or epoch
+        known = self._streams.get(name)
+        if known is not None and known.uncounted is not None:
+            deleted: Deferred[None] = Deferred()
+            known.deleting.append(deleted)
+            return deleted.addCallback(lambda _: self.create(name, published))
+        if known is not None:
+            return fail(StreamExists(f"There is a stream {name} already."))
+        stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0)
+        stream = self._streams[name] = KeptStream(stored)
+        stream.hold(self._makeLog(stream))
+        created: Deferred[IStreamLog] = Deferred()
+        stream.finding = [created]
+        self._pending.created.append(stream)
+        self._schedule(0)
+        return created
+
+    def find(self, name: str) -> Deferred[IStreamLog]:
+        """See `IStreamStore.find`. A log that is not in memory is read as a whole."""
+        if not self._isOpen():
+            return fail(StoreUnavailable(_CLOSED))
+        stream = self._streams.get(name)
+        if stream is None or stream.uncounted is not None:
+            return fail(StreamNotFound(name))
+        streamLog = stream.log
+        found: Deferred[IStreamLog] = Deferred()
+        if stream.finding is not None:
+            stream.finding.append(found)
+        elif streamLog is not None:
+            found.callback(streamLog)
+        else:
+            stream.finding = [found]
+            read = maybeDeferred(self.persistence.read, stream.epoch, stream.first, stream.last)
+            read.addCallback(self._restoreLog, stream).addErrback(self._reportUnreadable, stream)
+        return found
+
+    def publish(
+        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
+    ) -> Deferred[tuple[int, int]]:
+        """See `IStreamStore.publish`."""
+        return self.find(name).addCallback(publish, entries, close, key)
+
+    def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
+        """
+        See `IStreamStore.delete`.
+
+        Viewers get the end when the deletion is written. If it fails, the stream is there as before.
+        """
+        if not self._isOpen():
+            return fail(StoreUnavailable(_CLOSED))
+        stream = self._streams.get(name)
+        if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
+            return fail(StreamNotFound(name))
+        streamLog = stream.log
+        stream.uncounted = stream.size if streamLog is None else streamLog.buffer.size
+        self.used -= stream.uncounted
+        self._leaving += 1
+        deleted: Deferred[None] = Deferred()
+        self._pending.deletions.append(PendingDeletion(stream, deleted))
+        self._schedule(0)
+        return deleted
+
+    def write(self, streamLog: StreamLog) -> None:
+        """See `Keeper.write`."""
+        self._pending.dirty[self._streams[streamLog.name]] = streamLog
+        if self._next is None:
+            self._schedule(0)
+
+    def trim(self, streamLog: StreamLog) -> None:
+        """See `Keeper.trim`."""
+        self._pending.trimmed[self._streams[streamLog.name]] = streamLog
+        self._schedule(0)
+
+    def _isOpen(self) -> bool:
+        return self.state is StoreState.OPEN or self.state is StoreState.STOPPING
+
+    def _makeLog(self, stream: KeptStream) -> StreamLog:
+        return StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
+
+    def _schedule(self, delay: float) -> None:
+        """Write the next group after a delay in seconds, unless that is scheduled, or a group is being written."""
+        if self._next is None and not self._writing and self._isOpen():
+            self._next = self._clock.callLater(delay, self._writeGroup)
+
+    def _writeGroup(self) -> None:
+        self._next = None
+        group = self._pending.takeGroup()
+        changes = group.listChanges(self._clock.seconds())
+        if changes:
+            self._writing = True
+            written = maybeDeferred(self.persistence.write, changes)
+            written.addCallbacks(self._commit, self._refuse, callbackArgs=(group,), errbackArgs=(group,))
+            written.addErrback(lambda failure: log.failure("The store broke", failure))
+        elif self.state is StoreState.STOPPING:
+            self.state = step(self.state, StoreState.CLOSING)
+            closed = maybeDeferred(self.persistence.stop)
+            closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
+            closed.addCallback(self._close)
+
+    def _commit(self, _: None, group: Group) -> None:
+        """Make the changes of a group visible: they are stored."""
+        self._writing = self._failing = False
+        for stream in group.created:
+            streamLog = stream.log if stream.uncounted is None else None
+            stream.answer(streamLog or StreamNotFound(stream.name))
+        for entries in group.added:
+            stream, streamLog = entries.stream, entries.log
+            stream.last = entries.last
+            streamLog.commit(entries.last)
+            if streamLog.state is not State.OPEN:
+                stream.hold(streamLog)
+        for deletion in group.deletions:
+            self._drop(deletion.stream)
+            deletion.deleted.callback(None)
+        self._schedule(min(PAUSE * (len(group.added) // 10), LONGEST_PAUSE))
+
+    def _drop(self, stream: KeptStream) -> None:
+        """Forget a stream whose deletion is stored."""
+        del self._streams[stream.name]
+        self._leaving -= 1
+        self._pending.forget(stream)
+        streamLog = stream.log
+        if streamLog is not None:
+            # Entries appended after the call of `delete` were counted.
+            self.used -= streamLog.drop() - (stream.uncounted or 0)
+        stream.answerDeleted()
+
+    def _refuse(self, failure: Failure, group: Group) -> None:
+        """
+        Undo or keep the changes of a group that could not be written: the disk is full, say.
+
+        Publishes, new streams and deletions are refused. Entries of runs, and trims, are written later.
+        """
+        error = failure.value if isinstance(failure.value, StoreUnavailable) else StoreUnavailable("The store broke.")
+        if not self._failing:
+            log.failure("The store cannot write; it will try again", failure)
+        self._writing, self._failing = False, True
+        for deletion in group.deletions:
+            stream = deletion.stream
+            self.used += stream.uncounted or 0
+            stream.uncounted = None
+            self._leaving -= 1
+            stream.answerDeleted()
+            deletion.deleted.errback(error)
+        for stream in group.created:
+            del self._streams[stream.name]
+            stream.answer(error)
+        for entries in group.added:
+            if entries.stream.published:
+                self._pending.dirty.pop(entries.stream, None)
+                entries.log.refuse(error)
+            else:
+                self._pending.dirty[entries.stream] = entries.log
+        self._pending.trimmed = {**group.trimmed, **self._pending.trimmed}
+        if self.state is StoreState.STOPPING:
+            self._giveUp()
+        self._schedule(RETRY if self.state is StoreState.OPEN else 0)
+
+    def _giveUp(self) -> None:
+        """Refuse all changes that are not written yet: the store closes without them."""
+        pending, self._pending = self._pending, PendingChanges()
+        if pending.dirty:
+            log.error("The store is closed with {count} streams that it could not write", count=len(pending.dirty))
+        error = StoreUnavailable(_CLOSED)
+        for stream in pending.created:
+            stream.answer(error)
+        for streamLog in pending.dirty.values():
+            streamLog.refuse(error)
+        for deletion in pending.deletions:
+            deletion.deleted.errback(error)
+
+    def _restoreLog(self, stored: StoredEntries, stream: KeptStream) -> None:
+        if stream.uncounted is not None or self._streams.get(stream.name) is not stream:
+            stream.answer(StreamNotFound(stream.name))
+            return
+        entries = stored.entries
+        segment = entries if isinstance(entries, Segment) else makeSegment(stream.first, entries)
+        if segment.last != stream.last:
+            raise ValueError(f"The entries of {stream.name} after {segment.last} are missing.")
+        streamLog = self._makeLog(stream)
+        streamLog.restore(segment, stream.tokensBefore, dict(stored.keys))
+        streamLog.created, streamLog.ended = stream.created, stream.ended
+        stream.hold(streamLog)
+        stream.answer(streamLog)
+
+    def _reportUnreadable(self, failure: Failure, stream: KeptStream) -> None:
+        log.failure("The store cannot read", failure)
+        stream.answer(StoreUnavailable("The store cannot read this stream now."))
+
+    def _close(self, _: None) -> None:
+        self.state = step(self.state, StoreState.CLOSED)
+        # Changes that came while the persistence was being stopped.
+        self._giveUp()
+        self._ticker.stop()
+        self._streams.clear()
+        self.used = self._leaving = 0
+        stops, self._stops = self._stops, []
+        for stopped in stops:
+            stopped.callback(None)

@@ -1,0 +1,44 @@
+"""
+States of a `PersistentStore`, and the steps that are legal between them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class StoreState(Enum):
+    """The life of a store. It takes changes while it is OPEN or STOPPING."""
+
+    CLOSED = "closed"  # before `start`, and again after `stop`
+    OPEN = "open"
+    STOPPING = "stopping"  # `stop` was called, and the last changes are being written
+    CLOSING = "closing"  # everything is written, and the persistence is being stopped
+
+
+#: Legal steps of a store.
+STORE_STEPS = {
+    StoreState.CLOSED: StoreState.OPEN,
+    StoreState.OPEN: StoreState.STOPPING,
+    StoreState.STOPPING: StoreState.CLOSING,
+    StoreState.CLOSING: StoreState.CLOSED,
+}
+
+
+def step(old: StoreState, new: StoreState) -> StoreState:
+    """
+    Take one step.
+
+    Args:
+        old: The present state.
+        new: The next state.
+
+    Returns:
+        The next state.
+
+    Raises:
+        RuntimeError: The step is illegal.
+    """
+    if STORE_STEPS[old] is not new:
+        raise RuntimeError(f"A store that is {old.value} cannot become {new.value}.")
+    return new
