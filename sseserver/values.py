@@ -247,6 +247,7 @@ class Deletion(NamedTuple):
 #: One change of what is stored.
 Change = Creation | Addition | Trim | Deletion
 
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """
