@@ -21,7 +21,6 @@ from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.ids import parseID
 from sseserver.streams.segments import Segment
 from sseserver.streams.terminal import packCancelled
-from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import IDLE, Tick, Ticker
 from sseserver.values import TERMINAL, KeyUse, Kind, Reason, State
 
