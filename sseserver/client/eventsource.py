@@ -188,7 +188,8 @@ class EventSource:
         if stream is None:
             self._machine.finish(None)
             return
-        self._request = replace(self._request, url=stream.url)
+        if stream.url != self._request.url:
+            self._request = replace(self._request, url=stream.url)
         reader = self._reader = self._makeReader()
         if self._paused:
             reader.pauseProducing()
@@ -217,10 +218,14 @@ class EventSource:
         """Handle the end of a response."""
         reader, self._reader = self._reader, None
         assert reader is not None
-        self._request = replace(self._request, lastEventID=reader.lastEventID)
+        self._setLastEventID(reader.lastEventID)
         if reader.reconnectionTime is not None:
             self.reconnectionTime = reader.reconnectionTime / 1000
         self._settle(explainEnd(reason), reader.heard)
+
+    def _setLastEventID(self, lastEventID: str) -> None:
+        if lastEventID != self._request.lastEventID:
+            self._request = replace(self._request, lastEventID=lastEventID)
 
     def _settle(self, failure: Failure | None, heard: bool = False) -> None:
         """
@@ -254,7 +259,7 @@ class EventSource:
             self._timer = None
         reader, self._reader = self._reader, None
         if reader is not None:
-            self._request = replace(self._request, lastEventID=reader.lastEventID)
+            self._setLastEventID(reader.lastEventID)
             reader.stopProducing()
         opening, self._opening = self._opening, None
         if opening is not None:
