@@ -14,9 +14,9 @@ def answer():
     try:
         for word in ["These", "words", "come", "from", "code", "that", "blocks", "."]:
             yield f"{word} "
-            time.sleep(0.05)  # such as a database, or a library that knows no Twisted
+            time.sleep(0.05)  # for example a database, or a library without Twisted
     finally:
-        print("Closed.")  # also when the last viewer has gone
+        print("Closed.")  # runs when the last viewer has gone, too
 
 
 services = MultiService()  # the existing one
