@@ -50,7 +50,7 @@ class EventSource:
 
     Args:
         reactor: Connects and measures time.
-        request: The request, or just its URL. A `ValueError` tells what is wrong with it.
+        request: The request, or just its URL.
         onEvent: Called with each event.
         retry: Policy for further requests. `None` makes a single request.
         limits: Limits of time and size.
@@ -64,6 +64,9 @@ class EventSource:
         onData: Called instead of `onEvent`, with the data of each event as UTF-8 bytes. This is cheaper.
         onRetry: Called before each delay with the error (`None` after a complete response) and the delay in seconds.
         readPath: Way of the bytes from the connection, which clients can share; see `response.chooseReadPath`.
+
+    Raises:
+        ValueError: The URL cannot be requested.
     """
 
     onOpen: Callable[[IResponse], object] | None = None
@@ -93,7 +96,7 @@ class EventSource:
         # Number of failures since the last byte of an event stream.
         self._failures = 0
         self._paused = False
-        # Of the loop, if there is one.
+        # Events for the loop, if there is one.
         self._queue: EventQueue | None = None
         # Work under way, at most one of the three: a request, a response, the delay before the next request.
         self._opening: Deferred[OpenedStream | None] | None = None

@@ -348,6 +348,6 @@ def explainEnd(reason: Failure) -> Failure | None:
     if reason.check(ResponseFailed) is None:
         return reason
     assert reason.value is not None
-    error = ResponseTruncated(f"The response broke off: {describeCauses(reason.value)}")
+    error = ResponseTruncated(f"The connection was lost before the end of the response: {describeCauses(reason.value)}")
     error.__cause__ = reason.value
     return Failure(error)
