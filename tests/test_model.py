@@ -45,7 +45,7 @@ from tests.http import EVENTSOURCE
 from tests.model import TOKEN, Item, Snapshot, Stream, Viewer, makeViewer
 from tests.readers import HOSTILE, Connection, oneLineEnd
 from tests.served import ScriptedSource
-from tests.wires import Wire, WireReactor
+from tests.wires import Wire, WireReactor, countUnsent
 
 LONG = os.environ.get("SSESERVER_LONG") == "1"
 
@@ -743,7 +743,7 @@ class Machine(RuleBasedStateMachine):
         for wire in wires + [wire for wire, _ in self.vanished]:
             transport = wire.transport
             if transport.producerPaused and wire.socket.room == 0:
-                size = len(transport.dataBuffer) - transport.offset + sum(map(len, transport._tempDataBuffer))
+                size = countUnsent(transport)
                 assert size <= before.get(wire, size), f"{size - before[wire]} bytes more for a viewer that is paused"
                 self.buffered[wire] = size
 

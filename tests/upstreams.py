@@ -449,13 +449,13 @@ class _End:
         self.lost = False
         self._paused = False
         self.received = b""
-        self._end: Exception | None = None
+        self.reason: Exception | None = None
 
     def write(self, data: bytes) -> None:
         """Send bytes to the other end."""
-        if not self.lost and self._end is None:
+        if not self.lost and self.reason is None:
             self.peer.received += data
-            self.peer._give()
+            self.peer.give()
 
     def writeSequence(self, data: list[bytes]) -> None:
         """Send some pieces as one."""
@@ -468,7 +468,7 @@ class _End:
     def resumeProducing(self) -> None:
         """Read again, in a later turn as in a reactor."""
         self._paused = False
-        self.clock.callLater(0, self._give)
+        self.clock.callLater(0, self.give)
 
     def stopProducing(self) -> None:
         """Stop reading for good."""
@@ -493,21 +493,21 @@ class _End:
         self._lose(ConnectionAborted(), ConnectionLost())
 
     def _lose(self, ours: Exception, theirs: Exception) -> None:
-        for end, reason in ((self, ours), (self.peer, theirs)):
-            if end._end is None:
-                end._end = reason
-                end.clock.callLater(0, end._give)
+        for end, why in ((self, ours), (self.peer, theirs)):
+            if end.reason is None:
+                end.reason = why
+                end.clock.callLater(0, end.give)
 
-    def _give(self) -> None:
+    def give(self) -> None:
         """Pass arrived bytes to the protocol, then the end. An aborted pipe ends even while it is paused."""
-        if self._paused and not isinstance(self._end, ConnectionAborted):
+        if self._paused and not isinstance(self.reason, ConnectionAborted):
             return
         if self.received and not self.lost:
             data, self.received = self.received, b""
             self.protocol.dataReceived(data)
-        if self._end is not None and not self.lost:
+        if self.reason is not None and not self.lost:
             self.lost = True
-            self.protocol.connectionLost(Failure(self._end))
+            self.protocol.connectionLost(Failure(self.reason))
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)

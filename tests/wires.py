@@ -46,6 +46,11 @@ def soon(condition: Callable[[], Any], limit: int = 10_000) -> Iterator[None]:
     raise AssertionError(f"The condition does not hold after {limit} rounds.")
 
 
+def countUnsent(transport: Any) -> int:
+    """Return the number of bytes that a TCP transport of Twisted has not given to its socket."""
+    return transport._tempDataLen + len(transport.dataBuffer) - transport.offset
+
+
 @implementer(IReactorFDSet)
 class WireReactor(Clock):
     """A clock that is also the reactor of fake sockets: after each step it moves all bytes that can move."""

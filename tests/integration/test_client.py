@@ -42,6 +42,7 @@ from tests.certificates import makePEM
 from tests.integration.cutting import CuttingProxy
 from tests.integration.servers import ENVIRONMENT, ROOT
 from tests.integration.test_sockets import Client, until
+from tests.wires import countUnsent
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -85,7 +86,7 @@ def answer(*data: bytes, end: str | None = None) -> Callable[[Any], None]:
 
     def leave(transport: Any) -> None:
         # The bytes must leave before an abort.
-        if transport._tempDataBuffer or transport.dataBuffer:
+        if countUnsent(transport):
             reactor.callLater(0.01, leave, transport)
         else:
             reactor.callLater(0.05, getattr(transport, end or ""))
@@ -203,7 +204,7 @@ class MisbehavingTests(TestCase):
                 while written < count and not stopped:
                     written += 1
                     transports[0].write(event)
-                    if len(transports[0]._tempDataBuffer) > 4:
+                    if countUnsent(transports[0]) > 4 * size:
                         break
 
             def pauseProducing(self) -> None:

@@ -40,7 +40,7 @@ from sseserver.wire import Decoder
 from tests.certificates import makeCertificate
 from tests.http import EVENTSOURCE, Response, makeRequest, parseResponses
 from tests.served import ScriptedSource
-from tests.wires import soon
+from tests.wires import countUnsent, soon
 
 #: Several lines, and characters of one to four bytes; about 300 words.
 TEXT = "Zwölf Wörter, 一本 辞典,\nにほん 📖 and a  few more of them; " * 30
@@ -379,8 +379,7 @@ class TCPTests(SocketTestCase):
 
     def waiting(self, client: Client) -> int:
         """Return the number of bytes that the client could not send yet."""
-        transport = client.transport
-        return transport._tempDataLen + len(transport.dataBuffer) - transport.offset
+        return countUnsent(client.transport)
 
     async def test_stopService(self) -> None:
         """When the service stops viewers get the end; a viewer that does not read it is cut after the drain."""
@@ -446,9 +445,8 @@ class TLSTests(TCPTests):
         return wrapClientTLS(options, super().clientEndpoint())
 
     def waiting(self, client: Client) -> int:
-        tls = client.transport
-        below = tls.transport
-        return sum(map(len, tls._appSendBuffer)) + below._tempDataLen + len(below.dataBuffer) - below.offset
+        encrypted = countUnsent(client.transport.transport)
+        return encrypted + sum(map(len, client.transport._appSendBuffer))
 
     async def test_closeNotifyWhilePaused(self) -> None:
         """
