@@ -13,19 +13,19 @@ from sseserver.values import Kind, Prompt
 from tests.served import ServedTestCase
 from tests.wires import Wire
 
-#: The width of the ticker's slots in seconds: so much late a linger or an age may be.
+#: Seconds. Slot width of the sweep ticker, and so the largest delay of a linger or an age.
 SLOT = 0.25
 
 
-#: A token of 16 KiB with its cost, four of which make the run look how far it is ahead.
+#: A token of 16 KiB, the cost of its entry included.
 LARGE = "x" * (16 * 1024 - ENTRY_COST)
 
 
 class ServiceTestCase(ServedTestCase):
-    """A service, and shortcuts to what it keeps."""
+    """A service, with shortcuts to its streams."""
 
     def startLog(self, prompt: Prompt | None = None) -> Any:
-        """Start a run; give its log."""
+        """Start a run and return its stream log."""
         return self.successResultOf(self.service.startRun(prompt))
 
     def watch(self, streamLog: Any, room: int | None = None) -> Wire:
@@ -33,12 +33,12 @@ class ServiceTestCase(ServedTestCase):
         return self.view(f"/streams/{streamLog.name}", room=room)
 
     def terminal(self, streamLog: Any) -> tuple[str, dict[str, Any]]:
-        """Give a log's terminal entry: its kind's name and what it tells."""
+        """Return the kind of a log's terminal entry, as a word, and its members."""
         kind = Kind(streamLog.buffer.kinds[-1])
         return kind.name.lower(), json.loads(streamLog.buffer.entries[-1])
 
     def text(self, streamLog: Any) -> str:
-        """Give the text of a log."""
+        """Return the text of a log."""
         pairs = zip(streamLog.buffer.kinds, streamLog.buffer.entries, strict=True)
         return b"".join(data for kind, data in pairs if kind == Kind.TOKEN).decode()
 

@@ -18,12 +18,12 @@ from tests.service.cases import SLOT, ServiceTestCase
 
 
 class LingerTests(ServiceTestCase):
-    """How long a run goes on without viewers."""
+    """How long a run continues without viewers."""
 
     settings = Settings(linger=60, heartbeat=1000, stall=1000)
 
     def assertLingersUntil(self, streamLog: Any, end: float) -> None:
-        """Check that a run goes on until a time and is cancelled then."""
+        """Check that a run continues until a time and is cancelled then."""
         self.reactor.run(end - self.reactor.seconds() - 0.01)
         self.assertEqual(streamLog.state, State.OPEN)
         self.reactor.run(0.01 + SLOT)
@@ -31,16 +31,11 @@ class LingerTests(ServiceTestCase):
         self.assertTrue(self.source.run.cancelled)
 
     def test_nobodyComes(self) -> None:
-        """
-        A run that nobody views is cancelled after the linger, counted from its
-        start.
-        """
+        """A run without any viewer is cancelled after the linger, counted from its start."""
         self.assertLingersUntil(self.startLog(), 60)
 
     def test_viewerLeaves(self) -> None:
-        """
-        The linger counts from the last viewer's leaving.
-        """
+        """The linger begins when the last viewer leaves."""
         streamLog = self.startLog()
         self.reactor.run(50)
         wire = self.watch(streamLog)
@@ -49,10 +44,7 @@ class LingerTests(ServiceTestCase):
         self.assertLingersUntil(streamLog, 210)
 
     def test_anyViewerIsEnough(self) -> None:
-        """
-        While one of several viewers is left the run goes on, and one that
-        takes nothing is a viewer, too.
-        """
+        """The run continues while one of several viewers is left, even one that reads nothing."""
         streamLog = self.startLog()
         wires = [self.watch(streamLog), self.watch(streamLog), self.watch(streamLog, room=0)]
         for wire in wires[:2]:
@@ -66,8 +58,8 @@ class LingerTests(ServiceTestCase):
 
     def test_comesBack(self) -> None:
         """
-        A viewer that comes back in time stops the linger; when it goes once
-        more, all of it begins anew.
+        A viewer that returns in time stops the linger; when it leaves again, the whole linger
+        begins anew.
         """
         streamLog = self.startLog()
         self.watch(streamLog).close()
@@ -78,10 +70,7 @@ class LingerTests(ServiceTestCase):
         self.assertLingersUntil(streamLog, 110)
 
     def test_comesBackAndStays(self) -> None:
-        """
-        A viewer that is there again when the linger would be over keeps the
-        run going.
-        """
+        """A viewer that is there again when the linger would be over keeps the run alive."""
         streamLog = self.startLog()
         self.watch(streamLog).close()
         self.reactor.run(59)
@@ -92,9 +81,7 @@ class LingerTests(ServiceTestCase):
         self.assertLingersUntil(streamLog, 219)
 
     def test_looksAreNoViewers(self) -> None:
-        """
-        Who asks for the state, the text so far or the headers is no viewer.
-        """
+        """Requests for the state, the text so far or the headers do not count as viewers."""
         streamLog = self.startLog()
         self.reactor.run(55)
         for accept, method in (("application/json", "GET"), ("text/plain", "GET"), ("text/event-stream", "HEAD")):
@@ -102,10 +89,7 @@ class LingerTests(ServiceTestCase):
         self.assertLingersUntil(streamLog, 60)
 
     def test_endEndsTheLinger(self) -> None:
-        """
-        When a run ends its linger does, too: nothing is left on the clock but
-        the age of the stream.
-        """
+        """The end of a run ends its linger: only the age of the stream is left on the clock."""
         streamLog = self.startLog()
         self.watch(streamLog).close()
         self.source.run.end()
@@ -115,9 +99,7 @@ class LingerTests(ServiceTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_viewerAfterTheLinger(self) -> None:
-        """
-        Who comes too late is told that it was the linger.
-        """
+        """A viewer that comes too late gets `cancelled` with the reason `linger`."""
         streamLog = self.startLog()
         self.write("half")
         self.reactor.run(61)
@@ -129,14 +111,12 @@ class LingerTests(ServiceTestCase):
 
 
 class ShortLingerTests(ServiceTestCase):
-    """Lingers shorter than it takes to follow what was started."""
+    """Lingers shorter than the time to follow a new run."""
 
     settings = Settings(linger=0)
 
     def test_atOnce(self) -> None:
-        """
-        Without linger a run ends when its last viewer leaves, in that moment.
-        """
+        """Without a linger, a run ends at the moment when its last viewer leaves."""
         streamLog = self.startLog()
         first, second = self.watch(streamLog), self.watch(streamLog)
         first.close()
@@ -146,9 +126,7 @@ class ShortLingerTests(ServiceTestCase):
         self.assertTrue(self.source.run.cancelled)
 
     def test_firstViewerHasTime(self) -> None:
-        """
-        Whoever starts a run has 5 s to follow it, however short the linger.
-        """
+        """A client has 5 s to follow a run that it has started, however short the linger."""
         for linger in (0, 1):
             self.serve(self.source, Settings(linger=linger))
             streamLog = self.startLog()
@@ -158,9 +136,7 @@ class ShortLingerTests(ServiceTestCase):
             self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "linger"}))
 
     def test_shortLinger(self) -> None:
-        """
-        After its first viewer a run lingers as long as was set, not 5 s.
-        """
+        """After its first viewer a run lingers as long as configured, not 5 s."""
         self.serve(self.source, Settings(linger=1))
         streamLog = self.startLog()
         self.watch(streamLog).close()
@@ -170,9 +146,7 @@ class ShortLingerTests(ServiceTestCase):
         self.assertEqual(streamLog.state, State.CANCELLED)
 
     def test_viewerStaysPastTheFirstSeconds(self) -> None:
-        """
-        A viewer that came in time keeps the run going.
-        """
+        """A viewer that came in time keeps the run alive."""
         streamLog = self.startLog()
         self.reactor.run(4)
         self.watch(streamLog)
@@ -181,7 +155,7 @@ class ShortLingerTests(ServiceTestCase):
 
 
 class DeadlineTests(SynchronousTestCase):
-    """A linger of its own."""
+    """A linger without a run."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -205,18 +179,14 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(self.ended, 1)
 
     def test_viewers(self) -> None:
-        """
-        With viewers the end of the time means nothing.
-        """
+        """With viewers, the end of the time has no effect."""
         self.linger.begin(1.0)
         self.streamLog.viewers = 1
         self.clock.pump([SLOT] * 6)
         self.assertEqual(self.ended, 0)
 
     def test_again(self) -> None:
-        """
-        A linger that begins anew has its whole time again.
-        """
+        """A linger that begins anew has its whole time again."""
         self.linger.begin(1.0)
         self.clock.pump([SLOT] * 3)
         self.linger.begin(1.0)

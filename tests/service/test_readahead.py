@@ -19,7 +19,7 @@ from tests.wires import soon
 
 
 class ReadAheadTests(ServiceTestCase):
-    """How far a run goes ahead of its viewers."""
+    """How far a run gets ahead of its viewers."""
 
     readAhead = 256 * 1024
 
@@ -33,15 +33,15 @@ class ReadAheadTests(ServiceTestCase):
         self.sink.registerProducer(self.producer, True)
 
     def fill(self, size: int) -> None:
-        """Let the run write so many bytes, costs included, in flush ticks of 16 KiB."""
+        """Let the run write this many bytes, costs included, in flush ticks of 16 KiB."""
         for _ in range(size // (16 * 1024)):
             self.sink.write(LARGE)
             self.reactor.advance(FLUSH_TICK)
 
     def test_nobodyReads(self) -> None:
         """
-        A run that nobody has viewed yet is paused when it is the read-ahead
-        ahead of its start, once; it goes on when a viewer has come.
+        A run without viewers is paused once, when it is ahead of its start by the read-ahead. It
+        resumes when a viewer comes.
         """
         self.fill(self.readAhead)
         self.assertEqual(self.producer.told, [])
@@ -54,8 +54,8 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_slowViewer(self) -> None:
         """
-        A viewer that takes nothing stops the run in the end; when it has read
-        half of what waits the run goes on, not before.
+        A viewer that reads nothing pauses the run. The run resumes when the viewer has read half of
+        the read-ahead, not before.
         """
         wire = self.watch(self.streamLog)
         wire.stall()
@@ -73,8 +73,8 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_fastestCounts(self) -> None:
         """
-        Beside a fast viewer a slow one holds up nobody; when the fast one is
-        gone the slow one's place counts.
+        A slow viewer beside a fast one does not pause the run. When the fast one has left, the
+        place of the slow one counts.
         """
         slow, fast = self.watch(self.streamLog), self.watch(self.streamLog)
         slow.stall()
@@ -87,9 +87,7 @@ class ReadAheadTests(ServiceTestCase):
         self.assertEqual(self.producer.told, ["pause", "resume"])
 
     def test_placeOfTheLastViewer(self) -> None:
-        """
-        When nobody is left, the place of the last viewer counts.
-        """
+        """Without viewers, the place of the last one counts."""
         wire = self.watch(self.streamLog)
         self.fill(1024 * 1024)
         wire.close()
@@ -99,9 +97,7 @@ class ReadAheadTests(ServiceTestCase):
         self.assertEqual(self.producer.told, ["pause"])
 
     def test_lostViewerOfAPausedRun(self) -> None:
-        """
-        A paused run whose slow viewer is gone goes on when another comes.
-        """
+        """A paused run whose slow viewer has left resumes when another viewer comes."""
         slow = self.watch(self.streamLog)
         slow.stall()
         self.fill(512 * 1024)
@@ -114,8 +110,8 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_ready(self) -> None:
         """
-        C{ready} fires at once while the run is not paused, and else when it
-        goes on; all that wait are told.
+        `ready` fires at once while the run is not paused, otherwise when it resumes, for all who
+        await it.
         """
         self.successResultOf(self.sink.ready())
         self.fill(512 * 1024)
@@ -128,9 +124,7 @@ class ReadAheadTests(ServiceTestCase):
         self.successResultOf(self.sink.ready())
 
     def test_readyAtTheEnd(self) -> None:
-        """
-        When a paused run ends, who waits is told, too.
-        """
+        """`ready` of a paused run fires when the run ends."""
         self.fill(512 * 1024)
         waiting = self.sink.ready()
         self.successResultOf(self.service.cancel(self.streamLog.name))
@@ -139,10 +133,7 @@ class ReadAheadTests(ServiceTestCase):
         self.assertEqual(self.producer.told, ["pause", "stop"])
 
     def test_readyThatNobodyWaitsFor(self) -> None:
-        """
-        Who no longer wants to wait cancels the Deferred, and nothing keeps
-        it; the others are told all the same.
-        """
+        """A cancelled Deferred of `ready` is not kept; the others fire as usual."""
         self.fill(512 * 1024)
         given, kept = self.sink.ready(), self.sink.ready()
         given.addErrback(lambda failure: None).cancel()
@@ -155,9 +146,8 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_coroutineThatWaits(self) -> None:
         """
-        A source that awaits C{ready} before each token is stopped by a viewer
-        that takes nothing, and goes on as it reads: so memory is bounded, and
-        the viewer gets all.
+        A source that awaits `ready` before each token is held up by a viewer that reads nothing,
+        and continues as it reads: memory is bounded, and the viewer gets every token.
         """
 
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
@@ -181,12 +171,12 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_stoppedWhileItWaits(self) -> None:
         """
-        A source that waits in C{ready} while its run is stopped is told so;
-        nothing that it does then gets in, whether it writes on, ends or fails.
+        `ready` fires when the run is stopped. The source may then write, end or fail: the stream
+        does not change.
         """
 
         async def writesOn(sink: ITokenSink) -> None:
-            # Not for ever: who never waits any more would never come back.
+            # With an end: a source that never waited again would never return.
             for _ in range(10_000):
                 sink.write(LARGE)
                 await sink.ready()
@@ -208,15 +198,15 @@ class ReadAheadTests(ServiceTestCase):
                 self.assertEqual(streamLog.last, last + 1)
 
     async def fillAndWait(self, sink: ITokenSink) -> None:
-        """Write until the run is paused, and wait until it goes on."""
+        """Write until the run is paused, then wait until it resumes."""
         for _ in soon(lambda: not sink.ready().called, 1000):
             sink.write(LARGE)
         await sink.ready()
 
     def test_drainWhileItWaits(self) -> None:
         """
-        The same when the service stops: the run ends `failed`, and the service
-        does stop.
+        When the service stops while a source awaits `ready`, the run ends `failed` and the service
+        stops.
         """
 
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
@@ -230,8 +220,8 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_pauseOnceMoreWhenResumed(self) -> None:
         """
-        A source that writes at once when it is resumed is paused again at
-        the read-ahead, and not told `resume` while it is.
+        A producer that writes while it is resumed is paused again at the read-ahead, and is not
+        resumed while it is paused.
         """
         sink = self.sink
         sink.unregisterProducer()
@@ -261,8 +251,8 @@ class ReadAheadTests(ServiceTestCase):
 
     def test_producerThatBreaksWhenResumed(self) -> None:
         """
-        A bug in a producer's C{resumeProducing} is the source's, not that of
-        the viewer whose reading resumed it: no viewer is cut.
+        An exception of `resumeProducing` fails the run; the viewer whose read resumed it is not
+        cut.
         """
         self.sink.unregisterProducer()
 

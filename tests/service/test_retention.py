@@ -27,7 +27,7 @@ class KeepTests(ServiceTestCase):
     settings = Settings(keep=600, linger=10_000, stall=10_000)
 
     def kept(self, *streamLogs: Any) -> list[bool]:
-        """Say which are still there."""
+        """Tell which of the streams are still there."""
         found: list[Any] = []
         for streamLog in streamLogs:
             self.service.find(streamLog.name).addCallbacks(lambda _: True, lambda _: False).addCallback(found.append)
@@ -35,8 +35,8 @@ class KeepTests(ServiceTestCase):
 
     def test_forgotten(self) -> None:
         """
-        A stream is kept for so long after its end, not its start, and then
-        forgotten: nothing holds it any more.
+        A stream is kept for its time after its end, not its start. Then it is deleted, and nothing
+        refers to it any more.
         """
         streamLog = self.startLog()
         self.reactor.run(1000, 1)
@@ -52,10 +52,7 @@ class KeepTests(ServiceTestCase):
         self.assertIsNone(gone())
 
     def test_eachAtItsTime(self) -> None:
-        """
-        Streams that ended one after another are forgotten one after another;
-        one that goes on is not.
-        """
+        """Streams are deleted in the order of their ends; an open stream stays."""
         logs = [self.startLog() for _ in range(4)]
         for run in self.source.runs[:3]:
             run.end()
@@ -68,9 +65,7 @@ class KeepTests(ServiceTestCase):
         self.assertEqual(self.kept(*logs), [False, False, False, True])
 
     def test_afterAQuietTime(self) -> None:
-        """
-        When all were forgotten the next to end is forgotten in its time, too.
-        """
+        """A stream that ends after all others were deleted is deleted at its time, too."""
         for _ in range(2):
             streamLog = self.startLog()
             self.source.run.end()
@@ -78,9 +73,7 @@ class KeepTests(ServiceTestCase):
             self.assertEqual(self.kept(streamLog), [False])
 
     def test_viewerOfAForgottenStream(self) -> None:
-        """
-        Who still reads a stream that is forgotten reads it to its end.
-        """
+        """A viewer of a stream that is deleted reads it to its end."""
         streamLog = self.startLog()
         wire = self.watch(streamLog)
         wire.stall()
@@ -94,8 +87,8 @@ class KeepTests(ServiceTestCase):
 
     def test_storeThatFails(self) -> None:
         """
-        A stream that the store cannot forget now is forgotten later, and the
-        others in their time.
+        A stream that the store cannot delete now is deleted later; the others are deleted at their
+        times.
         """
         first = self.startLog()
         self.source.run.end()
@@ -137,9 +130,7 @@ class RoomTests(ClockTestCase):
         return streamLog
 
     def test_hasRoom(self) -> None:
-        """
-        The predicate tells of streams and of bytes, and deletes nothing.
-        """
+        """The predicate covers streams and bytes, and deletes nothing."""
         for name in "abc":
             self.create(name)
         self.assertEqual((self.retention.hasRoom(), self.retention.hasRoom(1)), (True, False))
@@ -148,9 +139,7 @@ class RoomTests(ClockTestCase):
         self.assertEqual((self.store.count, self.forgotten), (4, []))
 
     def test_makeRoom(self) -> None:
-        """
-        Ended streams are deleted, the oldest first, and not more than needed.
-        """
+        """Ended streams are deleted, the oldest first, and no more than necessary."""
         epochs = [self.create(name).epoch for name in "abc"]
         self.assertTrue(self.retention.makeRoom(2))
         self.assertEqual((self.store.count, self.forgotten), (1, epochs[:2]))

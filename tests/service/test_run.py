@@ -31,8 +31,8 @@ class RunTests(ServiceTestCase):
 
     def test_done(self) -> None:
         """
-        When the source has written all the stream ends `done`, with the count
-        of its tokens; so does each viewer's response.
+        When the source has written its last token, the stream ends `done` with the number of
+        tokens, and so does each viewer's response.
         """
         streamLog = self.startLog()
         wire = self.watch(streamLog)
@@ -45,37 +45,27 @@ class RunTests(ServiceTestCase):
         self.assertTrue(wire.response.complete)
 
     def test_reasonOfTheSource(self) -> None:
-        """
-        The reason is what the source's Deferred fires with when that is a
-        `str`, and `stop` for anything else.
-        """
+        """The reason is the result of the source's Deferred if it is a `str`, otherwise `stop`."""
         for result, reason in (("length", "length"), (None, "stop"), (7, "stop"), (b"length", "stop")):
             streamLog = self.startLog()
             self.source.run.end(result)
             self.assertEqual(self.terminal(streamLog)[1]["reason"], reason)
 
     def test_prompt(self) -> None:
-        """
-        The source is given the prompt, or `None`.
-        """
+        """The source gets the prompt, or `None`."""
         self.startLog(Prompt("Why?"))
         self.startLog()
         self.assertEqual([run.prompt for run in self.source.runs], [Prompt("Why?"), None])
 
     def test_sourceThatIsDoneAtOnce(self) -> None:
-        """
-        A source that writes all before it returns, and returns nothing, is
-        done.
-        """
+        """A source that writes everything before it returns `None` is done."""
         self.serve(FunctionSource(lambda sink, prompt: sink.write("all")))
         streamLog = self.startLog()
         self.assertEqual(self.terminal(streamLog), ("done", {"reason": "stop", "tokens": 1}))
         self.assertEqual(self.watch(streamLog).response.texts, ["all"])
 
     def test_coroutine(self) -> None:
-        """
-        A source may be a coroutine.
-        """
+        """A source can be a coroutine."""
         going: Deferred[str] = Deferred()
 
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> str:
@@ -90,8 +80,7 @@ class RunTests(ServiceTestCase):
 
     def test_sourceError(self) -> None:
         """
-        A L{SourceError} ends the stream `failed` with its reason and text, and
-        is no news for the log.
+        A `SourceError` ends the stream `failed` with its reason and message. It is not logged.
         """
         streamLog = self.startLog()
         wire = self.watch(streamLog)
@@ -106,17 +95,15 @@ class RunTests(ServiceTestCase):
         self.assertEqual([event for event in events if "log_failure" in event], [])
 
     def test_sourceErrorHasAReason(self) -> None:
-        """
-        A L{SourceError} without a reason of its own says `source`.
-        """
+        """The reason of a `SourceError` is `source` unless another is given."""
         streamLog = self.startLog()
         self.source.run.fail(SourceError("No."))
         self.assertEqual(self.terminal(streamLog)[1]["reason"], "source")
 
     def test_anyOtherException(self) -> None:
         """
-        Any other exception ends the stream `failed` as well; what it says is
-        for the log, and no viewer sees any of it.
+        Any other exception ends the stream `failed`, too. It is logged, and viewers see nothing of
+        it.
         """
         streamLog = self.startLog()
         wire = self.watch(streamLog)
@@ -130,10 +117,7 @@ class RunTests(ServiceTestCase):
         self.assertNotIn("KeyError", wire.received.decode())
 
     def test_sourceThatRaisesAtOnce(self) -> None:
-        """
-        A source that raises before it returns anything ends its stream, too,
-        and the stream is there to be looked at.
-        """
+        """A source that raises before it returns anything fails its stream, which can be viewed."""
         self.serve(FunctionSource(lambda sink, prompt: 1 // 0))
         streamLog = self.startLog()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -141,9 +125,7 @@ class RunTests(ServiceTestCase):
         self.assertEqual(self.watch(streamLog).response.types, ["stream", "failed"])
 
     def test_manyRuns(self) -> None:
-        """
-        Runs are apart: each has its stream, named by its epoch.
-        """
+        """Each run has its own stream, named by its epoch."""
         first, second = self.startLog(), self.startLog()
         self.source.runs[0].write("one")
         self.source.runs[1].write("two")
@@ -155,10 +137,7 @@ class RunTests(ServiceTestCase):
         self.assertIs(self.successResultOf(self.service.find(first.name)), first)
 
     def test_findsOnlyWhatIsThere(self) -> None:
-        """
-        A name that nothing has is a L{StreamNotFound}, for C{find} and
-        C{cancel}.
-        """
+        """An unknown name raises `StreamNotFound` in `find` and `cancel`."""
         self.failureResultOf(self.service.find("nobody"), StreamNotFound)
         self.failureResultOf(self.service.cancel("nobody"), StreamNotFound)
 
@@ -178,46 +157,38 @@ class RunTests(ServiceTestCase):
 
 
 class Text(str):
-    """Text as an embedder may have it: a StrEnum is such a class, markup another."""
+    """A subclass of `str`, as an embedder may have one: StrEnum, markup."""
 
     __slots__ = ()
 
 
 class WriteTests(ServiceTestCase):
-    """What a source may write."""
+    """The tokens of a source."""
 
     def setUp(self) -> None:
         super().setUp()
         self.streamLog = self.startLog()
 
     def entries(self) -> list[bytes]:
-        """Give the data of all entries."""
+        """Return the data of all entries."""
         return list(self.streamLog.buffer.entries)
 
     def test_emptyToken(self) -> None:
-        """
-        An empty token is passed over, and not counted.
-        """
+        """An empty token is ignored and not counted."""
         self.source.run.write("", "a", "")
         self.source.run.end()
         self.assertEqual(self.entries()[:1], [b"a"])
         self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 1)
 
     def test_derivedText(self) -> None:
-        """
-        A token, and the name of a stream, may be of a class that derives from
-        C{str}.
-        """
+        """A token, and the name of a stream, can be of a subclass of `str`."""
         self.source.run.write(Text("a"))
         self.assertEqual(self.entries(), [b"a"])
         streamLog, _ = self.successResultOf(self.service.open(Text("news")))
         self.assertIs(self.successResultOf(self.service.find("news")), streamLog)
 
     def test_lineEndOverTwoTokens(self) -> None:
-        """
-        CR LF over two tokens is one line end, for the viewer that follows and
-        for the one that comes later.
-        """
+        """CR LF over two tokens is one line end, for a live viewer and a late one."""
         wire = self.watch(self.streamLog)
         self.write("a\r", "\nb")
         late = self.watch(self.streamLog)
@@ -226,8 +197,7 @@ class WriteTests(ServiceTestCase):
 
     def test_asWritten(self) -> None:
         """
-        Entries are the tokens as they were written, each at once: a CR at the
-        end of one waits for nothing.
+        Entries are the tokens as written, each at once: a CR at the end of a token delays nothing.
         """
         for token in ("a\r", "b", "\r", "\r", "c", "\r\n", "d\r", "\n"):
             self.source.run.write(token)
@@ -235,8 +205,8 @@ class WriteTests(ServiceTestCase):
 
     def test_lineEndsHoweverCut(self) -> None:
         """
-        However a text is cut into tokens, viewers put the same together in
-        either format, live and late; `text/plain` is the text itself.
+        However a text is cut into tokens, viewers assemble the same text in both formats, live and
+        late; `text/plain` is the original.
         """
         shown = "a\n\n\nb\nc\n\n\n\n"
         for cut in (1, 2, 3, 5, 100):
@@ -251,10 +221,7 @@ class WriteTests(ServiceTestCase):
             self.assertEqual(self.ask(f"/streams/{streamLog.name}", "text/plain").body, whole.encode())
 
     def test_CRThatWasSeen(self) -> None:
-        """
-        Who comes back between the two halves of a line end is not given the
-        second half as a line end of its own.
-        """
+        """A viewer that returns between CR and LF does not get the LF as another line end."""
         self.write("a\r")
         streamLog = self.streamLog
         wire = self.view(f"/streams/{streamLog.name}", lastEventID=f"{streamLog.epoch}-1")
@@ -265,8 +232,8 @@ class WriteTests(ServiceTestCase):
 
     def test_lastCR(self) -> None:
         """
-        A CR at the end of the last token is in the text, however the run
-        ends; it is no token of its own.
+        A CR at the end of the last token is in the text, however the run ends, and is not a token
+        of its own.
         """
         self.source.run.write("a\r")
         self.source.run.end()
@@ -279,8 +246,8 @@ class WriteTests(ServiceTestCase):
 
     def test_countIsThatOfTheEntries(self) -> None:
         """
-        The number of tokens that `done` tells is the number of the entries
-        before it, and that of the tokens written that are not empty.
+        The number of tokens in `done` is the number of entries before it, and of tokens written
+        that are not empty.
         """
         self.source.run.write("a\r", "\n", "\r", "\r", "b\r", "", "c", "\r")
         self.source.run.end()
@@ -290,8 +257,8 @@ class WriteTests(ServiceTestCase):
 
     def test_loneSurrogate(self) -> None:
         """
-        A token that has no UTF-8 is refused to the source that writes it;
-        nothing of it gets in, and the stream goes on.
+        A token that cannot be encoded as UTF-8 raises in the source. None of it is written, and the
+        stream continues.
         """
         self.source.run.write("a")
         self.assertRaises(UnicodeEncodeError, self.source.run.write, "\ud83d")
@@ -302,8 +269,8 @@ class WriteTests(ServiceTestCase):
 
     def test_refusedTokenLeavesNothing(self) -> None:
         """
-        A token that is refused leaves nothing of it, be it a CR before or
-        behind what has no UTF-8, and takes nothing away.
+        A refused token leaves no trace, not even a CR before or after the surrogate, and removes
+        nothing.
         """
         self.source.run.write("a\r")
         for token in ("\ud83d", "\ud83d\r", "\n\ud83d"):
@@ -313,9 +280,7 @@ class WriteTests(ServiceTestCase):
         self.assertEqual(self.streamLog.buffer.tokens, 2)
 
     def test_loneSurrogateThatNobodyCaught(self) -> None:
-        """
-        A source that does not catch it has a bug: its stream ends `failed`.
-        """
+        """A source that does not catch the exception has a bug: its stream ends `failed`."""
         self.serve(FunctionSource(lambda sink, prompt: sink.write("\udc00")))
         streamLog = self.startLog()
         self.assertEqual(len(self.flushLoggedErrors(UnicodeEncodeError)), 1)
@@ -323,7 +288,8 @@ class WriteTests(ServiceTestCase):
 
     def test_afterTheEnd(self) -> None:
         """
-        What a source writes after the end is dropped, a CR before it too.
+        Tokens written after the end are dropped, and so is the line end that a last CR would have
+        begun.
         """
         self.source.run.write("a")
         self.source.run.end()
@@ -333,7 +299,7 @@ class WriteTests(ServiceTestCase):
 
 
 class CancelTests(ServiceTestCase):
-    """Stopping a run."""
+    """How a run is stopped."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -345,8 +311,7 @@ class CancelTests(ServiceTestCase):
 
     def test_cancel(self) -> None:
         """
-        A run that is cancelled keeps what it has produced; its stream ends
-        `cancelled`, its source is really stopped.
+        A cancelled run keeps its entries. Its stream ends `cancelled`, and its source is stopped.
         """
         wire = self.watch(self.streamLog)
         producer = RecordingProducer()
@@ -361,9 +326,7 @@ class CancelTests(ServiceTestCase):
         self.assertEqual(producer.told, ["stop"])
 
     def test_again(self) -> None:
-        """
-        To cancel again changes nothing, nor does it after any other end.
-        """
+        """Cancelling again changes nothing, and neither does it after any other end."""
         self.cancel()
         entries = list(self.streamLog.buffer.entries)
         self.assertIs(self.cancel(), self.streamLog)
@@ -378,8 +341,7 @@ class CancelTests(ServiceTestCase):
 
     def test_whileItBegins(self) -> None:
         """
-        A run that is cancelled while its source only begins is stopped as soon
-        as there is something to stop.
+        A source that cancels its own run while it is called is stopped as soon as it has returned.
         """
         stopped: list[Any] = []
 
@@ -393,14 +355,15 @@ class CancelTests(ServiceTestCase):
         self.assertEqual(len(stopped), 1)
 
     def test_lastWords(self) -> None:
-        """
-        What a source writes while it is stopped does not get in.
-        """
+        """Tokens that a source writes while it is stopped are dropped."""
         self.assertSilenced(byProducer=True)
         self.assertSilenced(byProducer=False)
 
     def assertSilenced(self, byProducer: bool) -> None:
-        """Stop a source that writes when its producer is stopped, or its Deferred cancelled; check that it is late."""
+        """
+        Stop a source that writes when its producer is stopped, or its Deferred is cancelled; check
+        that the tokens are dropped.
+        """
         sinks: list[ITokenSink] = []
 
         class Talker(RecordingProducer):
@@ -422,8 +385,8 @@ class CancelTests(ServiceTestCase):
 
     def test_sourceThatEndsWhenStopped(self) -> None:
         """
-        However a source answers to being stopped, with its usual end, with a
-        L{SourceError} or not at all, the stream is cancelled once.
+        The stream is cancelled once, whether the source ends as usual, fails with a `SourceError`,
+        or ignores the cancellation.
         """
         answers = (
             lambda done: done.callback("stop"),
@@ -438,10 +401,7 @@ class CancelTests(ServiceTestCase):
             self.assertEqual(streamLog.last, 1)
 
     def test_sourceThatBreaksWhenStopped(self) -> None:
-        """
-        A bug in a source's cleaning up goes to the log; the stream is
-        cancelled.
-        """
+        """A bug in a source's clean-up is logged; the stream is cancelled."""
         self.serve(FunctionSource(lambda sink, prompt: Deferred(lambda done: done.errback(KeyError("bug")))))
         streamLog = self.startLog()
         self.successResultOf(self.service.cancel(streamLog.name))
@@ -450,8 +410,8 @@ class CancelTests(ServiceTestCase):
 
     def test_producerThatBreaksWhenStopped(self) -> None:
         """
-        A bug in a producer's C{stopProducing} does not keep the source's
-        Deferred from being cancelled, nor does it reach whoever cancels.
+        An exception of `stopProducing` neither keeps the source's Deferred from being cancelled nor
+        reaches the caller of `cancel`.
         """
 
         class Broken(RecordingProducer):
@@ -466,8 +426,8 @@ class CancelTests(ServiceTestCase):
 
     def test_sourceThatIgnoresIt(self) -> None:
         """
-        A source that goes on all the same writes into nothing, and what it
-        returns later changes nothing.
+        Tokens of a source that ignores the cancellation are dropped, and its later result changes
+        nothing.
         """
         later: Deferred[None] = Deferred()
 
@@ -489,7 +449,7 @@ class CancelTests(ServiceTestCase):
 
 
 class ProducerRulesTests(ServiceTestCase):
-    """What may be registered with a run."""
+    """Registration of producers."""
 
     settings = Settings(readAhead=1024)
 
@@ -500,25 +460,19 @@ class ProducerRulesTests(ServiceTestCase):
         self.producer = RecordingProducer()
 
     def test_pullProducer(self) -> None:
-        """
-        A pull producer is refused.
-        """
+        """A pull producer is refused."""
         self.assertRaises(ValueError, self.sink.registerProducer, self.producer, False)
         self.sink.registerProducer(self.producer, True)
 
     def test_second(self) -> None:
-        """
-        A second one is refused until the first is unregistered.
-        """
+        """A second producer is refused until the first is unregistered."""
         self.sink.registerProducer(self.producer, True)
         self.assertRaises(RuntimeError, self.sink.registerProducer, RecordingProducer(), True)
         self.sink.unregisterProducer()
         self.sink.registerProducer(RecordingProducer(), True)
 
     def test_unregistered(self) -> None:
-        """
-        Nothing is told to one that was unregistered.
-        """
+        """No method of an unregistered producer is called."""
         self.sink.registerProducer(self.producer, True)
         self.sink.unregisterProducer()
         self.sink.unregisterProducer()
@@ -527,9 +481,7 @@ class ProducerRulesTests(ServiceTestCase):
         self.assertEqual(self.producer.told, [])
 
     def test_whilePaused(self) -> None:
-        """
-        One that comes while the run is paused is paused at once.
-        """
+        """A producer registered while the run is paused is paused at once."""
         self.sink.write("x" * 100_000)
         self.sink.registerProducer(self.producer, True)
         self.assertEqual(self.producer.told, ["pause"])
@@ -537,17 +489,13 @@ class ProducerRulesTests(ServiceTestCase):
         self.assertEqual(self.producer.told, ["pause", "resume"])
 
     def test_afterTheEnd(self) -> None:
-        """
-        One that comes after the end is stopped at once.
-        """
+        """A producer registered after the end is stopped at once."""
         self.source.run.end()
         self.sink.registerProducer(self.producer, True)
         self.assertEqual(self.producer.told, ["stop"])
 
     def test_notStoppedAtTheUsualEnd(self) -> None:
-        """
-        A source that ends by itself needs no telling.
-        """
+        """The producer of a source that ends by itself is not stopped."""
         self.sink.registerProducer(self.producer, True)
         self.source.run.end()
         self.assertEqual(self.producer.told, [])

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.service.runqueue}: whose turn it is, and who has let go.
+Tests of `sseserver.service.runqueue`: the turns of runs, and the release of their sources.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.served import ServedTestCase
 
 
 class TurnTests(ServedTestCase):
-    """So many runs work at once, and so many wait."""
+    """The limits of working and of waiting runs."""
 
     settings = Settings(maxRuns=2, maxWaiting=2, linger=30.0)
 
@@ -29,9 +29,7 @@ class TurnTests(ServedTestCase):
         return self.successResultOf(self.service.startRun())
 
     def test_order(self) -> None:
-        """
-        Who comes above the limit waits; the one that waited longest goes first.
-        """
+        """Runs above the limit wait; the one that has waited longest goes first."""
         first, second, third, fourth = [self.start() for _ in range(4)]
         self.assertEqual(len(self.source.runs), 2)
         self.source.runs[1].end()
@@ -44,7 +42,8 @@ class TurnTests(ServedTestCase):
 
     def test_refused(self) -> None:
         """
-        When as many wait as may, a further one is refused, and leaves nothing behind; later there is room again.
+        A run above the limit of waiting runs is refused and leaves nothing behind. Later there is
+        room again.
         """
         for _ in range(4):
             self.start()
@@ -56,17 +55,13 @@ class TurnTests(ServedTestCase):
         self.assertEqual(self.service.store.count, 5)
 
     def test_nobodyMayWait(self) -> None:
-        """
-        Where none may wait, runs are started as long as there is a turn for them.
-        """
+        """If no run may wait, runs are started as long as there is a turn for them."""
         self.serve(self.source, Settings(maxRuns=1, maxWaiting=0))
         self.start()
         self.failureResultOf(self.service.startRun(), Overloaded)
 
     def test_waitingViewer(self) -> None:
-        """
-        A viewer of a run that waits is kept with heartbeats, and gets the answer when it is the run's turn.
-        """
+        """The viewer of a waiting run gets heartbeats, and the answer when the run has its turn."""
         for _ in range(2):
             self.start()
         wire = self.view()
@@ -79,9 +74,7 @@ class TurnTests(ServedTestCase):
         self.assertEqual(wire.response.texts, ["", "now"])
 
     def test_cancelWhileItWaits(self) -> None:
-        """
-        A run that is cancelled while it waits never begins, and lets the next one go before.
-        """
+        """A run that is cancelled while it waits never begins; the next one has its turn."""
         logs = [self.start() for _ in range(4)]
         self.successResultOf(self.service.cancel(logs[2].name))
         self.assertIs(logs[2].state, State.CANCELLED)
@@ -90,9 +83,7 @@ class TurnTests(ServedTestCase):
         self.assertEqual((len(self.source.runs), logs[3].buffer.entries), (3, [b"fourth"]))
 
     def test_lingerWhileItWaits(self) -> None:
-        """
-        A run that nobody watches is cancelled after the linger, also while it waits.
-        """
+        """A waiting run without viewers is cancelled after the linger, too."""
         self.settings = Settings(maxRuns=1, maxWaiting=2, linger=30.0)
         self.serve(self.source)
         self.start()
@@ -105,7 +96,7 @@ class TurnTests(ServedTestCase):
 
 @implementer(ITokenSource)
 class SlowToLetGo:
-    """Holds something for a while after it was cancelled, as a program does that has to be ended first."""
+    """A source that holds a resource for a while after its cancellation, as a program does."""
 
     takesPrompt = False
     model = MODEL
@@ -126,7 +117,7 @@ class SlowToLetGo:
 
 
 class LettingGoTests(ServedTestCase):
-    """A source that takes its time to let go."""
+    """Sources that release their resources late."""
 
     settings = Settings(maxRuns=1)
 
@@ -141,7 +132,8 @@ class LettingGoTests(ServedTestCase):
 
     def test_turn(self) -> None:
         """
-        The stream has its end at once; the next run's turn comes when the source has let go.
+        The stream ends at once; the next run has its turn when the source has released its
+        resources.
         """
         streamLog = self.start()
         self.start()
@@ -153,9 +145,7 @@ class LettingGoTests(ServedTestCase):
         self.slow.released[1].callback(None)
 
     def test_stopWaits(self) -> None:
-        """
-        A service that is stopped waits until the sources have let go.
-        """
+        """A service that is stopped waits until the sources have released their resources."""
         self.start()
         stopped = self.service.stopService()
         self.reactor.advance(1)
@@ -165,9 +155,7 @@ class LettingGoTests(ServedTestCase):
         self.successResultOf(stopped)
 
     def test_stopDoesNotWaitForEver(self) -> None:
-        """
-        For a source that never lets go it waits some seconds.
-        """
+        """It waits for a source that never does so for `RELEASE_LIMIT`."""
         self.start()
         with logged() as events:
             stopped = self.service.stopService()

@@ -28,15 +28,13 @@ class StopTests(ServiceTestCase):
     settings = Settings(drain=5)
 
     def assertShutDown(self, wire: Wire) -> None:
-        """Check that a viewer was told the end."""
+        """Check that a viewer received the end."""
         self.assertEqual(wire.response.types[-1], "failed")
         self.assertEqual(json.loads(wire.response.events[-1].data)["reason"], "shutdown")
         self.assertTrue(wire.response.complete)
 
     def test_nobodyThere(self) -> None:
-        """
-        Without viewers it is stopped at once, and the runs have ended.
-        """
+        """Without viewers the service stops at once, and its runs have ended."""
         streamLog = self.startLog()
         self.successResultOf(self.service.stopService())
         self.assertEqual(streamLog.state, State.FAILED)
@@ -47,8 +45,8 @@ class StopTests(ServiceTestCase):
 
     def test_viewersAreToldTheEnd(self) -> None:
         """
-        Viewers get the end of their streams, which have failed because of the
-        shutdown; when they have it the service is stopped.
+        Viewers get the end of their streams, `failed` with the reason `shutdown`. The service has
+        stopped when they have it.
         """
         wires = [self.view(), self.view(), self.view("/streams/" + self.startLog().name)]
         stopped = self.service.stopService()
@@ -58,9 +56,7 @@ class StopTests(ServiceTestCase):
             self.assertShutDown(wire)
 
     def test_inTheMidst(self) -> None:
-        """
-        The same when tokens have just come and wait for the end of their tick.
-        """
+        """Tokens that wait for the end of their flush tick are sent before the end."""
         wire = self.view()
         self.source.run.write("a")
         self.source.run.write("b")
@@ -72,7 +68,7 @@ class StopTests(ServiceTestCase):
         self.assertEqual(wire.response.texts[-1], "ab")
 
     def assertOnTheWire(self, wire: Wire, meanwhile: Any = None) -> None:
-        """Check that all is with the client when the service says that it has stopped."""
+        """Check that the client has everything when the service has stopped."""
         then: list[bytes] = []
         stopped = self.service.stopService().addCallback(lambda _: then.append(wire.received))
         self.reactor.run(0.5)
@@ -85,22 +81,20 @@ class StopTests(ServiceTestCase):
 
     def test_endIsOnTheWire(self) -> None:
         """
-        When it says that it has stopped the last byte of each response has
-        left: a reactor that stops then throws away what is still queued.
+        The last byte of each response is sent when the service has stopped: a reactor that stops
+        then drops queued bytes.
         """
         self.assertOnTheWire(self.view())
 
     def test_endIsOnTheWireOfOtherTransports(self) -> None:
-        """
-        The same where everything is queued first, as under TLS.
-        """
+        """The same holds for transports that queue everything first, such as TLS."""
         self.factory = WrappingFactory(self.factory)
         self.assertOnTheWire(self.view())
 
     def test_endIsOnTheWireOfTheSlow(self) -> None:
         """
-        The same for a viewer that takes nothing for a while, though its
-        transport is not full.
+        The same holds for a viewer that reads nothing for a while, although its transport is not
+        full.
         """
         wire = self.view()
         wire.stall()
@@ -108,10 +102,7 @@ class StopTests(ServiceTestCase):
         self.assertOnTheWire(wire, meanwhile=wire.take)
 
     def test_severalRuns(self) -> None:
-        """
-        The same with a run whose viewer has its end before the other runs are
-        stopped.
-        """
+        """The same holds for a run whose viewer has its end before the other runs are stopped."""
         first = self.view()
         other = self.startLog()
         stopped = self.service.stopService()
@@ -123,8 +114,8 @@ class StopTests(ServiceTestCase):
 
     def test_cutsTheSlow(self) -> None:
         """
-        A viewer that does not take the end of its stream in time is cut; then
-        the service is stopped.
+        A viewer that does not read the end of its stream in time is cut; then the service has
+        stopped.
         """
         quick, slow = self.view(), self.view(room=0)
         self.source.run.write("x" * 500_000)
@@ -142,7 +133,7 @@ class StopTests(ServiceTestCase):
 
     def test_slowOneTakesItInTime(self) -> None:
         """
-        One that takes it in time is not cut, and nobody waits longer.
+        A viewer that reads the end in time is not cut, and the service does not wait any longer.
         """
         slow = self.view(room=0)
         self.source.run.write("x" * 500_000)
@@ -156,9 +147,7 @@ class StopTests(ServiceTestCase):
         self.assertFalse(slow.socket.reset)
 
     def test_slowOneLeaves(self) -> None:
-        """
-        Nor is one waited for that goes by itself.
-        """
+        """The service does not wait for a viewer that leaves by itself."""
         slow = self.view(room=0)
         self.source.run.write("x" * 500_000)
         stopped = self.service.stopService()
@@ -167,9 +156,7 @@ class StopTests(ServiceTestCase):
         self.successResultOf(stopped)
 
     def test_whileItStops(self) -> None:
-        """
-        While it drains, viewers are turned away, and no run is started.
-        """
+        """While the service drains, viewers are turned away and no run is started."""
         self.view(room=0)
         self.source.run.write("x" * 500_000)
         stopped = self.service.stopService()
@@ -184,10 +171,7 @@ class StopTests(ServiceTestCase):
         self.successResultOf(stopped)
 
     def test_afterItHasStopped(self) -> None:
-        """
-        Nor is anything started on a connection that is still open when the
-        service has stopped.
-        """
+        """Nothing is started on a connection that is still open when the service has stopped."""
         self.successResultOf(self.service.stopService())
         late = self.view()
         self.assertEqual(self.source.runs, [])
@@ -200,8 +184,8 @@ class StopTests(ServiceTestCase):
 
     def test_again(self) -> None:
         """
-        After C{startService} all is as it was: runs, viewers, lingers, and the
-        ages of the streams that had ended before.
+        After `startService` everything works as before: runs, viewers, lingers, and the ages of
+        older streams.
         """
         old = self.startLog()
         self.source.run.end()
@@ -218,9 +202,7 @@ class StopTests(ServiceTestCase):
         self.failureResultOf(self.service.find(old.name), StreamNotFound)
 
     def test_againWithNothingKept(self) -> None:
-        """
-        The same when nothing was there before.
-        """
+        """A service without streams can be stopped and started, too."""
         self.successResultOf(self.service.stopService())
         self.service.startService()
         streamLog = self.startLog()
@@ -229,9 +211,7 @@ class StopTests(ServiceTestCase):
         self.failureResultOf(self.service.find(streamLog.name), StreamNotFound)
 
     def test_stoppedTwice(self) -> None:
-        """
-        To stop what is being stopped is harmless: both are told when it has.
-        """
+        """A second `stopService` is harmless: both Deferreds fire when the service has stopped."""
         self.view(room=0)
         self.source.run.write("x" * 500_000)
         both = [self.service.stopService(), self.service.stopService()]
@@ -241,8 +221,8 @@ class StopTests(ServiceTestCase):
 
     def test_cleanClock(self) -> None:
         """
-        When it says that it has stopped, nothing is left on the clock: not
-        the tick of tokens that nobody follows any more either.
+        Nothing is left on the clock when the service has stopped, not even the flush tick of tokens
+        without viewers.
         """
         wire = self.view()
         self.source.run.write("a")
@@ -252,10 +232,7 @@ class StopTests(ServiceTestCase):
         self.assertEqual([str(call) for call in self.reactor.getDelayedCalls()], [])
 
     def test_restartOfKeptStreamsIsNotDoubled(self) -> None:
-        """
-        A service that is started with streams that have ended before forgets
-        each once.
-        """
+        """A service that is restarted deletes each of its ended streams once."""
         self.startLog()
         self.source.run.end()
         deleted = []
@@ -269,24 +246,20 @@ class StopTests(ServiceTestCase):
 
 
 class EmbeddingTests(ServedTestCase):
-    """What an embedder may do."""
+    """Uses of the service in a program."""
 
     def test_interface(self) -> None:
-        """It is a service of Twisted's."""
+        """A `StreamService` is a Twisted service."""
         self.assertTrue(verifyObject(IService, self.service))
 
     def test_defaults(self) -> None:
-        """
-        A reactor and a source are enough.
-        """
+        """A reactor and a source suffice."""
         service = StreamService(self.reactor, self.source)
         self.assertEqual(service.settings, Settings())
         self.assertIs(service.source, self.source)
 
     def test_neverStarted(self) -> None:
-        """
-        A service that nobody started serves all the same.
-        """
+        """A service that was never started serves requests."""
         self.service = StreamService(self.reactor, self.source)
         self.services.append(self.service)
         streamLog = self.successResultOf(self.service.startRun())
@@ -294,10 +267,7 @@ class EmbeddingTests(ServedTestCase):
         self.assertEqual((streamLog.last, self.service.viewers.count), (1, 0))
 
     def test_slowStore(self) -> None:
-        """
-        With a store that takes its time a run starts when the store has its
-        stream.
-        """
+        """With a slow store, a run starts when the store has its stream."""
         waiting: Deferred[Any] = Deferred()
         store = self.service.store
         create = store.create
@@ -311,10 +281,7 @@ class EmbeddingTests(ServedTestCase):
         self.assertEqual(streamLog.last, 1)
 
     def test_storeThatIsReadyAfterTheStop(self) -> None:
-        """
-        A run whose stream the store has only when the service is stopped does
-        not begin.
-        """
+        """A run does not begin if the store has its stream after the service was stopped."""
         waiting: Deferred[Any] = Deferred()
         store = self.service.store
         create = store.create
@@ -327,9 +294,7 @@ class EmbeddingTests(ServedTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_eventsOfBothFormats(self) -> None:
-        """
-        Viewers of different formats of one stream see the same text.
-        """
+        """Viewers of one stream in different formats see the same text."""
         path = self.startRun()
         events, text = self.view(path), self.view(f"{path}?format=text")
         for token in ("a", "b"):

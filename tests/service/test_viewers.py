@@ -16,12 +16,12 @@ from tests.wires import Wire
 
 
 class MaxViewersTests(ServiceTestCase):
-    """What happens when there is no room for one more viewer."""
+    """The limit of viewers."""
 
     settings = Settings(maxViewers=2)
 
     def assertTurnedAway(self, wire: Wire) -> int:
-        """Check that a viewer was told to come back later; give its reconnection time."""
+        """Check that a viewer was told to come back later, and return its reconnection time."""
         response = wire.response
         self.assertEqual(response.status, 200)
         self.assertEqual(response.headers["content-type"], "text/event-stream")
@@ -33,8 +33,8 @@ class MaxViewersTests(ServiceTestCase):
 
     def test_turnedAway(self) -> None:
         """
-        One viewer too many gets a response that an EventSource obeys: 200, a
-        reconnection time, and the end; no run is started for it.
+        A viewer above the limit gets a response that an EventSource obeys: 200, a reconnection
+        time, and the end. No run is started for it.
         """
         self.view()
         self.view()
@@ -46,9 +46,7 @@ class MaxViewersTests(ServiceTestCase):
         self.assertEqual(self.service.viewers.count, 2)
 
     def test_atAStream(self) -> None:
-        """
-        The same where the stream is there already.
-        """
+        """The limit also holds for viewers of a stream that exists."""
         streamLog = self.startLog()
         self.watch(streamLog)
         self.watch(streamLog)
@@ -56,9 +54,7 @@ class MaxViewersTests(ServiceTestCase):
         self.assertEqual(streamLog.viewers, 2)
 
     def test_roomAgain(self) -> None:
-        """
-        When one goes, or when its stream ends, there is room for another.
-        """
+        """There is room for another viewer when one leaves, or when its stream ends."""
         wires = [self.view(), self.view()]
         wires[0].close()
         third = self.view()
@@ -70,9 +66,7 @@ class MaxViewersTests(ServiceTestCase):
         self.assertFalse(self.view().response.complete)
 
     def test_runs(self) -> None:
-        """
-        Nor is a run started by POST then: 503, which says when to try again.
-        """
+        """No run is started by POST at the limit: 503 with `Retry-After`."""
         self.view()
         self.view()
         self.failureResultOf(self.service.startRun(), Overloaded)
@@ -83,14 +77,12 @@ class MaxViewersTests(ServiceTestCase):
 
 
 class ReconnectionTimeTests(ServiceTestCase):
-    """What viewers are told to wait."""
+    """The reconnection times of viewers."""
 
     settings = Settings(reconnectionTime=9000)
 
     def test_eachItsOwn(self) -> None:
-        """
-        Every viewer is told a time of its own around the one that was set.
-        """
+        """Each viewer gets a time of its own around the configured one."""
         streamLog = self.startLog()
         times = {self.watch(streamLog).response.events[0].retry for _ in range(20)}
         self.assertGreater(len(times), 1)
@@ -98,17 +90,17 @@ class ReconnectionTimeTests(ServiceTestCase):
 
 
 class LogTests(ServiceTestCase):
-    """What the log tells of viewers."""
+    """Log events about viewers."""
 
     def lines(self, events: list[dict[str, Any]]) -> list[str]:
-        """Give the lines about viewers."""
+        """Return the lines about viewers."""
         formats = [event.get("log_format") or "" for event in events]
         return [text.format(**event) for text, event in zip(formats, events, strict=True) if "viewer" in text]
 
     def test_viewerThatLeft(self) -> None:
         """
-        Of a viewer that leaves, for which twisted.web writes no line, there is
-        one: its stream, why, and how many bytes it got.
+        A viewer that leaves, for which twisted.web logs nothing, has one line: its stream, the
+        reason, and the number of bytes.
         """
         streamLog = self.startLog()
         wire = self.watch(streamLog)
@@ -120,8 +112,7 @@ class LogTests(ServiceTestCase):
 
     def test_viewerThatHasAll(self) -> None:
         """
-        Of one that got its stream to the end there is none: twisted.web writes
-        its own.
+        A viewer that has its stream to the end has no line of ours: twisted.web logs the response.
         """
         self.watch(self.startLog())
         with logged() as events:

@@ -22,26 +22,24 @@ from tests.programs import PipeReactor, Started, waitFor
 
 
 def shell(script: str, *arguments: str) -> list[str]:
-    """Give the command that runs a shell's script."""
+    """Return the command that runs a shell script."""
     return ["sh", "-c", script, "sh", *arguments]
 
 
 def python(script: str, *arguments: str) -> list[str]:
-    """Give the command that runs a script in Python."""
+    """Return the command that runs a Python script."""
     return [sys.executable, "-S", "-E", "-c", script, *arguments]
 
 
-#: Ignores TERM, and tells so; ends some day, should the tests be killed.
+#: Ignores SIGTERM, and says when it does. Ends by itself if the tests are killed.
 STUBBORN = "trap '' TERM; echo ready; while [ $((i += 1)) -lt 3000 ]; do sleep 0.1; done"
 
 
 class ProgramTestCase(SynchronousTestCase):
-    """
-    Starts programs; in the end nobody may be left of them, and nothing may wait.
-    """
+    """Starts programs, and checks that no process, descriptor or timer is left of them."""
 
     def setUp(self) -> None:
-        """Make the reactor; watch who is started, and which descriptors there are."""
+        """Make the reactor, and record the processes and descriptors."""
         self.reactor = PipeReactor()
         self.started = Started()
         self.addCleanup(self.started.end)
@@ -49,13 +47,13 @@ class ProgramTestCase(SynchronousTestCase):
         self.descriptors = self.openDescriptors()
 
     def tearDown(self) -> None:
-        """Look around."""
+        """Check that nothing is left."""
         self.assertTrue(self.reactor.idle, (self.reactor.readers, self.reactor.writers, self.reactor.calls))
         self.assertEqual(self.openDescriptors(), self.descriptors)
         waitFor(self.started.gone, "The end of all programs")
 
     def openDescriptors(self) -> set[str]:
-        """Find which descriptors of this process are open."""
+        """Return the open descriptors of this process."""
         return {path.name for path in Path("/proc/self/fd").iterdir()}
 
     def start(self, command: list[str], prompt: str | None = None, sink: RecordingSink | None = None) -> RecordingSink:
@@ -65,36 +63,36 @@ class ProgramTestCase(SynchronousTestCase):
         return sink
 
     def run_(self, command: list[str], prompt: str | None = None) -> RecordingSink:
-        """Start a program, and wait for its end."""
+        """Start a program and wait for its end."""
         sink = self.start(command, prompt)
         self.reactor.until(lambda: sink.ended)
         self.drain()
         return sink
 
     def drain(self) -> None:
-        """Wait for whatever is still open, but for no timer."""
+        """Wait for open descriptors, but not for timers."""
         self.reactor.until(lambda: self.reactor.idle)
 
     def text(self, command: list[str], prompt: str | None = None) -> str:
-        """Run a program that ends well; give what it wrote."""
+        """Run a program that ends well, and return its output."""
         sink = self.run_(command, prompt)
         self.assertIsNone(sink.result)
         self.assertIsNone(sink.producer)
         return "".join(sink.tokens)
 
     def failed(self, command: list[str], prompt: str | None = None) -> tuple[str, str]:
-        """Run a program that fails; give reason and message."""
+        """Run a program that fails, and return the reason and the message."""
         error = self.problem(self.run_(command, prompt))
         return error.reason, str(error)
 
     def problem(self, sink: RecordingSink) -> SourceError:
-        """Give what a run failed with."""
+        """Return the error of a run."""
         self.assertIsInstance(sink.result, Failure)
         self.assertIsInstance(sink.result.value, SourceError)
         return sink.result.value  # type: ignore[no-any-return]
 
     def cancel(self, sink: RecordingSink) -> None:
-        """Cancel a run whose program goes when it is told to; wait until it is gone."""
+        """Cancel a run whose program obeys SIGTERM, and wait until it is gone."""
         sink.cancel()
         self.reactor.until(lambda: sink.result is not None)
         self.drain()

@@ -14,12 +14,12 @@ from sseserver.sources.iterables import tokensFrom
 from sseserver.testing import RecordingSink
 from tests.fakes import TurnClock
 
-#: Seconds after which something that should happen at once counts as not happening.
+#: Seconds. Longest wait for something that should happen at once.
 SOON = 60.0
 
 
 class IterablesTestCase(SynchronousTestCase):
-    """Runs code on a clock; nothing is left on it."""
+    """Runs code on a clock, and checks that nothing is left on it."""
 
     def setUp(self) -> None:
         self.clock = TurnClock()
@@ -29,7 +29,7 @@ class IterablesTestCase(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def start(self, function: Callable[[], Any], turns: int = 0) -> RecordingSink:
-        """Start a run, and let the reactor turn so many times."""
+        """Start a run, and let the reactor turn a number of times."""
         sink = RecordingSink()
         sink.start(tokensFrom(self.clock, function))
         self.turn(turns)
@@ -41,14 +41,14 @@ class IterablesTestCase(SynchronousTestCase):
             self.clock.turn()
 
     def assertFailed(self, sink: RecordingSink, error: type[BaseException]) -> BaseException:
-        """A run has failed; it has let go of its sink."""
+        """Check that a run has failed and has unregistered from its sink."""
         self.assertIsInstance(sink.result, Failure)
         self.assertTrue(sink.result.check(error), sink.result)
         self.assertIsNone(sink.producer)
         return sink.result.value  # type: ignore[no-any-return]
 
     def noted(self, tokens: Iterable[str]) -> Generator[str, None, str]:
-        """A generator that notes how it is used."""
+        """Make a generator that records its use."""
         self.notes.append("begun")
         try:
             for token in tokens:

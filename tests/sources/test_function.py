@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.sources.function}.
+Tests for `sseserver.sources.function`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,14 @@ class FunctionSourceTests(SynchronousTestCase):
     """A function as a token source."""
 
     def test_interface(self) -> None:
-        """
-        It is a token source, that takes a prompt only if it is told so.
-        """
+        """It is a token source, which takes a prompt only if it is told so."""
         source = FunctionSource(lambda sink, prompt: None)
         verifyObject(ITokenSource, source)
         self.assertIs(source.takesPrompt, False)
         self.assertIs(FunctionSource(lambda sink, prompt: None, takesPrompt=True).takesPrompt, True)
 
     def test_called(self) -> None:
-        """
-        The function is called once for each run, with its sink and its prompt.
-        """
+        """The function is called once for each run, with its sink and its prompt."""
         calls: list[tuple[ITokenSink, Prompt | None]] = []
         source = FunctionSource(lambda sink, prompt: calls.append((sink, prompt)))
         self.assertEqual(calls, [])
@@ -42,17 +38,14 @@ class FunctionSourceTests(SynchronousTestCase):
         self.assertEqual(calls, runs)
 
     def test_writes(self) -> None:
-        """
-        What the function writes is in the sink when C{produce} returns.
-        """
+        """Tokens that the function writes are in the sink when `produce` returns."""
         sink = FakeSink()
         FunctionSource(lambda sink, prompt: sink.write(prompt.text)).produce(sink, Prompt("token"))  # type: ignore[union-attr]
         self.assertEqual(sink.tokens, ["token"])
 
     def test_result(self) -> None:
         """
-        What the function returns comes back untouched: a Deferred is the very
-        same, so that cancelling it reaches the function's own.
+        The return value is passed on as it is: cancelling a Deferred reaches the function's own.
         """
         cancelled: list[Deferred[Any]] = []
         work: Deferred[Any] = Deferred(cancelled.append)
@@ -63,9 +56,7 @@ class FunctionSourceTests(SynchronousTestCase):
         self.failureResultOf(work, CancelledError)
 
     def test_coroutine(self) -> None:
-        """
-        A coroutine function is as good: whoever runs it awaits its work.
-        """
+        """A coroutine function works as well: the run awaits the coroutine."""
         work: Deferred[None] = Deferred()
 
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> str:
@@ -82,9 +73,7 @@ class FunctionSourceTests(SynchronousTestCase):
         self.assertEqual((self.successResultOf(done), sink.tokens), ("length", ["before ", "after"]))
 
     def test_raises(self) -> None:
-        """
-        What the function raises is raised, whatever it wrote before.
-        """
+        """An exception of the function is raised, after whatever it has written."""
 
         def breaks(sink: ITokenSink, prompt: Prompt | None) -> None:
             sink.write("before")
@@ -97,9 +86,7 @@ class FunctionSourceTests(SynchronousTestCase):
         self.assertEqual(SourceError("Broken.").reason, "source")
 
     def test_method(self) -> None:
-        """
-        A bound method, or anything else that can be called, will do.
-        """
+        """A bound method, or any other callable, is accepted."""
 
         class Answer:
             def __call__(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[str]:

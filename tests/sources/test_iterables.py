@@ -21,7 +21,7 @@ from tests.sources.iterables import IterablesTestCase
 
 
 class GeneratorContractTests(SourceContract, SynchronousTestCase):
-    """A generator keeps the contract."""
+    """The contract of sources, kept by a generator."""
 
     prompt = Prompt("Say it")
 
@@ -34,14 +34,14 @@ class GeneratorContractTests(SourceContract, SynchronousTestCase):
 
 
 class ListContractTests(SourceContract, SynchronousTestCase):
-    """So does a list."""
+    """The contract of sources, kept by a list."""
 
     def makeSource(self) -> ITokenSource:
         return tokensFrom(self.clock, lambda: ["one ", "two ", "three"])
 
 
 class AsyncContractTests(SourceContract, SynchronousTestCase):
-    """So does an async generator."""
+    """The contract of sources, kept by an async generator."""
 
     def makeSource(self) -> ITokenSource:
         async def answer() -> AsyncIterator[str]:
@@ -53,7 +53,7 @@ class AsyncContractTests(SourceContract, SynchronousTestCase):
 
 
 class CoroutineContractTests(SourceContract, SynchronousTestCase):
-    """So does a coroutine that comes to an iterable."""
+    """The contract of sources, kept by a coroutine whose result is an iterable."""
 
     def makeSource(self) -> ITokenSource:
         async def answer() -> Iterable[str]:
@@ -64,17 +64,18 @@ class CoroutineContractTests(SourceContract, SynchronousTestCase):
 
 
 class KindsTests(IterablesTestCase):
-    """What a function may give."""
+    """The return values of a function."""
 
     def check(self, answer: Callable[[], Any], tokens: list[str], reason: object = None) -> None:
-        """What is given is written in order, and the reason is told."""
+        """Check that the tokens are written in order, and check the reason."""
         sink = self.start(answer)
         self.clock.advance(0)
         self.assertEqual((sink.result, sink.tokens, sink.late), (reason, tokens, []))
 
     def test_plain(self) -> None:
         """
-        A string, a list, an iterator and a generator; what the generator returns is the reason.
+        A string, a list, an iterator and a generator; the return value of the generator is the
+        reason.
         """
         self.check(lambda: "one piece", ["one piece"])
         self.check(lambda: "", [])
@@ -84,9 +85,7 @@ class KindsTests(IterablesTestCase):
         self.check(lambda: self.noted(["a", "b"]), ["a", "b"], "length")
 
     def test_asynchronous(self) -> None:
-        """
-        An async generator, and what has only C{__anext__}.
-        """
+        """An async generator, and an object with nothing but `__anext__`."""
 
         async def answer() -> AsyncIterator[str]:
             yield "a"
@@ -108,9 +107,7 @@ class KindsTests(IterablesTestCase):
         self.check(Letters, ["a", "b"])
 
     def test_awaited(self) -> None:
-        """
-        A coroutine or a Deferred that comes to any of these.
-        """
+        """A coroutine or a Deferred with any of these as its result."""
 
         async def text() -> str:
             return "ab"
@@ -123,9 +120,7 @@ class KindsTests(IterablesTestCase):
         self.check(lambda: succeed(["a", "b"]), ["a", "b"])
 
     def test_late(self) -> None:
-        """
-        A Deferred that fires later is waited for.
-        """
+        """A Deferred that fires later is awaited."""
         answer: Deferred[Any] = Deferred()
         sink = self.start(lambda: answer, 3)
         self.assertFalse(sink.ended)
@@ -134,8 +129,8 @@ class KindsTests(IterablesTestCase):
 
     def test_prompt(self) -> None:
         """
-        The function is called with the prompt if the source takes one, else
-        with nothing; anew in each run, in its first turn.
+        The function is called with the prompt if the source takes one, otherwise without arguments:
+        once in each run, in its first turn.
         """
         prompts: list[Prompt] = []
 
@@ -157,17 +152,15 @@ class KindsTests(IterablesTestCase):
 
 
 class TurnTests(IterablesTestCase):
-    """Nobody starves the reactor, and nobody is asked for more than the sink wants."""
+    """No source keeps the reactor busy, or is asked for more than the sink takes."""
 
     async def asynchronous(self, tokens: Iterable[str]) -> AsyncIterator[str]:
-        """The same, never waiting."""
+        """Yield the same tokens from an async generator that never waits."""
         for token in self.noted(tokens):
             yield token
 
     def test_number(self) -> None:
-        """
-        A turn of the reactor has so many tokens and no more, be the code asynchronous or not.
-        """
+        """A reactor turn has a limited number of tokens, for plain and for asynchronous code."""
         self.patch(iterables, "TOKENS_PER_TURN", 4)
         for kind in (self.noted, self.asynchronous):
             sink = self.start(lambda kind=kind: kind("0123456789"))  # type: ignore[misc]
@@ -177,9 +170,7 @@ class TurnTests(IterablesTestCase):
             self.assertTrue(sink.ended)
 
     def test_time(self) -> None:
-        """
-        Tokens that take long end the turn.
-        """
+        """Tokens that take long end the turn."""
 
         def slow(tokens: str) -> Iterator[str]:
             for token in tokens:
@@ -199,7 +190,8 @@ class TurnTests(IterablesTestCase):
 
     def test_waitingBeginsATurn(self) -> None:
         """
-        Code that waits between its tokens is not told to wait again: a token is written when it comes.
+        Code that waits between its tokens has a new turn after each wait: a token is written when
+        it comes.
         """
         self.patch(iterables, "TOKENS_PER_TURN", 2)
         queue: DeferredQueue[str] = DeferredQueue()
@@ -218,7 +210,7 @@ class TurnTests(IterablesTestCase):
         self.assertTrue(sink.ended)
 
     def pausing(self, sink: RecordingSink, at: str) -> Callable[[str], None]:
-        """A C{write} that pauses at one token."""
+        """Return a `write` that pauses at one token."""
         write = RecordingSink.write
 
         def pauseAt(token: str) -> None:
@@ -230,8 +222,8 @@ class TurnTests(IterablesTestCase):
 
     def test_pausedInsideAWrite(self) -> None:
         """
-        A sink that pauses while it is written to gets nothing more, and the
-        generator is not asked again before it is resumed.
+        A sink that pauses inside a write gets nothing more, and the generator is not asked again
+        before the run resumes.
         """
         for kind in (self.noted, self.asynchronous):
             self.notes.clear()
@@ -248,8 +240,8 @@ class TurnTests(IterablesTestCase):
 
     def test_pausedWhileItWaits(self) -> None:
         """
-        A token that comes while the run is paused is written when it is
-        resumed; a generator that waits is not asked twice.
+        A token that comes while the run is paused is written when it resumes; a waiting generator
+        is not asked twice.
         """
         queue: DeferredQueue[str] = DeferredQueue()
 
@@ -272,9 +264,7 @@ class TurnTests(IterablesTestCase):
         self.assertEqual((sink.tokens, sink.ended), (["a", "b"], True))
 
     def test_pausedBeforeTheAnswer(self) -> None:
-        """
-        So is an answer that comes while the run is paused.
-        """
+        """An iterable that comes while the run is paused is iterated when it resumes."""
         answer: Deferred[str] = Deferred()
         sink = self.start(lambda: answer, 1)
         sink.pause()
@@ -287,8 +277,8 @@ class TurnTests(IterablesTestCase):
 
     def test_pausedFromTheStart(self) -> None:
         """
-        A run that is paused from the start does not call the function; nor
-        does one that is cancelled then.
+        A run that is paused from the start does not call the function, and neither does one that is
+        cancelled then.
         """
         sink = RecordingSink()
         sink.pause()
@@ -302,10 +292,10 @@ class TurnTests(IterablesTestCase):
 
 
 class ServedTests(ServedTestCase):
-    """What viewers and the log learn of it."""
+    """Viewers and the log, with a generator as the source."""
 
     def generate(self, notes: list[str]) -> Iterator[str]:
-        """A generator that never ends by itself."""
+        """Yield tokens without end."""
         try:
             while True:
                 yield "word " * 1000
@@ -314,8 +304,8 @@ class ServedTests(ServedTestCase):
 
     def test_nobodyRead(self) -> None:
         """
-        The run of a generator that nobody ever read stops at the read-ahead,
-        and is closed when the linger is over.
+        A generator whose run never has a viewer stops at the read-ahead, and is closed after the
+        linger.
         """
         notes: list[str] = []
         self.serve(tokensFrom(self.reactor, lambda: self.generate(notes)))
@@ -327,9 +317,7 @@ class ServedTests(ServedTestCase):
         self.assertEqual((self.state(path)["state"], notes), ("cancelled", ["finally"]))
 
     def test_shutDown(self) -> None:
-        """
-        A generator is closed when the service stops.
-        """
+        """A generator is closed when the service stops."""
         notes: list[str] = []
         self.serve(tokensFrom(self.reactor, lambda: self.generate(notes)))
         self.startRun()
@@ -338,9 +326,7 @@ class ServedTests(ServedTestCase):
         self.assertEqual(notes, ["finally"])
 
     def test_bug(self) -> None:
-        """
-        Viewers of code that breaks learn nothing of the inside; the log has it all.
-        """
+        """Viewers see nothing of an exception in the code; the log has all of it."""
 
         def answer() -> Iterator[str]:
             yield "before "

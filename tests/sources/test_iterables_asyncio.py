@@ -21,12 +21,12 @@ from tests.wires import soon
 
 class AsyncioTests(SynchronousTestCase):
     """
-    Code on a running asyncio loop, as under the asyncio reactor; the
-    tests/integration have that reactor itself.
+    Code on a running asyncio loop, as under the asyncio reactor. The integration tests have the
+    reactor itself.
     """
 
     def run_(self, function: Callable[[], Any], act: Callable[[RecordingSink], Any], until: str = "") -> RecordingSink:
-        """Start a run; do something when it has written some tokens; wait for its end."""
+        """Start a run, act when it has written some tokens, and wait for its end."""
         clock = Clock()
         self.clock = clock
         sink = RecordingSink()
@@ -48,8 +48,8 @@ class AsyncioTests(SynchronousTestCase):
 
     def test_mixed(self) -> None:
         """
-        asyncio's own and Deferreds may be awaited in any order; results and
-        errors arrive where they belong, and the run is a task.
+        Futures and Deferreds can be awaited in any order. Results and errors arrive where they are
+        awaited, and the run is a task.
         """
 
         def fail() -> Deferred[str]:
@@ -76,9 +76,7 @@ class AsyncioTests(SynchronousTestCase):
         self.assertTrue(sink.result.check(SourceError), sink.result)
 
     def test_futures(self) -> None:
-        """
-        A future of asyncio will do as well as a Deferred, and a generator as well as anywhere.
-        """
+        """A future of asyncio serves as well as a Deferred, and a plain generator works, too."""
 
         def answer() -> Iterator[str]:
             yield "1"
@@ -90,8 +88,8 @@ class AsyncioTests(SynchronousTestCase):
 
     def test_cancel(self) -> None:
         """
-        A run that is cancelled stops where it waits, be it for asyncio or for
-        a Deferred, which is cancelled; its C{finally} may wait for both.
+        A cancelled run stops where it waits. A Deferred that it waits for is cancelled, and its
+        `finally` can await both kinds.
         """
         cancelled: list[object] = []
         notes: list[str] = []
@@ -113,9 +111,7 @@ class AsyncioTests(SynchronousTestCase):
         self.assertEqual(len(cancelled), 1)
 
     def test_cancelPaused(self) -> None:
-        """
-        A paused run that is cancelled is closed.
-        """
+        """A paused run that is cancelled is closed."""
         notes: list[str] = []
 
         async def answer() -> AsyncIterator[str]:
@@ -135,9 +131,7 @@ class AsyncioTests(SynchronousTestCase):
         self.assertEqual((sink.tokens, sink.late, notes), (["1"], [], ["finally"]))
 
     def test_pausedMeanwhile(self) -> None:
-        """
-        A task goes on a little later than it is told to: a pause that comes meanwhile is heard.
-        """
+        """A pause between the resumption of a task and its next step takes effect."""
         clock = Clock()
         sink = RecordingSink()
         calls: list[str] = []
@@ -164,9 +158,7 @@ class AsyncioTests(SynchronousTestCase):
         self.assertEqual(sink.tokens, ["1", "2"])
 
     def test_beforeTheLoop(self) -> None:
-        """
-        What is started before the loop runs, as with the reactor, has asyncio all the same.
-        """
+        """A run that is started before the loop, as with the reactor, can use asyncio."""
         clock = Clock()
         sink = RecordingSink()
 
@@ -184,9 +176,7 @@ class AsyncioTests(SynchronousTestCase):
         self.assertEqual((sink.tokens, sink.result), (["text"], None))
 
     def test_cancelBeforeItBegan(self) -> None:
-        """
-        A task that was made but not begun never does.
-        """
+        """A task that is cancelled before its first step never runs."""
         clock = Clock()
         sink = RecordingSink()
         calls: list[str] = []
@@ -203,9 +193,7 @@ class AsyncioTests(SynchronousTestCase):
         self.assertEqual((calls, sink.producer), ([], None))
 
     def test_timeLimit(self) -> None:
-        """
-        A time limit of asyncio works around a Deferred too: it is cancelled.
-        """
+        """A time limit of asyncio works around a Deferred: it is cancelled."""
         cancelled: list[object] = []
 
         async def answer() -> AsyncIterator[str]:

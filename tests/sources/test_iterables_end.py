@@ -19,12 +19,10 @@ from tests.sources.iterables import IterablesTestCase
 
 
 class CancelTests(IterablesTestCase):
-    """A run that ends too early."""
+    """Runs that are cancelled."""
 
     def test_generator(self) -> None:
-        """
-        The generator is closed at once: between two turns, and while it is paused.
-        """
+        """The generator is closed at once: between two turns, and while the run is paused."""
         self.patch(iterables, "TOKENS_PER_TURN", 2)
         for paused in (False, True):
             self.notes.clear()
@@ -37,9 +35,7 @@ class CancelTests(IterablesTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_onlyTheDeferred(self) -> None:
-        """
-        Who has only the Deferred can cancel too.
-        """
+        """The Deferred alone can be cancelled, without the producer."""
         self.patch(iterables, "TOKENS_PER_TURN", 2)
         sink = RecordingSink()
         done = tokensFrom(self.clock, lambda: self.noted("12345")).produce(sink, None)
@@ -50,9 +46,7 @@ class CancelTests(IterablesTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_beforeTheFirstTurn(self) -> None:
-        """
-        What has not begun never does.
-        """
+        """A run that is cancelled before its first turn never calls the function."""
         sink = self.start(lambda: self.noted("1"))
         sink.cancel()
         self.turn(2)
@@ -60,9 +54,7 @@ class CancelTests(IterablesTestCase):
         self.assertFailed(sink, CancelledError)
 
     def test_endedBefore(self) -> None:
-        """
-        Nor does what is given a sink whose run has ended.
-        """
+        """With a sink whose run has ended, the function is not called."""
         sink = RecordingSink()
         sink.ended = True
         sink.start(tokensFrom(self.clock, lambda: self.noted("1")))
@@ -72,8 +64,8 @@ class CancelTests(IterablesTestCase):
 
     def test_inAnAwait(self) -> None:
         """
-        An async generator gets C{CancelledError} where it waits, and what it
-        waits for is cancelled.
+        An async generator gets `CancelledError` where it waits, and the Deferred that it waits for
+        is cancelled.
         """
         cancelled: list[object] = []
 
@@ -92,8 +84,8 @@ class CancelTests(IterablesTestCase):
 
     def test_inAYield(self) -> None:
         """
-        One that is not being asked is closed; when its C{finally} waits, so
-        does the end of the run.
+        An async generator that has yielded is closed. If its `finally` waits, the end of the run
+        waits, too.
         """
         work: Deferred[None] = Deferred()
 
@@ -115,9 +107,7 @@ class CancelTests(IterablesTestCase):
         self.assertFailed(sink, CancelledError)
 
     def test_coroutine(self) -> None:
-        """
-        A coroutine or a Deferred that has not come to anything is cancelled.
-        """
+        """A coroutine or a Deferred without a result is cancelled."""
         cancelled: list[object] = []
 
         async def answer() -> str:
@@ -131,13 +121,13 @@ class CancelTests(IterablesTestCase):
 
     def test_insideAWrite(self) -> None:
         """
-        A run that is cancelled by what its own token brings about asks for no
-        more, and closes the generator.
+        A run that is cancelled inside its own write asks for no more tokens and closes the
+        generator.
         """
 
         async def asynchronous() -> AsyncIterator[str]:
             try:
-                # So that the run waits for something, as it may have before.
+                # The run must wait for something.
                 await deferLater(self.clock, 0)
                 for token in "123":
                     self.notes.append(token)
@@ -155,9 +145,7 @@ class CancelTests(IterablesTestCase):
             self.assertEqual(sink.late, [])
 
     def test_deaf(self) -> None:
-        """
-        A generator that does not listen is not asked again.
-        """
+        """A generator that ignores `CancelledError` is not asked again."""
 
         async def answer() -> AsyncIterator[str]:
             while True:
@@ -173,9 +161,7 @@ class CancelTests(IterablesTestCase):
         self.assertFailed(sink, CancelledError)
 
     def test_bugInClosing(self) -> None:
-        """
-        A C{finally} that fails is heard.
-        """
+        """An exception in a `finally` is the result of the run."""
 
         def answer() -> Iterator[str]:
             try:
@@ -190,12 +176,10 @@ class CancelTests(IterablesTestCase):
 
 
 class FailureTests(IterablesTestCase):
-    """Code that breaks."""
+    """Code that raises."""
 
     def test_raises(self) -> None:
-        """
-        What the code raises comes out as it is, after the tokens before it.
-        """
+        """An exception of the code is the failure of the run, after the tokens before it."""
 
         def plain(error: Exception) -> Iterator[str]:
             yield "1"
@@ -216,7 +200,7 @@ class FailureTests(IterablesTestCase):
 
     def test_functionRaises(self) -> None:
         """
-        So it is when the function itself raises, or what it gives fails.
+        An exception of the function itself, or the failure of its Deferred, fails the run, too.
         """
 
         async def breaks() -> str:
@@ -234,8 +218,8 @@ class FailureTests(IterablesTestCase):
 
     def test_noText(self) -> None:
         """
-        What is no text fails, with an account of what came instead; the
-        generator is closed.
+        A token that is no `str` fails the run with a message that names its type; the generator is
+        closed.
         """
         for token in (b"bytes", 5, None, ["a"]):
             self.notes.clear()
@@ -254,32 +238,29 @@ class FailureTests(IterablesTestCase):
         self.assertEqual(self.notes[-1], "closed")
 
     def test_loneSurrogate(self) -> None:
-        """
-        So does text that has no UTF-8.
-        """
+        """A token with a lone surrogate fails the run, too."""
         sink = self.start(lambda: self.noted(["1", "\ud83d"]), 1)
         self.assertFailed(sink, UnicodeEncodeError)
         self.assertEqual((sink.tokens, self.notes[-1]), (["1"], "finally"))
 
     def test_noIterable(self) -> None:
-        """
-        So does an answer that cannot be iterated.
-        """
+        """A return value that cannot be iterated fails the run."""
         for answer in (None, 5, succeed(None), object()):
             self.assertFailed(self.start(lambda answer=answer: answer, 1), TypeError)  # type: ignore[misc]
 
     def test_exit(self) -> None:
-        """
-        Code that wants to exit ends its run and not the server.
-        """
+        """Code that calls `sys.exit` ends its run, not the server."""
         self.assertFailed(self.start(lambda: exec("raise SystemExit"), 1), RuntimeError)
 
 
 class NoAsyncioTests(IterablesTestCase):
-    """Code that needs asyncio, where none runs."""
+    """Code that needs asyncio under another reactor."""
 
     def check(self, function: Callable[[], Any]) -> None:
-        """The run fails at once, with an account for viewers; the log says what to do."""
+        """
+        Check that the run fails at once with a message for viewers, and that the log names the
+        remedy.
+        """
         sink = self.start(function, 1)
         error = self.assertFailed(sink, SourceError)
         self.assertEqual((error.reason, "asyncio" in str(error)), ("asyncio", True))  # type: ignore[attr-defined]
@@ -287,7 +268,7 @@ class NoAsyncioTests(IterablesTestCase):
         self.assertEqual(self.notes.pop(), "finally")
 
     async def answer(self, work: Callable[[], Any]) -> AsyncIterator[str]:
-        """An async generator that awaits something."""
+        """Await something, then yield."""
         try:
             yield "1"
             await work()
@@ -296,18 +277,14 @@ class NoAsyncioTests(IterablesTestCase):
             self.notes.append("finally")
 
     def test_awaits(self) -> None:
-        """
-        What only asyncio can give is not waited for, for ever: the code gets an error there.
-        """
+        """Code that awaits a future gets an error at once, and does not wait for ever."""
         loop = asyncio.new_event_loop()
         self.addCleanup(loop.close)
         for work in (lambda: asyncio.sleep(1), lambda: asyncio.sleep(0), loop.create_future, asyncio.Event().wait):
             self.check(lambda work=work: self.answer(work))  # type: ignore[misc]
 
     def test_wrapped(self) -> None:
-        """
-        Libraries wrap that error in one of theirs.
-        """
+        """The error is recognized inside the exception of a library."""
 
         async def work() -> None:
             try:

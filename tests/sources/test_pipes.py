@@ -14,16 +14,14 @@ from tests.sources.commands import ProgramTestCase, shell
 
 
 class StandardErrorTests(ProgramTestCase):
-    """What becomes of standard error."""
+    """Standard error in the log."""
 
     def said(self, events: list[dict[str, Any]]) -> list[tuple[int, str]]:
-        """Give what the log has of it: bytes left out, text."""
+        """Return the number of bytes left out and the text of each log event."""
         return [(event["left"], event["text"]) for event in events if "left" in event]
 
     def test_logged(self) -> None:
-        """
-        "Only to standard error": it is in the log, and not in the text; what is no UTF-8 there as well.
-        """
+        """Standard error is logged, is no part of the text, and need not be UTF-8."""
         with logged() as events:
             sink = self.run_(["sh", "-c", r"printf 'no\377 ä' >&2; exit 1"])
         self.assertEqual((sink.tokens, self.said(events)), ([], [(0, "no\ufffd ä")]))
@@ -31,9 +29,9 @@ class StandardErrorTests(ProgramTestCase):
 
     def test_rate(self) -> None:
         """
-        The first words are logged at once, then those of an interval together, the rest at the end.
+        The first bytes are logged at once, then those of an interval together, the rest at the end.
         """
-        # Two, as a second reader may find the first writer not yet gone.
+        # Two turns: the second read may come before the writer is gone.
         gates = [Path(self.mktemp()), Path(self.mktemp())]
         for gate in gates:
             gate.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +53,8 @@ class StandardErrorTests(ProgramTestCase):
 
     def test_flood(self) -> None:
         """
-        Of what comes without end the last is kept, in little memory; and then the pipe stops it.
+        Of endless output the newest bytes are kept, in little memory; then the pipe blocks the
+        program.
         """
         with logged() as events:
             sink = self.start(["sh", "-c", "exec 3>&1; exec yes >&2"])

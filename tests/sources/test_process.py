@@ -20,12 +20,12 @@ from tests.sources.commands import ProgramTestCase, python, shell
 
 
 class ContractTests(SourceContract, SynchronousTestCase):
-    """What every token source must do."""
+    """The contract of sources, kept by a program."""
 
     clock: Any
 
     def makeSource(self) -> ITokenSource:
-        """A program that writes some words, with rests between them."""
+        """Make a program that writes words with pauses between them."""
         self.clock = PipeReactor()
         return ProcessSource(self.clock, shell("for i in 1 2 3 4 5; do echo $i; sleep 0.05; done"))
 
@@ -34,27 +34,27 @@ class ContractTests(SourceContract, SynchronousTestCase):
         self.clock.turn(0.05)
 
     def finish(self) -> None:
-        """Wait until all is over."""
+        """Wait until the program is gone."""
         self.clock.until(lambda: self.clock.idle)
 
 
 class PromptContractTests(ContractTests):
-    """The same of a program that takes a prompt."""
+    """The contract of sources, kept by a program that takes a prompt."""
 
     prompt = Prompt("one two three")
 
     def makeSource(self) -> ITokenSource:
-        """A program that writes the words that it is asked, with rests between them."""
+        """Make a program that writes the words of its prompt with pauses between them."""
         self.clock = PipeReactor()
         return ProcessSource(self.clock, shell('for word in $1; do echo "$word"; sleep 0.05; done', "{prompt}"))
 
 
 class CommandTests(ProgramTestCase):
-    """What is started, and what it is given."""
+    """The start of a program, its arguments and its standard input."""
 
     def test_takesPrompt(self) -> None:
         """
-        A prompt is needed where the command has a place for it, unless it is said otherwise.
+        A prompt is needed if the command has a placeholder, unless the embedder says otherwise.
         """
         for command, given, takes in (
             (["cat"], None, False),
@@ -66,67 +66,53 @@ class CommandTests(ProgramTestCase):
             self.assertIs(ProcessSource(self.reactor, command, given).takesPrompt, takes, command)
 
     def test_model(self) -> None:
-        """
-        It is called as it was told to be.
-        """
+        """The source has the given name as a model."""
         self.assertEqual(ProcessSource(self.reactor, ["cat"]).model, "sseserver")
         self.assertEqual(ProcessSource(self.reactor, ["cat"], model="tom").model, "tom")
 
     def test_noProgram(self) -> None:
-        """
-        A command without a program is refused, and one whose program would be the visitor's choice.
-        """
+        """An empty command is refused, and so is a placeholder as the program."""
         for command in ([], [""], ["{prompt}"], ["/bin/{prompt}", "x"]):
             self.assertRaises(ValueError, ProcessSource, self.reactor, command)
 
     def test_arguments(self) -> None:
-        """
-        Arguments arrive as they are, whatever a shell would make of them.
-        """
+        """Arguments arrive unchanged, however a shell would expand them."""
         arguments = ["", "a b", "$HOME", "*", "'", '"', "\\", ";", "`id`", "ä\n", "-x"]
         self.assertEqual(self.text(["printf", "%s|", *arguments]), "".join(f"{one}|" for one in arguments))
 
     def test_promptAsArgument(self) -> None:
-        """
-        The prompt is one argument, or part of one, wherever the command has a place for it.
-        """
+        """The prompt is one argument, or a part of one, wherever the command has a placeholder."""
         prompt = "a b; $(id) 'c' \"d\" {prompt} ü\n"
         command = ["printf", "%s|", "{prompt}", "--say={prompt}!", "last"]
         self.assertEqual(self.text(command, prompt), f"{prompt}|--say={prompt}!|last|")
 
     def test_promptOnStandardInput(self) -> None:
-        """
-        The prompt is what is on standard input, also where it is an argument.
-        """
+        """The prompt is also the standard input, even if it is an argument."""
         self.assertEqual(self.text(["cat"], "Grüße\n"), "Grüße\n")
         self.assertEqual(self.text(shell('printf %s "$1"; cat', "{prompt}"), "ab"), "abab")
 
     def test_noPrompt(self) -> None:
         """
-        A run without a prompt has an empty standard input, and nothing in the place of the prompt.
+        A run without a prompt has an empty standard input, and nothing in place of the placeholder.
         """
         self.assertEqual(self.text(["cat"]), "")
         self.assertEqual(self.text(["printf", "<%s>", "{prompt}"]), "<>")
 
     def test_longPrompt(self) -> None:
-        """
-        A prompt that no pipe holds reaches a program that reads slowly: "reads slowly".
-        """
+        """A prompt larger than a pipe reaches a program that reads slowly."""
         prompt = "0123456789abcdef" * 50_000
         slowly = "import os,time\nn=0\nwhile d:=os.read(0,50000): n+=len(d); time.sleep(.01)\nprint(n)"
         self.assertEqual(self.text(python(slowly), prompt), "800000\n")
 
     def test_promptThatIsNotRead(self) -> None:
-        """
-        A program that does not read its prompt, or closes its standard input, is as good.
-        """
+        """A program can ignore its prompt, or close its standard input."""
         for script in ("echo ok", "exec 0<&-; echo ok; sleep 0.1"):
             self.assertEqual(self.text(shell(script), "p" * 1_000_000), "ok\n")
 
     def test_promptThatCannotBeGiven(self) -> None:
         """
-        A NUL and what is too long are refused as arguments, a lone surrogate everywhere; a NUL is good on standard
-        input.
+        A NUL and a prompt that is too long are refused as arguments, and a lone surrogate
+        everywhere. Standard input takes a NUL.
         """
         for command, prompt, word in (
             (["echo", "{prompt}"], "a\0b", "NUL"),
@@ -140,8 +126,8 @@ class CommandTests(ProgramTestCase):
 
     def test_child(self) -> None:
         """
-        A program has a session of its own, the default actions for all signals, none blocked, and no descriptor but
-        its three.
+        A program has its own session, the default actions for all signals, none of them blocked,
+        and no descriptors but three.
         """
         os.set_inheritable(leaked := os.open("/dev/null", os.O_RDONLY), True)
         self.addCleanup(os.close, leaked)
@@ -156,9 +142,7 @@ class CommandTests(ProgramTestCase):
             self.assertEqual(int(status[name], 16), 0, name)
 
     def test_environment(self) -> None:
-        """
-        It inherits the server's environment.
-        """
+        """A program inherits the server's environment."""
         self.patch(os, "environ", {**os.environ, "SSESERVER_TEST": "here"})
         os.putenv("SSESERVER_TEST", "here")
         self.addCleanup(os.unsetenv, "SSESERVER_TEST")
@@ -166,12 +150,10 @@ class CommandTests(ProgramTestCase):
 
 
 class OutputTests(ProgramTestCase):
-    """What comes of standard output."""
+    """Standard output as text."""
 
     def test_asItComes(self) -> None:
-        """
-        Each piece is a token when it is written, not when the program ends.
-        """
+        """Each piece is a token when it is written, not when the program ends."""
         sink = self.start(shell("printf one; read line; printf two"))
         self.assertEqual(sink.tokens, [])
         self.drain()
@@ -187,18 +169,14 @@ class OutputTests(ProgramTestCase):
         self.drain()
 
     def test_oneByteAtATime(self) -> None:
-        """
-        "Writes one byte at a time": characters that come in pieces are whole.
-        """
+        """Characters that are written byte by byte arrive whole."""
         text = "aä€😀\n" * 20
         script = "import os,sys\nfor b in sys.argv[1].encode():\n os.write(1,bytes([b]))"
         sink = self.run_(python(script, text))
         self.assertEqual("".join(sink.tokens), text)
 
     def test_splitCharacter(self) -> None:
-        """
-        A character whose bytes come in two reads is one, and no token is empty.
-        """
+        """A character whose bytes come in two reads is one token, and no token is empty."""
         gate = Path(self.mktemp())
         gate.parent.mkdir(parents=True, exist_ok=True)
         os.mkfifo(gate)
@@ -212,7 +190,7 @@ class OutputTests(ProgramTestCase):
 
     def test_notUTF8(self) -> None:
         """
-        "Writes binary": bytes that are no UTF-8 become U+FFFD, a character that is cut at the end as well.
+        Bytes that are not UTF-8 become U+FFFD, and so does a character that is cut at the end.
         """
         self.assertEqual(self.text(["printf", r"a\377b\300\257c\355\240\200"]), "a\ufffdb\ufffd\ufffdc" + "\ufffd" * 3)
         self.assertEqual(self.text(["printf", r"a\342\202"]), "a\ufffd")
@@ -221,23 +199,19 @@ class OutputTests(ProgramTestCase):
         self.assertEqual(self.text(python(data)), (bytes(range(256)) * 40).decode("utf-8", "replace"))
 
     def test_nothing(self) -> None:
-        """
-        A program that writes nothing has an empty text.
-        """
+        """A program that writes nothing has an empty text."""
         self.assertEqual(self.run_(["true"]).tokens, [])
 
     def test_much(self) -> None:
-        """
-        A long text comes whole, in long tokens.
-        """
+        """A long text arrives whole, in long tokens."""
         sink = self.run_(shell("yes 0123456 | head -c 8000000"))
         self.assertEqual("".join(sink.tokens), "0123456\n" * 1_000_000)
         self.assertLess(len(sink.tokens), 8000)
 
     def test_backpressure(self) -> None:
         """
-        "A gigabyte", "never ends": while the run is paused nothing is read, so the pipe stops the program; it ends
-        when it is cancelled.
+        While the run is paused nothing is read, so the pipe blocks the program. It ends when the
+        run is cancelled.
         """
         sink = self.start(["yes"])
         self.reactor.until(lambda: sink.tokens)
@@ -251,9 +225,7 @@ class OutputTests(ProgramTestCase):
         self.cancel(sink)
 
     def test_cancelledInACharacter(self) -> None:
-        """
-        The beginning of a character is not written when the run is cancelled.
-        """
+        """An incomplete character is not written when the run is cancelled."""
         sink = self.start(shell(r"printf 'a\342'; exec sleep 1000"))
         self.reactor.until(lambda: sink.tokens)
         self.cancel(sink)
@@ -261,8 +233,8 @@ class OutputTests(ProgramTestCase):
 
     def test_pausedAtTheEnd(self) -> None:
         """
-        What a program has written before it ended is not lost while the run is paused, however long; it is reaped
-        meanwhile.
+        The last output of a program is not lost while the run is paused, however long. The program
+        is reaped meanwhile.
         """
         sink = RecordingSink()
         sink.pause()
@@ -277,24 +249,20 @@ class OutputTests(ProgramTestCase):
         self.assertIsNone(sink.result)
 
     def test_cancelledWhilePausedAtTheEnd(self) -> None:
-        """
-        A run that is cancelled there ends at once.
-        """
+        """A run that is cancelled in that pause ends at once."""
         sink = RecordingSink()
         sink.pause()
         self.start(["printf", "abc"], sink=sink)
         self.reactor.until(self.reactor.getDelayedCalls)
         self.reactor.advance(GRACE)
-        # Nobody is there any more whom a signal could be meant for.
+        # No process is left to signal.
         self.patch(os, "killpg", lambda *_: self.fail("signalled"))
         sink.cancel()
         sink.result.trap(CancelledError)
         self.assertEqual(sink.tokens, [])
 
     def test_pausedInsideAWrite(self) -> None:
-        """
-        A sink may pause, and even cancel, while it is written to.
-        """
+        """A sink can pause, and even cancel, inside a write."""
         for act in (RecordingSink.pause, RecordingSink.cancel):
             sink = RecordingSink()
             write = sink.write
@@ -313,9 +281,7 @@ class OutputTests(ProgramTestCase):
             self.drain()
 
     def test_sinkBreaks(self) -> None:
-        """
-        When the sink breaks the program is ended, and the run has the sink's own failure.
-        """
+        """An exception of the sink ends the program and is the failure of the run."""
         sink = RecordingSink()
 
         def broken(token: str) -> None:

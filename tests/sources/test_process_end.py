@@ -29,11 +29,12 @@ from tests.sources.commands import STUBBORN, ProgramTestCase, python, shell
 
 
 class EndTests(ProgramTestCase):
-    """How runs end."""
+    """How programs end."""
 
     def test_status(self) -> None:
         """
-        Any exit status but 0 is a failure that tells it; what was written is kept.
+        An exit status other than 0 fails the run with a message that names it; the text so far is
+        kept.
         """
         self.assertEqual(self.text(shell("echo a; exit 0")), "a\n")
         for status in (1, 3, 255):
@@ -43,9 +44,7 @@ class EndTests(ProgramTestCase):
             self.assertEqual((sink.tokens, sink.producer), (["a"], None))
 
     def test_signal(self) -> None:
-        """
-        "Dies by a signal": a failure that tells which.
-        """
+        """A program that dies by a signal fails the run with a message that names it."""
         for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGRTMIN + 2):
             reason, message = self.failed(shell(f"kill -{int(number)} $$"))
             self.assertEqual(reason, "signal")
@@ -53,7 +52,8 @@ class EndTests(ProgramTestCase):
 
     def test_cannotStart(self) -> None:
         """
-        "Is missing", "is not executable", "is a directory": a failure that says so, without a path of this machine.
+        A missing file, one that is not executable and a folder fail with a message that says so,
+        without a path.
         """
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
@@ -80,7 +80,8 @@ class EndTests(ProgramTestCase):
 
     def test_noDescriptors(self) -> None:
         """
-        When there are no descriptors, neither to start a program nor to watch it, the run fails, and nobody is left.
+        Without descriptors, to start a program or to watch it, the run fails, and no process is
+        left.
         """
 
         def fails(*_: object, **__: object) -> None:
@@ -95,9 +96,7 @@ class EndTests(ProgramTestCase):
         self.assertEqual((error.reason, error.status), ("start", 503))
 
     def test_closesItsOutput(self) -> None:
-        """
-        "Closes its output but lives": the run goes on until the program ends, whose status counts.
-        """
+        """A program that closes its output continues until it ends; its exit status counts."""
         sink = self.start(shell("printf a; exec >&- 2>&-; sleep 0.2; exit 4"))
         self.reactor.until(lambda: len(self.reactor.readers) == 1)
         self.assertEqual((sink.tokens, sink.ended), (["a"], False))
@@ -110,8 +109,8 @@ class EndTests(ProgramTestCase):
 
     def test_leavesSomebody(self) -> None:
         """
-        "Forks": a program that ends while another still holds its pipes has ended when that one has had its time; it
-        is killed, and what it wrote is kept.
+        If a process that the program has left behind holds its pipes, the run ends after a grace
+        period. The process is killed, its output kept.
         """
         sink = self.start(shell("(trap '' TERM; sleep 0.05; printf late; exec sleep 1000) & printf early"))
         self.reactor.until(lambda: "late" in "".join(sink.tokens))
@@ -124,23 +123,21 @@ class EndTests(ProgramTestCase):
         waitFor(self.started.gone)
 
     def test_leavesSomebodyInSilence(self) -> None:
-        """
-        One that holds no pipe is killed as well.
-        """
+        """A process left behind that holds no pipe is killed, too."""
         self.assertEqual(self.text(shell("sleep 1000 >/dev/null 2>&1 </dev/null & echo done")), "done\n")
         waitFor(self.started.gone)
 
     def test_somebodyEscapes(self) -> None:
         """
-        Who has left the group cannot be killed, but does not keep the run open: what is in the pipe when the others
-        are gone is read, and no more, paused or not.
+        A process that has left the group is not killed and does not keep the run open: the content
+        of the pipe at that time is read, paused or not.
         """
         script = (
             "import os,sys,time\nif os.fork()==0:\n os.setsid();print(os.getpid(),flush=True)\n"
             " while 1: time.sleep(.01); os.write(1, b'y'*1000)"
         )
         for pauses in (False, True):
-            # It also holds the other end of what is still to be written of the prompt.
+            # It also holds the read end of the standard input.
             sink = self.start(python(script), "p" * 1_000_000)
             self.reactor.until(self.reactor.getDelayedCalls)
             self.reactor.until(lambda sink=sink: "\n" in "".join(sink.tokens))
@@ -165,12 +162,10 @@ class EndTests(ProgramTestCase):
 
 
 class CancelTests(ProgramTestCase):
-    """A run that is cancelled."""
+    """Runs that are cancelled."""
 
     def test_term(self) -> None:
-        """
-        "Never ends": TERM to the whole group; the Deferred fires when all are gone, not before.
-        """
+        """The whole group gets SIGTERM; the Deferred fires when all of it is gone."""
         sink = self.start(shell("sleep 1000 & sleep 1000 | cat; wait"))
         self.reactor.turn()
         sink.cancel()
@@ -180,9 +175,7 @@ class CancelTests(ProgramTestCase):
         self.drain()
 
     def test_termIsHeard(self) -> None:
-        """
-        A program that cleans up when it is told to end has the time for it, and may still write: nobody hears it.
-        """
+        """A program that cleans up after SIGTERM has the time for it; its output is dropped."""
         mark = Path(self.mktemp())
         mark.parent.mkdir(parents=True, exist_ok=True)
         cleaning = 'sleep 0.2; touch "$1"; echo bye 2>/dev/null; exit 0'
@@ -194,7 +187,8 @@ class CancelTests(ProgramTestCase):
 
     def test_kill(self) -> None:
         """
-        "Ignores TERM": gets KILL after its time, and not before; a second cancel changes nothing.
+        A program that ignores SIGTERM gets SIGKILL after its time; a second cancellation changes
+        nothing.
         """
         sink = self.start(shell(STUBBORN))
         self.reactor.until(lambda: sink.tokens)
@@ -213,7 +207,7 @@ class CancelTests(ProgramTestCase):
 
     def test_killOthers(self) -> None:
         """
-        One who ignores TERM in the group of a program that does not gets KILL, too.
+        A process of the group that ignores SIGTERM gets SIGKILL even if the program has ended.
         """
         sink = self.start(shell(f"({STUBBORN}) & wait"))
         self.reactor.until(lambda: sink.tokens)
@@ -227,16 +221,15 @@ class CancelTests(ProgramTestCase):
 
     def test_inTheGrace(self) -> None:
         """
-        Cancelled when the program has ended and another still holds its pipes: that one is told to end.
+        A run that is cancelled in the grace period after its program ends the process that holds
+        the pipes.
         """
         sink = self.start(shell("sleep 1000 & echo ready"))
         self.reactor.until(self.reactor.getDelayedCalls)
         self.cancel(sink)
 
     def test_atOnce(self) -> None:
-        """
-        Cancelled before it has begun, and while it registers, a run leaves nobody.
-        """
+        """A run that is cancelled before it has begun, or while it registers, leaves no process."""
         sink = self.start(["sleep", "1000"])
         self.cancel(sink)
         sink = RecordingSink()
@@ -247,7 +240,8 @@ class CancelTests(ProgramTestCase):
 
     def test_afterTheEnd(self) -> None:
         """
-        A producer that is stopped after the end of its run signals nobody: the number may be another's by then.
+        A producer that is stopped after the end sends no signal: the process number may belong to
+        another process.
         """
         sink = self.start(["true"])
         producer = sink.producer
@@ -259,9 +253,7 @@ class CancelTests(ProgramTestCase):
         self.drain()
 
     def test_deferred(self) -> None:
-        """
-        However often its Deferred is cancelled, it fires once, when the process is gone.
-        """
+        """However often the Deferred is cancelled, it fires once, when the process is gone."""
         fired: list[Any] = []
         work = ProcessSource(self.reactor, shell(STUBBORN)).produce(sink := RecordingSink(), None)
         work.addBoth(fired.append)
@@ -276,10 +268,10 @@ class CancelTests(ProgramTestCase):
 
 
 class RunsTests(ProgramTestCase):
-    """Programs as runs of a service: what L{RunQueue} counts is processes that live."""
+    """Programs as runs of a service: `RunQueue` counts living processes."""
 
     def setUp(self) -> None:
-        """Make a store, and the runs' own clock."""
+        """Make a store and the ticker of the runs."""
         super().setUp()
         self.store = MemoryStore(self.reactor, 1 << 20)
         self.store.start()
@@ -294,21 +286,19 @@ class RunsTests(ProgramTestCase):
         super().tearDown()
 
     def runs(self, command: list[str], maxRuns: int) -> RunQueue:
-        """Make the runs of a program."""
+        """Make the run queue of a program."""
         settings = Settings(maxRuns=maxRuns)
         source = ProcessSource(self.reactor, command)
         return RunQueue(source, settings, self.sweep, lambda: True, lambda run: None)
 
     def begin(self, runs: RunQueue, prompt: str) -> Any:
-        """Start one; give its log."""
+        """Start a run and return its log."""
         streamLog = self.successResultOf(self.store.create(None, False))
         runs.start(streamLog, Prompt(prompt))
         return streamLog
 
     def test_turn(self) -> None:
-        """
-        A run whose predecessor was cancelled has its turn when that one's process is gone, not before.
-        """
+        """The run after a cancelled one has its turn when the process of that one is gone."""
         runs = self.runs(shell(f"case $1 in first) {STUBBORN};; *) echo second;; esac", "{prompt}"), 1)
         first, second = self.begin(runs, "first"), self.begin(runs, "second")
         self.reactor.until(lambda: first.buffer.appended)
@@ -326,7 +316,7 @@ class RunsTests(ProgramTestCase):
 
     def test_shutDown(self) -> None:
         """
-        When the service stops, it waits until the last program is gone, also for one that ignores TERM.
+        A service that stops waits until the last program is gone, even one that ignores SIGTERM.
         """
         runs = self.runs(shell(STUBBORN), 10)
         logs = [self.begin(runs, "x") for _ in range(3)]

@@ -21,7 +21,7 @@ from tests.sources.iterables import SOON
 
 
 class ThreadTests(TestCase):
-    """Code that blocks, in a thread."""
+    """Blocking code in a thread."""
 
     timeout = 300
 
@@ -32,7 +32,7 @@ class ThreadTests(TestCase):
         return sink
 
     async def until(self, condition: Callable[[], Any]) -> None:
-        """Let the reactor run until something is so."""
+        """Let the reactor run until a condition is true."""
         end = reactor.seconds() + SOON  # type: ignore[attr-defined]
         while not condition():
             if reactor.seconds() > end:  # type: ignore[attr-defined]
@@ -40,7 +40,7 @@ class ThreadTests(TestCase):
             await deferLater(reactor, 0.002)  # type: ignore[arg-type]
 
     def generate(self, number: int, where: set[int], notes: list[str]) -> Generator[str, None, str]:
-        """A generator that notes in which threads it runs."""
+        """Yield tokens, and note the threads that run the generator."""
         where.add(threading.get_ident())
         try:
             for index in range(number):
@@ -54,7 +54,8 @@ class ThreadTests(TestCase):
 
     async def test_all(self) -> None:
         """
-        All tokens come, in order, then the reason; everything runs in one thread, which is not the reactor's.
+        All tokens come in order, then the reason. All code runs in one thread, which is not the
+        reactor's.
         """
         where: set[int] = set()
         notes: list[str] = []
@@ -70,9 +71,7 @@ class ThreadTests(TestCase):
         self.assertEqual((len(where), threading.get_ident() in where), (1, False))
 
     async def test_atOnce(self) -> None:
-        """
-        A token is written while the code blocks in the making of the next.
-        """
+        """A token is written while the code blocks before the next one."""
         goOn = threading.Event()
         self.addCleanup(goOn.set)
 
@@ -89,7 +88,8 @@ class ThreadTests(TestCase):
 
     async def test_kinds(self) -> None:
         """
-        A string and a list will do; what is no iterable, or no text, fails.
+        A string and a list are accepted; an object that is not iterable, and a token that is no
+        `str`, fail.
         """
         for answer, tokens, error in (
             ("text", ["text"], None),
@@ -109,9 +109,7 @@ class ThreadTests(TestCase):
                 self.assertTrue(sink.result.check(error), sink.result)
 
     async def test_raises(self) -> None:
-        """
-        What the code raises comes out after the tokens before it.
-        """
+        """An exception of the code is the failure of the run, after the tokens before it."""
         for error in (KeyError, SourceError, RuntimeError):
 
             def answer(error: type[Exception] = error) -> Iterator[str]:
@@ -125,8 +123,8 @@ class ThreadTests(TestCase):
 
     async def test_pause(self) -> None:
         """
-        While the run is paused the thread stops after a bounded number of
-        tokens; then it goes on, and none is lost.
+        While the run is paused, the thread stops after a bounded number of tokens. Then it
+        continues without a loss.
         """
         notes: list[str] = []
         sink = self.start(lambda: self.generate(20_000, set(), notes))
@@ -134,7 +132,7 @@ class ThreadTests(TestCase):
         sink.pause()
         written = len(sink.tokens)
         await self.until(lambda: len(notes) >= written + TOKENS_AHEAD or "finally" in notes)
-        # It may do two times what waits: what was taken, and what came after that.
+        # Twice the bound: the tokens taken, and those that came after them.
         await deferLater(reactor, 0.05)  # type: ignore[arg-type]
         self.assertLessEqual(len(notes), written + 2 * TOKENS_AHEAD + 1)
         self.assertEqual(len(sink.tokens), written)
@@ -144,7 +142,8 @@ class ThreadTests(TestCase):
 
     async def test_cancelPaused(self) -> None:
         """
-        A run that is cancelled while its thread waits for room closes the generator, there.
+        When a run is cancelled while its thread waits for room, the generator is closed in the
+        thread.
         """
         notes: list[str] = []
         where: set[int] = set()
@@ -159,8 +158,8 @@ class ThreadTests(TestCase):
 
     async def test_cancelBlocked(self) -> None:
         """
-        Code that blocks cannot be stopped: it is closed when it comes back,
-        and what it yields then is dropped. Nothing fires before that.
+        Blocking code cannot be interrupted: the generator is closed when it returns, its token is
+        dropped, and the run ends only then.
         """
         goOn = threading.Event()
         self.addCleanup(goOn.set)
@@ -185,9 +184,7 @@ class ThreadTests(TestCase):
         self.assertEqual((notes, sink.late), (["finally"], []))
 
     async def test_bugInClosing(self) -> None:
-        """
-        A C{finally} that fails is heard.
-        """
+        """An exception in a `finally` is the result of the run."""
 
         def answer() -> Iterator[str]:
             try:
