@@ -1,6 +1,7 @@
 """
-Cut at every byte: wherever a connection is lost, the viewer that comes back
-with its last event ID has in the end what a viewer has that was never cut.
+Tests of connections that are cut at every byte.
+
+A viewer that returns with its last event ID has the same in the end as a viewer that was never cut.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from tests.served import ServedTestCase
 
 Item = dict[str, str]
 
-#: What is published, a list in each tick: all of the hostile tokens, some in one list and some at the border of two;
-#: events between them, of which one cuts a CR LF in two. As frames that is about 3,000 bytes.
+#: Tokens and events to publish, a list in each tick: all hostile tokens, some in one list and some at the border of
+#: two, with events between them, one of which splits a CR LF. They make frames of about 3,000 bytes.
 TICKS: list[list[Item]] = [
     [{"token": token} for token in HOSTILE[:6]],
     [{"token": "\n"}, {"event": "note", "data": "one\r\n two\u2028\r\n\r\n"}, {"token": "c\r"}],
@@ -36,7 +37,7 @@ TICKS: list[list[Item]] = [
 
 SETTINGS = Settings(heartbeat=1e6, reconnectionTime=3000)
 
-#: So many viewers are cut on one stream. More would be slower: each step of a wire looks at all of them.
+#: Viewers that are cut on one stream. More would be slower: each step of a wire looks at all of them.
 VIEWERS = 40
 
 
@@ -61,15 +62,15 @@ class CutMixin:
         super().setUp()
         self.stop()
         self.serve(self.source, SETTINGS, self.makeStore())
-        # Otherwise responses differ in length: the cuts shall hit each byte of the same one.
+        # Without jitter all responses have the same bytes, and the cuts hit each of them.
         self.patch(_producer(), "jittered", lambda time: time)
 
     def do(self: Any, method: str, path: str, items: list[Item] | None = None, close: bool = False) -> Any:
-        """Make a request and give its answer."""
+        """Send a request and return its answer."""
         headers = {"Content-Type": "application/json", "Stream-Closed": "true" if close else "false"}
         wire = self.connect(self.factory)
         wire.begin(path, method=method, body=json.dumps(items or []).encode("ascii"), headers=headers)
-        # The SQLite store writes when this turn of the reactor is over.
+        # The SQLite store writes at the end of the reactor turn.
         self.reactor.advance(0)
         response = wire.response
         wire.close()
@@ -77,7 +78,7 @@ class CutMixin:
         return response.json
 
     def publish(self: Any, path: str) -> Iterator[None]:
-        """Make a stream and publish all there is, tick by tick."""
+        """Make a stream and publish everything, tick by tick."""
         self.do("PUT", path)
         yield
         for tick in TICKS:
@@ -86,11 +87,14 @@ class CutMixin:
             yield
 
     def come(self: Any, path: str, lastEventID: str = "", room: int | None = None) -> Connection:
-        """Open a viewer's connection, which takes only so many bytes."""
+        """Open a viewer's connection, which takes a limited number of bytes."""
         return Connection(self.view(f"{path}?format={self.form}", lastEventID or None, room=room), lastEventID)
 
     def whole(self: Any, path: str) -> tuple[list[Event], int]:
-        """Follow a stream from before its first entry to its end: the events, and the bytes of the response."""
+        """
+        Follow a stream from before its first entry to its end; return the events, and the bytes of
+        the response.
+        """
         viewer = None
         for _ in self.publish(path):
             viewer = viewer or self.come(path)
@@ -98,7 +102,7 @@ class CutMixin:
         return viewer.read(), len(viewer.wire.received)
 
     def rest(self: Any, path: str, lastEventID: str) -> list[Event]:
-        """Come back until the end is there."""
+        """Return to the stream until the end has arrived."""
         events: list[Event] = []
         while not (events and events[-1].type == "done"):
             viewer = self.come(path, lastEventID)
@@ -111,13 +115,13 @@ class CutMixin:
         return events
 
     def check(self: Any, events: list[Event], cut: int) -> None:
-        """What a viewer put together is what was published."""
+        """Check that a viewer has assembled the published text."""
         self.assertEqual(PUT_TOGETHER[self.form](events), EXPECTED[self.form], f"cut after {cut} bytes")
 
     def cutAll(self: Any, path: str, cuts: range) -> None:
         """
-        Let one viewer for each of these numbers of bytes follow a stream from
-        before its first entry; cut it after them, and let it come back at once.
+        Let one viewer for each number of bytes follow a stream from before its first entry; cut it
+        after them, and let it return at once.
         """
         viewers: dict[int, Connection] = {}
         events: dict[int, list[Event]] = {cut: [] for cut in cuts}
@@ -138,8 +142,8 @@ class CutMixin:
 
     def test_live(self: Any) -> None:
         """
-        A viewer that follows a growing stream, is cut after any number of
-        bytes and comes back at once, has everything once.
+        A viewer that follows a growing stream, is cut after any number of bytes and returns at once
+        has everything once.
         """
         events, size = self.whole("/streams/whole")
         self.check(events, size)
@@ -149,8 +153,8 @@ class CutMixin:
 
     def test_replay(self: Any) -> None:
         """
-        So does a viewer that reads a finished stream, whose tokens come
-        joined, and is cut after any number of bytes.
+        A viewer that reads a finished stream, whose tokens are joined, and is cut after any number
+        of bytes has everything once.
         """
         for _ in self.publish("/streams/whole"):
             pass
@@ -175,14 +179,14 @@ class MemoryMixin(CutMixin):
 
 class SQLiteMixin(CutMixin):
     """
-    Streams in an SQLite file, written without a thread. A replay is read from
-    the file each time; what is sent of it does not differ, so fewer cuts do.
+    Streams in an SQLite file, written without a thread. Fewer cuts suffice for a replay, which is
+    read from the file each time: its bytes do not differ.
     """
 
     step = 5
 
     def stop(self: Any) -> None:
-        """The store stops in a later turn of the reactor."""
+        """Stop the service; the store stops in a later reactor turn."""
         stopped = [service.stopService() for service in self.services]
         self.reactor.run(0.1)
         for done in stopped:
@@ -213,14 +217,14 @@ class SQLiteTextTests(SQLiteMixin, ServedTestCase):
 
 
 def _producer() -> Any:
-    """Give the module whose jitter the tests take out, as the service sees it."""
+    """Return the module whose jitter the tests remove."""
     import sseserver.service.viewers
 
     return sseserver.service.viewers
 
 
 def _addText(parts: list[tuple[str, str]], text: str) -> None:
-    """Add to the text that ends these parts, or begin one. No text is no part."""
+    """Add to the text at the end of these parts, or begin a text. An empty text is no part."""
     if parts and parts[-1][0] == "text":
         parts[-1] = ("text", parts[-1][1] + text)
     elif text:
@@ -228,7 +232,10 @@ def _addText(parts: list[tuple[str, str]], text: str) -> None:
 
 
 def putTogether(events: list[Event]) -> list[tuple[str, str]]:
-    """Put together what came in the format `events`: tokens that follow one another, and the others one by one."""
+    """
+    Assemble the events of the format `events`: tokens in a row are joined, other events stay
+    single.
+    """
     parts: list[tuple[str, str]] = []
     for event in events:
         if event.type == "message":
@@ -239,14 +246,17 @@ def putTogether(events: list[Event]) -> list[tuple[str, str]]:
 
 
 def putTextTogether(events: list[Event]) -> list[tuple[str, str]]:
-    """Put together what came in the format `text`: the last text, which went on from those before it, and the end."""
+    """
+    Assemble the events of the format `text`: the last text, which contains those before it, and the
+    end.
+    """
     texts = [event.data for event in events if event.type == "message"]
     assert all(after.startswith(before) for before, after in pairwise(texts)), texts
     return [("text", texts[-1])] + [(event.type, event.data) for event in events if event.type != "message"]
 
 
 def _expected() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Say what was published: for `events` and for `text`."""
+    """Return the published parts, for `events` and for `text`."""
     items = [item for tick in TICKS for item in tick]
     text = "".join(item.get("token", "") for item in items)
     tokens = sum("token" in item for item in items)

@@ -1,6 +1,8 @@
 """
-The promise of DESIGN.md 6, point by point: one small test for each bug that
-`tests/planted.py` plants, and for those that the model has found.
+Tests of the promise (DESIGN.md, section 6), point by point.
+
+There is one small test for each bug that `tests/planted.py` plants, and for those that the model has
+found.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from tests.readers import Connection
 from tests.served import ServedTestCase
 from tests.wires import Wire, WireReactor
 
-#: Trims early; waits long for everything else.
+#: Trims early, and has long times for everything else.
 SETTINGS = Settings(window=2048, heartbeat=1e6)
 
 
@@ -33,7 +35,7 @@ class PromiseTestCase(ServedTestCase):
 
     Attributes:
         lost: Whether the SQLite store's disk is full.
-        held: What the SQLite store's thread has been asked and has not done; C{None}: it does all at once.
+        held: Work of the SQLite store's thread that is held back; `None` does it at once.
     """
 
     settings = SETTINGS
@@ -45,12 +47,12 @@ class PromiseTestCase(ServedTestCase):
         self.held: list[Any] | None = None
 
     def serveSQLite(self, path: str = "") -> None:
-        """Serve streams in a file instead; in this one, or in a new one."""
+        """Serve streams in a file instead, the present one or a new one."""
         self.store: Any = SQLiteStore(self.reactor, path or self.mktemp(), self.settings.window, self.inThread)
         self.serve(self.source, self.settings, self.store)
 
     def inThread(self, function: Any, *arguments: Any) -> Deferred[Any]:
-        """Do what the SQLite store wants done in its thread: now, later, or not at all."""
+        """Do the work of the SQLite store's thread: at once, later, or with a failure."""
         if self.held is not None:
             done: Deferred[Any] = Deferred()
             self.held.append((done, function, arguments))
@@ -60,34 +62,34 @@ class PromiseTestCase(ServedTestCase):
         return maybeDeferred(function, *arguments)
 
     def letGo(self) -> None:
-        """The store's thread does what it was asked."""
+        """Do the work that was held back."""
         held, self.held = self.held or [], None
         for done, function, arguments in held:
             self.inThread(function, *arguments).chainDeferred(done)
         self.reactor.run(0.1)
 
     def stop(self) -> None:
-        """The SQLite store stops in a later turn of the reactor."""
+        """Stop the service; the SQLite store stops in a later reactor turn."""
         stopped = [service.stopService() for service in self.services]
         self.reactor.run(3, 0.5)
         for done in stopped:
             self.successResultOf(done)
 
     def do(self, method: str, path: str, body: Any = None, **headers: str) -> Wire:
-        """Make a request, whose answer may come later."""
+        """Send a request; its answer may come later."""
         sent = {"Content-Type": "application/json", **{name.replace("_", "-"): headers[name] for name in headers}}
         wire = self.connect(self.factory)
         wire.begin(path, method=method, body=b"" if body is None else json.dumps(body).encode("ascii"), headers=sent)
         return wire
 
     def done(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
-        """Make a request, and let its answer come."""
+        """Send a request and wait for its answer."""
         wire = self.do(method, path, body, **headers)
         self.reactor.run(0.1)
         return wire.response
 
     def publish(self, *items: Any, path: str = "/streams/a", **headers: str) -> list[str]:
-        """Publish tokens, which are strings, and events, which are dictionaries; give their IDs."""
+        """Publish tokens, given as strings, and events, given as dictionaries; return their IDs."""
         body = [{"token": item} if isinstance(item, str) else item for item in items]
         response = self.done("POST", path, body, **headers)
         self.assertEqual(response.status, 200, response)
@@ -104,12 +106,15 @@ class PromiseTestCase(ServedTestCase):
         return Connection(wire, lastEventID)
 
     def read(self, connection: Connection) -> list[tuple[str, str, str]]:
-        """Give type, data and number of the ID of what has come; without the event that begins a response."""
+        """
+        Return type, data and the number in the ID of the events so far, without the one that begins
+        a response.
+        """
         return [brief(event) for event in connection.read() if event.type != "stream"]
 
 
 def brief(event: Event) -> tuple[str, str, str]:
-    """Give an event's type, its data, and the number of its ID."""
+    """Return an event's type, its data, and the number in its ID."""
     return event.type, event.data, (event.id or "-").split("-")[1]
 
 
@@ -124,8 +129,8 @@ class ResumeTests(PromiseTestCase):
 
     def test_goesOnBehindTheLastID(self) -> None:
         """
-        A viewer that comes back gets the entry after its last event ID first,
-        and each one after it once.
+        A viewer that returns gets the entry after its last event ID first, and each later entry
+        once.
         """
         for place, expected in enumerate(
             (
@@ -140,8 +145,8 @@ class ResumeTests(PromiseTestCase):
 
     def test_everyEventHasItsID(self) -> None:
         """
-        In all formats every event carries an ID, each higher than the one
-        before: what a viewer has when it is cut is known.
+        In every format each event has an ID that is higher than the one before, so the place of a
+        viewer that is cut is known.
         """
         viewers = [self.come(form=form) for form in ("events", "text")]
         for item in ("x", {"event": "note", "data": ""}, "\n", {"event": "message", "data": "m"}):
@@ -158,8 +163,8 @@ class ResumeTests(PromiseTestCase):
 
     def test_joinedEventHasTheLastID(self) -> None:
         """
-        Tokens joined into one event have the ID of the last of them: a viewer
-        that comes back with it gets none of them again.
+        Tokens joined into one event have the ID of the last of them: a viewer that returns with it
+        gets none of them again.
         """
         viewer = self.come(self.ids[2])
         self.assertEqual(self.read(viewer), [("message", " four five", "5")])
@@ -167,8 +172,7 @@ class ResumeTests(PromiseTestCase):
 
     def test_writtenWhileTheViewerBegins(self) -> None:
         """
-        What a source writes in the very moment in which a new viewer has read
-        all that there was, reaches that viewer.
+        A token written at the moment when a new viewer has read everything reaches that viewer.
         """
         self.service.formats["late"] = form = LateFormat()
         self.done("PUT", "/streams/b")
@@ -178,8 +182,8 @@ class ResumeTests(PromiseTestCase):
 
     def test_terminalOnce(self) -> None:
         """
-        Whoever follows a stream to its end gets one terminal event, and
-        nothing after it; who comes back then is answered 204.
+        A viewer that follows a stream to its end gets one terminal event and nothing after it. When
+        it returns it gets 204.
         """
         live, paused = self.come(), self.come()
         paused.wire.stall()
@@ -196,8 +200,8 @@ class ResumeTests(PromiseTestCase):
 
     def test_stoppedWithinAFlushTick(self) -> None:
         """
-        A service that is stopped just after two entries, and started again
-        with the same store in memory, wakes the viewers that come then.
+        A service that is stopped within a flush tick, and restarted with the same store in memory,
+        wakes its later viewers.
         """
         self.come()
         for text in ("x", "y"):
@@ -212,8 +216,8 @@ class ResumeTests(PromiseTestCase):
 
     def test_onlyTheThreeLineEnds(self) -> None:
         """
-        U+2028, U+0085, VT, FF and the separators FS, GS, RS are no line ends:
-        they arrive as they are.
+        U+2028, U+0085, VT, FF and the separators FS, GS, RS are no line ends: they arrive
+        unchanged.
         """
         text = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei"
         self.publish(text, {"event": "note", "data": text})
@@ -224,7 +228,7 @@ class GapTests(PromiseTestCase):
     """Never silent."""
 
     def setUp(self) -> None:
-        """Make a stream, of which the first entries are trimmed."""
+        """Make a stream whose first entries are trimmed."""
         super().setUp()
         self.done("PUT", "/streams/a")
         self.ids = [self.publish(f"{number:03} " * 20)[0] for number in range(30)]
@@ -233,7 +237,7 @@ class GapTests(PromiseTestCase):
         self.assertGreater(self.first, 2)
 
     def gap(self, lastEventID: str) -> Event:
-        """Come with an ID; give the gap with which the response must begin."""
+        """Return with an ID, and return the gap with which the response must begin."""
         first, second, third = self.come(lastEventID).read()
         self.assertEqual((first.type, second.type, second.id), ("gap", "stream", first.id))
         self.assertEqual(third.id, self.ids[-1])
@@ -241,8 +245,7 @@ class GapTests(PromiseTestCase):
 
     def test_foreignEpoch(self) -> None:
         """
-        An ID of another epoch is not continued, whatever its number: `lost`,
-        and everything that is kept follows.
+        An ID of another epoch is `lost`, whatever its number: everything that is kept follows.
         """
         for number in (0, 1, self.first, len(self.ids), 10**18):
             asked = f"{'A' * 22}-{number}"
@@ -250,9 +253,7 @@ class GapTests(PromiseTestCase):
             self.assertEqual(told, {"after": asked, "from": self.ids[self.first - 1], "missed": None, "reason": "lost"})
 
     def test_trimmed(self) -> None:
-        """
-        An ID below what is kept is told how many entries are missing.
-        """
+        """The gap after an ID below the entries kept has the number of missing entries."""
         told = json.loads(self.gap(self.ids[0]).data)
         expected = {
             "after": self.ids[0],
@@ -264,8 +265,8 @@ class GapTests(PromiseTestCase):
 
     def test_itsOwnID(self) -> None:
         """
-        The ID of a gap is the one just before what follows: who comes back
-        with it gets the first entry kept, and is told of no gap.
+        The ID of a gap is the place before the first entry kept: a viewer that returns with it gets
+        that entry and no gap.
         """
         gap = self.gap(self.ids[0])
         self.assertEqual(gap.id, self.ids[self.first - 2])
@@ -275,25 +276,20 @@ class GapTests(PromiseTestCase):
 
     def test_textThatIsNotWhole(self) -> None:
         """
-        In the format `text`, whoever comes when the beginning is trimmed is
-        told so, and then that it is over; who has been told gets 204.
+        In the format `text`, a viewer of a stream whose beginning is trimmed gets a gap and the
+        end. When it returns it gets 204.
         """
         self.assertTold(self.come("", "text"))
 
     def test_textThatWasWhole(self) -> None:
-        """
-        Who has all of it is told only when more comes: there is nothing that
-        the others have and it has not.
-        """
+        """A viewer that has the whole text gets the gap when more text comes, and not before."""
         viewer = self.come(self.ids[-1], "text")
         self.assertEqual([event for event in viewer.read() if event.data], [])
         self.publish("more")
         self.assertTold(viewer)
 
     def test_textThatHasEnded(self) -> None:
-        """
-        When that was all it gets 204, as it would have if nothing were trimmed.
-        """
+        """If no more text comes it gets 204, as if nothing were trimmed."""
         self.done("POST", "/streams/a", [{"token": "end"}], **{"Stream-Closed": "true"})
         last = self.done("GET", "/streams/a", Accept="application/json").json["last"]
         epoch = self.ids[-1].split("-")[0]
@@ -302,7 +298,7 @@ class GapTests(PromiseTestCase):
         self.assertEqual(again.response.status, 204)
 
     def assertTold(self, viewer: Connection) -> None:
-        """It is told of a gap, and that it is over."""
+        """Check that a viewer got a gap and the end."""
         self.assertEqual([event.type for event in viewer.read() if event.data], ["gap", "failed"])
         again = self.come(viewer.lastEventID, "text")
         assert again.response
@@ -310,8 +306,8 @@ class GapTests(PromiseTestCase):
 
     def test_halfALineEndTrimmed(self) -> None:
         """
-        A CR that was trimmed is still the first half of the CR LF whose second
-        half begins the first entry kept, for a viewer that has it.
+        A CR that was trimmed is the first half of the CR LF that the first entry kept completes,
+        for a viewer that has the CR.
         """
         self.done("PUT", "/streams/b")
         first = self.publish("x" * 1000 + "\r", path="/streams/b")
@@ -320,7 +316,7 @@ class GapTests(PromiseTestCase):
 
 
 class PublishTests(PromiseTestCase):
-    """A publish answered 2xx is in the log, once; a refused one is not."""
+    """A publish answered 2xx is in the log, once. A refused one is not."""
 
     def setUp(self) -> None:
         """Serve a stream in a file."""
@@ -329,26 +325,26 @@ class PublishTests(PromiseTestCase):
         self.done("PUT", "/streams/a")
 
     def tearDown(self) -> None:
-        """What the store says of its lost disk is expected."""
+        """Flush the errors about the store's full disk."""
         self.lost = False
         self.letGo()
         super().tearDown()
         self.flushLoggedErrors(StoreUnavailable)
 
     def texts(self) -> list[tuple[str, str, str]]:
-        """Read what a new viewer gets."""
+        """Return the texts that a new viewer gets."""
         return self.read(self.come())
 
     def test_refusedIsNotThere(self) -> None:
         """
-        A publish that is refused because the store is away leaves nothing: the
-        next one follows the entries before it, with the next ID.
+        A publish that is refused because the store is unavailable leaves nothing: the next one has
+        the next ID.
         """
         self.publish("one")
         self.lost = True
         self.assertEqual(self.done("POST", "/streams/a", [{"token": "lost"}, {"token": "too"}]).status, 503)
         self.lost = False
-        # It tries again after a second.
+        # The store tries again after a second.
         self.reactor.run(1, 0.25)
         (after,) = self.publish(" two")
         self.assertTrue(after.endswith("-2"), after)
@@ -356,8 +352,8 @@ class PublishTests(PromiseTestCase):
 
     def test_sameKeySameAnswer(self) -> None:
         """
-        A publish that is repeated with its key is answered with the same IDs,
-        and not doubled; the key with another body is refused.
+        A publish repeated with its key gets the same IDs and is not doubled. The key with another
+        body is refused.
         """
         ids = self.publish("one", Idempotency_Key="k")
         self.assertEqual(self.publish("one", Idempotency_Key="k"), ids)
@@ -366,8 +362,8 @@ class PublishTests(PromiseTestCase):
 
     def test_keyOfARunThatIsBeingMade(self) -> None:
         """
-        A run that is asked for twice with one key, before the store has made
-        its stream, is started once.
+        A run that is requested twice with one key, before the store has its stream, is started
+        once.
         """
         wires = [self.do("POST", "/streams", {}, Idempotency_Key="k") for _ in range(2)]
         self.reactor.run(0.1)
@@ -376,9 +372,7 @@ class PublishTests(PromiseTestCase):
         self.assertEqual(len(self.source.runs), 1)
 
     def test_keyOfADeletedRun(self) -> None:
-        """
-        The key of a run whose stream was deleted starts another run.
-        """
+        """The key of a run whose stream was deleted starts another run."""
         first = self.done("POST", "/streams", {}, Idempotency_Key="k").json["url"]
         self.assertEqual(self.done("DELETE", first).status, 204)
         second = self.done("POST", "/streams", {}, Idempotency_Key="k").json["url"]
@@ -387,8 +381,8 @@ class PublishTests(PromiseTestCase):
 
     def test_deletedWhileItIsWritten(self) -> None:
         """
-        A stream that is deleted while a publish is being stored ends
-        `cancelled` for its viewers, and the publish is answered.
+        A stream that is deleted while a publish is being stored ends `cancelled` for its viewers,
+        and the publish is answered.
         """
         viewer = self.come()
         wire = self.do("POST", "/streams/a", [{"token": "one"}, {"token": "two"}])
@@ -400,9 +394,8 @@ class PublishTests(PromiseTestCase):
 
     def test_deletedInVain(self) -> None:
         """
-        When the disk refuses a deletion, and the process ends before it is
-        tried again, the stream is there as before: nobody has seen an end of
-        it, or an entry, whose ID now stands for something else.
+        When the disk refuses a deletion and the process ends before the next attempt, the stream is
+        there as before: no viewer has seen an end, or an entry whose ID now stands for another.
         """
         viewer = self.come()
         self.publish("one")
@@ -424,8 +417,8 @@ class PublishTests(PromiseTestCase):
 
     def test_runDeletedInVain(self) -> None:
         """
-        When the disk refuses the deletion of a run, the run is stopped and its stream there as before. It is kept as
-        long as others from when it has its end: however long the disk stays full, nobody is told that it is gone.
+        When the disk refuses the deletion of a run, the run is stopped and its stream is there as
+        before. It is kept for its time from its end, however long the disk stays full.
         """
         path = self.done("POST", "/streams", {}).json["url"]
         viewer = self.come(path=path)
@@ -443,8 +436,8 @@ class PublishTests(PromiseTestCase):
 
     def test_cancelledTwiceAtOnce(self) -> None:
         """
-        Who cancels a stream while its end is still being stored gets the same
-        answer as who asked first.
+        A second request to cancel, while the end is being stored, gets the same answer as the
+        first.
         """
         wires = [self.do("POST", "/streams/a/cancel") for _ in range(2)]
         self.reactor.run(0.1)
@@ -453,8 +446,7 @@ class PublishTests(PromiseTestCase):
 
     def test_runDeletedWhileItWrites(self) -> None:
         """
-        A source that writes on while its stream is being deleted is not hurt:
-        what it writes is dropped.
+        Tokens that a source writes while its stream is being deleted are dropped without an error.
         """
         path = self.done("POST", "/streams", {}).json["url"]
         deleted = self.do("DELETE", path)
@@ -464,9 +456,7 @@ class PublishTests(PromiseTestCase):
         self.assertTrue(self.source.run.cancelled)
 
     def test_textPlainIsOnlyWhatIsStored(self) -> None:
-        """
-        The text so far holds nothing that the store may still refuse.
-        """
+        """The text so far has nothing that the store may still refuse."""
         self.publish("one")
         self.held = []
         self.do("POST", "/streams/a", [{"token": " two"}])
@@ -477,8 +467,8 @@ class PublishTests(PromiseTestCase):
 
     def test_lingerOfNothing(self) -> None:
         """
-        A run with a linger of 0 whose only viewer goes because the stream was
-        deleted, is stopped without a noise, and the response is whole.
+        With a linger of 0, a run whose only viewer leaves because the stream was deleted stops
+        without an error, and the response is complete.
         """
         self.serve(self.source, Settings(linger=0))
         path = self.done("POST", "/streams", {}).json["url"]
@@ -489,10 +479,7 @@ class PublishTests(PromiseTestCase):
         self.assertTrue(viewer.response.complete)
 
     def test_openedAgainWithoutRoom(self) -> None:
-        """
-        PUT for a stream that is there takes no more room: it is answered 200
-        also when there is none.
-        """
+        """PUT of an existing stream needs no room: it is answered 200 even if the store is full."""
         self.serve(self.source, Settings(maxStreams=1))
         self.assertEqual(self.done("PUT", "/streams/b").status, 201)
         self.assertEqual(self.done("PUT", "/streams/b").status, 200)
@@ -500,7 +487,10 @@ class PublishTests(PromiseTestCase):
 
 @implementer(IFormat)
 class LateFormat:
-    """`events`, but a source writes just when a viewer has found that there is no more, for the first time."""
+    """
+    The format `events`; a source writes at the moment when a viewer has read everything for the
+    first time.
+    """
 
     name = "late"
     headers = ()
@@ -510,11 +500,11 @@ class LateFormat:
         self.written = 0
 
     def render(self, streamLog: IStreamLog) -> IRendering:
-        """See L{IFormat.render}."""
+        """See `IFormat.render`."""
         rendering: Any = EventsFormat().render(streamLog)
 
         class Late(type(rendering)):  # type: ignore[misc]
-            """Writes when it is asked whether all has come."""
+            """A rendering that writes when it is asked whether the stream is complete."""
 
             def complete(rendered, cursor: int) -> bool:
                 complete: bool = super().complete(cursor)
