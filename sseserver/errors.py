@@ -1,8 +1,9 @@
 """
 The exceptions of sseserver, in one tree; each has the HTTP status of its answer.
 
-Everything that sseserver raises on purpose derives from `SSEServerError`. `web` turns such an error into a JSON answer
-in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the answer is a bare 500 without details.
+Everything that sseserver raises on purpose derives from `SSEServerError`. `web` turns such an error
+into a JSON answer in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the
+answer is a bare 500 without details.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class MalformedEvent(BadRequest, ValueError):
     """
     An event that the event stream format cannot carry unchanged.
 
-    Causes: CR, LF or NUL in the type or the ID, an empty ID, a lone surrogate, a negative reconnection time.
+    Causes: CR, LF or NUL in the type or the ID, an empty ID, a lone surrogate, a negative
+    reconnection time.
     """
 
     code = "malformed_event"
@@ -180,11 +182,12 @@ class SourceError(SSEServerError):
     """
     A token source cannot continue.
 
-    Raised inside a source, it ends the stream `failed` with this reason and message, which viewers see. Any other
-    exception in a source is a bug: viewers are told only that the source failed, and the traceback is logged.
+    Raised inside a source, it ends the stream `failed` with this reason and message, which viewers
+    see. Any other exception in a source is a bug: viewers are told only that the source failed, and
+    the traceback is logged.
 
-    The terminal entry of the stream keeps it (`toEntry`, `fromEntry`), so a client that waits for a completion and has
-    received nothing yet gets the error with the source's status.
+    The terminal entry of the stream keeps it (`toEntry`, `fromEntry`), so a client that waits for a
+    completion and has received nothing yet gets the error with the source's status.
 
     Args:
         message: A sentence for viewers.

@@ -108,10 +108,10 @@ class KeyUse(NamedTuple):
 
 class Reason(StrEnum):
     """
-    Why a stream ended: the member `reason` of a terminal entry. The values are stored and published: they never change.
+    Reason of a terminal entry. The values are stored and published: they never change.
 
-    A token source may give a word of its own instead, as a reason of `done` or in a `SourceError`; so a reason that is
-    read from an entry is any `str`.
+    A token source may give a word of its own instead, as a reason of `done` or in a `SourceError`.
+    So a reason that is read from an entry can be any `str`.
     """
 
     # `done`: OpenAI's `finish_reason`.

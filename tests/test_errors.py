@@ -1,5 +1,6 @@
 """
-Tests of `sseserver.errors`: one tree of exceptions, and the round trip of a `SourceError` through a terminal entry.
+Tests of `sseserver.errors`: one tree of exceptions, and the round trip of a `SourceError` through a
+terminal entry.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class TreeTests(SynchronousTestCase):
 
     def test_statuses(self) -> None:
         """
-        Each class has the HTTP status of its answer, an error status; a client error has the type that says so.
+        Each class has the HTTP status of its answer, an error status; a client error has the type
+        that says so.
         """
         for each in subclasses(SSEServerError):
             self.assertGreaterEqual(HTTPStatus(each.status), 400)

@@ -1,8 +1,8 @@
 """
 Retention: how long ended streams are kept, and how many.
 
-The service reports each stream that ends; retention deletes it from the store when its time is over,
-or earlier when the store is full.
+The service reports each stream that ends; retention deletes it from the store when its time is
+over, or earlier when the store is full.
 """
 
 from __future__ import annotations

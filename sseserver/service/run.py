@@ -1,8 +1,8 @@
 """
 Run: a token source working into a stream log.
 
-`RunQueue` makes the runs and starts them; a run is the sink of its source. It pauses the source while
-the viewers are too far behind, stops it when nobody watches, and writes the terminal entry.
+`RunQueue` makes the runs and starts them; a run is the sink of its source. It pauses the source
+while the viewers are too far behind, stops it when nobody watches, and writes the terminal entry.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _AHEAD_CHECK = 64
 #: Seconds between two looks of a paused run whether the store has room again.
 _RETRY = 1.0
 
-#: Seconds. Shortest linger of a run that had no viewer yet: a client that starts a run by `POST /streams` needs time
-#: to follow it.
+#: Seconds. Shortest linger of a run that had no viewer yet: a client that starts a run needs time to
+#: follow it.
 _FIRST_VIEWER = 5.0
 
 #: Returns further members of the entry `done`, for the finished stream log.
@@ -110,8 +110,8 @@ class Run:
         Queue the source's work. Its result or exception ends the stream.
 
         Args:
-            produce: Calls `begin` and the source when it is this run's turn; its Deferred fires with
-                the source's result.
+            produce: Calls `begin` and the source when it is this run's turn; its Deferred fires
+                with the source's result.
             onReleased: Called once with this run when the source holds nothing any more.
         """
         self._linger = Linger(self.streamLog, self._sweep, self._lingered)
@@ -211,7 +211,8 @@ class Run:
             self._producer.pauseProducing()
 
     def _viewerRead(self) -> None:
-        # Half the read-ahead must be read first, or the run would pause and resume with each write of its viewer.
+        # Half the read-ahead must be read first, or the run would pause and resume with each write
+        # of its viewer.
         if self.streamLog.ahead() > self._settings.readAhead // 2:
             return
         if self._makeRoom():
@@ -257,7 +258,8 @@ class Run:
 
     def _failed(self, failure: Failure) -> None:
         if self._state is _ENDED:
-            # The run was stopped: a failure was asked for, unless it is a bug in the source's clean-up.
+            # The run was stopped: a failure was asked for, unless it is a bug in the source's
+            # clean-up.
             if not failure.check(CancelledError, SourceError):
                 log.failure("A token source broke while it was stopped", failure)
         elif isinstance(failure.value, SourceError):
@@ -267,7 +269,7 @@ class Run:
             self._end(_broken())
 
     def _end(self, entry: NewEntry | None) -> None:
-        """Write the terminal entry, unless the stream is being deleted, and let go of everything."""
+        """Write the terminal entry, unless the stream is being deleted, and release everything."""
         self._state = step(RUN_STEPS, self._state, _ENDED)
         if self._linger is not None:
             self._linger.stop()

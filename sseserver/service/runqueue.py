@@ -20,8 +20,8 @@ from sseserver.values import Prompt, Reason
 
 T = TypeVar("T")
 
-#: Seconds that sources have to release their resources when the service stops: a little more than a program has
-#: between TERM and KILL.
+#: Seconds that sources have to release their resources when the service stops: a little more than a
+#: program has between TERM and KILL.
 RELEASE_LIMIT = 8.0
 
 
@@ -109,8 +109,8 @@ class RunQueue:
         End all runs because the server stops.
 
         Returns:
-            A Deferred that fires when all sources have released their resources, at the latest after
-            `RELEASE_LIMIT` seconds.
+            A Deferred that fires when all sources have released their resources, at the latest
+            after `RELEASE_LIMIT` seconds.
         """
         entry = packFailed(SourceError("The server was stopped before the end.", Reason.SHUTDOWN))
         for run in tuple(self._open.values()):

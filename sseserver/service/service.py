@@ -1,8 +1,8 @@
 """
 StreamService: streams, runs and viewers in one Twisted service.
 
-The APIs ask it for streams, start runs, and give requests to its viewers. It knows no URLs and writes
-no responses.
+The APIs ask it for streams, start runs, and give requests to its viewers. It knows no URLs and
+writes no responses.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class StreamService(Service):
         settings: Limits and intervals.
         store: Keeps the streams; `None` keeps them in memory.
         turnEnd: End of the reactor turn, when queued writes are sent. Share it with the source and
-            the store, so that tokens leave in the turn in which they are produced. `None` makes one.
+            the store, so that tokens leave in the turn in which they are produced. `None` makes
+            one.
 
     Attributes:
         settings: See above.

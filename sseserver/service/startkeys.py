@@ -98,7 +98,7 @@ class StartKeys:
 
 
 def _branch(deferred: Deferred[T]) -> Deferred[T]:
-    """Return a Deferred that fires as another one does, without changing its result for the next callback."""
+    """Return a Deferred that fires as another one does, and leave that one its result."""
     branch: Deferred[T] = Deferred()
 
     def tell(result: T) -> T:

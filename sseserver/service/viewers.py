@@ -118,12 +118,13 @@ class Viewers:
             request: Its response has not begun.
             streamLog: The stream.
             form: The format of the later response.
-            read: Reads what follows a cursor, and returns the new cursor and whether the wait is over.
+            read: Reads what follows a cursor, and returns the new cursor and whether the wait is
+                over.
             limit: Seconds to wait; `None` waits without limit.
 
         Returns:
-            A Deferred that fires with true when the wait is over, and with false after the limit, or
-            if the client has left or was cut.
+            A Deferred that fires with true when the wait is over, and with false after the limit,
+            or if the client has left or was cut.
 
         Raises:
             Overloaded: There is no room.
@@ -150,7 +151,8 @@ class Viewers:
         `Settings.drain` seconds are cut.
 
         Returns:
-            A Deferred that fires when no viewer is left, and the kernel has the bytes of all responses.
+            A Deferred that fires when no viewer is left, and the kernel has the bytes of all
+            responses.
         """
         self._admitting = False
         clock = self._sweep.clock

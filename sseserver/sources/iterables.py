@@ -1,11 +1,13 @@
 """
 tokensFrom: Python code that yields tokens, as a token source.
 
-One loop serves three kinds of iterators. Plain ones are iterated in reactor turns, bounded by number
-and time. Asynchronous ones are awaited. Blocking ones run in a `TokenThread`, which is asynchronous.
+One loop serves three kinds of iterators. Plain ones are iterated in reactor turns, bounded by
+number and time. Asynchronous ones are awaited. Blocking ones run in a `TokenThread`, which is
+asynchronous.
 
-Code may await Deferreds under every reactor. Under the asyncio reactor each run is an `asyncio.Task`,
-so the code may await futures as well, in any order: `_Work._bridge` turns Deferreds into futures.
+Code may await Deferreds under every reactor. Under the asyncio reactor each run is an
+`asyncio.Task`, so the code may await futures as well, in any order: `_Work._bridge` turns Deferreds
+into futures.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ TURN = 0.01
 #: Message for viewers when the code needs asyncio; the log tells the operator how to get it.
 _NO_ASYNCIO = "The source of this text needs asyncio, and this server runs without it."
 
-#: Parts of the messages of exceptions without an asyncio loop: from asyncio, from `sniffio` and `anyio`, and from
-#: asyncio's `Event`, `Lock` and `Queue`, which call a method of `None`.
+#: Parts of the messages of exceptions without an asyncio loop: from asyncio, from `sniffio` and
+#: `anyio`, and from asyncio's `Event`, `Lock` and `Queue`, which call a method of `None`.
 _NO_LOOP = ("event loop", "async library", "create_future")
 
 
@@ -54,20 +56,20 @@ def tokensFrom(
         function: Called for each run, with the `Prompt` if the source takes one, otherwise without
             arguments. It returns one of these:
 
-            - an iterable of tokens, such as a generator; a `str` returned by a generator is the reason
-              of the end, such as `length`;
+            - an iterable of tokens, such as a generator; a `str` returned by a generator is the
+              reason of the end, such as `length`;
             - an asynchronous iterable, such as an async generator;
-            - a coroutine, a Deferred or a future with one of the two as its result, or with a `str`,
-              which is one token;
+            - a coroutine, a Deferred or a future with one of the two as its result, or with a
+              `str`, which is one token;
             - a `str`.
         takesPrompt: Whether a run needs a prompt.
         model: Name of the source as a model.
         thread: Whether the function and its iterable block. Then both run in a thread of their own.
 
     Returns:
-        The source. It asks for tokens only while the run is not paused. When the run ends, for whatever
-        reason, it calls `close` or `aclose` of the iterator and waits for it, so a generator's
-        `finally` runs.
+        The source. It asks for tokens only while the run is not paused. When the run ends, for
+        whatever reason, it calls `close` or `aclose` of the iterator and waits for it, so a
+        generator's `finally` runs.
     """
     return _IterableSource(reactor, function, takesPrompt, model, thread)
 
@@ -136,8 +138,8 @@ class _Work:
             inThread: Whether the code blocks.
 
         Returns:
-            A Deferred that fires with the reason when all tokens are written and the code has released
-            everything; after a cancellation, too, it fires only then.
+            A Deferred that fires with the reason when all tokens are written and the code has
+            released everything; after a cancellation, too, it fires only then.
         """
         self._sink.registerProducer(self, True)
         return Deferred.fromCoroutine(self._run(inThread)).addBoth(self._ended)
@@ -300,7 +302,9 @@ class _Work:
 
 
 def _wantsLoop(error: BaseException | None) -> bool:
-    """Whether an exception, or one that it wraps as `httpx` does, says that there is no asyncio loop."""
+    """
+    Whether an exception, or one that it wraps as `httpx` does, says that there is no asyncio loop.
+    """
     while error is not None:
         if isinstance(error, (RuntimeError, AttributeError)) and any(words in str(error) for words in _NO_LOOP):
             return True

@@ -30,8 +30,8 @@ ERROR_INTERVAL = 1.0
 #: Bytes of standard error in one log event: the newest ones.
 ERROR_KEPT = 64 * 1024
 
-#: Bytes of standard error that are read within `ERROR_INTERVAL`. A process that writes more is blocked until the
-#: interval is over.
+#: Bytes of standard error that are read within `ERROR_INTERVAL`. A process that writes more is
+#: blocked until the interval is over.
 ERROR_READ = 1024 * 1024
 
 

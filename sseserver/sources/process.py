@@ -1,8 +1,8 @@
 """
 ProcessSource: the standard output of a program as a token source (`--exec`).
 
-Each run is one process, the leader of its own session and process group. `subprocess` starts it with
-`vfork`, which takes no longer in a large server. A `pidfd` signals its end, so SIGCHLD and the
+Each run is one process, the leader of its own session and process group. `subprocess` starts it
+with `vfork`, which takes no longer in a large server. A `pidfd` signals its end, so SIGCHLD and the
 reactor's handling of it play no part. Needs Linux 5.3 or newer.
 """
 
@@ -51,14 +51,14 @@ class ProcessSource:
     """
     Starts a program for each run. Each read of its standard output is a token.
 
-    The program inherits the server's environment, working directory and rights. It is started without
-    a shell. Its standard input is the prompt, or empty in a run without one.
+    The program inherits the server's environment, working directory and rights. It is started
+    without a shell. Its standard input is the prompt, or empty in a run without one.
 
     Args:
         reactor: Watches the pipes.
         command: The program and its arguments. `{prompt}` in an argument stands for the prompt.
-        takesPrompt: Whether a run needs a prompt; `None`: if the command has a placeholder. A program
-            gets a prompt that it does not need, too.
+        takesPrompt: Whether a run needs a prompt; `None`: if the command has a placeholder. A
+            program gets a prompt that it does not need, too.
         model: Name of the source as a model.
 
     Raises:
@@ -79,7 +79,8 @@ class ProcessSource:
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """
-        See `ITokenSource.produce`. After a cancellation the Deferred fires when the process is gone.
+        See `ITokenSource.produce`. After a cancellation the Deferred fires when the process is
+        gone.
 
         Raises:
             SourceError: The program cannot be started, or cannot take this prompt.
@@ -227,8 +228,8 @@ class _Program:
         """
         Return a Deferred that fires when the process is gone.
 
-        `Deferred.cancel` fires a Deferred at once, whatever its canceller does; so the errback waits for
-        a second one.
+        `Deferred.cancel` fires a Deferred at once, whatever its canceller does; so the errback
+        waits for a second one.
         """
         self._waiting = Deferred(lambda _: self.stopProducing())
         self._waiting.addErrback(self._waitOn)
@@ -268,7 +269,9 @@ class _Program:
         self._look()
 
     def _look(self) -> None:
-        """End the run if the program has ended and nobody can write to its pipes; give others `GRACE`."""
+        """
+        End the run if the program has ended and nobody can write to its pipes; give others `GRACE`.
+        """
         if self._exit.open or self._process.returncode is not None:
             return
         if not self._output.open and not self._errors.open:
@@ -294,7 +297,8 @@ class _Program:
         if not self._output.open:
             self._finish()
             return
-        # The sink is paused, or a process outside the group holds the pipe. Its present content is still read.
+        # The sink is paused, or a process outside the group holds the pipe. Its present content is
+        # still read.
         (self._left,) = unpack("i", ioctl(self._output.file, FIONREAD, bytes(4)))
         if not self._left:
             self._output.close()

@@ -21,10 +21,10 @@ class TokenThread:
     """
     A function and the iterable that it returns, both in a thread of their own.
 
-    The reactor's thread pool is no place for them: it has ten threads, which name lookups need too; the
-    code may hold something that must stay in one thread, such as a connection to SQLite; and the pool
-    joins its threads when the reactor stops, so code that blocks for ever would keep the process alive.
-    `Settings.maxRuns` bounds the number of threads.
+    The reactor's thread pool is no place for them: it has ten threads, which name lookups need too;
+    the code may hold something that must stay in one thread, such as a connection to SQLite; and
+    the pool joins its threads when the reactor stops, so code that blocks for ever would keep the
+    process alive. `Settings.maxRuns` bounds the number of threads.
 
     Args:
         reactor: Takes the tokens from the thread.
@@ -50,8 +50,8 @@ class TokenThread:
         """
         Start the thread and iterate over its tokens.
 
-        When the iteration ends, for whatever reason, it waits until the code has released everything. It
-        raises the exception of the code.
+        When the iteration ends, for whatever reason, it waits until the code has released
+        everything. It raises the exception of the code.
         """
         Thread(target=self._work, name="sseserver-source", daemon=True).start()
         try:
@@ -117,7 +117,7 @@ class TokenThread:
 
 
 def closeIterator(tokens: Iterator[Any]) -> None:
-    """Let an iterator release its resources; generators have `close`, most other iterators need none."""
+    """Let an iterator release its resources, if it has `close`, as generators do."""
     close = getattr(tokens, "close", None)
     if close is not None:
         close()

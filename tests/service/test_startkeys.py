@@ -60,7 +60,8 @@ class StartKeysTests(SynchronousTestCase):
 
     def test_failed(self) -> None:
         """
-        If the stream cannot be created, every request fails, nothing is logged, and the key is free again.
+        If the stream cannot be created, every request fails, nothing is logged, and the key is free
+        again.
         """
         first, second = self.remember(), self.keys.join("k", b"digest")
         assert second is not None
@@ -71,7 +72,8 @@ class StartKeysTests(SynchronousTestCase):
 
     def test_forgotten(self) -> None:
         """
-        The key is free when its stream is deleted; the deletion of any other stream changes nothing.
+        The key is free when its stream is deleted; the deletion of any other stream changes
+        nothing.
         """
         self.created.callback(self.log)
         self.successResultOf(self.remember())

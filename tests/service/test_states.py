@@ -1,5 +1,6 @@
 """
-Tests of `sseserver.service.states`: the tables of legal steps, walked on a real service and a real run.
+Tests of `sseserver.service.states`: the tables of legal steps, walked on a real service and a real
+run.
 """
 
 from __future__ import annotations
@@ -165,7 +166,8 @@ class RunTests(SynchronousTestCase):
 
     def test_steps(self) -> None:
         """
-        A working run pauses, a paused one resumes, and each ends once; anything else changes nothing.
+        A working run pauses, a paused one resumes, and each ends once; anything else changes
+        nothing.
         """
         moves: tuple[tuple[Callable[[Run], None], RunState, RunState | None], ...] = (
             (self.pause, RunState.PAUSED, RunState.WORKING),

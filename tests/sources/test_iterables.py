@@ -1,5 +1,6 @@
 """
-Tests of `sseserver.sources.iterables`: the kinds of code, and the turns in which their tokens are written.
+Tests of `sseserver.sources.iterables`: the kinds of code, and the turns in which their tokens are
+written.
 """
 
 from __future__ import annotations
