@@ -482,6 +482,8 @@ class IPersistence(Interface):
         """
         Store a group of changes, all or none.
 
+        If the process ends meanwhile, some changes may be stored and others not, but each of them whole.
+
         Args:
             changes: The changes, in the order in which they apply.
 
@@ -496,6 +498,9 @@ class IPersistence(Interface):
     def read(epoch: str, first: int, last: int) -> Deferred[StoredEntries]:
         """
         Read a range of stored entries.
+
+        It is called for streams that have ended, and for open ones that were not written since `start`: the entries
+        of all others are in memory.
 
         Args:
             epoch: Epoch of the stream.

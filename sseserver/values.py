@@ -184,7 +184,7 @@ class StoredEntries(NamedTuple):
 
     Attributes:
         entries: The entries, by number, without holes.
-        keys: Uses of idempotency keys whose last entry is kept, the oldest first.
+        keys: Uses of idempotency keys whose last entry is kept.
     """
 
     entries: Iterable[Entry]

@@ -230,7 +230,7 @@ class StreamLog:
         Args:
             segment: All entries kept.
             tokensBefore: Number of tokens among the entries before them.
-            keys: Uses of idempotency keys, the oldest first.
+            keys: Uses of idempotency keys.
         """
         self.buffer.load(segment, tokensBefore)
         self.keys = keys

@@ -28,7 +28,8 @@ from sseserver.interfaces import IFormat, IRendering
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.testing.sources import RecordingSink, SourceContract
-from sseserver.testing.stores import RecordingViewer, StoreContract
+from sseserver.testing.storecase import RecordingViewer
+from sseserver.testing.stores import StoreContract
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 from sseserver.wire import Decoder, Event

@@ -212,7 +212,7 @@ class Database:
             "SELECT * FROM segments WHERE stream = ? AND last >= ? AND first <= ? ORDER BY first", (stream, first, last)
         )
         segment = joinSegments((SegmentRow(*row).unpack() for row in rows), first).select(first, last)
-        keys = execute("SELECT key, digest, first, last FROM keys WHERE stream = ? ORDER BY last", (stream,))
+        keys = execute("SELECT key, digest, first, last FROM keys WHERE stream = ?", (stream,))
         return StoredEntries(segment, {key: KeyUse(*use) for key, *use in keys})
 
     def commit(self, transaction: Transaction) -> None:
