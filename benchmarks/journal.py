@@ -1,33 +1,29 @@
 """
-What came to the viewers of the load client, and what it says: which events, whether all of them came, how late.
+The record of the load client, and its evaluation: which events came, whether all of them did, how late.
 
-Only `Journal.reads` grows while a server is measured; all else here is worked out afterwards.
+Only `Journal.reads` grows while a server is measured; everything else here runs afterwards.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-#: Time of a read in seconds of the monotonic clock; the viewer's descriptor; the bytes of the body, or none at its end.
+#: Time of a read (seconds, monotonic), descriptor of the viewer, bytes of the body; none at its end.
 Read = tuple[float, int, bytes]
+
+#: Figures of one server in one round, by name.
+Figures = dict[str, float]
 
 _PERCENTS = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9, "max": 100.0}
 
 
 class Arrival(NamedTuple):
-    """
-    One event as a viewer got it.
-
-    Args:
-        time: When the read returned that completed the event, in seconds of the monotonic clock.
-        number: The number in its ID, -1 without one, or when the ID does not end with a hyphen and a number.
-        type: Its event type, `b""` for the default.
-        data: Its data.
-    """
+    """One event as a viewer got it: time of the read that completed it, number in its ID (-1: none), type, data."""
 
     time: float
     number: int
@@ -37,105 +33,43 @@ class Arrival(NamedTuple):
 
 @dataclass(slots=True)
 class Journal:
-    """
-    What came, and how the load client itself fared in the window.
+    """All bytes that came. A viewer is the descriptor of its connection; times are monotonic seconds."""
 
-    Args:
-        reads: All reads of bodies, in order, but for those with the end of a head.
-        first: What of its body each viewer got with the head, and when.
-        chunked: The viewers (their descriptors) whose body is chunked.
-        secured: What deciphers a viewer's reads, which it must get in order and once; the others' are plain.
-        ended: The viewers whose connection ended by itself.
-        asked: When each viewer asked for its event stream, monotonic.
-        begin: Begin of the window, monotonic.
-        end: End of the window, monotonic.
-        cpuShare: CPU time of the client in the window / its length.
-        waitedShare: Time in which the client was ready but had no core / length of the window.
-        batches: Seconds between two looks at the sockets, each.
-    """
-
-    reads: list[Read] = field(default_factory=list)
-    first: dict[int, tuple[float, bytes]] = field(default_factory=dict)
-    chunked: set[int] = field(default_factory=set)
-    secured: dict[int, Callable[[bytes], bytes]] = field(default_factory=dict)
-    ended: set[int] = field(default_factory=set)
-    asked: dict[int, float] = field(default_factory=dict)
-    begin: float = 0.0
+    reads: list[Read] = field(default_factory=list)  # of bodies, in order, except for the one with the end of the head
+    first: dict[int, tuple[float, bytes]] = field(default_factory=dict)  # bytes of a body that came with the head
+    chunked: set[int] = field(default_factory=set)  # viewers whose body is chunked
+    secured: dict[int, Callable[[bytes], bytes]] = field(default_factory=dict)  # decryption: each read once, in order
+    ended: set[int] = field(default_factory=set)  # viewers whose connection ended by itself
+    asked: dict[int, float] = field(default_factory=dict)  # time of each viewer's request
+    begin: float = 0.0  # of the window
     end: float = 0.0
-    cpuShare: float = 0.0
-    waitedShare: float = 0.0
-    batches: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)  # seconds between two polls: the longest wait in the client
 
+    def readsByViewer(self) -> dict[int, list[tuple[float, bytes]]]:
+        """Return the decrypted reads of each viewer. May be called once."""
+        reads: dict[int, list[tuple[float, bytes]]] = defaultdict(list)
+        for viewer, first in self.first.items():
+            reads[viewer].append(first)
+        for time, viewer, data in self.reads:
+            decrypt = self.secured.get(viewer)
+            reads[viewer].append((time, decrypt(data) if decrypt else data))
+        return reads
 
-@dataclass(slots=True)
-class Check:
-    """
-    Whether every token came, over all viewers and from the first event on.
-
-    Args:
-        missing: Tokens that the IDs promise and the data does not have; numbers that are missing among the stamps.
-        duplicates: Events whose number was not above the one before.
-        wrongTexts: Viewers whose text is not the beginning of the text that was sent.
-        ended: Viewers whose stream ended, or was lost, before the load client closed it.
-        gaps: Events of type `gap`.
-    """
-
-    missing: int = 0
-    duplicates: int = 0
-    wrongTexts: int = 0
-    ended: int = 0
-    gaps: int = 0
-
-    def faults(self) -> int:
-        """
-        The sum of all that should be 0.
-        """
-        return self.missing + self.duplicates + self.wrongTexts + self.ended + self.gaps
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """
-    What the viewers got.
-
-    Args:
-        events: Token events that came in the window.
-        pace: `events` / those that the rate asks for (1.0: the server kept the pace).
-        lag: Lag of these events in milliseconds: p50, p99, p99.9, max.
-        check: Whether every token came.
-        clientShare: CPU time of the load client / length of the window.
-        clientWaited: Time in which the load client was ready but had no core / length of the window.
-        clientBatch: Milliseconds between two looks at the sockets: no event waited longer than that in the client.
-    """
-
-    events: int
-    pace: float
-    lag: dict[str, float]
-    check: Check
-    clientShare: float
-    clientWaited: float
-    clientBatch: dict[str, float]
+    def eventsByViewer(self) -> list[list[Arrival]]:
+        """Return the events of each viewer. May be called once."""
+        reads = self.readsByViewer()
+        return [readEvents(reads.pop(viewer), viewer in self.chunked) for viewer in list(reads)]
 
 
 class Dechunker:
-    """
-    Takes the chunked coding off a response body (RFC 9112, 7.1). A chunk is given on when its last byte is there.
-
-    Attributes:
-        chunks: Chunks so far, without the empty one at the end. A server that is written to makes one of each write.
-    """
+    """Decoder of the chunked coding (RFC 9112, section 7.1), which counts the chunks except for the empty last one."""
 
     def __init__(self) -> None:
         self._rest = b""
         self.chunks = 0
 
     def feed(self, data: bytes) -> bytes:
-        """
-        The bytes of the body that `data` completes.
-
-        Raises:
-            ValueError: What comes is not a chunk.
-        """
+        """Return the bytes of the chunks that `data` completes."""
         rest = self._rest + data
         parts = []
         while (lineEnd := rest.find(b"\r\n")) >= 0:
@@ -150,10 +84,26 @@ class Dechunker:
         return b"".join(parts)
 
 
+def splitHead(received: bytes) -> tuple[int, dict[str, str], bytes] | None:
+    """Return status, headers (names in lower case) and the start of the body; `None` if the head is incomplete."""
+    head, separator, rest = received.partition(b"\r\n\r\n")
+    if not separator:
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(first.split()[1]), headers, rest
+
+
+def bodyOf(received: bytes) -> bytes:
+    """Return the decoded body of a response; nothing unless its status is 200."""
+    head = splitHead(received)
+    if head is None or head[0] != 200:
+        return b""
+    return Dechunker().feed(head[2]) if head[1].get("transfer-encoding", "").lower() == "chunked" else head[2]
+
+
 def parseEvent(time: float, block: bytes) -> Arrival | None:
-    """
-    One event from its lines; `None` for a block without data and ID.
-    """
+    """Return the event of some lines; `None` if they have neither data nor an ID."""
     number, kind, data = -1, b"", []
     for line in block.split(b"\n"):
         name, _, value = line.partition(b": ")
@@ -168,9 +118,7 @@ def parseEvent(time: float, block: bytes) -> Arrival | None:
 
 
 def readEvents(reads: Iterable[tuple[float, bytes]], chunked: bool) -> list[Arrival]:
-    """
-    The events of one viewer.
-    """
+    """Return the events of one viewer's reads."""
     feed: Callable[[bytes], bytes] = Dechunker().feed if chunked else bytes
     events: list[Arrival] = []
     rest = b""
@@ -180,38 +128,18 @@ def readEvents(reads: Iterable[tuple[float, bytes]], chunked: bool) -> list[Arri
     return events
 
 
-def readsByViewer(journal: Journal) -> dict[int, list[tuple[float, bytes]]]:
+def dataOf(body: bytes) -> list[bytes]:
+    """Return the data of the events of the default type in a body."""
+    return [event.data for event in readEvents([(0.0, body)], chunked=False) if not event.type]
+
+
+def checkViewer(events: Sequence[Arrival], text: bytes, faults: Counter[str]) -> None:
     """
-    The reads of each viewer, deciphered: so this can be asked once.
-    """
-    reads: dict[int, list[tuple[float, bytes]]] = defaultdict(list)
-    for viewer, first in journal.first.items():
-        reads[viewer].append(first)
-    for time, viewer, data in journal.reads:
-        decipher = journal.secured.get(viewer)
-        reads[viewer].append((time, decipher(data) if decipher else data))
-    return reads
+    Count the faults in one viewer's events, whose text must be the beginning of `text`.
 
-
-def byViewer(journal: Journal) -> list[list[Arrival]]:
-    """
-    The events of all viewers, viewer by viewer.
-    """
-    reads = readsByViewer(journal)
-    return [readEvents(reads.pop(viewer), viewer in journal.chunked) for viewer in list(reads)]
-
-
-def checkViewer(events: Sequence[Arrival], text: bytes | None, check: Check) -> None:
-    """
-    Add what is wrong with one viewer's events to `check`.
-
-    An event numbered n after one numbered m stands for n - m tokens (several when they were joined); a token has one
-    word. An event of type `stream` says where the viewer starts. All other types are one entry each.
-
-    Args:
-        events: All events of the viewer.
-        text: The text that it was sent from its first token on; `None`: do not compare.
-        check: What is added to.
+    An event numbered n after one numbered m stands for n - m tokens (several if they were joined); a
+    token has one word. An event of type `stream` says where the viewer starts. All other types are one
+    entry each.
     """
     last, got = 0, []
     for event in events:
@@ -219,131 +147,105 @@ def checkViewer(events: Sequence[Arrival], text: bytes | None, check: Check) -> 
             last = event.number
             continue
         tokens = 1 if event.type else len(event.data.split())
-        check.missing += max(0, event.number - last - tokens)
-        check.duplicates += event.number <= last
-        check.gaps += event.type == b"gap"
+        faults["missing"] += max(0, event.number - last - tokens)
+        faults["repeated"] += event.number <= last
+        faults["gaps"] += event.type == b"gap"
         last = max(last, event.number)
         got += [] if event.type else [event.data]
-    check.wrongTexts += text is not None and not text.startswith(b"".join(got))
+    faults["wrong texts"] += not text.startswith(b"".join(got))
 
 
-def checkStamps(events: Iterable[Arrival], check: Check) -> None:
-    """
-    Add what is wrong with one viewer's stamped events to `check`: their numbers follow one another, whatever the first.
-    """
+def checkStamps(events: Iterable[Arrival], faults: Counter[str]) -> None:
+    """Count the faults in one viewer's stamped events: their numbers must follow one another, whatever the first."""
     last = None
     for event in events:
-        check.gaps += event.type == b"gap"
+        faults["gaps"] += event.type == b"gap"
         if event.type:
             continue
         number = int(event.data.split()[1])
         if last is not None:
-            check.missing += max(0, number - last - 1)
-            check.duplicates += number <= last
+            faults["missing"] += max(0, number - last - 1)
+            faults["repeated"] += number <= last
         last = number if last is None else max(last, number)
-
-
-def tokenEvents(events: Iterable[Arrival], begin: float, end: float) -> list[Arrival]:
-    """
-    The events of the default type that came within a time.
-    """
-    return [event for event in events if begin <= event.time < end and not event.type]
 
 
 def paceLags(events: Sequence[Arrival], interval: float) -> list[float]:
     """
-    How late each event of a paced stream came, in seconds.
+    Return how late each event of a paced stream came, in seconds.
 
-    The schedule is not known from outside, so the viewer's most punctual event is its base line: event n was due n
-    intervals after the base, and its lag is what it came later than that. A server that skips a tick is late by one
-    interval more from then on.
+    The schedule is not known from outside, so the viewer's most punctual event is its base line: event
+    n was due n intervals after the base. A server that skips a tick is late by one interval from then on.
     """
     offsets = [event.time - event.number * interval for event in events]
     base = min(offsets, default=0.0)
     return [offset - base for offset in offsets]
 
 
-def stampLags(events: Iterable[Arrival]) -> list[float]:
-    """
-    How long each event was under way, in seconds.
-
-    Its data begins with the nanoseconds at which it was published (see `publisher.py`), by the monotonic clock
-    (`time.monotonic_ns`), which is one for all processes of a machine.
-    """
-    return [event.time - int(event.data.split(maxsplit=1)[0]) / 1e9 for event in events]
+def stampLag(event: Arrival) -> float:
+    """Return the seconds since the event was published: its data begins with `time.monotonic_ns()` of that moment."""
+    return event.time - int(event.data.split(maxsplit=1)[0]) / 1e9
 
 
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """
-    The value of an ordered sequence below or at which `percent` of all are (nearest rank); NaN of nothing.
-    """
-    if not ordered:
-        return math.nan
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+def tokensOfChunks(events: Iterable[Arrival]) -> list[Arrival]:
+    """Return the stamped tokens one by one: the text of each OpenAI chunk, and each part of a joined event."""
+    tokens = []
+    for event in events:
+        if event.type:
+            tokens.append(event)
+            continue
+        data = event.data
+        if data.startswith(b"{"):
+            choices = json.loads(data)["choices"]
+            data = (choices[0]["delta"].get("content") or "").encode() if choices else b""
+        words = data.split()
+        tokens += [event._replace(data=b" ".join(words[place : place + 2])) for place in range(0, len(words), 2)]
+    return tokens
 
 
-def spread(values: Iterable[float]) -> dict[str, float]:
-    """
-    p50, p99, p99.9 and maximum of times in seconds, given in milliseconds.
-    """
+def spread(name: str, values: Iterable[float]) -> Figures:
+    """Return p50, p99, p99.9 and maximum (nearest rank) of times in seconds, in milliseconds; NaN of nothing."""
     ordered = sorted(values)
-    return {name: round(percentile(ordered, percent) * 1000, 3) for name, percent in _PERCENTS.items()}
+    return {
+        f"{name} {part}": round(ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] * 1000, 3)
+        if ordered
+        else math.nan
+        for part, percent in _PERCENTS.items()
+    }
 
 
-def judge(journal: Journal, viewers: int, rate: float, text: bytes | None = None) -> Outcome:
-    """
-    What the journal of paced streams says, of which each viewer has one.
+def judgePaced(journal: Journal, viewers: int, rate: float, text: str) -> Figures:
+    """Evaluate paced streams, one for each viewer, with `rate` tokens per second of a text."""
 
-    Args:
-        journal: What came.
-        viewers: Number of viewers.
-        rate: Tokens each second of each viewer's stream.
-        text: The text that each viewer was sent from its first token on; `None`: do not compare.
-    """
-    events, lags, check = 0, list[float](), Check(ended=len(journal.ended))
-    for viewer in byViewer(journal):
-        checkViewer(viewer, text, check)
-        inWindow = tokenEvents(viewer, journal.begin, journal.end)
-        events += len(inWindow)
-        lags += paceLags(inWindow, 1 / rate)
-    return outcomeOf(journal, events, viewers * rate, lags, check)
+    def check(events: list[Arrival], faults: Counter[str]) -> None:
+        checkViewer(events, text.encode(), faults)
+
+    return _judge(journal, viewers * rate, check, lambda events: paceLags(events, 1 / rate))
 
 
-def judgeStamped(journal: Journal, viewers: int, rate: float) -> Outcome:
-    """
-    What the journal of one stream of stamped events says, which all viewers watch.
-
-    Args:
-        journal: What came.
-        viewers: Number of viewers.
-        rate: Events published each second.
-    """
-    events, lags, check = 0, list[float](), Check(ended=len(journal.ended))
-    for viewer in byViewer(journal):
-        checkStamps(viewer, check)
-        inWindow = tokenEvents(viewer, journal.begin, journal.end)
-        events += len(inWindow)
-        lags += stampLags(inWindow)
-    return outcomeOf(journal, events, viewers * rate, lags, check)
+def judgeStamped(journal: Journal, viewers: int, rate: float) -> Figures:
+    """Evaluate one stream of stamped events that all viewers watch, or stamped answers of an upstream."""
+    return _judge(journal, viewers * rate, checkStamps, lambda events: [stampLag(event) for event in events])
 
 
-def outcomeOf(journal: Journal, events: int, due: float, lags: list[float], check: Check) -> Outcome:
-    """
-    All figures of the events that came in a window.
-
-    Args:
-        journal: Of the window.
-        events: How many came.
-        due: How many there should be each second, of all viewers.
-        lags: Of these, in seconds.
-        check: Whether all came.
-    """
-    return Outcome(
-        events=events,
-        pace=round(events / (due * (journal.end - journal.begin)), 4),
-        lag=spread(lags),
-        check=check,
-        clientShare=round(journal.cpuShare, 3),
-        clientWaited=round(journal.waitedShare, 3),
-        clientBatch=spread(journal.batches),
-    )
+def _judge(
+    journal: Journal,
+    due: float,
+    check: Callable[[list[Arrival], Counter[str]], None],
+    lagsOf: Callable[[list[Arrival]], list[float]],
+) -> Figures:
+    """Return number of events in the window, pace (events / due events), lags, faults, and the client's batches."""
+    count, lags, faults = 0, list[float](), Counter[str]({"ended": len(journal.ended)})
+    for viewer in journal.eventsByViewer():
+        events = tokensOfChunks(viewer) if check is checkStamps else viewer
+        check(events, faults)
+        inWindow = [event for event in events if journal.begin <= event.time < journal.end and not event.type]
+        count += len(inWindow)
+        lags += lagsOf(inWindow)
+    return {
+        "events": count,
+        "pace": round(count / (due * (journal.end - journal.begin)), 4),
+        **spread("lag", lags),
+        "faults": faults.total(),
+        **{name: number for name, number in faults.items() if number},
+        **spread("batch", journal.batches),
+    }

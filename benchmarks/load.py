@@ -1,207 +1,162 @@
 """
-The load client: many viewers in one process, which take what a server sends and write down when.
+The load client: many viewers in one process, which read all that a server sends and note when.
 
-    python benchmarks/load.py --port 8123 --viewers 1000 --seconds 10 --rate 20
-    python benchmarks/load.py --port 8000 --post /streams --rate 20        # each viewer: POST, then GET the Location
-    python benchmarks/load.py --port 8000 --path '/streams/x?from=now' --lag stamp  # of what publisher.py publishes
+It opens the connections at random moments and at a bounded rate, waits until all have the head of their
+response and `settle` seconds more; then the window of fixed length begins. Bytes that came before it
+are checked for completeness, but not measured.
 
-It opens the connections at random moments and at a bounded rate, waits until all have the head of their response, and
-`settle` seconds more; then the window of fixed length begins. What comes before the window is checked for completeness,
-but not measured.
-
-That the client is not the bottleneck is seen to thus:
-
-* While a server is measured it does nothing but `epoll_wait`, `read`, look at the clock, and one `append` for each
-  read: no parsing, no deciphering (they come afterwards, in `journal.py`), no garbage collection. That is about 8 µs
-  for an event that comes alone, a fifth of what bare Twisted needs to send it.
-* With two cores or more, client and server are bound to different ones (`process.cores`).
-* Each result says how much of its core the client used (`clientShare`; when it nears 1, the result is void), how
-  long it was ready but had no core (`clientWaited`: other work on the machine), and how long it was between two looks
-  at its sockets (`clientBatch`). No event waits in the client longer than the last two say, and its `rest`; lags above
-  are not its own.
-
-Every run is bounded, by its deadlines and by `MAX_READS`.
+While a server is measured the client only polls, reads, looks at the clock and appends to a list: no
+parsing, no decryption, no garbage collection. That is about 8 µs for an event that comes alone, a fifth
+of the time that bare Twisted needs to send it. Every run is bounded, by its deadlines and `MAX_READS`.
 """
 
 from __future__ import annotations
 
-import argparse
-import enum
+import contextlib
 import gc
-import json
 import os
 import random
 import select
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import process
 import secure
-from journal import Journal, judge, judgeStamped
+from journal import Journal, splitHead
 
-READ_SIZE = 65536  # bytes taken by one read; a token is about 50
-MAX_READS = 5_000_000  # each takes about 200 bytes of our memory
-OPENING_PATIENCE = 60.0  # seconds beyond the planned ones until every viewer must have its head
+#: Bytes taken by one read; a token is about 50.
+READ_SIZE = 65536
+
+#: Number of reads in one run; each takes about 200 bytes of memory.
+MAX_READS = 5_000_000
+
+#: Seconds beyond the planned ones until every viewer must have its head.
+OPENING_PATIENCE = 60.0
+
 EVENT_STREAM = ("Accept: text/event-stream",)
+
+#: Header lines of a viewer for which the end of the stream is the end of the connection, and of the window.
+CLOSING = (*EVENT_STREAM, "Connection: close")
+
+#: A client as a generator: yields a request to send, or nothing; is sent the bytes that came, none at the end.
+Client = Generator[bytes | None, bytes, None]
 
 
 class LoadError(Exception):
-    """
-    The server refused a viewer, or the run went over its bounds: there is no result.
-    """
+    """The server refused a viewer, or the run went over its bounds: there is no result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    What the load client shall do.
-
-    Args:
-        port: The server's port on the loopback interface.
-        viewers: Number of connections.
-        path: What each viewer asks for. Not used with `post`.
-        ask: JSON that each viewer POSTs to `path`, to be answered with the event stream; `None`: it GETs.
-        post: When given: each viewer first POSTs `body` to this path, then GETs the `Location` of the 201 on the
-            same connection.
-        body: JSON, the body of the POST.
-        headers: Header lines of the GET.
-        connectRate: Connections opened each second, on average.
-        settle: Seconds between the last viewer's head and the window.
-        seconds: Length of the window, which ends earlier when all streams have ended.
-        rest: Seconds that the client sleeps after each look at its sockets. 0: it looks again at once; then each event
-            that comes alone wakes it, and waking a process on another core is paid by the server's `send`.
-        tls: Whether the connections are secured. What comes in the window is deciphered afterwards.
-    """
+    """One run of the load client."""
 
     port: int
-    viewers: int
-    path: str = "/"
-    ask: str | None = None
-    post: str | None = None
+    viewers: int = 1
+    path: str = "/"  # of each viewer's GET; not used with `post`
+    ask: str | None = None  # JSON to POST to `path` instead of the GET
+    post: str | None = None  # path to POST `body` to first, whose answer has the `Location` to GET
     body: str = "{}"
     headers: tuple[str, ...] = EVENT_STREAM
-    connectRate: float = 500.0
-    settle: float = 1.0
-    seconds: float = 10.0
+    connectRate: float = 0.0  # connections per second; by default 500, but all within ten seconds
+    settle: float = 0.0  # seconds between the last viewer's head and the window
+    seconds: float = 0.3  # length of the window, which ends earlier if all streams have ended
+    # Seconds of sleep after each poll. With 0 each event that comes alone wakes the client, and the server's
+    # `send` pays for waking a process on another core.
     rest: float = 0.0
     tls: bool = False
 
 
-class Step(enum.Enum):
-    """
-    Which response a viewer waits for that has no event stream yet.
-    """
-
-    POSTED = enum.auto()
-    ASKED = enum.auto()
-
-
-@dataclass(slots=True)
-class Opening:
-    """
-    A viewer that has no event stream yet.
-
-    Args:
-        connection: Its socket.
-        step: Which response it waits for.
-        wire: What secures it; `None`: nothing.
-        received: What has come of that response.
-    """
-
-    connection: socket.socket
-    step: Step
-    wire: secure.Wire | None = None
-    received: bytes = b""
-
-    def send(self, data: bytes) -> None:
-        """
-        Send a request.
-        """
-        self.connection.sendall(data if self.wire is None else self.wire.encipher(data))
-
-
-def request(method: str, path: str, headers: tuple[str, ...], body: str = "") -> bytes:
-    """
-    The bytes of an HTTP/1.1 request.
-    """
+def request(method: str, path: str, headers: tuple[str, ...] = (), body: str = "") -> bytes:
+    """Return the bytes of an HTTP/1.1 request."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {process.HOST}", *headers]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body.encode())}"]
     return "\r\n".join([*lines, "", body]).encode()
 
 
-def asking(path: str, headers: tuple[str, ...], ask: str | None) -> bytes:
-    """
-    The request for an event stream: a POST of this JSON, or a GET.
-    """
-    return request("GET", path, headers) if ask is None else request("POST", path, headers, ask)
+def locateStream(plan: Plan) -> Generator[bytes | None, bytes, bytes]:
+    """Return the request for an event stream, after the POST that creates it, if the plan has one."""
+    if plan.post is None:
+        return request("GET" if plan.ask is None else "POST", plan.path, plan.headers, plan.ask or "")
+    _, headers, _ = yield from _response(request("POST", plan.post, (), plan.body), 201)
+    return request("GET", urlsplit(headers["location"]).path, plan.headers)
 
 
-def splitHead(received: bytes) -> tuple[int, dict[str, str], bytes] | None:
-    """
-    Status, headers (names in lower case) and the bytes after the head; `None` when the head is not complete.
-    """
-    head, separator, rest = received.partition(b"\r\n\r\n")
-    if not separator:
-        return None
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return int(first.split()[1]), headers, rest
+def openStream(plan: Plan, atHead: Callable[[dict[str, str], bytes], None]) -> Client:
+    """Request an event stream: a client that ends with a call of `atHead` with headers and begin of the body."""
+    first = yield from locateStream(plan)
+    _, headers, body = yield from _response(first, 200)
+    atHead(headers, body)
+
+
+def _response(data: bytes | None, wanted: int) -> Generator[bytes | None, bytes, tuple[int, dict[str, str], bytes]]:
+    """Send a request; return the head of its 200, or all of its 201. Raise `LoadError` for any other answer."""
+    received, head = b"", None
+    while head is None or (wanted == 201 and len(head[2]) < int(head[1]["content-length"])):
+        if not (new := (yield data)):
+            raise LoadError(f"connection closed before the event stream: {received!r}")
+        data, received = None, received + new
+        head = splitHead(received)
+        if head is not None and head[0] != wanted:
+            raise LoadError(f"wanted {wanted}: {received!r}")
+    return head
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Turn garbage collection off."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def nothing() -> None:
+    """Do nothing."""
 
 
 class Load:
-    """
-    One run of the load client.
-
-    Args:
-        plan: What to do.
-        atBegin: Called when the window begins, to read the server's clocks.
-        atEnd: Called when the window ends, while all viewers are still connected.
-        atSecond: Called in the window each second.
-    """
+    """One run of the load client, with calls at both ends of the window and each second in it."""
 
     def __init__(
         self,
         plan: Plan,
-        atBegin: Callable[[], None] = lambda: None,
-        atEnd: Callable[[], None] = lambda: None,
-        atSecond: Callable[[], None] = lambda: None,
+        atBegin: Callable[[], None] = nothing,
+        atEnd: Callable[[], None] = nothing,
+        atSecond: Callable[[], None] = nothing,
     ) -> None:
         self._plan = plan
         self._atBegin, self._atEnd, self._atSecond = atBegin, atEnd, atSecond
         self._context = secure.clientContext() if plan.tls else None
         self._epoll = select.epoll()
-        self._sockets: list[socket.socket] = []
-        self._opening: dict[int, Opening] = {}
+        self._sockets: dict[int, socket.socket] = {}
+        # Viewers without an event stream yet, and their TLS.
+        self._opening: dict[int, tuple[Client, secure.Wire | None]] = {}
         self.journal = Journal()
 
     def run(self) -> Journal:
-        """
-        Open, settle, measure, close.
-
-        Raises:
-            LoadError: A viewer was refused, or a bound was reached.
-            OSError: The server does not take connections.
-        """
+        """Open, settle, measure, close; raise `LoadError` if a viewer is refused or a bound is reached."""
         process.raiseDescriptorLimit()
-        gc.collect()
-        gc.disable()
-        try:
-            self._open()
-            self._takeUntil(time.monotonic() + self._plan.settle)
-            self._measure()
-        finally:
-            self._close()
-            gc.enable()
+        with uncollected():
+            try:
+                self._open()
+                self._takeUntil(time.monotonic() + self._plan.settle)
+                self._measure()
+            finally:
+                for connection in self._sockets.values():
+                    connection.close()
+                self._epoll.close()
         return self.journal
 
     def _open(self) -> None:
-        # Random moments, as viewers come: equal distances would put all of them into a few phases of the interval.
+        # At random moments: equal distances would put all viewers into a few phases of the interval.
         plan, chance = self._plan, random.Random(1)
-        begin, duration = time.monotonic(), plan.viewers / plan.connectRate
+        begin, duration = time.monotonic(), plan.viewers / (plan.connectRate or max(500.0, plan.viewers / 10))
         for moment in sorted(begin + chance.uniform(0, duration) for _ in range(plan.viewers)):
             self._takeUntil(moment)
             self._connect()
@@ -212,21 +167,31 @@ class Load:
             self._take(0.05)
 
     def _connect(self) -> None:
-        plan = self._plan
-        # Blocking: on the loopback interface the kernel answers for the server, as long as its backlog is not full.
-        connection = socket.create_connection((process.HOST, plan.port), timeout=10)
-        self._sockets.append(connection)
-        wire = None if self._context is None else secure.Wire(self._context)
-        if wire is not None:
+        # Blocking: on the loopback interface the kernel answers for the server while its backlog has room.
+        connection = socket.create_connection((process.HOST, self._plan.port), timeout=10)
+        viewer, wire = connection.fileno(), None
+        self._sockets[viewer] = connection
+        if self._context is not None:
+            wire = secure.Wire(self._context)
             wire.shake(connection)
-        if plan.post is None:
-            step, first = Step.ASKED, asking(plan.path, plan.headers, plan.ask)
-        else:
-            step, first = Step.POSTED, request("POST", plan.post, (), plan.body)
-        opening = self._opening[connection.fileno()] = Opening(connection, step, wire)
-        self.journal.asked[connection.fileno()] = time.monotonic()
-        opening.send(first)
+
+        def join(headers: dict[str, str], body: bytes) -> None:
+            if wire is not None:
+                self.journal.secured[viewer] = wire.decrypt
+            if headers.get("transfer-encoding", "").lower() == "chunked":
+                self.journal.chunked.add(viewer)
+            if body:
+                self.journal.first[viewer] = (time.monotonic(), body)
+
+        client = openStream(self._plan, join)
+        self._opening[viewer] = client, wire
+        self._send(viewer, next(client), wire)
         self._epoll.register(connection, select.EPOLLIN)
+
+    def _send(self, viewer: int, data: bytes | None, wire: secure.Wire | None) -> None:
+        if data is not None:
+            self.journal.asked[viewer] = time.monotonic()
+            self._sockets[viewer].sendall(data if wire is None else wire.encrypt(data))
 
     def _takeUntil(self, moment: float) -> None:
         rest = self._plan.rest
@@ -236,9 +201,7 @@ class Load:
                 time.sleep(rest)
 
     def _take(self, timeout: float) -> None:
-        """
-        Wait until something comes, at most `timeout` seconds, and take all that is there: the inner loop.
-        """
+        """Wait at most `timeout` seconds for bytes and take all that are there: the inner loop."""
         ready = self._epoll.poll(timeout)
         clock, read, note, opening = time.monotonic, os.read, self.journal.reads.append, self._opening
         begin = clock()
@@ -252,119 +215,32 @@ class Load:
             else:
                 note((clock(), viewer, data))
             if not data:
-                self._lost(viewer)
+                # The socket stays open until the end, so that no other viewer gets its descriptor.
+                self._epoll.unregister(viewer)
+                self.journal.ended.add(viewer)
         self.journal.batches.append(clock() - begin)
 
-    def _lost(self, viewer: int) -> None:
-        # Not closed before the end, so that its descriptor stays its own.
-        self._epoll.unregister(viewer)
-        self.journal.ended.add(viewer)
-
     def _advance(self, viewer: int, data: bytes) -> None:
-        opening = self._opening[viewer]
-        if not data:
-            raise LoadError(f"connection closed before the event stream: {opening.received!r}")
-        opening.received += data if opening.wire is None else opening.wire.decipher(data)
-        head = splitHead(opening.received)
-        if head is None:
+        client, wire = self._opening[viewer]
+        plain = data if wire is None else wire.decrypt(data)
+        if data and not plain:
             return
-        if opening.step is Step.POSTED:
-            self._follow(opening, *head)
+        try:
+            answer = client.send(plain)
+        except StopIteration:
+            del self._opening[viewer]
         else:
-            self._join(viewer, *head)
-
-    def _follow(self, opening: Opening, status: int, headers: dict[str, str], body: bytes) -> None:
-        if status != 201 or "content-length" not in headers:
-            raise LoadError(f"wanted 201 with a Content-Length: {opening.received!r}")
-        if len(body) < int(headers["content-length"]):
-            return
-        location = urlsplit(headers["location"]).path
-        opening.step, opening.received = Step.ASKED, b""
-        self.journal.asked[opening.connection.fileno()] = time.monotonic()
-        opening.send(request("GET", location, self._plan.headers))
-
-    def _join(self, viewer: int, status: int, headers: dict[str, str], body: bytes) -> None:
-        if status != 200:
-            raise LoadError(f"wanted 200: {self._opening[viewer].received!r}")
-        wire = self._opening.pop(viewer).wire
-        if wire is not None:
-            self.journal.secured[viewer] = wire.decipher
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            self.journal.chunked.add(viewer)
-        if body:
-            self.journal.first[viewer] = (time.monotonic(), body)
+            self._send(viewer, answer, wire)
 
     def _measure(self) -> None:
-        journal, pid = self.journal, os.getpid()
-        journal.batches.clear()
+        self.journal.batches.clear()
         self._atBegin()
-        journal.begin = time.monotonic()
-        cpu, waited = process.cpuSeconds(pid), process.waitedSeconds(pid)
-        self._takeWindow(journal.begin + self._plan.seconds)
-        journal.end = time.monotonic()
-        self._atEnd()
-        length = journal.end - journal.begin
-        journal.cpuShare = (process.cpuSeconds(pid) - cpu) / length
-        journal.waitedShare = (process.waitedSeconds(pid) - waited) / length
-
-    def _takeWindow(self, end: float) -> None:
+        self.journal.begin = time.monotonic()
+        end = self.journal.begin + self._plan.seconds
         while (now := time.monotonic()) < end and len(self.journal.ended) < self._plan.viewers:
             if len(self.journal.reads) > MAX_READS:
                 raise LoadError(f"more than {MAX_READS} reads")
             self._takeUntil(min(end, now + 1))
             self._atSecond()
-
-    def _close(self) -> None:
-        for connection in self._sockets:
-            connection.close()
-        self._epoll.close()
-
-
-def parseArguments() -> tuple[Plan, argparse.Namespace]:
-    """
-    The plan, and all that was given.
-    """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--viewers", type=int, default=100)
-    parser.add_argument("--path", default="/")
-    parser.add_argument("--post", help="first POST {} to this path, then GET the Location of the answer")
-    parser.add_argument("--header", action="append", help=f"a header line of the GET (default: {EVENT_STREAM[0]})")
-    parser.add_argument("--connect-rate", type=float, default=500.0, help="connections opened each second")
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of the window")
-    parser.add_argument("--tls", action="store_true", help="over TLS")
-    parser.add_argument("--rest", type=float, default=0.0, help="seconds between two looks at the sockets")
-    parser.add_argument("--rate", type=float, default=20.0, help="tokens or events each second of a stream")
-    parser.add_argument(
-        "--lag", choices=["pace", "stamp"], default="pace", help="against the pace, or publisher.py's stamps"
-    )
-    parser.add_argument("--no-pin", action="store_true", help="do not bind the client to the first core")
-    given = parser.parse_args()
-    plan = Plan(
-        port=given.port,
-        viewers=given.viewers,
-        path=given.path,
-        post=given.post,
-        headers=tuple(given.header or EVENT_STREAM),
-        connectRate=given.connect_rate,
-        seconds=given.seconds,
-        rest=given.rest,
-        tls=given.tls,
-    )
-    return plan, given
-
-
-def main() -> None:
-    """
-    Run one plan and print the outcome as JSON.
-    """
-    plan, given = parseArguments()
-    core = process.cores()[0]
-    if not given.no_pin and core is not None:
-        os.sched_setaffinity(0, {core})
-    judgement = judge if given.lag == "pace" else judgeStamped
-    print(json.dumps(asdict(judgement(Load(plan).run(), plan.viewers, given.rate)), indent=2))
-
-
-if __name__ == "__main__":
-    main()
+        self.journal.end = time.monotonic()
+        self._atEnd()

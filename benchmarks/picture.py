@@ -1,134 +1,63 @@
 """
-The picture of the results: for some questions the CPU time of every server as bars, ours among them.
+The picture of the results: CPU time of each server as bars, for each question with a `panel`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from html import escape
 from statistics import median
 from typing import Any
 
-from servers import OURS
+import rounds
+from questions import QUESTIONS, Question
+from servers import FLOOR, NCHAN, NGINX, OURS
 
-LIMIT = 0.9  # share of its core above which a server falls behind
-OURS_COLOUR, OTHERS_COLOUR, FLOOR_COLOUR = "#d1495b", "#8d99ae", "#2b2d42"
+#: Share of its core above which a server falls behind.
+LIMIT = 0.9
 
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """
-    One question in the picture.
-
-    Args:
-        question: Its name in the results.
-        title: What is shown.
-        floors: The servers that are written in C.
-        unit: Of the values.
-        paced: Whether a server that uses all of its core cannot keep up: it is marked then, for it looks too cheap.
-    """
-
-    question: str
-    title: str
-    floors: Sequence[str]
-    unit: str
-    paced: bool = True
+#: Pixels. Width of the names, of the longest bar and of the picture; height of a line.
+NAMES, LONGEST, WIDTH, LINE = 160, 460, 760, 19
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """
-    One server's.
-
-    Args:
-        name: Its name.
-        value: Its CPU time.
-        share: How much of its core it used.
-    """
-
-    name: str
-    value: float
-    share: float
+def _text(x: int, y: int, size: int, anchor: str, text: str, weight: str = "normal") -> str:
+    style = f'font-size="{size}" text-anchor="{anchor}" font-weight="{weight}"'
+    return f'<text x="{x}" y="{y}" {style}>{escape(text)}</text>'
 
 
-def bars(runs: Iterable[Mapping[str, Any]]) -> list[Bar]:
-    """
-    Each server's median, the least first.
-    """
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for run in runs:
-        found.setdefault(run["server"], []).append(run)
-    medians = [
-        Bar(name, median(run["cpu"] for run in own), median(run["share"] for run in own)) for name, own in found.items()
-    ]
-    return sorted(medians, key=lambda bar: bar.value)
+def draw(results: dict[str, Any]) -> str:
+    """Return the picture of all panels that were measured, as SVG."""
+    parts, y, machines = list[str](), 0, []
+    for question in QUESTIONS:
+        if question.panel and question.name in results:
+            result = results[question.name]
+            parts.append(_text(4, y + LINE + 8, 13, "start", question.panel))
+            y = _drawBars(parts, question, result["runs"], y + LINE + 16)
+            machines.append(result["machine"])
+    newest = max(machines, key=lambda machine: machine["date"])
+    parts.append(_text(WIDTH - 4, y + LINE, 9, "end", rounds.place(newest)))
+    size = f'width="{WIDTH}" height="{y + LINE + 8}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif"><rect {size} fill="white"/>'
+    return "\n".join([head, *parts, "</svg>", ""])
 
 
-def draw(results: Mapping[str, Any], panels: Sequence[Panel], file: Path, note: str) -> str | None:
-    """
-    Draw those panels whose question has been measured.
-
-    Args:
-        results: What was measured, by question.
-        panels: The whole picture.
-        file: SVG, or whatever its name ends with.
-        note: Where and when that was.
-
-    Returns:
-        Why there is no picture; `None`: there is one.
-    """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        return "no matplotlib here (pip install 'sseserver[benchmark]')"
-    mpl.use("svg")
-    # The same figures give the same file, and text stays text.
-    mpl.rcParams.update({"svg.hashsalt": "sseserver", "svg.fonttype": "none", "font.family": "sans-serif"})
-    import matplotlib.pyplot as plt
-
-    measured = [panel for panel in panels if panel.question in results]
-    if not measured:
-        return "nothing was measured that it shows"
-    heights = [len(bars(results[panel.question]["runs"])) + 1.6 for panel in measured]
-    figure, axes = plt.subplots(
-        len(measured), 1, figsize=(8, sum(heights) * 0.27 + 0.4), height_ratios=heights, squeeze=False
-    )
-    for panel, axis in zip(measured, axes[:, 0], strict=True):
-        drawPanel(axis, panel, bars(results[panel.question]["runs"]))
-    figure.text(0.99, 0.004, note, ha="right", va="bottom", fontsize=7, color="#666666")
-    figure.tight_layout(rect=(0, 0.015, 1, 1))
-    figure.savefig(file, metadata={"Date": None}, facecolor="white")
-    plt.close(figure)
-    return None
-
-
-def drawPanel(axis: Any, panel: Panel, shown: Sequence[Bar]) -> None:
-    """
-    One question's bars. One that is far longer than all others is broken, which is to be seen.
-    """
-    lengths, names = [bar.value for bar in shown], [bar.name for bar in shown]
-    edge = max(lengths) if len(lengths) < 2 else min(lengths[-1], 1.25 * lengths[-2])
-    colours = [
-        OURS_COLOUR if name.startswith(OURS) else FLOOR_COLOUR if name in panel.floors else OTHERS_COLOUR
-        for name in names
-    ]
-    axis.barh(names, [min(length, edge) for length in lengths], color=colours, height=0.72)
-    for place, bar in enumerate(shown):
-        weight = "bold" if bar.name.startswith(OURS) else "normal"
-        text = f"{bar.value:.0f}" if bar.value >= 100 else f"{bar.value:.1f}"
-        text += ", at its limit" if panel.paced and bar.share > LIMIT else ""
-        if bar.value > edge:
-            axis.barh(place, edge * 0.015, left=edge * 0.9, color="white", height=1)
-            text += " (bar broken)"
-        axis.text(min(bar.value, edge) + edge * 0.008, place, text, va="center", fontsize=8, fontweight=weight)
-    for label in axis.get_yticklabels():
-        label.set_fontsize(8)
-        label.set_fontweight("bold" if label.get_text().startswith(OURS) else "normal")
-    axis.invert_yaxis()
-    axis.set_title(f"{panel.title} ({panel.unit})", fontsize=9, loc="left")
-    axis.set_xlim(0, edge * 1.2)
-    axis.tick_params(length=0)
-    axis.xaxis.set_visible(False)
-    for side in ("top", "right", "bottom"):
-        axis.spines[side].set_visible(False)
+def _drawBars(parts: list[str], question: Question, runs: list[dict[str, Any]], y: int) -> int:
+    """Draw the servers' medians, the least first, from `y` on, and return its end. A very long bar is cut."""
+    values = {
+        name: [median(run[figure] for run in runs if run["server"] == name) for figure in ("cpu", "share")]
+        for name in dict.fromkeys(run["server"] for run in runs)
+    }
+    ordered = sorted(values.items(), key=lambda item: item[1])
+    lengths = [cpu for _, (cpu, _) in ordered]
+    edge = min(lengths[-1], 1.25 * lengths[-2]) if len(lengths) > 1 else lengths[0]
+    isPaced = any(column.figure == "pace" for column in question.columns)
+    for name, (cpu, share) in ordered:
+        isOurs = name.startswith(OURS)
+        colour = "#d1495b" if isOurs else "#2b2d42" if name in {FLOOR, NCHAN, NGINX} else "#8d99ae"
+        length, weight = round(LONGEST * min(cpu, edge) / edge), "bold" if isOurs else "normal"
+        text = f"{cpu:.0f}" if cpu >= 100 else f"{cpu:.1f}"
+        text += ", at its limit" * (isPaced and share > LIMIT) + " (bar cut)" * (cpu > edge)
+        parts.append(f'<rect x="{NAMES}" y="{y}" width="{length}" height="{LINE - 5}" fill="{colour}"/>')
+        parts.append(_text(NAMES - 6, y + 11, 11, "end", name, weight))
+        parts.append(_text(NAMES + length + 5, y + 11, 11, "start", text, weight))
+        y += LINE
+    return y

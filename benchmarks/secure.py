@@ -1,64 +1,36 @@
 """
-TLS for the benchmarks: a certificate for the servers under measurement, and the viewers' side of a connection.
+TLS: a certificate for the servers under measurement, and the viewer's side of a connection.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import subprocess
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from typing import NamedTuple
 
 _READ_SIZE = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """
-    What a server needs for TLS.
-
-    Args:
-        certificate: A file in PEM.
-        key: The same.
-    """
+class Pair(NamedTuple):
+    """Certificate and key of a server: two PEM files."""
 
     certificate: Path
     key: Path
 
 
 def makePair(folder: Path) -> Pair:
-    """
-    Make a key (P-256, as most sites have) and a certificate of its own, for the hours of a run.
-    """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pair, pem = Pair(folder / "certificate.pem", folder / "key.pem"), serialization.Encoding.PEM
-    pair.certificate.write_bytes(certificate.public_bytes(pem))
-    form = serialization.PrivateFormat.PKCS8
-    pair.key.write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+    """Make a P-256 key, as most sites have, and a self-signed certificate that is valid for a day."""
+    pair = Pair(folder / "certificate.pem", folder / "key.pem")
+    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    files = ["-keyout", str(pair.key), "-out", str(pair.certificate)]
+    subprocess.run(["openssl", "req", "-x509", *options, *files], check=True, capture_output=True)
     return pair
 
 
 def clientContext() -> ssl.SSLContext:
-    """
-    A viewer's context, which takes any certificate.
-    """
+    """Return a viewer's context; it accepts any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -66,25 +38,14 @@ def clientContext() -> ssl.SSLContext:
 
 
 class Wire:
-    """
-    The viewer's end of one connection, apart from its socket: so what has come can be deciphered when nothing is
-    measured any more.
-
-    Args:
-        context: See `clientContext`.
-    """
+    """The viewer's end of one TLS connection, apart from its socket: bytes can be decrypted after the window."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing)
 
     def shake(self, connection: socket.socket) -> None:
-        """
-        Agree with the server, over a socket that blocks.
-
-        Raises:
-            OSError: It will not.
-        """
+        """Do the handshake over a blocking socket."""
         while True:
             try:
                 self._tls.do_handshake()
@@ -95,17 +56,13 @@ class Wire:
                 connection.sendall(self._outgoing.read())
                 return
 
-    def encipher(self, data: bytes) -> bytes:
-        """
-        What is to be sent for `data`.
-        """
+    def encrypt(self, data: bytes) -> bytes:
+        """Return the bytes to send."""
         self._tls.write(data)
         return self._outgoing.read()
 
-    def decipher(self, data: bytes) -> bytes:
-        """
-        What the server says with the bytes that came.
-        """
+    def decrypt(self, data: bytes) -> bytes:
+        """Return the plain bytes of received ones."""
         self._incoming.write(data)
         parts = []
         try:

@@ -1,48 +1,80 @@
 """
-What a server under measurement is: how it is started, where a viewer asks it for a stream of its own, where it takes
-published events. Ours, as an operator starts it (the others are in `others.py`); and requests that are not measured.
+The servers under measurement: how each is started, and which paths it is asked for.
 
-All with a run for each viewer send the same text, `word1 word2 ... word999 word0 word1 ...`, one word a token, in
-events of the same size: `id: ` with 22 characters, a hyphen and a number, `data: ` with the word and a space.
+`Installation` is sseserver, as an operator starts it; the functions below it make the peers, the
+baselines and the floor, as their users would start them. All of them send the same text (`words`), one
+word a token, in events of the same size: `id: ` with 22 characters, a hyphen and a number, `data: ` with
+the word and a space.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from email.message import Message
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import process
 import secure
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+PEERS = HERE / "peers"
 
-#: Ours, in tables.
+#: Names in tables.
 OURS = "sseserver"
+BASELINE, UVICORN, NODE, FLOOR = "bare Twisted", "uvicorn", "node", "floor (C)"
+NCHAN, NGINX, AGENT, LITELLM, WEB = "nginx, nchan", "nginx", "Agent", "LiteLLM", "twisted.web"
+
+#: Prints which sseserver a Python has.
+_BUILD = "import sseserver as s; print(s.__version__, '(compiled)' if s.compiled else '(pure Python)')"
+
+#: Module of Debian's package libnginx-mod-nchan.
+_NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+
+# One worker, as it has one core, and no master, so that one process has all the CPU time.
+_NGINX = """
+{modules} daemon off; master_process off; user root; pid {folder}/pid; error_log stderr warn;
+worker_rlimit_nofile 20000;
+events {{ worker_connections 19500; }}
+http {{
+    access_log off; keepalive_requests 1000000;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+    server {{ listen {host}:{port} backlog=4096; {locations} }}
+}}
+"""
+
+_NCHAN = """
+location = /publish { nchan_publisher; nchan_channel_id one; nchan_message_buffer_length 1000; }
+location = /events {
+    nchan_subscriber eventsource; nchan_channel_id one; nchan_subscriber_first_message newest;
+}
+"""
+
+_PROXY = """
+location / {
+    proxy_pass %s; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+}
+"""
 
 
 class SkipError(Exception):
-    """
-    A server cannot be measured here; the text says why.
-    """
+    """A server cannot be measured here; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """
-    A stream that is published into.
-
-    Args:
-        publish: The path to POST events to.
-        watch: The path where a viewer GETs those that come from now on.
-        create: The path to PUT first; `None`: it is there.
-        json: Whether what is POSTed is JSON, `{"data": "..."}`; else it is the data alone.
-    """
+class Channel(NamedTuple):
+    """A stream to publish into: paths to POST to, to GET, and to PUT first, if any; and whether events are JSON."""
 
     publish: str
     watch: str
@@ -52,168 +84,225 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """
-    One server under measurement.
-
-    Args:
-        name: Its name in tables.
-        command: Its command line for a port.
-        post: Where a viewer POSTs to get a run of its own; `None`: any GET has one.
-        environment: Variables that it wants.
-        channel: A stream of it to publish into; `None`: there is none.
-        idle: Where a viewer GETs heartbeats and nothing else; `None`: nowhere.
-        tls: Whether it is asked over TLS.
-        ask: What a viewer POSTs to be answered with an event stream; `None`: it GETs.
-        most: How many viewers it can serve on one core; `None`: as many as are asked for.
-    """
+    """One server under measurement."""
 
     name: str
-    command: Callable[[int], list[str]]
-    post: str | None = None
+    command: Callable[[int], list[str]]  # for a port
     environment: dict[str, str] = field(default_factory=dict)
+    post: str | None = None  # path to POST to for a run of its own; with `None` any GET starts one
+    ask: str | None = None  # JSON to POST to be answered with an event stream, instead of the GET
     channel: Channel | None = None
-    idle: str | None = None
+    idle: str | None = None  # path of a stream with nothing but heartbeats
     tls: bool = False
-    ask: str | None = None
-    most: int | None = None
+    variant: str = ""  # part of the question that it is measured with; its baselines have the same one, or none
+    size: int = 0  # of that part: viewers, events of a POST or bytes of a line; 0 for the question's own
+    python: str = ""  # of the installation; empty for peers
+
+
+Makers = dict[str, Callable[[], Server]]
 
 
 def words(count: int) -> str:
-    """
-    The first words of the text, with a space after each.
-    """
+    """Return the first words of the text, with a space after each."""
     return "".join(f"word{number % 1000} " for number in range(1, count + 1))
 
 
-def sseserver(
-    interval: float,
-    textFile: Path,
-    options: tuple[str, ...] = (),
-    database: Path | None = None,
-    pair: secure.Pair | None = None,
-) -> Server:
-    """
-    Ours, with a text of its own.
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An sseserver to measure: interpreter, variables and options for it, version and build."""
 
-    Args:
-        interval: Seconds between two tokens of a run.
-        textFile: What every run sends.
-        options: More options of `twistd sseserver`.
-        database: See `twistd`.
-        pair: See `twistd`.
+    name: str
+    python: str
+    environment: dict[str, str]
+    options: tuple[str, ...]
+    build: str
 
-    Raises:
-        SkipError: See `twistd`.
-    """
-    return twistd(
-        "--interval", str(interval), "--text", str(textFile), "--linger", "5", *options, database=database, pair=pair
-    )
+    @classmethod
+    def parse(cls, text: str) -> Installation:
+        """
+        Read `NAME=[VARIABLE=VALUE ...] PYTHON [OPTION ...]`; see `main.py`. Nothing after `=` is this Python.
+
+        Raises:
+            SkipError: It has no sseserver, or no `twistd`.
+        """
+        name, _, command = text.partition("=")
+        parts, path = shlex.split(command) or [sys.executable], os.environ.get("PYTHONPATH", "")
+        # Absolute, since servers run in another folder; an installation that is named has its own modules only.
+        inherited = (
+            ""
+            if command
+            else os.pathsep.join(str(Path(part).absolute()) for part in filter(None, path.split(os.pathsep)))
+        )
+        environment = {"PYTHONPATH": inherited}
+        while "=" in parts[0]:
+            variable, _, environment[variable] = parts.pop(0).partition("=")
+        python = parts.pop(0)
+        if Path(python).is_dir():
+            environment["PYTHONPATH"], python = str(Path(python).resolve()), sys.executable
+        python = str(Path(shutil.which(python) or python).absolute())
+        if not Path(python).with_name("twistd").exists():
+            raise SkipError(f"{name}: no twistd beside {python}")
+        child = {**os.environ, **environment}
+        ended = subprocess.run([python, "-c", _BUILD], env=child, cwd="/", capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise SkipError(f"{name}: no sseserver for {python}: {ended.stderr[-200:].strip()}")
+        return cls(name, python, environment, tuple(parts), ended.stdout.strip())
+
+    def server(
+        self, *options: str, variant: str = "", database: Path | None = None, pair: secure.Pair | None = None
+    ) -> Server:
+        """Return the server, with more options, an SQLite file for each process in a folder, or TLS."""
+        start = [self.python, str(Path(self.python).with_name("twistd")), "-n", "--pidfile=", "--reactor=epoll"]
+        usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
+        kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
+
+        def command(port: int) -> list[str]:
+            store = f"sqlite:{database / f'{port}.db'}" if database else "memory"
+            listen = f"{kind}:{port}:interface=127.0.0.1:backlog=4096{files}"
+            return [*start, "sseserver", "--listen", listen, "--store", store, *usual, *options, *self.options]
+
+        path = "/streams/benchmark"
+        return Server(
+            f"{self.name}{', ' * bool(variant)}{variant}",
+            command,
+            self.environment,
+            post="/streams",
+            channel=Channel(path, f"{path}?from=now", path, json=True),
+            idle=path,
+            tls=pair is not None,
+            variant=variant,
+            python=self.python,
+        )
+
+    def text(self, interval: float, file: Path, *options: str, **more: Any) -> Server:
+        """Return the server, whose runs send the words of a file at an interval in seconds."""
+        return self.server("--interval", str(interval), "--text", str(file), "--linger", "5", *options, **more)
 
 
-def twistd(*options: str, database: Path | None = None, pair: secure.Pair | None = None) -> Server:
-    """
-    Ours, as an operator starts it: what is installed for this Python. After an editable install that is the tree.
+class Work(NamedTuple):
+    """Work of every peer: tokens per second (0: at once), tokens per stream (0: endless), seconds per heartbeat."""
 
-    Args:
-        options: Of `twistd sseserver`.
-        database: The folder in which each process has a new SQLite file; `None`: streams are kept in memory.
-        pair: For TLS.
+    rate: float = 20.0
+    count: int = 0
+    heartbeat: float = 15.0
 
-    Raises:
-        SkipError: It is not installed for this Python, or there is no `twistd` beside it.
-    """
-    program = Path(sys.executable).with_name("twistd")
-    found = importlib.util.find_spec("sseserver")
-    if found is None or found.origin is None:
-        raise SkipError(f"no sseserver is installed for {sys.executable}")
-    if not program.exists():
-        raise SkipError(f"no twistd beside {sys.executable}")
-    start = [sys.executable, str(program), "-n", "--pidfile=", "--reactor=epoll", "sseserver"]
-    # None of the servers here writes an access log.
-    usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
-    kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
+    def server(self, name: str, command: Callable[[int], list[str]], tls: bool = False) -> Server:
+        """Return a peer that does this work."""
+        environment = {"RATE": str(self.rate), "COUNT": str(self.count), "HEARTBEAT": str(self.heartbeat)}
+        return Server(name, command, environment, channel=Channel("/publish", "/watch"), idle="/idle", tls=tls)
+
+
+#: Peers that do all of a work: the program, and the packages that it needs.
+_PEERS = {
+    BASELINE: ("bare_twisted.py",),
+    UVICORN: ("bare_asgi:application", "uvicorn", "uvloop", "httptools"),
+    "sse-starlette": ("starlette_events:application", "sse_starlette", "uvicorn", "uvloop", "httptools"),
+    "aiohttp-sse": ("aiohttp_events.py", "aiohttp_sse", "uvloop"),
+    "tornado": ("tornado_events.py", "tornado"),
+    NODE: ("events.js",),
+}
+
+
+def _program(name: str, package: str, *needed: Path) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None or not all(path.exists() for path in needed):
+        raise SkipError(f"not installed ({package})")
+    return found
+
+
+def _peer(work: Work, name: str, pair: secure.Pair | None = None) -> Server:
+    program, *modules = _PEERS[name]
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise SkipError(f"no {', '.join(missing)} here (pip install 'sseserver[benchmark]')")
+    start = [sys.executable if name != NODE else _program("node", "apt-get install nodejs"), str(PEERS / program)]
+    if "uvicorn" in modules:
+        # As its documentation has it for speed.
+        start = [sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS), "--loop", "uvloop", "--http", "httptools"]
+        start += ["--no-access-log", "--log-level", "warning", "--backlog", "4096", "--timeout-graceful-shutdown", "1"]
+        start += ["--ssl-keyfile", str(pair.key), "--ssl-certfile", str(pair.certificate)] if pair else []
+        start += [program, "--port"]
+    return work.server(name, lambda port: [*start, str(port)], pair is not None)
+
+
+def _floor(work: Work, folder: Path) -> Server:
+    compiler, program = _program("cc", "a C compiler"), str(folder / "floor")
+    subprocess.run([compiler, "-O2", "-o", program, str(PEERS / "floor.c")], capture_output=True, check=True)
+    return Server(FLOOR, lambda port: [program, str(port), str(work.rate), str(work.count)])
+
+
+def _nginx(name: str, folder: Path, locations: str, *module: Path) -> Server:
+    program = _program("nginx", "apt-get install nginx libnginx-mod-nchan", *module)
+    values = {"modules": "".join(f"load_module {one};" for one in module), "folder": folder, "locations": locations}
 
     def command(port: int) -> list[str]:
-        # The store is always named, so that the default does not decide what is measured.
-        store = f"sqlite:{database / f'{port}.db'}" if database else "memory"
-        listen = f"{kind}:{port}:interface=127.0.0.1:backlog=4096{files}"
-        return [*start, "--listen", listen, "--store", store, *usual, *options]
+        file = folder / "nginx.conf"
+        file.write_text(_NGINX.format(host=process.HOST, port=port, **values))
+        return [program, "-p", str(folder), "-c", str(file)]
 
-    name = f"{OURS}, SQLite" if database else OURS
-    # The one that this Python imports, also where `PYTHONPATH` is relative: the other process runs in another folder.
-    environment = {"PYTHONPATH": str(Path(found.origin).resolve().parent.parent)}
-    return Server(name, command, "/streams", environment, tls=pair is not None)
+    return Server(name, command)
 
 
-def published(
-    folder: Path, options: tuple[str, ...] = (), database: Path | None = None, pair: secure.Pair | None = None
-) -> Server:
-    """
-    Ours, with a stream to publish into (it has to be created).
-
-    Args:
-        folder: For its text file.
-        options: More options of `twistd sseserver`.
-        database: See `twistd`.
-        pair: See `twistd`.
-
-    Raises:
-        SkipError: See `sseserver`.
-    """
-    text = folder / "words.txt"
-    text.write_text(words(10))
-    path = "/streams/benchmark"
-    channel = Channel(path, f"{path}?from=now", path, json=True)
-    return replace(sseserver(3600, text, options, database, pair), channel=channel, idle=path)
+def frameworks(work: Work, pair: secure.Pair | None = None) -> Makers:
+    """Return the baseline and every peer that does all of a work; with a certificate, the one that speaks TLS."""
+    return {name: partial(_peer, work, name, pair) for name in ([UVICORN] if pair else _PEERS)}
 
 
-def started(server: Server, core: int | None) -> process.ServerProcess:
-    """
-    A process for a server, on a free port, bound to a core.
-    """
-    port = process.freePort()
-    return process.ServerProcess(server.command(port), port, core, server.environment)
+def floor(work: Work, folder: Path) -> Makers:
+    """Return the floor, see `peers/floor.c`."""
+    return {FLOOR: lambda: _floor(work, folder)}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """
-    A response.
+def nchan(folder: Path) -> Makers:
+    """Return nginx with nchan, as Debian has them."""
+    channel = Channel("/publish", "/events")
+    return {NCHAN: lambda: replace(_nginx(NCHAN, folder, _NCHAN, _NCHAN_MODULE), channel=channel, idle="/events")}
 
-    Args:
-        headers: Its header lines.
-        body: Its body.
-    """
 
-    headers: Message
-    body: bytes
+def relays(url: str, folder: Path, ask: str) -> Makers:
+    """Return the peers that relay an upstream; `ask` is the JSON of a chat completion's request."""
+
+    def litellm() -> Server:
+        program, file = _program("litellm", "pip install 'litellm[proxy]'"), folder / "litellm.json"
+        model = {"model": "openai/m", "api_base": f"{url}/v1", "api_key": "none"}
+        # As with the others, no key is needed on the loopback interface.
+        settings = {"dangerously_permit_weak_or_unset_master_key": True}
+        models = [{"model_name": "m", "litellm_params": model}]
+        file.write_text(json.dumps({"model_list": models, "general_settings": settings}))
+        start = [program, "--config", str(file), "--host", process.HOST, "--port"]
+        # 40 answers are 800 tokens per second and most of a core; with 60 it falls behind.
+        return Server(LITELLM, lambda port: [*start, str(port)], ask=ask, size=40)
+
+    relay = str(PEERS / "plain_relay.py")
+    return {
+        AGENT: lambda: Server(AGENT, lambda port: [sys.executable, relay, str(port), f"{url}/v1"]),
+        NGINX: lambda: _nginx(NGINX, folder, _PROXY % url),
+        LITELLM: litellm,
+    }
+
+
+def plainWrites(file: Path, variants: dict[str, int]) -> Makers:
+    """Return the baselines of catching up, see `peers/plain_write.py`: for each variant its number of viewers."""
+    start = [sys.executable, str(PEERS / "plain_write.py")]
+
+    def make(name: str, variant: str, more: tuple[str, ...]) -> Server:
+        def command(port: int) -> list[str]:
+            return [*start, str(port), str(file), *more]
+
+        return Server(f"{name}, {variant}", command, variant=variant, size=variants[variant])
+
+    kinds = ((BASELINE, ()), (WEB, ("web",)))
+    return {f"{name}, {variant}": partial(make, name, variant, more) for variant in variants for name, more in kinds}
 
 
 def ask(
-    port: int,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-    tls: bool = False,
-) -> Answer:
-    """
-    One request that is not measured.
-
-    Args:
-        port: The server's.
-        method: The request's.
-        path: The request's.
-        body: JSON.
-        headers: Beside those that say so.
-        tls: Whether over TLS.
-
-    Raises:
-        urllib.error.HTTPError: It was refused.
-    """
-    every = {"Accept": "application/json", "Content-Type": "application/json", **(headers or {})}
+    port: int, method: str, path: str, body: bytes | None = None, tls: bool = False, **headers: str
+) -> tuple[Message, bytes]:
+    """Send one request that is not measured, with JSON, and return headers and body of its answer."""
+    fields = {"Accept": "application/json", "Content-Type": "application/json"}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     url = f"{'https' if tls else 'http'}://{process.HOST}:{port}{path}"
-    request = urllib.request.Request(url, body, every, method=method)
+    request = urllib.request.Request(url, body, fields, method=method)
     context = secure.clientContext() if tls else None
     with urllib.request.urlopen(request, timeout=30, context=context) as response:
-        return Answer(response.headers, response.read())
+        return response.headers, response.read()

@@ -1,9 +1,7 @@
 """
-A peer: bare ASGI, without any framework, for uvicorn. Its work is in `work.py`.
+Peer: bare ASGI without a framework, for uvicorn. `work.py` describes its work.
 
-    RATE=20 python -m uvicorn --app-dir benchmarks/peers --port 8123 bare_asgi:application
-
-One task for each request, one `send` for each event, a queue for each viewer of what is published.
+One task for each request, one `send` for each event, one queue for each viewer of published events.
 """
 
 from __future__ import annotations
@@ -19,36 +17,23 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 HEADERS = [(name.lower().encode(), value.encode()) for name, value in work.HEADERS.items()]
-START = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-type", b"text/event-stream"), *HEADERS],
-}
-
-viewers: set[asyncio.Queue[bytes]] = set()
-published = 0
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream"), *HEADERS]}
 
 
 def body(data: bytes, more: bool = True) -> dict[str, Any]:
-    """
-    A part of the response.
-    """
+    """Return a part of the response."""
     return {"type": "http.response.body", "body": data, "more_body": more}
 
 
-async def leftIn(receive: Receive, task: asyncio.Task[None]) -> None:
-    """
-    End an endless response with its viewer: `send` itself is silent about one that is gone.
-    """
+async def cancelWithViewer(receive: Receive, task: asyncio.Task[None]) -> None:
+    """End an endless response with its viewer: `send` itself does not raise after a disconnect."""
     while (await receive())["type"] != "http.disconnect":
         pass
     task.cancel()
 
 
 async def run(send: Send) -> None:
-    """
-    A stream of its own.
-    """
+    """Send a stream of its own."""
     await send(START)
     begin, number = time.monotonic(), 0
     while not work.COUNT or number < work.COUNT:
@@ -60,24 +45,16 @@ async def run(send: Send) -> None:
 
 
 async def watch(send: Send) -> None:
-    """
-    What is published from now on.
-    """
-    queue: asyncio.Queue[bytes] = asyncio.Queue()
-    viewers.add(queue)
-    try:
+    """Send the events published from now on."""
+    with work.watching() as queue:
         await send(START)
         await send(body(b":\n\n"))
         while True:
             await send(body(await queue.get()))
-    finally:
-        viewers.discard(queue)
 
 
 async def idle(send: Send) -> None:
-    """
-    Heartbeats.
-    """
+    """Send heartbeats."""
     await send(START)
     while True:
         await send(body(b":\n\n"))
@@ -85,26 +62,18 @@ async def idle(send: Send) -> None:
 
 
 async def publish(receive: Receive, send: Send) -> None:
-    """
-    One event for all viewers.
-    """
-    global published
+    """Publish one event."""
     data, more = b"", True
     while more:
         part = await receive()
         data, more = data + part.get("body", b""), part.get("more_body", False)
-    published += 1
-    event = work.frame(published, data)
-    for queue in viewers:
-        queue.put_nowait(event)
+    work.publish(lambda number: work.frame(number, data))
     await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
     await send(body(b"", more=False))
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """
-    One request.
-    """
+    """Answer one request."""
     if scope["method"] == "POST":
         await publish(receive, send)
         return
@@ -114,11 +83,11 @@ async def application(scope: dict[str, Any], receive: Receive, send: Send) -> No
         return
     task = asyncio.current_task()
     assert task is not None
-    watcher = asyncio.ensure_future(leftIn(receive, task))
+    watcher = asyncio.ensure_future(cancelWithViewer(receive, task))
     try:
         await response(send)
     except asyncio.CancelledError:
-        if not watcher.done():  # it was not the viewer that left: the server ends
+        if not watcher.done():  # not by its viewer: the server stops
             raise
     finally:
         watcher.cancel()

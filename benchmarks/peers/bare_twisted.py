@@ -1,158 +1,107 @@
 """
-The baseline: bare `twisted.web`, nothing but what a first attempt would write. Its work is in `work.py`.
+Baseline: bare `twisted.web`, as a first attempt would be written. `work.py` describes its work.
 
-    RATE=20 python benchmarks/peers/bare_twisted.py 8123
-
-One `LoopingCall` for each request, one `Request.write` for each event and viewer, no producer, no pause, no replay. A
-`LoopingCall` that is late skips calls: then fewer events come out than were asked for, and the load client says so.
+One `LoopingCall` for each request, one `Request.write` for each event and viewer; no producer, no pause,
+no replay. A late `LoopingCall` skips calls: then fewer events come than are due, and the load client
+says so.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from itertools import count
 
 import work
-from twisted.internet import endpoints, reactor
+from listening import serve
 from twisted.internet.task import LoopingCall
-from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 viewers: set[Request] = set()
+numbers = count(1)
 
 
 def begin(request: Request) -> None:
-    """
-    The head of every event stream.
-    """
+    """Set the headers of an event stream."""
     request.setHeader("Content-Type", "text/event-stream")
     for name, value in work.HEADERS.items():
         request.setHeader(name, value)
 
 
 def repeat(request: Request, loop: LoopingCall, interval: float) -> None:
-    """
-    Start a request's loop, which stops when the connection is lost.
-    """
+    """Start a request's loop, which stops when the connection is lost."""
 
-    def gone(_: Failure) -> None:
+    def stop(_: Failure) -> None:
         if loop.running:
             loop.stop()
 
-    request.notifyFinish().addErrback(gone)
+    request.notifyFinish().addErrback(stop)
     loop.start(interval).addErrback(request.processingFailed)
 
 
-class Run(Resource):
-    """
-    A stream of its own for each request.
-    """
+class Leaf(Resource):
+    """A resource made of a function that answers GET, or POST."""
 
     isLeaf = True
 
-    def render_GET(self, request: Request) -> int:
-        """
-        Write the tokens.
-        """
-        begin(request)
-        number = 0
-
-        def tick() -> None:
-            nonlocal number
-            number += 1
-            request.write(work.frame(number, work.token(number)))
-            if number == work.COUNT:
-                if loop.running:
-                    loop.stop()
-                request.finish()
-
-        loop = LoopingCall(tick)
-        if work.RATE:
-            repeat(request, loop, 1 / work.RATE)
-        else:
-            for _ in range(work.COUNT):
-                tick()
-        return NOT_DONE_YET
-
-
-class Watch(Resource):
-    """
-    One event stream for all.
-    """
-
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> int:
-        """
-        Follow it.
-        """
-        begin(request)
-        viewers.add(request)
-        request.notifyFinish().addErrback(lambda _: viewers.discard(request))
-        request.write(b":\n\n")
-        return NOT_DONE_YET
-
-
-class Idle(Resource):
-    """
-    Heartbeats for each request.
-    """
-
-    isLeaf = True
-
-    def render_GET(self, request: Request) -> int:
-        """
-        Write them.
-        """
-        begin(request)
-        repeat(request, LoopingCall(lambda: request.write(b":\n\n")), work.HEARTBEAT)
-        return NOT_DONE_YET
-
-
-class Publish(Resource):
-    """
-    Takes the events.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
+    def __init__(self, answer: Callable[[Request], bytes | None]) -> None:
         Resource.__init__(self)
-        self._number = 0
+        self._answer = answer
 
-    def render_POST(self, request: Request) -> bytes:
-        """
-        Write one event to all viewers.
-        """
-        assert request.content is not None
-        self._number += 1
-        frame = work.frame(self._number, request.content.read())
-        for viewer in viewers:
-            viewer.write(frame)
-        return b"%d\n" % self._number
+    def render(self, request: Request) -> bytes | int:
+        """Answer."""
+        return self._answer(request) or NOT_DONE_YET
 
 
-def endWith(failure: Failure) -> None:
-    """
-    The port cannot be had: say so and end.
-    """
-    print(failure.getErrorMessage(), file=sys.stderr)
-    reactor.stop()
+def run(request: Request) -> None:
+    """Write the tokens of a stream of its own."""
+    begin(request)
+    number = 0
+
+    def tick() -> None:
+        nonlocal number
+        number += 1
+        request.write(work.frame(number, work.token(number)))
+        if number == work.COUNT:
+            if loop.running:
+                loop.stop()
+            request.finish()
+
+    loop = LoopingCall(tick)
+    if work.RATE:
+        repeat(request, loop, 1 / work.RATE)
+    else:
+        for _ in range(work.COUNT):
+            tick()
 
 
-def main() -> None:
-    """
-    Serve until SIGTERM.
-    """
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    root = Resource()
-    for path, child in ((b"", Run()), (b"watch", Watch()), (b"idle", Idle()), (b"publish", Publish())):
-        root.putChild(path, child)
-    endpoint = endpoints.serverFromString(reactor, f"tcp:{sys.argv[1]}:interface=127.0.0.1:backlog=4096")
-    endpoint.listen(Site(root)).addErrback(endWith)
-    reactor.run()
+def watch(request: Request) -> None:
+    """Add a viewer of published events."""
+    begin(request)
+    viewers.add(request)
+    request.notifyFinish().addErrback(lambda _: viewers.discard(request))
+    request.write(b":\n\n")
+
+
+def idle(request: Request) -> None:
+    """Write heartbeats."""
+    begin(request)
+    repeat(request, LoopingCall(lambda: request.write(b":\n\n")), work.HEARTBEAT)
+
+
+def publish(request: Request) -> bytes:
+    """Write one event to all viewers."""
+    number = next(numbers)
+    frame = work.frame(number, request.content.read())
+    for viewer in viewers:
+        viewer.write(frame)
+    return b"%d\n" % number
 
 
 if __name__ == "__main__":
-    main()
+    root = Resource()
+    for path, function in ((b"", run), (b"watch", watch), (b"idle", idle), (b"publish", publish)):
+        root.putChild(path, Leaf(function))
+    serve(Site(root), sys.argv[1])

@@ -1,17 +1,14 @@
 /*
  * The floor: the least that one `send` for each event costs on this kernel.
  *
- *     cc -O2 -o floor benchmarks/peers/floor.c && ./floor PORT [EVENTS_EACH_SECOND [COUNT]]
+ *     cc -O2 -o floor floor.c && ./floor PORT EVENTS_EACH_SECOND COUNT
  *
  * One process, one epoll loop, no timers but one clock. Every request (its path does not matter) is answered by a
- * chunked event stream of the tokens `word1 `, `word2 ` ... `word999 `, `word0 ` ..., formatted anew for each event: endless,
- * or COUNT of them, and then the connection is closed. With a rate of 0 all COUNT go out at once, each by its own `send`.
- *
- * The interval is cut into slots of about a millisecond; a connection belongs to the slot in which its request came, so that the
- * connections are spread as their requests were. A slot that is due late is made up for at once: no event is skipped.
- * A viewer whose socket is full is cut: the floor has no buffers.
- *
- * Listens on 127.0.0.1 only; ends on any signal.
+ * chunked event stream of the tokens `word1 `, `word2 ` ... `word999 `, `word0 ` ..., formatted anew for each event:
+ * endless (COUNT is 0), or COUNT of them, and then the connection is closed. With a rate of 0 all COUNT leave at once,
+ * each by its own `send`. The interval is cut into slots of about a millisecond; a connection belongs to the slot in
+ * which its request came. A late slot is made up for at once: no event is skipped. A viewer whose socket is full is
+ * cut: the floor has no buffers. Listens on 127.0.0.1 only; ends on any signal.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,13 +26,9 @@
 #define MAX_SLOTS 100000
 #define EPOCH "TheFloorTheFloorTheFlo" /* 22 characters, as an epoch of sseserver */
 
-static const char HEAD[] = "HTTP/1.1 200 OK\r\n"
-                           "Server: floor\r\n"
-                           "Content-Type: text/event-stream\r\n"
-                           "Cache-Control: no-cache, no-store, no-transform\r\n"
-                           "X-Accel-Buffering: no\r\n"
-                           "X-Content-Type-Options: nosniff\r\n"
-                           "Transfer-Encoding: chunked\r\n\r\n";
+static const char HEAD[] = "HTTP/1.1 200 OK\r\nServer: floor\r\nContent-Type: text/event-stream\r\n"
+                           "Cache-Control: no-cache, no-store, no-transform\r\nX-Accel-Buffering: no\r\n"
+                           "X-Content-Type-Options: nosniff\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 struct viewer {
     int next, previous; /* descriptors of its neighbours in the slot, 0: none */
@@ -88,7 +81,7 @@ static int sendAll(int fd, const char *data, int size) {
     return 0;
 }
 
-/* Whether there is more to send. */
+/* Returns whether there is more to send. */
 static int sendEvent(int fd) {
     char event[96], chunk[128];
     struct viewer *v = &viewers[fd];
@@ -154,17 +147,13 @@ static int listenOn(int port) {
 static void serve(int listener, int loop) {
     struct epoll_event ready[256];
     long due = now() + slotNanoseconds;
-    int slot = 0;
-    for (;;) {
-        for (; now() >= due; due += slotNanoseconds) {
-            slot = (slot + 1) % slots;
-            turnSlot(slot);
-        }
+    for (int slot = 0;;) {
+        for (; now() >= due; due += slotNanoseconds) turnSlot(slot = (slot + 1) % slots);
         long wait = due - now();
         struct timespec timeout = {0, wait > 0 ? wait : 0};
-        int count = epoll_pwait2(loop, ready, 256, &timeout, NULL);
-        if (count < 0 && errno != EINTR) die("epoll_pwait2");
-        for (int i = 0; i < count; i++) {
+        int found = epoll_pwait2(loop, ready, 256, &timeout, NULL);
+        if (found < 0 && errno != EINTR) die("epoll_pwait2");
+        for (int i = 0; i < found; i++) {
             if (ready[i].data.fd == listener) acceptAll(listener, loop);
             else readFrom(ready[i].data.fd, slot);
         }
@@ -172,17 +161,13 @@ static void serve(int listener, int loop) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) {
-        fprintf(stderr, "usage: %s PORT [EVENTS_EACH_SECOND [COUNT]]\n", argv[0]);
-        return 2;
-    }
-    double rate = argc > 2 ? atof(argv[2]) : 20;
-    count = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+    double rate = argc == 4 ? atof(argv[2]) : -1;
+    count = argc == 4 ? strtoul(argv[3], NULL, 10) : 0;
     atOnce = rate == 0 && count;
     if (atOnce) rate = 1;
     slots = rate > 0 ? (int)(1000 / rate) : 0;
     if (slots < 1 || slots > MAX_SLOTS) {
-        fprintf(stderr, "the rate must be between 0.01 and 1000\n");
+        fprintf(stderr, "usage: %s PORT EVENTS_EACH_SECOND (0.01 to 1000, or 0) COUNT\n", argv[0]);
         return 2;
     }
     slotNanoseconds = (long)(1e9 / rate / slots);

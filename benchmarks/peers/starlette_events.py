@@ -1,7 +1,5 @@
 """
-A peer: sse-starlette's `EventSourceResponse`, for uvicorn. Its work is in `work.py`.
-
-    RATE=20 python -m uvicorn --app-dir benchmarks/peers --port 8123 starlette_events:application
+Peer: sse-starlette's `EventSourceResponse`, for uvicorn. `work.py` describes its work.
 
 A generator for each response, as its documentation has it; it sends its own comments.
 """
@@ -19,21 +17,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-viewers: set[asyncio.Queue[ServerSentEvent]] = set()
-published = 0
-
 
 def event(number: int, data: str) -> ServerSentEvent:
-    """
-    An event with this number.
-    """
+    """Return the event of a number."""
     return ServerSentEvent(data, id=f"{work.EPOCH}-{number}", sep="\n")
 
 
 async def tokens() -> AsyncIterator[ServerSentEvent]:
-    """
-    A stream of its own.
-    """
+    """Yield the tokens of a stream."""
     begin, number = time.monotonic(), 0
     while not work.COUNT or number < work.COUNT:
         number += 1
@@ -43,22 +34,14 @@ async def tokens() -> AsyncIterator[ServerSentEvent]:
 
 
 async def news() -> AsyncIterator[ServerSentEvent]:
-    """
-    What is published from now on.
-    """
-    queue: asyncio.Queue[ServerSentEvent] = asyncio.Queue()
-    viewers.add(queue)
-    try:
+    """Yield the events published from now on."""
+    with work.watching() as queue:
         while True:
             yield await queue.get()
-    finally:
-        viewers.discard(queue)
 
 
 async def nothing() -> AsyncIterator[ServerSentEvent]:
-    """
-    No event.
-    """
+    """Yield no event."""
     await asyncio.Event().wait()
     yield event(0, "")
 
@@ -80,20 +63,10 @@ async def idle(request: Request) -> Response:
 
 async def publish(request: Request) -> Response:
     """Answer `POST /publish`."""
-    global published
     data = (await request.body()).decode()
-    published += 1
-    new = event(published, data)
-    for queue in viewers:
-        queue.put_nowait(new)
+    work.publish(lambda number: event(number, data))
     return Response(status_code=202)
 
 
-application = Starlette(
-    routes=[
-        Route("/", run),
-        Route("/watch", watch),
-        Route("/idle", idle),
-        Route("/publish", publish, methods=["POST"]),
-    ]
-)
+posts = [Route("/publish", publish, methods=["POST"])]
+application = Starlette(routes=[Route("/", run), Route("/watch", watch), Route("/idle", idle), *posts])

@@ -1,7 +1,5 @@
 """
-A peer: tornado, one `write` and `flush` an event. Its work is in `work.py`.
-
-    RATE=20 python benchmarks/peers/tornado_events.py 8123
+Peer: tornado, one `write` and `flush` an event. `work.py` describes its work.
 """
 
 from __future__ import annotations
@@ -16,14 +14,11 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler
 
-viewers: set[asyncio.Queue[bytes]] = set()
-published = 0
-
 
 class EventStream(RequestHandler):
-    """
-    A response with an event stream.
-    """
+    """A response with an event stream."""
+
+    task: asyncio.Task[None] | None = None
 
     def set_default_headers(self) -> None:
         """Set the headers."""
@@ -31,12 +26,8 @@ class EventStream(RequestHandler):
         for name, value in work.HEADERS.items():
             self.set_header(name, value)
 
-    def initialize(self) -> None:
-        """Wait for nothing yet."""
-        self.task: asyncio.Task[None] | None = None
-
     def on_connection_close(self) -> None:
-        """Stop what waits for something to send."""
+        """Stop the task."""
         if self.task is not None:
             self.task.cancel()
 
@@ -52,9 +43,7 @@ class EventStream(RequestHandler):
 
 
 class Run(EventStream):
-    """
-    A stream of its own.
-    """
+    """A stream of its own."""
 
     async def stream(self) -> None:
         """Send the tokens."""
@@ -68,27 +57,19 @@ class Run(EventStream):
 
 
 class Watch(EventStream):
-    """
-    What is published from now on.
-    """
+    """The events published from now on."""
 
     async def stream(self) -> None:
-        """Send what the queue has."""
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
-        viewers.add(queue)
-        try:
+        """Send the events of a queue."""
+        with work.watching() as queue:
             self.write(b":\n\n")
             while True:
                 await self.flush()
                 self.write(await queue.get())
-        finally:
-            viewers.discard(queue)
 
 
 class Idle(EventStream):
-    """
-    Heartbeats.
-    """
+    """Heartbeats."""
 
     async def stream(self) -> None:
         """Send them."""
@@ -99,28 +80,18 @@ class Idle(EventStream):
 
 
 class Publish(RequestHandler):
-    """
-    Takes one event for all viewers.
-    """
+    """Publishing of one event."""
 
     def post(self) -> None:
         """Put it into all queues."""
-        global published
-        published += 1
-        event = work.frame(published, self.request.body)
-        for queue in viewers:
-            queue.put_nowait(event)
+        work.publish(lambda number: work.frame(number, self.request.body))
         self.set_status(202)
 
 
 async def main() -> None:
-    """
-    Serve until SIGTERM.
-    """
-    application = Application(
-        [("/", Run), ("/watch", Watch), ("/idle", Idle), ("/publish", Publish)], log_function=lambda _: None
-    )
-    server = HTTPServer(application)
+    """Serve until SIGTERM."""
+    routes = [("/", Run), ("/watch", Watch), ("/idle", Idle), ("/publish", Publish)]
+    server = HTTPServer(Application(routes, log_function=lambda _: None))
     server.listen(int(sys.argv[1]), "127.0.0.1", backlog=4096)
     await asyncio.Event().wait()
 

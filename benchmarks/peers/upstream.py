@@ -1,18 +1,18 @@
 """
-An upstream: answers every request, whatever it asks, with an endless chat completion of paced chunks.
+An upstream: answers every request with an endless chat completion of paced chunks.
 
-    python benchmarks/peers/upstream.py --port 8123 [--rate 20]
+    python benchmarks/peers/upstream.py PORT RATE
 
-The first chunk comes with the head. A chunk's text is the time at which it was sent (nanoseconds of the monotonic
-clock) and its number. One process, one epoll loop, one `send` a chunk, and one queue for the pace of all connections:
-as all have the same interval, who was served last is due last.
+The first chunk comes with the head. A chunk's text is the time at which it was sent (nanoseconds of the
+monotonic clock) and its number. One epoll loop, one `send` for each chunk, one queue for the pace of all
+connections: as all have the same interval, the one served last is due last.
 """
 
 from __future__ import annotations
 
-import argparse
 import select
 import socket
+import sys
 import time
 from collections import deque
 
@@ -25,30 +25,24 @@ EVENT = (
 
 
 class Connection:
-    """
-    One connection, with what it has asked so far and the number of its last chunk.
-    """
+    """One connection, with its request so far and the number of its last chunk."""
 
-    __slots__ = ("answering", "asked", "number", "socket")
+    __slots__ = ("answering", "number", "received", "socket")
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self.asked = b""
+        self.received = b""
         self.answering = False
         self.number = 0
 
-    def whole(self) -> bool:
-        """
-        Whether a request is there.
-        """
-        head, mark, body = self.asked.partition(b"\r\n\r\n")
+    def isComplete(self) -> bool:
+        """Whether the request is complete."""
+        head, mark, body = self.received.partition(b"\r\n\r\n")
         lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
         return bool(mark) and len(body) >= int(lengths[0][15:] if lengths else 0)
 
     def send(self, before: bytes = b"") -> bool:
-        """
-        Send a chunk; tell whether that went.
-        """
+        """Send a chunk, and return whether the connection is alive."""
         self.number += 1
         event = EVENT % (time.monotonic_ns(), self.number)
         data = b"%b%x\r\n%b\r\n" % (before, len(event), event)
@@ -59,13 +53,7 @@ class Connection:
 
 
 class Upstream:
-    """
-    All of it.
-
-    Args:
-        port: To listen on.
-        rate: Chunks each second of each answer.
-    """
+    """The server: a port, and the chunks per second of each answer."""
 
     def __init__(self, port: int, rate: float) -> None:
         self._interval = 1 / rate
@@ -77,9 +65,7 @@ class Upstream:
         self._due: deque[tuple[float, Connection]] = deque()
 
     def serve(self) -> None:
-        """
-        Until SIGTERM.
-        """
+        """Serve until SIGTERM."""
         while True:
             wait = self._due[0][0] - time.monotonic() if self._due else 1.0
             for descriptor, _ in self._epoll.poll(max(0.0, wait)):
@@ -90,7 +76,7 @@ class Upstream:
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
                 due, connection = self._due.popleft()
-                if connection.answering and self._checked(connection, connection.send()):
+                if connection.answering and self._check(connection, connection.send()):
                     self._due.append((due + self._interval, connection))
 
     def _accept(self) -> None:
@@ -105,13 +91,13 @@ class Upstream:
             data = connection.socket.recv(65536)
         except OSError:
             data = b""
-        connection.asked += data
-        if self._checked(connection, bool(data)) and not connection.answering and connection.whole():
+        connection.received += data
+        if self._check(connection, bool(data)) and not connection.answering and connection.isComplete():
             connection.answering = True
-            if self._checked(connection, connection.send(HEAD)):
+            if self._check(connection, connection.send(HEAD)):
                 self._due.append((time.monotonic() + self._interval, connection))
 
-    def _checked(self, connection: Connection, alive: bool) -> bool:
+    def _check(self, connection: Connection, alive: bool) -> bool:
         if not alive and connection.socket.fileno() >= 0:
             del self._connections[connection.socket.fileno()]
             self._epoll.unregister(connection.socket)
@@ -120,16 +106,5 @@ class Upstream:
         return alive
 
 
-def main() -> None:
-    """
-    Serve.
-    """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--rate", type=float, default=20.0, help="chunks each second of each answer")
-    options = parser.parse_args()
-    Upstream(options.port, options.rate).serve()
-
-
 if __name__ == "__main__":
-    main()
+    Upstream(int(sys.argv[1]), float(sys.argv[2])).serve()

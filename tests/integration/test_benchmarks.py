@@ -1,7 +1,7 @@
 """
-The benchmarks start the server, understand its output, and can be found from their README.
+The benchmarks: each question still starts sseserver and understands its answers.
 
-The tests look at no figure, only at whether every event arrived.
+No figure is looked at, only whether all events came.
 """
 
 from __future__ import annotations
@@ -22,62 +22,76 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT
 FOLDER = ROOT / "benchmarks"
 
 
-def run(script: str, *arguments: str) -> str:
-    """Run a script and return its output."""
-    command = [sys.executable, str(FOLDER / script), *arguments]
+def run(*arguments: str) -> str:
+    """Run the benchmarks and return their output."""
+    command = [sys.executable, str(FOLDER / "main.py"), *arguments]
     done = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=PATIENCE)
     return done.stdout
 
 
 class BenchmarkTests(SynchronousTestCase):
-    """
-    Small benchmarks of the real server.
-    """
+    """Small benchmarks of the real server."""
 
-    def measured(self, script: str, *arguments: str) -> list[dict[str, Any]]:
-        """Measure sseserver once, without binding anything to cores, and return the figures, which name the build."""
+    def measured(self, *arguments: str) -> dict[str, list[dict[str, Any]]]:
+        """Measure each question for one round, without binding to cores; return the runs, which name the build."""
         usual = ["--only", "sseserver", "--rounds", "1", "--patience", "0", "--no-pin"]
+        small = [
+            f"--set={part}" for part in ("viewers=3", "seconds=1", "at_once=3", "probes=5", "streams=2", "tokens=99")
+        ]
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "result.json"
-            output = run(script, *usual, "--json", str(file), *arguments)
-            said = json.loads(file.read_text())
-        result: list[dict[str, Any]] = said["runs"]
+            output = run(*usual, *small, "--folder", folder, "--json", str(file), *arguments)
+            results = json.loads(file.read_text())
         build = f"{__version__} ({'compiled' if compiled else 'pure Python'})"
-        self.assertEqual(build, said["machine"]["sseserver"])
         self.assertIn(f"sseserver {build};", output)
-        self.assertTrue(result, output)
-        return result
+        for name, result in results.items():
+            self.assertEqual(result["machine"]["sseserver"], build)
+            self.assertTrue(result["runs"], output)
+            for figures in result["runs"]:
+                self.assertEqual(figures.get("faults", 0), 0, (name, figures))
+        return {name: result["runs"] for name, result in results.items()}
 
-    def test_ownRun(self) -> None:
-        """Viewers with runs of their own get the right events, with each store and over TLS."""
-        few = ["--viewers", "3", "--seconds", "1"]
-        stores = self.measured("own_run.py", *few, "--store", "memory", "--store", "sqlite")
-        for result in (*stores, *self.measured("own_run.py", *few, "--tls")):
-            self.assertGreater(result["outcome"]["events"], 0)
-            self.assertEqual({0}, set(result["outcome"]["check"].values()))
+    def test_pacedQuestions(self) -> None:
+        """Viewers of paced streams get every event, with each store, over TLS, and of a published stream."""
+        runs = self.measured("own_run_stores", "own_run_tls", "fan_out")
+        self.assertEqual([len(runs[name]) for name in ("own_run_stores", "own_run_tls", "fan_out")], [2, 1, 1])
+        for name, results in runs.items():
+            for figures in results:
+                self.assertGreater(figures["events"], 0, name)
 
-    def test_shortStreams(self) -> None:
-        """Viewers that arrive one after the other get the whole text, by both kinds of request."""
-        results = self.measured("short.py", "--seconds", "1", "--at-once", "3")
-        self.assertEqual(2, len(results))
-        for result in results:
-            self.assertGreater(result["rate"], 0)
-            self.assertEqual(0, result["faults"])
+    def test_otherQuestions(self) -> None:
+        """Viewers that come one after the other, or again all at once, get the whole text."""
+        runs = self.measured("short", "storm")
+        self.assertEqual([len(runs[name]) for name in ("short", "storm")], [2, 1])
+        self.assertGreater(runs["short"][0]["per second"], 0)
+
+    def test_comparison(self) -> None:
+        """Two installations are measured in each round, and the second is divided by the first."""
+        python = sys.executable
+        tree = f"PYTHONPATH={ENVIRONMENT.get('PYTHONPATH', '')} {python}"
+        output = run(
+            *("own_run", "--rounds=1", "--patience=0", "--no-pin", "--set=viewers=3", "--set=seconds=0.5"),
+            *("--ours", f"old={tree}", "--ours", f"new={tree} --plain", "--only=old", "--only=new"),
+        )
+        self.assertIn("| beside old | cpu | lag p99 | memory |", output)
+        self.assertRegex(output, r"(?m)^\| new \| ([\d.]+ \([\d.]+ - [\d.]+\)|-) \|")
+
+    def test_unknownQuestion(self) -> None:
+        """A question that does not exist is refused with exit code 2."""
+        error = self.assertRaises(subprocess.CalledProcessError, run, "nope")
+        self.assertEqual(error.returncode, 2)
+        self.assertIn("own_run", error.stderr)
 
 
-class HouseTests(SynchronousTestCase):
-    """The folder with the benchmarks as a whole."""
+class PageTests(SynchronousTestCase):
+    """The README of the benchmarks."""
 
-    def test_everyScriptIsInTheTable(self) -> None:
-        """The README names every script that can be run, and no other."""
-        page = (FOLDER / "README.md").read_text().partition("## Results")[0]
-        named = set(re.findall(r"`(\w+\.py)", page))
-        scripts = {file.name for file in FOLDER.glob("*.py") if "__main__" in file.read_text()}
-        self.assertEqual(set(), scripts - named)
-        self.assertEqual(set(), {name for name in named if not any(FOLDER.rglob(name))})
-
-    def test_everyQuestionHasItsScript(self) -> None:
-        """The command for all benchmarks knows every script that it runs."""
-        commands = re.findall(r"python benchmarks/(\S+)", run("all.py", "--list"))
-        self.assertGreater(len(commands), 10)
-        self.assertEqual(set(), {name for name in commands if not (FOLDER / name).exists()})
+    def test_questions(self) -> None:
+        """The README names every question, and every module that it names exists."""
+        page = (FOLDER / "README.md").read_text("utf-8")
+        names = re.findall(r"^(\w+) ", run("--list"), re.MULTILINE)
+        self.assertGreater(len(names), 10)
+        for name in names:
+            self.assertRegex(page, rf"`({name}|{'_' + name.rpartition('_')[2]})`")
+        for module in re.findall(r"`(\w+\.py)`", page):
+            self.assertTrue(any(FOLDER.rglob(module)), module)

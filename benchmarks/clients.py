@@ -1,0 +1,233 @@
+"""
+Clients that come one after the other: one viewer with a clock, visitors of short streams, publishers, and
+a crowd that reconnects at once. The load of long streams is in `load.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import process
+from journal import bodyOf, dataOf, readEvents, splitHead
+from load import EVENT_STREAM, READ_SIZE, Client, LoadError, Plan, locateStream, request
+
+#: Seconds until a crowd must have all events.
+LONGEST = 60.0
+
+
+class First(NamedTuple):
+    """Seconds from one viewer's request, on an open connection, to the first bytes of the body and the first token."""
+
+    byte: float
+    token: float
+
+
+def firstOf(plan: Plan, mark: bytes) -> First:
+    """Request an event stream, wait for the first token, which holds `mark`, and leave."""
+    with socket.create_connection((process.HOST, plan.port), timeout=10) as connection:
+        begin, received, first, opening = time.monotonic(), b"", 0.0, locateStream(plan)
+        try:
+            data = next(opening)
+            while True:
+                if data is not None:
+                    connection.sendall(data)
+                data = opening.send(connection.recv(READ_SIZE))
+        except StopIteration as located:
+            connection.sendall(located.value)
+        while mark not in received:
+            if not (new := connection.recv(READ_SIZE)):
+                raise LoadError("the connection ended before the first token")
+            received += new
+            if not first and received.partition(b"\r\n\r\n")[2]:
+                first = time.monotonic()
+        return First(first - begin, time.monotonic() - begin)
+
+
+class Clients:
+    """Clients in one process, one connection each; `done` has seconds to begin and end of each answer."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.done: list[tuple[float, float]] = []
+        self._epoll = select.epoll()
+        self._running: dict[int, tuple[socket.socket, Client, bytes]] = {}
+
+    def start(self, client: Client, wait: bool = True) -> None:
+        """Connect a client and send its first request; `wait` says whether to wait for the connection."""
+        connection = socket.socket()
+        connection.setblocking(wait)
+        connection.connect_ex((process.HOST, self.port))
+        first = next(client) or b""
+        self._running[connection.fileno()] = connection, client, first
+        if wait:
+            connection.sendall(first)
+        self._epoll.register(connection, select.EPOLLIN if wait else select.EPOLLOUT)
+
+    def run(self, timeout: float) -> None:
+        """Wait for bytes once, and give them to their clients."""
+        for number, ready in self._epoll.poll(timeout):
+            connection, client, first = self._running[number]
+            if ready == select.EPOLLOUT:
+                connection.send(first)
+                self._epoll.modify(number, select.EPOLLIN)
+                continue
+            try:
+                data = os.read(number, READ_SIZE)
+            except OSError:
+                data = b""
+            try:
+                answer = client.send(data)
+            except StopIteration:
+                del self._running[number]
+                connection.close()
+            else:
+                if answer:
+                    connection.sendall(answer)
+
+    def runUntil(self, moment: float) -> None:
+        """Run until a moment, or until no client is left."""
+        while (left := moment - time.monotonic()) > 0 and self._running:
+            self.run(left)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection, _, _ in self._running.values():
+            connection.close()
+        self._epoll.close()
+
+
+class Visitors(Clients):
+    """A constant number of viewers of short streams; each that has reached the end is followed by the next."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.port)
+        self._plan = plan
+        self._responses: list[bytearray] = []
+        for _ in range(plan.viewers):
+            self.start(self._visit(time.monotonic()))
+
+    def faults(self, text: str) -> int:
+        """Return the number of viewers that did not get the text; in format `text` the last event has all of it."""
+        texts = [dataOf(bodyOf(bytes(response))) for response in self._responses]
+        return sum((data[-1] if data and not data[0] else b"".join(data)) != text.encode() for data in texts)
+
+    def _visit(self, begin: float) -> Client:
+        received, first = bytearray(), 0.0
+        data: bytes | None = yield from locateStream(self._plan)
+        while new := (yield data):
+            data = None
+            received += new
+            if not first and (end := received.find(b"\r\n\r\n")) >= 0 and len(received) > end + 4:
+                first = time.monotonic()
+        self.done.append((first - begin, time.monotonic() - begin))
+        self._responses.append(received)
+        self.start(self._visit(time.monotonic()))
+
+
+class Publishers(Clients):
+    """Publishers that POST without a pause, each when its last POST was answered, while `going`."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.counts: dict[str, int] = {}
+        self.refused = 0
+        self.going = True
+
+    def add(self, path: str, body: str) -> None:
+        """Start a publisher."""
+        self.counts.setdefault(path, 0)
+        self.start(self._publish(path, request("POST", path, (), body)))
+
+    def _publish(self, path: str, post: bytes) -> Client:
+        while self.going:
+            begin, received, data = time.monotonic(), b"", post
+            while (status := self._status(received)) is None:
+                if not (new := (yield data)):
+                    raise LoadError(f"the server closed a publisher's connection: {received!r}")
+                data, received = b"", received + new
+            self.done.append((time.monotonic() - begin,) * 2)
+            self.refused += status >= 300
+            self.counts[path] += 1
+
+    @staticmethod
+    def _status(received: bytes) -> int | None:
+        """Return the status of an answer; `None` if it is incomplete."""
+        head = splitHead(received)
+        if head is None:
+            return None
+        status, headers, body = head
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            return status if body.endswith(b"0\r\n\r\n") else None
+        return status if len(body) >= int(headers.get("content-length", 0)) else None
+
+
+@dataclass(eq=False, slots=True)
+class Returning:
+    """One viewer of one stream."""
+
+    path: str
+    epoch: str
+    after: int  # number in its last event ID; 0 if it has none
+    until: int  # number of the event it waits for
+    begin: float = field(default_factory=time.monotonic)
+    end: float = 0.0  # time at which it had that event
+    received: bytearray = field(default_factory=bytearray)
+    lost: bool = False
+
+    def isComplete(self) -> bool:
+        """Whether it got exactly the events after its last one, in order, and is still connected."""
+        events = readEvents([(0.0, bodyOf(bytes(self.received)))], chunked=False)
+        numbers = [event.number for event in events if not event.type]
+        return numbers == list(range(self.after + 1, self.until + 1)) and not self.lost
+
+
+class Crowd(Clients):
+    """Viewers that connect at once, and again if the connection ends before anything came."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.viewers: list[Returning] = []
+        self.again = 0
+        self._waiting: set[Returning] = set()
+
+    def come(self, viewer: Returning) -> None:
+        """Connect a viewer, without waiting for the server."""
+        self.viewers.append(viewer)
+        self._waiting.add(viewer)
+        self.start(self._follow(viewer), wait=False)
+
+    def wait(self) -> None:
+        """Wait until every viewer has its event or has lost its connection; raise `LoadError` if that takes long."""
+        deadline = time.monotonic() + LONGEST
+        while self._waiting:
+            if time.monotonic() > deadline:
+                raise LoadError(f"{len(self._waiting)} viewers do not have their event")
+            self.run(1.0)
+
+    def expect(self, until: int) -> None:
+        """Let all viewers wait for a later event."""
+        for viewer in self.viewers:
+            viewer.until = until
+        self._waiting = {viewer for viewer in self.viewers if not viewer.lost}
+
+    def _follow(self, viewer: Returning) -> Client:
+        last = (f"Last-Event-ID: {viewer.epoch}-{viewer.after}",) if viewer.after else ()
+        data = request("GET", viewer.path, (*EVENT_STREAM, *last))
+        while new := (yield data):
+            data, before = b"", max(0, len(viewer.received) - 64)
+            viewer.received += new
+            if viewer.received.find(b"id: %b-%d\n" % (viewer.epoch.encode(), viewer.until), before) >= 0:
+                viewer.end = time.monotonic()
+                self._waiting.discard(viewer)
+        if viewer.received:
+            viewer.lost, viewer.end = True, time.monotonic()
+            self._waiting.discard(viewer)
+        else:
+            # As a browser would.
+            self.again += 1
+            self.start(self._follow(viewer), wait=False)

@@ -1,0 +1,33 @@
+"""
+A publisher: POSTs stamped events at a fixed rate over one connection.
+
+    python benchmarks/peers/publisher.py PORT PATH RATE COUNT [json] [tls]
+
+The data of an event are the nanoseconds of the monotonic clock just before it was sent, a space, and its
+number from 1. So every process of this machine knows how long it was under way, and whether one is
+missing. A late publisher catches up. It ends after COUNT events, or with an error when one is refused.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import sys
+import time
+
+port, path, rate, count, *flags = sys.argv[1:]
+context = ssl._create_unverified_context()
+connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=30)
+if "tls" in flags:
+    connection = http.client.HTTPSConnection("127.0.0.1", int(port), timeout=30, context=context)
+kind = {"Content-Type": "application/json" if "json" in flags else "text/plain"}
+begin = time.monotonic()
+for number in range(1, int(count) + 1):
+    time.sleep(max(0.0, begin + number / float(rate) - time.monotonic()))
+    data = f"{time.monotonic_ns()} {number}"
+    connection.request("POST", path, (json.dumps({"data": data}) if "json" in flags else data).encode(), kind)
+    with connection.getresponse() as answer:
+        text = answer.read()
+        if answer.status not in {200, 201, 202}:
+            sys.exit(f"event {number} was refused: {answer.status} {text!r}")

@@ -1,0 +1,201 @@
+"""
+The questions of `questions.toml`, with the servers that each is asked of; and the goals.
+
+To add a question, add a section to that table, and to `paced.py` or `bulk.py` a function that measures it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import bulk
+import paced
+import process
+import servers
+from journal import Figures
+from paced import Bench
+from servers import HERE, UVICORN, Installation, Makers, Server, Work
+
+
+class Column(NamedTuple):
+    """One column of a table: its head, the name of the figure, its format, and how the rounds become one number."""
+
+    title: str
+    figure: str
+    form: str
+    pick: Callable[[list[float]], float]
+
+    @classmethod
+    def parse(cls, text: str) -> Column:
+        """Read `head: figure [format]`."""
+        head, _, rest = text.partition(": ")
+        figure, _, form = rest.partition(" [")
+        return cls(head.lstrip("!"), figure, f"{{:{form.rstrip(']') or '.1f'}}}", max if head[0] == "!" else median)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One section of the table, see there."""
+
+    name: str
+    text: str
+    title: str
+    measure: Callable[[Bench, Server], Figures]
+    servers: Callable[[Bench], Makers]
+    columns: Sequence[Column]
+    parameters: dict[str, float]
+    rounds: int
+    compared: Sequence[str]
+    quick: dict[str, float]
+    baselines: Sequence[str] = ()
+    divided: Sequence[str] = ("cpu",)
+    only: Sequence[str] = ()
+    disk: bool = False
+    tls: bool = False
+    panel: str = ""
+
+    @classmethod
+    def make(cls, name: str, table: dict[str, Any]) -> Question:
+        """Return the question of a section."""
+        row = dict(table[name])
+        if "like" in row:
+            other = cls.make(row.pop("like"), table)
+            row["parameters"] = {**other.parameters, **row.get("parameters", {})}
+            return replace(other, **{"name": name, "panel": "", **cls._resolved(row)})
+        return cls(name, **{"quick": {}, **cls._resolved(row)})
+
+    def settings(self, rounds: int, quick: bool, given: dict[str, float]) -> SimpleNamespace:
+        """Return the parameters, with those that are given, or of a short look."""
+        found = {**self.parameters, **(self.quick if quick else {})}
+        found |= {name: value for name, value in given.items() if name in found}
+        whole = {name: int(value) if float(value).is_integer() else value for name, value in found.items()}
+        return SimpleNamespace(**whole, rounds=rounds or (1 if quick else self.rounds))
+
+    @staticmethod
+    def _resolved(row: dict[str, Any]) -> dict[str, Any]:
+        """Return a section with functions for their names, and columns."""
+        if "measure" in row:
+            row["measure"] = getattr(paced, row["measure"], None) or getattr(bulk, row["measure"])
+        if "servers" in row:
+            row["servers"] = globals()[row["servers"]]
+        if "columns" in row:
+            row["columns"] = tuple(map(Column.parse, row["columns"]))
+        return row
+
+
+def ownRun(bench: Bench) -> Makers:
+    """Return every server with a run of its own for each viewer."""
+    p, file, work = bench.parameters, bench.file(bench.tokens), Work(bench.parameters.rate)
+    peers = servers.frameworks(work, bench.pair) | ({} if bench.pair else servers.floor(work, bench.folder))
+    return peers | bench.ours(lambda one: one.text(1 / p.rate, file, pair=bench.pair))
+
+
+def stores(bench: Bench) -> Makers:
+    """Return ours with each store."""
+    file, interval = bench.file(bench.tokens), 1 / bench.parameters.rate
+    return bench.ours(
+        lambda one: one.text(interval, file, variant="memory"),
+        lambda one: one.text(interval, file, variant="SQLite", database=bench.folder),
+    )
+
+
+def fanOut(bench: Bench) -> Makers:
+    """Return every server that publishes."""
+    peers = servers.frameworks(Work(), bench.pair) | ({} if bench.pair else servers.nchan(bench.folder))
+    return peers | bench.ours(lambda one: one.server(pair=bench.pair))
+
+
+def relay(bench: Bench) -> Makers:
+    """Return every server that relays an upstream."""
+    url = f"http://{process.HOST}:{bench.upstream}"
+
+    def completions(one: Installation) -> Server:
+        return replace(ours(one, variant="completions"), post=None, ask=paced.COMPLETION)
+
+    def ours(one: Installation, variant: str = "") -> Server:
+        return one.server(f"--upstream={url}/v1", "--linger", "1", variant=variant)
+
+    return servers.relays(url, bench.folder, paced.COMPLETION) | bench.ours(ours, completions)
+
+
+def short(bench: Bench) -> Makers:
+    """Return every server with short streams, ours asked in two ways."""
+    p, file = bench.parameters, bench.file(bench.parameters.count)
+    work, interval = Work(p.rate, p.count), 1 / p.rate if p.rate else 0
+    return (
+        servers.frameworks(work)
+        | servers.floor(work, bench.folder)
+        | bench.ours(
+            lambda one: replace(one.text(interval, file), post=None),
+            lambda one: one.text(interval, file, variant="POST, GET"),
+        )
+    )
+
+
+def firstByte(bench: Bench) -> Makers:
+    """Return the servers of own runs, ours asked in two ways."""
+    named = bench.ours(lambda one: one.text(1 / bench.parameters.rate, bench.file(bench.tokens), variant="POST, GET"))
+    return ownRun(bench) | named
+
+
+def idle(bench: Bench) -> Makers:
+    """Return every server with heartbeats."""
+    p = bench.parameters
+    peers = servers.frameworks(Work(heartbeat=p.heartbeat)) | servers.nchan(bench.folder)
+    return peers | bench.ours(lambda one: one.server("--heartbeat", str(p.heartbeat)))
+
+
+def ours(bench: Bench) -> Makers:
+    """Return ours."""
+    return bench.ours(lambda one: one.server())
+
+
+def catchUp(bench: Bench) -> Makers:
+    """Return ours and the baselines, each with one viewer and with many."""
+    sizes = {f"{size:,} viewer{'s' * (size > 1)}": size for size in (1, bench.parameters.viewers)}
+    makes = [lambda one, name=name: replace(one.server(variant=name), size=sizes[name]) for name in sizes]
+    return bench.ours(*makes) | servers.plainWrites(bulk.saveBody(bench), sizes)
+
+
+def publish(bench: Bench) -> Makers:
+    """Return every server that publishes; ours with each store, with single events and with lists."""
+
+    def make(one: Installation, store: str, size: int) -> Server:
+        variant = f"{store}{f', lists of {size}' * (size > 1)}"
+        database = bench.folder if store == "SQLite" else None
+        return replace(one.server(variant=variant, database=database), size=size)
+
+    sizes = [(store, size) for store in ("memory", "SQLite") for size in (1, bench.parameters.list)]
+    few = {UVICORN: servers.frameworks(Work())[UVICORN], **servers.nchan(bench.folder)}
+    return few | bench.ours(*(lambda one, store=store, size=size: make(one, store, size) for store, size in sizes))
+
+
+def program(bench: Bench) -> Makers:
+    """Return ours with programs that write short and long lines."""
+
+    def make(one: Installation, line: int) -> Server:
+        command = shlex.join(bulk.writerCommand(bench, line))
+        return replace(one.server("--exec", command, variant=f"lines of {line:,} bytes"), size=line)
+
+    return bench.ours(*(lambda one, line=line: make(one, line) for line in (80, 8000)))
+
+
+def memory(bench: Bench) -> Makers:
+    """Return ours for each part of the memory."""
+    p = bench.parameters
+    return bench.ours(
+        lambda one: one.text(3600, bench.file(100), variant="quiet stream"),
+        lambda one: one.text(1 / p.rate, bench.file(bench.tokens), variant="own runs"),
+        lambda one: one.text(0, bench.file(p.tokens), variant="long streams"),
+    )
+
+
+_TABLE = tomllib.loads((HERE / "questions.toml").read_text("utf-8"))
+GOALS: list[dict[str, Any]] = _TABLE.pop("goals")
+QUESTIONS = tuple(Question.make(name, _TABLE) for name in _TABLE)
