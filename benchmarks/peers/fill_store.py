@@ -43,6 +43,11 @@ def fsyncSeconds(folder: Path) -> float:
     return median(times)
 
 
+def entriesOf(streamLog: Any) -> list[bytes]:
+    """Return the data of all entries; a log of versions before 2026-11-29 has them itself."""
+    return getattr(streamLog, "buffer", streamLog).entries
+
+
 async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: float) -> tuple[dict[str, Any], Any]:
     """Append at a rate; return the figures, and the entries of each stream."""
     store = SQLiteStore(reactor, path, WINDOW)
@@ -69,7 +74,7 @@ async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: floa
     visible = sum(streamLog.last for streamLog in logs)
     loop.stop()
     await gatherResults([streamLog.settled() for streamLog in logs])
-    kept = {streamLog.name: streamLog.entries for streamLog in logs}
+    kept = {streamLog.name: entriesOf(streamLog) for streamLog in logs}
     await store.stop()
     return {"per second": visible / length, "cpu": cpu / visible * 1e6, "share": cpu / length, "lags": lags}, kept
 
@@ -80,7 +85,7 @@ async def readBack(reactor: Any, path: str, kept: dict[str, list[bytes]]) -> int
     store.start()
     faults = 0
     for name, entries in kept.items():
-        found = (await store.find(name)).entries
+        found = entriesOf(await store.find(name))
         # The last one says that the run was interrupted.
         faults += abs(len(found) - 1 - len(entries)) + sum(map(bytes.__ne__, found, entries))
     await store.stop()
