@@ -1,4 +1,4 @@
-"""A store of your own: each stream is a file of JSON lines in a folder. python folderstore.py FOLDER"""
+"""A store that keeps each stream in a file of JSON lines. python folderstore.py FOLDER"""
 
 import json
 import os
@@ -73,6 +73,10 @@ def textOf(entry):
     return [entry.number, entry.kind, entry.data.decode("latin-1")]
 
 
+def listUse(use):
+    return [use.digest.hex(), use.first, use.last]
+
+
 @implementer(IPersistence)
 class FolderPersistence:
     def __init__(self, folder, inThread=deferToThread):
@@ -116,7 +120,7 @@ class FolderPersistence:
                     lines[path] = [{"name": name, "published": published, "created": created}]
                 case Addition(_, entries, keys, ended):
                     entry = {"entries": list(map(textOf, entries)), "ended": ended}
-                    entry["keys"] = {key: [use.digest.hex(), use.first, use.last] for key, use in keys.items()}
+                    entry["keys"] = {key: listUse(use) for key, use in keys.items()}
                     lines.setdefault(path, []).append(entry)
                 case Trim(_, first, tokensBefore):
                     trims.append((path, first, tokensBefore))
@@ -156,7 +160,8 @@ class FolderPersistence:
 if __name__ == "__main__":
     settings = Settings()
     store = PersistentStore(reactor, FolderPersistence(sys.argv[1]), settings.window)
-    service = StreamService(reactor, TextSource(reactor, "Words that outlive the process. "), settings, store)
+    source = TextSource(reactor, "Words that outlive the process. ")
+    service = StreamService(reactor, source, settings, store)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     endpoint = endpoints.serverFromString(reactor, sys.argv[2] if len(sys.argv) > 2 else "tcp:8080:interface=127.0.0.1")

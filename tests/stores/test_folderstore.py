@@ -4,46 +4,36 @@ The contract of a store for `docs/examples/folderstore.py`, which shares no code
 
 from __future__ import annotations
 
-import runpy
-import shutil
+import sys
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
-from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import StoreUnavailable
-from sseserver.interfaces import IPersistence, IStreamStore
-from sseserver.stores.persistent import PersistentStore
-from sseserver.testing import StoreContract
+from sseserver.values import Kind, NewEntry, State
 from tests.house import ROOT
 
-EXAMPLE = runpy.run_path(str(ROOT / "docs" / "examples" / "folderstore.py"))
+sys.path.append(str(ROOT / "docs" / "examples"))
+
+import folderstore
+import foldertests
 
 
-class FolderStoreTests(StoreContract, SynchronousTestCase):
-    """`PersistentStore` on a folder of JSON lines, written without a thread."""
+class FolderStoreTests(foldertests.FolderStoreTests):  # type: ignore[misc]
+    """The contract, and the faults of a folder."""
 
-    survives = True
-    folder = ""
-
-    def makeStore(self, window: int) -> IStreamStore:
-        self.folder = self.folder or self.mktemp()
-        persistence: IPersistence = EXAMPLE["FolderPersistence"](self.folder, maybeDeferred)
-        return PersistentStore(self.clock, persistence, window)
-
-    def crash(self) -> None:
-        """Another process finds a copy of the folder; the store of the dead one is stopped for its clock's sake."""
-        copy = self.mktemp()
-        shutil.copytree(self.folder, copy)
-        self.result(self.store.stop())
-        self.folder = copy
+    def onlyFile(self) -> Path:
+        """Return the path of the only stream's file."""
+        (path,) = Path(self.folder).glob("*.jsonl")
+        return path
 
     def test_inUse(self) -> None:
         """
         A folder that is in use is refused.
         """
-        other: Any = EXAMPLE["FolderPersistence"](self.folder, maybeDeferred)
+        other: Any = folderstore.FolderPersistence(self.folder, maybeDeferred)
         self.assertRaises(StoreUnavailable, other.start, 0.0)
 
     def test_torn(self) -> None:
@@ -52,11 +42,36 @@ class FolderStoreTests(StoreContract, SynchronousTestCase):
         """
         self.create("a", tokens=3)
         self.crash()
-        (path,) = Path(self.folder).glob("*.jsonl")
-        with path.open("ab") as file:
+        with self.onlyFile().open("ab") as file:
             file.write(b'{"entries": [[4, 0,')
         self.store = self.makeStore(self.window)
         self.store.start()
         self.assertEqual(self.publish("a", b"4"), (4, 4))
         self.startAfterCrash()
         self.assertEqual(self.find("a").buffer.entries, [b"1", b"2", b"3", b"4"])
+
+    def test_full(self) -> None:
+        """
+        A write that fails stores nothing: a publish is refused, and the entries of a run are written again.
+        """
+        self.create("a", tokens=1)
+        run = self.create("run", published=False, tokens=1)
+        append = folderstore.append
+
+        def fillDisk(path: Path, lines: list[Any]) -> None:
+            if path.stem == run.epoch:
+                raise OSError(ENOSPC, "No space left on device")
+            append(path, lines)
+
+        full = self.patch(folderstore, "append", fillDisk)
+        published = self.store.publish("a", [NewEntry(Kind.TOKEN, b"2")], True)
+        run.append(Kind.TOKEN, b"2")
+        self.assertRefused(published, StoreUnavailable)
+        self.assertEqual((self.find("a").last, self.find("a").state, run.last), (1, State.OPEN, 1))
+        full.restore()
+        self.settle()
+        self.assertEqual((run.last, self.publish("a", b"new")), (2, (2, 2)))
+        self.startAfterCrash()
+        self.assertEqual(self.find("a").buffer.entries, [b"1", b"new"])
+        self.assertEqual(self.find("run").buffer.entries[:2], [b"1", b"2"])
+        self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
