@@ -29,7 +29,7 @@ from sseserver.client.opening import OpenedStream, openStream
 from sseserver.client.request import Request
 from sseserver.client.response import ReadPath, ResponseReader, explainEnd
 from sseserver.client.retry import DEFAULT_RETRY, RetryPolicy
-from sseserver.client.states import State, makeMachine
+from sseserver.client.states import Core, State, makeMachine
 from sseserver.wire import Decoder, Event
 
 
@@ -57,7 +57,6 @@ class EventSource:
         agent: Sends the requests. By default one that verifies certificates and uses each connection once.
 
     Attributes:
-        state: The `readyState`.
         reconnectionTime: Seconds, as the stream has set it last.
         onOpen: Called with each response that is an event stream.
         onEvent: See above. An exception of this or any other callback ends the client with this error.
@@ -84,7 +83,6 @@ class EventSource:
         limits: Limits = DEFAULT_LIMITS,
         agent: IAgent | None = None,
     ) -> None:
-        self.state = State.CONNECTING
         self.reconnectionTime = (retry or DEFAULT_RETRY).reconnectionTime
         self.onEvent = onEvent
         self._reactor = reactor
@@ -102,8 +100,14 @@ class EventSource:
         self._opening: Deferred[OpenedStream | None] | None = None
         self._reader: ResponseReader | None = None
         self._timer: IDelayedCall | None = None
-        self._machine = makeMachine(self)
+        self._core = Core(self._startWaiting, self._finish)
+        self._machine = makeMachine(self._core)
         self._done: Deferred[None] = Deferred(lambda _: self._machine.finish(Failure(CancelledError())))
+
+    @property
+    def state(self) -> State:
+        """The `readyState` of WHATWG HTML 9.2."""
+        return self._core.state
 
     @property
     def lastEventID(self) -> str:
@@ -251,12 +255,12 @@ class EventSource:
             except Exception:
                 self._machine.finish(Failure())
 
-    # Outputs of the machine; see `states.Core`.
-
     def _startWaiting(self, delay: float) -> None:
+        """Schedule the next request; an output of the machine."""
         self._timer = self._reactor.callLater(delay, self._connect)
 
-    def _finished(self, failure: Failure | None) -> None:
+    def _finish(self, failure: Failure | None) -> None:
+        """Release everything and fire the result of `start`; an output of the machine."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

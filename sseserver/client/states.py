@@ -13,6 +13,8 @@ An input that a state does not allow raises `automat.NoTransition` and changes n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -44,24 +46,23 @@ class Steps(Protocol):
         """The stream is over; `None` means without an error."""
 
 
-class Core(Protocol):
+@dataclass
+class Core:
     """
-    Outputs of the machine, provided by `EventSource`.
+    Outputs of the machine.
 
-    Attributes:
-        state: The `readyState`.
+    Args:
+        startWaiting: Schedules the next request after a delay in seconds.
+        finish: Releases everything and reports the end, with a failure or `None`.
+        state: The `readyState`, which the machine sets before it calls one of the two.
     """
 
-    state: State
-
-    def _startWaiting(self, delay: float) -> None:
-        """Schedule the next request."""
-
-    def _finished(self, failure: Failure | None) -> None:
-        """Release the connection and the timers, and fire the result of `start`."""
+    startWaiting: Callable[[float], None]
+    finish: Callable[[Failure | None], None]
+    state: State = State.CONNECTING
 
 
-_builder = TypeMachineBuilder(Steps, Core)  # type: ignore[type-abstract]
+_builder = TypeMachineBuilder(Steps, Core)
 _new = _builder.state("new")
 _asking = _builder.state("asking")
 _open = _builder.state("open")
@@ -84,7 +85,7 @@ def _onOpen(steps: Steps, core: Core) -> None:
 @_open.upon(Steps.wait).to(_waiting)
 def _onWait(steps: Steps, core: Core, delay: float) -> None:
     core.state = State.CONNECTING
-    core._startWaiting(delay)
+    core.startWaiting(delay)
 
 
 @_new.upon(Steps.finish).to(_closed)
@@ -93,7 +94,7 @@ def _onWait(steps: Steps, core: Core, delay: float) -> None:
 @_waiting.upon(Steps.finish).to(_closed)
 def _onFinish(steps: Steps, core: Core, failure: Failure | None) -> None:
     core.state = State.CLOSED
-    core._finished(failure)
+    core.finish(failure)
 
 
 _closed.upon(Steps.finish).loop().returns(None)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import product
 
 from automat import NoTransition
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.client.states import (
     READER_STATES,
+    Core,
     ReaderState,
     ReaderStep,
     State,
@@ -17,21 +17,6 @@ from sseserver.client.states import (
     findReaderState,
     makeMachine,
 )
-
-
-class Recorder:
-    """A `Core` that records its outputs."""
-
-    def __init__(self) -> None:
-        self.state = State.CONNECTING
-        self.outputs: list[object] = []
-
-    def _startWaiting(self, delay: float) -> None:
-        self.outputs.append(delay)
-
-    def _finished(self, failure: Failure | None) -> None:
-        self.outputs.append(failure)
-
 
 #: The inputs that bring a machine into a state.
 WAYS = {
@@ -64,25 +49,27 @@ class MachineTests(SynchronousTestCase):
     def test_everyInput(self) -> None:
         """Each input in each state leads to the `readyState` of the table, or raises and changes nothing."""
         for state, name in product(WAYS, ("connect", "open", "wait", "finish")):
-            core = Recorder()
+            outputs: list[object] = []
+            core = Core(outputs.append, outputs.append)
             steps = makeMachine(core)
             for step in WAYS[state].split():
                 self.enter(steps, step)
-            before, core.outputs = core.state, []
+            before = core.state
+            outputs.clear()
             if (state, name) in LEGAL:
                 self.enter(steps, name)
                 self.assertIs(core.state, LEGAL[state, name], (state, name))
             else:
                 self.assertRaises(NoTransition, self.enter, steps, name)
-                self.assertEqual((core.state, core.outputs), (before, []), (state, name))
+                self.assertEqual((core.state, outputs), (before, []), (state, name))
 
     def test_outputs(self) -> None:
         """Waiting schedules the next request; the end is reported once."""
-        core = Recorder()
-        steps = makeMachine(core)
+        outputs: list[object] = []
+        steps = makeMachine(Core(outputs.append, outputs.append))
         for step in ("connect", "wait", "finish", "finish"):
             self.enter(steps, step)
-        self.assertEqual(core.outputs, [2.5, None])
+        self.assertEqual(outputs, [2.5, None])
 
 
 class ReaderStateTests(SynchronousTestCase):
