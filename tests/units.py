@@ -1,9 +1,9 @@
 """
 Run the unit tests, which are all tests outside tests/integration, under trial:
 
-    python tests/units.py [OPTIONS OF TRIAL]
+    python tests/units.py [OPTIONS] [MODULES]
 
-Trial takes names of modules and cannot leave a folder out; this file lists the modules.
+Trial takes names of modules and cannot leave a folder out. Without names this file lists the modules.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def unitModules() -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Run trial and return its exit status."""
-    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *arguments, *unitModules()]
+    modules = [] if any(not argument.startswith("-") for argument in arguments) else unitModules()
+    command = [sys.executable, "-m", "twisted.trial", "--reporter=text", *arguments, *modules]
     return subprocess.run(command, cwd=TESTS.parent, check=False).returncode
 
 
