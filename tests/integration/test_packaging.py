@@ -257,10 +257,11 @@ class PackagingTests(SynchronousTestCase):
         """The source distribution has everything that the tests need."""
         with tarfile.open(self.built.sdist) as sdist:
             names = {name.partition("/")[2] for name in sdist.getnames()}
-        parts = filesBelow(self.built.source, PACKAGE, "tests", "docs", "benchmarks", ".ci")
+        parts = filesBelow(self.built.source, PACKAGE, "tests", "docs", "benchmarks", ".ci", ".github")
         self.assertEqual(parts - names, set())
         self.assertLessEqual(
-            {PLUGIN, "tox.ini", "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "setup.py"}, names
+            {PLUGIN, "tox.ini", "setup.cfg", "pyproject.toml", "README.md", "CONTRIBUTING.md", "LICENSE", "setup.py"},
+            names,
         )
 
     def test_installedWheelServes(self) -> None:
