@@ -31,6 +31,7 @@ COMPILED = (
     "formats.uimessages",
     "streams.entries",
     "delivery.producer",
+    "delivery.stall",
     "service.run",
     "sources.text",
     "streams.log",

@@ -22,7 +22,7 @@ from twisted.python import usage
 from sseserver import __version__, compiled
 from sseserver.apis.root import StreamResource
 from sseserver.client.response import chooseReadPath
-from sseserver.delivery.sockets import TunedEndpoint
+from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
 from sseserver.options import FILE, FLAG, KEY_VARIABLE, OPTIONS, Option, defaultOf, optionNamed

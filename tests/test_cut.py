@@ -63,7 +63,7 @@ class CutMixin:
         self.stop()
         self.serve(self.source, SETTINGS, self.makeStore())
         # Without jitter all responses have the same bytes, and the cuts hit each of them.
-        self.patch(_producer(), "jittered", lambda time: time)
+        self.patch(_producer(), "jitter", lambda time: time)
 
     def do(self: Any, method: str, path: str, items: list[Item] | None = None, close: bool = False) -> Any:
         """Send a request and return its answer."""

@@ -1,17 +1,15 @@
 """
-EventStreamProducer: writes one stream log to one request.
+The producer of an event stream: it writes one stream log to one request.
 
-It is the L{IPushProducer} of its request, and all that it knows is the
-request, the log, and its cursor. A viewer that comes back, one that starts and
-one that is slow all run through the same loop: read from the cursor, write,
-until there is no more or the transport is full.
+It is the `IPushProducer` of its request, and knows the request, the log and its cursor. A new viewer, one that returns
+and one that is slow all run through the same loop: read from the cursor, write, until there is no more or the transport
+is full. `sseserver.service` makes one for each viewer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from random import uniform
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -19,166 +17,140 @@ from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import classImplements
 
-from sseserver.delivery.sockets import isOver, slim, taken, tune
+from sseserver.delivery.body import MakeBody
+from sseserver.delivery.connection import abort, isOver
+from sseserver.delivery.head import writeHeaders
+from sseserver.delivery.socketoptions import tune
+from sseserver.delivery.stall import StallWatch
+from sseserver.delivery.states import ViewerState, ViewerStep, findViewerState
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
-from sseserver.speedups.body import Body, Outbox
-from sseserver.timing.ticker import Tick, Ticker
+from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
 log = Logger()
 
-#: Bytes read from the log for one write: what Twisted's transports send at once (FileDescriptor.SEND_LIMIT).
+#: Bytes read from the log for one write: as many as Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
 READ_BYTES = 128 * 1024
 
-#: Headers of every event stream. `no-transform` keeps compressing proxies away,
-#: which would hold tokens back; `X-Accel-Buffering` says the same to nginx.
-HEADERS = (
-    (b"Content-Type", b"text/event-stream"),
-    (b"Cache-Control", b"no-cache, no-store, no-transform"),
-    (b"X-Accel-Buffering", b"no"),
-    (b"X-Content-Type-Options", b"nosniff"),
-)
-
-
-def jittered(reconnectionTime: int) -> int:
-    """
-    Spread a reconnection time by a third both ways, so that viewers who were
-    cut together do not come back together.
-
-    Args:
-        reconnectionTime: In milliseconds; so is what is returned.
-    """
-    return max(1, round(reconnectionTime * uniform(2 / 3, 4 / 3)))
-
-
-def writeHeaders(request: Request, form: IFormat) -> None:
-    """Set the headers of an event stream in a format on a response that has not begun."""
-    for name, value in (*HEADERS, *form.headers):
-        request.responseHeaders.setRawHeaders(name, [value])
-
-
-class _State(Enum):
-    """Where a response is."""
-
-    NEW = "new"
-    LIVE = "live"  # writes what comes
-    PAUSED = "paused"  # the transport is full: writes nothing, keeps its cursor
-    ENDED = "ended"  # the request is finished or gone: touches it no more
-
-
-_LIVE = _State.LIVE
+# Looked up for each token.
+_LIVE = ViewerState.LIVE
 _OPEN = State.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    The parts that all event streams of a service share.
+
+    Attributes:
+        ticker: Schedules heartbeats and the looks at slow viewers.
+        settings: The settings of the service; its heartbeat and its stall are used.
+        makeBody: From `chooseBody`.
+        onEnd: Called once with each producer when its response is over, before a finished request lets the next one on
+            its connection begin.
+    """
+
+    ticker: Ticker
+    settings: Settings
+    makeBody: MakeBody
+    onEnd: Callable[[EventStreamProducer], None]
 
 
 class EventStreamProducer:
     """
-    One viewer.
+    One viewer of a stream. Its states are `ViewerState`.
 
     Args:
         request: A GET whose response has not begun.
-        streamLog: What is followed.
-        form: The format that the viewer wants.
-        ticker: Where heartbeats come from.
-        settings: The service's: its heartbeat and its stall.
-        outbox: Where small writes wait for the end of the reactor's turn.
-        onEnd: Called once with this producer when the response is over,
-            before a finished request lets the next one on its connection begin.
+        streamLog: The stream.
+        form: The format of the viewer.
+        delivery: The parts that it shares with the other viewers.
 
     Attributes:
         cursor: Number of the last entry read.
-        reason: Why the response ended, one word for the log.
+        reason: The reason for the end of the response, one word for the log; empty before.
+        request: The request.
+        streamLog: The stream.
     """
 
     __slots__ = (
-        "_beat",
         "_behind",
         "_body",
+        "_delivery",
         "_form",
-        "_onEnd",
         "_quietSince",
         "_rendering",
-        "_request",
-        "_settings",
         "_state",
-        "_taken",
-        "_takenAt",
-        "_ticker",
+        "_watch",
         "cursor",
         "reason",
+        "request",
         "streamLog",
     )
 
-    def __init__(
-        self,
-        request: Request,
-        streamLog: IStreamLog,
-        form: IFormat,
-        ticker: Ticker,
-        settings: Settings,
-        outbox: Outbox,
-        onEnd: Callable[[EventStreamProducer], None],
-    ) -> None:
+    def __init__(self, request: Request, streamLog: IStreamLog, form: IFormat, delivery: Delivery) -> None:
         self.cursor = 0
         self.reason = ""
-        self._request = request
+        self.request = request
         self.streamLog = streamLog
         self._form = form
         self._rendering: IRendering
-        self._ticker = ticker
-        self._settings = settings
-        self._onEnd = onEnd
-        self._state = _State.NEW
+        self._delivery = delivery
+        self._state = ViewerState.NEW
         self._behind = True
-        self._body = Body(request, outbox)
-        self._beat: Tick | None = None
+        self._body = delivery.makeBody(request)
+        self._watch: StallWatch | None = None
+        # The time of the last write.
         self._quietSince = 0.0
-        # What the viewer had taken when it was looked at last, and when that changed last.
-        self._taken: object = None
-        self._takenAt = 0.0
 
     @property
     def written(self) -> int:
-        """Bytes of body written so far."""
+        """Bytes of the body so far."""
         return self._body.written
+
+    @property
+    def isPaused(self) -> bool:
+        """Whether the transport is full."""
+        return self._state is ViewerState.PAUSED
 
     def start(self, lastEventID: str | None, retry: int, url: str, fromNow: bool = False) -> None:
         """
         Begin the response and follow the log.
 
         Args:
-            lastEventID: What the viewer sent; `None` for a new viewer.
-            retry: Its reconnection time in milliseconds.
-            url: The stream's own URL.
-            fromNow: Whether a new viewer starts at the end, instead of at the first entry kept.
+            lastEventID: The last event ID that the viewer has sent; `None` for a new viewer.
+            retry: Milliseconds. Its reconnection time.
+            url: The URL of the stream.
+            fromNow: Whether a new viewer starts at the end instead of at the first entry that is kept.
         """
-        request = self._request
+        request = self.request
+        # A `FastRequest` stops its producer at each end of the response, and saves the Deferred.
         if not getattr(request, "stopsProducer", False):
-            request.notifyFinish().addBoth(self._gone)
+            request.notifyFinish().addBoth(self._loseClient)
         writeHeaders(request, self._form)
-        self._state = _LIVE
-        # Before the first write: under TLS a producer that comes later is never paused.
+        self._step(ViewerStep.START)
+        # Before the first write: under TLS a producer that is registered later is never paused.
         request.registerProducer(self, True)
-        if isOver(request) or self._state is _State.ENDED:
+        if isOver(request) or self._state is ViewerState.ENDED:
             self._end("left")
             return
         tune(request.transport)
-        interval = min(self._settings.heartbeat, self._settings.stall)
-        self._beat = self._ticker.at(self._ticker.seconds() + interval, self._sweep)
-        # First registered for wake-ups, then read: what comes in between is seen.
+        settings = self._delivery.settings
+        self._watch = StallWatch(self, self._delivery.ticker, settings.stall)
+        self._watch.start(min(settings.heartbeat, settings.stall))
+        # Wake-ups before reading: entries that come in between are seen.
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
         self._write(gap + self._rendering.head(self.cursor, retry, url))
-        if not self.reason:
-            slim(request)
         self.wake()
 
     def wake(self) -> None:
-        """There is more after the cursor: write it, as far as the transport takes it."""
+        """Write the entries after the cursor, as far as the transport takes them."""
         try:
-            # In one function, since every token of every viewer comes through here.
+            # One function without calls of its own: every token of every viewer comes through here.
             while self._state is _LIVE:
                 try:
                     cursor, frames = self._rendering.read(self.cursor, READ_BYTES, self._behind)
@@ -193,10 +165,10 @@ class EventStreamProducer:
                 self.cursor = cursor
                 streamLog = self.streamLog
                 if streamLog.state is not _OPEN and self._rendering.complete(cursor):
-                    # What is last goes out with the end of the response.
-                    self._body.hold()
+                    # The last entries leave with the end of the response.
+                    self._body.cork()
                 if frames:
-                    # When the viewers were woken: the clock was read there already.
+                    # The time of the wake-up: the log has read the clock already.
                     self._quietSince = max(self._quietSince, streamLog.announced)
                     self._body.write(frames)
                 if streamLog.onRead is not None:
@@ -205,72 +177,92 @@ class EventStreamProducer:
                     self._behind = False
                     return
         except Exception:
-            log.failure("An event stream broke")
+            log.failure("An event stream failed")
             self.abort("broken")
 
     def pauseProducing(self) -> None:
-        """The transport is full. May be called again and again, and from inside a write."""
-        if self._state is _State.LIVE:
-            self._state = _State.PAUSED
-            self._takenAt = self._ticker.seconds()
-            self._taken = taken(self._request.transport, self.written)
-            # Else the channel reads without limit what the client sends meanwhile: twisted.web itself pauses only
-            # between requests.
+        """Write no more: the transport is full. May be called again and again, and inside a write."""
+        before = self._state
+        self._step(ViewerStep.PAUSE)
+        if before is ViewerState.LIVE:
+            if self._watch is not None:
+                self._watch.noteFull()
+            # Without this the channel reads all that the client sends meanwhile: twisted.web pauses only between
+            # requests.
             self._setReading(False)
 
     def resumeProducing(self) -> None:
-        """The transport is empty: what waits is read joined."""
-        if self._state is _State.PAUSED:
-            self._state = _State.LIVE
+        """Go on: the transport is empty. Entries that came meanwhile are joined."""
+        before = self._state
+        self._step(ViewerStep.RESUME)
+        if before is ViewerState.PAUSED:
             self._behind = True
             self._setReading(True)
-            self._quietSince = self._ticker.seconds()
+            self._quietSince = self._delivery.ticker.seconds()
             self.wake()
 
     def stopProducing(self) -> None:
-        """The connection is lost; one of two ways to learn of it."""
+        """End: the connection is lost."""
         self._end("left")
 
     def finish(self, reason: str) -> None:
-        """End the response in good order."""
-        if self._state is not _State.ENDED:
-            request = self._request
+        """
+        End the response in good order. Does nothing after its end.
+
+        Args:
+            reason: See the attribute.
+        """
+        if self._state is not ViewerState.ENDED:
+            request = self.request
             self._end(reason)
-            # Whoever was told of the end may have closed the connection.
+            # The owner, who was told of the end, may have closed the connection.
             if not isOver(request):
                 request.unregisterProducer()
                 request.finish()
 
     def retire(self, retry: int) -> None:
         """
-        End the response of a stream that goes on: the viewer comes back later.
+        End the response of a stream that goes on, and let the viewer return later.
 
         Args:
-            retry: When, in milliseconds.
+            retry: Milliseconds until then.
         """
-        if self._state is not _State.ENDED:
+        if self._state is not ViewerState.ENDED:
             self._write(self._rendering.retire(retry))
             self.finish("retired")
 
     def abort(self, reason: str) -> None:
-        """End the response at once, whatever is still to be sent."""
-        if self._state is not _State.ENDED:
-            transport: Any = self._request.transport
+        """
+        Close the connection at once, without the bytes that are still to be sent. Does nothing after the end.
+
+        Args:
+            reason: See the attribute.
+        """
+        if self._state is not ViewerState.ENDED:
             self._end(reason)
-            if transport is None:
-                self._request.loseConnection()
-            else:
-                transport.abortConnection()
+            abort(self.request)
+
+    def beat(self, now: float) -> float:
+        """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
+        heartbeat = self._delivery.settings.heartbeat
+        if self._state is not ViewerState.LIVE:
+            return now + heartbeat
+        if now - self._quietSince >= heartbeat:
+            self._write(HEARTBEAT)
+        return self._quietSince + heartbeat
+
+    def _step(self, step: ViewerStep) -> None:
+        self._state = findViewerState(self._state, step)
 
     def _setReading(self, reading: bool) -> None:
-        """Go on reading from the connection, or stop it."""
-        transport: Any = self._request.transport
-        # HTTP/2 has no transport of the request's own: there a window for each stream bounds what comes.
+        """Read from the connection, or stop that."""
+        transport: Any = self.request.transport
+        # HTTP/2 has no transport for each request: a window for each stream bounds what comes.
         if transport is not None:
             (transport.resumeProducing if reading else transport.pauseProducing)()
 
     def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
-        """Set the cursor; give the frames that tell of a gap, if there is one."""
+        """Set the cursor; return the frames that tell of a gap, if there is one."""
         if lastEventID is None:
             self.cursor = self._rendering.start(fromNow)
             return b""
@@ -282,46 +274,24 @@ class EventStreamProducer:
         return b""
 
     def _write(self, data: bytes) -> None:
-        self._quietSince = self._ticker.seconds()
+        self._quietSince = self._delivery.ticker.seconds()
         self._body.write(data)
 
-    def _sweep(self, now: float) -> float:
-        """
-        Write a heartbeat when it is due, which also shows whether a silent
-        peer is gone. Cut a viewer that takes nothing.
-        """
-        heartbeat, stall = self._settings.heartbeat, self._settings.stall
-        has = taken(self._request.transport, self.written)
-        # While it is paused there is something, also where nobody can tell what.
-        idle = has is None and self._state is _State.LIVE
-        if idle or has != self._taken:
-            self._taken = has
-            self._takenAt = now
-        elif now - self._takenAt >= stall:
-            self.abort("stalled")
-            return now
-        due = now + heartbeat
-        if self._state is _State.LIVE:
-            if now - self._quietSince >= heartbeat:
-                self._write(HEARTBEAT)
-            due = self._quietSince + heartbeat
-        return min(due, now + (stall if idle else stall / 4))
-
-    def _gone(self, result: Any) -> None:
-        """The request is over; the other way to learn of it, and the only one that all transports have."""
+    def _loseClient(self, result: Any) -> None:
+        """End: the request is over. Every transport tells of that."""
         self._end("left")
 
     def _end(self, reason: str) -> None:
-        """Let go of everything, once, whichever way the response ended."""
-        if self._state is _State.ENDED:
+        """Release everything, once."""
+        if self._state is ViewerState.ENDED:
             return
-        self._state = _State.ENDED
+        self._step(ViewerStep.END)
         self.reason = reason
         self._body.close()
         self.streamLog.leave(self)
-        if self._beat is not None:
-            self._ticker.cancel(self._beat)
-        self._onEnd(self)
+        if self._watch is not None:
+            self._watch.stop()
+        self._delivery.onEnd(self)
 
 
 classImplements(EventStreamProducer, IPushProducer)

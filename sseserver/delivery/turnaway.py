@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.web.http import Request
 
-from sseserver.delivery.producer import jittered, writeHeaders
+from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.errors import Overloaded
 from sseserver.interfaces import IFormat
 
@@ -32,5 +32,5 @@ def turnAway(request: Request, form: IFormat, reconnectionTime: int) -> None:
     if not form.reconnects:
         raise Overloaded(NO_ROOM)
     writeHeaders(request, form)
-    request.write(b"retry: %d\n\n" % jittered(reconnectionTime))
+    request.write(b"retry: %d\n\n" % jitter(reconnectionTime))
     request.finish()

@@ -1,48 +1,48 @@
 """
-Waiter: a viewer whose response has not begun, and which is written nothing yet.
+A viewer that waits: its response has not begun, and nothing is written to it yet.
 
-A completion in one piece waits for the end of its stream, the head of a
-streamed one for the first entry. Both hold the run's linger, as every viewer does.
+A completion in one piece waits for the end of its stream; a streamed one holds its head until the first entry. Both
+keep their run from lingering, as every viewer does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
+from sseserver.delivery.connection import abort
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.timing.ticker import Tick, Ticker
 
-#: Reads what follows a cursor; gives the new one, and whether what was waited for is there.
+#: Reads the entries after a cursor; returns the new cursor, and whether the wait is over.
 Reader = Callable[[int], tuple[int, bool]]
 
 
 class Waiter:
     """
-    One viewer that waits.
+    One viewer that waits for entries of a stream.
 
     Args:
         request: Its response has not begun.
-        streamLog: What is followed.
-        ticker: Tells when it has waited long enough.
-        read: Called with the cursor when there is more; gives the new cursor,
-            and whether that is what was waited for. What it raises ends it.
-        cursor: Where it is.
-        onEnd: Called once with this viewer when it waits no longer, and with
-            true when what was waited for is there, false when it never came
-            or the client is gone, or the failure. Whoever is called fires
-            L{over} and lets it leave the log.
+        streamLog: The stream.
+        ticker: Schedules the end of the wait.
+        read: Called with the cursor when there are new entries. An exception ends the wait.
+        cursor: Number of the last entry read.
+        onEnd: Called once with this viewer at the end of the wait, and with its result: true if `read` has seen
+            enough, false if the time is up or the client is gone, or the failure of `read`. It must fire `over` and
+            let the viewer leave the log.
 
     Attributes:
         cursor: Number of the last entry read.
-        over: Fires when it waits no longer.
+        over: Fires at the end of the wait.
+        request: The request.
+        streamLog: The stream.
     """
 
-    __slots__ = ("_onEnd", "_read", "_request", "_tick", "_ticker", "cursor", "over", "streamLog")
+    __slots__ = ("_onEnd", "_read", "_tick", "_ticker", "cursor", "over", "request", "streamLog")
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Waiter:
         self.cursor = cursor
         self.streamLog = streamLog
         self.over: Deferred[bool] = Deferred()
-        self._request = request
+        self.request = request
         self._ticker = ticker
         self._read = read
         self._onEnd: Callable[[Waiter, bool | Failure], None] | None = onEnd
@@ -67,18 +67,18 @@ class Waiter:
         Follow the log.
 
         Args:
-            form: What the response will be written in.
-            limit: Seconds to wait; C{None} is as long as it takes.
+            form: The format of the response that follows.
+            limit: Seconds to wait; `None` for no limit.
         """
-        self._request.notifyFinish().addBoth(self._gone)
+        self.request.notifyFinish().addBoth(self._loseClient)
         if limit is not None:
-            self._tick = self._ticker.at(self._ticker.seconds() + limit, self._late)
+            self._tick = self._ticker.at(self._ticker.seconds() + limit, self._expire)
         self.streamLog.follow(self, form)
-        # The run may have waited for somebody who reads.
+        # A run may be paused until somebody reads.
         self.wake()
 
     def wake(self) -> None:
-        """See L{Viewer.wake}."""
+        """See `Viewer.wake`."""
         if self._onEnd is None:
             return
         try:
@@ -92,20 +92,21 @@ class Waiter:
             self._end(True)
 
     def abort(self, reason: str) -> None:
-        """Cut the connection: the server can wait no longer."""
-        transport: Any = self._request.transport
-        if transport is None:
-            self._request.loseConnection()
-        else:
-            transport.abortConnection()
+        """
+        Close the connection at once.
+
+        Args:
+            reason: Not used: nothing of the response is to be logged.
+        """
+        abort(self.request)
         self._end(False)
 
-    def _late(self, now: float) -> None:
+    def _expire(self, now: float) -> None:
         self._tick = None
         self._end(False)
 
-    def _gone(self, result: object) -> None:
-        """The request is over: the client has closed the connection."""
+    def _loseClient(self, result: object) -> None:
+        """End the wait: the client has closed the connection."""
         self._end(False)
 
     def _end(self, result: bool | Failure) -> None:

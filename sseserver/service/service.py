@@ -15,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.internet.interfaces import IReactorTime
 
+from sseserver.delivery.body import chooseBody
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
@@ -25,7 +26,6 @@ from sseserver.service.startkeys import StartKeys
 from sseserver.service.states import SERVICE_STEPS, ServiceState, step
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
-from sseserver.speedups.body import Outbox
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
@@ -100,7 +100,8 @@ class StreamService(Service):
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
         self._retention = Retention(self.store, self.settings, self._sweep, self._keys.forget)
         self.runs = RunQueue(source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
-        self.viewers = Viewers(self.settings, self._sweep, Outbox(turnEnd), self._viewerLeft)
+        makeBody = chooseBody(turnEnd, self.settings.plain)
+        self.viewers = Viewers(self.settings, self._sweep, makeBody, self._viewerLeft)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
 

@@ -14,14 +14,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
-from sseserver.delivery.producer import EventStreamProducer, jittered
-from sseserver.delivery.sockets import allSent, isOver
+from sseserver.delivery.body import MakeBody
+from sseserver.delivery.connection import isOver
+from sseserver.delivery.drain import allSent
+from sseserver.delivery.head import jitter
+from sseserver.delivery.producer import Delivery, EventStreamProducer
 from sseserver.delivery.turnaway import NO_ROOM, turnAway
 from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import Overloaded
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.settings import Settings
-from sseserver.speedups.body import Outbox
 from sseserver.timing.ticker import Ticker
 
 log = Logger()
@@ -34,14 +36,16 @@ class Viewers:
     Args:
         settings: `maxViewers`, `drain`, and the numbers of a response.
         sweep: Ticker of heartbeats and time limits.
-        outbox: Queues small writes until the end of the reactor turn.
+        makeBody: Makes the body of each response, from `chooseBody`.
         onLeft: Called with the stream log of each viewer that has left.
     """
 
-    def __init__(self, settings: Settings, sweep: Ticker, outbox: Outbox, onLeft: Callable[[IStreamLog], None]) -> None:
+    def __init__(
+        self, settings: Settings, sweep: Ticker, makeBody: MakeBody, onLeft: Callable[[IStreamLog], None]
+    ) -> None:
         self._settings = settings
         self._sweep = sweep
-        self._outbox = outbox
+        self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft)
         self._onLeft = onLeft
         self._requests: dict[EventStreamProducer | Waiter, Request] = {}
         self._admitting = True
@@ -99,11 +103,9 @@ class Viewers:
         if not self.hasRoom():
             turnAway(request, form, self._settings.reconnectionTime)
             return
-        producer = EventStreamProducer(
-            request, streamLog, form, self._sweep, self._settings, self._outbox, self._producerLeft
-        )
+        producer = EventStreamProducer(request, streamLog, form, self._delivery)
         self._requests[producer] = request
-        producer.start(lastEventID, jittered(self._settings.reconnectionTime), url, fromNow)
+        producer.start(lastEventID, jitter(self._settings.reconnectionTime), url, fromNow)
 
     def wait(
         self, request: Request, streamLog: IStreamLog, form: IFormat, read: Reader, limit: float | None = None
@@ -170,7 +172,7 @@ class Viewers:
         """End the responses of published streams, which may continue later."""
         for viewer in self:
             if viewer.streamLog.published and isinstance(viewer, EventStreamProducer):
-                viewer.retire(jittered(self._settings.reconnectionTime))
+                viewer.retire(jitter(self._settings.reconnectionTime))
 
     def _cut(self) -> None:
         """Abort the connections of all viewers."""

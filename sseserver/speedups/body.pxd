@@ -3,36 +3,46 @@ cimport cython
 from sseserver.timing.turnend cimport TurnEnd
 
 
-cdef class Outbox:
-    cdef list _bodies
-    cdef TurnEnd _turnEnd
+cdef class SendBuffer:
+    cdef object _transport
+    cdef object _socket
+    cdef bytes _waiting
+    cdef bint _clear
+    cdef public bint corked
 
-    cpdef add(self, Body body)
-    @cython.locals(body=Body)
+    cpdef bint add(self, bytes data) except -1
+    cpdef write(self, bytes data)
+    cpdef writeLarge(self, tuple pieces)
+    @cython.locals(waiting=bytes)
+    cpdef flush(self)
+    cpdef cork(self)
+    cpdef uncork(self)
+    cdef bint _isClear(self) except -1
+
+
+cdef class Outbox:
+    cdef list _buffers
+    cdef TurnEnd _turnEnd
+    cdef bytes _framed
+    cdef bytes _chunk
+
+    cpdef add(self, SendBuffer buffer)
+    cpdef bytes frame(self, bytes data)
+    @cython.locals(buffer=SendBuffer)
     cpdef _flush(self)
 
 
-cdef class Body:
+cdef class FastBody:
     cdef public Py_ssize_t written
     cdef object _request
     cdef Outbox _outbox
-    cdef object _candidate
-    cdef object _transport
-    cdef object _socket
+    cdef SendBuffer _buffer
+    cdef object _state
     cdef bint _chunked
-    cdef bint _clear
-    cdef bint _last
-    cdef bytes _waiting
 
-    @cython.locals(framed=bytes)
+    @cython.locals(buffer=SendBuffer)
     cpdef write(self, bytes data)
-    @cython.locals(waiting=bytes)
-    cpdef flush(self)
-    cdef _sendLarge(self, bytes data)
-    cdef bint _isClear(self)
+    cpdef cork(self)
     cpdef close(self)
-    cpdef hold(self)
-    cdef _queue(self, bytes data)
-
-
-cdef bytes _chunk(bytes data)
+    cdef _step(self, step)
+    cdef _writeThroughRequest(self, bytes data)

@@ -1,16 +1,16 @@
 """
-Body: how the bytes of an endless response get to the socket.
+The fast body of a streamed response, and the only owner of bytes that wait to be sent.
 
-L{Request.write} only queues: the bytes go out when the reactor comes round to
-the socket, which costs two `epoll_ctl` calls and a good part of the whole
-price of a token. When nothing is queued before them, the bytes can as well be
-sent past the queue. Body does that where it is the same thing, and leaves
-everything else to Twisted.
+`Request.write` only queues. The bytes leave when the reactor comes round to the socket, which costs two `epoll_ctl`
+calls and a large part of the price of a token. While nothing is queued before them, the bytes can as well be sent past
+the transport's queue.
 
-Nor are they sent one by one as they come. A `send` runs through the whole of
-the kernel's TCP, and Python after it is as slow as after a sleep: its caches
-are full of something else. So what all bodies write in one turn of the reactor
-waits in an L{Outbox} and leaves at the turn's end, all in one go.
+They are not sent one by one either. A `send` runs through the kernel's TCP, after which Python is as slow as after a
+sleep: the caches hold something else. So small writes of one reactor turn wait in the `SendBuffer` of their connection,
+and an `Outbox` sends the buffers of all connections together when the turn ends.
+
+`sseserver.delivery.body` chooses between `FastBody` and its plain body. `sseserver.speedups.channel` writes through the
+same `SendBuffer`, so the head, the tokens and the end of a response leave in as few sends as possible, in order.
 """
 
 from __future__ import annotations
@@ -19,135 +19,89 @@ from typing import Any
 
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
+from twisted.web.http_headers import Headers
 
+from sseserver.speedups.privates import isQueueEmpty, seesQueue
+from sseserver.speedups.states import BodyState, BodyStep, findBodyState
 from sseserver.timing.turnend import TurnEnd
 
-#: What is larger does not wait: there the bytes cost, and not their way; and who writes much must be told soon that
-#: the socket is full.
+#: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be told soon that the
+#: socket is full.
 SMALL = 2048
 
-# The bytes that were framed last, by whichever body, and their chunk: viewers of one stream are given the same bytes
-# one after another. (Not on the class: each change of a class makes Python look up all its attributes anew.)
-_last: list[bytes] = [b"", b""]
+#: The response headers of a request whose head was written.
+_SENT = Headers()
 
 
-class Outbox:
+def canBypassQueue(transport: object) -> bool:
     """
-    Small writes that leave together when this turn of the reactor ends.
+    Return whether bytes can be sent past the write queue of a transport.
+
+    That needs a plain TCP or UNIX connection. A connection on which TLS was started is still a `Connection`, but bytes
+    that pass its queue would leave unencrypted.
+    """
+    return isinstance(transport, Connection) and not getattr(transport, "TLS", True) and seesQueue()
+
+
+class SendBuffer:
+    """
+    The bytes of one connection that were written and not sent.
 
     Args:
-        turnEnd: Of the transports' reactor.
-    """
-
-    __slots__ = ("_bodies", "_turnEnd")
-
-    def __init__(self, turnEnd: TurnEnd) -> None:
-        self._turnEnd = turnEnd
-        self._bodies: list[Body] = []
-
-    def add(self, body: Body) -> None:
-        """Flush this body when the turn ends."""
-        if not self._bodies:
-            self._turnEnd.atEnd(self._flush)
-        self._bodies.append(body)
-
-    def _flush(self) -> None:
-        bodies, self._bodies = self._bodies, []
-        for body in bodies:
-            body.flush()
-
-
-class Body:
-    """
-    Writes the body of one response.
-
-    Args:
-        request: Its head may be set, but nothing is written yet.
-        outbox: Where small writes wait for the end of the turn.
+        transport: The transport of the connection.
 
     Attributes:
-        written: Bytes so far, without framing.
+        corked: Whether small writes wait for `uncork`.
     """
 
-    __slots__ = (
-        "_candidate",
-        "_chunked",
-        "_clear",
-        "_last",
-        "_outbox",
-        "_request",
-        "_socket",
-        "_transport",
-        "_waiting",
-        "written",
-    )
+    __slots__ = ("_clear", "_socket", "_transport", "_waiting", "corked")
 
-    def __init__(self, request: Request, outbox: Outbox) -> None:
-        self.written = 0
-        self._request = request
-        self._outbox = outbox
-        # The transport, when its queue can be passed: a plain TCP or UNIX one. Under TLS, on HTTP/2 and on a test's
-        # wire the queue is elsewhere.
-        transport = getattr(getattr(request, "channel", None), "transport", None)
-        self._candidate: Any = transport if canSendAtOnce(transport) else None
-        # The same, and its socket, once the head is written.
-        self._transport: Any = None
-        self._socket: Any = None
-        self._chunked = False
-        # Whether nothing is queued before us; false also when that is not known.
-        self._clear = False
-        # Whether what waits is for the channel, which sends it with the end of the response.
-        self._last = False
-        # Framed bytes that wait in the outbox.
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
         self._waiting = b""
+        # Whether the transport's queue is known to be empty. True after a flush, until something is queued: while a
+        # response lasts, all writes come through here.
+        self._clear = False
+        # Set while the queue is known to be empty.
+        self._socket: Any = None
+        self.corked = False
+
+    def add(self, data: bytes) -> bool:
+        """
+        Keep a small write for the end of the turn.
+
+        Returns:
+            Whether the buffer must be put into an outbox: it was empty, and nobody uncorks it.
+        """
+        if not self._waiting:
+            self._waiting = data
+            return not self.corked
+        self._waiting += data
+        if len(self._waiting) > SMALL and not self.corked:
+            self.flush()
+        return False
 
     def write(self, data: bytes) -> None:
-        """
-        Write what is not empty. May call the producer's C{pauseProducing}
-        before it returns, or at the end of the turn.
-        """
-        self.written += len(data)
-        if self._transport is None:
-            self._queue(data)
-            return
-        if len(data) > SMALL:
-            self.flush()
-            self._sendLarge(data)
-            return
-        framed = _chunk(data) if self._chunked else data
-        if not self._waiting:
-            self._waiting = framed
-            if not self._last:
-                self._outbox.add(self)
-            return
-        self._waiting += framed
-        if len(self._waiting) > SMALL and not self._last:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what waits."""
-        waiting, self._waiting = self._waiting, b""
-        if waiting and (self._clear or self._isClear()):
-            try:
-                sent = self._socket.send(waiting)
-            except OSError:
-                # The socket is full; or it is broken, which the transport finds out when it sends the rest.
-                sent = 0
-            waiting = waiting[sent:]
-        if waiting:
+        """Write behind the bytes that wait; straight to the transport's queue if none do."""
+        if not self.corked and not self._waiting:
             self._clear = False
-            # A transport that is gone throws it away.
-            self._transport.write(waiting)
+            self._transport.write(data)
+        elif len(data) > SMALL:
+            self.writeLarge((data,))
+        else:
+            self._waiting += data
 
-    def _sendLarge(self, data: bytes) -> None:
-        """Send at once, without a copy for the sake of the framing."""
-        pieces = (b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,)
+    def writeLarge(self, pieces: tuple[bytes, ...]) -> None:
+        """Send the bytes that wait and these pieces at once, without a copy."""
+        if self._waiting:
+            pieces = (self._waiting, *pieces)
+            self._waiting = b""
         sent = 0
         if self._clear or self._isClear():
             try:
                 sent = self._socket.sendmsg(pieces)
             except OSError:
-                # See L{flush}.
+                # See `flush`.
                 sent = 0
         rest = []
         for piece in pieces:
@@ -158,95 +112,186 @@ class Body:
             self._clear = False
             self._transport.writeSequence(rest)
 
+    def flush(self) -> None:
+        """Send the bytes that wait; queue the rest that the socket does not take."""
+        waiting, self._waiting = self._waiting, b""
+        if waiting and (self._clear or self._isClear()):
+            try:
+                sent = self._socket.send(waiting)
+            except OSError:
+                # The socket is full. Or it is broken: then the transport finds out when it sends the rest.
+                sent = 0
+            waiting = waiting[sent:]
+        if waiting:
+            self._clear = False
+            # A transport whose connection was lost drops it.
+            self._transport.write(waiting)
+
+    def cork(self) -> None:
+        """Let small writes wait until `uncork`, which must follow in this reactor turn."""
+        if not self.corked:
+            self.corked = True
+            # The transport was written to by others, if a response begins here.
+            self._clear = False
+
+    def uncork(self) -> None:
+        """Send the bytes that wait, and let no more wait."""
+        self.corked = False
+        self.flush()
+
+    def isEmpty(self) -> bool:
+        """Return whether all bytes that were written are with the kernel."""
+        return not self._waiting and self._isClear()
+
     def _isClear(self) -> bool:
-        """
-        Whether nothing is queued before us. Once it is so it stays so until
-        we queue something: while a response lasts nobody else writes.
-        """
+        """Look whether bytes can be sent past the queue, and note it."""
         transport = self._transport
-        # `_tempDataBuffer` holds what was written since the transport last sent, `dataBuffer` what the socket did not
-        # take of it.
-        self._clear = bool(transport.connected) and not transport._tempDataBuffer and not transport.dataBuffer
+        self._clear = bool(
+            canBypassQueue(transport)
+            and transport.connected
+            and not transport.disconnecting
+            and isQueueEmpty(transport)
+        )
+        if self._clear:
+            self._socket = transport.getHandle()
         return self._clear
 
+
+class Outbox:
+    """
+    Sends the buffers of all connections when a reactor turn ends.
+
+    Args:
+        turnEnd: The end of the turns of the transports' reactor.
+    """
+
+    __slots__ = ("_buffers", "_chunk", "_framed", "_turnEnd")
+
+    def __init__(self, turnEnd: TurnEnd) -> None:
+        self._turnEnd = turnEnd
+        self._buffers: list[SendBuffer] = []
+        # The data that were framed last, and their chunk.
+        self._framed = b""
+        self._chunk = b""
+
+    def makeBody(self, request: Request) -> FastBody:
+        """Make the body of a response."""
+        return FastBody(request, self)
+
+    def add(self, buffer: SendBuffer) -> None:
+        """Flush a buffer when the turn ends."""
+        if not self._buffers:
+            self._turnEnd.atEnd(self._flush)
+        self._buffers.append(buffer)
+
+    def frame(self, data: bytes) -> bytes:
+        """Frame data as a chunk. Viewers of one stream write the same object one after another: it is framed once."""
+        if data is not self._framed:
+            # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
+            self._framed = data
+            self._chunk = b"%x\r\n%b\r\n" % (len(data), data)
+        return self._chunk
+
+    def _flush(self) -> None:
+        buffers, self._buffers = self._buffers, []
+        for buffer in buffers:
+            buffer.flush()
+
+
+class FastBody:
+    """
+    The body of one response; see `sseserver.delivery.body.Body`. Its states are `BodyState`.
+
+    Args:
+        request: Its head may be set, but nothing is written yet.
+        outbox: Sends small writes at the end of the turn.
+
+    Attributes:
+        written: Bytes so far, without framing.
+    """
+
+    __slots__ = ("_buffer", "_chunked", "_outbox", "_request", "_state", "written")
+
+    def __init__(self, request: Request, outbox: Outbox) -> None:
+        self.written = 0
+        self._request = request
+        self._outbox = outbox
+        self._state = BodyState.NEW
+        # There while the state is SENDING or CORKED: so a token need not look at the state.
+        self._buffer: SendBuffer | None = None
+        self._chunked = False
+
+    def write(self, data: bytes) -> None:
+        """See `Body.write`."""
+        self.written += len(data)
+        buffer = self._buffer
+        if buffer is None:
+            self._writeThroughRequest(data)
+        elif len(data) > SMALL:
+            buffer.writeLarge((b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,))
+        elif buffer.add(self._outbox.frame(data) if self._chunked else data):
+            self._outbox.add(buffer)
+
+    def cork(self) -> None:
+        """See `Body.cork`."""
+        buffer = self._buffer
+        # A buffer that the channel does not write through is not uncorked at the end of the response.
+        isShared = getattr(self._request.channel, "sendBuffer", None) is buffer
+        if buffer is None or isShared:
+            self._step(BodyStep.CORK)
+            if buffer is not None:
+                buffer.cork()
+
     def close(self) -> None:
-        """Send what waits, and tell the request how much it was: nothing is written after this."""
-        channel = getattr(self._request, "channel", None)
-        if self._last and channel is not None:
-            waiting, self._waiting = self._waiting, b""
-            channel.hold(waiting)
-        else:
-            self.flush()
+        """See `Body.close`."""
+        if self._state is BodyState.SENDING and self._buffer is not None:
+            self._buffer.flush()
+        self._step(BodyStep.CLOSE)
+        self._buffer = None
+        # `Request.write` counts as well, but is not called for each write.
         self._request.sentLength = self.written
 
-    def hold(self) -> None:
-        """
-        What is written from now on is the last: what is small of it, and what
-        waits already, waits for the request's C{finish}, which follows at once.
-        """
-        self._last = self._transport is not None and hasattr(self._request.channel, "hold")
+    def _step(self, step: BodyStep) -> None:
+        self._state = findBodyState(self._state, step)
 
-    def _queue(self, data: bytes) -> None:
-        """Go the long way, which writes the head before the first bytes."""
-        if self._candidate is None:
+    def _writeThroughRequest(self, data: bytes) -> None:
+        """Write with `Request.write`: the first bytes, which bring the head, or all if the queue cannot be bypassed."""
+        if self._state is BodyState.QUEUING:
             self._request.write(data)
             return
-        channel: Any = self._request.channel
-        # Only a channel of ours can wait with the head, too.
-        holds = hasattr(channel, "hold")
-        if holds:
-            channel.hold()
-        self._request.write(data)
-        self._chunked = bool(self._request.chunked)
-        self._transport = self._candidate
-        self._socket = self._candidate.getHandle()
-        if holds:
-            self._waiting = channel.take()
-            self._outbox.add(self)
+        channel: Any = getattr(self._request, "channel", None)
+        transport = getattr(channel, "transport", None)
+        bypass = canBypassQueue(transport)
+        self._step(BodyStep.SEND if bypass else BodyStep.QUEUE)
+        shared = getattr(channel, "sendBuffer", None)
+        if shared is None:
+            self._request.write(data)
+        else:
+            shared.cork()
+            self._request.write(data)
+            shared.corked = False
+            self._outbox.add(shared)
+        # A write can tell that the client is gone.
+        if self._state is not BodyState.CLOSED:
+            if bypass:
+                self._chunked = bool(self._request.chunked)
+                self._buffer = SendBuffer(transport) if shared is None else shared
+            slim(self._request)
 
 
-def _chunk(data: bytes) -> bytes:
-    """Frame a chunk."""
-    if data is not _last[0]:
-        # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
-        _last[0] = data
-        _last[1] = b"%x\r\n%b\r\n" % (len(data), data)
-    return _last[1]
-
-
-def canSendAtOnce(transport: object) -> bool:
+def slim(request: Any) -> None:
     """
-    Whether a transport is one whose queue we can see and send past.
+    Make a request and its channel small, once the head of an endless response is written.
 
-    It is asked for what it really has, since one of these names is private to
-    Twisted: should a later release rename it, all writes take the long way. A
-    connection on which TLS was started is still a L{Connection}, but what is sent
-    past it would go out in the clear.
+    Both have so many attributes that Python gives each a table of twice the size, and the headers that were sent are
+    never looked at again: together a fifth of the memory of an idle viewer. A `FastRequest` knows better what it can do
+    without.
     """
-    return (
-        isinstance(transport, Connection)
-        and isinstance(getattr(transport, "_tempDataBuffer", None), list)
-        and not getattr(transport, "TLS", True)
-    )
-
-
-def isClear(transport: Any) -> bool:
-    """Whether a transport's queue can be passed now: it is there, and nothing is in it."""
-    return (
-        canSendAtOnce(transport)
-        and transport.connected
-        and not (transport.disconnecting or transport._tempDataBuffer or transport.dataBuffer)
-    )
-
-
-def sendAtOnce(transport: Any, data: bytes) -> None:
-    """Send what can be sent before the reactor comes round to the socket; queue the rest."""
-    if isClear(transport):
-        try:
-            sent = transport.getHandle().send(data)
-        except OSError:
-            # The socket is full; or it is broken, which the transport finds out when it sends this.
-            sent = 0
-        data = data[sent:]
-    if data:
-        transport.write(data)
+    if getattr(request, "channel", None) is None:
+        return
+    if hasattr(request, "slim"):
+        request.slim()
+        return
+    request.responseHeaders = _SENT
+    for one in (request, request.channel):
+        one.__dict__ = dict(list(vars(one).items()))

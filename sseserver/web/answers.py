@@ -12,8 +12,8 @@ from http import HTTPStatus
 from twisted.web.http import NO_BODY_CODES, OK
 from twisted.web.server import Request
 
-from sseserver.delivery.producer import writeHeaders
-from sseserver.delivery.sockets import isOver
+from sseserver.delivery.connection import isOver
+from sseserver.delivery.head import writeHeaders
 from sseserver.errors import SSEServerError
 from sseserver.interfaces import IFormat
 from sseserver.jsontext import toJSON

@@ -1,59 +1,125 @@
 """
-Site: a twisted.web Site with what event streams need.
+The site: HTTP/1.1 over which event streams are served, with limits for what a client sends.
+
+`twistd sseserver` listens with a `StreamSite`; an embedder may. Its connections and requests are Twisted's, or the fast
+ones of `sseserver.speedups.channel`; the limits are the same for both.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.web.http import combinedLogFormatter
-from twisted.web.iweb import IAccessLogFormatter
+from twisted.web.http import HTTPChannel, combinedLogFormatter
 from twisted.web.resource import IResource
-from twisted.web.server import Site
-from zope.interface import provider
+from twisted.web.server import Request, Site
 
-from sseserver.speedups.channel import StreamChannel, StreamRequest
+from sseserver.options import defaultOf
+from sseserver.speedups.accesslog import accessLine
+from sseserver.speedups.channel import FastChannel, FastRequest
 from sseserver.web.answers import encodeError
 from sseserver.web.request import MAX_BODY, makeBodyTooLarge
 
-#: Seconds after which an idle connection is closed. More than the 60 of the usual load balancers: else they send a
-#: request into a connection that is just being closed.
+#: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers, which would otherwise
+#: send a request into a connection that is just being closed.
 IDLE_TIMEOUT = 75
 
+#: Multiple of the limit of a body, up to which a refused body is still read and dropped: a client that sends before it
+#: reads gets its answer instead of a reset connection.
+_DROPPED = 16
 
-#: What stands in the access log as it came: printable, and neither a quote nor a backslash.
-_isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+
+if TYPE_CHECKING:
+    _Base = Request
+else:
+    _Base = object
 
 
-@provider(IAccessLogFormatter)
-def accessLine(timestamp: str, request: Any) -> str:
-    """Write what L{combinedLogFormatter} writes, in a quarter of the time where nothing has to be escaped."""
-    client = request.getClientAddress()
-    referer = request.getHeader(b"referer") or b"-"
-    agent = request.getHeader(b"user-agent") or b"-"
-    target = b"%b %b %b" % (request.method, request.uri, request.clientproto)
-    if isinstance(client, (IPv4Address, IPv6Address)) and _isPlain(target + referer + agent):
-        return (
-            f'"{client.host}" - - {timestamp} "{target.decode("ascii")}" {request.code} {request.sentLength or "-"} '
-            f'"{referer.decode("ascii")}" "{agent.decode("ascii")}"'
+class BodyLimit(_Base):
+    """A mixin for requests: keeps the body in memory, and refuses one over the limit of the site before it is read."""
+
+    __slots__ = ()
+
+    channel: Any
+
+    def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
+        self._received = 0
+        self._refused = False
+        super().__init__(channel, *args, **keywords)
+
+    def gotLength(self, length: int | None) -> None:
+        """See `Request.gotLength`."""
+        # Twisted's own keeps large bodies on disk.
+        self.content = io.BytesIO()
+        if length is not None and length > self.channel.site.maxBody:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """See `Request.handleContentChunk`."""
+        self._received += len(data)
+        limit = self.channel.site.maxBody
+        if self._received > _DROPPED * limit:
+            self.channel.loseConnection()
+        elif self._received > limit and not self._refused:
+            self._refuse()
+        elif not self._refused:
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """See `Request.requestReceived`."""
+        if self._refused:
+            self.channel.loseConnection()
+        else:
+            super().requestReceived(command, path, version)
+
+    def _refuse(self) -> None:
+        """Answer before the request is complete, which Twisted's requests cannot."""
+        self._refused = True
+        # The client is not to go on.
+        self.requestHeaders.removeHeader(b"Expect")
+        body = self.channel.site.refusal
+        head = (
+            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body)
         )
-    line: str = combinedLogFormatter(timestamp, request)
-    return line
+        self.channel.write(head + body)
+
+
+class PlainStreamRequest(BodyLimit, Request):
+    """The plain request: Twisted's own, with the limit."""
+
+
+class FastStreamRequest(BodyLimit, FastRequest):
+    """The fast request, with the limit."""
+
+    __slots__ = ("_received", "_refused")
+
+
+def chooseConnection(plain: bool) -> tuple[type[HTTPChannel], type[Request]]:
+    """
+    Choose the connections of a site.
+
+    Args:
+        plain: Whether to use no speedup.
+
+    Returns:
+        The class of the channels and that of their requests. Neither offers HTTP/2.
+    """
+    return (HTTPChannel, PlainStreamRequest) if plain else (FastChannel, FastStreamRequest)
 
 
 class StreamSite(Site):
     """
     Serves a resource over HTTP/1.1.
 
-    HTTP/2 is not offered, also where the `h2` package is installed: a client
-    that lets its window run out makes twisted.web's HTTP/2 spin. Let a proxy
-    in front of it speak HTTP/2.
+    HTTP/2 is not offered, even if the `h2` package is installed: a client that lets its window run out makes
+    twisted.web's HTTP/2 spin. Put a proxy that speaks HTTP/2 in front.
 
     Args:
-        accessLog: Whether each response that is finished gets a line.
-        keywords: See L{Site}.
+        resource: The root.
+        accessLog: Whether each finished response is logged in a line.
+        plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
+        keywords: See `Site`.
 
     Attributes:
         maxBody: Bytes. Limit of the body of a request.
@@ -63,28 +129,32 @@ class StreamSite(Site):
     maxBody = MAX_BODY
     refusal = encodeError(makeBodyTooLarge())
 
-    def __init__(self, resource: IResource, *, accessLog: bool = True, **keywords: Any) -> None:
+    def __init__(
+        self, resource: IResource, *, accessLog: bool = True, plain: bool | None = None, **keywords: Any
+    ) -> None:
+        if plain is None:
+            plain = defaultOf("plain")
+        channel, request = chooseConnection(plain)
+        # `Site` would choose between HTTP/1.1 and HTTP/2 for each connection.
+        self.protocol: Any = channel
         keywords.setdefault("timeout", IDLE_TIMEOUT)
-        keywords.setdefault("logFormatter", accessLine)
+        keywords.setdefault("logFormatter", combinedLogFormatter if plain else accessLine)
         self._accessLog = accessLog
-        super().__init__(resource, StreamRequest, parsePOSTFormSubmission=False, **keywords)
-        # One for all connections.
+        super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
+        # One bound method for all connections.
         self._callLater = self.reactor.callLater
 
-    # Without what chooses between HTTP/1.1 and HTTP/2.
-    protocol: Any = StreamChannel
-
     def buildProtocol(self, addr: Any) -> Any:
-        """See L{Site.buildProtocol}."""
+        """See `Site.buildProtocol`."""
         channel = super().buildProtocol(addr)
         channel.callLater = self._callLater
         return channel
 
     def log(self, request: Any) -> None:
-        """See L{Site.log}."""
+        """See `Site.log`."""
         if self._accessLog:
             super().log(request)
 
     def acceptableProtocols(self) -> list[bytes]:
-        """See L{Site.acceptableProtocols}: only HTTP/1.1."""
+        """See `Site.acceptableProtocols`: only HTTP/1.1."""
         return [b"http/1.1"]

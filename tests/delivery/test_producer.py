@@ -17,13 +17,14 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sseserver.delivery.producer import READ_BYTES, EventStreamProducer, jittered
+from sseserver.delivery.body import chooseBody
+from sseserver.delivery.head import jitter
+from sseserver.delivery.producer import READ_BYTES, Delivery, EventStreamProducer
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.formats import text as textFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
-from sseserver.speedups.body import Outbox
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
@@ -128,12 +129,13 @@ class ProducerTestCase(WireTestCase):
         super().setUp()
         turnEnd = TurnEnd(self.reactor)
         self.ticker = Ticker(self.reactor, SLOT, turnEnd=turnEnd)
-        self.outbox = Outbox(turnEnd)
         self.flush = Ticker(self.reactor, FLUSH_TICK / 4, turnEnd=turnEnd)
         self.streamLog = StreamLog("name", makeEpoch(), self.flush, self.window)
         self.producers: list[EventStreamProducer] = []
         self.spies: list[Spy] = []
         self.ended: list[EventStreamProducer] = []
+        makeBody = chooseBody(turnEnd, SETTINGS.plain)
+        self.delivery = Delivery(self.ticker, SETTINGS, makeBody, lambda producer: self.ended.append(producer))
         self.lastEventID: str | None = None
         self.form: Any = EventsFormat()
         self.after: dict[str, Callable[[], None]] = {}
@@ -150,9 +152,7 @@ class ProducerTestCase(WireTestCase):
         """Let a request follow the log."""
         spy: Any = Spy(request)
         spy.after = self.after
-        producer = EventStreamProducer(
-            spy, self.streamLog, self.form, self.ticker, SETTINGS, self.outbox, self.ended.append
-        )
+        producer = EventStreamProducer(spy, self.streamLog, self.form, self.delivery)
         self.spies.append(spy)
         self.producers.append(producer)
         producer.start(self.lastEventID, 3000, URL)
@@ -911,7 +911,7 @@ class JitterTests(SynchronousTestCase):
         """
         It differs from viewer to viewer, by a third at most, both ways.
         """
-        times = [jittered(3000) for _ in range(1000)]
+        times = [jitter(3000) for _ in range(1000)]
         self.assertGreaterEqual(min(times), 2000)
         self.assertLessEqual(max(times), 4000)
         self.assertLess(min(times), 2100)
@@ -922,4 +922,4 @@ class JitterTests(SynchronousTestCase):
         """
         However short, it is a millisecond at least: 0 would be no time at all.
         """
-        self.assertEqual({jittered(1) for _ in range(100)}, {1})
+        self.assertEqual({jitter(1) for _ in range(100)}, {1})

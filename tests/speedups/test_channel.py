@@ -22,8 +22,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.speedups import channel
-from sseserver.speedups.channel import StreamChannel, StreamRequest
-from sseserver.web.site import IDLE_TIMEOUT, StreamSite, accessLine
+from sseserver.speedups.accesslog import accessLine
+from sseserver.speedups.channel import FastChannel
+from sseserver.web.site import IDLE_TIMEOUT, FastStreamRequest, StreamSite
 from tests.fakes import RecordingProducer
 from tests.http import EVENTSOURCE, makeRequest
 from tests.served import ServedTestCase
@@ -244,23 +245,18 @@ class HeadTests(WireTestCase):
 
     def test_readAsOne(self) -> None:
         """
-        Twisted has what we fill in for it where it had it; should it move
-        that, this fails, and it would read all heads itself.
+        Usual heads are read in one piece, without a line of Twisted's.
         """
-        self.assertTrue(channel.canReadHeads())
         for name in ("plain", "spaces", "repeated", "body", "chunked", "1.0 kept"):
             self.assertEqual(self.lines({**GOOD, **LAST}[name]), 0, name)
 
     def test_readByTwisted(self) -> None:
         """
-        Whatever is unusual it reads itself, as it does everything when it has
-        changed too much.
+        Twisted reads unusual heads itself, and all heads where the probe fails.
         """
         for name in ("folded", "empty line before"):
             self.assertGreater(self.lines(GOOD[name]), 2, name)
-        self.patch(channel, "_PRIVATE", ((HTTPChannel.allContentReceived, ("_gone",)),))
-        self.assertFalse(channel.canReadHeads())
-        self.patch(channel, "_READS_HEADS", channel.canReadHeads())
+        self.patch(channel, "readsHeads", lambda: False)
         self.assertEqual(self.lines(GOOD["plain"]), 3)
 
     def test_anotherRequest(self) -> None:
@@ -324,13 +320,13 @@ class HoldTests(WireTestCase):
         wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
         protocol: Any = wire.transport.protocol
         protocol.write(b"1")
-        protocol.hold()
-        protocol.hold()
+        protocol.sendBuffer.cork()
+        protocol.sendBuffer.cork()
         protocol.write(b"2")
         protocol.writeSequence([b"3", b"4"])
         self.assertEqual(wire.received, b"")
-        protocol.release()
-        protocol.release()
+        protocol.sendBuffer.uncork()
+        protocol.sendBuffer.uncork()
         protocol.write(b"5")
         self.reactor.turn()
         self.assertEqual(wire.received, b"12345")
@@ -341,7 +337,7 @@ class HoldTests(WireTestCase):
         """
         wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
         protocol: Any = wire.transport.protocol
-        protocol.hold()
+        protocol.sendBuffer.cork()
         protocol.write(b"last words")
         protocol.loseConnection()
         self.reactor.advance(0)
@@ -486,10 +482,11 @@ class SizeTests(ServedTestCase):
         wire.send(b"")
         protocol: Any = wire.transport.protocol
         request = protocol.requests[0]
-        for one, kind in ((protocol, StreamChannel), (request, StreamRequest)):
+        for one, kind in ((protocol, FastChannel), (request, FastStreamRequest)):
             self.assertIs(type(one), kind)
             self.assertEqual(vars(one), {})
-            unset = {name for name in kind.__slots__ if not hasattr(one, name)}
+            slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
+            unset = {name for name in slots if not hasattr(one, name)}
             # Those that stand only while a head is read.
             self.assertLessEqual(unset, {"_command", "_path", "_version"})
 

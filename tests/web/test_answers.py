@@ -9,7 +9,7 @@ import json
 from twisted.web.server import Request
 
 from sseserver import errors
-from sseserver.delivery.sockets import isOver
+from sseserver.delivery.connection import isOver
 from sseserver.errors import BadRequest, Overloaded, SSEServerError
 from sseserver.formats import TextFormat
 from sseserver.web.answers import answerHead, answerJSON, encodeError, finishAnswer

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from sseserver.delivery import producer
+from sseserver.delivery import stall
 from sseserver.settings import Settings
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.accept import JSON, PLAIN_TEXT
@@ -225,7 +225,7 @@ class BoundsTests(PublishingTestCase):
         If the connection cannot be examined, as on HTTP/2, a response paused for the time `stall`
         is cut, and no other.
         """
-        self.patch(producer, "taken", lambda transport, written: None)
+        self.patch(stall, "measureTaken", lambda transport, written: None)
         self.serve(self.source, Settings(stall=30, heartbeat=5))
         self.put("a")
         other, wire = self.view("/streams/a"), self.view("/streams/a")

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.delivery.sockets}.
+Tests for `sseserver.delivery.socketoptions`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sseserver.delivery.sockets import TunedEndpoint, tune
+from sseserver.delivery.socketoptions import TunedEndpoint, tune
 from tests.wires import FakeSocket, WireReactor
 
 #: The options of a viewer.

@@ -1,0 +1,88 @@
+"""
+The body of a streamed response: its contract, its plain implementation, and the choice of one.
+
+Every producer writes through a `Body`. `ResponseBody` is the plain one, `sseserver.speedups.body`
+has the fast one, and `chooseBody` picks one for a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.web.http import Request
+
+from sseserver.speedups.body import Outbox
+from sseserver.timing.turnend import TurnEnd
+
+
+class Body(Protocol):
+    """
+    Writes the body of one response whose head is written with the first bytes.
+
+    Attributes:
+        written: Bytes so far, without framing.
+    """
+
+    written: int
+
+    def write(self, data: bytes) -> None:
+        """
+        Write some bytes, at least one.
+
+        If the transport is full, the registered producer is paused: before this returns, or at the end of the turn.
+        """
+
+    def cork(self) -> None:
+        """
+        Announce the last writes, after which `close` and the request's `finish` follow without a pause.
+
+        An implementation may keep them, to send them with the end of the response.
+        """
+
+    def close(self) -> None:
+        """End the body. Nothing is written after this."""
+
+
+#: Makes the body of a response from its request.
+MakeBody = Callable[[Request], Body]
+
+
+class ResponseBody:
+    """
+    The plain body: `Request.write`, nothing else.
+
+    Args:
+        request: Its head may be set, but nothing is written yet.
+
+    Attributes:
+        written: See `Body`.
+    """
+
+    __slots__ = ("_request", "written")
+
+    def __init__(self, request: Request) -> None:
+        self.written = 0
+        self._request = request
+
+    def write(self, data: bytes) -> None:
+        """See `Body.write`."""
+        self.written += len(data)
+        self._request.write(data)
+
+    def cork(self) -> None:
+        """See `Body.cork`."""
+
+    def close(self) -> None:
+        """See `Body.close`."""
+
+
+def chooseBody(turnEnd: TurnEnd, plain: bool) -> MakeBody:
+    """
+    Choose how the bodies of a service's responses are written.
+
+    Args:
+        turnEnd: Ends the reactor turns in which they are written.
+        plain: Whether to use no speedup.
+    """
+    return ResponseBody if plain else Outbox(turnEnd).makeBody

@@ -1,0 +1,84 @@
+"""
+The options of viewers' sockets: how much the kernel takes ahead, and when it notices that a peer is gone.
+
+Producers set them on the connection of each viewer. `TunedEndpoint` sets them once, on the listening socket, and saves
+the calls for each viewer; `twistd sseserver` listens through it.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Any
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from zope.interface import implementer
+
+from sseserver.delivery.connection import findConnection
+
+#: Bytes. The kernel takes this much beyond the bytes on their way: so a slow viewer is noticed long before the
+#: megabytes of the kernel's buffer are full, and it gets fresh data. Linux; the number is from <linux/tcp.h>.
+_NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 128 * 1024)
+
+#: The options. Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has long been too small for
+#: the next segment, even if the viewer reads steadily.
+_OPTIONS = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, *_NOTSENT_LOWAT))
+
+#: Ports whose connections have the options from the start.
+_tuned: WeakSet[Any] = WeakSet()
+
+
+def tune(transport: Any) -> None:
+    """
+    Set the options of a viewer's socket, as far as the system has them.
+
+    Args:
+        transport: The transport of the viewer's request.
+    """
+    connection = findConnection(transport)
+    if connection is not None and connection.connected and getattr(connection, "server", None) not in _tuned:
+        _setOptions(connection.getHandle())
+
+
+def _setOptions(handle: socket.socket) -> bool:
+    """
+    Set the options on a socket.
+
+    Returns:
+        Whether the system has all of them.
+    """
+    complete = True
+    for option in _OPTIONS:
+        try:
+            handle.setsockopt(*option)
+        except OSError:
+            # Systems differ, and a Unix socket has none of TCP's.
+            complete = False
+    return complete
+
+
+@implementer(IStreamServerEndpoint)
+class TunedEndpoint:
+    """
+    An endpoint whose connections have the options of viewers. It is for ports that serve nothing else.
+
+    Args:
+        endpoint: Listens.
+    """
+
+    def __init__(self, endpoint: IStreamServerEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See `IStreamServerEndpoint.listen`."""
+        return self._endpoint.listen(factory).addCallback(self._tune)
+
+    def _tune(self, port: Any) -> IListeningPort:
+        handle = getattr(port, "socket", None)
+        # Linux: an accepted socket has the options of the listening one. Elsewhere each viewer's are set.
+        if handle is not None and sys.platform == "linux" and _setOptions(handle):
+            _tuned.add(port)
+        listening: IListeningPort = port
+        return listening

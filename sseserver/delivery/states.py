@@ -1,0 +1,67 @@
+"""
+The states of a viewer's response, as a table.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ViewerState(Enum):
+    """State of an `EventStreamProducer`."""
+
+    #: The response has not begun.
+    NEW = "new"
+    #: Entries are written as they come.
+    LIVE = "live"
+    #: The transport is full. Nothing is written; the cursor keeps the place.
+    PAUSED = "paused"
+    #: The response is finished or its client is gone. The request is not touched any more.
+    ENDED = "ended"
+
+
+class ViewerStep(Enum):
+    """Step of an `EventStreamProducer`."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    END = "end"
+
+
+#: The next state of an `EventStreamProducer`, by its state and the step. A step that is not listed is illegal.
+#: Transports pause and resume a producer again and again, also after its end.
+VIEWER_STATES = {
+    ViewerState.NEW: {
+        ViewerStep.START: ViewerState.LIVE,
+        ViewerStep.END: ViewerState.ENDED,
+    },
+    ViewerState.LIVE: {
+        ViewerStep.PAUSE: ViewerState.PAUSED,
+        ViewerStep.RESUME: ViewerState.LIVE,
+        ViewerStep.END: ViewerState.ENDED,
+    },
+    ViewerState.PAUSED: {
+        ViewerStep.PAUSE: ViewerState.PAUSED,
+        ViewerStep.RESUME: ViewerState.LIVE,
+        ViewerStep.END: ViewerState.ENDED,
+    },
+    ViewerState.ENDED: {
+        ViewerStep.PAUSE: ViewerState.ENDED,
+        ViewerStep.RESUME: ViewerState.ENDED,
+        ViewerStep.END: ViewerState.ENDED,
+    },
+}
+
+
+def findViewerState(state: ViewerState, step: ViewerStep) -> ViewerState:
+    """
+    Return the state that follows a step of an `EventStreamProducer`.
+
+    Raises:
+        RuntimeError: The step is illegal in this state.
+    """
+    following = VIEWER_STATES[state].get(step)
+    if following is None:
+        raise RuntimeError(f"A viewer cannot {step.value!r} while it is {state.value!r}.")
+    return following

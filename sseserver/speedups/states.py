@@ -1,0 +1,69 @@
+"""
+The states of a fast body, as a table.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class BodyState(Enum):
+    """State of a `FastBody`."""
+
+    #: Nothing was written.
+    NEW = "new"
+    #: Writes go through `Request.write`.
+    QUEUING = "queuing"
+    #: Writes go to the send buffer of the connection, past the queue of its transport.
+    SENDING = "sending"
+    #: As SENDING, but small writes wait for the end of the response.
+    CORKED = "corked"
+    #: Nothing can be written.
+    CLOSED = "closed"
+
+
+class BodyStep(Enum):
+    """Step of a `FastBody`."""
+
+    #: The first write, on a transport whose queue cannot be bypassed.
+    QUEUE = "queue"
+    #: The first write, on a transport whose queue can be bypassed.
+    SEND = "send"
+    CORK = "cork"
+    CLOSE = "close"
+
+
+#: The next state of a `FastBody`, by its state and the step. A step that is not listed is illegal.
+BODY_STATES = {
+    BodyState.NEW: {
+        BodyStep.QUEUE: BodyState.QUEUING,
+        BodyStep.SEND: BodyState.SENDING,
+        BodyStep.CLOSE: BodyState.CLOSED,
+    },
+    BodyState.QUEUING: {
+        BodyStep.CORK: BodyState.QUEUING,
+        BodyStep.CLOSE: BodyState.CLOSED,
+    },
+    BodyState.SENDING: {
+        BodyStep.CORK: BodyState.CORKED,
+        BodyStep.CLOSE: BodyState.CLOSED,
+    },
+    BodyState.CORKED: {
+        BodyStep.CORK: BodyState.CORKED,
+        BodyStep.CLOSE: BodyState.CLOSED,
+    },
+    BodyState.CLOSED: {},
+}
+
+
+def findBodyState(state: BodyState, step: BodyStep) -> BodyState:
+    """
+    Return the state that follows a step of a `FastBody`.
+
+    Raises:
+        RuntimeError: The step is illegal in this state.
+    """
+    following = BODY_STATES[state].get(step)
+    if following is None:
+        raise RuntimeError(f"A body cannot {step.value!r} while it is {state.value!r}.")
+    return following
