@@ -32,6 +32,7 @@ COMPILED = (
     "streams.entries",
     "delivery.producer",
     "delivery.stall",
+    "reading",
     "service.run",
     "sources.text",
     "streams.log",

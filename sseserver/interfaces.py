@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
+from sseserver.reading import Reading
 from sseserver.values import (
     Change,
     EndedStream,
@@ -283,39 +284,41 @@ class IStreamLog(Interface):
 
 class IRendering(Interface):
     """
-    One stream log in one format, shared by all its viewers of that format.
+    One stream log in one format, shared by all viewers of the log in that format.
     """
 
     def start(fromNow: bool) -> int:
         """
-        Give a new viewer its cursor.
+        Return the first cursor of a new viewer.
 
         Args:
-            fromNow: Whether it starts at the end, instead of as far back as the log goes.
+            fromNow: Whether the viewer starts at the end of the log, instead of as far back as possible.
         """
 
     def head(cursor: int, retry: int, url: str) -> bytes:
         """
-        Make what a response begins with.
+        Write the beginning of a response.
 
         Args:
-            cursor: The viewer's place.
-            retry: The reconnection time in milliseconds.
-            url: The stream's own URL.
+            cursor: The viewer's cursor.
+            retry: Reconnection time in milliseconds.
+            url: URL of the stream.
+
+        Returns:
+            Whole lines, which stand before the events of the first reading.
         """
 
-    def read(cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+    def read(cursor: int, maxBytes: int, joined: bool) -> Reading:
         """
-        Read what follows a cursor.
+        Read the entries after a cursor.
 
         Args:
             cursor: Number of the last entry read.
             maxBytes: Stop after the entry that reaches this many bytes.
-            joined: Whether the viewer is behind, so that tokens which wait
-                may be joined into one event.
+            joined: Whether the text of several entries may be joined into one event, because the viewer is behind.
 
         Returns:
-            The new cursor and the frames; the same cursor when caught up.
+            The new cursor and the encoded events. The cursor stays the same if there is nothing more.
 
         Raises:
             GapError: Entries after the cursor are no longer kept.
@@ -323,38 +326,49 @@ class IRendering(Interface):
 
     def retire(retry: int) -> bytes:
         """
-        Make the last frames of a response that ends before the stream does.
+        Write the last events of a response that ends before the stream does.
 
         Args:
-            retry: When the viewer shall come back, in milliseconds.
+            retry: Milliseconds after which the viewer should return.
         """
 
     def gap(asked: str, gap: GapError) -> bytes:
         """
-        Make the frames that tell a viewer of a gap.
+        Write the events that tell a viewer of a gap.
 
         Args:
             asked: The last event ID that could not be continued.
-            gap: Says why, and where the viewer goes on.
+            gap: Says why, and where the viewer continues.
         """
 
     def complete(cursor: int) -> bool:
-        """Whether a viewer at this cursor has all that will ever come."""
+        """
+        Tell whether a viewer has everything: no entry will follow.
+
+        Args:
+            cursor: The viewer's cursor.
+        """
 
 
 class IFormat(Interface):
-    """How a viewer wants entries written. Stateless; what is kept is in renderings."""
+    """
+    A format: how entries are written for a viewer. It is stateless; a rendering keeps the state of one log.
 
-    name: str = Attribute("What the query parameter `format` calls it.")
+    `sseserver.testing.FormatContract` tests an implementation. `sseserver.formats.EntryRendering` is a base class for
+    renderings.
+    """
+
+    name: str = Attribute("Value of the query parameter `format` that selects the format.")
     headers: Sequence[tuple[bytes, bytes]] = Attribute(
-        "Headers that its responses have beside those of every event stream."
+        "Headers of its responses, in addition to those of every event stream."
     )
     reconnects: bool = Attribute(
-        "Whether its viewers are EventSources, which after any other answer than 200 never come back by themselves."
+        "Whether its viewers are EventSources. An EventSource closes for good after any status but 200, so one that "
+        "cannot be served now gets 200 and a reconnection time; other viewers get an error status."
     )
 
     def render(streamLog: IStreamLog) -> IRendering:
-        """Make a rendering that starts at nothing; the log calls this once for all viewers."""
+        """Make a rendering of a log, which has read nothing yet. The log shares it among its viewers."""
 
 
 class IStreamStore(Interface):

@@ -101,14 +101,14 @@ def encode(event: Event) -> bytes:
             time is no integer from 0 to L{MAX_RECONNECTION_TIME}; or the data
             hold a lone surrogate. Nothing is ever repaired.
     """
-    head = ""
+    block = ""
     if event.type != DEFAULT_TYPE:
-        head = f"event: {checkType(event.type)}\n"
+        block = f"event: {checkType(event.type)}\n"
     if event.retry is not None:
-        head += f"retry: {_checkRetry(event.retry)}\n"
+        block += f"retry: {_checkRetry(event.retry)}\n"
     if event.id is not None:
-        head += f"id: {checkID(event.id)}\n"
-    return b"%b%b\n" % (head.encode("utf-8"), dataLines(_toUTF8(event.data)))
+        block += f"id: {checkID(event.id)}\n"
+    return b"%b%b\n" % (block.encode("utf-8"), dataLines(_toUTF8(event.data)))
 
 
 def encodeRetry(retry: int) -> bytes:

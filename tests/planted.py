@@ -64,8 +64,8 @@ BUGS = (
     Bug(
         "an event without an ID",
         "formats/events.py",
-        'return b"%bid: %b-%d\\n%b\\n" % (field, self._epoch, number, dataLines(data))',
-        'return b"%b%b\\n" % (field, dataLines(data))',
+        'return encode(Event(data.decode("utf-8"), type, f"{self._log.epoch}-{number}"))',
+        'return encode(Event(data.decode("utf-8"), type))',
         "ResumeTests::test_everyEventHasItsID",
     ),
     Bug(
@@ -85,22 +85,22 @@ BUGS = (
     Bug(
         "a joined event with the first ID",
         "formats/rendering.py",
-        "frames.append(self.piece(cursor, self._buffer.text(first, cursor), start))",
-        "frames.append(self.piece(first, self._buffer.text(first, cursor), start))",
+        "events.append(self.piece(cursor, self._buffer.text(first, cursor), start))",
+        "events.append(self.piece(first, self._buffer.text(first, cursor), start))",
         "ResumeTests::test_joinedEventHasTheLastID",
     ),
     Bug(
         "a gap with the ID of what follows",
         "formats/rendering.py",
-        '(epoch.encode("ascii"), gap.cursor, toJSON(data))',
-        '(epoch.encode("ascii"), gap.cursor + 1, toJSON(data))',
+        '"gap", f"{epoch}-{gap.cursor}"))',
+        '"gap", f"{epoch}-{gap.cursor + 1}"))',
         "GapTests::test_itsOwnID",
     ),
     Bug(
         "the terminal twice",
         "delivery/producer.py",
         '                    self.finish("complete")\n',
-        "                    self._write(self._rendering.read(cursor - 1, READ_BYTES, False)[1])\n"
+        "                    self._write(self._rendering.read(cursor - 1, READ_BYTES, False).data)\n"
         '                    self.finish("complete")\n',
         "ResumeTests::test_terminalOnce",
     ),

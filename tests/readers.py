@@ -37,12 +37,18 @@ HOSTILE = (
 )
 
 
+def step(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+    """Read a rendering once, and return the new cursor and the encoded events."""
+    reading = rendering.read(cursor, maxBytes, joined)
+    return reading.cursor, reading.data
+
+
 def readAll(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
     """Read a rendering to its end, and return the cursor and the encoded events."""
     stream = b""
     while True:
         before = cursor
-        cursor, frames = rendering.read(cursor, maxBytes, joined)
+        cursor, frames = step(rendering, cursor, maxBytes, joined)
         stream += frames
         if cursor == before:
             assert not frames

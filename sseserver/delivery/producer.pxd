@@ -1,6 +1,7 @@
 cimport cython
 
 from sseserver.delivery.stall cimport StallWatch
+from sseserver.reading cimport Reading
 from sseserver.streams.log cimport StreamLog
 
 
@@ -20,5 +21,5 @@ cdef class EventStreamProducer:
     cdef object _delivery
     cdef StallWatch _watch
 
-    @cython.locals(cursor=Py_ssize_t, streamLog=StreamLog)
+    @cython.locals(reading=Reading, cursor=Py_ssize_t, streamLog=StreamLog)
     cpdef wake(self)

@@ -153,7 +153,8 @@ class EventStreamProducer:
             # One function without calls of its own: every token of every viewer comes through here.
             while self._state is _LIVE:
                 try:
-                    cursor, frames = self._rendering.read(self.cursor, READ_BYTES, self._behind)
+                    reading = self._rendering.read(self.cursor, READ_BYTES, self._behind)
+                    cursor, frames = reading.cursor, reading.data
                 except GapError as gap:
                     asked = f"{self.streamLog.epoch}-{self.cursor}"
                     cursor, frames = gap.cursor, self._rendering.gap(asked, gap)

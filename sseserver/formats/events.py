@@ -7,65 +7,64 @@ from __future__ import annotations
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import TERMINAL_TYPES, EntryRendering, gapFrame
+from sseserver.formats.rendering import EntryRendering, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.streams.entries import lastText, unpack
-from sseserver.values import Kind
-from sseserver.wire import continued, dataLines
+from sseserver.values import TERMINAL, Kind
+from sseserver.wire import Event, continued, encode, encodeRetry
 
 _LF = 10
 
 
 class _EventsRendering(EntryRendering):
-    """One event for each entry; text that a viewer is behind is joined into one."""
+    """A rendering with one event for each entry; for a viewer that is behind, text is joined."""
 
     __slots__ = ()
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
-        """See L{IRendering.head}: an event of the type `stream`."""
+        """See `IRendering.head`: the event `stream`."""
         data = {"url": url, "epoch": self._log.epoch, "state": self._log.state.value}
-        return b"event: stream\nretry: %d\nid: %b-%d\ndata: %b\n\n" % (retry, self._epoch, cursor, toJSON(data))
+        return encode(Event(toJSON(data).decode("ascii"), "stream", f"{self._log.epoch}-{cursor}", retry))
 
     def retire(self, retry: int) -> bytes:
-        """See L{IRendering.retire}: the one thing that an EventSource obeys."""
-        return b"retry: %d\n\n" % retry
+        """See `IRendering.retire`: a reconnection time, which every EventSource obeys."""
+        return encodeRetry(retry) + b"\n"
 
     def gap(self, asked: str, gap: GapError) -> bytes:
-        """See L{IRendering.gap}."""
-        return gapFrame(self._log.epoch, asked, gap)
+        """See `IRendering.gap`."""
+        return writeGap(self._log.epoch, asked, gap)
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """
-        See L{EntryRendering.piece}.
+        See `EntryRendering.piece`.
 
-        A LF at its start is the other half of a line end, and not one of its
-        own, when the text before it ends with CR: a text reads the same
-        however it is cut into tokens.
+        A LF at the start completes a CR at the end of the text before, and is left out: a text reads the same however
+        it is cut into tokens.
         """
         if not text:
             return b""
-        if text[0] == _LF:
-            before = lastText(self._buffer.kinds, index)
-            if (
-                self._buffer.trimmedCR
-                if before < 0
-                else self._buffer.entry(self._buffer.first + before).endswith(b"\r")
-            ):
-                text = text[1:]
+        if text[0] == _LF and self._followsCR(index):
+            text = text[1:]
         if b"\n" in text or b"\r" in text:
             text = continued(text)
-        # In one go: the text may be long, and each copy of it counts.
+        # A template, not `wire.encode`: this is done for every token of every stream, and copies the text once.
         return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, text)
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
-        """See L{EntryRendering.single}."""
+        """See `EntryRendering.single`."""
         if kind == Kind.EVENT:
             name, data = unpack(data)
+            type = name.decode("utf-8")
         else:
-            name = TERMINAL_TYPES[kind]
-        field = b"" if name == b"message" else b"event: %b\n" % name
-        return b"%bid: %b-%d\n%b\n" % (field, self._epoch, number, dataLines(data))
+            type = TERMINAL[kind].value
+        return encode(Event(data.decode("utf-8"), type, f"{self._log.epoch}-{number}"))
+
+    def _followsCR(self, index: int) -> bool:
+        """Tell whether the text before an index of the buffer ends with CR."""
+        buffer = self._buffer
+        before = lastText(buffer.kinds, index)
+        return buffer.trimmedCR if before < 0 else buffer.entry(buffer.first + before).endswith(b"\r")
 
 
 classImplements(_EventsRendering, IRendering)
@@ -73,8 +72,10 @@ classImplements(_EventsRendering, IRendering)
 
 class EventsFormat:
     """
-    `events`: a token is an event of the default type; each response begins
-    with an event `stream`; the terminal has its own type.
+    The format `events`.
+
+    A token is an event of the default type, a published event keeps its type, and the terminal entry has a type of its
+    own (`done`, `failed`, `cancelled`). Each response begins with an event `stream`.
     """
 
     name = "events"
@@ -82,7 +83,7 @@ class EventsFormat:
     reconnects = True
 
     def render(self, streamLog: IStreamLog) -> IRendering:
-        """See L{IFormat.render}."""
+        """See `IFormat.render`."""
         return _EventsRendering(streamLog)
 
 

@@ -13,7 +13,7 @@ import re
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import EntryRendering, failureMessage, gapMessage
+from sseserver.formats.rendering import EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, writeError
@@ -53,7 +53,7 @@ class _OpenAIRendering(EntryRendering):
 
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See `IRendering.gap`."""
-        return self._event(gap.cursor, writeError(gapMessage(gap), "gap").decode("ascii"))
+        return self._event(gap.cursor, writeError(describeGap(gap), "gap").decode("ascii"))
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See `EntryRendering.piece`. JSON escapes CR and LF, so it does not matter how a line end is cut."""
@@ -79,7 +79,7 @@ class _OpenAIRendering(EntryRendering):
         terminal = json.loads(data)
         if kind == Kind.DONE:
             return opening + self._closing(terminal) + self._event(number, _DONE)
-        error = writeError(failureMessage(kind, terminal), terminal.get("reason"))
+        error = writeError(describeFailure(kind, terminal), terminal.get("reason"))
         return self._event(number, error.decode("ascii"))
 
     def _event(self, number: int, data: str) -> bytes:

@@ -1,5 +1,6 @@
 cimport cython
 
+from sseserver.reading cimport Reading
 from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.streams.log cimport StreamLog
 
@@ -7,15 +8,14 @@ from sseserver.streams.log cimport StreamLog
 cdef class EntryRendering:
     cdef StreamLog _log
     cdef EntryBuffer _buffer
-    cdef Py_ssize_t _newest
-    cdef bytes _frame
+    cdef Reading _newest
     cdef bytes _epoch
     cdef dict _memo
     cdef Py_ssize_t _memoLast
     cdef Py_ssize_t _memoSize
 
-    @cython.locals(last=Py_ssize_t, frame=bytes)
-    cpdef tuple read(self, Py_ssize_t cursor, Py_ssize_t maxBytes, bint joined)
+    @cython.locals(last=Py_ssize_t, reading=Reading, found=Reading)
+    cpdef Reading read(self, Py_ssize_t cursor, Py_ssize_t maxBytes, bint joined)
     @cython.locals(index=Py_ssize_t)
     cdef Py_ssize_t _index(self, Py_ssize_t number) except -1
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)

@@ -1,8 +1,8 @@
 """
-Formats: how the entries of a stream log look to a viewer.
+The part that formats have in common: renderings that write a stream log entry by entry.
 
-A format is stateless. What is kept for one log in one format, above all the
-encoded frames that all its viewers share, is in a rendering.
+A format is stateless. Its rendering of one log keeps what the log's viewers in that format share, above all the
+encoded events. Derive from `EntryRendering` to write a format of your own; `text` shows one that does not.
 """
 
 from __future__ import annotations
@@ -13,50 +13,37 @@ from typing import ClassVar
 from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import toJSON
+from sseserver.reading import Reading
 from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, onlyTokens, textOf
-from sseserver.values import TERMINAL, Kind, State
+from sseserver.values import Kind, State
+from sseserver.wire import Event, encode
 
-#: The number in the ID of the event that refuses a text in this format. No entry ever has it: whoever comes back with
-#: it was told so, by this run of the server or an earlier one.
+#: Cursor of a viewer that was told that the format cannot serve the rest of the stream. No entry ever has this number,
+#: so the viewer is recognised when it returns, even after a restart.
 REFUSED = 10**18
 
-#: Bytes of encoded frames that one rendering keeps for viewers that are behind.
+#: Bytes. Limit of the encoded events that a rendering keeps for viewers that are behind.
 MEMO_BYTES = 1024 * 1024
-
-#: The event types of the terminal entries.
-TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
 _TOKEN = Kind.TOKEN.value
 
 
-def gapFrame(epoch: str, asked: str, gap: GapError) -> bytes:
-    """
-    Make the event that tells of a gap. Its own ID is the one just before what
-    follows: a viewer that has it resumes there, and is not told twice.
-    """
-    data = {
-        "after": asked,
-        "from": f"{epoch}-{gap.cursor + 1}",
-        "missed": gap.missed,
-        "reason": gap.reason,
-    }
-    return b"event: gap\nid: %b-%d\ndata: %b\n\n" % (epoch.encode("ascii"), gap.cursor, toJSON(data))
-
-
 class EntryRendering:
     """
-    What renderings have in common that write entry by entry: encoded frames
-    are shared by all viewers, and text that a viewer is behind is joined.
+    Base class of renderings that write entry by entry.
 
-    Whoever derives from it writes the heads and the gaps, and says how entries
-    look: L{piece} and L{single}.
+    All viewers share the encoded events. For a viewer that is behind, the text of consecutive entries is joined.
+    A subclass provides the rest of `IRendering` (`head`, `retire`, `gap`), and `piece` and `single`.
+
+    Args:
+        streamLog: The log.
 
     Attributes:
-        pieces: The kinds whose text L{piece} writes; tokens are among them.
-        row: Matches these kinds, as many as stand in a row.
+        pieces: Kinds of the entries whose text `piece` writes; tokens are among them.
+        row: Pattern that matches consecutive entries of these kinds.
     """
 
-    __slots__ = ("_buffer", "_epoch", "_frame", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
+    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
 
     pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
@@ -65,32 +52,30 @@ class EntryRendering:
         self._log = streamLog
         self._buffer = streamLog.buffer
         self._epoch = streamLog.epoch.encode("ascii")
-        # The frame of the newest entry: what all viewers want that are not behind.
-        self._newest = 0
-        self._frame = b""
-        # What the viewers that are behind were given, as long as no entry comes.
-        self._memo: dict[tuple[int, int, bool], tuple[int, bytes]] = {}
+        # The reading of the newest entry, for viewers that are not behind.
+        self._newest = Reading(0, b"")
+        # Readings of viewers that are behind, until another entry follows.
+        self._memo: dict[tuple[int, int, bool], Reading] = {}
         self._memoLast = 0
         self._memoSize = 0
 
     def start(self, fromNow: bool) -> int:
-        """See L{IRendering.start}."""
+        """See `IRendering.start`."""
         return self._log.last if fromNow else self._buffer.first - 1
 
-    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
-        """See L{IRendering.read}."""
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
+        """See `IRendering.read`."""
         last = self._log.last
         if cursor + 1 == last:
-            if self._newest == last:
-                return last, self._frame
-            frame = self._encode(last)
-            # For a single viewer it would be one more thing to put away.
+            if self._newest.cursor == last:
+                return self._newest
+            reading = Reading(last, self._encode(last))
+            # A single viewer shares with nobody.
             if self._log.sole is None:
-                self._frame = frame
-                self._newest = last
-            return last, frame
+                self._newest = reading
+            return reading
         if cursor >= last:
-            return cursor, b""
+            return Reading(cursor, b"")
         if self._memoLast != last:
             self._memo.clear()
             self._memoSize = 0
@@ -99,46 +84,59 @@ class EntryRendering:
         found = self._memo.get(key)
         if found is None:
             found = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
-            # For a single viewer it would be a second copy of what it reads.
+            # For a single viewer this would be a second copy of what it reads.
             if self._log.sole is None:
                 self._remember(key, found)
         return found
 
     def complete(self, cursor: int) -> bool:
-        """See L{IRendering.complete}."""
+        """See `IRendering.complete`."""
         return self._log.state is not State.OPEN and cursor == self._log.last
 
-    def _remember(self, key: tuple[int, int, bool], found: tuple[int, bytes]) -> None:
-        """Share what was encoded with the viewers that come by the same place; not more than is worth it."""
-        self._memoSize += len(found[1])
+    def piece(self, number: int, text: bytes, index: int) -> bytes:
+        """
+        Write the text of one entry, or of consecutive entries.
+
+        Args:
+            number: Number of the last of the entries.
+            text: UTF-8; empty if the entries have no text.
+            index: Index of the first of the entries in the buffer.
+        """
+        raise NotImplementedError("A subclass of EntryRendering must implement piece().")
+
+    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
+        """
+        Write an entry whose kind is not in `pieces`.
+
+        Args:
+            number: Number of the entry.
+            kind: Its kind.
+            data: Its data.
+        """
+        raise NotImplementedError("A subclass of EntryRendering must implement single().")
+
+    def _remember(self, key: tuple[int, int, bool], found: Reading) -> None:
+        """Share a reading with the viewers that come to the same place, within the limit."""
+        self._memoSize += len(found.data)
         if self._memoSize > MEMO_BYTES:
             self._memo.clear()
-            self._memoSize = len(found[1])
+            self._memoSize = len(found.data)
         self._memo[key] = found
 
     def _index(self, number: int) -> int:
-        """Find an entry's place in the log's lists."""
+        """
+        Return the index of an entry in the buffer.
+
+        Raises:
+            GapError: The entry is no longer kept.
+        """
         index = number - self._buffer.first
         if index < 0:
             raise GapError("trimmed", self._buffer.first - 1, -index)
         return index
 
-    def piece(self, number: int, text: bytes, index: int) -> bytes:
-        """
-        Write text.
-
-        Args:
-            number: Of the last entry in it.
-            text: Of one entry, or of many in a row; empty when they have none.
-            index: The place of its first entry in the log's lists.
-        """
-        raise NotImplementedError("Say how text looks.")
-
-    def single(self, number: int, kind: Kind, data: bytes) -> bytes:
-        """Write an entry of a kind that is not in L{row}."""
-        raise NotImplementedError("Say how the other entries look.")
-
     def _encode(self, number: int) -> bytes:
+        """Encode one entry."""
         index = self._index(number)
         kind, data = self._buffer.kind(number), self._buffer.entry(number)
         if kind == _TOKEN:
@@ -147,52 +145,72 @@ class EntryRendering:
             return self.piece(number, textOf(kind, data), index)
         return self.single(number, Kind(kind), data)
 
-    def _list(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
-        """Encode entry by entry."""
-        frames: list[bytes] = []
+    def _list(self, cursor: int, maxBytes: int) -> Reading:
+        """Read entry by entry."""
+        events: list[bytes] = []
         size = 0
         while cursor < self._log.last and size < maxBytes:
             cursor += 1
-            frames.append(self._encode(cursor))
-            size += len(frames[-1])
-        return cursor, b"".join(frames)
+            events.append(self._encode(cursor))
+            size += len(events[-1])
+        return Reading(cursor, b"".join(events))
 
-    def _join(self, cursor: int, maxBytes: int) -> tuple[int, bytes]:
-        """Encode the text of each row as one piece, with the last entry's ID; other entries one by one."""
-        frames: list[bytes] = []
+    def _join(self, cursor: int, maxBytes: int) -> Reading:
+        """Read consecutive text as one piece, with the number of its last entry; other entries one by one."""
+        events: list[bytes] = []
         size = 0
         while cursor < self._log.last and size < maxBytes:
             first = cursor + 1
             start = self._index(first)
-            # No further than it matters: the log may be long.
+            # Looking further would cost time in proportion to the length of the log.
             last = self._buffer.fit(first, self._log.last, maxBytes - size)
             count = self._inRow(start, last + 1 - self._buffer.first)
             if count:
                 cursor += count
-                frames.append(self.piece(cursor, self._buffer.text(first, cursor), start))
+                events.append(self.piece(cursor, self._buffer.text(first, cursor), start))
             else:
                 cursor += 1
-                frames.append(self._encode(cursor))
-            size += len(frames[-1])
-        return cursor, b"".join(frames)
+                events.append(self._encode(cursor))
+            size += len(events[-1])
+        return Reading(cursor, b"".join(events))
 
     def _inRow(self, start: int, end: int) -> int:
-        """Count the entries from one index on, and before another, whose text makes one piece."""
+        """Count the entries from `start` on, up to `end` (exclusive), whose text makes one piece."""
         if onlyTokens(self._buffer.kinds[start:end]):
             return end - start
         row = self.row.match(self._buffer.kinds, start, end)
         return row.end() - start if row else 0
 
 
-def gapMessage(gap: GapError) -> str:
-    """Say in words what L{gapFrame} says in members."""
+def writeGap(epoch: str, asked: str, gap: GapError) -> bytes:
+    """
+    Write the event `gap`. Its ID is the place before the first entry that follows, so a viewer that returns with it
+    is not told again.
+
+    Args:
+        epoch: Epoch of the stream.
+        asked: The last event ID that could not be continued.
+        gap: Says why, and where the viewer continues.
+    """
+    data = {"after": asked, "from": f"{epoch}-{gap.cursor + 1}", "missed": gap.missed, "reason": gap.reason}
+    return encode(Event(toJSON(data).decode("ascii"), "gap", f"{epoch}-{gap.cursor}"))
+
+
+def describeGap(gap: GapError) -> str:
+    """Describe a gap in a sentence, for formats without the event `gap`."""
     if gap.reason == "trimmed":
-        return f"{gap.missed} entries are no longer kept (trimmed): what follows goes on after them."
-    return f"The last event ID is none of this stream ({gap.reason}): what follows replaces what came before."
+        return f"{gap.missed} entries are no longer kept (trimmed). The stream continues after them."
+    return f"The last event ID is not one of this stream ({gap.reason}). The events that follow replace earlier ones."
 
 
-def failureMessage(kind: Kind, terminal: dict[str, object]) -> str:
-    """Say why a stream did not come to its end."""
+def describeFailure(kind: Kind, terminal: dict[str, object]) -> str:
+    """
+    Describe in a sentence why a stream has no complete answer.
+
+    Args:
+        kind: `FAILED` or `CANCELLED`.
+        terminal: Members of the terminal entry.
+    """
     if kind == Kind.CANCELLED:
         return f"The answer was cancelled ({terminal.get('reason')})."
     return str(terminal.get("message") or f"The answer failed ({terminal.get('reason')}).")

@@ -5,7 +5,7 @@ from sseserver.streams.log cimport StreamLog
 cdef class _TextRendering:
     cdef bint _cr
     cdef bytes _epoch
-    cdef bytes _frame
+    cdef bytes _event
     cdef bytearray _lines
     cdef StreamLog _log
     cdef EntryBuffer _buffer

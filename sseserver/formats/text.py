@@ -1,5 +1,5 @@
 """
-The format `text`: each event is the whole text so far.
+The format `text`: each event is the entire text so far, so that a page can show it with one line of code.
 """
 
 from __future__ import annotations
@@ -7,14 +7,15 @@ from __future__ import annotations
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import REFUSED, TERMINAL_TYPES, gapFrame
+from sseserver.formats.rendering import REFUSED, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
+from sseserver.reading import Reading
 from sseserver.streams.entries import onlyTokens, textOf
-from sseserver.values import Kind, Reason, State
-from sseserver.wire import continued, dataLines
+from sseserver.values import TERMINAL, Kind, Reason, State
+from sseserver.wire import Event, continued, encode, encodeRetry
 
-#: A text of more bytes is not served in the format `text`, whose cost is the square of the length.
+#: Bytes. Longest text that this format serves; its cost grows with the square of the length.
 TEXT_LIMIT = 1024 * 1024
 
 _LF = 10
@@ -22,73 +23,76 @@ _LF = 10
 
 class _TextRendering:
     """
-    Each event is the whole text so far; a viewer that is behind gets only the
-    newest. Grows with the log, and stops where the text can no longer be whole.
+    A rendering whose events are the entire text so far.
+
+    A viewer that is behind gets only the newest text. The rendering follows the log, and stops where the text exceeds
+    the limit or an entry was trimmed before it was read.
     """
 
-    __slots__ = ("_buffer", "_cr", "_epoch", "_frame", "_lines", "_log", "_over", "_seen", "_size", "_textAt")
+    __slots__ = ("_buffer", "_cr", "_epoch", "_event", "_lines", "_log", "_over", "_seen", "_size", "_textAt")
 
     def __init__(self, streamLog: IStreamLog) -> None:
         self._log = streamLog
         self._buffer = streamLog.buffer
         self._epoch = streamLog.epoch.encode("ascii")
-        # The `data:` lines of the text so far, without their last line end.
+        # The `data` lines of the text so far, without the last line end.
         self._lines = bytearray(b"data: ")
         # Bytes of the text.
         self._size = 0
-        # Whether the text ends with CR: a LF that follows is the other half of that line end.
+        # Whether the text ends with CR, which a LF at the start of the next token would complete.
         self._cr = False
-        # The last entry that was looked at; the last one that changed the text; the frame made then.
+        # Numbers of the last entry read and of the last one that added text, and the event of the latter.
         self._seen = 0
         self._textAt = 0
-        self._frame: bytes | None = None
-        # The entry that the whole text cannot take in: too long, or trimmed before it was seen.
+        self._event: bytes | None = None
+        # Number of the entry at which the rendering stopped.
         self._over: int | None = None
 
     def start(self, fromNow: bool) -> int:
-        """See L{IRendering.start}. From the very start, whatever was trimmed: a text is whole or is refused."""
+        """See `IRendering.start`. The start of the stream even if it was trimmed: a text is complete or refused."""
         return self._log.last if fromNow else 0
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
-        """See L{IRendering.head}: for a new viewer, the empty text with the first ID."""
+        """See `IRendering.head`: for a new viewer, the empty text with the first ID."""
         if cursor:
-            return b"retry: %d\n\n" % retry
-        return b"retry: %d\nid: %b-0\ndata: \n\n" % (retry, self._epoch)
+            return encodeRetry(retry) + b"\n"
+        return encode(Event("", id=f"{self._log.epoch}-0", retry=retry))
 
-    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
-        """See L{IRendering.read}. Always to the end, however large: two halves of a text are of no use."""
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
+        """See `IRendering.read`. Reads to the end, whatever the size: half of a text is of no use."""
         if cursor == self._log.last:
-            # Whoever has everything is not told that it could not be had again.
-            return cursor, b""
+            # A caught-up viewer gets no `gap`, even if the text is no longer complete.
+            return Reading(cursor, b"")
         self._grow()
         end = self._seen if self._over is None else REFUSED
         if cursor >= end:
-            return cursor, b""
-        frames = b""
+            return Reading(cursor, b"")
+        events = b""
         if cursor < self._textAt:
-            if self._frame is None:
-                self._frame = b"id: %b-%d\n%b\n\n" % (self._epoch, self._textAt, bytes(self._lines))
-            frames = self._frame
+            if self._event is None:
+                # A template, not `wire.encode`: the lines are encoded already, and grow with each token.
+                self._event = b"id: %b-%d\n%b\n\n" % (self._epoch, self._textAt, bytes(self._lines))
+            events = self._event
         if self._over is not None:
-            frames += self._refuse(cursor, self._over)
+            events += self._refuse(cursor, self._over)
         elif self._log.state is not State.OPEN:
-            frames += self._terminal(end)
-        return end, frames
+            events += self._terminal(end)
+        return Reading(end, events)
 
     def retire(self, retry: int) -> bytes:
-        """See L{IRendering.retire}: the one thing that an EventSource obeys."""
-        return b"retry: %d\n\n" % retry
+        """See `IRendering.retire`: a reconnection time, which every EventSource obeys."""
+        return encodeRetry(retry) + b"\n"
 
     def gap(self, asked: str, gap: GapError) -> bytes:
-        """See L{IRendering.gap}."""
-        return gapFrame(self._log.epoch, asked, gap)
+        """See `IRendering.gap`."""
+        return writeGap(self._log.epoch, asked, gap)
 
     def complete(self, cursor: int) -> bool:
-        """See L{IRendering.complete}."""
+        """See `IRendering.complete`."""
         return cursor == REFUSED or (self._log.state is not State.OPEN and cursor == self._log.last)
 
     def _grow(self) -> None:
-        """Take in what the log has got since."""
+        """Read the entries that the log has got since the last call."""
         log, buffer = self._log, self._buffer
         if log.last > self._seen + 1 and self._over is None:
             self._leap()
@@ -102,65 +106,69 @@ class _TextRendering:
                 self._over = number
             else:
                 self._seen = self._textAt = number
-                self._frame = None
-                self._take(token)
+                self._event = None
+                self._add(token)
 
     def _leap(self) -> None:
-        """Take in many tokens as one piece, when there is nothing else among them and the text can take them all."""
+        """Read all new entries as one piece, if they are only tokens and fit the limit."""
         log, buffer = self._log, self._buffer
         start, end = self._seen + 1 - buffer.first, log.last + 1 - buffer.first
         if log.state is not State.OPEN:
-            # The terminal is not text.
+            # Without the terminal entry.
             end -= 1
         last = buffer.first + end - 1
         if start < 0 or end - start < 2 or not onlyTokens(buffer.kinds[start:end]) or not buffer.entry(last):
             return
         text = buffer.span(self._seen + 1, last)
-        # A line end over two tokens counts as one byte: such a text goes token by token, so that it always ends alike.
+        # A CR LF that two tokens share counts as one byte. Text with CR is read token by token, so that the limit is
+        # reached at the same entry however the entries are read.
         if self._size + len(text) <= TEXT_LIMIT and b"\r" not in text:
             self._seen = self._textAt = last
-            self._frame = None
-            self._take(text)
+            self._event = None
+            self._add(text)
 
-    def _take(self, token: bytes) -> None:
-        """Add a token, or many, to the text."""
+    def _add(self, token: bytes) -> None:
+        """Add one or more tokens to the text."""
         if token[0] == _LF and self._cr:
             token = token[1:]
         self._cr = token.endswith(b"\r")
         self._size += len(token)
-        # The token's first line continues the line under way.
+        # The first line of the token continues the last line of the text.
         self._lines += continued(token)
 
     def _refuse(self, cursor: int, over: int) -> bytes:
-        """Tell a viewer that the rest of the text does not fit this format."""
+        """
+        Write the events that tell a viewer that this format cannot serve the rest of the text.
+
+        Args:
+            cursor: The viewer's cursor.
+            over: Number of the entry at which the rendering stopped.
+        """
         epoch = self._log.epoch
         after = max(cursor, self._textAt)
-        gap = gapFrame(epoch, f"{epoch}-{after}", GapError("trimmed", max(cursor, over - 1), None))
-        message = "The text is too long for the format text; the formats events and text/plain have it."
+        gap = writeGap(epoch, f"{epoch}-{after}", GapError("trimmed", max(cursor, over - 1), None))
+        message = "The text is too long for the format text. Request the format events, or text/plain."
         failed = toJSON({"reason": Reason.TOO_LONG, "message": message})
-        return gap + b"event: failed\nid: %b-%d\ndata: %b\n\n" % (self._epoch, REFUSED, failed)
+        return gap + encode(Event(failed.decode("ascii"), "failed", f"{epoch}-{REFUSED}"))
 
     def _terminal(self, number: int) -> bytes:
-        kind = Kind(self._buffer.kind(number))
-        data = self._buffer.entry(number)
-        return b"event: %b\nid: %b-%d\n%b\n" % (TERMINAL_TYPES[kind], self._epoch, number, dataLines(data))
+        """Write the terminal entry."""
+        kind, data = Kind(self._buffer.kind(number)), self._buffer.entry(number)
+        return encode(Event(data.decode("utf-8"), TERMINAL[kind].value, f"{self._log.epoch}-{number}"))
 
 
 classImplements(_TextRendering, IRendering)
 
 
 class TextFormat:
-    """
-    `text`: what a page of nine lines can show, since each event is the whole
-    text so far.
-    """
+    """The format `text`."""
 
     name = "text"
     headers = ()
     reconnects = True
 
     def render(self, streamLog: IStreamLog) -> IRendering:
-        """See L{IFormat.render}."""
+        """See `IFormat.render`."""
         return _TextRendering(streamLog)
 
 

@@ -12,10 +12,11 @@ import json
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import REFUSED, EntryRendering, failureMessage, gapMessage
+from sseserver.formats.rendering import REFUSED, EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.protocols.uimessages import ABORT_PART, END_PARTS, HEADER, deltaPart, errorPart, startParts
+from sseserver.reading import Reading
 from sseserver.values import Kind
 from sseserver.wire import HEARTBEAT, Event, encode
 
@@ -45,12 +46,12 @@ class _UIRendering(EntryRendering):
         """See `IRendering.head`. The first entry opens the message; for a viewer that starts later, the head does."""
         return self._opening() if cursor else HEARTBEAT
 
-    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
         """See `IRendering.read`. A viewer that misses entries gets an error, and nothing after it."""
         if cursor + 1 < self._buffer.first:
             missed = self._buffer.first - 1 - cursor
             problem = errorPart(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
-            return REFUSED, _writePart(problem) + _DONE
+            return Reading(REFUSED, _writePart(problem) + _DONE)
         return EntryRendering.read(self, cursor, maxBytes, joined)
 
     def retire(self, retry: int) -> bytes:
@@ -59,7 +60,7 @@ class _UIRendering(EntryRendering):
 
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See `IRendering.gap`."""
-        return _writePart(errorPart(gapMessage(gap)))
+        return _writePart(errorPart(describeGap(gap)))
 
     def complete(self, cursor: int) -> bool:
         """See `IRendering.complete`."""
@@ -79,7 +80,7 @@ class _UIRendering(EntryRendering):
             return opening + _END
         if kind == Kind.CANCELLED:
             return opening + _writePart(ABORT_PART) + _DONE
-        return opening + _writePart(errorPart(failureMessage(kind, json.loads(data)))) + _DONE
+        return opening + _writePart(errorPart(describeFailure(kind, json.loads(data)))) + _DONE
 
     def _opening(self) -> bytes:
         """Write the parts before the first text."""

@@ -1,5 +1,17 @@
 """
-For whoever writes a part of their own: what it must do, as tests, and fakes to try it with.
+Contract tests and fakes for stores, token sources and formats that are written outside this package.
+
+A contract is a mixin for a `SynchronousTestCase`. Tell it how to make the object, and run it::
+
+    from sseserver.testing import StoreContract
+
+    class MyStoreTests(StoreContract, SynchronousTestCase):
+        def makeStore(self, window):
+            return MyStore(self.clock, window)
+
+- `StoreContract` tests an `IStreamStore` and its logs.
+- `SourceContract` tests an `ITokenSource`; `RecordingSink` records the tokens of a source.
+- `FormatContract` tests an `IFormat`; `RecordingViewer` records when a log wakes it.
 """
 
 from sseserver.testing.formats import FormatContract

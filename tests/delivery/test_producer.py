@@ -24,6 +24,7 @@ from sseserver.errors import GapError
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.formats import text as textFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.reading import Reading
 from sseserver.settings import Settings
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
@@ -107,7 +108,7 @@ class BrokenFormat:
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         return b": head\n"
 
-    def read(self, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:
+    def read(self, cursor: int, maxBytes: int, joined: bool) -> Any:
         raise ZeroDivisionError("a bug in a format")
 
     def retire(self, retry: int) -> bytes:
@@ -367,7 +368,7 @@ class ProducerTests(ProducerTestCase):
         written for it.
         """
         self.form = BrokenFormat()
-        self.patch(BrokenFormat, "read", lambda form, cursor, maxBytes, joined: (self.streamLog.last, b""))
+        self.patch(BrokenFormat, "read", lambda form, cursor, maxBytes, joined: Reading(self.streamLog.last, b""))
         wire = self.follow()
         before = wire.response.body
         self.append("a", "b")
@@ -880,7 +881,7 @@ class EndTests(ProducerTestCase):
         sees nothing of it.
         """
         self.form = BrokenFormat()
-        self.patch(BrokenFormat, "read", lambda self, cursor, maxBytes, joined: (cursor, b""))
+        self.patch(BrokenFormat, "read", lambda self, cursor, maxBytes, joined: Reading(cursor, b""))
         wires = [self.follow(), self.follow()]
         self.patch(BrokenFormat, "read", lambda *arguments: 1 // 0)
         self.append("a")

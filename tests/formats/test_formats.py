@@ -21,16 +21,17 @@ from zope.interface.verify import verifyObject
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.formats import text as textFormat
-from sseserver.formats.rendering import REFUSED, gapFrame
+from sseserver.formats.rendering import REFUSED, writeGap
 from sseserver.formats.text import TEXT_LIMIT
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 from sseserver.wire import Decoder, Event
 from tests.fakes import FakeViewer
-from tests.readers import readAll
+from tests.readers import readAll, step
 
 EPOCH = "0123456789abcdefghijAZ"
 
@@ -118,22 +119,22 @@ class ToolTests(SynchronousTestCase):
         """
         for form in FORMATS.values():
             one, two = form.render(makeLog("a")), form.render(makeLog("b"))
-            self.assertEqual([event.data for event in decode(one.read(0, ALL, True)[1])], ["a"])
-            self.assertEqual([event.data for event in decode(two.read(0, ALL, True)[1])], ["b"])
+            self.assertEqual([event.data for event in decode(one.read(0, ALL, True).data)], ["a"])
+            self.assertEqual([event.data for event in decode(two.read(0, ALL, True).data)], ["b"])
 
-    def test_gapFrame(self) -> None:
+    def test_writeGap(self) -> None:
         """
         A gap says what was asked for, what follows, how many entries are
         missing and why; its own ID is the one just before what follows.
         """
         self.assertEqual(
-            gapFrame(EPOCH, "asked", GapError("trimmed", 41, 7)),
+            writeGap(EPOCH, "asked", GapError("trimmed", 41, 7)),
             b"event: gap\nid: %b-41\n"
             b'data: {"after":"asked","from":"%b-42","missed":7,"reason":"trimmed"}\n\n'
             % (EPOCH.encode(), EPOCH.encode()),
         )
 
-    def test_gapFrameOfAnything(self) -> None:
+    def test_gapAfterAnything(self) -> None:
         """
         Whatever a client sent as its last event ID comes back as data, and
         cannot break out of it.
@@ -184,7 +185,7 @@ class EventsTests(SynchronousTestCase):
         epoch = EPOCH.encode()
         self.assertEqual(
             rendering.read(0, ALL, False),
-            (3, b"id: %b-1\ndata: Hello\n\nid: %b-2\ndata:  world\n\nid: %b-3\ndata: !\n\n" % (epoch, epoch, epoch)),
+            Reading(3, b"id: %b-1\ndata: Hello\n\nid: %b-2\ndata:  world\n\nid: %b-3\ndata: !\n\n" % ((epoch,) * 3)),
         )
 
     def test_joined(self) -> None:
@@ -192,8 +193,8 @@ class EventsTests(SynchronousTestCase):
         Joined, tokens that wait are one event with the last one's ID.
         """
         rendering = EventsFormat().render(makeLog("Hello", " world", "!"))
-        self.assertEqual(rendering.read(0, ALL, True), (3, b"id: %b-3\ndata: Hello world!\n\n" % EPOCH.encode()))
-        self.assertEqual(rendering.read(1, ALL, True), (3, b"id: %b-3\ndata:  world!\n\n" % EPOCH.encode()))
+        self.assertEqual(rendering.read(0, ALL, True), Reading(3, b"id: %b-3\ndata: Hello world!\n\n" % EPOCH.encode()))
+        self.assertEqual(rendering.read(1, ALL, True), Reading(3, b"id: %b-3\ndata:  world!\n\n" % EPOCH.encode()))
 
     def test_newest(self) -> None:
         """
@@ -205,7 +206,7 @@ class EventsTests(SynchronousTestCase):
         for n, token in enumerate(["a", "b", "c"]):
             log.append(Kind.TOKEN, token.encode())
             for joined in (True, False):
-                cursor, frames = rendering.read(n, ALL, joined)
+                cursor, frames = step(rendering, n, ALL, joined)
                 self.assertEqual((cursor, decode(frames)), (n + 1, [Event(token, id=f"{EPOCH}-{n + 1}")]))
 
     def test_lines(self) -> None:
@@ -217,9 +218,9 @@ class EventsTests(SynchronousTestCase):
         frame = b"id: %b-%d\n%b\n"
         listed = frame % (EPOCH.encode(), 1, b"data: a\ndata: b\ndata: c\ndata: d\ndata: \n")
         listed += frame % (EPOCH.encode(), 2, b"data: \ndata: \n")
-        self.assertEqual(rendering.read(0, ALL, False), (2, listed))
+        self.assertEqual(rendering.read(0, ALL, False), Reading(2, listed))
         joined = frame % (EPOCH.encode(), 2, b"data: a\ndata: b\ndata: c\ndata: d\ndata: \ndata: \n")
-        self.assertEqual(rendering.read(0, ALL, True), (2, joined))
+        self.assertEqual(rendering.read(0, ALL, True), Reading(2, joined))
 
     def test_terminals(self) -> None:
         """
@@ -229,24 +230,24 @@ class EventsTests(SynchronousTestCase):
         for terminal, type in TERMINALS:
             rendering = EventsFormat().render(makeLog("a", "b", terminal=terminal))
             end = Event('{"reason":"r"}', type, f"{EPOCH}-3")
-            self.assertEqual(decode(rendering.read(0, ALL, True)[1]), [Event("ab", id=f"{EPOCH}-2"), end])
-            self.assertEqual(decode(rendering.read(1, ALL, True)[1]), [Event("b", id=f"{EPOCH}-2"), end])
+            self.assertEqual(decode(rendering.read(0, ALL, True).data), [Event("ab", id=f"{EPOCH}-2"), end])
+            self.assertEqual(decode(rendering.read(1, ALL, True).data), [Event("b", id=f"{EPOCH}-2"), end])
             self.assertEqual(
-                decode(rendering.read(0, ALL, False)[1]),
+                decode(rendering.read(0, ALL, False).data),
                 [Event("a", id=f"{EPOCH}-1"), Event("b", id=f"{EPOCH}-2"), end],
             )
             for joined in (True, False):
-                self.assertEqual(decode(rendering.read(2, ALL, joined)[1]), [end])
+                self.assertEqual(decode(rendering.read(2, ALL, joined).data), [end])
 
     def test_caughtUp(self) -> None:
         """
         A viewer that has everything gets nothing, and keeps its cursor.
         """
         rendering = EventsFormat().render(makeLog())
-        self.assertEqual(rendering.read(0, ALL, True), (0, b""))
+        self.assertEqual(rendering.read(0, ALL, True), Reading(0, b""))
         rendering = EventsFormat().render(makeLog("a", terminal=Kind.DONE))
         for joined in (True, False):
-            self.assertEqual(rendering.read(2, ALL, joined), (2, b""))
+            self.assertEqual(rendering.read(2, ALL, joined), Reading(2, b""))
 
     def test_complete(self) -> None:
         """
@@ -266,10 +267,10 @@ class EventsTests(SynchronousTestCase):
         """
         rendering = EventsFormat().render(makeLog("one", "two", "three", "four"))
         for cursor, joined in [(3, True), (0, True), (0, False), (1, True), (1, False)]:
-            first, second = rendering.read(cursor, ALL, joined), rendering.read(cursor, ALL, joined)
+            first, second = [rendering.read(cursor, ALL, joined) for _ in range(2)]
             self.assertEqual(first, second)
-            self.assertIs(first[1], second[1])
-        self.assertIs(rendering.read(3, ALL, True)[1], rendering.read(3, ALL, False)[1])
+            self.assertIs(first.data, second.data)
+        self.assertIs(rendering.read(3, ALL, True).data, rendering.read(3, ALL, False).data)
 
     def test_notShared(self) -> None:
         """
@@ -279,7 +280,7 @@ class EventsTests(SynchronousTestCase):
         viewers = [FakeViewer(), FakeViewer()]
         for viewer, shared in zip(viewers, (False, True), strict=True):
             rendering = log.follow(viewer, EventsFormat())
-            frames = [rendering.read(0, ALL, True)[1] for _ in range(2)]
+            frames = [rendering.read(0, ALL, True).data for _ in range(2)]
             self.assertEqual(frames[0], frames[1])
             self.assertEqual(frames[0] is frames[1], shared)
 
@@ -295,9 +296,9 @@ class EventsTests(SynchronousTestCase):
                 log.append(Kind.TOKEN, entries[-1].encode())
             for cursor in (0, 1):
                 joined, listed = rendering.read(cursor, ALL, True), rendering.read(cursor, ALL, False)
-                self.assertEqual([event.data for event in decode(joined[1])], [entries[cursor:]])
-                self.assertEqual([event.data for event in decode(listed[1])], list(entries[cursor:]))
-                self.assertEqual(rendering.read(cursor, 1, True)[0], cursor + 1)
+                self.assertEqual([event.data for event in decode(joined.data)], [entries[cursor:]])
+                self.assertEqual([event.data for event in decode(listed.data)], list(entries[cursor:]))
+                self.assertEqual(rendering.read(cursor, 1, True).cursor, cursor + 1)
 
     def test_whatIsSharedIsBounded(self) -> None:
         """
@@ -370,7 +371,7 @@ class EventsTests(SynchronousTestCase):
         cursor = min(cursor, log.last)
         rendering = EventsFormat().render(log)
         for joined in (True, False):
-            end, frames = rendering.read(cursor, maxBytes, joined)
+            end, frames = step(rendering, cursor, maxBytes, joined)
             self.assertTrue(end > cursor or end == log.last)
             self.assertTrue(len(frames) >= maxBytes or end == log.last)
             # All entries but the last one read do not reach it, by their data; nor, one by one, by their frames.
@@ -384,9 +385,9 @@ class EventsTests(SynchronousTestCase):
         An entry that reaches the wanted size to the byte is the last one read.
         """
         rendering = EventsFormat().render(makeLog("1234", "5678", "9", "0"))
-        self.assertEqual([rendering.read(0, size, True)[0] for size in (1, 4, 5, 8, 9)], [1, 1, 2, 2, 3])
-        frame = len(rendering.read(0, 1, False)[1])
-        self.assertEqual([rendering.read(0, size, False)[0] for size in (1, frame, frame + 1)], [1, 1, 2])
+        self.assertEqual([rendering.read(0, size, True).cursor for size in (1, 4, 5, 8, 9)], [1, 1, 2, 2, 3])
+        frame = len(rendering.read(0, 1, False).data)
+        self.assertEqual([rendering.read(0, size, False).cursor for size in (1, frame, frame + 1)], [1, 1, 2])
 
     def test_trimmed(self) -> None:
         """
@@ -412,7 +413,7 @@ class EventsTests(SynchronousTestCase):
         """
         log = makeLog("a", "b", "c", window=3 * (ENTRY_COST + 1))
         rendering = EventsFormat().render(log)
-        self.assertEqual(rendering.read(0, ALL, True)[0], 3)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 3)
         log.append(Kind.TOKEN, b"d")
         self.assertGreater(log.buffer.first, 1)
         self.assertRaises(GapError, rendering.read, 0, ALL, True)
@@ -424,7 +425,7 @@ class EventsTests(SynchronousTestCase):
         """
         log = makeLog("a", "b", "c", window=0)
         rendering = EventsFormat().render(log)
-        self.assertEqual(decode(rendering.read(2, ALL, True)[1]), [Event("c", id=f"{EPOCH}-3")])
+        self.assertEqual(decode(rendering.read(2, ALL, True).data), [Event("c", id=f"{EPOCH}-3")])
         gap = self.assertRaises(GapError, rendering.read, 1, ALL, True)
         self.assertEqual((gap.cursor, gap.missed), (2, 1))
 
@@ -478,7 +479,7 @@ class TextTests(SynchronousTestCase):
         shown = []
         for cursor, token in enumerate(["Hello", " world", "\n", "!"]):
             log.append(Kind.TOKEN, token.encode())
-            after, frames = rendering.read(cursor, ALL, False)
+            after, frames = step(rendering, cursor, ALL, False)
             self.assertEqual(after, cursor + 1)
             shown += decode(frames)
         self.assertEqual(
@@ -498,7 +499,7 @@ class TextTests(SynchronousTestCase):
         rendering = TextFormat().render(makeLog("a\n", "b", "\r\n\nc\r", " d"))
         self.assertEqual(
             rendering.read(0, ALL, True),
-            (4, b"id: %b-4\ndata: a\ndata: b\ndata: \ndata: c\ndata:  d\n\n" % EPOCH.encode()),
+            Reading(4, b"id: %b-4\ndata: a\ndata: b\ndata: \ndata: c\ndata:  d\n\n" % EPOCH.encode()),
         )
 
     def test_manyAtOnce(self) -> None:
@@ -539,16 +540,16 @@ class TextTests(SynchronousTestCase):
         rendering = TextFormat().render(makeLog(*"abcdefgh"))
         for cursor in range(8):
             for maxBytes, joined in [(1, True), (1, False), (ALL, True)]:
-                end, frames = rendering.read(cursor, maxBytes, joined)
+                end, frames = step(rendering, cursor, maxBytes, joined)
                 self.assertEqual((end, decode(frames)), (8, [Event("abcdefgh", id=f"{EPOCH}-8")]))
-        self.assertEqual(rendering.read(8, ALL, True), (8, b""))
+        self.assertEqual(rendering.read(8, ALL, True), Reading(8, b""))
 
     def test_empty(self) -> None:
         """
         Of an empty log there is nothing to read.
         """
         rendering = TextFormat().render(makeLog())
-        self.assertEqual(rendering.read(0, ALL, True), (0, b""))
+        self.assertEqual(rendering.read(0, ALL, True), Reading(0, b""))
         self.assertFalse(rendering.complete(0))
 
     def test_terminal(self) -> None:
@@ -560,11 +561,11 @@ class TextTests(SynchronousTestCase):
             rendering = TextFormat().render(makeLog("a", "b", terminal=terminal))
             end = Event('{"reason":"r"}', type, f"{EPOCH}-3")
             for cursor in (0, 1):
-                after, frames = rendering.read(cursor, ALL, True)
+                after, frames = step(rendering, cursor, ALL, True)
                 self.assertEqual((after, decode(frames)), (3, [Event("ab", id=f"{EPOCH}-2"), end]))
-            after, frames = rendering.read(2, ALL, True)
+            after, frames = step(rendering, 2, ALL, True)
             self.assertEqual((after, decode(frames)), (3, [end]))
-            self.assertEqual(rendering.read(3, ALL, True), (3, b""))
+            self.assertEqual(rendering.read(3, ALL, True), Reading(3, b""))
 
     def test_terminalComesLater(self) -> None:
         """
@@ -572,16 +573,16 @@ class TextTests(SynchronousTestCase):
         """
         log = makeLog("a")
         rendering = TextFormat().render(log)
-        self.assertEqual(rendering.read(0, ALL, True)[0], 1)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 1)
         log.append(Kind.FAILED, b"{}")
-        self.assertEqual(decode(rendering.read(1, ALL, False)[1]), [Event("{}", "failed", f"{EPOCH}-2")])
+        self.assertEqual(decode(rendering.read(1, ALL, False).data), [Event("{}", "failed", f"{EPOCH}-2")])
 
     def test_nothingButTheTerminal(self) -> None:
         """
         A stream without a token ends all the same.
         """
         rendering = TextFormat().render(makeLog(terminal=Kind.DONE))
-        after, frames = rendering.read(0, ALL, True)
+        after, frames = step(rendering, 0, ALL, True)
         self.assertEqual((after, decode(frames)), (1, [Event('{"reason":"r"}', "done", f"{EPOCH}-1")]))
 
     def test_complete(self) -> None:
@@ -601,11 +602,11 @@ class TextTests(SynchronousTestCase):
         """
         log = makeLog("a", "b")
         rendering = TextFormat().render(log)
-        frames = rendering.read(0, ALL, True)[1]
-        self.assertIs(rendering.read(1, 1, False)[1], frames)
+        frames = rendering.read(0, ALL, True).data
+        self.assertIs(rendering.read(1, 1, False).data, frames)
         log.append(Kind.TOKEN, b"c")
-        self.assertIs(rendering.read(0, ALL, True)[1], rendering.read(2, ALL, True)[1])
-        self.assertEqual(show(rendering.read(0, ALL, True)[1]).text, "abc")
+        self.assertIs(rendering.read(0, ALL, True).data, rendering.read(2, ALL, True).data)
+        self.assertEqual(show(rendering.read(0, ALL, True).data).text, "abc")
 
     @given(tokenLists(), st.lists(st.booleans(), min_size=12), st.booleans())
     def test_wholeTextAtEachStep(self, tokens: list[str], reads: list[bool], ends: bool) -> None:
@@ -620,17 +621,17 @@ class TextTests(SynchronousTestCase):
         for count, token in enumerate(tokens, 1):
             log.append(Kind.TOKEN, token.encode("utf-8"))
             if reads[count - 1]:
-                cursor, frames = rendering.read(cursor, 1, False)
+                cursor, frames = step(rendering, cursor, 1, False)
                 self.assertEqual(decode(frames), [Event(lineEnds("".join(tokens[:count])), id=f"{EPOCH}-{count}")])
                 self.assertEqual(cursor, count)
         if ends:
             log.append(Kind.DONE, b"{}")
         whole = [Event(lineEnds("".join(tokens)), id=f"{EPOCH}-{len(tokens)}")] if tokens else []
         end = [Event("{}", "done", f"{EPOCH}-{len(tokens) + 1}")] if ends else []
-        self.assertEqual(decode(rendering.read(0, 1, True)[1]), whole + end)
-        self.assertEqual(decode(TextFormat().render(log).read(0, 1, True)[1]), whole + end)
+        self.assertEqual(decode(rendering.read(0, 1, True).data), whole + end)
+        self.assertEqual(decode(TextFormat().render(log).read(0, 1, True).data), whole + end)
         missing = whole if cursor < len(tokens) else []
-        self.assertEqual(decode(rendering.read(cursor, 1, True)[1]), missing + end)
+        self.assertEqual(decode(rendering.read(cursor, 1, True).data), missing + end)
 
 
 class TextLimitTests(SynchronousTestCase):
@@ -664,10 +665,10 @@ class TextLimitTests(SynchronousTestCase):
         for tokens in (["x" * 100], ["x"] * 100, ["x" * 9 + "\n"] * 10, ["\n"] * 100, ["\n" * 100], ["\u00e9"] * 50):
             log = makeLog(*tokens)
             rendering = TextFormat().render(log)
-            page = show(rendering.read(0, ALL, True)[1])
+            page = show(rendering.read(0, ALL, True).data)
             self.assertEqual((page.text, [event.type for event in page.events]), ("".join(tokens), ["message"]))
             log.append(Kind.TOKEN, b"x")
-            after, frames = rendering.read(log.last - 1, ALL, True)
+            after, frames = step(rendering, log.last - 1, ALL, True)
             self.assertEqual(after, REFUSED)
             self.assertRefused(decode(frames), f"{EPOCH}-{log.last - 1}", log.last)
 
@@ -679,13 +680,13 @@ class TextLimitTests(SynchronousTestCase):
         rendering = TextFormat().render(makeLog("a" * 40, "b" * 40, "c" * 40, "d"))
         self.assertFalse(rendering.complete(0))
         for joined in (True, False):
-            after, frames = rendering.read(0, ALL, joined)
+            after, frames = step(rendering, 0, ALL, joined)
             [text, *rest] = decode(frames)
             self.assertEqual(text, Event("a" * 40 + "b" * 40, id=f"{EPOCH}-2"))
             self.assertRefused(rest, f"{EPOCH}-2", 3)
             self.assertEqual(after, REFUSED)
         self.assertEqual([rendering.complete(cursor) for cursor in (0, 2, 3, 4, REFUSED)], [False] * 4 + [True])
-        self.assertEqual(rendering.read(REFUSED, ALL, True), (REFUSED, b""))
+        self.assertEqual(rendering.read(REFUSED, ALL, True), Reading(REFUSED, b""))
 
     def test_tooLongWhileViewed(self) -> None:
         """
@@ -694,14 +695,14 @@ class TextLimitTests(SynchronousTestCase):
         """
         log = makeLog("a" * 90)
         rendering = TextFormat().render(log)
-        self.assertEqual(rendering.read(0, ALL, True)[0], 1)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 1)
         log.append(Kind.TOKEN, b"b" * 20)
-        after, frames = rendering.read(1, ALL, False)
+        after, frames = step(rendering, 1, ALL, False)
         self.assertRefused(decode(frames), f"{EPOCH}-1", 2)
         self.assertEqual(after, REFUSED)
         log.append(Kind.TOKEN, b"c")
         log.append(Kind.DONE, b"{}")
-        self.assertEqual(rendering.read(after, ALL, True), (after, b""))
+        self.assertEqual(rendering.read(after, ALL, True), Reading(after, b""))
         self.assertEqual([rendering.complete(cursor) for cursor in (1, 2, log.last, after)], [False] * 2 + [True] * 2)
 
     def test_comesBackWhenItIsTrimmed(self) -> None:
@@ -713,10 +714,10 @@ class TextLimitTests(SynchronousTestCase):
         log = trimmedLog(3, 6)
         self.assertGreater(log.buffer.first, 1)
         rendering = TextFormat().render(log)
-        self.assertEqual(rendering.read(6, ALL, True), (6, b""))
+        self.assertEqual(rendering.read(6, ALL, True), Reading(6, b""))
         self.assertFalse(rendering.complete(6))
         log.append(Kind.TOKEN, b"y")
-        after, frames = rendering.read(6, ALL, False)
+        after, frames = step(rendering, 6, ALL, False)
         self.assertRefused(decode(frames), f"{EPOCH}-6", 7)
         self.assertEqual(after, REFUSED)
         log.append(Kind.DONE, b"{}")
@@ -729,7 +730,7 @@ class TextLimitTests(SynchronousTestCase):
         gap.
         """
         rendering = TextFormat().render(makeLog("x" * 1000, terminal=Kind.DONE))
-        after, frames = rendering.read(0, ALL, True)
+        after, frames = step(rendering, 0, ALL, True)
         self.assertRefused(decode(frames), f"{EPOCH}-0", 1)
         self.assertEqual(after, REFUSED)
 
@@ -739,7 +740,7 @@ class TextLimitTests(SynchronousTestCase):
         when it comes back.
         """
         rendering = TextFormat().render(makeLog("a" * 90, "b" * 20))
-        after, frames = rendering.read(1, ALL, True)
+        after, frames = step(rendering, 1, ALL, True)
         self.assertEqual((after, decode(frames)[-1].type), (REFUSED, "failed"))
 
     def test_refusedByAnother(self) -> None:
@@ -749,7 +750,7 @@ class TextLimitTests(SynchronousTestCase):
         """
         rendering = TextFormat().render(makeLog("a"))
         self.assertTrue(rendering.complete(REFUSED))
-        self.assertEqual(rendering.read(REFUSED, ALL, True), (REFUSED, b""))
+        self.assertEqual(rendering.read(REFUSED, ALL, True), Reading(REFUSED, b""))
         log = makeLog("a" * 90, "b" * 20, "c")
         for cursor, complete in ((REFUSED, True), (3, False), (2, False), (0, False)):
             self.assertEqual(TextFormat().render(log).complete(cursor), complete)
@@ -761,7 +762,7 @@ class TextLimitTests(SynchronousTestCase):
         log = makeLog("a" * 90)
         log.append(Kind.FAILED, b'"%b"' % (b"x" * 200))
         rendering = TextFormat().render(log)
-        self.assertEqual([event.type for event in decode(rendering.read(0, ALL, True)[1])], ["message", "failed"])
+        self.assertEqual([event.type for event in decode(rendering.read(0, ALL, True).data)], ["message", "failed"])
 
     def test_trimmedBeforeSeen(self) -> None:
         """
@@ -770,11 +771,11 @@ class TextLimitTests(SynchronousTestCase):
         """
         log = makeLog("a", "b", window=4 * (ENTRY_COST + 1))
         rendering = TextFormat().render(log)
-        self.assertEqual(rendering.read(0, ALL, True)[0], 2)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 2)
         while log.buffer.first <= 3:
             log.append(Kind.TOKEN, b"x")
         self.assertFalse(rendering.complete(2))
-        after, frames = rendering.read(2, ALL, True)
+        after, frames = step(rendering, 2, ALL, True)
         [gap, failed] = decode(frames)
         self.assertEqual((gap.type, failed.type), ("gap", "failed"))
         self.assertEqual(json.loads(gap.data)["after"], f"{EPOCH}-2")
@@ -791,12 +792,12 @@ class TextLimitTests(SynchronousTestCase):
         rendering = TextFormat().render(log)
         text, cursor = "a", 0
         for token in "bcdefgh":
-            cursor, frames = rendering.read(cursor, ALL, True)
+            cursor, frames = step(rendering, cursor, ALL, True)
             self.assertEqual(show(frames).text, text)
             log.append(Kind.TOKEN, token.encode())
             text += token
         self.assertGreater(log.buffer.first, 1)
-        self.assertEqual(show(rendering.read(cursor, ALL, True)[1]).text, "abcdefgh")
+        self.assertEqual(show(rendering.read(cursor, ALL, True).data).text, "abcdefgh")
 
     def test_newViewerOfATrimmedLog(self) -> None:
         """
@@ -809,7 +810,7 @@ class TextLimitTests(SynchronousTestCase):
             cursor = rendering.start(False)
             self.assertEqual(cursor, 0)
             self.assertFalse(rendering.complete(cursor))
-            after, frames = rendering.read(cursor, ALL, True)
+            after, frames = step(rendering, cursor, ALL, True)
             self.assertEqual([event.type for event in decode(frames)], ["gap", "failed"])
             self.assertTrue(rendering.complete(after))
 
@@ -820,12 +821,12 @@ class TextLimitTests(SynchronousTestCase):
         """
         log = makeLog("a" * 90, "b" * 20, window=4 * ENTRY_COST + 200)
         rendering = TextFormat().render(log)
-        self.assertEqual(rendering.read(0, ALL, True)[0], REFUSED)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, REFUSED)
         while log.buffer.first <= 4:
             log.append(Kind.TOKEN, b"c")
         cursor = rendering.start(False)
         self.assertFalse(rendering.complete(cursor))
-        after, frames = rendering.read(cursor, ALL, True)
+        after, frames = step(rendering, cursor, ALL, True)
         self.assertEqual([event.type for event in decode(frames)][-2:], ["gap", "failed"])
         self.assertTrue(rendering.complete(after))
 

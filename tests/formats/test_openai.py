@@ -21,6 +21,7 @@ from sseserver.errors import GapError
 from sseserver.formats import OpenAIFormat, UIFormat
 from sseserver.formats.rendering import REFUSED
 from sseserver.interfaces import IFormat
+from sseserver.reading import Reading
 from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource
 from sseserver.streams.buffer import ENTRY_COST
@@ -30,7 +31,7 @@ from sseserver.testing import FormatContract
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 from sseserver.wire import Decoder, Event
-from tests.readers import readAll
+from tests.readers import readAll, step
 
 EPOCH = "0123456789abcdefghijAZ"
 
@@ -179,7 +180,7 @@ class OpenAITests(SynchronousTestCase):
         The bytes of a token: ID, data in one line, the members in the order of
         OpenAI's.
         """
-        frames = OpenAIFormat("parrot").render(makeLog("a", '"\r\n\u2028')).read(1, ALL, False)[1]
+        frames = OpenAIFormat("parrot").render(makeLog("a", '"\r\n\u2028')).read(1, ALL, False).data
         data = (
             f'{{"id":"chatcmpl-{EPOCH}","object":"chat.completion.chunk","created":{CREATED},"model":"parrot",'
             '"choices":[{"index":0,"delta":{"content":"\\"\\r\\n\\u2028"},"finish_reason":null}]}'
@@ -252,7 +253,7 @@ class OpenAITests(SynchronousTestCase):
             events = self.read(streamLog, joined=joined)
             self.assertEqual([event.data for event in events], [*lines, "[DONE]"])
             self.assertEqual([event.id for event in events], [f"{EPOCH}-{n}" for n in range(1, 7)])
-        frames = OpenAIFormat("parrot").render(streamLog).read(1, 1, False)[1]
+        frames = OpenAIFormat("parrot").render(streamLog).read(1, 1, False).data
         self.assertEqual(frames, f"id: {EPOCH}-2\ndata: {lines[1]}\n\n".encode())
 
     def test_finishReason(self) -> None:
@@ -302,7 +303,7 @@ class OpenAITests(SynchronousTestCase):
         streamLog = makeLog()
         streamLog.append(Kind.EVENT, packEvent(b"custom", b"data"))
         streamLog.append(Kind.EVENT, packEvent(b"message", b"data"))
-        self.assertEqual(OpenAIFormat("parrot").render(streamLog).read(1, 1, False), (2, b""))
+        self.assertEqual(OpenAIFormat("parrot").render(streamLog).read(1, 1, False), Reading(2, b""))
         streamLog.append(Kind.TOKEN, b"a")
         events = self.read(streamLog)
         self.assertEqual(parts(events), [ROLE, chunk({"content": "a"})])
@@ -318,7 +319,7 @@ class OpenAITests(SynchronousTestCase):
         decoder = Decoder()
         self.assertEqual(decoder.feed(head + b":\n:\n"), [])
         self.assertEqual(decoder.reconnectionTime, 3000)
-        self.assertEqual(decode(head + b":\n" + rendering.read(0, ALL, False)[1]), self.read(makeLog("a")))
+        self.assertEqual(decode(head + b":\n" + rendering.read(0, ALL, False).data), self.read(makeLog("a")))
 
     def test_gap(self) -> None:
         """
@@ -327,11 +328,11 @@ class OpenAITests(SynchronousTestCase):
         """
         rendering = OpenAIFormat("parrot").render(makeLog("a"))
         [event] = decode(rendering.gap("x", GapError("trimmed", 4, 3)))
-        message = "3 entries are no longer kept (trimmed): what follows goes on after them."
+        message = "3 entries are no longer kept (trimmed). The stream continues after them."
         self.assertEqual((parts([event]), event.id), ([error(message, "gap")], f"{EPOCH}-4"))
         for reason in ("lost", "unknown"):
             [event] = decode(rendering.gap("x", GapError(reason, 0, None)))
-            self.assertIn("replaces", json.loads(event.data)["error"]["message"])
+            self.assertIn("replace", json.loads(event.data)["error"]["message"])
 
     def test_retire(self) -> None:
         """
@@ -350,7 +351,7 @@ class OpenAIClientTests(SynchronousTestCase):
         """Make what a viewer is sent, as far as the log goes."""
         rendering = OpenAIFormat("parrot").render(streamLog)
         frames = [rendering.head(0, 3000, "/streams/name")]
-        frames += [rendering.read(cursor, 1, False)[1] for cursor in range(streamLog.last)]
+        frames += [rendering.read(cursor, 1, False).data for cursor in range(streamLog.last)]
         return b"".join([frame + b":\n" for frame in frames])
 
     def ask(self, body: bytes) -> tuple[list[ChatCompletionChunk], openai.APIError | None]:
@@ -505,13 +506,13 @@ class UITests(SynchronousTestCase):
         rendering = UIFormat().render(streamLog)
         for cursor in (rendering.start(False), 1):
             self.assertFalse(rendering.complete(cursor))
-            after, frames = rendering.read(cursor, ALL, True)
+            after, frames = step(rendering, cursor, ALL, True)
             [problem, done] = parts(decode(frames))
             missed = streamLog.buffer.first - 1 - cursor
             text = f"{missed} entries are no longer kept (trimmed): the message cannot be whole."
             self.assertEqual((problem, done), ({"type": "error", "errorText": text}, "[DONE]"))
             self.assertEqual((after, rendering.complete(after)), (REFUSED, True))
-            self.assertEqual(rendering.read(after, ALL, True), (after, b""))
+            self.assertEqual(rendering.read(after, ALL, True), Reading(after, b""))
         self.assertEqual(self.read(streamLog, streamLog.buffer.first - 1, joined=True)[0]["type"], "text-delta")
 
     def test_retire(self) -> None:

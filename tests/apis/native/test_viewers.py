@@ -37,11 +37,12 @@ class ViewersTests(PublishingTestCase):
     def test_oneEncoding(self) -> None:
         """An event is encoded once for all viewers of a format."""
         encoded = []
-        dataLines = eventsFormat.dataLines
-        self.patch(eventsFormat, "dataLines", lambda data: encoded.append(data) or dataLines(data))
+        encode = eventsFormat.encode
+        self.patch(eventsFormat, "encode", lambda event: encoded.append(event.data) or encode(event))
         wires = [self.view("/streams/a") for _ in range(30)]
+        del encoded[:]
         self.publish("a", {"data": "once"})
-        self.assertEqual(encoded, [b"once"])
+        self.assertEqual(encoded, ["once"])
         self.assertEqual([listEvents(wire) for wire in wires], [[("message", "once")]] * 30)
 
     def test_ownCursors(self) -> None:
