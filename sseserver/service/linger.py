@@ -29,9 +29,17 @@ class Linger:
         self._tick: Tick | None = None
 
     def begin(self, seconds: float) -> None:
-        """Wait for viewers from now on; an earlier deadline is void."""
+        """
+        Wait for viewers from now on; an earlier deadline is void.
+
+        Args:
+            seconds: Time to wait; 0 is over at once.
+        """
         self.stop()
-        self._tick = self._sweep.at(self._sweep.seconds() + seconds, self._end)
+        if seconds:
+            self._tick = self._sweep.at(self._sweep.seconds() + seconds, self._end)
+        else:
+            self._onOver()
 
     def stop(self) -> None:
         """Drop the deadline."""

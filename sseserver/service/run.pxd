@@ -3,6 +3,7 @@ from sseserver.timing.ticker cimport Tick, Ticker
 
 
 cdef class Run:
+    cdef public object state
     cdef public StreamLog streamLog
     cdef list _awaiting
     cdef object _linger
@@ -11,7 +12,6 @@ cdef class Run:
     cdef object _producer
     cdef Tick _retrying
     cdef object _settings
-    cdef object _state
     cdef object _summarize
     cdef Ticker _sweep
     cdef object _work

@@ -61,6 +61,10 @@ class Run:
         makeRoom: Forgets ended streams if the store is full; returns whether the store has room.
         onEnd: Called once with this run when it has ended and its terminal entry is written.
         summarize: Adds members to the entry `done`, if any.
+
+    Attributes:
+        streamLog: See above.
+        state: Place of the run in its life.
     """
 
     __slots__ = (
@@ -71,10 +75,10 @@ class Run:
         "_producer",
         "_retrying",
         "_settings",
-        "_state",
         "_summarize",
         "_sweep",
         "_work",
+        "state",
         "streamLog",
     )
 
@@ -93,17 +97,12 @@ class Run:
         self._makeRoom = makeRoom
         self._onEnd = onEnd
         self._summarize = summarize
-        self._state = RunState.WAITING
+        self.state = RunState.WAITING
         self._retrying: Tick | None = None
         self._producer: IPushProducer | None = None
         self._awaiting: list[Deferred[None]] = []
         self._linger: Linger | None = None
         self._work: Deferred[Any] | None = None
-
-    @property
-    def state(self) -> RunState:
-        """Place of the run in its life."""
-        return self._state
 
     def start(self, produce: Callable[[], Deferred[Any]], onReleased: Callable[[Run], None]) -> None:
         """
@@ -114,34 +113,34 @@ class Run:
                 with the source's result.
             onReleased: Called once with this run when the source holds nothing any more.
         """
-        self._linger = Linger(self.streamLog, self._sweep, self._lingered)
+        self._linger = Linger(self.streamLog, self._sweep, lambda: self.stop(packCancelled(Reason.LINGER)))
         self._linger.begin(max(self._settings.linger, _FIRST_VIEWER))
         self._work = produce()
         self._work.addCallbacks(self._succeeded, self._failed)
         self._work.addErrback(lambda failure: log.failure("A run broke", failure))
         self._work.addCallback(lambda _: onReleased(self))
-        if self._state is _ENDED:
+        if self.state is _ENDED:
             # The source stopped its own run when it was called.
             self._work.cancel()
 
     def begin(self) -> None:
         """Note that it is this run's turn: the source is called next."""
-        self._state = step(RUN_STEPS, self._state, _WORKING)
+        self.state = step(RUN_STEPS, self.state, _WORKING)
 
     def write(self, token: str) -> None:
         """See `ITokenSink.write`."""
-        if token and self._state is not _ENDED:
+        if token and self.state is not _ENDED:
             self._append(_TOKEN, token.encode("utf-8"))
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See `ITokenSink.writeChunk`."""
-        if self._state is not _ENDED:
+        if self.state is not _ENDED:
             kind, data = packChunk(chunk, text)
             self._append(kind, data)
 
     def ready(self) -> Deferred[None]:
         """See `ITokenSink.ready`."""
-        if self._state is not _PAUSED:
+        if self.state is not _PAUSED:
             return succeed(None)
         ready: Deferred[None] = Deferred(self._awaiting.remove)
         self._awaiting.append(ready)
@@ -153,11 +152,11 @@ class Run:
             raise ValueError("A token sink takes push producers only: `streaming` must be true.")
         if self._producer is not None:
             raise RuntimeError(f"Cannot register {producer!r}: {self._producer!r} is registered.")
-        if self._state is _ENDED:
+        if self.state is _ENDED:
             producer.stopProducing()
             return
         self._producer = producer
-        if self._state is _PAUSED:
+        if self.state is _PAUSED:
             producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
@@ -171,7 +170,7 @@ class Run:
         Args:
             entry: The terminal entry; `None` if the stream is being deleted, which ends it.
         """
-        if self._state is _ENDED:
+        if self.state is _ENDED:
             return
         producer, work = self._producer, self._work
         # The stream ends first: tokens that the source writes while it stops are dropped.
@@ -187,23 +186,20 @@ class Run:
     def viewerLeft(self) -> None:
         """Begin the linger if the stream has no viewers left."""
         if not self.streamLog.viewers and self._linger is not None:
-            if self._settings.linger:
-                self._linger.begin(self._settings.linger)
-            else:
-                self._lingered()
+            self._linger.begin(self._settings.linger)
 
     def _append(self, kind: Kind, data: bytes) -> None:
         number = self.streamLog.append(kind, data)
         # The check costs more than the entry, so it is not made for each small one.
-        if (number % _AHEAD_CHECK == 0 or len(data) > _LARGE) and self._state is _WORKING and self._mustPause():
+        if (
+            (number % _AHEAD_CHECK == 0 or len(data) > _LARGE)
+            and self.state is _WORKING
+            and (self.streamLog.ahead() > self._settings.readAhead or not self._makeRoom())
+        ):
             self._pause()
 
-    def _mustPause(self) -> bool:
-        """Compare the run with its viewers; if they keep up, make room in the store."""
-        return self.streamLog.ahead() > self._settings.readAhead or not self._makeRoom()
-
     def _pause(self) -> None:
-        self._state = step(RUN_STEPS, self._state, _PAUSED)
+        self.state = step(RUN_STEPS, self.state, _PAUSED)
         self.streamLog.onRead = self._viewerRead
         if not self._makeRoom():
             self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
@@ -227,7 +223,7 @@ class Run:
         return None
 
     def _resume(self) -> None:
-        self._state = step(RUN_STEPS, self._state, _WORKING)
+        self.state = step(RUN_STEPS, self.state, _WORKING)
         self._release()
         if self._producer is not None:
             try:
@@ -247,17 +243,14 @@ class Run:
         for ready in awaiting:
             ready.callback(None)
 
-    def _lingered(self) -> None:
-        self.stop(packCancelled(Reason.LINGER))
-
     def _succeeded(self, result: object) -> None:
-        if self._state is not _ENDED:
+        if self.state is not _ENDED:
             reason = result if isinstance(result, str) else Reason.STOP
             more = None if self._summarize is None else self._summarize(self.streamLog)
             self._end(packDone(reason, self.streamLog.buffer.tokens, more))
 
     def _failed(self, failure: Failure) -> None:
-        if self._state is _ENDED:
+        if self.state is _ENDED:
             # The run was stopped: a failure was asked for, unless it is a bug in the source's
             # clean-up.
             if not failure.check(CancelledError, SourceError):
@@ -270,7 +263,7 @@ class Run:
 
     def _end(self, entry: NewEntry | None) -> None:
         """Write the terminal entry, unless the stream is being deleted, and release everything."""
-        self._state = step(RUN_STEPS, self._state, _ENDED)
+        self.state = step(RUN_STEPS, self.state, _ENDED)
         if self._linger is not None:
             self._linger.stop()
             self._linger = None

@@ -204,3 +204,8 @@ class DeadlineTests(SynchronousTestCase):
         self.linger.stop()
         self.clock.pump([SLOT] * 6)
         self.assertEqual(self.ended, 0)
+
+    def test_none(self) -> None:
+        """A linger of 0 ends when it begins."""
+        self.linger.begin(0)
+        self.assertEqual(self.ended, 1)
