@@ -4,6 +4,8 @@ Tests of `sseserver.service.run`: the life of a run, its tokens, its end and its
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,14 +13,17 @@ from zope.interface.verify import verifyObject
 
 from sseserver.errors import SourceError, StreamNotFound
 from sseserver.interfaces import ITokenSink
+from sseserver.service.run import Run
 from sseserver.service.service import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
+from sseserver.stores.memory import MemoryStore
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.streams.terminal import packCancelled
+from sseserver.timing.ticker import Ticker
 from sseserver.values import Prompt, Reason, State
 from tests.fakes import RecordingProducer, logged
-from tests.service.cases import ServiceTestCase
+from tests.service.cases import SLOT, ServiceTestCase
 
 
 class RunTests(ServiceTestCase):
@@ -135,6 +140,22 @@ class RunTests(ServiceTestCase):
         self.assertNotEqual(first.name, second.name)
         self.assertEqual(first.name, first.epoch)
         self.assertIs(self.successResultOf(self.service.find(first.name)), first)
+
+    def test_freed(self) -> None:
+        """An ended run holds itself by no cycle of references: it is freed without the garbage collector."""
+        store = MemoryStore(self.reactor, self.settings.kept)
+        streamLog = self.successResultOf(store.create("freed", False))
+        run = Run(streamLog, self.settings, Ticker(self.reactor, SLOT), lambda: True, lambda run: None)
+        run.start(lambda: Deferred(), lambda run: None)
+        run.stop(packCancelled(Reason.ASKED))
+        self.reactor.run(1)
+        self.successResultOf(store.delete("freed"))
+        gone = weakref.ref(streamLog)
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        del streamLog, run
+        self.assertIsNone(gone())
 
     def test_findsOnlyWhatIsThere(self) -> None:
         """An unknown name raises `StreamNotFound` in `find` and `cancel`."""

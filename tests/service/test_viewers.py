@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from twisted.web.test.requesthelper import DummyRequest
+
 from sseserver.errors import Overloaded
 from sseserver.service.service import Settings
 from sseserver.streams.log import FLUSH_TICK
@@ -119,3 +121,55 @@ class LogTests(ServiceTestCase):
             self.source.run.end()
             self.reactor.advance(FLUSH_TICK)
         self.assertEqual(self.lines(events), [])
+
+
+class DrainTests(ServiceTestCase):
+    """The end of all viewers when the service stops."""
+
+    def test_published(self) -> None:
+        """
+        A viewer of a published stream, which may continue after a restart, gets a reconnection time and
+        the end of its response, but no terminal event.
+        """
+        self.successResultOf(self.service.open("news"))
+        wire = self.view("/streams/news")
+        drained = self.service.viewers.drain()
+        self.reactor.run(1)
+        self.assertEqual(wire.response.types, ["stream"])
+        self.assertRegex(wire.response.body, rb"retry: \d+\n\n$")
+        self.assertTrue(wire.response.complete)
+        self.successResultOf(drained)
+
+    def test_run(self) -> None:
+        """A viewer of a run stays until the run has ended, or until it is cut at the end of the drain."""
+        wires = [self.watch(self.startLog()) for _ in range(2)]
+        drained = self.service.viewers.drain()
+        self.source.runs[0].end()
+        self.reactor.run(1)
+        self.assertEqual([wire.response.complete for wire in wires], [True, False])
+        self.assertNoResult(drained)
+        self.assertEqual(self.service.viewers.count, 1)
+        self.reactor.run(self.settings.drain)
+        self.successResultOf(drained)
+        self.assertTrue(wires[1].closed)
+        self.assertEqual(list(self.service.viewers), [])
+
+
+class WaitTests(ServiceTestCase):
+    """Requests that wait as viewers."""
+
+    settings = Settings(maxViewers=0)
+
+    def test_room(self) -> None:
+        """
+        A request without room is refused, unless it need not wait or its client has left.
+        """
+        streamLog = self.successResultOf(self.service.store.create("news", True))
+        form = self.service.formats["openai"]
+        request = DummyRequest([])
+        request.channel = object()
+        wait = self.service.viewers.wait
+        self.assertRaises(Overloaded, wait, request, streamLog, form, lambda cursor: (cursor, False))
+        self.assertTrue(self.successResultOf(wait(request, streamLog, form, lambda cursor: (cursor, True))))
+        request.channel = None
+        self.assertFalse(self.successResultOf(wait(request, streamLog, form, lambda cursor: (cursor, False))))

@@ -5,11 +5,15 @@ Tests of `sseserver.sources.pipes`: the pipes of a program.
 from __future__ import annotations
 
 import os
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from sseserver.sources.pipes import ERROR_INTERVAL, ERROR_KEPT
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.sources.pipes import ERROR_INTERVAL, ERROR_KEPT, PipeReader, PipeWriter
 from tests.fakes import logged
+from tests.programs import PipeReactor
 from tests.sources.commands import ProgramTestCase, shell
 
 
@@ -67,3 +71,78 @@ class StandardErrorTests(ProgramTestCase):
             self.reactor.until(lambda: len(self.reactor.readers) == 2)
             self.cancel(sink)
         self.assertEqual(sink.tokens, [])
+
+
+class PipeTests(SynchronousTestCase):
+    """Both ends of a pipe."""
+
+    def setUp(self) -> None:
+        self.reactor = PipeReactor()
+        self.addCleanup(lambda: self.assertTrue(self.reactor.idle))
+        readable, writable = os.pipe()
+        self.readable, self.writable = FileIO(readable, "r"), FileIO(writable, "w")
+        self.addCleanup(self.writable.close)
+        self.addCleanup(self.readable.close)
+        self.received: list[bytes] = []
+        self.closed = 0
+
+    def read(self) -> bool:
+        """Read from the pipe."""
+        self.received.append(self.readable.read(100) or b"")
+        return self.received[-1] != b""
+
+    def close(self) -> None:
+        """Count the closed pipes."""
+        self.closed += 1
+
+    def makeReader(self) -> PipeReader:
+        """Watch the pipe."""
+        reader = PipeReader(self.reactor, self.readable, self.read, self.close)
+        reader.start()
+        return reader
+
+    def test_reader(self) -> None:
+        """A reader reads while it is started, and is closed once, when the writer is gone."""
+        reader = self.makeReader()
+        self.writable.write(b"a")
+        self.reactor.turn()
+        reader.stop()
+        self.writable.write(b"b")
+        self.reactor.turn()
+        self.assertEqual((self.received, reader.open), ([b"a"], True))
+        reader.start()
+        self.writable.close()
+        self.reactor.until(lambda: self.closed)
+        self.assertEqual((self.received, reader.open, reader.fileno()), ([b"a", b"b", b""], False, -1))
+        reader.close()
+        reader.start()
+        self.assertEqual(self.closed, 1)
+
+    def test_closedReader(self) -> None:
+        """A reader that is closed reads nothing more."""
+        self.makeReader().close()
+        self.assertEqual((self.received, self.closed, self.reactor.idle), ([], 1, True))
+
+    def test_writer(self) -> None:
+        """A writer writes all of its bytes, more than the pipe holds, and closes the pipe."""
+        data = b"x" * 200_000
+        PipeWriter(self.reactor, self.writable, data)
+        self.makeReader()
+        self.reactor.until(lambda: self.closed)
+        self.assertEqual(b"".join(self.received), data)
+        self.assertTrue(self.writable.closed)
+
+    def test_emptyWriter(self) -> None:
+        """A writer without bytes closes the pipe."""
+        PipeWriter(self.reactor, self.writable, b"")
+        self.reactor.until(lambda: self.writable.closed)
+        self.assertEqual(self.readable.read(), b"")
+
+    def test_closedWriter(self) -> None:
+        """A writer that is closed drops the rest of its bytes."""
+        writer = PipeWriter(self.reactor, self.writable, b"x" * 200_000)
+        self.reactor.turn()
+        writer.close()
+        writer.close()
+        self.assertTrue(self.writable.closed)
+        self.assertLess(len(self.readable.readall() or b""), 200_000)
