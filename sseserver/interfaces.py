@@ -139,7 +139,7 @@ class ITokenSink(Interface):
 
 class Viewer(Protocol):
     """
-    What a stream log knows of its viewers.
+    One viewer, as a stream log sees it.
 
     Attributes:
         cursor: Number of the last entry read.
@@ -148,7 +148,7 @@ class Viewer(Protocol):
     cursor: int
 
     def wake(self) -> None:
-        """There is more after the cursor. Carries no data; may come in vain."""
+        """Read the entries after the cursor. There may be none."""
 
 
 class IEntryBuffer(Interface):

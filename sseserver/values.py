@@ -12,17 +12,15 @@ from typing import Any, NamedTuple
 
 class Kind(IntEnum):
     """
-    What an entry is. The numbers are stored: they never change.
+    The kinds of entries. The numbers are stored: they never change.
 
-    An entry's data, as bytes:
+    The data of an entry is UTF-8:
 
-    - `TOKEN`: the token's text, UTF-8, never empty.
-    - `EVENT`: a published event: its type, LF, its data; UTF-8.
-    - `CHUNK`: a chunk of a chat completion with text in it, as an upstream
-      sent it: JSON in one line, LF, the text; UTF-8.
-    - `SILENT_CHUNK`: one without text: only the JSON.
-    - `DONE`, `FAILED`, `CANCELLED`: the terminal entry; a JSON object whose
-      `reason` is a word for programs.
+    - `TOKEN`: the text of the token, never empty.
+    - `EVENT`: a published event: its type, LF, its data.
+    - `CHUNK`: a chunk of a chat completion that has text: its JSON in one line, LF, the text.
+    - `SILENT_CHUNK`: a chunk without text: its JSON in one line.
+    - `DONE`, `FAILED`, `CANCELLED`: the terminal entry: a JSON object with a `reason`, see `Reason`.
     """
 
     TOKEN = 0
@@ -35,7 +33,7 @@ class Kind(IntEnum):
 
 
 class State(Enum):
-    """The life of a stream: OPEN, then one of the three others for ever."""
+    """The life of a stream: OPEN, then one of the others, for ever."""
 
     OPEN = "open"
     DONE = "done"
@@ -43,8 +41,7 @@ class State(Enum):
     CANCELLED = "cancelled"
 
 
-#: The state that each terminal entry leads to. A kind that is not in this
-#: table leaves the stream open.
+#: The state of a stream after each terminal kind. All other kinds leave it open.
 TERMINAL = {Kind.DONE: State.DONE, Kind.FAILED: State.FAILED, Kind.CANCELLED: State.CANCELLED}
 
 
@@ -251,14 +248,12 @@ Change = Creation | Addition | Trim | Deletion
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """
-    What a visitor asks of a token source.
+    The input of a run.
 
     Attributes:
-        text: The last message of the user; what a program is given.
-        messages: The conversation, each message as OpenAI's chat completions
-            have it; empty where only a text was given.
-        options: All other members of a chat completion's request, as they
-            came (`model`, `temperature`, `tools` ...).
+        text: The last message of the user; a program gets this text.
+        messages: The conversation, as the `messages` of OpenAI's chat completions. Empty if only a text was sent.
+        options: All other members of the request for a chat completion, unchanged (`model`, `temperature`, `tools` …).
     """
 
     text: str
@@ -269,5 +264,5 @@ class Prompt:
 #: Version of the package.
 VERSION = "0.1.0"
 
-#: What a source is called as a model when nobody gave it a name.
+#: Name of a source as a model, by default.
 MODEL = "sseserver"

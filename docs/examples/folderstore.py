@@ -68,8 +68,8 @@ def append(path, lines):
         os.fsync(file.fileno())
 
 
-def textOf(entry):
-    """JSON has no bytes: each byte becomes one character."""
+def listEntry(entry):
+    # JSON has no bytes: each byte becomes one character.
     return [entry.number, entry.kind, entry.data.decode("latin-1")]
 
 
@@ -101,7 +101,7 @@ class FolderPersistence:
             return None
         os.truncate(path, stream.size)
         if stream.ended is None and not stream.head["published"]:
-            entry = textOf(Entry(stream.last + 1, *INTERRUPTED))
+            entry = listEntry(Entry(stream.last + 1, *INTERRUPTED))
             end = {"entries": [entry], "keys": {}, "ended": now}
             append(path, [end])
             stream.apply(end)
@@ -119,7 +119,7 @@ class FolderPersistence:
                 case Creation(name, _, published, created):
                     lines[path] = [{"name": name, "published": published, "created": created}]
                 case Addition(_, entries, keys, ended):
-                    entry = {"entries": list(map(textOf, entries)), "ended": ended}
+                    entry = {"entries": list(map(listEntry, entries)), "ended": ended}
                     entry["keys"] = {key: listUse(use) for key, use in keys.items()}
                     lines.setdefault(path, []).append(entry)
                 case Trim(_, first, tokensBefore):

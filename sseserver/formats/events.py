@@ -10,7 +10,7 @@ from sseserver.errors import GapError
 from sseserver.formats.rendering import EntryRendering, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
-from sseserver.streams.entries import lastText, unpack
+from sseserver.streams.entries import findLastText, unpack
 from sseserver.values import TERMINAL, Kind
 from sseserver.wire import Event, continued, encode, encodeRetry
 
@@ -63,7 +63,7 @@ class _EventsRendering(EntryRendering):
     def _followsCR(self, index: int) -> bool:
         """Tell whether the text before an index of the buffer ends with CR."""
         buffer = self._buffer
-        before = lastText(buffer.kinds, index)
+        before = findLastText(buffer.kinds, index)
         return buffer.trimmedCR if before < 0 else buffer.entry(buffer.first + before).endswith(b"\r")
 
 

@@ -14,7 +14,7 @@ from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.reading import Reading
-from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, onlyTokens, textOf
+from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
 from sseserver.values import Kind, State
 from sseserver.wire import Event, encode
 
@@ -142,7 +142,7 @@ class EntryRendering:
         if kind == _TOKEN:
             return self.piece(number, data, index)
         if kind in self.pieces:
-            return self.piece(number, textOf(kind, data), index)
+            return self.piece(number, readText(kind, data), index)
         return self.single(number, Kind(kind), data)
 
     def _list(self, cursor: int, maxBytes: int) -> Reading:
@@ -176,7 +176,7 @@ class EntryRendering:
 
     def _inRow(self, start: int, end: int) -> int:
         """Count the entries from `start` on, up to `end` (exclusive), whose text makes one piece."""
-        if onlyTokens(self._buffer.kinds[start:end]):
+        if areTokens(self._buffer.kinds[start:end]):
             return end - start
         row = self.row.match(self._buffer.kinds, start, end)
         return row.end() - start if row else 0

@@ -11,7 +11,7 @@ from sseserver.formats.rendering import REFUSED, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.reading import Reading
-from sseserver.streams.entries import onlyTokens, textOf
+from sseserver.streams.entries import areTokens, readText
 from sseserver.values import TERMINAL, Kind, Reason, State
 from sseserver.wire import Event, continued, encode, encodeRetry
 
@@ -100,7 +100,7 @@ class _TextRendering:
             number = self._seen + 1
             if number < buffer.first:
                 self._over = number
-            elif not (token := textOf(buffer.kind(number), buffer.entry(number))):
+            elif not (token := readText(buffer.kind(number), buffer.entry(number))):
                 self._seen = number
             elif self._size + len(token) > TEXT_LIMIT:
                 self._over = number
@@ -117,7 +117,7 @@ class _TextRendering:
             # Without the terminal entry.
             end -= 1
         last = buffer.first + end - 1
-        if start < 0 or end - start < 2 or not onlyTokens(buffer.kinds[start:end]) or not buffer.entry(last):
+        if start < 0 or end - start < 2 or not areTokens(buffer.kinds[start:end]) or not buffer.entry(last):
             return
         text = buffer.span(self._seen + 1, last)
         # A CR LF that two tokens share counts as one byte. Text with CR is read token by token, so that the limit is

@@ -1,5 +1,5 @@
 """
-MemoryStore: stream logs in this process's memory. They end with it.
+MemoryStore: stream logs in the memory of this process. They end with it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from sseserver.values import EndedStream, NewEntry
 @implementer(IStreamStore)
 class MemoryStore(Keeper):
     """
-    Keeps stream logs in memory.
+    Keeps stream logs in memory. All its Deferreds have fired when they are returned.
 
     Args:
-        clock: A reactor or a L{task.Clock}.
-        window: Bytes that each stream keeps; see L{StreamLog}.
-        turnEnd: The service's, so that its writes leave when the calls of a tick are made; by default one of its own.
+        clock: The reactor, or a `task.Clock`.
+        window: Bytes that each stream keeps; see `StreamLog`.
+        turnEnd: The service's, so that its writes are sent once the calls of a tick are made; by default one of its
+            own.
     """
 
     def __init__(self, clock: Any, window: int, *, turnEnd: TurnEnd | None = None) -> None:
@@ -39,7 +40,7 @@ class MemoryStore(Keeper):
 
     @property
     def count(self) -> int:
-        """See L{IStreamStore.count}."""
+        """See `IStreamStore.count`."""
         return len(self._logs)
 
     def start(self) -> Sequence[EndedStream]:
@@ -48,12 +49,12 @@ class MemoryStore(Keeper):
         return sorted(ended)
 
     def stop(self) -> Deferred[None]:
-        """See L{IStreamStore.stop}."""
+        """See `IStreamStore.stop`."""
         self._ticker.stop()
         return succeed(None)
 
     def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
-        """See L{IStreamStore.create}."""
+        """See `IStreamStore.create`."""
         epoch = makeEpoch()
         name = name or epoch
         if name in self._logs:
@@ -62,7 +63,7 @@ class MemoryStore(Keeper):
         return succeed(streamLog)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
-        """See L{IStreamStore.find}."""
+        """See `IStreamStore.find`."""
         streamLog = self._logs.get(name)
         return fail(StreamNotFound(name)) if streamLog is None else succeed(streamLog)
 
@@ -73,7 +74,7 @@ class MemoryStore(Keeper):
         return self.find(name).addCallback(publish, entries, close, key)
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
-        """See L{IStreamStore.delete}."""
+        """See `IStreamStore.delete`."""
         streamLog = self._logs.get(name)
         if streamLog is None or epoch not in {None, streamLog.epoch}:
             return fail(StreamNotFound(name))

@@ -2,7 +2,7 @@ cimport cython
 
 
 cdef class EntryBuffer:
-    # What each token touches stands together.
+    # Members that each token touches stand together.
     cdef public Py_ssize_t first
     cdef public Py_ssize_t size
     cdef list _loose

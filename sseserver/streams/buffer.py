@@ -13,7 +13,7 @@ from itertools import accumulate
 from zope.interface import classImplements
 
 from sseserver.interfaces import IEntryBuffer
-from sseserver.streams.entries import countTokens, lastText, onlyTokens, textOf
+from sseserver.streams.entries import areTokens, countTokens, findLastText, readText
 from sseserver.streams.segments import Segment
 
 #: Bytes. Memory of an entry beside its data: its end (8), its kind (1), and room to grow (up to an eighth of both and
@@ -66,8 +66,8 @@ class EntryBuffer:
         # Data and kinds (a byte each) of the packed entries.
         self._data = bytearray()
         self._kinds = bytearray()
-        # Where the data of each packed entry ends, and where the data of the first one begins: in bytes from the start
-        # of the stream.
+        # Ends of the data of the packed entries, and begin of that of the first one: in bytes from the start of the
+        # stream.
         self._ends = array("Q")
         self._base = 0
         # Number of the last packed entry; the loose entries after it, all of one kind.
@@ -117,9 +117,9 @@ class EntryBuffer:
     def text(self, first: int, last: int) -> bytes:
         """See `IEntryBuffer.text`."""
         kinds = self.kinds[first - self.first : last + 1 - self.first]
-        if kinds and onlyTokens(kinds):
+        if kinds and areTokens(kinds):
             return self.span(first, last)
-        return b"".join([textOf(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
+        return b"".join([readText(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
 
     def fit(self, first: int, last: int, maxBytes: int) -> int:
         """See `IEntryBuffer.fit`."""
@@ -189,7 +189,7 @@ class EntryBuffer:
             return 0
         cost = self._costUpTo(count)
         end = self._ends[count - 1]
-        lastIndex = lastText(self._kinds, count)
+        lastIndex = findLastText(self._kinds, count)
         if lastIndex >= 0:
             self.trimmedCR = self.entry(self.first + lastIndex).endswith(b"\r")
         kept = len(self._data) - (end - self._base)

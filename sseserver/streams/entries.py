@@ -1,5 +1,5 @@
 """
-What the data of an entry holds (L{Kind}): packed and unpacked here and nowhere else.
+The data of an entry, which `sseserver.values.Kind` defines: made and read here only.
 """
 
 from __future__ import annotations
@@ -10,57 +10,69 @@ from sseserver.values import Kind
 
 _LF = b"\n"
 
+# Looked up once, not for each entry.
 _TOKEN = Kind.TOKEN
-
 _CHUNK = Kind.CHUNK
 
-#: Of a log's kinds, those that have text.
+#: The kinds of entries that have text.
 TEXT_KINDS = (_TOKEN, _CHUNK)
 
-#: Entries with text, and silent chunks between them; as many as stand in a row.
+#: The kinds of entries with text, and of the silent chunks between them.
 TEXT_PIECES = bytes((Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
+
+#: Matches a row of such kinds, as long as possible.
 TEXT_ROW = re.compile(b"[%b]+" % TEXT_PIECES)
 
 
 def packEvent(name: bytes, data: bytes) -> bytes:
-    """Make the data of a published event; its type has no LF."""
+    """
+    Make the data of a published event.
+
+    Args:
+        name: The event type; it has no LF.
+        data: The event's data.
+    """
     return name + _LF + data
 
 
 def packChunk(chunk: bytes, text: str) -> tuple[Kind, bytes]:
     """
-    Make the kind and the data of a chunk: it in one line, LF, its text.
+    Make the kind and the data of a chunk.
 
-    In JSON a line end can stand between two values only (RFC 8259 2 and 7),
-    where a space means the same.
+    Line ends in the JSON become spaces: they can stand between two values only, where both mean the same (RFC 8259,
+    2 and 7).
+
+    Args:
+        chunk: A JSON object.
+        text: The text in it; may be empty.
     """
     line = chunk.strip().replace(b"\r", b" ").replace(_LF, b" ")
     return (_CHUNK, line + _LF + text.encode("utf-8")) if text else (Kind.SILENT_CHUNK, line)
 
 
 def unpack(data: bytes) -> tuple[bytes, bytes]:
-    """Give the two parts of an event, type and data; or of a chunk, JSON and text."""
+    """Return the two parts of an entry: type and data of an event, JSON and text of a chunk."""
     first, _, second = data.partition(_LF)
     return first, second
 
 
-def textOf(kind: int, data: bytes) -> bytes:
-    """Give the text of an entry; nothing, when it has none."""
+def readText(kind: int, data: bytes) -> bytes:
+    """Return the text of an entry, which is empty for kinds without text."""
     if kind == _TOKEN:
         return data
     return unpack(data)[1] if kind == _CHUNK else b""
 
 
-def onlyTokens(kinds: bytes | bytearray) -> bool:
-    """Whether there are tokens and nothing else: the usual case, and cheap to find out, since a token is 0."""
+def areTokens(kinds: bytes | bytearray) -> bool:
+    """Return whether all kinds are `TOKEN`, the usual case. The check is cheap because that kind is 0."""
     return kinds == bytes(len(kinds))
 
 
 def countTokens(kinds: bytes | bytearray, start: int = 0) -> int:
-    """Count the entries with text, from an index on."""
+    """Count the entries with text from an index on."""
     return kinds.count(_TOKEN, start) + kinds.count(_CHUNK, start)
 
 
-def lastText(kinds: bytes | bytearray, end: int) -> int:
-    """Find the last entry with text before an index; -1: there is none."""
+def findLastText(kinds: bytes | bytearray, end: int) -> int:
+    """Return the index of the last entry with text before the index `end`, or -1."""
     return max(kinds.rfind(_TOKEN, 0, end), kinds.rfind(_CHUNK, 0, end))

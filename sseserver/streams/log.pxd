@@ -10,7 +10,7 @@ cdef class Keeper:
 
 
 cdef class StreamLog:
-    # What each token touches stands together.
+    # Members that each token touches stand together.
     cdef public Py_ssize_t last
     cdef public EntryBuffer buffer
     cdef Keeper _keeper

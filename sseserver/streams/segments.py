@@ -50,7 +50,7 @@ class Segment:
 
     @property
     def _begin(self) -> int:
-        """Where the data begins, counted like `ends`."""
+        """Begin of the data, counted like `ends`."""
         return self.ends[-1] - len(self.data) if self.ends else 0
 
     def select(self, first: int, last: int) -> Segment:

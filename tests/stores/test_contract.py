@@ -1,5 +1,5 @@
 """
-The contract of L{IStreamStore}, for every store.
+The contract of `IStreamStore`, for every store.
 """
 
 from __future__ import annotations

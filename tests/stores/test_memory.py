@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.stores.memory}.
+Tests for `sseserver.stores.memory`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.fakes import ClockTestCase, FakeViewer
 
 
 class MemoryStoreTests(ClockTestCase):
-    """The contract of L{IStreamStore}, and what is special in memory."""
+    """The contract of `IStreamStore`, and what is special in memory."""
 
     def setUp(self) -> None:
         """Make a store."""

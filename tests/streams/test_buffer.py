@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.streams.buffer}.
+Tests for `sseserver.streams.buffer`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, EntryBuffer
-from sseserver.streams.entries import countTokens, textOf
+from sseserver.streams.entries import countTokens, readText
 from sseserver.values import Kind
 
 # What goes on after it; an end is an entry like any other here.
@@ -93,7 +93,7 @@ class BufferMachine(RuleBasedStateMachine):
         end = data.draw(st.integers(start, len(self.kinds) - 1))
         first, last = self.first + start, self.first + end
         some = slice(start, end + 1)
-        buffer, text = self.buffer, b"".join(map(textOf, self.kinds[some], self.data[some]))
+        buffer, text = self.buffer, b"".join(map(readText, self.kinds[some], self.data[some]))
         read = data.draw(st.sampled_from(["measure", "span", "text", "segment", "fit"]))
         if read == "measure":
             assert buffer.measure(first, last) == self.cost(start, end + 1)

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.streams.entries}.
+Tests for `sseserver.streams.entries`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.streams.entries import countTokens, lastText, onlyTokens, packChunk, packEvent, textOf, unpack
+from sseserver.streams.entries import areTokens, countTokens, findLastText, packChunk, packEvent, readText, unpack
 from sseserver.values import Kind
 
 T, E, C, S, D = Kind.TOKEN, Kind.EVENT, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.DONE
@@ -32,14 +32,14 @@ class EntriesTests(SynchronousTestCase):
         chunk = '{"choices": [ {"delta":{"content":"a\\n\\u00e9 é"}} ], "x": 1.0}'.encode()
         kind, data = packChunk(chunk, "a\né é")
         self.assertEqual((kind, unpack(data)), (C, (chunk, "a\né é".encode())))
-        self.assertEqual(textOf(kind, data), "a\né é".encode())
+        self.assertEqual(readText(kind, data), "a\né é".encode())
 
     def test_silentChunk(self) -> None:
         """
         A chunk without text is of a kind of its own, which has no text.
         """
         kind, data = packChunk(b'{"choices":[]}', "")
-        self.assertEqual((kind, unpack(data)[0], textOf(kind, data)), (S, b'{"choices":[]}', b""))
+        self.assertEqual((kind, unpack(data)[0], readText(kind, data)), (S, b'{"choices":[]}', b""))
 
     @given(
         st.recursive(
@@ -64,9 +64,9 @@ class EntriesTests(SynchronousTestCase):
         """
         Tokens are text; published events and terminals have none.
         """
-        self.assertEqual(textOf(T, b"a\nb"), b"a\nb")
-        self.assertEqual(textOf(E, b"message\nb"), b"")
-        self.assertEqual(textOf(D, b'{\n"reason":"stop"}'), b"")
+        self.assertEqual(readText(T, b"a\nb"), b"a\nb")
+        self.assertEqual(readText(E, b"message\nb"), b"")
+        self.assertEqual(readText(D, b'{\n"reason":"stop"}'), b"")
 
     def test_kinds(self) -> None:
         """
@@ -74,12 +74,12 @@ class EntriesTests(SynchronousTestCase):
         """
         kinds = bytes([T, C, S, E, T, C, S, D])
         self.assertEqual((countTokens(kinds), countTokens(kinds, 2)), (4, 2))
-        self.assertEqual([lastText(kinds, end) for end in (0, 1, 2, 4, 5, 8)], [-1, 0, 1, 1, 4, 5])
+        self.assertEqual([findLastText(kinds, end) for end in (0, 1, 2, 4, 5, 8)], [-1, 0, 1, 1, 4, 5])
 
     def test_onlyTokens(self) -> None:
         """
         Rows of tokens are told from all others.
         """
-        self.assertTrue(onlyTokens(bytearray([T, T, T])))
+        self.assertTrue(areTokens(bytearray([T, T, T])))
         for other in (E, C, S, D):
-            self.assertFalse(onlyTokens(bytes([T, other, T])))
+            self.assertFalse(areTokens(bytes([T, other, T])))

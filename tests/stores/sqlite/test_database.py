@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.stores.sqlite.database}.
+Tests for `sseserver.stores.sqlite.database`.
 """
 
 from __future__ import annotations
@@ -359,7 +359,7 @@ class OpenTests(DatabaseTestCase):
 
     def test_crash(self) -> None:
         """
-        What was committed when the process died is there; the run that was under way ends C{failed}.
+        What was committed when the process died is there; the run that was under way ends `failed`.
         """
         self.make()
         after = self.crash()

@@ -1,0 +1,147 @@
+"""
+The SQLite store on a disk that is full, and then has room again.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from sseserver.errors import StoreUnavailable
+from sseserver.stores.persistent import RETRY
+from sseserver.testing import RecordingViewer
+from sseserver.testing.storecase import NoFormat
+from sseserver.values import Kind, State
+from tests.stores.sqlite.files import ROOM, StoreTestCase
+
+
+class FullTests(StoreTestCase):
+    """The disk is full, and then it has room again."""
+
+    def setUp(self) -> None:
+        """Make some streams, then fill the disk."""
+        super().setUp()
+        self.published = self.create("published", tokens=2)
+        self.run_ = self.create("run", published=False, tokens=2)
+        self.pages(1)
+
+    def tearDown(self) -> None:
+        """The log says once that the disk was full, and once that it was not written to the end if it was not."""
+        self.pages(ROOM)
+        super().tearDown()
+        self.flushLoggedErrors(StoreUnavailable)
+
+    def pages(self, most: int) -> None:
+        """Set how many pages the file may have; SQLite takes no fewer than there are."""
+        if self.store.persistence.database is not None:
+            self.connection().execute(f"PRAGMA max_page_count = {most}")
+
+    def publish(self) -> Deferred[None]:
+        """Publish more than there is room for."""
+        self.append(self.published, 3, b"y" * 5000)
+        self.published.remember("key", b"digest", 3)
+        return self.published.settled()
+
+    def test_publishRefused(self) -> None:
+        """
+        What is published is refused whole: nothing of it is in the log, in the file, or counted; its idempotency key
+        is unknown, and a terminal entry no end.
+        """
+        used, size = self.store.used, self.published.buffer.size
+        settled = self.publish()
+        self.published.append(Kind.DONE, b"{}")
+        self.refused(settled, StoreUnavailable)
+        log = self.published
+        self.assertEqual((log.last, log.buffer.entries, log.buffer.tokens, log.state), (2, [b"x", b"x"], 2, State.OPEN))
+        self.assertEqual((log.buffer.size, self.store.used, log.recall("key")), (size, used, None))
+        self.assertEqual(len(self.entries()), 4)
+        self.assertEqual(self.rows("keys"), [])
+
+    def test_recovers(self) -> None:
+        """
+        When there is room again, publishing goes on under the next numbers; and the log has said only once that there
+        was none.
+        """
+        for _ in range(3):
+            settled = self.publish()
+            self.clock.advance(RETRY)
+            self.refused(settled, StoreUnavailable)
+        self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
+        self.pages(ROOM)
+        settled = self.publish()
+        self.clock.advance(RETRY)
+        self.result(settled)
+        self.assertEqual((self.published.last, self.published.recall("key")), (5, (b"digest", 3, 5)))
+        self.restart()
+        self.assertEqual(self.result(self.store.find("published")).last, 5)
+
+    def test_runKeeps(self) -> None:
+        """
+        What a run writes is kept though nobody sees it yet: it is written when there is room again, by itself. Its
+        viewers stay.
+        """
+        viewer = RecordingViewer(self.run_)
+        self.run_.follow(viewer, NoFormat())
+        self.append(self.run_, 10, b"z" * 2000)
+        self.settle()
+        self.append(self.run_, 1, b"z")
+        self.clock.advance(RETRY)
+        self.settle()
+        self.assertEqual((self.run_.last, viewer.seen, self.run_.viewers), (2, [], 1))
+        self.pages(ROOM)
+        self.clock.advance(RETRY)
+        self.settle()
+        self.assertEqual((self.run_.last, viewer.seen, len(self.entries())), (13, [13], 15))
+        self.run_.leave(viewer)
+
+    def test_createRefused(self) -> None:
+        """
+        A stream that cannot be made is refused, and is not there; with room it can be made.
+        """
+        created = [self.store.create(f"{number}" * 100, True) for number in range(100)]
+        for each in created:
+            self.refused(each, StoreUnavailable)
+        self.assertEqual((self.store.count, len(self.rows("streams"))), (2, 2))
+        self.pages(ROOM)
+        again = self.store.create("0" * 100, True)
+        self.clock.advance(RETRY)
+        self.result(again)
+
+    def test_deleteRefused(self) -> None:
+        """
+        A stream that cannot be deleted now is there as before; it can be deleted when there is room again.
+        """
+        count = self.store.count
+        published = self.publish()
+        deleted = self.store.delete("run")
+        for each in (published, deleted):
+            self.refused(each, StoreUnavailable)
+        self.assertEqual(self.store.count, count)
+        self.assertIs(self.result(self.store.find("run")).state, State.OPEN)
+        self.assertEqual(len(self.rows("streams")), 2)
+        self.pages(ROOM)
+        self.clock.advance(RETRY)
+        self.settle()
+        self.result(self.store.delete("run"))
+        self.assertEqual(len(self.rows("streams")), 1)
+
+    def test_stop(self) -> None:
+        """
+        A store that is stopped while the disk is full closes all the same, and tells everybody who waits: also those
+        who came while it was trying.
+        """
+        self.pages(ROOM)
+        self.create("other")
+        self.pages(1)
+        self.append(self.run_, 10, b"z" * 2000)
+        stopped = self.store.stop()
+        self.clock.advance(0)
+        waiting = [self.publish(), self.store.create("new", True), self.store.delete("other")]
+        waiting.append(self.run_.settled())
+        self.settle()
+        self.successResultOf(stopped)
+        for each in waiting:
+            self.failureResultOf(each, StoreUnavailable)
+        self.pages(ROOM)
+        self.store = self.makeStore()
+        self.store.start()
+        self.assertEqual(self.result(self.store.find("run")).last, 3)

@@ -1,0 +1,114 @@
+"""
+Tests for `sseserver.stores.groups`.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.stores.groups import KeptStream, PendingChanges, PendingDeletion
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.log import Keeper, StreamLog
+from sseserver.timing.ticker import Ticker
+from sseserver.values import Addition, Creation, Deletion, Entry, KeyUse, Kind, StoredStream, Trim
+
+
+class GroupTestCase(SynchronousTestCase):
+    """Makes streams with durable logs that no store keeps."""
+
+    def makeStream(self, name: str, *tokens: bytes) -> tuple[KeptStream, StreamLog]:
+        """Make a stream whose log has tokens that are not stored."""
+        stream = KeptStream(StoredStream(name, f"epoch-{name}", True, 5.0, None, 1, 0, 0, 0))
+        ticker = Ticker(Clock(), 0.005)
+        streamLog = StreamLog(name, stream.epoch, ticker, 100_000, Keeper(durable=True), published=True)
+        for data in tokens:
+            streamLog.append(Kind.TOKEN, data)
+        stream.hold(streamLog)
+        return stream, streamLog
+
+
+class KeptStreamTests(GroupTestCase):
+    """A stream, with its log in memory or without."""
+
+    def test_size(self) -> None:
+        """
+        The size of a stored stream is that of its data, and the cost of each entry.
+        """
+        stream = KeptStream(StoredStream("a", "epoch", True, 5.0, 6.0, 4, 8, 100, 3))
+        self.assertEqual((stream.size, stream.log), (100 + 5 * ENTRY_COST, None))
+
+    def test_hold(self) -> None:
+        """
+        The log of an open stream is held; that of an ended one only as long as it is used.
+        """
+        stream, streamLog = self.makeStream("a", b"x")
+        del streamLog
+        gc.collect()
+        streamLog = stream.log
+        assert streamLog is not None
+        streamLog.append(Kind.DONE, b"{}")
+        streamLog.commit(2)
+        stream.hold(streamLog)
+        self.assertIs(stream.log, streamLog)
+        del streamLog
+        gc.collect()
+        self.assertIsNone(stream.log)
+        self.assertEqual((stream.first, stream.size, stream.ended), (1, 3 + 2 * ENTRY_COST, 0.0))
+
+
+class TakeTests(GroupTestCase):
+    """Changes in groups."""
+
+    def test_order(self) -> None:
+        """
+        Deletions come first, then trims, new streams, and entries with their keys; a trim of a deleted stream is left
+        out.
+        """
+        pending = PendingChanges()
+        (old, oldLog), (new, newLog), (trimmed, trimmedLog) = map(self.makeStream, "abc")
+        newLog.append(Kind.TOKEN, b"x")
+        newLog.remember("key", b"digest", 1)
+        newLog.append(Kind.DONE, b"{}")
+        pending.created.append(new)
+        pending.dirty[new] = newLog
+        pending.trimmed.update({old: oldLog, trimmed: trimmedLog})
+        pending.deletions.append(PendingDeletion(old, Deferred()))
+        deletion, trim, creation, addition = pending.takeGroup().listChanges(9.0)
+        self.assertEqual(deletion, Deletion("epoch-a"))
+        self.assertEqual(trim, Trim("epoch-c", 1, 0))
+        self.assertEqual(creation, Creation("b", "epoch-b", True, 5.0))
+        assert isinstance(addition, Addition)
+        self.assertEqual(list(addition.entries), [Entry(1, Kind.TOKEN, b"x"), Entry(2, Kind.DONE, b"{}")])
+        self.assertEqual((addition.keys, addition.ended), ({"key": KeyUse(b"digest", 1, 1)}, 9.0))
+        self.assertEqual(pending.takeGroup().listChanges(9.0), [])
+
+    def test_newKeys(self) -> None:
+        """
+        Only keys of entries that are not stored yet are written.
+        """
+        pending = PendingChanges()
+        stream, streamLog = self.makeStream("a", b"1")
+        streamLog.remember("old", b"digest", 1)
+        stream.last = 1
+        for number, key in ((2, "second"), (3, "third")):
+            streamLog.append(Kind.TOKEN, b"x")
+            streamLog.remember(key, b"digest", number)
+        pending.dirty[stream] = streamLog
+        (addition,) = pending.takeGroup().listChanges(0.0)
+        assert isinstance(addition, Addition)
+        self.assertEqual(list(addition.keys), ["second", "third"])
+
+    def test_deletedLater(self) -> None:
+        """
+        A stream with other changes is deleted in a later group.
+        """
+        pending = PendingChanges()
+        stream, streamLog = self.makeStream("a", b"1")
+        pending.dirty[stream] = streamLog
+        pending.deletions.append(PendingDeletion(stream, Deferred()))
+        self.assertEqual([type(change) for change in pending.takeGroup().listChanges(0.0)], [Addition])
+        self.assertEqual([type(change) for change in pending.takeGroup().listChanges(0.0)], [Deletion])
