@@ -224,16 +224,18 @@ def untrueArchitecture(root: Path) -> list[str]:
     """
     Compare the functions that docs/architecture.md names with the code.
 
-    A link such as ``[`Run.write`](../sseserver/service/run.py)`` names a function, a class or a member of a class that
-    the linked module defines.
+    A link such as ``[`Run.write`][run]``, with ``[run]: ../sseserver/service/run.py`` at the end of the page, names a
+    function, a class or a member of a class that the module defines.
     """
-    page = root / "docs" / "architecture.md"
+    page = (root / "docs" / "architecture.md").read_text("utf-8")
+    modules = dict(re.findall(r"^\[(\w+)\]: \.\./(.+\.py)$", page, re.MULTILINE))
     wrong = []
-    for name, target in re.findall(r"\[`([\w.]+)`\]\(\.\./([^)]+\.py)\)", page.read_text("utf-8")):
-        if not (root / target).exists():
-            wrong.append(f"{target} is missing")
-        elif name not in _namesIn(ast.parse((root / target).read_text("utf-8"))):
-            wrong.append(f"{target} does not define {name}")
+    for name, label in re.findall(r"\[`([\w.]+)`\]\[(\w+)\]", page):
+        module = root / modules.get(label, label)
+        if not module.is_file():
+            wrong.append(f"{modules.get(label, label)} is missing")
+        elif name not in _namesIn(ast.parse(module.read_text("utf-8"))):
+            wrong.append(f"{modules[label]} does not define {name}")
     return wrong
 
 

@@ -193,13 +193,14 @@ class BadHouseTests(SynchronousTestCase):
         """A named function that the linked module does not define is found, and a missing module."""
         root = self.tree(wire="class A:\n    async def m(self): pass\ndef f(): pass\n")
         (root / "docs").mkdir()
-        names = ("A", "A.m", "f", "m", "A.n")
-        links = [f"[`{name}`](../sseserver/wire.py)" for name in names]
-        page = "\n".join([*links, "[`f`](../sseserver/gone.py)", "[text](../sseserver/gone.py)"])
+        links = [f"[`{name}`][wire]" for name in ("A", "A.m", "f", "m", "A.n")]
+        labels = ["[wire]: ../sseserver/wire.py", "[gone]: ../sseserver/gone.py"]
+        page = "\n".join([*links, "[`f`][gone]", "[`f`][nowhere]", "[text][gone]", "", *labels])
         (root / "docs" / "architecture.md").write_text(page, "utf-8")
         self.assertWrong(
             untrueArchitecture(root),
             "sseserver/wire.py does not define m",
             "sseserver/wire.py does not define A.n",
             "sseserver/gone.py is missing",
+            "nowhere is missing",
         )
