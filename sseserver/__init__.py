@@ -1,17 +1,16 @@
 """
-sseserver: streams text token by token over Server-Sent Events, on Twisted.
+Streams text, token by token, over Server-Sent Events (SSE), on Twisted.
 
-These are the public names; everything else may change.
+These are the public names; every other name may change.
 
-- L{StreamService} runs a token source; L{Settings} are its numbers.
-- L{StreamResource} serves it over HTTP; L{StreamSite} is a site to put it on.
-- L{tokensFrom} makes a token source of Python code that yields tokens,
-  L{FunctionSource} of code that writes them; L{ProcessSource} streams what a
-  program writes, L{UpstreamSource} what an OpenAI-compatible API answers,
-  L{TextSource} a text. L{ITokenSource} and L{ITokenSink} are what one of your
-  own needs, L{SourceError} how it fails.
-- L{TurnEnd}, given to a service and to its source and store, lets tokens leave in the reactor turn in which they come.
-- C{compiled} tells whether this is the compiled build.
+* `StreamService` runs a token source and keeps its streams. `Settings` has its numbers.
+* `StreamResource` serves the streams over HTTP. `StreamSite` is a site to put it on.
+* `tokensFrom` makes a token source of Python code that yields tokens, `FunctionSource` of code that writes them.
+* `ProcessSource` streams the output of a program, `UpstreamSource` the answers of an OpenAI-compatible API, and
+  `TextSource` a text.
+* `ITokenSource` and `ITokenSink` are the contracts of a source of your own, which fails with `SourceError`.
+* `TurnEnd`, shared by a service, its source and its store, sends tokens in the reactor turn in which they arrive.
+* `compiled` tells whether this is the compiled build.
 """
 
 from sseserver.apis.root import StreamResource
@@ -30,7 +29,7 @@ from sseserver.values import VERSION as __version__
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 
-#: Whether the modules that each token comes through are compiled here. All are, or none (setup.py).
+#: Whether the modules that every token passes are compiled; either all of them are, or none (setup.py).
 compiled = not streamlog.__file__.endswith((".py", ".pyc"))
 
 __all__ = [
