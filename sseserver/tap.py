@@ -21,7 +21,7 @@ from twisted.python import usage
 
 from sseserver import __version__, compiled
 from sseserver.apis.root import StreamResource
-from sseserver.client.response import chooseReadPath
+from sseserver.client.agent import makeConnections
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
@@ -316,19 +316,15 @@ def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None
         takesPrompt = True if options["asks"] else None
         return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
     if options["upstream"] is not None:
-        source = UpstreamSource(
+        connectTimeout = options["connect-timeout"]
+        return UpstreamSource(
             reactor,
             options["upstream"],
             key=readKey(options["upstream-key-file"]),
             model=options["model"],
-            limits=UpstreamLimits(
-                connectTimeout=options["connect-timeout"],
-                firstTokenTimeout=options["first-token-timeout"],
-                tokenTimeout=options["token-timeout"],
-            ),
+            limits=UpstreamLimits(connectTimeout, options["first-token-timeout"], options["token-timeout"]),
+            connections=makeConnections(reactor, connectTimeout, turnEnd, options["plain"] or None),
         )
-        source.readPath = chooseReadPath(reactor, turnEnd, options["plain"] or None)
-        return source
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)
 
 

@@ -1,25 +1,22 @@
 """
 The client's `Agent`, and a pool of connections that requests with a body use again too.
 
-`EventSource` makes an agent by default; the upstream source makes one with a `ConnectionPool`. Both save turns of the
-reactor between a client's request and the one to the upstream, because under load each turn takes long.
+`EventSource` makes an agent by default, and the upstream source makes `Connections`. Under load each turn of the
+reactor takes long, so connections to this machine and requests need none; `chooseConnecting` can turn that off.
 """
 
 from __future__ import annotations
 
-import errno
-import socket
+import typing
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IProtocolFactory, IReactorSocket, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.tcp import Connection
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -30,11 +27,77 @@ from twisted.web.client import (
     ResponseNeverReceived,
 )
 from twisted.web.error import SchemeNotSupported
-from twisted.web.iweb import IAgentEndpointFactory
+from twisted.web.iweb import IAgent, IAgentEndpointFactory
 from zope.interface import implementer
 
+from sseserver.client.response import ReadPath, chooseReadPath
+from sseserver.options import defaultOf
+from sseserver.speedups.connecting import FastConnecting
+from sseserver.timing.turnend import TurnEnd
 
-def makeAgent(reactor: Any, connectTimeout: float, pool: HTTPConnectionPool | None = None) -> Agent:
+
+class Connecting(typing.Protocol):
+    """Way to make connections and to send requests over them."""
+
+    def wrapEndpoint(
+        self, reactor: Any, host: str, port: int, endpoint: IStreamClientEndpoint
+    ) -> IStreamClientEndpoint:
+        """
+        Wrap the endpoint of an IP address.
+
+        Args:
+            reactor: Takes the connection.
+            host: The IP address.
+            port: The port.
+            endpoint: The endpoint of the reactor.
+
+        Returns:
+            The endpoint to use.
+        """
+
+    def sendRequest(self, connection: Any, request: Any) -> Deferred[Any]:
+        """
+        Send a request.
+
+        Args:
+            connection: A connection of `twisted.web.client`.
+            request: The request, for its method of this name.
+
+        Returns:
+            Fires with the response.
+        """
+
+
+class PlainConnecting:
+    """The plain way: the reactor connects and writes."""
+
+    def wrapEndpoint(
+        self, reactor: Any, host: str, port: int, endpoint: IStreamClientEndpoint
+    ) -> IStreamClientEndpoint:
+        """See `Connecting.wrapEndpoint`."""
+        return endpoint
+
+    def sendRequest(self, connection: Any, request: Any) -> Deferred[Any]:
+        """See `Connecting.sendRequest`."""
+        responding: Deferred[Any] = connection.request(request)
+        return responding
+
+
+def chooseConnecting(plain: bool | None = None) -> Connecting:
+    """
+    Choose how connections are made and requests are sent.
+
+    Args:
+        plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
+    """
+    if plain is None:
+        plain = defaultOf("plain")
+    return PlainConnecting() if plain else FastConnecting()
+
+
+def makeAgent(
+    reactor: Any, connectTimeout: float, pool: HTTPConnectionPool | None = None, plain: bool | None = None
+) -> Agent:
     """
     Make an agent for `http` and `https` that verifies certificates.
 
@@ -42,8 +105,10 @@ def makeAgent(reactor: Any, connectTimeout: float, pool: HTTPConnectionPool | No
         reactor: Makes the connections.
         connectTimeout: Seconds that a connection may take.
         pool: Keeps connections for further requests. `None` uses each connection once.
+        plain: See `chooseConnecting`.
     """
-    agent: Agent = Agent.usingEndpointFactory(reactor, _Endpoints(reactor, connectTimeout), pool)
+    endpoints = _Endpoints(reactor, connectTimeout, chooseConnecting(plain))
+    agent: Agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
     return agent
 
 
@@ -55,83 +120,31 @@ class _Endpoints:
     Twisted's own resolve an IP address like a name, in a thread, and under load the result comes late.
     """
 
-    def __init__(self, reactor: Any, timeout: float) -> None:
+    def __init__(self, reactor: Any, timeout: float, connecting: Connecting) -> None:
         self._reactor = reactor
         self._timeout = timeout
+        self._connecting = connecting
         self._policy = BrowserLikePolicyForHTTPS()
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See `IAgentEndpointFactory.endpointForURI`."""
         if uri.scheme not in (b"http", b"https"):
             raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
-        host = uri.host.decode("ascii")
-        try:
-            address = ip_address(host)
-        except ValueError:
-            kind: Any = HostnameEndpoint
-            near = False
-        else:
-            kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
-            near = address.is_loopback and IReactorSocket.providedBy(self._reactor)
-        endpoint: IStreamClientEndpoint = kind(self._reactor, host, uri.port, timeout=self._timeout)
-        if near:
-            endpoint = _NearEndpoint(self._reactor, host, uri.port, endpoint)
+        endpoint = self._makeEndpoint(uri.host.decode("ascii"), uri.port)
         if uri.scheme == b"https":
             return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)
         return endpoint
 
-
-@implementer(IStreamClientEndpoint)
-class _NearEndpoint:
-    """
-    A port of this machine. A connection to it is made, or refused, as soon as
-    it is asked for; to be told so by the reactor takes two turns.
-
-    Args:
-        reactor: Takes the connection.
-        host: An address in digits.
-        otherwise: What connects when this does not succeed, and tells why not.
-    """
-
-    def __init__(self, reactor: Any, host: str, port: int, otherwise: IStreamClientEndpoint) -> None:
-        self._reactor = reactor
-        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._address = (host, port)
-        self._otherwise = otherwise
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """See L{IStreamClientEndpoint.connect}."""
+    def _makeEndpoint(self, host: str, port: int) -> IStreamClientEndpoint:
+        """Make the endpoint of a host name or an IP address."""
         try:
-            return succeed(self._connectNow(protocolFactory))
-        except OSError:
-            # Nobody listens there, too many wait there, or there is no descriptor left.
-            return self._otherwise.connect(protocolFactory)
-
-    def _connectNow(self, protocolFactory: IProtocolFactory) -> Any:
-        """Connect; give the protocol, or raise what prevents it."""
-        with socket.socket(self._family, socket.SOCK_STREAM) as connection:
-            connection.setblocking(False)
-            # The first call only begins; at the second it is decided.
-            connection.connect_ex(self._address)
-            if connection.connect_ex(self._address) not in (0, errno.EISCONN):
-                raise ConnectionError
-            kind = IPv6Address if self._family == socket.AF_INET6 else IPv4Address
-            protocol: Any = protocolFactory.buildProtocol(kind("TCP", *self._address))
-            # It takes a duplicate of the descriptor.
-            self._reactor.adoptStreamConnection(connection.fileno(), self._family, _Given(protocol))
-            return protocol
-
-
-class _Given(Factory):
-    """Gives the protocol that is there already."""
-
-    noisy = False
-
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, address: object) -> Protocol:
-        return self._protocol
+            version = ip_address(host).version
+        except ValueError:
+            named: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout)
+            return named
+        kind: Any = TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint
+        endpoint: IStreamClientEndpoint = kind(self._reactor, host, port, timeout=self._timeout)
+        return self._connecting.wrapEndpoint(self._reactor, host, port, endpoint)
 
 
 class ConnectionPool(HTTPConnectionPool):
@@ -141,6 +154,10 @@ class ConnectionPool(HTTPConnectionPool):
     A server may close an idle connection just as it is used again. It has not read the request then, if no byte of an
     answer came (RFC 9112, 9.3.1), so the request is safe to repeat, with a body too. A request on a new connection is
     never repeated.
+
+    Args:
+        reactor: Closes idle connections after a while.
+        plain: See `chooseConnecting`.
     """
 
     # Twisted's own mechanism repeats only requests without a body.
@@ -149,13 +166,16 @@ class ConnectionPool(HTTPConnectionPool):
     maxPersistentPerHost = 100
     cachedConnectionTimeout = 60
 
+    def __init__(self, reactor: Any, plain: bool | None = None) -> None:
+        super().__init__(reactor)
+        self._connecting = chooseConnecting(plain)
+
     def getConnection(self, key: Hashable, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
         """See `HTTPConnectionPool.getConnection`."""
         watched = _WatchedEndpoint(endpoint)
-        connecting: Deferred[Any] = super().getConnection(key, watched)
-        if watched.connects:
-            return connecting.addCallback(_Connection)
-        return connecting.addCallback(_UsedConnection, lambda: self.getConnection(key, endpoint))
+        getting: Deferred[Any] = super().getConnection(key, watched)
+        repeat = None if watched.connects else lambda: self.getConnection(key, endpoint)
+        return getting.addCallback(_PooledConnection, self._connecting, repeat)
 
 
 @implementer(IStreamClientEndpoint)
@@ -176,37 +196,63 @@ class _WatchedEndpoint:
         return self._endpoint.connect(protocolFactory)
 
 
-class _Connection:
-    """A connection whose requests do not wait for the reactor to come round to its socket."""
+class _PooledConnection:
+    """
+    Connection of a pool, for one request.
 
-    def __init__(self, connection: Any) -> None:
+    Args:
+        connection: The connection of `twisted.web.client`.
+        connecting: Sends the request.
+        getAnother: Gets another connection, in case that this one was idle and is closed; `None` for a new connection.
+    """
+
+    def __init__(self, connection: Any, connecting: Connecting, getAnother: Callable[[], Deferred[Any]] | None) -> None:
         self._connection = connection
-
-    def request(self, request: Any) -> Deferred[Any]:
-        """Make the request here."""
-        asking: Deferred[Any] = self._connection.request(request)
-        transport = self._connection.transport
-        if isinstance(transport, Connection) and transport.connected:
-            # What goes wrong does so again when the reactor writes, and then it is told.
-            transport.doWrite()
-        return asking
-
-
-class _UsedConnection(_Connection):
-    """Connection that has served a request before, and may be closed without our knowledge."""
-
-    def __init__(self, connection: Any, getAnother: Callable[[], Deferred[Any]]) -> None:
-        super().__init__(connection)
+        self._connecting = connecting
         self._getAnother = getAnother
 
     def request(self, request: Any) -> Deferred[Any]:
         """Send the request here, or on another connection if this one is closed."""
-        return super().request(request).addErrback(self._repeat, request)
+        responding = self._connecting.sendRequest(self._connection, request)
+        return responding if self._getAnother is None else responding.addErrback(self._repeat, request)
 
     def _repeat(self, failure: Failure, request: Any) -> Deferred[Any] | Failure:
         """Repeat a request that was not read; pass on any other failure."""
         reasons = getattr(failure.value, "reasons", [])
-        unheard = failure.check(RequestTransmissionFailed, ResponseNeverReceived)
-        if unheard and all(reason.check(ConnectionDone, ConnectionLost) for reason in reasons):
-            return self._getAnother().addCallback(lambda connection: connection.request(request))
-        return failure
+        unread = failure.check(RequestTransmissionFailed, ResponseNeverReceived)
+        closed = unread and all(reason.check(ConnectionDone, ConnectionLost) for reason in reasons)
+        if not closed or self._getAnother is None:
+            return failure
+        return self._getAnother().addCallback(lambda connection: connection.request(request))
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """
+    Connections of a source to its server.
+
+    Args:
+        agent: Sends the requests.
+        pool: Keeps the idle connections of the agent, if it has a pool.
+        readPath: Way of the bytes of its responses; `None` takes that of `chooseReadPath`.
+    """
+
+    agent: IAgent
+    pool: HTTPConnectionPool | None = None
+    readPath: ReadPath | None = None
+
+
+def makeConnections(
+    reactor: Any, connectTimeout: float, turnEnd: TurnEnd | None = None, plain: bool | None = None
+) -> Connections:
+    """
+    Make connections that are used again and verify certificates.
+
+    Args:
+        reactor: Makes the connections.
+        connectTimeout: Seconds that a connection may take.
+        turnEnd: Turn end of the service, so that the writes for bytes that were read together leave together.
+        plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
+    """
+    pool = ConnectionPool(reactor, plain)
+    return Connections(makeAgent(reactor, connectTimeout, pool, plain), pool, chooseReadPath(reactor, turnEnd, plain))

@@ -16,13 +16,12 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from sseserver.client import EventSource, Limits, Request
-from sseserver.client.agent import ConnectionPool, makeAgent
+from sseserver.client.agent import Connections, makeConnections
 from sseserver.client.bodies import readRefusal
-from sseserver.client.response import ReadPath, chooseReadPath
+from sseserver.client.response import chooseReadPath
 from sseserver.client.retry import readRetryAfter
 from sseserver.errors import SourceError
 from sseserver.interfaces import IModels, ITokenSink, ITokenSource
@@ -61,7 +60,7 @@ class UpstreamLimits:
     Limits of an `UpstreamSource`.
 
     Args:
-        connectTimeout: Seconds for the connection. An agent that is passed to the source has its own limit.
+        connectTimeout: Seconds for the connection. `Connections` that are passed to the source have their own limit.
         firstTokenTimeout: Seconds from the start of a run to the first chunk.
         tokenTimeout: Seconds from one chunk to the next. Comments do not count as chunks. The time does not run while
             the run is paused.
@@ -127,12 +126,11 @@ class UpstreamSource:
         key: API key, sent as a `Bearer` token; it appears in no log and no error.
         model: Model to request when the prompt names none.
         limits: Limits of time and size.
-        agent: Sends the requests. By default one that verifies certificates.
+        connections: Connections to the API, for example with an agent of your own. By default from `makeConnections`.
+            Make them with the `TurnEnd` of the service to send together the tokens that came together.
 
     Attributes:
-        pool: Idle connections of the default agent.
-        readPath: Way of the bytes from the connections, by default from `chooseReadPath`. Set one with the `TurnEnd`
-            of the service, so that the writes for chunks that came together leave together.
+        connections: See above.
 
     Raises:
         ValueError: The URL or the key is unusable.
@@ -148,7 +146,7 @@ class UpstreamSource:
         key: str | None = None,
         model: str | None = None,
         limits: UpstreamLimits = _DEFAULT_LIMITS,
-        agent: IAgent | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self.model = model or MODEL
         self._reactor = reactor
@@ -159,9 +157,8 @@ class UpstreamSource:
         # Made once, because headers are slow to make.
         self._chatHeaders = self._makeHeaders("text/event-stream")
         self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
-        self.pool = ConnectionPool(reactor)
-        self._agent: IAgent = agent or makeAgent(reactor, limits.connectTimeout, self.pool)
-        self.readPath: ReadPath | None = None
+        self.connections = connections or makeConnections(reactor, limits.connectTimeout)
+        self._readPath = self.connections.readPath or chooseReadPath(reactor)
         self._limits = limits
         # The agent has its own limit for the connection. A model may think before it sends a head.
         self._clientLimits = Limits(connectTimeout=limits.firstTokenTimeout, maxEventBytes=limits.maxChunkBytes)
@@ -178,10 +175,9 @@ class UpstreamSource:
         request = Request(f"{self._url}/chat/completions", b"POST", self._chatHeaders, body)
         limits = self._limits
         answer = UpstreamAnswer(self._reactor, sink, self._key, limits.firstTokenTimeout, limits.tokenTimeout)
-        events = EventSource(self._reactor, request, retry=None, limits=self._clientLimits, agent=self._agent)
-        if self.readPath is None:
-            self.readPath = chooseReadPath(self._reactor)
-        events.readPath = self.readPath
+        agent = self.connections.agent
+        events = EventSource(self._reactor, request, retry=None, limits=self._clientLimits, agent=agent)
+        events.readPath = self._readPath
         return answer.start(events)
 
     def models(self) -> Deferred[list[str]]:
@@ -197,14 +193,15 @@ class UpstreamSource:
         Returns:
             Fires when they are closed.
         """
-        closing: Deferred[None] = self.pool.closeCachedConnections()
+        pool = self.connections.pool
+        closing: Deferred[None] = succeed(None) if pool is None else pool.closeCachedConnections()
         return closing
 
     async def _requestModels(self) -> list[str]:
         """Request the list of models."""
         url = f"{self._url}/models".encode("ascii")
         try:
-            response = await self._agent.request(b"GET", url, self._makeHeaders("application/json"))
+            response = await self.connections.agent.request(b"GET", url, self._makeHeaders("application/json"))
         except Exception as error:
             log.info("An upstream failed: {error}", error=error)
             raise SourceError("The upstream cannot be reached.", Reason.UNREACHABLE) from None

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from sseserver.apis.root import StreamResource
 from sseserver.client import EventSource
+from sseserver.client.agent import Connections
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
@@ -121,7 +122,7 @@ class Stage:
         Wait until the connections to the upstream are free: a viewer gets the end of an answer before its response
         ends.
         """
-        pooled = self.source.pool._connections
+        pooled = self.source.connections.pool._connections
 
         def free() -> int:
             return sum(connection.state == "QUIESCENT" for each in pooled.values() for connection in each)
@@ -235,8 +236,9 @@ class LoopbackTests(TestCase):
     async def test_certificate(self) -> None:
         """An upstream with an untrusted certificate gets no request; one with a trusted certificate does."""
         options = makeCertificate()
-        for agent, reason, asked in ((None, "unreachable", 0), (Agent(reactor, Trusting(options)), "stop", 1)):
-            stage = await Stage(self, whole(*EVENTS), certificate=options, agent=agent).open()
+        trusting = Connections(Agent(reactor, Trusting(options)))
+        for connections, reason, asked in ((None, "unreachable", 0), (trusting, "stop", 1)):
+            stage = await Stage(self, whole(*EVENTS), certificate=options, connections=connections).open()
             self.assertEqual(json.loads((await stage.run())[-1].data)["reason"], reason)
             self.assertEqual(len(stage.upstream.asked), asked)
 

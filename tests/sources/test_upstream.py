@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import __version__
+from sseserver.client.agent import Connections
 from sseserver.errors import SourceError
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.testing import RecordingSink, SourceContract
@@ -69,7 +70,9 @@ class RequestTests(UpstreamTestCase):
 
     def test_noKey(self) -> None:
         """Without a key there is no `Authorization` header."""
-        self.source = UpstreamSource(self.clock, "https://upstream.example:8443/a/v1/", agent=self.upstream.agent)
+        self.source = UpstreamSource(
+            self.clock, "https://upstream.example:8443/a/v1/", connections=Connections(self.upstream.agent)
+        )
         self.start()
         self.assertNotIn("authorization", self.upstream.asked[0].headers)
         self.assertEqual(self.upstream.asked[0].line, "POST /a/v1/chat/completions HTTP/1.1")

@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.client.agent import Connections
 from sseserver.errors import SourceError
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.testing import RecordingSink
@@ -19,7 +20,9 @@ PROMPT = Prompt("Say hello.")
 
 def makeSource(upstream: MemoryUpstream, **more: Any) -> UpstreamSource:
     """Make a source on an upstream in memory."""
-    return UpstreamSource(upstream.reactor, "http://upstream.example/v1", agent=upstream.agent, key=KEY, **more)
+    return UpstreamSource(
+        upstream.reactor, "http://upstream.example/v1", connections=Connections(upstream.agent), key=KEY, **more
+    )
 
 
 def play(case: Case) -> tuple[RecordingSink, MemoryUpstream]:
