@@ -30,7 +30,7 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import EndedStream, NewEntry, Prompt, Reason, State
+from sseserver.values import NewEntry, Prompt, Reason, State
 
 #: Seconds. Slot width of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
@@ -273,7 +273,7 @@ class StreamService(Service):
         """
         running = step(SERVICE_STEPS, self.state, ServiceState.RUNNING)
         super().startService()
-        self._retention.start([EndedStream(*ended) for ended in self.store.start()])
+        self._retention.start(self.store.start())
         self.state = running
         self.viewers.admit()
 

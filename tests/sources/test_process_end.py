@@ -144,8 +144,9 @@ class EndTests(ProgramTestCase):
             escaped = int("".join(sink.tokens).partition("\n")[0])
             try:
                 if pauses:
-                    pipe = sink.producer._output
+                    watched = set(self.reactor.getReaders())
                     sink.pause()
+                    (pipe,) = watched.difference(self.reactor.getReaders())
                     waitFor(lambda pipe=pipe: select.select([pipe], [], [], 0)[0])
                 before = len("".join(sink.tokens))
                 self.reactor.advance(GRACE)
