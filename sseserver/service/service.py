@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
-from twisted.internet.interfaces import IReactorTime
 
 from sseserver.delivery.body import chooseBody
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
@@ -82,7 +81,7 @@ class StreamService(Service):
 
     def __init__(
         self,
-        reactor: IReactorTime,
+        reactor: Any,
         source: ITokenSource,
         settings: Settings | None = None,
         store: IStreamStore | None = None,
