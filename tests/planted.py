@@ -77,7 +77,7 @@ BUGS = (
     ),
     Bug(
         "str.splitlines() for data",
-        "wire.py",
+        "wire/encoder.py",
         '    if b"\\r" in data:\n        data = data.replace(b"\\r\\n", b"\\n").replace(b"\\r", b"\\n")\n',
         '    data = "\\n".join(data.decode("utf-8").splitlines()).encode("utf-8")\n',
         "ResumeTests::test_onlyTheThreeLineEnds",

@@ -1,125 +1,30 @@
 """
-Tests for L{sseserver.wire}.
-
-`SSESERVER_LONG=1` tries 100,000 random splits of random streams, written events
-and garbage, instead of 300, and 5,000,000 of the vectors instead of 100,000; it
-takes a quarter of an hour.
+Tests for `sseserver.wire.decoder`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import random
 import re
 import time
 import tracemalloc
-from collections.abc import Iterable
-from itertools import pairwise, product
-from typing import Any, NamedTuple
+from itertools import product
 
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import EventTooLarge, MalformedEvent
+from sseserver.errors import EventTooLarge
 from sseserver.wire import (
-    HEARTBEAT,
     MAX_EVENT_BYTES,
     MAX_RECONNECTION_TIME,
     Decoder,
     Event,
-    checkID,
-    checkType,
-    comment,
-    dataLines,
-    encode,
 )
-from tests.vectors import CHROMIUM, DECODED, ENCODED, OWN, REFUSED
-
-LONG = os.environ.get("SSESERVER_LONG") == "1"
-property_ = settings(max_examples=10_000 if LONG else 300, deadline=None)
-anySplit = settings(max_examples=100_000 if LONG else 300, deadline=None)
-
-
-class Outcome(NamedTuple):
-    """What a decoder has returned and shows when all was fed."""
-
-    events: list[Event]
-    lastEventID: str
-    reconnectionTime: int | None
-    pending: bool
-    dead: bool
-
-
-def decode(pieces: Iterable[bytes], maxEventBytes: int = MAX_EVENT_BYTES) -> Outcome:
-    """Feed a stream in pieces, up to the one that is refused."""
-    decoder = Decoder(maxEventBytes)
-    events: list[Event] = []
-    dead = False
-    try:
-        for piece in pieces:
-            events += decoder.feed(piece)
-    except EventTooLarge:
-        dead = True
-    return Outcome(events, decoder.lastEventID, decoder.reconnectionTime, decoder.pending, dead)
-
-
-def bytewise(stream: bytes) -> list[bytes]:
-    """Cut a stream into its bytes."""
-    return [stream[i : i + 1] for i in range(len(stream))]
-
-
-def cutAt(stream: bytes, places: Iterable[int]) -> list[bytes]:
-    """Cut a stream at places, which are taken modulo its length; some pieces may be empty."""
-    at = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    return [stream[start:end] for start, end in pairwise(at)]
-
-
-def reference(stream: bytes, maxEventBytes: int = MAX_EVENT_BYTES) -> Outcome:
-    """
-    Decode a whole stream by the letter of 9.2.6, with nothing but clarity.
-
-    The bytes are decoded first and split then, as the standard has it; the
-    lines' sizes come from splitting the bytes.
-    """
-    stream = stream.removeprefix(b"\xef\xbb\xbf")
-    *lines, rest = re.split("\r\n|\r|\n", stream.decode("utf-8", "replace"))
-    *sizes, restSize = [len(line) for line in re.split(b"\r\n|\r|\n", stream)]
-    events: list[Event] = []
-    data = type = idBuffer = lastEventID = ""
-    retry = reconnectionTime = None
-    size = 0
-    for line, lineSize in zip(lines, sizes, strict=True):
-        if line == "":
-            lastEventID = idBuffer
-            if data != "":
-                events.append(Event(data[:-1], type or "message", lastEventID, retry))
-            data = type = ""
-            retry = None
-            size = 0
-            continue
-        if line.startswith(":"):
-            continue
-        size += lineSize + 1
-        if size > maxEventBytes:
-            return Outcome(events, lastEventID, reconnectionTime, True, True)
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "event":
-            type = value
-        elif field == "data":
-            data += value + "\n"
-        elif field == "id" and "\0" not in value:
-            idBuffer = value
-        elif field == "retry" and re.fullmatch("[0-9]{1,4000}", value):
-            reconnectionTime = retry = min(int(value), MAX_RECONNECTION_TIME)
-    dead = not rest.startswith(":") and size + restSize > maxEventBytes
-    return Outcome(events, lastEventID, reconnectionTime, bool(size or rest), dead)
+from tests.vectors import CHROMIUM, DECODED, ENCODED, OWN
+from tests.wire.cases import bytewise, decode, reference
 
 
 class VectorTests(SynchronousTestCase):
-    """The table of vectors, both ways."""
+    """The vectors, as they are read."""
 
     def test_tableIsComplete(self) -> None:
         """
@@ -189,13 +94,6 @@ class VectorTests(SynchronousTestCase):
                 self.assertEqual(decode([vector.stream + block]).events, events, vector.property)
                 self.assertEqual(decode([vector.stream, block]).events, events, vector.property)
 
-    def test_encoded(self) -> None:
-        """
-        Each event is written as its block, whole and in order, with LF.
-        """
-        for vector in ENCODED:
-            self.assertEqual(encode(vector.event), vector.block, vector.property)
-
     def test_encodedIsReadBack(self) -> None:
         """
         Each block, however it comes, is read back as the event; only its line
@@ -205,114 +103,6 @@ class VectorTests(SynchronousTestCase):
             event = dataclasses.replace(vector.event, data=vector.data, id=vector.event.id or "")
             for pieces in ([vector.block], bytewise(vector.block)):
                 self.assertEqual(decode(pieces).events, [event], vector.property)
-
-    def test_refused(self) -> None:
-        """
-        What the format cannot carry unchanged is refused, with a sentence, and
-        never repaired.
-        """
-        for what, event in REFUSED:
-            refusal = self.assertRaises(MalformedEvent, encode, event)
-            self.assertRegex(str(refusal), r"^A.* must .*\.$", what)
-
-
-class EventTests(SynchronousTestCase):
-    """L{Event} is a value."""
-
-    def test_defaults(self) -> None:
-        """
-        An event made of data alone has the default type, no ID and no
-        reconnection time.
-        """
-        event = Event("a")
-        self.assertEqual((event.data, event.type, event.id, event.retry), ("a", "message", None, None))
-        self.assertEqual(event, Event(data="a", type="message", id=None, retry=None))
-
-    def test_frozen(self) -> None:
-        """
-        An event cannot be changed, carries no other attributes, and is equal
-        to, and hashed like, another with the same fields only.
-        """
-        event = Event("a", "t", "1", 5)
-        with self.assertRaises(dataclasses.FrozenInstanceError):
-            event.data = "b"  # type: ignore[misc]
-        self.assertFalse(hasattr(event, "__dict__"))
-        self.assertEqual({event, Event("a", "t", "1", 5)}, {event})
-        changes: list[dict[str, Any]] = [{"data": "b"}, {"type": "u"}, {"id": "2"}, {"id": None}, {"retry": 6}]
-        for change in changes:
-            self.assertNotEqual(event, dataclasses.replace(event, **change))
-
-    def test_repr(self) -> None:
-        """
-        An event shows its fields by name.
-        """
-        self.assertEqual(repr(Event("a", id="1")), "Event(data='a', type='message', id='1', retry=None)")
-
-
-class EncodingTests(SynchronousTestCase):
-    """The small parts of the encoder."""
-
-    def test_heartbeat(self) -> None:
-        """
-        The heartbeat is a colon and LF, without an empty line.
-        """
-        self.assertEqual(HEARTBEAT, b":\n")
-        self.assertEqual(comment(), HEARTBEAT)
-
-    def test_comment(self) -> None:
-        """
-        A comment is one line, in UTF-8, without an empty line after it.
-        """
-        self.assertEqual(comment("héllo\0"), ": héllo\0\n".encode())
-        self.assertEqual(comment(": "), b": : \n")
-
-    def test_commentRefused(self) -> None:
-        """
-        A comment that would be more than one line, or no UTF-8, is refused.
-        """
-        for text in ("a\nb", "a\r", "\r\ndata: a", "\ud800"):
-            self.assertRaises(MalformedEvent, comment, text)
-
-    def test_checkType(self) -> None:
-        """
-        A fit type is returned as it is; others are refused by what they are.
-        """
-        self.assertEqual(checkType("a type: é"), "a type: é")
-        for type in ("", "a\n", "\ra", "\0", "\udc80"):
-            self.assertIn("An event type must", str(self.assertRaises(MalformedEvent, checkType, type)))
-
-    def test_checkID(self) -> None:
-        """
-        A fit ID is returned as it is; others are refused by what they are.
-        """
-        self.assertEqual(checkID("E-1…"), "E-1…")
-        for id in ("", "1\n", "\r1", "1\0", "\ud800"):
-            self.assertIn("An event ID must", str(self.assertRaises(MalformedEvent, checkID, id)))
-
-    def test_dataLines(self) -> None:
-        """
-        A payload becomes `data:` lines with one space each, split at CR LF, CR
-        and LF only, without an empty line.
-        """
-        for payload, lines in (
-            (b"", b"data: \n"),
-            (b"a", b"data: a\n"),
-            (b" a", b"data:  a\n"),
-            (b"a\nb", b"data: a\ndata: b\n"),
-            (b"a\r\nb\r", b"data: a\ndata: b\ndata: \n"),
-            (b"\r\r\n\n", b"data: \ndata: \ndata: \ndata: \n"),
-            (b"\xe2\x80\xa8\x85\x0b\x0c\x1c\0%b", b"data: \xe2\x80\xa8\x85\x0b\x0c\x1c\0%b\n"),
-        ):
-            self.assertEqual(dataLines(payload), lines)
-
-    @property_
-    @given(st.binary() | st.lists(st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"%"])).map(b"".join))
-    def test_dataLinesByTheLine(self, payload: bytes) -> None:
-        """
-        A payload's lines are those of a plain loop over its lines.
-        """
-        lines = re.split(b"\r\n|\r|\n", payload)
-        self.assertEqual(dataLines(payload), b"".join(b"data: " + line + b"\n" for line in lines))
 
 
 class DecoderTests(SynchronousTestCase):
@@ -537,92 +327,3 @@ class DecoderTests(SynchronousTestCase):
                     decoder.feed(byte)
                 times.append(time.process_time() - before)
             self.assertLess(times[3], 3 * times[0], stream[:10])
-
-
-# Characters at which something happens, beside arbitrary ones.
-TEXT = st.text(st.sampled_from("a :\r\n\0é€𝄞\u2028\x85\x0b\ufeff")) | st.text(st.characters(exclude_categories=["Cs"]))
-VALUE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1)
-EVENT = st.builds(
-    Event,
-    data=TEXT,
-    type=st.just("message") | VALUE,
-    id=st.none() | VALUE,
-    retry=st.none() | st.integers(0, MAX_RECONNECTION_TIME),
-)
-LINE_ENDS = (b"\n", b"\r", b"\r\n")
-PLACES = st.lists(st.integers(0, 10_000), max_size=20)
-FRAGMENTS = "data|data: |event|id|retry|:|: | |\r|\n|\r\n|\n\n|\0|1|9|a|é|\ufeff".encode().split(b"|")
-GARBAGE = st.lists(st.sampled_from([*FRAGMENTS, b"\xef", b"\xbb", b"\xbf", b"\xf0", b"\xff"])).map(b"".join)
-
-
-class PropertyTests(SynchronousTestCase):
-    """What holds for every stream."""
-
-    @anySplit
-    @given(st.lists(EVENT, max_size=5), PLACES, st.sampled_from([b"", HEARTBEAT, b": ping\r\n", b"\xef\xbb\xbf"]))
-    @example([Event("a\r"), Event("\nb")], [7, 8, 9], b"")
-    def test_roundTrip(self, events: list[Event], places: list[int], before: bytes) -> None:
-        """
-        Events that are written and read back, whatever they hold and however
-        they are cut, are the same; line ends in data are LF, and an event
-        without an ID carries the one before.
-        """
-        expected: list[Event] = []
-        lastEventID = ""
-        for event in events:
-            lastEventID = event.id or lastEventID
-            data = re.sub("\r\n|\r", "\n", event.data)
-            expected.append(Event(data, event.type, lastEventID, event.retry))
-        stream = before + b"".join(map(encode, events))
-        outcome = decode(cutAt(stream, places))
-        self.assertEqual(outcome.events, expected)
-        self.assertEqual((outcome.lastEventID, outcome.pending), (lastEventID, False))
-
-    def test_manySplits(self) -> None:
-        """
-        The vectors, and what an upstream sends, mean the same in 100,000
-        random splits.
-        """
-        chunk = b'data: {"choices":[{"delta":{"content":"K\xc3\xa4se \xf0\x9f\x98\x80"}}]}'
-        streams = [vector.stream for vector in DECODED]
-        streams += [(chunk + end + end) * 3 + b": ping" + end + b"data: [DONE]" + end + end for end in LINE_ENDS]
-        whole = [decode([stream]) for stream in streams]
-        chance = random.Random(4)
-        for number in range(5_000_000 if LONG else 100_000):
-            which = number % len(streams)
-            stream = streams[which]
-            # Few places, near each other: the pieces in which the events of a slow stream come, and those that cut one.
-            first = chance.randrange(len(stream) + 1)
-            places = (first, first + chance.randrange(8), chance.randrange(len(stream) + 1))
-            outcome = decode(cutAt(stream, places))
-            if outcome != whole[which]:
-                self.fail(f"{stream!r} cut at {places}: {outcome}")
-
-    @property_
-    @given(EVENT, st.sampled_from([HEARTBEAT, comment("data: x"), b":\r\n"]))
-    def test_commentsAnywhere(self, event: Event, between: bytes) -> None:
-        """
-        A comment after any line of a block changes nothing.
-        """
-        block = encode(event)
-        self.assertEqual(decode([block.replace(b"\n", b"\n" + between)]).events, decode([block]).events)
-
-    @anySplit
-    @given(GARBAGE | st.binary(max_size=200), PLACES, st.sampled_from([8, 20, 1000]))
-    @example(b"data:a\r\n\r\ndata:b\r\r\n", [7, 8, 9, 10], 20)
-    def test_garbage(self, stream: bytes, places: list[int], maxEventBytes: int) -> None:
-        """
-        Any bytes are decoded as by the letter of the standard, or refused with
-        EventTooLarge and nothing else, wherever they are cut. Of a refused
-        stream the events before the feed that was refused are returned.
-        """
-        expected = reference(stream, maxEventBytes)
-        for pieces in ([stream], bytewise(stream), cutAt(stream, places)):
-            outcome = decode(pieces, maxEventBytes)
-            self.assertEqual(outcome.dead, expected.dead)
-            if expected.dead:
-                self.assertEqual(outcome.events, expected.events[: len(outcome.events)])
-            else:
-                self.assertEqual(outcome, expected)
-        if expected.dead:
-            self.assertEqual(decode(bytewise(stream), maxEventBytes).events, expected.events)
