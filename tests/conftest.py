@@ -22,6 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not isinstance(item, TestCaseFunction))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of processes for `--numprocesses=auto`: more than cores, since integration tests often wait."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 @pytest.fixture(scope="session", autouse=True)
 def scratchFolder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
