@@ -191,7 +191,7 @@ class Viewers:
         if producer.reason != "complete":
             # twisted.web logs a response that is finished, and none that the client closed.
             log.info(
-                "A viewer of {name} went: {reason}, {bytes} bytes",
+                "A viewer of {name} ended ({reason}) after {bytes} bytes",
                 name=producer.streamLog.name,
                 reason=producer.reason,
                 bytes=producer.written,

@@ -110,7 +110,7 @@ class LogTests(ServiceTestCase):
         size = len(wire.response.body)
         with logged() as events:
             wire.close()
-        self.assertEqual(self.lines(events), [f"A viewer of {streamLog.name} went: left, {size} bytes"])
+        self.assertEqual(self.lines(events), [f"A viewer of {streamLog.name} ended (left) after {size} bytes"])
 
     def test_viewerThatHasAll(self) -> None:
         """
