@@ -113,7 +113,7 @@ class Run:
                 with the source's result.
             onReleased: Called once with this run when the source holds nothing any more.
         """
-        self._linger = Linger(self.streamLog, self._sweep, lambda: self.stop(packCancelled(Reason.LINGER)))
+        self._linger = Linger(self.streamLog, self._sweep, self._lingered)
         self._linger.begin(max(self._settings.linger, _FIRST_VIEWER))
         self._work = produce()
         self._work.addCallbacks(self._succeeded, self._failed)
@@ -242,6 +242,9 @@ class Run:
         awaiting, self._awaiting = self._awaiting, []
         for ready in awaiting:
             ready.callback(None)
+
+    def _lingered(self) -> None:
+        self.stop(packCancelled(Reason.LINGER))
 
     def _succeeded(self, result: object) -> None:
         if self.state is not _ENDED:
