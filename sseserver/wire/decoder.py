@@ -17,7 +17,7 @@ _LF = ord("\n")
 
 def wholeEvent(data: bytes) -> bytes | None:
     """
-    Recognise bytes that are exactly one event of the simplest kind: one `data: ` line and an empty line, with LF. Most
+    Recognise bytes that are exactly one event of the simplest kind: one `data` line and an empty line, with LF. Most
     events of a slow stream arrive so.
 
     Returns:
