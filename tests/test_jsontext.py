@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import BadRequest
-from sseserver.jsontext import readJSON, toJSON
+from sseserver.errors import BadRequest, InvalidMember
+from sseserver.jsontext import convert, readJSON, toJSON
 
 #: Line ends, escapes, wide characters, and a lone surrogate.
 TEXTS = ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d", '"\\/\x7f\b\f\t')
@@ -93,3 +93,26 @@ class ReaderTests(SynchronousTestCase):
         """
         self.assertIn("$.prompt", self.refuse(b'{"prompt": 1}'))
         self.assertIn("expected shape", self.refuse(b"[]"))
+
+
+class Nested(msgspec.Struct):
+    """A body with a list."""
+
+    shapes: list[Shape]
+
+
+class ConvertTests(SynchronousTestCase):
+    """`convert`."""
+
+    def test_convert(self) -> None:
+        """
+        Decoded JSON becomes a typed value; unknown members are ignored.
+        """
+        self.assertEqual(convert({"shapes": [{"prompt": "a", "x": 1}]}, Nested), Nested([Shape("a")]))
+
+    def test_wrongMember(self) -> None:
+        """
+        The error names the member that is missing or has the wrong type.
+        """
+        for value, param in (({}, "shapes"), ({"shapes": [{"prompt": 1}]}, "shapes[0].prompt"), ([], "")):
+            self.assertEqual(self.assertRaises(InvalidMember, convert, value, Nested).param, param)

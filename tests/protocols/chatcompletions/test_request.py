@@ -10,13 +10,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sseserver.apis.native.prompts import readPrompt
 from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels
 from sseserver.protocols.chatcompletions import CompletionRequest, readCompletion
-from sseserver.protocols.chatcompletions.usage import countUsage, wantsUsage
-from sseserver.protocols.uimessages import checkChatID, readChat
-from sseserver.values import Prompt
+from sseserver.protocols.chatcompletions.usage import wantsUsage
 from tests.served import ScriptedSource
 
 ASKED: dict[str, Any] = {"role": "user", "content": "Hello"}
@@ -140,102 +137,3 @@ class CompletionTests(SynchronousTestCase):
         self.assertIn("'script'", str(caught.exception))
         prompt, _ = readCompletion({"messages": [ASKED], "model": "gpt-9", "n": 2}, ManyModels())
         self.assertEqual((prompt.options["model"], prompt.options["n"]), ("gpt-9", 2))
-
-    def test_run(self) -> None:
-        """
-        A run is started with a prompt, with messages, or with neither, but
-        not with both.
-        """
-        source = ScriptedSource()
-        self.assertIsNone(readPrompt({}, source))
-        self.assertIsNone(readPrompt({"prompt": None, "messages": None}, source))
-        self.assertEqual(readPrompt({"prompt": "a"}, source), Prompt("a"))
-        body = {"messages": [ASKED], "temperature": 1}
-        self.assertEqual(readPrompt(body, source), Prompt("Hello", [ASKED], {"temperature": 1}))
-        for bad in ({"prompt": "a", "messages": [ASKED]}, {"prompt": 1}, {"messages": 1}, {"messages": []}):
-            self.assertRaises(InvalidMember, readPrompt, bad, source)
-
-
-class ChatTests(SynchronousTestCase):
-    """The Vercel AI SDK's requests."""
-
-    def test_messages(self) -> None:
-        """
-        Of each message the text is taken; one without text is left out.
-        """
-        parts = [{"type": "step-start"}, {"type": "text", "text": "Hi, "}, {"type": "text", "text": "there"}]
-        body = {
-            "id": "chat-1",
-            "trigger": "submit-message",
-            "messageId": None,
-            "webSearch": True,
-            "messages": [
-                {"id": "1", "role": "system", "parts": [{"type": "text", "text": "Be brief."}]},
-                {"id": "2", "role": "user", "parts": [{"type": "file", "url": "data:,"}]},
-                {"id": "3", "role": "assistant", "parts": []},
-                {"id": "4", "role": "user", "parts": parts, "metadata": {}},
-            ],
-        }
-        prompt, chat = readChat(body, ScriptedSource())
-        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi, there"}]
-        self.assertEqual((prompt, chat), (Prompt("Hi, there", messages, {}), "chat-1"))
-
-    def test_model(self) -> None:
-        """
-        The page may ask for a model.
-        """
-        message = {"role": "user", "parts": [{"type": "text", "text": "x"}]}
-        body = {"id": "a", "messages": [message], "model": "script"}
-        self.assertEqual(readChat(body, ScriptedSource())[0].options, {"model": "script"})
-        self.assertRaises(ModelNotFound, readChat, {**body, "model": "other"}, ScriptedSource())
-
-    def test_bad(self) -> None:
-        """
-        What the SDK would not send is refused, and it is said where it stands.
-        """
-        message = {"role": "user", "parts": [{"type": "text", "text": "x"}]}
-        for body, param in (
-            ({"messages": [message]}, "id"),
-            ({"id": "a"}, "messages"),
-            ({"id": "a", "messages": []}, "messages"),
-            ({"id": "a", "messages": [{"role": "user", "parts": []}]}, "messages"),
-            ({"id": "a", "messages": [{"role": "root", "parts": []}]}, "messages[0].role"),
-            ({"id": "a", "messages": [{"role": "user", "content": "x"}]}, "messages[0].parts"),
-            ({"id": "a", "messages": [{"role": "user", "parts": [{"type": "text"}]}]}, "messages[0].parts[0].text"),
-            ({"id": "a/b", "messages": [message]}, "id"),
-        ):
-            with self.assertRaises(InvalidMember) as caught:
-                readChat(body, ScriptedSource())
-            self.assertEqual(caught.exception.param, param)
-
-    def test_ids(self) -> None:
-        """
-        A chat's id is a segment of a URL that needs no quoting, and no longer than a stream's name.
-        """
-        for chat in ("a", "aB3-_.~", "x" * 128, "..."):
-            self.assertEqual(checkChatID(chat), chat)
-        for chat in ("", ".", "..", "a b", "a/b", "a\n", "ä", "x" * 129):
-            self.assertRaises(InvalidMember, checkChatID, chat)
-
-
-class UsageTests(SynchronousTestCase):
-    """What a prompt and its answer took."""
-
-    def test_words(self) -> None:
-        """
-        Each word of each message counts as a token, in parts as well; without
-        messages, each of the prompt.
-        """
-        messages = [{"content": "one two"}, {"content": [{"text": "three"}, {"type": "image"}]}, {"content": None}]
-        self.assertEqual(
-            countUsage(Prompt("two", messages), 4), {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-        )
-        self.assertEqual(countUsage(Prompt(" one\ntwo "), 0)["prompt_tokens"], 2)
-
-    def test_wanted(self) -> None:
-        """
-        It is told to who asks for it in so many words.
-        """
-        self.assertTrue(wantsUsage(Prompt("", options={"stream_options": {"include_usage": True}})))
-        for options in ({}, {"stream_options": None}, {"stream_options": {"include_usage": 1}}, {"stream_options": 1}):
-            self.assertFalse(wantsUsage(Prompt("", options=options)), options)

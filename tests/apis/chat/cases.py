@@ -1,0 +1,59 @@
+"""
+The test case of the APIs that start runs: the complete server on wires, with a scripted source.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sseserver.streams.log import FLUSH_TICK
+from tests.http import Response
+from tests.served import ServedTestCase
+from tests.wires import Wire
+
+COMPLETIONS = "/v1/chat/completions"
+
+
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello there"}]}
+
+
+class ChatTestCase(ServedTestCase):
+    """Everything, with a source that is written by hand."""
+
+    def post(self, path: str, body: object, **headers: str) -> Wire:
+        """Post something in JSON, on a connection of its own; the answer may come later."""
+        wire = self.connect(self.factory)
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        wire.begin(path, "application/json", "POST", data, headers=told)
+        return wire
+
+    def complete(self, **members: Any) -> Wire:
+        """Ask for a completion in one piece."""
+        return self.post(COMPLETIONS, {**HELLO, **members})
+
+    def stream(self, **members: Any) -> Wire:
+        """Ask for a completion as a stream."""
+        return self.post(COMPLETIONS, {**HELLO, "stream": True, **members})
+
+    def write(self, *tokens: str) -> None:
+        """Let the newest run write tokens, each in a flush tick of its own."""
+        for token in tokens:
+            self.source.run.write(token)
+            self.reactor.advance(FLUSH_TICK)
+
+    def end(self, result: object = None) -> None:
+        """Let the newest run end."""
+        self.source.run.end(result)
+        self.reactor.advance(FLUSH_TICK)
+
+    def breakDown(self, error: Exception) -> None:
+        """Let the newest run fail."""
+        self.source.run.fail(error)
+        self.reactor.advance(FLUSH_TICK)
+
+    def text(self, response: Response) -> str:
+        """Join the content of a completion's chunks."""
+        chunks = [json.loads(event.data) for event in response.events if event.data != "[DONE]"]
+        return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])

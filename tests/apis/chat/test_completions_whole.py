@@ -1,0 +1,179 @@
+"""
+Tests for `sseserver.apis.chat.completions`: answers in one piece.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sseserver.errors import SourceError
+from sseserver.service.service import Settings
+from sseserver.stores import memory
+from sseserver.streams.buffer import EntryBuffer
+from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.values import Prompt
+from tests.apis.chat.cases import COMPLETIONS, HELLO, ChatTestCase
+from tests.fakes import RecordingProducer
+
+
+class WholeTests(ChatTestCase):
+    """Completions in one piece."""
+
+    settings = Settings(linger=10, window=100_000, readAhead=1000)
+
+    def test_answer(self) -> None:
+        """
+        It comes when the stream has ended, in OpenAI's shape, with what it took.
+        """
+        wire = self.complete(max_tokens=5)
+        self.write("One ", "two")
+        self.assertEqual(wire.received, b"")
+        self.end("length")
+        completion = wire.response.json
+        self.assertEqual((wire.response.status, wire.response.headers["content-type"]), (200, "application/json"))
+        name = wire.response.headers["content-location"].removeprefix("/streams/")
+        self.assertEqual((completion["id"], completion["object"]), (f"chatcmpl-{name}", "chat.completion"))
+        self.assertEqual(completion["model"], "script")
+        (choice,) = completion["choices"]
+        self.assertEqual(choice["message"], {"role": "assistant", "content": "One two"})
+        self.assertEqual(choice["finish_reason"], "length")
+        self.assertEqual(completion["usage"], {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4})
+        options = {"max_tokens": 5, "stream_options": {"include_usage": True}}
+        self.assertEqual(self.source.run.prompt, Prompt("Hello there", HELLO["messages"], options))
+
+    def test_holdsLinger(self) -> None:
+        """
+        Who waits is a viewer: the run goes on as long as it takes; and ends
+        when the linger is over after the client has gone.
+        """
+        wire = self.complete()
+        self.reactor.run(60)
+        self.assertFalse(self.source.run.cancelled)
+        self.assertEqual(self.service.viewers.count, 1)
+        wire.close()
+        self.assertEqual(self.service.viewers.count, 0)
+        self.reactor.run(9.5)
+        self.assertFalse(self.source.run.cancelled)
+        self.reactor.run(1)
+        self.assertTrue(self.source.run.cancelled)
+        self.assertEqual(wire.received, b"")
+
+    def test_noLinger(self) -> None:
+        """
+        Without a linger the answer is cancelled when its client goes.
+        """
+        self.serve(self.source, Settings(linger=0))
+        wire = self.complete()
+        self.write("a")
+        wire.close()
+        self.assertTrue(self.source.run.cancelled)
+
+    def test_readsAhead(self) -> None:
+        """
+        Who waits reads as the answer grows: the run is not held back, and
+        what was read may be trimmed.
+        """
+        wire = self.complete()
+        producer = RecordingProducer()
+        self.source.run.sink.registerProducer(producer, True)
+        for number in range(4500):
+            self.source.run.write(f"{number:20}")
+            if number % 500 == 0:
+                self.reactor.advance(FLUSH_TICK)
+        self.reactor.advance(FLUSH_TICK)
+        # It is looked at every so many tokens, in the midst of a flush tick.
+        self.assertEqual(producer.told, ["pause", "resume"] * (len(producer.told) // 2))
+        self.assertTrue(producer.told)
+        self.source.run.sink.unregisterProducer()
+        self.assertGreater(self.state("/streams/" + self.service.runs.names[0])["first"], 1)
+        self.end()
+        self.assertEqual(
+            wire.response.json["choices"][0]["message"]["content"], "".join(f"{number:20}" for number in range(4500))
+        )
+
+    def test_tooLong(self) -> None:
+        """
+        An answer that is larger than a stream's window is refused at once,
+        with a status after which clients do not ask again.
+        """
+        wire = self.complete()
+        for _ in range(21):
+            self.write("x" * 5000)
+        self.assertEqual((wire.response.status, wire.response.error["code"]), (400, "answer_too_long"))
+        self.assertEqual(self.service.viewers.count, 0)
+        self.reactor.run(11)
+        self.assertTrue(self.source.run.cancelled)
+
+    def test_fails(self) -> None:
+        """
+        A run that fails gives its status, before its first token and after it.
+        """
+        for tokens in ((), ("a",)):
+            wire = self.complete()
+            self.write(*tokens)
+            self.breakDown(SourceError("Too many.", "upstream", 429, 5))
+            self.assertEqual((wire.response.status, wire.response.error["message"]), (429, "Too many."))
+            self.assertEqual(wire.response.headers["retry-after"], "5")
+
+    def test_cancelled(self) -> None:
+        """
+        A run that is cancelled, or deleted, has no answer.
+        """
+        for method, path in (("POST", "/cancel"), ("DELETE", "")):
+            wire = self.complete()
+            self.write("a")
+            self.ask(f"/streams/{self.service.runs.names[0]}{path}", method=method, body=b"")
+            self.reactor.advance(FLUSH_TICK)
+            self.assertEqual((wire.response.status, wire.response.error["code"]), (410, "cancelled"))
+
+    def test_retry(self) -> None:
+        """
+        A retry joins the answer, before its end and after it.
+        """
+        first = self.post(COMPLETIONS, HELLO, Idempotency_Key="k")
+        self.write("One ")
+        first.close()
+        second = self.post(COMPLETIONS, HELLO, Idempotency_Key="k")
+        self.write("two")
+        self.end()
+        third = self.post(COMPLETIONS, HELLO, Idempotency_Key="k")
+        self.assertEqual(second.response.json["choices"][0]["message"]["content"], "One two")
+        self.assertEqual(third.response.json, second.response.json)
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_cut(self) -> None:
+        """
+        Who waits for a store that never takes the end is cut when the server stops.
+        """
+        store = memory.MemoryStore(self.reactor, 100_000)
+        # Entries become visible when the store commits them; this one never does.
+        store.durable = True
+        self.serve(self.source, Settings(drain=5), store)
+        wire = self.complete()
+        self.end()
+        stopped = self.service.stopService()
+        self.reactor.run(6)
+        self.successResultOf(stopped)
+        self.assertTrue(wire.socket.closed)
+        self.assertEqual(wire.received, b"")
+
+    def test_bug(self) -> None:
+        """
+        What breaks while it waits is a 500, and in the log.
+        """
+
+        class BrokenBuffer(EntryBuffer):
+            def entry(self, number: int) -> bytes:
+                raise KeyError("swordfish")
+
+        class BrokenLog(StreamLog):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                self.buffer = BrokenBuffer()
+
+        self.patch(memory, "StreamLog", BrokenLog)
+        wire = self.complete()
+        self.write("a")
+        self.assertEqual((wire.response.status, wire.response.error["code"]), (500, "internal_error"))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertNotIn(b"swordfish", wire.received)

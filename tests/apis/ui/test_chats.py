@@ -1,0 +1,118 @@
+"""
+Tests for `sseserver.apis.ui.chats`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from sseserver.errors import SourceError
+from sseserver.service.service import Settings
+from sseserver.values import Prompt
+from tests.apis.chat.cases import ChatTestCase
+from tests.wires import Wire
+
+
+class UITests(ChatTestCase):
+    """The Vercel AI SDK's requests."""
+
+    settings = Settings(linger=10)
+
+    def chat(self, chat: str = "chat-1", **headers: str) -> Wire:
+        """Send a message in a chat, as its transport does."""
+        message = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
+        body = {"id": chat, "messages": [message], "trigger": "submit-message", "messageId": None}
+        return self.post("/api/chat", body, **headers)
+
+    def resume(self, chat: str = "chat-1") -> Wire:
+        """Ask for what a chat's answer goes on with."""
+        return self.view(f"/api/chat/{chat}/stream")
+
+    def parts(self, wire: Wire) -> list[str]:
+        """Give the types of the parts of a message."""
+        return [
+            "[DONE]" if event.data == "[DONE]" else json.loads(event.data)["type"] for event in wire.response.events
+        ]
+
+    def test_answer(self) -> None:
+        """
+        The answer comes as a UI message stream, and is a stream like every other.
+        """
+        wire = self.chat()
+        self.assertEqual(wire.response.headers["x-vercel-ai-ui-message-stream"], "v1")
+        self.write("a", "b")
+        self.assertEqual(self.ask(wire.response.headers["content-location"], "text/plain").body, b"ab")
+        self.end()
+        self.assertEqual(self.parts(wire)[:3], ["start", "start-step", "text-start"])
+        self.assertEqual(self.parts(wire)[-4:], ["text-end", "finish-step", "finish", "[DONE]"])
+        self.assertTrue(wire.response.complete)
+        prompt = Prompt("Hello", [{"role": "user", "content": "Hello"}])
+        self.assertEqual(self.source.run.prompt, prompt)
+
+    def test_failure(self) -> None:
+        """
+        A failure is told in the stream, where the SDK looks for its words.
+        """
+        wire = self.chat()
+        self.breakDown(SourceError("Too many.", "upstream", 429))
+        self.assertEqual(wire.response.status, 200)
+        self.assertEqual(json.loads(wire.response.events[-2].data)["errorText"], "Too many.")
+
+    def test_resumes(self) -> None:
+        """
+        As long as the answer grows, a page that was loaded anew gets it from
+        its start; before and after that, and for other chats, there is nothing.
+        """
+        self.assertEqual(self.resume().response.status, 204)
+        wire = self.chat()
+        self.write("a")
+        wire.close()
+        resumed = self.resume()
+        self.write("b")
+        self.assertEqual(resumed.response.headers["x-vercel-ai-ui-message-stream"], "v1")
+        self.assertEqual(resumed.response.headers["content-location"], wire.response.headers["content-location"])
+        self.assertEqual(self.ask("/api/chat/chat-1/stream", method="HEAD").status, 200)
+        self.assertEqual(self.service.viewers.count, 1)
+        self.assertEqual(self.resume("chat-2").response.status, 204)
+        self.end()
+        text = "".join(json.loads(event.data).get("delta", "") for event in resumed.response.events[:-1])
+        self.assertEqual(text, "ab")
+        self.assertEqual(self.resume().response.status, 204)
+
+    def test_newest(self) -> None:
+        """
+        The chat's newest answer is resumed.
+        """
+        self.chat()
+        self.chat()
+        self.write("new")
+        self.assertIn(b"new", self.resume().response.body)
+
+    def test_forgets(self) -> None:
+        """
+        A chat is known no longer than its stream is kept.
+        """
+        wire = self.chat()
+        self.write("a")
+        self.end()
+        self.reactor.run(self.settings.keep + 1, 10)
+        self.assertEqual(self.ask(wire.response.headers["content-location"], "application/json").status, 404)
+        wire.close()
+        del self.source.runs[:]
+        self.assertEqual(self.resume().response.status, 204)
+
+    def test_ids(self) -> None:
+        """
+        An id that is none is refused.
+        """
+        self.assertEqual(self.chat("a/b").response.error["param"], "id")
+        for chat in ("a%20b", "%E4", "x" * 129):
+            self.assertEqual(self.resume(chat).response.status, 400)
+
+    def test_retry(self) -> None:
+        """
+        A retry with the same key joins the answer.
+        """
+        self.chat(Idempotency_Key="k")
+        self.chat(Idempotency_Key="k")
+        self.assertEqual(len(self.source.runs), 1)

@@ -1,0 +1,314 @@
+"""
+Tests for `sseserver.formats.events`.
+"""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.errors import GapError
+from sseserver.formats import EventsFormat
+from sseserver.reading import Reading
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.values import Kind
+from sseserver.wire import Event
+from tests.fakes import FakeViewer
+from tests.formats.cases import (
+    ALL,
+    EPOCH,
+    TERMINALS,
+    decode,
+    lineEnds,
+    makeLog,
+    number,
+    tokenLists,
+    trimmedLog,
+)
+from tests.readers import readAll, step
+
+
+class EventsHeadTests(SynchronousTestCase):
+    """What a response in the format `events` begins with."""
+
+    def test_bytes(self) -> None:
+        """
+        The head is an event `stream` with the reconnection time, the viewer's
+        place as its ID, and JSON.
+        """
+        self.assertEqual(
+            EventsFormat().render(makeLog()).head(0, 3000, "/streams/x"),
+            b"event: stream\nretry: 3000\nid: %b-0\n"
+            b'data: {"url":"/streams/x","epoch":"%b","state":"open"}\n\n' % (EPOCH.encode(), EPOCH.encode()),
+        )
+
+    def test_placeAndState(self) -> None:
+        """
+        A viewer that comes back gets its own place again, and the state that
+        the stream is in now.
+        """
+        for terminal, state in [(None, "open"), *TERMINALS]:
+            [event] = decode(EventsFormat().render(makeLog("a", "b", terminal=terminal)).head(2, 1, "u"))
+            self.assertEqual((event.type, event.id, event.retry), ("stream", f"{EPOCH}-2", 1))
+            self.assertEqual(json.loads(event.data), {"url": "u", "epoch": EPOCH, "state": state})
+
+
+class EventsTests(SynchronousTestCase):
+    """Entries in the format `events`."""
+
+    def test_oneByOne(self) -> None:
+        """
+        Not joined, each token is an event of the default type with its own ID;
+        the space at its start is kept.
+        """
+        rendering = EventsFormat().render(makeLog("Hello", " world", "!"))
+        epoch = EPOCH.encode()
+        self.assertEqual(
+            rendering.read(0, ALL, False),
+            Reading(3, b"id: %b-1\ndata: Hello\n\nid: %b-2\ndata:  world\n\nid: %b-3\ndata: !\n\n" % ((epoch,) * 3)),
+        )
+
+    def test_joined(self) -> None:
+        """
+        Joined, tokens that wait are one event with the last one's ID.
+        """
+        rendering = EventsFormat().render(makeLog("Hello", " world", "!"))
+        self.assertEqual(rendering.read(0, ALL, True), Reading(3, b"id: %b-3\ndata: Hello world!\n\n" % EPOCH.encode()))
+        self.assertEqual(rendering.read(1, ALL, True), Reading(3, b"id: %b-3\ndata:  world!\n\n" % EPOCH.encode()))
+
+    def test_newest(self) -> None:
+        """
+        The newest entry is the same event whether joined or not, and changes
+        with each new entry.
+        """
+        log = makeLog()
+        rendering = EventsFormat().render(log)
+        for n, token in enumerate(["a", "b", "c"]):
+            log.append(Kind.TOKEN, token.encode())
+            for joined in (True, False):
+                cursor, frames = step(rendering, n, ALL, joined)
+                self.assertEqual((cursor, decode(frames)), (n + 1, [Event(token, id=f"{EPOCH}-{n + 1}")]))
+
+    def test_lines(self) -> None:
+        """
+        A token of several lines is one event of as many `data` lines; only CR
+        LF, CR and LF end a line.
+        """
+        rendering = EventsFormat().render(makeLog("a\nb\r\nc\rd\n", "\n"))
+        frame = b"id: %b-%d\n%b\n"
+        listed = frame % (EPOCH.encode(), 1, b"data: a\ndata: b\ndata: c\ndata: d\ndata: \n")
+        listed += frame % (EPOCH.encode(), 2, b"data: \ndata: \n")
+        self.assertEqual(rendering.read(0, ALL, False), Reading(2, listed))
+        joined = frame % (EPOCH.encode(), 2, b"data: a\ndata: b\ndata: c\ndata: d\ndata: \ndata: \n")
+        self.assertEqual(rendering.read(0, ALL, True), Reading(2, joined))
+
+    def test_terminals(self) -> None:
+        """
+        A terminal entry is an event of its own type, never joined to the
+        tokens before it.
+        """
+        for terminal, type in TERMINALS:
+            rendering = EventsFormat().render(makeLog("a", "b", terminal=terminal))
+            end = Event('{"reason":"r"}', type, f"{EPOCH}-3")
+            self.assertEqual(decode(rendering.read(0, ALL, True).data), [Event("ab", id=f"{EPOCH}-2"), end])
+            self.assertEqual(decode(rendering.read(1, ALL, True).data), [Event("b", id=f"{EPOCH}-2"), end])
+            self.assertEqual(
+                decode(rendering.read(0, ALL, False).data),
+                [Event("a", id=f"{EPOCH}-1"), Event("b", id=f"{EPOCH}-2"), end],
+            )
+            for joined in (True, False):
+                self.assertEqual(decode(rendering.read(2, ALL, joined).data), [end])
+
+    def test_caughtUp(self) -> None:
+        """
+        A viewer that has everything gets nothing, and keeps its cursor.
+        """
+        rendering = EventsFormat().render(makeLog())
+        self.assertEqual(rendering.read(0, ALL, True), Reading(0, b""))
+        rendering = EventsFormat().render(makeLog("a", terminal=Kind.DONE))
+        for joined in (True, False):
+            self.assertEqual(rendering.read(2, ALL, joined), Reading(2, b""))
+
+    def test_complete(self) -> None:
+        """
+        A viewer has all that will ever come when the stream has ended and it
+        has read the terminal entry; not before either.
+        """
+        log = makeLog("a")
+        rendering = EventsFormat().render(log)
+        self.assertEqual([rendering.complete(cursor) for cursor in (0, 1)], [False, False])
+        log.append(Kind.CANCELLED, b"{}")
+        self.assertEqual([rendering.complete(cursor) for cursor in (0, 1, 2)], [False, False, True])
+
+    def test_shared(self) -> None:
+        """
+        Viewers at the same place are given the same bytes object, encoded
+        once.
+        """
+        rendering = EventsFormat().render(makeLog("one", "two", "three", "four"))
+        for cursor, joined in [(3, True), (0, True), (0, False), (1, True), (1, False)]:
+            first, second = [rendering.read(cursor, ALL, joined) for _ in range(2)]
+            self.assertEqual(first, second)
+            self.assertIs(first.data, second.data)
+        self.assertIs(rendering.read(3, ALL, True).data, rendering.read(3, ALL, False).data)
+
+    def test_notShared(self) -> None:
+        """
+        What a single viewer reads is not kept for others; what it reads together with another one is.
+        """
+        log = makeLog(*["x" * 1000] * 10)
+        viewers = [FakeViewer(), FakeViewer()]
+        for viewer, shared in zip(viewers, (False, True), strict=True):
+            rendering = log.follow(viewer, EventsFormat())
+            frames = [rendering.read(0, ALL, True).data for _ in range(2)]
+            self.assertEqual(frames[0], frames[1])
+            self.assertEqual(frames[0] is frames[1], shared)
+
+    def test_sharedIsNotStale(self) -> None:
+        """
+        What was given before a new entry came is not given after it, and what
+        was given in one way is not given in another.
+        """
+        log = makeLog("a", "b", "c")
+        rendering = EventsFormat().render(log)
+        for entries in ("abc", "abcd", "abcde"):
+            if len(entries) > log.last:
+                log.append(Kind.TOKEN, entries[-1].encode())
+            for cursor in (0, 1):
+                joined, listed = rendering.read(cursor, ALL, True), rendering.read(cursor, ALL, False)
+                self.assertEqual([event.data for event in decode(joined.data)], [entries[cursor:]])
+                self.assertEqual([event.data for event in decode(listed.data)], list(entries[cursor:]))
+                self.assertEqual(rendering.read(cursor, 1, True).cursor, cursor + 1)
+
+    def test_whatIsSharedIsBounded(self) -> None:
+        """
+        However many places viewers read from while no entry comes, a rendering
+        keeps no multiple of what the log itself holds.
+        """
+        log = makeLog(*["x" * 1000] * 1000)
+        rendering = EventsFormat().render(log)
+        tracemalloc.start()
+        try:
+            for cursor in range(500):
+                rendering.read(cursor, 128 * 1024, True)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(kept, 16 * log.buffer.size)
+
+    @given(tokenLists(), st.sampled_from([None, Kind.DONE]), st.integers(0, 12), st.integers(1, 60))
+    @example(["a\r", "\r\nb"], None, 0, ALL)
+    def test_joinedEqualsListed(self, tokens: list[str], terminal: Kind | None, cursor: int, maxBytes: int) -> None:
+        """
+        From every place and in steps of every size, whoever reads joined and
+        whoever reads one by one come to the same text, the same end and the
+        same last ID.
+        """
+        log = makeLog(*tokens, terminal=terminal)
+        cursor = min(cursor, log.last)
+        rendering = EventsFormat().render(log)
+        text = {}
+        for joined in (True, False):
+            end, stream = readAll(rendering, cursor, maxBytes, joined)
+            events = decode(stream)
+            self.assertEqual(end, log.last)
+            self.assertEqual(number(events[-1]) if events else cursor, log.last)
+            self.assertEqual(
+                [event.type for event in events if event.type != "message"], ["done"] * bool(terminal and events)
+            )
+            text[joined] = "".join(event.data for event in events if event.type == "message")
+        self.assertEqual(text[True], text[False])
+        self.assertEqual(text[True], lineEnds("".join(tokens[cursor:])))
+
+    @given(tokenLists(), st.booleans(), st.integers(0, 12), st.integers(1, 60), st.integers(300, 3000))
+    def test_idsCoverTheirEntries(
+        self, tokens: list[str], joined: bool, cursor: int, maxBytes: int, window: int
+    ) -> None:
+        """
+        Each event holds exactly the entries after the ID before it and up to
+        its own, also in a log that was trimmed: whoever resumes from any ID
+        misses and repeats nothing.
+        """
+        log = makeLog(*tokens, terminal=Kind.DONE, window=window)
+        cursor = max(log.buffer.first - 1, min(cursor, log.last))
+        _, stream = readAll(EventsFormat().render(log), cursor, maxBytes, joined)
+        for event in decode(stream):
+            if event.type == "message":
+                self.assertEqual(event.data, lineEnds("".join(tokens[cursor : number(event)])))
+                self.assertTrue(joined or number(event) == cursor + 1)
+            else:
+                self.assertEqual(number(event), cursor + 1)
+            cursor = number(event)
+        self.assertEqual(cursor, log.last)
+
+    @given(tokenLists(), st.sampled_from([None, Kind.DONE]), st.integers(0, 12), st.integers(1, 60))
+    def test_bounded(self, tokens: list[str], terminal: Kind | None, cursor: int, maxBytes: int) -> None:
+        """
+        A read stops after the entry that reaches the wanted size: not before,
+        unless there is no more, and not after.
+        """
+        log = makeLog(*tokens, terminal=terminal)
+        cursor = min(cursor, log.last)
+        rendering = EventsFormat().render(log)
+        for joined in (True, False):
+            end, frames = step(rendering, cursor, maxBytes, joined)
+            self.assertTrue(end > cursor or end == log.last)
+            self.assertTrue(len(frames) >= maxBytes or end == log.last)
+            # All entries but the last one read do not reach it, by their data; nor, one by one, by their frames.
+            self.assertTrue(sum(map(len, log.buffer.entries[cursor : end - 1])) < maxBytes)
+            if not joined and end > cursor:
+                *whole, _ = frames.split(b"\n\n")[:-1]
+                self.assertLess(sum(len(frame) + 2 for frame in whole), maxBytes)
+
+    def test_boundedToTheByte(self) -> None:
+        """
+        An entry that reaches the wanted size to the byte is the last one read.
+        """
+        rendering = EventsFormat().render(makeLog("1234", "5678", "9", "0"))
+        self.assertEqual([rendering.read(0, size, True).cursor for size in (1, 4, 5, 8, 9)], [1, 1, 2, 2, 3])
+        frame = len(rendering.read(0, 1, False).data)
+        self.assertEqual([rendering.read(0, size, False).cursor for size in (1, frame, frame + 1)], [1, 1, 2])
+
+    def test_trimmed(self) -> None:
+        """
+        Where entries after the cursor are no longer kept, reading raises how
+        many are missing and where it goes on; from there it does go on.
+        """
+        log = trimmedLog(keep=32, total=100)
+        start = log.buffer.first - 1
+        rendering = EventsFormat().render(log)
+        for joined in (True, False):
+            for cursor in (0, 1, start - 1):
+                gap = self.assertRaises(GapError, rendering.read, cursor, ALL, joined)
+                self.assertEqual((gap.reason, gap.cursor, gap.missed), ("trimmed", start, start - cursor))
+            end, stream = readAll(rendering, start, 10, joined)
+            self.assertEqual(end, 100)
+            text = "".join(event.data for event in decode(stream))
+            self.assertEqual(text, "".join(str(n % 10) for n in range(start + 1, 101)))
+
+    def test_trimmedWhileReading(self) -> None:
+        """
+        What was read and shared before is not given any more once it is
+        trimmed.
+        """
+        log = makeLog("a", "b", "c", window=3 * (ENTRY_COST + 1))
+        rendering = EventsFormat().render(log)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 3)
+        log.append(Kind.TOKEN, b"d")
+        self.assertGreater(log.buffer.first, 1)
+        self.assertRaises(GapError, rendering.read, 0, ALL, True)
+
+    def test_onlyTheNewestIsKept(self) -> None:
+        """
+        Where the newest entry is all that is kept, the viewer just before it
+        gets it, and the one before that is told.
+        """
+        log = makeLog("a", "b", "c", window=0)
+        rendering = EventsFormat().render(log)
+        self.assertEqual(decode(rendering.read(2, ALL, True).data), [Event("c", id=f"{EPOCH}-3")])
+        gap = self.assertRaises(GapError, rendering.read, 1, ALL, True)
+        self.assertEqual((gap.cursor, gap.missed), (2, 1))

@@ -1,0 +1,44 @@
+"""
+Tests for `sseserver.formats.registry`.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from sseserver.formats import makeFormats
+from sseserver.interfaces import IFormat, IRendering
+from tests.formats.chatcases import ALL, decode, makeLog, parts
+from tests.readers import readAll
+
+
+class RegistryTests(SynchronousTestCase):
+    """The list of formats."""
+
+    def test_names(self) -> None:
+        """
+        Each format has its own name, and provides its interface.
+        """
+        formats = makeFormats("parrot")
+        self.assertEqual(list(formats), ["events", "text", "openai", "ui"])
+        for name, form in formats.items():
+            self.assertEqual(form.name, name)
+            verifyObject(IFormat, form)
+            verifyObject(IRendering, form.render(makeLog()))
+
+    def test_model(self) -> None:
+        """
+        The chunks of `openai` name the model.
+        """
+        events = decode(readAll(makeFormats("parrot")["openai"].render(makeLog("a")), 0, ALL, False)[1])
+        self.assertEqual({part["model"] for part in parts(events)}, {"parrot"})
+
+    def test_traits(self) -> None:
+        """
+        Viewers of `events` and `text` are EventSources, the others are not. `ui` names its version in a header.
+        """
+        formats = makeFormats("parrot").values()
+        self.assertEqual([form.reconnects for form in formats], [True, True, False, False])
+        headers = [header for form in formats for header in form.headers]
+        self.assertEqual(headers, [(b"x-vercel-ai-ui-message-stream", b"v1")])

@@ -1,0 +1,226 @@
+"""
+Tests for `sseserver.formats.text` with texts that it does not serve.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.formats import TextFormat
+from sseserver.formats import text as textFormat
+from sseserver.formats.rendering import REFUSED
+from sseserver.formats.text import TEXT_LIMIT
+from sseserver.reading import Reading
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.values import Kind
+from sseserver.wire import Event
+from tests.formats.cases import (
+    ALL,
+    EPOCH,
+    decode,
+    makeLog,
+    number,
+    trimmedLog,
+)
+from tests.formats.test_text import show
+from tests.readers import step
+
+
+class TextLimitTests(SynchronousTestCase):
+    """Texts that the format `text` does not serve."""
+
+    def setUp(self) -> None:
+        """Make long texts short."""
+        self.patch(textFormat, "TEXT_LIMIT", 100)
+
+    def assertRefused(self, events: list[Event], after: str, following: int) -> None:
+        """These two events tell that the rest of the text does not fit."""
+        self.assertEqual([event.type for event in events], ["gap", "failed"])
+        gap: dict[str, Any] = json.loads(events[0].data)
+        self.assertEqual(gap, {"after": after, "from": f"{EPOCH}-{following}", "missed": None, "reason": "trimmed"})
+        self.assertEqual([number(event) for event in events], [following - 1, REFUSED])
+        failed = json.loads(events[1].data)
+        self.assertEqual(failed["reason"], "too_long")
+        self.assertIsInstance(failed["message"], str)
+
+    def test_default(self) -> None:
+        """
+        By default the limit is 1 MiB.
+        """
+        self.assertEqual(TEXT_LIMIT, 1024 * 1024)
+
+    def test_longestText(self) -> None:
+        """
+        A text of as many bytes as the limit is served, in one token or in
+        many, of one line or of many; with a byte more it is not.
+        """
+        for tokens in (["x" * 100], ["x"] * 100, ["x" * 9 + "\n"] * 10, ["\n"] * 100, ["\n" * 100], ["\u00e9"] * 50):
+            log = makeLog(*tokens)
+            rendering = TextFormat().render(log)
+            page = show(rendering.read(0, ALL, True).data)
+            self.assertEqual((page.text, [event.type for event in page.events]), ("".join(tokens), ["message"]))
+            log.append(Kind.TOKEN, b"x")
+            after, frames = step(rendering, log.last - 1, ALL, True)
+            self.assertEqual(after, REFUSED)
+            self.assertRefused(decode(frames), f"{EPOCH}-{log.last - 1}", log.last)
+
+    def test_tooLong(self) -> None:
+        """
+        A viewer of a text that is too long gets it as far as it goes, then a
+        gap, then `failed`; that is all for this viewer.
+        """
+        rendering = TextFormat().render(makeLog("a" * 40, "b" * 40, "c" * 40, "d"))
+        self.assertFalse(rendering.complete(0))
+        for joined in (True, False):
+            after, frames = step(rendering, 0, ALL, joined)
+            [text, *rest] = decode(frames)
+            self.assertEqual(text, Event("a" * 40 + "b" * 40, id=f"{EPOCH}-2"))
+            self.assertRefused(rest, f"{EPOCH}-2", 3)
+            self.assertEqual(after, REFUSED)
+        self.assertEqual([rendering.complete(cursor) for cursor in (0, 2, 3, 4, REFUSED)], [False] * 4 + [True])
+        self.assertEqual(rendering.read(REFUSED, ALL, True), Reading(REFUSED, b""))
+
+    def test_tooLongWhileViewed(self) -> None:
+        """
+        A viewer that shows all that fits is told when more comes, and only
+        once, whatever comes then.
+        """
+        log = makeLog("a" * 90)
+        rendering = TextFormat().render(log)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 1)
+        log.append(Kind.TOKEN, b"b" * 20)
+        after, frames = step(rendering, 1, ALL, False)
+        self.assertRefused(decode(frames), f"{EPOCH}-1", 2)
+        self.assertEqual(after, REFUSED)
+        log.append(Kind.TOKEN, b"c")
+        log.append(Kind.DONE, b"{}")
+        self.assertEqual(rendering.read(after, ALL, True), Reading(after, b""))
+        self.assertEqual([rendering.complete(cursor) for cursor in (1, 2, log.last, after)], [False] * 2 + [True] * 2)
+
+    def test_comesBackWhenItIsTrimmed(self) -> None:
+        """
+        A viewer that has all of a text whose beginning is trimmed meanwhile is
+        told nothing when it comes back, and is complete when the text is; when
+        more comes it is told that there is a gap after what it has.
+        """
+        log = trimmedLog(3, 6)
+        self.assertGreater(log.buffer.first, 1)
+        rendering = TextFormat().render(log)
+        self.assertEqual(rendering.read(6, ALL, True), Reading(6, b""))
+        self.assertFalse(rendering.complete(6))
+        log.append(Kind.TOKEN, b"y")
+        after, frames = step(rendering, 6, ALL, False)
+        self.assertRefused(decode(frames), f"{EPOCH}-6", 7)
+        self.assertEqual(after, REFUSED)
+        log.append(Kind.DONE, b"{}")
+        for known in (rendering, TextFormat().render(log)):
+            self.assertEqual([known.complete(cursor) for cursor in (6, 7, 8)], [False, False, True])
+
+    def test_firstTokenTooLong(self) -> None:
+        """
+        When already the first token is too long there is no text before the
+        gap.
+        """
+        rendering = TextFormat().render(makeLog("x" * 1000, terminal=Kind.DONE))
+        after, frames = step(rendering, 0, ALL, True)
+        self.assertRefused(decode(frames), f"{EPOCH}-0", 1)
+        self.assertEqual(after, REFUSED)
+
+    def test_resumesAtTheGap(self) -> None:
+        """
+        A viewer that was cut between the gap and `failed` is told the latter
+        when it comes back.
+        """
+        rendering = TextFormat().render(makeLog("a" * 90, "b" * 20))
+        after, frames = step(rendering, 1, ALL, True)
+        self.assertEqual((after, decode(frames)[-1].type), (REFUSED, "failed"))
+
+    def test_refusedByAnother(self) -> None:
+        """
+        Whoever was told has all, whatever this rendering knows: it may be one
+        that was made later, even after a restart.
+        """
+        rendering = TextFormat().render(makeLog("a"))
+        self.assertTrue(rendering.complete(REFUSED))
+        self.assertEqual(rendering.read(REFUSED, ALL, True), Reading(REFUSED, b""))
+        log = makeLog("a" * 90, "b" * 20, "c")
+        for cursor, complete in ((REFUSED, True), (3, False), (2, False), (0, False)):
+            self.assertEqual(TextFormat().render(log).complete(cursor), complete)
+
+    def test_terminalDoesNotCount(self) -> None:
+        """
+        The terminal entry is no text: it comes through however long it is.
+        """
+        log = makeLog("a" * 90)
+        log.append(Kind.FAILED, b'"%b"' % (b"x" * 200))
+        rendering = TextFormat().render(log)
+        self.assertEqual([event.type for event in decode(rendering.read(0, ALL, True).data)], ["message", "failed"])
+
+    def test_trimmedBeforeSeen(self) -> None:
+        """
+        Where entries were trimmed before the rendering saw them, its text
+        cannot be whole: viewers keep what they have and are told.
+        """
+        log = makeLog("a", "b", window=4 * (ENTRY_COST + 1))
+        rendering = TextFormat().render(log)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, 2)
+        while log.buffer.first <= 3:
+            log.append(Kind.TOKEN, b"x")
+        self.assertFalse(rendering.complete(2))
+        after, frames = step(rendering, 2, ALL, True)
+        [gap, failed] = decode(frames)
+        self.assertEqual((gap.type, failed.type), ("gap", "failed"))
+        self.assertEqual(json.loads(gap.data)["after"], f"{EPOCH}-2")
+        self.assertEqual([number(gap), number(failed)], [2, REFUSED])
+        self.assertEqual(after, REFUSED)
+        self.assertTrue(rendering.complete(after))
+
+    def test_trimmedAfterSeen(self) -> None:
+        """
+        Entries that the rendering saw before they were trimmed are in the
+        text: nobody who reads on is told of anything.
+        """
+        log = makeLog("a", window=4 * (ENTRY_COST + 1))
+        rendering = TextFormat().render(log)
+        text, cursor = "a", 0
+        for token in "bcdefgh":
+            cursor, frames = step(rendering, cursor, ALL, True)
+            self.assertEqual(show(frames).text, text)
+            log.append(Kind.TOKEN, token.encode())
+            text += token
+        self.assertGreater(log.buffer.first, 1)
+        self.assertEqual(show(rendering.read(cursor, ALL, True).data).text, "abcdefgh")
+
+    def test_newViewerOfATrimmedLog(self) -> None:
+        """
+        A new viewer of a log whose beginning was trimmed is told, by a gap and
+        `failed`, before it is complete: its response is never just empty.
+        """
+        for terminal in (None, Kind.DONE):
+            log = trimmedLog(keep=4, total=20, terminal=terminal)
+            rendering = TextFormat().render(log)
+            cursor = rendering.start(False)
+            self.assertEqual(cursor, 0)
+            self.assertFalse(rendering.complete(cursor))
+            after, frames = step(rendering, cursor, ALL, True)
+            self.assertEqual([event.type for event in decode(frames)], ["gap", "failed"])
+            self.assertTrue(rendering.complete(after))
+
+    def test_newViewerAfterTheLimit(self) -> None:
+        """
+        So is a new viewer that comes when the text has become too long and the
+        place where it did was trimmed.
+        """
+        log = makeLog("a" * 90, "b" * 20, window=4 * ENTRY_COST + 200)
+        rendering = TextFormat().render(log)
+        self.assertEqual(rendering.read(0, ALL, True).cursor, REFUSED)
+        while log.buffer.first <= 4:
+            log.append(Kind.TOKEN, b"c")
+        cursor = rendering.start(False)
+        self.assertFalse(rendering.complete(cursor))
+        after, frames = step(rendering, cursor, ALL, True)
+        self.assertEqual([event.type for event in decode(frames)][-2:], ["gap", "failed"])
+        self.assertTrue(rendering.complete(after))

@@ -1,0 +1,140 @@
+"""
+Tests for `sseserver.formats.uimessages`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.formats import UIFormat
+from sseserver.formats.rendering import REFUSED
+from sseserver.interfaces import IFormat
+from sseserver.reading import Reading
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.entries import packEvent
+from sseserver.streams.log import StreamLog
+from sseserver.testing import FormatContract
+from sseserver.values import Kind
+from tests.formats.chatcases import ALL, CHUNKS, EPOCH, TOKENS, chunkLog, decode, makeLog, parts
+from tests.readers import readAll, step
+
+
+class UIContractTests(FormatContract, SynchronousTestCase):
+    """The format C{ui}."""
+
+    def makeFormat(self) -> IFormat:
+        return UIFormat()
+
+
+class UITests(SynchronousTestCase):
+    """The format C{ui}."""
+
+    START = ({"type": "start", "messageId": f"msg-{EPOCH}"}, {"type": "start-step"}, {"type": "text-start", "id": "0"})
+
+    END = ({"type": "text-end", "id": "0"}, {"type": "finish-step"}, {"type": "finish"}, "[DONE]")
+
+    def read(self, streamLog: StreamLog, cursor: int = 0, maxBytes: int = ALL, joined: bool = False) -> list[Any]:
+        """Read a log to its end; no part has an ID."""
+        events = decode(readAll(UIFormat().render(streamLog), cursor, maxBytes, joined)[1])
+        self.assertEqual({event.id for event in events}, {None} if events else set())
+        return parts(events)
+
+    def delta(self, text: str) -> dict[str, str]:
+        """Make a piece of text as the format should."""
+        return {"type": "text-delta", "id": "0", "delta": text}
+
+    def test_tokens(self) -> None:
+        """
+        Parts open the message, hold the text, and close it. They have no
+        member beyond those that the SDK's first versions know.
+        """
+        streamLog = makeLog("One", " two", terminal=(Kind.DONE, {"reason": "stop", "usage": {}}))
+        told = [*self.START, self.delta("One"), self.delta(" two"), *self.END]
+        self.assertEqual(self.read(streamLog), told)
+        self.assertEqual(self.read(streamLog, joined=True), [*self.START, self.delta("One two"), *self.END])
+        self.assertEqual(self.read(makeLog(terminal=(Kind.DONE, {"reason": "stop"}))), [*self.START, *self.END])
+
+    @given(TOKENS, st.integers(1, 400), st.booleans())
+    def test_anyText(self, tokens: list[str], maxBytes: int, joined: bool) -> None:
+        """
+        Whatever the tokens are, and however they are read, the deltas together
+        are the text, and the message is opened once.
+        """
+        told = self.read(makeLog(*tokens), maxBytes=maxBytes, joined=joined)
+        self.assertEqual(told[:3], list(self.START) if tokens else [])
+        self.assertEqual("".join(part["delta"] for part in told[3:]), "".join(tokens))
+
+    def test_chunks(self) -> None:
+        """
+        Of an upstream's chunks the text is told; a message that begins with a
+        chunk without any is opened too.
+        """
+        self.assertEqual(self.read(chunkLog()), [*self.START, self.delta("One "), self.delta("\u00e9\u2028")])
+        self.assertEqual(self.read(chunkLog(), joined=True), [*self.START, self.delta("One \u00e9\u2028")])
+        silent = makeLog()
+        silent.append(*CHUNKS[0])
+        for joined in (False, True):
+            self.assertEqual(self.read(silent, joined=joined), list(self.START))
+        silent.append(*CHUNKS[3])
+        self.assertEqual(self.read(silent, joined=True), list(self.START))
+
+    def test_failed(self) -> None:
+        """
+        What failed ends with an error, what was cancelled with `abort`.
+        """
+        failed = (Kind.FAILED, {"reason": "error", "message": "It broke."})
+        broke = {"type": "error", "errorText": "It broke."}
+        self.assertEqual(self.read(makeLog("a", terminal=failed), 1), [broke, "[DONE]"])
+        self.assertEqual(self.read(makeLog(terminal=failed)), [*self.START, broke, "[DONE]"])
+        cancelled = makeLog("a", terminal=(Kind.CANCELLED, {"reason": "asked"}))
+        self.assertEqual(self.read(cancelled, 1), [{"type": "abort"}, "[DONE]"])
+
+    def test_publishedEvents(self) -> None:
+        """
+        Published events do not appear.
+        """
+        streamLog = makeLog()
+        streamLog.append(Kind.EVENT, packEvent(b"custom", b"data"))
+        streamLog.append(Kind.TOKEN, b"a")
+        streamLog.append(Kind.EVENT, packEvent(b"custom", b"data"))
+        self.assertEqual(self.read(streamLog), [*self.START, self.delta("a")])
+
+    def test_head(self) -> None:
+        """
+        Bytes flow at once. A viewer that does not see the first entry has the
+        message opened for it, else its text would belong to none.
+        """
+        rendering = UIFormat().render(makeLog("a", "b"))
+        self.assertEqual(rendering.head(rendering.start(False), 3000, "/"), b":\n")
+        self.assertEqual(rendering.start(True), 2)
+        self.assertEqual(parts(decode(rendering.head(2, 3000, "/"))), list(self.START))
+
+    def test_trimmed(self) -> None:
+        """
+        Where the beginning is gone, or the log has run away from a slow
+        viewer, the message cannot be whole: that is said, and all.
+        """
+        streamLog = makeLog(*"abcdefgh", window=4 * (ENTRY_COST + 1))
+        self.assertGreater(streamLog.buffer.first, 2)
+        rendering = UIFormat().render(streamLog)
+        for cursor in (rendering.start(False), 1):
+            self.assertFalse(rendering.complete(cursor))
+            after, frames = step(rendering, cursor, ALL, True)
+            [problem, done] = parts(decode(frames))
+            missed = streamLog.buffer.first - 1 - cursor
+            text = f"{missed} entries are no longer kept (trimmed): the message cannot be whole."
+            self.assertEqual((problem, done), ({"type": "error", "errorText": text}, "[DONE]"))
+            self.assertEqual((after, rendering.complete(after)), (REFUSED, True))
+            self.assertEqual(rendering.read(after, ALL, True), Reading(after, b""))
+        self.assertEqual(self.read(streamLog, streamLog.buffer.first - 1, joined=True)[0]["type"], "text-delta")
+
+    def test_retire(self) -> None:
+        """
+        A response that ends before its stream says so.
+        """
+        told = parts(decode(UIFormat().render(makeLog("a")).retire(2500)))
+        self.assertEqual([told[0]["type"], told[1]], ["error", "[DONE]"])

@@ -1,0 +1,33 @@
+"""
+Tests for `sseserver.protocols.chatcompletions.usage`.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.protocols.chatcompletions.usage import countUsage, wantsUsage
+from sseserver.values import Prompt
+
+
+class UsageTests(SynchronousTestCase):
+    """What a prompt and its answer took."""
+
+    def test_words(self) -> None:
+        """
+        Each word of each message counts as a token, in parts as well; without
+        messages, each of the prompt.
+        """
+        messages = [{"content": "one two"}, {"content": [{"text": "three"}, {"type": "image"}]}, {"content": None}]
+        self.assertEqual(
+            countUsage(Prompt("two", messages), 4), {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        )
+        self.assertEqual(countUsage(Prompt(" one\ntwo "), 0)["prompt_tokens"], 2)
+
+    def test_wanted(self) -> None:
+        """
+        It is told to who asks for it in so many words.
+        """
+        self.assertTrue(wantsUsage(Prompt("", options={"stream_options": {"include_usage": True}})))
+        for options in ({}, {"stream_options": None}, {"stream_options": {"include_usage": 1}}, {"stream_options": 1}):
+            self.assertFalse(wantsUsage(Prompt("", options=options)), options)
