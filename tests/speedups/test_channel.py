@@ -1,134 +1,36 @@
 """
-Tests for L{sseserver.speedups.channel}.
+Tests of `sseserver.speedups.channel`.
 
-Every request is made to a site of ours and to one of Twisted's, in one piece,
-byte by byte, and cut in two: what the resource sees and what comes over the
-wire must be the same.
+Every request is sent to a fast site and to Twisted's, in one piece, byte by byte, and cut in two: the
+resource must see the same, and the same bytes must be answered.
 """
 
 from __future__ import annotations
 
 import gc
-import io
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.address import UNIXAddress
 from twisted.internet.error import ConnectionDone
 from twisted.protocols.policies import WrappingFactory
-from twisted.web.http import HTTPChannel, combinedLogFormatter
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from sseserver.settings import Settings
 from sseserver.speedups import channel
-from sseserver.speedups.accesslog import accessLine
 from sseserver.speedups.channel import FastChannel
-from sseserver.web.site import IDLE_TIMEOUT, FastStreamRequest, StreamSite
+from sseserver.web.site import IDLE_TIMEOUT, FastStreamRequest
 from tests.fakes import RecordingProducer
 from tests.http import EVENTSOURCE, makeRequest
 from tests.served import ServedTestCase
-from tests.wires import Wire, WireTestCase, soon
-
-# What a browser sends, with what makes a parser stumble.
-GOOD = {
-    "plain": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "lower-case names": b"GET /x HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\nlast-event-id: e-1\r\n\r\n",
-    "query": b"GET /a%20b/c//d?x=1&x=2&y=&z&%C3%BC=%FF HTTP/1.1\r\nHost: a\r\n\r\n",
-    "spaces": b"GET / HTTP/1.1\r\nHost:a\r\nAccept: \t text/html , */* \t\r\nX-Empty:\r\nX-Colon: a:b:\r\n\r\n",
-    "bytes": b"GET / HTTP/1.1\r\nHost: a\r\nX-Name: \xc3\xbc\xff\x85\x0b\x0cend\r\n\r\n",
-    "repeated": b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1; b\r\nX-A: 1\r\nx-a: 2\r\nCookie: c=3\r\n\r\n",
-    "body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
-    "empty body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-    "chunked": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    "identity": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
-    "form": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-    b"Content-Length: 3\r\n\r\na=b",
-    "head": b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "star": b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-    "absolute": b"GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
-    "unknown method": b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n",
-    "no host": b"GET / HTTP/1.1\r\n\r\n",
-    "two parts": b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n",
-    "no content": b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n",
-    "headers of its own": b"GET /own HTTP/1.1\r\nHost: a\r\n\r\n",
-    "expect": b"POST /b HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
-    "empty line before": b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: a\r\n  b\r\n\tc\r\n\r\n",
-}
-
-# After these the connection is closed.
-LAST = {
-    "close": b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-    "close among others": b"GET /parts HTTP/1.1\r\nHost: a\r\nconnection: Keep-Alive Close\r\n\r\n",
-    "1.0": b"GET /parts HTTP/1.0\r\n\r\n",
-    "1.0 kept": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-    "future": b"GET / HTTP/1.2\r\n\r\n",
-    "two lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
-    "length and chunked": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
-    "no length": b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\na",
-    "unknown coding": b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
-    "bad chunk": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-    "old line ends": b"GET / HTTP/1.1\nHost: a\n\n\r\n\r\n",
-    "bytes in the target": b"GET /\xc3\xbc HTTP/1.1\r\nHost: a\r\n\r\n",
-    "no line": b"hello\r\n\r\n",
-    "two words": b"GET /\r\n\r\n",
-    "four words": b"GET / / HTTP/1.1\r\n\r\n",
-    "no HTTP": b"GET / FTP/1.1\r\n\r\n",
-    "bad method": b"G(T / HTTP/1.1\r\n\r\n",
-    "space before the colon": b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-    "no colon": b"GET / HTTP/1.1\r\nHost\r\n\r\n",
-    "no name": b"GET / HTTP/1.1\r\n: a\r\n\r\n",
-    "bad name": b"GET / HTTP/1.1\r\nH\xc3\xb6st: a\r\n\r\n",
-    "nul": b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",
-    "bare CR": b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n",
-    "bare LF": b"GET / HTTP/1.1\r\nHost: a\nb\r\n\r\n",
-    "control in the target": b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
-    "folded first": b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-    "too many": b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(501)) + b"\r\n",
-    "not too many": b"GET / HTTP/1.1\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(500)) + b"\r\n",
-    "line too long": b"GET / HTTP/1.1\r\nX: " + b"a" * 16380 + b"\r\n\r\n",
-    "line not too long": b"GET / HTTP/1.1\r\nX: " + b"a" * 16300 + b"\r\n\r\n",
-    "head too long": b"GET / HTTP/1.1\r\n" + b"".join(b"X: %b\r\n" % (b"a" * 4000) for _ in range(5)) + b"\r\n",
-    "target too long": b"GET /" + b"a" * 17000 + b" HTTP/1.1\r\n\r\n",
-}
+from tests.speedups.cases import FastTestCase, makeFastSite
+from tests.speedups.mirror import GOOD, LAST, Mirror
+from tests.wires import Wire, soon
 
 
-class Mirror(Resource):
-    """Says what it sees, in ways that the path names."""
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[object] = []
-
-    def render(self, request: Request) -> Any:
-        assert request.content is not None
-        self.seen.append(
-            (
-                (request.method, request.uri, request.path, request.clientproto, request.args),
-                list(request.requestHeaders.getAllRawHeaders()),
-                (request.content.read(), request.prepath, request.postpath, request.received_cookies),
-                (request.client, request.host, request.getClientAddress(), request.isSecure()),
-            )
-        )
-        if request.path == b"/parts":
-            request.write(b"one")
-            request.write(b"two")
-            request.finish()
-            return NOT_DONE_YET
-        if request.path == b"/nothing":
-            request.setResponseCode(204)
-        if request.path == b"/own":
-            request.setETag(b'"x"')
-            request.setLastModified(0)
-            request.addCookie(b"a", b"b")
-            request.responseHeaders.setRawHeaders(b"X-Two", [b"1", b"2\r\n3"])
-        return b"" if request.path == b"/nothing" else b"whole"
-
-
-class SameTests(WireTestCase):
+class SameTests(FastTestCase):
     """What is asked and answered is the same as without our channel."""
 
     def play(self, pieces: Iterable[bytes], factory: Callable[..., Any]) -> tuple[list[object], bytes, bool]:
@@ -156,7 +58,7 @@ class SameTests(WireTestCase):
         def plain(resource: Resource, **keywords: Any) -> Site:
             return Site(resource, parsePOSTFormSubmission=False, timeout=IDLE_TIMEOUT, **keywords)
 
-        ours, theirs = self.play(pieces, StreamSite), self.play(pieces, plain)
+        ours, theirs = self.play(pieces, makeFastSite), self.play(pieces, plain)
         self.assertEqual(ours, theirs, f"{name}: {pieces!r}"[:300])
         return ours
 
@@ -204,9 +106,9 @@ class SameTests(WireTestCase):
         in order: head, body, the next answer.
         """
         request = GOOD["two parts"] + GOOD["plain"]
-        _, whole, _ = self.play([request], StreamSite)
+        _, whole, _ = self.play([request], makeFastSite)
         for taken in (*range(1, 20), 100, len(whole) - 1):
-            wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+            wire = self.connect(self.site(Mirror()))
             wire.stall()
             wire.send(request)
             for _ in soon(lambda wire=wire: wire.received.endswith(b"\r\n\r\nwhole")):  # type: ignore[misc]
@@ -217,19 +119,19 @@ class SameTests(WireTestCase):
         """
         Head and body go out in one call, before the reactor comes round.
         """
-        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire = self.connect(self.site(Mirror()))
         wire.socket.incoming = GOOD["plain"]
         wire.transport.doRead()
         self.assertEqual(wire.socket.sends, [len(wire.received)])
         self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
 
 
-class HeadTests(WireTestCase):
+class HeadTests(FastTestCase):
     """Heads that come in one piece."""
 
     def lines(self, request: bytes) -> int:
         """Count the lines that Twisted reads of a request, which is answered."""
-        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
         read: list[bytes] = []
         received = HTTPChannel.lineReceived
@@ -267,49 +169,14 @@ class HeadTests(WireTestCase):
         class Other(Request):
             pass
 
-        site = StreamSite(Mirror(), reactor=self.reactor)
+        site = self.site(Mirror())
         site.requestFactory = Other
         wire = self.connect(site)
         wire.send(GOOD["plain"])
         self.assertTrue(wire.received.endswith(b"whole"))
 
 
-class LogTests(WireTestCase):
-    """Lines of the access log."""
-
-    def ended(self, request: bytes) -> Any:
-        """Make a request, and catch it when it is logged."""
-        caught: list[Any] = []
-        site = StreamSite(Mirror(), reactor=self.reactor)
-        self.patch(site, "log", caught.append)
-        self.connect(site).send(request)
-        return caught[0]
-
-    def test_sameLine(self) -> None:
-        """
-        A line is what Twisted writes, whatever the client sends.
-        """
-        heads = [request for name, request in GOOD.items() if name != "star"]
-        values = (b"Mozilla/5.0 (X11; Linux) 'x'", b'a "quoted" one', b"back\\slash", b"\xff\x01\t~", b"", b" ")
-        head = b"GET /a'b HTTP/1.1\r\nReferer: %b\r\nUser-Agent: %b\r\n\r\n"
-        for head in (*heads, *(head % (value, value) for value in values)):
-            request = self.ended(head)
-            self.assertEqual(accessLine("[now]", request), combinedLogFormatter("[now]", request))
-        request.getClientAddress = lambda: UNIXAddress(None)
-        self.assertEqual(accessLine("[now]", request), combinedLogFormatter("[now]", request))
-
-    def test_none(self) -> None:
-        """
-        A site without an access log writes nothing there.
-        """
-        for accessLog in (True, False):
-            site: Any = StreamSite(Mirror(), reactor=self.reactor, accessLog=accessLog)
-            site._logFile = io.StringIO()
-            self.connect(site).send(GOOD["plain"])
-            self.assertEqual(site._logFile.getvalue().count("GET / HTTP/1.1"), int(accessLog))
-
-
-class HoldTests(WireTestCase):
+class HoldTests(FastTestCase):
     """What a channel holds back."""
 
     def test_inOrder(self) -> None:
@@ -317,7 +184,7 @@ class HoldTests(WireTestCase):
         What is held back comes before what is written later, in one send; and
         what the queue holds comes before both.
         """
-        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
         protocol.write(b"1")
         protocol.sendBuffer.cork()
@@ -335,7 +202,7 @@ class HoldTests(WireTestCase):
         """
         What is held back when the connection is given up is sent before.
         """
-        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
         protocol.sendBuffer.cork()
         protocol.write(b"last words")
@@ -348,7 +215,7 @@ class HoldTests(WireTestCase):
         """
         On a transport whose queue cannot be seen it is queued there.
         """
-        wire = self.connect(WrappingFactory(StreamSite(Mirror(), reactor=self.reactor)))
+        wire = self.connect(WrappingFactory(self.site(Mirror())))
         wire.socket.incoming = GOOD["plain"]
         wire.transport.doRead()
         self.assertEqual(wire.received, b"")
@@ -356,12 +223,12 @@ class HoldTests(WireTestCase):
         self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
 
 
-class LastResponseTests(WireTestCase):
+class LastResponseTests(FastTestCase):
     """How a connection ends after its last response."""
 
     def ask(self, room: int | None = None) -> Wire:
         """Ask for the last response; the reactor has not come round after it."""
-        wire = self.connect(StreamSite(Mirror(), reactor=self.reactor))
+        wire = self.connect(self.site(Mirror()))
         wire.socket.room = room
         wire.socket.incoming = makeRequest(headers={"Connection": "close"})
         wire.transport.doRead()
@@ -403,7 +270,7 @@ class LastResponseTests(WireTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
-class ProducerTests(WireTestCase):
+class ProducerTests(FastTestCase):
     """What a request tells its producer."""
 
     def open(self) -> tuple[Wire, Any, RecordingProducer]:
@@ -417,7 +284,7 @@ class ProducerTests(WireTestCase):
                 caught.append(request)
                 return NOT_DONE_YET
 
-        wire = self.connect(StreamSite(Caught(), reactor=self.reactor))
+        wire = self.connect(self.site(Caught()))
         wire.send(makeRequest())
         producer = RecordingProducer()
         caught[0].registerProducer(producer, True)
@@ -469,8 +336,10 @@ class ProducerTests(WireTestCase):
             self.assertIsNone(request.channel)
 
 
-class SizeTests(ServedTestCase):
-    """What a viewer keeps."""
+class SizeTests(FastTestCase, ServedTestCase):
+    """The memory of a viewer."""
+
+    settings = Settings(plain=False)
 
     def test_noDictionaries(self) -> None:
         """

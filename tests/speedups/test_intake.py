@@ -76,7 +76,6 @@ class IntakeTests(TestCase):
             self.intake.remove(end.transport)
             end.transport.abortConnection()
         self.assertNotIn(self.intake, reactor.getReaders())
-        self.intake._epoll.close()
 
     def open(self) -> tuple[Listening, socket.socket]:
         """Connect two sockets; the first is read by the intake."""

@@ -85,7 +85,7 @@ class Body(Protocol):
         self.remove()
 
 
-class ShortcutTests(SynchronousTestCase):
+class ReadPathTests(SynchronousTestCase):
     """The shortcut, on a pretended connection."""
 
     def setUp(self) -> None:

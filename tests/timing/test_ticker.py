@@ -1,51 +1,18 @@
 """
-Tests for L{sseserver.timing.ticker}.
+Tests of `sseserver.timing.ticker`: slots, cancelled calls, failing calls, the loop.
 """
 
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Sequence
 from itertools import count
 from time import monotonic
 from weakref import ref
 
-from hypothesis import given
-from hypothesis import strategies as st
 from twisted.internet.testing import MemoryReactorClock
 
 from sseserver.timing.ticker import IDLE, Tick, Ticker
-from tests.fakes import ClockTestCase, TurnClock
-
-# A power of two, so that sums of slots are exact and "at the slot's end" can be said to the point.
-SLOT = 0.25
-
-# What a comparison of times forgives: sums of floats are not exact, and L{Ticker} has a hair of tolerance for them.
-HAIR = SLOT * 1e-5
-
-
-class TickerTestCase(ClockTestCase):
-    """Gives each test a ticker, which must have come to rest by itself in the end, unless the test stops it."""
-
-    def setUp(self) -> None:
-        """Make a ticker and a list for what its calls leave behind."""
-        super().setUp()
-        self.ticker = Ticker(self.clock, SLOT)
-        self.calls: list[object] = []
-
-    def record(self, name: object = None, again: float | None = None) -> Callable[[float], float | None]:
-        """Make a call that leaves its name, or the time; it is due again after so many seconds."""
-
-        def call(now: float) -> float | None:
-            self.calls.append(now if name is None else name)
-            return None if again is None else now + again
-
-        return call
-
-    def slots(self, number: float) -> None:
-        """Let so many slots pass, in quarters of a slot."""
-        for _ in range(int(number * 4)):
-            self.clock.advance(SLOT / 4)
+from tests.timing.cases import HAIR, SLOT, TickerTestCase
 
 
 class SlotTests(TickerTestCase):
@@ -534,83 +501,3 @@ class TimeTests(TickerTestCase):
         now += 2 * SLOT
         self.slots(1)
         self.assertEqual(self.calls, [now])
-
-
-class Promise:
-    """
-    What a call on a ticker may expect: the model.
-
-    Attributes:
-        due: When it is due, or was put there if that is later; C{None} when
-            it must not be made any more.
-        made: How often it was made.
-    """
-
-    def __init__(self, test: ModelTests, ticker: Ticker, clock: TurnClock, delays: Sequence[int]) -> None:
-        self._test = test
-        self._clock = clock
-        self._delays = iter(delays)
-        self.made = 0
-        self.due: float | None = None
-        self.tick = ticker.at(self._next(clock.seconds()) or 0.0, self.call)
-
-    def _next(self, now: float) -> float | None:
-        delay = next(self._delays, None)
-        due = None if delay is None else now + delay * SLOT / 8
-        self.due = None if due is None else max(due, now)
-        return due
-
-    def call(self, now: float) -> float | None:
-        """Be made, at the right time, with the right time."""
-        self._test.assertEqual(now, self._clock.seconds())
-        self._test.assertIsNotNone(self.due, "Made after it was done or cancelled.")
-        self._test.assertGreaterEqual(now, (self.due or 0.0) - HAIR, "Early.")
-        self.made += 1
-        return self._next(now)
-
-    def cancel(self, ticker: Ticker) -> None:
-        """Be made no more."""
-        ticker.cancel(self.tick)
-        self.due = None
-
-    def check(self) -> None:
-        """See that it is not overdue."""
-        if self.due is not None:
-            self._test.assertLessEqual(self._clock.seconds() - self.due, SLOT + HAIR, "Late by more than one slot.")
-
-
-# Delays are in eighths of a slot, those below 0 in the past. The first is for C{at}, the others for being due again.
-steps = st.one_of(
-    st.tuples(st.just("at"), st.lists(st.integers(-8, 40), min_size=1, max_size=4)),
-    st.tuples(st.just("cancel"), st.integers(0, 30)),
-    st.tuples(st.just("pass"), st.integers(1, 40)),
-)
-
-
-class ModelTests(ClockTestCase):
-    """The ticker against a simple model of what it promises."""
-
-    @given(st.lists(steps, max_size=30), st.sampled_from([0.0, 7 * SLOT, 1e6]))
-    def test_promises(self, script: list[tuple[str, object]], start: float) -> None:
-        """
-        Whatever is added, cancelled and waited for: no call is early, none is
-        late by more than a slot, none comes after it was done or cancelled, in
-        the end all were made, and the loop is at rest.
-        """
-        clock = TurnClock()
-        clock.advance(start)
-        ticker = Ticker(clock, SLOT)
-        promises: list[Promise] = []
-        for step, value in [*script, ("pass", 300)]:
-            if step == "at":
-                promises.append(Promise(self, ticker, clock, value))  # type: ignore[arg-type]
-            elif step == "cancel" and promises:
-                promises[value % len(promises)].cancel(ticker)  # type: ignore[operator]
-            elif step == "pass":
-                for _ in range(value):  # type: ignore[call-overload]
-                    clock.advance(SLOT / 8)
-                    for promise in promises:
-                        promise.check()
-            waiting = any(promise.due is not None for promise in promises)
-            self.assertEqual(len(clock.getDelayedCalls()), int(waiting))
-        self.assertEqual([promise.due for promise in promises], [None] * len(promises))

@@ -1,0 +1,58 @@
+"""
+Tests of `sseserver.delivery.body`: the plain body, and the choice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from sseserver.delivery.body import ResponseBody, chooseBody
+from sseserver.speedups.body import FastBody
+from sseserver.timing.turnend import TurnEnd
+from tests.wires import Wire, WireTestCase
+
+
+class BodyTests(WireTestCase):
+    """Bodies of responses that wait for them."""
+
+    def open(self) -> tuple[Wire, Request]:
+        """Make a request."""
+        caught: list[Request] = []
+
+        class Caught(Resource):
+            isLeaf = True
+
+            def render(self, request: Request) -> Any:
+                caught.append(request)
+                return NOT_DONE_YET
+
+        wire = self.connect(self.site(Caught()))
+        wire.begin()
+        return wire, caught[0]
+
+    def test_plain(self) -> None:
+        """
+        The plain body writes with `Request.write` and counts.
+        """
+        wire, request = self.open()
+        body = chooseBody(TurnEnd(self.reactor), plain=True)(request)
+        self.assertIsInstance(body, ResponseBody)
+        body.write(b"first")
+        body.cork()
+        body.write(b"last")
+        body.close()
+        request.finish()
+        self.reactor.turn()
+        self.assertEqual(wire.response.body, b"firstlast")
+        self.assertTrue(wire.response.complete)
+        self.assertEqual((body.written, request.sentLength), (9, 9))
+
+    def test_fast(self) -> None:
+        """
+        Without `plain` the fast body is chosen.
+        """
+        _, request = self.open()
+        self.assertIsInstance(chooseBody(TurnEnd(self.reactor), plain=False)(request), FastBody)

@@ -1,0 +1,195 @@
+"""
+Tests of `sseserver.delivery.producer`: viewers whose transport is full.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.protocols.policies import WrappingFactory
+
+from sseserver.delivery.producer import READ_BYTES
+from sseserver.streams.ids import makeEpoch
+from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.values import Kind
+from tests.delivery.cases import HEARTBEAT, LARGE, SLOT, ProducerTestCase
+from tests.wires import soon
+
+
+class PauseTests(ProducerTestCase):
+    """What a full transport does."""
+
+    def test_pausedProducerKeepsItsPlace(self) -> None:
+        """
+        A paused producer reads and writes nothing; when it is resumed it goes
+        on where it was, and what waits is joined into one event.
+        """
+        wire = self.pausedViewer()
+        producer = self.producers[0]
+        written = producer.written
+        self.append("a", "b", "c")
+        self.assertEqual((producer.cursor, producer.written), (1, written))
+        wire.take()
+        self.assertEqual(wire.response.events[1:], [self.token(1, LARGE), self.token(4, "abc")])
+        self.append("d", "e")
+        self.assertEqual(wire.response.events[3:], [self.token(5, "d"), self.token(6, "e")])
+
+    def test_pauseInsideAWrite(self) -> None:
+        """
+        A viewer that takes nothing is given what its transport queues and one
+        read more, not the whole log; when it takes, it gets all.
+        """
+        text = [f"{number:06}," * 150 for number in range(4000)]
+        for token in text:
+            self.streamLog.append(Kind.TOKEN, token.encode())
+        wire = self.follow(room=0)
+        self.assertLess(self.producers[0].written, 2 * READ_BYTES + 65536)
+        self.assertLess(self.producers[0].cursor, 4000)
+        for _ in soon(lambda: self.producers[0].cursor == 4000):
+            wire.take(50_000)
+            self.assertLess(self.producers[0].written - len(wire.response.body), 2 * READ_BYTES + 65536)
+        wire.take()
+        self.assertEqual("".join(wire.response.texts), "".join(text))
+
+    def test_pauseAtTheFirstWrite(self) -> None:
+        """
+        A transport that is full from the first write on pauses the producer
+        before it reads anything; it starts when it is resumed.
+        """
+        self.append("a")
+        self.after["write"] = lambda: self.producers[0].pauseProducing()
+        self.follow()
+        self.assertEqual(self.producers[0].cursor, 0)
+        self.after.clear()
+        self.producers[0].resumeProducing()
+        self.reactor.turn()
+        self.assertEqual(self.wires[0].response.texts, ["a"])
+
+    def test_pauseAndResumeAgainAndAgain(self) -> None:
+        """
+        The transport says `pause` at each write while it is full; only the
+        first counts, and only the first `resume` after it.
+        """
+        wire = self.follow()
+        producer = self.producers[0]
+        for _ in range(3):
+            producer.pauseProducing()
+        self.append("a", "b")
+        self.assertEqual(wire.response.texts, [])
+        producer.resumeProducing()
+        self.append("c", "d")
+        producer.resumeProducing()
+        self.append("e")
+        self.assertEqual(wire.response.texts, ["ab", "c", "d", "e"])
+
+    def test_resumeWithoutAPause(self) -> None:
+        """
+        A `resume` that nothing preceded changes nothing: tokens that come
+        together are not joined.
+        """
+        wire = self.follow()
+        for token in (b"a", b"b", b"c"):
+            self.streamLog.append(Kind.TOKEN, token)
+        self.reactor.turn()
+        self.assertEqual(wire.response.texts, ["a"])
+        self.producers[0].resumeProducing()
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(wire.response.texts, ["a", "b", "c"])
+
+    def test_readingPausesToo(self) -> None:
+        """
+        While the viewer takes nothing, what its client sends is not read: it
+        stays where it is and takes none of our memory. Afterwards reading goes
+        on, as far as twisted.web reads ahead.
+        """
+        wire = self.pausedViewer()
+        wire.send(b"x" * 300_000)
+        self.assertEqual(wire.unread, 300_000)
+        self.assertEqual(self.reactor.getReaders(), [])
+        wire.take()
+        self.assertLess(wire.unread, 300_000)
+        # It has read enough and is paused again, so that only the next write finds out that the client is gone.
+        wire.breakDown()
+        self.reactor.run(HEARTBEAT + SLOT)
+        self.assertEqual(self.ended, self.producers)
+
+    def test_readingGoesOn(self) -> None:
+        """
+        After a pause, a client that closes is noticed at once.
+        """
+        wire = self.pausedViewer()
+        wire.take()
+        wire.close()
+        self.assertEqual(self.ended, self.producers)
+
+    def test_resetWhilePaused(self) -> None:
+        """
+        A connection that breaks while its producer is paused is noticed at the
+        next write that the transport tries.
+        """
+        wire = self.pausedViewer()
+        wire.breakDown()
+        self.reactor.turn()
+        self.assertEqual([producer.reason for producer in self.ended], ["left"])
+
+    def test_gapWhileSlow(self) -> None:
+        """
+        A viewer that was paused so long that entries were trimmed is told how
+        many it missed, and goes on behind them.
+        """
+        self.streamLog = StreamLog("name", makeEpoch(), self.flush, 200_000)
+        wire = self.pausedViewer()
+        self.append(*[letter * 1000 for letter in "abcdefghijklmnopqrstuvwxyz" * 8])
+        first = self.streamLog.buffer.first
+        self.assertGreater(first, 2)
+        wire.take()
+        _, large, gap, *rest = wire.response.events
+        self.assertEqual(large, self.token(1, LARGE))
+        self.assertEqual((gap.type, gap.id), ("gap", self.entry(first - 1)))
+        self.assertIn(f'"after":"{self.entry(1)}"', gap.data)
+        self.assertIn(f'"missed":{first - 2},"reason":"trimmed"', gap.data)
+        self.assertEqual("".join(event.data for event in rest), b"".join(self.streamLog.buffer.entries).decode())
+        self.assertEqual(rest[-1].id, self.entry(209))
+
+    def test_pausedViewerHoldsUpNobody(self) -> None:
+        """
+        Another viewer of the same log gets its tokens as they come.
+        """
+        slow, fast = self.follow(), self.follow()
+        slow.stall()
+        self.append(LARGE, "a", "b")
+        self.assertEqual(fast.response.texts, [LARGE, "a", "b"])
+        slow.take()
+        self.assertEqual(slow.response.texts, [LARGE, "ab"])
+
+    def test_endWhilePaused(self) -> None:
+        """
+        The end of a stream reaches a viewer that was paused; its response ends
+        only then.
+        """
+        wire = self.pausedViewer()
+        self.end()
+        self.assertEqual(self.ended, [])
+        wire.take()
+        self.assertEqual(wire.response.types, ["stream", "message", "done"])
+        self.assertTrue(wire.response.complete)
+
+    def test_noTransportOfItsOwn(self) -> None:
+        """
+        A request without a transport, as on HTTP/2, is paused and resumed all
+        the same.
+        """
+        wire = self.follow()
+        self.spies[0].request.transport = None
+        self.producers[0].pauseProducing()
+        self.append("a", "b")
+        self.producers[0].resumeProducing()
+        self.reactor.turn()
+        self.assertEqual(wire.response.texts, ["ab"])
+
+
+class QueuedPauseTests(PauseTests):
+    """The same on a transport whose queue cannot be passed."""
+
+    def makeFactory(self) -> Any:
+        return WrappingFactory(super().makeFactory())

@@ -1,0 +1,80 @@
+"""
+Test cases of fast bodies and channels. They choose the speedups, whatever the environment says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from sseserver.speedups.body import FastBody, Outbox
+from sseserver.timing.turnend import TurnEnd
+from sseserver.web.site import StreamSite
+from tests.wires import Wire, WireTestCase
+
+PIECES = (b"retry: 3000\n\n", b"data: one\n\n", b"data: zw\xc3\xb6lf\n\n")
+
+Write = Callable[[bytes], None]
+
+
+def makeFastSite(resource: IResource, reactor: Any, **keywords: Any) -> StreamSite:
+    """Make a site with all speedups."""
+    return StreamSite(resource, reactor=reactor, plain=False, **keywords)
+
+
+class FastTestCase(WireTestCase):
+    """Connections to sites with all speedups."""
+
+    def site(self, resource: IResource) -> StreamSite:
+        """See `WireTestCase.site`."""
+        return makeFastSite(resource, self.reactor)
+
+
+class Caught(Resource):
+    """
+    A resource whose requests are answered by the test.
+
+    Attributes:
+        requests: The requests.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[Request] = []
+
+    def render(self, request: Request) -> int:
+        self.requests.append(request)
+        return NOT_DONE_YET
+
+
+class BodyTestCase(FastTestCase):
+    """Requests that wait for their answers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.caught = Caught()
+        self.outbox = Outbox(TurnEnd(self.reactor))
+        self.factory: Any = self.site(self.caught)
+
+    def open(self, version: str = "1.1", length: int | None = None) -> tuple[Wire, Request]:
+        """Make a request. Its answer gets no `Date`, which would differ between two answers."""
+        wire = self.connect(self.factory)
+        wire.begin(version=version)
+        request = self.caught.requests[-1]
+        request.responseHeaders.removeHeader(b"Date")
+        if length is not None:
+            request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % length])
+        return wire, request
+
+    def openBody(self, version: str = "1.1") -> tuple[Wire, Request, FastBody]:
+        """Make a request whose head and first bytes are sent."""
+        wire, request = self.open(version)
+        body = FastBody(request, self.outbox)
+        body.write(b"first")
+        self.reactor.turn()
+        return wire, request, body

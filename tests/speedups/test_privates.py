@@ -1,0 +1,133 @@
+"""
+Tests of `sseserver.speedups.privates`: each probe passes on this Twisted, and fails where a name has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.tcp import Connection
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
+from twisted.web.http import HTTPChannel
+
+from sseserver.speedups import channel, privates
+from sseserver.speedups.privates import probe, seesAbort, seesChunks, seesQueue
+
+
+def look(check: Callable[[], bool]) -> bool:
+    """Run a probe anew: it keeps its outcome."""
+    cached: Any = check
+    return bool(probe(cached.__wrapped__)())
+
+
+class ProbeTests(SynchronousTestCase):
+    """The probes."""
+
+    def test_pass(self) -> None:
+        """
+        With the Twisted that is installed all probes pass. If this fails after an update of Twisted, nothing is
+        broken, but slow: `sseserver.speedups.privates` has to learn the new names.
+        """
+        for check in (seesQueue, seesAbort, seesChunks, channel.readsHeads):
+            self.assertTrue(check(), check.__name__)
+
+    def test_raising(self) -> None:
+        """
+        A probe that raises has failed.
+        """
+        self.assertFalse(probe(lambda: {}["swordfish"])())
+
+    def test_once(self) -> None:
+        """
+        A probe runs once.
+        """
+        runs: list[int] = []
+        check = probe(lambda: not runs.append(1))  # type: ignore[func-returns-value]
+        self.assertTrue(check())
+        self.assertTrue(check())
+        self.assertEqual(runs, [1])
+
+    def test_queueElsewhere(self) -> None:
+        """
+        A transport whose writes go to another queue is not bypassed.
+        """
+
+        def write(transport: Any, data: bytes) -> None:
+            transport.elsewhere = data
+
+        self.patch(FileDescriptor, "write", write)
+        self.patch(Connection, "write", write)
+        self.assertFalse(look(seesQueue))
+
+    def test_queueOfAnotherName(self) -> None:
+        """
+        A transport without the queue that is looked at is not bypassed.
+        """
+
+        def hasNoSuchQueue(transport: Any) -> bool:
+            return bool(transport.anotherName)
+
+        self.patch(privates, "isQueueEmpty", hasNoSuchQueue)
+        self.assertFalse(look(seesQueue))
+
+    def test_abortThatShowsNowhere(self) -> None:
+        """
+        An abort that leaves no trace fails the probe.
+        """
+        self.patch(Connection, "abortConnection", lambda transport: None)
+        self.assertFalse(look(seesAbort))
+
+    def test_decoderOfAnotherKind(self) -> None:
+        """
+        A decoder that never shows a chunk's beginning fails the probe.
+        """
+        self.patch(privates, "isBetweenChunks", lambda decoder: bool(decoder.anotherName))
+        self.assertFalse(look(seesChunks))
+        self.patch(privates, "isBetweenChunks", lambda decoder: True)
+        self.assertFalse(look(seesChunks))
+
+    def test_connectionOfAnotherName(self) -> None:
+        """
+        A transport of a body that does not lead to the connection fails the probe.
+        """
+
+        def keepElsewhere(proxy: Any, producer: object) -> None:
+            proxy.elsewhere = producer
+
+        self.patch(TransportProxyProducer, "__init__", keepElsewhere)
+        self.assertFalse(look(seesChunks))
+
+    def test_clientWithoutParser(self) -> None:
+        """
+        A client whose parser is not found fails the probe.
+        """
+        self.patch(HTTP11ClientProtocol, "dataReceived", lambda client, data: None)
+        self.assertFalse(look(seesChunks))
+
+    def test_headsReadOtherwise(self) -> None:
+        """
+        A channel of Twisted's that treats requests in another way fails the probe.
+        """
+        through = HTTPChannel.allHeadersReceived
+
+        def allHeadersReceived(self: Any) -> None:
+            if type(self) is HTTPChannel:
+                self.requests[-1].requestHeaders.addRawHeader(b"X-New", b"1")
+            through(self)
+
+        self.patch(HTTPChannel, "allHeadersReceived", allHeadersReceived)
+        self.assertFalse(look(channel.readsHeads))
+
+    def test_channelOfOtherNames(self) -> None:
+        """
+        A channel whose names cannot be set fails the probe.
+        """
+
+        def hasNoSuchName(receiver: Any, *arguments: object) -> None:
+            raise AttributeError
+
+        self.patch(channel, "receiveRequest", hasNoSuchName)
+        self.assertFalse(look(channel.readsHeads))
