@@ -335,6 +335,7 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
         StreamResource(streams, options["prompt"]),
         accessLog=accessLog != "none",
         logPath=None if accessLog in {"none", "log"} else accessLog,
+        plain=options["plain"] or None,
     )
 
 

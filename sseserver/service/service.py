@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
+from twisted.logger import Logger
 
 from sseserver.delivery.body import chooseBody
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
@@ -25,11 +26,14 @@ from sseserver.service.startkeys import StartKeys
 from sseserver.service.states import SERVICE_STEPS, ServiceState, step
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
+from sseserver.speedups.report import listSpeedups
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import NewEntry, Prompt, Reason, State
+
+log = Logger()
 
 #: Seconds. Slot width of the ticker of heartbeats, lingers and ages.
 SWEEP_GRANULARITY = 0.25
@@ -275,6 +279,8 @@ class StreamService(Service):
         self._retention.start(self.store.start())
         self.state = running
         self.viewers.admit()
+        speedups = listSpeedups(self.settings.plain)
+        log.info("Speedups: {speedups}", speedups=", ".join(speedups) or "none")
 
     def stopService(self) -> Deferred[None]:
         """

@@ -234,7 +234,8 @@ def seesChunks() -> bool:
     body: Any = Protocol()
     asked = client.request(Request(b"GET", b"/", Headers({b"Host": [b"a"]}), None, persistent=True))
     # A client that has changed may fail the request; then nothing is found below.
-    asked.addCallbacks(lambda response: response.deliverBody(body), lambda failure: None)
+    asked.addCallback(lambda response: response.deliverBody(body))
+    asked.addErrback(_ignore)
     wrapping.dataReceived(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     decoder = decoderOf(wrapping)
     seen = [isBetweenChunks(decoder)]
@@ -244,6 +245,10 @@ def seesChunks() -> bool:
     found = isinstance(body.transport, TransportProxyProducer) and connectionOf(body.transport) is transport
     wrapping.dataReceived(b"0\r\n\r\n")
     return found and connectionOf(body.transport) is None and seen == [True, *[False] * 6, True]
+
+
+def _ignore(failure: object) -> None:
+    """Ignore a failure."""
 
 
 def _wrapped(client: Protocol) -> Any:

@@ -10,9 +10,10 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from sseserver.delivery.producer import EventStreamProducer
+from sseserver.reading import Reading
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
-from sseserver.values import Statefrom sseserver.reading import Reading
+from sseserver.values import State
 from tests.delivery.cases import HEARTBEAT, BrokenFormat, ProducerTestCase
 from tests.http import EVENTSOURCE, makeRequest
 

@@ -1,0 +1,32 @@
+"""
+The list of the speedups that are on, for the log.
+"""
+
+from __future__ import annotations
+
+import select
+
+from sseserver.speedups.channel import readsHeads
+from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue
+
+
+def listSpeedups(plain: bool) -> list[str]:
+    """
+    List the speedups that a process uses, each by the name of its module.
+
+    Args:
+        plain: Whether all are off.
+
+    Returns:
+        The names. Missing are those whose probe has failed, or that the system does not allow.
+    """
+    works = {
+        "accesslog": True,
+        "body": seesQueue(),
+        "channel": True,
+        "connecting": True,
+        "heads": readsHeads(),
+        "intake": seesChunks() and seesAbort() and hasattr(select, "epoll"),
+        "readpath": seesChunks(),
+    }
+    return [] if plain else [name for name, isOn in works.items() if isOn]
