@@ -184,17 +184,29 @@ def untestedModules(root: Path) -> list[str]:
     Find modules without a test module of their own.
 
     `sseserver/streams/log.py` has `tests/streams/test_log.py`, or several files whose names begin like that
-    (`test_log_reading.py`). Programs (`__main__`), `__init__` files and modules without functions need none.
+    (`test_log_reading.py`). Programs (`__main__`), `__init__` files, and modules with values and contracts only need
+    none.
     """
     wrong = []
     for name, path in modulesOf(root).items():
         package, _, module = name.rpartition(".")
-        hasCode = any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
-        if hasCode and path.name not in {"__init__.py", "__main__.py"}:
+        if _hasCode(ast.parse(path.read_text("utf-8"))) and path.name not in {"__init__.py", "__main__.py"}:
             folder = root / "tests" / package.replace(".", "/")
             if not any(re.fullmatch(rf"test_{module}(_\w+)?", found.stem) for found in folder.glob("test_*.py")):
                 wrong.append(f"{name} has no {folder.relative_to(root)}/test_{module}.py")
     return wrong
+
+
+def _hasCode(tree: ast.Module) -> bool:
+    """Tell whether a module has functions, or classes with methods other than contracts."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in tree.body if isinstance(node, ast.ClassDef) and not _isContract(node)]
+    return any(isinstance(node, functions) for body in [tree.body, *bodies] for node in body)
+
+
+def _isContract(node: ast.ClassDef) -> bool:
+    """Tell whether a class is an interface or a protocol."""
+    return bool({"Interface", "Protocol"} & {ast.unparse(base).rpartition(".")[2] for base in node.bases})
 
 
 def brokenLinks(root: Path) -> list[str]:

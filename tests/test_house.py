@@ -168,6 +168,8 @@ class BadHouseTests(SynchronousTestCase):
         """A module with functions and no test module in the same place is found."""
         code = "def f(): pass\n"
         root = self.tree(init=code, web__site=code, web__page=code, web__values="A = 1\n", wire=code, __main__=code)
+        contract = "class IThing(Interface):\n    def do(): pass\n"
+        (root / PACKAGE / "interfaces.py").write_text(contract, "utf-8")
         (root / "tests" / "web").mkdir(parents=True)
         for name in ("test_wire.py", "web/test_site_closing.py", "test_page.py"):
             (root / "tests" / name).touch()
