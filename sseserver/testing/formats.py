@@ -27,7 +27,7 @@ else:
 
 class FormatContract(_TestCase):
     """
-    What every `IFormat` that writes tokens must do.
+    Contract of every `IFormat` that writes tokens.
 
     Attributes:
         clock: Clock of the log.

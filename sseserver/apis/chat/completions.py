@@ -20,14 +20,19 @@ from sseserver.web.viewing import locateStream
 
 
 class Completions(AsyncResource):
-    """Chat completions: each is the answer to a request, and a stream as well."""
+    """
+    The resource `v1/chat/completions`. Each answer is also a stream, named in `Content-Location`.
+
+    Args:
+        service: The service that runs the token source and keeps the streams.
+    """
 
     def __init__(self, service: StreamService) -> None:
         super().__init__()
         self._service = service
 
     async def POST(self, request: Request) -> bytes | None:
-        """Start a run, or join the one of the same idempotency key; answer with its chunks, or in one piece."""
+        """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         prompt, streamed = readCompletion(readJSONBody(request, dict[str, Any]), self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
         url = locateStream(request, streamLog, 3)
@@ -35,9 +40,10 @@ class Completions(AsyncResource):
 
     async def _stream(self, request: Request, streamLog: IStreamLog, url: str) -> None:
         """
-        Write the chunks. The head waits for the first of them, so that a run
-        which fails before has the status of its failure; but not so long that
-        the client, or a proxy, takes the silence for a failure.
+        Answer in chunks.
+
+        The head of the response is held until the first entry, so that a run that fails before it gets the status of
+        its error. It is held no longer than a heartbeat interval: clients and proxies give up on a silent server.
         """
         service, form = self._service, self._service.formats["openai"]
         limit = service.settings.heartbeat
@@ -48,7 +54,7 @@ class Completions(AsyncResource):
         service.viewers.follow(request, streamLog, form, url)
 
     async def _complete(self, request: Request, streamLog: IStreamLog) -> bytes | None:
-        """Answer in one piece when the stream has ended; the client counts as a viewer while it waits."""
+        """Answer in one piece at the end of the stream. Until then the client counts as a viewer."""
         service = self._service
         answer = Answer(streamLog, service.source.model, service.settings.window)
         if await service.viewers.wait(request, streamLog, service.formats["openai"], answer.read):

@@ -15,7 +15,15 @@ from sseserver.web.resource import AsyncResource
 
 
 class Models(AsyncResource):
-    """The models that there are: the source, or what it offers."""
+    """
+    The resource `v1/models`, or one model below it.
+
+    A source that provides `IModels` lists its models; any other source is one model.
+
+    Args:
+        service: The service whose source has the models.
+        name: Name of the model; `None` for the list.
+    """
 
     def __init__(self, service: StreamService, name: str | None = None) -> None:
         super().__init__()
@@ -23,21 +31,21 @@ class Models(AsyncResource):
         self._name = name
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Find one model; there are slashes in the names of some."""
+        """Return one model. Names may contain slashes."""
         if not path:
             return self
         name = path.decode("utf-8", "replace")
         return Models(self._service, name if self._name is None else f"{self._name}/{name}")
 
     async def GET(self, request: Request) -> bytes:
-        """List them, or tell of the one."""
+        """Answer with the list of models, or with one of them."""
         models = [self._describe(name) for name in await self._names()]
         if self._name is None:
             return answerJSON(request, {"object": "list", "data": models})
         for model in models:
             if model["id"] == self._name:
                 return answerJSON(request, model)
-        raise ModelNotFound(f"There is no model {self._name!r} here; GET /v1/models lists those that there are.")
+        raise ModelNotFound(f"There is no model {self._name!r} here. GET /v1/models lists the models.")
 
     async def _names(self) -> list[str]:
         source = self._service.source

@@ -23,16 +23,21 @@ from sseserver.web.viewing import locateStream
 
 
 class Chats(AsyncResource):
-    """The chats of the Vercel AI SDK, by the ids that their pages gave them."""
+    """
+    The resource `api/chat`: the SDK posts each message here, and resumes an answer at `api/chat/ID/stream`.
+
+    Args:
+        service: The service that runs the token source and keeps the streams.
+    """
 
     def __init__(self, service: StreamService) -> None:
         super().__init__()
         self._service = service
-        # The newest answer of each chat, as long as its stream is kept.
+        # The newest stream of each chat, by the ID of the chat, for as long as the store keeps it.
         self._newest: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Below a chat's id is its stream."""
+        """Return a chat, which has nothing but its stream below it."""
         if not path:
             return self
         chat = NotFoundResource()
@@ -40,7 +45,7 @@ class Chats(AsyncResource):
         return chat
 
     async def POST(self, request: Request) -> None:
-        """Answer the chat's last message."""
+        """Start a run for the last message of a chat, or join the run of the same idempotency key."""
         prompt, chat = readChat(readJSONBody(request, dict[str, Any]), self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request))
         self._newest[chat] = streamLog
@@ -49,7 +54,14 @@ class Chats(AsyncResource):
 
 
 class ChatStream(AsyncResource):
-    """What a chat's answer goes on with, after a page was loaded anew."""
+    """
+    The stream of a chat's newest answer, for a page that was reloaded.
+
+    Args:
+        service: The service that keeps the streams.
+        newest: The newest stream of each chat.
+        chat: ID of the chat, not checked yet.
+    """
 
     def __init__(self, service: StreamService, newest: Mapping[str, IStreamLog], chat: str) -> None:
         super().__init__()
@@ -58,7 +70,7 @@ class ChatStream(AsyncResource):
         self._chat = chat
 
     async def GET(self, request: Request) -> bytes | None:
-        """Follow the answer from its start, as long as it grows: the page has none of it, and no ID."""
+        """Follow an open stream from its start: a reloaded page has neither text nor ID. Otherwise answer 204."""
         streamLog = self._newest.get(checkChatID(self._chat))
         if streamLog is None or streamLog.state is not State.OPEN:
             request.setResponseCode(NO_CONTENT)

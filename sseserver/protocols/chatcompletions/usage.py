@@ -12,7 +12,7 @@ from sseserver.values import Kind, Prompt
 
 
 def wantsUsage(prompt: Prompt) -> bool:
-    """Whether the request asks for the usage (`stream_options.include_usage`)."""
+    """Tell whether the request asks for the usage (`stream_options.include_usage`)."""
     options = prompt.options.get("stream_options")
     return isinstance(options, Mapping) and options.get("include_usage") is True
 
