@@ -12,7 +12,7 @@ from weakref import ReferenceType, ref
 from twisted.internet.defer import Deferred
 
 from sseserver.interfaces import IStreamLog
-from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
+from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment
 from sseserver.values import Addition, Change, Creation, Deletion, Entry, KeyUse, State, StoredStream, Trim
@@ -119,9 +119,9 @@ class BufferedEntries:
     def __init__(self, stream: KeptStream, streamLog: StreamLog) -> None:
         self.stream = stream
         self.log = streamLog
-        self.buffer: EntryBuffer = streamLog.buffer
+        self.buffer = buffer = streamLog.buffer
         self.first = stream.last + 1
-        self.last = streamLog.buffer.appended
+        self.last = buffer.appended
 
     def __len__(self) -> int:
         """Number of entries."""
@@ -181,8 +181,9 @@ class Group:
                 changes.append(Trim(stream.epoch, streamLog.buffer.first, streamLog.buffer.tokensBefore))
         changes += [Creation(each.name, each.epoch, each.published, each.created) for each in self.created]
         for entries in self.added:
-            ended = now if entries.log.sealed else None
-            changes.append(Addition(entries.stream.epoch, entries, _selectKeys(entries), ended))
+            streamLog = entries.log
+            keys = streamLog.keys and _selectKeys(entries)
+            changes.append(Addition(streamLog.epoch, entries, keys, now if streamLog.sealed else None))
         return changes
 
 
@@ -223,7 +224,7 @@ class PendingChanges:
         for stream, streamLog in self.dirty.items():
             entries = BufferedEntries(stream, streamLog)
             group.added.append(entries)
-            count += len(entries)
+            count += entries.last - stream.last
             if count >= GROUP_ENTRIES:
                 break
         if len(group.added) < len(self.dirty):
@@ -240,8 +241,6 @@ class PendingChanges:
 
 def _selectKeys(entries: BufferedEntries) -> dict[str, KeyUse]:
     """Return the uses of idempotency keys with these entries, the oldest first."""
-    keys = entries.log.keys
-    if not keys:
-        return keys
-    found = list(takewhile(lambda item: item[1].last >= entries.first, reversed(keys.items())))
+    keys = reversed(entries.log.keys.items())
+    found = list(takewhile(lambda item: item[1].last >= entries.first, keys))
     return dict(reversed(found))

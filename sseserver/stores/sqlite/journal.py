@@ -67,7 +67,7 @@ class Plan:
 
     transaction: Transaction = field(default_factory=Transaction)
     created: dict[str, int] = field(default_factory=dict)
-    added: dict[JournaledStream, int] = field(default_factory=dict)
+    added: list[tuple[JournaledStream, int]] = field(default_factory=list)
     fresh: list[JournaledStream] = field(default_factory=list)
     filed: dict[JournaledStream, int] = field(default_factory=dict)
     ended: list[JournaledStream] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Journal:
     def accept(self, plan: Plan) -> None:
         """Note that a transaction is committed."""
         self._numbers.update(plan.created)
-        for stream, last in plan.added.items():
+        for stream, last in plan.added:
             stream.written = last
         for stream, last in plan.filed.items():
             stream.filed, stream.gathered = last, 0
@@ -149,29 +149,29 @@ class Journal:
         plan.deleted.append(deletion.epoch)
 
     def _add(self, plan: Plan, addition: Addition) -> None:
-        entries, transaction = addition.entries, plan.transaction
+        epoch, entries, keys, ended = addition
         assert isinstance(entries, BufferedEntries)
-        stream = self._streams.get(addition.epoch)
+        last, transaction = entries.last, plan.transaction
+        stream = self._streams.get(epoch)
         if stream is None:
             before = entries.first - 1
-            stream = JournaledStream(self._find(plan, addition.epoch), entries.buffer, before, before)
-            self._streams[addition.epoch] = stream
-        stream.buffer = entries.buffer
-        if addition.ended is not None:
-            transaction.ended.append(EndedRow(addition.ended, stream.number))
+            stream = JournaledStream(self._find(plan, epoch), entries.buffer, before, before)
+            self._streams[epoch] = stream
+        if ended is not None:
+            transaction.ended.append(EndedRow(ended, stream.number))
             plan.ended.append(stream)
-            self._file(plan, stream, entries.last)
+            self._file(plan, stream, last)
         else:
-            segment = entries.copy()
+            segment = entries.buffer.segment(entries.first, last)
             stream.gathered += len(segment.data) + ENTRY_COST * len(segment.kinds)
             if stream.gathered >= SEGMENT:
-                self._file(plan, stream, entries.last)
+                self._file(plan, stream, last)
             else:
                 transaction.fresh.add(stream.number, segment)
                 plan.fresh.append(stream)
-        if addition.keys:
-            transaction.keys.extend([KeyRow(stream.number, key, *use) for key, use in addition.keys.items()])
-        plan.added[stream] = entries.last
+        if keys:
+            transaction.keys.extend([KeyRow(stream.number, key, *use) for key, use in keys.items()])
+        plan.added.append((stream, last))
 
     def _file(self, plan: Plan, stream: JournaledStream, last: int) -> None:
         """File the entries of a stream up to one; trimmed entries are skipped."""
