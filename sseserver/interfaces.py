@@ -222,7 +222,7 @@ class IStreamLog(Interface):
             StreamEnded: There is a terminal entry already.
         """
 
-    def settled() -> Deferred[None]:
+    def awaitStored() -> Deferred[None]:
         """
         Wait until all entries appended so far are visible.
 
@@ -268,10 +268,10 @@ class IStreamLog(Interface):
     def leave(viewer: Viewer) -> None:
         """Stop waking a viewer. Harmless if it does not follow."""
 
-    def rendering(form: IFormat) -> IRendering:
+    def findRendering(form: IFormat) -> IRendering:
         """Return the rendering that the viewers of a format share; a new one that is not shared if there are none."""
 
-    def ahead() -> int:
+    def measureAhead() -> int:
         """
         Measure how far the log is ahead of its fastest viewer.
 

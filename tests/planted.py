@@ -57,7 +57,7 @@ BUGS = (
         "follow after reading instead of before",
         "delivery/producer.py",
         "        self._rendering = self.streamLog.follow(self, self._form)\n{between}        self.wake()\n",
-        "        self._rendering = self.streamLog.rendering(self._form)\n{between}        self.wake()\n"
+        "        self._rendering = self.streamLog.findRendering(self._form)\n{between}        self.wake()\n"
         "        self._rendering = self.streamLog.follow(self, self._form)\n",
         "ResumeTests::test_writtenWhileTheViewerBegins",
     ),

@@ -64,7 +64,7 @@ async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: floa
             streamLog.append(Kind.TOKEN, b"%7d" % (number % 10_000_000))
             if not number % SAMPLE:
                 now = time.monotonic()
-                streamLog.settled().addCallback(lambda _, now=now: lags.append(time.monotonic() - now))
+                streamLog.awaitStored().addCallback(lambda _, now=now: lags.append(time.monotonic() - now))
         appended = max(appended, due)
 
     loop = task.LoopingCall(appendDue)
@@ -73,7 +73,7 @@ async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: floa
     length, cpu = time.monotonic() - begin, time.process_time() - cpu
     visible = sum(streamLog.last for streamLog in logs)
     loop.stop()
-    await gatherResults([streamLog.settled() for streamLog in logs])
+    await gatherResults([streamLog.awaitStored() for streamLog in logs])
     kept = {streamLog.name: entriesOf(streamLog) for streamLog in logs}
     await store.stop()
     return {"per second": visible / length, "cpu": cpu / visible * 1e6, "share": cpu / length, "lags": lags}, kept

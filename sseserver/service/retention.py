@@ -68,7 +68,7 @@ class Retention:
         """Keep a stream for its time once the store has its terminal entry."""
         if streamLog.state is State.OPEN:
             # If the store refuses the terminal entry, the stream stays open.
-            streamLog.settled().addCallbacks(self._keepEnded, lambda _: None, callbackArgs=(streamLog,))
+            streamLog.awaitStored().addCallbacks(self._keepEnded, lambda _: None, callbackArgs=(streamLog,))
         else:
             self._keepEnded(None, streamLog)
 

@@ -194,7 +194,7 @@ class Run:
         if (
             (number % _AHEAD_CHECK == 0 or len(data) > _LARGE)
             and self.state is _WORKING
-            and (self.streamLog.ahead() > self._settings.readAhead or not self._makeRoom())
+            and (self.streamLog.measureAhead() > self._settings.readAhead or not self._makeRoom())
         ):
             self._pause()
 
@@ -209,7 +209,7 @@ class Run:
     def _viewerRead(self) -> None:
         # Half the read-ahead must be read first, or the run would pause and resume with each write
         # of its viewer.
-        if self.streamLog.ahead() > self._settings.readAhead // 2:
+        if self.streamLog.measureAhead() > self._settings.readAhead // 2:
             return
         if self._makeRoom():
             self._resume()

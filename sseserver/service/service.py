@@ -263,7 +263,7 @@ class StreamService(Service):
             run.stop(packCancelled(Reason.ASKED))
         elif not streamLog.sealed:
             self._seal(streamLog, packCancelled(Reason.ASKED))
-        yield streamLog.settled()
+        yield streamLog.awaitStored()
         return streamLog
 
     def startService(self) -> None:

@@ -33,7 +33,7 @@ def publish(
             streamLog.remember(key, digest, use.first)
     elif use.digest != digest:
         raise KeyReused("This idempotency key was used with another body.")
-    return streamLog.settled().addCallback(lambda _: (use.first, use.last))
+    return streamLog.awaitStored().addCallback(lambda _: (use.first, use.last))
 
 
 def checkOpen(streamLog: IStreamLog) -> None:

@@ -139,7 +139,7 @@ class StreamLog:
         self._window = window
         self._keeper: Keeper = keeper or Keeper()
         self._durable = self._keeper.durable
-        # One for each caller of `settled` whose entries are not visible yet, with the number of the last of them.
+        # One for each caller of `awaitStored` whose entries are not visible yet, with the number of the last of them.
         self._settling: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
@@ -197,7 +197,7 @@ class StreamLog:
         Drop the entries that are not visible, because the store cannot take them.
 
         Args:
-            error: Errback of the calls of `settled` that are not answered yet.
+            error: Errback of the calls of `awaitStored` that are not answered yet.
         """
         self._keeper.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
@@ -206,8 +206,8 @@ class StreamLog:
         for _, settled in settling:
             settled.errback(error)
 
-    def settled(self) -> Deferred[None]:
-        """See `IStreamLog.settled`."""
+    def awaitStored(self) -> Deferred[None]:
+        """See `IStreamLog.awaitStored`."""
         appended = self.buffer.appended
         if self.last == appended:
             return succeed(None)
@@ -269,15 +269,15 @@ class StreamLog:
             raise GapError("trimmed", start, start - number)
         return number
 
-    def rendering(self, form: IFormat) -> IRendering:
-        """See `IStreamLog.rendering`."""
+    def findRendering(self, form: IFormat) -> IRendering:
+        """See `IStreamLog.findRendering`."""
         return self._renderings.get(form.name) or form.render(self)
 
     def follow(self, viewer: Viewer, form: IFormat) -> IRendering:
         """See `IStreamLog.follow`."""
         self._viewers[viewer] = None
         self.sole = viewer if len(self._viewers) == 1 else None
-        rendering = self._renderings[form.name] = self.rendering(form)
+        rendering = self._renderings[form.name] = self.findRendering(form)
         return rendering
 
     def leave(self, viewer: Viewer) -> None:
@@ -289,8 +289,8 @@ class StreamLog:
                 self._place = viewer.cursor
                 self._renderings.clear()
 
-    def ahead(self) -> int:
-        """See `IStreamLog.ahead`."""
+    def measureAhead(self) -> int:
+        """See `IStreamLog.measureAhead`."""
         place = max((viewer.cursor for viewer in self._viewers), default=self._place)
         buffer = self.buffer
         return buffer.measure(max(place + 1, buffer.first), buffer.appended)
@@ -312,7 +312,7 @@ class StreamLog:
             self._keeper.trim(self)
 
     def _settle(self) -> None:
-        """Answer the calls of `settled` whose entries are visible now."""
+        """Answer the calls of `awaitStored` whose entries are visible now."""
         while self._settling and self._settling[0][0] <= self.last:
             self._settling.pop(0)[1].callback(None)
 

@@ -143,14 +143,14 @@ class EntryContract(StoreCase):
         self.assertEqual(other.buffer.entries, [b"1", b"2", b"3"])
 
     def test_visible(self) -> None:
-        """An entry is visible when the store has it: viewers are woken and `settled` fires then, not before."""
+        """An entry is visible when the store has it: viewers are woken and `awaitStored` fires then, not before."""
         streamLog = self.create()
         viewer = RecordingViewer(streamLog)
         streamLog.follow(viewer, NoFormat())
         fired: list[int] = []
         for number in range(1, 4):
             streamLog.append(Kind.TOKEN, b"x")
-            streamLog.settled().addCallback(lambda _: fired.append(streamLog.last))
+            streamLog.awaitStored().addCallback(lambda _: fired.append(streamLog.last))
             self.assertEqual(len(fired), streamLog.last)
             self.assertIn(streamLog.last, {0, number})
         self.settle()

@@ -103,7 +103,7 @@ def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, f
     parsed = parseID(lastEventID)
     if parsed is None or parsed[0] != streamLog.epoch:
         return False
-    return streamLog.rendering(form).complete(parsed[1])
+    return streamLog.findRendering(form).complete(parsed[1])
 
 
 def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:

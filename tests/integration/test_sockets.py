@@ -285,7 +285,7 @@ class TCPTests(SocketTestCase):
             await deferLater(reactor, 0.3)
         # The read-ahead of 1 MiB, the queue of the transport, and the buffers of the kernel at both ends.
         self.assertLess(produced, 16 * MEBIBYTE)
-        self.assertLess(streamLog.ahead(), 2 * MEBIBYTE)
+        self.assertLess(streamLog.measureAhead(), 2 * MEBIBYTE)
         self.assertIs(streamLog.state, State.OPEN)
         client.transport.resumeProducing()
         await until(lambda: client.received.endswith(b"0\r\n\r\n"), "the end")

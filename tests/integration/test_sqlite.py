@@ -73,7 +73,7 @@ class ThreadTests(StoreTestCase):
                 for each in range(turn % 3 + 1):
                     streamLog.append(Kind.TOKEN, b"%d %d %d" % (number, turn, each))
             await deferLater(reactor, 0)
-        await gatherResults([streamLog.settled() for streamLog in logs])
+        await gatherResults([streamLog.awaitStored() for streamLog in logs])
         expected = [
             [b"%d %d %d" % (number, turn, each) for turn in range(100) for each in range(turn % 3 + 1)]
             for number in range(50)
@@ -96,7 +96,7 @@ class ThreadTests(StoreTestCase):
         released = Event()
         waited = store.persistence.inThread(released.wait, 60)
         streamLog.append(Kind.TOKEN, b"x")
-        settled = streamLog.settled()
+        settled = streamLog.awaitStored()
         for _ in range(10):
             await deferLater(reactor, 0.01)
             self.assertFalse(settled.called)
@@ -124,7 +124,7 @@ class ProcessTests(StoreTestCase):
         said = await deferToThread(openElsewhere, path)
         self.assertIn("another process has it open", said)
         streamLog.append(Kind.TOKEN, b"x")
-        await streamLog.settled()
+        await streamLog.awaitStored()
         await store.stop()
         self.assertEqual(await deferToThread(openElsewhere, path), "")
 
@@ -225,9 +225,9 @@ class DiskTests(StoreTestCase):
         await deferLater(reactor, 1.5)
         self.assertEqual(run.last, 0)
         ballast.unlink()
-        await run.settled()
+        await run.awaitStored()
         published.append(Kind.DONE, b"{}")
-        await published.settled()
+        await published.awaitStored()
         await store.stop()
         again = self.makeStore(str(folder / "streams.db"))
         self.assertEqual((await again.find("published")).last, taken + 1)
@@ -241,7 +241,7 @@ class DiskTests(StoreTestCase):
             for _ in range(2):
                 streamLog.append(Kind.TOKEN, b"x" * 10_000)
             try:
-                await streamLog.settled()
+                await streamLog.awaitStored()
             except StoreUnavailable:
                 return taken
         raise AssertionError("The disk is not full.")

@@ -62,10 +62,10 @@ class ReadAheadTests(ServiceTestCase):
         self.fill(512 * 1024)
         self.assertEqual(self.producer.told, ["pause"])
         for _ in soon(lambda: "resume" in self.producer.told, 1000):
-            self.assertGreater(self.streamLog.ahead(), self.readAhead // 2)
+            self.assertGreater(self.streamLog.measureAhead(), self.readAhead // 2)
             wire.take(16 * 1024)
         self.assertEqual(self.producer.told, ["pause", "resume"])
-        self.assertLessEqual(self.streamLog.ahead(), self.readAhead // 2)
+        self.assertLessEqual(self.streamLog.measureAhead(), self.readAhead // 2)
         wire.take()
         self.fill(1024 * 1024)
         self.assertEqual(self.producer.told, ["pause", "resume"])
@@ -160,8 +160,8 @@ class ReadAheadTests(ServiceTestCase):
         wire = self.watch(streamLog, room=0)
         most = 0
         for _ in soon(lambda: streamLog.state is not State.OPEN):
-            most = max(most, streamLog.ahead())
-            self.assertLess(streamLog.ahead(), self.readAhead + 128 * 1024)
+            most = max(most, streamLog.measureAhead())
+            self.assertLess(streamLog.measureAhead(), self.readAhead + 128 * 1024)
             wire.take(100_000)
             self.reactor.advance(FLUSH_TICK)
         self.assertGreater(most, self.readAhead)
@@ -244,7 +244,7 @@ class ReadAheadTests(ServiceTestCase):
         for _ in soon(lambda: not eager.left):
             wire.take(100_000)
             self.reactor.advance(FLUSH_TICK)
-            self.assertLess(self.streamLog.ahead(), self.readAhead + 128 * 1024)
+            self.assertLess(self.streamLog.measureAhead(), self.readAhead + 128 * 1024)
         self.assertGreater(len(eager.told), 6)
         self.assertEqual(eager.told[::2], ["resume"] * len(eager.told[::2]))
         self.assertEqual(eager.told[1::2], ["pause"] * len(eager.told[1::2]))

@@ -30,7 +30,7 @@ class GroupTests(StoreTestCase):
         streamLog = self.successResultOf(created)
         self.assertEqual(len(self.rows("streams")), 1)
         streamLog.append(Kind.TOKEN, b"x")
-        settled = streamLog.settled()
+        settled = streamLog.awaitStored()
         for step in (lambda: None, lambda: self.clock.advance(0)):
             step()
             self.assertEqual((streamLog.last, self.entries()), (0, []))

@@ -258,7 +258,7 @@ class AheadTests(LogTestCase):
         """
         An empty log is not ahead.
         """
-        self.assertEqual(self.log.ahead(), 0)
+        self.assertEqual(self.log.measureAhead(), 0)
 
     def test_neverAViewer(self) -> None:
         """
@@ -266,7 +266,7 @@ class AheadTests(LogTestCase):
         """
         self.token(b"12345")
         self.token(b"123")
-        self.assertEqual(self.log.ahead(), 8 + 2 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 8 + 2 * ENTRY_COST)
 
     def test_fastest(self) -> None:
         """
@@ -275,13 +275,13 @@ class AheadTests(LogTestCase):
         slow, fast = self.follow(), self.follow()
         for size in (1, 10, 100):
             self.token(b"x" * size)
-        self.assertEqual(self.log.ahead(), 111 + 3 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 111 + 3 * ENTRY_COST)
         slow.cursor = 1
-        self.assertEqual(self.log.ahead(), 110 + 2 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 110 + 2 * ENTRY_COST)
         fast.cursor = 2
-        self.assertEqual(self.log.ahead(), 100 + ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 100 + ENTRY_COST)
         fast.cursor = 3
-        self.assertEqual(self.log.ahead(), 0)
+        self.assertEqual(self.log.measureAhead(), 0)
 
     def test_lastViewersPlace(self) -> None:
         """
@@ -292,16 +292,16 @@ class AheadTests(LogTestCase):
         for size in (1, 10, 100):
             self.token(b"x" * size)
         self.log.leave(fast)
-        self.assertEqual(self.log.ahead(), 110 + 2 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 110 + 2 * ENTRY_COST)
         self.log.leave(slow)
-        self.assertEqual(self.log.ahead(), 110 + 2 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 110 + 2 * ENTRY_COST)
         slow.cursor = 3
         self.log.leave(slow)
-        self.assertEqual(self.log.ahead(), 110 + 2 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 110 + 2 * ENTRY_COST)
         self.log.leave(self.follow(cursor=2))
-        self.assertEqual(self.log.ahead(), 100 + ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 100 + ENTRY_COST)
         self.log.leave(self.follow(cursor=0))
-        self.assertEqual(self.log.ahead(), 111 + 3 * ENTRY_COST)
+        self.assertEqual(self.log.measureAhead(), 111 + 3 * ENTRY_COST)
 
     def test_trimmed(self) -> None:
         """
@@ -309,12 +309,12 @@ class AheadTests(LogTestCase):
         kept.
         """
         log = shortLog(self.clock, keep=10, total=25)
-        self.assertEqual(log.ahead(), log.buffer.size)
+        self.assertEqual(log.measureAhead(), log.buffer.size)
         viewer = FakeViewer(cursor=log.buffer.first - 2)
         log.follow(viewer, EVENTS)
-        self.assertEqual(log.ahead(), log.buffer.size)
+        self.assertEqual(log.measureAhead(), log.buffer.size)
         viewer.cursor = log.buffer.first
-        self.assertEqual(log.ahead(), log.buffer.size - 1 - ENTRY_COST)
+        self.assertEqual(log.measureAhead(), log.buffer.size - 1 - ENTRY_COST)
 
 
 @implementer(IFormat)
@@ -349,7 +349,7 @@ class RenderingTests(LogTestCase):
         form = CountingFormat("counting")
         first = self.log.follow(FakeViewer(), form)
         self.assertIs(self.log.follow(FakeViewer(), form), first)
-        self.assertIs(self.log.rendering(form), first)
+        self.assertIs(self.log.findRendering(form), first)
         self.assertIs(first.streamLog, self.log)  # type: ignore[attr-defined]
         self.assertEqual(len(form.made), 1)
 
@@ -359,7 +359,7 @@ class RenderingTests(LogTestCase):
         """
         events, text = self.log.follow(FakeViewer(), EventsFormat()), self.log.follow(FakeViewer(), TextFormat())
         self.assertIsNot(events, text)
-        self.assertIs(self.log.rendering(TextFormat()), text)
+        self.assertIs(self.log.findRendering(TextFormat()), text)
 
     def test_keptWhileThereAreViewers(self) -> None:
         """
@@ -395,7 +395,7 @@ class RenderingTests(LogTestCase):
         not keep it.
         """
         form = CountingFormat("counting")
-        self.assertIs(self.log.rendering(form).streamLog, self.log)  # type: ignore[attr-defined]
+        self.assertIs(self.log.findRendering(form).streamLog, self.log)  # type: ignore[attr-defined]
         gc.collect()
         self.assertEqual([made() for made in form.made], [None])
 
@@ -432,7 +432,7 @@ class KeeperTests(LogTestCase):
         viewer = self.follow()
         for _ in range(3):
             self.token()
-        settled = self.log.settled()
+        settled = self.log.awaitStored()
         self.assertEqual((self.keeper.writes, self.log.last, self.log.buffer.appended), (3, 0, 3))
         self.log.commit(2)
         self.assertNoResult(settled)
@@ -460,7 +460,7 @@ class KeeperTests(LogTestCase):
         self.token()
         self.log.remember("key", b"digest", 2)
         self.log.append(Kind.DONE, b"{}")
-        settled = self.log.settled()
+        settled = self.log.awaitStored()
         self.log.refuse(StoreUnavailable("The disk is full."))
         self.failureResultOf(settled, StoreUnavailable)
         self.assertEqual((self.log.buffer.entries, self.log.recall("key"), self.log.sealed), ([b"x"], None, False))

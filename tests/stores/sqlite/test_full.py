@@ -39,7 +39,7 @@ class FullTests(StoreTestCase):
         """Publish more than there is room for."""
         self.append(self.published, 3, b"y" * 5000)
         self.published.remember("key", b"digest", 3)
-        return self.published.settled()
+        return self.published.awaitStored()
 
     def test_publishRefused(self) -> None:
         """
@@ -136,7 +136,7 @@ class FullTests(StoreTestCase):
         stopped = self.store.stop()
         self.clock.advance(0)
         waiting = [self.publish(), self.store.create("new", True), self.store.delete("other")]
-        waiting.append(self.run_.settled())
+        waiting.append(self.run_.awaitStored())
         self.settle()
         self.successResultOf(stopped)
         for each in waiting:
