@@ -122,7 +122,7 @@ that terminates TLS, speaks HTTP/2 and does not buffer responses."""
         super().__init__()
         self["listen"] = []
 
-    def opt_listen(self, endpoint: str) -> None:
+    def opt_listen(self, endpoint: str) -> None:  # noqa: D102  (the table has its text)
         self["listen"].append(endpoint)
 
     opt_listen.__doc__ = _help(optionNamed("listen"))

@@ -79,8 +79,9 @@ class ProcessSource:
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """
-        See `ITokenSource.produce`. After a cancellation the Deferred fires when the process is
-        gone.
+        See `ITokenSource.produce`.
+
+        After a cancellation the Deferred fires when the process is gone.
 
         Raises:
             SourceError: The program cannot be started, or cannot take this prompt.

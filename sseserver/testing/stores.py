@@ -100,8 +100,9 @@ class StreamContract(StoreCase):
 
     def test_nameAgain(self) -> None:
         """
-        A name that is used again stands for another stream, with a new epoch, no entries and no keys; also if the
-        deletion is not stored yet.
+        A name that is used again stands for another stream, with a new epoch, no entries and no keys.
+
+        This also holds while the deletion is not stored yet.
         """
         before = self.create("a", tokens=3)
         self.publish("a", b"4", key="key")
@@ -172,8 +173,9 @@ class EntryContract(StoreCase):
 
     def test_trim(self) -> None:
         """
-        A stream keeps its window: the oldest entries go, and the newest stays however large it is. Numbers and the
-        count of tokens go on. A viewer that asks for trimmed entries gets the gap.
+        A stream keeps its window: the oldest entries go, and the newest stays however large it is.
+
+        Numbers and the count of tokens go on. A viewer that asks for trimmed entries gets the gap.
         """
         streamLog = self.create(tokens=1000)
         buffer = streamLog.buffer
@@ -214,8 +216,9 @@ class PublishContract(StoreCase):
 
     def test_key(self) -> None:
         """
-        A publish that is repeated with its idempotency key appends nothing and gives the same numbers, also while the
-        first one is not visible yet. The key with other entries is refused.
+        A publish that is repeated with its idempotency key appends nothing and gives the same numbers.
+
+        This also holds while the first one is not visible yet. The key with other entries is refused.
         """
         streamLog = self.create("a")
         entries = [NewEntry(Kind.TOKEN, b"a"), NewEntry(Kind.TOKEN, b"b")]
@@ -300,8 +303,9 @@ class RecoveryContract(StoreCase):
 
     def test_crash(self) -> None:
         """
-        After a crash everything is there that was visible, with the same IDs: entries, ends, keys. Deleted streams and
-        trimmed entries stay away. Published streams go on.
+        After a crash all visible entries, ends and keys are there, with the same IDs.
+
+        Deleted streams and trimmed entries stay away. Published streams go on.
         """
         if not self.survives:
             return

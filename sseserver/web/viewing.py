@@ -108,8 +108,9 @@ def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, f
 
 def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:
     """
-    Name the stream of an answer in the header `Content-Location`, so that the client can share and
-    resume it.
+    Name the stream of an answer in the header `Content-Location`.
+
+    The client can then share and resume it.
 
     Args:
         request: A request to an API whose answers are streams.
