@@ -421,11 +421,11 @@ class StartTests(TestCase):
         try:
             server.startService()
             self.assertTrue(streams.running)
-            address = tcp._waitingForPort.result.getHost()
+            address = tcp._waitingForPort.result.getHost()  # noqa: SLF001  (a name of Twisted)
             self.assertIsInstance(address, IPv4Address)
             self.assertEqual(address.host, "127.0.0.1")
             # Accepted connections inherit this.
-            listening = tcp._waitingForPort.result.socket
+            listening = tcp._waitingForPort.result.socket  # noqa: SLF001  (a name of Twisted)
             self.assertTrue(listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
             socket.create_connection(("127.0.0.1", address.port)).close()
             with socket.socket(socket.AF_UNIX) as client:

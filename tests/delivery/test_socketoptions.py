@@ -77,7 +77,7 @@ class TunedEndpointTests(SynchronousTestCase):
     def port(self, lacks: int | None = None) -> Any:
         """Make one."""
         port: Any = ListeningPort(OptionsSocket(lacks))
-        port._realPortNumber = 8000
+        port._realPortNumber = 8000  # noqa: SLF001  (a name of Twisted)
         return port
 
     def test_once(self) -> None:

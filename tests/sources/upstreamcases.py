@@ -32,7 +32,7 @@ def play(case: Case) -> tuple[RecordingSink, MemoryUpstream]:
     sink = RecordingSink()
     sink.start(makeSource(upstream), PROMPT)
     for _ in range(200_000):
-        if sink.ended and len(clock.getDelayedCalls()) <= len(upstream.pool._timeouts):
+        if sink.ended and len(clock.getDelayedCalls()) <= len(upstream.pool._timeouts):  # noqa: SLF001  (a name of Twisted)
             break
         clock.advance(0.05)
     upstream.pool.closeCachedConnections()
