@@ -48,7 +48,7 @@ def soon(condition: Callable[[], Any], limit: int = 10_000) -> Iterator[None]:
 
 def countUnsent(transport: Any) -> int:
     """Return the number of bytes that a TCP transport of Twisted has not given to its socket."""
-    return transport._tempDataLen + len(transport.dataBuffer) - transport.offset
+    return transport._tempDataLen + len(transport.dataBuffer) - transport.offset  # noqa: SLF001
 
 
 @implementer(IReactorFDSet)

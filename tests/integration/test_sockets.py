@@ -446,7 +446,7 @@ class TLSTests(TCPTests):
 
     def waiting(self, client: Client) -> int:
         encrypted = countUnsent(client.transport.transport)
-        return encrypted + sum(map(len, client.transport._appSendBuffer))
+        return encrypted + sum(map(len, client.transport._appSendBuffer))  # noqa: SLF001  (a name of Twisted)
 
     async def test_closeNotifyWhilePaused(self) -> None:
         """

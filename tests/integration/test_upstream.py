@@ -122,7 +122,7 @@ class Stage:
         Wait until the connections to the upstream are free: a viewer gets the end of an answer before its response
         ends.
         """
-        pooled = self.source.connections.pool._connections
+        pooled = self.source.connections.pool._connections  # noqa: SLF001  (a name of Twisted)
 
         def free() -> int:
             return sum(connection.state == "QUIESCENT" for each in pooled.values() for connection in each)
