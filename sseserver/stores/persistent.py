@@ -114,7 +114,7 @@ class PersistentStore(Keeper):
 
     def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
         """See `IStreamStore.create`."""
-        if not self._isOpen():
+        if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
         epoch = makeEpoch()
         name = name or epoch
@@ -136,7 +136,7 @@ class PersistentStore(Keeper):
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See `IStreamStore.find`. A log that is not in memory is read as a whole."""
-        if not self._isOpen():
+        if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
         stream = self._streams.get(name)
         if stream is None or stream.uncounted is not None:
@@ -165,7 +165,7 @@ class PersistentStore(Keeper):
 
         Viewers get the end when the deletion is written. If it fails, the stream is there as before.
         """
-        if not self._isOpen():
+        if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
         stream = self._streams.get(name)
         if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
@@ -190,15 +190,12 @@ class PersistentStore(Keeper):
         self._pending.trimmed[self._streams[streamLog.name]] = streamLog
         self._schedule(0)
 
-    def _isOpen(self) -> bool:
-        return self.state is StoreState.OPEN or self.state is StoreState.STOPPING
-
     def _makeLog(self, stream: KeptStream) -> StreamLog:
         return StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
 
     def _schedule(self, delay: float) -> None:
         """Write the next group after a delay in seconds, unless that is scheduled, or a group is being written."""
-        if self._next is None and not self._writing and self._isOpen():
+        if self._next is None and not self._writing and self.state.takesChanges:
             self._next = self._clock.callLater(delay, self._writeGroup)
 
     def _writeGroup(self) -> None:

@@ -15,6 +15,11 @@ class StoreState(Enum):
     STOPPING = "stopping"  # `stop` was called, and the last changes are being written
     CLOSING = "closing"  # everything is written, and the persistence is being stopped
 
+    @property
+    def takesChanges(self) -> bool:
+        """Whether a store in this state takes changes."""
+        return self is StoreState.OPEN or self is StoreState.STOPPING
+
 
 #: Legal steps of a store.
 STORE_STEPS = {

@@ -24,7 +24,7 @@ cdef class StreamLog:
     cdef public object state
     cdef public object onRead
     cdef dict _viewers
-    cdef list _settling
+    cdef list _awaiting
 
     # Not `str`: an embedder's may derive from it.
     cdef public object name

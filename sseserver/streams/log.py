@@ -89,13 +89,13 @@ class StreamLog:
     __slots__ = (
         "__weakref__",
         "_again",
+        "_awaiting",
         "_durable",
         "_flushing",
         "_keeper",
         "_place",
         "_renderings",
         "_round",
-        "_settling",
         "_ticker",
         "_viewers",
         "_window",
@@ -140,7 +140,7 @@ class StreamLog:
         self._keeper: Keeper = keeper or Keeper()
         self._durable = self._keeper.durable
         # One for each caller of `awaitStored` whose entries are not visible yet, with the number of the last of them.
-        self._settling: list[tuple[int, Deferred[None]]] = []
+        self._awaiting: list[tuple[int, Deferred[None]]] = []
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
         self._renderings: dict[str, IRendering] = {}
@@ -185,8 +185,8 @@ class StreamLog:
             self.ended = self._ticker.clock.seconds()
         if self.buffer.size > self._window:
             self._trim()
-        if self._settling:
-            self._settle()
+        while self._awaiting and self._awaiting[0][0] <= number:
+            self._awaiting.pop(0)[1].callback(None)
         # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
@@ -202,18 +202,18 @@ class StreamLog:
         self._keeper.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
         self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
-        settling, self._settling = self._settling, []
-        for _, settled in settling:
-            settled.errback(error)
+        awaiting, self._awaiting = self._awaiting, []
+        for _, stored in awaiting:
+            stored.errback(error)
 
     def awaitStored(self) -> Deferred[None]:
         """See `IStreamLog.awaitStored`."""
         appended = self.buffer.appended
         if self.last == appended:
             return succeed(None)
-        settled: Deferred[None] = Deferred()
-        self._settling.append((appended, settled))
-        return settled
+        stored: Deferred[None] = Deferred()
+        self._awaiting.append((appended, stored))
+        return stored
 
     def remember(self, key: str, digest: bytes, first: int) -> None:
         """See `IStreamLog.remember`."""
@@ -310,11 +310,6 @@ class StreamLog:
             if self.keys:
                 self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}
             self._keeper.trim(self)
-
-    def _settle(self) -> None:
-        """Answer the calls of `awaitStored` whose entries are visible now."""
-        while self._settling and self._settling[0][0] <= self.last:
-            self._settling.pop(0)[1].callback(None)
 
     def _announce(self) -> None:
         """

@@ -1,0 +1,171 @@
+"""
+Contracts of stores: the face that the service sees, and the face that the author of a store writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from sseserver.interfaces.streams import IStreamLog
+from sseserver.values import (
+    Change,
+    EndedStream,
+    NewEntry,
+    StoredEntries,
+    StoredStream,
+)
+
+
+class IStreamStore(Interface):
+    """
+    Keeps streams: the face of a store that the service sees.
+
+    `sseserver.stores` has one in memory and one in an SQLite file. To keep streams elsewhere, write an `IPersistence`
+    and give it to `sseserver.stores.persistent.PersistentStore`.
+    """
+
+    used: int = Attribute("Bytes that all streams take, the fixed cost of each entry included.")
+    count: int = Attribute("Number of streams kept.")
+
+    def start() -> Sequence[EndedStream]:
+        """
+        Open the store. This may block: nothing runs yet.
+
+        Returns:
+            The streams that have ended, the oldest end first. Runs that a crash interrupted are among them; they
+            have ended `failed`.
+
+        Raises:
+            StoreUnavailable: What is stored cannot be used. It is not changed.
+        """
+
+    def stop() -> Deferred[None]:
+        """Write all changes and close the store. Harmless if it is closed."""
+
+    def create(name: str | None, published: bool) -> Deferred[IStreamLog]:
+        """
+        Make a new stream.
+
+        Args:
+            name: Name of the stream; `None` to name it by its epoch.
+            published: Whether entries will be published into it. Otherwise a run writes it.
+
+        Returns:
+            Fires with the stream log when the stream is stored.
+
+        Raises:
+            StreamExists: (as the errback) There is a stream of this name.
+            StoreUnavailable: (as the errback) The store cannot take it now.
+        """
+
+    def find(name: str) -> Deferred[IStreamLog]:
+        """
+        Look a stream up. The log is always the same object as long as it is used.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no stream of this name.
+            StoreUnavailable: (as the errback) The store cannot look it up now.
+        """
+
+    def publish(
+        name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
+    ) -> Deferred[tuple[int, int]]:
+        """
+        Append entries to a published stream, all or none. The store gives them their numbers.
+
+        Args:
+            name: Name of the stream.
+            entries: The entries, in order. A terminal kind, which can only be the last one, ends the stream.
+            close: Append the terminal entry `done` after them. Without it there must be an entry.
+            key: An idempotency key. While the entries that were published with it are kept, the same key with the
+                same entries appends nothing.
+
+        Returns:
+            Fires when the entries are visible, with the numbers of the first and of the last one. For a repeat with
+            the same key they are the numbers of the first time.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no stream of this name.
+            StreamExists: (as the errback) A run writes the stream.
+            StreamEnded: (as the errback) The stream has ended.
+            KeyReused: (as the errback) The key was used with other entries.
+            StoreUnavailable: (as the errback) The store cannot take the entries; none is in the log.
+        """
+
+    def delete(name: str, epoch: str | None = None) -> Deferred[None]:
+        """
+        Delete a stream. From the call on neither it nor its bytes are counted.
+
+        Viewers of an open stream get the terminal entry `cancelled` with the reason `deleted`.
+
+        Args:
+            name: Name of the stream.
+            epoch: Delete it only if it has this epoch, which another stream of the same name has not.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no such stream.
+            StoreUnavailable: (as the errback) The store cannot delete it now.
+        """
+
+
+class IPersistence(Interface):
+    """
+    Reads and writes streams: the face of a store that its author writes, described in docs/stores.md.
+
+    A persistence knows streams by their epochs, and has no logs, viewers or numbers to think of: `PersistentStore`
+    does the rest. All methods are called in the reactor's thread. There is one `write` at a time, and none while
+    `stop` is under way; `read` may be called during a `write`.
+    """
+
+    def start(now: float) -> Sequence[StoredStream]:
+        """
+        Open what is stored, and list all streams. This may block: nothing runs yet.
+
+        Open streams that are not published were runs, which a crash interrupted. Append the entry
+        `sseserver.streams.terminal.INTERRUPTED` to each and end it before it is listed.
+
+        If changes that `write` has reported as stored may be lost, give each open stream a new epoch and store that
+        before it is listed: the numbers of the lost entries will be given to other entries.
+
+        Args:
+            now: Time in seconds since 1970, at which interrupted runs end.
+
+        Raises:
+            StoreUnavailable: What is stored cannot be used. Leave it as it is.
+        """
+
+    def stop() -> Deferred[None]:
+        """Close what is stored. `start` may follow."""
+
+    def write(changes: Sequence[Change]) -> Deferred[None]:
+        """
+        Store a group of changes, all or none.
+
+        If the process ends meanwhile, some changes may be stored and others not, but each of them whole.
+
+        Args:
+            changes: The changes, in the order in which they apply.
+
+        Returns:
+            Fires when the changes survive the end of the process. Their entries become visible then.
+
+        Raises:
+            StoreUnavailable: (as the errback) None of the changes is stored, now or later. Entries of runs are
+                given to `write` again; other entries get the same numbers.
+        """
+
+    def read(epoch: str, first: int, last: int) -> Deferred[StoredEntries]:
+        """
+        Read a range of stored entries.
+
+        It is called for streams that have ended, and for open ones that were not written since `start`: the entries
+        of all others are in memory.
+
+        Args:
+            epoch: Epoch of the stream.
+            first: Number of the first entry.
+            last: Number of the last entry; `first - 1` for no entry.
+        """

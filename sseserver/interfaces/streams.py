@@ -1,0 +1,253 @@
+"""
+Contracts of one stream: its log, and the formats in which viewers read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from sseserver.errors import GapError
+from sseserver.reading import Reading
+from sseserver.values import (
+    KeyUse,
+    Kind,
+    State,
+)
+
+
+class Viewer(Protocol):
+    """
+    One viewer, as a stream log sees it.
+
+    Attributes:
+        cursor: Number of the last entry read.
+    """
+
+    cursor: int
+
+    def wake(self) -> None:
+        """Read the entries after the cursor. There may be none."""
+
+
+class IEntryBuffer(Interface):
+    """
+    The entries of one stream that are in memory.
+
+    All methods take numbers of entries that are kept: from `first` to `appended`. Ranges include both ends.
+    """
+
+    first: int = Attribute("Number of the oldest entry kept.")
+    appended: int = Attribute("Number of the newest entry, visible or not; 0 if there was none yet.")
+    kinds: bytearray = Attribute("The kinds of the entries kept, a byte each; entry `n` is at `n - first`.")
+    entries: list[bytes] = Attribute("The data of all entries kept, visible or not. Made on each access.")
+    size: int = Attribute("Bytes kept, the fixed cost of each entry included.")
+    tokens: int = Attribute("Number of tokens that the stream ever had; a chunk with text is one.")
+    trimmedCR: bool = Attribute("Whether the text before the first entry kept ends with CR.")
+
+    def kind(number: int) -> int:
+        """Return the kind of an entry."""
+
+    def entry(number: int) -> bytes:
+        """Return the data of an entry."""
+
+    def span(first: int, last: int) -> bytes:
+        """Return the data of a range of entries as one piece."""
+
+    def text(first: int, last: int) -> bytes:
+        """Return the text of a range of entries as one piece: of tokens, and of chunks."""
+
+    def fit(first: int, last: int, maxBytes: int) -> int:
+        """
+        Find how far a range may go before its data gets large.
+
+        Returns:
+            Number of the entry with which the data from `first` on reaches `maxBytes`; `last` if none does.
+        """
+
+    def measure(first: int, last: int) -> int:
+        """Return the bytes of a range of entries, the fixed cost of each included; 0 for an empty range."""
+
+
+class IStreamLog(Interface):
+    """
+    The record of one stream: an ordered log of entries, numbered from 1 without holes.
+    """
+
+    name: str = Attribute("Name of the stream in URLs.")
+    epoch: str = Attribute("22 characters that no other stream ever had.")
+    state: State = Attribute("Where in its life the stream is, as far as it is visible.")
+    published: bool = Attribute("Whether entries are published into the stream; otherwise a run writes it.")
+    buffer: IEntryBuffer = Attribute("The entries in memory.")
+    last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")
+    sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
+    viewers: int = Attribute("Number of viewers that follow now.")
+    sole: Viewer | None = Attribute("The viewer, if exactly one follows; otherwise `None`.")
+    created: float = Attribute("When the stream was made, in seconds since 1970.")
+    ended: float | None = Attribute("When the terminal entry became visible, in seconds since 1970; before, `None`.")
+    announced: float = Attribute("When viewers were woken last, in seconds on the ticker's clock.")
+    onRead: Callable[[], None] | None = Attribute("Called after a viewer has read, while a run is paused.")
+
+    def append(kind: Kind, data: bytes) -> int:
+        """
+        Add an entry. A terminal kind ends the stream.
+
+        The entry becomes visible when the store has it.
+
+        Returns:
+            The entry's number.
+
+        Raises:
+            StreamEnded: There is a terminal entry already.
+        """
+
+    def awaitStored() -> Deferred[None]:
+        """
+        Wait until all entries appended so far are visible.
+
+        Raises:
+            StoreUnavailable: (as the errback) The store could not take them: they are not in the log, and never
+                will be.
+        """
+
+    def remember(key: str, digest: bytes, first: int) -> None:
+        """
+        Keep an idempotency key with the entries that were just appended.
+
+        The key is forgotten when the last of the entries is trimmed.
+
+        Args:
+            key: The key that the client sent.
+            digest: Hash of the published entries.
+            first: Number of the first of the entries; the newest entry is the last.
+        """
+
+    def recall(key: str) -> KeyUse | None:
+        """Return how an idempotency key was used, or `None` if it is not known."""
+
+    def locate(lastEventID: str) -> int:
+        """
+        Find the cursor of a viewer that returns.
+
+        Args:
+            lastEventID: The last event ID that the client sent.
+
+        Raises:
+            GapError: The viewer cannot continue without a gap.
+        """
+
+    def follow(viewer: Viewer, form: IFormat) -> IRendering:
+        """
+        Wake a viewer from now on, whenever there is more to read.
+
+        Returns:
+            The rendering of the log in this format, shared by all its viewers.
+        """
+
+    def leave(viewer: Viewer) -> None:
+        """Stop waking a viewer. Harmless if it does not follow."""
+
+    def findRendering(form: IFormat) -> IRendering:
+        """Return the rendering that the viewers of a format share; a new one that is not shared if there are none."""
+
+    def measureAhead() -> int:
+        """
+        Measure how far the log is ahead of its fastest viewer.
+
+        Without viewers the cursor of the last one counts; without any viewer ever, the start.
+
+        Returns:
+            Bytes, the fixed cost of each entry included.
+        """
+
+
+class IRendering(Interface):
+    """
+    One stream log in one format, shared by all viewers of the log in that format.
+    """
+
+    def start(fromNow: bool) -> int:
+        """
+        Return the first cursor of a new viewer.
+
+        Args:
+            fromNow: Whether the viewer starts at the end of the log, instead of as far back as possible.
+        """
+
+    def head(cursor: int, retry: int, url: str) -> bytes:
+        """
+        Write the beginning of a response.
+
+        Args:
+            cursor: The viewer's cursor.
+            retry: Reconnection time in milliseconds.
+            url: URL of the stream.
+
+        Returns:
+            Whole lines, which stand before the events of the first reading.
+        """
+
+    def read(cursor: int, maxBytes: int, joined: bool) -> Reading:
+        """
+        Read the entries after a cursor.
+
+        Args:
+            cursor: Number of the last entry read.
+            maxBytes: Stop after the entry that reaches this many bytes.
+            joined: Whether the text of several entries may be joined into one event, because the viewer is behind.
+
+        Returns:
+            The new cursor and the encoded events. The cursor stays the same if there is nothing more.
+
+        Raises:
+            GapError: Entries after the cursor are no longer kept.
+        """
+
+    def retire(retry: int) -> bytes:
+        """
+        Write the last events of a response that ends before the stream does.
+
+        Args:
+            retry: Milliseconds after which the viewer should return.
+        """
+
+    def gap(asked: str, gap: GapError) -> bytes:
+        """
+        Write the events that tell a viewer of a gap.
+
+        Args:
+            asked: The last event ID that could not be continued.
+            gap: Says why, and where the viewer continues.
+        """
+
+    def complete(cursor: int) -> bool:
+        """
+        Tell whether a viewer has everything: no entry will follow.
+
+        Args:
+            cursor: The viewer's cursor.
+        """
+
+
+class IFormat(Interface):
+    """
+    A format: how entries are written for a viewer. It is stateless; a rendering keeps the state of one log.
+
+    `sseserver.testing.FormatContract` tests an implementation. `sseserver.formats.EntryRendering` is a base class for
+    renderings.
+    """
+
+    name: str = Attribute("Value of the query parameter `format` that selects the format.")
+    headers: Sequence[tuple[bytes, bytes]] = Attribute(
+        "Headers of its responses, in addition to those of every event stream."
+    )
+    reconnects: bool = Attribute(
+        "Whether its viewers are EventSources. An EventSource closes for good after any status but 200, so one that "
+        "cannot be served now gets 200 and a reconnection time; other viewers get an error status."
+    )
+
+    def render(streamLog: IStreamLog) -> IRendering:
+        """Make a rendering of a log, which has read nothing yet. The log shares it among its viewers."""
