@@ -1,8 +1,4 @@
-"""
-Follows a stream until its end, over lost connections, and prints the text as it grows:
-
-    python follow.py http://127.0.0.1:8000/streams/NAME
-"""
+"""Follows a stream to its end, and prints the text as it grows: python follow.py http://127.0.0.1:8000/streams/NAME"""
 
 import sys
 
