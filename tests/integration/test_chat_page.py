@@ -279,7 +279,7 @@ class ChatTests(BrowserTestCase):
             await self.untilState("ready")
             await self.type(f"{question}\r")
             await self.until("document.documentElement.dataset.state !== 'sending'")
-        await self.untilNotice("come back later")
+        await self.untilNotice("retry later")
         self.assertEqual([exchange.status for exchange in self.posts], [201, 201, 503])
         self.assertEqual((await self.field(), await self.focused(), await self.shown()), ("Two?", "field", ["send"]))
         self.assertEqual(await self.address(), self.url)

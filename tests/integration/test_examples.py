@@ -135,7 +135,8 @@ class ExampleTests(SynchronousTestCase):
                 self.assertEqual("".join(tokens), text)
 
     def test_short(self) -> None:
-        """No example has more than 30 lines, except the store."""
+        """No example but the store has more than 30 lines, empty ones aside."""
         for example in EXAMPLES.iterdir():
             if example.suffix in {".py", ".tac"} and example.name != "folderstore.py":
-                self.assertLessEqual(len(example.read_text().splitlines()), 30, example.name)
+                lines = [line for line in example.read_text().splitlines() if line]
+                self.assertLessEqual(len(lines), 30, example.name)
