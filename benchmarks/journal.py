@@ -35,10 +35,8 @@ class Arrival(NamedTuple):
 class Journal:
     """All bytes that came. A viewer is the descriptor of its connection; times are monotonic seconds."""
 
-    reads: list[Read] = field(default_factory=list)  # of bodies, in order, except for the one with the end of the head
-    first: dict[int, tuple[float, bytes]] = field(default_factory=dict)  # bytes of a body that came with the head
+    reads: list[Read] = field(default_factory=list)  # of bodies, in order
     chunked: set[int] = field(default_factory=set)  # viewers whose body is chunked
-    secured: dict[int, Callable[[bytes], bytes]] = field(default_factory=dict)  # decryption: each read once, in order
     ended: set[int] = field(default_factory=set)  # viewers whose connection ended by itself
     asked: dict[int, float] = field(default_factory=dict)  # time of each viewer's request
     begin: float = 0.0  # of the window
@@ -46,19 +44,15 @@ class Journal:
     batches: list[float] = field(default_factory=list)  # seconds between two polls: the longest wait in the client
 
     def readsByViewer(self) -> dict[int, list[tuple[float, bytes]]]:
-        """Return the decrypted reads of each viewer. May be called once."""
+        """Return the reads of each viewer."""
         reads: dict[int, list[tuple[float, bytes]]] = defaultdict(list)
-        for viewer, first in self.first.items():
-            reads[viewer].append(first)
         for time, viewer, data in self.reads:
-            decrypt = self.secured.get(viewer)
-            reads[viewer].append((time, decrypt(data) if decrypt else data))
+            reads[viewer].append((time, data))
         return reads
 
     def eventsByViewer(self) -> list[list[Arrival]]:
-        """Return the events of each viewer. May be called once."""
-        reads = self.readsByViewer()
-        return [readEvents(reads.pop(viewer), viewer in self.chunked) for viewer in list(reads)]
+        """Return the events of each viewer."""
+        return [readEvents(reads, viewer in self.chunked) for viewer, reads in self.readsByViewer().items()]
 
 
 class Dechunker:

@@ -36,6 +36,9 @@ OURS = "sseserver"
 BASELINE, UVICORN, NODE, FLOOR = "bare Twisted", "uvicorn", "node", "floor (C)"
 NCHAN, NGINX, AGENT, LITELLM, WEB = "nginx, nchan", "nginx", "Agent", "LiteLLM", "twisted.web"
 
+#: The `twistd` command, which an environment may lack that inherits Twisted.
+_TWISTD = "from twisted.scripts.twistd import run; run()"
+
 #: Prints which sseserver a Python has.
 _BUILD = "import sseserver as s; print(s.__version__, '(compiled)' if s.compiled else '(pure Python)')"
 
@@ -123,7 +126,7 @@ class Installation:
         Read `NAME=[VARIABLE=VALUE ...] PYTHON [OPTION ...]`; see `main.py`. Nothing after `=` is this Python.
 
         Raises:
-            SkipError: It has no sseserver, or no `twistd`.
+            SkipError: It has no sseserver.
         """
         name, _, command = text.partition("=")
         parts, path = shlex.split(command) or [sys.executable], os.environ.get("PYTHONPATH", "")
@@ -140,8 +143,6 @@ class Installation:
         if Path(python).is_dir():
             environment["PYTHONPATH"], python = str(Path(python).resolve()), sys.executable
         python = str(Path(shutil.which(python) or python).absolute())
-        if not Path(python).with_name("twistd").exists():
-            raise SkipError(f"{name}: no twistd beside {python}")
         child = {**os.environ, **environment}
         ended = subprocess.run([python, "-c", _BUILD], env=child, cwd="/", capture_output=True, text=True, check=False)
         if ended.returncode:
@@ -152,7 +153,7 @@ class Installation:
         self, *options: str, variant: str = "", database: Path | None = None, pair: secure.Pair | None = None
     ) -> Server:
         """Return the server, with more options, an SQLite file for each process in a folder, or TLS."""
-        start = [self.python, str(Path(self.python).with_name("twistd")), "-n", "--pidfile=", "--reactor=epoll"]
+        start = [self.python, "-c", _TWISTD, "-n", "--pidfile=", "--reactor=epoll"]
         usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
         kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
 

@@ -22,10 +22,12 @@ from twisted.internet import task
 from twisted.internet.defer import gatherResults
 
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.values import Kind
 
 #: Bytes. A window from which nothing is trimmed.
 WINDOW = 1 << 30
+
+#: Kind of the entries: `Kind.TOKEN`, which is in another module in versions before 2026-11-29.
+TOKEN = 0
 
 #: Number of entries for each one that is timed.
 SAMPLE = 10
@@ -61,7 +63,7 @@ async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: floa
         due = int((time.monotonic() - begin) * rate)
         for number in range(appended, due):
             streamLog = next(turns)
-            streamLog.append(Kind.TOKEN, b"%7d" % (number % 10_000_000))
+            streamLog.append(TOKEN, b"%7d" % (number % 10_000_000))
             if not number % SAMPLE:
                 now = time.monotonic()
                 streamLog.awaitStored().addCallback(lambda _, now=now: lags.append(time.monotonic() - now))
