@@ -1,16 +1,11 @@
 """
 Measurements without a pace: short streams, publishing, storms, catching up, the store, programs, memory.
-
-Each function starts a server, lets it work and returns its figures.
 """
-
-from __future__ import annotations
 
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from os import environ
@@ -19,24 +14,18 @@ from statistics import fmean, linear_regression, median
 from urllib.parse import urlsplit
 
 import process
-from clients import Clients, Crowd, Publishers, Returning, Visitors
-from journal import Arrival, Dechunker, Figures, Journal, dataOf, spread
+from clients import Crowd, Publishers, Repeating, Returning, Visitors
+from journal import Dechunker, Figures, Journal, dataOf, spread
 from load import CLOSING, Load, LoadError, Plan, uncollected
 from paced import SPARE, Bench
 from process import Meter, Process
-from servers import HERE, Server, ask, words
+from servers import PEERS, Server, ask, words
 
-#: Seconds of work before the window of clients that repeat it.
-WARM = 0.5
+#: Seconds of work before the window of clients that repeat it; until a finite stream must have been read.
+WARM, LONGEST = 0.5, 120.0
 
-#: Seconds until a finite stream must have been read.
-LONGEST = 120.0
-
-#: Number of tokens in one POST, which may have 1 MiB.
-LIST = 20_000
-
-#: Number of readings by one viewer, one after the other: one takes milliseconds, and the first runs cold.
-TURNS = 10
+#: Tokens in one POST, which may have 1 MiB; readings by one viewer in turn, since one takes milliseconds.
+LIST, TURNS = 20_000, 10
 
 #: Events in each stream before a storm; number of last event IDs that the viewers return with.
 EVENTS, BACK = 100, 10
@@ -58,13 +47,13 @@ while left:
 """
 
 
-def _measureRepeated(meter: Meter, clients: Clients, seconds: float) -> Figures:
+def _measureRepeated(meter: Meter, clients: Repeating, seconds: float) -> Figures:
     """Measure clients that repeat their work: pieces of it per second, and their times."""
     with uncollected():
-        clients.runUntil(time.monotonic() + WARM)
+        clients.takeUntil(time.monotonic() + WARM)
         clients.done.clear()
         meter.begin()
-        clients.runUntil(time.monotonic() + seconds)
+        clients.takeUntil(time.monotonic() + seconds)
         meter.end()
     firsts, lasts = zip(*clients.done, strict=True)
     return {"per second": len(clients.done) / meter.length, **spread("first", firsts), **spread("last", lasts)}
@@ -100,7 +89,7 @@ def measurePublish(bench: Bench, server: Server) -> Figures:
         try:
             figures = _measureRepeated(meter, publishers, p.seconds)
             posts, publishers.going = len(publishers.done), False
-            publishers.runUntil(time.monotonic() + 10)
+            publishers.takeUntil(time.monotonic() + 10)
         finally:
             publishers.close()
         faults = publishers.refused
@@ -197,28 +186,26 @@ def measureCatchUp(bench: Bench, server: Server) -> Figures:
 def _readOnce(child: Process, path: str, viewers: int, text: str) -> Figures:
     """Return the figures of one reading by some viewers at once."""
     journal, meter = _readAll(child, Plan(child.port, viewers, path))
-    size, chunks, firsts, lasts, right = 0, 0, list[float](), list[float](), set[bytes]()
-    ends, faults = list[float](), viewers
+    size, chunks, wrong, times, right = 0, 0, 0, list[tuple[float, float]](), set[bytes]()
     for viewer, reads in journal.readsByViewer().items():
         body, dechunker, asked = b"".join(data for _, data in reads), Dechunker(), journal.asked[viewer]
         body = dechunker.feed(body) if viewer in journal.chunked else body
         if body in right or b"".join(dataOf(body)) == text.encode():
             right.add(body)
-            faults -= 1
+        wrong += body not in right
         size, chunks = size + len(body), max(chunks, dechunker.chunks)
-        firsts.append(reads[0][0] - asked)
-        lasts.append(reads[-1][0] - asked)
-        ends.append(reads[-1][0])
-    seconds = max(ends) - min(journal.asked.values())
+        times.append((reads[0][0] - asked, reads[-1][0] - asked))
+    seconds = journal.reads[-1][0] - min(journal.asked.values())
     speeds = {"MB/s": size / seconds / 1e6, "MB per CPU s": size / max(meter.cpu, 1e-9) / 1e6}
-    times = spread("first", firsts) | spread("last", lasts)
-    return {**meter.figures(viewers), **times, **speeds, "writes": chunks, "faults": faults}
+    firsts, lasts = zip(*times, strict=True)
+    figures = meter.figures(viewers) | spread("first", firsts) | spread("last", lasts) | speeds
+    return {**figures, "writes": chunks, "faults": wrong}
 
 
 def measureStore(bench: Bench, server: Server) -> Figures:
     """Measure the SQLite store by itself, see `peers/fill_store.py`; `cpu` is for each entry."""
     p = bench.parameters
-    command = [server.python, str(HERE / "peers" / "fill_store.py"), str(bench.folder)]
+    command = [server.python, str(PEERS / "fill_store.py"), str(bench.folder)]
     command += map(str, (p.rate, p.streams, p.seconds))
     env = {**environ, **server.environment}
     ended = subprocess.run(command, env=env, cwd=bench.folder, capture_output=True, text=True, check=False)
@@ -237,7 +224,11 @@ def writerCommand(bench: Bench, line: int) -> list[str]:
 def measureProgram(bench: Bench, server: Server) -> Figures:
     """Measure the output of a program on its way to one viewer, and the same program's pipe without a server."""
     size, line = int(bench.parameters.megabytes * 1e6), server.size
-    pipe = _pipeSeconds(writerCommand(bench, line))
+    begin = time.monotonic()
+    with subprocess.Popen(writerCommand(bench, line), stdout=subprocess.PIPE, bufsize=0) as child:
+        while child.stdout.read(64 * 1024):
+            pass
+    pipe = time.monotonic() - begin
     with bench.start(server) as child:
         _readAll(child, Plan(child.port, post=server.post))
         folder, before = Path(f"/proc/{child.pid}"), process.memory(child.pid)["rss"]
@@ -259,19 +250,6 @@ def measureProgram(bench: Bench, server: Server) -> Figures:
     return {**meter.figures(size), **speeds, **rest}
 
 
-def _pipeSeconds(command: list[str]) -> float:
-    begin = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as child:
-        assert child.stdout is not None
-        while child.stdout.read(64 * 1024):
-            pass
-    return time.monotonic() - begin
-
-
-def _newRun(port: int) -> str:
-    return urlsplit(ask(port, "POST", "/streams", b"{}")[0]["Location"]).path
-
-
 def measureMemory(bench: Bench, server: Server) -> Figures:
     """Measure one part of the memory: `server.variant` names it."""
     parts = {"quiet stream": _quietViewers, "own runs": _ownRuns, "long streams": _longStreams}
@@ -283,9 +261,10 @@ def _quietViewers(bench: Bench, child: Process) -> Figures:
     """Return the memory of a viewer of one stream in which nothing happens."""
     used, viewers = list[int](), bench.parameters.viewers
     Load(Plan(child.port, post="/streams")).run()
-    plan = Plan(child.port, path=_newRun(child.port), settle=1, seconds=1)
-    for one in (plan, replace(plan, viewers=viewers)):
-        Load(one, atEnd=lambda: used.append(process.memory(child.pid)["anonymous"])).run()
+    path = urlsplit(ask(child.port, "POST", "/streams", b"{}")[0]["Location"]).path
+    for number in (1, viewers):
+        plan = Plan(child.port, number, path, settle=1, seconds=1)
+        Load(plan, atEnd=lambda: used.append(process.memory(child.pid)["anonymous"])).run()
     return {"viewer": (used[1] - used[0]) / (viewers - 1)}
 
 
@@ -296,29 +275,24 @@ def _ownRuns(bench: Bench, child: Process) -> Figures:
     Its slope is the memory of a token; its intercept, less the memory before, divided by the viewers, is
     the memory of a viewer, its connection, its stream and its run before the first token.
     """
-    p, moments, used = bench.parameters, list[float](), list[float]()
+    p, samples = bench.parameters, list[tuple[float, int]]()
     Load(Plan(child.port, post="/streams")).run()
     before = process.memory(child.pid)["anonymous"]
 
     def sample() -> None:
-        moments.append(time.monotonic())
-        used.append(process.memory(child.pid)["anonymous"])
+        samples.append((time.monotonic(), process.memory(child.pid)["anonymous"]))
 
     plan = Plan(child.port, p.viewers, post="/streams", connectRate=500.0, settle=1, seconds=p.seconds)
     journal = Load(plan, atSecond=sample).run()
-    line = linear_regression(_tokensUntil(journal.eventsByViewer(), moments), used)
+    # A viewer has as many tokens as the number of its last event says: tokens are joined.
+    arrivals = [[(event.time, event.number) for event in viewer] for viewer in journal.eventsByViewer()]
+    tokens = [
+        sum(max((number for time, number in viewer if time <= moment), default=0) for viewer in arrivals)
+        for moment, _ in samples
+    ]
+    line = linear_regression(tokens, [used for _, used in samples])
     data = len(words(bench.tokens)) / bench.tokens
     return {"viewer": (line.intercept - before) / p.viewers, "token": line.slope, "above": line.slope - data}
-
-
-def _tokensUntil(viewers: Iterable[Sequence[Arrival]], moments: Sequence[float]) -> list[int]:
-    """Return how many tokens of all viewers had come at each of some moments."""
-    counts = [0] * len(moments)
-    for events in viewers:
-        for before, event in pairwise([Arrival(0, 0, b"", b""), *events]):
-            for index, moment in enumerate(moments):
-                counts[index] += max(0, event.number - before.number) if event.time <= moment else 0
-    return counts
 
 
 def _longStreams(bench: Bench, child: Process) -> Figures:
@@ -329,7 +303,7 @@ def _longStreams(bench: Bench, child: Process) -> Figures:
     """
     used, tokens = list[int](), bench.parameters.tokens
     for _ in range(bench.parameters.streams):
-        path = _newRun(child.port)
+        path = urlsplit(ask(child.port, "POST", "/streams", b"{}")[0]["Location"]).path
         journal, _ = _readAll(child, Plan(child.port, path=path))
         (events,) = journal.eventsByViewer()
         headers, text = ask(child.port, "GET", path, Accept="text/plain")

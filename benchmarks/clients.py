@@ -1,41 +1,32 @@
 """
-Clients that come one after the other: one viewer with a clock, visitors of short streams, publishers, and
-a crowd that reconnects at once. The load of long streams is in `load.py`.
+Clients that come one after the other: a viewer with a clock, visitors of short streams, publishers, a crowd.
 """
 
-from __future__ import annotations
-
-import os
-import select
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import process
-from journal import bodyOf, dataOf, readEvents, splitHead
-from load import EVENT_STREAM, READ_SIZE, Client, LoadError, Plan, locateStream, request
+from journal import bodyOf, dataOf, readEvents
+from load import EVENT_STREAM, READ_SIZE, Client, Clients, LoadError, Plan, locateStream, request, response
 
 #: Seconds until a crowd must have all events.
 LONGEST = 60.0
 
 
-class First(NamedTuple):
-    """Seconds from one viewer's request, on an open connection, to the first bytes of the body and the first token."""
+def firstOf(plan: Plan, mark: bytes) -> tuple[float, float]:
+    """
+    Request an event stream on a new connection, wait for the first token, which holds `mark`, and leave.
 
-    byte: float
-    token: float
-
-
-def firstOf(plan: Plan, mark: bytes) -> First:
-    """Request an event stream, wait for the first token, which holds `mark`, and leave."""
+    Returns:
+        Seconds from the request to the first bytes of the body, and to the first token.
+    """
     with socket.create_connection((process.HOST, plan.port), timeout=10) as connection:
         begin, received, first, opening = time.monotonic(), b"", 0.0, locateStream(plan)
         try:
             data = next(opening)
             while True:
-                if data is not None:
-                    connection.sendall(data)
+                connection.sendall(data)
                 data = opening.send(connection.recv(READ_SIZE))
         except StopIteration as located:
             connection.sendall(located.value)
@@ -45,63 +36,18 @@ def firstOf(plan: Plan, mark: bytes) -> First:
             received += new
             if not first and received.partition(b"\r\n\r\n")[2]:
                 first = time.monotonic()
-        return First(first - begin, time.monotonic() - begin)
+        return first - begin, time.monotonic() - begin
 
 
-class Clients:
-    """Clients in one process, one connection each; `done` has seconds to begin and end of each answer."""
+class Repeating(Clients):
+    """Clients that repeat their work; `done` has the seconds to begin and end of each answer."""
 
     def __init__(self, port: int) -> None:
-        self.port = port
+        super().__init__(port)
         self.done: list[tuple[float, float]] = []
-        self._epoll = select.epoll()
-        self._running: dict[int, tuple[socket.socket, Client, bytes]] = {}
-
-    def start(self, client: Client, wait: bool = True) -> None:
-        """Connect a client and send its first request; `wait` says whether to wait for the connection."""
-        connection = socket.socket()
-        connection.setblocking(wait)
-        connection.connect_ex((process.HOST, self.port))
-        first = next(client) or b""
-        self._running[connection.fileno()] = connection, client, first
-        if wait:
-            connection.sendall(first)
-        self._epoll.register(connection, select.EPOLLIN if wait else select.EPOLLOUT)
-
-    def run(self, timeout: float) -> None:
-        """Wait for bytes once, and give them to their clients."""
-        for number, ready in self._epoll.poll(timeout):
-            connection, client, first = self._running[number]
-            if ready == select.EPOLLOUT:
-                connection.send(first)
-                self._epoll.modify(number, select.EPOLLIN)
-                continue
-            try:
-                data = os.read(number, READ_SIZE)
-            except OSError:
-                data = b""
-            try:
-                answer = client.send(data)
-            except StopIteration:
-                del self._running[number]
-                connection.close()
-            else:
-                if answer:
-                    connection.sendall(answer)
-
-    def runUntil(self, moment: float) -> None:
-        """Run until a moment, or until no client is left."""
-        while (left := moment - time.monotonic()) > 0 and self._running:
-            self.run(left)
-
-    def close(self) -> None:
-        """Close all connections."""
-        for connection, _, _ in self._running.values():
-            connection.close()
-        self._epoll.close()
 
 
-class Visitors(Clients):
+class Visitors(Repeating):
     """A constant number of viewers of short streams; each that has reached the end is followed by the next."""
 
     def __init__(self, plan: Plan) -> None:
@@ -118,9 +64,9 @@ class Visitors(Clients):
 
     def _visit(self, begin: float) -> Client:
         received, first = bytearray(), 0.0
-        data: bytes | None = yield from locateStream(self._plan)
+        data = yield from locateStream(self._plan)
         while new := (yield data):
-            data = None
+            data = b""
             received += new
             if not first and (end := received.find(b"\r\n\r\n")) >= 0 and len(received) > end + 4:
                 first = time.monotonic()
@@ -129,7 +75,7 @@ class Visitors(Clients):
         self.start(self._visit(time.monotonic()))
 
 
-class Publishers(Clients):
+class Publishers(Repeating):
     """Publishers that POST without a pause, each when its last POST was answered, while `going`."""
 
     def __init__(self, port: int) -> None:
@@ -145,25 +91,11 @@ class Publishers(Clients):
 
     def _publish(self, path: str, post: bytes) -> Client:
         while self.going:
-            begin, received, data = time.monotonic(), b"", post
-            while (status := self._status(received)) is None:
-                if not (new := (yield data)):
-                    raise LoadError(f"the server closed a publisher's connection: {received!r}")
-                data, received = b"", received + new
+            begin = time.monotonic()
+            status, _, _ = yield from response(post)
             self.done.append((time.monotonic() - begin,) * 2)
             self.refused += status >= 300
             self.counts[path] += 1
-
-    @staticmethod
-    def _status(received: bytes) -> int | None:
-        """Return the status of an answer; `None` if it is incomplete."""
-        head = splitHead(received)
-        if head is None:
-            return None
-        status, headers, body = head
-        if headers.get("transfer-encoding", "").lower() == "chunked":
-            return status if body.endswith(b"0\r\n\r\n") else None
-        return status if len(body) >= int(headers.get("content-length", 0)) else None
 
 
 @dataclass(eq=False, slots=True)
@@ -207,7 +139,7 @@ class Crowd(Clients):
         while self._waiting:
             if time.monotonic() > deadline:
                 raise LoadError(f"{len(self._waiting)} viewers do not have their event")
-            self.run(1.0)
+            self.take(1.0)
 
     def expect(self, until: int) -> None:
         """Let all viewers wait for a later event."""

@@ -4,16 +4,15 @@ The record of the load client, and its evaluation: which events came, whether al
 Only `Journal.reads` grows while a server is measured; everything else here runs afterwards.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
-#: Time of a read (seconds, monotonic), descriptor of the viewer, bytes of the body; none at its end.
+#: Time of a read (seconds, monotonic), number of the viewer, bytes of the body; none at its end.
 Read = tuple[float, int, bytes]
 
 #: Figures of one server in one round, by name.
@@ -33,7 +32,7 @@ class Arrival(NamedTuple):
 
 @dataclass(slots=True)
 class Journal:
-    """All bytes that came. A viewer is the descriptor of its connection; times are monotonic seconds."""
+    """All bytes that came. A viewer is its number, from 0; times are monotonic seconds."""
 
     reads: list[Read] = field(default_factory=list)  # of bodies, in order
     chunked: set[int] = field(default_factory=set)  # viewers whose body is chunked
@@ -53,6 +52,10 @@ class Journal:
     def eventsByViewer(self) -> list[list[Arrival]]:
         """Return the events of each viewer."""
         return [readEvents(reads, viewer in self.chunked) for viewer, reads in self.readsByViewer().items()]
+
+    def inWindow(self, events: Iterable[Arrival]) -> list[Arrival]:
+        """Return the events of the default type that came in the window."""
+        return [event for event in events if self.begin <= event.time < self.end and not event.type]
 
 
 class Dechunker:
@@ -131,9 +134,8 @@ def checkViewer(events: Sequence[Arrival], text: bytes, faults: Counter[str]) ->
     """
     Count the faults in one viewer's events, whose text must be the beginning of `text`.
 
-    An event numbered n after one numbered m stands for n - m tokens (several if they were joined); a
-    token has one word. An event of type `stream` says where the viewer starts. All other types are one
-    entry each.
+    An event numbered n after one numbered m stands for n - m tokens of one word each (several if they were
+    joined), or for one entry of another type. An event of type `stream` says where the viewer starts.
     """
     last, got = 0, []
     for event in events:
@@ -149,35 +151,20 @@ def checkViewer(events: Sequence[Arrival], text: bytes, faults: Counter[str]) ->
     faults["wrong texts"] += not text.startswith(b"".join(got))
 
 
-def checkStamps(events: Iterable[Arrival], faults: Counter[str]) -> None:
+def checkStamps(events: Sequence[Arrival], faults: Counter[str]) -> None:
     """Count the faults in one viewer's stamped events: their numbers must follow one another, whatever the first."""
-    last = None
-    for event in events:
-        faults["gaps"] += event.type == b"gap"
-        if event.type:
-            continue
-        number = int(event.data.split()[1])
-        if last is not None:
-            faults["missing"] += max(0, number - last - 1)
-            faults["repeated"] += number <= last
-        last = number if last is None else max(last, number)
+    faults["gaps"] += sum(event.type == b"gap" for event in events)
+    numbers = [int(event.data.split()[1]) for event in events if not event.type]
+    for last, number in pairwise(numbers):
+        faults["missing"] += max(0, number - last - 1)
+        faults["repeated"] += number <= last
 
 
 def paceLags(events: Sequence[Arrival], interval: float) -> list[float]:
-    """
-    Return how late each event of a paced stream came, in seconds.
-
-    The schedule is not known from outside, so the viewer's most punctual event is its base line: event
-    n was due n intervals after the base. A server that skips a tick is late by one interval from then on.
-    """
+    """Return how much later than the viewer's most punctual event each came, in seconds, by the interval's schedule."""
     offsets = [event.time - event.number * interval for event in events]
     base = min(offsets, default=0.0)
     return [offset - base for offset in offsets]
-
-
-def stampLag(event: Arrival) -> float:
-    """Return the seconds since the event was published: its data begins with `time.monotonic_ns()` of that moment."""
-    return event.time - int(event.data.split(maxsplit=1)[0]) / 1e9
 
 
 def tokensOfChunks(events: Iterable[Arrival]) -> list[Arrival]:
@@ -198,48 +185,37 @@ def tokensOfChunks(events: Iterable[Arrival]) -> list[Arrival]:
 
 def spread(name: str, values: Iterable[float]) -> Figures:
     """Return p50, p99, p99.9 and maximum (nearest rank) of times in seconds, in milliseconds; NaN of nothing."""
-    ordered = sorted(values)
-    return {
-        f"{name} {part}": round(ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] * 1000, 3)
-        if ordered
-        else math.nan
-        for part, percent in _PERCENTS.items()
-    }
+    ordered = sorted(values) or [math.nan]
+    rank = {part: max(0, math.ceil(len(ordered) * percent / 100) - 1) for part, percent in _PERCENTS.items()}
+    return {f"{name} {part}": round(ordered[place] * 1000, 3) for part, place in rank.items()}
 
 
 def judgePaced(journal: Journal, viewers: int, rate: float, text: str) -> Figures:
     """Evaluate paced streams, one for each viewer, with `rate` tokens per second of a text."""
-
-    def check(events: list[Arrival], faults: Counter[str]) -> None:
+    lags, faults = list[float](), Counter[str]()
+    for events in journal.eventsByViewer():
         checkViewer(events, text.encode(), faults)
-
-    return _judge(journal, viewers * rate, check, lambda events: paceLags(events, 1 / rate))
+        lags += paceLags(journal.inWindow(events), 1 / rate)
+    return _figures(journal, viewers * rate, lags, faults)
 
 
 def judgeStamped(journal: Journal, viewers: int, rate: float) -> Figures:
-    """Evaluate one stream of stamped events that all viewers watch, or stamped answers of an upstream."""
-    return _judge(journal, viewers * rate, checkStamps, lambda events: [stampLag(event) for event in events])
+    """
+    Evaluate one stream of stamped events that all viewers watch, or stamped answers of an upstream.
 
-
-def _judge(
-    journal: Journal,
-    due: float,
-    check: Callable[[list[Arrival], Counter[str]], None],
-    lagsOf: Callable[[list[Arrival]], list[float]],
-) -> Figures:
-    """Return number of events in the window, pace (events / due events), lags, faults, and the client's batches."""
-    count, lags, faults = 0, list[float](), Counter[str]({"ended": len(journal.ended)})
+    Their data begins with `time.monotonic_ns()` of the moment at which they were sent, and their number.
+    """
+    lags, faults = list[float](), Counter[str]()
     for viewer in journal.eventsByViewer():
-        events = tokensOfChunks(viewer) if check is checkStamps else viewer
-        check(events, faults)
-        inWindow = [event for event in events if journal.begin <= event.time < journal.end and not event.type]
-        count += len(inWindow)
-        lags += lagsOf(inWindow)
-    return {
-        "events": count,
-        "pace": round(count / (due * (journal.end - journal.begin)), 4),
-        **spread("lag", lags),
-        "faults": faults.total(),
-        **{name: number for name, number in faults.items() if number},
-        **spread("batch", journal.batches),
-    }
+        events = tokensOfChunks(viewer)
+        checkStamps(events, faults)
+        lags += [event.time - int(event.data.split()[0]) / 1e9 for event in journal.inWindow(events)]
+    return _figures(journal, viewers * rate, lags, faults)
+
+
+def _figures(journal: Journal, due: float, lags: list[float], faults: Counter[str]) -> Figures:
+    """Return number of events in the window, pace (events / due events), lags, faults, and the client's batches."""
+    faults["ended"] = len(journal.ended)
+    pace = len(lags) / (due * (journal.end - journal.begin))
+    sums = {"events": len(lags), "pace": round(pace, 4), "faults": faults.total()}
+    return {**sums, **faults, **spread("lag", lags), **spread("batch", journal.batches)}

@@ -5,12 +5,9 @@ It opens the connections at random moments and at a bounded rate, waits until al
 response and `settle` seconds more; then the window of fixed length begins. Bytes that came before it
 are checked for completeness, but not measured.
 
-While a server is measured the client only polls, reads, looks at the clock and appends to a list: no
-parsing, no garbage collection. That is about 8 µs for an event that comes alone, a fifth
-of the time that bare Twisted needs to send it. Every run is bounded, by its deadlines and `MAX_READS`.
+While a server is measured the client only polls, reads, looks at the clock and appends to a list: about
+8 µs for an event that comes alone. Every run is bounded, by its deadlines and `MAX_READS`.
 """
-
-from __future__ import annotations
 
 import contextlib
 import gc
@@ -42,8 +39,8 @@ EVENT_STREAM = ("Accept: text/event-stream",)
 #: Header lines of a viewer for which the end of the stream is the end of the connection, and of the window.
 CLOSING = (*EVENT_STREAM, "Connection: close")
 
-#: A client as a generator: yields a request to send, or nothing; is sent the bytes that came, none at the end.
-Client = Generator[bytes | None, bytes, None]
+#: A client as a generator: yields a request to send, or none; is sent the bytes that came, none at the end.
+Client = Generator[bytes, bytes, None]
 
 
 class LoadError(Exception):
@@ -78,32 +75,31 @@ def request(method: str, path: str, headers: tuple[str, ...] = (), body: str = "
     return "\r\n".join([*lines, "", body]).encode()
 
 
-def locateStream(plan: Plan) -> Generator[bytes | None, bytes, bytes]:
+def locateStream(plan: Plan) -> Generator[bytes, bytes, bytes]:
     """Return the request for an event stream, after the POST that creates it, if the plan has one."""
     if plan.post is None:
         return request("GET" if plan.ask is None else "POST", plan.path, plan.headers, plan.ask or "")
-    _, headers, _ = yield from _response(request("POST", plan.post, (), plan.body), 201)
+    _, headers, _ = yield from response(request("POST", plan.post, (), plan.body), 201)
     return request("GET", urlsplit(headers["location"]).path, plan.headers)
 
 
-def openStream(plan: Plan, atHead: Callable[[dict[str, str], bytes], None]) -> Client:
-    """Request an event stream: a client that ends with a call of `atHead` with headers and begin of the body."""
-    first = yield from locateStream(plan)
-    _, headers, body = yield from _response(first, 200)
-    atHead(headers, body)
-
-
-def _response(data: bytes | None, wanted: int) -> Generator[bytes | None, bytes, tuple[int, dict[str, str], bytes]]:
-    """Send a request; return the head of its 200, or all of its 201. Raise `LoadError` for any other answer."""
+def response(data: bytes, wanted: int = 0) -> Generator[bytes, bytes, tuple[int, dict[str, str], bytes]]:
+    """Send a request; return the head of a wanted 200, all of any other answer. `LoadError`: it is unwanted."""
     received, head = b"", None
-    while head is None or (wanted == 201 and len(head[2]) < int(head[1]["content-length"])):
+    while head is None or (wanted != 200 and not _isComplete(*head[1:])):
         if not (new := (yield data)):
-            raise LoadError(f"connection closed before the event stream: {received!r}")
-        data, received = None, received + new
+            raise LoadError(f"connection closed in a response: {received!r}")
+        data, received = b"", received + new
         head = splitHead(received)
-        if head is not None and head[0] != wanted:
+        if head is not None and wanted and head[0] != wanted:
             raise LoadError(f"wanted {wanted}: {received!r}")
     return head
+
+
+def _isComplete(headers: dict[str, str], body: bytes) -> bool:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        return body.endswith(b"0\r\n\r\n")
+    return len(body) >= int(headers.get("content-length", 0))
 
 
 @contextlib.contextmanager
@@ -117,134 +113,149 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def nothing() -> None:
-    """Do nothing."""
+class Clients:
+    """
+    Clients in one process, one connection each, which is closed when its client ends.
+
+    Attributes:
+        batches: Seconds between two polls of the sockets: no event waits longer in the client.
+        running: Clients by descriptor, each with its socket and its first request.
+    """
+
+    def __init__(self, port: int, tls: bool = False) -> None:
+        process.raiseDescriptorLimit()
+        self.batches: list[float] = []
+        self.running: dict[int, tuple[Client, socket.socket, bytes]] = {}
+        self._port = port
+        self._context = secure.clientContext() if tls else None
+        self._epoll = select.epoll()
+
+    def start(self, client: Client, wait: bool = True) -> None:
+        """Connect a client and send its first request; `wait` says whether to wait for the connection."""
+        connection = socket.socket()
+        connection.setblocking(wait)
+        connection.connect_ex((process.HOST, self._port))
+        if self._context is not None:
+            connection = self._context.wrap_socket(connection)
+            connection.setblocking(False)
+        first = next(client)
+        self.running[connection.fileno()] = client, connection, first
+        if wait:
+            connection.sendall(first)
+        self._epoll.register(connection, select.EPOLLIN if wait else select.EPOLLOUT)
+
+    def take(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds for bytes and take all that are there: the inner loop."""
+        ready = self._epoll.poll(timeout)
+        clock, running = time.monotonic, self.running
+        read = os.read if self._context is None else self._decrypt
+        begin = clock()
+        for number, event in ready:
+            client, connection, first = running[number]
+            if event == select.EPOLLOUT:
+                connection.send(first)
+                self._epoll.modify(number, select.EPOLLIN)
+                continue
+            try:
+                data = read(number, READ_SIZE)
+            except OSError:
+                data = b""
+            try:
+                if data is not None and (answer := client.send(data)):
+                    connection.sendall(answer)
+            except StopIteration:
+                del running[number]
+                connection.close()
+        self.batches.append(clock() - begin)
+
+    def takeUntil(self, moment: float, rest: float = 0.0) -> None:
+        """Take until a moment, or until no client is left, and sleep `rest` seconds after each poll."""
+        while self.running and (left := moment - time.monotonic()) > 0:
+            self.take(left)
+            if rest:
+                time.sleep(rest)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for _, connection, _ in self.running.values():
+            connection.close()
+        self._epoll.close()
+
+    def _decrypt(self, number: int, size: int) -> bytes | None:
+        """Read as `os.read` does, over TLS; `None` if nothing for the application came."""
+        parts = []
+        try:
+            while part := self.running[number][1].recv(size):
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            return b"".join(parts) or None
+        return b"".join(parts)
 
 
-class Load:
+class Load(Clients):
     """One run of the load client, with calls at both ends of the window and each second in it."""
 
     def __init__(
         self,
         plan: Plan,
-        atBegin: Callable[[], None] = nothing,
-        atEnd: Callable[[], None] = nothing,
-        atSecond: Callable[[], None] = nothing,
+        atBegin: Callable[[], object] = bool,
+        atEnd: Callable[[], object] = bool,
+        atSecond: Callable[[], object] = bool,
     ) -> None:
+        super().__init__(plan.port, plan.tls)
         self._plan = plan
         self._atBegin, self._atEnd, self._atSecond = atBegin, atEnd, atSecond
-        self._context = secure.clientContext() if plan.tls else None
-        self._epoll = select.epoll()
-        self._sockets: dict[int, socket.socket] = {}
-        self._opening: dict[int, Client] = {}  # viewers without an event stream yet
-        self.journal = Journal()
+        self._opened = 0
+        self.journal = Journal(batches=self.batches)
 
     def run(self) -> Journal:
         """Open, settle, measure, close; raise `LoadError` if a viewer is refused or a bound is reached."""
-        process.raiseDescriptorLimit()
         with uncollected():
             try:
                 self._open()
-                self._takeUntil(time.monotonic() + self._plan.settle)
+                self.takeUntil(time.monotonic() + self._plan.settle, self._plan.rest)
                 self._measure()
             finally:
-                for connection in self._sockets.values():
-                    connection.close()
-                self._epoll.close()
+                self.close()
         return self.journal
 
     def _open(self) -> None:
         # At random moments: equal distances would put all viewers into a few phases of the interval.
         plan, chance = self._plan, random.Random(1)
         begin, duration = time.monotonic(), plan.viewers / (plan.connectRate or max(500.0, plan.viewers / 10))
-        for moment in sorted(begin + chance.uniform(0, duration) for _ in range(plan.viewers)):
-            self._takeUntil(moment)
-            self._connect()
-        deadline = begin + duration + OPENING_PATIENCE
-        while self._opening:
-            if time.monotonic() > deadline:
-                raise LoadError(f"{len(self._opening)} viewers have no event stream")
-            self._take(0.05)
+        for viewer, moment in enumerate(sorted(begin + chance.uniform(0, duration) for _ in range(plan.viewers))):
+            self.takeUntil(moment, plan.rest)
+            time.sleep(max(0.0, moment - time.monotonic()))
+            self.start(self._view(viewer))
+        while self._opened < plan.viewers:
+            if time.monotonic() > begin + duration + OPENING_PATIENCE:
+                raise LoadError(f"{plan.viewers - self._opened} viewers have no event stream")
+            self.take(0.05)
 
-    def _connect(self) -> None:
-        # Blocking: on the loopback interface the kernel answers for the server while its backlog has room.
-        connection = socket.create_connection((process.HOST, self._plan.port), timeout=10)
-        if self._context is not None:
-            connection = self._context.wrap_socket(connection)
-            connection.setblocking(False)
-        viewer, journal = connection.fileno(), self.journal
-        self._sockets[viewer] = connection
-
-        def join(headers: dict[str, str], body: bytes) -> None:
-            if headers.get("transfer-encoding", "").lower() == "chunked":
-                journal.chunked.add(viewer)
-            if body:
-                journal.reads.append((time.monotonic(), viewer, body))
-
-        self._opening[viewer] = client = openStream(self._plan, join)
-        self._send(viewer, next(client))
-        self._epoll.register(connection, select.EPOLLIN)
-
-    def _send(self, viewer: int, data: bytes | None) -> None:
-        if data is not None:
-            self.journal.asked[viewer] = time.monotonic()
-            self._sockets[viewer].sendall(data)
-
-    def _decrypt(self, viewer: int, size: int) -> bytes | None:
-        """Read as `os.read` does, over TLS; `None` if nothing for the application came."""
-        parts = []
-        try:
-            while part := self._sockets[viewer].recv(size):
-                parts.append(part)
-        except ssl.SSLWantReadError:
-            return b"".join(parts) or None
-        return b"".join(parts)
-
-    def _takeUntil(self, moment: float) -> None:
-        rest = self._plan.rest
-        while (left := moment - time.monotonic()) > 0:
-            self._take(left)
-            if rest:
-                time.sleep(rest)
-
-    def _take(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for bytes and take all that are there: the inner loop."""
-        ready = self._epoll.poll(timeout)
-        clock, note, opening = time.monotonic, self.journal.reads.append, self._opening
-        read = os.read if self._context is None else self._decrypt
-        begin = clock()
-        for viewer, _ in ready:
-            try:
-                data = read(viewer, READ_SIZE)
-            except ConnectionError:
-                data = b""
-            if data is None:
-                continue
-            if viewer in opening:
-                self._advance(viewer, data)
-            else:
-                note((clock(), viewer, data))
-            if not data:
-                # The socket stays open until the end, so that no other viewer gets its descriptor.
-                self._epoll.unregister(viewer)
-                self.journal.ended.add(viewer)
-        self.journal.batches.append(clock() - begin)
-
-    def _advance(self, viewer: int, data: bytes) -> None:
-        try:
-            self._send(viewer, self._opening[viewer].send(data))
-        except StopIteration:
-            del self._opening[viewer]
+    def _view(self, viewer: int) -> Client:
+        journal, clock, note = self.journal, time.monotonic, self.journal.reads.append
+        get = yield from locateStream(self._plan)
+        journal.asked[viewer] = clock()
+        _, headers, data = yield from response(get, 200)
+        self._opened += 1
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            journal.chunked.add(viewer)
+        if data:
+            note((clock(), viewer, data))
+        while data := (yield b""):
+            note((clock(), viewer, data))
+        note((clock(), viewer, b""))
+        journal.ended.add(viewer)
 
     def _measure(self) -> None:
-        self.journal.batches.clear()
+        self.batches.clear()
         self._atBegin()
         self.journal.begin = time.monotonic()
         end = self.journal.begin + self._plan.seconds
-        while (now := time.monotonic()) < end and len(self.journal.ended) < self._plan.viewers:
+        while (now := time.monotonic()) < end and self.running:
             if len(self.journal.reads) > MAX_READS:
                 raise LoadError(f"more than {MAX_READS} reads")
-            self._takeUntil(min(end, now + 1))
+            self.takeUntil(min(end, now + 1), self._plan.rest)
             self._atSecond()
         self.journal.end = time.monotonic()
         self._atEnd()

@@ -9,12 +9,10 @@ Measures servers: sseserver beside its peers, and one sseserver beside another.
     python benchmarks/main.py own_run --ours old=/tmp/old/bin/python --ours new=/tmp/new/bin/python
     python benchmarks/main.py own_run --ours fast=python --ours plain='python --plain' --only fast --only plain
 
-`--ours NAME=[VARIABLE=VALUE ...] PYTHON [OPTION ...]` names an sseserver to measure: an interpreter (or a
-folder with a source tree, for this interpreter), variables for it, and options of `twistd sseserver`. With several,
-each round measures all of them, and a second table has the ratios to the first.
+`--ours NAME=[VARIABLE=VALUE ...] PYTHON [OPTION ...]` names an sseserver to measure: an interpreter, or the
+folder of a source tree, with variables and options of `twistd sseserver`. Each round measures all of them;
+a second table has the ratios to the first.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
@@ -55,7 +53,7 @@ def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     client, core = process.cores() if options.pin else (None, None)
     if client is not None:
         os.sched_setaffinity(0, {client})
-    parameters, ours = question.settings(options.rounds, options.quick, dict(options.set)), installations(options)
+    parameters, ours = question.settings(options.rounds, options.quick, options.set), installations(options)
     print(f"\n# {question.text} ({vars(parameters)})\n", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder if question.disk else None) as folder:
         place = Path(folder).resolve()
@@ -64,7 +62,9 @@ def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
         bench = Bench(parameters, ours, place, core, options.patience, pair, port)
         with upstream(bench):
             runs = measureAll(question, bench, options.only or question.only)
-    title, tables = question.title.format(**vars(parameters)), rounds.tables(question, runs, ours)
+    title, tables = question.title.format(**vars(parameters)), [rounds.table(question, runs)]
+    if len(ours) > 1:
+        tables.append(rounds.comparison(question, runs, ours))
     machine = rounds.machine(ours)
     print("", title, *tables, rounds.place(machine), sep="\n\n", flush=True)
     return {"machine": machine, "title": title, "parameters": vars(parameters), "tables": tables, "runs": runs}
@@ -72,8 +72,7 @@ def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def measureAll(question: Question, bench: Bench, only: list[str]) -> list[dict[str, Any]]:
     """Measure all rounds; each starts with another server. A failure costs one server one round."""
-    chosen = choose(question, bench, only)
-    runs = []
+    chosen, runs = choose(question, bench, only), []
     for number in range(bench.parameters.rounds):
         first = number % max(1, len(chosen))
         for server in chosen[first:] + chosen[:first]:
@@ -102,12 +101,6 @@ def choose(question: Question, bench: Bench, only: list[str]) -> list[Server]:
     return chosen
 
 
-def parameter(text: str) -> tuple[str, float]:
-    """Read `NAME=NUMBER`."""
-    name, _, value = text.partition("=")
-    return name, float(value)
-
-
 def parseArguments() -> argparse.Namespace:
     """Return the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,9 +116,10 @@ def parseArguments() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=Path(), help="folder on the disk that SQLite is measured on")
     parser.add_argument("--json", type=Path, help="file to which the figures are added")
     parser.add_argument("--save", action="store_true", help="add to results.json, write results.md and the picture")
-    repeated = {"action": "append", "default": [], "type": parameter}
-    parser.add_argument("--set", **repeated, help="NAME=NUMBER, a parameter of the questions that have it")
+    repeated = {"action": "append", "default": [], "metavar": "NAME=NUMBER"}
+    parser.add_argument("--set", **repeated, help="a parameter of the questions that have it")
     options = parser.parse_args()
+    options.set = {name: float(value) for name, _, value in (text.partition("=") for text in options.set)}
     names = {question.name for question in QUESTIONS}
     if unknown := set(options.questions) - names:
         parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(names)}")

@@ -5,8 +5,6 @@ Each function starts a server, puts a load on it and returns its figures. One vi
 go first: code and data that a server loads at its first request are not charged to its viewers.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import time
@@ -18,12 +16,11 @@ from statistics import median
 from types import SimpleNamespace
 
 import process
-import secure
 from clients import firstOf
 from journal import Dechunker, Figures, Journal, judgePaced, judgeStamped, spread
-from load import OPENING_PATIENCE, Load, Plan, nothing
+from load import OPENING_PATIENCE, Load, Plan
 from process import Meter, Process
-from servers import HERE, Installation, Makers, Server, ask, words
+from servers import PEERS, Installation, Makers, Server, ask, words
 
 #: Number of descriptors that are not viewers.
 SPARE = 200
@@ -46,7 +43,7 @@ class Bench:
     folder: Path
     core: int | None  # of the servers; `None` binds nothing
     patience: float  # seconds to wait for a quiet machine before each measurement
-    pair: secure.Pair | None
+    pair: Path | None  # folder with the certificate, if the question is asked over TLS
     upstream: int  # port of the upstream, if there is one
 
     def start(self, server: Server) -> Process:
@@ -72,7 +69,7 @@ class Bench:
         return int(p.rate * (p.viewers / 500 + OPENING_PATIENCE + p.seconds) * 2)
 
 
-def runLoad(child: Process, plan: Plan, atSecond: Callable[[], None] = nothing) -> tuple[Journal, Meter]:
+def runLoad(child: Process, plan: Plan, atSecond: Callable[[], object] = bool) -> tuple[Journal, Meter]:
     """Run the load client beside a meter."""
     meter = Meter(child)
     return Load(plan, meter.begin, meter.end, atSecond).run(), meter
@@ -99,26 +96,19 @@ def _create(server: Server, port: int) -> None:
         ask(port, "PUT", server.channel.create, tls=server.tls)
 
 
-def _publisher(bench: Bench, server: Server, port: int) -> Process:
-    p, channel = bench.parameters, server.channel
-    assert channel is not None
-    flags = ["json"] * channel.json + ["tls"] * server.tls
-    values = [str(port), channel.publish, str(p.rate), str(bench.tokens)]
-    return Process([sys.executable, str(HERE / "peers" / "publisher.py"), *values, *flags])
-
-
 def measureFanOut(bench: Bench, server: Server) -> Figures:
     """Measure one published stream with many viewers; `cpu` is for each delivery."""
     p, channel = bench.parameters, server.channel
-    assert channel is not None
     with bench.start(server) as child:
         _create(server, child.port)
-        with _publisher(bench, server, child.port) as source:
+        values = [str(child.port), channel.publish, str(p.rate), str(bench.tokens)]
+        flags = ["json"] * channel.json + ["tls"] * server.tls
+        with Process([sys.executable, str(PEERS / "publisher.py"), *values, *flags]) as publisher:
             plan = Plan(child.port, path=channel.watch, seconds=0.5, tls=server.tls)
             Load(plan).run()
             plan = replace(plan, viewers=p.viewers, settle=1, seconds=p.seconds, rest=p.rest)
             journal, meter = runLoad(child, plan)
-            source.check()
+            publisher.check()
     return loadFigures(meter, p.viewers, judgeStamped(journal, p.viewers, p.rate))
 
 
@@ -126,7 +116,7 @@ def upstream(bench: Bench) -> AbstractContextManager[object]:
     """Return the process of the upstream, on the load client's core; nothing if the bench has none."""
     if not bench.upstream:
         return nullcontext()
-    command = [sys.executable, str(HERE / "peers" / "upstream.py"), str(bench.upstream), str(bench.parameters.rate)]
+    command = [sys.executable, str(PEERS / "upstream.py"), str(bench.upstream), str(bench.parameters.rate)]
     return Process(command, bench.upstream, None if bench.core is None else process.cores()[0])
 
 
@@ -145,8 +135,8 @@ def measureRelay(bench: Bench, server: Server) -> Figures:
 
         def probe() -> None:
             for _ in range(p.probes // 5):
-                through.append(firstOf(one, FIRST_STAMP).token)
-                direct.append(firstOf(Plan(bench.upstream, 1, COMPLETIONS), FIRST_STAMP).token)
+                through.append(firstOf(one, FIRST_STAMP)[1])
+                direct.append(firstOf(Plan(bench.upstream, 1, COMPLETIONS), FIRST_STAMP)[1])
 
         Load(replace(plan, seconds=6.0), atSecond=probe).run()
     first, own = median(through) * 1000, median(direct) * 1000
@@ -173,9 +163,9 @@ def measureFirstByte(bench: Bench, server: Server) -> Figures:
     judged = judgePaced(journal, p.viewers, p.rate, words(bench.tokens))
     return {
         **meter.figures(int(p.viewers * p.rate * meter.length)),
-        **spread("idle", (one.byte for one in idle)),
-        **spread("byte", (one.byte for one in busy)),
-        **spread("token", (one.token for one in busy)),
+        **spread("idle", (byte for byte, _ in idle)),
+        **spread("byte", (byte for byte, _ in busy)),
+        **spread("token", (token for _, token in busy)),
         "faults": judged["faults"],
     }
 

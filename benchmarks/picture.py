@@ -2,8 +2,6 @@
 The picture of the results: CPU time of each server as bars, for each question with a `panel`.
 """
 
-from __future__ import annotations
-
 from html import escape
 from statistics import median
 from typing import Any

@@ -5,8 +5,6 @@ A process is bound to its core, is ended when its `with` block is left, and is k
 the benchmark dies first.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os
@@ -18,11 +16,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Self
 
 HOST = "127.0.0.1"
+
+#: Seconds. Time to start listening (LiteLLM takes 15 on a quiet machine), and to end after SIGTERM.
+STARTING, ENDING = 60.0, 15.0
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -85,20 +87,19 @@ def memory(pid: int) -> dict[str, int]:
     return {"anonymous": size["Anonymous:"], "uss": private, "pss": size["Pss:"], "rss": size["Rss:"]}
 
 
-def _machineTicks() -> tuple[int, int]:
-    """Return all ticks and the idle ones, from the first line of `/proc/stat`."""
-    ticks = [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks), ticks[3] + ticks[4]
+def _machineTicks() -> list[int]:
+    return [int(part) for part in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
 
 
 def waitForQuiet(patience: float, busy: float = 0.05) -> None:
     """Wait until other work uses at most a share of all cores for two seconds, or for `patience` seconds."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        total, idle = _machineTicks()
+        before = _machineTicks()
         time.sleep(2.0)
-        totalThen, idleThen = _machineTicks()
-        if 1 - (idleThen - idle) / max(1, totalThen - total) <= busy:
+        used = [now - then for now, then in zip(_machineTicks(), before, strict=True)]
+        # The fourth and fifth are idle time and waiting for disks.
+        if 1 - (used[3] + used[4]) / max(1, sum(used)) <= busy:
             return
 
 
@@ -110,47 +111,38 @@ def _inChild(cpu: int | None) -> None:
         os.sched_setaffinity(0, {cpu})
 
 
+@dataclass(slots=True)
 class Process:
     """
-    A process from its start to its end, as a context manager: bound to a core, with a loopback port to wait for.
+    A process from its start to its end, as a context manager.
 
     Raises:
         ServerError: It ended, or did not listen in time. The message holds the end of its output.
     """
 
-    #: Seconds. Time to start listening (LiteLLM takes 15 on a quiet machine), and to end after SIGTERM.
-    STARTING, ENDING = 60.0, 15.0
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        port: int = 0,
-        cpu: int | None = None,
-        environment: dict[str, str] | None = None,
-        folder: Path | None = None,
-    ) -> None:
-        self.command, self.port = list(command), port
-        self._cpu, self._folder = cpu, folder
-        self._environment = {**os.environ, **(environment or {})}
-        self._output = tempfile.TemporaryFile()
+    command: Sequence[str]
+    port: int = 0  # to wait for, on the loopback interface
+    cpu: int | None = None  # core to bind it to
+    environment: dict[str, str] = field(default_factory=dict)  # beside this process's own
+    folder: Path | None = None
+    _output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    _child: Any = None
 
     def __enter__(self) -> Self:
-        self._child = subprocess.Popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            env=self._environment,
-            cwd=self._folder,
-            preexec_fn=partial(_inChild, self._cpu),
-        )
-        self.pid = self._child.pid
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": self._output, "stderr": subprocess.STDOUT}
+        place = {"env": {**os.environ, **self.environment}, "cwd": self.folder}
+        self._child = subprocess.Popen(self.command, preexec_fn=partial(_inChild, self.cpu), **pipes, **place)
         try:
             self._waitUntilListening()
         except BaseException:
             self._end()
             raise
         return self
+
+    @property
+    def pid(self) -> int:
+        """Its process ID."""
+        return self._child.pid
 
     def __exit__(self, *_: object) -> None:
         self._end()
@@ -166,11 +158,11 @@ class Process:
         raise ServerError(f"{self.command} {what}:\n{output.decode(errors='replace')}")
 
     def _waitUntilListening(self) -> None:
-        deadline = time.monotonic() + self.STARTING
+        deadline = time.monotonic() + STARTING
         while self.port and not self._listens():
             self.check()
             if time.monotonic() > deadline:
-                self._fail(f"does not listen after {self.STARTING} s")
+                self._fail(f"does not listen after {STARTING} s")
             time.sleep(0.05)
 
     def _listens(self) -> bool:
@@ -179,23 +171,20 @@ class Process:
 
     def _end(self) -> None:
         self._child.terminate()
-        try:
-            self._child.wait(self.ENDING)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        finally:
-            self._output.close()
+        with self._output:
+            try:
+                self._child.wait(ENDING)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
 
 
 class Meter:
     """
     Reads the clocks of a server and of this process, the load client, at both ends of a window.
 
-    Attributes:
-        cpu: Seconds. CPU time of the server in the window.
-        length: Seconds. Length of the window.
-        memory: Bytes. Anonymous memory of the server added since the meter was made.
+    Afterwards it has its `length` and the server's `cpu` in seconds, and the `memory` that the server has
+    added since the meter was made, in bytes.
     """
 
     def __init__(self, server: Process) -> None:

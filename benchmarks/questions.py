@@ -4,15 +4,13 @@ The questions of `questions.toml`, with the servers that each is asked of; and t
 To add a question, add a section to that table, and to `paced.py` or `bulk.py` a function that measures it.
 """
 
-from __future__ import annotations
-
 import shlex
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import bulk
 import paced
@@ -32,7 +30,7 @@ class Column(NamedTuple):
     pick: Callable[[list[float]], float]
 
     @classmethod
-    def parse(cls, text: str) -> Column:
+    def parse(cls, text: str) -> Self:
         """Read `head: figure [format]`."""
         head, _, rest = text.partition(": ")
         figure, _, form = rest.partition(" [")
@@ -52,23 +50,29 @@ class Question:
     parameters: dict[str, float]
     rounds: int
     compared: Sequence[str]
-    quick: dict[str, float]
+    panel: str
+    quick: dict[str, float] = field(default_factory=dict)
     baselines: Sequence[str] = ()
     divided: Sequence[str] = ("cpu",)
     only: Sequence[str] = ()
     disk: bool = False
     tls: bool = False
-    panel: str = ""
 
     @classmethod
-    def make(cls, name: str, table: dict[str, Any]) -> Question:
-        """Return the question of a section."""
-        row = dict(table[name])
-        if "like" in row:
-            other = cls.make(row.pop("like"), table)
-            row["parameters"] = {**other.parameters, **row.get("parameters", {})}
-            return replace(other, **{"name": name, "panel": "", **cls._resolved(row)})
-        return cls(name, **{"quick": {}, **cls._resolved(row)})
+    def make(cls, name: str, table: dict[str, Any]) -> Self:
+        """Return the question of a section, with functions for their names."""
+        row = {"name": name, "panel": "", **table[name]}
+        if "measure" in row:
+            row["measure"] = getattr(paced, row["measure"], None) or getattr(bulk, row["measure"])
+        if "servers" in row:
+            row["servers"] = globals()[row["servers"]]
+        if "columns" in row:
+            row["columns"] = tuple(map(Column.parse, row["columns"]))
+        if "like" not in row:
+            return cls(**row)
+        other = cls.make(row.pop("like"), table)
+        row["parameters"] = {**other.parameters, **row.get("parameters", {})}
+        return replace(other, **row)
 
     def settings(self, rounds: int, quick: bool, given: dict[str, float]) -> SimpleNamespace:
         """Return the parameters, with those that are given, or of a short look."""
@@ -76,17 +80,6 @@ class Question:
         found |= {name: value for name, value in given.items() if name in found}
         whole = {name: int(value) if float(value).is_integer() else value for name, value in found.items()}
         return SimpleNamespace(**whole, rounds=rounds or (1 if quick else self.rounds))
-
-    @staticmethod
-    def _resolved(row: dict[str, Any]) -> dict[str, Any]:
-        """Return a section with functions for their names, and columns."""
-        if "measure" in row:
-            row["measure"] = getattr(paced, row["measure"], None) or getattr(bulk, row["measure"])
-        if "servers" in row:
-            row["servers"] = globals()[row["servers"]]
-        if "columns" in row:
-            row["columns"] = tuple(map(Column.parse, row["columns"]))
-        return row
 
 
 def ownRun(bench: Bench) -> Makers:
@@ -114,34 +107,28 @@ def fanOut(bench: Bench) -> Makers:
 def relay(bench: Bench) -> Makers:
     """Return every server that relays an upstream."""
     url = f"http://{process.HOST}:{bench.upstream}"
-
-    def completions(one: Installation) -> Server:
-        return replace(ours(one, variant="completions"), post=None, ask=paced.COMPLETION)
-
-    def ours(one: Installation, variant: str = "") -> Server:
-        return one.server(f"--upstream={url}/v1", "--linger", "1", variant=variant)
-
-    return servers.relays(url, bench.folder, paced.COMPLETION) | bench.ours(ours, completions)
+    options, completions = (f"--upstream={url}/v1", "--linger", "1"), {"post": None, "ask": paced.COMPLETION}
+    return servers.relays(url, bench.folder, paced.COMPLETION) | bench.ours(
+        lambda one: one.server(*options),
+        lambda one: replace(one.server(*options, variant="completions"), **completions),
+    )
 
 
 def short(bench: Bench) -> Makers:
     """Return every server with short streams, ours asked in two ways."""
     p, file = bench.parameters, bench.file(bench.parameters.count)
     work, interval = Work(p.rate, p.count), 1 / p.rate if p.rate else 0
-    return (
-        servers.frameworks(work)
-        | servers.floor(work, bench.folder)
-        | bench.ours(
-            lambda one: replace(one.text(interval, file), post=None),
-            lambda one: one.text(interval, file, variant="POST, GET"),
-        )
+    ours = bench.ours(
+        lambda one: replace(one.text(interval, file), post=None),
+        lambda one: one.text(interval, file, variant="POST, GET"),
     )
+    return servers.frameworks(work) | servers.floor(work, bench.folder) | ours
 
 
 def firstByte(bench: Bench) -> Makers:
     """Return the servers of own runs, ours asked in two ways."""
-    named = bench.ours(lambda one: one.text(1 / bench.parameters.rate, bench.file(bench.tokens), variant="POST, GET"))
-    return ownRun(bench) | named
+    interval, file = 1 / bench.parameters.rate, bench.file(bench.tokens)
+    return ownRun(bench) | bench.ours(lambda one: one.text(interval, file, variant="POST, GET"))
 
 
 def idle(bench: Bench) -> Makers:

@@ -2,8 +2,6 @@
 From the figures of all rounds to tables: medians, and medians of the ratios within a round.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterable, Sequence
@@ -38,11 +36,6 @@ def ratios(runs: Runs, name: str, baseline: str, figure: str) -> list[float]:
     return [one / base[number] for (server, number), one in value.items() if server == name and number in base]
 
 
-def _names(runs: Runs) -> dict[str, str]:
-    """Return the variant of each server that was measured, in the order of the first round."""
-    return {run["server"]: run.get("variant", "") for run in runs}
-
-
 def _cell(runs: Runs, name: str, column: Column, isFirst: bool) -> str:
     values = [run[column.figure] for run in runs if run["server"] == name and column.figure in run]
     if not values:
@@ -55,7 +48,7 @@ def _cell(runs: Runs, name: str, column: Column, isFirst: bool) -> str:
 
 def table(question: Question, runs: Runs) -> str:
     """Return the table of a question: its columns, and the ratios of the compared figures to each baseline."""
-    names, head = _names(runs), ["server"]
+    names, head = {run["server"]: run.get("variant", "") for run in runs}, ["server"]
     present = [one for one in question.baselines if any(name.startswith(one) for name in names)]
     rows = [[name] for name in names]
     for index, column in enumerate(question.columns):
@@ -74,7 +67,7 @@ def table(question: Question, runs: Runs) -> str:
 def comparison(question: Question, runs: Runs, ours: Sequence[Installation]) -> str:
     """Return the table of the installations beside the first one: medians and ends of the ratios within a round."""
     first, rows = ours[0].name, []
-    for name, variant in _names(runs).items():
+    for name, variant in {run["server"]: run["variant"] for run in runs}.items():
         for one in ours[1:]:
             end = f", {variant}" if variant else ""
             if name == one.name + end:
@@ -85,11 +78,6 @@ def comparison(question: Question, runs: Runs, ours: Sequence[Installation]) -> 
 
 def _range(found: list[float]) -> str:
     return f"{median(found):.3f} ({min(found):.3f} - {max(found):.3f})" if found else "-"
-
-
-def tables(question: Question, runs: Runs, ours: Sequence[Installation]) -> list[str]:
-    """Return all tables of a question."""
-    return [table(question, runs), *([comparison(question, runs, ours)] if len(ours) > 1 else [])]
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

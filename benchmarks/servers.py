@@ -7,8 +7,6 @@ word a token, in events of the same size: `id: ` with 22 characters, a hyphen an
 the word and a space.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -22,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from email.message import Message
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from string import Template
+from typing import Any, NamedTuple, Self
 
 import process
 import secure
@@ -44,32 +43,6 @@ _BUILD = "import sseserver as s; print(s.__version__, '(compiled)' if s.compiled
 
 #: Module of Debian's package libnginx-mod-nchan.
 _NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
-
-# One worker, as it has one core, and no master, so that one process has all the CPU time.
-_NGINX = """
-{modules} daemon off; master_process off; user root; pid {folder}/pid; error_log stderr warn;
-worker_rlimit_nofile 20000;
-events {{ worker_connections 19500; }}
-http {{
-    access_log off; keepalive_requests 1000000;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen {host}:{port} backlog=4096; {locations} }}
-}}
-"""
-
-_NCHAN = """
-location = /publish { nchan_publisher; nchan_channel_id one; nchan_message_buffer_length 1000; }
-location = /events {
-    nchan_subscriber eventsource; nchan_channel_id one; nchan_subscriber_first_message newest;
-}
-"""
-
-_PROXY = """
-location / {
-    proxy_pass %s; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
-}
-"""
 
 
 class SkipError(Exception):
@@ -121,7 +94,7 @@ class Installation:
     build: str
 
     @classmethod
-    def parse(cls, text: str) -> Installation:
+    def parse(cls, text: str) -> Self:
         """
         Read `NAME=[VARIABLE=VALUE ...] PYTHON [OPTION ...]`; see `main.py`. Nothing after `=` is this Python.
 
@@ -150,12 +123,12 @@ class Installation:
         return cls(name, python, environment, tuple(parts), ended.stdout.strip())
 
     def server(
-        self, *options: str, variant: str = "", database: Path | None = None, pair: secure.Pair | None = None
+        self, *options: str, variant: str = "", database: Path | None = None, pair: Path | None = None
     ) -> Server:
         """Return the server, with more options, an SQLite file for each process in a folder, or TLS."""
         start = [self.python, "-c", _TWISTD, "-n", "--pidfile=", "--reactor=epoll"]
         usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
-        kind, files = ("ssl", f":privateKey={pair.key}:certKey={pair.certificate}") if pair else ("tcp", "")
+        kind, files = ("ssl", f":privateKey={pair}/key.pem:certKey={pair}/certificate.pem") if pair else ("tcp", "")
 
         def command(port: int) -> list[str]:
             store = f"sqlite:{database / f'{port}.db'}" if database else "memory"
@@ -211,7 +184,7 @@ def _program(name: str, package: str, *needed: Path) -> str:
     return found
 
 
-def _peer(work: Work, name: str, pair: secure.Pair | None = None) -> Server:
+def _peer(work: Work, name: str, pair: Path | None = None) -> Server:
     program, *modules = _PEERS[name]
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
@@ -221,43 +194,43 @@ def _peer(work: Work, name: str, pair: secure.Pair | None = None) -> Server:
         # As its documentation has it for speed.
         start = [sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS), "--loop", "uvloop", "--http", "httptools"]
         start += ["--no-access-log", "--log-level", "warning", "--backlog", "4096", "--timeout-graceful-shutdown", "1"]
-        start += ["--ssl-keyfile", str(pair.key), "--ssl-certfile", str(pair.certificate)] if pair else []
+        start += ["--ssl-keyfile", f"{pair}/key.pem", "--ssl-certfile", f"{pair}/certificate.pem"] if pair else []
         start += [program, "--port"]
     return work.server(name, lambda port: [*start, str(port)], pair is not None)
 
 
-def _floor(work: Work, folder: Path) -> Server:
-    compiler, program = _program("cc", "a C compiler"), str(folder / "floor")
-    subprocess.run([compiler, "-O2", "-o", program, str(PEERS / "floor.c")], capture_output=True, check=True)
-    return Server(FLOOR, lambda port: [program, str(port), str(work.rate), str(work.count)])
-
-
-def _nginx(name: str, folder: Path, locations: str, *module: Path) -> Server:
+def _nginx(name: str, folder: Path, locations: str, *module: Path, url: str = "") -> Server:
     program = _program("nginx", "apt-get install nginx libnginx-mod-nchan", *module)
-    values = {"modules": "".join(f"load_module {one};" for one in module), "folder": folder, "locations": locations}
+    values = {"modules": "".join(f"load_module {one};" for one in module), "folder": folder, "url": url}
 
-    def command(port: int) -> list[str]:
-        file = folder / "nginx.conf"
-        file.write_text(_NGINX.format(host=process.HOST, port=port, **values))
-        return [program, "-p", str(folder), "-c", str(file)]
+    def fill(template: str, **more: object) -> str:
+        (folder / template).write_text(Template((PEERS / template).read_text()).substitute(values, **more))
+        return str(folder / template)
 
-    return Server(name, command)
+    start = [program, "-p", str(folder), "-c"]
+    return Server(name, lambda port: [*start, fill("nginx.conf", port=port, locations=fill(locations))])
 
 
-def frameworks(work: Work, pair: secure.Pair | None = None) -> Makers:
+def frameworks(work: Work, pair: Path | None = None) -> Makers:
     """Return the baseline and every peer that does all of a work; with a certificate, the one that speaks TLS."""
     return {name: partial(_peer, work, name, pair) for name in ([UVICORN] if pair else _PEERS)}
 
 
 def floor(work: Work, folder: Path) -> Makers:
     """Return the floor, see `peers/floor.c`."""
-    return {FLOOR: lambda: _floor(work, folder)}
+
+    def make() -> Server:
+        compiler, program = _program("cc", "a C compiler"), str(folder / "floor")
+        subprocess.run([compiler, "-O2", "-o", program, str(PEERS / "floor.c")], capture_output=True, check=True)
+        return Server(FLOOR, lambda port: [program, str(port), str(work.rate), str(work.count)])
+
+    return {FLOOR: make}
 
 
 def nchan(folder: Path) -> Makers:
     """Return nginx with nchan, as Debian has them."""
     channel = Channel("/publish", "/events")
-    return {NCHAN: lambda: replace(_nginx(NCHAN, folder, _NCHAN, _NCHAN_MODULE), channel=channel, idle="/events")}
+    return {NCHAN: lambda: replace(_nginx(NCHAN, folder, "nchan.conf", _NCHAN_MODULE), channel=channel, idle="/events")}
 
 
 def relays(url: str, folder: Path, ask: str) -> Makers:
@@ -277,7 +250,7 @@ def relays(url: str, folder: Path, ask: str) -> Makers:
     relay = str(PEERS / "plain_relay.py")
     return {
         AGENT: lambda: Server(AGENT, lambda port: [sys.executable, relay, str(port), f"{url}/v1"]),
-        NGINX: lambda: _nginx(NGINX, folder, _PROXY % url),
+        NGINX: lambda: _nginx(NGINX, folder, "proxy.conf", url=url),
         LITELLM: litellm,
     }
 

@@ -2,8 +2,6 @@
 Peer: aiohttp-sse on uvloop. `work.py` describes its work.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import time

@@ -4,8 +4,6 @@ Peer: bare ASGI without a framework, for uvicorn. `work.py` describes its work.
 One task for each request, one `send` for each event, one queue for each viewer of published events.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

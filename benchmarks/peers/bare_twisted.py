@@ -6,8 +6,6 @@ no replay. A late `LoopingCall` skips calls: then fewer events come than are due
 says so.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from itertools import count

@@ -1,8 +1,4 @@
-/*
- * A peer: Node's own `http`. Its work, and its variables RATE, COUNT and HEARTBEAT, are described in `work.py`.
- *
- *     RATE=20 node benchmarks/peers/events.js 8123
- */
+/* Peer: Node's own `http`. `work.py` describes its work and its variables RATE, COUNT and HEARTBEAT. */
 'use strict';
 
 const http = require('node:http');
@@ -31,8 +27,8 @@ function run(response) {
     response.end();
     return;
   }
-  const begin = performance.now();
   let number = 0, timer;
+  const begin = performance.now();
   // Not `setInterval`, which is later with each event.
   const next = () => {
     response.write(token(++number));

@@ -7,8 +7,6 @@ A loop of 1 ms appends tokens of 7 bytes to all streams in turn, as many as are 
 stopped, opened again, and every stream is read back and compared.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os
@@ -33,16 +31,16 @@ TOKEN = 0
 SAMPLE = 10
 
 
-def fsyncSeconds(folder: Path) -> float:
+def fsyncMilliseconds(path: Path) -> float:
     """Return the median time of an `fsync` of 1 MiB."""
     times = []
-    with (folder / "fsync").open("wb", buffering=0) as file:
+    with path.open("wb", buffering=0) as file:
         for _ in range(9):
             file.write(os.urandom(1 << 20))
             begin = time.monotonic()
             os.fsync(file.fileno())
             times.append(time.monotonic() - begin)
-    return median(times)
+    return median(times) * 1000
 
 
 def entriesOf(streamLog: Any) -> list[bytes]:
@@ -96,7 +94,7 @@ async def readBack(reactor: Any, path: str, kept: dict[str, list[bytes]]) -> int
 
 async def main(reactor: Any, folder: str, rate: str, streams: str, seconds: str) -> None:
     """Measure and print."""
-    fsync, path = fsyncSeconds(Path(folder)) * 1000, str(Path(folder, f"{os.getpid()}.db"))
+    fsync, path = fsyncMilliseconds(Path(folder, "fsync")), str(Path(folder, f"{os.getpid()}.db"))
     figures, kept = await fill(reactor, path, float(rate), int(streams), float(seconds))
     print(json.dumps({**figures, "fsync": fsync, "faults": await readBack(reactor, path, kept)}))
 

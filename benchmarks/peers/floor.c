@@ -44,10 +44,7 @@ static unsigned long count; /* events of each stream, 0: endless */
 static int atOnce;          /* without any pace */
 static long slotNanoseconds;
 
-static void die(const char *what) {
-    perror(what);
-    exit(1);
-}
+static void die(const char *what) { perror(what), exit(1); }
 
 static long now(void) {
     struct timespec t;
@@ -66,11 +63,10 @@ static void leave(int fd) {
 }
 
 static void join(int fd, int slot) {
-    struct viewer *v = &viewers[fd];
-    v->slot = slot;
-    v->previous = 0;
-    v->next = firstOf[slot];
-    if (v->next) viewers[v->next].previous = fd;
+    viewers[fd].slot = slot;
+    viewers[fd].previous = 0;
+    viewers[fd].next = firstOf[slot];
+    if (firstOf[slot]) viewers[firstOf[slot]].previous = fd;
     firstOf[slot] = fd;
 }
 

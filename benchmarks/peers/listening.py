@@ -2,8 +2,6 @@
 Start of the peers on Twisted: a site or factory on a loopback port until SIGTERM, errors on standard error.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -7,8 +7,6 @@ Each GET requests a chat completion; its bytes are written as they come. Nothing
 kept, and there is no backpressure.
 """
 
-from __future__ import annotations
-
 import sys
 from io import BytesIO
 

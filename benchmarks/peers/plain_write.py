@@ -7,8 +7,6 @@ Head and body are one `transport.write`; then the connection is closed. With `we
 resource returns the bytes, so that requests and responses are parsed and written as ours are.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -4,11 +4,8 @@ A publisher: POSTs stamped events at a fixed rate over one connection.
     python benchmarks/peers/publisher.py PORT PATH RATE COUNT [json] [tls]
 
 The data of an event are the nanoseconds of the monotonic clock just before it was sent, a space, and its
-number from 1. So every process of this machine knows how long it was under way, and whether one is
-missing. A late publisher catches up. It ends after COUNT events, or with an error when one is refused.
+number from 1. A late publisher catches up. It ends after COUNT events, or with an error if one is refused.
 """
-
-from __future__ import annotations
 
 import http.client
 import json

@@ -4,8 +4,6 @@ Peer: sse-starlette's `EventSourceResponse`, for uvicorn. `work.py` describes it
 A generator for each response, as its documentation has it; it sends its own comments.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

@@ -2,8 +2,6 @@
 Peer: tornado, one `write` and `flush` an event. `work.py` describes its work.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import sys

@@ -8,8 +8,6 @@ monotonic clock) and its number. One epoll loop, one `send` for each chunk, one 
 connections: as all have the same interval, the one served last is due last.
 """
 
-from __future__ import annotations
-
 import select
 import socket
 import sys

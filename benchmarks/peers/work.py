@@ -9,8 +9,6 @@ The work of every peer in Python, so that all send events of the same size at th
 The three numbers are environment variables, because not every peer has a command line of its own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import time
@@ -22,8 +20,7 @@ RATE = float(os.environ.get("RATE", "20"))
 COUNT = int(os.environ.get("COUNT", "0"))
 HEARTBEAT = float(os.environ.get("HEARTBEAT", "15"))
 
-#: As long as an epoch of sseserver.
-EPOCH = "ThisPeerThisPeerThisPe"
+EPOCH = "ThisPeerThisPeerThisPe"  # 22 characters, as an epoch of sseserver
 
 #: Header lines beside the content type. A framework may add its own.
 HEADERS = {
