@@ -20,23 +20,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sseserver.errors import StoreUnavailable
+from sseserver.stores.sqlite.files import (
+    APPLICATION_ID,
+    PAGE,
+    VERSION,
+    FileIdentity,
+    checkFile,
+    describeError,
+    identifyFile,
+)
 from sseserver.stores.sqlite.rows import FreshRow, SegmentRow, StreamSegment, Transaction, TrimmedRow, unpackNumbers
 from sseserver.streams.segments import Segment, joinSegments
 from sseserver.streams.terminal import INTERRUPTED
 from sseserver.values import KeyUse, StoredEntries, StoredStream
 
-#: Marks a file as ours: `sse1` in ASCII (https://www.sqlite.org/pragma.html#pragma_application_id).
-APPLICATION_ID = 0x73736531
-
-#: Version of the tables, in the file's `user_version`.
-VERSION = 2
-
 #: Bytes. Size of the write-ahead log at which SQLite moves its pages into the file: large enough that a page which
 #: changes all the time is moved rarely, and small enough that no commit takes long.
 CHECKPOINT = 4 * 1024 * 1024
-
-#: Bytes. Size of a page, which is SQLite's default.
-PAGE = 4096
 
 _SCHEMA = """
 CREATE TABLE streams (
@@ -85,12 +85,15 @@ class Database:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = Path(path).resolve()
+        self._paths = (self._file, self._file.with_name(f"{self._file.name}-wal"))
+        # The identities of both as `recover` found them; empty before.
+        self._identities: list[FileIdentity | None] = []
         if self._file in OPEN_FILES:
             # Even to look at it would release its lock: to close any descriptor of a file ends all POSIX locks that the
             # process has on the file.
             raise StoreUnavailable(f"{path} cannot be used: this process has it open already.")
         with self._reportErrors():
-            _check(self._file)
+            checkFile(self._file)
             self.connection = sqlite3.connect(self._file, timeout=1, isolation_level=None, check_same_thread=False)
         OPEN_FILES.add(self._file)
         with self._reportErrors(closing=True):
@@ -104,7 +107,7 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if closing:
                 self.abandon()
-            raise StoreUnavailable(f"{self._path} cannot be used: {_describe(error)}.") from error
+            raise StoreUnavailable(f"{self._path} cannot be used: {describeError(error)}.") from error
 
     def _open(self) -> None:
         execute = self.connection.execute
@@ -144,6 +147,7 @@ class Database:
         """
         with self._reportErrors(closing=True):
             self._recover(now, epochs, boot)
+            self._identities = self._identify()
             return list(self._readStreams())
 
     def _recover(self, now: float, epochs: Iterable[str], boot: str) -> None:
@@ -222,6 +226,7 @@ class Database:
         Raises:
             StoreUnavailable: Nothing of it is written.
         """
+        self._checkPlace()
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             self._write(transaction)
@@ -230,7 +235,7 @@ class Database:
             with suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise StoreUnavailable(f"The store cannot write: {_describe(error)}.") from error
+                raise StoreUnavailable(f"The store cannot write: {describeError(error)}.") from error
             raise
 
     def close(self) -> None:
@@ -243,6 +248,23 @@ class Database:
         """Close the file as the end of the process would: it is not marked."""
         self.connection.close()
         OPEN_FILES.discard(self._file)
+
+    def _checkPlace(self) -> None:
+        """
+        Check that the file and its write-ahead log are where they were.
+
+        SQLite goes on writing to a file that was deleted or renamed: its commits would be lost, or be made beside
+        those of another server that makes a new file.
+
+        Raises:
+            StoreUnavailable: They are not.
+        """
+        if self._identities and self._identify() != self._identities:
+            raise StoreUnavailable("The store cannot write: its file was deleted, renamed or replaced.")
+
+    def _identify(self) -> list[FileIdentity | None]:
+        """Return the identities of the file and of its write-ahead log."""
+        return [identifyFile(path) for path in self._paths]
 
     def _write(self, transaction: Transaction) -> None:
         """Write the rows; deletions first, since a name or a key may go and come again in one transaction."""
@@ -278,56 +300,3 @@ class Database:
     def _insert(self, filed: Iterable[StreamSegment]) -> None:
         rows = (SegmentRow.pack(stream, segment) for stream, segment in filed)
         self.connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
-
-
-def _check(file: Path) -> None:
-    """
-    Check a file without changing it. A file that does not exist, or is empty, is fine.
-
-    Raises:
-        StoreUnavailable: The file is not ours, or is damaged.
-        OSError: It cannot be read or written.
-        sqlite3.Error: It cannot be read.
-    """
-    if not file.exists():
-        return
-    with file.open("r+b") as opened:
-        header = opened.read(100)
-    if header:
-        # The file format, 1.3 (https://www.sqlite.org/fileformat.html#the_database_header).
-        if not header.startswith(b"SQLite format 3\0") or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
-            raise StoreUnavailable(f"{file} is not a file of sseserver; it is left as it is.")
-        version = int.from_bytes(header[60:64], "big")
-        if version != VERSION:
-            raise StoreUnavailable(f"{file} has version {version}; this sseserver reads version {VERSION}.")
-        verdict = _findDamage(file)
-        if verdict:
-            raise StoreUnavailable(f"{file} is damaged ({verdict}); it is left as it is.")
-
-
-def _findDamage(file: Path) -> str:
-    """Check the pages of a file of ours; return the first damage found, or an empty string."""
-    log, index, journal = (file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))
-    if journal.exists():
-        # The making of the file was interrupted. SQLite will take it back, and the file is made anew.
-        return ""
-    if not log.exists() and file.stat().st_size % PAGE:
-        return "a page is incomplete"
-    # A read-only connection leaves a log and its index behind. An immutable one does not, but cannot see a log.
-    before = index.exists()
-    connection = sqlite3.connect(f"{file.as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}", uri=True, timeout=1)
-    try:
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        verdict = str(verdict).splitlines()[-1] if tables else "its tables are gone"
-        return "" if verdict == "ok" else verdict
-    finally:
-        connection.close()
-        if not before:
-            index.unlink(missing_ok=True)
-
-
-def _describe(error: Exception) -> str:
-    """Return the message of an error of SQLite or of the system, in the words of our users."""
-    text = str(error)
-    return "another process has it open" if text == "database is locked" else text

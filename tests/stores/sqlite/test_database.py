@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from sseserver.errors import StoreUnavailable
-from sseserver.stores.sqlite.database import (
-    APPLICATION_ID,
-    OPEN_FILES,
-    PAGE,
-    VERSION,
-    Database,
-    RecoveredStream,
-)
+from sseserver.stores.sqlite.database import OPEN_FILES, Database, RecoveredStream
+from sseserver.stores.sqlite.files import APPLICATION_ID, PAGE, VERSION
 from sseserver.stores.sqlite.rows import (
     EndedRow,
     FreshEntries,
