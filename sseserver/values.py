@@ -162,6 +162,7 @@ class StoredStream(NamedTuple):
         last: Number of the newest entry.
         size: Bytes of the data of all entries kept.
         tokensBefore: Number of tokens among the entries before `first`.
+        trimmedCR: Whether the text of the entries before `first` ends with CR.
     """
 
     name: str
@@ -173,6 +174,7 @@ class StoredStream(NamedTuple):
     last: int
     size: int
     tokensBefore: int
+    trimmedCR: bool = False
 
 
 class StoredEntries(NamedTuple):
@@ -223,11 +225,13 @@ class Trim(NamedTuple):
         epoch: Epoch of the stream.
         first: Number of the oldest entry to keep.
         tokensBefore: Number of tokens among all entries before that one.
+        trimmedCR: Whether the text of these entries ends with CR: a LF at the start of the next text belongs to it.
     """
 
     epoch: str
     first: int
     tokensBefore: int
+    trimmedCR: bool = False
 
 
 class Deletion(NamedTuple):

@@ -24,7 +24,7 @@ class Stream:
     def __init__(self, path):
         self.path = path
         self.head, self.entries, self.keys, self.ended = None, {}, {}, None
-        self.first, self.last, self.tokensBefore = 1, 0, 0
+        self.first, self.last, self.before = 1, 0, (0, False)
         self.size = 0
         for line in path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):  # or else it is being written, or the process died while it was
@@ -40,19 +40,20 @@ class Stream:
             self.ended = change["ended"]
             self.last = max(self.entries, default=self.last)
         else:
-            self.first, self.last, self.tokensBefore = change["first"], change["last"], change["tokensBefore"]
+            self.first, self.last = change["first"], change["last"]
+            self.before = change["before"]
 
     def describe(self):
         name, published, created = self.head["name"], self.head["published"], self.head["created"]
         size = sum(len(data) for _, data in self.entries.values())
         epoch = self.path.stem
-        return StoredStream(name, epoch, published, created, self.ended, self.first, self.last, size, self.tokensBefore)
+        return StoredStream(name, epoch, published, created, self.ended, self.first, self.last, size, *self.before)
 
-    def trim(self, first, tokensBefore):
+    def trim(self, first, *before):
         """Write a file without the oldest entries, and put it in the place of the old one."""
         entries = [[number, *entry] for number, entry in sorted(self.entries.items()) if number >= first]
         keys = {key: use for key, use in self.keys.items() if use[2] >= first}
-        start = {"first": first, "last": max(first - 1, self.last), "tokensBefore": tokensBefore}
+        start = {"first": first, "last": max(first - 1, self.last), "before": before}
         content = [self.head, start, {"entries": entries, "keys": keys, "ended": self.ended}]
         temporary = self.path.with_suffix(".new")
         temporary.unlink(missing_ok=True)
@@ -122,8 +123,8 @@ class FolderPersistence:
                     entry = {"entries": list(map(listEntry, entries)), "ended": ended}
                     entry["keys"] = {key: listUse(use) for key, use in keys.items()}
                     lines.setdefault(path, []).append(entry)
-                case Trim(_, first, tokensBefore):
-                    trims.append((path, first, tokensBefore))
+                case Trim(_, first, tokensBefore, trimmedCR):
+                    trims.append((path, first, tokensBefore, trimmedCR))
                 case Deletion():
                     deletions.append(path)
         return self.inThread(self.writeFiles, lines, trims, deletions)
@@ -133,8 +134,8 @@ class FolderPersistence:
         try:
             for path, each in lines.items():
                 append(path, each)
-            for path, first, tokensBefore in trims:
-                Stream(path).trim(first, tokensBefore)
+            for path, *start in trims:
+                Stream(path).trim(*start)
             for path in deletions:
                 path.unlink()
         except OSError as error:

@@ -4,7 +4,7 @@ Groups: the changes that a `PersistentStore` has still to write, and those that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from weakref import ReferenceType, ref
@@ -38,6 +38,7 @@ class KeptStream:
         first: Number of the oldest entry, as of the last time when the log left memory.
         last: Number of the newest stored entry.
         tokensBefore: Number of tokens before `first`.
+        trimmedCR: Whether the text before `first` ends with CR.
         size: Bytes that the stream takes while its log is not in memory, `ENTRY_COST` for each entry included.
         finding: The calls of `create` or `find` that get the log once it is stored or read; `None` if neither is
             under way.
@@ -59,13 +60,16 @@ class KeptStream:
         "published",
         "size",
         "tokensBefore",
+        "trimmedCR",
         "uncounted",
     )
 
     def __init__(self, stored: StoredStream) -> None:
-        self.name, self.epoch, self.published, self.created, self.ended, self.first, self.last, size, tokens = stored
-        self.size = size + ENTRY_COST * (self.last + 1 - self.first)
-        self.tokensBefore = tokens
+        self.name, self.epoch, self.published = stored.name, stored.epoch, stored.published
+        self.created, self.ended = stored.created, stored.ended
+        self.first, self.last = stored.first, stored.last
+        self.size = stored.size + ENTRY_COST * (self.last + 1 - self.first)
+        self.tokensBefore, self.trimmedCR = stored.tokensBefore, stored.trimmedCR
         self.finding: list[Deferred[IStreamLog]] | None = None
         self.uncounted: int | None = None
         self.deleting: list[Deferred[None]] = []
@@ -81,7 +85,8 @@ class KeptStream:
     def hold(self, streamLog: StreamLog) -> None:
         """Remember the log: as long as the stream is open, and then as long as it is used elsewhere."""
         buffer = streamLog.buffer
-        self.first, self.size, self.tokensBefore = buffer.first, buffer.size, buffer.tokensBefore
+        self.first, self.size = buffer.first, buffer.size
+        self.tokensBefore, self.trimmedCR = buffer.tokensBefore, buffer.trimmedCR
         self.ended = streamLog.ended
         self._read = ref(streamLog)
         self._open = streamLog if streamLog.state is State.OPEN else None
@@ -178,7 +183,8 @@ class Group:
         deleted = {deletion.stream for deletion in self.deletions}
         for stream, streamLog in self.trimmed.items():
             if stream not in deleted:
-                changes.append(Trim(stream.epoch, streamLog.buffer.first, streamLog.buffer.tokensBefore))
+                buffer = streamLog.buffer
+                changes.append(Trim(stream.epoch, buffer.first, buffer.tokensBefore, buffer.trimmedCR))
         changes += [Creation(each.name, each.epoch, each.published, each.created) for each in self.created]
         for entries in self.added:
             streamLog = entries.log
@@ -232,6 +238,12 @@ class PendingChanges:
                 del self.dirty[entries.stream]
         else:
             self.dirty = {}
+
+    def takeDeletions(self, streams: Collection[KeptStream]) -> list[PendingDeletion]:
+        """Take the deletions of some streams."""
+        taken = [deletion for deletion in self.deletions if deletion.stream in streams]
+        self.deletions = [deletion for deletion in self.deletions if deletion.stream not in streams]
+        return taken
 
     def forget(self, stream: KeptStream) -> None:
         """Drop the changes of a stream that is deleted."""

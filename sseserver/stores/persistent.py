@@ -252,15 +252,16 @@ class PersistentStore(Keeper):
             log.failure("The store cannot write; it will try again", failure)
         self._writing, self._failing = False, True
         for deletion in group.deletions:
-            stream = deletion.stream
-            self.used += stream.uncounted or 0
-            stream.uncounted = None
-            self._leaving -= 1
-            stream.answerDeleted()
-            deletion.deleted.errback(error)
+            self._refuseDeletion(deletion, error)
         for stream in group.created:
-            del self._streams[stream.name]
+            if stream.uncounted is None:
+                del self._streams[stream.name]
+            else:
+                # It was to be deleted, and has not come to be.
+                self._drop(stream)
             stream.answer(error)
+        for deletion in self._pending.takeDeletions(group.created):
+            deletion.deleted.callback(None)
         for entries in group.added:
             if entries.stream.published:
                 self._pending.dirty.pop(entries.stream, None)
@@ -279,11 +280,21 @@ class PersistentStore(Keeper):
             log.error("The store is closed with {count} streams that it could not write", count=len(pending.dirty))
         error = StoreUnavailable(_CLOSED)
         for stream in pending.created:
+            del self._streams[stream.name]
             stream.answer(error)
         for streamLog in pending.dirty.values():
             streamLog.refuse(error)
         for deletion in pending.deletions:
-            deletion.deleted.errback(error)
+            self._refuseDeletion(deletion, error)
+
+    def _refuseDeletion(self, deletion: PendingDeletion, error: StoreUnavailable) -> None:
+        """Count a stream again whose deletion could not be written."""
+        stream = deletion.stream
+        self.used += stream.uncounted or 0
+        stream.uncounted = None
+        self._leaving -= 1
+        stream.answerDeleted()
+        deletion.deleted.errback(error)
 
     def _restoreLog(self, stored: StoredEntries, stream: KeptStream) -> None:
         if stream.uncounted is not None or self._streams.get(stream.name) is not stream:
@@ -294,7 +305,7 @@ class PersistentStore(Keeper):
         if segment.last != stream.last:
             raise ValueError(f"The entries of {stream.name} after {segment.last} are missing.")
         streamLog = self._makeLog(stream)
-        streamLog.restore(segment, stream.tokensBefore, dict(stored.keys))
+        streamLog.restore(segment, stream.tokensBefore, dict(stored.keys), stream.trimmedCR)
         streamLog.created, streamLog.ended = stream.created, stream.ended
         stream.hold(streamLog)
         stream.answer(streamLog)

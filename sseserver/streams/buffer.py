@@ -205,13 +205,14 @@ class EntryBuffer:
         self.size -= cost
         return cost
 
-    def load(self, segment: Segment, tokensBefore: int) -> None:
+    def load(self, segment: Segment, tokensBefore: int, trimmedCR: bool = False) -> None:
         """
         Fill an empty buffer with the entries that a store kept.
 
         Args:
             segment: All entries kept.
             tokensBefore: Number of tokens among the entries before them.
+            trimmedCR: Whether the text of the entries before them ends with CR.
         """
         self.first = segment.first
         self._ends = segment.ends
@@ -220,6 +221,7 @@ class EntryBuffer:
         self._packed = segment.last
         self._base = (self._ends[-1] if self._kinds else 0) - len(self._data)
         self.tokensBefore = tokensBefore
+        self.trimmedCR = trimmedCR
         self.size = len(self._data) + ENTRY_COST * len(self._kinds)
 
     def _start(self, number: int) -> int:

@@ -223,7 +223,7 @@ class StreamLog:
         """See `IStreamLog.recall`."""
         return self.keys.get(key)
 
-    def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse]) -> None:
+    def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse], trimmedCR: bool = False) -> None:
         """
         Fill a new log with entries that the store kept. Their bytes are in `Keeper.used` already.
 
@@ -231,8 +231,9 @@ class StreamLog:
             segment: All entries kept.
             tokensBefore: Number of tokens among the entries before them.
             keys: Uses of idempotency keys.
+            trimmedCR: Whether the text of the entries before them ends with CR.
         """
-        self.buffer.load(segment, tokensBefore)
+        self.buffer.load(segment, tokensBefore, trimmedCR)
         self.keys = keys
         self.last = self._place = segment.last
         if segment.kinds:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import GapError, KeyReused, StreamEnded, StreamExists, StreamNotFound
+from sseserver.formats.events import EventsFormat
 from sseserver.interfaces import IEntryBuffer, IPersistence, IStreamLog, IStreamStore
 from sseserver.stores.persistent import PersistentStore
 from sseserver.streams.ids import makeEpoch
@@ -323,6 +324,22 @@ class RecoveryContract(StoreCase):
         self.assertEqual(self.find("a").append(Kind.TOKEN, b"next"), 5)
         self.settle()
         self.assertEqual(self.find("a").last, 5)
+
+    def test_trimmedCR(self) -> None:
+        """F65: after a crash a LF still belongs to the CR before it, which was trimmed."""
+        if not self.survives:
+            return
+        streamLog = self.create("a")
+        streamLog.append(Kind.TOKEN, b"x" * self.window + b"\r")
+        self.settle()
+        streamLog.append(Kind.TOKEN, b"\nyyyy")
+        self.settle()
+        before = EventsFormat().render(streamLog).read(1, 1000, joined=True).data
+        self.assertEqual((streamLog.buffer.first, streamLog.buffer.trimmedCR), (2, True))
+        self.startAfterCrash()
+        found = self.find("a")
+        self.assertEqual((found.buffer.first, found.buffer.trimmedCR), (2, True))
+        self.assertEqual(EventsFormat().render(found).read(1, 1000, joined=True).data, before)
 
     def test_interrupted(self) -> None:
         """A run that a crash interrupted has ended `failed`, reason `interrupted`, after its visible entries."""

@@ -4,7 +4,6 @@ The contract of `IStreamStore`, for every store.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from twisted.internet.defer import maybeDeferred
@@ -34,10 +33,9 @@ class SQLiteStoreTests(StoreContract, SynchronousTestCase):
         return SQLiteStore(self.clock, self.path, window, maybeDeferred)
 
     def crash(self) -> None:
-        """A copy of the files is what is left; the dead process's own is stopped for the clock's sake."""
-        copy = self.mktemp()
-        for end in ("", "-wal"):
-            shutil.copy(self.path + end, copy + end)
+        """Both files are as they were when the process died; its store is stopped for the clock's sake."""
+        paths = [Path(self.path), Path(self.path + "-wal")]
+        contents = [path.read_bytes() for path in paths]
         self.result(self.store.stop())
-        Path(self.path).unlink()
-        self.path = copy
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)

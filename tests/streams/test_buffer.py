@@ -79,10 +79,8 @@ class BufferMachine(RuleBasedStateMachine):
     def restored(self) -> None:
         """A store had it."""
         buffer = EntryBuffer()
-        buffer.load(self.buffer.segment(self.first, self.buffer.appended), self.buffer.tokensBefore)
-        if self.buffer.trimmedCR:
-            # Stores keep all but this.
-            buffer.trimmedCR = True
+        segment = self.buffer.segment(self.first, self.buffer.appended)
+        buffer.load(segment, self.buffer.tokensBefore, self.buffer.trimmedCR)
         self.buffer = buffer
 
     @precondition(lambda self: self.kinds)

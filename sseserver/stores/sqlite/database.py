@@ -41,7 +41,8 @@ CHECKPOINT = 4 * 1024 * 1024
 _SCHEMA = """
 CREATE TABLE streams (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL UNIQUE, published INTEGER NOT NULL,
-    created REAL NOT NULL, ended REAL, trimmed INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0);
+    created REAL NOT NULL, ended REAL, trimmed INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0,
+    cr INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE segments (
     stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, kinds BLOB NOT NULL, ends BLOB NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (stream, first)) WITHOUT ROWID;
@@ -50,8 +51,14 @@ CREATE TABLE fresh (
 CREATE TABLE keys (
     stream INTEGER NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (stream, key)) WITHOUT ROWID;
-CREATE TABLE life (boot TEXT NOT NULL, clean INTEGER NOT NULL);
-INSERT INTO life VALUES ('', 1);
+CREATE TABLE life (boot TEXT NOT NULL, clean INTEGER NOT NULL, file TEXT NOT NULL DEFAULT '');
+INSERT INTO life (boot, clean) VALUES ('', 1);
+"""
+
+# From version 2, which lacks these columns.
+_UPGRADE = """
+ALTER TABLE streams ADD COLUMN cr INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE life ADD COLUMN file TEXT NOT NULL DEFAULT ''
 """
 
 #: SQL. Number of the last entry of a row of `streams` that was trimmed or filed.
@@ -122,22 +129,28 @@ class Database:
                 execute(statement)
             execute(f"PRAGMA application_id = {APPLICATION_ID}")
             execute(f"PRAGMA user_version = {VERSION}")
+        elif execute("PRAGMA user_version").fetchone() != (VERSION,):
+            for statement in _UPGRADE.split(";"):
+                execute(statement)
+            execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
         execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT // PAGE}")
 
-    def recover(self, now: float, epochs: Iterable[str], boot: str) -> list[RecoveredStream]:
+    def recover(self, now: float, epochs: Iterable[str], boot: str, file: str = "") -> list[RecoveredStream]:
         """
         Make the file consistent after an earlier process, however that ended, and list its streams.
 
         Runs that were under way end with the entry `INTERRUPTED`. If the machine went down, open streams get new
-        epochs, since commits that viewers saw may be lost.
+        epochs, since commits that viewers saw may be lost. The same holds for a copy: viewers may have seen later
+        commits of the original.
 
         Args:
             now: Time in seconds since 1970.
             epochs: New epochs.
             boot: Identifies the present boot of the machine. An empty string is never the same boot.
+            file: Identifies the file (`FileIdentity`); an empty string if it is not to be compared.
 
         Returns:
             All streams: first those that have ended, the oldest end first.
@@ -146,22 +159,23 @@ class Database:
             StoreUnavailable: It failed. The file is closed and not changed.
         """
         with self._reportErrors(closing=True):
-            self._recover(now, epochs, boot)
+            self._recover(now, epochs, boot, file)
             self._identities = self._identify()
             return list(self._readStreams())
 
-    def _recover(self, now: float, epochs: Iterable[str], boot: str) -> None:
+    def _recover(self, now: float, epochs: Iterable[str], boot: str, file: str) -> None:
         execute = self.connection.execute
         execute("BEGIN IMMEDIATE")
-        before, clean = execute("SELECT boot, clean FROM life").fetchone()
-        if not clean and (not boot or boot != before):
+        before, clean, original = execute("SELECT boot, clean, file FROM life").fetchone()
+        rebooted = not boot or boot != before
+        if (rebooted and not clean) or _isCopy(file, original, rebooted):
             numbers = execute("SELECT number FROM streams WHERE ended IS NULL").fetchall()
             renamed = [(epoch, number) for (number,), epoch in zip(numbers, epochs, strict=False)]
             self.connection.executemany("UPDATE streams SET epoch = ? WHERE number = ?", renamed)
         self._fileAll()
         self._interruptRuns()
         execute("UPDATE streams SET ended = ? WHERE ended IS NULL AND NOT published", (now,))
-        execute("UPDATE life SET boot = ?, clean = 0", (boot,))
+        execute("UPDATE life SET boot = ?, clean = 0, file = ?", (boot, file or original))
         execute("COMMIT")
         # On the disk before anything else: otherwise the loss of later commits could look like a clean end.
         execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -191,14 +205,14 @@ class Database:
 
     def _readStreams(self) -> Iterator[RecoveredStream]:
         rows = self.connection.execute(
-            "SELECT streams.number, name, epoch, published, created, ended, trimmed, tokens,"
+            "SELECT streams.number, name, epoch, published, created, ended, trimmed, tokens, cr,"
             " coalesce(sum(segments.last - first + 1), 0), coalesce(sum(length(data)), 0)"
             " FROM streams LEFT JOIN segments ON stream = streams.number"
             " GROUP BY streams.number ORDER BY ended IS NULL, ended, streams.number"
         )
-        for number, name, epoch, published, created, ended, trimmed, tokens, count, size in rows:
+        for number, name, epoch, published, created, ended, trimmed, tokens, cr, count, size in rows:
             stream = StoredStream(
-                name, epoch, bool(published), created, ended, trimmed + 1, trimmed + count, size, tokens
+                name, epoch, bool(published), created, ended, trimmed + 1, trimmed + count, size, tokens, bool(cr)
             )
             yield RecoveredStream(number, stream)
 
@@ -285,9 +299,9 @@ class Database:
         many("UPDATE streams SET ended = ? WHERE number = ?", transaction.ended)
 
     def _trim(self, trimmed: TrimmedRow) -> None:
-        stream, first, tokens = trimmed
+        stream, first, tokens, cr = trimmed
         execute = self.connection.execute
-        execute("UPDATE streams SET trimmed = ? - 1, tokens = ? WHERE number = ?", (first, tokens, stream))
+        execute("UPDATE streams SET trimmed = ? - 1, tokens = ?, cr = ? WHERE number = ?", (first, tokens, cr, stream))
         execute("DELETE FROM segments WHERE stream = ?2 AND last < ?1", (first, stream))
         execute("DELETE FROM keys WHERE stream = ?2 AND last < ?1", (first, stream))
         row = execute("SELECT * FROM segments WHERE stream = ? AND first < ?", (stream, first)).fetchone()
@@ -300,3 +314,17 @@ class Database:
     def _insert(self, filed: Iterable[StreamSegment]) -> None:
         rows = (SegmentRow.pack(stream, segment) for stream, segment in filed)
         self.connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def _isCopy(file: str, original: str, rebooted: bool) -> bool:
+    """
+    Return whether a file is another one than the process before had open.
+
+    Args:
+        file: Identity of the file now.
+        original: Identity of the file of the process before; empty if it is not known.
+        rebooted: Whether the machine was started since. A device may then have another number.
+    """
+    if not file or not original:
+        return False
+    return file.partition(":")[2] != original.partition(":")[2] if rebooted else file != original

@@ -16,10 +16,16 @@ from sseserver.errors import StoreUnavailable
 APPLICATION_ID = 0x73736531
 
 #: Version of the tables, in the file's `user_version`.
-VERSION = 2
+VERSION = 3
+
+#: The versions that can be read; `database` turns an older one into the present one.
+READABLE = frozenset({2, VERSION})
 
 #: Bytes. Size of a page, which is SQLite's default.
 PAGE = 4096
+
+#: Bytes. The pages of a larger file are not all checked when it is opened: that would take a second for each gigabyte.
+CHECKED = 64 * 1024 * 1024
 
 
 class FileIdentity(NamedTuple):
@@ -27,6 +33,10 @@ class FileIdentity(NamedTuple):
 
     device: int
     inode: int
+
+    def __str__(self) -> str:
+        """Return both numbers, for the file itself."""
+        return f"{self.device}:{self.inode}"
 
 
 def identifyFile(path: Path) -> FileIdentity | None:
@@ -56,7 +66,7 @@ def checkFile(file: Path) -> None:
         if not header.startswith(b"SQLite format 3\0") or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
             raise StoreUnavailable(f"{file} is not a file of sseserver; it is left as it is.")
         version = int.from_bytes(header[60:64], "big")
-        if version != VERSION:
+        if version not in READABLE:
             raise StoreUnavailable(f"{file} has version {version}; this sseserver reads version {VERSION}.")
         verdict = _findDamage(file)
         if verdict:
@@ -64,7 +74,7 @@ def checkFile(file: Path) -> None:
 
 
 def _findDamage(file: Path) -> str:
-    """Check the pages of a file of ours; return the first damage found, or an empty string."""
+    """Check a file of ours, with all its pages if it is small; return the damage found first, or an empty string."""
     log, index, journal = (file.with_name(file.name + end) for end in ("-wal", "-shm", "-journal"))
     if journal.exists():
         # The making of the file was interrupted. SQLite will take it back, and the file is made anew.
@@ -76,8 +86,12 @@ def _findDamage(file: Path) -> str:
     connection = sqlite3.connect(f"{file.as_uri()}?{'mode=ro' if log.exists() else 'immutable=1'}", uri=True, timeout=1)
     try:
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not tables:
+            return "its tables are gone"
+        if file.stat().st_size > CHECKED:
+            return ""
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        verdict = str(verdict).splitlines()[-1] if tables else "its tables are gone"
+        verdict = str(verdict).splitlines()[-1]
         return "" if verdict == "ok" else verdict
     finally:
         connection.close()

@@ -105,7 +105,7 @@ class Journal:
             elif isinstance(change, Creation):
                 self._create(plan, change)
             elif isinstance(change, Trim):
-                row = TrimmedRow(self._find(plan, change.epoch), change.first, change.tokensBefore)
+                row = TrimmedRow(self._find(plan, change.epoch), *change[1:])
                 plan.transaction.trimmed.append(row)
             else:
                 self._delete(plan, change)

@@ -33,11 +33,20 @@ class EndedRow(NamedTuple):
 
 
 class TrimmedRow(NamedTuple):
-    """An update of the table `streams`: entries before `first`, with so many tokens, are no longer kept."""
+    """
+    An update of the table `streams`: entries before `first` are no longer kept.
+
+    Attributes:
+        stream: Number of the stream.
+        first: See above.
+        tokens: Number of tokens among these entries.
+        cr: Whether their text ends with CR.
+    """
 
     stream: int
     first: int
     tokens: int
+    cr: bool = False
 
 
 class KeyRow(NamedTuple):

@@ -3,7 +3,7 @@ SQLiteStore: stream logs that survive the process, in one SQLite file.
 
 With `synchronous=NORMAL` in WAL mode a committed transaction survives the end of the process, however sudden. It may
 not survive the end of the machine. After a new boot, which the kernel's boot ID shows, open streams therefore get new
-epochs, so that no event ID ever stands for two contents.
+epochs, so that no event ID ever stands for two contents. So they do in a copy, which lacks what viewers saw later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from zope.interface import implementer
 from sseserver.interfaces import IPersistence
 from sseserver.stores.persistent import PersistentStore
 from sseserver.stores.sqlite.database import Database
+from sseserver.stores.sqlite.files import identifyFile
 from sseserver.stores.sqlite.journal import Journal
 from sseserver.streams.ids import makeEpoch
 from sseserver.timing.turnend import TurnEnd
@@ -32,6 +33,12 @@ def readBootID() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return ""
+
+
+def readFileID(path: str) -> str:
+    """Return what tells a file from its copies, or an empty string if it cannot be found."""
+    identity = identifyFile(Path(path))
+    return "" if identity is None else str(identity)
 
 
 class SQLiteStore(PersistentStore):
@@ -87,7 +94,7 @@ class SQLitePersistence:
     def start(self, now: float) -> Sequence[StoredStream]:
         """See `IPersistence.start`."""
         database = Database(self.path)
-        recovered = database.recover(now, iter(makeEpoch, ""), readBootID())
+        recovered = database.recover(now, iter(makeEpoch, ""), readBootID(), readFileID(self.path))
         self.database = database
         self._journal = Journal(recovered)
         if self._givenThread is None:

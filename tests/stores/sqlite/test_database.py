@@ -4,7 +4,6 @@ Tests for `sseserver.stores.sqlite.database`.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from array import array
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.sqlite.database import OPEN_FILES, Database, RecoveredStream
@@ -119,182 +118,6 @@ class DatabaseTestCase(SynchronousTestCase):
         after = Path(self.mktemp())
         shutil.copytree(self.folder, after)
         return after / self.path.name
-
-
-class RefusalTests(DatabaseTestCase):
-    """What cannot be used is refused, and left as it is."""
-
-    def refuse(self, words: str, path: Path | None = None) -> None:
-        """The file is refused with these words, and its folder is as it was."""
-        path = path or self.path
-        before = snapshot(path.parent)
-        error = self.assertRaises(StoreUnavailable, Database, str(path))
-        self.assertIn(words, str(error))
-        self.assertEqual(snapshot(path.parent), before)
-        self.assertNotIn("\n", str(error))
-
-    def test_foreign(self) -> None:
-        """
-        An SQLite file of another program.
-        """
-        with foreign(self.path) as connection:
-            connection.execute("CREATE TABLE t (x)")
-        self.refuse("not a file of sseserver")
-
-    def test_foreignLog(self) -> None:
-        """
-        An SQLite file of another program with a write-ahead log, closed, in use, or left by a crash.
-        """
-        with foreign(self.path) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("CREATE TABLE t (x)")
-            self.assertIn("streams.db-wal", snapshot(self.folder))
-            self.refuse("not a file of sseserver")
-            after = self.crash()
-        self.refuse("not a file of sseserver")
-        self.refuse("not a file of sseserver", after)
-
-    def test_noDatabase(self) -> None:
-        """
-        A file that is no database: text, noise, an image of zeros.
-        """
-        for content in (b"Dear diary,\n" * 1000, b"\x89PNG\r\n\x1a\n" * 20, bytes(8192), b"x"):
-            self.path.write_bytes(content)
-            self.refuse("not a file of sseserver")
-
-    def test_version(self) -> None:
-        """
-        A file of another version of ours.
-        """
-        self.make()
-        self.close()
-        with foreign(self.path) as connection:
-            connection.execute(f"PRAGMA user_version = {VERSION + 1}")
-        self.refuse(f"version {VERSION + 1}")
-
-    def damage(self) -> None:
-        """Make a file of some size, and overwrite the middle of it."""
-        database = self.make()
-        database.commit(Transaction(filed=[StreamSegment(1, segment(4, *[b"x" * 500] * 200))]))
-        self.close()
-        with self.path.open("r+b") as file:
-            file.seek(self.path.stat().st_size // 2)
-            file.write(b"\xff" * 5000)
-
-    def test_damaged(self) -> None:
-        """
-        A file of ours that was overwritten in the middle.
-        """
-        self.damage()
-        self.refuse("damaged")
-
-    def test_damagedLog(self) -> None:
-        """
-        A file of ours that was damaged and has a write-ahead log as well, left by a crash.
-        """
-        self.damage()
-        damaged = self.path.read_bytes()
-        self.path.unlink()
-        database = self.make()
-        database.commit(Transaction(filed=[StreamSegment(1, segment(4, *[b"x" * 500] * 200))]))
-        after = self.crash()
-        after.write_bytes(damaged[: len(damaged) // 2])
-        after.with_name("streams.db-wal").write_bytes(b"")
-        self.refuse("", after)
-        log = after.with_name("streams.db-wal")
-        log.write_bytes(self.path.with_name("streams.db-wal").read_bytes())
-        # All but the first page: some are in the log as well, and are good there.
-        size = after.stat().st_size
-        with after.open("r+b") as file:
-            file.seek(PAGE)
-            file.write(b"\xff" * (size - PAGE))
-        self.refuse("", after)
-
-    def test_truncated(self) -> None:
-        """
-        A file of ours that was cut.
-        """
-        database = self.make()
-        database.commit(Transaction(filed=[StreamSegment(1, segment(4, *[b"x" * 500] * 200))]))
-        self.close()
-        whole = self.path.read_bytes()
-        for size in (100, 1024, PAGE, len(whole) // 2, len(whole) - PAGE, len(whole) - 1):
-            self.path.write_bytes(whole[:size])
-            self.refuse("")
-
-    def test_tableMissing(self) -> None:
-        """
-        A sound file that says it is ours, but is not built as it should be, is refused when it is taken up.
-        """
-        self.make()
-        self.close()
-        with foreign(self.path) as connection:
-            connection.execute("DROP TABLE life")
-        before = snapshot(self.folder)
-        database = Database(str(self.path))
-        error = self.assertRaises(StoreUnavailable, self.recover, database)
-        self.assertIn("no such table", str(error))
-        self.assertEqual(snapshot(self.folder), before)
-
-    def test_folder(self) -> None:
-        """
-        A folder, and a file in a folder that is not there.
-        """
-        self.refuse("directory", self.folder)
-        error = self.assertRaises(StoreUnavailable, Database, str(self.folder / "missing" / "streams.db"))
-        self.assertIn("unable to open", str(error))
-        self.assertEqual(snapshot(self.folder), {})
-
-    def test_permission(self) -> None:
-        """
-        A file that may be read but not be written, and a folder in which nothing may be made.
-        """
-        if os.geteuid():
-            raise SkipTest("Only root can become somebody else.")
-        self.make()
-        self.close()
-        # Not below the folder of the tests, where nobody may not even look.
-        folder = Path("/tmp") / f"sseserver-{os.getpid()}"
-        folder.mkdir(0o755)
-        self.addCleanup(shutil.rmtree, folder)
-        path = Path(shutil.copy(self.path, folder))
-        path.chmod(0o644)
-        before = snapshot(folder)
-        os.seteuid(NOBODY)
-        try:
-            errors = [
-                self.assertRaises(StoreUnavailable, Database, str(each)) for each in (path, folder / "another.db")
-            ]
-        finally:
-            os.seteuid(0)
-        self.assertIn("Permission denied", str(errors[0]))
-        self.assertIn("unable to open", str(errors[1]))
-        self.assertEqual(snapshot(folder), before)
-
-    def test_openAlready(self) -> None:
-        """
-        A file that this process has open, by whatever name; the first one goes on.
-        """
-        database = self.make()
-        link = self.folder / "link.db"
-        link.symlink_to(self.path.name)
-        for path in (self.path, self.folder / ".." / self.folder.name / "streams.db", link):
-            error = self.assertRaises(StoreUnavailable, Database, str(path))
-            self.assertIn("open already", str(error))
-        database.commit(Transaction(filed=[StreamSegment(1, segment(4, b"d"))]))
-        self.assertEqual(self.load(database).entries.entries, [b"a", b"b", b"c", b"d"])
-
-    def test_openElsewhere(self) -> None:
-        """
-        A file that somebody else has open (here: a connection of SQLite's own that writes).
-        """
-        self.make()
-        self.close()
-        with foreign(self.path) as connection:
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("BEGIN EXCLUSIVE")
-            self.refuse("another process has it open")
-        self.assertEqual(len(self.recover(self.open())), 1)
 
 
 class OpenTests(DatabaseTestCase):
@@ -422,6 +245,27 @@ class BootTests(DatabaseTestCase):
         self.close()
         self.assertEqual(self.epochs(self.path, "another"), ["epoch"])
 
+    def test_F64_device(self) -> None:
+        """
+        F64: a device may have another number after a boot; an inode has not.
+        """
+        for before, boot, now, epoch in (
+            ("1:2", "boot", "1:2", "epoch"),
+            ("1:2", "boot", "3:2", "new0"),
+            ("1:2", "another", "3:2", "epoch"),
+            ("1:2", "another", "1:3", "new0"),
+            ("", "another", "1:3", "epoch"),
+            ("1:2", "another", "", "epoch"),
+        ):
+            database = self.open()
+            database.recover(0.0, iter(()), "boot", before)
+            database.commit(Transaction(created=[StreamRow(1, "name", "epoch", True, 5.0)]))
+            self.close()
+            recovered = self.open().recover(0.0, iter(["new0"]), boot, now)
+            self.assertEqual([row.stream.epoch for row in recovered], [epoch], (before, boot, now))
+            self.close()
+            self.path.unlink()
+
     def test_logLost(self) -> None:
         """
         That the file is in use stands in the file itself, before anything else does: when the machine ends and takes
@@ -510,7 +354,7 @@ class CommitTests(DatabaseTestCase):
         tables = ("streams", "segments", "fresh", "keys")
         with foreign(self.path) as connection:
             rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
-        stream, filed = (2, "name", "epoch2", 1, 0.0, None, 0, 0), (2, 1, 1, b"\0", bytes(8), b"x")
+        stream, filed = (2, "name", "epoch2", 1, 0.0, None, 0, 0, 0), (2, 1, 1, b"\0", bytes(8), b"x")
         self.assertEqual([*rows[0], rows[1][0][:4], rows[1][0][5:], *rows[2:]], [stream, filed[:4], filed[5:], [], []])
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from sseserver.errors import StoreUnavailable
+from sseserver.errors import StoreUnavailable, StreamExists
 from sseserver.stores.persistent import RETRY
 from sseserver.testing import RecordingViewer
 from sseserver.testing.storecase import NoFormat
@@ -55,6 +55,39 @@ class FullTests(StoreTestCase):
         self.assertEqual((log.buffer.size, self.store.used, log.recall("key")), (size, used, None))
         self.assertEqual(len(self.entries()), 4)
         self.assertEqual(self.rows("keys"), [])
+
+    def test_F66_deletedBeforeItIsCreated(self) -> None:
+        """
+        F66: a stream that is deleted while its creation is being written is not there when the disk refuses it: both
+        calls are answered, nothing is counted, and who waits to create the name again can.
+        """
+        count, used = self.store.count, self.store.used
+        for repeats in (False, True):
+            created = self.store.create("x", True)
+            self.clock.advance(RETRY)
+            deleted = self.store.delete("x")
+            again = self.store.create("x", True) if repeats else None
+            called, _, _ = self.thread.waiting.pop(0)
+            called.errback(StoreUnavailable("The disk is full."))
+            self.failureResultOf(created, StoreUnavailable)
+            self.successResultOf(deleted)
+            self.assertEqual((self.store.count, self.store.used), (count + repeats, used))
+        self.pages(ROOM)
+        self.clock.advance(RETRY)
+        self.assertEqual(self.result(again).name, "x")
+
+    def test_F66_stoppedWhileDeleting(self) -> None:
+        """
+        F66: when the store is stopped on a full disk, a creation that waits for a deletion is refused, too.
+        """
+        self.publish().addErrback(lambda _: None)
+        deleted, created = self.store.delete("published"), self.store.create("published", True)
+        stopped = self.store.stop()
+        self.refused(created, StreamExists)
+        self.refused(deleted, StoreUnavailable)
+        self.successResultOf(stopped)
+        self.pages(ROOM)
+        self.store.start()
 
     def test_recovers(self) -> None:
         """

@@ -5,6 +5,7 @@ Tests for `sseserver.stores.sqlite.store`, beside `sseserver.testing.StoreContra
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,13 +48,62 @@ class FileTests(StoreTestCase):
 
     def crash(self) -> None:
         """Let the process die, and another one start on what it left."""
+        paths = [Path(self.path), Path(self.path + "-wal")]
+        contents = [path.read_bytes() for path in paths]
+        self.result(self.store.stop())
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+        self.store = self.makeStore()
+        self.store.start()
+
+    def copy(self) -> str:
+        """Copy the files while the store is running, as an operator may."""
         copy = self.mktemp()
         for end in ("", "-wal"):
             shutil.copy(self.path + end, copy + end)
+        return copy
+
+    def test_F64_copy(self) -> None:
+        """
+        F64: what viewers saw after a copy was made does not share its ID with what is published into the copy.
+        """
+        streamLog = self.create("a", tokens=1)
+        copy = self.copy()
+        self.append(streamLog, 1, b"SEEN")
+        self.settle()
+        epoch, original = streamLog.epoch, self.path
+        self.crash()
+        self.assertEqual(self.result(self.store.find("a")).epoch, epoch)
         self.result(self.store.stop())
         self.path = copy
         self.store = self.makeStore()
         self.store.start()
+        found = self.result(self.store.find("a"))
+        self.append(found, 1, b"OTHER")
+        self.settle()
+        self.assertEqual((found.last, found.buffer.entries), (2, [b"x", b"OTHER"]))
+        gap = self.assertRaises(GapError, found.locate, f"{epoch}-2")
+        self.assertEqual(gap.reason, "lost")
+        # The copy is an original from now on, and so is the file that was copied.
+        for path, expected in ((copy, found.epoch), (original, epoch)):
+            self.result(self.store.stop())
+            self.path = path
+            self.store = self.makeStore()
+            self.store.start()
+            self.assertEqual(self.result(self.store.find("a")).epoch, expected)
+
+    def test_F64_cleanCopy(self) -> None:
+        """
+        F64: the same holds for a copy of a file that was closed in good order.
+        """
+        epoch = self.create("a", tokens=1).epoch
+        self.result(self.store.stop())
+        copy = self.mktemp()
+        shutil.copy(self.path, copy)
+        self.path = copy
+        self.store = self.makeStore()
+        self.store.start()
+        self.assertNotEqual(self.result(self.store.find("a")).epoch, epoch)
 
     def test_boot(self) -> None:
         """
