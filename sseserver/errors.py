@@ -9,6 +9,7 @@ answer is a bare 500 without details.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sseserver.values import STOPPED_REASONS, Reason
@@ -26,6 +27,8 @@ class SSEServerError(Exception):
         code: Name of the error, for programs.
         param: The wrong member of the request's body, such as `messages[0].content`, or `None`.
         retryAfter: Whole seconds for the header `Retry-After`, or `None`.
+        final: Whether the same request would fail again, whatever the status says. Clients of OpenAI's API are told
+            so in the header `x-should-retry`.
     """
 
     status: int = 500
@@ -33,6 +36,7 @@ class SSEServerError(Exception):
     code: str = "internal_error"
     param: str | None = None
     retryAfter: int | None = None
+    final: bool = False
 
 
 class BadRequest(SSEServerError):
@@ -178,6 +182,27 @@ class StoreUnavailable(SSEServerError):
     retryAfter = 3
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorDetails:
+    """
+    Details of a `SourceError`, for programs; each takes the place of a default.
+
+    Args:
+        code: Name of the error.
+        type: Class of the error.
+        param: The wrong member of the request's body.
+        final: Whether the same request would fail again.
+    """
+
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    final: bool | None = None
+
+
+_NO_DETAILS = ErrorDetails()
+
+
 class SourceError(SSEServerError):
     """
     A token source cannot continue.
@@ -194,21 +219,27 @@ class SourceError(SSEServerError):
         reason: One word for programs: a `Reason`, or a word of the source's own.
         status: HTTP status for a client that has received nothing of the answer yet; `None` is 502.
         retryAfter: Whole seconds until the client may retry, if known.
+        details: Code, type and member that the answer names; by default the code is the reason.
 
     Attributes:
-        reason: See above; also the `code` of the answer.
+        reason: See above.
     """
 
     status = 502
     code = Reason.SOURCE.value
 
     def __init__(
-        self, message: str, reason: str = Reason.SOURCE, status: int | None = None, retryAfter: int | None = None
+        self,
+        message: str,
+        reason: str = Reason.SOURCE,
+        status: int | None = None,
+        retryAfter: int | None = None,
+        details: ErrorDetails = _NO_DETAILS,
     ) -> None:
         super().__init__(message)
-        self.reason = self.code = reason
+        self.reason = reason
         # As given: an entry does not hold the defaults.
-        self._told = {"status": status, "retryAfter": retryAfter}
+        self._told = {"status": status, "retryAfter": retryAfter, **asdict(details)}
         if reason in STOPPED_REASONS:
             # The server was stopped, and this one or another can serve the request soon.
             status, retryAfter = Overloaded.status, Overloaded.retryAfter
@@ -216,6 +247,10 @@ class SourceError(SSEServerError):
         self.retryAfter = retryAfter
         if self.status < 500:
             self.type = "rate_limit_error" if self.status == 429 else "invalid_request_error"
+        self.code = details.code or reason
+        self.type = details.type or self.type
+        self.param = details.param
+        self.final = bool(details.final)
 
     def toEntry(self) -> dict[str, object]:
         """Return the members of the terminal entry; unknown ones are left out."""
@@ -232,7 +267,8 @@ class SourceError(SSEServerError):
         """
         reason = str(entry.get("reason"))
         message = entry.get("message") or f"The answer failed ({reason})."
-        return cls(message, reason, entry.get("status"), entry.get("retryAfter"))
+        details = ErrorDetails(entry.get("code"), entry.get("type"), entry.get("param"), entry.get("final"))
+        return cls(message, reason, entry.get("status"), entry.get("retryAfter"), details)
 
 
 class RunCancelled(SSEServerError):

@@ -159,6 +159,7 @@ COUNT = ValueType("COUNT", readCount)
 DESTINATION = ValueType("log|none|PATH")
 ENDPOINT = ValueType("ENDPOINT")
 FILE = ValueType("FILE")
+HEADER = ValueType("HEADER")
 MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
 NAME = ValueType("NAME")
 PAUSE = ValueType("SECONDS", readPause)
@@ -241,9 +242,19 @@ OPTIONS = (
         Group.SOURCE,
         f"File with the API key in one line. Without this option the key is `${KEY_VARIABLE}`.",
     ),
+    Option(
+        "upstream-header",
+        HEADER,
+        None,
+        Group.SOURCE,
+        "Send this header with each request to the API: `NAME: VALUE`, `NAME: @FILE` or `NAME: $VARIABLE`, for example "
+        "`api-key: @key.txt`. May be given more than once.",
+        repeatable=True,
+    ),
     Option("connect-timeout", TIMEOUT, 10.0, Group.SOURCE, "Time limit for connecting to the API, in seconds."),
     Option("first-token-timeout", TIMEOUT, 60.0, Group.SOURCE, "Time limit for the API's first token, in seconds."),
     Option("token-timeout", TIMEOUT, 60.0, Group.SOURCE, "Time limit between two tokens of the API, in seconds."),
+    Option("max-chunk", SIZE, 16 << 20, Group.SOURCE, "Size of the API's largest chunk, in bytes."),
     Option(
         "interval",
         PAUSE,
@@ -258,6 +269,13 @@ OPTIONS = (
         None,
         Group.SOURCE,
         "Model name of the source; with `--upstream`, the default model to request.",
+    ),
+    Option(
+        "pin-model",
+        FLAG,
+        False,
+        Group.SOURCE,
+        "Refuse requests for another model than the one of `--model`. Needs `--upstream`.",
     ),
     Option(
         "prompt",

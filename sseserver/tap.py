@@ -21,25 +21,22 @@ from twisted.python import usage
 
 from sseserver import __version__, compiled
 from sseserver.apis.root import StreamResource
-from sseserver.client.agent import makeConnections
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
-from sseserver.options import FILE, FLAG, KEY_VARIABLE, OPTIONS, Option, defaultOf, optionNamed
+from sseserver.options import FILE, FLAG, OPTIONS, Option, defaultOf, optionNamed
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.sources.text import WELCOME, TextSource
-from sseserver.sources.upstream import UpstreamLimits, UpstreamSource, checkKey, checkURL
+from sseserver.sources.upstream import checkURL
 from sseserver.speedups.garbage import RareCollections
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.timing.turnend import TurnEnd
+from sseserver.upstreamoptions import checkUpstream, makeUpstream
 from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
-
-#: Bytes. Largest file that is accepted as a key.
-_MAX_KEY_BYTES = 16 * 1024
 
 #: Highest TCP port.
 _MAX_PORT = 65535
@@ -83,7 +80,7 @@ def _help(option: Option) -> str:
     text = option.help.replace("`", "")
     if option.environment is not None:
         text += f" The environment variable {option.environment}=1 does the same."
-    if option.repeatable:
+    if option.repeatable and option.default is not None:
         text += f" [default: {option.default}]"
     return text
 
@@ -121,6 +118,7 @@ that terminates TLS, speaks HTTP/2 and does not buffer responses."""
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
+        self["upstream-header"] = []
 
     def opt_listen(self, endpoint: str) -> None:  # noqa: D102  (the table has its text)
         self["listen"].append(endpoint)
@@ -128,6 +126,11 @@ that terminates TLS, speaks HTTP/2 and does not buffer responses."""
     opt_listen.__doc__ = _help(optionNamed("listen"))
 
     opt_l = opt_listen
+
+    def opt_upstream_header(self, header: str) -> None:  # noqa: D102  (the table has its text)
+        self["upstream-header"].append(header)
+
+    opt_upstream_header.__doc__ = _help(optionNamed("upstream-header"))
 
     def opt_version(self) -> None:
         """Print the version of sseserver and whether it is the compiled build, and exit."""
@@ -178,10 +181,7 @@ def checkSource(options: Mapping[str, Any]) -> None:
         raise usage.UsageError(f"{' and '.join(given)}: give only one of them")
     if options["asks"] and options["exec"] is None:
         raise usage.UsageError("--asks needs --exec")
-    if options["upstream"] is not None:
-        readKey(options["upstream-key-file"])
-    elif options["upstream-key-file"] is not None:
-        raise usage.UsageError("--upstream-key-file needs --upstream")
+    checkUpstream(options)
 
 
 def readText(name: str) -> str:
@@ -201,47 +201,6 @@ def readText(name: str) -> str:
         raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None
-
-
-def readKey(name: str | None) -> str | None:
-    """
-    Return the key of the upstream API.
-
-    The key is read again where the source is made, so that it is never among the options.
-
-    Args:
-        name: Path of a file with the key in one line; `None` reads the environment variable.
-
-    Returns:
-        The key; `None` if neither has one.
-
-    Raises:
-        usage.UsageError: The file cannot be read, or its content is not a key. The message does
-            not contain it.
-    """
-    if name is None:
-        where = f"${KEY_VARIABLE}"
-        key = os.environ.get(KEY_VARIABLE)
-        if not key:
-            return None
-    else:
-        where = f"--upstream-key-file {name}"
-        key = _readLine(name, where)
-    try:
-        if len(key) > _MAX_KEY_BYTES:
-            raise ValueError(f"a key has at most {_MAX_KEY_BYTES} characters")
-        return checkKey(key)
-    except ValueError as error:
-        raise usage.UsageError(f"{where}: {error}") from None
-
-
-def _readLine(name: str, where: str) -> str:
-    """Return the content of a key file without its line end, cut off after one byte too many."""
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(_MAX_KEY_BYTES + 1).decode("latin-1").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise usage.UsageError(f"{where}: {error.strerror or error}") from None
 
 
 def makeExit(error: Exception) -> SystemExit:
@@ -316,15 +275,7 @@ def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None
         takesPrompt = True if options["asks"] else None
         return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
     if options["upstream"] is not None:
-        connectTimeout = options["connect-timeout"]
-        return UpstreamSource(
-            reactor,
-            options["upstream"],
-            key=readKey(options["upstream-key-file"]),
-            model=options["model"],
-            limits=UpstreamLimits(connectTimeout, options["first-token-timeout"], options["token-timeout"]),
-            connections=makeConnections(reactor, connectTimeout, turnEnd, options["plain"] or None),
-        )
+        return makeUpstream(reactor, options, turnEnd)
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)
 
 

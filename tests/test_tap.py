@@ -20,21 +20,20 @@ from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock, deferLater
-from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import IPlugin, getPlugins
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__, tap
-from sseserver.options import FLAG, KEY_VARIABLE, OPTIONS, defaultOf
+from sseserver.options import FLAG, OPTIONS, defaultOf
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.text import WELCOME
 from sseserver.speedups.garbage import RareCollections
-from sseserver.tap import Options, Server, makeExit, makeService, makeSource, readKey
+from sseserver.tap import Options, Server, makeExit, makeService, makeSource
 from sseserver.testing.sources import RecordingSink
-from sseserver.values import MODEL, Prompt
+from sseserver.values import MODEL
 
 
 def parse(*arguments: str) -> Options:
@@ -125,67 +124,6 @@ class OptionsTests(OptionsTestCase):
                 self.assertIn(f"[default: {option.default}]", help)
         self.assertIn("SSESERVER_PLAIN=1", help)
         self.assertNotIn("`", help)
-
-
-class UpstreamTests(OptionsTestCase):
-    """`--upstream` and its key."""
-
-    def test_url(self) -> None:
-        """A base URL is valid with and without a final slash; the message about any other does not quote it."""
-        self.assertEqual(parse("--upstream=http://127.0.0.1:11434/v1/")["upstream"], "http://127.0.0.1:11434/v1")
-        for url in ("", "127.0.0.1", "ftp://a/", "http://user:hunter2@a/", "http://a/?hunter2", "http://a:0/"):
-            self.assertNotIn("hunter2", self.refused(f"--upstream={url}"))
-
-    def test_oneSource(self) -> None:
-        """A text and an upstream exclude each other; a key needs an upstream."""
-        self.assertIn("only one", self.refused("--upstream=http://a/", "--text=-"))
-        self.assertIn("needs --upstream", self.refused(f"--upstream-key-file={self.write(b'key')}"))
-
-    def test_key(self) -> None:
-        """The key is the one line of a file, or else an environment variable, and never among the options."""
-        self.patch(os, "environ", {})
-        self.assertIsNone(readKey(None))
-        for data in (b"hunter2", b"hunter2\n", b"hunter2\r\n"):
-            name = self.write(data)
-            self.assertEqual(readKey(name), "hunter2")
-            self.assertNotIn("hunter2", repr(parse("--upstream=http://a/", f"--upstream-key-file={name}")))
-        os.environ[KEY_VARIABLE] = "other"
-        self.assertEqual((readKey(None), readKey(name)), ("other", "hunter2"))
-
-    def test_badKey(self) -> None:
-        """The message about a bad key names the file or the variable, and does not quote the key."""
-        self.patch(os, "environ", {})
-        for data in (b"", b"\n", b"hunter2\nhunter2\n", b"hunter2 x", b"\xff", b"hunter2\0", b"x" * 100_000 + b"\n"):
-            message = self.refused("--upstream=http://a/", f"--upstream-key-file={self.write(data)}")
-            self.assertIn("--upstream-key-file", message)
-            self.assertNotIn("hunter2", message)
-        self.assertIn("No such file", self.refused("--upstream=http://a/", "--upstream-key-file=/nowhere/key"))
-        self.assertIn("directory", self.refused("--upstream=http://a/", "--upstream-key-file=/"))
-        os.environ[KEY_VARIABLE] = "hunter2 hunter2"
-        message = self.refused("--upstream=http://a/")
-        self.assertIn(KEY_VARIABLE, message)
-        self.assertNotIn("hunter2", message)
-
-    def test_longKey(self) -> None:
-        """A key one byte longer than the limit is refused, not cut off."""
-        self.assertEqual(len(readKey(self.write(b"x" * 16384)) or ""), 16384)
-        self.assertIn("16384", self.refused("--upstream=http://a/", f"--upstream-key-file={self.write(b'x' * 16385)}"))
-
-    def test_source(self) -> None:
-        """The source requests from the given host, within the given time limits."""
-        arguments = ["--connect-timeout=1", "--first-token-timeout=2", "--token-timeout=3"]
-        reactor, sink = MemoryReactorClock(), RecordingSink()
-        source: Any = makeSource(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
-        self.assertTrue(source.takesPrompt)
-        sink.start(source, Prompt("?"))
-        ((host, port, _, timeout, _),) = reactor.tcpClients
-        self.assertEqual((host, port, timeout), ("127.0.0.1", 81, 1.0))
-        reactor.advance(1.9)
-        self.assertFalse(sink.ended)
-        reactor.advance(0.2)
-        self.assertIn("2 seconds", str(sink.result.value))
-        for name in ("connect-timeout", "first-token-timeout", "token-timeout"):
-            self.assertIn("more than 0", self.refused(f"--{name}=0"))
 
 
 class ListenTests(OptionsTestCase):

@@ -131,6 +131,7 @@ STREAM = b"".join(EVENTS)
 #: Bytes before a fault in the middle of an answer.
 BEGUN = (HEAD, framed(event(ROLE), event(HELLO), event(WORLD)))
 ERROR = {"message": "The model ran out of memory.", "type": "server_error", "param": None, "code": None}
+WENT_AWAY = {"code": 502, "message": "Went away"}
 VLLM_ERROR = {"object": "error", "message": "The engine died.", "type": "InternalServerError", "code": 500}
 PAGE = "<!doctype html><title>Welcome to nginx!</title>"
 
@@ -141,6 +142,10 @@ TOOL_PART = chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"a":"
 USAGE = (
     b'{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1730000000,"model":"scripted","choices":[],'
     b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+)
+HALVES = (
+    b'{"choices":[{"index":0,"delta":{"content":"ok \\ud83d"},"finish_reason":null}]}',
+    b'{"choices":[{"index":0,"delta":{"content":"\\ude00!"},"finish_reason":null}]}',
 )
 ODD = b'{ "choices" : [ {"delta":{"content":"Hello world","x":[1.50e3,{"\\u00e9":null}]},"index":0} ] , "new":true }'
 
@@ -164,6 +169,20 @@ def refused(name: str, status: str, told: int, message: str, **more: Any) -> Cas
 def broken(name: str, *steps: Step, **more: Any) -> Case:
     """Return the case of a fault after two tokens."""
     return Case(name, (*BEGUN, *steps), "failed", **more)
+
+
+#: An answer that is not streamed, although a stream was requested.
+COMPLETION = {
+    "object": "chat.completion",
+    "choices": [{"message": {"role": "assistant", "content": "Hello world"}, "finish_reason": "stop"}],
+}
+
+
+def failing(error: object, *, beside: bool = False) -> bytes:
+    """Return a chunk that has an error, in its choice or beside the choices."""
+    made = json.loads(chunk({"content": ""}, "error"))
+    (made if beside else made["choices"][0])["error"] = error
+    return json.dumps(made).encode()
 
 
 #: Limits for scripts that hang: long enough for the steps before on a busy machine, and short enough for a test.
@@ -195,7 +214,15 @@ WHOLE_ANSWERS = (
     Case("no [DONE] but a finish", whole(*EVENTS[:-1]), chunks=CHUNKS),
     Case("no [DONE] but a finish, until close", (head("200 OK", EVENT_STREAM), *EVENTS[:-1], Act.CLOSE), chunks=CHUNKS),
     Case("no finish but [DONE]", whole(*EVENTS[:3], DONE), chunks=CHUNKS[:3]),
-    Case("only [DONE]", whole(DONE), text="", chunks=()),
+    Case("F30: no content type", (head("200 OK", "Connection: close"), STREAM, Act.CLOSE), chunks=CHUNKS),
+    Case("F30: text/plain", (answer("200 OK", STREAM, type="text/plain"),), chunks=CHUNKS),
+    Case("F30: application/octet-stream", (answer("200 OK", STREAM, type="application/octet-stream"),), chunks=CHUNKS),
+    Case("F30: two content types", (answer("200 OK", STREAM, type="application/json, text/event-stream"),),
+         chunks=CHUNKS),
+    Case("F31: a completion in one piece", (answer("200 OK", json.dumps(COMPLETION)),)),
+    Case("F34: no empty line at the end", whole(*EVENTS[:3], b"data: " + STOP + b"\n"), chunks=CHUNKS),
+    Case("F34: no line end at the end", whole(*EVENTS[:4], b"data: [DONE]"), chunks=CHUNKS),
+    Case("reset after the finish", (HEAD, framed(*EVENTS[:4]), Act.RESET), chunks=CHUNKS),
     Case("finish length", whole(*EVENTS[:3], event(chunk({}, "length")), DONE), reason="length"),
     Case("finish with the last token", whole(*EVENTS[:2], event(chunk({"content": " world"}, "stop")), DONE)),
 )  # fmt: skip
@@ -213,7 +240,16 @@ CONTENTS = (
     Case("odd but JSON", whole(event(ODD), DONE), chunks=(ODD,)),
     Case("another alphabet", whole(event(chunk({"content": "Käse \U0001f600\u2028\x85"})), DONE),
          text="Käse \U0001f600\u2028\x85"),
-    Case("half a character", whole(event(b'{"choices":[{"delta":{"content":"a\\ud83d"}}]}'), DONE), text="a\ufffd"),
+    Case("F41: half a character", whole(event(b'{"choices":[{"delta":{"content":"a\\ud83d"}}]}'), event(STOP), DONE),
+         text="a\ufffd"),
+    Case("F41: an emoji in two halves", whole(event(HALVES[0]), event(HALVES[1]), event(STOP), DONE),
+         text="ok \U0001f600!", chunks=(*HALVES, STOP)),
+    Case("F29: null between chunks", whole(*EVENTS[:2], event(b"null"), event(b"[1]"), event(b"7"), *EVENTS[2:]),
+         chunks=CHUNKS),
+    Case("F29: a null index", whole(event(b'{"choices":[{"index":null,"delta":{"content":"Hello"}}]}'), *EVENTS[2:])),
+    Case("F29: a delta that is a list", whole(*EVENTS[:3], event(chunk([], "stop")), DONE)),
+    Case("F29: members of other types", whole(event(b'{"choices":{"a":1}}'), event(b'{"choices":[1,{"delta":7}]}'),
+                                              event(chunk({"content": 7})), *EVENTS)),
 )  # fmt: skip
 
 REFUSALS = (
@@ -231,12 +267,21 @@ REFUSALS = (
     refused("503", "503 Service Unavailable", 503, "503", headers=["Retry-After: 2"], retryAfter=2),
     refused("529", "529 Overloaded", 502, "529"),
     refused("401", "401 Unauthorized", 502, "does not accept"),
-    refused("403", "403 Forbidden", 502, "does not accept"),
+    refused("F122: 402", "402 Payment Required", 402, "It is too much."),
+    refused("F122: 403", "403 Forbidden", 403, "It is too much."),
     Case("400 that tells the key", (answer("400 Bad Request", refusal(f"Bad key\r\n\x1b[1m {KEY}, " + "x" * 9000)),),
          "failed", "refused", "", 400, "Bad key"),
     Case("404 page", (answer("404 Not Found", PAGE, type="text/html"),), "failed", "refused", "", 404, "404"),
     Case("400 without end", (head("400 Bad Request", "Content-Type: application/json"), b'{"error":', Act.HANG),
          "failed", "refused", "", 400, "400"),
+    Case("F32: 400 of Gemini", (answer("400 Bad Request", '[{"error": {"message": "Unknown name"}}]'),), "failed",
+         "refused", "", 400, "Unknown name"),
+    Case("F32: 422 of Mistral", (answer("422 No", '{"message": {"detail": [{"msg": "Extra inputs"}]}}'),), "failed",
+         "refused", "", 422, "Extra inputs"),
+    Case("F32: 422 of FastAPI", (answer("422 No", '{"detail": "Bad value"}'),), "failed", "refused", "", 422,
+         "Bad value"),
+    Case("F32: 400 in plain text", (answer("400 Bad Request", "Bad value", type="text/plain"),), "failed", "refused",
+         "", 400, "Bad value"),
     Case("redirect", (answer("302 Found", "", "Location: http://127.0.0.2:9/v1/chat/completions"),), "failed",
          "refused", "", 502, "302"),
     Case("redirect to itself", (answer("307 Temporary Redirect", "", "Location: /v1/chat/completions"),), "failed",
@@ -247,7 +292,14 @@ REFUSALS = (
 NO_ANSWERS = (
     Case("HTML", (answer("200 OK", PAGE, type="text/html"),), "failed", "malformed", "", 502, "event stream"),
     Case("JSON", (answer("200 OK", "{}"),), "failed", "malformed", "", 502, "event stream"),
-    Case("no type", (head("200 OK", "Content-Length: 2"), b"hi"), "failed", "malformed", "", 502, "event stream"),
+    Case("JSON that is broken", (answer("200 OK", "{"),), "failed", "malformed", "", 502, "event stream"),
+    Case("JSON without a completion", (answer("200 OK", "[1]"),), "failed", "malformed", "", 502, "event stream"),
+    Case("F31: an error in one piece", (answer("200 OK", '{"error": {"message": "No credit"}}'),), "failed", "upstream",
+         "", 502, "No credit"),
+    Case("no event stream", (head("200 OK", "Content-Length: 2"), b"hi"), "failed", "truncated", "", 502),
+    Case("F26: only [DONE]", whole(DONE), "failed", "truncated", "", 502, "without a chunk"),
+    Case("F26: a field that is not data", whole(b'error: {"code": 400, "message": "too long"}\n\n', DONE), "failed",
+         "truncated", "", 502),
     Case("gzip", (answer("200 OK", gzip.compress(STREAM), "Content-Encoding: gzip", type="text/event-stream"),),
          "failed", "malformed", "", 502, "gzip"),
     Case("empty", (answer("200 OK", "", type="text/event-stream"),), "failed", "truncated", "", 502),
@@ -262,6 +314,10 @@ NO_ANSWERS = (
          "ran out of memory"),
     Case("vLLM's error first", whole(event(json.dumps(VLLM_ERROR).encode()), DONE), "failed", "upstream", "", 502,
          "The engine died."),
+    Case("F32: error with a status in a string", whole(event(b'{"error":{"code":"429","message":"Slow down"}}')),
+         "failed", "upstream", "", 429, "Slow down"),
+    Case("F123: error with a code", whole(event(b'{"error":{"message":"Limit.","code":"rate_limit_exceeded"}}')),
+         "failed", "upstream", "", 429, "Limit."),
     Case("error with a status", whole(event(json.dumps({"error": {"message": "Slower!", "code": 429}}).encode())),
          "failed", "upstream", "", 429, "Slower!"),
 )  # fmt: skip
@@ -277,11 +333,15 @@ FAULTS = (
     Case("shorter than its length", (head("200 OK", EVENT_STREAM, "Content-Length: 9999"), *EVENTS[:3], Act.CLOSE),
          "failed", "truncated"),
     broken("broken JSON", framed(b"data: {broken\n\n"), reason="malformed"),
-    broken("no object", framed(b"data: [1]\n\n"), reason="malformed"),
-    broken("choices that are none", framed(b'data: {"choices":{"a":1}}\n\n'), reason="malformed"),
+    broken("F25: error beside choices", framed(event(failing(WENT_AWAY, beside=True)), DONE), reason="upstream",
+           message="Went away"),
+    broken("F25: error in a choice", framed(event(failing(WENT_AWAY)), DONE), reason="upstream", message="Went away"),
+    broken("F25: only a finish reason", framed(event(chunk({}, "error")), DONE), reason="upstream"),
+    broken("F32: error in a list", framed(b'data: [{"error":{"code":429,"message":"Quota"}}]\n\n'), reason="upstream",
+           message="Quota"),
     broken("deep JSON", framed(b"data: " + b"[" * 100_000 + b"\n\n"), reason="malformed"),
     broken("HTML in the middle", framed(b"data: <html>\n\n"), reason="malformed"),
-    broken("10 MB line", *[framed(b"x" * 1_000_000)] * 10, reason="malformed"),
+    broken("17 MB line", *[framed(b"x" * 1_000_000)] * 17, reason="malformed"),
     broken("error", framed(event(json.dumps({"error": ERROR}).encode()), DONE), reason="upstream",
            message="ran out of memory"),
     broken("vLLM's error", framed(event(json.dumps(VLLM_ERROR).encode()), DONE), reason="upstream",
@@ -301,7 +361,9 @@ HANGS = (
     broken("hangs in the middle", Act.HANG, reason="timeout", limits=QUICK),
     broken("comments in the middle", Drip(framed(b":\n") * 100, 0.2), reason="timeout", limits=QUICK),
     broken("hangs in an event", framed(b'data: {"choices"'), Act.HANG, reason="timeout", limits=QUICK),
-    broken("hangs after the finish", framed(EVENTS[3]), Act.HANG, reason="timeout", limits=QUICK),
+    Case("F28: hangs after the finish", (*BEGUN, framed(EVENTS[3]), Act.HANG), limits=QUICK, chunks=CHUNKS),
+    Case("F28: comments after the finish", (*BEGUN, framed(EVENTS[3]), Drip(framed(b": hb\n\n") * 100, 0.2)),
+         limits=QUICK, chunks=CHUNKS),
 )  # fmt: skip
 
 #: All cases.

@@ -86,19 +86,22 @@ class _BodyStart(Protocol):
             done.callback(body)
 
 
-def readRefusal(clock: IReactorTime, response: IResponse, maxBytes: int = REFUSAL_BYTES) -> Deferred[bytes]:
+def readRefusal(
+    clock: IReactorTime, response: IResponse, maxBytes: int = REFUSAL_BYTES, seconds: float = REFUSAL_SECONDS
+) -> Deferred[bytes]:
     """
     Read the start of a body, then drop its connection if the body is not complete.
 
     Args:
-        clock: Measures `REFUSAL_SECONDS`.
+        clock: Measures the time.
         response: A response whose body nobody has read yet.
         maxBytes: Bytes to read at most.
+        seconds: Time to read at most.
 
     Returns:
         Fires with the bytes that came; never fails. Cancelling it drops the connection.
     """
-    reader = _BodyStart(clock, maxBytes, REFUSAL_SECONDS)
+    reader = _BodyStart(clock, maxBytes, seconds)
     response.deliverBody(reader)
     return reader.done
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
@@ -17,7 +18,8 @@ from sseserver.delivery.connection import abort
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.timing.ticker import Tick, Ticker
 
-#: Reads the entries after a cursor; returns the new cursor, and whether the wait is over.
+#: Reads the entries after a cursor; returns the new cursor, and whether the wait is over. It may leave entries for
+#: another turn of the reactor.
 Reader = Callable[[int], tuple[int, bool]]
 
 
@@ -42,7 +44,7 @@ class Waiter:
         streamLog: The stream.
     """
 
-    __slots__ = ("_onEnd", "_read", "_tick", "_ticker", "cursor", "over", "request", "streamLog")
+    __slots__ = ("_next", "_onEnd", "_read", "_tick", "_ticker", "cursor", "over", "request", "streamLog")
 
     def __init__(
         self,
@@ -61,6 +63,8 @@ class Waiter:
         self._read = read
         self._onEnd: Callable[[Waiter, bool | Failure], None] | None = onEnd
         self._tick: Tick | None = None
+        # The next read, if the last one has left entries for another turn of the reactor.
+        self._next: IDelayedCall | None = None
 
     def start(self, form: IFormat, limit: float | None) -> None:
         """
@@ -79,7 +83,7 @@ class Waiter:
 
     def wake(self) -> None:
         """See `Viewer.wake`."""
-        if self._onEnd is None:
+        if self._onEnd is None or self._next is not None:
             return
         try:
             self.cursor, over = self._read(self.cursor)
@@ -90,6 +94,13 @@ class Waiter:
             self.streamLog.onRead()
         if over:
             self._end(True)
+        elif self.cursor < self.streamLog.last and self._onEnd is not None:
+            self._next = self._ticker.clock.callLater(0, self._continue)
+
+    def _continue(self) -> None:
+        """Read on."""
+        self._next = None
+        self.wake()
 
     def abort(self, reason: str) -> None:
         """
@@ -115,4 +126,7 @@ class Waiter:
             return
         if self._tick is not None:
             self._ticker.cancel(self._tick)
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         onEnd(self, result)

@@ -79,7 +79,8 @@ class _OpenAIRendering(EntryRendering):
         terminal = json.loads(data)
         if kind == Kind.DONE:
             return opening + self._closing(terminal) + self._event(number, _DONE)
-        error = writeError(describeFailure(kind, terminal), terminal.get("reason"))
+        code, type = terminal.get("code") or terminal.get("reason"), terminal.get("type")
+        error = writeError(describeFailure(kind, terminal), code, type or "server_error", terminal.get("param"))
         return self._event(number, error.decode("ascii"))
 
     def _event(self, number: int, data: str) -> bytes:

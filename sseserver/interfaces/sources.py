@@ -4,7 +4,7 @@ Contracts of token sources, and of the sinks that they write to.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -54,9 +54,9 @@ class IModels(Interface):
     The chat APIs accept every model name for such a source, and requests without a user's text.
     """
 
-    def models() -> Deferred[list[str]]:
+    def models() -> Deferred[Sequence[str | Mapping[str, Any]]]:
         """
-        Return the names of the models.
+        Return the models: each as its name, or as an object with its name as `id` and any other members.
 
         Raises:
             SourceError: (errback) The models are unknown at present.

@@ -7,73 +7,47 @@ unchanged. Any server with this API will do: vLLM, Ollama, llama.cpp, OpenAI.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NoReturn
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from sseserver.client import EventSource, Limits, Request
+from sseserver.client import Request
 from sseserver.client.agent import Connections, makeConnections
-from sseserver.client.bodies import readRefusal
 from sseserver.client.response import chooseReadPath
-from sseserver.client.retry import readRetryAfter
-from sseserver.errors import SourceError
+from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IModels, ITokenSink, ITokenSource
 from sseserver.sources.upstreamanswer import UpstreamAnswer
-from sseserver.sources.upstreamerrors import makeRefusal
+from sseserver.sources.upstreammodels import ModelList
+from sseserver.sources.upstreamopening import UpstreamLimits, openAnswer
 from sseserver.values import MODEL, VERSION, Prompt, Reason
-from sseserver.wire import MAX_EVENT_BYTES
 
-log = Logger()
-
-#: Seconds that the list of models may take.
-LIST_SECONDS = 10.0
-
-#: Bytes. Largest list of models.
-LIST_BYTES = 1024 * 1024
-
-
-class _Model(Struct):
-    """Member of the list of models."""
-
-    id: str
-
-
-class _Models(Struct):
-    """List of models."""
-
-    data: list[_Model]
-
-
-_decodeModels = msgspec.json.Decoder(_Models).decode
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamLimits:
-    """
-    Limits of an `UpstreamSource`.
-
-    Args:
-        connectTimeout: Seconds for the connection. `Connections` that are passed to the source have their own limit.
-        firstTokenTimeout: Seconds from the start of a run to the first chunk.
-        tokenTimeout: Seconds from one chunk to the next. Comments do not count as chunks. The time does not run while
-            the run is paused.
-        maxChunkBytes: Bytes of the largest chunk.
-    """
-
-    connectTimeout: float = 10.0
-    firstTokenTimeout: float = 60.0
-    tokenTimeout: float = 60.0
-    maxChunkBytes: int = MAX_EVENT_BYTES
-
+__all__ = ["UpstreamLimits", "UpstreamSource", "checkHeader", "checkKey", "checkURL"]
 
 _DEFAULT_LIMITS = UpstreamLimits()
+_NO_HEADERS: Mapping[str, str] = {}
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+#: Headers of a request that belong to the connection or to the source, in lower case.
+RESERVED_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 def checkURL(url: str) -> str:
@@ -81,7 +55,7 @@ def checkURL(url: str) -> str:
     Check the base URL of an API, in the form that OpenAI's clients take.
 
     Returns:
-        The URL without a slash at its end.
+        The URL. Its path has no slash at its end; its query, such as `?api-version=1`, is sent with each request.
 
     Raises:
         ValueError: The URL is unusable. The message does not repeat it, because it may hold a secret.
@@ -91,11 +65,11 @@ def checkURL(url: str) -> str:
         raise ValueError("the URL must begin with http:// or https:// and a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("the URL must not contain a user or a password; the key has its own option")
-    if parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("the URL must be plain ASCII, without spaces, ? and #")
+    if parts.fragment or not url.isascii() or not url.isprintable() or " " in url or "#" in url:
+        raise ValueError("the URL must be plain ASCII, without spaces and #")
     if parts.port == 0:  # A port out of range raises its own ValueError.
         raise ValueError("the port must not be 0")
-    return url.rstrip("/")
+    return parts._replace(path=parts.path.rstrip("/")).geturl()
 
 
 def checkKey(key: str) -> str:
@@ -113,6 +87,25 @@ def checkKey(key: str) -> str:
     return key
 
 
+def checkHeader(name: str, value: str) -> tuple[str, str]:
+    """
+    Check a header that is sent with each request.
+
+    Returns:
+        Name and value, unchanged.
+
+    Raises:
+        ValueError: The header is unusable. The message does not repeat the value.
+    """
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name[:50]!r} is not the name of a header")
+    if name.lower() in RESERVED_HEADERS:
+        raise ValueError(f"the header {name} cannot be replaced")
+    if not value or not value.isascii() or not value.isprintable() or value != value.strip():
+        raise ValueError(f"the value of the header {name} must be one line of printable ASCII")
+    return name, value
+
+
 @implementer(ITokenSource, IModels)
 class UpstreamSource:
     """
@@ -124,6 +117,7 @@ class UpstreamSource:
         reactor: Connects and measures time.
         url: Base URL of the API, such as `http://127.0.0.1:11434/v1`.
         key: API key, sent as a `Bearer` token; it appears in no log and no error.
+        headers: Further headers of each request, such as `api-key`. Their values appear in no log and no error.
         model: Model to request when the prompt names none.
         limits: Limits of time and size.
         connections: Connections to the API, for example with an agent of your own. By default from `makeConnections`.
@@ -144,47 +138,53 @@ class UpstreamSource:
         url: str,
         *,
         key: str | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
         model: str | None = None,
         limits: UpstreamLimits = _DEFAULT_LIMITS,
         connections: Connections | None = None,
     ) -> None:
+        if limits.pinModel and model is None:
+            raise ValueError("a model can be pinned only if there is one")
         self.model = model or MODEL
         self._reactor = reactor
-        self._url = checkURL(url)
-        self._key = None if key is None else checkKey(key)
+        self._url = urlsplit(checkURL(url))
         # `None` leaves the choice to the upstream.
         self._requestedModel = model
+        own = {} if key is None else {"Authorization": f"Bearer {checkKey(key)}"}
+        own.update(checkHeader(name, value) for name, value in headers.items())
+        self._ownHeaders = own
+        self._secrets = tuple(filter(None, (key, *headers.values())))
         # Made once, because headers are slow to make.
         self._chatHeaders = self._makeHeaders("text/event-stream")
         self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
         self.connections = connections or makeConnections(reactor, limits.connectTimeout)
         self._readPath = self.connections.readPath or chooseReadPath(reactor)
         self._limits = limits
-        # The agent has its own limit for the connection. A model may think before it sends a head.
-        self._clientLimits = Limits(connectTimeout=limits.firstTokenTimeout, maxEventBytes=limits.maxChunkBytes)
+        listURL, listHeaders = self._locate("models"), self._makeHeaders("application/json")
+        self._models = ModelList(reactor, self.connections.agent, listURL, listHeaders, self._secrets)
 
     def __repr__(self) -> str:
         """Name the source in logs, without its key."""
-        return f"<UpstreamSource {self._url}>"
+        return f"<UpstreamSource {self._url._replace(query='').geturl()}>"
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[str]:
         """See `ITokenSource.produce`."""
         if prompt is None:
             raise SourceError("An upstream needs a prompt.", Reason.PROMPT, 400)
-        body = msgspec.json.encode(self._makeBody(prompt))
-        request = Request(f"{self._url}/chat/completions", b"POST", self._chatHeaders, body)
-        limits = self._limits
-        answer = UpstreamAnswer(self._reactor, sink, self._key, limits.firstTokenTimeout, limits.tokenTimeout)
-        agent = self.connections.agent
-        events = EventSource(self._reactor, request, retry=None, limits=self._clientLimits, agent=agent)
-        events.readPath = self._readPath
-        return answer.start(events)
+        self._checkModel(prompt)
+        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders)
+        choices = prompt.options.get("n")
+        expected = choices if isinstance(choices, int) else 1
+        answer = UpstreamAnswer(self._reactor, sink, self._limits, expected, self._secrets)
+        agent, body = self.connections.agent, self._makeBody(prompt)
+        opening = Deferred.fromCoroutine(openAnswer(self._reactor, agent, request, body, self._limits))
+        return answer.start(opening, self._readPath)
 
-    def models(self) -> Deferred[list[str]]:
-        """See `IModels.models`."""
+    def models(self) -> Deferred[Sequence[str | Mapping[str, Any]]]:
+        """See `IModels.models`. The upstream's list is kept for a minute."""
         if self._requestedModel is not None:
             return succeed([self._requestedModel])
-        return Deferred.fromCoroutine(self._requestModels()).addTimeout(LIST_SECONDS, self._reactor, _raiseTimeout)
+        return self._models.find()
 
     def close(self) -> Deferred[None]:
         """
@@ -197,21 +197,17 @@ class UpstreamSource:
         closing: Deferred[None] = succeed(None) if pool is None else pool.closeCachedConnections()
         return closing
 
-    async def _requestModels(self) -> list[str]:
-        """Request the list of models."""
-        url = f"{self._url}/models".encode("ascii")
-        try:
-            response = await self.connections.agent.request(b"GET", url, self._makeHeaders("application/json"))
-        except Exception as error:
-            log.info("An upstream failed: {error}", error=error)
-            raise SourceError("The upstream cannot be reached.", Reason.UNREACHABLE) from None
-        body = await readRefusal(self._reactor, response, LIST_BYTES)
-        if response.code != 200:
-            raise makeRefusal(response.code, body, readRetryAfter(response.headers), self._key)
-        try:
-            return [model.id for model in _decodeModels(body).data]
-        except (ValueError, RecursionError):
-            raise SourceError("The upstream's list of models is not valid.", Reason.MALFORMED) from None
+    def _locate(self, path: str) -> str:
+        """Return the URL of a resource of the API."""
+        return self._url._replace(path=f"{self._url.path}/{path}").geturl()
+
+    def _checkModel(self, prompt: Prompt) -> None:
+        """Refuse a prompt that names another model than the pinned one."""
+        model = prompt.options.get("model")
+        if self._limits.pinModel and model is not None and model != self.model:
+            message = f"There is no model {str(model)[:100]!r} here; the model is {self.model!r}."
+            details = ErrorDetails("model_not_found", param="model")
+            raise SourceError(message, Reason.PROMPT, 404, None, details)
 
     def _makeBody(self, prompt: Prompt) -> dict[str, Any]:
         """Make the JSON of a request: the members of the prompt, unchanged, and `stream`."""
@@ -222,12 +218,7 @@ class UpstreamSource:
         return body
 
     def _makeHeaders(self, accept: str) -> Headers:
-        headers = Headers({"Accept": [accept], "User-Agent": [f"sseserver/{VERSION}"]})
-        if self._key is not None:
-            headers.setRawHeaders("Authorization", [f"Bearer {self._key}"])
+        headers = Headers({"Accept": [accept], "Accept-Encoding": ["identity"], "User-Agent": [f"sseserver/{VERSION}"]})
+        for name, value in self._ownHeaders.items():
+            headers.setRawHeaders(name, [value])
         return headers
-
-
-def _raiseTimeout(_: object, seconds: float) -> NoReturn:
-    """Give up waiting for a list of models."""
-    raise SourceError(f"The upstream sent no list of models within {seconds:g} seconds.", Reason.TIMEOUT, 504)

@@ -6,6 +6,7 @@ One answer of an upstream: reads the chunks of an event stream into a sink, with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -16,23 +17,30 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from sseserver.client import EventSource, EventSourceError, EventTooLarge
+from sseserver.client import EventSourceError, EventTooLarge, ResponseTruncated
+from sseserver.client.bodies import dropResponse
+from sseserver.client.response import ReadPath, ResponseReader, explainEnd
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
-from sseserver.protocols.chatcompletions import ErrorChunk, readChunk
-from sseserver.sources.upstreamerrors import cleanMessage, makeSourceError, makeStreamError
+from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk, convertCompletion
+from sseserver.sources.upstreamerrors import makeSourceError, makeStreamError
+from sseserver.sources.upstreamopening import Document, UpstreamLimits
 from sseserver.values import Reason
+from sseserver.wire import Decoder, Event
 
 log = Logger()
 
 #: Seconds that an upstream has to end its response after `[DONE]`, so that the connection can be used again.
 DRAIN_SECONDS = 0.5
 
+#: Seconds that an upstream has after the finish reason to send the usage and `[DONE]`.
+GRACE_SECONDS = 3.0
+
 
 class AnswerState(Enum):
     """State of an `UpstreamAnswer`."""
 
-    #: Chunks are read.
+    #: Chunks are read, or the response is awaited.
     READING = "reading"
     #: The sink takes no chunks now, and the connection is not read.
     PAUSED = "paused"
@@ -77,39 +85,58 @@ class UpstreamAnswer:
     Args:
         clock: Measures the time limits.
         sink: Receives the chunks.
-        key: The API key, which must not appear in errors.
-        firstTokenTimeout: Seconds from the start to the first chunk.
-        tokenTimeout: Seconds from one chunk to the next.
+        limits: Limits of time and size.
+        choices: Number of choices that were requested.
+        secrets: The API key and the like, which must not appear in errors.
     """
 
     __slots__ = (
+        "_awaitsFirst",
+        "_choices",
         "_clock",
+        "_decoder",
+        "_document",
         "_done",
-        "_events",
+        "_ended",
         "_finish",
         "_heard",
-        "_key",
         "_limit",
-        "_nextLimit",
+        "_limits",
+        "_opening",
+        "_readPath",
+        "_reader",
+        "_response",
+        "_secrets",
         "_sink",
         "_state",
         "_timer",
     )
 
     def __init__(
-        self, clock: Any, sink: ITokenSink, key: str | None, firstTokenTimeout: float, tokenTimeout: float
+        self, clock: Any, sink: ITokenSink, limits: UpstreamLimits, choices: int, secrets: Sequence[str]
     ) -> None:
         self._clock = clock
         self._sink = sink
-        self._key = key
-        self._limit = firstTokenTimeout
-        self._nextLimit = tokenTimeout
+        self._limits = limits
+        self._choices = choices
+        self._secrets = secrets
         self._state = _READING
-        # The last finish reason of the upstream.
+        self._reader = ChunkReader()
+        self._decoder = Decoder(limits.maxChunkBytes)
+        # Whether no chunk has been read.
+        self._awaitsFirst = True
+        # The last finish reason of the upstream, and the numbers of the choices that have one.
         self._finish: str | None = None
-        # Time of the last chunk.
+        self._ended: frozenset[int] = frozenset()
+        # Seconds of silence, the time of the last chunk, and the timer of both.
+        self._limit = limits.firstTokenTimeout
         self._heard = clock.seconds()
         self._timer: IDelayedCall | None = None
+        # Work under way, at most one of the three: a request, a response, a document that waits for the sink.
+        self._opening: Deferred[Any] | None = None
+        self._response: ResponseReader | None = None
+        self._document: Document | None = None
+        self._readPath: ReadPath | None = None
         self._done: Deferred[str] = Deferred(lambda _: self.stopProducing())
 
     @property
@@ -117,22 +144,22 @@ class UpstreamAnswer:
         """The current state."""
         return self._state
 
-    def start(self, events: EventSource) -> Deferred[str]:
+    def start(self, opening: Deferred[IResponse | Document], readPath: ReadPath) -> Deferred[str]:
         """
         Read the answer.
 
         Args:
-            events: A client that has not been started and makes one request.
+            opening: Result of `openAnswer`.
+            readPath: Way of the bytes of an event stream.
 
         Returns:
             Fires with the finish reason, or fails with a `SourceError`.
         """
-        self._events = events
-        events.onOpen = self._checkEncoding
-        events.onData = self._take
+        self._opening = opening
+        self._readPath = readPath
         self._timer = self._clock.callLater(self._limit, self._checkSilence)
-        events.start().addCallbacks(self._ended, self._failed)
-        if self._state is _READING:
+        opening.addCallbacks(self._opened, self._failed).addErrback(self._failed)
+        if self._isOpen():
             self._sink.registerProducer(self, True)
         return self._done
 
@@ -140,14 +167,20 @@ class UpstreamAnswer:
         """See `IPushProducer.pauseProducing`. The connection is not read until `resumeProducing`."""
         if self._state is _READING:
             self._enter(AnswerState.PAUSED)
-            self._events.pauseProducing()
+            if self._response is not None:
+                self._response.pauseProducing()
 
     def resumeProducing(self) -> None:
         """See `IPushProducer.resumeProducing`."""
-        if self._state is AnswerState.PAUSED:
-            self._enter(_READING)
-            self._heard = self._clock.seconds()
-            self._events.resumeProducing()
+        if self._state is not AnswerState.PAUSED:
+            return
+        self._enter(_READING)
+        self._heard = self._clock.seconds()
+        if self._response is not None:
+            self._response.resumeProducing()
+        document, self._document = self._document, None
+        if document is not None:
+            self._takeDocument(document)
 
     def stopProducing(self) -> None:
         """See `IPushProducer.stopProducing`. The connection is closed at once."""
@@ -162,13 +195,28 @@ class UpstreamAnswer:
         checkStep(self._state, state)
         self._state = state
 
-    def _checkEncoding(self, response: IResponse) -> None:
-        """Refuse an encoded body, which was not requested."""
-        coding = response.headers.getRawHeaders(b"Content-Encoding", [b"identity"])[-1].decode("latin-1")
-        if coding != "identity":
-            name = cleanMessage(coding, self._key)
-            message = f"The upstream's answer has a content encoding that was not requested: {name}."
-            self._fail(SourceError(message, Reason.MALFORMED))
+    def _opened(self, opened: IResponse | Document) -> None:
+        """Read the response."""
+        self._opening = None
+        if not self._isOpen():
+            # The sink ended while the request was made.
+            if not isinstance(opened, Document):
+                dropResponse(opened)
+        elif not isinstance(opened, Document):
+            self._response = ResponseReader(
+                self._clock, self._decoder, None, self._takeEvent, self._endResponse, self._take
+            )
+            if self._state is AnswerState.PAUSED:
+                self._response.pauseProducing()
+            self._response.read(opened, None, self._readPath)
+        elif self._state is AnswerState.PAUSED:
+            self._document = opened
+        else:
+            self._takeDocument(opened)
+
+    def _takeEvent(self, event: Event) -> None:
+        """Take an event that has more fields than its data."""
+        self._take(event.data.encode("utf-8"))
 
     def _take(self, data: bytes) -> None:
         """
@@ -178,40 +226,86 @@ class UpstreamAnswer:
             data: UTF-8.
 
         Raises:
-            SourceError: The upstream reports an error or sent something else. This ends the client of the events.
+            SourceError: The upstream reports an error or sent something else. This ends the reading of the response.
         """
         if self._state is not _READING:
             return
         if data.startswith(b"[DONE]"):
+            if self._awaitsFirst:
+                raise SourceError("The upstream's answer ended without a chunk.", Reason.TRUNCATED)
             self._succeed()
         elif data.startswith(b"{") or data.decode("utf-8").strip():
             try:
-                text, finish = readChunk(data)
+                read = self._reader.read(data)
             except ErrorChunk as told:
-                raise makeStreamError(told.error, told.errorCode, self._key) from None
-            if finish is not None:
-                self._finish = finish
+                raise makeStreamError(told.error, told.errorCode, self._secrets) from None
+            if read is None:
+                return
+            text, end = read
             self._heard = self._clock.seconds()
-            self._limit = self._nextLimit
+            if self._awaitsFirst:
+                self._awaitsFirst = False
+                self._setLimit(self._limits.tokenTimeout)
+            if end is not None:
+                self._takeEnd(end)
             self._sink.writeChunk(data, text)
 
+    def _takeEnd(self, end: ChunkEnd) -> None:
+        """Note the end of choices. When all have ended, only the usage and `[DONE]` can follow."""
+        self._finish = end.reason or self._finish
+        self._ended |= end.choices
+        if self._isComplete():
+            self._setLimit(min(self._limits.tokenTimeout, GRACE_SECONDS))
+
+    def _isComplete(self) -> bool:
+        """Return whether all choices have ended."""
+        return len(self._ended) >= self._choices
+
+    def _takeDocument(self, document: Document) -> None:
+        """Take an answer in one piece, as a chunk."""
+        try:
+            self._take(convertCompletion(document))
+        except Exception:
+            self._fail(Failure())
+            return
+        if self._isOpen():
+            self._close()
+            self._done.callback(self._finish or Reason.STOP.value)
+
+    def _setLimit(self, limit: float) -> None:
+        """Change the limit for silence, which may end sooner than the timer that runs."""
+        self._limit = limit
+        if self._timer is not None:
+            self._timer.reset(limit)
+
     def _checkSilence(self) -> None:
-        """Fail if the upstream has been silent for too long; otherwise check again later."""
+        """End the answer if the upstream has been silent for too long; otherwise check again later."""
         self._timer = None
         if self._state is AnswerState.PAUSED:
             self._heard = self._clock.seconds()
         left = self._heard + self._limit - self._clock.seconds()
         if left > 0:
             self._timer = self._clock.callLater(left, self._checkSilence)
+        elif self._isComplete():
+            self._close()
+            self._done.callback(self._finish or Reason.STOP.value)
         else:
             self._fail(SourceError(f"The upstream sent nothing for {self._limit:g} seconds.", Reason.TIMEOUT, 504))
 
-    def _ended(self, _: None) -> None:
-        """Handle the end of a complete response, or of one that was closed here."""
+    def _endResponse(self, reason: Failure) -> None:
+        """Handle the end of the response, which is not reported if it was closed here."""
+        self._response = None
+        failure = explainEnd(reason)
+        if failure is None:
+            failure = self._takeRest()
+        elif failure.check(ResponseTruncated) and self._isComplete():
+            failure = None
         if self._state is AnswerState.DRAINING:
             self._release(AnswerState.OVER)
         elif self._state is not AnswerState.OVER:
-            if self._finish is None:
+            if failure is not None:
+                self._failed(failure)
+            elif self._finish is None:
                 message = "The upstream's answer ended without [DONE] or a finish reason."
                 self._fail(SourceError(message, Reason.TRUNCATED))
             else:
@@ -219,16 +313,31 @@ class UpstreamAnswer:
                 self._release(AnswerState.OVER)
                 self._done.callback(self._finish)
 
+    def _takeRest(self) -> Failure | None:
+        """
+        Take a last event whose empty line is missing at a clean end.
+
+        An EventSource discards it (WHATWG HTML 9.2.6), because the event may be cut. A chunk that is cut is no JSON.
+        """
+        try:
+            for event in self._decoder.feed(b"\n\n"):
+                self._takeEvent(event)
+        except SourceError as error:
+            return None if error.reason == Reason.MALFORMED else Failure()
+        except Exception:
+            return Failure()
+        return None
+
     def _failed(self, failure: Failure) -> None:
         """Handle the lack of a response, or of its end."""
-        if self._state is AnswerState.DRAINING:
-            self._release(AnswerState.OVER)
-        elif self._state is not AnswerState.OVER:
-            if failure.check(EventSourceError, EventTooLarge):
-                log.info("An upstream failed: {error}", error=failure.value)
-                self._fail(makeSourceError(failure.value, self._key))
-            else:
-                self._fail(failure)
+        self._opening = None
+        if not self._isOpen():
+            return
+        if failure.check(EventSourceError, EventTooLarge):
+            log.info("An upstream failed: {error}", error=failure.value)
+            self._fail(makeSourceError(failure.value, self._secrets))
+        else:
+            self._fail(failure)
 
     def _succeed(self) -> None:
         """Report the complete answer, and read the rest of its response for a while."""
@@ -243,7 +352,13 @@ class UpstreamAnswer:
     def _close(self) -> None:
         """Close the connection."""
         self._release(AnswerState.OVER)
-        self._events.close()
+        response, self._response = self._response, None
+        opening, self._opening = self._opening, None
+        self._document = None
+        if response is not None:
+            response.stopProducing()
+        if opening is not None:
+            opening.cancel()
 
     def _release(self, state: AnswerState) -> None:
         """Release the sink and the timer."""

@@ -45,6 +45,9 @@ def answerError(request: Request, error: SSEServerError) -> bytes:
     """
     if error.retryAfter is not None:
         request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
+    if error.final:
+        # OpenAI's clients would repeat the request after 408, 409, 429 and every status from 500 up.
+        request.responseHeaders.setRawHeaders(b"x-should-retry", [b"false"])
     return answerJSON(request, _describe(error), error.status)
 
 

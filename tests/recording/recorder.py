@@ -226,7 +226,7 @@ def _describe(wire: Wire, method: str) -> Answer:
 def _hideHeaders(response: Response, method: str, differs: bool) -> dict[str, str]:
     """Replace the values that may change: also the length of a text that may."""
     headers = response.headers
-    hidden = {"date": "<date>", "server": "<server>", "etag": "<etag>"}
+    hidden = {"date": "<date>", "server": "<server>", "etag": "<etag>", "x-request-id": "<request ID>"}
     if "content-length" in headers:
         assert method == "HEAD" or headers["content-length"] == str(len(response.body)), response
         isText = response.status >= 400 or headers.get("content-type", "").startswith(_FILES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,8 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import __version__
 from sseserver.client.agent import Connections
-from sseserver.errors import SourceError
-from sseserver.sources.upstream import UpstreamSource
+from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.testing import RecordingSink, SourceContract
 from sseserver.values import MODEL, Prompt
 from tests.sources.upstreamcases import PROMPT, UpstreamTestCase, makeSource, play
@@ -28,10 +26,8 @@ from tests.upstreams import (
     Act,
     Drip,
     MemoryUpstream,
-    Step,
     answer,
     framed,
-    head,
     refusal,
     whole,
 )
@@ -77,6 +73,62 @@ class RequestTests(UpstreamTestCase):
         self.assertNotIn("authorization", self.upstream.asked[0].headers)
         self.assertEqual(self.upstream.asked[0].line, "POST /a/v1/chat/completions HTTP/1.1")
 
+    def test_F27_encoding(self) -> None:
+        """F27: no encoding of the answer is accepted."""
+        self.start()
+        self.assertEqual(self.upstream.asked[0].headers["accept-encoding"], "identity")
+
+    def test_F88_query(self) -> None:
+        """F88: the query of the base URL is sent with each request, behind the path."""
+        url = "http://upstream.example/openai/?api-version=V&x=%20"
+        self.source = UpstreamSource(self.clock, url, connections=Connections(self.upstream.agent))
+        self.start()
+        self.source.models().addErrback(lambda _: None)
+        self.turn()
+        self.clock.advance(10)
+        self.turn()
+        self.assertEqual(
+            [asked.line for asked in self.upstream.asked],
+            [
+                "POST /openai/chat/completions?api-version=V&x=%20 HTTP/1.1",
+                "GET /openai/models?api-version=V&x=%20 HTTP/1.1",
+            ],
+        )
+        self.assertNotIn("V", repr(self.source))
+
+    def test_F88_headers(self) -> None:
+        """F88: further headers are sent with each request, but none that belongs to the connection."""
+        self.source = makeSource(self.upstream, headers={"api-key": "hunter2", "Authorization": "Basic x"})
+        self.start()
+        headers = self.upstream.asked[0].headers
+        self.assertEqual((headers["api-key"], headers["authorization"]), ("hunter2", "Basic x"))
+        for name, value in (
+            ("Host", "x"),
+            ("content-length", "1"),
+            ("a b", "x"),
+            ("", "x"),
+            ("X", ""),
+            ("X", "a\r\nb"),
+        ):
+            self.assertRaises(ValueError, makeSource, self.upstream, headers={name: value})
+
+    def test_F88_secretHeader(self) -> None:
+        """F88: the value of a header appears in no error."""
+        self.source = makeSource(self.upstream, headers={"api-key": "hunter2"})
+        self.upstream.scripts = [(answer("400 Bad Request", refusal("hunter2 is wrong")),)]
+        self.assertEqual(str(self.error(self.start())), "*** is wrong")
+
+    def test_F77_pinnedModel(self) -> None:
+        """F77: a pinned model is the only one; another name is refused as by any source with one model."""
+        limits = UpstreamLimits(pinModel=True)
+        self.source = makeSource(self.upstream, model="cheap", limits=limits)
+        error = self.error(self.start(Prompt("?", (), {"model": "expensive"})))
+        self.assertEqual((error.status, error.code, error.param), (404, "model_not_found", "model"))
+        for options in ({}, {"model": "cheap"}):
+            self.start(Prompt("?", (), options))
+        self.assertEqual([asked.json["model"] for asked in self.upstream.asked], ["cheap", "cheap"])
+        self.assertRaises(ValueError, makeSource, self.upstream, limits=limits)
+
     def test_noPrompt(self) -> None:
         """A run without a prompt fails without a request."""
         self.assertEqual(self.error(self.start(None)).status, 400)
@@ -91,7 +143,6 @@ class RequestTests(UpstreamTestCase):
             "http://",
             "http://user:hunter2@upstream.example/",
             "http://hunter2@upstream.example/",
-            "http://upstream.example/?key=hunter2",
             "http://upstream.example/#hunter2",
             "http://upstream.example/a b",
             "http://upstream.example/\r\nhunter2",
@@ -244,67 +295,6 @@ class SecretTests(UpstreamTestCase):
         sink.start(self.source, PROMPT)
         self.turn()
         self.assertIsInstance(sink.result.value, ZeroDivisionError)
-
-
-class ModelsTests(UpstreamTestCase):
-    """The list of models."""
-
-    def ask(self, *steps: Step) -> Any:
-        """Request the list, and return it or the error."""
-        self.upstream.scripts = [steps]
-        results: list[Any] = []
-        self.source.models().addBoth(results.append)
-        self.turn()
-        self.clock.advance(10)
-        self.turn()
-        (result,) = results
-        return result.value if isinstance(result, Failure) else result
-
-    def test_models(self) -> None:
-        """The list is requested from the upstream with the key."""
-        listed = {"object": "list", "data": [{"id": "a", "object": "model"}, {"id": "b/c:d", "new": 1}]}
-        self.assertEqual(self.ask(answer("200 OK", json.dumps(listed))), ["a", "b/c:d"])
-        (asked,) = self.upstream.asked
-        self.assertEqual((asked.line, asked.headers["authorization"]), ("GET /v1/models HTTP/1.1", f"Bearer {KEY}"))
-
-    def test_long(self) -> None:
-        """A list of thousands of models is read completely."""
-        listed = {"data": [{"id": f"model-{number}", "description": "x" * 100} for number in range(3000)]}
-        self.assertEqual(len(self.ask(answer("200 OK", json.dumps(listed)))), 3000)
-
-    def test_configured(self) -> None:
-        """A configured model is the only one, and nothing is requested."""
-        self.source = makeSource(self.upstream, model="m")
-        self.assertEqual(self.successResultOf(self.source.models()), ["m"])
-        self.assertEqual(self.upstream.asked, [])
-
-    def test_errors(self) -> None:
-        """Every failure is a `SourceError`, as for an answer."""
-        for steps, reason, status in (
-            ((answer("401 Unauthorized", refusal(KEY)),), "refused", 502),
-            ((answer("503 Service Unavailable", ""),), "refused", 503),
-            ((answer("302 Found", "", "Location: http://127.0.0.2/"),), "refused", 502),
-            ((answer("200 OK", "<html>"),), "malformed", 502),
-            ((answer("200 OK", '{"data":7}'),), "malformed", 502),
-            ((answer("200 OK", b"[" * 100_000),), "malformed", 502),
-            ((head("200 OK", "Content-Length: 9999999"), *[b" " * 100_000] * 99), "malformed", 502),
-            ((Act.HANG,), "timeout", 504),
-            ((Act.CLOSE,), "unreachable", 502),
-        ):
-            error = self.ask(*steps)
-            self.assertIsInstance(error, SourceError)
-            self.assertEqual((error.reason, error.status), (reason, status))
-            self.assertNotIn(KEY, str(error))
-
-    def test_cancel(self) -> None:
-        """Cancelling the result closes the connection."""
-        self.upstream.scripts = [(Act.HANG,)]
-        asking = self.source.models()
-        self.turn()
-        asking.cancel()
-        self.failureResultOf(asking)
-        self.turn()
-        self.assertEqual(self.upstream.open, 0)
 
 
 class ContractTests(SourceContract, SynchronousTestCase):

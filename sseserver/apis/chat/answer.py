@@ -5,6 +5,7 @@ The answer of a run as a chat completion: read from the run's stream log, entry 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,14 @@ from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import CompletionBuilder
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind, State
+
+#: Bytes of entries that are read in one turn of the reactor, at least one entry.
+STEP_BYTES = 256 * 1024
+
+#: Entries that are read in one turn of the reactor. Tokens in a row count as one.
+STEP_ENTRIES = 250
+
+_TOKENS = re.compile(b"[%b]+" % bytes((Kind.TOKEN,)))
 
 
 class Answer:
@@ -32,21 +41,30 @@ class Answer:
 
     def read(self, cursor: int) -> tuple[int, bool]:
         """
-        Take in the entries after a cursor.
+        Take in the entries after a cursor, as many as one turn of the reactor has time for.
 
         Returns:
-            The new cursor, and whether the stream has ended.
+            The new cursor, and whether it is at the end of the stream.
 
         Raises:
             AnswerTooLong: The answer exceeds the limit, or its beginning is no longer kept.
             SourceError: A chunk cannot be read.
         """
-        log = self._log
-        if cursor + 1 < log.buffer.first:
+        log, buffer = self._log, self._log.buffer
+        if cursor + 1 < buffer.first:
             raise self._builder.tooLong()
-        for number in range(cursor + 1, log.last + 1):
-            self._take(log.buffer.kind(number), log.buffer.entry(number))
-        return log.last, log.state is not State.OPEN
+        end = buffer.fit(cursor + 1, log.last, STEP_BYTES) if cursor < log.last else cursor
+        for _ in range(STEP_ENTRIES):
+            if cursor == end:
+                break
+            row = _TOKENS.match(buffer.kinds, cursor + 1 - buffer.first, end + 1 - buffer.first)
+            if row is None:
+                cursor += 1
+                self._take(buffer.kind(cursor), buffer.entry(cursor))
+            else:
+                first, cursor = cursor + 1, cursor + row.end() - row.start()
+                self._builder.addText(buffer.span(first, cursor))
+        return cursor, cursor == log.last and log.state is not State.OPEN
 
     def completion(self) -> dict[str, object]:
         """
@@ -66,9 +84,7 @@ class Answer:
         )
 
     def _take(self, kind: int, data: bytes) -> None:
-        if kind == Kind.TOKEN:
-            self._builder.addText(data)
-        elif kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
+        if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
             self._builder.addChunk(unpack(data)[0])
         elif kind != Kind.EVENT:
             self._ended = kind, json.loads(data)

@@ -10,16 +10,16 @@ from typing import Any
 from twisted.web.server import Request
 
 from sseserver.apis.chat.answer import Answer, refusal
+from sseserver.apis.chat.resource import ChatResource
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import addUsage, readCompletion
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
 from sseserver.web.request import readJSONBody, readKey
-from sseserver.web.resource import AsyncResource
 from sseserver.web.viewing import locateStream
 
 
-class Completions(AsyncResource):
+class Completions(ChatResource):
     """
     The resource `v1/chat/completions`. Each answer is also a stream, named in `Content-Location`.
 

@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from sseserver.apis.chat.resource import ChatResource
 from sseserver.errors import ModelNotFound
 from sseserver.interfaces import IModels
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
-from sseserver.web.resource import AsyncResource
 
 
-class Models(AsyncResource):
+class Models(ChatResource):
     """
     The resource `v1/models`, or one model below it.
 
@@ -39,7 +42,7 @@ class Models(AsyncResource):
 
     async def GET(self, request: Request) -> bytes:
         """Answer with the list of models, or with one of them."""
-        models = [self._describe(name) for name in await self._names()]
+        models = [self._describe(model) for model in await self._find()]
         if self._name is None:
             return answerJSON(request, {"object": "list", "data": models})
         for model in models:
@@ -47,9 +50,17 @@ class Models(AsyncResource):
                 return answerJSON(request, model)
         raise ModelNotFound(f"There is no model {self._name!r} here. GET /v1/models lists the models.")
 
-    async def _names(self) -> list[str]:
+    async def _find(self) -> Sequence[str | Mapping[str, Any]]:
         source = self._service.source
         return await source.models() if IModels.providedBy(source) else [source.model]
 
-    def _describe(self, name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": int(self._service.created), "owned_by": "sseserver"}
+    def _describe(self, model: str | Mapping[str, Any]) -> dict[str, object]:
+        """Describe a model, in its own words as far as it has any."""
+        known = {"id": model} if isinstance(model, str) else model
+        return {
+            "id": "",
+            "object": "model",
+            "created": int(self._service.created),
+            "owned_by": "sseserver",
+            **known,
+        }

@@ -7,23 +7,26 @@ Reference: https://platform.openai.com/docs/api-reference/chat.
 
 from sseserver.protocols.chatcompletions.chunk import (
     FINISH_REASONS,
+    ChunkEnd,
+    ChunkReader,
     ChunkWriter,
     ErrorChunk,
-    readChunk,
     writeError,
 )
-from sseserver.protocols.chatcompletions.completion import CompletionBuilder
+from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
 from sseserver.protocols.chatcompletions.usage import addUsage
 
 __all__ = [
     "FINISH_REASONS",
+    "ChunkEnd",
+    "ChunkReader",
     "ChunkWriter",
     "CompletionBuilder",
     "CompletionRequest",
     "ErrorChunk",
     "addUsage",
-    "readChunk",
+    "convertCompletion",
     "readCompletion",
     "writeError",
 ]

@@ -1,15 +1,16 @@
 """
 Chunks of a streamed chat completion: the one schema that reads them, and the writer that makes them.
 
-The upstream source reads chunks with `readChunk`, the completion builder with `decodeChunk`; the format `openai`
-writes them with `ChunkWriter`. Members that are not named here are never looked at.
+The upstream source reads chunks with `ChunkReader`, the completion builder with `decodeChunk`; the format `openai`
+writes them with `ChunkWriter`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,13 @@ FINISH_REASONS: frozenset[str] = frozenset(
     {Reason.STOP, Reason.LENGTH, Reason.CONTENT_FILTER, Reason.TOOL_CALLS, Reason.FUNCTION_CALL}
 )
 
+#: Finish reason of an answer that broke off, as OpenRouter sends it.
+_ERROR = "error"
+
 _MALFORMED = "The answer contains a chunk that cannot be read."
+
+# A high surrogate at the end of a text: the first half of a character.
+_HALF = re.compile("[\ud800-\udbff]\\Z")
 
 
 class Choice(Struct, gc=False):
@@ -35,140 +42,213 @@ class Choice(Struct, gc=False):
         index: Number of the choice; 0 where the chunk does not say.
         delta: The members of the message that the chunk adds, as an object.
         finishReason: Why the choice ended, as a string.
-        logprobs: Log probabilities of its tokens, as an object.
+        error: An error that ended the choice.
     """
 
-    index: int = 0
+    index: int | None = 0
     delta: Any = None
     finishReason: Any = msgspec.field(name="finish_reason", default=None)
-    logprobs: Any = None
+    error: Any = None
 
 
 class Chunk(Struct, gc=False):
     """
     A chunk of a chat completion, or an error in place of one.
 
-    Only the shape that every reader needs is checked: upstreams differ in the rest, and a reader that needs more
-    checks it. The members `object`, `message` and `code` belong to errors in vLLM's older shape.
+    Only the shape that every reader needs is checked: upstreams differ in the rest. The members `object` to `code`
+    belong to errors in vLLM's older shape.
     """
 
     choices: list[Choice] | None = None
-    usage: Any = None
-    model: Any = None
-    systemFingerprint: Any = msgspec.field(name="system_fingerprint", default=None)
-    serviceTier: Any = msgspec.field(name="service_tier", default=None)
     error: Any = None
     object: Any = None
     message: Any = None
+    type: Any = None
+    param: Any = None
     code: Any = None
 
 
 class ErrorChunk(SSEServerError):
     """
-    An error that an upstream sent in place of a chunk.
+    An error that an upstream sent in a chunk, or in place of one.
 
     Args:
         error: The error as it was sent: an object with a member `message`, or a string.
-        errorCode: The member `code` beside the message, if the error has the older shape.
+        errorCode: The member `code` beside the error.
     """
 
-    def __init__(self, error: Any, errorCode: Any) -> None:
+    def __init__(self, error: Any, errorCode: Any = None) -> None:
         super().__init__("The upstream reported an error.")
         self.error = error
         self.errorCode = errorCode
 
 
 _decode = msgspec.json.Decoder(Chunk).decode
+_decodeAny = msgspec.json.Decoder().decode
 
 
-def decodeChunk(data: bytes) -> Chunk:
+def decodeChunk(data: bytes) -> dict[str, Any]:
     """
-    Decode a chunk, even one with faults that upstreams make: `NaN`, which becomes `None`, and characters cut into
-    the two halves of a surrogate pair, which stay lone surrogates.
+    Decode a chunk with all its members, even one with faults that upstreams make: `NaN`, which becomes `None`, and
+    characters cut into the two halves of a surrogate pair, which stay lone surrogates.
+
+    Returns:
+        The chunk; empty if it is JSON, but not an object.
 
     Raises:
-        SourceError: It is not JSON, or not the JSON of a chunk.
+        SourceError: It is not JSON.
+    """
+    value = decodeValue(data)
+    return value if isinstance(value, dict) else {}
+
+
+def decodeValue(data: bytes) -> Any:
+    """
+    Decode JSON, even with the faults that `decodeChunk` names.
+
+    Raises:
+        SourceError: It is not JSON.
     """
     try:
-        return _decode(data)
+        return _decodeAny(data)
     except (ValueError, RecursionError):
-        return _decodeFaulty(data)
-
-
-def _decodeFaulty(data: bytes) -> Chunk:
-    """Decode a chunk that is not strictly JSON."""
+        pass
     try:
-        return msgspec.convert(json.loads(data.decode("utf-8"), parse_constant=lambda _: None), Chunk)
+        return json.loads(data.decode("utf-8"), parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         raise SourceError(_MALFORMED, Reason.MALFORMED) from None
 
 
-def readChunk(data: bytes) -> tuple[str, str | None]:
+class ChunkEnd(NamedTuple):
     """
-    Read what an upstream sent.
+    The end of choices, as a chunk reports it.
 
-    Args:
-        data: The data of one event, UTF-8.
+    Attributes:
+        reason: Finish reason of the first choice, if that is among them.
+        choices: Numbers of the choices that have ended.
+    """
+
+    reason: str | None
+    choices: frozenset[int]
+
+
+class ChunkText(NamedTuple):
+    """
+    What a chunk means for a stream.
+
+    Attributes:
+        text: Text of the first choice, without lone surrogates; may be empty.
+        end: The end of choices, if the chunk reports any.
+    """
+
+    text: str
+    end: ChunkEnd | None
+
+
+class ChunkReader:
+    """
+    Reads the chunks of one answer.
+
+    It keeps the first half of a character that the upstream cut in two, until the text that follows has the second.
+    """
+
+    __slots__ = ("_half",)
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def read(self, data: bytes) -> ChunkText | tuple[str, None] | None:
+        """
+        Read what an upstream sent.
+
+        Args:
+            data: The data of one event, UTF-8.
+
+        Returns:
+            The text and the end, as in `ChunkText`; `None` for JSON that is not an object, which is no chunk.
+
+        Raises:
+            ErrorChunk: It is an error, or has one.
+            SourceError: It is not JSON.
+        """
+        try:
+            chunk = _decode(data)
+        except (ValueError, RecursionError):
+            odd = _makeChunk(decodeValue(data))
+            return None if odd is None else self._read(odd)
+        choices = chunk.choices
+        if choices and len(choices) == 1 and chunk.error is None:
+            choice = choices[0]
+            # Nearly all chunks have this shape.
+            if choice.index == 0 and choice.finishReason is None and choice.error is None and not self._half:
+                delta = choice.delta
+                if type(delta) is dict:
+                    content = delta.get("content")
+                    if type(content) is str:
+                        return content, None
+        return self._read(chunk)
+
+    def _read(self, chunk: Chunk) -> ChunkText:
+        """Read a chunk of any shape."""
+        _checkError(chunk)
+        text, reason, ended = "", None, set()
+        for choice in chunk.choices or ():
+            index = choice.index or 0
+            finish = choice.finishReason if isinstance(choice.finishReason, str) else ""
+            if finish:
+                ended.add(index)
+            if index == 0:
+                reason = finish or reason
+                text += textOf(choice.delta.get("content")) if isinstance(choice.delta, dict) else ""
+        return ChunkText(self._join(text, 0 in ended), ChunkEnd(reason, frozenset(ended)) if ended else None)
+
+    def _join(self, text: str, last: bool) -> str:
+        """Put a text behind the half character before it, and keep a half at its end, unless it is the last text."""
+        text = self._half + text
+        half = None if last else _HALF.search(text)
+        self._half = "" if half is None else half[0]
+        return replaceSurrogates(text if half is None else text[:-1])
+
+
+def _checkError(chunk: Chunk) -> None:
+    """Raise the error in a chunk, if there is one."""
+    if chunk.error or (chunk.error is not None and not chunk.choices):
+        raise ErrorChunk(chunk.error, chunk.code)
+    if chunk.object == "error" and not chunk.choices:
+        raise ErrorChunk({"message": chunk.message, "type": chunk.type, "param": chunk.param, "code": chunk.code})
+    for choice in chunk.choices or ():
+        if choice.error or choice.finishReason == _ERROR:
+            raise ErrorChunk(choice.error)
+
+
+def _makeChunk(value: Any) -> Chunk | None:
+    """
+    Make a chunk of JSON in an unusual shape: members of wrong types are left out.
 
     Returns:
-        The text of the first choice, in which a lone surrogate is U+FFFD, and the choice's finish reason, if any.
-
-    Raises:
-        ErrorChunk: It is an error.
-        SourceError: It is neither a chunk nor an error.
+        The chunk; `None` if the value is neither an object nor a list that begins with an error.
     """
-    try:
-        chunk = _decode(data)
-    except (ValueError, RecursionError):
-        text, finish = _readChunk(_decodeFaulty(data))
-        return replaceSurrogates(text), finish
-    choices = chunk.choices
-    if choices and len(choices) == 1:
-        choice = choices[0]
-        # Nearly all chunks have this shape.
-        if choice.index == 0 and choice.finishReason is None and type(choice.delta) is dict:
-            content = choice.delta.get("content")
-            if type(content) is str:
-                return content, None
-    return _readChunk(chunk)
+    if isinstance(value, list) and value and isinstance(value[0], dict) and "error" in value[0]:
+        value = {name: value[0].get(name) for name in ("error", "code")}
+    if not isinstance(value, dict):
+        return None
+    found = value.get("choices")
+    choices = [_makeChoice(one) for one in (found if isinstance(found, list) else ()) if isinstance(one, dict)]
+    told = {name: value.get(name) for name in ("error", "object", "message", "type", "param", "code")}
+    return Chunk(choices, **told)
 
 
-def _readChunk(chunk: Chunk) -> tuple[str, str | None]:
-    """Read a chunk of any shape."""
-    if not chunk.choices:
-        if chunk.error is not None:
-            raise ErrorChunk(chunk.error, chunk.code)
-        if chunk.object == "error":
-            raise ErrorChunk(chunk.message, chunk.code)
-        return "", None
-    text, finish = "", None
-    for choice in chunk.choices:
-        content = _contentOf(choice)
-        if choice.index == 0:
-            finish = choice.finishReason or finish
-            text += textOf(content)
-    return text, finish
-
-
-def _contentOf(choice: Choice) -> object:
-    """
-    Return the content in a choice of an upstream.
-
-    Raises:
-        SourceError: The delta, its content or the finish reason has the wrong type.
-    """
-    delta = {} if choice.delta is None else choice.delta
-    if not isinstance(delta, dict) or not isinstance(choice.finishReason, str | None):
-        raise SourceError(_MALFORMED, Reason.MALFORMED)
-    content = delta.get("content")
-    parts = content if isinstance(content, list) else ()
-    if not isinstance(content, str | list | None) or not all(isinstance(part, dict) for part in parts):
-        raise SourceError(_MALFORMED, Reason.MALFORMED)
-    return content
+def _makeChoice(value: dict[str, Any]) -> Choice:
+    index = value.get("index")
+    return Choice(
+        index if isinstance(index, int) else 0, value.get("delta"), value.get("finish_reason"), value.get("error")
+    )
 
 
 def replaceSurrogates(text: str) -> str:
     """Join the halves of surrogate pairs that became adjacent; replace each lone surrogate by U+FFFD."""
+    if text.isascii():
+        return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -206,12 +286,14 @@ class ChunkWriter:
         return before, behind
 
 
-def writeError(message: str, code: object) -> bytes:
+def writeError(message: str, code: object, type: object = "server_error", param: object = None) -> bytes:
     """
     Write an error that takes the place of a chunk; OpenAI's clients raise it.
 
     Args:
         message: A sentence for people.
         code: A word for programs.
+        type: Class of the error.
+        param: The wrong member of the request.
     """
-    return toJSON({"error": {"message": message, "type": "server_error", "param": None, "code": code}})
+    return toJSON({"error": {"message": message, "type": type, "param": param, "code": code}})

@@ -10,21 +10,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from sseserver.errors import AnswerTooLong, SourceError
-from sseserver.protocols.chatcompletions.chunk import (
-    FINISH_REASONS,
-    Choice,
-    Chunk,
-    decodeChunk,
-    replaceSurrogates,
-)
+from sseserver.jsontext import toJSON
+from sseserver.protocols.chatcompletions.accumulation import accumulate, build
+from sseserver.protocols.chatcompletions.chunk import FINISH_REASONS, decodeChunk, decodeValue
 from sseserver.protocols.chatcompletions.content import textOf
 from sseserver.values import Reason
 
 #: Choices of one completion, as in OpenAI's API.
 MAX_CHOICES = 128
 
-#: Members of a tool call that come in pieces; chunks repeat the others whole.
-_IN_PIECES = frozenset({"arguments", "input"})
+#: Members of chunks that say something else about a completion, or nothing. All others pass into the completion.
+_CHUNK_MEMBERS = frozenset({"object", "choices", "usage", "error", "obfuscation"})
+
+#: Members of choices in chunks that the builder itself reads. `message` repeats the deltas (Perplexity).
+_CHOICE_MEMBERS = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "error"})
+
+#: Types of members that OpenAI's clients rely on.
+_TYPES = {"id": str, "created": int, "model": str, "system_fingerprint": str, "service_tier": str}
 
 
 class CompletionBuilder:
@@ -54,7 +56,7 @@ class CompletionBuilder:
             AnswerTooLong: The answer exceeds the limit.
         """
         self._count(len(text))
-        self._choice(0).add("content", text.decode("utf-8"))
+        self._choice(0).take({"delta": {"content": text.decode("utf-8")}})
 
     def addChunk(self, data: bytes) -> None:
         """
@@ -68,21 +70,24 @@ class CompletionBuilder:
             SourceError: The chunk cannot be read, or has the number of a choice that is out of range.
         """
         chunk = decodeChunk(data)
-        self._count(_cost(chunk, len(data)))
-        told = {"model": chunk.model, "system_fingerprint": chunk.systemFingerprint, "service_tier": chunk.serviceTier}
-        self._members.update({name: value for name, value in told.items() if isinstance(value, str)})
-        if isinstance(chunk.usage, dict):
-            self._usage = chunk.usage
-        for choice in chunk.choices or ():
-            self._choice(choice.index).take(choice)
+        self._count(self._cost(chunk, len(data)))
+        _replace(self._members, chunk, _CHUNK_MEMBERS)
+        usage = chunk.get("usage") or _member(chunk.get("x_groq"), "usage")
+        if isinstance(usage, dict):
+            self._usage = usage
+        try:
+            for choice in _choicesOf(chunk):
+                self._choice(choice.get("index")).take(choice)
+        except RecursionError:
+            raise SourceError("The answer contains a chunk that is nested too deep.", Reason.MALFORMED) from None
 
     def build(self, answerID: str, created: int, reason: object, usage: object) -> dict[str, object]:
         """
         Return the completion, as a value for JSON.
 
         Args:
-            answerID: ID of the answer.
-            created: When the answer was begun, in seconds since 1970.
+            answerID: ID of the answer, unless the chunks have one.
+            created: When the answer was begun, in seconds since 1970, unless the chunks say so.
             reason: Why the stream ended: the finish reason of choices whose chunks have none. `stop` if it is not
                 one of OpenAI's.
             usage: The usage, unless the chunks report it; `None` if it is not known.
@@ -108,45 +113,54 @@ class CompletionBuilder:
         if self._size > self._maxBytes:
             raise self.tooLong()
 
-    def _choice(self, index: int) -> _ChoiceBuilder:
-        if not 0 <= index < MAX_CHOICES:
-            raise SourceError(f"The answer contains a choice with the number {index}.", Reason.MALFORMED)
-        return self._choices.setdefault(index, _ChoiceBuilder(index))
+    def _cost(self, chunk: Mapping[str, Any], size: int) -> int:
+        """
+        Return the number of bytes that are kept of a chunk: its text, or all of it if more of it is kept than text.
+
+        Args:
+            chunk: The decoded chunk.
+            size: Bytes of its JSON.
+        """
+        if not self._members.keys() >= chunk.keys() - _CHUNK_MEMBERS - _TYPES.keys():
+            return size
+        cost = 0
+        for choice in _choicesOf(chunk):
+            delta = choice.get("delta")
+            values = delta.values() if isinstance(delta, dict) else ()
+            if choice.get("logprobs") or not all(isinstance(value, str | None) for value in values):
+                return size
+            cost += sum(len(value or "") for value in values)
+        return cost
+
+    def _choice(self, index: object) -> _ChoiceBuilder:
+        number = index if isinstance(index, int) else 0
+        if not 0 <= number < MAX_CHOICES:
+            raise SourceError(f"The answer contains a choice with the number {number}.", Reason.MALFORMED)
+        return self._choices.setdefault(number, _ChoiceBuilder(number))
 
 
 class _ChoiceBuilder:
     """One choice of a completion."""
 
     def __init__(self, index: int) -> None:
-        self._finish: str | None = None
         self._index = index
-        # Pieces of text by member of the message; there may be thousands, so they are joined once, at the end.
-        self._pieces: dict[str, list[str]] = {}
-        self._members: dict[str, Any] = {"role": "assistant"}
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._logprobs: dict[str, Any] | None = None
+        self._finish: str | None = None
+        self._message: dict[str, Any] = {}
+        self._logprobs: dict[str, Any] = {}
+        # Other members, which chunks repeat whole.
+        self._members: dict[str, Any] = {}
 
-    def add(self, name: str, text: str) -> None:
-        """Add text to a member of the message."""
-        self._pieces.setdefault(name, []).append(text)
-
-    def take(self, choice: Choice) -> None:
+    def take(self, choice: Mapping[str, Any]) -> None:
         """Take in a choice of a chunk."""
-        if isinstance(choice.finishReason, str):
-            self._finish = choice.finishReason
-        if isinstance(choice.logprobs, dict):
-            self._takeLogprobs(choice.logprobs)
-        for name, value in choice.delta.items() if isinstance(choice.delta, dict) else ():
-            if name == "tool_calls":
-                self._takeCalls(value)
-            elif name == "function_call" and isinstance(value, dict):
-                _merge(self._members.setdefault(name, {}), value)
-            elif name == "content" and isinstance(value, list):
-                self.add(name, textOf(value))
-            elif isinstance(value, str) and name != "role":
-                self.add(name, value)
-            elif value is not None:
-                self._members[name] = value
+        finish, logprobs, delta = choice.get("finish_reason"), choice.get("logprobs"), choice.get("delta")
+        if isinstance(finish, str):
+            self._finish = finish
+        if isinstance(logprobs, dict):
+            accumulate(self._logprobs, logprobs)
+        _replace(self._members, choice, _CHOICE_MEMBERS)
+        if isinstance(delta, dict):
+            content = delta.get("content")
+            accumulate(self._message, {**delta, "content": textOf(content)} if isinstance(content, list) else delta)
 
     def build(self, finish: object) -> dict[str, object]:
         """
@@ -155,64 +169,72 @@ class _ChoiceBuilder:
         Args:
             finish: The finish reason if no chunk has one.
         """
-        message = {
-            **self._members,
-            "content": None if self._calls or "function_call" in self._members else "",
-            **{name: replaceSurrogates("".join(pieces)) for name, pieces in self._pieces.items()},
-        }
-        if self._calls:
-            message["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
+        message = build({"role": None, "content": "", "refusal": None, **self._message})
+        message["role"] = message["role"] or "assistant"
+        instead = any(message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio"))
+        if not message["content"] and instead:
+            # OpenAI's clients take an empty string for the answer.
+            message["content"] = None
         return {
             "index": self._index,
             "message": message,
-            "logprobs": self._logprobs,
+            "logprobs": build(self._logprobs) if self._logprobs else None,
             "finish_reason": self._finish or finish,
+            **self._members,
         }
 
-    def _takeLogprobs(self, logprobs: Mapping[str, Any]) -> None:
-        """Extend the list of log probabilities of each member."""
-        if self._logprobs is None:
-            self._logprobs = {}
-        for name, value in logprobs.items():
-            known = self._logprobs.get(name)
-            if isinstance(known, list) and isinstance(value, list):
-                known.extend(value)
-            else:
-                self._logprobs[name] = value
 
-    def _takeCalls(self, calls: object) -> None:
-        """Take in pieces of tool calls; servers that send each call whole leave the index out."""
-        for place, call in enumerate(calls if isinstance(calls, list) else ()):
-            if isinstance(call, dict):
-                index = call.get("index")
-                _merge(self._calls.setdefault(index if isinstance(index, int) else place, {}), call)
+def _choicesOf(chunk: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the choices in a chunk that are objects."""
+    choices = chunk.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
-def _cost(chunk: Chunk, size: int) -> int:
+def _replace(known: dict[str, Any], members: Mapping[str, Any], others: frozenset[str]) -> None:
+    """Keep the newest value of each member, except those in `others`, and except empty and wrong ones."""
+    for name, value in members.items():
+        kind = _TYPES.get(name)
+        if name not in others and value is not None and (kind is None or (value and isinstance(value, kind))):
+            known[name] = value
+
+
+def _member(value: object, name: str) -> object:
+    """Return a member of a value, or `None` if the value is not an object or lacks it."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def convertCompletion(document: bytes) -> bytes:
     """
-    Return the number of bytes that are kept of a chunk: its text, or all of it if it has more than text.
+    Convert a chat completion in one piece into the chunk that has all of it.
 
     Args:
-        chunk: The decoded chunk.
-        size: Bytes of its JSON.
+        document: JSON in UTF-8: a completion, or an error, which is returned unchanged.
+
+    Returns:
+        The chunk, JSON in UTF-8.
+
+    Raises:
+        SourceError: It is neither.
     """
-    cost = 0
-    for choice in chunk.choices or ():
-        values = choice.delta.values() if isinstance(choice.delta, dict) else ()
-        if choice.logprobs or not all(isinstance(value, str | None) for value in values):
-            return size
-        cost += sum(len(value or "") for value in values)
-    return cost
+    try:
+        value = decodeValue(document)
+    except SourceError:
+        value = None
+    told = value[0] if isinstance(value, list) and value else value
+    if isinstance(told, dict) and (told.get("error") or told.get("object") == "error"):
+        return document
+    choices = _choicesOf(value) if isinstance(value, dict) else []
+    if not choices or not isinstance(value, dict):
+        raise SourceError("The upstream's answer is neither an event stream nor a completion.", Reason.MALFORMED)
+    return toJSON({**value, "object": "chat.completion.chunk", "choices": [_convertChoice(one) for one in choices]})
 
 
-def _merge(known: dict[str, Any], delta: Mapping[str, Any]) -> None:
-    """Add a piece of a tool call to the pieces before it."""
-    for name, value in delta.items():
-        if isinstance(value, dict):
-            inner = known.setdefault(name, {})
-            if isinstance(inner, dict):
-                _merge(inner, value)
-        elif name in _IN_PIECES and isinstance(value, str) and isinstance(known.get(name), str):
-            known[name] += value
-        elif value is not None and name != "index":
-            known[name] = value
+def _convertChoice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a choice of a completion into one of a chunk, in which tool calls have numbers."""
+    members = {name: value for name, value in choice.items() if name != "message"}
+    message = choice.get("message")
+    delta = dict(message) if isinstance(message, dict) else choice.get("delta")
+    if isinstance(delta, dict) and isinstance(delta.get("tool_calls"), list):
+        calls = enumerate(delta["tool_calls"])
+        delta["tool_calls"] = [{"index": n, **call} if isinstance(call, dict) else call for n, call in calls]
+    return {**members, "delta": delta}

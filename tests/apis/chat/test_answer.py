@@ -5,12 +5,13 @@ Tests for `sseserver.apis.chat.answer`.
 from __future__ import annotations
 
 import json
+from time import process_time
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.apis.chat.answer import Answer, refusal
+from sseserver.apis.chat.answer import STEP_ENTRIES, Answer, refusal
 from sseserver.errors import AnswerTooLong, RunCancelled, SourceError
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
@@ -54,8 +55,10 @@ class AnswerTestCase(SynchronousTestCase):
         """End the stream if it has not, and read it."""
         if not self.log.sealed:
             self.end()
-        answer = Answer(self.log, "model", maxBytes)
-        self.assertEqual(answer.read(0), (self.log.last, True))
+        answer, cursor, over = Answer(self.log, "model", maxBytes), 0, False
+        while not over:
+            cursor, over = answer.read(cursor)
+        self.assertEqual(cursor, self.log.last)
         completion: dict[str, Any] = answer.completion()
         return completion
 
@@ -84,7 +87,7 @@ class AnswerTests(AnswerTestCase):
                 "choices": [
                     {
                         "index": 0,
-                        "message": {"role": "assistant", "content": "One tw\u00f6"},
+                        "message": {"role": "assistant", "content": "One tw\u00f6", "refusal": None},
                         "logprobs": None,
                         "finish_reason": "length",
                     }
@@ -135,7 +138,7 @@ class AnswerTests(AnswerTestCase):
             [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": "One two", "reasoning_content": "Hm."},
+                    "message": {"role": "assistant", "content": "One two", "refusal": None, "reasoning_content": "Hm."},
                     "logprobs": None,
                     "finish_reason": "length",
                 }
@@ -171,6 +174,7 @@ class AnswerTests(AnswerTestCase):
             {
                 "role": "assistant",
                 "content": None,
+                "refusal": None,
                 "tool_calls": [
                     {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x":1}'}},
                     {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
@@ -185,6 +189,112 @@ class AnswerTests(AnswerTestCase):
         calls = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
         self.delta(tool_calls=calls)
         self.assertEqual(self.message()["tool_calls"], calls)
+
+    def call(self, index: object, **call: Any) -> None:
+        """Append a piece of a tool call."""
+        self.delta(tool_calls=[call if index is None else {"index": index, **call}])
+
+    def calls(self) -> list[tuple[str, str, str]]:
+        """Give ID, name and arguments of the tool calls."""
+        calls = self.message()["tool_calls"]
+        return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls]
+
+    def test_F37_parallelCalls(self) -> None:
+        """F37: another ID begins a new call, with the index 0 or none; a piece without an ID belongs to the newest."""
+        for index in (None, 0):
+            self.log = self.makeLog()
+            for name, city in (("c1", "A"), ("c2", "B")):
+                self.call(index, id=name, type="function", function={"name": "weather", "arguments": '{"c":"'})
+                self.call(index, function={"arguments": city + '"}'})
+            self.assertEqual(self.calls(), [("c1", "weather", '{"c":"A"}'), ("c2", "weather", '{"c":"B"}')], index)
+
+    def test_F37_callsOutOfOrder(self) -> None:
+        """F37: pieces without an index find their call by its ID."""
+        self.delta(tool_calls=[{"id": name, "function": {"name": name, "arguments": "{"}} for name in "ab"])
+        self.call(None, id="c", function={"name": "c", "arguments": "{}"})
+        self.call(None, id="b", function={"arguments": "}"})
+        self.call(None, id="a", function={"arguments": "}"})
+        self.assertEqual(self.calls(), [("a", "a", "{}"), ("b", "b", "{}"), ("c", "c", "{}")])
+
+    def test_F38_emptyStrings(self) -> None:
+        """F38: an empty string replaces nothing."""
+        self.call(0, id="call_7", type="function", function={"name": "lookup", "arguments": ""})
+        self.call(0, id="", function={"name": "", "arguments": "{}"})
+        self.assertEqual(self.calls(), [("call_7", "lookup", "{}")])
+
+    def test_F39_otherMembers(self) -> None:
+        """F39: other members are put together as well: strings joined, lists extended, entries merged by index."""
+        for text in ("The ", "user "):
+            self.delta(reasoning_details=[{"type": "reasoning.text", "text": text, "index": 0}])
+        audio: list[dict[str, Any]] = [{"id": "a1", "transcript": "Hel"}, {"transcript": "lo"}, {"data": "AAAA"}]
+        for piece in (*audio, {"data": "BBBB"}, {"expires_at": 9}):
+            self.delta(audio=piece)
+        cited = [{"type": "url_citation", "url": f"http://{name}.example"} for name in "ab"]
+        for citation in cited:
+            self.delta(annotations=[citation])
+        self.delta(content="42")
+        message = self.message()
+        self.assertEqual(message["reasoning_details"], [{"type": "reasoning.text", "text": "The user ", "index": 0}])
+        self.assertEqual(message["audio"], {"id": "a1", "transcript": "Hello", "data": "AAAABBBB", "expires_at": 9})
+        self.assertEqual((message["annotations"], message["content"]), (cited, "42"))
+
+    def test_F40_null(self) -> None:
+        """F40: the content is null if nothing else was sent, or if there is a refusal instead."""
+        for content in (None, ""):
+            self.log = self.makeLog()
+            self.delta(role="assistant", content=content, refusal="I can")
+            self.delta(content=None, refusal="not.")
+            self.assertEqual(self.message(), {"role": "assistant", "content": None, "refusal": "I cannot."})
+        self.log = self.makeLog()
+        self.delta(content=None, audio={"id": "a"})
+        self.assertIsNone(self.message()["content"])
+
+    def test_F36_usageOfGroq(self) -> None:
+        """F36: the usage in `x_groq` is the usage of the answer."""
+        self.delta(content="A")
+        self.chunk({"delta": {}, "finish_reason": "stop"}, x_groq={"usage": {"total_tokens": 2}})
+        self.assertEqual(self.read()["usage"], {"total_tokens": 2})
+
+    def test_F124_members(self) -> None:
+        """F124: ID, time and unknown members are those of the chunks; the last one wins, if it is not empty."""
+        self.chunk({"delta": {"content": "A"}}, id="gen-1", created=7, citations=["a"], provider="P")
+        self.chunk({"delta": {}, "finish_reason": "stop", "native_finish_reason": "end"}, id="", created=0)
+        self.chunk(id="gen-1", created=7, citations=["a", "b"], obfuscation="xx")
+        answer = self.read()
+        self.assertEqual((answer["id"], answer["created"], answer["object"]), ("gen-1", 7, "chat.completion"))
+        self.assertEqual((answer["citations"], answer["provider"]), (["a", "b"], "P"))
+        self.assertEqual(answer["choices"][0]["native_finish_reason"], "end")
+        self.assertNotIn("obfuscation", answer)
+
+    def test_F51_manyPieces(self) -> None:
+        """F51: a tool call in many pieces takes time in proportion to their number."""
+        piece = b'{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"%b"}}]}}]}' % (b"x" * 100)
+        times = []
+        for count in (10_000, 40_000):
+            self.log = self.makeLog(100_000_000)
+            for _ in range(count):
+                self.log.append(*packChunk(piece, ""))
+            start = process_time()
+            (call,) = self.read(100_000_000)["choices"][0]["message"]["tool_calls"]
+            times.append(process_time() - start)
+            self.assertEqual(len(call["function"]["arguments"]), 100 * count)
+        self.assertLess(times[1], 8 * times[0])
+
+    def test_F50_severalTurns(self) -> None:
+        """F50: a long answer is read in steps of bounded size."""
+        for count, size in ((10_000, 1), (10, 100_000)):
+            self.log = self.makeLog(100_000_000)
+            for number in range(count):
+                self.delta(content="x" * size) if number % 2 else self.token("y" * size)
+            self.end()
+            answer, cursor, over, steps = Answer(self.log, "model", 100_000_000), 0, False, 0
+            while not over:
+                before = cursor
+                cursor, over = answer.read(cursor)
+                steps += 1
+                self.assertLessEqual(cursor - before, STEP_ENTRIES)
+            self.assertGreater(steps, 3)
+            self.assertEqual(answer.completion(), self.read(100_000_000))
 
     def test_functionCall(self) -> None:
         """
@@ -252,7 +362,7 @@ class AnswerTests(AnswerTestCase):
         A chunk that is none ends it.
         """
         deep = b'{"choices":[{"delta":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}"
-        for data in (b"{}x", b'{"choices":1}', b'{"choices":[{"index":-1}]}', b'{"choices":[{"index":128}]}', deep):
+        for data in (b"{}x", b'{"choices":[{"index":-1}]}', b'{"choices":[{"index":128}]}', deep):
             log = self.makeLog()
             log.append(*packChunk(data, ""))
             with self.assertRaises(SourceError) as caught:

@@ -35,7 +35,7 @@ class WholeTests(ChatTestCase):
         self.assertEqual((completion["id"], completion["object"]), (f"chatcmpl-{name}", "chat.completion"))
         self.assertEqual(completion["model"], "script")
         (choice,) = completion["choices"]
-        self.assertEqual(choice["message"], {"role": "assistant", "content": "One two"})
+        self.assertEqual(choice["message"], {"role": "assistant", "content": "One two", "refusal": None})
         self.assertEqual(choice["finish_reason"], "length")
         self.assertEqual(completion["usage"], {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4})
         options = {"max_tokens": 5, "stream_options": {"include_usage": True}}
@@ -163,7 +163,7 @@ class WholeTests(ChatTestCase):
         """
 
         class BrokenBuffer(EntryBuffer):
-            def entry(self, number: int) -> bytes:
+            def span(self, first: int, last: int) -> bytes:
                 raise KeyError("swordfish")
 
         class BrokenLog(StreamLog):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
-from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, ErrorChunk, readChunk, writeError
+from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkReader, ChunkWriter, ErrorChunk, writeError
 
 
 def chunk(**choice: Any) -> bytes:
@@ -21,7 +21,7 @@ def chunk(**choice: Any) -> bytes:
 
 
 class ReadTests(SynchronousTestCase):
-    """`readChunk`."""
+    """`ChunkReader`."""
 
     def test_text(self) -> None:
         """
@@ -39,58 +39,88 @@ class ReadTests(SynchronousTestCase):
             (b'{"choices":[],"usage":{}}', ""),
             (b"{}", ""),
         ):
-            self.assertEqual(readChunk(data), (text, None), data)
+            self.assertEqual(ChunkReader().read(data), (text, None), data)
         two = {"choices": [{"index": 1, "delta": {"content": "x"}}, {"delta": {"content": "y"}}]}
-        self.assertEqual(readChunk(json.dumps(two).encode()), ("y", None))
+        self.assertEqual(ChunkReader().read(json.dumps(two).encode()), ("y", None))
 
     def test_finishReason(self) -> None:
-        """
-        The finish reason is that of the first choice; an empty one is none.
-        """
-        self.assertEqual(readChunk(chunk(delta={"content": "a"}, finish_reason="stop")), ("a", "stop"))
-        self.assertEqual(readChunk(chunk(delta={}, finish_reason="own")), ("", "own"))
-        self.assertEqual(readChunk(chunk(delta={"content": "a"}, finish_reason="")), ("a", None))
-        self.assertEqual(readChunk(chunk(index=1, finish_reason="stop")), ("", None))
+        """The end names the choices that have a finish reason, and the reason of the first; an empty one is none."""
+        for data, read in (
+            (chunk(delta={"content": "a"}, finish_reason="stop"), ("a", ("stop", {0}))),
+            (chunk(delta={}, finish_reason="own"), ("", ("own", {0}))),
+            (chunk(delta={"content": "a"}, finish_reason=""), ("a", None)),
+            (chunk(delta={"content": "a"}, finish_reason=1), ("a", None)),
+            (chunk(index=1, finish_reason="stop"), ("", (None, {1}))),
+        ):
+            self.assertEqual(ChunkReader().read(data), read, data)
 
     def test_faulty(self) -> None:
-        """
-        Faults of upstreams are accepted: `NaN`, and halves of characters, which become U+FFFD.
-        """
-        self.assertEqual(readChunk(b'{"choices":[{"delta":{"content":"a"},"logprobs":NaN}]}'), ("a", None))
-        self.assertEqual(readChunk(b'{"choices":[{"delta":{"content":"a\\ud83d"}}]}'), ("a\ufffd", None))
+        """Faults of upstreams are accepted: `NaN`, and halves of characters, which become U+FFFD."""
+        data = b'{"choices":[{"delta":{"content":"a"},"logprobs":NaN}]}'
+        self.assertEqual(ChunkReader().read(data), ("a", None))
+        data = b'{"choices":[{"delta":{"content":"a\\ude00b"}}]}'
+        self.assertEqual(ChunkReader().read(data), ("a\ufffdb", None))
+
+    def test_F41_halves(self) -> None:
+        """F41: the first half of a character waits for the text that follows, or for the end of the choice."""
+        for pieces, texts in (
+            (("ok \\ud83d", "", "\\ude00!"), ["ok ", "", "\U0001f600!"]),
+            (("\\ud83d", "\\ud83d", "\\ude00"), ["", "\ufffd", "\U0001f600"]),
+            (("\\ud83d", "a"), ["", "\ufffda"]),
+        ):
+            reader = ChunkReader()
+            read = [reader.read(b'{"choices":[{"delta":{"content":"%b"}}]}' % piece.encode()) for piece in pieces]
+            self.assertEqual([found and found[0] for found in read], texts)
+        reader = ChunkReader()
+        reader.read(b'{"choices":[{"delta":{"content":"a\\ud83d"}}]}')
+        self.assertEqual(reader.read(chunk(delta={}, finish_reason="stop")), ("\ufffd", ("stop", {0})))
 
     def test_error(self) -> None:
-        """
-        An error in either shape is raised, with what it says.
-        """
+        """An error in either shape is raised, with what it says."""
+        vllm = {"message": "No.", "type": "T", "param": None, "code": 400}
         for data, error, code in (
             (b'{"error":{"message":"No."}}', {"message": "No."}, None),
             (b'{"error":"No.","code":429}', "No.", 429),
-            (b'{"object":"error","message":"No.","code":400}', "No.", 400),
+            (b'{"object":"error","message":"No.","type":"T","code":400}', vllm, None),
+            (b'[{"error":{"message":"No."}}]', {"message": "No."}, None),
         ):
-            told = self.assertRaises(ErrorChunk, readChunk, data)
+            told = self.assertRaises(ErrorChunk, ChunkReader().read, data)
             self.assertEqual((told.error, told.errorCode), (error, code))
 
-    def test_malformed(self) -> None:
-        """
-        A chunk with members of other types is refused, in each of its choices.
-        """
+    def test_F25_errorBesideChoices(self) -> None:
+        """F25: an error beside the choices or in one of them is raised, and so is the finish reason `error`."""
+        no = {"message": "No."}
         for data in (
-            b"",
-            b"[]",
-            b"{}x",
+            json.dumps({"choices": [{"delta": {"content": "a"}, "finish_reason": None}], "error": no}).encode(),
+            json.dumps({"choices": [{"delta": {"content": "a"}, "finish_reason": "error"}], "error": no}).encode(),
+            chunk(delta={"content": "a"}, error=no),
+            chunk(index=1, delta={}, error=no),
+        ):
+            self.assertEqual(self.assertRaises(ErrorChunk, ChunkReader().read, data).error, no, data)
+        self.assertRaises(ErrorChunk, ChunkReader().read, chunk(delta={}, finish_reason="error"))
+        self.assertEqual(ChunkReader().read(chunk(delta={"content": "a"}, error=None)), ("a", None))
+
+    def test_F29_unusualFrames(self) -> None:
+        """F29: JSON other than objects is skipped, and members of other types are left out."""
+        for data in (b"null", b"[]", b"[1]", b'"text"', b"7"):
+            self.assertIsNone(ChunkReader().read(data), data)
+        for data in (
             b'{"choices":1}',
             b'{"choices":[1]}',
             b'{"choices":[{"index":"0"}]}',
             chunk(delta=1),
-            chunk(delta="text"),
+            chunk(delta=[]),
             chunk(delta={"content": 1}),
             chunk(delta={"content": ["text"]}),
-            chunk(delta={"content": "a"}, finish_reason=1),
             chunk(index=1, delta={"content": 1}),
-            b"[" * 100_000,
         ):
-            refused = self.assertRaises(SourceError, readChunk, data)
+            self.assertEqual(ChunkReader().read(data), ("", None), data)
+        self.assertEqual(ChunkReader().read(chunk(index=None, delta={"content": "a"})), ("a", None))
+
+    def test_malformed(self) -> None:
+        """What is not JSON is refused."""
+        for data in (b"", b"{}x", b"[" * 100_000):
+            refused = self.assertRaises(SourceError, ChunkReader().read, data)
             self.assertEqual((refused.status, refused.code), (502, "malformed"), data[:80])
 
 
@@ -107,7 +137,8 @@ class WriterTests(SynchronousTestCase):
         A chunk is read as it was written.
         """
         writer = ChunkWriter("id", 1, "model")
-        self.assertEqual(readChunk(writer.write({"content": text}, finish)), (text, finish))
+        end = None if finish is None else (finish, {0})
+        self.assertEqual(ChunkReader().read(writer.write({"content": text}, finish)), (text, end))
 
     def test_members(self) -> None:
         """
@@ -141,5 +172,5 @@ class WriterTests(SynchronousTestCase):
         """
         An error is read as an error.
         """
-        told = self.assertRaises(ErrorChunk, readChunk, writeError("It broke.", "timeout"))
+        told = self.assertRaises(ErrorChunk, ChunkReader().read, writeError("It broke.", "timeout"))
         self.assertEqual((told.error["message"], told.error["code"]), ("It broke.", "timeout"))

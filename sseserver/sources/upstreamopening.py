@@ -1,0 +1,114 @@
+"""
+Opening of an answer: one request to an upstream, and the decision what its response is.
+
+`UpstreamSource` sends each request with `openAnswer`; `UpstreamAnswer` reads the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IResponse
+
+from sseserver.client import Request, StatusError, WrongContentType
+from sseserver.client.bodies import dropResponse, readRefusal
+from sseserver.client.opening import readContentType
+from sseserver.client.request import EVENT_STREAM, ask
+from sseserver.errors import SourceError
+from sseserver.values import Reason
+
+#: Seconds that a JSON document may take after the head of its response.
+DOCUMENT_SECONDS = 60.0
+
+#: Member of a request that some servers refuse.
+_OPTIONAL = "stream_options"
+
+#: Statuses with which they do.
+_REFUSALS = frozenset({400, 422})
+
+#: Content types of pages, which a proxy or a wrong URL answers with.
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamLimits:
+    """
+    Limits of an `UpstreamSource`: times, sizes, models.
+
+    Args:
+        connectTimeout: Seconds for the connection. `Connections` that are passed to the source have their own limit.
+        firstTokenTimeout: Seconds from the start of a run to the first chunk.
+        tokenTimeout: Seconds from one chunk to the next. Comments do not count as chunks. The time does not run while
+            the run is paused.
+        maxChunkBytes: Bytes of the largest chunk, and of an answer in one JSON document.
+        pinModel: Whether a prompt that names another model than the one of the source is refused.
+    """
+
+    connectTimeout: float = 10.0
+    firstTokenTimeout: float = 60.0
+    tokenTimeout: float = 60.0
+    maxChunkBytes: int = 16 * 1024 * 1024
+    pinModel: bool = False
+
+
+class Document(bytes):
+    """An answer that is a JSON document, complete."""
+
+
+async def openAnswer(
+    clock: IReactorTime, agent: IAgent, request: Request, body: dict[str, Any], limits: UpstreamLimits
+) -> IResponse | Document:
+    """
+    Send a request for an answer.
+
+    A request with the member `stream_options` that is refused is sent once more without it: an upstream that does not
+    know the member cannot report the usage, but can answer.
+
+    Args:
+        clock: Measures the time of a body that is no event stream.
+        agent: Sends the request.
+        request: The request, without its body.
+        body: The members of the body.
+        limits: `maxChunkBytes` limits a document.
+
+    Returns:
+        A response whose body is an event stream that nobody has read yet, or a document.
+
+    Raises:
+        ConnectionFailed: There is no response.
+        ResponseRefused: The status is not 200, or the response is a page.
+        SourceError: The body is encoded, or there is none.
+    """
+    response, _ = await ask(agent, replace(request, body=msgspec.json.encode(body)))
+    if response.code in _REFUSALS and _OPTIONAL in body:
+        dropResponse(response)
+        fewer = {name: value for name, value in body.items() if name != _OPTIONAL}
+        response, _ = await ask(agent, replace(request, body=msgspec.json.encode(fewer)))
+    contentType = readContentType(response.headers)
+    if response.code == 204:
+        dropResponse(response)
+        raise SourceError("The upstream's answer is empty.", Reason.TRUNCATED)
+    if response.code != 200:
+        refusal = await readRefusal(clock, response)
+        raise StatusError(f"The server answered {response.code}.", response.code, response.headers, refusal)
+    coding = findCoding(response.headers)
+    if coding is not None or contentType in _PAGES:
+        dropResponse(response)
+        if coding is not None:
+            message = "The upstream's answer has a content encoding that was not requested: "
+            raise SourceError(f"{message}{ascii(coding)[1:50]}.", Reason.MALFORMED)
+        raise WrongContentType(f"The content type is {contentType}.", response.code, response.headers)
+    if "json" in contentType and EVENT_STREAM not in contentType:
+        return Document(await readRefusal(clock, response, limits.maxChunkBytes, DOCUMENT_SECONDS))
+    # As OpenAI's clients do: whatever the content type, an upstream that was asked for an event stream sends one.
+    return response
+
+
+def findCoding(headers: Headers) -> str | None:
+    """Return the content encoding of a response, or `None` if its body is not encoded."""
+    coding: str = headers.getRawHeaders(b"Content-Encoding", [b"identity"])[-1].decode("latin-1").strip().lower()
+    return None if coding in {"identity", ""} else coding

@@ -1,0 +1,133 @@
+"""
+The options of `--upstream`: their checks, the values that are secret, and the token source that they describe.
+
+`sseserver.tap` uses it. A secret is read again where the source is made, so that it is never among the options.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from sseserver.client.agent import makeConnections
+from sseserver.options import KEY_VARIABLE
+from sseserver.sources.upstream import UpstreamLimits, UpstreamSource, checkHeader, checkKey
+from sseserver.timing.turnend import TurnEnd
+
+#: Bytes. Largest file that is accepted as a key.
+_MAX_KEY_BYTES = 16 * 1024
+
+#: Options that have a meaning only with `--upstream`.
+_OF_UPSTREAM = ("upstream-key-file", "upstream-header", "pin-model")
+
+
+def checkUpstream(options: Mapping[str, Any]) -> None:
+    """
+    Check the options of an upstream API.
+
+    Raises:
+        usage.UsageError: An option is missing, or a secret cannot be read.
+    """
+    if options["upstream"] is None:
+        for name in _OF_UPSTREAM:
+            if options[name]:
+                raise usage.UsageError(f"--{name} needs --upstream")
+        return
+    if options["pin-model"] and options["model"] is None:
+        raise usage.UsageError("--pin-model needs --model")
+    readKey(options["upstream-key-file"])
+    readHeaders(options["upstream-header"])
+
+
+def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> UpstreamSource:
+    """Return the token source that the options describe, with the turn end of the service."""
+    connectTimeout = options["connect-timeout"]
+    return UpstreamSource(
+        reactor,
+        options["upstream"],
+        key=readKey(options["upstream-key-file"]),
+        headers=readHeaders(options["upstream-header"]),
+        model=options["model"],
+        limits=UpstreamLimits(
+            connectTimeout,
+            options["first-token-timeout"],
+            options["token-timeout"],
+            options["max-chunk"],
+            bool(options["pin-model"]),
+        ),
+        connections=makeConnections(reactor, connectTimeout, turnEnd, options["plain"] or None),
+    )
+
+
+def readKey(name: str | None) -> str | None:
+    """
+    Return the key of the upstream API.
+
+    Args:
+        name: Path of a file with the key in one line; `None` reads the environment variable.
+
+    Returns:
+        The key; `None` if neither has one.
+
+    Raises:
+        usage.UsageError: The file cannot be read, or its content is not a key. The message does
+            not contain it.
+    """
+    if name is None:
+        where = f"${KEY_VARIABLE}"
+        key = os.environ.get(KEY_VARIABLE)
+        if not key:
+            return None
+    else:
+        where = f"--upstream-key-file {name}"
+        key = _readLine(name, where)
+    try:
+        if len(key) > _MAX_KEY_BYTES:
+            raise ValueError(f"a key has at most {_MAX_KEY_BYTES} characters")
+        return checkKey(key)
+    except ValueError as error:
+        raise usage.UsageError(f"{where}: {error}") from None
+
+
+def readHeaders(headers: Sequence[str]) -> dict[str, str]:
+    """
+    Return the headers for requests to the upstream API, by name.
+
+    Args:
+        headers: Each `NAME: VALUE`; a value that begins with `@` is the path of a file with the value in one line, and
+            one that begins with `$` an environment variable.
+
+    Raises:
+        usage.UsageError: A header is malformed, or its file or variable is missing. The message does not contain the
+            value.
+    """
+    found: dict[str, str] = {}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        where, value = f"--upstream-header {name.strip()[:50]}", value.strip()
+        if not colon:
+            raise usage.UsageError("--upstream-header: there must be a colon after the name")
+        if value.startswith("@"):
+            value = _readLine(value[1:], f"{where}: {value[1:]}")
+        elif value.startswith("$"):
+            variable, value = value[1:], os.environ.get(value[1:], "")
+            if not value:
+                raise usage.UsageError(f"{where}: the environment variable {variable} is not set")
+        try:
+            found.update([checkHeader(name.strip(), value)])
+        except ValueError as error:
+            raise usage.UsageError(f"--upstream-header: {error}") from None
+    return found
+
+
+def _readLine(name: str, where: str) -> str:
+    """Return the content of a key file without its line end, cut off after one byte too many."""
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(_MAX_KEY_BYTES + 1).decode("latin-1").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise usage.UsageError(f"{where}: {error.strerror or error}") from None
