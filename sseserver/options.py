@@ -251,6 +251,14 @@ OPTIONS = (
         "`api-key: @key.txt`. May be given more than once.",
         repeatable=True,
     ),
+    Option(
+        "upstream-proxy",
+        URL,
+        None,
+        Group.SOURCE,
+        "Reach the API through this HTTP proxy, `none` for no proxy. Without this option the environment decides: "
+        "`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`.",
+    ),
     Option("connect-timeout", TIMEOUT, 10.0, Group.SOURCE, "Time limit for connecting to the API, in seconds."),
     Option("first-token-timeout", TIMEOUT, 60.0, Group.SOURCE, "Time limit for the API's first token, in seconds."),
     Option("token-timeout", TIMEOUT, 60.0, Group.SOURCE, "Time limit between two tokens of the API, in seconds."),

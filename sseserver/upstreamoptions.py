@@ -16,13 +16,14 @@ from twisted.python import usage
 from sseserver.client.agent import makeConnections
 from sseserver.options import KEY_VARIABLE
 from sseserver.sources.upstream import UpstreamLimits, UpstreamSource, checkHeader, checkKey
+from sseserver.sources.upstreamproxy import Proxy, findProxy, makeProxyConnections, readProxy
 from sseserver.timing.turnend import TurnEnd
 
 #: Bytes. Largest file that is accepted as a key.
 _MAX_KEY_BYTES = 16 * 1024
 
 #: Options that have a meaning only with `--upstream`.
-_OF_UPSTREAM = ("upstream-key-file", "upstream-header", "pin-model")
+_OF_UPSTREAM = ("upstream-key-file", "upstream-header", "upstream-proxy", "pin-model")
 
 
 def checkUpstream(options: Mapping[str, Any]) -> None:
@@ -41,14 +42,20 @@ def checkUpstream(options: Mapping[str, Any]) -> None:
         raise usage.UsageError("--pin-model needs --model")
     readKey(options["upstream-key-file"])
     readHeaders(options["upstream-header"])
+    chooseProxy(options["upstream-proxy"], options["upstream"])
 
 
 def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> UpstreamSource:
     """Return the token source that the options describe, with the turn end of the service."""
-    connectTimeout = options["connect-timeout"]
+    url, connectTimeout, plain = options["upstream"], options["connect-timeout"], options["plain"] or None
+    proxy = chooseProxy(options["upstream-proxy"], url)
+    if proxy is None:
+        connections = makeConnections(reactor, connectTimeout, turnEnd, plain)
+    else:
+        connections = makeProxyConnections(reactor, proxy, url.startswith("https:"), connectTimeout, turnEnd, plain)
     return UpstreamSource(
         reactor,
-        options["upstream"],
+        url,
         key=readKey(options["upstream-key-file"]),
         headers=readHeaders(options["upstream-header"]),
         model=options["model"],
@@ -59,7 +66,7 @@ def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | No
             options["max-chunk"],
             bool(options["pin-model"]),
         ),
-        connections=makeConnections(reactor, connectTimeout, turnEnd, options["plain"] or None),
+        connections=connections,
     )
 
 
@@ -122,6 +129,25 @@ def readHeaders(headers: Sequence[str]) -> dict[str, str]:
         except ValueError as error:
             raise usage.UsageError(f"--upstream-header: {error}") from None
     return found
+
+
+def chooseProxy(given: str | None, url: str) -> Proxy | None:
+    """
+    Choose the proxy for the upstream API.
+
+    Args:
+        given: Value of the option: the URL of a proxy, or `none`; `None` leaves it to the environment.
+        url: Base URL of the API.
+
+    Raises:
+        usage.UsageError: The URL of the proxy is unusable. The message does not contain it.
+    """
+    where = "the environment" if given is None else "--upstream-proxy"
+    try:
+        found = findProxy(url) if given is None else given
+        return None if found is None or found == "none" else readProxy(found)
+    except ValueError as error:
+        raise usage.UsageError(f"{where}: {error}") from None
 
 
 def _readLine(name: str, where: str) -> str:

@@ -25,6 +25,13 @@ REFUSED = 10**18
 #: Bytes. Limit of the encoded events that a rendering keeps for viewers that are behind.
 MEMO_BYTES = 1024 * 1024
 
+#: Bytes. Limit of an event with joined text, as it is written: clients that read line by line have limits of their own,
+#: 64 KiB in Go and 128 KiB in aiohttp.
+JOINED_BYTES = 32 * 1024
+
+#: Bytes. Room for the fields around a text, and for its last token.
+_MARGIN = 1024
+
 _TOKEN = Kind.TOKEN.value
 
 
@@ -165,14 +172,40 @@ class EntryRendering:
             # Looking further would cost time in proportion to the length of the log.
             last = self._buffer.fit(first, self._log.last, maxBytes - size)
             count = self._inRow(start, last + 1 - self._buffer.first)
-            if count:
-                cursor += count
-                events.append(self.piece(cursor, self._buffer.text(first, cursor), start))
+            if count > 1:
+                event, cursor = self._joinRow(first, first + count - 1, start)
+                events.append(event)
             else:
                 cursor += 1
                 events.append(self._encode(cursor))
             size += len(events[-1])
         return Reading(cursor, b"".join(events))
+
+    def _joinRow(self, first: int, last: int, index: int) -> tuple[bytes, int]:
+        """
+        Write consecutive text as one event of at most `JOINED_BYTES`. A single entry may take more.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry that can be joined.
+            index: Index of the first entry in the buffer.
+
+        Returns:
+            The event, and the number of its last entry.
+        """
+        last = self._buffer.fit(first, last, JOINED_BYTES - _MARGIN)
+        text = self._buffer.text(first, last)
+        if len(text) > JOINED_BYTES - _MARGIN and last > first:
+            # The last entry exceeds the limit, perhaps by far.
+            last -= 1
+            text = self._buffer.text(first, last)
+        while True:
+            event = self.piece(last, text, index)
+            if last == first or len(event) <= JOINED_BYTES:
+                return event, last
+            # Escapes and line ends make a text longer as it is written.
+            last = first + (last - first) * JOINED_BYTES // (len(event) + _MARGIN)
+            text = self._buffer.text(first, last)
 
     def _inRow(self, start: int, end: int) -> int:
         """Count the entries from `start` on, up to `end` (exclusive), whose text makes one piece."""

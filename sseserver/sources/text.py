@@ -24,8 +24,22 @@ _TOLERANCE = 1e-6
 #: Words written in one turn of the reactor when there is no pace.
 WORDS_PER_TURN = 1000
 
+#: Characters. Longest word, and longest white space, in one token.
+LONGEST = 64
+
+# Characters of scripts without spaces between words: Han, Hiragana, Katakana, Bopomofo, and their punctuation.
+_CJK = (
+    "\u2e80-\u2fdf\u3001-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff9f\U00020000-\U0003ffff"
+)
+
+# Characters that belong to the one before: accents, voice marks, variation selectors; and a joiner with what it joins.
+_MARKS = "(?:[\u0300-\u036f\u3099\u309a\ufe00-\ufe0f\U000e0100-\U000e01ef]|\u200d\\S?)"
+
 # A word and the white space around it. Joined, the matches equal the text.
-_WORD = re.compile(r"\s*\S+\s*|\s+")
+_WORD = re.compile(
+    rf"\s{{0,{LONGEST}}}(?:[{_CJK}]|[^\s{_CJK}]{{1,{LONGEST}}}){_MARKS}{{0,{LONGEST}}}\s{{0,{LONGEST}}}|\s{{1,{LONGEST}}}"
+)
 
 
 def chooseSlot(interval: float) -> float:
@@ -47,7 +61,11 @@ def chooseSlot(interval: float) -> float:
 
 
 def splitWords(text: str) -> list[str]:
-    """Split a text into words with the white space that follows them. Joined, the words equal the text."""
+    """
+    Split a text into words with the white space that follows them. Joined, the words equal the text.
+
+    In scripts without spaces each character is a word. Words over `LONGEST` characters are split.
+    """
     return _WORD.findall(text)
 
 

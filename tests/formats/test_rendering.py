@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import writeGap
+from sseserver.formats import EventsFormat, OpenAIFormat, UIFormat
+from sseserver.formats.rendering import JOINED_BYTES, writeGap
 from sseserver.interfaces import IStreamLog
 from sseserver.values import Kind
 from tests.formats.cases import (
@@ -104,3 +105,24 @@ class ContractOfBothTests(SynchronousTestCase):
             events = decode(stream)
             self.assertEqual([number(event) for event in events], sorted({number(event) for event in events}))
             self.assertEqual(bool(events), cursor < log.last)
+
+
+class JoinedTests(SynchronousTestCase):
+    """The size of events with joined text."""
+
+    def test_F42_joinedEventsAreBounded(self) -> None:
+        """F42: an event with joined text has at most 32 KiB as it is written, whatever the text."""
+        for form in (EventsFormat(), OpenAIFormat("m"), UIFormat()):
+            for text in ("word ", "\n", "\u6587", "\x01", "\U0001f600", "x" * 5000, "\n" * 900):
+                tokens = [text] * (300_000 // len(text.encode()))
+                rendering = form.render(makeLog(*tokens, terminal=Kind.DONE))
+                _, stream = readAll(rendering, 0, ALL, True)
+                events = [event for event in stream.split(b"\n\n") if not event.startswith(b'data: {"type')]
+                self.assertLessEqual(max(map(len, events)), JOINED_BYTES, (form.name, text))
+                self.assertLess(len(events), len(tokens))
+
+    def test_F42_longEntry(self) -> None:
+        """F42: an entry that is longer is one event, not joined with others."""
+        rendering = EventsFormat().render(makeLog("a", "b", "x" * 100_000, "c", "d"))
+        events = decode(readAll(rendering, 0, ALL, True)[1])
+        self.assertEqual([len(event.data) for event in events], [2, 100_000, 2])

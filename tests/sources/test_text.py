@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from sseserver.interfaces import ITokenSink, ITokenSource
-from sseserver.sources.text import WELCOME, TextSource, splitWords
+from sseserver.sources.text import LONGEST, WELCOME, TextSource, splitWords
 from tests.fakes import FakeSink, TurnClock
 from tests.sources.texts import SourceTestCase
 
@@ -43,20 +43,33 @@ class SplitTests(SynchronousTestCase):
     @given(HOSTILE)
     @example(SPACES)
     @example(SPACES + "a" + SPACES)
+    @example("\u3053" * 200 + "a" * 200)
     def test_joinedIsTheText(self, text: str) -> None:
-        """
-        The words of any text are not empty, hold one run of other than white space each, and equal the text
-        when joined.
-        """
+        """The words of any text are not empty, have at most one run of other than white space, and make the text."""
         words = splitWords(text)
         self.assertEqual("".join(words), text)
-        self.assertEqual([len(word.split()) for word in words if not text.isspace()], [1] * len(text.split()))
+        self.assertTrue(all(len(word.split()) <= 1 for word in words))
         self.assertNotIn("", words)
 
+    def test_F43_textWithoutSpaces(self) -> None:
+        """F43: each character of a script without spaces is a word, with the marks and the white space after it."""
+        text = "\u3053\u308c\u306f\u7a7a\u767d\u306e\u306a\u3044\u6587\u7ae0\u3067\u3059"
+        self.assertEqual(splitWords(text * 6), list(text * 6))
+        self.assertEqual(splitWords("Say \u7a7a \u767d, ok"), ["Say ", "\u7a7a ", "\u767d", ", ", "ok"])
+        self.assertEqual(splitWords("\u304b\u3099\u845b\U000e0100"), ["\u304b\u3099", "\u845b\U000e0100"])
+
+    def test_F43_longWords(self) -> None:
+        """F43: a long run of any characters is split, but not before an accent or inside a joined emoji."""
+        thai = "\u0e20\u0e32\u0e29\u0e32" * 100
+        self.assertEqual(max(map(len, splitWords(thai))), LONGEST)
+        start = "x" * LONGEST
+        self.assertEqual(splitWords(start + "\u0301y"), [start + "\u0301", "y"])
+        self.assertEqual(splitWords(start + "\u200d\U0001f600y"), [start + "\u200d\U0001f600", "y"])
+
     def test_whiteSpaceIsNotQuadratic(self) -> None:
-        """A megabyte of white space is split in linear time."""
-        self.assertEqual(splitWords(" " * 1_000_000), [" " * 1_000_000])
-        self.assertEqual(len(splitWords("a" + " " * 1_000_000 + "b")), 2)
+        """A megabyte of white space, or without it, is split in linear time."""
+        for text in (" " * 1_000_000, "a" + " " * 1_000_000 + "b", "x" * 1_000_000):
+            self.assertLess(len(splitWords(text)), 1_000_000 // LONGEST + 2)
 
 
 class TextSourceTests(SourceTestCase):
