@@ -283,6 +283,24 @@ class RunCancelled(SSEServerError):
     code = "cancelled"
 
 
+class ViewerRefused(SSEServerError):
+    """
+    A format cannot serve the rest of a stream to a viewer.
+
+    Never the answer to a request: the producer writes the events, and ends the response.
+
+    Args:
+        events: The last events of the response.
+    """
+
+    status = 410
+    code = "refused"
+
+    def __init__(self, events: bytes) -> None:
+        super().__init__("This format cannot serve the rest of the stream.")
+        self.events = events
+
+
 class GapError(SSEServerError):
     """
     A viewer cannot continue after its last event ID without a gap.

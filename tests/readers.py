@@ -4,6 +4,7 @@ A strict reader of event streams: everything it knows comes from the bytes that 
 
 from __future__ import annotations
 
+from sseserver.errors import ViewerRefused
 from sseserver.interfaces import IRendering
 from sseserver.wire import Decoder, Event
 from tests.http import Response
@@ -41,6 +42,15 @@ def step(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tup
     """Read a rendering once, and return the new cursor and the encoded events."""
     reading = rendering.read(cursor, maxBytes, joined)
     return reading.cursor, reading.data
+
+
+def readRefusal(rendering: IRendering, cursor: int, joined: bool = True) -> bytes:
+    """Read a rendering that refuses the viewer, and return the last events for it."""
+    try:
+        reading = rendering.read(cursor, 1 << 30, joined)
+    except ViewerRefused as refusal:
+        return refusal.events
+    raise AssertionError(f"The viewer was not refused: {reading}")
 
 
 def readAll(rendering: IRendering, cursor: int, maxBytes: int, joined: bool) -> tuple[int, bytes]:

@@ -14,6 +14,7 @@ cdef class EventStreamProducer:
     cdef object _body
     cdef double _quietSince
     cdef bint _behind
+    cdef bint _refused
 
     cdef public str reason
     cdef public object request

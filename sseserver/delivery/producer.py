@@ -23,7 +23,7 @@ from sseserver.delivery.head import writeHeaders
 from sseserver.delivery.socketoptions import tune
 from sseserver.delivery.stall import StallWatch
 from sseserver.delivery.states import ViewerState, ViewerStep, findViewerState
-from sseserver.errors import GapError
+from sseserver.errors import GapError, ViewerRefused
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
@@ -82,6 +82,7 @@ class EventStreamProducer:
         "_delivery",
         "_form",
         "_quietSince",
+        "_refused",
         "_rendering",
         "_state",
         "_watch",
@@ -101,6 +102,8 @@ class EventStreamProducer:
         self._delivery = delivery
         self._state = ViewerState.NEW
         self._behind = True
+        # Whether the format has refused to serve the rest of the stream.
+        self._refused = False
         self._body = delivery.makeBody(request)
         self._watch: StallWatch | None = None
         # The time of the last write.
@@ -145,6 +148,9 @@ class EventStreamProducer:
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
         self._write(gap + self._rendering.head(self.cursor, retry, url))
+        # A viewer that starts at the end reads nothing, and yet a paused run may go on for it.
+        if self.streamLog.onChange is not None:
+            self.streamLog.onChange()
         self.wake()
 
     def wake(self) -> None:
@@ -158,6 +164,9 @@ class EventStreamProducer:
                 except GapError as gap:
                     asked = f"{self.streamLog.epoch}-{self.cursor}"
                     cursor, frames = gap.cursor, self._rendering.gap(asked, gap)
+                except ViewerRefused as refusal:
+                    self._refuse(refusal.events)
+                    return
                 if cursor == self.cursor:
                     self._behind = False
                     if self._rendering.complete(cursor):
@@ -172,8 +181,8 @@ class EventStreamProducer:
                     # The time of the wake-up: the log has read the clock already.
                     self._quietSince = max(self._quietSince, streamLog.announced)
                     self._body.write(frames)
-                if streamLog.onRead is not None:
-                    streamLog.onRead()
+                if streamLog.onChange is not None:
+                    streamLog.onChange()
                 if cursor == streamLog.last and streamLog.state is _OPEN:
                     self._behind = False
                     return
@@ -200,6 +209,8 @@ class EventStreamProducer:
             self._behind = True
             self._setReading(True)
             self._quietSince = self._delivery.ticker.seconds()
+            if self._refused:
+                self.finish("refused")
             self.wake()
 
     def stopProducing(self) -> None:
@@ -229,7 +240,8 @@ class EventStreamProducer:
             retry: Milliseconds until then.
         """
         if self._state is not ViewerState.ENDED:
-            self._write(self._rendering.retire(retry))
+            if not self._refused:
+                self._write(self._rendering.retire(retry))
             self.finish("retired")
 
     def abort(self, reason: str) -> None:
@@ -273,6 +285,19 @@ class EventStreamProducer:
             self.cursor = gap.cursor
             return self._rendering.gap(lastEventID, gap)
         return b""
+
+    def _refuse(self, events: bytes) -> None:
+        """
+        Send the last events that the format has for this viewer, and finish once the transport has taken them.
+
+        The viewer leaves the log first: it reads no further, so a run does not count on it.
+        """
+        self._refused = True
+        self.streamLog.leave(self)
+        self._body.cork()
+        self._write(events)
+        if self._state is _LIVE:
+            self.finish("refused")
 
     def _write(self, data: bytes) -> None:
         self._quietSince = self._delivery.ticker.seconds()

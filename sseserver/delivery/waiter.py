@@ -90,8 +90,8 @@ class Waiter:
         except Exception:
             self._end(Failure())
             return
-        if self.streamLog.onRead is not None:
-            self.streamLog.onRead()
+        if self.streamLog.onChange is not None:
+            self.streamLog.onChange()
         if over:
             self._end(True)
         elif self.cursor < self.streamLog.last and self._onEnd is not None:

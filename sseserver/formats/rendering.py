@@ -18,8 +18,8 @@ from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
 from sseserver.values import Kind, State
 from sseserver.wire import Event, encode
 
-#: Cursor of a viewer that was told that the format cannot serve the rest of the stream. No entry ever has this number,
-#: so the viewer is recognised when it returns, even after a restart.
+#: Number in the ID of the last event of a viewer that the format has refused. No entry ever has this number, so the
+#: viewer is recognised when it returns, even after a restart. It is never a cursor.
 REFUSED = 10**18
 
 #: Bytes. Limit of the encoded events that a rendering keeps for viewers that are behind.

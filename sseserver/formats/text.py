@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from zope.interface import classImplements
 
-from sseserver.errors import GapError
+from sseserver.errors import GapError, ViewerRefused
 from sseserver.formats.rendering import REFUSED, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
@@ -64,9 +64,6 @@ class _TextRendering:
             # A caught-up viewer gets no `gap`, even if the text is no longer complete.
             return Reading(cursor, b"")
         self._grow()
-        end = self._seen if self._over is None else REFUSED
-        if cursor >= end:
-            return Reading(cursor, b"")
         events = b""
         if cursor < self._textAt:
             if self._event is None:
@@ -74,10 +71,10 @@ class _TextRendering:
                 self._event = b"id: %b-%d\n%b\n\n" % (self._epoch, self._textAt, bytes(self._lines))
             events = self._event
         if self._over is not None:
-            events += self._refuse(cursor, self._over)
-        elif self._log.state is not State.OPEN:
-            events += self._terminal(end)
-        return Reading(end, events)
+            raise ViewerRefused(events + self._refuse(cursor, self._over))
+        if self._log.state is not State.OPEN:
+            events += self._terminal(self._seen)
+        return Reading(self._seen, events)
 
     def retire(self, retry: int) -> bytes:
         """See `IRendering.retire`: a reconnection time, which every EventSource obeys."""

@@ -11,8 +11,8 @@ import json
 
 from zope.interface import classImplements
 
-from sseserver.errors import GapError
-from sseserver.formats.rendering import REFUSED, EntryRendering, describeFailure, describeGap
+from sseserver.errors import GapError, ViewerRefused
+from sseserver.formats.rendering import EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.protocols.uimessages import ABORT_PART, END_PARTS, HEADER, deltaPart, errorPart, startParts
@@ -51,7 +51,7 @@ class _UIRendering(EntryRendering):
         if cursor + 1 < self._buffer.first:
             missed = self._buffer.first - 1 - cursor
             problem = errorPart(f"{missed} entries are no longer kept (trimmed): the message cannot be whole.")
-            return Reading(REFUSED, _writePart(problem) + _DONE)
+            raise ViewerRefused(_writePart(problem) + _DONE)
         return EntryRendering.read(self, cursor, maxBytes, joined)
 
     def retire(self, retry: int) -> bytes:
@@ -61,10 +61,6 @@ class _UIRendering(EntryRendering):
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See `IRendering.gap`."""
         return _writePart(errorPart(describeGap(gap)))
-
-    def complete(self, cursor: int) -> bool:
-        """See `IRendering.complete`."""
-        return cursor == REFUSED or EntryRendering.complete(self, cursor)
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See `EntryRendering.piece`."""

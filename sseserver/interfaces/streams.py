@@ -89,7 +89,10 @@ class IStreamLog(Interface):
     created: float = Attribute("When the stream was made, in seconds since 1970.")
     ended: float | None = Attribute("When the terminal entry became visible, in seconds since 1970; before, `None`.")
     announced: float = Attribute("When viewers were woken last, in seconds on the ticker's clock.")
-    onRead: Callable[[], None] | None = Attribute("Called after a viewer has read, while a run is paused.")
+    onChange: Callable[[], None] | None = Attribute(
+        "Called after a cursor or the set of viewers has changed, while a run is paused. A viewer calls it when it has "
+        "moved its cursor."
+    )
 
     def append(kind: Kind, data: bytes) -> int:
         """
@@ -204,6 +207,7 @@ class IRendering(Interface):
 
         Raises:
             GapError: Entries after the cursor are no longer kept.
+            ViewerRefused: The format cannot serve the rest of the stream to this viewer. The viewer leaves the log.
         """
 
     def retire(retry: int) -> bytes:

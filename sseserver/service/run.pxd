@@ -6,6 +6,8 @@ cdef class Run:
     cdef public object state
     cdef public StreamLog streamLog
     cdef list _awaiting
+    cdef bint _evaluating
+    cdef Py_ssize_t _readAhead
     cdef object _linger
     cdef object _makeRoom
     cdef object _onEnd

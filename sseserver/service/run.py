@@ -69,10 +69,12 @@ class Run:
 
     __slots__ = (
         "_awaiting",
+        "_evaluating",
         "_linger",
         "_makeRoom",
         "_onEnd",
         "_producer",
+        "_readAhead",
         "_retrying",
         "_settings",
         "_summarize",
@@ -93,6 +95,9 @@ class Run:
     ) -> None:
         self.streamLog = streamLog
         self._settings = settings
+        self._readAhead = min(settings.readAhead, settings.kept // 2)
+        # Whether the condition of a pause is evaluated at the end of this turn.
+        self._evaluating = False
         self._sweep = sweep
         self._makeRoom = makeRoom
         self._onEnd = onEnd
@@ -194,22 +199,32 @@ class Run:
         if (
             (number % _AHEAD_CHECK == 0 or len(data) > _LARGE)
             and self.state is _WORKING
-            and (self.streamLog.measureAhead() > self._settings.readAhead or not self._makeRoom())
+            and (self.streamLog.measureAhead() > self._readAhead or not self._makeRoom())
         ):
             self._pause()
 
     def _pause(self) -> None:
         self.state = step(RUN_STEPS, self.state, _PAUSED)
-        self.streamLog.onRead = self._viewerRead
+        self.streamLog.onChange = self._viewersChanged
         if not self._makeRoom():
             self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
         if self._producer is not None:
             self._producer.pauseProducing()
 
-    def _viewerRead(self) -> None:
-        # Half the read-ahead must be read first, or the run would pause and resume with each write
-        # of its viewer.
-        if self.streamLog.measureAhead() > self._settings.readAhead // 2:
+    def _viewersChanged(self) -> None:
+        """Evaluate at the end of the turn, once for all viewers that have moved, come or left in it."""
+        if not self._evaluating:
+            self._evaluating = True
+            self._sweep.turnEnd.atEnd(self._evaluate)
+
+    def _evaluate(self) -> None:
+        """
+        Resume a paused run if it may go on: its fastest viewer is near enough, and the store has room.
+
+        Half the read-ahead must be read first, or the run would pause and resume with each write of its viewer.
+        """
+        self._evaluating = False
+        if self.state is not _PAUSED or self.streamLog.measureAhead() > self._readAhead // 2:
             return
         if self._makeRoom():
             self._resume()
@@ -219,7 +234,7 @@ class Run:
     def _retry(self, now: float) -> float | None:
         """Check whether the store has room again; no viewer's read signals it."""
         self._retrying = None
-        self._viewerRead()
+        self._evaluate()
         return None
 
     def _resume(self) -> None:
@@ -235,7 +250,7 @@ class Run:
 
     def _release(self) -> None:
         """Forget the pause, and fire the Deferreds of `ready`."""
-        self.streamLog.onRead = None
+        self.streamLog.onChange = None
         if self._retrying is not None:
             self._sweep.cancel(self._retrying)
             self._retrying = None

@@ -22,7 +22,7 @@ cdef class StreamLog:
     cdef bint _durable
     cdef public bint sealed
     cdef public object state
-    cdef public object onRead
+    cdef public object onChange
     cdef dict _viewers
     cdef list _awaiting
 

@@ -107,7 +107,7 @@ class StreamLog:
         "keys",
         "last",
         "name",
-        "onRead",
+        "onChange",
         "published",
         "sealed",
         "sole",
@@ -132,7 +132,7 @@ class StreamLog:
         self.buffer = EntryBuffer()
         self.last = 0
         self.keys: dict[str, KeyUse] = {}
-        self.onRead: Callable[[], None] | None = None
+        self.onChange: Callable[[], None] | None = None
         self.created: float = ticker.clock.seconds()
         self.ended: float | None = None
         self._ticker = ticker
@@ -289,6 +289,8 @@ class StreamLog:
             if not self._viewers:
                 self._place = viewer.cursor
                 self._renderings.clear()
+            if self.onChange is not None:
+                self.onChange()
 
     def measureAhead(self) -> int:
         """See `IStreamLog.measureAhead`."""

@@ -25,7 +25,7 @@ cdef class Ticker:
     cdef Py_ssize_t _present
     cdef dict _walking
     cdef object _loop
-    cdef TurnEnd _turnEnd
+    cdef public TurnEnd turnEnd
 
     cpdef Tick at(self, double due, call)
     cpdef put(self, Tick tick, double due)

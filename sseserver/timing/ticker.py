@@ -106,6 +106,11 @@ class Ticker:
             reactor, whose own time is the wall clock and can jump
             (twisted#2424), and the clock's own for a L{task.Clock}.
         turnEnd: Ends after the calls of a turn; by default one of its own.
+
+    Attributes:
+        clock: See above.
+        seconds: See above.
+        turnEnd: See above.
     """
 
     def __init__(
@@ -128,7 +133,7 @@ class Ticker:
         # The last slot that was walked over; the ticks of the one that is walked over now.
         self._present = 0
         self._walking: dict[Tick, None] | None = None
-        self._turnEnd = turnEnd or TurnEnd(clock)
+        self.turnEnd = turnEnd or TurnEnd(clock)
         self._loop = LoopingCall(self._turn)
         steady: Any = _Steady(clock, self.seconds)
         self._loop.clock = steady
@@ -209,7 +214,7 @@ class Ticker:
     def _turn(self) -> None:
         """Make the calls of all slots whose time has come; stop when none waits."""
         now = self.seconds()
-        self._turnEnd.begin()
+        self.turnEnd.begin()
         self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
         while self._heap and self._heap[0] <= self._present:
             slot = heappop(self._heap)
@@ -230,5 +235,5 @@ class Ticker:
                         tick.slot = IDLE
                         log.failure("A call on a ticker failed, and is made no more")
         self._walking = None
-        self._turnEnd.end()
+        self.turnEnd.end()
         self._stopIfIdle()

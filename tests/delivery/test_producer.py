@@ -166,12 +166,12 @@ class ProducerTests(ProducerTestCase):
 
     def test_tellsTheLogThatItHasRead(self) -> None:
         """
-        After each read the log's C{onRead} is called, when there is one.
+        After each read the log's C{onChange} is called, when there is one.
         """
         read = []
         self.follow()
         self.append("a")
-        self.streamLog.onRead = lambda: read.append(self.producers[0].cursor)
+        self.streamLog.onChange = lambda: read.append(self.producers[0].cursor)
         self.append("b", "c")
         self.assertEqual(read, [2, 3])
 

@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.formats import UIFormat
-from sseserver.formats.rendering import REFUSED
 from sseserver.interfaces import IFormat
-from sseserver.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packEvent
 from sseserver.streams.log import StreamLog
 from sseserver.testing import FormatContract
 from sseserver.values import Kind
 from tests.formats.chatcases import ALL, CHUNKS, EPOCH, TOKENS, chunkLog, decode, makeLog, parts
-from tests.readers import readAll, step
+from tests.readers import readAll, readRefusal
 
 
 class UIContractTests(FormatContract, SynchronousTestCase):
@@ -123,13 +121,11 @@ class UITests(SynchronousTestCase):
         rendering = UIFormat().render(streamLog)
         for cursor in (rendering.start(False), 1):
             self.assertFalse(rendering.complete(cursor))
-            after, frames = step(rendering, cursor, ALL, True)
+            frames = readRefusal(rendering, cursor)
             [problem, done] = parts(decode(frames))
             missed = streamLog.buffer.first - 1 - cursor
             text = f"{missed} entries are no longer kept (trimmed): the message cannot be whole."
             self.assertEqual((problem, done), ({"type": "error", "errorText": text}, "[DONE]"))
-            self.assertEqual((after, rendering.complete(after)), (REFUSED, True))
-            self.assertEqual(rendering.read(after, ALL, True), Reading(after, b""))
         self.assertEqual(self.read(streamLog, streamLog.buffer.first - 1, joined=True)[0]["type"], "text-delta")
 
     def test_retire(self) -> None:

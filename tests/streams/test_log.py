@@ -44,7 +44,7 @@ class AppendTests(LogTestCase):
         self.assertEqual((log.name, log.epoch, log.state), ("name", EPOCH, State.OPEN))
         self.assertEqual((log.buffer.first, log.last, log.buffer.size, log.viewers), (1, 0, 0, 0))
         self.assertEqual((log.buffer.entries, bytes(log.buffer.kinds)), ([], b""))
-        self.assertEqual((log.created, log.ended, log.onRead), (77.0, None, None))
+        self.assertEqual((log.created, log.ended, log.onChange), (77.0, None, None))
 
     def test_numbers(self) -> None:
         """
