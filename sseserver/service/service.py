@@ -19,6 +19,7 @@ from sseserver.delivery.body import chooseBody
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
+from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
@@ -100,8 +101,9 @@ class StreamService(Service):
         self.store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
         self.state = ServiceState.NEW
         self._keys = StartKeys()
+        self._kept: list[KeptStreams] = []
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
-        self._retention = Retention(self.store, self.settings, self._sweep, self._keys.forget)
+        self._retention = Retention(self.store, self.settings, self._sweep, self._forget)
         self.runs = RunQueue(source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         makeBody = chooseBody(turnEnd, self.settings.plain)
         self.viewers = Viewers(self.settings, self._sweep, makeBody, self._viewerLeft)
@@ -225,7 +227,7 @@ class StreamService(Service):
             if run is not None and not streamLog.sealed:
                 self._seal(streamLog, packCancelled(Reason.ASKED))
             raise
-        self._keys.forget(streamLog.epoch)
+        self._forget(streamLog.epoch)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
@@ -241,6 +243,12 @@ class StreamService(Service):
             StreamNotFound: (errback) There is no such stream.
         """
         return self.store.find(name)
+
+    def makeKeptStreams(self) -> KeptStreams:
+        """Make an empty set of keys under which an API finds streams of runs again, as long as they are kept."""
+        kept = KeptStreams(self.find)
+        self._kept.append(kept)
+        return kept
 
     @inlineCallbacks
     def cancel(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
@@ -350,6 +358,12 @@ class StreamService(Service):
         """Append the terminal entry."""
         streamLog.append(entry.kind, entry.data)
         self._retention.keepAfter(streamLog)
+
+    def _forget(self, epoch: str) -> None:
+        """Drop all keys of a stream that is deleted."""
+        self._keys.forget(epoch)
+        for kept in self._kept:
+            kept.forget(epoch)
 
     def _runEnded(self, run: Run) -> None:
         self._retention.keepAfter(run.streamLog)

@@ -4,15 +4,12 @@ The mount point `/`: the page, and for an `EventSource` a run of the visitor's o
 
 from __future__ import annotations
 
-from weakref import WeakValueDictionary
-
 from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
 from sseserver.apis.page.page import Page
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, Overloaded, StoreUnavailable
-from sseserver.interfaces import IStreamLog
+from sseserver.errors import BadRequest, Overloaded, StoreUnavailable, StreamNotFound
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
 from sseserver.values import Prompt
@@ -38,8 +35,8 @@ class Visitor(AsyncResource):
         self._service = service
         self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = page
-        # The runs started here, by their epochs, for as long as the store keeps them.
-        self._started: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
+        # The runs started here, by their epochs.
+        self._started = service.makeKeptStreams()
 
     async def GET(self, request: Request) -> bytes | None:
         """Answer with the page, or with the visitor's own stream."""
@@ -49,9 +46,9 @@ class Visitor(AsyncResource):
             answerHead(request, self._service.formats["text"])
             return None
         asked = readLastEventID(request)
-        return await self._startRun(request) if asked is None else self._resumeRun(request, asked)
+        return await self._startRun(request) if asked is None else await self._resumeRun(request, asked)
 
-    def _resumeRun(self, request: Request, asked: str) -> bytes | None:
+    async def _resumeRun(self, request: Request, asked: str) -> bytes | None:
         """
         Continue a run that was started here.
 
@@ -59,10 +56,14 @@ class Visitor(AsyncResource):
         server reports that its answer is lost, instead of showing another one.
         """
         parsed = parseID(asked)
-        streamLog = self._started.get(parsed[0]) if parsed else None
-        if streamLog is None:
+        try:
+            streamLog = await self._started.find(parsed[0] if parsed else "")
+        except StreamNotFound:
             request.setResponseCode(NO_CONTENT)
             return b""
+        except StoreUnavailable:
+            turnAway(request, self._service.formats["text"], self._service.settings.reconnectionTime)
+            return None
         return followStream(self._service, request, streamLog, self._service.formats["text"])
 
     async def _startRun(self, request: Request) -> bytes | None:
@@ -74,5 +75,5 @@ class Visitor(AsyncResource):
         except (Overloaded, StoreUnavailable):
             turnAway(request, self._service.formats["text"], self._service.settings.reconnectionTime)
             return None
-        self._started[streamLog.epoch] = streamLog
+        self._started.add(streamLog.epoch, streamLog)
         return followStream(self._service, request, streamLog, self._service.formats["text"])

@@ -4,16 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from weakref import WeakValueDictionary
 
 from twisted.web.http import NO_CONTENT
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.interfaces import IStreamLog
+from sseserver.errors import StreamNotFound
 from sseserver.protocols.uimessages import checkChatID, readChat
+from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.service import StreamService
 from sseserver.values import State
 from sseserver.web.answers import answerHead
@@ -33,8 +32,8 @@ class Chats(AsyncResource):
     def __init__(self, service: StreamService) -> None:
         super().__init__()
         self._service = service
-        # The newest stream of each chat, by the ID of the chat, for as long as the store keeps it.
-        self._newest: WeakValueDictionary[str, IStreamLog] = WeakValueDictionary()
+        # The newest stream of each chat, by the ID of the chat.
+        self._newest = service.makeKeptStreams()
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """Return a chat, which has nothing but its stream below it."""
@@ -48,7 +47,7 @@ class Chats(AsyncResource):
         """Start a run for the last message of a chat, or join the run of the same idempotency key."""
         prompt, chat = readChat(readJSONBody(request, dict[str, Any]), self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request))
-        self._newest[chat] = streamLog
+        self._newest.add(chat, streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url)
 
@@ -63,7 +62,7 @@ class ChatStream(AsyncResource):
         chat: ID of the chat, not checked yet.
     """
 
-    def __init__(self, service: StreamService, newest: Mapping[str, IStreamLog], chat: str) -> None:
+    def __init__(self, service: StreamService, newest: KeptStreams, chat: str) -> None:
         super().__init__()
         self._service = service
         self._newest = newest
@@ -71,7 +70,11 @@ class ChatStream(AsyncResource):
 
     async def GET(self, request: Request) -> bytes | None:
         """Follow an open stream from its start: a reloaded page has neither text nor ID. Otherwise answer 204."""
-        streamLog = self._newest.get(checkChatID(self._chat))
+        chat = checkChatID(self._chat)
+        try:
+            streamLog = await self._newest.find(chat)
+        except StreamNotFound:
+            streamLog = None
         if streamLog is None or streamLog.state is not State.OPEN:
             request.setResponseCode(NO_CONTENT)
             return b""

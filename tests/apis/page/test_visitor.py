@@ -8,9 +8,12 @@ import gc
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
+
 from sseserver.apis.root import StreamResource
 from sseserver.formats import text as textFormat
 from sseserver.sources.text import TextSource
+from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.values import Prompt
@@ -294,3 +297,34 @@ class PromptTests(ScriptedTestCase):
             self.assertEqual((response.status, response.error["code"]), (400, "bad_request"))
             self.assertIn("prompt", response.error["message"])
         self.assertEqual(self.source.runs, [])
+
+
+class StoredVisitorTests(ScriptedTestCase):
+    """Visitors of a server whose logs leave memory at their end."""
+
+    def setUp(self) -> None:
+        """Keep the streams in an SQLite file."""
+        super().setUp()
+
+        def inThread(function: Any, *arguments: Any) -> Deferred[Any]:
+            return maybeDeferred(function, *arguments)
+
+        store = SQLiteStore(self.reactor, self.mktemp(), self.settings.kept, inThread)
+        self.serve(self.source, store=store)
+
+    def test_F24_resumesAfterTheEnd(self) -> None:
+        """F24: a run of `/` is resumed after its end for as long as the store keeps it, not as long as its log lives."""
+        wire = self.view()
+        self.write("a")
+        lastID = self.lastID(wire)
+        wire.close()
+        self.write("b")
+        self.end()
+        del self.source.runs[:]
+        self.reactor.run(1)
+        gc.collect()
+        again = self.view(lastEventID=lastID)
+        self.assertEqual(again.response.status, 200)
+        self.assertEqual((again.response.texts, again.response.types[-1]), (["ab"], "done"))
+        self.reactor.run(self.settings.keep + 1, 10)
+        self.assertEqual(self.view(lastEventID=lastID).response.status, 204)
