@@ -313,7 +313,7 @@ class StoredVisitorTests(ScriptedTestCase):
         self.serve(self.source, store=store)
 
     def test_F24_resumesAfterTheEnd(self) -> None:
-        """F24: a run of `/` is resumed after its end for as long as the store keeps it, not as long as its log lives."""
+        """F24: a run of `/` is resumed after its end for as long as the store keeps it."""
         wire = self.view()
         self.write("a")
         lastID = self.lastID(wire)
