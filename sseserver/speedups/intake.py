@@ -4,8 +4,9 @@ An intake: one read descriptor that reads many connections in one go.
 A reactor reads its connections one after another: its own loop, the read, the work on the bytes, six calls for each. In
 between runs the kernel's TCP, after which Python is slow until its caches are warm again. For hundreds of connections
 that each get a token now and then, this costs more than the tokens. An intake reads all of them first, and then works
-on what came. When tokens come so fast that each would wake the reactor, the intake looks every `BUSY` seconds instead,
-as network drivers do.
+on what came. When there are many connections and tokens come so fast that each would wake the reactor, the intake
+looks every `BUSY` seconds instead, as network drivers do. A connection that has more bytes than one read takes is read
+again without delay.
 
 `sseserver.speedups.readpath` puts the connections of streamed answers into it.
 """
@@ -29,8 +30,12 @@ log = Logger()
 #: Connections that are read before their bytes are worked on.
 MAX_READS = 256
 
-#: Bytes of one read; the rest is read the next time.
+#: Bytes of one read. Small, since memory of this size is allocated for each read, and most reads give one token.
 READ_BYTES = 16 * 1024
+
+#: Bytes of a second read, made if the first one was full: together as many as the reactor reads. The rest is read the
+#: next time.
+MORE_BYTES = 48 * 1024
 
 #: Events asked of the kernel. Edge-triggered: a level-triggered epoll looks at each connection once more, to see that
 #: nothing has come since. So the end of a connection must be reported with the data that came before it (`EPOLLRDHUP`).
@@ -38,8 +43,12 @@ READ_BYTES = 16 * 1024
 _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
-#: Seconds between two reads, at least. Bytes that come sooner after a read wait, with all that come meanwhile.
+#: Seconds between two reads of a crowd, at least. Bytes that come sooner after a read wait, with all that come
+#: meanwhile.
 BUSY = 0.005
+
+#: Connections that are a crowd. Below, waiting would delay each of them and save the reactor little work.
+CROWD = 32
 
 #: The interfaces of a reactor that can have an intake: it reads only file descriptors of the system.
 _REACTOR = (IReactorFDSet, IReactorSocket, IReactorTime)
@@ -81,6 +90,8 @@ class Intake:
         # Connections that are here, paused or not.
         self._count = 0
         self._readAt = 0.0
+        # Whether the last read has left bytes behind.
+        self._left = False
         # The next read, while the reactor does not tell when there is something.
         self._next: IDelayedCall | None = None
 
@@ -142,9 +153,9 @@ class Intake:
         return "Intake"
 
     def doRead(self) -> None:
-        """Read, or wait until `BUSY` seconds have passed since the last read."""
+        """Read; if it was just done for a crowd, wait until `BUSY` seconds have passed since."""
         now = self._reactor.seconds()
-        if 0 <= now - self._readAt < BUSY:
+        if self._mayWait() and 0 <= now - self._readAt < BUSY:
             self._reactor.removeReader(self)
             self._next = self._reactor.callLater(BUSY - (now - self._readAt), self._look)
         else:
@@ -157,12 +168,16 @@ class Intake:
         self._readAt = self._reactor.seconds()
         busy = self._read()
         if self._count:
-            if busy:
+            if busy and self._mayWait():
                 # It is there again when the last connection left and another came meanwhile.
                 self._reactor.removeReader(self)
                 self._next = self._reactor.callLater(BUSY, self._look)
             else:
                 self._reactor.addReader(self)
+
+    def _mayWait(self) -> bool:
+        """Return whether the next read may be delayed."""
+        return self._count >= CROWD and not self._left
 
     def _read(self) -> bool:
         """
@@ -174,6 +189,7 @@ class Intake:
         came = []
         receivers = self._receivers
         ready = self._epoll.poll(0, MAX_READS)
+        self._left = len(ready) == MAX_READS
         for descriptor, events in ready:
             try:
                 data = os.read(descriptor, READ_BYTES)
@@ -181,8 +197,11 @@ class Intake:
                 continue
             except OSError:
                 data = b""
-            if len(data) == READ_BYTES or (data and events != _DATA):
-                # There is more, or the end, which the kernel does not report again.
+            if len(data) == READ_BYTES:
+                data += _readMore(descriptor)
+                self._left = self._left or len(data) == READ_BYTES + MORE_BYTES
+            if len(data) >= READ_BYTES or (data and events != _DATA):
+                # There may be more, or the end, which the kernel does not report again.
                 self._epoll.modify(descriptor, _EVENTS)
             if data:
                 came.append((descriptor, receivers[descriptor], data))
@@ -190,20 +209,36 @@ class Intake:
                 # The connection has ended; the reactor reads how, and tells the protocol.
                 self.remove(receivers[descriptor].transport)
         self._turnEnd.begin()
-        for descriptor, receiver, data in came:
-            # A receiver before this one may have closed the connection. One that was only paused gets its bytes.
-            if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
-                try:
-                    receiver.dataReceived(data)
-                except Exception:
-                    # The reactor does the same.
-                    log.failure("A receiver failed on bytes of its connection")
-                    receiver.transport.abortConnection()
-        self._turnEnd.end()
+        try:
+            for descriptor, receiver, data in came:
+                # A receiver before this one may have closed the connection. One that was only paused gets its bytes.
+                if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
+                    _deliver(receiver, data)
+        finally:
+            self._turnEnd.end()
         return bool(ready)
 
     def connectionLost(self, reason: Any) -> None:
-        """See `IReadDescriptor`: an epoll descriptor is never lost."""
+        """See `IReadDescriptor`: the reactor drops the intake after an error. Its connections are still to be read."""
+        if self._count:
+            self._reactor.addReader(self)
+
+
+def _readMore(descriptor: int) -> bytes:
+    """Read the bytes behind a full read; an error of the connection shows in its next read."""
+    try:
+        return os.read(descriptor, MORE_BYTES)
+    except OSError:
+        return b""
+
+
+def _deliver(receiver: Receiver, data: bytes) -> None:
+    """Hand bytes on. Whatever the receiver raises, `SystemExit` too, costs its own connection, as in the reactor."""
+    try:
+        receiver.dataReceived(data)
+    except BaseException:
+        log.failure("A receiver failed on bytes of its connection")
+        receiver.transport.abortConnection()
 
 
 def _isClosed(transport: Any) -> bool:

@@ -34,5 +34,7 @@ cdef class Ticker:
     cdef _stopIfIdle(self)
     @cython.locals(slot=Py_ssize_t, ticks=dict)
     cdef _put(self, Tick tick, double due)
-    @cython.locals(now=double, slot=Py_ssize_t, tick=Tick)
+    @cython.locals(now=double)
     cpdef _turn(self)
+    @cython.locals(slot=Py_ssize_t, tick=Tick)
+    cdef _walk(self, double now)

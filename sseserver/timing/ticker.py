@@ -215,6 +215,15 @@ class Ticker:
         """Make the calls of all slots whose time has come; stop when none waits."""
         now = self.seconds()
         self.turnEnd.begin()
+        try:
+            self._walk(now)
+        finally:
+            self._walking = None
+            self.turnEnd.end()
+        self._stopIfIdle()
+
+    def _walk(self, now: float) -> None:
+        """Make the calls of all slots that have ended."""
         self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
         while self._heap and self._heap[0] <= self._present:
             slot = heappop(self._heap)
@@ -231,9 +240,7 @@ class Ticker:
                             tick.slot = IDLE
                             if due is not None:
                                 self._put(tick, due)
-                    except Exception:
+                    except BaseException:
+                        # `SystemExit`, too: it would end the loop, and with it all other ticks.
                         tick.slot = IDLE
                         log.failure("A call on a ticker failed, and is made no more")
-        self._walking = None
-        self.turnEnd.end()
-        self._stopIfIdle()

@@ -40,7 +40,7 @@ class TurnEnd:
         Make a call once when the turn ends: after the outermost batch, or without a batch in the reactor's next turn.
 
         Args:
-            call: Made once each time it is given. An exception is logged and affects no other call.
+            call: Made once each time it is given. An exception, `SystemExit` too, is logged and affects no other call.
         """
         if not self._calls and not self._depth:
             self._clock.callLater(0, self._finish)
@@ -61,5 +61,5 @@ class TurnEnd:
         for call in calls:
             try:
                 call()
-            except Exception:
+            except BaseException:
                 log.failure("A call at the end of a reactor turn failed")

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 from sseserver.speedups import intake
-from sseserver.speedups.intake import READ_BYTES, Intake, makeIntake
+from sseserver.speedups.intake import MORE_BYTES, READ_BYTES, Intake, makeIntake
 from sseserver.timing.turnend import TurnEnd
 
 reactor: Any = realReactor
@@ -296,6 +296,7 @@ class IntakeTests(TestCase):
         opened = [self.open() for _ in range(3)]
         first, _ = opened[0]
         self.patch(intake, "BUSY", 0.05)
+        self.patch(intake, "CROWD", 1)
         first.onData = lambda: [peer.send(b"more") for _, peer in opened if len(first.pieces) == 1]
         opened[0][1].sendall(b"first")
         await self.until(lambda: self.intake not in reactor.getReaders())
@@ -311,6 +312,7 @@ class IntakeTests(TestCase):
         """
         end, peer = self.open()
         self.patch(intake, "BUSY", 0.05)
+        self.patch(intake, "CROWD", 1)
         end.onData = lambda: peer.send(b"more") if len(end.pieces) == 1 else None
         peer.sendall(b"first")
         await self.until(lambda: end.pieces and self.intake not in reactor.getReaders())
@@ -319,6 +321,63 @@ class IntakeTests(TestCase):
         self.intake.add(end)
         peer.sendall(b"last")
         await self.until(lambda: end.received == b"firstmorelast")
+
+    async def test_F114_few(self) -> None:
+        """
+        F114: without a crowd no read is delayed.
+        """
+        self.patch(intake, "BUSY", 60)
+        end, peer = self.open()
+        end.onData = lambda: peer.send(b"more") if len(end.pieces) < 10 else None
+        peer.sendall(b"first")
+        await self.until(lambda: len(end.pieces) == 10)
+
+    async def test_F114_fast(self) -> None:
+        """
+        F114: in a crowd, too, a connection that has more bytes than a read takes is read without delay.
+        """
+        self.patch(intake, "BUSY", 60)
+        self.patch(intake, "CROWD", 1)
+        end, peer = self.open()
+        end.transport.pauseProducing()
+        peer.setblocking(False)
+        sent = peer.send(b"x" * 1_000_000)
+        self.assertGreater(sent, 2 * (READ_BYTES + MORE_BYTES))
+        end.transport.resumeProducing()
+        await self.until(lambda: len(end.received) > sent - READ_BYTES - MORE_BYTES)
+        self.assertEqual(max(map(len, end.pieces)), READ_BYTES + MORE_BYTES)
+
+    async def test_F56_exit(self) -> None:
+        """
+        F56: `SystemExit` in a receiver costs its own connection only, and the turn ends for all others.
+        """
+        opened = [self.open() for _ in range(3)]
+        done: list[str] = []
+
+        def leave() -> None:
+            raise SystemExit
+
+        for end, peer in opened:
+            end.onData = lambda: self.turnEnd.atEnd(lambda: done.append("end"))
+            peer.sendall(b"data")
+        opened[0][0].onData = leave
+        await self.until(lambda: opened[0][0].lost and len(done) == 2)
+        opened[1][1].sendall(b"more")
+        await self.until(lambda: opened[1][0].received == b"datamore")
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    async def test_F56_readAgain(self) -> None:
+        """
+        F56: an intake that the reactor has dropped after an error is read again as long as it has connections.
+        """
+        end, peer = self.open()
+        reactor.removeReader(self.intake)
+        self.intake.connectionLost(Failure(SystemExit()))
+        peer.sendall(b"data")
+        await self.until(lambda: end.received)
+        self.intake.remove(end.transport)
+        self.intake.connectionLost(Failure(SystemExit()))
+        self.assertNotIn(self.intake, reactor.getReaders())
 
     async def test_connecting(self) -> None:
         """

@@ -12,6 +12,7 @@ from weakref import ref
 from twisted.internet.testing import MemoryReactorClock
 
 from sseserver.timing.ticker import IDLE, Tick, Ticker
+from sseserver.timing.turnend import TurnEnd
 from tests.timing.cases import HAIR, SLOT, TickerTestCase
 
 
@@ -361,6 +362,25 @@ class FailingCallTests(TickerTestCase):
         self.slots(4)
         self.assertEqual(self.calls, ["before", "breaks", "after", "before"])
         self.assertEqual([str(failure.value) for failure in self.flushLoggedErrors(ZeroDivisionError)], ["made up"])
+
+    def test_F57_exit(self) -> None:
+        """
+        F57: `SystemExit` in a call, and in a call at the end of the turn, is logged and ends no other one.
+        """
+
+        def leave(now: float) -> None:
+            raise SystemExit
+
+        turnEnd = TurnEnd(self.clock)
+        ticker = Ticker(self.clock, SLOT, turnEnd=turnEnd)
+        ticker.at(SLOT, leave)
+        ticker.at(SLOT, lambda now: turnEnd.atEnd(lambda: leave(now)))
+        ticker.at(SLOT, lambda now: turnEnd.atEnd(lambda: self.calls.append("end")))
+        ticker.at(2 * SLOT, self.record("later"))
+        self.slots(2)
+        self.assertEqual(self.calls, ["end", "later"])
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lastOne(self) -> None:
         """
