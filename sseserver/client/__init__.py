@@ -9,6 +9,7 @@ from sseserver.client.errors import (
     SilenceTimeout,
     StatusError,
     Untrusted,
+    WrongContentCoding,
     WrongContentType,
 )
 from sseserver.client.eventsource import EventSource
@@ -35,5 +36,6 @@ __all__ = [
     "State",
     "StatusError",
     "Untrusted",
+    "WrongContentCoding",
     "WrongContentType",
 ]

@@ -18,6 +18,7 @@ from twisted.internet.task import react
 from twisted.web.http_headers import Headers
 
 from sseserver.client import Event, EventSource, EventSourceError, EventTooLarge, Limits, Request, RetryPolicy
+from sseserver.client.limits import DEFAULT_LIMITS
 from sseserver.client.request import checkURL
 
 #: Exit status at the end of the stream. A wrong command line is 2, as in every argparse program.
@@ -99,6 +100,13 @@ def makeParser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--once", action="store_true", help="do not reconnect")
     parser.add_argument(
+        "--first-response-timeout",
+        metavar="SECONDS",
+        type=_readSeconds,
+        default=DEFAULT_LIMITS.connectTimeout,
+        help="fail or retry if a response has not begun after this time (default: %(default)g)",
+    )
+    parser.add_argument(
         "--silence",
         metavar="SECONDS",
         type=_readSeconds,
@@ -159,7 +167,7 @@ class Printer:
             Request(options.url, headers=headers, lastEventID=options.last_event_id),
             self.printEvent,
             retry=None if options.once else RetryPolicy(),
-            limits=Limits(silence=options.silence or None),
+            limits=Limits(connectTimeout=options.first_response_timeout, silence=options.silence or None),
         )
         source.onOpen = self._noteReached
         source.onRetry = self._noteRetry

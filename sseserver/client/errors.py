@@ -61,3 +61,7 @@ class StatusError(ResponseRefused):
 
 class WrongContentType(ResponseRefused):
     """The status is 200, but the content type is not `text/event-stream`."""
+
+
+class WrongContentCoding(ResponseRefused):
+    """The event stream is compressed, although the request did not allow it. The body is not read."""

@@ -57,10 +57,11 @@ class EventSource:
         agent: Sends the requests. By default one that verifies certificates and uses each connection once.
 
     Attributes:
-        reconnectionTime: Seconds, as the stream has set it last.
         onOpen: Called with each response that is an event stream.
         onEvent: See above. An exception of this or any other callback ends the client with this error.
         onData: Called instead of `onEvent`, with the data of each event as UTF-8 bytes. This is cheaper.
+        onComment: Called with the text of each comment, which a browser does not report: heartbeats are empty ones. A
+            comment is reported before the events that were received together with it.
         onRetry: Called before each delay with the error (`None` after a complete response) and the delay in seconds.
         readPath: Way of the bytes from the connection, which clients can share; see `response.chooseReadPath`.
 
@@ -70,6 +71,7 @@ class EventSource:
 
     onOpen: Callable[[IResponse], object] | None = None
     onData: Callable[[bytes], object] | None = None
+    onComment: Callable[[str], object] | None = None
     onRetry: Callable[[Exception | None, float], object] | None = None
     readPath: ReadPath | None = None
 
@@ -83,15 +85,17 @@ class EventSource:
         limits: Limits = DEFAULT_LIMITS,
         agent: IAgent | None = None,
     ) -> None:
-        self.reconnectionTime = (retry or DEFAULT_RETRY).reconnectionTime
+        # Seconds, as a response that is over has set it last.
+        self._reconnectionTime = (retry or DEFAULT_RETRY).reconnectionTime
         self.onEvent = onEvent
         self._reactor = reactor
         # The next request.
         self._request = Request(request) if isinstance(request, str) else request
+        self._firstEventID = self._request.lastEventID
         self._retry = retry
         self._limits = limits
         self._agent = agent or makeAgent(reactor, limits.connectTimeout)
-        # Number of failures since the last byte of an event stream.
+        # Number of requests since the last one that brought an event.
         self._failures = 0
         self._paused = False
         # Events for the loop, if there is one.
@@ -111,8 +115,21 @@ class EventSource:
 
     @property
     def lastEventID(self) -> str:
-        """ID of the last delivered event, sent with the next request; `""` if there is none."""
+        """
+        ID of the last event that the callback or the loop has received; `""` if there is none.
+
+        The next request carries it, or the ID of the last event that is queued for the loop.
+        """
+        queue = self._queue
+        if queue is not None and queue.isBehind:
+            return self._firstEventID if queue.lastEventID is None else queue.lastEventID
         return self._request.lastEventID if self._reader is None else self._reader.lastEventID
+
+    @property
+    def reconnectionTime(self) -> float:
+        """Seconds, as the stream has set it last."""
+        time = None if self._reader is None else self._reader.reconnectionTime
+        return self._reconnectionTime if time is None else time / 1000
 
     def start(self) -> Deferred[None]:
         """
@@ -137,6 +154,18 @@ class EventSource:
         if self._queue is not None:
             self._queue.clear()
         self._machine.finish(None)
+
+    def reconnect(self) -> None:
+        """
+        Drop the connection, or end the delay, and send the next request at once. It carries the last event ID.
+
+        Does nothing if the client was not started, or has ended.
+        """
+        if self._timer is not None:
+            self._timer.reset(0)
+        elif self._reader is not None or self._opening is not None:
+            self._release()
+            self._machine.wait(0.0)
 
     def pauseProducing(self) -> None:
         """Deliver no events until `resumeProducing`, and stop reading."""
@@ -184,8 +213,8 @@ class EventSource:
 
     def _failed(self, failure: Failure) -> None:
         """Handle a request that got no event stream."""
-        # close() has cancelled the request.
-        if self.state is not State.CLOSED:
+        # `close` and `reconnect` cancel a request, and have forgotten it before.
+        if self._opening is not None:
             self._opening = None
             self._settle(failure)
 
@@ -204,7 +233,7 @@ class EventSource:
         if self.onOpen is not None:
             try:
                 self.onOpen(stream.response)
-            except Exception:
+            except BaseException:
                 self._machine.finish(Failure())
         if self._reader is reader:
             reader.read(stream.response, stream.firstTimeout, self.readPath)
@@ -214,6 +243,7 @@ class EventSource:
     def _makeReader(self) -> ResponseReader:
         """Make the reader of the next response, on the callbacks that are set now."""
         decoder = Decoder(self._limits.maxEventBytes, lastEventID=self._request.lastEventID)
+        decoder.onComment = self.onComment
         onEvent, onData = self.onEvent, self.onData
         if onData is not None:
             onEvent = lambda event: onData(event.data.encode("utf-8"))  # noqa: E731
@@ -223,37 +253,48 @@ class EventSource:
 
     def _ended(self, reason: Failure) -> None:
         """Handle the end of a response."""
-        reader, self._reader = self._reader, None
-        assert reader is not None
-        self._setLastEventID(reader.lastEventID)
-        if reader.reconnectionTime is not None:
-            self.reconnectionTime = reader.reconnectionTime / 1000
-        self._settle(explainEnd(reason), reader.heard)
+        reader = self._dropReader()
+        self._settle(explainEnd(reason), reader is not None and reader.informed)
 
-    def _setLastEventID(self, lastEventID: str) -> None:
-        if lastEventID != self._request.lastEventID:
-            self._request = replace(self._request, lastEventID=lastEventID)
+    def _dropReader(self) -> ResponseReader | None:
+        """Forget the reader, but keep what it has learned for the next request."""
+        reader = self._reader
+        if reader is not None:
+            self._reconnectionTime = self.reconnectionTime
+            if reader.lastEventID != self._request.lastEventID:
+                self._request = replace(self._request, lastEventID=reader.lastEventID)
+            self._reader = None
+        return reader
 
-    def _settle(self, failure: Failure | None, heard: bool = False) -> None:
+    def _settle(self, failure: Failure | None, informed: bool = False) -> None:
         """
         Wait for the next request, or finish.
 
         Args:
             failure: The failure of the last request; `None` after a complete response.
-            heard: Whether its response had a byte of an event stream.
+            informed: Whether its response had an event.
         """
         error: Any = None if failure is None else failure.value
         if self._retry is None or not (error is None or self._retry.isTemporary(error)):
             self._machine.finish(failure)
             return
-        self._failures = 0 if heard else self._failures + 1
+        self._failures = 0 if informed else self._failures + 1
         delay = self._retry.chooseDelay(self.reconnectionTime, self._failures, error)
         self._machine.wait(delay)
         if self.onRetry is not None:
             try:
                 self.onRetry(error, delay)
-            except Exception:
+            except BaseException:
                 self._machine.finish(Failure())
+
+    def _release(self) -> None:
+        """Drop the connection, or the request that makes one."""
+        reader = self._dropReader()
+        if reader is not None:
+            reader.stopProducing()
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
 
     def _startWaiting(self, delay: float) -> None:
         """Schedule the next request; an output of the machine."""
@@ -264,13 +305,7 @@ class EventSource:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            self._setLastEventID(reader.lastEventID)
-            reader.stopProducing()
-        opening, self._opening = self._opening, None
-        if opening is not None:
-            opening.cancel()
+        self._release()
         if failure is None:
             self._done.callback(None)
         else:

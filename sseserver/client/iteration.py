@@ -20,9 +20,15 @@ class EventQueue:
 
     Args:
         producer: Produces the events, and calls `put` and `end`.
+
+    Attributes:
+        isBehind: Whether the loop lacks events that were put.
+        lastEventID: Last event ID of the event that the loop took last; `None` before the first.
     """
 
     def __init__(self, producer: IPushProducer) -> None:
+        self.isBehind = False
+        self.lastEventID: str | None = None
         self._events: deque[Event] = deque()
         self._producer = producer
         self._paused = False
@@ -32,6 +38,7 @@ class EventQueue:
 
     def put(self, event: Event) -> None:
         """Add an event."""
+        self.isBehind = True
         self._events.append(event)
         if len(self._events) >= QUEUE_LENGTH and not self._paused:
             self._paused = True
@@ -74,7 +81,10 @@ class EventQueue:
             else:
                 self._waiter = Deferred()
                 await self._waiter
-        return self._events.popleft()
+        event = self._events.popleft()
+        self.isBehind = bool(self._events)
+        self.lastEventID = event.id or ""
+        return event
 
     def _wakeLoop(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -11,9 +11,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from sseserver.client.bodies import dropResponse, readRefusal
-from sseserver.client.errors import ConnectTimeout, SilenceTimeout, StatusError, WrongContentType
+from sseserver.client.errors import ConnectTimeout, SilenceTimeout, StatusError, WrongContentCoding, WrongContentType
 from sseserver.client.limits import Limits
 from sseserver.client.request import EVENT_STREAM, Answer, Request, ask
+from sseserver.timing.patience import addPatientTimeout
 
 
 class OpenedStream(NamedTuple):
@@ -56,11 +57,16 @@ async def openStream(
     response, url = await _askInTime(clock, agent, request, limits)
     status = response.code
     contentType = readContentType(response.headers)
-    if status == 200 and contentType == EVENT_STREAM:
+    coding = readContentCoding(response.headers)
+    if status == 200 and contentType == EVENT_STREAM and not coding:
         left = None if limits.firstTimeout is None else max(deadline - clock.seconds(), 0.0)
         return OpenedStream(response, url, left)
     if status == 204:
         return None
+    if status == 200 and contentType == EVENT_STREAM:
+        dropResponse(response)
+        message = f"The event stream is compressed ({coding}), although that was not asked for."
+        raise WrongContentCoding(message, status, response.headers)
     if status in retried:
         dropResponse(response)
         body = b""
@@ -75,17 +81,22 @@ async def openStream(
 def _askInTime(clock: IReactorTime, agent: IAgent, request: Request, limits: Limits) -> Deferred[Answer]:
     """Send a request; cancel it if the response is late."""
 
-    def raiseTimeout(_: object, seconds: float) -> NoReturn:
+    def raiseTimeout(seconds: float) -> NoReturn:
         if limits.firstTimeout is None:
             raise ConnectTimeout(f"There was no response within {seconds:g} seconds.")
         raise SilenceTimeout(f"No byte was received for {seconds:g} seconds.")
 
     asked = Deferred.fromCoroutine(ask(agent, request))
-    anyClock: Any = clock
-    return asked.addTimeout(limits.headTimeout, anyClock, raiseTimeout)
+    return addPatientTimeout(asked, clock, limits.headTimeout, raiseTimeout)
 
 
 def readContentType(headers: Headers) -> str:
     """Return the content type of a response, without parameters and in lower case; `""` if there is none."""
     value = headers.getRawHeaders(b"Content-Type", [b""])[-1]
     return value.decode("latin-1").partition(";")[0].strip("\t\n\r ").lower()
+
+
+def readContentCoding(headers: Headers) -> str:
+    """Return the coding of a response (RFC 9110, 8.4) in lower case; `""` for `identity` or none."""
+    value = headers.getRawHeaders(b"Content-Encoding", [b""])[-1].decode("latin-1").strip().lower()
+    return "" if value == "identity" else value

@@ -54,7 +54,8 @@ class Request:
         url: Absolute URL of `http` or `https`, without user information. Other than ASCII is converted (IDNA and
             percent-encoding).
         method: HTTP method.
-        headers: Headers in addition to `Accept`, `Cache-Control` and `Last-Event-ID`. The first two can be replaced.
+        headers: Headers in addition to `Accept`, `Accept-Encoding`, `Cache-Control` and `Last-Event-ID`. All but the
+            last can be replaced.
         body: Body, or `None`.
         lastEventID: ID of the event after which the stream continues; `""` starts from the beginning.
 
@@ -80,6 +81,9 @@ class Request:
         headers = Headers() if self.headers is None else self.headers.copy()
         if not headers.hasHeader(b"Accept"):
             headers.setRawHeaders(b"Accept", [EVENT_STREAM.encode("ascii")])
+        # Without it any coding is acceptable (RFC 9110, 12.5.3), and a compressed stream cannot be read.
+        if not headers.hasHeader(b"Accept-Encoding"):
+            headers.setRawHeaders(b"Accept-Encoding", [b"identity"])
         # The cache mode `no-store` of WHATWG HTML 9.2.2, as Fetch 4.6 ("HTTP-network-or-cache fetch") sends it.
         if not headers.hasHeader(b"Cache-Control"):
             headers.setRawHeaders(b"Cache-Control", [b"no-cache"])

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone, ResponseFailed
@@ -27,6 +27,7 @@ from sseserver.options import defaultOf
 from sseserver.speedups.intake import makeIntake
 from sseserver.speedups.privates import seesChunks
 from sseserver.speedups.readpath import FastReadPath
+from sseserver.timing.patience import PatientCall
 from sseserver.timing.turnend import TurnEnd
 from sseserver.wire import DEFAULT_TYPE, Decoder, Event, wholeEvent
 
@@ -107,6 +108,7 @@ class ResponseReader(Protocol):
     Attributes:
         lastEventID: Last event ID of the delivered events; with an empty queue, of the last block.
         heard: Whether a byte of the body has been received.
+        informed: Whether an event has been received.
     """
 
     __slots__ = (
@@ -124,6 +126,7 @@ class ResponseReader(Protocol):
         "_timer",
         "_wholeLimit",
         "heard",
+        "informed",
         "lastEventID",
     )
 
@@ -138,13 +141,14 @@ class ResponseReader(Protocol):
     ) -> None:
         self.lastEventID = decoder.lastEventID
         self.heard = False
+        self.informed = False
         self._clock = clock
         self._decoder = decoder
         self._onEvent = onEvent
         self._onData = onData
         self._onEnd = onEnd
         self._first = self._silence = silence
-        self._timer: IDelayedCall | None = None
+        self._timer: PatientCall | None = None
         self._state = _READING
         # Events that were received and not delivered yet; then the end of the body, if that was received too.
         self._queue: deque[Event] = deque()
@@ -201,7 +205,7 @@ class ResponseReader(Protocol):
                 self._onData(whole if whole.isascii() else whole.decode("utf-8", "replace").encode("utf-8"))
             else:
                 self._onEvent(Event(whole.decode("utf-8", "replace"), DEFAULT_TYPE, self.lastEventID))
-        except Exception:
+        except BaseException:
             self._end(Failure())
         finally:
             if self._state is _HANDING:
@@ -268,11 +272,17 @@ class ResponseReader(Protocol):
         if self._timer is not None:
             self._restartTimer(self._timer)
         try:
-            self._queue.extend(self._decoder.feed(data))
-        except Exception:
+            events = self._decoder.feed(data)
+        except BaseException:
             self._end(Failure())
             return
-        self._wholeLimit = self._decoder.takesWhole
+        if self._state is _OVER:
+            # A callback for comments has ended the reading.
+            return
+        self._queue.extend(events)
+        self.informed = self.informed or bool(events)
+        # The first event comes this way, so that the fast one need not note it.
+        self._wholeLimit = self._decoder.takesWhole if self.informed else 0
         self._queued()
 
     def _queued(self) -> None:
@@ -294,7 +304,7 @@ class ResponseReader(Protocol):
                 event = queue.popleft()
                 self.lastEventID = event.id or ""
                 self._onEvent(event)
-        except Exception:
+        except BaseException:
             self._end(Failure())
         finally:
             if self._state is not _PAUSED and self._state is not _OVER:
@@ -313,14 +323,14 @@ class ResponseReader(Protocol):
     def _startTimer(self) -> None:
         limit = self._silence if self.heard else self._first
         if limit is not None:
-            self._timer = self._clock.callLater(limit, self._endSilent, limit)
+            self._timer = PatientCall(self._clock, limit, lambda: self._endSilent(limit))
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
 
-    def _restartTimer(self, timer: IDelayedCall) -> None:
+    def _restartTimer(self, timer: PatientCall) -> None:
         """Measure the silence anew. Moving a delayed call is cheaper than making one."""
         if self._silence is None:
             self._stopTimer()

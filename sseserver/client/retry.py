@@ -33,13 +33,16 @@ class RetryPolicy:
     Args:
         reconnectionTime: Seconds between the end of a response and the next request, until the stream sets another
             value by a `retry` field.
-        maxDelay: Seconds. Ceiling of the delay after failures; neither the reconnection time nor `Retry-After` is cut.
+        maxDelay: Seconds. Ceiling of the delay after failures, and of `Retry-After`. The reconnection time is obeyed,
+            however long it is.
+        minDelay: Seconds. Floor of each delay, so that `retry: 0` is no busy loop.
         statuses: HTTP statuses that are retried. An empty collection makes every status but 200 final, as in a browser.
     """
 
     reconnectionTime: float = 3.0
     maxDelay: float = 60.0
     statuses: Collection[int] = RETRIED_STATUSES
+    minDelay: float = 0.1
 
     def isTemporary(self, error: BaseException) -> bool:
         """Return whether another request may succeed after an error."""
@@ -58,16 +61,19 @@ class RetryPolicy:
 
         Args:
             reconnectionTime: Seconds, as the stream has set it last.
-            failures: Number of failures since the last byte of an event stream.
+            failures: Number of requests since the last one that brought an event.
             error: The last failure, or `None` for the end of a response.
 
         Returns:
-            Seconds; at least `Retry-After`, if the error is a response that has one.
+            Seconds; at least `Retry-After`, if the error is a response that has one, but for that at most `maxDelay`.
         """
+        reconnectionTime = max(reconnectionTime, self.minDelay)
         growth = max(reconnectionTime, 1.0) * (2 ** min(failures, _MAX_DOUBLINGS) - 1)
         spread = max(min(growth, self.maxDelay - reconnectionTime), 0.0)
         delay = reconnectionTime + uniform(0.0, spread)
-        return max(delay, readRetryAfter(error.headers)) if isinstance(error, StatusError) else delay
+        if isinstance(error, StatusError):
+            return max(delay, min(readRetryAfter(error.headers), self.maxDelay))
+        return delay
 
 
 #: The policy without any choice.

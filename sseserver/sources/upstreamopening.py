@@ -11,12 +11,11 @@ from typing import Any
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from sseserver.client import Request, StatusError, WrongContentType
 from sseserver.client.bodies import dropResponse, readRefusal
-from sseserver.client.opening import readContentType
+from sseserver.client.opening import readContentCoding, readContentType
 from sseserver.client.request import EVENT_STREAM, ask
 from sseserver.errors import SourceError
 from sseserver.values import Reason
@@ -95,10 +94,10 @@ async def openAnswer(
     if response.code != 200:
         refusal = await readRefusal(clock, response)
         raise StatusError(f"The server answered {response.code}.", response.code, response.headers, refusal)
-    coding = findCoding(response.headers)
-    if coding is not None or contentType in _PAGES:
+    coding = readContentCoding(response.headers)
+    if coding or contentType in _PAGES:
         dropResponse(response)
-        if coding is not None:
+        if coding:
             message = "The upstream's answer has a content encoding that was not requested: "
             raise SourceError(f"{message}{ascii(coding)[1:50]}.", Reason.MALFORMED)
         raise WrongContentType(f"The content type is {contentType}.", response.code, response.headers)
@@ -106,9 +105,3 @@ async def openAnswer(
         return Document(await readRefusal(clock, response, limits.maxChunkBytes, DOCUMENT_SECONDS))
     # As OpenAI's clients do: whatever the content type, an upstream that was asked for an event stream sends one.
     return response
-
-
-def findCoding(headers: Headers) -> str | None:
-    """Return the content encoding of a response, or `None` if its body is not encoded."""
-    coding: str = headers.getRawHeaders(b"Content-Encoding", [b"identity"])[-1].decode("latin-1").strip().lower()
-    return None if coding in {"identity", ""} else coding

@@ -4,6 +4,8 @@ Reading events: `Decoder`, and `wholeEvent` for the most common bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sseserver.errors import EventTooLarge
 from sseserver.wire.encoder import DEFAULT_TYPE, MAX_RECONNECTION_TIME, Event
 
@@ -44,6 +46,8 @@ class Decoder:
             client's. Browsers keep it, as here, and so demands web-platform-tests (eventsource/format-field-id-2).
 
     Attributes:
+        onComment: Called with the text of each comment, up to `maxEventBytes` of it; `None` drops comments as they
+            arrive. It is called inside `feed`, so it must not call `feed`.
         lastEventID: The last event ID string: that of the last complete block, with or without data. `""` if there is
             none or it was reset.
         reconnectionTime: Milliseconds, from the last valid `retry` line, as soon as the line ends; `None` before the
@@ -63,11 +67,13 @@ class Decoder:
         "_retry",
         "_type",
         "lastEventID",
+        "onComment",
         "reconnectionTime",
     )
 
     def __init__(self, maxEventBytes: int = MAX_EVENT_BYTES, *, lastEventID: str = "") -> None:
         self.lastEventID = lastEventID
+        self.onComment: Callable[[str], object] | None = None
         self.reconnectionTime: int | None = None
         self._maxEventBytes = maxEventBytes
         self._dead = False
@@ -183,6 +189,8 @@ class Decoder:
                 if line[0] != _COLON:
                     size += len(line) + 1
                     self._field(line)
+                elif self.onComment is not None:
+                    self.onComment(line[1:].removeprefix(b" ").decode("utf-8", "replace"))
             else:
                 # "Dispatch the event": the ID counts even without data; an empty data buffer dispatches nothing.
                 if size > self._maxEventBytes:
@@ -222,7 +230,7 @@ class Decoder:
         """Keep the start of a line until the line is complete."""
         self._line += rest
         if self._line[:1] == b":":
-            del self._line[1:]
+            del self._line[1 if self.onComment is None else 1 + self._maxEventBytes :]
         elif self._blockBytes + len(self._line) > self._maxEventBytes:
             raise self._tooLarge()
 

@@ -94,6 +94,110 @@ class LifeTests(ClientTestCase):
         self.assertEqual((self.data, self.retries), (["small"], []))
 
 
+class ReconnectTests(ClientTestCase):
+    """F117: `reconnect`."""
+
+    def test_F117_open(self) -> None:
+        """F117: an open stream is dropped and continued at once, with its last event ID."""
+        source = self.open(b"id: 7\ndata: x\n\nretry: 9000\n")
+        source.reconnect()
+        self.assertEqual((source.state, self.retries), (State.CONNECTING, []))
+        self.reactor.advance(0)
+        self.assertTrue(self.wires[0].closed)
+        self.assertEqual((len(self.wires), self.request()[1]["last-event-id"]), (2, "7"))
+        self.respond()
+        self.chunk(b"data: y\n\n")
+        self.assertEqual((self.data, source.reconnectionTime), (["x", "y"], 9.0))
+
+    def test_F117_elsewhere(self) -> None:
+        """F117: a request is made anew, and a delay is ended. A client that does not run is left alone."""
+        source = self.make()
+        source.reconnect()
+        self.assertEqual(self.wires, [])
+        self.done = source.start()
+        source.reconnect()
+        self.reactor.advance(0)
+        self.assertEqual((len(self.wires), self.wires[0].closed), (2, True))
+        self.respond(body=b"data: x\n\n")
+        source.reconnect()
+        self.reactor.advance(0)
+        self.assertEqual(len(self.wires), 3)
+        self.assertNoResult(self.done)
+        source.close()
+        source.reconnect()
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertOver()
+
+    def test_F117_inCallbacks(self) -> None:
+        """F117: a callback may reconnect."""
+        source = self.begin(onEvent=lambda event: (self.events.append(event), self.sources[-1].reconnect()))
+        source.onOpen = lambda response: source.reconnect() if len(self.wires) == 1 else None
+        self.respond()
+        self.reactor.advance(0)
+        self.respond(body=b"id: 1\ndata: x\n\nid: 2\ndata: y\n\n")
+        self.reactor.advance(0)
+        self.assertEqual((self.data, len(self.wires), self.request()[1]["last-event-id"]), (["x"], 3, "1"))
+
+
+class AttributeTests(ClientTestCase):
+    """What the stream has set."""
+
+    def test_F116_reconnectionTime(self) -> None:
+        """F116: the reconnection time is that of the last `retry` field, while the stream is open and after `close`."""
+        source = self.open()
+        self.assertEqual(source.reconnectionTime, 3.0)
+        self.chunk(b"retry: 7000\n")
+        self.assertEqual(source.reconnectionTime, 7.0)
+        source.close()
+        self.assertEqual(source.reconnectionTime, 7.0)
+
+    def test_F117_comments(self) -> None:
+        """F117: comments are reported, in one piece or many. One that is too large is cut off."""
+        for size in (1, 1000):
+            comments: list[str] = []
+            source = self.make(maxEventBytes=20)
+            source.onComment = comments.append
+            self.done = source.start()
+            self.respond()
+            body = b":\n: processing\r\ndata: x\n:no space\n:  \xff\n\n: " + b"y" * 100 + b"\n"
+            for start in range(0, len(body), size):
+                self.chunk(body[start : start + size])
+            self.assertEqual(comments[:4], ["", "processing", "no space", " \ufffd"])
+            self.assertTrue(comments[4].startswith("yyyy"))
+            self.assertEqual((len(comments), self.data), (5, ["x"]))
+            self.events.clear()
+            source.close()
+
+    def test_F117_commentsEnd(self) -> None:
+        """F117: the callback for comments may close the client, or fail, before the events received with them."""
+        source = self.make()
+        source.onComment = lambda text: source.close()
+        self.done = source.start()
+        self.respond()
+        self.chunk(b":\ndata: x\n\n")
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertOver()
+        source = self.make()
+        source.onComment = lambda text: 1 / 0
+        self.done = source.start()
+        self.respond()
+        self.chunk(b":\ndata: x\n\n")
+        self.assertFails(ZeroDivisionError)
+        self.assertEqual(self.events, [])
+
+    def test_F56_exit(self) -> None:
+        """F56: `SystemExit` in a callback ends its own client, with this exception."""
+
+        def leave(*arguments: object) -> None:
+            raise SystemExit
+
+        for name in ("onEvent", "onOpen", "onRetry"):
+            self.begin(**{name: leave})
+            self.respond(body=b"data: x\n\n")
+            self.failureResultOf(self.done, SystemExit)
+            self.assertOver()
+
+
 class BackpressureTests(ClientTestCase):
     """Consumers that are slower than the stream."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from sseserver.client import EventSource, EventSourceError, ResponseTruncated
-from sseserver.client.iteration import QUEUE_LENGTH
+from sseserver.client.iteration import QUEUE_LENGTH, EventQueue
 from tests.client.clients import URL, ClientTestCase
 
 
@@ -60,6 +60,35 @@ class LoopTests(ClientTestCase):
         self.begin()
         self.respond("404 Not Found", {}, b"")
         self.assertFails(EventSourceError)
+
+    def test_F115_lastEventID(self) -> None:
+        """F115: the last event ID is that of the event that the loop received last, while others are queued for it."""
+        body = b"".join(b"id: %d\ndata: %d\n\n" % (number, number) for number in range(1, 101))
+        source = self.begin(until=3, lastEventID="0")
+        self.assertEqual(source.lastEventID, "0")
+        self.respond()
+        self.chunk(body)
+        self.assertIsNone(self.successResultOf(self.done))
+        self.assertEqual((self.data, source.lastEventID), (["1", "2", "3"], "3"))
+
+    def test_F115_nothingTaken(self) -> None:
+        """F115: before the loop has received an event, the last event ID is the first request's."""
+        source = self.make(onEvent=None, lastEventID="0")
+
+        async def start() -> None:
+            async for _ in source:
+                await Deferred()
+
+        Deferred.fromCoroutine(start())
+        queue = EventQueue(source)
+        self.assertEqual((queue.isBehind, queue.lastEventID), (False, None))
+        self.respond()
+        self.chunk(b"id: 1\ndata: 1\n\nid: 2\ndata: 2\n\nid: 3\n\n")
+        self.assertEqual(source.lastEventID, "1")
+        self.finish()
+        self.reactor.advance(3)
+        # Queued events are not lost by the reconnection: the loop still gets them.
+        self.assertEqual((self.request()[1]["last-event-id"], source.lastEventID), ("3", "1"))
 
     def test_left(self) -> None:
         """Leaving the loop closes the client."""

@@ -25,6 +25,7 @@ class CommandTests(SynchronousTestCase):
             ([URL, "--header", ": x"], "not of the form 'Name: value'"),
             ([URL, "--silence", "-1"], "not a number of seconds"),
             ([URL, "--silence", "soon"], "not a number of seconds"),
+            ([URL, "--first-response-timeout", "never"], "not a number of seconds"),
             ([URL, "--last-event-id", "1\n2"], "an ID must not contain CR, LF or NUL"),
         ):
             with redirect_stderr(StringIO()) as said:

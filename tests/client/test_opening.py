@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sseserver.client import ConnectionFailed, State, StatusError, WrongContentType
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+
+from sseserver.client import ConnectionFailed, State, StatusError, WrongContentCoding, WrongContentType
+from sseserver.client.opening import readContentCoding
 from sseserver.client.retry import readRetryAfter
 from tests.client.clients import STREAM, ClientTestCase
 
@@ -66,6 +70,18 @@ class ResponseTests(ClientTestCase):
             self.assertEqual((error.status, error.body), (200, b"data: x\n\n"))
         self.assertEqual(self.events, [])
 
+    def test_F27_compressed(self) -> None:
+        """F27: a compressed event stream is an error. `identity` is no coding."""
+        for coding in ("gzip", "GZIP", "br"):
+            self.begin()
+            self.respond(headers={"Content-Type": "text/event-stream", "Content-Encoding": coding}, body=b"\x1f\x8b")
+            self.assertEqual(self.assertFails(WrongContentCoding).body, b"")
+        self.open(retry=None).close()
+        self.begin()
+        self.respond(headers={"Content-Type": "text/event-stream", "Content-Encoding": "identity"})
+        self.chunk(b"data: x\n\n")
+        self.assertEqual(self.data, ["x"])
+
     def test_noHTTP(self) -> None:
         """An answer that is not HTTP, or none at all, is a failed connection."""
         for answer in (b"220 mail.test ESMTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""):
@@ -74,3 +90,12 @@ class ResponseTests(ClientTestCase):
             self.wires[-1].close()
             error = self.assertFails(ConnectionFailed)
             self.assertNotIn("\n", str(error))
+
+
+class CodingTests(SynchronousTestCase):
+    """`readContentCoding`."""
+
+    def test_codings(self) -> None:
+        """A body is encoded unless the header is missing, empty or `identity`."""
+        for values, coding in (([], ""), (["identity"], ""), ([""], ""), (["GZip"], "gzip"), (["br"], "br")):
+            self.assertEqual(readContentCoding(Headers({"Content-Encoding": values})), coding)

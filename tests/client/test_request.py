@@ -23,6 +23,7 @@ class RequestTests(ClientTestCase):
         self.assertEqual(headers["host"], "server.test")
         self.assertEqual(headers["accept"], "text/event-stream")
         self.assertEqual(headers["cache-control"], "no-cache")
+        self.assertEqual(headers["accept-encoding"], "identity")
         self.assertNotIn("last-event-id", headers)
         self.assertEqual(body, b"")
 

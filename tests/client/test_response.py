@@ -41,8 +41,9 @@ class ReaderTestCase(SynchronousTestCase):
             self.clock, Decoder(), self.silence, self.takeEvent, self.ends.append, self.takeData
         )
         self.reader.makeConnection(self.transport)
-        # From the first decoded line on, whole events go past the decoder.
-        self.reader.dataReceived(b":\n")
+        # From the first decoded event on, whole events go past the decoder.
+        self.reader.dataReceived(b"data: 0\n\n")
+        self.seen.clear()
 
     def takeEvent(self, event: Event) -> None:
         """Take an event that came through the queue."""
@@ -102,6 +103,19 @@ class ReaderTests(ReaderTestCase):
             self.assertEqual(self.seen, [b"1"])
             self.assertIsNotNone(self.ends.pop().check(ZeroDivisionError))
             self.assertTrue(self.transport.disconnecting)
+
+    def test_F56_exit(self) -> None:
+        """F56: `SystemExit` in a callback ends this reader with it, and does not reach the reactor."""
+
+        def leave() -> None:
+            raise SystemExit
+
+        for data in (b"data: 1\n\n", b"id: 1\ndata: 1\n\ndata: 2\n\n"):
+            self.setUp()
+            self.onData = leave
+            self.reader.dataReceived(data)
+            self.assertEqual(self.seen, [b"1"])
+            self.assertIsNotNone(self.ends.pop().check(SystemExit))
 
 
 class SilenceTests(ReaderTestCase):

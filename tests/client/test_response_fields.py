@@ -105,7 +105,7 @@ class FieldTests(ClientTestCase):
             for start in range(0, len(body), size):
                 self.chunk(body[start : start + size])
             self.finish()
-            self.reactor.advance(source.reconnectionTime)
+            self.reactor.advance(self.retries[-1][1])
         sent = self.request()[1].get("last-event-id", "")
         source.close()
         return sent.encode("latin-1").decode("utf-8")
@@ -174,10 +174,10 @@ class FieldTests(ClientTestCase):
         -bogus, -empty).
         """
         for body, seconds in (
-            (b"retry:1000\n", 1.0),
+            (b"retry:1000\ndata:x\n\n", 1.0),
             (b"retry:03000\ndata:x\n\n", 3.0),
-            (b"retry:1000\nretry:2000x\n\n", 1.0),
-            (b"retry:1000\nretry\nretry:\nretry:-1\nretry: 1.5\n", 1.0),
+            (b"retry:1000\nretry:2000x\ndata:x\n\n", 1.0),
+            (b"retry:1000\nretry\nretry:\nretry:-1\nretry: 1.5\ndata:x\n\n", 1.0),
             (b"data: none\n\n", 7.0),
         ):
             source = self.begin(reconnectionTime=7.0)

@@ -46,12 +46,23 @@ class PolicyTests(SynchronousTestCase):
         self.assertFalse(RetryPolicy(statuses=()).isTemporary(StatusError("", 503, Headers())))
 
     def test_chooseDelay(self) -> None:
-        """The delay stays within its bounds, and never falls below `Retry-After`."""
+        """The delay stays within its bounds, and does not fall below `Retry-After`."""
         policy = RetryPolicy(maxDelay=20.0)
         for failures in range(100):
             self.assertTrue(3.0 <= policy.chooseDelay(3.0, failures, None) <= 20.0)
-        busy = StatusError("", 503, Headers({"Retry-After": ["30"]}))
-        self.assertEqual(policy.chooseDelay(3.0, 1, busy), 30.0)
+        busy = StatusError("", 503, Headers({"Retry-After": ["19"]}))
+        self.assertTrue(19.0 <= policy.chooseDelay(3.0, 1, busy) <= 20.0)
+
+    def test_F44_floor(self) -> None:
+        """F44: no delay is shorter than the floor, whatever the stream asks for."""
+        for failures in range(3):
+            self.assertGreaterEqual(RetryPolicy().chooseDelay(0.0, failures, None), 0.1)
+            self.assertGreaterEqual(RetryPolicy(minDelay=0.5).chooseDelay(0.1, failures, None), 0.5)
+
+    def test_F45_ceiling(self) -> None:
+        """F45: `Retry-After` delays a request no longer than `maxDelay`."""
+        busy = StatusError("", 503, Headers({"Retry-After": ["2073600"]}))
+        self.assertEqual(RetryPolicy(maxDelay=20.0).chooseDelay(3.0, 1, busy), 20.0)
 
 
 class DelayTests(ClientTestCase):
@@ -66,16 +77,29 @@ class DelayTests(ClientTestCase):
             self.assertIsInstance(error, ConnectionFailed)
             self.assertEqual(delay, expected)
             self.reactor.advance(delay)
-        self.respond(body=b":\n")
+        self.respond(body=b"data: x\n\n")
         self.assertEqual(self.retries.pop(), (None, 2.0))
 
-    def test_openingIsNotEnough(self) -> None:
-        """A server that opens streams without a byte in them is asked less and less often."""
+    def test_F44_openingIsNotEnough(self) -> None:
+        """F44: a server that opens streams without an event in them is asked less and less often."""
         self.begin(reconnectionTime=1.0)
-        for expected in (2, 4, 8):
-            self.respond(body=b"")
+        for body, expected in ((b"", 2), (b":\n", 4), (b"retry: 1000\n\n", 8), (b"id: 1\n\n", 16), (b"data: torn", 32)):
+            self.respond(body=body)
             self.assertEqual(self.retries[-1], (None, expected))
             self.reactor.advance(expected)
+        self.respond()
+        self.chunk(b":\n")
+        self.chunk(b"data: x\n\n")
+        self.finish()
+        self.assertEqual(self.retries[-1], (None, 1.0))
+
+    def test_F44_busy(self) -> None:
+        """F44: a server that sends `retry: 0` and closes is asked ten times in a second."""
+        self.begin()
+        for _ in range(30):
+            self.respond(body=b"retry: 0\ndata: x\n\n")
+            self.reactor.advance(self.retries[-1][1])
+        self.assertAlmostEqual(self.reactor.seconds(), 3.0)
 
     def test_jitter(self) -> None:
         """The delay lies between the reconnection time and its bound."""
@@ -92,7 +116,7 @@ class DelayTests(ClientTestCase):
         """A reconnection time of 0 still backs off after failures, and one above the ceiling is obeyed."""
         self.network.refusals = [ConnectionRefusedError()]
         self.begin(reconnectionTime=0.0)
-        self.assertEqual(self.retries.pop()[1], 1.0)
+        self.assertEqual(self.retries.pop()[1], 1.1)
         self.network.refusals = [ConnectionRefusedError()]
         self.begin(reconnectionTime=3600.0)
         self.assertEqual(self.retries.pop()[1], 3600.0)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.http_headers import Headers
-
-from sseserver.sources.upstreamopening import findCoding
 from sseserver.values import Prompt
 from tests.sources.upstreamcases import UpstreamTestCase
 from tests.upstreams import EVENTS, answer, refusal, whole
@@ -29,12 +25,3 @@ class OptionalTests(UpstreamTestCase):
         self.assertEqual(len(self.upstream.asked), 2)
         self.start()
         self.assertEqual(len(self.upstream.asked), 3)
-
-
-class CodingTests(SynchronousTestCase):
-    """`findCoding`."""
-
-    def test_codings(self) -> None:
-        """A body is encoded unless the header is missing, empty or `identity`."""
-        for values, coding in (([], None), (["identity"], None), ([""], None), (["GZip"], "gzip"), (["br"], "br")):
-            self.assertEqual(findCoding(Headers({"Content-Encoding": values})), coding)
