@@ -217,8 +217,10 @@ class SourceError(SSEServerError):
     Args:
         message: A sentence for viewers.
         reason: One word for programs: a `Reason`, or a word of the source's own.
-        status: HTTP status for a client that has received nothing of the answer yet; `None` is 502.
-        retryAfter: Whole seconds until the client may retry, if known.
+        status: HTTP status for a client that has received nothing of the answer yet: 400 to 599.
+            Anything else is 502.
+        retryAfter: Whole seconds until the client may retry; anything else means that they are not
+            known.
         details: Code, type and member that the answer names; by default the code is the reason.
 
     Attributes:
@@ -237,6 +239,8 @@ class SourceError(SSEServerError):
         details: ErrorDetails = _NO_DETAILS,
     ) -> None:
         super().__init__(message)
+        status = _limit(status, 400, 599)
+        retryAfter = _limit(retryAfter, 0)
         self.reason = reason
         # As given: an entry does not hold the defaults.
         self._told = {"status": status, "retryAfter": retryAfter, **asdict(details)}
@@ -269,6 +273,11 @@ class SourceError(SSEServerError):
         message = entry.get("message") or f"The answer failed ({reason})."
         details = ErrorDetails(entry.get("code"), entry.get("type"), entry.get("param"), entry.get("final"))
         return cls(message, reason, entry.get("status"), entry.get("retryAfter"), details)
+
+
+def _limit(number: object, least: int, most: float = float("inf")) -> int | None:
+    """Return an integer within bounds, and `None` for anything else: a source may be anybody's code."""
+    return number if type(number) is int and least <= number <= most else None
 
 
 class RunCancelled(SSEServerError):

@@ -88,6 +88,16 @@ class SourceErrorTests(SynchronousTestCase):
         self.assertEqual(SourceError("No.", status=404).type, "invalid_request_error")
         self.assertEqual(SourceError("No.", status=429).type, "rate_limit_error")
 
+    def test_F58_unusual(self) -> None:
+        """
+        F58: a status is an integer from 400 to 599, and anything else is 502; the same holds after a round trip.
+        """
+        for status, expected in ((499, 499), (520, 520), (599, 599), ("503", 502), (204, 502), (True, 502), (600, 502)):
+            error = SourceError("m", "r", status, "soon")  # type: ignore[arg-type]
+            again = self.roundTrip(error)
+            for each in (error, again):
+                self.assertEqual((each.status, each.retryAfter, str(each)), (expected, None, "m"))
+
     def test_stopped(self) -> None:
         """
         A run that failed because its server ended may be retried soon; its entry does not say when.

@@ -29,10 +29,17 @@ def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
         value: Any value that JSON can represent.
         status: HTTP status of the response.
     """
-    # twisted.web has no reason phrase for the newer status codes.
-    request.setResponseCode(status, HTTPStatus(status).phrase.encode("ascii"))
+    request.setResponseCode(status, _findPhrase(status))
     setContentType(request, JSON)
     return _encode(value)
+
+
+def _findPhrase(status: int) -> bytes:
+    """Return the reason phrase of a status. twisted.web has none for the newer ones, and Python none for 499 or 520."""
+    try:
+        return HTTPStatus(status).phrase.encode("ascii")
+    except ValueError:
+        return b"Client Error" if status < 500 else b"Server Error"
 
 
 def answerError(request: Request, error: SSEServerError) -> bytes:

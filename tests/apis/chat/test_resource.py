@@ -30,6 +30,13 @@ class ResourceTests(ChatTestCase):
                 error = {"message": "No.", "type": "t", "param": "p", "code": "c"}
                 self.assertEqual((wire.response.status, wire.response.error), (429, error))
 
+    def test_F58_statuses(self) -> None:
+        """F58: a source may choose any error status, with a phrase or without; other values are 502."""
+        for status, expected in ((499, 499), (520, 520), ("503", 502), (204, 502)):
+            wire = self.complete()
+            self.breakDown(SourceError("m", "r", status))  # type: ignore[arg-type]
+            self.assertEqual((wire.response.status, wire.response.error["message"]), (expected, "m"))
+
     def test_F121_streamedError(self) -> None:
         """F121: code, type and param of an error are in the stream, too."""
         wire = self.stream()
