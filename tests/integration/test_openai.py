@@ -23,10 +23,27 @@ from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
 from sseserver.service.service import Settings, StreamService
 from sseserver.sources.function import FunctionSource
+from sseserver.sources.upstream import UpstreamSource
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from tests.integration.test_upstream import Stage
-from tests.upstreams import CONTENTS, FAULTS, HANGS, KEY, NO_ANSWERS, REFUSALS, WHOLE_ANSWERS, Case, answer
+from tests.upstreamscripts import (
+    CODED,
+    CONTENTS,
+    DONE,
+    FAULTS,
+    HANGS,
+    KEY,
+    NO_ANSWERS,
+    REFUSALS,
+    WHOLE_ANSWERS,
+    Case,
+    answer,
+    callChunk,
+    event,
+    whole,
+)
+from tests.upstreamscripts import chunk as chunkOf
 
 T = TypeVar("T")
 
@@ -395,11 +412,18 @@ class OpenAITests(TestCase):
         self.assertEqual((error.param, error.code), ("temperature", "invalid_value"))
 
 
-def textOf(content: Any) -> str:
-    """Return the text of a content, which an upstream may cut into parts, even inside a character."""
+def textOf(content: str) -> str:
+    """Return a text that an upstream may have cut inside a character."""
+    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def textOfChoice(choice: Any) -> str:
+    """Return the text of the first choice, as far as an odd chunk has any."""
+    first = not getattr(choice, "index", None)
+    content = getattr(getattr(choice, "delta", None), "content", None)
     if isinstance(content, list):
         content = "".join(part.get("text", "") for part in content)
-    return (content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return content if first and isinstance(content, str) else ""
 
 
 class UpstreamTests(TestCase):
@@ -427,12 +451,10 @@ class UpstreamTests(TestCase):
                 raw = client.chat.completions.with_raw_response.create(**ASKED, stream=True)
                 status = raw.http_response.status_code
                 for each in raw.parse():
-                    text += "".join(
-                        textOf(choice.delta and choice.delta.content) for choice in each.choices if not choice.index
-                    )
+                    text += "".join(map(textOfChoice, each.choices if isinstance(each.choices, list) else ()))
             except openai.APIError as error:
-                return text, status or getattr(error, "status_code", 0), error
-            return text, status, None
+                return textOf(text), status or getattr(error, "status_code", 0), error
+            return textOf(text), status, None
 
         stage = await Stage(self, case.steps, limits=case.limits).open()
         text, status, error = await sync(f"{stage.url}/v1", read)
@@ -468,7 +490,7 @@ class UpstreamTests(TestCase):
         """Check that the error tells the cause, and not the key."""
         self.assertIn(case.message, str(error), case.name)
         self.assertNotIn(KEY, str(error), case.name)
-        self.assertEqual(error.code, case.reason, case.name)
+        self.assertEqual(error.code, case.code or case.reason, case.name)
         if isinstance(error, openai.APIStatusError):
             expected = None if case.retryAfter is None else str(case.retryAfter)
             self.assertEqual(error.response.headers.get("retry-after"), expected, case.name)
@@ -486,6 +508,38 @@ class UpstreamTests(TestCase):
         await self.play(*FAULTS)
         # On their own, since their limits are short.
         await self.play(*HANGS)
+
+    async def test_F37_F38_toolCalls(self) -> None:
+        """F37, F38: parallel calls with one index stay apart, and empty strings replace nothing."""
+        end = (event(chunkOf({}, "tool_calls")), DONE)
+        parallel = [callChunk(index, "weather", city, id=city) for index in (None, 0) for city in ("A", "B")]
+        pieces = callChunk(0, "lookup", "", id="call_7", type="function"), callChunk(0, "", "{}", id="")
+        for chunks, calls in (
+            (parallel[:2], [("A", "weather", "A"), ("B", "weather", "B")]),
+            (parallel[2:], [("A", "weather", "A"), ("B", "weather", "B")]),
+            (pieces, [("call_7", "lookup", "{}")]),
+        ):
+            stage = await Stage(self, whole(*map(event, chunks), *end)).open()
+            answer = await sync(f"{stage.url}/v1", lambda client: client.chat.completions.create(**ASKED))
+            message = answer.choices[0].message
+            found = [(call.id, call.function.name, call.function.arguments) for call in message.tool_calls]
+            self.assertEqual((found, message.content), (calls, None))
+
+    async def test_F121_details(self) -> None:
+        """F121: the client sees the upstream's type, param and code, also over two servers."""
+        first = await Stage(self, (answer("400 Bad Request", CODED),)).open()
+        source = UpstreamSource(reactor, f"{first.url}/v1")
+        service = StreamService(reactor, source)
+        service.startService()
+        port = reactor.listenTCP(0, StreamSite(StreamResource(service)), interface="127.0.0.1")
+        for clean in (port.stopListening, service.stopService, source.close):
+            self.addCleanup(clean)
+        for url in (first.url, f"http://127.0.0.1:{port.getHost().port}"):
+            error = await self.assertFailure(
+                sync(f"{url}/v1", lambda client: client.chat.completions.create(**ASKED)), openai.BadRequestError
+            )
+            told = (error.type, error.param, error.code)
+            self.assertEqual(told, ("invalid_request_error", "messages", "context_length_exceeded"))
 
     async def test_unchanged(self) -> None:
         """Chunks pass unchanged, byte for byte, and so does the request."""

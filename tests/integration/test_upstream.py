@@ -32,22 +32,8 @@ from sseserver.web.site import StreamSite
 from sseserver.wire import Event
 from tests.certificates import makeCertificate
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
-from tests.upstreams import (
-    CASES,
-    END,
-    EVENTS,
-    HEAD,
-    KEY,
-    Act,
-    Case,
-    ScriptedUpstream,
-    Step,
-    answer,
-    chunk,
-    event,
-    framed,
-    whole,
-)
+from tests.upstreams import ScriptedUpstream
+from tests.upstreamscripts import CASES, END, EVENTS, HEAD, KEY, Act, Case, Step, answer, chunk, event, framed, whole
 
 #: Seconds. Longest time for something that should happen at once.
 SOON = 60.0

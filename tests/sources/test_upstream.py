@@ -16,21 +16,8 @@ from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.testing import RecordingSink, SourceContract
 from sseserver.values import MODEL, Prompt
 from tests.sources.upstreamcases import PROMPT, UpstreamTestCase, makeSource, play
-from tests.upstreams import (
-    CASES,
-    END,
-    EVENTS,
-    HEAD,
-    KEY,
-    STREAM,
-    Act,
-    Drip,
-    MemoryUpstream,
-    answer,
-    framed,
-    refusal,
-    whole,
-)
+from tests.upstreams import MemoryUpstream
+from tests.upstreamscripts import CASES, END, EVENTS, HEAD, KEY, STREAM, Act, Drip, answer, framed, refusal, whole
 
 
 class RequestTests(UpstreamTestCase):

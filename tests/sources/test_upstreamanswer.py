@@ -17,7 +17,7 @@ from sseserver.sources.upstreamanswer import ANSWER_STATES, DRAIN_SECONDS, GRACE
 from sseserver.testing import RecordingSink
 from sseserver.values import Prompt
 from tests.sources.upstreamcases import PROMPT, UpstreamTestCase, makeSource, play
-from tests.upstreams import (
+from tests.upstreamscripts import (
     CASES,
     COMPLETION,
     DONE,

@@ -27,7 +27,7 @@ from sseserver.sources.upstreamerrors import (
     makeStreamError,
 )
 from sseserver.values import Reason
-from tests.upstreams import KEY
+from tests.upstreamscripts import KEY
 
 #: Message for an error about the key.
 BLAME = "The upstream does not accept this server's key."

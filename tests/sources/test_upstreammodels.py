@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from sseserver.errors import SourceError
 from sseserver.sources.upstreammodels import KEPT_SECONDS
 from tests.sources.upstreamcases import UpstreamTestCase, makeSource
-from tests.upstreams import KEY, Act, Step, answer, head, refusal
+from tests.upstreamscripts import KEY, Act, Step, answer, head, refusal
 
 
 class ModelsTests(UpstreamTestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sseserver.values import Prompt
 from tests.sources.upstreamcases import UpstreamTestCase
-from tests.upstreams import EVENTS, answer, refusal, whole
+from tests.upstreamscripts import EVENTS, answer, refusal, whole
 
 
 class OptionalTests(UpstreamTestCase):

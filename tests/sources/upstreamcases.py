@@ -13,7 +13,8 @@ from sseserver.errors import SourceError
 from sseserver.sources.upstream import UpstreamSource
 from sseserver.testing import RecordingSink
 from sseserver.values import Prompt
-from tests.upstreams import EVENTS, KEY, TURN, Case, MemoryUpstream, whole
+from tests.upstreams import TURN, MemoryUpstream
+from tests.upstreamscripts import EVENTS, KEY, Case, whole
 
 PROMPT = Prompt("Say hello.")
 
