@@ -12,9 +12,12 @@ from typing import Any
 
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 from twisted.web.iweb import IPolicyForHTTPS
@@ -26,7 +29,9 @@ from sseserver.client.agent import Connections
 from sseserver.interfaces import IStreamLog
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
+from sseserver.sources import upstreamproxy
 from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
+from sseserver.sources.upstreamproxy import makeProxyConnections, readProxy
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
@@ -227,6 +232,93 @@ class LoopbackTests(TestCase):
             stage = await Stage(self, whole(*EVENTS), certificate=options, connections=connections).open()
             self.assertEqual(json.loads((await stage.run())[-1].data)["reason"], reason)
             self.assertEqual(len(stage.upstream.asked), asked)
+
+    async def test_F87_proxy(self) -> None:
+        """F87: requests go through an HTTP proxy: with absolute URLs, or over TLS through a tunnel."""
+        options = makeCertificate()
+        self.patch(upstreamproxy, "BrowserLikePolicyForHTTPS", lambda: Trusting(options))
+        for certificate in (None, options):
+            upstream = await Stage(self, whole(*EVENTS), certificate=certificate).open()
+            forwarding = Forwarding(upstream.upstreamPort)
+            port = reactor.listenTCP(0, forwarding, interface="127.0.0.1")
+            self.addCleanup(port.stopListening)
+            proxy = readProxy(f"http://user:pass@127.0.0.1:{port.getHost().port}")
+            connections = makeProxyConnections(reactor, proxy, certificate is not None, 10.0)
+            stage = Stage(self, certificate=certificate, connections=connections)
+            stage.upstream = upstream.upstream
+            await stage.open()
+            for _ in range(2):
+                self.assertEqual(textOf(await stage.run()), "Hello world")
+                await stage.rest()
+            (line,) = forwarding.lines
+            self.assertIn("Proxy-Authorization: Basic dXNlcjpwYXNz", line)
+            start = "POST http://127.0.0.1" if certificate is None else "CONNECT localhost:"
+            self.assertTrue(line.startswith(start), line)
+            self.assertEqual(KEY in line, certificate is None)
+            self.assertEqual([asked.connection for asked in upstream.upstream.asked], [0, 0])
+
+
+class Forwarding(Factory):
+    """
+    An HTTP proxy that connects every client to one port, whatever it asks for.
+
+    Attributes:
+        lines: The first bytes of each connection.
+    """
+
+    noisy = False
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.lines: list[str] = []
+
+    def buildProtocol(self, address: object) -> Protocol:
+        """See `Factory.buildProtocol`."""
+        return _Forwarded(self)
+
+
+class _Forwarded(Protocol):
+    """One connection of a proxy."""
+
+    def __init__(self, proxy: Forwarding) -> None:
+        self._proxy = proxy
+        self._other: Any = None
+        self._first = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._other is not None:
+            self._other.transport.write(data)
+            return
+        begins = not self._first
+        self._first += data
+        if begins:
+            self._proxy.lines.append(data.decode("latin-1"))
+            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self._proxy.port)
+            endpoint.connect(Factory.forProtocol(lambda: _Answering(self))).addCallback(self._connected)
+
+    def _connected(self, other: Any) -> None:
+        self._other = other
+        if self._first.startswith(b"CONNECT"):
+            self.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            other.transport.write(self._first)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._other is not None:
+            self._other.transport.loseConnection()
+
+
+class _Answering(Protocol):
+    """The connection of a proxy to the server."""
+
+    def __init__(self, client: Protocol) -> None:
+        self._client = client
+
+    def dataReceived(self, data: bytes) -> None:
+        self._client.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._client.transport.loseConnection()
 
 
 @implementer(IPolicyForHTTPS)
