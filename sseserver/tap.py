@@ -33,6 +33,7 @@ from sseserver.sources.upstream import checkURL
 from sseserver.speedups.garbage import RareCollections
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.turnend import TurnEnd
 from sseserver.upstreamoptions import checkUpstream, makeUpstream
 from sseserver.values import MODEL
@@ -218,19 +219,33 @@ def makeExit(error: Exception) -> SystemExit:
 
 
 class Server(MultiService):
-    """The whole server. Starts the stream service before the listeners and stops it after them."""
+    """
+    The whole server. Starts the stream service before the listeners and stops it after them.
+
+    Args:
+        store: File of the SQLite store, if there is one.
+    """
+
+    def __init__(self, store: str | None = None) -> None:
+        super().__init__()
+        self._storePath = store
 
     def privilegedStartService(self) -> None:
         """
-        Listen.
+        Check the store, then listen.
+
+        The store is opened later, without the privileges that listening may need. A server whose
+        store another one has open must not take connections in between.
 
         Raises:
-            SystemExit: An address cannot be bound. It ends the process with one line, where
-                twistd would show a traceback.
+            SystemExit: The store cannot be opened, or an address cannot be bound. It ends the
+                process with one line, where twistd would show a traceback.
         """
         try:
+            if self._storePath is not None:
+                findUsable(self._storePath)
             super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
+        except (CannotListenError, OSError, StoreUnavailable) as error:
             raise makeExit(error) from None
 
     def startService(self) -> None:
@@ -299,7 +314,7 @@ def makeService(options: Options) -> Server:
     store = makeStore(reactor, options["store"], settings.kept, turnEnd)
     source = makeSource(reactor, options, turnEnd)
     streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
-    server = Server()
+    server = Server(options["store"])
     streams.setServiceParent(server)
     site: Any = makeSite(streams, options)
     for endpoint in options["listen"]:

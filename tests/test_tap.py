@@ -414,6 +414,18 @@ class StartTests(TestCase):
         self.assertIn(str(port), message)
         self.assertNotIn("\n", message)
 
+    def test_F136_storeInUse(self) -> None:
+        """F136: a server whose store cannot be opened never listens."""
+        path = Path(self.mktemp())
+        path.write_text("Dear diary,")
+        written = self.replaceStderr()
+        socketPath = Path(self.mktemp())
+        server = makeService(parse("--store", f"sqlite:{path}", "--listen", f"unix:{socketPath}"))
+        with self.assertRaises(SystemExit) as caught:
+            server.privilegedStartService()
+        self.assertEqual((caught.exception.code, socketPath.exists()), (1, False))
+        self.assertIn("not a file of sseserver", written.getvalue())
+
     def test_invalidPort(self) -> None:
         """A port out of range is refused in one line."""
         for port in ("65536", "99999", "-1"):

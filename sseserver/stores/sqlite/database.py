@@ -91,16 +91,11 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file = Path(path).resolve()
+        self._file = findUsable(path)
         self._paths = (self._file, self._file.with_name(f"{self._file.name}-wal"))
         # The identities of both as `recover` found them; empty before.
         self._identities: list[FileIdentity | None] = []
-        if self._file in OPEN_FILES:
-            # Even to look at it would release its lock: to close any descriptor of a file ends all POSIX locks that the
-            # process has on the file.
-            raise StoreUnavailable(f"{path} cannot be used: this process has it open already.")
         with self._reportErrors():
-            checkFile(self._file)
             self.connection = sqlite3.connect(self._file, timeout=1, isolation_level=None, check_same_thread=False)
         OPEN_FILES.add(self._file)
         with self._reportErrors(closing=True):
@@ -114,7 +109,7 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             if closing:
                 self.abandon()
-            raise StoreUnavailable(f"{self._path} cannot be used: {describeError(error)}.") from error
+            raise _makeUnusable(self._path, error) from error
 
     def _open(self) -> None:
         execute = self.connection.execute
@@ -314,6 +309,32 @@ class Database:
     def _insert(self, filed: Iterable[StreamSegment]) -> None:
         rows = (SegmentRow.pack(stream, segment) for stream, segment in filed)
         self.connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+
+def findUsable(path: str) -> Path:
+    """
+    Return the file that a name leads to, after the checks that do not change it.
+
+    Args:
+        path: Name of a file that exists or is to be made.
+
+    Raises:
+        StoreUnavailable: See `Database`.
+    """
+    file = Path(path).resolve()
+    if file in OPEN_FILES:
+        # Even to look at it would release its lock: to close any descriptor of a file ends all POSIX locks that the
+        # process has on the file.
+        raise StoreUnavailable(f"{path} cannot be used: this process has it open already.")
+    try:
+        checkFile(file)
+    except (sqlite3.Error, OSError) as error:
+        raise _makeUnusable(path, error) from error
+    return file
+
+
+def _makeUnusable(path: str, error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"{path} cannot be used: {describeError(error)}.")
 
 
 def _isCopy(file: str, original: str, rebooted: bool) -> bool:
