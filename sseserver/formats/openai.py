@@ -37,9 +37,9 @@ class _OpenAIRendering(EntryRendering):
     pieces = _TOKEN
     row = _TOKENS
 
-    def __init__(self, streamLog: IStreamLog, model: str) -> None:
+    def __init__(self, streamLog: IStreamLog, model: str, withUsage: bool) -> None:
         super().__init__(streamLog)
-        self._writer = ChunkWriter(f"chatcmpl-{streamLog.epoch}", int(streamLog.created), model)
+        self._writer = ChunkWriter(f"chatcmpl-{streamLog.epoch}", int(streamLog.created), model, withUsage)
         self._before, self._behind = self._writer.split()
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
@@ -119,18 +119,25 @@ class OpenAIFormat:
 
     Args:
         model: Name of the model in the chunks.
+        withUsage: Whether each chunk has the member `usage`, as for clients that requested it.
+
+    Attributes:
+        name: `openai`, or another name with `withUsage`: the viewers of one name share their events.
     """
 
     name = "openai"
     headers = ()
     reconnects = False
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, withUsage: bool = False) -> None:
         self._model = model
+        self._withUsage = withUsage
+        if withUsage:
+            self.name = "openai with usage"
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See `IFormat.render`."""
-        return _OpenAIRendering(streamLog, self._model)
+        return _OpenAIRendering(streamLog, self._model, self._withUsage)
 
 
 classImplements(OpenAIFormat, IFormat)

@@ -11,8 +11,9 @@ from twisted.web.server import Request
 
 from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
-from sseserver.interfaces import IStreamLog
-from sseserver.protocols.chatcompletions import addUsage, readCompletion
+from sseserver.formats import OpenAIFormat
+from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.protocols.chatcompletions import addUsage, readCompletion, wantsUsage
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
 from sseserver.web.request import readJSONBody, readKey
@@ -30,22 +31,27 @@ class Completions(ChatResource):
     def __init__(self, service: StreamService) -> None:
         super().__init__()
         self._service = service
+        self._withUsage = OpenAIFormat(service.source.model, withUsage=True)
 
     async def POST(self, request: Request) -> bytes | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         prompt, streamed = readCompletion(readJSONBody(request, dict[str, Any]), self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
         url = locateStream(request, streamLog, 3)
-        return await (self._stream(request, streamLog, url) if streamed else self._complete(request, streamLog))
+        if not streamed:
+            return await self._complete(request, streamLog)
+        form = self._withUsage if wantsUsage(prompt) else self._service.formats["openai"]
+        await self._stream(request, streamLog, form, url)
+        return None
 
-    async def _stream(self, request: Request, streamLog: IStreamLog, url: str) -> None:
+    async def _stream(self, request: Request, streamLog: IStreamLog, form: IFormat, url: str) -> None:
         """
         Answer in chunks.
 
         The head of the response is held until the first entry, so that a run that fails before it gets the status of
         its error. It is held no longer than a heartbeat interval: clients and proxies give up on a silent server.
         """
-        service, form = self._service, self._service.formats["openai"]
+        service = self._service
         limit = service.settings.heartbeat
         await service.viewers.wait(request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit)
         refused = refusal(streamLog)

@@ -15,7 +15,7 @@ from sseserver.protocols.chatcompletions.chunk import (
 )
 from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
-from sseserver.protocols.chatcompletions.usage import addUsage
+from sseserver.protocols.chatcompletions.usage import addUsage, wantsUsage
 
 __all__ = [
     "FINISH_REASONS",
@@ -28,5 +28,6 @@ __all__ = [
     "addUsage",
     "convertCompletion",
     "readCompletion",
+    "wantsUsage",
     "writeError",
 ]

@@ -247,9 +247,12 @@ def _makeChoice(value: dict[str, Any]) -> Choice:
 
 def replaceSurrogates(text: str) -> str:
     """Join the halves of surrogate pairs that became adjacent; replace each lone surrogate by U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    try:
+        # Most texts have none, and this check is cheap.
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 class ChunkWriter:
@@ -260,9 +263,11 @@ class ChunkWriter:
         answerID: ID of the answer, the same in all its chunks.
         created: When the answer was begun, in seconds since 1970.
         model: Name of the model.
+        withUsage: Whether the usage was requested; every chunk has the member `usage` then.
     """
 
-    def __init__(self, answerID: str, created: int, model: str) -> None:
+    def __init__(self, answerID: str, created: int, model: str, withUsage: bool = False) -> None:
+        self._usage = {"usage": None} if withUsage else {}
         self._members = {"id": answerID, "object": "chat.completion.chunk", "created": created, "model": model}
 
     def write(self, delta: Mapping[str, str], finishReason: str | None = None) -> bytes:
@@ -274,7 +279,7 @@ class ChunkWriter:
             finishReason: Why the answer ended, in the last chunk with a choice.
         """
         choice = {"index": 0, "delta": delta, "finish_reason": finishReason}
-        return toJSON({**self._members, "choices": [choice]})
+        return toJSON({**self._members, "choices": [choice], **self._usage})
 
     def writeUsage(self, usage: Mapping[str, object]) -> bytes:
         """Write the chunk that reports the usage. It has no choices."""

@@ -41,6 +41,16 @@ class StreamTests(ChatTestCase):
         self.assertEqual(self.source.run.prompt, Prompt("Hello there", HELLO["messages"], {"temperature": 0.5}))
         self.assertEqual(self.service.viewers.count, 0)
 
+    def test_F124_usage(self) -> None:
+        """F124: each chunk has the member `usage` if the usage was requested, and none otherwise."""
+        for options, usages in ((None, {"missing"}), ({"include_usage": True}, {None, 4})):
+            wire = self.stream(stream_options=options)
+            self.write("One ", "two")
+            self.end()
+            chunks = [json.loads(event.data) for event in wire.response.events[:-1]]
+            found = [chunk.get("usage", "missing") for chunk in chunks]
+            self.assertEqual({usage["total_tokens"] if isinstance(usage, dict) else usage for usage in found}, usages)
+
     def test_watched(self) -> None:
         """
         Others watch, resume and cancel the answer, in any format, while the
@@ -166,7 +176,7 @@ class StreamTests(ChatTestCase):
             self.write("a", "b", "c")
             self.end()
             chunks = [json.loads(event.data) for event in wire.response.events[:-1]]
-            told = [(chunk["choices"], chunk["usage"]) for chunk in chunks if "usage" in chunk]
+            told = [(chunk["choices"], chunk["usage"]) for chunk in chunks if chunk.get("usage")]
             self.assertEqual(told, [([], usage)] if usage else [])
 
     def test_chunks(self) -> None:
