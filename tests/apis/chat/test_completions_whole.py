@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sseserver.apis.chat.answer import STEP_ENTRIES
 from sseserver.errors import SourceError
 from sseserver.service.service import Settings
 from sseserver.stores import memory
@@ -103,6 +104,14 @@ class WholeTests(ChatTestCase):
         self.assertEqual(self.service.viewers.count, 0)
         self.reactor.run(11)
         self.assertTrue(self.source.run.cancelled)
+
+    def test_F50_severalTurns(self) -> None:
+        """F50: a long answer is read in several turns of the reactor, even if nothing else wakes its viewer."""
+        wire = self.complete()
+        for _ in range(4 * STEP_ENTRIES):
+            self.source.run.sink.writeChunk(b'{"choices":[{"delta":{"content":"ab"}}]}', "ab")
+        self.end()
+        self.assertEqual(wire.response.json["choices"][0]["message"]["content"], "ab" * 4 * STEP_ENTRIES)
 
     def test_fails(self) -> None:
         """
