@@ -364,7 +364,8 @@ OPTIONS = (
         COUNT,
         10_000,
         Group.RUNS,
-        "Number of runs that work at a time; further runs wait in a queue.",
+        "Number of runs that work at a time; further runs wait in a queue. With `--exec` the default is four for each "
+        "processor core.",
         setting="maxRuns",
     ),
     Option(
@@ -392,6 +393,14 @@ OPTIONS = (
     ),
     Option("keep", PAUSE, 600.0, Group.STREAMS, "Time to keep a stream after its end, in seconds.", setting="keep"),
     Option(
+        "idle",
+        TIMEOUT,
+        86_400.0,
+        Group.STREAMS,
+        "Time after which an open published stream ends that has had neither publishes nor viewers, in seconds.",
+        setting="idle",
+    ),
+    Option(
         "window",
         SIZE,
         16 << 20,
@@ -404,7 +413,8 @@ OPTIONS = (
         SIZE,
         512 << 20,
         Group.STREAMS,
-        "Size of all streams together, in bytes; ended streams are dropped first.",
+        "Size of all streams of runs together, and of all published streams together, in bytes; ended streams are "
+        "dropped first.",
         setting="maxBytes",
     ),
     Option(
@@ -412,7 +422,7 @@ OPTIONS = (
         COUNT,
         100_000,
         Group.STREAMS,
-        "Number of streams; ended streams are dropped first.",
+        "Number of streams of runs, and of published streams; ended streams are dropped first.",
         setting="maxStreams",
     ),
     Option(

@@ -30,11 +30,14 @@ class Settings:
         stall: Seconds. A viewer that reads nothing for this time is disconnected; it can
             reconnect and resume.
         keep: Seconds. A stream is kept for this time after its end.
+        idle: Seconds. An open published stream ends `cancelled`, reason `idle`, after this time without
+            publishes and viewers.
         window: Bytes. Memory of one stream; its oldest entries are dropped first.
-        maxBytes: Bytes. Size of all streams together. Ended streams are dropped first; then new
-            streams and publishes are refused, and runs wait.
-        maxStreams: Number of streams. Ended streams are dropped first, then new streams are
-            refused.
+        maxBytes: Bytes. Size of all streams of runs together, and, separately, of all published
+            streams. Ended streams are dropped first; then new streams and publishes are refused,
+            and runs wait.
+        maxStreams: Number of streams of runs, and, separately, of published streams. Ended streams
+            are dropped first, then new streams are refused.
         readAhead: Bytes. A run that is further ahead of its fastest viewer is paused.
         drain: Seconds. Time for viewers to read the end of their streams when the service stops.
         plain: Whether all speedups are off. The default is the environment variable
@@ -49,6 +52,7 @@ class Settings:
     maxWaiting: int = defaultOf("max-waiting")
     stall: float = defaultOf("stall")
     keep: float = defaultOf("keep")
+    idle: float = defaultOf("idle")
     window: int = defaultOf("window")
     maxBytes: int = defaultOf("max-bytes")
     maxStreams: int = defaultOf("max-streams")

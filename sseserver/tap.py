@@ -89,7 +89,13 @@ def _help(option: Option) -> str:
 def _parameters() -> list[list[Any]]:
     """Return the table's options with one value, as Twisted wants them."""
     return [
-        [option.name, option.short, option.default, _help(option), _coercion(option)]
+        [
+            option.name,
+            option.short,
+            None if option.name == "max-runs" else option.default,
+            _help(option),
+            _coercion(option),
+        ]
         for option in OPTIONS
         if option.onCommandLine and option.type is not FLAG and not option.repeatable
     ]
@@ -149,6 +155,9 @@ that terminates TLS, speaks HTTP/2 and does not buffer responses."""
         for endpoint in self["listen"]:
             checkEndpoint(endpoint)
         checkSource(self)
+        if self["max-runs"] is None:
+            # A program takes a core; other sources mostly wait.
+            self["max-runs"] = defaultOf("max-runs") if self["exec"] is None else 4 * (os.cpu_count() or 1)
         self["words"] = WELCOME if self["text"] is None else readText(self["text"])
 
 

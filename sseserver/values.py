@@ -81,11 +81,47 @@ class EndedStream(NamedTuple):
         ended: When the stream ended, in seconds since 1970.
         name: The stream's name in URLs.
         epoch: The stream's epoch, which tells it from others of the same name.
+        published: Whether entries were published into the stream; otherwise a run wrote it.
     """
 
     ended: float
     name: str
     epoch: str
+    published: bool = False
+
+
+class ListedPlace(NamedTuple):
+    """
+    A place in the list of all streams.
+
+    Attributes:
+        created: When the stream at this place was made, in seconds since 1970.
+        name: Its name.
+    """
+
+    created: float
+    name: str
+
+
+class ListedStream(NamedTuple):
+    """
+    One stream in the list of all streams.
+
+    Attributes:
+        name: The stream's name in URLs.
+        epoch: The stream's epoch.
+        published: Whether entries are published into the stream; otherwise a run writes it.
+        created: When the stream was made, in seconds since 1970.
+        ended: When it ended, in seconds since 1970; `None` while it is open.
+        size: Bytes that it takes, the fixed cost of each entry included.
+    """
+
+    name: str
+    epoch: str
+    published: bool
+    created: float
+    ended: float | None
+    size: int
 
 
 class KeyUse(NamedTuple):
@@ -122,6 +158,7 @@ class Reason(StrEnum):
     ASKED = "asked"  # a client called `cancel`
     DELETED = "deleted"  # the stream was deleted while it was open
     LINGER = "linger"  # no viewer for too long
+    IDLE = "idle"  # a published stream had neither publishes nor viewers for too long
 
     # `failed`, by the server.
     SHUTDOWN = "shutdown"  # the server was stopped

@@ -107,7 +107,7 @@ BUGS = (
     Bug(
         "a refused publish that stays",
         "streams/log.py",
-        "        self._keeper.used -= self.buffer.cut(self.last)\n",
+        "        self._account.used -= self.buffer.cut(self.last)\n",
         "",
         "PublishTests::test_refusedIsNotThere",
     ),

@@ -26,6 +26,7 @@ class SettingsTests(SynchronousTestCase):
                 reconnectionTime=3000,
                 linger=60.0,
                 maxViewers=10_000,
+                idle=86_400,
                 maxRuns=10_000,
                 maxWaiting=1000,
                 stall=30.0,

@@ -241,7 +241,15 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_settings(self) -> None:
         """Each option that names a setting fills it."""
-        arguments = ("--heartbeat=7", "--retry=1234", "--linger=8", "--max-viewers=9", "--stall=10", "--keep=11")
+        arguments = (
+            "--heartbeat=7",
+            "--retry=1234",
+            "--linger=8",
+            "--max-viewers=9",
+            "--stall=10",
+            "--keep=11",
+            "--idle=15",
+        )
         sizes = ("--window=64K", "--max-bytes=2M", "--read-ahead=3K")
         counts = ("--max-runs=12", "--max-waiting=13", "--max-streams=14")
         self.assertEqual(
@@ -253,6 +261,7 @@ class MakeServiceTests(SynchronousTestCase):
                 maxViewers=9,
                 stall=10,
                 keep=11,
+                idle=15,
                 window=64 << 10,
                 maxBytes=2 << 20,
                 readAhead=3 << 10,
@@ -266,6 +275,12 @@ class MakeServiceTests(SynchronousTestCase):
     def test_defaultSettings(self) -> None:
         """Without options the service has the default settings."""
         self.assertEqual(next(iter(makeService(parse()))).settings, Settings())
+
+    def test_F14_programs(self) -> None:
+        """F14: by default four programs for each core work at a time, and 10,000 runs of any other source."""
+        command = f"--exec={sys.executable}"
+        for arguments, runs in (((), 10_000), ((command,), 4 * (os.cpu_count() or 1)), ((command, "--max-runs=7"), 7)):
+            self.assertEqual(self.make(*arguments)[1].settings.maxRuns, runs)
 
     def test_speedups(self) -> None:
         """`--plain` and `SSESERVER_PLAIN=1` turn the speedups off, garbage collection included."""

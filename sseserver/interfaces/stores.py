@@ -5,6 +5,7 @@ Contracts of stores: the face that the service sees, and the face that the autho
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -13,10 +14,25 @@ from sseserver.interfaces.streams import IStreamLog
 from sseserver.values import (
     Change,
     EndedStream,
+    ListedPlace,
+    ListedStream,
     NewEntry,
     StoredEntries,
     StoredStream,
 )
+
+
+class Usage(Protocol):
+    """
+    Size of the streams of one kind.
+
+    Attributes:
+        used: Bytes, the fixed cost of each entry included.
+        count: Number of streams.
+    """
+
+    used: int
+    count: int
 
 
 class IStreamStore(Interface):
@@ -29,6 +45,8 @@ class IStreamStore(Interface):
 
     used: int = Attribute("Bytes that all streams take, the fixed cost of each entry included.")
     count: int = Attribute("Number of streams kept.")
+    runs: Usage = Attribute("Bytes and number of the streams that runs write.")
+    published: Usage = Attribute("Bytes and number of the streams that are published into.")
 
     def start() -> Sequence[EndedStream]:
         """
@@ -59,6 +77,15 @@ class IStreamStore(Interface):
         Raises:
             StreamExists: (as the errback) There is a stream of this name.
             StoreUnavailable: (as the errback) The store cannot take it now.
+        """
+
+    def list(limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
+        """
+        List streams, the newest first. Streams that are being deleted are left out.
+
+        Args:
+            limit: Number of streams to list at most.
+            before: List the streams that are older than the one at this place, which may have been deleted since.
         """
 
     def find(name: str) -> Deferred[IStreamLog]:

@@ -44,8 +44,8 @@ class Retention:
         self._settings = settings
         self._sweep = sweep
         self._onForget = onForget
-        # The oldest first. `ended` is on the ticker's clock here.
-        self._kept: deque[EndedStream] = deque()
+        # By `published`, the oldest first. `ended` is on the ticker's clock here.
+        self._kept: dict[bool, deque[EndedStream]] = {False: deque(), True: deque()}
         self._stopped = False
 
     def start(self, ended: Sequence[EndedStream]) -> None:
@@ -56,13 +56,13 @@ class Retention:
             ended: The ended streams in the store: see `IStreamStore.start`.
         """
         self._stopped = False
-        self._kept.clear()
+        self._clear()
         self._keep(ended)
 
     def stop(self) -> None:
         """Stop all deletions. The store knows the ended streams at the next start."""
         self._stopped = True
-        self._kept.clear()
+        self._clear()
 
     def keepAfter(self, streamLog: IStreamLog) -> None:
         """Keep a stream for its time once the store has its terminal entry."""
@@ -72,67 +72,76 @@ class Retention:
         else:
             self._keepEnded(None, streamLog)
 
-    def hasRoom(self, streams: int = 0) -> bool:
+    def hasRoom(self, streams: int = 0, published: bool = False) -> bool:
         """
-        Whether the store is within its limits.
+        Whether the store is within its limits, which hold for the streams of runs and for published ones separately.
 
         Args:
             streams: Number of streams to be created.
+            published: Whether the limits of published streams count; otherwise those of runs.
         """
-        store, settings = self._store, self._settings
-        return store.used <= settings.maxBytes and store.count + streams <= settings.maxStreams
+        usage = self._store.published if published else self._store.runs
+        return usage.used <= self._settings.maxBytes and usage.count + streams <= self._settings.maxStreams
 
-    def makeRoom(self, streams: int = 0) -> bool:
+    def makeRoom(self, streams: int = 0, published: bool = False) -> bool:
         """
         Delete ended streams until the store is within its limits.
 
         Args:
             streams: Number of streams to be created.
+            published: See `hasRoom`.
 
         Returns:
             Whether the store is within its limits now.
         """
-        while not self.hasRoom(streams):
-            if not self._kept:
+        kept = self._kept[published]
+        while not self.hasRoom(streams, published):
+            if not kept:
                 return False
-            self._forgetOldest()
+            self._forgetOldest(kept)
         return True
 
     def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
         # The run of a stream that is being deleted ends before the stream does.
         if streamLog.state is not State.OPEN:
-            self._keep([EndedStream(self._sweep.clock.seconds(), streamLog.name, streamLog.epoch)])
+            ended = self._sweep.clock.seconds()
+            self._keep([EndedStream(ended, streamLog.name, streamLog.epoch, streamLog.published)])
 
     def _keep(self, ended: Sequence[EndedStream]) -> None:
         """Schedule the deletion of streams; their ends are seconds since 1970."""
         if self._stopped:
             return
-        idle = not self._kept
+        idle = not any(self._kept.values())
         wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
         for stream in ended:
-            self._kept.append(stream._replace(ended=now - max(0.0, wall - stream.ended)))
-        if idle and self._kept:
+            self._kept[stream.published].append(stream._replace(ended=now - max(0.0, wall - stream.ended)))
+        if idle and ended:
             self._sweep.at(self._dueTime(), self._forgetOld)
+
+    def _clear(self) -> None:
+        for kept in self._kept.values():
+            kept.clear()
 
     def _dueTime(self) -> float:
         """Return when the oldest stream is to be deleted, on the ticker's clock."""
-        return self._kept[0].ended + self._settings.keep
+        return min(kept[0].ended for kept in self._kept.values() if kept) + self._settings.keep
 
     def _forgetOld(self, now: float) -> float | None:
         """Delete the streams whose time is over."""
-        while self._kept and self._dueTime() <= now:
-            self._forgetOldest()
-        return self._dueTime() if self._kept else None
+        for kept in self._kept.values():
+            while kept and kept[0].ended + self._settings.keep <= now:
+                self._forgetOldest(kept)
+        return self._dueTime() if any(self._kept.values()) else None
 
-    def _forgetOldest(self) -> None:
-        stream = self._kept.popleft()
+    def _forgetOldest(self, kept: deque[EndedStream]) -> None:
+        stream = kept.popleft()
         self._onForget(stream.epoch)
         deleted = self._store.delete(stream.name, stream.epoch)
-        deleted.addErrback(self._retryLater, stream.name, stream.epoch)
+        deleted.addErrback(self._retryLater, stream)
         deleted.addErrback(lambda failure: log.failure("A stream could not be deleted", failure))
 
-    def _retryLater(self, failure: Failure, name: str, epoch: str) -> None:
+    def _retryLater(self, failure: Failure, stream: EndedStream) -> None:
         """Try again after a while, unless a client has deleted the stream already."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
-            ended = [EndedStream(self._sweep.clock.seconds(), name, epoch)]
+            ended = [stream._replace(ended=self._sweep.clock.seconds())]
             self._sweep.at(self._sweep.seconds() + _RETRY, lambda _: self._keep(ended))

@@ -19,6 +19,7 @@ from sseserver.delivery.body import chooseBody
 from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
+from sseserver.service.idle import IdleStreams
 from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
@@ -104,6 +105,7 @@ class StreamService(Service):
         self._kept: list[KeptStreams] = []
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
         self._retention = Retention(self.store, self.settings, self._sweep, self._forget)
+        self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, self._endIdle)
         self.runs = RunQueue(source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         makeBody = chooseBody(turnEnd, self.settings.plain)
         self.viewers = Viewers(self.settings, self._sweep, makeBody, self._viewerLeft)
@@ -158,15 +160,18 @@ class StreamService(Service):
             Overloaded: (errback) There is no room for another stream.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
+        new = False
         try:
-            return (yield self._findPublished(name)), False
+            streamLog = yield self._findPublished(name)
         except StreamNotFound:
-            pass
-        try:
-            return (yield self._create(name, published=True)), True
-        except StreamExists:
-            # Another request has created it meanwhile.
-            return (yield self._findPublished(name)), False
+            try:
+                streamLog = yield self._create(name, published=True)
+                new = True
+            except StreamExists:
+                # Another request has created it meanwhile.
+                streamLog = yield self._findPublished(name)
+        self._idle.use(name)
+        return streamLog, new
 
     @inlineCallbacks
     def publish(
@@ -197,10 +202,13 @@ class StreamService(Service):
         repeated = key is not None and streamLog.recall(key) is not None
         if not repeated:
             yield self._findPublished(name)
-            if not self._retention.makeRoom():
-                raise Overloaded("The limit of bytes of all streams is reached; retry later.")
+            if not self._retention.makeRoom(published=True):
+                raise Overloaded("The limit of bytes of published streams is reached; retry later.")
         first, last = yield self.store.publish(name, entries, close, key)
+        if streamLog.state is State.OPEN:
+            self._idle.use(name)
         if close and not repeated:
+            self._idle.forget(name)
             self._retention.keepAfter(streamLog)
         return Publication(streamLog, first, last)
 
@@ -227,6 +235,7 @@ class StreamService(Service):
             if run is not None and not streamLog.sealed:
                 self._seal(streamLog, packCancelled(Reason.ASKED))
             raise
+        self._idle.forget(name)
         self._forget(streamLog.epoch)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
@@ -285,6 +294,9 @@ class StreamService(Service):
         running = step(SERVICE_STEPS, self.state, ServiceState.RUNNING)
         super().startService()
         self._retention.start(self.store.start())
+        for stream in self.store.list(self.store.count):
+            if stream.published and stream.ended is None:
+                self._idle.use(stream.name)
         self.state = running
         self.viewers.admit()
         speedups = listSpeedups(self.settings.plain)
@@ -309,6 +321,7 @@ class StreamService(Service):
 
     def _closeStore(self, _: None) -> Deferred[None]:
         self._retention.stop()
+        self._idle.stop()
         self._sweep.stop()
         return self.store.stop()
 
@@ -332,7 +345,7 @@ class StreamService(Service):
         return self._create(None, published=False).addCallback(start)
 
     def _create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
-        if not self._retention.makeRoom(1):
+        if not self._retention.makeRoom(1, published):
             return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
         if self._isStopped():
             return fail(Overloaded(_STOPPED))
@@ -356,6 +369,7 @@ class StreamService(Service):
 
     def _seal(self, streamLog: IStreamLog, entry: NewEntry) -> None:
         """Append the terminal entry."""
+        self._idle.forget(streamLog.name)
         streamLog.append(entry.kind, entry.data)
         self._retention.keepAfter(streamLog)
 
@@ -372,3 +386,8 @@ class StreamService(Service):
         run = self.runs.find(streamLog.name)
         if run is not None:
             run.viewerLeft()
+        elif streamLog.published and streamLog.state is State.OPEN:
+            self._idle.use(streamLog.name)
+
+    def _endIdle(self, streamLog: IStreamLog) -> None:
+        self._seal(streamLog, packCancelled(Reason.IDLE))

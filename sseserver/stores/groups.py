@@ -91,6 +91,11 @@ class KeptStream:
         self._read = ref(streamLog)
         self._open = streamLog if streamLog.state is State.OPEN else None
 
+    def countBytes(self) -> int:
+        """Count the bytes that the stream takes, `ENTRY_COST` for each entry included."""
+        streamLog = self.log
+        return self.size if streamLog is None else streamLog.buffer.size
+
     def answer(self, result: StreamLog | Exception) -> None:
         """Answer the calls of `create` or `find`."""
         finding, self.finding = self.finding or [], None

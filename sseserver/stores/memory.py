@@ -12,12 +12,13 @@ from zope.interface import implementer
 
 from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.stores.listing import findPage
 from sseserver.stores.publishing import publish
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import EndedStream, NewEntry
+from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry
 
 
 @implementer(IStreamStore)
@@ -45,7 +46,11 @@ class MemoryStore(Keeper):
 
     def start(self) -> Sequence[EndedStream]:
         """See `IStreamStore.start`. A store that was stopped still has its streams."""
-        ended = [EndedStream(log.ended, log.name, log.epoch) for log in self._logs.values() if log.ended is not None]
+        ended = [
+            EndedStream(log.ended, log.name, log.epoch, log.published)
+            for log in self._logs.values()
+            if log.ended is not None
+        ]
         return sorted(ended)
 
     def stop(self) -> Deferred[None]:
@@ -59,8 +64,16 @@ class MemoryStore(Keeper):
         name = name or epoch
         if name in self._logs:
             return fail(StreamExists(f"There is a stream {name} already."))
+        self.account(published).count += 1
         streamLog = self._logs[name] = StreamLog(name, epoch, self._ticker, self._window, self, published=published)
         return succeed(streamLog)
+
+    def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
+        """See `IStreamStore.list`."""
+        return [
+            ListedStream(log.name, log.epoch, log.published, log.created, log.ended, log.buffer.size)
+            for log in findPage(self._logs, limit, before)
+        ]
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See `IStreamStore.find`."""
@@ -79,5 +92,7 @@ class MemoryStore(Keeper):
         if streamLog is None or epoch not in {None, streamLog.epoch}:
             return fail(StreamNotFound(name))
         del self._logs[name]
-        self.used -= streamLog.drop()
+        account = self.account(streamLog.published)
+        account.count -= 1
+        account.used -= streamLog.drop()
         return succeed(None)

@@ -23,14 +23,15 @@ from zope.interface import implementer
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IPersistence, IStreamLog, IStreamStore
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
+from sseserver.stores.listing import findPage
 from sseserver.stores.publishing import publish
 from sseserver.stores.states import StoreState, step
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
+from sseserver.streams.log import FLUSH_TICK, Account, Keeper, StreamLog
 from sseserver.streams.segments import Segment, makeSegment
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import EndedStream, NewEntry, State, StoredEntries, StoredStream
+from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State, StoredEntries, StoredStream
 
 log = Logger()
 
@@ -72,8 +73,6 @@ class PersistentStore(Keeper):
         self._window = window
         self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
         self._streams: dict[str, KeptStream] = {}
-        # Number of streams that are being deleted.
-        self._leaving = 0
         self._pending = PendingChanges()
         # The call that writes the next group; whether a group is being written; whether the last one failed.
         self._next: IDelayedCall | None = None
@@ -85,17 +84,21 @@ class PersistentStore(Keeper):
     @property
     def count(self) -> int:
         """See `IStreamStore.count`."""
-        return len(self._streams) - self._leaving
+        return self.runs.count + self.published.count
 
     def start(self) -> Sequence[EndedStream]:
         """See `IStreamStore.start`."""
         state = step(self.state, StoreState.OPEN)
         known = self.persistence.start(self._clock.seconds())
         self.state = state
-        for stored in known:
+        for stored in sorted(known, key=lambda each: each.created):
             stream = self._streams[stored.name] = KeptStream(stored)
-            self.used += stream.size
-        ended = [EndedStream(each.ended, each.name, each.epoch) for each in known if each.ended is not None]
+            account = self.account(stream.published)
+            account.count += 1
+            account.used += stream.size
+        ended = [
+            EndedStream(each.ended, each.name, each.epoch, each.published) for each in known if each.ended is not None
+        ]
         return sorted(ended, key=lambda each: each.ended)
 
     def stop(self) -> Deferred[None]:
@@ -127,12 +130,21 @@ class PersistentStore(Keeper):
             return fail(StreamExists(f"There is a stream {name} already."))
         stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0)
         stream = self._streams[name] = KeptStream(stored)
+        self.account(published).count += 1
         stream.hold(self._makeLog(stream))
         created: Deferred[IStreamLog] = Deferred()
         stream.finding = [created]
         self._pending.created.append(stream)
         self._schedule(0)
         return created
+
+    def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
+        """See `IStreamStore.list`."""
+        found = [stream for stream in findPage(self._streams, limit, before) if stream.uncounted is None]
+        return [
+            ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.countBytes())
+            for each in found
+        ]
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See `IStreamStore.find`. A log that is not in memory is read as a whole."""
@@ -170,10 +182,10 @@ class PersistentStore(Keeper):
         stream = self._streams.get(name)
         if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
             return fail(StreamNotFound(name))
-        streamLog = stream.log
-        stream.uncounted = stream.size if streamLog is None else streamLog.buffer.size
-        self.used -= stream.uncounted
-        self._leaving += 1
+        stream.uncounted = stream.countBytes()
+        account = self.account(stream.published)
+        account.used -= stream.uncounted
+        account.count -= 1
         deleted: Deferred[None] = Deferred()
         self._pending.deletions.append(PendingDeletion(stream, deleted))
         self._schedule(0)
@@ -233,12 +245,11 @@ class PersistentStore(Keeper):
     def _drop(self, stream: KeptStream) -> None:
         """Forget a stream whose deletion is stored."""
         del self._streams[stream.name]
-        self._leaving -= 1
         self._pending.forget(stream)
         streamLog = stream.log
         if streamLog is not None:
             # Entries appended after the call of `delete` were counted.
-            self.used -= streamLog.drop() - (stream.uncounted or 0)
+            self.account(stream.published).used -= streamLog.drop() - (stream.uncounted or 0)
         stream.answerDeleted()
 
     def _refuse(self, failure: Failure, group: Group) -> None:
@@ -256,6 +267,7 @@ class PersistentStore(Keeper):
         for stream in group.created:
             if stream.uncounted is None:
                 del self._streams[stream.name]
+                self.account(stream.published).count -= 1
             else:
                 # It was to be deleted, and has not come to be.
                 self._drop(stream)
@@ -281,6 +293,7 @@ class PersistentStore(Keeper):
         error = StoreUnavailable(_CLOSED)
         for stream in pending.created:
             del self._streams[stream.name]
+            self.account(stream.published).count -= 1
             stream.answer(error)
         for streamLog in pending.dirty.values():
             streamLog.refuse(error)
@@ -290,9 +303,10 @@ class PersistentStore(Keeper):
     def _refuseDeletion(self, deletion: PendingDeletion, error: StoreUnavailable) -> None:
         """Count a stream again whose deletion could not be written."""
         stream = deletion.stream
-        self.used += stream.uncounted or 0
+        account = self.account(stream.published)
+        account.used += stream.uncounted or 0
+        account.count += 1
         stream.uncounted = None
-        self._leaving -= 1
         stream.answerDeleted()
         deletion.deleted.errback(error)
 
@@ -320,7 +334,7 @@ class PersistentStore(Keeper):
         self._giveUp()
         self._ticker.stop()
         self._streams.clear()
-        self.used = self._leaving = 0
+        self.runs, self.published = Account(), Account()
         stops, self._stops = self._stops, []
         for stopped in stops:
             stopped.callback(None)

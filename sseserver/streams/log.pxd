@@ -4,8 +4,14 @@ from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
-cdef class Keeper:
+cdef class Account:
+    cdef public Py_ssize_t count
     cdef public Py_ssize_t used
+
+
+cdef class Keeper:
+    cdef public Account published
+    cdef public Account runs
     cdef public bint durable
 
 
@@ -14,6 +20,7 @@ cdef class StreamLog:
     cdef public Py_ssize_t last
     cdef public EntryBuffer buffer
     cdef Keeper _keeper
+    cdef Account _account
     cdef Py_ssize_t _window
     cdef public object sole
     cdef Tick _flushing

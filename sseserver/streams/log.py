@@ -37,6 +37,22 @@ _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 _OPEN = State.OPEN
 
 
+class Account:
+    """
+    Size of the streams of one kind in a store: of those that runs write, or of those that are published into.
+
+    Attributes:
+        used: Bytes, `ENTRY_COST` for each entry included.
+        count: Number of streams.
+    """
+
+    __slots__ = ("count", "used")
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.count = 0
+
+
 class Keeper:
     """
     The contract between a stream log and the store that keeps it.
@@ -50,14 +66,25 @@ class Keeper:
 
     Attributes:
         durable: Whether an entry becomes visible by `commit` only. Otherwise it is visible as soon as it is appended.
-        used: Bytes that all logs of the store take, `ENTRY_COST` for each entry included. The logs keep this sum.
+        runs: Account of the streams that runs write. The logs keep its sum of bytes, the store its count.
+        published: Account of the streams that are published into.
     """
 
-    __slots__ = ("durable", "used")
+    __slots__ = ("durable", "published", "runs")
 
     def __init__(self, durable: bool = False) -> None:
         self.durable = durable
-        self.used = 0
+        self.runs = Account()
+        self.published = Account()
+
+    @property
+    def used(self) -> int:
+        """Bytes that all logs of the store take, `ENTRY_COST` for each entry included."""
+        return self.runs.used + self.published.used
+
+    def account(self, published: bool) -> Account:
+        """Return the account of one kind of streams."""
+        return self.published if published else self.runs
 
     def write(self, streamLog: StreamLog) -> None:
         """Note that the log has entries that are not stored yet."""
@@ -88,6 +115,7 @@ class StreamLog:
 
     __slots__ = (
         "__weakref__",
+        "_account",
         "_again",
         "_awaiting",
         "_durable",
@@ -138,6 +166,7 @@ class StreamLog:
         self._ticker = ticker
         self._window = window
         self._keeper: Keeper = keeper or Keeper()
+        self._account = self._keeper.account(published)
         self._durable = self._keeper.durable
         # One for each caller of `awaitStored` whose entries are not visible yet, with the number of the last of them.
         self._awaiting: list[tuple[int, Deferred[None]]] = []
@@ -163,7 +192,7 @@ class StreamLog:
         if self.sealed:
             raise StreamEnded(f"The stream {self.name} has ended; no entry can be added.")
         number = self.buffer.add(kind, data)
-        self._keeper.used += len(data) + ENTRY_COST
+        self._account.used += len(data) + ENTRY_COST
         if kind not in _GOES_ON:
             self.sealed = True
         if self._durable:
@@ -199,7 +228,7 @@ class StreamLog:
         Args:
             error: Errback of the calls of `awaitStored` that are not answered yet.
         """
-        self._keeper.used -= self.buffer.cut(self.last)
+        self._account.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
         self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
         awaiting, self._awaiting = self._awaiting, []
@@ -225,7 +254,7 @@ class StreamLog:
 
     def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse], trimmedCR: bool = False) -> None:
         """
-        Fill a new log with entries that the store kept. Their bytes are in `Keeper.used` already.
+        Fill a new log with entries that the store kept. Their bytes are in the store's account already.
 
         Args:
             segment: All entries kept.
@@ -251,6 +280,7 @@ class StreamLog:
         """
         size = self.buffer.size
         self._keeper = Keeper()
+        self._account = self._keeper.runs
         self._durable = False
         if not self.sealed:
             end = packCancelled(Reason.DELETED)
@@ -309,7 +339,7 @@ class StreamLog:
         excess = buffer.size - self._window + self._window // 16
         cost = buffer.shed(excess, self.last - buffer.first)
         if cost:
-            self._keeper.used -= cost
+            self._account.used -= cost
             if self.keys:
                 self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}
             self._keeper.trim(self)

@@ -15,7 +15,7 @@ from sseserver.stores.persistent import PersistentStore
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.testing.storecase import NoFormat, RecordingViewer, StoreCase
-from sseserver.values import EndedStream, Entry, Kind, NewEntry, State
+from sseserver.values import EndedStream, Entry, Kind, ListedPlace, ListedStream, NewEntry, State
 
 
 class StreamContract(StoreCase):
@@ -68,6 +68,38 @@ class StreamContract(StoreCase):
         for name in ("1", "3"):
             self.result(self.store.delete(name))
         self.assertEqual((self.store.count, self.store.used), (2, logs[0].buffer.size + logs[2].buffer.size))
+
+    def test_accounts(self) -> None:
+        """Streams that runs write and streams that are published into are counted apart."""
+        run, published = self.create(None, published=False, tokens=3), self.create("a", tokens=5)
+        runs, others = self.store.runs, self.store.published
+        self.assertEqual((runs.count, runs.used), (1, run.buffer.size))
+        self.assertEqual((others.count, others.used), (1, published.buffer.size))
+        self.result(self.store.delete("a"))
+        self.assertEqual((runs.count, others.count, others.used), (1, 0, 0))
+
+    def test_list(self) -> None:
+        """
+        Streams are listed in pages, the newest first, with what is known of them. A page begins after the last stream
+        of the page before, even if that one was deleted meanwhile.
+        """
+        logs = []
+        for name in "abcd":
+            logs.append(self.create(name, published=name != "b", tokens=1))
+            self.clock.advance(1)
+        logs[2].append(Kind.DONE, b"{}")
+        self.settle()
+        expected = [
+            ListedStream(log.name, log.epoch, log.published, log.created, log.ended, log.buffer.size)
+            for log in reversed(logs)
+        ]
+        self.assertEqual(list(self.store.list(10)), expected)
+        self.assertEqual(list(self.store.list(2)), expected[:2])
+        place = ListedPlace(expected[1].created, expected[1].name)
+        self.assertEqual(list(self.store.list(1, place)), expected[2:3])
+        self.result(self.store.delete(expected[1].name))
+        self.assertEqual(list(self.store.list(10, place)), expected[2:])
+        self.assertEqual(list(self.store.list(10)), [expected[0], *expected[2:]])
 
     def test_delete(self) -> None:
         """A deleted stream is not found. Viewers of an open one get the entry `cancelled`, reason `deleted`."""
@@ -360,7 +392,7 @@ class RecoveryContract(StoreCase):
 
     def _listed(self, streamLog: IStreamLog) -> EndedStream:
         assert streamLog.ended is not None
-        return EndedStream(streamLog.ended, streamLog.name, streamLog.epoch)
+        return EndedStream(streamLog.ended, streamLog.name, streamLog.epoch, streamLog.published)
 
 
 class StoreContract(StreamContract, EntryContract, PublishContract, RecoveryContract):

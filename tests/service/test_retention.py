@@ -133,15 +133,16 @@ class RoomTests(ClockTestCase):
         """The predicate covers streams and bytes, and deletes nothing."""
         for name in "abc":
             self.create(name)
-        self.assertEqual((self.retention.hasRoom(), self.retention.hasRoom(1)), (True, False))
+        self.assertEqual((self.retention.hasRoom(0, True), self.retention.hasRoom(1, True)), (True, False))
         self.create("d", 20_000)
-        self.assertFalse(self.retention.hasRoom())
+        self.assertFalse(self.retention.hasRoom(0, True))
+        self.assertTrue(self.retention.hasRoom(3))
         self.assertEqual((self.store.count, self.forgotten), (4, []))
 
     def test_makeRoom(self) -> None:
         """Ended streams are deleted, the oldest first, and no more than necessary."""
         epochs = [self.create(name).epoch for name in "abc"]
-        self.assertTrue(self.retention.makeRoom(2))
+        self.assertTrue(self.retention.makeRoom(2, True))
         self.assertEqual((self.store.count, self.forgotten), (1, epochs[:2]))
 
     def test_noRoom(self) -> None:
@@ -150,5 +151,5 @@ class RoomTests(ClockTestCase):
         """
         ended = self.create("a").epoch
         self.create("b", 20_000, ended=False)
-        self.assertFalse(self.retention.makeRoom())
+        self.assertFalse(self.retention.makeRoom(0, True))
         self.assertEqual((self.store.count, self.forgotten), (1, [ended]))

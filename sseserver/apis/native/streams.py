@@ -11,12 +11,14 @@ from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from sseserver.apis.native.listing import describeListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import checkName, readEntries, readStreamClosed
 from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import addUsage
 from sseserver.service.service import StreamService
+from sseserver.values import ListedPlace
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from sseserver.web.answers import answerJSON, setContentType
 from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
@@ -41,6 +43,19 @@ class StreamCollection(AsyncResource):
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
         return NamedStream(self._service, self._answerPage, path.decode("utf-8", "replace")) if path else self
+
+    async def GET(self, request: Request) -> bytes:
+        """List the streams, the newest first, in pages."""
+        limit, before = readPage(request)
+        # One more shows whether there is another page.
+        streams = self._service.store.list(limit + 1, before)
+        path = readPath(request)
+        following = None
+        if len(streams) > limit:
+            last = streams[limit - 1]
+            following = f"{path}?limit={limit}&before={formatPlace(ListedPlace(last.created, last.name))}"
+        page = [{**describeListed(stream), "url": f"{path}/{stream.name}"} for stream in streams[:limit]]
+        return answerJSON(request, {"streams": page, "next": following})
 
     async def POST(self, request: Request) -> bytes:
         """Start a run into a new stream."""

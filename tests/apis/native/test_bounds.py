@@ -26,13 +26,15 @@ class BoundsTests(PublishingTestCase):
         self.assertGreaterEqual(int(response.headers["retry-after"]), 1)
 
     def test_streams(self) -> None:
-        """At the limit of streams new ones of both kinds are refused; the others continue."""
-        path = self.startRun()
-        for name in ("a", "b"):
+        """At the limit of streams new ones of the same kind are refused; the others continue."""
+        for name in ("a", "b", "e"):
             self.put(name)
         self.assertOverloaded(self.put("c"))
+        for _ in range(3):
+            path = self.startRun()
+        self.assertOverloaded(self.put("c"))
         self.assertOverloaded(self.ask("/streams", method="POST", body=b""))
-        self.assertEqual(len(self.source.runs), 1)
+        self.assertEqual(len(self.source.runs), 3)
         self.publish("a", {"data": "x"})
         self.source.run.write("Hello")
         self.assertEqual(self.ask(path, PLAIN_TEXT).body, b"Hello")
@@ -100,8 +102,8 @@ class BoundsTests(PublishingTestCase):
     def test_runWaits(self) -> None:
         """A run without room pauses, and continues when there is room."""
         self.serve(self.source, Settings(maxBytes=256 * 1024, readAhead=1 << 30))
-        self.put("a")
-        self.publish("a", {"data": "x" * 200_000})
+        large = self.startRun()
+        self.source.run.write("x" * 200_000)
         path = self.startRun()
         wire = self.view(path)
         producer = RecordingProducer()
@@ -113,7 +115,7 @@ class BoundsTests(PublishingTestCase):
         self.reactor.run(5)
         self.assertEqual(producer.told, ["pause"])
         self.assertFalse(self.source.run.cancelled)
-        self.delete("a")
+        self.assertEqual(self.ask(large, method="DELETE").status, 204)
         self.reactor.run(2)
         self.assertEqual(producer.told, ["pause", "resume"])
         self.source.run.end()

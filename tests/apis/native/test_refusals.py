@@ -93,7 +93,7 @@ class RefusalTests(PublishingTestCase):
         for path in ("/streams", "/streams/"):
             response = self.ask(path, method="PUT")
             self.assertRefused(response, 405, "method_not_allowed")
-            self.assertEqual(response.headers["allow"], "POST")
+            self.assertEqual(response.headers["allow"], "GET, POST, HEAD")
         self.assertRefused(self.ask("/streams/a/b", method="PUT"), 404, "not_found")
 
     def test_types(self) -> None:

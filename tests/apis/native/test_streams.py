@@ -89,10 +89,10 @@ class StartTests(ScriptedTestCase):
         self.assertEqual(self.source.run.prompt, Prompt("a b"))
 
     def test_otherMethods(self) -> None:
-        """The collection supports POST only."""
-        for method in ("GET", "HEAD", "PUT", "DELETE"):
+        """The collection supports GET, HEAD and POST only."""
+        for method in ("PUT", "DELETE"):
             response = self.ask("/streams", method=method)
-            self.assertEqual((response.status, response.headers["allow"]), (405, "POST"))
+            self.assertEqual((response.status, response.headers["allow"]), (405, "GET, POST, HEAD"))
 
     def test_mounted(self) -> None:
         """Below a path of another site, the URLs in the answers are complete."""

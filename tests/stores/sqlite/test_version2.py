@@ -70,7 +70,7 @@ class Version2Tests(SynchronousTestCase):
         """
         ended = self.open(BOOT)
         self.assertEqual(
-            [(round(when, 2), name, epoch) for when, name, epoch in ended],
+            [(round(when, 2), name, epoch) for when, name, epoch, _ in ended],
             [(1_000_000_000.31, "done", DONE), (NOW, "run", RUN)],
         )
         self.assertEqual(self.store.count, 4)

@@ -1,0 +1,95 @@
+"""
+IdleStreams: ends open published streams that nobody uses any more.
+
+A publisher that is gone never ends its streams. Without an age they would count towards the limits for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.interfaces import IStreamLog
+from sseserver.timing.ticker import Tick, Ticker
+from sseserver.values import State
+
+
+class IdleStreams:
+    """
+    The open published streams, and when each was used last.
+
+    Args:
+        limit: Seconds. A stream is ended after this time without publishes and viewers.
+        sweep: Ticker of the ends.
+        find: Finds a stream by its name.
+        end: Ends a stream.
+    """
+
+    def __init__(
+        self,
+        limit: float,
+        sweep: Ticker,
+        find: Callable[[str], Deferred[IStreamLog]],
+        end: Callable[[IStreamLog], object],
+    ) -> None:
+        self._limit = limit
+        self._sweep = sweep
+        self._find = find
+        self._end = end
+        # Times on the ticker's clock, by name; the stream that was used longest ago first.
+        self._used: dict[str, float] = {}
+        self._tick: Tick | None = None
+
+    def __len__(self) -> int:
+        """Number of streams."""
+        return len(self._used)
+
+    def use(self, name: str) -> None:
+        """Note that a stream is used now."""
+        self._used.pop(name, None)
+        self._used[name] = self._sweep.seconds()
+        if self._tick is None:
+            self._tick = self._sweep.at(self._dueTime(), self._endOld)
+
+    def forget(self, name: str) -> None:
+        """Note that a stream has ended. Harmless if it is not known."""
+        self._used.pop(name, None)
+
+    def stop(self) -> None:
+        """Forget all streams."""
+        self._used.clear()
+        if self._tick is not None:
+            self._sweep.cancel(self._tick)
+            self._tick = None
+
+    def _dueTime(self) -> float:
+        """Return when the stream that was used longest ago is to be ended."""
+        return next(iter(self._used.values())) + self._limit
+
+    def _endOld(self, now: float) -> float | None:
+        """End the streams whose time is over."""
+        while self._used and self._dueTime() <= now:
+            name = next(iter(self._used))
+            del self._used[name]
+            self._find(name).addCallback(self._check).addErrback(self._retry, name)
+        if self._used:
+            return self._dueTime()
+        self._tick = None
+        return None
+
+    def _check(self, streamLog: IStreamLog) -> None:
+        """End a stream, unless it has viewers."""
+        if not streamLog.published or streamLog.state is not State.OPEN:
+            return
+        if streamLog.viewers:
+            self.use(streamLog.name)
+        else:
+            self._end(streamLog)
+
+    def _retry(self, failure: Failure, name: str) -> None:
+        """Look at a stream again after its time if the store cannot find it now."""
+        if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable:
+            self.use(name)

@@ -1,0 +1,40 @@
+"""
+Pages of a list of streams, for the stores of this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import dropwhile, islice
+from typing import Protocol, TypeVar
+
+from sseserver.values import ListedPlace
+
+
+class _Created(Protocol):
+    """A stream in a list."""
+
+    name: str
+    created: float
+
+
+S = TypeVar("S", bound=_Created)
+
+
+def findPage(streams: Mapping[str, S], limit: int, before: ListedPlace | None) -> list[S]:
+    """
+    Return the streams of one page.
+
+    Args:
+        streams: All streams by their names, in the order in which they were made.
+        limit: Number of streams of the page.
+        before: The last stream of the page before, which may have been deleted since.
+    """
+    newest = reversed(streams.values())  # type: ignore[call-overload]
+    if before is not None:
+        created, name = before
+        if name in streams and streams[name].created == created:
+            newest = islice(dropwhile(lambda stream: stream.name != name, newest), 1, None)
+        else:
+            newest = dropwhile(lambda stream: stream.created >= created, newest)
+    return list(islice(newest, limit))
