@@ -4,6 +4,7 @@ RunQueue: the runs of a service, those that work and those that wait for their t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, s
 
 from sseserver.errors import Overloaded, SourceError
 from sseserver.interfaces import IStreamLog, ITokenSource
+from sseserver.jsontext import toJSON
 from sseserver.service.run import Run, Summarize
 from sseserver.settings import Settings
 from sseserver.streams.terminal import packFailed
@@ -23,6 +25,10 @@ T = TypeVar("T")
 #: Seconds that sources have to release their resources when the service stops: a little more than a
 #: program has between TERM and KILL.
 RELEASE_LIMIT = 8.0
+
+
+#: Bytes. Size of the prompts of waiting runs; further runs are refused.
+MAX_PROMPT_BYTES = 64 * 1024 * 1024
 
 
 class RunQueue:
@@ -55,6 +61,8 @@ class RunQueue:
         # Runs whose source still holds something.
         self._held: set[Run] = set()
         self._turns = DeferredSemaphore(settings.maxRuns)
+        # Bytes. Size of the prompts of the runs that wait for their turn.
+        self._promptBytes = 0
         # Fires when the last source has released everything, after all runs were ended.
         self._released: Deferred[None] | None = None
 
@@ -87,7 +95,8 @@ class RunQueue:
         Raises:
             Overloaded: The queue is full.
         """
-        if not self._turns.tokens and len(self._turns.waiting) >= self._settings.maxWaiting:
+        isFull = len(self._turns.waiting) >= self._settings.maxWaiting or self._promptBytes >= MAX_PROMPT_BYTES
+        if not self._turns.tokens and isFull:
             raise Overloaded("Too many runs are waiting for their turn; retry later.")
 
     def start(self, streamLog: IStreamLog, prompt: Prompt | None, summarize: Summarize | None = None) -> None:
@@ -123,7 +132,7 @@ class RunQueue:
     def _produce(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
         turns = self._turns
         if not turns.tokens:
-            return turns.run(self._callSource, run, prompt)
+            return maybeDeferred(self._await, run, prompt)
         turns.acquire()
         producing = maybeDeferred(self._callSource, run, prompt)
 
@@ -132,6 +141,27 @@ class RunQueue:
             return result
 
         return producing.addBoth(release)
+
+    def _await(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
+        """Keep the prompt of a run that waits for its turn as bytes, which take far less than its objects."""
+        packed = None if prompt is None else _packPrompt(prompt)
+        size = 0 if packed is None else len(packed)
+        self._promptBytes += size
+        isTurn = self._turns.acquire()
+
+        def count(result: Any) -> Any:
+            self._promptBytes -= size
+            return result
+
+        def produce(_: object) -> Deferred[Any]:
+            prompt = None if packed is None else _unpackPrompt(packed)
+            return maybeDeferred(self._callSource, run, prompt).addBoth(release)
+
+        def release(result: T) -> T:
+            self._turns.release()
+            return result
+
+        return isTurn.addBoth(count).addCallback(produce)
 
     def _callSource(self, run: Run, prompt: Prompt | None) -> Any:
         run.begin()
@@ -146,6 +176,17 @@ class RunQueue:
         if not self._held and self._released is not None:
             released, self._released = self._released, None
             released.callback(None)
+
+
+def _packPrompt(prompt: Prompt) -> bytes:
+    """Write a prompt as JSON."""
+    return toJSON([prompt.text, list(prompt.messages), dict(prompt.options)])
+
+
+def _unpackPrompt(packed: bytes) -> Prompt:
+    """Read a prompt that `_packPrompt` wrote."""
+    text, messages, options = json.loads(packed)
+    return Prompt(text, messages or (), options)
 
 
 def _giveUp(result: object, seconds: float) -> None:

@@ -4,6 +4,7 @@ Tests of `sseserver.service.runqueue`: the turns of runs, and the release of the
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -12,11 +13,13 @@ from zope.interface import implementer
 
 from sseserver.errors import Overloaded
 from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.service import runqueue
 from sseserver.service.runqueue import RELEASE_LIMIT
 from sseserver.settings import Settings
 from sseserver.values import MODEL, Prompt, State
 from tests.fakes import logged
 from tests.served import ServedTestCase
+from tests.service.cases import ServiceTestCase
 
 
 class TurnTests(ServedTestCase):
@@ -163,3 +166,36 @@ class LettingGoTests(ServedTestCase):
             self.successResultOf(stopped)
         self.assertEqual([event for event in events if "log_failure" in event], [])
         self.slow.released[0].callback(None)
+
+
+class PromptTests(ServiceTestCase):
+    """Prompts of runs that wait for their turn."""
+
+    settings = Settings(maxRuns=1, linger=10**6)
+
+    def test_F7_bytes(self) -> None:
+        """F7: a prompt that waits takes its bytes, not those of its objects, and is gone once the source has it."""
+        self.startLog()
+        options = {"x": [[] for _ in range(100_000)]}
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        before = tracemalloc.get_traced_memory()[0]
+        self.startLog(Prompt("Why?", [{"role": "user", "content": "Why?"}], options))
+        self.assertLess(tracemalloc.get_traced_memory()[0] - before, 1.5 * 300_000)
+        self.source.run.end()
+        self.assertEqual(self.source.run.prompt, Prompt("Why?", [{"role": "user", "content": "Why?"}], options))
+
+    def test_F7_bound(self) -> None:
+        """F7: the prompts of all waiting runs are bounded; those of cancelled runs and of runs at work do not count."""
+        self.patch(runqueue, "MAX_PROMPT_BYTES", 1000)
+        self.startLog()
+        for _ in range(3):
+            waiting = [self.startLog(Prompt("x" * 600)) for _ in range(2)]
+            self.failureResultOf(self.service.startRun(Prompt("y")), Overloaded)
+            for streamLog in waiting:
+                self.successResultOf(self.service.cancel(streamLog.name))
+        self.startLog(Prompt("a"))
+        self.startLog()
+        for prompt in (Prompt("a"), None):
+            self.source.run.end()
+            self.assertEqual(self.source.run.prompt, prompt)

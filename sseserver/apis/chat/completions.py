@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from twisted.web.server import Request
@@ -13,7 +12,7 @@ from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.formats import OpenAIFormat
 from sseserver.interfaces import IFormat, IStreamLog
-from sseserver.protocols.chatcompletions import addUsage, readCompletion, wantsUsage
+from sseserver.protocols.chatcompletions import makeSummary, readCompletion, wantsUsage
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
 from sseserver.web.request import readJSONBody, readKey
@@ -36,7 +35,7 @@ class Completions(ChatResource):
     async def POST(self, request: Request) -> bytes | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         prompt, streamed = readCompletion(readJSONBody(request, dict[str, Any]), self._service.source)
-        streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
+        streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt))
         url = locateStream(request, streamLog, 3)
         if not streamed:
             return await self._complete(request, streamLog)

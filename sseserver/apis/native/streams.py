@@ -4,7 +4,6 @@ Resources of `/streams`: start a run, or publish; follow a stream; cancel or del
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from twisted.web.http import CREATED, NO_CONTENT, OK
@@ -16,7 +15,7 @@ from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import checkName, readEntries, readStreamClosed
 from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
-from sseserver.protocols.chatcompletions import addUsage
+from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
 from sseserver.values import ListedPlace
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
@@ -63,7 +62,7 @@ class StreamCollection(AsyncResource):
         prompt = readPrompt(readJSONBody(request, dict[str, Any]), source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
-        streamLog = await self._service.startRun(prompt, readKey(request), partial(addUsage, prompt))
+        streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt))
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)

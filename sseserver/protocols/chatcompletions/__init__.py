@@ -15,7 +15,7 @@ from sseserver.protocols.chatcompletions.chunk import (
 )
 from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
-from sseserver.protocols.chatcompletions.usage import addUsage, wantsUsage
+from sseserver.protocols.chatcompletions.usage import makeSummary, wantsUsage
 
 __all__ = [
     "FINISH_REASONS",
@@ -25,8 +25,8 @@ __all__ = [
     "CompletionBuilder",
     "CompletionRequest",
     "ErrorChunk",
-    "addUsage",
     "convertCompletion",
+    "makeSummary",
     "readCompletion",
     "wantsUsage",
     "writeError",

@@ -4,7 +4,8 @@ The usage of an answer: how many tokens the prompt and the answer took.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions.content import textOf
@@ -17,28 +18,31 @@ def wantsUsage(prompt: Prompt) -> bool:
     return isinstance(options, Mapping) and options.get("include_usage") is True
 
 
-def countUsage(prompt: Prompt, tokens: int) -> dict[str, int]:
-    """
-    Return the usage of an answer whose source does not report it: each word of the prompt counts as a token.
-
-    Args:
-        prompt: The prompt that was answered.
-        tokens: Number of tokens in the answer.
-    """
+def countWords(prompt: Prompt) -> int:
+    """Count the words of a prompt: each counts as a token if the source does not report the usage."""
     texts = [textOf(message.get("content"), " ") for message in prompt.messages] or [prompt.text]
-    words = sum(len(text.split()) for text in texts)
-    return {"prompt_tokens": words, "completion_tokens": tokens, "total_tokens": words + tokens}
+    return sum(len(text.split()) for text in texts)
 
 
-def addUsage(prompt: Prompt | None, streamLog: IStreamLog) -> dict[str, object]:
+def makeSummary(prompt: Prompt | None) -> Callable[[IStreamLog], dict[str, object]] | None:
     """
-    Return the member `usage` of a `done` entry, or nothing if the request does not ask for it.
+    Return what adds the member `usage` to a `done` entry; `None` if the request does not ask for it.
+
+    The prompt itself is not kept for that: it can be large, and the run can wait and last.
+    """
+    return partial(addUsage, countWords(prompt)) if prompt is not None and wantsUsage(prompt) else None
+
+
+def addUsage(words: int, streamLog: IStreamLog) -> dict[str, object]:
+    """
+    Return the member `usage` of a `done` entry.
 
     Args:
-        prompt: The prompt that was answered, if any.
+        words: Number of words of the prompt.
         streamLog: The answer. Chunks of an upstream report the usage themselves.
     """
     buffer = streamLog.buffer
-    if prompt is None or not wantsUsage(prompt) or Kind.CHUNK in buffer.kinds or Kind.SILENT_CHUNK in buffer.kinds:
+    if Kind.CHUNK in buffer.kinds or Kind.SILENT_CHUNK in buffer.kinds:
         return {}
-    return {"usage": countUsage(prompt, buffer.tokens)}
+    tokens = buffer.tokens
+    return {"usage": {"prompt_tokens": words, "completion_tokens": tokens, "total_tokens": words + tokens}}
