@@ -16,6 +16,9 @@ from sseserver.interfaces import IStreamLog
 from sseserver.streams.terminal import packDone
 from sseserver.values import KeyUse, NewEntry, Reason, State
 
+#: Version of the form of digests.
+_FORM = b"\x01"
+
 
 def publish(
     streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None
@@ -25,13 +28,17 @@ def publish(
 
     See `IStreamStore.publish`.
     """
+    if key is None:
+        first, last = _append(streamLog, entries, close)
+        return streamLog.awaitStored().addCallback(lambda _: (first, last))
     digest = _makeDigest(entries, close)
-    use = None if key is None else streamLog.recall(key)
+    use = streamLog.recall(key)
     if use is None:
-        use = _append(streamLog, entries, close, digest)
-        if key is not None:
-            streamLog.remember(key, digest, use.first)
-    elif use.digest != digest:
+        first, last = _append(streamLog, entries, close)
+        use = KeyUse(digest, first, last)
+        streamLog.remember(key, digest, first)
+    elif use.digest != digest and len(use.digest) == len(digest):
+        # A digest of another length is one of an earlier version, which tells nothing about this body.
         raise KeyReused("This idempotency key was used with another body.")
     return streamLog.awaitStored().addCallback(lambda _: (use.first, use.last))
 
@@ -50,18 +57,22 @@ def checkOpen(streamLog: IStreamLog) -> None:
         raise StreamEnded(f"The stream {streamLog.name} has ended ({streamLog.state.value}).")
 
 
-def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, digest: bytes) -> KeyUse:
+def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool) -> tuple[int, int]:
     checkOpen(streamLog)
     numbers = [streamLog.append(kind, data) for kind, data in entries]
     if close:
         numbers.append(streamLog.append(*packDone(Reason.STOP, streamLog.buffer.tokens)))
-    return KeyUse(digest, numbers[0], numbers[-1])
+    return numbers[0], numbers[-1]
 
 
 def _makeDigest(entries: Sequence[NewEntry], close: bool) -> bytes:
     """
-    Hash what is published.
+    Hash what is published: the bytes of the entries, each after its kind and its length.
 
-    Digests are stored. They are made of plain tuples so that they equal those of earlier versions.
+    Digests are stored, and begin with the version of this form. Those of earlier versions have no such byte.
     """
-    return sha256(repr(([tuple(entry) for entry in entries], close)).encode()).digest()
+    digest = sha256(b"close" if close else b"open")
+    for kind, data in entries:
+        digest.update(b"%d:%d:" % (kind, len(data)))
+        digest.update(data)
+    return _FORM + digest.digest()

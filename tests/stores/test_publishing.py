@@ -4,17 +4,23 @@ Tests for `sseserver.stores.publishing`, beside those of `sseserver.testing.Stor
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import KeyReused, StreamEnded, StreamExists
+from sseserver.stores import publishing
 from sseserver.stores.publishing import publish
 from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, NewEntry
 
-#: The digest of one token `a` that closes no stream, as all versions have stored it.
-DIGEST = "834d15c68a39fd389d065d04e27c71c5755021ab633794fdd72e50fcb026205f"
+#: The digest of one token `a` that closes no stream, with the version of its form.
+DIGEST = "01e8441eac600891466cbd3a6c0654e0cd4c08bbd433df5f3252d8b29047ed7593"
+
+#: The same as version 0.1 stored it, made of a `repr`.
+OLD_DIGEST = "834d15c68a39fd389d065d04e27c71c5755021ab633794fdd72e50fcb026205f"
 
 
 class PublishTests(SynchronousTestCase):
@@ -33,6 +39,30 @@ class PublishTests(SynchronousTestCase):
         use = streamLog.recall("key")
         assert use is not None
         self.assertEqual(use.digest.hex(), DIGEST)
+
+    def test_F63_earlierVersion(self) -> None:
+        """
+        F63: a key that an earlier version stored finds its entries, and is never refused: its digest has another form.
+        """
+        streamLog = self.makeLog()
+        streamLog.append(Kind.TOKEN, b"a")
+        streamLog.remember("key", bytes.fromhex(OLD_DIGEST), 1)
+        self.assertEqual(self.successResultOf(publish(streamLog, [NewEntry(Kind.TOKEN, b"a")], False, "key")), (1, 1))
+        self.assertEqual(streamLog.last, 1)
+
+    def test_F47_noKeyNoDigest(self) -> None:
+        """
+        F47: a publish is hashed only for a key, by its bytes; entries that are cut otherwise have another digest.
+        """
+        streamLog = self.makeLog()
+        with patch.object(publishing, "sha256", wraps=publishing.sha256) as hashed:
+            publish(streamLog, [NewEntry(Kind.TOKEN, b"a")], False, None)
+            self.assertFalse(hashed.called)
+        publish(streamLog, [NewEntry(Kind.TOKEN, b"ab"), NewEntry(Kind.TOKEN, b"c")], False, "key")
+        others = ([(Kind.TOKEN, b"a"), (Kind.TOKEN, b"bc")], [(Kind.TOKEN, b"abc")], [(Kind.TOKEN, b"ab2:1:c")])
+        for entries in others:
+            with self.assertRaises(KeyReused):
+                publish(streamLog, [NewEntry(*entry) for entry in entries], False, "key")
 
     def test_close(self) -> None:
         """

@@ -24,6 +24,9 @@ from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, r
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
 
+#: Entries. The answer to a larger publish names only the first and the last ID.
+MAX_IDS = 100
+
 
 class StreamCollection(AsyncResource):
     """
@@ -124,8 +127,11 @@ class NamedStream(AsyncResource):
         if not entries and not close:
             raise BadRequest("The body has nothing to publish.")
         streamLog, first, last = await self._service.publish(self._name, entries, close, readKey(request))
-        ids = [f"{streamLog.epoch}-{number}" for number in range(first, last + 1)]
-        return answerJSON(request, {"ids": ids})
+        epoch = streamLog.epoch
+        answer: dict[str, object] = {"first": f"{epoch}-{first}", "last": f"{epoch}-{last}"}
+        if last - first < MAX_IDS:
+            answer["ids"] = [f"{epoch}-{number}" for number in range(first, last + 1)]
+        return answerJSON(request, answer)
 
     async def DELETE(self, request: Request) -> bytes:
         """Stop the stream and delete it."""

@@ -12,6 +12,7 @@ from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntr
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.values import TERMINAL, Kind
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
+from tests.apis.cases import PublishingTestCase
 
 #: Characters that some parsers treat as line ends, or drop: none of them may change.
 HOSTILE = "  a\u2028b\u2029c\x85d\x0be\x0cf\x00g\ufeffh\n\n i\r\rj\r\n😀 "
@@ -307,3 +308,19 @@ class ContentTypeTests(SynchronousTestCase):
         """An empty body has no entries, whatever its type: a header alone can end a stream."""
         for name in [JSON, PLAIN_TEXT, EVENT_STREAM, "", "application/x-www-form-urlencoded"]:
             self.assertEqual(readEntries(name, b""), [])
+
+
+class AnswerTests(PublishingTestCase):
+    """The answer to a publish."""
+
+    def test_F55_firstAndLast(self) -> None:
+        """F55: the answer names the first and the last ID, and all IDs only of up to 100 entries."""
+        self.put("a")
+        epoch = self.epoch("a")
+        for count, first in ((1, 1), (100, 2), (101, 102)):
+            response = self.post("a", json.dumps([{"token": "x"}] * count).encode())
+            last = first + count - 1
+            answer = {"first": f"{epoch}-{first}", "last": f"{epoch}-{last}"}
+            if count <= 100:
+                answer["ids"] = [f"{epoch}-{number}" for number in range(first, last + 1)]  # type: ignore[assignment]
+            self.assertEqual(response.json, answer)
