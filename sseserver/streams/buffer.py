@@ -119,6 +119,9 @@ class EntryBuffer:
         kinds = self.kinds[first - self.first : last + 1 - self.first]
         if kinds and areTokens(kinds):
             return self.span(first, last)
+        if len(kinds) > 1 and areTokens(kinds[:-1]):
+            # The tokens of a stream that has ended: its terminal entry has no text.
+            return self.span(first, last - 1) + readText(kinds[-1], self.entry(last))
         return b"".join([readText(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
 
     def fit(self, first: int, last: int, maxBytes: int) -> int:

@@ -4,6 +4,8 @@ Tests for `sseserver.streams.buffer`.
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -175,3 +177,25 @@ class BufferTests(SynchronousTestCase):
             self.assertIs(buffer.entry(number), data)
             if number > 1:
                 self.assertIsNot(buffer.entry(number - 1), buffer.entry(number - 1))
+
+
+class EndedTextTests(SynchronousTestCase):
+    """The text of a stream that has ended."""
+
+    def test_F49_readAsOnePiece(self) -> None:
+        """F49: the terminal entry does not make a long text slow: its tokens are read as one piece."""
+        buffer = EntryBuffer()
+        count = 200_000
+        for _ in range(count):
+            buffer.add(Kind.TOKEN, b"x")
+        self.assertEqual(buffer.text(1, count), b"x" * count)
+        start = perf_counter()
+        buffer.text(1, count)
+        opened = perf_counter() - start
+        buffer.add(Kind.DONE, b"{}")
+        start = perf_counter()
+        text = buffer.text(1, count + 1)
+        ended = perf_counter() - start
+        self.assertEqual(text, b"x" * count)
+        # Entry by entry it takes 100 times as long.
+        self.assertLess(ended, 20 * opened + 0.005)
