@@ -6,6 +6,7 @@ A client that repeats its request with the same key gets the stream of the first
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from twisted.python.failure import Failure
 
 from sseserver.errors import KeyReused
 from sseserver.interfaces import IStreamLog
+from sseserver.values import Kind, Reason
 
 T = TypeVar("T")
 
@@ -77,6 +79,9 @@ class StartKeys:
 
         def keep(streamLog: IStreamLog) -> IStreamLog:
             self._keyOf[streamLog.epoch] = key
+            # The run of a source that fails at once has ended before.
+            if streamLog.sealed and mayRepeat(streamLog):
+                self.forget(streamLog.epoch)
             return streamLog
 
         def drop(failure: Failure) -> Failure:
@@ -95,6 +100,20 @@ class StartKeys:
             epoch: Epoch of the stream.
         """
         self._starts.pop(self._keyOf.pop(epoch, ""), None)
+
+
+def mayRepeat(streamLog: IStreamLog) -> bool:
+    """
+    Tell whether the request of a run that has ended may be tried again: it failed, or its client was lost.
+
+    Args:
+        streamLog: The stream of the run. Its terminal entry may not be visible yet.
+    """
+    buffer = streamLog.buffer
+    kind, data = buffer.kind(buffer.appended), buffer.entry(buffer.appended)
+    if kind == Kind.CANCELLED:
+        return bool(json.loads(data).get("reason") == Reason.LINGER)
+    return kind == Kind.FAILED
 
 
 def _branch(deferred: Deferred[T]) -> Deferred[T]:

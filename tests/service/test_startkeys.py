@@ -9,14 +9,58 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import KeyReused, StoreUnavailable
+from sseserver.errors import KeyReused, SourceError, StoreUnavailable
+from sseserver.interfaces import ITokenSink
 from sseserver.service.startkeys import StartKeys
+from sseserver.settings import Settings
+from sseserver.sources.function import FunctionSource
+from sseserver.values import Prompt, Reason
+from tests.service.cases import ServiceTestCase
 
 
 class Log:
     """A stream log, as far as keys need one."""
 
     epoch = "epoch"
+    sealed = False
+
+
+class ReleaseTests(ServiceTestCase):
+    """Keys of runs whose requests may be tried again."""
+
+    settings = Settings(linger=10)
+
+    def start(self) -> Any:
+        """Start a run with a key."""
+        return self.successResultOf(self.service.startRun(None, "key"))
+
+    def test_F60_failed(self) -> None:
+        """F60: the key of a run that failed is free again; that of an answer is not."""
+        first = self.start()
+        self.assertIs(self.start(), first)
+        self.source.run.fail(SourceError("Slower.", Reason.REFUSED, 429, 1))
+        second = self.start()
+        self.assertIsNot(second, first)
+        self.source.run.end()
+        self.assertIs(self.start(), second)
+
+    def test_F60_failedAtOnce(self) -> None:
+        """F60: so is the key of a run whose source fails at once."""
+
+        def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
+            raise SourceError("Slower.")
+
+        self.serve(FunctionSource(produce), self.settings)
+        self.assertIsNot(self.start(), self.start())
+
+    def test_F61_lostConnection(self) -> None:
+        """F61: the key of a run that was cancelled because no viewer was left is free again."""
+        first = self.start()
+        self.reactor.run(11, 1)
+        second = self.start()
+        self.assertIsNot(second, first)
+        self.successResultOf(self.service.cancel(second.name))
+        self.assertIs(self.start(), second)
 
 
 class StartKeysTests(SynchronousTestCase):
