@@ -41,8 +41,7 @@ TRANSPORT = 512
 
 NAMES = ("a", "b")
 
-#: Where files are in memory, if there is such a place: what survives is no matter of the disk here, and waiting for it
-#: would take twice as long as all else.
+#: A folder in memory, if there is one. The disk does not matter here, and waiting for it would double the time.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -96,7 +95,7 @@ class World(RuleBasedStateMachine):
         self.buffered: dict[Wire, int] = {}
         self.lost = False
         self.losses = 0
-        # What the store's thread was asked and has not done; when it began to take its time; from when to when it did.
+        # Calls that the store's thread holds back, the time since when it does, and the earlier such times.
         self.held: list[tuple[Deferred[Any], Callable[..., Any], tuple[Any, ...]]] | None = None
         self.heldSince = 0.0
         self.holds: list[tuple[float, float]] = []
@@ -321,8 +320,6 @@ class World(RuleBasedStateMachine):
             assert self.mayBeForgotten(stream), f"{name} is gone after {self.reactor.seconds()} s, ended {stream.ended}"
             stream.forgotten = True
 
-    # What is looked at after each rule
-
     @invariant()
     def settle(self) -> None:
         """All answers and events that have come agree with the model."""
@@ -385,7 +382,7 @@ class World(RuleBasedStateMachine):
         return asked.losses % 2 == 1
 
     def checkBuffers(self) -> None:
-        """A viewer that takes nothing costs what its transport held when it became full, and no more."""
+        """A viewer that takes nothing costs no more than its transport held when it became full."""
         wires = [viewer.connection.wire for viewer in self.viewers if viewer.connection]
         before, self.buffered = self.buffered, {}
         for wire in wires + [wire for wire, _ in self.vanished]:
@@ -396,7 +393,7 @@ class World(RuleBasedStateMachine):
                 self.buffered[wire] = size
 
     def checkProgress(self) -> None:
-        """Who takes everything has everything."""
+        """A viewer that takes everything has every entry."""
         states: dict[str, tuple[int, Snapshot | None]] = {}
         for viewer in self.viewers:
             connection = viewer.connection

@@ -41,7 +41,7 @@ class GroupTests(StoreTestCase):
 
     def test_oneGroup(self) -> None:
         """
-        What comes in one turn of the reactor is one group, from however many streams.
+        The changes of one turn of the reactor are one group, of however many streams.
         """
         logs = [self.create() for _ in range(10)]
         for streamLog in logs:
@@ -56,7 +56,7 @@ class GroupTests(StoreTestCase):
 
     def test_meanwhile(self) -> None:
         """
-        What comes while a group is being written gathers for the next one.
+        Changes that come while a group is being written gather for the next one.
         """
         streamLog, other = self.create(), self.create()
         self.append(streamLog, 2)
@@ -126,7 +126,7 @@ class GroupTests(StoreTestCase):
 
 
 class RestartTests(StoreTestCase):
-    """What another process finds."""
+    """The store is stopped."""
 
     def test_stopWrites(self) -> None:
         """
