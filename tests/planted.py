@@ -1,5 +1,5 @@
 """
-Planted bugs: each breaks the promise of docs/architecture.md, and a test must find it.
+Planted bugs: each breaks a promise that tests/test_promise.py tests, and a test must find it.
 
 `python tests/planted.py` copies the tree, plants one bug after the other in a copy, and runs the test
 that must fail. `python tests/planted.py WORD` plants only the bugs whose names contain the word. With
