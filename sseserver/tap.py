@@ -25,7 +25,8 @@ from sseserver.client.agent import makeConnections
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
-from sseserver.options import FILE, FLAG, KEY_VARIABLE, OPTIONS, Option, defaultOf, optionNamed
+from sseserver.options import KEY_VARIABLE, OPTIONS, Option, defaultOf, optionNamed
+from sseserver.optiontypes import FILE, FLAG
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.process import PLACE, ProcessSource
