@@ -19,8 +19,9 @@ from zope.interface import classImplements
 from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
 from sseserver.service.linger import Linger
-from sseserver.service.states import RUN_STEPS, RunState, step
+from sseserver.service.states import RUN_STEPS, RunState
 from sseserver.settings import Settings
+from sseserver.steps import step
 from sseserver.streams.entries import packChunk
 from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Tick, Ticker

@@ -23,10 +23,11 @@ from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.startkeys import StartKeys
-from sseserver.service.states import SERVICE_STEPS, ServiceState, step
+from sseserver.service.states import SERVICE_STEPS, ServiceState
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
 from sseserver.speedups.report import listSpeedups
+from sseserver.steps import step
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker

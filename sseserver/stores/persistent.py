@@ -22,9 +22,10 @@ from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IPersistence, IStreamLog, IStreamStore
+from sseserver.steps import step
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
 from sseserver.stores.publishing import publish
-from sseserver.stores.states import StoreState, step
+from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.streams.segments import Segment, makeSegment
@@ -89,7 +90,7 @@ class PersistentStore(Keeper):
 
     def start(self) -> Sequence[EndedStream]:
         """See `IStreamStore.start`."""
-        state = step(self.state, StoreState.OPEN)
+        state = step(STORE_STEPS, self.state, StoreState.OPEN)
         known = self.persistence.start(self._clock.seconds())
         self.state = state
         for stored in known:
@@ -105,7 +106,7 @@ class PersistentStore(Keeper):
         stopped: Deferred[None] = Deferred()
         self._stops.append(stopped)
         if self.state is StoreState.OPEN:
-            self.state = step(self.state, StoreState.STOPPING)
+            self.state = step(STORE_STEPS, self.state, StoreState.STOPPING)
             if self._next is None:
                 self._schedule(0)
             else:
@@ -208,7 +209,7 @@ class PersistentStore(Keeper):
             written.addCallbacks(self._commit, self._refuse, callbackArgs=(group,), errbackArgs=(group,))
             written.addErrback(lambda failure: log.failure("The store broke", failure))
         elif self.state is StoreState.STOPPING:
-            self.state = step(self.state, StoreState.CLOSING)
+            self.state = step(STORE_STEPS, self.state, StoreState.CLOSING)
             closed = maybeDeferred(self.persistence.stop)
             closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
             closed.addCallback(self._close)
@@ -304,7 +305,7 @@ class PersistentStore(Keeper):
         stream.answer(StoreUnavailable("The store cannot read this stream now."))
 
     def _close(self, _: None) -> None:
-        self.state = step(self.state, StoreState.CLOSED)
+        self.state = step(STORE_STEPS, self.state, StoreState.CLOSED)
         # Changes that came while the persistence was being stopped.
         self._giveUp()
         self._ticker.stop()
