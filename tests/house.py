@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -234,8 +235,9 @@ def unrunExamples(root: Path) -> list[str]:
 
 def untrueArchitecture(root: Path) -> list[str]:
     """
-    Compare the functions that docs/architecture.md names with the code.
+    Compare docs/architecture.md with the code.
 
+    Each module and package directly in the package has its row in the table, and the layers are those of import-linter.
     A link such as ``[`Run.write`][run]``, with ``[run]: ../sseserver/service/run.py`` at the end of the page, names a
     function, a class or a member of a class that the module defines.
     """
@@ -248,7 +250,13 @@ def untrueArchitecture(root: Path) -> list[str]:
             wrong.append(f"{modules.get(label, label)} is missing")
         elif name not in _namesIn(ast.parse(module.read_text("utf-8"))):
             wrong.append(f"{modules[label]} does not define {name}")
-    return wrong
+    rooms = {path.name + "/" * path.is_dir() for path in (root / PACKAGE).glob("[a-z]*") if path.suffix in {"", ".py"}}
+    wrong += [
+        f"{room} has no row" for room in sorted(rooms - set(re.findall(r"^\| `([\w./]+)` \|", page, re.MULTILINE)))
+    ]
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.replace(f"{PACKAGE}.", "") for layer in settings["layers"]]
+    return wrong if "\n".join(["```", *layers, "```"]) in page else [*wrong, "the layers are others"]
 
 
 def _namesIn(tree: ast.Module) -> set[str]:

@@ -192,11 +192,13 @@ class BadHouseTests(SynchronousTestCase):
         self.assertWrong(unrunExamples(root), "README.md prints code that no example holds: import a")
 
     def test_untrueArchitecture(self) -> None:
-        """A named function that the linked module does not define is found, and a missing module."""
+        """A function that its module does not define is found, a missing module or row, and another list of layers."""
         root = self.tree(wire="class A:\n    async def m(self): pass\ndef f(): pass\n")
         (root / "docs").mkdir()
         links = [f"[`{name}`][wire]" for name in ("A", "A.m", "f", "m", "A.n")]
-        labels = ["[wire]: ../sseserver/wire.py", "[gone]: ../sseserver/gone.py"]
+        layers = '[[tool.importlinter.contracts]]\nlayers = ["sseserver.tap | sseserver.web", "sseserver.wire"]\n'
+        (root / "pyproject.toml").write_text(layers, "utf-8")
+        labels = ["[wire]: ../sseserver/wire.py", "[gone]: ../sseserver/gone.py", "```", "tap | web", "wire", "```"]
         page = "\n".join([*links, "[`f`][gone]", "[`f`][nowhere]", "[text][gone]", "", *labels])
         (root / "docs" / "architecture.md").write_text(page, "utf-8")
         self.assertWrong(
@@ -205,4 +207,7 @@ class BadHouseTests(SynchronousTestCase):
             "sseserver/wire.py does not define A.n",
             "sseserver/gone.py is missing",
             "nowhere is missing",
+            "wire.py has no row",
         )
+        (root / "docs" / "architecture.md").write_text("| `wire.py` | text |\n```\nwire\ntap | web\n```\n", "utf-8")
+        self.assertWrong(untrueArchitecture(root), "the layers are others")
