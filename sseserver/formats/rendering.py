@@ -184,8 +184,9 @@ class EntryRendering:
 
 def writeGap(epoch: str, asked: str, gap: GapError) -> bytes:
     """
-    Write the event `gap`. Its ID is the place before the first entry that follows, so a viewer that returns with it
-    is not told again.
+    Write the event `gap`.
+
+    Its ID is the place before the first entry that follows, so a viewer that returns with it is not told again.
 
     Args:
         epoch: Epoch of the stream.

@@ -108,8 +108,9 @@ def dataLines(data: bytes) -> bytes:
 
 def continued(data: bytes) -> bytes:
     """
-    Write data like `dataLines`, but without the first field name and the last line end, to be put between other bytes
-    without a copy in between.
+    Write data like `dataLines`, but without the first field name and the last line end.
+
+    The result is put between other bytes without a copy in between.
     """
     # Lines end at CR LF, CR and LF only (9.2.5). `str.splitlines` also splits at U+2028, U+0085, VT and others.
     if b"\r" in data:

@@ -95,8 +95,10 @@ _decodeComplete = msgspec.json.Decoder(CompleteChunk).decode
 
 def decodeChunk(data: bytes) -> CompleteChunk:
     """
-    Decode a chunk, even one with faults that upstreams make: `NaN`, which becomes `None`, and characters cut into
-    the two halves of a surrogate pair, which stay lone surrogates.
+    Decode a chunk, even one with the usual faults of upstreams.
+
+    The faults are `NaN`, which becomes `None`, and characters cut into the two halves of a surrogate pair, which stay
+    lone surrogates.
 
     Raises:
         SourceError: It is not JSON, or not the JSON of a chunk.
