@@ -9,10 +9,10 @@ from collections.abc import Callable
 from sseserver.timing.ticker import Ticker
 from tests.fakes import ClockTestCase
 
-# A power of two, so that sums of slots are exact and "at the slot's end" can be said to the point.
+# Seconds. A power of two, so that sums of slots are exact.
 SLOT = 0.25
 
-# What a comparison of times forgives: sums of floats are not exact, and L{Ticker} has a hair of tolerance for them.
+# Seconds. Tolerance of comparisons: sums of floats are not exact, which `Ticker` allows for too.
 HAIR = SLOT * 1e-5
 
 
