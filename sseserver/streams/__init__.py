@@ -1,1 +1,3 @@
-"""One stream in memory: an ordered log of entries."""
+"""
+One stream in memory: its log (`log`), the entries in it (`buffer`), event IDs (`ids`).
+"""

@@ -1,4 +1,6 @@
-"""Stream logs in one SQLite file."""
+"""
+The SQLite store: `store` for the service, `journal` for what is written when, `database` for the SQL.
+"""
 
 from sseserver.stores.sqlite.store import SQLiteStore
 
