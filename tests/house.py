@@ -184,18 +184,25 @@ def untestedModules(root: Path) -> list[str]:
     """
     Find modules without a test module of their own.
 
-    `sseserver/streams/log.py` has `tests/streams/test_log.py`, or several files whose names begin like that
-    (`test_log_reading.py`). Programs (`__main__`), `__init__` files, and modules with values and contracts only need
-    none.
+    `sseserver/streams/log.py` has `tests/streams/test_log.py`, several files whose names begin like that
+    (`test_log_reading.py`), or a file in that folder whose docstring names `sseserver.streams.log`. Programs
+    (`__main__`), `__init__` files, and modules with values and contracts only need none.
     """
     wrong = []
     for name, path in modulesOf(root).items():
         package, _, module = name.rpartition(".")
         if _hasCode(ast.parse(path.read_text("utf-8"))) and path.name not in {"__init__.py", "__main__.py"}:
             folder = root / "tests" / package.replace(".", "/")
-            if not any(re.fullmatch(rf"test_{module}(_\w+)?", found.stem) for found in folder.glob("test_*.py")):
+            if not any(_tests(found, f"{PACKAGE}.{name}") for found in folder.glob("test_*.py")):
                 wrong.append(f"{name} has no {folder.relative_to(root)}/test_{module}.py")
     return wrong
+
+
+def _tests(path: Path, name: str) -> bool:
+    """Tell whether a file has the tests of a module, by its own name or by its docstring."""
+    module = name.rpartition(".")[2]
+    named = re.fullmatch(rf"test_{module}(_\w+)?", path.stem)
+    return bool(named) or f"`{name}`" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
 
 
 def _hasCode(tree: ast.Module) -> bool:

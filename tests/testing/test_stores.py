@@ -1,4 +1,8 @@
-"""Tests for `sseserver.testing.stores`: the contract on a broken store. tests/stores runs it on ours."""
+"""
+Tests for `sseserver.testing.stores` and `sseserver.testing.storecase`: the contract on a broken store.
+
+tests/stores runs the contract on ours.
+"""
 
 from __future__ import annotations
 
