@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from twisted.web.http import Request
 
 from sseserver.delivery.connection import findConnection
+from sseserver.speedups.privates import countQueued
 from sseserver.timing.ticker import IDLE, Tick, Ticker
 
 #: The fields that are read of Linux's `struct tcp_info`: the number of segments without an acknowledgement
@@ -132,8 +133,7 @@ def measureTaken(transport: Any, written: int) -> object:
     connection: Any = findConnection(transport)
     if connection is None or not connection.connected:
         return None
-    # The bytes that the socket did not take at the last send. (Writes since then are not among them.)
-    queued = len(connection.dataBuffer) - connection.offset
+    queued = countQueued(connection)
     try:
         info = connection.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         unacknowledged, acknowledged, unsent = _TCP_INFO.unpack(info)

@@ -111,9 +111,23 @@ def isQueueEmpty(transport: Any) -> bool:
     return not (transport._tempDataBuffer or transport.dataBuffer)
 
 
+def countQueued(transport: Any) -> int:
+    """
+    Count the bytes in the write queue of a connection.
+
+    Without the private part of the queue, these are the bytes that the socket did not take at the last send.
+    """
+    written: int = sum(map(len, transport._tempDataBuffer)) if seesQueue() else 0
+    return written + len(transport.dataBuffer) - int(transport.offset)
+
+
 @probe
 def seesQueue() -> bool:
-    """Probe `isQueueEmpty`: a write fills the queue, half a send leaves it filled, a whole one empties it."""
+    """
+    Probe `isQueueEmpty` and `countQueued`.
+
+    A write fills the queue, half a send leaves it filled, a whole one empties it.
+    """
     taking = _TakingSocket()
     transport = _connection(taking)
     seen = [isQueueEmpty(transport)]

@@ -14,13 +14,22 @@ from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
-from sseserver.speedups.privates import probe, seesAbort, seesChunks, seesQueue
+from sseserver.speedups.privates import countQueued, probe, seesAbort, seesChunks, seesQueue
 
 
 def look(check: Callable[[], bool]) -> bool:
     """Run a probe anew: it keeps its outcome."""
     cached: Any = check
     return bool(probe(cached.__wrapped__)())
+
+
+class Queue:
+    """The write queue of a transport: two writes, and the rest of a send."""
+
+    def __init__(self) -> None:
+        self._tempDataBuffer = [b"1", b"22"]
+        self.dataBuffer = b"sent333"
+        self.offset = 4
 
 
 class ProbeTests(SynchronousTestCase):
@@ -72,6 +81,15 @@ class ProbeTests(SynchronousTestCase):
 
         self.patch(privates, "isQueueEmpty", hasNoSuchQueue)
         self.assertFalse(look(seesQueue))
+
+    def test_countsTheQueue(self) -> None:
+        """
+        Queued bytes are counted wherever they are; where the probe fails, the rest of the last send is.
+        """
+        queue = Queue()
+        self.assertEqual(countQueued(queue), 1 + 2 + 3)
+        self.patch(privates, "seesQueue", lambda: False)
+        self.assertEqual(countQueued(queue), 3)
 
     def test_abortThatShowsNowhere(self) -> None:
         """
