@@ -53,6 +53,10 @@ class HouseTests(SynchronousTestCase):
         """No module has more than 400 lines, and no file with tests more than 600."""
         self.assertEqual(longFiles(ROOT), [])
 
+    def test_everyModuleIsTested(self) -> None:
+        """Every module has its test module."""
+        self.assertEqual(untestedModules(ROOT), [])
+
     def test_links(self) -> None:
         """Relative links in the pages outside docs/ lead to files."""
         self.assertEqual(brokenLinks(ROOT), [])
