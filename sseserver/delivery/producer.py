@@ -1,9 +1,10 @@
 """
 The producer of an event stream: it writes one stream log to one request.
 
-It is the `IPushProducer` of its request, and knows the request, the log and its cursor. A new viewer, one that returns
-and one that is slow all run through the same loop: read from the cursor, write, until there is no more or the transport
-is full. `sseserver.service` makes one for each viewer.
+It is the `IPushProducer` of its request, and knows the request, the log and its cursor. A new
+viewer, one that returns and one that is slow all run through the same loop: read from the cursor,
+write, until there is no more or the transport is full. `sseserver.service` makes one for each
+viewer.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from sseserver.wire import HEARTBEAT
 
 log = Logger()
 
-#: Bytes read from the log for one write: as many as Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
+#: Bytes read from the log for one write: as many as Twisted's transports send at once
+#: (`FileDescriptor.SEND_LIMIT`).
 READ_BYTES = 128 * 1024
 
 # Looked up for each token.
@@ -49,8 +51,8 @@ class Delivery:
         ticker: Schedules heartbeats and the looks at slow viewers.
         settings: The settings of the service; its heartbeat and its stall are used.
         makeBody: From `chooseBody`.
-        onEnd: Called once with each producer when its response is over, before a finished request lets the next one on
-            its connection begin.
+        onEnd: Called once with each producer when its response is over, before a finished request
+            lets the next one on its connection begin.
     """
 
     ticker: Ticker
@@ -124,7 +126,8 @@ class EventStreamProducer:
             lastEventID: The last event ID that the viewer has sent; `None` for a new viewer.
             retry: Milliseconds. Its reconnection time.
             url: The URL of the stream.
-            fromNow: Whether a new viewer starts at the end instead of at the first entry that is kept.
+            fromNow: Whether a new viewer starts at the end instead of at the first entry that is
+                kept.
         """
         request = self.request
         # A `FastRequest` stops its producer at each end of the response, and saves the Deferred.
@@ -182,14 +185,16 @@ class EventStreamProducer:
             self.abort("broken")
 
     def pauseProducing(self) -> None:
-        """Write no more: the transport is full. May be called again and again, and inside a write."""
+        """
+        Write no more: the transport is full. May be called again and again, and inside a write.
+        """
         before = self._state
         self._step(ViewerStep.PAUSE)
         if before is ViewerState.LIVE:
             if self._watch is not None:
                 self._watch.noteFull()
-            # Without this the channel reads all that the client sends meanwhile: twisted.web pauses only between
-            # requests.
+            # Without this the channel reads all that the client sends meanwhile: twisted.web pauses
+            # only between requests.
             self._setReading(False)
 
     def resumeProducing(self) -> None:
@@ -234,7 +239,7 @@ class EventStreamProducer:
 
     def abort(self, reason: str) -> None:
         """
-        Close the connection at once, without the bytes that are still to be sent. Does nothing after the end.
+        Close the connection at once, without the queued bytes. Does nothing after the end.
 
         Args:
             reason: See the attribute.

@@ -18,9 +18,9 @@ from sseserver.delivery.connection import findConnection
 from sseserver.speedups.privates import countQueued
 from sseserver.timing.ticker import IDLE, Tick, Ticker
 
-#: The fields that are read of Linux's `struct tcp_info`: the number of segments without an acknowledgement
-#: (`tcpi_unacked`), the number of acknowledged bytes (`tcpi_bytes_acked`), and of bytes that are not sent
-#: (`tcpi_notsent_bytes`).
+#: The fields that are read of Linux's `struct tcp_info`: the number of segments without an
+#: acknowledgement (`tcpi_unacked`), the number of acknowledged bytes (`tcpi_bytes_acked`), and of
+#: bytes that are not sent (`tcpi_notsent_bytes`).
 _TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
 
 
@@ -126,9 +126,9 @@ def measureTaken(transport: Any, written: int) -> object:
         written: Bytes of the body so far.
 
     Returns:
-        `None` if no bytes are on their way to the viewer, or no connection can be asked. Otherwise a value that changes
-        whenever the viewer takes bytes; where the system does not tell, whenever it has taken enough that more can be
-        sent.
+        `None` if no bytes are on their way to the viewer, or no connection can be asked. Otherwise
+        a value that changes whenever the viewer takes bytes; where the system does not tell,
+        whenever it has taken enough that more can be sent.
     """
     connection: Any = findConnection(transport)
     if connection is None or not connection.connected:

@@ -29,8 +29,8 @@ class ViewerStep(Enum):
     END = "end"
 
 
-#: The next state of an `EventStreamProducer`, by its state and the step. A step that is not listed is illegal.
-#: Transports pause and resume a producer again and again, also after its end.
+#: The next state of an `EventStreamProducer`, by its state and the step. A step that is not listed
+#: is illegal. Transports pause and resume a producer again and again, also after its end.
 VIEWER_STATES = {
     ViewerState.NEW: {
         ViewerStep.START: ViewerState.LIVE,

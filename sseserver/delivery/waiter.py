@@ -1,8 +1,8 @@
 """
 A viewer that waits: its response has not begun, and nothing is written to it yet.
 
-A completion in one piece waits for the end of its stream; a streamed one holds its head until the first entry. Both
-keep their run from lingering, as every viewer does.
+A completion in one piece waits for the end of its stream; a streamed one holds its head until the
+first entry. Both keep their run from lingering, as every viewer does.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Waiter:
         ticker: Schedules the end of the wait.
         read: Called with the cursor when there are new entries. An exception ends the wait.
         cursor: Number of the last entry read.
-        onEnd: Called once with this viewer at the end of the wait, and with its result: true if `read` has seen
-            enough, false if the time is up or the client is gone, or the failure of `read`. It must fire `over` and
-            let the viewer leave the log.
+        onEnd: Called once with this viewer at the end of the wait, and with its result: true if
+            `read` has seen enough, false if the time is up or the client is gone, or the failure of
+            `read`. It must fire `over` and let the viewer leave the log.
 
     Attributes:
         cursor: Number of the last entry read.

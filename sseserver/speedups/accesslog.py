@@ -18,7 +18,9 @@ _isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 @provider(IAccessLogFormatter)
 def accessLine(timestamp: str, request: Any) -> str:
-    """Write the line of `combinedLogFormatter`, in a quarter of the time if nothing has to be escaped."""
+    """
+    Write the line of `combinedLogFormatter`, in a quarter of the time if nothing has to be escaped.
+    """
     client = request.getClientAddress()
     referer = request.getHeader(b"referer") or b"-"
     agent = request.getHeader(b"user-agent") or b"-"

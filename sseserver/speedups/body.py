@@ -1,16 +1,18 @@
 """
 The fast body of a streamed response, and the only owner of bytes that wait to be sent.
 
-`Request.write` only queues. The bytes leave when the reactor comes round to the socket, which costs two `epoll_ctl`
-calls and a large part of the price of a token. While nothing is queued before them, the bytes can as well be sent past
-the transport's queue.
+`Request.write` only queues. The bytes leave when the reactor comes round to the socket, which costs
+two `epoll_ctl` calls and a large part of the price of a token. While nothing is queued before them,
+the bytes can as well be sent past the transport's queue.
 
-They are not sent one by one either. A `send` runs through the kernel's TCP, after which Python is as slow as after a
-sleep: the caches hold something else. So small writes of one reactor turn wait in the `SendBuffer` of their connection,
-and an `Outbox` sends the buffers of all connections together when the turn ends.
+They are not sent one by one either. A `send` runs through the kernel's TCP, after which Python is
+as slow as after a sleep: the caches hold something else. So small writes of one reactor turn wait
+in the `SendBuffer` of their connection, and an `Outbox` sends the buffers of all connections
+together when the turn ends.
 
-`sseserver.delivery.body` chooses between `FastBody` and its plain body. `sseserver.speedups.channel` writes through the
-same `SendBuffer`, so the head, the tokens and the end of a response leave in as few sends as possible, in order.
+`sseserver.delivery.body` chooses between `FastBody` and its plain body.
+`sseserver.speedups.channel` writes through the same `SendBuffer`, so the head, the tokens and the
+end of a response leave in as few sends as possible, in order.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from sseserver.speedups.privates import isQueueEmpty, seesQueue
 from sseserver.speedups.states import BodyState, BodyStep, findBodyState
 from sseserver.timing.turnend import TurnEnd
 
-#: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be told soon that the
-#: socket is full.
+#: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be
+#: told soon that the socket is full.
 SMALL = 2048
 
 #: The response headers of a request whose head was written.
@@ -37,8 +39,8 @@ def canBypassQueue(transport: object) -> bool:
     """
     Return whether bytes can be sent past the write queue of a transport.
 
-    That needs a plain TCP or UNIX connection. A connection on which TLS was started is still a `Connection`, but bytes
-    that pass its queue would leave unencrypted.
+    That needs a plain TCP or UNIX connection. A connection on which TLS was started is still a
+    `Connection`, but bytes that pass its queue would leave unencrypted.
     """
     return isinstance(transport, Connection) and not getattr(transport, "TLS", True) and seesQueue()
 
@@ -59,8 +61,8 @@ class SendBuffer:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._waiting = b""
-        # Whether the transport's queue is known to be empty. True after a flush, until something is queued: while a
-        # response lasts, all writes come through here.
+        # Whether the transport's queue is known to be empty. True after a flush, until something is
+        # queued: while a response lasts, all writes come through here.
         self._clear = False
         # Set while the queue is known to be empty.
         self._socket: Any = None
@@ -119,7 +121,8 @@ class SendBuffer:
             try:
                 sent = self._socket.send(waiting)
             except OSError:
-                # The socket is full. Or it is broken: then the transport finds out when it sends the rest.
+                # The socket is full. Or it is broken: then the transport finds out when it sends
+                # the rest.
                 sent = 0
             waiting = waiting[sent:]
         if waiting:
@@ -185,7 +188,11 @@ class Outbox:
         self._buffers.append(buffer)
 
     def frame(self, data: bytes) -> bytes:
-        """Frame data as a chunk. Viewers of one stream write the same object one after another: it is framed once."""
+        """
+        Frame data as a chunk.
+
+        Viewers of one stream write the same object one after another: it is framed once.
+        """
         if data is not self._framed:
             # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
             self._framed = data
@@ -235,7 +242,8 @@ class FastBody:
     def cork(self) -> None:
         """See `Body.cork`."""
         buffer = self._buffer
-        # A buffer that the channel does not write through is not uncorked at the end of the response.
+        # A buffer that the channel does not write through is not uncorked at the end of the
+        # response.
         isShared = getattr(self._request.channel, "sendBuffer", None) is buffer
         if buffer is None or isShared:
             self._step(BodyStep.CORK)
@@ -255,7 +263,11 @@ class FastBody:
         self._state = findBodyState(self._state, step)
 
     def _writeThroughRequest(self, data: bytes) -> None:
-        """Write with `Request.write`: the first bytes, which bring the head, or all if the queue cannot be bypassed."""
+        """
+        Write with `Request.write`: the first bytes, or all if the queue cannot be bypassed.
+
+        The first bytes bring the head.
+        """
         if self._state is BodyState.QUEUING:
             self._request.write(data)
             return
@@ -283,9 +295,9 @@ def slim(request: Any) -> None:
     """
     Make a request and its channel small, once the head of an endless response is written.
 
-    Both have so many attributes that Python gives each a table of twice the size, and the headers that were sent are
-    never looked at again: together a fifth of the memory of an idle viewer. A `FastRequest` knows better what it can do
-    without.
+    Both have so many attributes that Python gives each a table of twice the size, and the headers
+    that were sent are never looked at again: together a fifth of the memory of an idle viewer. A
+    `FastRequest` knows better what it can do without.
     """
     if getattr(request, "channel", None) is None:
         return

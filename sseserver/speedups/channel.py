@@ -1,10 +1,11 @@
 """
 The fast channel and request of a site: small in memory, heads read and written in one piece.
 
-twisted.web is made for requests that are over in milliseconds. The request of a viewer lasts for hours, and there are
-many: the memory of each counts, and so does the price of a short one. `FastChannel` and `FastRequest` have slots for
-the attributes of Twisted's own, and drop the parts that an event stream never needs. Everything that is not overridden
-here is Twisted's. `sseserver.web.site` chooses between them and Twisted's own.
+twisted.web is made for requests that are over in milliseconds. The request of a viewer lasts for
+hours, and there are many: the memory of each counts, and so does the price of a short one.
+`FastChannel` and `FastRequest` have slots for the attributes of Twisted's own, and drop the parts
+that an event stream never needs. Everything that is not overridden here is Twisted's.
+`sseserver.web.site` chooses between them and Twisted's own.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from sseserver.speedups.privates import (
 _NO_HEADERS = Headers()
 _NOTHING: Any = ()
 
-#: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the same checks. Twisted
-#: reads every other head itself.
+#: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
+#: same checks. Twisted reads every other head itself.
 _HEAD = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/1\.[01])\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
@@ -51,7 +52,9 @@ _FEW_LINES = 100
 
 
 def _defaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], ...]:
-    """Find the class attributes that are defaults of attributes with a slot: the slot hides them."""
+    """
+    Find the class attributes that are defaults of attributes with a slot: the slot hides them.
+    """
     return tuple((name, getattr(base, name)) for name in slots if hasattr(base, name))
 
 
@@ -59,11 +62,12 @@ class FastChannel(HTTPChannel):
     """
     One connection of a site.
 
-    The slots are the attributes that Twisted gives to every connection. If a later release has others, they are kept
-    in a dictionary: that works, and takes more memory.
+    The slots are the attributes that Twisted gives to every connection. If a later release has
+    others, they are kept in a dictionary: that works, and takes more memory.
 
     Attributes:
-        sendBuffer: Owns the bytes of this connection that are written and not sent. A `FastBody` writes into it too.
+        sendBuffer: Owns the bytes of this connection that are written and not sent. A `FastBody`
+            writes into it too.
     """
 
     __slots__ = (*CHANNEL_ATTRIBUTES, "sendBuffer")
@@ -144,8 +148,8 @@ class FastChannel(HTTPChannel):
         """
         See `HTTPChannel.loseConnection`.
 
-        If the last response is with the kernel, the connection is closed in the next turn, without waiting until the
-        socket can be written to.
+        If the last response is with the kernel, the connection is closed in the next turn, without
+        waiting until the socket can be written to.
         """
         self.sendBuffer.uncork()
         transport = self.transport
@@ -167,8 +171,8 @@ class FastRequest(Request):
     One request on a `FastChannel`.
 
     Attributes:
-        stopsProducer: Whether the request stops its producer at every end of the response. Such a producer need not
-            ask `notifyFinish`.
+        stopsProducer: Whether the request stops its producer at every end of the response. Such a
+            producer need not ask `notifyFinish`.
     """
 
     __slots__ = REQUEST_ATTRIBUTES
@@ -183,7 +187,11 @@ class FastRequest(Request):
         super().__init__(channel, *args, **keywords)
 
     def write(self, data: bytes) -> None:
-        """See `Request.write`. The head leaves with the first bytes of the body, at once unless others cork."""
+        """
+        See `Request.write`.
+
+        The head leaves with the first bytes of the body, at once unless the channel is corked.
+        """
         buffer = getattr(self.channel, "sendBuffer", None)
         if self.startedWriting or buffer is None or buffer.corked:
             super().write(data)
@@ -279,6 +287,8 @@ def _exchange(channel: Any) -> tuple[list[object], bytes]:
 
 @probe
 def readsHeads() -> bool:
-    """Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without."""
+    """
+    Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without.
+    """
     counting = _Counting()
     return _exchange(counting) == _exchange(HTTPChannel()) and counting.heads == len(_CANNED)

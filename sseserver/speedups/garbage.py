@@ -15,8 +15,8 @@ import gc
 from twisted.application.service import Service
 
 #: Numbers of objects, and of collections. The youngest generation is collected after 10,000 new
-#: objects (50 short streams hold fewer at a time), the next after ten such collections, all after five
-#: of those: at half a million objects. So garbage amounts to some 100 MB at worst.
+#: objects (50 short streams hold fewer at a time), the next after ten such collections, all after
+#: five of those: at half a million objects. So garbage amounts to some 100 MB at worst.
 _THRESHOLDS = (10_000, 10, 5)
 
 

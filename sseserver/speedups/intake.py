@@ -1,11 +1,12 @@
 """
 An intake: one read descriptor that reads many connections in one go.
 
-A reactor reads its connections one after another: its own loop, the read, the work on the bytes, six calls for each. In
-between runs the kernel's TCP, after which Python is slow until its caches are warm again. For hundreds of connections
-that each get a token now and then, this costs more than the tokens. An intake reads all of them first, and then works
-on what came. When tokens come so fast that each would wake the reactor, the intake looks every `BUSY` seconds instead,
-as network drivers do.
+A reactor reads its connections one after another: its own loop, the read, the work on the bytes,
+six calls for each. In between runs the kernel's TCP, after which Python is slow until its caches
+are warm again. For hundreds of connections that each get a token now and then, this costs more than
+the tokens. An intake reads all of them first, and then works on what came. When tokens come so fast
+that each would wake the reactor, the intake looks every `BUSY` seconds instead, as network drivers
+do.
 
 `sseserver.speedups.readpath` puts the connections of streamed answers into it.
 """
@@ -32,16 +33,18 @@ MAX_READS = 256
 #: Bytes of one read; the rest is read the next time.
 READ_BYTES = 16 * 1024
 
-#: Events asked of the kernel. Edge-triggered: a level-triggered epoll looks at each connection once more, to see that
-#: nothing has come since. So the end of a connection must be reported with the data that came before it (`EPOLLRDHUP`).
-#: Systems without epoll have no intake.
+#: Events asked of the kernel. Edge-triggered: a level-triggered epoll looks at each connection once
+#: more, to see that nothing has come since. So the end of a connection must be reported with the
+#: data that came before it (`EPOLLRDHUP`). Systems without epoll have no intake.
 _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
-#: Seconds between two reads, at least. Bytes that come sooner after a read wait, with all that come meanwhile.
+#: Seconds between two reads, at least. Bytes that come sooner after a read wait, with all that come
+#: meanwhile.
 BUSY = 0.005
 
-#: The interfaces of a reactor that can have an intake: it reads only file descriptors of the system.
+#: The interfaces of a reactor that can have an intake: it reads only file descriptors of the
+#: system.
 _REACTOR = (IReactorFDSet, IReactorSocket, IReactorTime)
 
 
@@ -62,10 +65,12 @@ class Receiver(Protocol):
 @implementer(IReadDescriptor)
 class Intake:
     """
-    Reads the connections that are put into it. The reactor sees one read descriptor, as long as there are any.
+    Reads the connections that are added to it.
 
-    A read touches neither the transport nor its socket object, whose memory has left the processor's caches since the
-    read before: the descriptor alone leads to the receiver.
+    For the reactor they are one read descriptor, which it watches as long as there are any.
+
+    A read touches neither the transport nor its socket object, whose memory has left the
+    processor's caches since the read before: the descriptor alone leads to the receiver.
 
     Args:
         reactor: The reactor of the connections.
@@ -89,7 +94,8 @@ class Intake:
         Read a connection from now on. It can be paused, resumed, closed and lost as before.
 
         Args:
-            receiver: Gets the bytes instead of the transport's protocol, which is told of the end all the same.
+            receiver: Gets the bytes instead of the transport's protocol, which is told of the end
+                all the same.
         """
         transport = receiver.transport
         transport.stopReading()
@@ -100,7 +106,8 @@ class Intake:
         receivers = self._receivers
         receivers.extend([None] * (descriptor + 1 - len(receivers)))
 
-        # Twisted calls these whenever a connection is to be read or not, also when it is closed or lost.
+        # Twisted calls these whenever a connection is to be read or not, also when it is closed or
+        # lost.
         def startReading() -> None:
             if receivers[descriptor] is None:
                 receivers[descriptor] = receiver
@@ -191,7 +198,8 @@ class Intake:
                 self.remove(receivers[descriptor].transport)
         self._turnEnd.begin()
         for descriptor, receiver, data in came:
-            # A receiver before this one may have closed the connection. One that was only paused gets its bytes.
+            # A receiver before this one may have closed the connection. One that was only paused
+            # gets its bytes.
             if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
                 try:
                     receiver.dataReceived(data)
@@ -212,7 +220,9 @@ def _isClosed(transport: Any) -> bool:
 
 
 def makeIntake(reactor: Any, turnEnd: TurnEnd) -> Intake | None:
-    """Make the intake of a reactor; `None` if it, the system or the release of Twisted can have none."""
+    """
+    Make the intake of a reactor; `None` if it, the system or the release of Twisted can have none.
+    """
     if not seesAbort() or not hasattr(select, "epoll") or not all(kind.providedBy(reactor) for kind in _REACTOR):
         return None
     return Intake(reactor, turnEnd)

@@ -24,8 +24,8 @@ from sseserver.timing.turnend import TurnEnd
 
 log = Logger()
 
-#: Number. Added before `int`, it rounds up. It is a little less than 1 because sums of floats are not
-#: exact: 0.30000000000000004 belongs to the slot that ends at 0.3.
+#: Number. Added before `int`, it rounds up. It is a little less than 1 because sums of floats are
+#: not exact: 0.30000000000000004 belongs to the slot that ends at 0.3.
 _UP = 1 - 1e-6
 
 
@@ -79,7 +79,11 @@ class _Call(Tick):
         return self._function(now) if self._function is not None else None
 
     def cancelled(self) -> None:
-        """See `Tick.cancelled`. The function is often a method of the tick's owner: this breaks the cycle."""
+        """
+        See `Tick.cancelled`.
+
+        The function is often a method of the tick's owner: this breaks the cycle.
+        """
         self._function = None
 
 
@@ -119,14 +123,17 @@ class Ticker:
         self.clock = clock
         self._granularity = granularity
         self.seconds: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
-        # The time when the loop was started. Slots are counted from there, so that they end with its turns.
+        # The time when the loop was started. Slots are counted from there, so that they end with
+        # its turns.
         self._origin = 0.0
-        # By number, the ticks of each slot in the order in which they came; and a heap of the numbers.
+        # By number, the ticks of each slot in the order in which they came; and a heap of the
+        # numbers.
         self._slots: dict[int, dict[Tick, None]] = {}
         self._heap: list[int] = []
         # Number of ticks that wait.
         self._count = 0
-        # Number of the last slot whose calls were made; the ticks of the slot whose calls are being made.
+        # Number of the last slot whose calls were made; the ticks of the slot whose calls are being
+        # made.
         self._present = 0
         self._walking: dict[Tick, None] | None = None
         self._turnEnd = turnEnd or TurnEnd(clock)
@@ -185,7 +192,8 @@ class Ticker:
         self._stopIfIdle()
 
     def _stopIfIdle(self) -> None:
-        # Not inside a tick: a LoopingCall that its own function stops and starts runs twice from then on.
+        # Not inside a tick: a LoopingCall that its own function stops and starts runs twice from
+        # then on.
         if not self._count and self._walking is None:
             self._slots.clear()
             self._heap.clear()

@@ -94,7 +94,8 @@ class PauseTests(ProducerTestCase):
         self.assertEqual(self.reactor.getReaders(), [])
         wire.take()
         self.assertLess(wire.unread, 300_000)
-        # It has read enough and is paused again, so that only the next write finds out that the client is gone.
+        # It has read enough and is paused again, so that only the next write finds out that the
+        # client is gone.
         wire.breakDown()
         self.reactor.run(HEARTBEAT + SLOT)
         self.assertEqual(self.ended, self.producers)

@@ -65,7 +65,9 @@ class StallWatchTests(ClockTestCase):
         self.watch.stop()
 
     def test_paused(self) -> None:
-        """A viewer that stays paused is cut after the limit, even where no connection can be asked."""
+        """
+        A viewer that stays paused is cut after the limit, even where no connection can be asked.
+        """
         self.clock.pump([1] * 20)
         self.viewer.isPaused = True
         self.watch.noteFull()

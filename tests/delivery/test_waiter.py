@@ -58,7 +58,10 @@ class WaiterTests(ClockTestCase):
         return waiter
 
     def test_enough(self) -> None:
-        """The wait ends with true once `read` has seen enough. Each wake-up reads, so that a paused run goes on."""
+        """
+        The wait ends with true once `read` has seen enough. Each wake-up reads, so that a paused
+        run goes on.
+        """
         waiter = self.start(limit=10.0)
         self.assertEqual((self.results, self.log.reads), ([], 1))
         self.last = 2

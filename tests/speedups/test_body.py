@@ -279,7 +279,8 @@ class RealSocketTests(TestCase):
         caught = Caught()
         site = Site(caught)
         client = SlowReader()
-        # socketpair makes UNIX sockets: adopted as such on both ends, and closed here, since adopting duplicates them.
+        # socketpair makes UNIX sockets: adopted as such on both ends, and closed here, since
+        # adopting duplicates them.
         realReactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, site)
         realReactor.adoptStreamConnection(theirs.fileno(), socket.AF_UNIX, _Once(client))
         ours.close()

@@ -1,8 +1,8 @@
 """
 Tests of `sseserver.speedups.channel`.
 
-Every request is sent to a fast site and to Twisted's, in one piece, byte by byte, and cut in two: the
-resource must see the same, and the same bytes must be answered.
+Every request is sent to a fast site and to Twisted's, in one piece, byte by byte, and cut in two:
+the resource must see the same, and the same bytes must be answered.
 """
 
 from __future__ import annotations

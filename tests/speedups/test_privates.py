@@ -1,5 +1,6 @@
 """
-Tests of `sseserver.speedups.privates`: each probe passes on this Twisted, and fails where a name has changed.
+Tests of `sseserver.speedups.privates`: each probe passes on this Twisted, and fails where a name
+has changed.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ class ProbeTests(SynchronousTestCase):
 
     def test_pass(self) -> None:
         """
-        With the Twisted that is installed all probes pass. If this fails after an update of Twisted, nothing is
-        broken, but slow: `sseserver.speedups.privates` has to learn the new names.
+        With the Twisted that is installed all probes pass. If this fails after an update of
+        Twisted, nothing is broken, but slow: `sseserver.speedups.privates` has to learn the new
+        names.
         """
         for check in (seesQueue, seesAbort, seesChunks, channel.readsHeads):
             self.assertTrue(check(), check.__name__)
@@ -84,7 +86,8 @@ class ProbeTests(SynchronousTestCase):
 
     def test_countsTheQueue(self) -> None:
         """
-        Queued bytes are counted wherever they are; where the probe fails, the rest of the last send is.
+        Queued bytes are counted wherever they are; where the probe fails, the rest of the last send
+        is.
         """
         queue = Queue()
         self.assertEqual(countQueued(queue), 1 + 2 + 3)

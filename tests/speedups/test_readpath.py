@@ -288,8 +288,8 @@ class RealConnectionTests(TestCase):
 
     async def test_taken(self) -> None:
         """
-        Over a real connection the shortcut is taken: should this fail after an update of Twisted, something has a new
-        name, and all is well but slow.
+        Over a real connection the shortcut is taken: should this fail after an update of Twisted,
+        something has a new name, and all is well but slow.
         """
         for agent in (Agent(reactor), makeAgent(reactor, 7.0)):
             await self.checkTaken(agent)

@@ -17,7 +17,10 @@ HAIR = SLOT * 1e-5
 
 
 class TickerTestCase(ClockTestCase):
-    """Gives each test a ticker, which must have come to rest by itself in the end, unless the test stops it."""
+    """
+    Gives each test a ticker, which must have come to rest by itself in the end, unless the test
+    stops it.
+    """
 
     def setUp(self) -> None:
         """Make a ticker and a list for what its calls leave behind."""

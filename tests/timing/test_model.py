@@ -57,7 +57,8 @@ class Promise:
             self._test.assertLessEqual(self._clock.seconds() - self.due, SLOT + HAIR, "Late by more than one slot.")
 
 
-# Delays are in eighths of a slot, those below 0 in the past. The first is for `at`, the others for being due again.
+# Delays are in eighths of a slot, those below 0 in the past. The first is for `at`, the others for
+# being due again.
 steps = st.one_of(
     st.tuples(st.just("at"), st.lists(st.integers(-8, 40), min_size=1, max_size=4)),
     st.tuples(st.just("cancel"), st.integers(0, 30)),

@@ -193,7 +193,8 @@ class AgainTests(TickerTestCase):
         self.ticker.at(2 * SLOT, call)
         self.clock.advance(8 * SLOT)
         self.slots(12)
-        # Due at 2, 4, 6 ... slots: 2 is made at 8, 4 at 9, 6 at 10, 8 at 11; 10 at 12, 12 at 13, and so on in time.
+        # Due at 2, 4, 6 ... slots: 2 is made at 8, 4 at 9, 6 at 10, 8 at 11; 10 at 12, 12 at 13,
+        # and so on in time.
         self.assertEqual([made / SLOT for made in self.calls], [8, 9, 10, 11, 12, 13, 14, 16, 18, 20])  # type: ignore[operator]
 
 

@@ -77,7 +77,8 @@ class TurnTests(ClockTestCase):
 
     def test_ownTurnEnd(self) -> None:
         """
-        A ticker without a given turn end has one of its own: calls that wait for another one come in the next turn.
+        A ticker without a given turn end has one of its own: calls that wait for another one come
+        in the next turn.
         """
         ticker = Ticker(self.clock, 1)
         ticker.at(1, lambda now: self.atEnd("end"))
