@@ -25,6 +25,7 @@ from sseserver.client.response import chooseReadPath
 from sseserver.client.retry import readRetryAfter
 from sseserver.errors import SourceError
 from sseserver.interfaces import IModels, ITokenSink, ITokenSource
+from sseserver.options import defaultOf
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreamerrors import makeRefusal
 from sseserver.values import MODEL, VERSION, Prompt, Reason
@@ -67,9 +68,9 @@ class UpstreamLimits:
         maxChunkBytes: Bytes of the largest chunk.
     """
 
-    connectTimeout: float = 10.0
-    firstTokenTimeout: float = 60.0
-    tokenTimeout: float = 60.0
+    connectTimeout: float = defaultOf("connect-timeout")
+    firstTokenTimeout: float = defaultOf("first-token-timeout")
+    tokenTimeout: float = defaultOf("token-timeout")
     maxChunkBytes: int = MAX_EVENT_BYTES
 
 
