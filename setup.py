@@ -35,6 +35,7 @@ COMPILED = (
     "delivery.producer",
     "delivery.stall",
     "reading",
+    "service.linger",
     "service.run",
     "sources.text",
     "streams.log",

@@ -4,18 +4,22 @@ Tests for `sseserver.steps`.
 
 from __future__ import annotations
 
-from enum import Enum
-
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.steps import step
+from sseserver.steps import StateEnum, findNext, step
 
 
-class Light(Enum):
+class Light(StateEnum):
     """States of a lamp."""
 
     OFF = "off"
     ON = "on"
+
+
+class Press(StateEnum):
+    """Steps of a lamp."""
+
+    LONG = "long"
 
 
 class StepTests(SynchronousTestCase):
@@ -29,3 +33,12 @@ class StepTests(SynchronousTestCase):
         self.assertIs(step(steps, Light.OFF, Light.ON), Light.ON)
         error = self.assertRaises(RuntimeError, step, steps, Light.ON, Light.OFF)
         self.assertEqual(str(error), "Light cannot go from ON to OFF.")
+
+    def test_findNext(self) -> None:
+        """
+        A named step of the table gives the next state; any other one raises, and names the state and the step.
+        """
+        states = {Light.OFF: {Press.LONG: Light.ON}, Light.ON: dict[Press, Light]()}
+        self.assertIs(findNext(states, Light.OFF, Press.LONG), Light.ON)
+        error = self.assertRaises(RuntimeError, findNext, states, Light.ON, Press.LONG)
+        self.assertEqual(str(error), "Light has no step LONG in the state ON.")

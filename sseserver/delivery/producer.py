@@ -23,10 +23,11 @@ from sseserver.delivery.connection import abort, isOver
 from sseserver.delivery.head import writeHeaders
 from sseserver.delivery.socketoptions import tune
 from sseserver.delivery.stall import StallWatch
-from sseserver.delivery.states import ViewerState, ViewerStep, findViewerState
+from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
+from sseserver.steps import findNext
 from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
@@ -258,7 +259,7 @@ class EventStreamProducer:
         return self._quietSince + heartbeat
 
     def _step(self, step: ViewerStep) -> None:
-        self._state = findViewerState(self._state, step)
+        self._state = findNext(VIEWER_STATES, self._state, step)
 
     def _setReading(self, reading: bool) -> None:
         """Read from the connection, or stop that."""

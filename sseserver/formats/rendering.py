@@ -15,8 +15,8 @@ from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.reading import Reading
 from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
-from sseserver.values import Kind, State
-from sseserver.wire import Event, encode
+from sseserver.values import TERMINAL, Kind, State
+from sseserver.wire import writeBlock
 
 #: Cursor of a viewer that was told that the format cannot serve the rest of the stream. No entry ever has this number,
 #: so the viewer is recognised when it returns, even after a restart.
@@ -26,6 +26,9 @@ REFUSED = 10**18
 MEMO_BYTES = 1024 * 1024
 
 _TOKEN = Kind.TOKEN.value
+
+#: The event types of the terminal entries.
+TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
 
 class EntryRendering:
@@ -194,7 +197,7 @@ def writeGap(epoch: str, asked: str, gap: GapError) -> bytes:
         gap: Says why, and where the viewer continues.
     """
     data = {"after": asked, "from": f"{epoch}-{gap.cursor + 1}", "missed": gap.missed, "reason": gap.reason}
-    return encode(Event(toJSON(data).decode("ascii"), "gap", f"{epoch}-{gap.cursor}"))
+    return writeBlock(toJSON(data), b"gap", b"%b-%d" % (epoch.encode("ascii"), gap.cursor))
 
 
 def describeGap(gap: GapError) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +24,21 @@ log = Logger()
 
 #: Seconds between two attempts to delete a stream from an unavailable store.
 _RETRY = 5.0
+
+
+class _Deadline(NamedTuple):
+    """
+    The end of the time that an ended stream is kept.
+
+    Attributes:
+        due: Seconds on the ticker's clock.
+        name: Name of the stream.
+        epoch: Epoch of the stream.
+    """
+
+    due: float
+    name: str
+    epoch: str
 
 
 class Retention:
@@ -44,8 +60,8 @@ class Retention:
         self._settings = settings
         self._sweep = sweep
         self._onForget = onForget
-        # The oldest first. `ended` is on the ticker's clock here.
-        self._kept: deque[EndedStream] = deque()
+        # The oldest first.
+        self._kept: deque[_Deadline] = deque()
         self._stopped = False
 
     def start(self, ended: Sequence[EndedStream]) -> None:
@@ -57,7 +73,9 @@ class Retention:
         """
         self._stopped = False
         self._kept.clear()
-        self._keep(ended)
+        wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
+        for stream in ended:
+            self._keep(now - max(0.0, wall - stream.ended), stream.name, stream.epoch)
 
     def stop(self) -> None:
         """Stop all deletions. The store knows the ended streams at the next start."""
@@ -101,28 +119,22 @@ class Retention:
     def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
         # The run of a stream that is being deleted ends before the stream does.
         if streamLog.state is not State.OPEN:
-            self._keep([EndedStream(self._sweep.clock.seconds(), streamLog.name, streamLog.epoch)])
+            self._keep(self._sweep.seconds(), streamLog.name, streamLog.epoch)
 
-    def _keep(self, ended: Sequence[EndedStream]) -> None:
-        """Schedule the deletion of streams; their ends are seconds since 1970."""
+    def _keep(self, ended: float, name: str, epoch: str) -> None:
+        """Schedule the deletion of a stream; its end is on the ticker's clock."""
         if self._stopped:
             return
-        idle = not self._kept
-        wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
-        for stream in ended:
-            self._kept.append(stream._replace(ended=now - max(0.0, wall - stream.ended)))
-        if idle and self._kept:
-            self._sweep.at(self._dueTime(), self._forgetOld)
-
-    def _dueTime(self) -> float:
-        """Return when the oldest stream is to be deleted, on the ticker's clock."""
-        return self._kept[0].ended + self._settings.keep
+        deadline = _Deadline(ended + self._settings.keep, name, epoch)
+        self._kept.append(deadline)
+        if len(self._kept) == 1:
+            self._sweep.at(deadline.due, self._forgetOld)
 
     def _forgetOld(self, now: float) -> float | None:
         """Delete the streams whose time is over."""
-        while self._kept and self._dueTime() <= now:
+        while self._kept and self._kept[0].due <= now:
             self._forgetOldest()
-        return self._dueTime() if self._kept else None
+        return self._kept[0].due if self._kept else None
 
     def _forgetOldest(self) -> None:
         stream = self._kept.popleft()
@@ -134,5 +146,5 @@ class Retention:
     def _retryLater(self, failure: Failure, name: str, epoch: str) -> None:
         """Try again after a while, unless a client has deleted the stream already."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
-            ended = [EndedStream(self._sweep.clock.seconds(), name, epoch)]
-            self._sweep.at(self._sweep.seconds() + _RETRY, lambda _: self._keep(ended))
+            now = self._sweep.seconds()
+            self._sweep.at(now + _RETRY, lambda _: self._keep(now, name, epoch))

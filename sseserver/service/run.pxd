@@ -1,3 +1,4 @@
+from sseserver.service.linger cimport Linger
 from sseserver.streams.log cimport StreamLog
 from sseserver.timing.ticker cimport Tick, Ticker
 
@@ -6,7 +7,7 @@ cdef class Run:
     cdef public object state
     cdef public StreamLog streamLog
     cdef list _awaiting
-    cdef object _linger
+    cdef Linger _linger
     cdef object _makeRoom
     cdef object _onEnd
     cdef object _producer

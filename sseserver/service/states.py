@@ -6,10 +6,10 @@ States of the service and of a run, and the steps that are legal between them.
 
 from __future__ import annotations
 
-from enum import Enum
+from sseserver.steps import StateEnum
 
 
-class ServiceState(Enum):
+class ServiceState(StateEnum):
     """The life of a `StreamService`. It accepts runs and viewers while it is NEW or RUNNING."""
 
     NEW = "new"  # not started yet
@@ -27,7 +27,7 @@ SERVICE_STEPS = {
 }
 
 
-class RunState(Enum):
+class RunState(StateEnum):
     """The life of a `Run`."""
 
     WAITING = "waiting"  # for its turn: the source was not called yet

@@ -24,7 +24,8 @@ from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 
 from sseserver.speedups.privates import isQueueEmpty, seesQueue
-from sseserver.speedups.states import BodyState, BodyStep, findBodyState
+from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
+from sseserver.steps import findNext
 from sseserver.timing.turnend import TurnEnd
 
 #: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be
@@ -260,7 +261,7 @@ class FastBody:
         self._request.sentLength = self.written
 
     def _step(self, step: BodyStep) -> None:
-        self._state = findBodyState(self._state, step)
+        self._state = findNext(BODY_STATES, self._state, step)
 
     def _writeThroughRequest(self, data: bytes) -> None:
         """

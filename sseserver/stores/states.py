@@ -4,10 +4,10 @@ States of a `PersistentStore`, and the steps that are legal between them.
 
 from __future__ import annotations
 
-from enum import Enum
+from sseserver.steps import StateEnum
 
 
-class StoreState(Enum):
+class StoreState(StateEnum):
     """The life of a store. It takes changes while it is OPEN or STOPPING."""
 
     CLOSED = "closed"  # before `start`, and again after `stop`

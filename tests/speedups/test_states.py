@@ -7,7 +7,8 @@ from __future__ import annotations
 from itertools import product
 
 from sseserver.speedups.body import FastBody
-from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep, findBodyState
+from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
+from sseserver.steps import findNext
 from tests.speedups.cases import BodyTestCase
 
 
@@ -25,9 +26,9 @@ class BodyStateTests(BodyTestCase):
         self.assertEqual(found, set(BodyState))
         for state, step in product(BodyState, BodyStep):
             if step in BODY_STATES[state]:
-                self.assertIs(findBodyState(state, step), BODY_STATES[state][step])
+                self.assertIs(findNext(BODY_STATES, state, step), BODY_STATES[state][step])
             else:
-                self.assertRaises(RuntimeError, findBodyState, state, step)
+                self.assertRaises(RuntimeError, findNext, BODY_STATES, state, step)
 
     def test_closedBody(self) -> None:
         """
