@@ -1,5 +1,7 @@
 """
-`Reading`: what reading a rendering returns. A module of its own because it is compiled: one is made for each token.
+`Reading`: the result of `IRendering.read`, a cursor and the encoded events before it.
+
+The formats make readings, and the producers write them. The module is compiled, because one is made for each token.
 """
 
 from __future__ import annotations

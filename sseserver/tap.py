@@ -111,7 +111,8 @@ class Options(usage.Options):
 Streams text token by token to browsers and programs over Server-Sent Events. \
 Without options it serves a page on http://127.0.0.1:8000/ on which a built-in \
 text appears word by word. In production, put a reverse proxy in front of it \
-that terminates TLS, speaks HTTP/2 and does not buffer responses."""
+that terminates TLS, speaks HTTP/2 and does not buffer responses. Sizes in bytes \
+can be written with K, M or G, such as --window 64M."""
 
     optParameters = _parameters()
     optFlags = _flags()

@@ -187,7 +187,7 @@ class EventStreamProducer:
 
     def pauseProducing(self) -> None:
         """
-        Write no more: the transport is full. May be called again and again, and inside a write.
+        Stop writing: the transport is full. May be called repeatedly, and inside a write.
         """
         before = self._state
         self._step(ViewerStep.PAUSE)
@@ -199,7 +199,7 @@ class EventStreamProducer:
             self._setReading(False)
 
     def resumeProducing(self) -> None:
-        """Go on: the transport is empty. Entries that came meanwhile are joined."""
+        """Continue: the transport is empty. Entries that came meanwhile are joined."""
         before = self._state
         self._step(ViewerStep.RESUME)
         if before is ViewerState.PAUSED:
@@ -209,7 +209,7 @@ class EventStreamProducer:
             self.wake()
 
     def stopProducing(self) -> None:
-        """End: the connection is lost."""
+        """End the viewer: the connection is lost."""
         self._end("left")
 
     def finish(self, reason: str) -> None:

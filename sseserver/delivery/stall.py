@@ -63,7 +63,7 @@ class Watched(Protocol):
 
 class StallWatch(Tick):
     """
-    Looks at one viewer from time to time, and cuts it if it has taken nothing for too long.
+    Watches one viewer, and cuts it if it has taken nothing within the limit.
 
     Args:
         watched: The response.
@@ -83,11 +83,11 @@ class StallWatch(Tick):
         self._takenAt = 0.0
 
     def start(self, interval: float) -> None:
-        """Look for the first time after an interval in seconds."""
+        """Start watching: the first look comes after an interval in seconds."""
         self._ticker.put(self, self._ticker.seconds() + interval)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._ticker.cancel(self)
 
     def noteFull(self) -> None:

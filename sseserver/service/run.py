@@ -65,7 +65,7 @@ class Run:
 
     Attributes:
         streamLog: See above.
-        state: Place of the run in its life.
+        state: State of the run.
     """
 
     __slots__ = (
@@ -255,7 +255,7 @@ class Run:
 
     def _failed(self, failure: Failure) -> None:
         if self.state is _ENDED:
-            # The run was stopped: a failure was asked for, unless it is a bug in the source's
+            # The run was stopped, so a failure is expected, unless it is a bug in the source's
             # clean-up.
             if not failure.check(CancelledError, SourceError):
                 log.failure("A token source broke while it was stopped", failure)

@@ -81,7 +81,7 @@ class StreamService(Service):
         created: When the service was made, in seconds since 1970.
         runs: The runs.
         viewers: The viewers.
-        state: Place of the service in its life.
+        state: State of the service.
     """
 
     def __init__(
@@ -286,6 +286,8 @@ class StreamService(Service):
     def stopService(self) -> Deferred[None]:
         """
         End all runs, drain the viewers, and close the store. Harmless while it is being stopped.
+
+        twistd calls it on SIGTERM and SIGINT, after the listeners are closed.
 
         Returns:
             A Deferred that fires when no viewer is left and everything is stored.

@@ -1,12 +1,12 @@
 """
 The fast body of a streamed response, and the only owner of bytes that wait to be sent.
 
-`Request.write` only queues. The bytes leave when the reactor comes round to the socket, which costs
-two `epoll_ctl` calls and a large part of the price of a token. While nothing is queued before them,
-the bytes can as well be sent past the transport's queue.
+`Request.write` only queues. The bytes are sent when the reactor next writes to the socket, which
+costs two `epoll_ctl` calls and a large part of the price of a token. While the transport's queue is
+empty, the bytes can be sent past it.
 
-They are not sent one by one either. A `send` runs through the kernel's TCP, after which Python is
-as slow as after a sleep: the caches hold something else. So small writes of one reactor turn wait
+Small writes are not sent one by one. A `send` runs through the kernel's TCP and replaces the
+contents of the processor's caches, so the Python code after it is slow. Small writes of one reactor turn wait
 in the `SendBuffer` of their connection, and an `Outbox` sends the buffers of all connections
 together when the turn ends.
 
@@ -139,7 +139,7 @@ class SendBuffer:
             self._clear = False
 
     def uncork(self) -> None:
-        """Send the bytes that wait, and let no more wait."""
+        """Send the bytes that wait. Later small writes wait no longer than this turn."""
         self.corked = False
         self.flush()
 
@@ -225,7 +225,7 @@ class FastBody:
         self._request = request
         self._outbox = outbox
         self._state = BodyState.NEW
-        # There while the state is SENDING or CORKED: so a token need not look at the state.
+        # Set while the state is SENDING or CORKED, so that `write` need not check the state for each token.
         self._buffer: SendBuffer | None = None
         self._chunked = False
 

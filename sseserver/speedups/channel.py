@@ -240,10 +240,10 @@ _REQUEST_DEFAULTS = _defaults(FastRequest.__slots__, Request)
 
 class _Counting(FastChannel):
     """
-    A channel that counts the heads which it reads in one piece.
+    A channel that counts the heads that it reads in one piece.
 
     Attributes:
-        heads: Their number.
+        heads: Number of these heads.
     """
 
     heads = 0

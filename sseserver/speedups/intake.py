@@ -1,12 +1,12 @@
 """
-An intake: one read descriptor that reads many connections in one go.
+An intake: one read descriptor that reads many connections together.
 
-A reactor reads its connections one after another: its own loop, the read, the work on the bytes,
-six calls for each. In between runs the kernel's TCP, after which Python is slow until its caches
-are warm again. For hundreds of connections that each get a token now and then, this costs more than
-the tokens. An intake reads all of them first, and then works on what came. When tokens come so fast
-that each would wake the reactor, the intake looks every `BUSY` seconds instead, as network drivers
-do.
+A reactor handles its connections one after another: a read, then the work on the bytes, six calls
+for each. Each read runs the kernel's TCP, which replaces the contents of the processor's caches and
+slows down the Python code after it. For hundreds of connections with a token now and then, this
+costs more than the tokens. An intake reads all connections first, and then handles the bytes. When
+tokens come so fast that each would wake the reactor, the intake polls every `BUSY` seconds instead,
+as network drivers do.
 
 `sseserver.speedups.readpath` puts the connections of streamed answers into it.
 """
@@ -215,7 +215,7 @@ class Intake:
 
 
 def _isClosed(transport: Any) -> bool:
-    """Return whether nobody wants the bytes of a connection any more."""
+    """Return whether a connection is closed or being closed, so that its bytes are not needed."""
     return not transport.connected or transport.disconnecting or isAborting(transport)
 
 

@@ -335,7 +335,7 @@ class ProbeTransport:
 
 class _NoReactor:
     """
-    A reactor that only keeps the factory which it is to connect.
+    A reactor that makes no connection, and keeps the factory that was passed to it.
 
     Attributes:
         factory: The factory.

@@ -57,12 +57,12 @@ class PersistentStore(Keeper):
         clock: The reactor, or a `task.Clock`.
         persistence: Reads and writes what is stored.
         window: Bytes that each stream keeps; see `StreamLog`.
-        turnEnd: The service's, so that its writes are sent once the calls of a tick are made; by default one of its
-            own.
+        turnEnd: Turn end of the service, so that the entries of one tick are sent together. By default the store has
+            its own.
 
     Attributes:
         persistence: See above.
-        state: Where in its life the store is.
+        state: State of the store.
     """
 
     def __init__(self, clock: Any, persistence: IPersistence, window: int, *, turnEnd: TurnEnd | None = None) -> None:

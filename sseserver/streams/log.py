@@ -76,7 +76,7 @@ class StreamLog:
         ticker: Tells the time, and wakes the viewers of a fast stream once for many entries.
         window: Bytes to keep, `ENTRY_COST` for each entry included. The oldest entries are trimmed; the newest visible
             entry is kept however large it is.
-        keeper: The store that keeps the log; by default it is kept by no store.
+        keeper: The store of the log; by default the log has no store.
         published: Whether entries are published into the stream. Otherwise a run writes it.
 
     Attributes:

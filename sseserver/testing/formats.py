@@ -1,5 +1,5 @@
 """
-The contract tests of formats.
+Contract tests for formats, public as `sseserver.testing.FormatContract`.
 """
 
 from __future__ import annotations

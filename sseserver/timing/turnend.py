@@ -1,9 +1,9 @@
 """
 The end of a reactor turn: work that is done once for everything that happened in the turn.
 
-`callLater(0)` would do that work in the next turn, after another look at every socket. That look is
-a large part of the price of a turn, and code that makes many calls in one go knows better when it
-is done. Tickers and the intake of `sseserver.speedups` mark such batches; the outbox of
+`callLater(0)` would do that work in the next turn, after another poll of every socket, which is a
+large part of the price of a turn. Code that makes many calls together knows when the last one is
+made. Tickers and the intake of `sseserver.speedups` mark such batches; the outbox of
 `sseserver.speedups` sends at their end.
 """
 

@@ -79,7 +79,7 @@ class BodyLimit(_Base):
     def _refuse(self) -> None:
         """Answer before the request is complete, which Twisted's requests cannot."""
         self._refused = True
-        # The client is not to go on.
+        # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
         body = self.channel.site.refusal
         head = (

@@ -1,5 +1,7 @@
 """
 Reading events: `Decoder`, and `wholeEvent` for the most common bytes.
+
+`sseserver.client` reads responses with it, and the native API published event streams.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
 """
 Writing events: `Event`, `encode`, and the pieces of a block.
+
+The formats write terminal and published events with `encode`. The `id:` and `data:` lines of a token
+come from a template in the format's own module, such as `sseserver.formats.events`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """
 OpenAI's chat completions, without I/O.
 
-The modules are `request`, `chunk` (one piece of a streamed answer), `completion` (an answer in one piece) and `usage`.
+The modules are `request`, `content` (of a message), `chunk` (one piece of a streamed answer), `completion` (an answer
+in one piece) and `usage`.
 
 Reference: https://platform.openai.com/docs/api-reference/chat.
 """

@@ -1,5 +1,7 @@
 """
-The SQLite store: `store` for the service, `journal` for what is written when, `database` for the SQL.
+The SQLite store, in one file (`--store sqlite:PATH`).
+
+`store` is for the service, `journal` decides what is written when, `database` has the SQL, and `rows` the columns.
 """
 
 from sseserver.stores.sqlite.store import SQLiteStore
