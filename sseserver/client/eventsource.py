@@ -278,4 +278,4 @@ class EventSource:
 
 
 def _ignore(event: Event) -> None:
-    """Drop an event that nobody takes."""
+    """Drop an event: there is no callback."""

@@ -125,7 +125,7 @@ class ReaderState(StateEnum):
 class ReaderStep(StateEnum):
     """Step of a `ResponseReader`."""
 
-    #: A single event goes to the callback, past the queue.
+    #: A single event is passed to the callback directly, without the queue.
     HAND = "hand"
     #: Events, or the end of the body, were added to the queue.
     QUEUE = "queue"

@@ -145,7 +145,7 @@ class EventStreamProducer:
         settings = self._delivery.settings
         self._watch = StallWatch(self, self._delivery.ticker, settings.stall)
         self._watch.start(min(settings.heartbeat, settings.stall))
-        # Wake-ups before reading: entries that come in between are seen.
+        # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
         self._write(gap + self._rendering.head(self.cursor, retry, url))
@@ -229,7 +229,7 @@ class EventStreamProducer:
 
     def retire(self, retry: int) -> None:
         """
-        End the response of a stream that goes on, and let the viewer return later.
+        End the response of an open stream, and tell the viewer to return later.
 
         Args:
             retry: Milliseconds until then.
@@ -285,7 +285,7 @@ class EventStreamProducer:
         self._body.write(data)
 
     def _loseClient(self, result: Any) -> None:
-        """End: the request is over. Every transport tells of that."""
+        """End the viewer: its request has ended, on any transport."""
         self._end("left")
 
     def _end(self, reason: str) -> None:

@@ -20,9 +20,8 @@ from zope.interface import implementer
 
 from sseserver.delivery.connection import findConnection
 
-#: Bytes. The kernel takes this much beyond the bytes on their way: so a slow viewer is noticed long
-#: before the megabytes of the kernel's buffer are full, and it gets fresh data. Linux; the number
-#: is from <linux/tcp.h>.
+#: Bytes. Limit of unsent data in the kernel. A slow viewer is noticed long before the megabytes of
+#: the kernel's buffer are full, and gets fresh data. Linux; the number 25 is from <linux/tcp.h>.
 _NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 128 * 1024)
 
 #: The options. Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has

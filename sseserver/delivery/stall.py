@@ -1,9 +1,9 @@
 """
 The stall limit: a viewer that takes no bytes for too long is cut.
 
-Twisted sees only its own buffer, which is the last to fill: behind it the kernel takes megabytes
-for a viewer that reads nothing. So a `StallWatch` asks the kernel how much the viewer has
-acknowledged. Each `EventStreamProducer` has one; its looks also make the heartbeats.
+Twisted sees only its own buffer, which is the last to fill: the kernel buffers megabytes for a
+viewer that reads nothing. A `StallWatch` therefore asks the kernel for the number of bytes that the
+viewer has acknowledged. Each `EventStreamProducer` has one; its checks also trigger the heartbeats.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class StallWatch(Tick):
         if watched is None:
             return None
         taken = measureTaken(watched.request.transport, watched.written)
-        # While it is paused bytes are on their way, even where no connection can be asked.
+        # A paused viewer has bytes on their way, even if no connection can be asked.
         isIdle = taken is None and not watched.isPaused
         if isIdle or taken != self._taken:
             self._taken = taken

@@ -74,7 +74,7 @@ class Waiter:
         if limit is not None:
             self._tick = self._ticker.at(self._ticker.seconds() + limit, self._expire)
         self.streamLog.follow(self, form)
-        # A run may be paused until somebody reads.
+        # A run may be paused until a viewer reads.
         self.wake()
 
     def wake(self) -> None:
@@ -96,7 +96,7 @@ class Waiter:
         Close the connection at once.
 
         Args:
-            reason: Not used: nothing of the response is to be logged.
+            reason: Not used: the response has not begun, so there is nothing to log.
         """
         abort(self.request)
         self._end(False)

@@ -73,7 +73,7 @@ class EntryRendering:
             if self._newest.cursor == last:
                 return self._newest
             reading = Reading(last, self._encode(last))
-            # A single viewer shares with nobody.
+            # A single viewer needs no shared reading.
             if self._log.sole is None:
                 self._newest = reading
             return reading

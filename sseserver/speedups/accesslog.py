@@ -12,7 +12,7 @@ from twisted.web.http import combinedLogFormatter
 from twisted.web.iweb import IAccessLogFormatter
 from zope.interface import provider
 
-#: Bytes that the log shows as they came: printable, but neither a quote nor a backslash.
+#: Bytes that the log shows unchanged: printable, but neither a quote nor a backslash.
 _isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 

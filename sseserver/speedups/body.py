@@ -74,7 +74,7 @@ class SendBuffer:
         Keep a small write for the end of the turn.
 
         Returns:
-            Whether the buffer must be put into an outbox: it was empty, and nobody uncorks it.
+            Whether the buffer must be put into an outbox: it was empty, and is not corked.
         """
         if not self._waiting:
             self._waiting = data
@@ -296,9 +296,9 @@ def slim(request: Any) -> None:
     """
     Make a request and its channel small, once the head of an endless response is written.
 
-    Both have so many attributes that Python gives each a table of twice the size, and the headers
-    that were sent are never looked at again: together a fifth of the memory of an idle viewer. A
-    `FastRequest` knows better what it can do without.
+    Both have so many attributes that Python doubles their tables, and the headers that were sent are
+    never read again: together a fifth of the memory of an idle viewer. A `FastRequest` has a method
+    of its own for this.
     """
     if getattr(request, "channel", None) is None:
         return

@@ -1,9 +1,9 @@
 """
 Rare garbage collections, for a process that runs nothing but sseserver.
 
-Streams that are kept are many small objects that live for minutes. With its defaults, Python's
-collector walks over all of them again and again: a tenth of the price of a short stream, and pauses
-of 30 ms. It finds little: viewers and runs are released by their reference counts.
+Kept streams are many small objects that live for minutes. With its defaults, Python's collector
+walks over all of them repeatedly: a tenth of the price of a short stream, and pauses of 30 ms. It
+finds little: viewers and runs are released by their reference counts.
 
 `twistd sseserver` adds the service; embedders decide for their own process.
 """

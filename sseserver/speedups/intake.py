@@ -33,14 +33,13 @@ MAX_READS = 256
 #: Bytes of one read; the rest is read the next time.
 READ_BYTES = 16 * 1024
 
-#: Events asked of the kernel. Edge-triggered: a level-triggered epoll looks at each connection once
-#: more, to see that nothing has come since. So the end of a connection must be reported with the
+#: Events requested from epoll. Edge-triggered: a level-triggered epoll polls each connection once
+#: more, to find that no data has come since. So the end of a connection must be reported with the
 #: data that came before it (`EPOLLRDHUP`). Systems without epoll have no intake.
 _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
-#: Seconds between two reads, at least. Bytes that come sooner after a read wait, with all that come
-#: meanwhile.
+#: Seconds. Shortest time between two reads; bytes that arrive earlier wait for the next read.
 BUSY = 0.005
 
 #: The interfaces of a reactor that can have an intake: it reads only file descriptors of the
@@ -94,8 +93,8 @@ class Intake:
         Read a connection from now on. It can be paused, resumed, closed and lost as before.
 
         Args:
-            receiver: Gets the bytes instead of the transport's protocol, which is told of the end
-                all the same.
+            receiver: Gets the bytes instead of the transport's protocol. The protocol is still told
+                of the end.
         """
         transport = receiver.transport
         transport.stopReading()
@@ -106,8 +105,8 @@ class Intake:
         receivers = self._receivers
         receivers.extend([None] * (descriptor + 1 - len(receivers)))
 
-        # Twisted calls these whenever a connection is to be read or not, also when it is closed or
-        # lost.
+        # Twisted calls these to start and stop the reading of a connection, also when it is closed
+        # or lost.
         def startReading() -> None:
             if receivers[descriptor] is None:
                 receivers[descriptor] = receiver
@@ -159,13 +158,13 @@ class Intake:
             self._read()
 
     def _look(self) -> None:
-        """Read; if nothing came meanwhile, let the reactor tell when there is something."""
+        """Read; if there was nothing to read, let the reactor watch the connections again."""
         self._next = None
         self._readAt = self._reactor.seconds()
         busy = self._read()
         if self._count:
             if busy:
-                # It is there again when the last connection left and another came meanwhile.
+                # Added again meanwhile if the last connection left and another came.
                 self._reactor.removeReader(self)
                 self._next = self._reactor.callLater(BUSY, self._look)
             else:

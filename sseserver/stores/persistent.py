@@ -6,7 +6,7 @@ persistence only reads and writes: that of `sseserver.stores.sqlite`, or one tha
 
 Changes are written in groups. While one group is being written, and for a moment after a group of many streams, the
 next one gathers. An entry is visible when its group is written. Viewers never wait for a disk: the log of an open
-stream, and of any other that somebody reads, is in memory as a whole.
+stream, and of any other that is being read, is in memory as a whole.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class PersistentStore(Keeper):
         """
         See `IStreamStore.delete`.
 
-        Viewers get the end when the deletion is written. If it fails, the stream is there as before.
+        Viewers get the end when the deletion is written. If it fails, the stream is unchanged.
         """
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))

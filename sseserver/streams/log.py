@@ -31,7 +31,7 @@ FLUSH_TICK = 0.02
 #: viewers does not delay all others.
 WAKES_PER_TURN = 500
 
-# The kinds after which a stream goes on, the most frequent first.
+# The kinds that leave a stream open, the most frequent first.
 _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 
 _OPEN = State.OPEN
@@ -299,7 +299,7 @@ class StreamLog:
         """
         Drop the oldest entries.
 
-        A sixteenth of the window goes at a time: to drop entries one by one would move all the others each time.
+        A sixteenth of the window is dropped at a time: dropping single entries would move all the others each time.
         """
         # Entries that are not visible yet stay, and so does the newest visible entry.
         buffer = self.buffer

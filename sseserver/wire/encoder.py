@@ -1,8 +1,9 @@
 """
 Writing events: `Event`, `encode`, and the pieces of a block.
 
-The formats write terminal and published events with `encode`. The `id:` and `data:` lines of a token
-come from a template in the format's own module, such as `sseserver.formats.events`.
+`encode` is for events of any origin, `writeBlock` for the formats, whose parts are checked already.
+Only the block of a token, the most frequent one, comes from a template in the format's own module,
+such as `sseserver.formats.events`.
 """
 
 from __future__ import annotations

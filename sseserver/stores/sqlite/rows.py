@@ -33,7 +33,7 @@ class EndedRow(NamedTuple):
 
 
 class TrimmedRow(NamedTuple):
-    """An update of the table `streams`: entries before `first`, with so many tokens, are no longer kept."""
+    """An update of the table `streams`: entries before `first`, which had `tokens` tokens, are no longer kept."""
 
     stream: int
     first: int
@@ -140,13 +140,13 @@ class Transaction:
     The rows of one transaction.
 
     Attributes:
-        deleted: Numbers of streams that go with all their rows.
-        trimmed: Streams whose oldest entries go.
+        deleted: Numbers of streams whose rows are all deleted.
+        trimmed: Streams whose oldest entries are deleted.
         created: New streams.
         fresh: Entries for the table `fresh`.
         place: Place of their row.
         filed: Entries for the table `segments`.
-        mark: The rows of the table `fresh` before this place go.
+        mark: Rows of the table `fresh` before this place are deleted.
         keys: Uses of idempotency keys.
         ended: Streams whose terminal entry is among the entries.
     """
