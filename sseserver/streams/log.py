@@ -227,6 +227,9 @@ class StreamLog:
         """
         Fill a new log with entries that the store kept. Their bytes are in `Keeper.used` already.
 
+        They may be larger than the window: the end of an interrupted run was added to them, or the window was larger.
+        Nothing is trimmed before the next append, so a restart drops no entry that viewers have seen.
+
         Args:
             segment: All entries kept.
             tokensBefore: Number of tokens among the entries before them.

@@ -271,7 +271,7 @@ class Machine(Answers):
 
     def checkAllLeft(self) -> None:
         """Check that each viewer got its end or was cut, and let it take all bytes that were sent."""
-        self.buffered.clear()
+        self.written.clear()
         for viewer in self.viewers:
             if viewer.connection:
                 wire = viewer.connection.wire
