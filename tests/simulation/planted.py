@@ -206,7 +206,7 @@ BUGS = (
     Bug(
         "[DONE] after a failure",
         "formats/openai.py",
-        '        return self._event(number, error.decode("ascii"))',
+        "        return self._event(number, error)",
         "        return self._event(number, _DONE)",
     ),
     Bug(
