@@ -126,8 +126,10 @@ class Asker:
     def allows(self, reply: Reply) -> bool:
         """Return whether a status is a true answer."""
         error = (reply.json or {}).get("error", {})
+        if not reply.complete:
+            return reply.status != 500
         if reply.status == 400:
-            return not reply.complete or error.get("code") == "answer_too_long"
+            return error.get("code") == "answer_too_long"
         return reply.status != 500 and bool(error.get("code"))
 
 

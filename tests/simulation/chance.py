@@ -2,7 +2,8 @@
 Chance: all randomness of a simulation comes from its seed.
 
 `Patches` is the one place that replaces what the server takes from outside: the module `random`, the random bits of
-`secrets`, the time of `time` and of Twisted's `Date` headers, and the identity of the machine's boot.
+`secrets`, the time in Twisted's `Date` headers, the threads of token sources, the connections of
+SQLite, and the identity of the machine's boot.
 """
 
 from __future__ import annotations
@@ -28,6 +29,24 @@ _BOOT = "/proc/sys/kernel/random/boot_id"
 
 #: Epochs that `makeEpoch` may have in stock.
 _STOCK = 64
+
+
+class InlineThread:
+    """
+    A thread that does its work when it is started.
+
+    Args:
+        target: The work.
+        name: Ignored.
+        daemon: Ignored.
+    """
+
+    def __init__(self, target: Callable[[], object], name: str, daemon: bool) -> None:
+        self._target = target
+
+    def start(self) -> None:
+        """Work."""
+        self._target()
 
 
 class Patches:
@@ -56,6 +75,7 @@ class Patches:
             patch.object(secrets, "randbits", self._chance.getrandbits),
             patch.object(sqlite3, "connect", self._record),
             patch.object(twistedServer, "datetimeToString", lambda: b"Fri, 15 Jan 2027 08:00:00 GMT"),
+            patch("sseserver.sources.tokenthread.Thread", InlineThread),
             patch.object(sys, "unraisablehook", lambda told: self.unraised.append(repr(told.exc_value))),
             patch.object(Path, "read_text", lambda path, *args: self._readText(path, *args)),
         ]

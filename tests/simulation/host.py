@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -18,12 +18,12 @@ from twisted.python.failure import Failure
 from sseserver.apis.root import StreamResource
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
+from sseserver.options import OPTIONS
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.tap import Server, TunedEndpoint
+from sseserver.tap import Options, Server, TunedEndpoint, makeSettings, makeSource
 from sseserver.timing.turnend import TurnEnd
 from sseserver.web.site import StreamSite
 from tests.simulation.disk import Disk
@@ -111,8 +111,13 @@ class Host:
         """Start the server's process."""
         self._reactor = reactor = SimReactor(self._world, self._network, self.plan.bufferSize)
         turnEnd = TurnEnd(reactor)
+        options = writeOptions(self.plan)
+        # Some settings have no option.
+        settings = replace(makeSettings(options), drain=self.plan.settings.drain)
+        assert settings == self.plan.settings, f"{settings} of the command line, {self.plan.settings} of the plan"
         store = self._makeStore(reactor, turnEnd)
-        self._service = StreamService(reactor, self._makeSource(reactor), self.plan.settings, store, turnEnd=turnEnd)
+        source = self._makeSource(reactor, options, turnEnd)
+        self._service = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
         site = StreamSite(StreamResource(self._service, self.plan.prompt), accessLog=False, reactor=reactor)
         server = self._server = Server()
         self._service.setServiceParent(server)
@@ -197,11 +202,28 @@ class Host:
         thread = Thread(self, reactor)
         return SQLiteStore(reactor, self.disk.path, window, thread.call, turnEnd=turnEnd)
 
-    def _makeSource(self, reactor: SimReactor) -> ITokenSource:
+    def _makeSource(self, reactor: SimReactor, options: Options, turnEnd: TurnEnd) -> ITokenSource:
         if self.plan.source == "upstream":
-            limits = UpstreamLimits(connectTimeout=5.0, firstTokenTimeout=5.0, tokenTimeout=5.0)
-            return UpstreamSource(reactor, f"http://127.0.0.1:{UPSTREAM_PORT}/v1", model="simulated", limits=limits)
+            return makeSource(reactor, options, turnEnd)
         return ScriptSource(reactor, self._scripts, self.plan.source == "script")
+
+
+def writeOptions(plan: Plan) -> Options:
+    """Write the command line of a plan, and parse it."""
+    line = []
+    for option in OPTIONS:
+        if option.setting and option.onCommandLine:
+            value = getattr(plan.settings, str(option.setting))
+            if value is True:
+                line.append(f"--{option.name}")
+            elif value is not False:
+                line.append(f"--{option.name}={value}")
+    if plan.source == "upstream":
+        line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", "--model=simulated", "--connect-timeout=5"]
+        line += ["--first-token-timeout=5", "--token-timeout=5"]
+    options = Options()
+    options.parseOptions(line)
+    return options
 
 
 class Thread:

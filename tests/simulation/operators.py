@@ -135,18 +135,20 @@ class Operator:
             self.blame("gone", f"404 for {stream}")
         return reply.status == 404
 
-    def _seeState(self, stream: str, promised: int, reply: Reply) -> None:
+    def _seeState(self, stream: str, promised: dict[str, int], reply: Reply) -> None:
         truth = self.stage.truth
         if reply.status != 200 or not reply.complete:
             return
         state = reply.json
         known = truth.know(state["epoch"], stream, self.name)
-        if state["last"] < promised and stream not in truth.gone and truth.promised(stream) >= promised:
-            self.blame("in the log", f"{stream} ends at {state['last']}, and {promised} was acknowledged")
+        # Unless it was deleted meanwhile.
+        number = promised.get(state["epoch"], 0)
+        if state["last"] < number <= truth.promised(stream).get(state["epoch"], 0):
+            self.blame("in the log", f"{stream} ends at {state['last']}, and {number} was acknowledged")
         if known.end and state["state"] == "open":
             self.blame("end", f"{stream} is open, and was {known.end}")
 
-    def _seeText(self, stream: str, promised: int, reply: Reply) -> None:
+    def _seeText(self, stream: str, promised: dict[str, int], reply: Reply) -> None:
         truth = self.stage.truth
         if reply.status != 200 or not reply.complete or "stream-gap" in reply.headers:
             return
@@ -158,7 +160,7 @@ class Operator:
             for promise in truth.promises[stream]:
                 sent = truth.sent.get(promise.marker)
                 if (
-                    promise.number <= promised
+                    promise.number <= promised.get(promise.epoch, 0)
                     and sent is not None
                     and sent.type is None
                     and wrap(promise.marker) not in text

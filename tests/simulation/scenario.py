@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.simulation.askers import Asker, Chat, ChatReturn, Completion, StreamedCompletion
 from tests.simulation.chance import Patches
-from tests.simulation.clients import Client
+from tests.simulation.clients import Client, CommandClient, LoopClient
 from tests.simulation.disk import Disk
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.history import History
@@ -69,6 +69,8 @@ class Scenario:
         self.streams: list[str] = []
         # Whether the server forgets everything soon after its end, so that it can be seen to forget everything.
         self._forgetful = self.plan.settings.keep < 100
+        # Names of the runs that do not go on.
+        self._stuck: set[str] = set()
         self._restarting = False
         self._cast = 0
         if self.plan.source == "upstream":
@@ -99,7 +101,7 @@ class Scenario:
             self._enter(self._start)
         for _ in range(chance.randint(2, 7)):
             self._enter(self._view)
-        for _ in range(chance.randint(0, 2)):
+        for _ in range(chance.randint(0, 3)):
             self._enter(self._connect)
         for _ in range(chance.randint(0, 6)):
             self._enter(self._operate)
@@ -192,7 +194,8 @@ class Scenario:
     def _connect(self) -> None:
         """Let an `EventSource` of the package follow a stream."""
         if self.streams:
-            client = Client(self.stage, f"client{self._number()}", self.chance.choice(self.streams))
+            kind = self.chance.choice((Client, LoopClient, CommandClient))
+            client = kind(self.stage, f"{kind.__name__.lower()}{self._number()}", self.chance.choice(self.streams))
             self.clients.append(client)
             client.start()
 
@@ -291,6 +294,7 @@ class Scenario:
                 if run is None or run.streamLog.created > self.world.now - 0.9 * CALM:
                     # A visitor that comes again and again starts a run each time.
                     continue
+                self._stuck.add(name)
                 viewers = run.streamLog.viewers
                 self.history.blame("life", f"the run {name} with {viewers or 'no'} viewers does not end")
         self.world.pass_(12.0)
@@ -326,7 +330,8 @@ class Scenario:
         for known in self.truth.epochs.values():
             gone = known.replaced or self.truth.mayBeGone(known.name)
             full = self.plan.settings.maxBytes < 1 << 20
-            if not (known.name in self.truth.published or known.terminal or gone or full):
+            stuck = known.name in self._stuck
+            if not (known.name in self.truth.published or known.terminal or gone or full or stuck):
                 self.history.blame("end", f"the run {known.name} has no end")
 
     def _forget(self) -> None:

@@ -28,8 +28,11 @@ from tests.simulation.truth import Truth, Work
 #: Port of the upstream.
 UPSTREAM_PORT = 9000
 
+#: Tokens that a source in a thread may write before they are taken.
+_INLINE = 50
+
 #: How a run gets its tokens.
-KINDS = ("function", "iterable", "asyncIterable", "paced", "unpaced")
+KINDS = ("function", "iterable", "asyncIterable", "blocking", "paced", "unpaced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,15 @@ class ScriptSource:
 
         return tokensFrom(self._reactor, tokens)
 
+    def _blocking(self, script: Script, work: Work) -> ITokenSource:
+        def tokens(*prompt: object) -> Iterator[str]:
+            # The thread runs inline, so nobody takes tokens meanwhile.
+            for token in script.tokens[:_INLINE]:
+                work.written += 1
+                yield token
+
+        return tokensFrom(self._reactor, tokens, thread=True)
+
     def _asyncIterable(self, script: Script, work: Work) -> ITokenSource:
         async def tokens(*prompt: object) -> AsyncIterator[str]:
             for token, pause in zip(script.tokens, script.pauses, strict=True):
@@ -256,6 +268,15 @@ class _Answerer:
         self._out += b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         if chance.random() < 0.7:
             self._send({"delta": {"role": "assistant", "content": ""}})
+        if chance.random() < 0.3:
+            for arguments in ("", '{"city":', '"x"}'):
+                call = {"index": 0, "function": {"arguments": arguments}}
+                if not arguments:
+                    call |= {"id": "call_1", "type": "function"}
+                    call["function"] |= {"name": "weather"}
+                self._send({"delta": {"tool_calls": [call]}})
+        if chance.random() < 0.3:
+            self._send({"delta": {"reasoning_content": "Hmm"}, "logprobs": {"content": [{"token": "x"}]}})
         self._next(script, 0, how > 0.2)
 
     def _next(self, script: Script, index: int, whole: bool) -> None:
@@ -282,6 +303,9 @@ class _Answerer:
         elif whole:
             work.end = "ok"
             self._send({"delta": {}, "finish_reason": "stop"})
+            if self._upstream.chance.random() < 0.5:
+                usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+                self._event(json.dumps({"object": "chat.completion.chunk", "choices": [], "usage": usage}))
             self._event("[DONE]")
         else:
             # A response that simply ends is no success.

@@ -214,9 +214,9 @@ class Truth:
             self.promises[self.epochs[epoch].name].append(Promise(epoch, number, marker))
         self.place(who, epoch, number, marker)
 
-    def promised(self, name: str) -> int:
-        """Return the number of the newest entry of a stream that was acknowledged; 0 if there is none."""
-        return max((promise.number for promise in self.promises[name]), default=0)
+    def promised(self, name: str) -> dict[str, int]:
+        """Return the number of the newest entry of a stream that was acknowledged, by its epochs."""
+        return {promise.epoch: promise.number for promise in self.promises[name]}
 
     def doubt(self, name: str) -> None:
         """Note that a stream may be deleted from now on."""
