@@ -56,6 +56,8 @@ class Asker:
 
     def start(self) -> None:
         """Send the request."""
+        if self.finished:
+            return
         self._tries += 1
         self._askedLife = self.stage.truth.lives
         headers = {"Content-Type": "application/json"}

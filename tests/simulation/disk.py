@@ -58,6 +58,7 @@ class Disk:
         full: Whether the store runs with `synchronous=FULL`.
 
     Attributes:
+        chance: See above.
         full: See above.
         losses: Number of losses of power.
     """
@@ -65,7 +66,7 @@ class Disk:
     def __init__(self, chance: Random, patches: Patches, full: bool) -> None:
         self.full = full
         self.losses = 0
-        self._chance = chance
+        self.chance = chance
         self._patches = patches
         self._root = Path(tempfile.mkdtemp(prefix="simulation-", dir=_FOLDER))
         self._lives = 0
@@ -104,6 +105,8 @@ class Disk:
     def started(self) -> None:
         """Note that the store was opened, which synchronizes everything."""
         self._synced = self.look()
+        if self.full:
+            self._patches.execute(str(self._folder), "PRAGMA synchronous = FULL")
 
     def acknowledged(self) -> None:
         """Note that the commits so far are reported to the server."""
@@ -136,6 +139,12 @@ class Disk:
             (folder / name).write_bytes(data)
         return str(folder / _NAME)
 
+    def discard(self, path: str) -> None:
+        """Delete a copy."""
+        folder = Path(path).parent
+        self._patches.closeConnections(str(folder))
+        shutil.rmtree(folder)
+
     def remove(self) -> None:
         """Delete the files."""
         self._patches.closeConnections(str(self._root))
@@ -145,16 +154,16 @@ class Disk:
         """Return the bytes of a file, of whose last writes a part is lost."""
         pairs = enumerate(zip(old, new, strict=False))
         same = next((place for place, (one, other) in pairs if one != other), min(len(old), len(new)))
-        if same == len(new) or self._chance.random() < 0.2:
+        if same == len(new) or self.chance.random() < 0.2:
             return new
-        cut = self._chance.randint(same, len(new))
-        if self._chance.random() < 0.6:
+        cut = self.chance.randint(same, len(new))
+        if self.chance.random() < 0.6:
             return new[:cut] + old[cut:]
         # Sectors are written in any order; what a file grew by reads as zeros.
         padded = old.ljust(len(new), b"\0")
         kept = bytearray(new)
         for start in range(cut - cut % SECTOR, len(new), SECTOR):
-            if self._chance.random() < 0.5:
+            if self.chance.random() < 0.5:
                 end = min(start + SECTOR, len(new))
                 kept[max(start, same) : end] = padded[max(start, same) : end]
         return bytes(kept)

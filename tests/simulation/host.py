@@ -70,6 +70,7 @@ class Host:
         chance: Decides how long transactions take.
 
     Attributes:
+        onCommit: Called after each commit that the server knows of.
         truth: Is told what a restart may lose.
         running: Whether the server answers.
         killed: Whether a process of the server has ended with work under way.

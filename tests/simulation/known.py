@@ -23,6 +23,7 @@ KNOWN: dict[str, Matcher] = {
         and "no viewers" not in violation.text
         and any(word in violation.text for word in _STUCK)
     ),
+    "F65": lambda violation: violation.rule == "content" and "is '\\n" in violation.text,
     "F24": lambda violation: violation.rule == "204 at /",
 }
 

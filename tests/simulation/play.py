@@ -48,6 +48,9 @@ class Ear:
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event of the log."""
         if event["log_level"] >= LogLevel.error:
+            if str(event.get("log_format")).startswith("The store is closed with"):
+                # The disk was full to the end.
+                return
             failure = event.get("log_failure")
             if failure is not None and failure.check(StoreUnavailable):
                 return

@@ -18,6 +18,7 @@ from tests.simulation.network import Network, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.plans import makePlan, makeWeather
 from tests.simulation.publishers import Publisher
+from tests.simulation.recovery import Rehearsal
 from tests.simulation.sources import Scripts, Upstream
 from tests.simulation.textviewers import ChunkViewer, PartViewer, TextViewer
 from tests.simulation.truth import Truth
@@ -53,10 +54,13 @@ class Scenario:
         self.scripts = Scripts(
             chance, self.truth, chance.choice((3, 12, 150)), chance.choice((50, 3000)), chance.choice((0.01, 0.3, 1.5))
         )
-        self.disk = Disk(chance, patches, full=False)
+        self.disk = Disk(chance, patches, full=chance.random() < 0.4)
         patches.boot = lambda: self.disk.boot
         self.host = Host(world, network, self.plan, self.scripts, self.disk, self.history)
         settings = self.plan.settings
+        if self.plan.store == "sqlite":
+            rehearsal = Rehearsal(self.disk, self.truth, self.history, patches, settings.kept)
+            self.host.onCommit = rehearsal.committed
         self.truth.trims = settings.window < 1 << 20
         self.truth.sparse = self.plan.source == "upstream"
         self.truth.forgets = settings.maxStreams < 1000 or settings.maxBytes < 1 << 20 or settings.keep < 100

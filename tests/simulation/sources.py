@@ -28,6 +28,9 @@ from tests.simulation.truth import Truth, Work
 #: Port of the upstream.
 UPSTREAM_PORT = 9000
 
+#: Seconds. Longest run.
+_LONGEST = 30.0
+
 #: Tokens that a source in a thread may write before they are taken.
 _INLINE = 50
 
@@ -94,7 +97,8 @@ class Scripts:
             text = f"{wrap(marker)} " if plain else makeText(chance, marker, size)
             self.truth.send(Sent(marker, text))
             tokens.append(text)
-        pauses = [round(chance.random() * self._pace, 4) if chance.random() < 0.7 else 0.0 for _ in tokens]
+        pace = min(self._pace, _LONGEST / max(1, count))
+        pauses = [round(chance.random() * pace, 4) if chance.random() < 0.7 else 0.0 for _ in tokens]
         return Script(run, tokens, pauses, chance.random() < 0.15)
 
 

@@ -285,6 +285,16 @@ class Truth:
         if not self.promises[name] and life > self._lost:
             self.promises[name].append(Promise(epoch, 0, ""))
 
+    def durable(self, name: str, full: bool) -> list[Promise]:
+        """
+        Return the promises about a stream that a loss of power must not break.
+
+        Args:
+            name: Name of the stream.
+            full: Whether every commit is synchronized.
+        """
+        return [promise for promise in self.promises[name] if full or promise in self._kept]
+
     def mayBeGone(self, name: str) -> bool:
         """Return whether 404 is a true answer for a stream."""
         if not self.promises[name] or name in self.gone:
