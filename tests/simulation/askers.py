@@ -7,8 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.simulation.facts import Span
 from tests.simulation.textviewers import ChunkReader, PartReader
-from tests.simulation.truth import Span
 from tests.simulation.viewers import Stage, Viewer, parseID
 from tests.simulation.wire import EventParser, Exchange, Frame, Malformed, Query, Reply
 

@@ -127,7 +127,7 @@ class CommandClient(Client):
         printed = [marker.split(".") for marker in findMarkers(self._out.getvalue()) if marker[0] in "rt"]
         indexes = [int(index) for _, index in printed]
         self.stage.history.add(self.name, f"printed {len(printed)} tokens")
-        # Where entries are trimmed, some may be missing.
+        # Entries may be missing if the stream is trimmed.
         if not self.stage.truth.trims and indexes != list(
             range(indexes[0], indexes[0] + len(indexes)) if indexes else []
         ):

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simulation.facts import Span
 from tests.simulation.payloads import wrap
-from tests.simulation.truth import Span
 from tests.simulation.viewers import Stage
 from tests.simulation.wire import Exchange, Query, Reply
 

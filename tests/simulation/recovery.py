@@ -21,10 +21,10 @@ from tests.simulation.history import History
 from tests.simulation.payloads import wrap
 from tests.simulation.truth import Truth
 
-#: Rehearsals in one simulation: each takes some milliseconds.
+#: Number of rehearsals in one simulation: each takes some milliseconds.
 _MOST = 2
 
-#: How likely a commit is followed by one.
+#: Probability that a commit is followed by one.
 _LIKELY = 0.1
 
 

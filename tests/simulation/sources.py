@@ -20,10 +20,11 @@ from sseserver.sources.function import FunctionSource
 from sseserver.sources.iterables import tokensFrom
 from sseserver.sources.text import TextSource
 from sseserver.values import Prompt
+from tests.simulation.facts import Work
 from tests.simulation.network import Network
 from tests.simulation.payloads import Sent, makeText, wrap
 from tests.simulation.reactor import SimReactor
-from tests.simulation.truth import Truth, Work
+from tests.simulation.truth import Truth
 
 #: Port of the upstream.
 UPSTREAM_PORT = 9000

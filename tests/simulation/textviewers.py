@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.simulation.truth import Span
+from tests.simulation.facts import Span
 from tests.simulation.viewers import ENDS, Stage, Viewer, parseID
 from tests.simulation.wire import Frame
 
