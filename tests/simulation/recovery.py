@@ -24,9 +24,6 @@ from tests.simulation.truth import Truth
 #: Number of rehearsals in one simulation: each takes some milliseconds.
 _MOST = 2
 
-#: Probability that a commit is followed by one.
-_LIKELY = 0.1
-
 
 class Rehearsal:
     """
@@ -49,7 +46,7 @@ class Rehearsal:
     def committed(self) -> None:
         """Perhaps look what the loss of power would leave after a commit."""
         chance = self._disk.chance
-        if self._left and chance.random() < _LIKELY:
+        if self._left and chance.random() < 0.1:
             self._left -= 1
             self.perform()
 
