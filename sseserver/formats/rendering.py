@@ -13,7 +13,7 @@ from typing import ClassVar
 from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import toJSON
-from sseserver.reading import Reading
+from sseserver.reading import Reading, makeReading
 from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
 from sseserver.values import TERMINAL, Kind, State
 from sseserver.wire import writeBlock
@@ -46,7 +46,7 @@ class EntryRendering:
         row: Pattern that matches consecutive entries of these kinds.
     """
 
-    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
+    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoLast", "_memoSize", "_newest", "_newestAt")
 
     pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
@@ -57,6 +57,8 @@ class EntryRendering:
         self._epoch = streamLog.epoch.encode("ascii")
         # The reading of the newest entry, for viewers that are not behind.
         self._newest = Reading(0, b"")
+        # Its cursor. Here as well, so that the viewer of a stream of its own does not look into the reading.
+        self._newestAt = 0
         # Readings of viewers that are behind, until another entry follows.
         self._memo: dict[tuple[int, int, bool], Reading] = {}
         self._memoLast = 0
@@ -70,12 +72,13 @@ class EntryRendering:
         """See `IRendering.read`."""
         last = self._log.last
         if cursor + 1 == last:
-            if self._newest.cursor == last:
+            if self._newestAt == last:
                 return self._newest
-            reading = Reading(last, self._encode(last))
+            reading = makeReading(last, self._encode(last))
             # A single viewer needs no shared reading.
             if self._log.sole is None:
                 self._newest = reading
+                self._newestAt = last
             return reading
         if cursor >= last:
             return Reading(cursor, b"")

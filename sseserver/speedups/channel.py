@@ -21,7 +21,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from sseserver.speedups.body import SendBuffer
+from sseserver.speedups.body import FastBody
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     REQUEST_ATTRIBUTES,
@@ -66,8 +66,8 @@ class FastChannel(HTTPChannel):
     others, they are kept in a dictionary: that works, and takes more memory.
 
     Attributes:
-        sendBuffer: Owns the bytes of this connection that are written and not sent. A `FastBody`
-            writes into it too.
+        sendBuffer: Owns the bytes of this connection that are written and not sent. It is also the
+            body of a response that a producer writes.
     """
 
     __slots__ = (*CHANNEL_ATTRIBUTES, "sendBuffer")
@@ -81,7 +81,7 @@ class FastChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
-        self.sendBuffer = SendBuffer(self.transport)
+        self.sendBuffer = FastBody(self.transport)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -126,22 +126,22 @@ class FastChannel(HTTPChannel):
 
     def write(self, data: bytes) -> None:
         """See `HTTPChannel.write`."""
-        self.sendBuffer.write(data)
+        self.sendBuffer.put(data)
 
     def writeSequence(self, iovec: Any) -> None:
         """See `HTTPChannel.writeSequence`."""
-        self.sendBuffer.write(b"".join(iovec))
+        self.sendBuffer.put(b"".join(iovec))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """See `HTTPChannel.writeHeaders`."""
         fields = b"".join(
             [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
         )
-        self.sendBuffer.write(b"%b %b %b\r\n%b\r\n" % (version, code, reason, fields))
+        self.sendBuffer.put(b"%b %b %b\r\n%b\r\n" % (version, code, reason, fields))
 
     def requestDone(self, request: Any) -> None:
         """See `HTTPChannel.requestDone`: the next request begins, or the connection ends."""
-        self.sendBuffer.uncork()
+        self.sendBuffer.release()
         super().requestDone(request)
 
     def loseConnection(self) -> None:
@@ -151,7 +151,7 @@ class FastChannel(HTTPChannel):
         If the last response is with the kernel, the connection is closed in the next turn, without
         waiting until the socket can be written to.
         """
-        self.sendBuffer.uncork()
+        self.sendBuffer.release()
         transport = self.transport
         if not self.persistent and not self.requests and self.sendBuffer.isEmpty():
             transport.unregisterProducer()
@@ -190,15 +190,15 @@ class FastRequest(Request):
         """
         See `Request.write`.
 
-        The head leaves with the first bytes of the body, at once unless the channel is corked.
+        The head leaves with the first bytes of the body, at once unless the buffer is held.
         """
         buffer = getattr(self.channel, "sendBuffer", None)
-        if self.startedWriting or buffer is None or buffer.corked:
+        if self.startedWriting or buffer is None or buffer.held:
             super().write(data)
         else:
-            buffer.cork()
+            buffer.hold()
             super().write(data)
-            buffer.uncork()
+            buffer.release()
 
     def finish(self) -> None:
         """See `Request.finish`."""

@@ -140,7 +140,8 @@ class StreamLog:
         self._keeper: Keeper = keeper or Keeper()
         self._durable = self._keeper.durable
         # One for each caller of `awaitStored` whose entries are not visible yet, with the number of the last of them.
-        self._awaiting: list[tuple[int, Deferred[None]]] = []
+        # `None` if there is none: so a token need not look into a list.
+        self._awaiting: list[tuple[int, Deferred[None]]] | None = None
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
         self._renderings: dict[str, IRendering] = {}
@@ -185,8 +186,8 @@ class StreamLog:
             self.ended = self._ticker.clock.seconds()
         if self.buffer.size > self._window:
             self._trim()
-        while self._awaiting and self._awaiting[0][0] <= number:
-            self._awaiting.pop(0)[1].callback(None)
+        if self._awaiting is not None:
+            self._tellStored(number)
         # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
@@ -202,9 +203,16 @@ class StreamLog:
         self._keeper.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
         self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
-        awaiting, self._awaiting = self._awaiting, []
-        for _, stored in awaiting:
+        awaiting, self._awaiting = self._awaiting, None
+        for _, stored in awaiting or ():
             stored.errback(error)
+
+    def _tellStored(self, number: int) -> None:
+        """Fire the Deferreds of `awaitStored` whose entries are visible."""
+        while self._awaiting and self._awaiting[0][0] <= number:
+            self._awaiting.pop(0)[1].callback(None)
+        if not self._awaiting:
+            self._awaiting = None
 
     def awaitStored(self) -> Deferred[None]:
         """See `IStreamLog.awaitStored`."""
@@ -212,6 +220,8 @@ class StreamLog:
         if self.last == appended:
             return succeed(None)
         stored: Deferred[None] = Deferred()
+        if self._awaiting is None:
+            self._awaiting = []
         self._awaiting.append((appended, stored))
         return stored
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
 from sseserver.speedups import body as bodies
-from sseserver.speedups.body import FastBody, Outbox, canBypassQueue
+from sseserver.speedups.body import Outbox, canBypassQueue
 from sseserver.speedups.privates import isQueueEmpty
 from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
@@ -40,7 +40,7 @@ class SameBytesTests(BodyTestCase):
         wires = []
         for direct in (True, False):
             wire, request = self.open(**keywords)
-            body = FastBody(request, self.outbox)
+            body = self.outbox.makeBody(request)
             play(wire, request, body.write if direct else request.write)
             if direct:
                 body.close()
@@ -210,7 +210,7 @@ class CanBypassQueueTests(BodyTestCase):
         self.patch(bodies, "seesQueue", lambda: False)
         wire, request = self.open()
         self.assertFalse(canBypassQueue(wire.transport))
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         for piece in PIECES:
             body.write(piece)
         self.reactor.turn()
@@ -230,7 +230,7 @@ class CanBypassQueueTests(BodyTestCase):
         """
         wire, request = self.open()
         wire.transport.startTLS(makeCertificate(), False)
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         for piece in (b"first", b"second"):
             body.write(piece)
             self.reactor.turn()
@@ -298,7 +298,7 @@ class RealSocketTests(TestCase):
         atOnce = []
 
         async def answer(request: Request) -> None:
-            body = FastBody(request, Outbox(TurnEnd(realReactor)))
+            body = Outbox(TurnEnd(realReactor)).makeBody(request)
             transport: Any = request.transport
             for index, piece in enumerate(pieces):
                 wasEmpty = isQueueEmpty(transport)

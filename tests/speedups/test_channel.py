@@ -164,20 +164,20 @@ class HeadTests(FastTestCase):
 
 
 class HoldTests(FastTestCase):
-    """Writes on a corked channel."""
+    """Writes on a held buffer."""
 
     def test_inOrder(self) -> None:
         """Corked writes leave in one send, behind the queue and before later writes."""
         wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
         protocol.write(b"1")
-        protocol.sendBuffer.cork()
-        protocol.sendBuffer.cork()
+        protocol.sendBuffer.hold()
+        protocol.sendBuffer.hold()
         protocol.write(b"2")
         protocol.writeSequence([b"3", b"4"])
         self.assertEqual(wire.received, b"")
-        protocol.sendBuffer.uncork()
-        protocol.sendBuffer.uncork()
+        protocol.sendBuffer.release()
+        protocol.sendBuffer.release()
         protocol.write(b"5")
         self.reactor.turn()
         self.assertEqual(wire.received, b"12345")
@@ -186,7 +186,7 @@ class HoldTests(FastTestCase):
         """Corked writes are sent before the connection is closed."""
         wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
-        protocol.sendBuffer.cork()
+        protocol.sendBuffer.hold()
         protocol.write(b"last words")
         protocol.loseConnection()
         self.reactor.advance(0)
@@ -194,7 +194,7 @@ class HoldTests(FastTestCase):
         self.assertTrue(wire.closed)
 
     def test_wrapped(self) -> None:
-        """On a transport whose queue cannot be bypassed, corked writes are queued."""
+        """On a transport whose queue cannot be bypassed, held writes are queued."""
         wire = self.connect(WrappingFactory(self.site(Mirror())))
         wire.socket.incoming = GOOD["plain"]
         wire.transport.doRead()

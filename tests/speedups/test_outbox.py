@@ -9,7 +9,7 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from sseserver.speedups.body import SMALL, FastBody
+from sseserver.speedups.body import SMALL
 from tests.speedups.cases import BodyTestCase
 
 
@@ -105,7 +105,7 @@ class OutboxTests(BodyTestCase):
         """On a site of Twisted's own the first write, with the head, waits for the reactor."""
         self.factory = Site(self.caught, reactor=self.reactor)
         wire, request = self.open()
-        FastBody(request, self.outbox).write(b"first")
+        self.outbox.makeBody(request).write(b"first")
         self.assertEqual(wire.received, b"")
         self.reactor.turn()
         self.assertEqual(wire.response.body, b"first")
@@ -114,7 +114,7 @@ class OutboxTests(BodyTestCase):
         """On a fast site the head and all writes of the turn leave at its end, in one send."""
         for pieces in ([b"first"], [b"first", b"second"]):
             wire, request = self.open()
-            body = FastBody(request, self.outbox)
+            body = self.outbox.makeBody(request)
             for piece in pieces:
                 body.write(piece)
             self.assertEqual(wire.received, b"")
@@ -125,7 +125,7 @@ class OutboxTests(BodyTestCase):
     def test_wholeResponseInOneTurn(self) -> None:
         """A response that ends in the turn in which it began leaves in one send, with its end."""
         wire, request = self.open()
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         body.write(b"first")
         body.write(b"second")
         body.cork()
@@ -216,7 +216,7 @@ class OutboxTests(BodyTestCase):
         """A body can be made for a request whose client is gone."""
         wire, request = self.open()
         wire.close()
-        FastBody(request, self.outbox).write(b"first")
+        self.outbox.makeBody(request).write(b"first")
         self.assertEqual(wire.received, b"")
 
     def test_otherTransports(self) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from itertools import product
 
-from sseserver.speedups.body import FastBody
 from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
 from sseserver.steps import findNext
 from tests.speedups.cases import BodyTestCase
@@ -35,7 +34,7 @@ class BodyStateTests(BodyTestCase):
         A closed body refuses to be written, corked or closed.
         """
         for begun in (False, True):
-            body = self.openBody()[2] if begun else FastBody(self.open()[1], self.outbox)
+            body = self.openBody()[2] if begun else self.outbox.makeBody(self.open()[1])
             body.close()
             self.assertRaises(RuntimeError, body.write, b"more")
             self.assertRaises(RuntimeError, body.cork)
@@ -45,4 +44,4 @@ class BodyStateTests(BodyTestCase):
         """
         A body that was not written to cannot be corked.
         """
-        self.assertRaises(RuntimeError, FastBody(self.open()[1], self.outbox).cork)
+        self.assertRaises(RuntimeError, self.outbox.makeBody(self.open()[1]).cork)
