@@ -57,6 +57,7 @@ class Publisher:
 
     def __init__(self, stage: Stage, number: int, stream: str, batches: int, size: int, closes: bool) -> None:
         self.finished = False
+        self.exchange: Exchange | None = None
         self.name = f"p{number}"
         self.stream = stream
         self._stage = stage
@@ -77,7 +78,10 @@ class Publisher:
     def _ask(self, query: Query, answered: Any) -> None:
         self._life = self._stage.truth.lives
         self._stage.history.add(self.name, f"{query.method} {query.path} {(query.body or b'')[:100]!r}")
-        Exchange(self._stage.network, query, answered, timeout=10.0)
+        exchange = self.exchange = Exchange(self._stage.network, query, answered, timeout=10.0)
+        if self._stage.chance.random() < 0.1:
+            # The request may be on its way, or its answer.
+            self._stage.after(round(self._stage.chance.random() * 0.1, 3), exchange.cut)
 
     def _opened(self, reply: Reply) -> None:
         self._stage.history.add(self.name, f"open: {reply.status}")

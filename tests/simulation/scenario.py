@@ -117,6 +117,10 @@ class Scenario:
     def _enter(self, act: Callable[[], object]) -> None:
         self.world.after(round(self.chance.random() * BUSY * 0.8, 3), act)
 
+    def _actors(self) -> list[Any]:
+        """Return all actors whose connections the network can disturb."""
+        return [*self.viewers, *self.askers, *self.publishers]
+
     def _number(self) -> int:
         self._cast += 1
         return self._cast
@@ -225,7 +229,7 @@ class Scenario:
     def _disturb(self) -> None:
         """Do something to one connection."""
         chance = self.chance
-        exchanges = [actor.exchange for actor in (*self.viewers, *self.askers) if actor.exchange is not None]
+        exchanges = [actor.exchange for actor in self._actors() if actor.exchange is not None]
         live = [exchange for exchange in exchanges if not exchange.over]
         if not live:
             return
@@ -278,7 +282,7 @@ class Scenario:
         self.world.run(lambda: self.host.running, 60)
         self.host.full = False
         self.truth.calmSince = self.world.now
-        for actor in (*self.viewers, *self.askers):
+        for actor in self._actors():
             if actor.exchange is not None:
                 actor.exchange.stall(False)
                 actor.exchange.pause(False)
@@ -313,8 +317,7 @@ class Scenario:
 
     def _audit(self) -> None:
         """Read every stream from its start."""
-        actors: list[Any] = [*self.viewers, *self.askers]
-        for actor in actors:
+        for actor in self._actors():
             actor.finished = True
             if actor.exchange is not None:
                 actor.exchange.drop()
