@@ -103,6 +103,9 @@ class Asker:
 
     def _over(self, reply: Reply) -> None:
         self.stage.history.add(self.name, f"over: {reply.status} {reply.complete} {reply.body[:200]!r}")
+        if self.finished:
+            # It was dropped.
+            return
         if reply.status in (200, 201):
             self.answered(reply)
         elif reply.status in (400, 410, 422, 429, 500, 502, 504) and self.allows(reply):

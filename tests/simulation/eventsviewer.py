@@ -58,6 +58,9 @@ class EventsViewer(Viewer):
             self.blame("never silent", f"asked for {self._asked}, got {frame.id} without a gap")
         if self._asked and asked is None and not self._gap:
             self.blame("never silent", f"asked for {self._asked!r}, got {frame.id} without a gap")
+        terminal = self.stage.truth.epochs[epoch].terminal
+        if terminal and asked == (epoch, terminal):
+            self.blame("204", f"200 for {self._asked}, after which nothing follows")
         if asked is None or self._gap:
             self._lastRun = None
             self._whole = False

@@ -16,6 +16,9 @@ from tests.simulation.world import Timer
 #: Port of the server.
 PORT = 8000
 
+#: Status of a response that is no HTTP.
+MALFORMED = 599
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -271,6 +274,10 @@ class Exchange:
                 if self.reply.complete:
                     self.drop()
         except OSError:
+            self.drop()
+        except Malformed as error:
+            # No server sends this status: every actor reports it.
+            self.reply.status, self.reply.body, self.reply.complete = MALFORMED, str(error).encode(), True
             self.drop()
 
     def _end(self) -> None:
