@@ -202,8 +202,8 @@ BUGS = (
     Bug(
         "a stale frame for the newest entry",
         "formats/rendering.py",
-        "            if self._newest.cursor == last:\n                return self._newest\n",
-        "            if self._newest.cursor:\n                return Reading(last, self._newest.data)\n",
+        "            if self._newestAt == last:\n                return self._newest\n",
+        "            if self._newestAt:\n                return Reading(last, self._newest.data)\n",
     ),
     Bug(
         "a joined event with the ID before its last entry",
