@@ -1,8 +1,10 @@
 """
-The optional compiled build: the modules that each token comes through, compiled by Cython from the same sources.
+The optional compiled build: Cython compiles the modules that every token passes through.
 
-Beside each of them stands a `.pxd` that makes its classes C structures. Whatever is missing for it, the result is the
-pure package, and the build says why in one line. Metadata live in setup.cfg.
+Each of them has a `.pxd` beside it that makes its classes C structures. A class that is one names its
+interfaces with `classImplements` after its body, because Cython takes no decorators there. If anything
+is missing for the build, the result is the pure package, and one line says why. The metadata are in
+setup.cfg.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from setuptools.command.build_ext import build_ext
 
 PACKAGE = "sseserver"
 
-# Those with a `.pxd` beside them; tests/test_house.py holds the two together.
+# The modules with a `.pxd`; tests/test_house.py checks that both lists agree.
 COMPILED = (
     "speedups.body",
     "formats.events",
@@ -29,10 +31,12 @@ COMPILED = (
     "formats.rendering",
     "formats.text",
     "formats.uimessages",
+    "streams.account",
     "streams.entries",
     "delivery.producer",
     "delivery.stall",
     "reading",
+    "service.linger",
     "service.run",
     "sources.text",
     "streams.log",
@@ -43,15 +47,15 @@ COMPILED = (
 
 DIRECTIVES = {
     "language_level": 3,
-    # The types are those of the `.pxd`. Annotations are promises to mypy: a `float` may be given an `int`.
+    # The types are in the `.pxd`. Annotations are for mypy: an `int` is allowed where they say `float`.
     "annotation_typing": False,
-    # A `None` where an object belongs is an AttributeError, as in Python; without this it would end the process.
+    # An attribute of `None` raises AttributeError, as in Python; without this it would crash the process.
     "nonecheck": True,
 }
 
 
 def obstacle() -> str | None:
-    """Say what is in the way of a compiled build, as far as can be seen before it begins."""
+    """Find what prevents a compiled build, as far as it shows before the build; return the reason, or `None`."""
     if os.environ.get("SSESERVER_PURE", "0") not in {"", "0"}:
         return "SSESERVER_PURE is set"
     if sys.implementation.name != "cpython":
@@ -66,14 +70,14 @@ def obstacle() -> str | None:
     return None if shutil.which(compiler) else f"there is no C compiler {compiler!r}"
 
 
-def copied(folder: Path) -> None:
-    """Copy what is compiled, and the packages that it lies in, to where it is translated."""
+def copySources(folder: Path) -> None:
+    """Copy the modules to compile, in their packages, to the folder in which they are translated."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in COMPILED:
         source = Path(PACKAGE, *name.split(".")).with_suffix(".py")
         target = folder / source
         target.parent.mkdir(parents=True, exist_ok=True)
-        # An empty one does: it only says that this is a package.
+        # An empty one is enough to make it a package.
         (target.parent / "__init__.py").touch()
         shutil.copy(source, target)
         shutil.copy(source.with_suffix(".pxd"), target.with_suffix(".pxd"))
@@ -83,8 +87,8 @@ def translate(extensions: list[Extension], folder: Path) -> None:
     """Translate copies of the sources to C."""
     from Cython.Build import cythonize  # noqa: PLC0415  (optional)
 
-    copied(folder)
-    # From inside, so that tracebacks name files relative to the place of the package, where Python finds them.
+    copySources(folder)
+    # Inside the folder, so that tracebacks name files relative to the package, where Python finds them.
     with contextlib.chdir(folder):
         translated = cythonize(extensions, compiler_directives=DIRECTIVES, force=True, quiet=True)
     for extension, made in zip(extensions, translated, strict=True):
@@ -92,7 +96,7 @@ def translate(extensions: list[Extension], folder: Path) -> None:
 
 
 def extensions() -> list[Extension]:
-    """What is compiled."""
+    """Make the extension modules."""
     sources = {name: f"{PACKAGE}/{name.replace('.', '/')}.py" for name in COMPILED}
     return [
         Extension(f"{PACKAGE}.{name}", [source], extra_compile_args=["-O3", "-g0", "-fno-plt"])
@@ -101,25 +105,25 @@ def extensions() -> list[Extension]:
 
 
 def say(problem: object) -> None:
-    """Say why the package is pure; `pip install -v` shows it."""
+    """Print why the package is pure; `pip install -v` shows it."""
     sys.stderr.write(f"sseserver: pure Python, since {problem}\n")
 
 
 class Build(build):
-    """Says, once, what cannot be compiled."""
+    """The command `build`, which prints why nothing is compiled."""
 
     def run(self) -> None:
-        """Build."""
+        """See `build.run`."""
         if OBSTACLE:
             say(OBSTACLE)
         super().run()
 
 
 class BuildExtensions(build_ext):
-    """Compiles all or nothing: what is compiled calls each other's structures."""
+    """The command `build_ext`. It compiles all modules or none, because they use each other's structures."""
 
     def run(self) -> None:
-        """Compile, but not for an editable install: what is edited must be what runs."""
+        """Compile, except for an editable install, which must run the sources that are edited."""
         if self.editable_mode or self.inplace:
             self.extensions = []
             return
@@ -134,7 +138,7 @@ class BuildExtensions(build_ext):
             say(f"it does not compile: {(str(problem).strip() or repr(problem)).splitlines()[-1]}")
 
     def clear(self) -> None:
-        """Remove what an earlier build, or this one before it failed, has left: it would be packed."""
+        """Remove extension modules of an earlier or a failed build, which would be packed."""
         for file in Path(self.build_lib, PACKAGE).rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
             file.unlink()
 

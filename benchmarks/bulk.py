@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from os import environ
@@ -14,9 +15,9 @@ from statistics import fmean, linear_regression, median
 from urllib.parse import urlsplit
 
 import process
-from clients import Crowd, Publishers, Repeating, Returning, Visitors
+from clients import Crowd, Publishers, Returning, Visitors
 from journal import Dechunker, Figures, Journal, dataOf, spread
-from load import CLOSING, Load, LoadError, Plan, uncollected
+from load import CLOSING, Clients, Load, LoadError, Plan, uncollected
 from paced import SPARE, Bench
 from process import Meter, Process
 from servers import PEERS, Server, ask, words
@@ -30,8 +31,7 @@ LIST, TURNS = 20_000, 10
 #: Events in each stream before a storm; number of last event IDs that the viewers return with.
 EVENTS, BACK = 100, 10
 
-#: Data of a published event, as long as a stamp and a number.
-DATA = "x" * 40
+DATA = "x" * 40  # of a published event, as long as a stamp and a number
 
 #: Program that writes so many bytes, in pieces of this size, of lines of that length.
 WRITER = """
@@ -47,7 +47,7 @@ while left:
 """
 
 
-def _measureRepeated(meter: Meter, clients: Repeating, seconds: float) -> Figures:
+def _measureRepeated(meter: Meter, clients: Clients, seconds: float) -> Figures:
     """Measure clients that repeat their work: pieces of it per second, and their times."""
     with uncollected():
         clients.takeUntil(time.monotonic() + WARM)
@@ -64,11 +64,8 @@ def measureShort(bench: Bench, server: Server) -> Figures:
     p = bench.parameters
     with bench.start(server) as child:
         meter = Meter(child)
-        visitors = Visitors(Plan(child.port, p.at_once, post=server.post, headers=CLOSING))
-        try:
+        with closing(Visitors(Plan(child.port, p.at_once, post=server.post, headers=CLOSING))) as visitors:
             figures = _measureRepeated(meter, visitors, p.seconds)
-        finally:
-            visitors.close()
     return {**meter.figures(len(visitors.done)), **figures, "faults": visitors.faults(words(p.count))}
 
 
@@ -86,12 +83,10 @@ def measurePublish(bench: Bench, server: Server) -> Figures:
                 ask(child.port, "PUT", path)
             publishers.add(path, body)
         meter = Meter(child)
-        try:
+        with closing(publishers):
             figures = _measureRepeated(meter, publishers, p.seconds)
             posts, publishers.going = len(publishers.done), False
             publishers.takeUntil(time.monotonic() + 10)
-        finally:
-            publishers.close()
         faults = publishers.refused
         for path, answers in publishers.counts.items() if channel.create else ():
             # Number of events that were answered for, less those in the stream.
@@ -252,20 +247,9 @@ def measureProgram(bench: Bench, server: Server) -> Figures:
 
 def measureMemory(bench: Bench, server: Server) -> Figures:
     """Measure one part of the memory: `server.variant` names it."""
-    parts = {"quiet stream": _quietViewers, "own runs": _ownRuns, "long streams": _longStreams}
+    parts = {"own runs": _ownRuns, "long streams": _longStreams}
     with bench.start(server) as child:
         return parts[server.variant](bench, child)
-
-
-def _quietViewers(bench: Bench, child: Process) -> Figures:
-    """Return the memory of a viewer of one stream in which nothing happens."""
-    used, viewers = list[int](), bench.parameters.viewers
-    Load(Plan(child.port, post="/streams")).run()
-    path = urlsplit(ask(child.port, "POST", "/streams", b"{}")[0]["Location"]).path
-    for number in (1, viewers):
-        plan = Plan(child.port, number, path, settle=1, seconds=1)
-        Load(plan, atEnd=lambda: used.append(process.memory(child.pid)["anonymous"])).run()
-    return {"viewer": (used[1] - used[0]) / (viewers - 1)}
 
 
 def _ownRuns(bench: Bench, child: Process) -> Figures:

@@ -10,8 +10,7 @@ import process
 from journal import bodyOf, dataOf, readEvents
 from load import EVENT_STREAM, READ_SIZE, Client, Clients, LoadError, Plan, locateStream, request, response
 
-#: Seconds until a crowd must have all events.
-LONGEST = 60.0
+LONGEST = 60.0  # seconds until a crowd must have all events
 
 
 def firstOf(plan: Plan, mark: bytes) -> tuple[float, float]:
@@ -39,15 +38,7 @@ def firstOf(plan: Plan, mark: bytes) -> tuple[float, float]:
         return first - begin, time.monotonic() - begin
 
 
-class Repeating(Clients):
-    """Clients that repeat their work; `done` has the seconds to begin and end of each answer."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
-        self.done: list[tuple[float, float]] = []
-
-
-class Visitors(Repeating):
+class Visitors(Clients):
     """A constant number of viewers of short streams; each that has reached the end is followed by the next."""
 
     def __init__(self, plan: Plan) -> None:
@@ -75,7 +66,7 @@ class Visitors(Repeating):
         self.start(self._visit(time.monotonic()))
 
 
-class Publishers(Repeating):
+class Publishers(Clients):
     """Publishers that POST without a pause, each when its last POST was answered, while `going`."""
 
     def __init__(self, port: int) -> None:

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-#: Time of a read (seconds, monotonic), number of the viewer, bytes of the body; none at its end.
-Read = tuple[float, int, bytes]
-
 #: Figures of one server in one round, by name.
 Figures = dict[str, float]
 
@@ -34,7 +31,7 @@ class Arrival(NamedTuple):
 class Journal:
     """All bytes that came. A viewer is its number, from 0; times are monotonic seconds."""
 
-    reads: list[Read] = field(default_factory=list)  # of bodies, in order
+    reads: list[tuple[float, int, bytes]] = field(default_factory=list)  # time, viewer and bytes; none at the end
     chunked: set[int] = field(default_factory=set)  # viewers whose body is chunked
     ended: set[int] = field(default_factory=set)  # viewers whose connection ended by itself
     asked: dict[int, float] = field(default_factory=dict)  # time of each viewer's request

@@ -25,11 +25,8 @@ import process
 import secure
 from journal import Journal, splitHead
 
-#: Bytes taken by one read; a token is about 50.
-READ_SIZE = 65536
-
-#: Number of reads in one run; each takes about 200 bytes of memory.
-MAX_READS = 5_000_000
+#: Bytes taken by one read; a token is about 50. Number of reads in one run; each takes about 200 bytes.
+READ_SIZE, MAX_READS = 65536, 5_000_000
 
 #: Seconds beyond the planned ones until every viewer must have its head.
 OPENING_PATIENCE = 60.0
@@ -120,11 +117,13 @@ class Clients:
     Attributes:
         batches: Seconds between two polls of the sockets: no event waits longer in the client.
         running: Clients by descriptor, each with its socket and its first request.
+        done: Seconds to the begin and to the end of each answer, of clients that repeat their work.
     """
 
     def __init__(self, port: int, tls: bool = False) -> None:
         process.raiseDescriptorLimit()
         self.batches: list[float] = []
+        self.done: list[tuple[float, float]] = []
         self.running: dict[int, tuple[Client, socket.socket, bytes]] = {}
         self._port = port
         self._context = secure.clientContext() if tls else None

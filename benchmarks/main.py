@@ -37,14 +37,6 @@ from servers import HERE, OURS, ROOT, Installation, Server, SkipError
 RESULTS, PAGE, PICTURE = HERE / "results.json", HERE / "results.md", ROOT / "docs" / "benchmark.svg"
 
 
-def installations(options: argparse.Namespace) -> list[Installation]:
-    """Return each sseserver to measure; with `--plain` each twice."""
-    found = [Installation.parse(text) for text in options.ours or [f"{OURS}="]]
-    if options.plain:
-        found += [replace(one, name=f"{one.name} --plain", options=(*one.options, "--plain")) for one in found]
-    return found
-
-
 def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one question and return its result. Runs in a process of its own, which is the load client."""
     question = next(one for one in QUESTIONS if one.name == name)
@@ -53,7 +45,10 @@ def ask(name: str, options: argparse.Namespace) -> dict[str, Any]:
     client, core = process.cores() if options.pin else (None, None)
     if client is not None:
         os.sched_setaffinity(0, {client})
-    parameters, ours = question.settings(options.rounds, options.quick, options.set), installations(options)
+    parameters = question.settings(options.rounds, options.quick, options.set)
+    ours = [Installation.parse(text) for text in options.ours or [f"{OURS}="]]
+    if options.plain:
+        ours += [replace(one, name=f"{one.name} --plain", options=(*one.options, "--plain")) for one in ours]
     print(f"\n# {question.text} ({vars(parameters)})\n", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder if question.disk else None) as folder:
         place = Path(folder).resolve()

@@ -127,22 +127,19 @@ class Process:
     folder: Path | None = None
     _output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     _child: Any = None
+    pid: int = 0
 
     def __enter__(self) -> Self:
         pipes = {"stdin": subprocess.DEVNULL, "stdout": self._output, "stderr": subprocess.STDOUT}
         place = {"env": {**os.environ, **self.environment}, "cwd": self.folder}
         self._child = subprocess.Popen(self.command, preexec_fn=partial(_inChild, self.cpu), **pipes, **place)
+        self.pid = self._child.pid
         try:
             self._waitUntilListening()
         except BaseException:
             self._end()
             raise
         return self
-
-    @property
-    def pid(self) -> int:
-        """Its process ID."""
-        return self._child.pid
 
     def __exit__(self, *_: object) -> None:
         self._end()

@@ -177,7 +177,6 @@ def memory(bench: Bench) -> Makers:
     """Return ours for each part of the memory."""
     p = bench.parameters
     return bench.ours(
-        lambda one: one.text(3600, bench.file(100), variant="quiet stream"),
         lambda one: one.text(1 / p.rate, bench.file(bench.tokens), variant="own runs"),
         lambda one: one.text(0, bench.file(p.tokens), variant="long streams"),
     )

@@ -68,16 +68,13 @@ def comparison(question: Question, runs: Runs, ours: Sequence[Installation]) -> 
     """Return the table of the installations beside the first one: medians and ends of the ratios within a round."""
     first, rows = ours[0].name, []
     for name, variant in {run["server"]: run["variant"] for run in runs}.items():
-        for one in ours[1:]:
-            end = f", {variant}" if variant else ""
-            if name == one.name + end:
+        end = f", {variant}" if variant else ""
+        for other in ours[1:]:
+            if name == other.name + end:
                 cells = [ratios(runs, name, first + end, figure) for figure in question.compared]
-                rows.append([name, *map(_range, cells)])
+                form = "{:.3f} ({:.3f} - {:.3f})".format
+                rows.append([name, *(form(median(one), min(one), max(one)) if one else "-" for one in cells)])
     return markdown([f"beside {first}", *question.compared], rows)
-
-
-def _range(found: list[float]) -> str:
-    return f"{median(found):.3f} ({min(found):.3f} - {max(found):.3f})" if found else "-"
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

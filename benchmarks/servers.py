@@ -126,7 +126,8 @@ class Installation:
         self, *options: str, variant: str = "", database: Path | None = None, pair: Path | None = None
     ) -> Server:
         """Return the server, with more options, an SQLite file for each process in a folder, or TLS."""
-        start = [self.python, "-c", _TWISTD, "-n", "--pidfile=", "--reactor=epoll"]
+        twistd = [str(PEERS / "without.py")] if "WITHOUT" in self.environment else ["-c", _TWISTD]
+        start = [self.python, *twistd, "-n", "--pidfile=", "--reactor=epoll"]
         usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
         kind, files = ("ssl", f":privateKey={pair}/key.pem:certKey={pair}/certificate.pem") if pair else ("tcp", "")
 

@@ -14,7 +14,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from sseserver.options import FLAG, OPTIONS, SIZE, STORE, Group, Option
+from sseserver.options import OPTIONS, Group, Option
+from sseserver.optiontypes import FLAG, SIZE, STORE
 
 PAGE = Path(__file__).with_name("options.md")
 

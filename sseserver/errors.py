@@ -1,8 +1,8 @@
 """
 The exceptions of sseserver, in one tree; each has the HTTP status of its answer.
 
-Everything that sseserver raises on purpose derives from `SSEServerError`. `web` turns such an error
-into a JSON answer in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the
+Everything that sseserver raises on purpose derives from `SSEServerError`. `sseserver.web.answers`
+turns such an error into a JSON answer in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the
 answer is a bare 500 without details.
 """
 

@@ -100,4 +100,5 @@ def convert(value: object, shape: type[T]) -> T:
         path, missing = _PATH.search(str(error)), _MISSING.match(message)
         steps = [path[1] if path else "", missing[1] if missing else ""]
         param = ".".join(step for step in steps if step)
-        raise InvalidMember(f"The body does not have the expected shape: {message} - at {param!r}.", param) from None
+        place = f", at `{param}`" if param else ""
+        raise InvalidMember(f"The body does not have the expected shape: {message}{place}.", param) from None

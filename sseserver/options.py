@@ -8,166 +8,32 @@ option that is a number of the service also needs a field in `Settings`.
 
 from __future__ import annotations
 
-import math
 import os
-import shlex
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sseserver.wire import MAX_RECONNECTION_TIME
+from sseserver.optiontypes import (
+    COMMAND,
+    COUNT,
+    DESTINATION,
+    ENDPOINT,
+    FILE,
+    FLAG,
+    HEADER,
+    MILLISECONDS,
+    NAME,
+    PAUSE,
+    SIZE,
+    STORE,
+    TEXT,
+    TIMEOUT,
+    URL,
+    ValueType,
+)
 
 #: Environment variable with the key of the upstream API.
 KEY_VARIABLE = "SSESERVER_UPSTREAM_KEY"
-
-#: Multipliers of the size suffixes.
-_SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-#: Milliseconds. Longest reconnection time: viewers are told up to a third more than the setting says.
-_MAX_RETRY = MAX_RECONNECTION_TIME * 3 // 4
-
-
-def readCount(text: str) -> int:
-    """
-    Convert text to a whole number of 1 or more.
-
-    Raises:
-        ValueError: The text is anything but decimal digits, or the number is 0.
-    """
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise ValueError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def readMilliseconds(text: str) -> int:
-    """
-    Convert text to a reconnection time that browsers can wait.
-
-    Raises:
-        ValueError: The text is not a whole number, or the number is out of range.
-    """
-    if len(text) > len(str(_MAX_RETRY)) or readCount(text) > _MAX_RETRY:
-        raise ValueError(f"{text[:20]!r} is not a whole number from 1 to {_MAX_RETRY}")
-    return readCount(text)
-
-
-def readSize(text: str) -> int:
-    """
-    Convert text to a number of bytes; `K`, `M` and `G` stand for powers of 1024.
-
-    Raises:
-        ValueError: The text is not a size, or no process can address that many bytes.
-    """
-    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in _SIZE_UNITS else (text, "")
-    try:
-        number = readCount(digits) * _SIZE_UNITS[unit]
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number of bytes, such as 65536, 64K or 16M") from None
-    # The compiled build counts bytes in a C integer of this width.
-    if number > sys.maxsize:
-        raise ValueError(f"{text!r} is too large; the maximum is {sys.maxsize} bytes")
-    return number
-
-
-def readPause(text: str) -> float:
-    """
-    Convert text to a number of seconds, 0 or more.
-
-    Raises:
-        ValueError: The text is not a finite number, or the number is negative.
-    """
-    number = _readNumber(text)
-    if number < 0:
-        raise ValueError(f"{text} is out of range; it must be at least 0")
-    return number
-
-
-def readTimeout(text: str) -> float:
-    """
-    Convert text to a number of seconds above 0.
-
-    Raises:
-        ValueError: The text is not a finite number, or the number is 0 or negative.
-    """
-    number = _readNumber(text)
-    if number <= 0:
-        raise ValueError(f"{text} is out of range; it must be more than 0")
-    return number
-
-
-def _readNumber(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is not a finite number")
-    return number
-
-
-def readCommand(text: str) -> list[str]:
-    """
-    Split a command into program and arguments, with the quoting rules of a POSIX shell.
-
-    Raises:
-        ValueError: A quotation is not closed, or there is no program.
-    """
-    try:
-        parts = shlex.split(text)
-    except ValueError as error:
-        raise ValueError(f"{text!r}: {str(error).lower()}") from None
-    if not parts or not parts[0]:
-        raise ValueError(f"{text!r} does not begin with a program")
-    return parts
-
-
-def readStore(text: str) -> str | None:
-    """
-    Convert the name of a store to the path of its SQLite file; `memory` becomes `None`.
-
-    Raises:
-        ValueError: There is no such store, or the path is missing.
-    """
-    if text == "memory":
-        return None
-    kind, _, path = text.partition(":")
-    if kind != "sqlite" or not path:
-        raise ValueError(f"{text!r} is not a store; use memory or sqlite:PATH")
-    return path
-
-
-@dataclass(frozen=True, slots=True)
-class ValueType:
-    """
-    The type of an option's value.
-
-    Attributes:
-        metavar: Placeholder of the value in the documentation; empty for a flag.
-        read: Converts the text of the command line to the value. Raises `ValueError` with a
-            message that quotes the text.
-    """
-
-    metavar: str
-    read: Callable[[str], Any] = str
-
-
-FLAG = ValueType("")
-COMMAND = ValueType("COMMAND", readCommand)
-COUNT = ValueType("COUNT", readCount)
-DESTINATION = ValueType("log|none|PATH")
-ENDPOINT = ValueType("ENDPOINT")
-FILE = ValueType("FILE")
-HEADER = ValueType("HEADER")
-MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
-NAME = ValueType("NAME")
-PAUSE = ValueType("SECONDS", readPause)
-SIZE = ValueType("SIZE", readSize)
-STORE = ValueType("memory|sqlite:PATH", readStore)
-TEXT = ValueType("TEXT")
-TIMEOUT = ValueType("SECONDS", readTimeout)
-URL = ValueType("URL")
 
 
 class Group(Enum):

@@ -24,7 +24,8 @@ from sseserver.apis.root import StreamResource
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
-from sseserver.options import FILE, FLAG, OPTIONS, Option, defaultOf, optionNamed
+from sseserver.options import OPTIONS, Option, defaultOf, optionNamed
+from sseserver.optiontypes import FILE, FLAG
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.process import PLACE, ProcessSource
@@ -114,7 +115,8 @@ class Options(usage.Options):
 Streams text token by token to browsers and programs over Server-Sent Events. \
 Without options it serves a page on http://127.0.0.1:8000/ on which a built-in \
 text appears word by word. In production, put a reverse proxy in front of it \
-that terminates TLS, speaks HTTP/2 and does not buffer responses."""
+that terminates TLS, speaks HTTP/2 and does not buffer responses. Sizes in bytes \
+can be written with K, M or G, such as --window 64M."""
 
     optParameters = _parameters()
     optFlags = _flags()

@@ -1,5 +1,5 @@
 """
-The values that pass between packages.
+The values that pass between packages: kinds, states and entries, reasons, prompts, changes of a store.
 """
 
 from __future__ import annotations
@@ -256,7 +256,7 @@ class Addition(NamedTuple):
 
 class Trim(NamedTuple):
     """
-    A change to be written: the oldest entries of a stream go, and the idempotency keys whose last entry is among them.
+    A change to be written: the oldest entries of a stream are deleted, and the keys whose last entry is among them.
 
     Attributes:
         epoch: Epoch of the stream.
@@ -273,7 +273,7 @@ class Trim(NamedTuple):
 
 class Deletion(NamedTuple):
     """
-    A change to be written: a stream goes with everything that belongs to it.
+    A change to be written: a stream is deleted, with its entries and keys.
 
     Attributes:
         epoch: Epoch of the stream.

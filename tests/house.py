@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -183,18 +184,25 @@ def untestedModules(root: Path) -> list[str]:
     """
     Find modules without a test module of their own.
 
-    `sseserver/streams/log.py` has `tests/streams/test_log.py`, or several files whose names begin like that
-    (`test_log_reading.py`). Programs (`__main__`), `__init__` files, and modules with values and contracts only need
-    none.
+    `sseserver/streams/log.py` has `tests/streams/test_log.py`, several files whose names begin like that
+    (`test_log_reading.py`), or a file in that folder whose docstring names `sseserver.streams.log`. Programs
+    (`__main__`), `__init__` files, and modules with values and contracts only need none.
     """
     wrong = []
     for name, path in modulesOf(root).items():
         package, _, module = name.rpartition(".")
         if _hasCode(ast.parse(path.read_text("utf-8"))) and path.name not in {"__init__.py", "__main__.py"}:
             folder = root / "tests" / package.replace(".", "/")
-            if not any(re.fullmatch(rf"test_{module}(_\w+)?", found.stem) for found in folder.glob("test_*.py")):
+            if not any(_tests(found, f"{PACKAGE}.{name}") for found in folder.glob("test_*.py")):
                 wrong.append(f"{name} has no {folder.relative_to(root)}/test_{module}.py")
     return wrong
+
+
+def _tests(path: Path, name: str) -> bool:
+    """Tell whether a file has the tests of a module, by its own name or by its docstring."""
+    module = name.rpartition(".")[2]
+    named = re.fullmatch(rf"test_{module}(_\w+)?", path.stem)
+    return bool(named) or f"`{name}`" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
 
 
 def _hasCode(tree: ast.Module) -> bool:
@@ -234,8 +242,9 @@ def unrunExamples(root: Path) -> list[str]:
 
 def untrueArchitecture(root: Path) -> list[str]:
     """
-    Compare the functions that docs/architecture.md names with the code.
+    Compare docs/architecture.md with the code.
 
+    Each module and package directly in the package has its row in the table, and the layers are those of import-linter.
     A link such as ``[`Run.write`][run]``, with ``[run]: ../sseserver/service/run.py`` at the end of the page, names a
     function, a class or a member of a class that the module defines.
     """
@@ -248,7 +257,13 @@ def untrueArchitecture(root: Path) -> list[str]:
             wrong.append(f"{modules.get(label, label)} is missing")
         elif name not in _namesIn(ast.parse(module.read_text("utf-8"))):
             wrong.append(f"{modules[label]} does not define {name}")
-    return wrong
+    rooms = {path.name + "/" * path.is_dir() for path in (root / PACKAGE).glob("[a-z]*") if path.suffix in {"", ".py"}}
+    wrong += [
+        f"{room} has no row" for room in sorted(rooms - set(re.findall(r"^\| `([\w./]+)` \|", page, re.MULTILINE)))
+    ]
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"][0]
+    layers = [layer.replace(f"{PACKAGE}.", "") for layer in settings["layers"]]
+    return wrong if "\n".join(["```", *layers, "```"]) in page else [*wrong, "the layers are others"]
 
 
 def _namesIn(tree: ast.Module) -> set[str]:

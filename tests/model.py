@@ -1,6 +1,5 @@
 """
-What a stream is, said again in the plainest way: a list that is never trimmed.
-And a viewer who compares what comes with it.
+The model of a stream, a list that is never trimmed, and of a viewer that compares events with it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _ID = re.compile(r"([A-Za-z0-9]{22})-(0|[1-9][0-9]*)")
 
 @dataclass(frozen=True)
 class Item:
-    """An entry: L{TOKEN}, or the type of an event, and the data."""
+    """An entry: `TOKEN`, or the type of an event, and the data."""
 
     type: str
     data: str
@@ -33,7 +32,7 @@ class Stream:
     One stream.
 
     Attributes:
-        script: Its run; C{None} for one that is published into.
+        script: Its run; `None` for one that is published into.
         items: All entries that ever were in the log, in order; entry 1 is the first.
         mayEnd: Terminal entries (type and reason) of which one may come next by itself.
         forgotten: It was deleted, or kept long enough.
@@ -107,7 +106,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Gap:
-    """What the model says of a viewer's ID: where it goes on, how many entries are missing, and why."""
+    """A gap that the model expects: the cursor after it, the number of missing entries, and the reason."""
 
     cursor: int
     missed: int | None
@@ -115,7 +114,7 @@ class Gap:
 
 
 def findGap(asked: str, now: Snapshot) -> Gap | None:
-    """Say whether an ID can be continued without a gap (DESIGN.md 6.2)."""
+    """Return the gap that a viewer with this ID must be told of (DESIGN.md 6.2), or `None`."""
     match = _ID.fullmatch(asked)
     if match is None or len(match[2]) > 19:
         return Gap(now.first - 1, None, "unknown") if asked else None
@@ -133,7 +132,7 @@ class Viewer:
 
     Attributes:
         form: The name of its format.
-        place: Number of the last entry it has; C{None} before it knows.
+        place: Number of the last entry it has; `None` before it knows.
         hole: Whether it lacks what is just before its place. Then the
             beginning of what follows may depend on what it does not know: half
             a CR LF.
@@ -161,7 +160,7 @@ class Viewer:
         Begin a connection.
 
         Args:
-            now: The stream's state; C{None} when it is not known.
+            now: The stream's state; `None` when it is not known.
         """
         asked = connection.asked
         self.connection, self._now, self._fromNow = connection, now, fromNow and not asked
@@ -264,7 +263,7 @@ class Viewer:
 
 
 class EventsViewer(Viewer):
-    """A viewer in the format C{events}."""
+    """A viewer in the format `events`."""
 
     form = "events"
 
@@ -305,7 +304,7 @@ class EventsViewer(Viewer):
 
 class TextViewer(Viewer):
     """
-    A viewer in the format C{text}.
+    A viewer in the format `text`.
 
     Attributes:
         text: What it shows.
@@ -319,7 +318,7 @@ class TextViewer(Viewer):
     refused = ""
 
     def connect(self, connection: Connection, now: Snapshot | None, fromNow: bool) -> None:
-        """See L{Viewer.connect}."""
+        """See `Viewer.connect`."""
         super().connect(connection, now, fromNow)
         self.told = False
 
@@ -356,18 +355,18 @@ class TextViewer(Viewer):
             self.place = number
 
     def checkFirst(self, event: Event) -> None:
-        """Whoever has all so far gets nothing, and what comes first may be a later gap."""
+        """A caught-up viewer gets no event, so its first one may be a later gap."""
         assert event.type == "gap" or self._gap is None, f"expected a gap of {self._now}: {event}"
 
     def checkLaterGap(self, data: dict[str, Any], number: int, stream: Stream) -> None:
-        """The text is not whole any more: what was trimmed was not read. Behind its place is only what has no text."""
+        """Check the gap of a text that is no longer whole: entries were trimmed before they were read."""
         assert data["reason"] == "trimmed", data
         after = _ID.fullmatch(data["after"])
         assert after and after[1] == stream.epoch, data
         assert (self.place or 0) <= int(after[2]) <= number, (data, self.place)
 
     def isFinished(self, status: int) -> bool:
-        """Who was told that the text cannot be shown, and comes back to the same stream, is finished as well."""
+        """A viewer that was told that the text cannot be shown is finished, too, if it returns to the same stream."""
         assert self.connection
         refused = self._now is not None and self.refused == self.connection.asked.split("-")[0] == self._now.epoch
         return (self.finished or refused) == (status == 204)

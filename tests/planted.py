@@ -1,11 +1,10 @@
 """
-Planted bugs: does a test fail when the promise of DESIGN.md 6 is broken?
+Planted bugs: each breaks a promise that tests/test_promise.py tests, and a test must find it.
 
-C{python tests/planted.py} copies the tree, breaks the copy in one way after the
-other, and runs the one test that must notice. C{python tests/planted.py WORD}
-plants only the bugs whose names contain the word; with C{--all} the tests
-that are to find them are all of tests/test_promise.py and tests/test_cut.py.
-tests/integration/test_planted.py plants the likeliest of them in each run.
+`python tests/planted.py` copies the tree, plants one bug after the other in a copy, and runs the test
+that must fail. `python tests/planted.py WORD` plants only the bugs whose names contain the word. With
+`--all`, all of tests/test_promise.py and tests/test_cut.py may find them.
+tests/integration/test_planted.py plants the likeliest bugs in each run.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ class Bug:
     One way to break the package.
 
     Attributes:
-        name: What is wrong.
-        file: Where, below the package.
-        old: What stands there, once; as far as the house style has it, whole lines.
-        new: What stands there instead.
+        name: Name of the bug.
+        file: Path of the module, below the package.
+        old: Text that occurs once in the module. `{between}` stands for any text, which stays.
+        new: Text that replaces it.
         test: The test that must fail.
     """
 
@@ -126,13 +125,13 @@ def plant(bug: Bug, tree: Path) -> None:
     Break a copy of the tree.
 
     Raises:
-        RuntimeError: The place is not there, or not once: this file must follow the package.
+        RuntimeError: The module has the text never, or more than once: this file must follow the package.
     """
     path = tree / "sseserver" / bug.file
     source = path.read_text("utf-8")
     old, new = bug.old, bug.new
     if "{between}" in old:
-        # What stands between two places stays, whatever it is.
+        # The text between two places stays.
         before, after = old.split("{between}")
         begin = source.index(before) + len(before)
         between = source[begin : source.index(after, begin)]
@@ -147,10 +146,10 @@ def runTests(tree: Path, *targets: str) -> tuple[bool, float, str]:
     Run tests in a tree.
 
     Returns:
-        Whether they pass, how many seconds that took, and what pytest printed.
+        Whether they pass, the seconds that it took, and the output of pytest.
 
     Raises:
-        RuntimeError: They could not be run at all.
+        RuntimeError: pytest could not run them.
     """
     environment = {**os.environ, "PYTHONPATH": str(tree), "CI": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *targets]
@@ -164,7 +163,7 @@ def runTests(tree: Path, *targets: str) -> tuple[bool, float, str]:
 
 
 def copyTree(target: Path) -> None:
-    """Copy what the tests need."""
+    """Copy the files that the tests need."""
     for folder in ("sseserver", "tests"):
         shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "setup.cfg"):
@@ -173,7 +172,7 @@ def copyTree(target: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Plant the bugs, and say which test found each; the exit status is 1 when one was not found."""
+    """Plant the bugs and print the test that found each. The exit status is 1 if one was not found."""
     words = [argument for argument in arguments if not argument.startswith("-")]
     bugs = [bug for bug in BUGS if all(word in bug.name for word in words)]
     everything = (PROMISE, CUT)

@@ -49,6 +49,14 @@ class HouseTests(SynchronousTestCase):
         files = [importlib.import_module(f"{PACKAGE}.{name}").__file__ for name in compiledModules(ROOT)]
         self.assertEqual({not str(file).endswith(".py") for file in files}, {compiled})
 
+    def test_sizes(self) -> None:
+        """No module has more than 400 lines, and no file with tests more than 600."""
+        self.assertEqual(longFiles(ROOT), [])
+
+    def test_everyModuleIsTested(self) -> None:
+        """Every module has its test module."""
+        self.assertEqual(untestedModules(ROOT), [])
+
     def test_links(self) -> None:
         """Relative links in the pages outside docs/ lead to files."""
         self.assertEqual(brokenLinks(ROOT), [])
@@ -167,12 +175,15 @@ class BadHouseTests(SynchronousTestCase):
     def test_untestedModule(self) -> None:
         """A module with functions and no test module in the same place is found."""
         code = "def f(): pass\n"
-        root = self.tree(init=code, web__site=code, web__page=code, web__values="A = 1\n", wire=code, __main__=code)
+        root = self.tree(
+            init=code, web__site=code, web__page=code, web__head=code, web__values="A = 1\n", wire=code, __main__=code
+        )
         contract = "class IThing(Interface):\n    def do(): pass\n"
         (root / PACKAGE / "interfaces.py").write_text(contract, "utf-8")
         (root / "tests" / "web").mkdir(parents=True)
         for name in ("test_wire.py", "web/test_site_closing.py", "test_page.py"):
             (root / "tests" / name).touch()
+        (root / "tests" / "web" / "test_other.py").write_text('"""Tests of `sseserver.web.head`."""\n', "utf-8")
         self.assertWrong(untestedModules(root), "web.page has no tests/web/test_page.py")
 
     def test_brokenLink(self) -> None:
@@ -192,11 +203,13 @@ class BadHouseTests(SynchronousTestCase):
         self.assertWrong(unrunExamples(root), "README.md prints code that no example holds: import a")
 
     def test_untrueArchitecture(self) -> None:
-        """A named function that the linked module does not define is found, and a missing module."""
+        """A function that its module does not define is found, a missing module or row, and another list of layers."""
         root = self.tree(wire="class A:\n    async def m(self): pass\ndef f(): pass\n")
         (root / "docs").mkdir()
         links = [f"[`{name}`][wire]" for name in ("A", "A.m", "f", "m", "A.n")]
-        labels = ["[wire]: ../sseserver/wire.py", "[gone]: ../sseserver/gone.py"]
+        layers = '[[tool.importlinter.contracts]]\nlayers = ["sseserver.tap | sseserver.web", "sseserver.wire"]\n'
+        (root / "pyproject.toml").write_text(layers, "utf-8")
+        labels = ["[wire]: ../sseserver/wire.py", "[gone]: ../sseserver/gone.py", "```", "tap | web", "wire", "```"]
         page = "\n".join([*links, "[`f`][gone]", "[`f`][nowhere]", "[text][gone]", "", *labels])
         (root / "docs" / "architecture.md").write_text(page, "utf-8")
         self.assertWrong(
@@ -205,4 +218,7 @@ class BadHouseTests(SynchronousTestCase):
             "sseserver/wire.py does not define A.n",
             "sseserver/gone.py is missing",
             "nowhere is missing",
+            "wire.py has no row",
         )
+        (root / "docs" / "architecture.md").write_text("| `wire.py` | text |\n```\nwire\ntap | web\n```\n", "utf-8")
+        self.assertWrong(untrueArchitecture(root), "the layers are others")

@@ -115,4 +115,6 @@ class ConvertTests(SynchronousTestCase):
         The error names the member that is missing or has the wrong type.
         """
         for value, param in (({}, "shapes"), ({"shapes": [{"prompt": 1}]}, "shapes[0].prompt"), ([], "")):
-            self.assertEqual(self.assertRaises(InvalidMember, convert, value, Nested).param, param)
+            error = self.assertRaises(InvalidMember, convert, value, Nested)
+            self.assertEqual(error.param, param)
+            self.assertEqual(f", at `{param}`." in str(error), param != "")

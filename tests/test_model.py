@@ -138,19 +138,18 @@ class ModelTests(SynchronousTestCase):
         finally:
             gc.unfreeze()
             gc.enable()
-            # What may be logged the machine knows.
+            # The machine checks itself what is logged.
             self.flushLoggedErrors()
 
     def test_memory(self) -> None:
         """
-        Whatever clients, sources and connections do, viewers of streams in
-        memory get what the promise says.
+        Viewers of streams in memory get what the promise says, whatever clients, sources and connections do.
         """
         self.check(MemoryMachine)
 
     def test_sqlite(self) -> None:
         """
-        So do viewers of streams in an SQLite file, whatever the disk does, and
-        however often the process ends.
+        Viewers of streams in an SQLite file get what the promise says, whatever the disk does, and however often the
+        process ends.
         """
         self.check(SQLiteMachine)

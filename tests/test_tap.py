@@ -26,7 +26,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from sseserver import __version__, tap
-from sseserver.options import FLAG, OPTIONS, defaultOf
+from sseserver.options import OPTIONS, defaultOf
+from sseserver.optiontypes import FLAG
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.text import WELCOME

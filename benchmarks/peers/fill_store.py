@@ -48,6 +48,11 @@ def entriesOf(streamLog: Any) -> list[bytes]:
     return getattr(streamLog, "buffer", streamLog).entries
 
 
+def stored(streamLog: Any) -> Any:
+    """Return a Deferred that fires when all entries are stored."""
+    return streamLog.awaitStored() if hasattr(streamLog, "awaitStored") else streamLog.settled()
+
+
 async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: float) -> tuple[dict[str, Any], Any]:
     """Append at a rate; return the figures, and the entries of each stream."""
     store = SQLiteStore(reactor, path, WINDOW)
@@ -64,7 +69,7 @@ async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: floa
             streamLog.append(TOKEN, b"%7d" % (number % 10_000_000))
             if not number % SAMPLE:
                 now = time.monotonic()
-                streamLog.awaitStored().addCallback(lambda _, now=now: lags.append(time.monotonic() - now))
+                stored(streamLog).addCallback(lambda _, now=now: lags.append(time.monotonic() - now))
         appended = max(appended, due)
 
     loop = task.LoopingCall(appendDue)
@@ -73,7 +78,7 @@ async def fill(reactor: Any, path: str, rate: float, streams: int, seconds: floa
     length, cpu = time.monotonic() - begin, time.process_time() - cpu
     visible = sum(streamLog.last for streamLog in logs)
     loop.stop()
-    await gatherResults([streamLog.awaitStored() for streamLog in logs])
+    await gatherResults([stored(streamLog) for streamLog in logs])
     kept = {streamLog.name: entriesOf(streamLog) for streamLog in logs}
     await store.stop()
     return {"per second": visible / length, "cpu": cpu / visible * 1e6, "share": cpu / length, "lags": lags}, kept

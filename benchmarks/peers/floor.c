@@ -89,13 +89,6 @@ static int sendEvent(int fd) {
     return 0;
 }
 
-static void turnSlot(int slot) {
-    for (int fd = firstOf[slot], next; fd; fd = next) {
-        next = viewers[fd].next;
-        sendEvent(fd);
-    }
-}
-
 static int requestEnds(struct viewer *v, const char *data, int size) {
     for (int i = 0; i < size; i++) {
         v->matched = data[i] == "\r\n\r\n"[v->matched] ? v->matched + 1 : data[i] == '\r';
@@ -144,7 +137,10 @@ static void serve(int listener, int loop) {
     struct epoll_event ready[256];
     long due = now() + slotNanoseconds;
     for (int slot = 0;;) {
-        for (; now() >= due; due += slotNanoseconds) turnSlot(slot = (slot + 1) % slots);
+        for (; now() >= due; due += slotNanoseconds) {
+            slot = (slot + 1) % slots;
+            for (int fd = firstOf[slot], next; fd; fd = next) next = viewers[fd].next, sendEvent(fd);
+        }
         long wait = due - now();
         struct timespec timeout = {0, wait > 0 ? wait : 0};
         int found = epoll_pwait2(loop, ready, 256, &timeout, NULL);

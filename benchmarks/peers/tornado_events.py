@@ -35,10 +35,6 @@ class EventStream(RequestHandler):
         with contextlib.suppress(StreamClosedError, asyncio.CancelledError):
             await self.stream()
 
-    async def stream(self) -> None:
-        """Send the events."""
-        raise NotImplementedError
-
 
 class Run(EventStream):
     """A stream of its own."""

@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 from docutils.nodes import Node
 from docutils.statemachine import StringList
@@ -30,17 +31,19 @@ class AutoInterface(SphinxDirective):
 
     def run(self) -> list[Node]:
         """Return the nodes of the interface."""
-        module, _, name = self.arguments[0].rpartition(".")
-        source = inspect.getsourcefile(importlib.import_module(module)) or ""
+        package, _, name = self.arguments[0].rpartition(".")
+        # The package may import the interface from the module that defines it.
+        module = importlib.import_module(getattr(importlib.import_module(package), name).__module__)
+        source = inspect.getsourcefile(module) or ""
         self.env.note_dependency(source)
-        lines = StringList(list(self._interface(module, name)), source=source)
+        lines = StringList(list(self._interface(Path(source).read_text("utf-8"), package, name)), source=source)
         return nested_parse_to_nodes(self.state, lines, offset=self.content_offset)
 
-    def _interface(self, module: str, name: str) -> Iterator[str]:
+    def _interface(self, code: str, package: str, name: str) -> Iterator[str]:
         """Write the interface as reStructuredText."""
-        tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+        tree = ast.parse(code)
         [node] = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-        yield from [f".. py:class:: {name}", f"   :canonical: {module}.{name}", ""]
+        yield from [f".. py:class:: {name}", f"   :canonical: {package}.{name}", ""]
         yield from self._docstring(node, INDENT)
         for member in node.body:
             if isinstance(member, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""The contract tests for the store of folderstore.py: python -m twisted.trial foldertests.py"""
+"""The contract tests for the store of folderstore.py: python -m twisted.trial foldertests"""
 
 import shutil
 

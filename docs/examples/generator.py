@@ -1,4 +1,4 @@
-"""A generator in a service that was there before; it blocks, so it has a thread: python generator.py"""
+"""A generator that blocks, in a thread, as the source of an existing service: python generator.py"""
 
 import sys
 import time

@@ -7,8 +7,8 @@ from twisted.internet import endpoints, reactor
 
 from sseserver import ProcessSource, Settings, StreamResource, StreamService, StreamSite
 
-# No shell: each part is one argument. The prompt, where there is one, is on standard input. Put "{prompt}" where the
-# program takes it as an argument, and "--" before it, lest a prompt that begins with a hyphen be an option.
+# No shell: each part is one argument. The prompt, if any, is on standard input. To pass it as an argument, put
+# "{prompt}" in its place, and "--" before it, so that a prompt with a hyphen at its start is not taken for an option.
 source = ProcessSource(reactor, ["sh", "-c", "for i in 3 2 1; do echo $i; sleep 0.1; done; cat"])
 
 # At most four programs at once; twenty more wait for their turn.

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible API behind one's own passwords: python upstream.py [URL] (user alice, password wonderland)"""
+"""An OpenAI-compatible API behind passwords of your own: python upstream.py [URL] (user alice, password wonderland)"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The same in a Klein application: http://127.0.0.1:8080/chat/"""
+"""An event stream below a path of a Klein application: http://127.0.0.1:8080/chat/"""
 
 import sys
 

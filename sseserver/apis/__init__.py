@@ -2,7 +2,10 @@
 The APIs: families of URLs with one wire protocol each.
 
 Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (the Vercel AI SDK's
-`/api/chat`), `page` (`/`). `makeAPIs` is the list of them: a new API is a package and a line there.
+`/api/chat`), `page` (`/`). `makeAPIs` is the list of them.
+
+A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
+and a format if it streams. CONTRIBUTING.md has the steps.
 """
 
 from __future__ import annotations

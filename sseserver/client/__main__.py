@@ -212,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     async def run(reactor: Any) -> None:
         status = await printer.run(reactor)
         if status == BROKEN_PIPE:
-            # Python flushes standard output at its exit, and would complain that nobody reads it.
+            # Python flushes standard output at its exit, and would report the broken pipe again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(status)
 

@@ -1,8 +1,8 @@
 """
-The client's `Agent`, and a pool of connections that requests with a body use again too.
+The client's `Agent`, and a pool of persistent connections, also for requests with a body.
 
-`EventSource` makes an agent by default, and the upstream source makes `Connections`. Under load each turn of the
-reactor takes long, so connections to this machine and requests need none; `chooseConnecting` can turn that off.
+`EventSource` makes an agent by default, and the upstream source makes `Connections`. `chooseConnecting` chooses
+between plain connecting and `sseserver.speedups.connecting`, which does not wait for the reactor's next turn.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Connections:
     Args:
         agent: Sends the requests.
         pool: Keeps the idle connections of the agent, if it has a pool.
-        readPath: Way of the bytes of its responses; `None` takes that of `chooseReadPath`.
+        readPath: Read path of its responses; `None` takes that of `chooseReadPath`.
     """
 
     agent: IAgent
@@ -251,7 +251,7 @@ def makeConnections(
     Args:
         reactor: Makes the connections.
         connectTimeout: Seconds that a connection may take.
-        turnEnd: Turn end of the service, so that the writes for bytes that were read together leave together.
+        turnEnd: Turn end of the service. Tokens that are read in one turn are then sent together.
         plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
     """
     pool = ConnectionPool(reactor, plain)

@@ -5,7 +5,7 @@ It follows WHATWG HTML 9.2 and departs from it where a program needs more than a
 the statuses of an overloaded server and backs off, redirects stay within one origin (`request`), and a certificate
 that is not trusted ends the stream.
 
-The way of an event stream: `opening` gets a response, `response` reads it, and `states` says which step may follow.
+`opening` gets a response, `response` reads it, and `states` has the legal steps.
 Events do not pass through this module: `ResponseReader` calls the callback.
 """
 
@@ -63,7 +63,7 @@ class EventSource:
         onComment: Called with the text of each comment, which a browser does not report: heartbeats are empty ones. A
             comment is reported before the events that were received together with it.
         onRetry: Called before each delay with the error (`None` after a complete response) and the delay in seconds.
-        readPath: Way of the bytes from the connection, which clients can share; see `response.chooseReadPath`.
+        readPath: Read path of the responses, which clients can share; see `response.chooseReadPath`.
 
     Raises:
         ValueError: The URL cannot be requested.
@@ -313,4 +313,4 @@ class EventSource:
 
 
 def _ignore(event: Event) -> None:
-    """Drop an event that nobody takes."""
+    """Drop an event: there is no callback."""

@@ -22,11 +22,12 @@ from zope.interface import implementer
 from sseserver.client.bodies import abortConnection
 from sseserver.client.errors import ResponseTruncated, SilenceTimeout
 from sseserver.client.request import describeCauses
-from sseserver.client.states import ReaderState, ReaderStep, findReaderState
+from sseserver.client.states import READER_STATES, ReaderState, ReaderStep
 from sseserver.options import defaultOf
 from sseserver.speedups.intake import makeIntake
 from sseserver.speedups.privates import seesChunks
 from sseserver.speedups.readpath import FastReadPath
+from sseserver.steps import findNext
 from sseserver.timing.patience import PatientCall
 from sseserver.timing.turnend import TurnEnd
 from sseserver.wire import DEFAULT_TYPE, Decoder, Event, wholeEvent
@@ -252,7 +253,7 @@ class ResponseReader(Protocol):
         abortConnection(self.transport)
 
     def _step(self, step: ReaderStep) -> None:
-        self._state = findReaderState(self._state, step)
+        self._state = findNext(READER_STATES, self._state, step)
 
     def _transport(self) -> Any:
         """Return the transport of the body, which `Agent` makes an `IPushProducer` too."""

@@ -21,6 +21,8 @@ from typing import Protocol
 from automat import TypeMachineBuilder
 from twisted.python.failure import Failure
 
+from sseserver.steps import StateEnum
+
 
 class State(Enum):
     """The `readyState` of an EventSource (WHATWG HTML 9.2)."""
@@ -103,7 +105,7 @@ _closed.upon(Steps.finish).loop().returns(None)
 makeMachine = _builder.build()
 
 
-class ReaderState(Enum):
+class ReaderState(StateEnum):
     """State of a `ResponseReader`."""
 
     #: Bytes are read. No event is queued, and no callback runs.
@@ -120,10 +122,10 @@ class ReaderState(Enum):
     OVER = "over"
 
 
-class ReaderStep(Enum):
+class ReaderStep(StateEnum):
     """Step of a `ResponseReader`."""
 
-    #: A single event goes to the callback, past the queue.
+    #: A single event is passed to the callback directly, without the queue.
     HAND = "hand"
     #: Events, or the end of the body, were added to the queue.
     QUEUE = "queue"
@@ -176,20 +178,3 @@ READER_STATES = {
         ReaderStep.END: ReaderState.OVER,
     },
 }
-
-
-def findReaderState(state: ReaderState, step: ReaderStep) -> ReaderState:
-    """
-    Return the state that follows a step of a `ResponseReader`.
-
-    Args:
-        state: The current state.
-        step: The step.
-
-    Raises:
-        RuntimeError: The step is illegal in this state.
-    """
-    following = READER_STATES[state].get(step)
-    if following is None:
-        raise RuntimeError(f"A response reader cannot {step.value!r} while it is {state.value!r}.")
-    return following

@@ -30,14 +30,16 @@ class Body(Protocol):
         """
         Write some bytes, at least one.
 
-        If the transport is full, the registered producer is paused: before this returns, or at the end of the turn.
+        If the transport is full, the registered producer is paused: before this returns, or at the
+        end of the turn.
         """
 
     def cork(self) -> None:
         """
-        Announce the last writes, after which `close` and the request's `finish` follow without a pause.
+        Announce the last writes.
 
-        An implementation may keep them, to send them with the end of the response.
+        `close` and the request's `finish` follow without a pause, so an implementation may keep small writes
+        and send them with the end of the response.
         """
 
     def close(self) -> None:

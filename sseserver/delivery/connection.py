@@ -11,12 +11,16 @@ from twisted.web.http import Request
 
 
 def isOver(request: Request) -> bool:
-    """Return whether a response was finished or its client is gone. Nothing can be written to it then."""
+    """
+    Return whether a response was finished or its client is gone. Nothing can be written to it then.
+    """
     return getattr(request, "channel", None) is None
 
 
 def findConnection(transport: Any) -> Connection | None:
-    """Return the TCP or UNIX connection below a transport, or below its TLS; `None` if there is none, as in a test."""
+    """
+    Return the TCP or UNIX connection below a transport and its TLS; `None` if there is none.
+    """
     while transport is not None and not isinstance(transport, Connection):
         transport = getattr(transport, "transport", None)
     return transport

@@ -1,5 +1,7 @@
 """
-The wait for the last bytes of the responses when a service stops: a reactor that stops drops what is queued.
+The wait for the last bytes of the responses when a service stops.
+
+A reactor that stops drops the bytes that are queued. `sseserver.service.viewers` waits here first.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def allSent(reactor: Any, transports: Sequence[Any], inTime: Callable[[], bool])
             sent.callback(None)
 
     if transports and inTime():
-        # Not before a turn has passed: bytes that are written in this one, through TLS, count as well.
+        # Not before a turn has passed: bytes that are written in this one, through TLS, count as
+        # well.
         reactor.callLater(_INTERVAL, look)
     else:
         sent.callback(None)
@@ -44,6 +47,8 @@ def allSent(reactor: Any, transports: Sequence[Any], inTime: Callable[[], bool])
 
 
 def _areSending(reactor: Any, transports: Sequence[Any]) -> bool:
-    """Return whether the reactor is to write for any of these connections: it is as long as bytes are queued."""
+    """
+    Return whether any of these connections has queued bytes: then the reactor writes for it.
+    """
     writers = set(reactor.getWriters())
     return any(findConnection(transport) in writers for transport in transports)

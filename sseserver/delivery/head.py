@@ -12,8 +12,8 @@ from twisted.web.http import Request
 
 from sseserver.interfaces import IFormat
 
-#: Headers of every event stream. `no-transform` stops compressing proxies, which would hold tokens back;
-#: `X-Accel-Buffering` stops nginx.
+#: Headers of every event stream. `no-transform` stops compressing proxies, which would hold tokens
+#: back; `X-Accel-Buffering` stops nginx.
 HEADERS = (
     (b"Content-Type", b"text/event-stream"),
     (b"Cache-Control", b"no-cache, no-store, no-transform"),
@@ -30,7 +30,9 @@ def writeHeaders(request: Request, form: IFormat) -> None:
 
 def jitter(reconnectionTime: int) -> int:
     """
-    Spread a reconnection time by a third both ways: viewers that were cut together do not return together.
+    Spread a reconnection time by a third both ways.
+
+    Viewers that were cut together do not return together.
 
     Args:
         reconnectionTime: Milliseconds.

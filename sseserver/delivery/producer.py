@@ -1,9 +1,10 @@
 """
 The producer of an event stream: it writes one stream log to one request.
 
-It is the `IPushProducer` of its request, and knows the request, the log and its cursor. A new viewer, one that returns
-and one that is slow all run through the same loop: read from the cursor, write, until there is no more or the transport
-is full. `sseserver.service` makes one for each viewer.
+It is the `IPushProducer` of its request, and knows the request, the log and its cursor. A new
+viewer, one that returns and one that is slow all run through the same loop: read from the cursor,
+write, until there is no more or the transport is full. `sseserver.service` makes one for each
+viewer.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from sseserver.delivery.connection import abort, isOver
 from sseserver.delivery.head import writeHeaders
 from sseserver.delivery.socketoptions import tune
 from sseserver.delivery.stall import StallWatch
-from sseserver.delivery.states import ViewerState, ViewerStep, findViewerState
+from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
 from sseserver.errors import GapError, ViewerRefused
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
+from sseserver.steps import findNext
 from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
 log = Logger()
 
-#: Bytes read from the log for one write: as many as Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
+#: Bytes read from the log for one write: as many as Twisted's transports send at once
+#: (`FileDescriptor.SEND_LIMIT`).
 READ_BYTES = 128 * 1024
 
 # Looked up for each token.
@@ -49,8 +52,8 @@ class Delivery:
         ticker: Schedules heartbeats and the looks at slow viewers.
         settings: The settings of the service; its heartbeat and its stall are used.
         makeBody: From `chooseBody`.
-        onEnd: Called once with each producer when its response is over, before a finished request lets the next one on
-            its connection begin.
+        onEnd: Called once with each producer when its response is over, before a finished request
+            lets the next one on its connection begin.
     """
 
     ticker: Ticker
@@ -127,7 +130,8 @@ class EventStreamProducer:
             lastEventID: The last event ID that the viewer has sent; `None` for a new viewer.
             retry: Milliseconds. Its reconnection time.
             url: The URL of the stream.
-            fromNow: Whether a new viewer starts at the end instead of at the first entry that is kept.
+            fromNow: Whether a new viewer starts at the end instead of at the first entry that is
+                kept.
         """
         request = self.request
         # A `FastRequest` stops its producer at each end of the response, and saves the Deferred.
@@ -144,7 +148,7 @@ class EventStreamProducer:
         settings = self._delivery.settings
         self._watch = StallWatch(self, self._delivery.ticker, settings.stall)
         self._watch.start(min(settings.heartbeat, settings.stall))
-        # Wake-ups before reading: entries that come in between are seen.
+        # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
         self._write(gap + self._rendering.head(self.cursor, retry, url))
@@ -191,18 +195,20 @@ class EventStreamProducer:
             self.abort("broken")
 
     def pauseProducing(self) -> None:
-        """Write no more: the transport is full. May be called again and again, and inside a write."""
+        """
+        Stop writing: the transport is full. May be called repeatedly, and inside a write.
+        """
         before = self._state
         self._step(ViewerStep.PAUSE)
         if before is ViewerState.LIVE:
             if self._watch is not None:
                 self._watch.noteFull()
-            # Without this the channel reads all that the client sends meanwhile: twisted.web pauses only between
-            # requests.
+            # Without this the channel reads all that the client sends meanwhile: twisted.web pauses
+            # only between requests.
             self._setReading(False)
 
     def resumeProducing(self) -> None:
-        """Go on: the transport is empty. Entries that came meanwhile are joined."""
+        """Continue: the transport is empty. Entries that came meanwhile are joined."""
         before = self._state
         self._step(ViewerStep.RESUME)
         if before is ViewerState.PAUSED:
@@ -214,7 +220,7 @@ class EventStreamProducer:
             self.wake()
 
     def stopProducing(self) -> None:
-        """End: the connection is lost."""
+        """End the viewer: the connection is lost."""
         self._end("left")
 
     def finish(self, reason: str) -> None:
@@ -234,7 +240,7 @@ class EventStreamProducer:
 
     def retire(self, retry: int) -> None:
         """
-        End the response of a stream that goes on, and let the viewer return later.
+        End the response of an open stream, and tell the viewer to return later.
 
         Args:
             retry: Milliseconds until then.
@@ -246,7 +252,7 @@ class EventStreamProducer:
 
     def abort(self, reason: str) -> None:
         """
-        Close the connection at once, without the bytes that are still to be sent. Does nothing after the end.
+        Close the connection at once, without the queued bytes. Does nothing after the end.
 
         Args:
             reason: See the attribute.
@@ -265,7 +271,7 @@ class EventStreamProducer:
         return self._quietSince + heartbeat
 
     def _step(self, step: ViewerStep) -> None:
-        self._state = findViewerState(self._state, step)
+        self._state = findNext(VIEWER_STATES, self._state, step)
 
     def _setReading(self, reading: bool) -> None:
         """Read from the connection, or stop that."""
@@ -304,7 +310,7 @@ class EventStreamProducer:
         self._body.write(data)
 
     def _loseClient(self, result: Any) -> None:
-        """End: the request is over. Every transport tells of that."""
+        """End the viewer: its request has ended, on any transport."""
         self._end("left")
 
     def _end(self, reason: str) -> None:

@@ -1,8 +1,10 @@
 """
-The options of viewers' sockets: how much the kernel takes ahead, and when it notices that a peer is gone.
+The options of viewers' sockets.
 
-Producers set them on the connection of each viewer. `TunedEndpoint` sets them once, on the listening socket, and saves
-the calls for each viewer; `twistd sseserver` listens through it.
+They limit the bytes that the kernel takes ahead, and let it notice that a peer is gone.
+
+Producers set them on the connection of each viewer. `TunedEndpoint` sets them once, on the
+listening socket, and saves the calls for each viewer; `twistd sseserver` listens through it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ from zope.interface import implementer
 
 from sseserver.delivery.connection import findConnection
 
-#: Bytes. The kernel takes this much beyond the bytes on their way: so a slow viewer is noticed long before the
-#: megabytes of the kernel's buffer are full, and it gets fresh data. Linux; the number is from <linux/tcp.h>.
+#: Bytes. Limit of unsent data in the kernel. A slow viewer is noticed long before the megabytes of
+#: the kernel's buffer are full, and gets fresh data. Linux; the number 25 is from <linux/tcp.h>.
 _NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 128 * 1024)
 
-#: The options. Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has long been too small for
-#: the next segment, even if the viewer reads steadily.
+#: The options. Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has
+#: long been too small for the next segment, even if the viewer reads steadily.
 _OPTIONS = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, *_NOTSENT_LOWAT))
 
 #: Ports whose connections have the options from the start.
@@ -62,7 +64,9 @@ def _setOptions(handle: socket.socket) -> bool:
 @implementer(IStreamServerEndpoint)
 class TunedEndpoint:
     """
-    An endpoint whose connections have the options of viewers. It is for ports that serve nothing else.
+    An endpoint whose connections have the options of viewers.
+
+    It is for ports that serve nothing else.
 
     Args:
         endpoint: Listens.
@@ -77,7 +81,8 @@ class TunedEndpoint:
 
     def _tune(self, port: Any) -> IListeningPort:
         handle = getattr(port, "socket", None)
-        # Linux: an accepted socket has the options of the listening one. Elsewhere each viewer's are set.
+        # Linux: an accepted socket has the options of the listening one. Elsewhere each viewer's
+        # are set.
         if handle is not None and sys.platform == "linux" and _setOptions(handle):
             _tuned.add(port)
         listening: IListeningPort = port

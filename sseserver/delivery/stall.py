@@ -1,9 +1,9 @@
 """
 The stall limit: a viewer that takes no bytes for too long is cut.
 
-Twisted sees only its own buffer, which is the last to fill: behind it the kernel takes megabytes
-for a viewer that reads nothing. So a `StallWatch` asks the kernel how much the viewer has
-acknowledged. Each `EventStreamProducer` has one; its looks also make the heartbeats.
+Twisted sees only its own buffer, which is the last to fill: the kernel buffers megabytes for a
+viewer that reads nothing. A `StallWatch` therefore asks the kernel for the number of bytes that the
+viewer has acknowledged. Each `EventStreamProducer` has one; its checks also trigger the heartbeats.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from twisted.web.http import Request
 
 from sseserver.delivery.connection import findConnection
+from sseserver.speedups.privates import countQueued
 from sseserver.timing.ticker import IDLE, Tick, Ticker
 
-#: The fields that are read of Linux's `struct tcp_info`: the number of segments without an acknowledgement
-#: (`tcpi_unacked`), the number of acknowledged bytes (`tcpi_bytes_acked`), and of bytes that are not sent
-#: (`tcpi_notsent_bytes`).
+#: The fields that are read of Linux's `struct tcp_info`: the number of segments without an
+#: acknowledgement (`tcpi_unacked`), the number of acknowledged bytes (`tcpi_bytes_acked`), and of
+#: bytes that are not sent (`tcpi_notsent_bytes`).
 _TCP_INFO = struct.Struct("=24x I 92x Q 16x I")
 
 
@@ -62,7 +63,7 @@ class Watched(Protocol):
 
 class StallWatch(Tick):
     """
-    Looks at one viewer from time to time, and cuts it if it has taken nothing for too long.
+    Watches one viewer, and cuts it if it has taken nothing within the limit.
 
     Args:
         watched: The response.
@@ -82,11 +83,11 @@ class StallWatch(Tick):
         self._takenAt = 0.0
 
     def start(self, interval: float) -> None:
-        """Look for the first time after an interval in seconds."""
+        """Start watching: the first look comes after an interval in seconds."""
         self._ticker.put(self, self._ticker.seconds() + interval)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._ticker.cancel(self)
 
     def noteFull(self) -> None:
@@ -101,7 +102,7 @@ class StallWatch(Tick):
         if watched is None:
             return None
         taken = measureTaken(watched.request.transport, watched.written)
-        # While it is paused bytes are on their way, even where no connection can be asked.
+        # A paused viewer has bytes on their way, even if no connection can be asked.
         isIdle = taken is None and not watched.isPaused
         if isIdle or taken != self._taken:
             self._taken = taken
@@ -125,15 +126,14 @@ def measureTaken(transport: Any, written: int) -> object:
         written: Bytes of the body so far.
 
     Returns:
-        `None` if no bytes are on their way to the viewer, or no connection can be asked. Otherwise a value that changes
-        whenever the viewer takes bytes; where the system does not tell, whenever it has taken enough that more can be
-        sent.
+        `None` if no bytes are on their way to the viewer, or no connection can be asked. Otherwise
+        a value that changes whenever the viewer takes bytes; where the system does not tell,
+        whenever it has taken enough that more can be sent.
     """
     connection: Any = findConnection(transport)
     if connection is None or not connection.connected:
         return None
-    # The bytes that the socket did not take at the last send. (Writes since then are not among them.)
-    queued = len(connection.dataBuffer) - connection.offset
+    queued = countQueued(connection)
     try:
         info = connection.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         unacknowledged, acknowledged, unsent = _TCP_INFO.unpack(info)

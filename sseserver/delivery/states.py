@@ -4,10 +4,10 @@ The states of a viewer's response, as a table.
 
 from __future__ import annotations
 
-from enum import Enum
+from sseserver.steps import StateEnum
 
 
-class ViewerState(Enum):
+class ViewerState(StateEnum):
     """State of an `EventStreamProducer`."""
 
     #: The response has not begun.
@@ -20,7 +20,7 @@ class ViewerState(Enum):
     ENDED = "ended"
 
 
-class ViewerStep(Enum):
+class ViewerStep(StateEnum):
     """Step of an `EventStreamProducer`."""
 
     START = "start"
@@ -29,8 +29,8 @@ class ViewerStep(Enum):
     END = "end"
 
 
-#: The next state of an `EventStreamProducer`, by its state and the step. A step that is not listed is illegal.
-#: Transports pause and resume a producer again and again, also after its end.
+#: The next state of an `EventStreamProducer`, by its state and the step. A step that is not listed
+#: is illegal. Transports pause and resume a producer again and again, also after its end.
 VIEWER_STATES = {
     ViewerState.NEW: {
         ViewerStep.START: ViewerState.LIVE,
@@ -52,16 +52,3 @@ VIEWER_STATES = {
         ViewerStep.END: ViewerState.ENDED,
     },
 }
-
-
-def findViewerState(state: ViewerState, step: ViewerStep) -> ViewerState:
-    """
-    Return the state that follows a step of an `EventStreamProducer`.
-
-    Raises:
-        RuntimeError: The step is illegal in this state.
-    """
-    following = VIEWER_STATES[state].get(step)
-    if following is None:
-        raise RuntimeError(f"A viewer cannot {step.value!r} while it is {state.value!r}.")
-    return following

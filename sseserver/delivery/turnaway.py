@@ -1,5 +1,5 @@
 """
-The response to a viewer for which the server has no room.
+The response to a viewer for which the server has no room; `sseserver.service.viewers` sends it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 A viewer that waits: its response has not begun, and nothing is written to it yet.
 
-A completion in one piece waits for the end of its stream; a streamed one holds its head until the first entry. Both
-keep their run from lingering, as every viewer does.
+A completion in one piece waits for the end of its stream; a streamed one holds its head until the
+first entry. Both keep their run from lingering, as every viewer does.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Waiter:
         ticker: Schedules the end of the wait.
         read: Called with the cursor when there are new entries. An exception ends the wait.
         cursor: Number of the last entry read.
-        onEnd: Called once with this viewer at the end of the wait, and with its result: true if `read` has seen
-            enough, false if the time is up or the client is gone, or the failure of `read`. It must fire `over` and
-            let the viewer leave the log.
+        onEnd: Called once with this viewer at the end of the wait, and with its result: true if
+            `read` has seen enough, false if the time is up or the client is gone, or the failure of
+            `read`. It must fire `over` and let the viewer leave the log.
 
     Attributes:
         cursor: Number of the last entry read.
@@ -78,7 +78,7 @@ class Waiter:
         if limit is not None:
             self._tick = self._ticker.at(self._ticker.seconds() + limit, self._expire)
         self.streamLog.follow(self, form)
-        # A run may be paused until somebody reads.
+        # A run may be paused until a viewer reads.
         self.wake()
 
     def wake(self) -> None:
@@ -107,7 +107,7 @@ class Waiter:
         Close the connection at once.
 
         Args:
-            reason: Not used: nothing of the response is to be logged.
+            reason: Not used: the response has not begun, so there is nothing to log.
         """
         abort(self.request)
         self._end(False)

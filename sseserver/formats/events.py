@@ -7,12 +7,12 @@ from __future__ import annotations
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
-from sseserver.formats.rendering import EntryRendering, writeGap
+from sseserver.formats.rendering import TERMINAL_TYPES, EntryRendering, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.streams.entries import findLastText, unpack
-from sseserver.values import TERMINAL, Kind
-from sseserver.wire import Event, continued, encode, encodeRetry
+from sseserver.values import Kind
+from sseserver.wire import continued, encodeRetry, writeBlock
 
 _LF = 10
 
@@ -25,7 +25,7 @@ class _EventsRendering(EntryRendering):
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`: the event `stream`."""
         data = {"url": url, "epoch": self._log.epoch, "state": self._log.state.value}
-        return encode(Event(toJSON(data).decode("ascii"), "stream", f"{self._log.epoch}-{cursor}", retry))
+        return writeBlock(toJSON(data), b"stream", b"%b-%d" % (self._epoch, cursor), retry)
 
     def retire(self, retry: int) -> bytes:
         """See `IRendering.retire`: a reconnection time, which every EventSource obeys."""
@@ -54,11 +54,10 @@ class _EventsRendering(EntryRendering):
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
         """See `EntryRendering.single`."""
         if kind == Kind.EVENT:
-            name, data = unpack(data)
-            type = name.decode("utf-8")
+            type, data = unpack(data)
         else:
-            type = TERMINAL[kind].value
-        return encode(Event(data.decode("utf-8"), type, f"{self._log.epoch}-{number}"))
+            type = TERMINAL_TYPES[kind]
+        return writeBlock(data, type, b"%b-%d" % (self._epoch, number))
 
     def _followsCR(self, index: int) -> bool:
         """Tell whether the text before an index of the buffer ends with CR."""

@@ -19,14 +19,14 @@ from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, writeError
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind, Reason
-from sseserver.wire import Event, encode, encodeRetry
+from sseserver.wire import encodeRetry, writeBlock
 
 # Tokens are joined, chunks are not: a chunk contains more than its text.
 _TOKEN = bytes((Kind.TOKEN,))
 _TOKENS = re.compile(b"[%b]+" % _TOKEN)
 
 #: Data of the last event of an answer.
-_DONE = "[DONE]"
+_DONE = b"[DONE]"
 
 
 class _OpenAIRendering(EntryRendering):
@@ -49,11 +49,11 @@ class _OpenAIRendering(EntryRendering):
     def retire(self, retry: int) -> bytes:
         """See `IRendering.retire`."""
         error = writeError("The server is shutting down. Resume the stream later.", Reason.SHUTDOWN)
-        return encode(Event(error.decode("ascii"), retry=retry))
+        return writeBlock(error, retry=retry)
 
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See `IRendering.gap`."""
-        return self._event(gap.cursor, writeError(describeGap(gap), "gap").decode("ascii"))
+        return self._event(gap.cursor, writeError(describeGap(gap), "gap"))
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See `EntryRendering.piece`. JSON escapes CR and LF, so it does not matter how a line end is cut."""
@@ -81,19 +81,19 @@ class _OpenAIRendering(EntryRendering):
             return opening + self._closing(terminal) + self._event(number, _DONE)
         code, type = terminal.get("code") or terminal.get("reason"), terminal.get("type")
         error = writeError(describeFailure(kind, terminal), code, type or "server_error", terminal.get("param"))
-        return self._event(number, error.decode("ascii"))
+        return self._event(number, error)
 
-    def _event(self, number: int, data: str) -> bytes:
+    def _event(self, number: int, data: bytes) -> bytes:
         """Write the last event of an entry, which has the entry's ID."""
-        return encode(Event(data, id=f"{self._log.epoch}-{number}"))
+        return writeBlock(data, id=b"%b-%d" % (self._epoch, number))
 
-    def _role(self) -> str:
+    def _role(self) -> bytes:
         """Write the chunk that opens an answer."""
-        return self._writer.write({"role": "assistant", "content": ""}).decode("ascii")
+        return self._writer.write({"role": "assistant", "content": ""})
 
     def _opening(self) -> bytes:
         """Write the event before the first text."""
-        return encode(Event(self._role()))
+        return writeBlock(self._role())
 
     def _closing(self, terminal: dict[str, object]) -> bytes:
         """Write the events before `[DONE]`: the finish reason, and the usage. The chunks of an upstream have both."""
@@ -104,7 +104,7 @@ class _OpenAIRendering(EntryRendering):
         chunks = [self._writer.write({}, reason if reason in FINISH_REASONS else Reason.STOP)]
         if isinstance(usage, dict):
             chunks.append(self._writer.writeUsage(usage))
-        return b"".join([encode(Event(chunk.decode("ascii"))) for chunk in chunks])
+        return b"".join(map(writeBlock, chunks))
 
 
 classImplements(_OpenAIRendering, IRendering)

@@ -1,5 +1,8 @@
 """
-The list of formats: a new format is added here, and nowhere else.
+The list of formats, which `StreamService` and the parameter `format` of a request use.
+
+To add a format, write its module beside this one (`sseserver.formats.rendering` has the base class)
+and add it to `makeFormats`. CONTRIBUTING.md has the steps.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 cimport cython
 
-from sseserver.reading cimport Reading
+from sseserver.reading cimport Reading, makeReading
 from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.streams.log cimport StreamLog
 
@@ -8,6 +8,7 @@ from sseserver.streams.log cimport StreamLog
 cdef class EntryRendering:
     cdef StreamLog _log
     cdef EntryBuffer _buffer
+    cdef Py_ssize_t _newestAt
     cdef Reading _newest
     cdef bytes _epoch
     cdef dict _memo

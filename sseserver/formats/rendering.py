@@ -13,10 +13,10 @@ from typing import ClassVar
 from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import toJSON
-from sseserver.reading import Reading
+from sseserver.reading import Reading, makeReading
 from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
-from sseserver.values import Kind, State
-from sseserver.wire import Event, encode
+from sseserver.values import TERMINAL, Kind, State
+from sseserver.wire import writeBlock
 
 #: Number in the ID of the last event of a viewer that the format has refused. No entry ever has this number, so the
 #: viewer is recognised when it returns, even after a restart. It is never a cursor.
@@ -34,6 +34,9 @@ _MARGIN = 1024
 
 _TOKEN = Kind.TOKEN.value
 
+#: The event types of the terminal entries.
+TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
+
 
 class EntryRendering:
     """
@@ -50,7 +53,7 @@ class EntryRendering:
         row: Pattern that matches consecutive entries of these kinds.
     """
 
-    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoLast", "_memoSize", "_newest")
+    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoLast", "_memoSize", "_newest", "_newestAt")
 
     pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
@@ -61,6 +64,8 @@ class EntryRendering:
         self._epoch = streamLog.epoch.encode("ascii")
         # The reading of the newest entry, for viewers that are not behind.
         self._newest = Reading(0, b"")
+        # Its cursor. Here as well, so that the viewer of a stream of its own does not look into the reading.
+        self._newestAt = 0
         # Readings of viewers that are behind, until another entry follows.
         self._memo: dict[tuple[int, int, bool], Reading] = {}
         self._memoLast = 0
@@ -74,12 +79,13 @@ class EntryRendering:
         """See `IRendering.read`."""
         last = self._log.last
         if cursor + 1 == last:
-            if self._newest.cursor == last:
+            if self._newestAt == last:
                 return self._newest
-            reading = Reading(last, self._encode(last))
-            # A single viewer shares with nobody.
+            reading = makeReading(last, self._encode(last))
+            # A single viewer needs no shared reading.
             if self._log.sole is None:
                 self._newest = reading
+                self._newestAt = last
             return reading
         if cursor >= last:
             return Reading(cursor, b"")
@@ -217,8 +223,9 @@ class EntryRendering:
 
 def writeGap(epoch: str, asked: str, gap: GapError) -> bytes:
     """
-    Write the event `gap`. Its ID is the place before the first entry that follows, so a viewer that returns with it
-    is not told again.
+    Write the event `gap`.
+
+    Its ID is the place before the first entry that follows, so a viewer that returns with it is not told again.
 
     Args:
         epoch: Epoch of the stream.
@@ -226,7 +233,7 @@ def writeGap(epoch: str, asked: str, gap: GapError) -> bytes:
         gap: Says why, and where the viewer continues.
     """
     data = {"after": asked, "from": f"{epoch}-{gap.cursor + 1}", "missed": gap.missed, "reason": gap.reason}
-    return encode(Event(toJSON(data).decode("ascii"), "gap", f"{epoch}-{gap.cursor}"))
+    return writeBlock(toJSON(data), b"gap", b"%b-%d" % (epoch.encode("ascii"), gap.cursor))
 
 
 def describeGap(gap: GapError) -> str:

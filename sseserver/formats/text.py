@@ -7,13 +7,13 @@ from __future__ import annotations
 from zope.interface import classImplements
 
 from sseserver.errors import GapError, ViewerRefused
-from sseserver.formats.rendering import REFUSED, writeGap
+from sseserver.formats.rendering import REFUSED, TERMINAL_TYPES, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.reading import Reading
 from sseserver.streams.entries import areTokens, readText
-from sseserver.values import TERMINAL, Kind, Reason, State
-from sseserver.wire import Event, continued, encode, encodeRetry
+from sseserver.values import Kind, Reason, State
+from sseserver.wire import continued, encodeRetry, writeBlock
 
 #: Bytes. Longest text that this format serves; its cost grows with the square of the length.
 TEXT_LIMIT = 1024 * 1024
@@ -56,7 +56,7 @@ class _TextRendering:
         """See `IRendering.head`: for a new viewer, the empty text with the first ID."""
         if cursor:
             return encodeRetry(retry) + b"\n"
-        return encode(Event("", id=f"{self._log.epoch}-0", retry=retry))
+        return writeBlock(b"", id=self._epoch + b"-0", retry=retry)
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
         """See `IRendering.read`. Reads to the end, whatever the size: half of a text is of no use."""
@@ -146,12 +146,12 @@ class _TextRendering:
         gap = writeGap(epoch, f"{epoch}-{after}", GapError("trimmed", max(cursor, over - 1), None))
         message = "The text is too long for the format text. Request the format events, or text/plain."
         failed = toJSON({"reason": Reason.TOO_LONG, "message": message})
-        return gap + encode(Event(failed.decode("ascii"), "failed", f"{epoch}-{REFUSED}"))
+        return gap + writeBlock(failed, b"failed", b"%b-%d" % (self._epoch, REFUSED))
 
     def _terminal(self, number: int) -> bytes:
         """Write the terminal entry."""
         kind, data = Kind(self._buffer.kind(number)), self._buffer.entry(number)
-        return encode(Event(data.decode("utf-8"), TERMINAL[kind].value, f"{self._log.epoch}-{number}"))
+        return writeBlock(data, TERMINAL_TYPES[kind], b"%b-%d" % (self._epoch, number))
 
 
 classImplements(_TextRendering, IRendering)

@@ -18,16 +18,16 @@ from sseserver.jsontext import toJSON
 from sseserver.protocols.uimessages import ABORT_PART, END_PARTS, HEADER, deltaPart, errorPart, startParts
 from sseserver.reading import Reading
 from sseserver.values import Kind
-from sseserver.wire import HEARTBEAT, Event, encode
+from sseserver.wire import HEARTBEAT, writeBlock
 
 
 def _writePart(part: object) -> bytes:
     """Write a part as an event."""
-    return encode(Event(toJSON(part).decode("ascii")))
+    return writeBlock(toJSON(part))
 
 
 #: The event after the last part of a message.
-_DONE = encode(Event("[DONE]"))
+_DONE = writeBlock(b"[DONE]")
 
 #: The events after the last text of a message.
 _END = b"".join(map(_writePart, END_PARTS)) + _DONE

@@ -1,5 +1,7 @@
 """
-Contracts of stores: the face that the service sees, and the face that the author of a store writes.
+Contracts of stores: `IStreamStore`, which the service calls, and `IPersistence`, which the author of a store writes.
+
+`PersistentStore` makes an `IStreamStore` from an `IPersistence`. `docs/stores.md` is the guide.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class Usage(Protocol):
 
 class IStreamStore(Interface):
     """
-    Keeps streams: the face of a store that the service sees.
+    Keeps streams. The service calls a store by this interface.
 
     `sseserver.stores` has one in memory and one in an SQLite file. To keep streams elsewhere, write an `IPersistence`
     and give it to `sseserver.stores.persistent.PersistentStore`.
@@ -140,10 +142,10 @@ class IStreamStore(Interface):
 
 class IPersistence(Interface):
     """
-    Reads and writes streams: the face of a store that its author writes, described in docs/stores.md.
+    Reads and writes streams. The author of a store writes one of these; see docs/stores.md.
 
-    A persistence knows streams by their epochs, and has no logs, viewers or numbers to think of: `PersistentStore`
-    does the rest. All methods are called in the reactor's thread. There is one `write` at a time, and none while
+    A persistence knows streams by their epochs. `PersistentStore` does the rest: logs, viewers, and the numbers of
+    entries. All methods are called in the reactor's thread. There is one `write` at a time, and none while
     `stop` is under way; `read` may be called during a `write`.
     """
 

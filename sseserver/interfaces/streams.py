@@ -79,7 +79,7 @@ class IStreamLog(Interface):
 
     name: str = Attribute("Name of the stream in URLs.")
     epoch: str = Attribute("22 characters that no other stream ever had.")
-    state: State = Attribute("Where in its life the stream is, as far as it is visible.")
+    state: State = Attribute("State of the stream, as far as it is visible.")
     published: bool = Attribute("Whether entries are published into the stream; otherwise a run writes it.")
     buffer: IEntryBuffer = Attribute("The entries in memory.")
     last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")

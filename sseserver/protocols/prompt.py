@@ -32,8 +32,9 @@ def checkModel(model: str | None, source: ITokenSource) -> None:
 
 def checkText(text: str, source: ITokenSource, member: str) -> None:
     """
-    Check that a prompt has text, if the source needs one and reads nothing else of it. A source that provides
-    `IModels` gets the messages themselves.
+    Check that a prompt has text, if the source needs one and reads nothing else of it.
+
+    A source that provides `IModels` gets the messages themselves.
 
     Args:
         text: The text of the last message of the user.

@@ -57,7 +57,7 @@ class ChatRequest(NamedTuple):
 
 def readChat(body: Mapping[str, Any], source: ITokenSource) -> ChatRequest:
     """
-    Read the body of a request. The text of its messages is taken, and the member `model`; the rest is ignored.
+    Read the body of a request: the text of its messages, and the member `model`. Other members are ignored.
 
     Args:
         body: The decoded JSON.

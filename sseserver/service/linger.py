@@ -1,5 +1,7 @@
 """
 Linger: the time that a run continues without viewers.
+
+Each `Run` has one, and is cancelled when the time is over.
 """
 
 from __future__ import annotations

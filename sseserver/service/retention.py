@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,6 +24,23 @@ log = Logger()
 
 #: Seconds between two attempts to delete a stream from an unavailable store.
 _RETRY = 5.0
+
+
+class _Deadline(NamedTuple):
+    """
+    The end of the time that an ended stream is kept.
+
+    Attributes:
+        due: Seconds on the ticker's clock.
+        name: Name of the stream.
+        epoch: Epoch of the stream.
+        published: Whether publishes write the stream, and not a run.
+    """
+
+    due: float
+    name: str
+    epoch: str
+    published: bool
 
 
 class Retention:
@@ -44,8 +62,8 @@ class Retention:
         self._settings = settings
         self._sweep = sweep
         self._onForget = onForget
-        # By `published`, the oldest first. `ended` is on the ticker's clock here.
-        self._kept: dict[bool, deque[EndedStream]] = {False: deque(), True: deque()}
+        # By `published`, the oldest first.
+        self._kept: dict[bool, deque[_Deadline]] = {False: deque(), True: deque()}
         self._stopped = False
 
     def start(self, ended: Sequence[EndedStream]) -> None:
@@ -57,7 +75,9 @@ class Retention:
         """
         self._stopped = False
         self._clear()
-        self._keep(ended)
+        wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
+        for stream in ended:
+            self._keep(now - max(0.0, wall - stream.ended), stream.name, stream.epoch, stream.published)
 
     def stop(self) -> None:
         """Stop all deletions. The store knows the ended streams at the next start."""
@@ -104,44 +124,38 @@ class Retention:
     def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
         # The run of a stream that is being deleted ends before the stream does.
         if streamLog.state is not State.OPEN:
-            ended = self._sweep.clock.seconds()
-            self._keep([EndedStream(ended, streamLog.name, streamLog.epoch, streamLog.published)])
+            self._keep(self._sweep.seconds(), streamLog.name, streamLog.epoch, streamLog.published)
 
-    def _keep(self, ended: Sequence[EndedStream]) -> None:
-        """Schedule the deletion of streams; their ends are seconds since 1970."""
+    def _keep(self, ended: float, name: str, epoch: str, published: bool) -> None:
+        """Schedule the deletion of a stream; its end is on the ticker's clock."""
         if self._stopped:
             return
         idle = not any(self._kept.values())
-        wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
-        for stream in ended:
-            self._kept[stream.published].append(stream._replace(ended=now - max(0.0, wall - stream.ended)))
-        if idle and ended:
-            self._sweep.at(self._dueTime(), self._forgetOld)
+        deadline = _Deadline(ended + self._settings.keep, name, epoch, published)
+        self._kept[published].append(deadline)
+        if idle:
+            self._sweep.at(deadline.due, self._forgetOld)
 
     def _clear(self) -> None:
         for kept in self._kept.values():
             kept.clear()
 
-    def _dueTime(self) -> float:
-        """Return when the oldest stream is to be deleted, on the ticker's clock."""
-        return min(kept[0].ended for kept in self._kept.values() if kept) + self._settings.keep
-
     def _forgetOld(self, now: float) -> float | None:
         """Delete the streams whose time is over."""
         for kept in self._kept.values():
-            while kept and kept[0].ended + self._settings.keep <= now:
+            while kept and kept[0].due <= now:
                 self._forgetOldest(kept)
-        return self._dueTime() if any(self._kept.values()) else None
+        return min((kept[0].due for kept in self._kept.values() if kept), default=None)
 
-    def _forgetOldest(self, kept: deque[EndedStream]) -> None:
+    def _forgetOldest(self, kept: deque[_Deadline]) -> None:
         stream = kept.popleft()
         self._onForget(stream.epoch)
         deleted = self._store.delete(stream.name, stream.epoch)
         deleted.addErrback(self._retryLater, stream)
         deleted.addErrback(lambda failure: log.failure("A stream could not be deleted", failure))
 
-    def _retryLater(self, failure: Failure, stream: EndedStream) -> None:
+    def _retryLater(self, failure: Failure, stream: _Deadline) -> None:
         """Try again after a while, unless a client has deleted the stream already."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
-            ended = [stream._replace(ended=self._sweep.clock.seconds())]
-            self._sweep.at(self._sweep.seconds() + _RETRY, lambda _: self._keep(ended))
+            now = self._sweep.seconds()
+            self._sweep.at(now + _RETRY, lambda _: self._keep(now, stream.name, stream.epoch, stream.published))

@@ -1,3 +1,4 @@
+from sseserver.service.linger cimport Linger
 from sseserver.streams.log cimport StreamLog
 from sseserver.timing.ticker cimport Tick, Ticker
 
@@ -8,7 +9,7 @@ cdef class Run:
     cdef list _awaiting
     cdef bint _evaluating
     cdef Py_ssize_t _readAhead
-    cdef object _linger
+    cdef Linger _linger
     cdef object _makeRoom
     cdef object _onEnd
     cdef object _producer

@@ -19,8 +19,9 @@ from zope.interface import classImplements
 from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
 from sseserver.service.linger import Linger
-from sseserver.service.states import RUN_STEPS, RunState, step
+from sseserver.service.states import RUN_STEPS, RunState
 from sseserver.settings import Settings
+from sseserver.steps import step
 from sseserver.streams.entries import packChunk
 from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Tick, Ticker
@@ -64,7 +65,7 @@ class Run:
 
     Attributes:
         streamLog: See above.
-        state: Place of the run in its life.
+        state: State of the run.
     """
 
     __slots__ = (
@@ -269,7 +270,7 @@ class Run:
 
     def _failed(self, failure: Failure) -> None:
         if self.state is _ENDED:
-            # The run was stopped: a failure was asked for, unless it is a bug in the source's
+            # The run was stopped, so a failure is expected, unless it is a bug in the source's
             # clean-up.
             if not failure.check(CancelledError, SourceError):
                 log.failure("A token source broke while it was stopped", failure)

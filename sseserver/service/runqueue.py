@@ -1,5 +1,7 @@
 """
-RunQueue: the runs of a service, those that work and those that wait for their turn.
+RunQueue: the runs of a service, working and waiting.
+
+`StreamService` starts its runs here, and ends them all when it stops.
 """
 
 from __future__ import annotations
@@ -190,4 +192,4 @@ def _unpackPrompt(packed: bytes) -> Prompt:
 
 
 def _giveUp(result: object, seconds: float) -> None:
-    """Wait for the sources no longer."""
+    """Stop waiting for the sources."""

@@ -25,10 +25,11 @@ from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.startkeys import StartKeys, mayRepeat
-from sseserver.service.states import SERVICE_STEPS, ServiceState, step
+from sseserver.service.states import SERVICE_STEPS, ServiceState
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
 from sseserver.speedups.report import listSpeedups
+from sseserver.steps import step
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
@@ -82,7 +83,7 @@ class StreamService(Service):
         created: When the service was made, in seconds since 1970.
         runs: The runs.
         viewers: The viewers.
-        state: Place of the service in its life.
+        state: State of the service.
     """
 
     def __init__(
@@ -305,6 +306,8 @@ class StreamService(Service):
     def stopService(self) -> Deferred[None]:
         """
         End all runs, drain the viewers, and close the store. Harmless while it is being stopped.
+
+        twistd calls it on SIGTERM and SIGINT, after the listeners are closed.
 
         Returns:
             A Deferred that fires when no viewer is left and everything is stored.

@@ -1,20 +1,15 @@
 """
 States of the service and of a run, and the steps that are legal between them.
 
-`service.py` and `run.py` take every step through `step`, so an illegal one is an exception and
-never a silent fault.
+`service.py` and `run.py` take every step through `sseserver.steps.step`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
-from typing import TypeVar
-
-S = TypeVar("S", bound=Enum)
+from sseserver.steps import StateEnum
 
 
-class ServiceState(Enum):
+class ServiceState(StateEnum):
     """The life of a `StreamService`. It accepts runs and viewers while it is NEW or RUNNING."""
 
     NEW = "new"  # not started yet
@@ -32,7 +27,7 @@ SERVICE_STEPS = {
 }
 
 
-class RunState(Enum):
+class RunState(StateEnum):
     """The life of a `Run`."""
 
     WAITING = "waiting"  # for its turn: the source was not called yet
@@ -48,23 +43,3 @@ RUN_STEPS = {
     RunState.PAUSED: frozenset({RunState.WORKING, RunState.ENDED}),
     RunState.ENDED: frozenset[RunState](),
 }
-
-
-def step(steps: Mapping[S, frozenset[S]], old: S, new: S) -> S:
-    """
-    Take one step.
-
-    Args:
-        steps: The states that may follow each state.
-        old: The present state.
-        new: The next state.
-
-    Returns:
-        The next state.
-
-    Raises:
-        RuntimeError: The step is illegal.
-    """
-    if new not in steps[old]:
-        raise RuntimeError(f"{type(old).__name__} cannot go from {old.name} to {new.name}.")
-    return new

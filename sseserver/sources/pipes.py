@@ -146,7 +146,7 @@ class ErrorLog:
         reactor: Watches the pipe and schedules the log events.
         file: Our end of the pipe, which this object closes.
         pid: Number of the process.
-        onClosed: Called once when nobody can write to the pipe any more.
+        onClosed: Called once when the pipe is closed, from either end.
     """
 
     def __init__(self, reactor: Any, file: FileIO, pid: int, onClosed: Callable[[], None]) -> None:

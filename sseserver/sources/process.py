@@ -271,7 +271,7 @@ class _Program:
 
     def _look(self) -> None:
         """
-        End the run if the program has ended and nobody can write to its pipes; give others `GRACE`.
+        End the run if the program has ended and its pipes are closed; give other writers `GRACE`.
         """
         if self._exit.open or self._process.returncode is not None:
             return

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from zope.interface import classImplements
 
 from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.options import defaultOf
 from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL, Prompt
@@ -91,7 +92,7 @@ class TextSource:
         self,
         clock: Any,
         text: str,
-        interval: float = 0.1,
+        interval: float = defaultOf("interval"),
         model: str = MODEL,
         *,
         turnEnd: TurnEnd | None = None,

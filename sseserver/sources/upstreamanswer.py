@@ -7,7 +7,6 @@ One answer of an upstream: reads the chunks of an event stream into a sink, with
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -25,6 +24,7 @@ from sseserver.interfaces import ITokenSink
 from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk, convertCompletion
 from sseserver.sources.upstreamerrors import makeSourceError, makeStreamError
 from sseserver.sources.upstreamopening import Document, UpstreamLimits
+from sseserver.steps import StateEnum, step
 from sseserver.values import Reason
 from sseserver.wire import Decoder, Event
 
@@ -37,7 +37,7 @@ DRAIN_SECONDS = 0.5
 GRACE_SECONDS = 3.0
 
 
-class AnswerState(Enum):
+class AnswerState(StateEnum):
     """State of an `UpstreamAnswer`."""
 
     #: Chunks are read, or the response is awaited.
@@ -50,31 +50,16 @@ class AnswerState(Enum):
     OVER = "over"
 
 
-#: The states that may follow each state of an `UpstreamAnswer`. Every other step is illegal.
-ANSWER_STATES = {
-    AnswerState.READING: {AnswerState.PAUSED, AnswerState.DRAINING, AnswerState.OVER},
-    AnswerState.PAUSED: {AnswerState.READING, AnswerState.OVER},
-    AnswerState.DRAINING: {AnswerState.OVER},
-    AnswerState.OVER: set[AnswerState](),
+#: Legal steps of an `UpstreamAnswer`.
+ANSWER_STEPS = {
+    AnswerState.READING: frozenset({AnswerState.PAUSED, AnswerState.DRAINING, AnswerState.OVER}),
+    AnswerState.PAUSED: frozenset({AnswerState.READING, AnswerState.OVER}),
+    AnswerState.DRAINING: frozenset({AnswerState.OVER}),
+    AnswerState.OVER: frozenset[AnswerState](),
 }
 
 # Looked up for each chunk.
 _READING = AnswerState.READING
-
-
-def checkStep(state: AnswerState, following: AnswerState) -> None:
-    """
-    Check that an answer may go from one state to another.
-
-    Args:
-        state: The current state.
-        following: The next state.
-
-    Raises:
-        RuntimeError: It may not.
-    """
-    if following not in ANSWER_STATES[state]:
-        raise RuntimeError(f"An answer that is {state.value} cannot become {following.value}.")
 
 
 @implementer(IPushProducer)
@@ -192,8 +177,7 @@ class UpstreamAnswer:
         return self._state is _READING or self._state is AnswerState.PAUSED
 
     def _enter(self, state: AnswerState) -> None:
-        checkStep(self._state, state)
-        self._state = state
+        self._state = step(ANSWER_STEPS, self._state, state)
 
     def _opened(self, opened: IResponse | Document) -> None:
         """Read the response."""

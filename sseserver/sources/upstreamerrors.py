@@ -149,7 +149,7 @@ def _blameKey(where: str, reason: Reason) -> SourceError:
 
 class ToldError(NamedTuple):
     """
-    What an upstream says of an error.
+    An error as the upstream describes it.
 
     Attributes:
         message: One line; empty if there is none.

@@ -18,6 +18,7 @@ from sseserver.client.bodies import dropResponse, readRefusal
 from sseserver.client.opening import readContentCoding, readContentType
 from sseserver.client.request import EVENT_STREAM, ask
 from sseserver.errors import SourceError
+from sseserver.options import defaultOf
 from sseserver.values import Reason
 
 #: Seconds that a JSON document may take after the head of its response.
@@ -47,10 +48,10 @@ class UpstreamLimits:
         pinModel: Whether a prompt that names another model than the one of the source is refused.
     """
 
-    connectTimeout: float = 10.0
-    firstTokenTimeout: float = 60.0
-    tokenTimeout: float = 60.0
-    maxChunkBytes: int = 16 * 1024 * 1024
+    connectTimeout: float = defaultOf("connect-timeout")
+    firstTokenTimeout: float = defaultOf("first-token-timeout")
+    tokenTimeout: float = defaultOf("token-timeout")
+    maxChunkBytes: int = defaultOf("max-chunk")
     pinModel: bool = False
 
 

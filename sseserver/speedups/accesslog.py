@@ -12,13 +12,15 @@ from twisted.web.http import combinedLogFormatter
 from twisted.web.iweb import IAccessLogFormatter
 from zope.interface import provider
 
-#: Bytes that the log shows as they came: printable, but neither a quote nor a backslash.
+#: Bytes that the log shows unchanged: printable, but neither a quote nor a backslash.
 _isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 
 @provider(IAccessLogFormatter)
 def accessLine(timestamp: str, request: Any) -> str:
-    """Write the line of `combinedLogFormatter`, in a quarter of the time if nothing has to be escaped."""
+    """
+    Write the line of `combinedLogFormatter`, in a quarter of the time if nothing has to be escaped.
+    """
     client = request.getClientAddress()
     referer = request.getHeader(b"referer") or b"-"
     agent = request.getHeader(b"user-agent") or b"-"

@@ -8,15 +8,15 @@ cdef class SendBuffer:
     cdef object _socket
     cdef bytes _waiting
     cdef bint _clear
-    cdef public bint corked
+    cdef public bint held
 
     cpdef bint add(self, bytes data) except -1
-    cpdef write(self, bytes data)
+    cpdef put(self, bytes data)
     cpdef writeLarge(self, tuple pieces)
     @cython.locals(waiting=bytes)
     cpdef flush(self)
-    cpdef cork(self)
-    cpdef uncork(self)
+    cpdef hold(self)
+    cpdef release(self)
     cdef bint _isClear(self) except -1
 
 
@@ -32,17 +32,18 @@ cdef class Outbox:
     cpdef _flush(self)
 
 
-cdef class FastBody:
+cdef class FastBody(SendBuffer):
     cdef public Py_ssize_t written
     cdef object _request
     cdef Outbox _outbox
-    cdef SendBuffer _buffer
     cdef object _state
+    cdef bint _sending
     cdef bint _chunked
 
-    @cython.locals(buffer=SendBuffer)
+    cpdef begin(self, request, Outbox outbox)
     cpdef write(self, bytes data)
     cpdef cork(self)
     cpdef close(self)
+    cdef bint _isShared(self) except -1
     cdef _step(self, step)
     cdef _writeThroughRequest(self, bytes data)

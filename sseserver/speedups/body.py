@@ -1,16 +1,19 @@
 """
 The fast body of a streamed response, and the only owner of bytes that wait to be sent.
 
-`Request.write` only queues. The bytes leave when the reactor comes round to the socket, which costs two `epoll_ctl`
-calls and a large part of the price of a token. While nothing is queued before them, the bytes can as well be sent past
-the transport's queue.
+`Request.write` only queues. The bytes are sent when the reactor next writes to the socket, which
+costs two `epoll_ctl` calls and a large part of the price of a token. While the transport's queue is
+empty, the bytes can be sent past it.
 
-They are not sent one by one either. A `send` runs through the kernel's TCP, after which Python is as slow as after a
-sleep: the caches hold something else. So small writes of one reactor turn wait in the `SendBuffer` of their connection,
-and an `Outbox` sends the buffers of all connections together when the turn ends.
+Small writes are not sent one by one. A `send` runs through the kernel's TCP and replaces the
+contents of the processor's caches, so the Python code after it is slow. Small writes of one reactor turn wait
+in the `SendBuffer` of their connection, and an `Outbox` sends the buffers of all connections
+together when the turn ends.
 
-`sseserver.delivery.body` chooses between `FastBody` and its plain body. `sseserver.speedups.channel` writes through the
-same `SendBuffer`, so the head, the tokens and the end of a response leave in as few sends as possible, in order.
+`sseserver.delivery.body` chooses between `FastBody` and its plain body.
+`sseserver.speedups.channel` writes through the same buffer, so the head, the tokens and the end of a
+response leave in as few sends as possible, in order. The `FastBody` of a response is the buffer of
+its connection: a token touches one object instead of two.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 
 from sseserver.speedups.privates import isQueueEmpty, seesQueue
-from sseserver.speedups.states import BodyState, BodyStep, findBodyState
+from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
+from sseserver.steps import findNext
 from sseserver.timing.turnend import TurnEnd
 
-#: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be told soon that the
-#: socket is full.
+#: Bytes. A larger write does not wait: its bytes cost more than their way, and its writer must be
+#: told soon that the socket is full.
 SMALL = 2048
 
 #: The response headers of a request whose head was written.
@@ -37,8 +41,8 @@ def canBypassQueue(transport: object) -> bool:
     """
     Return whether bytes can be sent past the write queue of a transport.
 
-    That needs a plain TCP or UNIX connection. A connection on which TLS was started is still a `Connection`, but bytes
-    that pass its queue would leave unencrypted.
+    That needs a plain TCP or UNIX connection. A connection on which TLS was started is still a
+    `Connection`, but bytes that pass its queue would leave unencrypted.
     """
     return isinstance(transport, Connection) and not getattr(transport, "TLS", True) and seesQueue()
 
@@ -51,39 +55,39 @@ class SendBuffer:
         transport: The transport of the connection.
 
     Attributes:
-        corked: Whether small writes wait for `uncork`.
+        held: Whether small writes wait for `release`.
     """
 
-    __slots__ = ("_clear", "_socket", "_transport", "_waiting", "corked")
+    __slots__ = ("_clear", "_socket", "_transport", "_waiting", "held")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._waiting = b""
-        # Whether the transport's queue is known to be empty. True after a flush, until something is queued: while a
-        # response lasts, all writes come through here.
+        # Whether the transport's queue is known to be empty. True after a flush, until something is
+        # queued: while a response lasts, all writes come through here.
         self._clear = False
         # Set while the queue is known to be empty.
         self._socket: Any = None
-        self.corked = False
+        self.held = False
 
     def add(self, data: bytes) -> bool:
         """
         Keep a small write for the end of the turn.
 
         Returns:
-            Whether the buffer must be put into an outbox: it was empty, and nobody uncorks it.
+            Whether the buffer must be put into an outbox: it was empty, and is not held.
         """
         if not self._waiting:
             self._waiting = data
-            return not self.corked
+            return not self.held
         self._waiting += data
-        if len(self._waiting) > SMALL and not self.corked:
+        if len(self._waiting) > SMALL and not self.held:
             self.flush()
         return False
 
-    def write(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
         """Write behind the bytes that wait; straight to the transport's queue if none do."""
-        if not self.corked and not self._waiting:
+        if not self.held and not self._waiting:
             self._clear = False
             self._transport.write(data)
         elif len(data) > SMALL:
@@ -119,7 +123,8 @@ class SendBuffer:
             try:
                 sent = self._socket.send(waiting)
             except OSError:
-                # The socket is full. Or it is broken: then the transport finds out when it sends the rest.
+                # The socket is full. Or it is broken: then the transport finds out when it sends
+                # the rest.
                 sent = 0
             waiting = waiting[sent:]
         if waiting:
@@ -127,16 +132,16 @@ class SendBuffer:
             # A transport whose connection was lost drops it.
             self._transport.write(waiting)
 
-    def cork(self) -> None:
-        """Let small writes wait until `uncork`, which must follow in this reactor turn."""
-        if not self.corked:
-            self.corked = True
+    def hold(self) -> None:
+        """Let small writes wait until `release`, which must follow in this reactor turn."""
+        if not self.held:
+            self.held = True
             # The transport was written to by others, if a response begins here.
             self._clear = False
 
-    def uncork(self) -> None:
-        """Send the bytes that wait, and let no more wait."""
-        self.corked = False
+    def release(self) -> None:
+        """Send the bytes that wait. Later small writes wait no longer than this turn."""
+        self.held = False
         self.flush()
 
     def isEmpty(self) -> bool:
@@ -175,8 +180,18 @@ class Outbox:
         self._chunk = b""
 
     def makeBody(self, request: Request) -> FastBody:
-        """Make the body of a response."""
-        return FastBody(request, self)
+        """
+        Make the body of a response, of the buffer of its connection if the channel has one.
+
+        Args:
+            request: Its head may be set, but nothing is written yet.
+        """
+        channel: Any = getattr(request, "channel", None)
+        body: FastBody | None = getattr(channel, "sendBuffer", None)
+        if body is None:
+            body = FastBody(getattr(channel, "transport", None))
+        body.begin(request, self)
+        return body
 
     def add(self, buffer: SendBuffer) -> None:
         """Flush a buffer when the turn ends."""
@@ -185,7 +200,11 @@ class Outbox:
         self._buffers.append(buffer)
 
     def frame(self, data: bytes) -> bytes:
-        """Frame data as a chunk. Viewers of one stream write the same object one after another: it is framed once."""
+        """
+        Frame data as a chunk.
+
+        Viewers of one stream write the same object one after another: it is framed once.
+        """
         if data is not self._framed:
             # chunk = chunk-size CRLF chunk-data CRLF          RFC 9112 7.1
             self._framed = data
@@ -198,94 +217,116 @@ class Outbox:
             buffer.flush()
 
 
-class FastBody:
+class FastBody(SendBuffer):
     """
-    The body of one response; see `sseserver.delivery.body.Body`. Its states are `BodyState`.
+    The body of one response after the other on a connection; see `sseserver.delivery.body.Body`.
+
+    Its states are `BodyState`.
 
     Args:
-        request: Its head may be set, but nothing is written yet.
-        outbox: Sends small writes at the end of the turn.
+        transport: The transport of the connection.
 
     Attributes:
-        written: Bytes so far, without framing.
+        written: Bytes of the present response so far, without framing.
     """
 
-    __slots__ = ("_buffer", "_chunked", "_outbox", "_request", "_state", "written")
+    __slots__ = ("_chunked", "_outbox", "_request", "_sending", "_state", "written")
 
-    def __init__(self, request: Request, outbox: Outbox) -> None:
+    def __init__(self, transport: Any) -> None:
+        super().__init__(transport)
         self.written = 0
+        self._request: Any = None
+        self._outbox: Any = None
+        self._state = BodyState.CLOSED
+        # Whether the state is SENDING or CORKED: a token looks at this alone.
+        self._sending = False
+        self._chunked = False
+
+    def begin(self, request: Request, outbox: Outbox) -> None:
+        """
+        Begin the body of a response.
+
+        Args:
+            request: Its head may be set, but nothing is written yet.
+            outbox: Sends small writes at the end of the turn.
+        """
         self._request = request
         self._outbox = outbox
         self._state = BodyState.NEW
-        # There while the state is SENDING or CORKED: so a token need not look at the state.
-        self._buffer: SendBuffer | None = None
-        self._chunked = False
+        self._sending = self._chunked = False
+        self.written = 0
 
     def write(self, data: bytes) -> None:
         """See `Body.write`."""
         self.written += len(data)
-        buffer = self._buffer
-        if buffer is None:
+        if not self._sending:
             self._writeThroughRequest(data)
         elif len(data) > SMALL:
-            buffer.writeLarge((b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,))
-        elif buffer.add(self._outbox.frame(data) if self._chunked else data):
-            self._outbox.add(buffer)
+            self.writeLarge((b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,))
+        elif self.add(self._outbox.frame(data) if self._chunked else data):
+            self._outbox.add(self)
 
     def cork(self) -> None:
         """See `Body.cork`."""
-        buffer = self._buffer
-        # A buffer that the channel does not write through is not uncorked at the end of the response.
-        isShared = getattr(self._request.channel, "sendBuffer", None) is buffer
-        if buffer is None or isShared:
+        if not self._sending:
             self._step(BodyStep.CORK)
-            if buffer is not None:
-                buffer.cork()
+        elif self._isShared():
+            # A buffer that the channel does not write through is not released at the end of the
+            # response.
+            self._step(BodyStep.CORK)
+            self.hold()
 
     def close(self) -> None:
         """See `Body.close`."""
-        if self._state is BodyState.SENDING and self._buffer is not None:
-            self._buffer.flush()
+        if self._state is BodyState.SENDING:
+            self.flush()
         self._step(BodyStep.CLOSE)
-        self._buffer = None
+        self._sending = False
         # `Request.write` counts as well, but is not called for each write.
         self._request.sentLength = self.written
+        self._request = None
+
+    def _isShared(self) -> bool:
+        """Whether the channel writes through this buffer, too."""
+        return getattr(self._request.channel, "sendBuffer", None) is self
 
     def _step(self, step: BodyStep) -> None:
-        self._state = findBodyState(self._state, step)
+        self._state = findNext(BODY_STATES, self._state, step)
 
     def _writeThroughRequest(self, data: bytes) -> None:
-        """Write with `Request.write`: the first bytes, which bring the head, or all if the queue cannot be bypassed."""
+        """
+        Write with `Request.write`: the first bytes, or all if the queue cannot be bypassed.
+
+        The first bytes bring the head.
+        """
+        request = self._request
         if self._state is BodyState.QUEUING:
-            self._request.write(data)
+            request.write(data)
             return
-        channel: Any = getattr(self._request, "channel", None)
-        transport = getattr(channel, "transport", None)
-        bypass = canBypassQueue(transport)
+        bypass = canBypassQueue(self._transport)
         self._step(BodyStep.SEND if bypass else BodyStep.QUEUE)
-        shared = getattr(channel, "sendBuffer", None)
-        if shared is None:
-            self._request.write(data)
+        if self._isShared():
+            self.hold()
+            request.write(data)
+            self.held = False
+            self._outbox.add(self)
         else:
-            shared.cork()
-            self._request.write(data)
-            shared.corked = False
-            self._outbox.add(shared)
+            request.write(data)
         # A write can tell that the client is gone.
         if self._state is not BodyState.CLOSED:
             if bypass:
-                self._chunked = bool(self._request.chunked)
-                self._buffer = SendBuffer(transport) if shared is None else shared
-            slim(self._request)
+                self._chunked = bool(request.chunked)
+                self._sending = True
+            slim(request)
 
 
 def slim(request: Any) -> None:
     """
     Make a request and its channel small, once the head of an endless response is written.
 
-    Both have so many attributes that Python gives each a table of twice the size, and the headers that were sent are
-    never looked at again: together a fifth of the memory of an idle viewer. A `FastRequest` knows better what it can do
-    without.
+    Both have so many attributes that Python doubles their tables, and the headers that were sent are
+    never read again: together a fifth of the memory of an idle viewer. A `FastRequest` has a method
+    of its own for this.
     """
     if getattr(request, "channel", None) is None:
         return

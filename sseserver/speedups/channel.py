@@ -1,10 +1,11 @@
 """
 The fast channel and request of a site: small in memory, heads read and written in one piece.
 
-twisted.web is made for requests that are over in milliseconds. The request of a viewer lasts for hours, and there are
-many: the memory of each counts, and so does the price of a short one. `FastChannel` and `FastRequest` have slots for
-the attributes of Twisted's own, and drop the parts that an event stream never needs. Everything that is not overridden
-here is Twisted's. `sseserver.web.site` chooses between them and Twisted's own.
+twisted.web is made for requests that are over in milliseconds. The request of a viewer lasts for
+hours, and there are many: the memory of each counts, and so does the price of a short one.
+`FastChannel` and `FastRequest` have slots for the attributes of Twisted's own, and drop the parts
+that an event stream never needs. Everything that is not overridden here is Twisted's.
+`sseserver.web.site` chooses between them and Twisted's own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
-from sseserver.speedups.body import SendBuffer
+from sseserver.speedups.body import FastBody
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     REQUEST_ATTRIBUTES,
@@ -35,8 +36,8 @@ from sseserver.speedups.privates import (
 _NO_HEADERS = Headers()
 _NOTHING: Any = ()
 
-#: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the same checks. Twisted
-#: reads every other head itself.
+#: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
+#: same checks. Twisted reads every other head itself.
 _HEAD = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/1\.[01])\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
@@ -51,7 +52,9 @@ _FEW_LINES = 100
 
 
 def _defaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], ...]:
-    """Find the class attributes that are defaults of attributes with a slot: the slot hides them."""
+    """
+    Find the class attributes that are defaults of attributes with a slot: the slot hides them.
+    """
     return tuple((name, getattr(base, name)) for name in slots if hasattr(base, name))
 
 
@@ -59,11 +62,12 @@ class FastChannel(HTTPChannel):
     """
     One connection of a site.
 
-    The slots are the attributes that Twisted gives to every connection. If a later release has others, they are kept
-    in a dictionary: that works, and takes more memory.
+    The slots are the attributes that Twisted gives to every connection. If a later release has
+    others, they are kept in a dictionary: that works, and takes more memory.
 
     Attributes:
-        sendBuffer: Owns the bytes of this connection that are written and not sent. A `FastBody` writes into it too.
+        sendBuffer: Owns the bytes of this connection that are written and not sent. It is also the
+            body of a response that a producer writes.
     """
 
     __slots__ = (*CHANNEL_ATTRIBUTES, "sendBuffer")
@@ -77,7 +81,7 @@ class FastChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
-        self.sendBuffer = SendBuffer(self.transport)
+        self.sendBuffer = FastBody(self.transport)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -122,32 +126,32 @@ class FastChannel(HTTPChannel):
 
     def write(self, data: bytes) -> None:
         """See `HTTPChannel.write`."""
-        self.sendBuffer.write(data)
+        self.sendBuffer.put(data)
 
     def writeSequence(self, iovec: Any) -> None:
         """See `HTTPChannel.writeSequence`."""
-        self.sendBuffer.write(b"".join(iovec))
+        self.sendBuffer.put(b"".join(iovec))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """See `HTTPChannel.writeHeaders`."""
         fields = b"".join(
             [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
         )
-        self.sendBuffer.write(b"%b %b %b\r\n%b\r\n" % (version, code, reason, fields))
+        self.sendBuffer.put(b"%b %b %b\r\n%b\r\n" % (version, code, reason, fields))
 
     def requestDone(self, request: Any) -> None:
         """See `HTTPChannel.requestDone`: the next request begins, or the connection ends."""
-        self.sendBuffer.uncork()
+        self.sendBuffer.release()
         super().requestDone(request)
 
     def loseConnection(self) -> None:
         """
         See `HTTPChannel.loseConnection`.
 
-        If the last response is with the kernel, the connection is closed in the next turn, without waiting until the
-        socket can be written to.
+        If the last response is with the kernel, the connection is closed in the next turn, without
+        waiting until the socket can be written to.
         """
-        self.sendBuffer.uncork()
+        self.sendBuffer.release()
         transport = self.transport
         if not self.persistent and not self.requests and self.sendBuffer.isEmpty():
             transport.unregisterProducer()
@@ -167,8 +171,8 @@ class FastRequest(Request):
     One request on a `FastChannel`.
 
     Attributes:
-        stopsProducer: Whether the request stops its producer at every end of the response. Such a producer need not
-            ask `notifyFinish`.
+        stopsProducer: Whether the request stops its producer at every end of the response. Such a
+            producer need not ask `notifyFinish`.
     """
 
     __slots__ = REQUEST_ATTRIBUTES
@@ -183,14 +187,18 @@ class FastRequest(Request):
         super().__init__(channel, *args, **keywords)
 
     def write(self, data: bytes) -> None:
-        """See `Request.write`. The head leaves with the first bytes of the body, at once unless others cork."""
+        """
+        See `Request.write`.
+
+        The head leaves with the first bytes of the body, at once unless the buffer is held.
+        """
         buffer = getattr(self.channel, "sendBuffer", None)
-        if self.startedWriting or buffer is None or buffer.corked:
+        if self.startedWriting or buffer is None or buffer.held:
             super().write(data)
         else:
-            buffer.cork()
+            buffer.hold()
             super().write(data)
-            buffer.uncork()
+            buffer.release()
 
     def finish(self) -> None:
         """See `Request.finish`."""
@@ -232,10 +240,10 @@ _REQUEST_DEFAULTS = _defaults(FastRequest.__slots__, Request)
 
 class _Counting(FastChannel):
     """
-    A channel that counts the heads which it reads in one piece.
+    A channel that counts the heads that it reads in one piece.
 
     Attributes:
-        heads: Their number.
+        heads: Number of these heads.
     """
 
     heads = 0
@@ -279,6 +287,8 @@ def _exchange(channel: Any) -> tuple[list[object], bytes]:
 
 @probe
 def readsHeads() -> bool:
-    """Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without."""
+    """
+    Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without.
+    """
     counting = _Counting()
     return _exchange(counting) == _exchange(HTTPChannel()) and counting.heads == len(_CANNED)

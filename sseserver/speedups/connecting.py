@@ -55,7 +55,7 @@ class FastConnecting:
         responding: Deferred[Any] = connection.request(request)
         transport = connection.transport
         if isinstance(transport, Connection) and transport.connected:
-            # An error comes again when the reactor writes, and is reported then.
+            # An error occurs again when the reactor writes, and is reported then.
             transport.doWrite()
         return responding
 

@@ -1,10 +1,11 @@
 """
-Garbage: how often Python looks for it, in a process that is ours alone.
+Rare garbage collections, for a process that runs nothing but sseserver.
 
-Streams that are kept are many small objects that live for minutes, and
-Python's collector, with its defaults, walks over all of them again and again:
-a tenth of what a short stream costs, and pauses of 30 ms. There is little to be
-found: what a viewer or a run leaves behind goes by its reference counts.
+Kept streams are many small objects that live for minutes. With its defaults, Python's collector
+walks over all of them repeatedly: a tenth of the price of a short stream, and pauses of 30 ms. It
+finds little: viewers and runs are released by their reference counts.
+
+`twistd sseserver` adds the service; embedders decide for their own process.
 """
 
 from __future__ import annotations
@@ -13,25 +14,24 @@ import gc
 
 from twisted.application.service import Service
 
-#: After so many new objects the youngest are looked through (more than 50 short streams hold between them at a time);
-#: after ten times that the next generation; after five times that, at half a million, all. So what does need the
-#: collector waits for some 100 MB at worst.
+#: Numbers of objects, and of collections. The youngest generation is collected after 10,000 new
+#: objects (50 short streams hold fewer at a time), the next after ten such collections, all after
+#: five of those: at half a million objects. So garbage amounts to some 100 MB at worst.
 _THRESHOLDS = (10_000, 10, 5)
 
 
 class RareCollections(Service):
     """
-    While it runs, garbage is looked for seldom, and not among what was there
-    when it started: modules, classes, the site.
+    Makes collections rare while it runs.
 
-    It is for a process of our own: an embedder's is the embedder's to set.
+    Objects that exist when it starts (modules, classes, the site) are not walked over at all.
     """
 
     def __init__(self) -> None:
         self._before = gc.get_threshold()
 
     def startService(self) -> None:
-        """Begin."""
+        """See `Service.startService`."""
         super().startService()
         self._before = gc.get_threshold()
         gc.collect()
@@ -39,7 +39,7 @@ class RareCollections(Service):
         gc.set_threshold(*_THRESHOLDS)
 
     def stopService(self) -> None:
-        """Leave the collector as it was."""
+        """Restore the settings of the collector."""
         super().stopService()
         gc.set_threshold(*self._before)
         gc.unfreeze()

@@ -1,12 +1,13 @@
 """
-An intake: one read descriptor that reads many connections in one go.
+An intake: one read descriptor that reads many connections together.
 
-A reactor reads its connections one after another: its own loop, the read, the work on the bytes, six calls for each. In
-between runs the kernel's TCP, after which Python is slow until its caches are warm again. For hundreds of connections
-that each get a token now and then, this costs more than the tokens. An intake reads all of them first, and then works
-on what came. When there are many connections and tokens come so fast that each would wake the reactor, the intake
-looks every `BUSY` seconds instead, as network drivers do. A connection that has more bytes than one read takes is read
-again without delay.
+A reactor handles its connections one after another: a read, then the work on the bytes, six calls
+for each. Each read runs the kernel's TCP, which replaces the contents of the processor's caches and
+slows down the Python code after it. For hundreds of connections with a token now and then, this
+costs more than the tokens. An intake reads all connections first, and then handles the bytes. When
+there are many connections and tokens come so fast that each would wake the reactor, the intake
+polls every `BUSY` seconds instead, as network drivers do. A connection that has more bytes than one
+read takes is read again without delay.
 
 `sseserver.speedups.readpath` puts the connections of streamed answers into it.
 """
@@ -33,24 +34,26 @@ MAX_READS = 256
 #: Bytes of one read. Small, since memory of this size is allocated for each read, and most reads give one token.
 READ_BYTES = 16 * 1024
 
-#: Bytes of a second read, made if the first one was full: together as many as the reactor reads. The rest is read the
-#: next time.
+#: Bytes. Size of a second read, made if the first one was full; together the two take as much as a
+#: read of the reactor. The rest is left for the next read.
 MORE_BYTES = 48 * 1024
 
-#: Events asked of the kernel. Edge-triggered: a level-triggered epoll looks at each connection once more, to see that
-#: nothing has come since. So the end of a connection must be reported with the data that came before it (`EPOLLRDHUP`).
-#: Systems without epoll have no intake.
+#: Events requested from epoll. Edge-triggered: a level-triggered epoll polls each connection once
+#: more, to find that no data has come since. So the end of a connection must be reported with the
+#: data that came before it (`EPOLLRDHUP`). Systems without epoll have no intake.
 _DATA = getattr(select, "EPOLLIN", 0)
 _EVENTS = _DATA | getattr(select, "EPOLLRDHUP", 0) | getattr(select, "EPOLLET", 0)
 
-#: Seconds between two reads of a crowd, at least. Bytes that come sooner after a read wait, with all that come
-#: meanwhile.
+#: Seconds. Shortest time between two reads of a crowd; bytes that arrive earlier wait for the next
+#: read.
 BUSY = 0.005
 
-#: Connections that are a crowd. Below, waiting would delay each of them and save the reactor little work.
+#: Connections that are a crowd. With fewer, waiting would delay each of them and save the reactor
+#: little work.
 CROWD = 32
 
-#: The interfaces of a reactor that can have an intake: it reads only file descriptors of the system.
+#: The interfaces of a reactor that can have an intake: it reads only file descriptors of the
+#: system.
 _REACTOR = (IReactorFDSet, IReactorSocket, IReactorTime)
 
 
@@ -71,10 +74,12 @@ class Receiver(Protocol):
 @implementer(IReadDescriptor)
 class Intake:
     """
-    Reads the connections that are put into it. The reactor sees one read descriptor, as long as there are any.
+    Reads the connections that are added to it.
 
-    A read touches neither the transport nor its socket object, whose memory has left the processor's caches since the
-    read before: the descriptor alone leads to the receiver.
+    For the reactor they are one read descriptor, which it watches as long as there are any.
+
+    A read touches neither the transport nor its socket object, whose memory has left the
+    processor's caches since the read before: the descriptor alone leads to the receiver.
 
     Args:
         reactor: The reactor of the connections.
@@ -100,7 +105,8 @@ class Intake:
         Read a connection from now on. It can be paused, resumed, closed and lost as before.
 
         Args:
-            receiver: Gets the bytes instead of the transport's protocol, which is told of the end all the same.
+            receiver: Gets the bytes instead of the transport's protocol. The protocol is still told
+                of the end.
         """
         transport = receiver.transport
         transport.stopReading()
@@ -111,7 +117,8 @@ class Intake:
         receivers = self._receivers
         receivers.extend([None] * (descriptor + 1 - len(receivers)))
 
-        # Twisted calls these whenever a connection is to be read or not, also when it is closed or lost.
+        # Twisted calls these to start and stop the reading of a connection, also when it is closed
+        # or lost.
         def startReading() -> None:
             if receivers[descriptor] is None:
                 receivers[descriptor] = receiver
@@ -163,13 +170,13 @@ class Intake:
             self._read()
 
     def _look(self) -> None:
-        """Read; if nothing came meanwhile, let the reactor tell when there is something."""
+        """Read; if there was nothing to read, let the reactor watch the connections again."""
         self._next = None
         self._readAt = self._reactor.seconds()
         busy = self._read()
         if self._count:
             if busy and self._mayWait():
-                # It is there again when the last connection left and another came meanwhile.
+                # Added again meanwhile if the last connection left and another came.
                 self._reactor.removeReader(self)
                 self._next = self._reactor.callLater(BUSY, self._look)
             else:
@@ -211,7 +218,8 @@ class Intake:
         self._turnEnd.begin()
         try:
             for descriptor, receiver, data in came:
-                # A receiver before this one may have closed the connection. One that was only paused gets its bytes.
+                # A receiver before this one may have closed the connection. One that was only paused
+                # gets its bytes.
                 if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
                     _deliver(receiver, data)
         finally:
@@ -242,12 +250,14 @@ def _deliver(receiver: Receiver, data: bytes) -> None:
 
 
 def _isClosed(transport: Any) -> bool:
-    """Return whether nobody wants the bytes of a connection any more."""
+    """Return whether a connection is closed or being closed, so that its bytes are not needed."""
     return not transport.connected or transport.disconnecting or isAborting(transport)
 
 
 def makeIntake(reactor: Any, turnEnd: TurnEnd) -> Intake | None:
-    """Make the intake of a reactor; `None` if it, the system or the release of Twisted can have none."""
+    """
+    Make the intake of a reactor; `None` if it, the system or the release of Twisted can have none.
+    """
     if not seesAbort() or not hasattr(select, "epoll") or not all(kind.providedBy(reactor) for kind in _REACTOR):
         return None
     return Intake(reactor, turnEnd)

@@ -1,10 +1,11 @@
 """
 The private names of Twisted, all in one place, each behind a probe.
 
-The speedups look at state that Twisted does not publish: whether a transport's write queue is empty, where a channel is
-in a request's head, whether a chunk begins. The functions here are the only code that does so. A probe makes Twisted do
-something in memory and checks that these functions see it; where one fails, because a release of Twisted has other
-names, the plain implementation serves. The probes run once, at first use.
+The speedups look at state that Twisted does not publish: whether a transport's write queue is
+empty, where a channel is in a request's head, whether a chunk begins. The functions here are the
+only code that does so. A probe makes Twisted do something in memory and checks that these functions
+see it; where one fails, because a release of Twisted has other names, the plain implementation
+serves. The probes run once, at first use.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from twisted.internet.tcp import Connection
 from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
 from twisted.web.http_headers import Headers
 
-#: The attributes that Twisted gives to each connection, private and public: they become slots of `SmallChannel`.
+#: The attributes that Twisted gives to each connection, private and public: they become slots of
+#: `FastChannel`.
 CHANNEL_ATTRIBUTES = (
     "_HTTPChannel__first_line",
     "_HTTPChannel__header",
@@ -53,7 +55,7 @@ CHANNEL_ATTRIBUTES = (
     "transport",
 )
 
-#: The same of each request: they become slots of `SmallRequest`.
+#: The same of each request: they become slots of `FastRequest`.
 REQUEST_ATTRIBUTES = (
     "_adapterCache",
     "_disconnected",
@@ -111,9 +113,24 @@ def isQueueEmpty(transport: Any) -> bool:
     return not (transport._tempDataBuffer or transport.dataBuffer)
 
 
+def countQueued(transport: Any) -> int:
+    """
+    Count the bytes in the write queue of a connection.
+
+    Without the private part of the queue, these are the bytes that the socket did not take at the
+    last send.
+    """
+    written: int = sum(map(len, transport._tempDataBuffer)) if seesQueue() else 0
+    return written + len(transport.dataBuffer) - int(transport.offset)
+
+
 @probe
 def seesQueue() -> bool:
-    """Probe `isQueueEmpty`: a write fills the queue, half a send leaves it filled, a whole one empties it."""
+    """
+    Probe `isQueueEmpty` and `countQueued`.
+
+    A write fills the queue, half a send leaves it filled, a whole one empties it.
+    """
     taking = _TakingSocket()
     transport = _connection(taking)
     seen = [isQueueEmpty(transport)]
@@ -226,7 +243,11 @@ def isBetweenChunks(decoder: Any) -> bool:
 
 @probe
 def seesChunks() -> bool:
-    """Probe `connectionOf`, `decoderOf` and `isBetweenChunks`: a response in memory, read byte by byte."""
+    """
+    Probe `connectionOf`, `decoderOf` and `isBetweenChunks`.
+
+    A response in memory is read byte by byte.
+    """
     client = HTTP11ClientProtocol()
     wrapping = _wrapped(client)
     transport = ProbeTransport()
@@ -314,7 +335,7 @@ class ProbeTransport:
 
 class _NoReactor:
     """
-    A reactor that only keeps the factory which it is to connect.
+    A reactor that makes no connection, and keeps the factory that was passed to it.
 
     Attributes:
         factory: The factory.

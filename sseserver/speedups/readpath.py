@@ -1,10 +1,10 @@
 """
 The fast read path of a client: a whole chunk goes from the socket to its reader in one step.
 
-In twisted.web's client each piece of a chunked body passes six layers, which copy it three times. An event of a stream
-nearly always arrives as one whole chunk in one read. `FastReadPath` recognises that case and hands the chunk on at
-once. Everything else goes through twisted.web, which does not notice. `sseserver.client.response` chooses between this
-and its plain read path.
+In twisted.web's client each piece of a chunked body passes six layers, which copy it three times.
+An event of a stream nearly always arrives as one whole chunk in one read. `FastReadPath` recognises
+that case and hands the chunk on at once. Everything else goes through twisted.web, which does not
+notice. `sseserver.client.response` chooses between this and its plain read path.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from twisted.internet.tcp import Connection
 from sseserver.speedups.intake import Intake
 from sseserver.speedups.privates import connectionOf, decoderOf, isBetweenChunks
 
-#: Reads of a body that the reactor makes; the intake makes the later ones. A read of the intake waits up to
-#: `intake.BUSY` for the reads of other connections: a user notices that with the first tokens of an answer only.
+#: Reads of a body that the reactor makes; the intake makes the later ones. A read of the intake
+#: waits up to `intake.BUSY` for the reads of other connections: a user notices that with the first
+#: tokens of an answer only.
 PROMPT = 4
 
 #: Bytes in which the line end after a chunk's size must be: a size has seven digits at most.
@@ -45,11 +46,13 @@ class FastReadPath:
             receive: Takes bytes of the body; twisted.web calls the same.
 
         Returns:
-            Detaches; must be called when the body ends or is not read any further. It may be called again.
+            Detaches; must be called when the body ends or is not read any further. It may be called
+            again.
         """
         connection = connectionOf(transport)
         decoder = decoderOf(getattr(connection, "protocol", None))
-        # A connection on which TLS was started is still a `Connection`, but reads other bytes than the peer wrote.
+        # A connection on which TLS was started is still a `Connection`, but reads other bytes than
+        # the peer wrote.
         if decoder is None or not isinstance(connection, Connection) or getattr(connection, "TLS", True):
             return _nothing
         return ChunkReceiver(connection, decoder, receive, self._intake).detach
@@ -113,7 +116,11 @@ class ChunkReceiver:
         return bool(vars(self._protocol).get("dataReceived") == self.dataReceived)
 
     def _lookForChunk(self) -> None:
-        """Note whether a chunk begins here. Only the decoder changes that, so a whole chunk need not look."""
+        """
+        Note whether a chunk begins here.
+
+        Only the decoder changes that, so this is not called for a whole chunk.
+        """
         self._between = isBetweenChunks(self._decoder) and self._isAttached()
 
 

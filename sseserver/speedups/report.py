@@ -12,13 +12,13 @@ from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue
 
 def listSpeedups(plain: bool) -> list[str]:
     """
-    List the speedups that a process uses, each by the name of its module.
+    List the speedups that a process uses, each by the name of its module. `heads` is the reader of heads in `channel`.
 
     Args:
         plain: Whether all are off.
 
     Returns:
-        The names. Missing are those whose probe has failed, or that the system does not allow.
+        The names, without the speedups whose probe failed or that the system does not support.
     """
     works = {
         "accesslog": True,

@@ -4,10 +4,10 @@ The states of a fast body, as a table.
 
 from __future__ import annotations
 
-from enum import Enum
+from sseserver.steps import StateEnum
 
 
-class BodyState(Enum):
+class BodyState(StateEnum):
     """State of a `FastBody`."""
 
     #: Nothing was written.
@@ -22,7 +22,7 @@ class BodyState(Enum):
     CLOSED = "closed"
 
 
-class BodyStep(Enum):
+class BodyStep(StateEnum):
     """Step of a `FastBody`."""
 
     #: The first write, on a transport whose queue cannot be bypassed.
@@ -54,16 +54,3 @@ BODY_STATES = {
     },
     BodyState.CLOSED: {},
 }
-
-
-def findBodyState(state: BodyState, step: BodyStep) -> BodyState:
-    """
-    Return the state that follows a step of a `FastBody`.
-
-    Raises:
-        RuntimeError: The step is illegal in this state.
-    """
-    following = BODY_STATES[state].get(step)
-    if following is None:
-        raise RuntimeError(f"A body cannot {step.value!r} while it is {state.value!r}.")
-    return following

@@ -1,1 +1,3 @@
-"""Stores: where stream logs are kept."""
+"""
+Stores: they keep streams in memory, in an SQLite file, or by means of a persistence of your own (docs/stores.md).
+"""

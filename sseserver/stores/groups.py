@@ -27,7 +27,7 @@ class KeptStream:
     One stream of a `PersistentStore`, whether its log is in memory or not.
 
     Args:
-        stored: What the persistence has of the stream, or is to have.
+        stored: The stream as the persistence has it, or will have it after the next write.
 
     Attributes:
         name: The stream's name.
@@ -106,7 +106,7 @@ class KeptStream:
                 found.callback(result)
 
     def answerDeleted(self) -> None:
-        """Tell those who wait that the deletion is over, whatever its result."""
+        """Fire the Deferreds of calls that wait for the end of the deletion, whatever its result."""
         deleting, self.deleting = self.deleting, []
         for deleted in deleting:
             deleted.callback(None)

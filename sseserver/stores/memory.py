@@ -1,5 +1,5 @@
 """
-MemoryStore: stream logs in the memory of this process. They end with it.
+MemoryStore: stream logs in the memory of this process, lost when it ends (`--store memory`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ persistence only reads and writes: that of `sseserver.stores.sqlite`, or one tha
 
 Changes are written in groups. While one group is being written, and for a moment after a group of many streams, the
 next one gathers. An entry is visible when its group is written. Viewers never wait for a disk: the log of an open
-stream, and of any other that somebody reads, is in memory as a whole.
+stream, and of any other that is being read, is in memory as a whole.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IPersistence, IStreamLog, IStreamStore
+from sseserver.steps import step
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
 from sseserver.stores.listing import findPage
 from sseserver.stores.publishing import publish
-from sseserver.stores.states import StoreState, step
+from sseserver.stores.states import STORE_STEPS, StoreState
+from sseserver.streams.account import Account
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, Account, Keeper, StreamLog
+from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.streams.segments import Segment, makeSegment
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
@@ -57,12 +59,12 @@ class PersistentStore(Keeper):
         clock: The reactor, or a `task.Clock`.
         persistence: Reads and writes what is stored.
         window: Bytes that each stream keeps; see `StreamLog`.
-        turnEnd: The service's, so that its writes are sent once the calls of a tick are made; by default one of its
-            own.
+        turnEnd: Turn end of the service, so that the entries of one tick are sent together. By default the store has
+            its own.
 
     Attributes:
         persistence: See above.
-        state: Where in its life the store is.
+        state: State of the store.
     """
 
     def __init__(self, clock: Any, persistence: IPersistence, window: int, *, turnEnd: TurnEnd | None = None) -> None:
@@ -88,7 +90,7 @@ class PersistentStore(Keeper):
 
     def start(self) -> Sequence[EndedStream]:
         """See `IStreamStore.start`."""
-        state = step(self.state, StoreState.OPEN)
+        state = step(STORE_STEPS, self.state, StoreState.OPEN)
         known = self.persistence.start(self._clock.seconds())
         self.state = state
         for stored in sorted(known, key=lambda each: each.created):
@@ -108,7 +110,7 @@ class PersistentStore(Keeper):
         stopped: Deferred[None] = Deferred()
         self._stops.append(stopped)
         if self.state is StoreState.OPEN:
-            self.state = step(self.state, StoreState.STOPPING)
+            self.state = step(STORE_STEPS, self.state, StoreState.STOPPING)
             if self._next is None:
                 self._schedule(0)
             else:
@@ -175,7 +177,7 @@ class PersistentStore(Keeper):
         """
         See `IStreamStore.delete`.
 
-        Viewers get the end when the deletion is written. If it fails, the stream is there as before.
+        Viewers get the end when the deletion is written. If it fails, the stream is unchanged.
         """
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
@@ -220,7 +222,7 @@ class PersistentStore(Keeper):
             written.addCallbacks(self._commit, self._refuse, callbackArgs=(group,), errbackArgs=(group,))
             written.addErrback(lambda failure: log.failure("The store broke", failure))
         elif self.state is StoreState.STOPPING:
-            self.state = step(self.state, StoreState.CLOSING)
+            self.state = step(STORE_STEPS, self.state, StoreState.CLOSING)
             closed = maybeDeferred(self.persistence.stop)
             closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
             closed.addCallback(self._close)
@@ -329,7 +331,7 @@ class PersistentStore(Keeper):
         stream.answer(StoreUnavailable("The store cannot read this stream now."))
 
     def _close(self, _: None) -> None:
-        self.state = step(self.state, StoreState.CLOSED)
+        self.state = step(STORE_STEPS, self.state, StoreState.CLOSED)
         # Changes that came while the persistence was being stopped.
         self._giveUp()
         self._ticker.stop()

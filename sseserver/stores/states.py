@@ -4,10 +4,10 @@ States of a `PersistentStore`, and the steps that are legal between them.
 
 from __future__ import annotations
 
-from enum import Enum
+from sseserver.steps import StateEnum
 
 
-class StoreState(Enum):
+class StoreState(StateEnum):
     """The life of a store. It takes changes while it is OPEN or STOPPING."""
 
     CLOSED = "closed"  # before `start`, and again after `stop`
@@ -23,27 +23,8 @@ class StoreState(Enum):
 
 #: Legal steps of a store.
 STORE_STEPS = {
-    StoreState.CLOSED: StoreState.OPEN,
-    StoreState.OPEN: StoreState.STOPPING,
-    StoreState.STOPPING: StoreState.CLOSING,
-    StoreState.CLOSING: StoreState.CLOSED,
+    StoreState.CLOSED: frozenset({StoreState.OPEN}),
+    StoreState.OPEN: frozenset({StoreState.STOPPING}),
+    StoreState.STOPPING: frozenset({StoreState.CLOSING}),
+    StoreState.CLOSING: frozenset({StoreState.CLOSED}),
 }
-
-
-def step(old: StoreState, new: StoreState) -> StoreState:
-    """
-    Take one step.
-
-    Args:
-        old: The present state.
-        new: The next state.
-
-    Returns:
-        The next state.
-
-    Raises:
-        RuntimeError: The step is illegal.
-    """
-    if STORE_STEPS[old] is not new:
-        raise RuntimeError(f"A store that is {old.value} cannot become {new.value}.")
-    return new

@@ -1,7 +1,7 @@
 """
 Event IDs: an epoch and a number, `<epoch>-<n>`.
 
-Stores make epochs; logs read the IDs with which viewers return.
+Stores make epochs. `StreamLog.locate` turns a viewer's last event ID into a cursor with `parseID`.
 """
 
 from __future__ import annotations

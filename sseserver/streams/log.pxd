@@ -1,12 +1,8 @@
 cimport cython
 
+from sseserver.streams.account cimport Account
 from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.timing.ticker cimport Tick, Ticker
-
-
-cdef class Account:
-    cdef public Py_ssize_t count
-    cdef public Py_ssize_t used
 
 
 cdef class Keeper:

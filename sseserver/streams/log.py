@@ -17,6 +17,7 @@ from zope.interface import classImplements
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
+from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.ids import parseID
 from sseserver.streams.segments import Segment
@@ -31,26 +32,10 @@ FLUSH_TICK = 0.02
 #: viewers does not delay all others.
 WAKES_PER_TURN = 500
 
-# The kinds after which a stream goes on, the most frequent first.
+# The kinds that leave a stream open, the most frequent first.
 _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 
 _OPEN = State.OPEN
-
-
-class Account:
-    """
-    Size of the streams of one kind in a store: of those that runs write, or of those that are published into.
-
-    Attributes:
-        used: Bytes, `ENTRY_COST` for each entry included.
-        count: Number of streams.
-    """
-
-    __slots__ = ("count", "used")
-
-    def __init__(self) -> None:
-        self.used = 0
-        self.count = 0
 
 
 class Keeper:
@@ -103,7 +88,7 @@ class StreamLog:
         ticker: Tells the time, and wakes the viewers of a fast stream once for many entries.
         window: Bytes to keep, `ENTRY_COST` for each entry included. The oldest entries are trimmed; the newest visible
             entry is kept however large it is.
-        keeper: The store that keeps the log; by default it is kept by no store.
+        keeper: The store of the log; by default the log has no store.
         published: Whether entries are published into the stream. Otherwise a run writes it.
 
     Attributes:
@@ -169,7 +154,8 @@ class StreamLog:
         self._account = self._keeper.account(published)
         self._durable = self._keeper.durable
         # One for each caller of `awaitStored` whose entries are not visible yet, with the number of the last of them.
-        self._awaiting: list[tuple[int, Deferred[None]]] = []
+        # `None` if there is none: so a token need not look into a list.
+        self._awaiting: list[tuple[int, Deferred[None]]] | None = None
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
         self._renderings: dict[str, IRendering] = {}
@@ -214,8 +200,8 @@ class StreamLog:
             self.ended = self._ticker.clock.seconds()
         if self.buffer.size > self._window:
             self._trim()
-        while self._awaiting and self._awaiting[0][0] <= number:
-            self._awaiting.pop(0)[1].callback(None)
+        if self._awaiting is not None:
+            self._tellStored(number)
         # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
@@ -231,9 +217,16 @@ class StreamLog:
         self._account.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
         self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
-        awaiting, self._awaiting = self._awaiting, []
-        for _, stored in awaiting:
+        awaiting, self._awaiting = self._awaiting, None
+        for _, stored in awaiting or ():
             stored.errback(error)
+
+    def _tellStored(self, number: int) -> None:
+        """Fire the Deferreds of `awaitStored` whose entries are visible."""
+        while self._awaiting and self._awaiting[0][0] <= number:
+            self._awaiting.pop(0)[1].callback(None)
+        if not self._awaiting:
+            self._awaiting = None
 
     def awaitStored(self) -> Deferred[None]:
         """See `IStreamLog.awaitStored`."""
@@ -241,6 +234,8 @@ class StreamLog:
         if self.last == appended:
             return succeed(None)
         stored: Deferred[None] = Deferred()
+        if self._awaiting is None:
+            self._awaiting = []
         self._awaiting.append((appended, stored))
         return stored
 
@@ -255,6 +250,9 @@ class StreamLog:
     def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse], trimmedCR: bool = False) -> None:
         """
         Fill a new log with entries that the store kept. Their bytes are in the store's account already.
+
+        They may be larger than the window: the end of an interrupted run was added to them, or the window was larger.
+        Nothing is trimmed before the next append, so a restart drops no entry that viewers have seen.
 
         Args:
             segment: All entries kept.
@@ -332,7 +330,7 @@ class StreamLog:
         """
         Drop the oldest entries.
 
-        A sixteenth of the window goes at a time: to drop entries one by one would move all the others each time.
+        A sixteenth of the window is dropped at a time: dropping single entries would move all the others each time.
         """
         # Entries that are not visible yet stay, and so does the newest visible entry.
         buffer = self.buffer

@@ -24,7 +24,7 @@ class Segment:
     Attributes:
         first: Number of the first entry.
         kinds: The kind of each entry, a byte each.
-        ends: Where the data of each entry ends: in bytes from a place that is the same for all segments of the stream.
+        ends: End of each entry's data, in bytes from a fixed origin, the same for all segments of the stream.
         data: The data of all entries.
     """
 

@@ -1,5 +1,5 @@
 """
-The contract tests of formats.
+Contract tests for formats, public as `sseserver.testing.FormatContract`.
 """
 
 from __future__ import annotations
@@ -97,8 +97,9 @@ class FormatContract(_TestCase):
 
     def test_read(self) -> None:
         """
-        Whatever the size of the steps, joined or not, the viewer reaches the end, and is complete there and only
-        there. So does a viewer that returns with the last ID, if the format has IDs.
+        With any size of steps, joined or not, the viewer reaches the end, and is complete there and only there.
+
+        So does a viewer that returns with the last ID, if the format has IDs.
         """
         self.fill()
         for maxBytes in (1, 50, 1 << 20):
@@ -113,8 +114,9 @@ class FormatContract(_TestCase):
 
     def test_shared(self) -> None:
         """
-        All viewers of a rendering read the same, whatever others have read before them, and the same as from a new
-        rendering.
+        All viewers of a rendering read the same, and the same as from a new rendering.
+
+        Reads of other viewers before make no difference.
         """
         rendering = self.form.render(self.streamLog)
         cursors = [0]
@@ -128,8 +130,9 @@ class FormatContract(_TestCase):
 
     def test_headAndGap(self) -> None:
         """
-        A gap is told in one event of this log. The head of a response consists of whole lines, and may stand before
-        the first events or between a gap and them.
+        A gap is one event of this log.
+
+        The head of a response consists of whole lines, and may stand before the first events or between a gap and them.
         """
         self.fill()
         rendering = self.form.render(self.streamLog)

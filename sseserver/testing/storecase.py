@@ -162,6 +162,11 @@ class StoreCase(_TestCase):
             buffer.entries,
         )
 
+    def describeEnd(self, streamLog: IStreamLog) -> EndedStream:
+        """Describe an ended stream as `start` returns it."""
+        assert streamLog.ended is not None
+        return EndedStream(streamLog.ended, streamLog.name, streamLog.epoch, streamLog.published)
+
     def restart(self) -> list[EndedStream]:
         """Stop the store and start it again; return the list of ended streams."""
         self.result(self.store.stop())

@@ -15,7 +15,7 @@ from sseserver.stores.persistent import PersistentStore
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.testing.storecase import NoFormat, RecordingViewer, StoreCase
-from sseserver.values import EndedStream, Entry, Kind, ListedPlace, ListedStream, NewEntry, State
+from sseserver.values import Entry, Kind, ListedPlace, ListedStream, NewEntry, State
 
 
 class StreamContract(StoreCase):
@@ -79,10 +79,7 @@ class StreamContract(StoreCase):
         self.assertEqual((runs.count, others.count, others.used), (1, 0, 0))
 
     def test_list(self) -> None:
-        """
-        Streams are listed in pages, the newest first, with what is known of them. A page begins after the last stream
-        of the page before, even if that one was deleted meanwhile.
-        """
+        """Pages list the streams, the newest first; the last stream of a page may be deleted before the next page."""
         logs = []
         for name in "abcd":
             logs.append(self.create(name, published=name != "b", tokens=1))
@@ -301,7 +298,7 @@ class RecoveryContract(StoreCase):
             logs[index].append(Kind.DONE, b"{}")
             self.settle()
         before = [self.describe(streamLog) for streamLog in logs]
-        used, ended = self.store.used, [self._listed(logs[2]), self._listed(logs[0])]
+        used, ended = self.store.used, [self.describeEnd(logs[2]), self.describeEnd(logs[0])]
         self.assertEqual(self.restart(), ended)
         self.assertEqual((self.store.count, self.store.used), (4, used))
         after = [self.find(name) for name in ("a", "b", "c", "d")]
@@ -348,7 +345,7 @@ class RecoveryContract(StoreCase):
         self.settle()
         self.result(self.store.delete("d"))
         before = [self.describe(streamLog) for streamLog in logs[:3]]
-        self.assertEqual(self.startAfterCrash(), [self._listed(logs[2])])
+        self.assertEqual(self.startAfterCrash(), [self.describeEnd(logs[2])])
         self.assertEqual((self.store.count, self.store.used), (3, sum(log.buffer.size for log in logs[:3])))
         self.assertEqual([self.describe(self.find(name)) for name in "abc"], before)
         self.assertEqual(self.publish("a", b"4", key="key"), (4, 4))
@@ -389,10 +386,6 @@ class RecoveryContract(StoreCase):
             self.assertIn(b'"interrupted"', found.buffer.entries[-1])
             self.assertRaises(StreamEnded, found.append, Kind.TOKEN, b"x")
             self.assertEqual(self.find(empty.name).last, 1)
-
-    def _listed(self, streamLog: IStreamLog) -> EndedStream:
-        assert streamLog.ended is not None
-        return EndedStream(streamLog.ended, streamLog.name, streamLog.epoch, streamLog.published)
 
 
 class StoreContract(StreamContract, EntryContract, PublishContract, RecoveryContract):

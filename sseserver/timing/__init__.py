@@ -1,1 +1,1 @@
-"""Tickers, and the end of a reactor turn."""
+"""Timing: one timer for many calls (`ticker`), and work at the end of a reactor turn (`turnend`)."""

@@ -1,11 +1,12 @@
 """
-Ticker: one L{LoopingCall} that drives many.
+A ticker: one `LoopingCall` that makes the calls of many.
 
-A `LoopingCall` or a delayed call for each of thousands of streams would cost
-more than the tokens themselves (28 microseconds a tick with 2,000 loops). So
-time is cut into slots, calls wait in the slot that they are due in, and one
-loop walks over the slots. A call that is due in the middle of a slot is made
-at the slot's end: late by one slot at most, never early.
+A `LoopingCall` or a delayed call for each of thousands of streams would cost more than the tokens
+themselves (28 microseconds a tick with 2,000 loops). So time is cut into slots: calls wait in the
+slot in which they are due, and one loop walks over the slots. A call that is due in the middle of
+a slot is made at its end: late by one slot at most, never early.
+
+Paced sources, flushes, heartbeats, lingers and ages share the tickers of a service.
 """
 
 from __future__ import annotations
@@ -23,22 +24,24 @@ from sseserver.timing.turnend import TurnEnd
 
 log = Logger()
 
-#: Makes C{int} round up. The hair that is missing to 1 is for sums of steps: 0.30000000000000004 is not after the slot
-#: that ends at 0.3.
+#: Number. Added before `int`, it rounds up. It is a little less than 1 because sums of floats are
+#: not exact: 0.30000000000000004 belongs to the slot that ends at 0.3.
 _UP = 1 - 1e-6
 
 
-#: The slot of a tick that does not wait, and of one that is called now.
+#: Slot numbers of a tick that does not wait, and of one whose call is being made.
 IDLE, FIRING = -1, -2
 
 
 class Tick:
     """
-    What waits for its time, again and again. Whoever has many of them derives
-    from it, and is called without an object between.
+    A call that a ticker makes, once or repeatedly.
+
+    Classes with many instances derive from it: that saves the object between the ticker and each
+    instance.
 
     Attributes:
-        slot: Where it waits; L{IDLE} or L{FIRING} while it does not.
+        slot: Number of the slot in which it waits; `IDLE` or `FIRING` while it does not.
     """
 
     __slots__ = ("slot",)
@@ -48,22 +51,22 @@ class Tick:
 
     def fire(self, now: float) -> float | None:
         """
-        Its time has come.
+        Do the work; the tick is due.
 
         Args:
-            now: In seconds on the ticker's clock.
+            now: The time, in seconds on the ticker's clock.
 
         Returns:
-            When it is due next, or C{None} when it is done.
+            The time when it is due again; `None` ends it.
         """
-        raise NotImplementedError("Say what is to be done.")
+        raise NotImplementedError("A subclass must define fire.")
 
     def cancelled(self) -> None:
-        """It is called no more."""
+        """Release resources; the tick was cancelled and is not called again."""
 
 
 class _Call(Tick):
-    """Calls a function."""
+    """A tick that calls a function."""
 
     __slots__ = ("_function",)
 
@@ -72,20 +75,23 @@ class _Call(Tick):
         self._function: Callable[[float], float | None] | None = function
 
     def fire(self, now: float) -> float | None:
-        """See L{Tick.fire}."""
+        """See `Tick.fire`."""
         return self._function(now) if self._function is not None else None
 
     def cancelled(self) -> None:
-        """See L{Tick.cancelled}. Often it is a method of who holds this tick, and now the two part."""
+        """
+        See `Tick.cancelled`.
+
+        The function is often a method of the tick's owner: this breaks the cycle.
+        """
         self._function = None
 
 
 class _Steady:
     """
-    What a L{LoopingCall} wants of a clock, with a time that does not jump.
+    A clock for `LoopingCall` whose time does not jump.
 
-    On the wall clock, which is set a little faster or slower all the time, its
-    turns would drift through the slots.
+    The wall clock is adjusted all the time; on it the loop's turns would drift through the slots.
     """
 
     __slots__ = ("callLater", "seconds")
@@ -97,15 +103,14 @@ class _Steady:
 
 class Ticker:
     """
-    Makes many calls from one L{LoopingCall}, which runs only while calls wait.
+    Makes many calls from one `LoopingCall`, which runs only while calls wait.
 
     Args:
         clock: Schedules the loop.
-        granularity: Width of a slot in seconds.
-        seconds: Tells the time. By default C{time.monotonic} beside a
-            reactor, whose own time is the wall clock and can jump
-            (twisted#2424), and the clock's own for a L{task.Clock}.
-        turnEnd: Ends after the calls of a turn; by default one of its own.
+        granularity: Seconds. Width of a slot.
+        seconds: Returns the time. By default `time.monotonic` for a reactor, whose own time is the
+            wall clock and can jump (twisted#2424); for a `task.Clock` its own time.
+        turnEnd: The calls of each tick are a batch of it. By default the ticker has its own.
 
     Attributes:
         clock: See above.
@@ -123,14 +128,17 @@ class Ticker:
         self.clock = clock
         self._granularity = granularity
         self.seconds: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
-        # Slots are counted from when the loop was started, so that they end when it turns.
+        # The time when the loop was started. Slots are counted from there, so that they end with
+        # its turns.
         self._origin = 0.0
-        # The ticks of a slot, in the order in which they came; and the numbers of the slots.
+        # By number, the ticks of each slot in the order in which they came; and a heap of the
+        # numbers.
         self._slots: dict[int, dict[Tick, None]] = {}
         self._heap: list[int] = []
-        # How many ticks wait.
+        # Number of ticks that wait.
         self._count = 0
-        # The last slot that was walked over; the ticks of the one that is walked over now.
+        # Number of the last slot whose calls were made; the ticks of the slot whose calls are being
+        # made.
         self._present = 0
         self._walking: dict[Tick, None] | None = None
         self.turnEnd = turnEnd or TurnEnd(clock)
@@ -140,15 +148,15 @@ class Ticker:
 
     def at(self, due: float, call: Callable[[float], float | None]) -> Tick:
         """
-        Call a function when its time has come.
+        Call a function at a time.
 
         Args:
-            due: When, in seconds on this ticker's clock.
-            call: Is given the time; returns when it is due again, or `None`.
-                What it raises is logged and ends its ticks, not the others'.
+            due: The time, in seconds on this ticker's clock.
+            call: Gets the time, and returns the time when it is due again, or `None`. An exception
+                is logged and ends this tick, no other.
 
         Returns:
-            What L{cancel} takes.
+            The tick, for `cancel`.
         """
         tick = _Call(call)
         self.put(tick, due)
@@ -156,11 +164,11 @@ class Ticker:
 
     def put(self, tick: Tick, due: float) -> None:
         """
-        Let a tick that is idle wait for its time.
+        Schedule an idle tick.
 
         Args:
-            tick: What L{cancel} takes.
-            due: When, in seconds on this ticker's clock.
+            tick: The tick, which `cancel` takes too.
+            due: The time, in seconds on this ticker's clock.
         """
         if not self._loop.running:
             self._origin = self.seconds()
@@ -169,7 +177,7 @@ class Ticker:
         self._put(tick, due)
 
     def cancel(self, tick: Tick) -> None:
-        """Call this one no more. Harmless when it is done already."""
+        """Cancel a tick. Does nothing to one that is done."""
         slot, tick.slot = tick.slot, IDLE
         tick.cancelled()
         ticks = self._slots.get(slot)
@@ -179,7 +187,7 @@ class Ticker:
             self._stopIfIdle()
 
     def stop(self) -> None:
-        """Forget all calls and stop the loop; also from inside a call."""
+        """Cancel all ticks and stop the loop. May be called inside a call."""
         for ticks in (*self._slots.values(), self._walking or {}):
             for tick in ticks:
                 tick.slot = IDLE
@@ -189,7 +197,8 @@ class Ticker:
         self._stopIfIdle()
 
     def _stopIfIdle(self) -> None:
-        # Not inside a turn: a LoopingCall that is stopped and started by its own function runs twice from then on.
+        # Not inside a tick: a LoopingCall that its own function stops and starts runs twice from
+        # then on.
         if not self._count and self._walking is None:
             self._slots.clear()
             self._heap.clear()
@@ -197,9 +206,9 @@ class Ticker:
                 self._loop.stop()
 
     def _put(self, tick: Tick, due: float) -> None:
-        # What is due now or was due before waits for the next slot: a turn always ends.
+        # A tick that is due now or was due before waits for the next slot, so that each walk ends.
         slots = (due - self._origin) / self._granularity
-        # Further than that is never, and no number for a C integer.
+        # A later time means never, and would overflow a C integer.
         slot = int(slots + _UP) if not slots > 1e15 else 10**15
         if slot <= self._present:
             slot = self._present + 1
@@ -212,7 +221,7 @@ class Ticker:
         self._count += 1
 
     def _turn(self) -> None:
-        """Make the calls of all slots whose time has come; stop when none waits."""
+        """Make the calls of all slots that have ended; stop the loop if no tick waits."""
         now = self.seconds()
         self.turnEnd.begin()
         try:
@@ -230,12 +239,12 @@ class Ticker:
             self._walking = self._slots.pop(slot, {})
             self._count -= len(self._walking)
             for tick in self._walking:
-                # One that was called earlier in this turn may have cancelled this one.
+                # A call before this one may have cancelled it.
                 if tick.slot == slot:
                     tick.slot = FIRING
                     try:
                         due = tick.fire(now)
-                        # It may have been cancelled meanwhile, and even wait again.
+                        # Inside the call the tick may be cancelled, and even put again.
                         if tick.slot == FIRING:
                             tick.slot = IDLE
                             if due is not None:
@@ -243,4 +252,4 @@ class Ticker:
                     except BaseException:
                         # `SystemExit`, too: it would end the loop, and with it all other ticks.
                         tick.slot = IDLE
-                        log.failure("A call on a ticker failed, and is made no more")
+                        log.failure("A call of a ticker failed; it is not repeated")

@@ -1,9 +1,10 @@
 """
 The end of a reactor turn: work that is done once for everything that happened in the turn.
 
-`callLater(0)` would do that work in the next turn, after another look at every socket. That look is a large part of the
-price of a turn, and code that makes many calls in one go knows better when it is done. Tickers and the intake of
-`sseserver.speedups` mark such batches; the outbox of `sseserver.speedups` sends at their end.
+`callLater(0)` would do that work in the next turn, after another poll of every socket, which is a
+large part of the price of a turn. Code that makes many calls together knows when the last one is
+made. Tickers and the intake of `sseserver.speedups` mark such batches; the outbox of
+`sseserver.speedups` sends at their end.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ class TurnEnd:
     """
     The calls that are made when a turn of one reactor ends.
 
-    Everything that works for the same service shares one: a source and a store whose tickers have another one still
-    work, but what they cause is sent one reactor turn later.
+    Everything that works for the same service shares one: a source and a store whose tickers have
+    another one still work, but what they cause is sent one reactor turn later.
 
     Args:
         clock: The reactor, or a `task.Clock`.
@@ -37,7 +38,9 @@ class TurnEnd:
 
     def atEnd(self, call: Callable[[], None]) -> None:
         """
-        Make a call once when the turn ends: after the outermost batch, or without a batch in the reactor's next turn.
+        Make a call once when the turn ends.
+
+        That is after the outermost batch, or without a batch in the reactor's next turn.
 
         Args:
             call: Made once each time it is given. An exception, `SystemExit` too, is logged and affects no other call.

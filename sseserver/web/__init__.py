@@ -1,5 +1,5 @@
 """
-HTTP for all APIs: the site, requests, content negotiation, answers, viewing.
+HTTP for all APIs: `site`, `resource`, `request`, content negotiation (`accept`), `answers`, `viewing`.
 
 The packages in `apis` are written with it; it knows none of them.
 """

@@ -1,8 +1,8 @@
 """
 The site: HTTP/1.1 over which event streams are served, with limits for what a client sends.
 
-`twistd sseserver` listens with a `StreamSite`; an embedder may. Its connections and requests are Twisted's, or the fast
-ones of `sseserver.speedups.channel`; the limits are the same for both.
+`twistd sseserver` listens with a `StreamSite`; an embedder may. Its connections and requests are
+Twisted's, or the fast ones of `sseserver.speedups.channel`; the limits are the same for both.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sseserver.speedups.channel import FastChannel, FastRequest
 from sseserver.web.answers import encodeError
 from sseserver.web.request import MAX_BODY, makeBodyTooLarge
 
-#: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers, which would otherwise
-#: send a request into a connection that is just being closed.
+#: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
+#: which would otherwise send a request into a connection that is just being closed.
 IDLE_TIMEOUT = 75
 
-#: Multiple of the limit of a body, up to which a refused body is still read and dropped: a client that sends before it
-#: reads gets its answer instead of a reset connection.
+#: Multiple of the limit of a body, up to which a refused body is still read and dropped: a client
+#: that sends before it reads gets its answer instead of a reset connection.
 _DROPPED = 16
 
 
@@ -36,7 +36,11 @@ else:
 
 
 class BodyLimit(_Base):
-    """A mixin for requests: keeps the body in memory, and refuses one over the limit of the site before it is read."""
+    """
+    A mixin for requests with a limited body.
+
+    The body is kept in memory. One over the limit of the site is refused before it is read.
+    """
 
     __slots__ = ()
 
@@ -75,7 +79,7 @@ class BodyLimit(_Base):
     def _refuse(self) -> None:
         """Answer before the request is complete, which Twisted's requests cannot."""
         self._refused = True
-        # The client is not to go on.
+        # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
         body = self.channel.site.refusal
         head = (
@@ -112,8 +116,8 @@ class StreamSite(Site):
     """
     Serves a resource over HTTP/1.1.
 
-    HTTP/2 is not offered, even if the `h2` package is installed: a client that lets its window run out makes
-    twisted.web's HTTP/2 spin. Put a proxy that speaks HTTP/2 in front.
+    HTTP/2 is not offered, even if the `h2` package is installed: a client that lets its window run
+    out makes twisted.web's HTTP/2 spin. Put a proxy that speaks HTTP/2 in front.
 
     Args:
         resource: The root.

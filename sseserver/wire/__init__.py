@@ -34,6 +34,7 @@ from sseserver.wire.encoder import (
     dataLines,
     encode,
     encodeRetry,
+    writeBlock,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "encode",
     "encodeRetry",
     "wholeEvent",
+    "writeBlock",
 ]

@@ -1,5 +1,7 @@
 """
 Reading events: `Decoder`, and `wholeEvent` for the most common bytes.
+
+`sseserver.client` reads responses with it, and the native API published event streams.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ _LF = ord("\n")
 
 def wholeEvent(data: bytes) -> bytes | None:
     """
-    Recognise bytes that are exactly one event of the simplest kind: one `data` line and an empty line, with LF. Most
-    events of a slow stream arrive so.
+    Recognise bytes that are exactly one event of the simplest kind: one `data` line and an empty line, with LF.
+
+    Most events of a slow stream arrive in this form.
 
     Returns:
         The event's data, not checked to be UTF-8; `None` for any other bytes.
@@ -94,16 +97,18 @@ class Decoder:
     @property
     def pending(self) -> bool:
         """
-        Whether an incomplete line or block is held, which 9.2.6 drops if the stream ends now. Complete comment lines
-        are not held. After an event over the limit this stays true.
+        Whether an incomplete line or block is held, which 9.2.6 drops if the stream ends now.
+
+        Complete comment lines are not held. After an event over the limit this stays true.
         """
         return self._dead or bool(self._blockBytes or self._line or self._bom)
 
     @property
     def takesWhole(self) -> int:
         """
-        Bytes. Limit up to which a `wholeEvent` that comes next is one event and leaves the decoder unchanged; 0 while
-        a line or block is incomplete. Only a `feed` changes it.
+        Bytes. Limit up to which the next `wholeEvent` is one event and leaves the decoder unchanged.
+
+        It is 0 while a line or block is incomplete. Only a `feed` changes it.
         """
         between = self._bom is None and not (self._dead or self._line or self._blockBytes)
         return self._maxEventBytes + 1 if between else 0

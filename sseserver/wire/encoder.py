@@ -1,5 +1,9 @@
 """
 Writing events: `Event`, `encode`, and the pieces of a block.
+
+`encode` is for events of any origin, `writeBlock` for the formats, whose parts are checked already.
+Only the block of a token, the most frequent one, comes from a template in the format's own module,
+such as `sseserver.formats.events`.
 """
 
 from __future__ import annotations
@@ -66,14 +70,30 @@ def encode(event: Event) -> bytes:
         MalformedEvent: The type or the ID is refused (see `checkType`, `checkID`), the reconnection time is not an
             integer from 0 to `MAX_RECONNECTION_TIME`, or the data contains a lone surrogate. Nothing is repaired.
     """
-    head = ""
-    if event.type != DEFAULT_TYPE:
-        head = f"event: {checkType(event.type)}\n"
-    if event.retry is not None:
-        head += f"retry: {_checkRetry(event.retry)}\n"
-    if event.id is not None:
-        head += f"id: {checkID(event.id)}\n"
-    return b"%b%b\n" % (head.encode("utf-8"), dataLines(_toUTF8(event.data)))
+    type = checkType(event.type).encode("utf-8")
+    id = b"" if event.id is None else checkID(event.id).encode("utf-8")
+    return writeBlock(_toUTF8(event.data), type, id, None if event.retry is None else _checkRetry(event.retry))
+
+
+def writeBlock(data: bytes, type: bytes = b"message", id: bytes = b"", retry: int | None = None) -> bytes:
+    """
+    Write the block of an event whose parts are encoded and checked, as those of a stream log are.
+
+    Args:
+        data: UTF-8, with any line ends.
+        type: The type, UTF-8, as `checkType` accepts it.
+        id: The ID, UTF-8, as `checkID` accepts it; empty to send none.
+        retry: The reconnection time in milliseconds, or `None`.
+
+    Returns:
+        The bytes that `encode` returns for this event.
+    """
+    head = b"event: %b\n" % type if type != b"message" else b""
+    if retry is not None:
+        head += b"retry: %d\n" % retry
+    if id:
+        head += b"id: %b\n" % id
+    return b"%bdata: %b\n\n" % (head, continued(data))
 
 
 def encodeRetry(retry: int) -> bytes:
@@ -108,8 +128,9 @@ def dataLines(data: bytes) -> bytes:
 
 def continued(data: bytes) -> bytes:
     """
-    Write data like `dataLines`, but without the first field name and the last line end, to be put between other bytes
-    without a copy in between.
+    Write data like `dataLines`, but without the first field name and the last line end.
+
+    The result is put between other bytes without a copy in between.
     """
     # Lines end at CR LF, CR and LF only (9.2.5). `str.splitlines` also splits at U+2028, U+0085, VT and others.
     if b"\r" in data:

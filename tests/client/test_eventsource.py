@@ -140,7 +140,7 @@ class ReconnectTests(ClientTestCase):
 
 
 class AttributeTests(ClientTestCase):
-    """What the stream has set."""
+    """Attributes that fields of the stream set."""
 
     def test_F116_reconnectionTime(self) -> None:
         """F116: the reconnection time is that of the last `retry` field, while the stream is open and after `close`."""

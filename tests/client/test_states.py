@@ -14,9 +14,9 @@ from sseserver.client.states import (
     ReaderStep,
     State,
     Steps,
-    findReaderState,
     makeMachine,
 )
+from sseserver.steps import findNext
 
 #: The inputs that bring a machine into a state.
 WAYS = {
@@ -79,20 +79,20 @@ class ReaderStateTests(SynchronousTestCase):
         """Each step in each state leads where the table says, or raises."""
         for state, step in product(ReaderState, ReaderStep):
             if step in READER_STATES[state]:
-                self.assertIs(findReaderState(state, step), READER_STATES[state][step])
+                self.assertIs(findNext(READER_STATES, state, step), READER_STATES[state][step])
             else:
-                error = self.assertRaises(RuntimeError, findReaderState, state, step)
-                self.assertIn(step.value, str(error))
+                error = self.assertRaises(RuntimeError, findNext, READER_STATES, state, step)
+                self.assertIn(step.name, str(error))
 
     def test_illegal(self) -> None:
         """No event goes past the queue unless it is empty and no callback runs; nothing returns that does not run."""
         for state in set(ReaderState) - {ReaderState.READING}:
-            self.assertRaises(RuntimeError, findReaderState, state, ReaderStep.HAND)
+            self.assertRaises(RuntimeError, findNext, READER_STATES, state, ReaderStep.HAND)
         for state in (ReaderState.READING, ReaderState.PAUSED, ReaderState.OVER):
-            self.assertRaises(RuntimeError, findReaderState, state, ReaderStep.RETURN)
+            self.assertRaises(RuntimeError, findNext, READER_STATES, state, ReaderStep.RETURN)
 
     def test_over(self) -> None:
         """Every state can end, and the end is final."""
         for state in ReaderState:
-            self.assertIs(findReaderState(state, ReaderStep.END), ReaderState.OVER)
+            self.assertIs(findNext(READER_STATES, state, ReaderStep.END), ReaderState.OVER)
         self.assertEqual(set(READER_STATES[ReaderState.OVER].values()), {ReaderState.OVER})

@@ -31,7 +31,7 @@ HEARTBEAT = 15.0
 
 SETTINGS = Settings(heartbeat=HEARTBEAT, stall=3600.0)
 
-#: The width of the ticker's slots in seconds: so much later than due may a heartbeat come.
+#: Seconds. Width of the ticker's slots, by which a heartbeat may be late.
 SLOT = 0.25
 
 URL = "/streams/name"

@@ -22,7 +22,7 @@ class EndTests(ProducerTestCase):
     """Every way in which a response ends."""
 
     def assertUntouched(self) -> None:
-        """Check that an ended producer does nothing to its request, whatever it is told."""
+        """Check that an ended producer does nothing to its request, whatever is called on it."""
         producer, spy = self.producers[0], self.spies[0]
         spy.calls.clear()
         reason = producer.reason
@@ -42,8 +42,8 @@ class EndTests(ProducerTestCase):
 
     def test_clientCloses(self) -> None:
         """
-        A client that goes is noticed while nothing is written; the producer
-        leaves the log and touches the request no more.
+        A client that leaves is noticed without a write; the producer leaves the log and does not
+        touch the request.
         """
         wire = self.follow()
         wire.close()
@@ -67,8 +67,7 @@ class EndTests(ProducerTestCase):
 
     def test_serverClosesTheConnection(self) -> None:
         """
-        When the connection is closed on this side, of which no
-        `stopProducing` tells, the response ends too.
+        The response ends too if the server closes the connection, which no `stopProducing` reports.
         """
         wire = self.follow()
         self.spies[0].request.loseConnection()
@@ -77,10 +76,7 @@ class EndTests(ProducerTestCase):
         self.assertEqual(self.ended, self.producers)
 
     def test_finishes(self) -> None:
-        """
-        The producer unregisters itself, then finishes the request; afterwards
-        it touches it no more.
-        """
+        """The producer unregisters itself, finishes the request and does not touch it again."""
         self.follow()
         self.append("a")
         self.end()
@@ -90,8 +86,8 @@ class EndTests(ProducerTestCase):
 
     def test_finishOnDemand(self) -> None:
         """
-        C{finish} ends a response in good order before its stream has ended;
-        what it is told is the reason.
+        `finish` ends a response in good order before its stream has ended; its argument is the
+        reason.
         """
         wire = self.follow()
         self.append("a")
@@ -102,9 +98,7 @@ class EndTests(ProducerTestCase):
         self.assertUntouched()
 
     def test_aborts(self) -> None:
-        """
-        C{abort} resets the connection, whatever waits to be sent.
-        """
+        """`abort` resets the connection, even with bytes to be sent."""
         wire = self.pausedViewer()
         self.producers[0].abort("shutdown")
         self.assertEqual([producer.reason for producer in self.ended], ["shutdown"])
@@ -125,10 +119,7 @@ class EndTests(ProducerTestCase):
         self.assertUntouched()
 
     def test_stopInsideAWrite(self) -> None:
-        """
-        When a write tells that the connection is gone, that was the last
-        thing done to the request: at the head, at a token.
-        """
+        """After a write that reports the loss of the connection the request is not touched."""
         self.append("a")
         # On this transport each write goes through the request, where it is seen.
         self.factory = WrappingFactory(self.factory)
@@ -148,9 +139,8 @@ class EndTests(ProducerTestCase):
 
     def test_stopInsideTheRegistration(self) -> None:
         """
-        A consumer that says `stop` when it is given the producer, as one that
-        is gone may, has that one and no more: nothing is written, and the end
-        is told once.
+        A consumer that stops the producer while it is registered gets no write, and the end is
+        reported once.
         """
         self.after["registerProducer"] = lambda: self.producers[0].stopProducing()
         wire = self.follow()
@@ -163,8 +153,7 @@ class EndTests(ProducerTestCase):
 
     def test_ownerThatClosesTheConnection(self) -> None:
         """
-        Whoever is told of the end may close the connection in that moment, as
-        a reactor that stops does; that is no error.
+        The owner may close the connection when it is told of the end, as a reactor that stops does.
         """
 
         class Closing(list[EventStreamProducer]):
@@ -181,8 +170,7 @@ class EndTests(ProducerTestCase):
 
     def test_toldBeforeTheNextRequest(self) -> None:
         """
-        A request that waited on the same connection is served when the stream
-        ends, and begins after the first one's end was told.
+        A pipelined request is served when the stream ends, after the first one's end was reported.
         """
         wire = self.follow()
         wire.send(makeRequest(accept=EVENTSOURCE))
@@ -204,10 +192,7 @@ class EndTests(ProducerTestCase):
         self.assertTrue(second.complete)
 
     def test_brokenFormat(self) -> None:
-        """
-        A bug that shows while a viewer reads goes to the log; its connection
-        is cut, and the others' streams go on.
-        """
+        """A format that raises is logged; its viewer's connection is cut, other streams go on."""
         good = self.follow()
         self.form = BrokenFormat()
         bad = self.follow()
@@ -219,10 +204,7 @@ class EndTests(ProducerTestCase):
         self.assertEqual(good.response.texts, ["a"])
 
     def test_brokenFormatLater(self) -> None:
-        """
-        The same when the bug shows in the midst: whoever appended the token
-        sees nothing of it.
-        """
+        """A format that raises later does not affect the code that appends the token."""
         self.form = BrokenFormat()
         self.patch(BrokenFormat, "read", lambda self, cursor, maxBytes, joined: Reading(cursor, b""))
         wires = [self.follow(), self.follow()]

@@ -10,12 +10,10 @@ from sseserver.delivery.head import jitter
 
 
 class JitterTests(SynchronousTestCase):
-    """The reconnection time that each viewer is told."""
+    """The reconnection time of each viewer."""
 
     def test_spread(self) -> None:
-        """
-        It differs from viewer to viewer, by a third at most, both ways.
-        """
+        """It differs between viewers, by up to a third both ways."""
         times = [jitter(3000) for _ in range(1000)]
         self.assertGreaterEqual(min(times), 2000)
         self.assertLessEqual(max(times), 4000)
@@ -24,7 +22,5 @@ class JitterTests(SynchronousTestCase):
         self.assertTrue(all(type(time) is int for time in times))
 
     def test_neverNone(self) -> None:
-        """
-        However short, it is a millisecond at least: 0 would be no time at all.
-        """
+        """It is at least one millisecond."""
         self.assertEqual({jitter(1) for _ in range(100)}, {1})

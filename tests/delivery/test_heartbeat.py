@@ -12,9 +12,8 @@ class HeartbeatTests(ProducerTestCase):
 
     def test_afterSilence(self) -> None:
         """
-        After 15 s without a write, and not before, there is a heartbeat, a
-        line without an empty one after it; and so on, each 15 s after the one
-        before.
+        A heartbeat follows 15 s without a write, and each 15 s after that; no empty line follows
+        it.
         """
         wire = self.follow()
         before = wire.response.body
@@ -30,9 +29,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertIn(wire.response.heartbeats, (12, 13))
 
     def test_writesPutItOff(self) -> None:
-        """
-        A heartbeat comes 15 s after the last write, whatever that was.
-        """
+        """A heartbeat follows 15 s after the last write of any kind."""
         wire = self.follow()
         for token in "abc":
             self.reactor.run(HEARTBEAT - 1)
@@ -43,9 +40,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertEqual(wire.response.heartbeats, 1)
 
     def test_steadyTokensNeedNone(self) -> None:
-        """
-        A stream that is never quiet has none.
-        """
+        """A stream that is never quiet has none."""
         wire = self.follow()
         for _ in range(60):
             self.append("x")
@@ -53,10 +48,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertEqual(wire.response.heartbeats, 0)
 
     def test_noneWhilePaused(self) -> None:
-        """
-        To a viewer that takes nothing none are written, however long it is;
-        they come again when it goes on.
-        """
+        """A viewer that takes nothing gets none until it is resumed."""
         wire = self.pausedViewer()
         written = self.producers[0].written
         self.reactor.run(10 * HEARTBEAT)
@@ -67,9 +59,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertIn(wire.response.heartbeats, (1, 2))
 
     def test_countedFromTheResumption(self) -> None:
-        """
-        What is written when a viewer goes on counts as a write of then, though it came to the log long before.
-        """
+        """Entries that are written at a resumption count as written then."""
         wire = self.pausedViewer()
         self.append("more")
         self.reactor.run(10 * HEARTBEAT + 7)
@@ -81,10 +71,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertEqual(wire.response.heartbeats, 1)
 
     def test_noneAfterTheEnd(self) -> None:
-        """
-        After the end, on a connection that stays, there are none, and nothing
-        is left on the clock.
-        """
+        """There are none after the end on a connection that stays, and the clock is empty."""
         wire = self.follow()
         self.append("a")
         self.end()
@@ -95,9 +82,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertEqual(wire.received, before)
 
     def test_eachViewerHasItsOwn(self) -> None:
-        """
-        Viewers that came at different times get theirs at different times.
-        """
+        """Viewers that came at different times get heartbeats at different times."""
         first = self.follow()
         self.reactor.run(HEARTBEAT / 2)
         second = self.follow()
@@ -107,9 +92,7 @@ class HeartbeatTests(ProducerTestCase):
         self.assertEqual((first.response.heartbeats, second.response.heartbeats), (1, 1))
 
     def test_findsOutThatTheClientIsGone(self) -> None:
-        """
-        A connection that broke in silence is found out by the heartbeat.
-        """
+        """A heartbeat detects a connection that broke silently."""
         wire = self.follow()
         wire.transport.pauseProducing()
         wire.breakDown()

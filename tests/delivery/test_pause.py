@@ -17,13 +17,10 @@ from tests.wires import soon
 
 
 class PauseTests(ProducerTestCase):
-    """What a full transport does."""
+    """A viewer whose transport is full."""
 
     def test_pausedProducerKeepsItsPlace(self) -> None:
-        """
-        A paused producer reads and writes nothing; when it is resumed it goes
-        on where it was, and what waits is joined into one event.
-        """
+        """A paused producer keeps its place; resumed, it joins the entries that came meanwhile."""
         wire = self.pausedViewer()
         producer = self.producers[0]
         written = producer.written
@@ -36,8 +33,8 @@ class PauseTests(ProducerTestCase):
 
     def test_pauseInsideAWrite(self) -> None:
         """
-        A viewer that takes nothing is given what its transport queues and one
-        read more, not the whole log; when it takes, it gets all.
+        A viewer that takes nothing is sent what its transport queues and one more read, not the
+        whole log.
         """
         text = [f"{number:06}," * 150 for number in range(4000)]
         for token in text:
@@ -52,10 +49,7 @@ class PauseTests(ProducerTestCase):
         self.assertEqual("".join(wire.response.texts), "".join(text))
 
     def test_pauseAtTheFirstWrite(self) -> None:
-        """
-        A transport that is full from the first write on pauses the producer
-        before it reads anything; it starts when it is resumed.
-        """
+        """A transport that is full from the first write pauses the producer before it reads."""
         self.append("a")
         self.after["write"] = lambda: self.producers[0].pauseProducing()
         self.follow()
@@ -66,10 +60,7 @@ class PauseTests(ProducerTestCase):
         self.assertEqual(self.wires[0].response.texts, ["a"])
 
     def test_pauseAndResumeAgainAndAgain(self) -> None:
-        """
-        The transport says `pause` at each write while it is full; only the
-        first counts, and only the first `resume` after it.
-        """
+        """Only the first of several pauses counts, and only the first resumption after it."""
         wire = self.follow()
         producer = self.producers[0]
         for _ in range(3):
@@ -84,8 +75,7 @@ class PauseTests(ProducerTestCase):
 
     def test_resumeWithoutAPause(self) -> None:
         """
-        A `resume` that nothing preceded changes nothing: tokens that come
-        together are not joined.
+        A resumption without a pause changes nothing: tokens that come together are not joined.
         """
         wire = self.follow()
         for token in (b"a", b"b", b"c"):
@@ -97,46 +87,35 @@ class PauseTests(ProducerTestCase):
         self.assertEqual(wire.response.texts, ["a", "b", "c"])
 
     def test_readingPausesToo(self) -> None:
-        """
-        While the viewer takes nothing, what its client sends is not read: it
-        stays where it is and takes none of our memory. Afterwards reading goes
-        on, as far as twisted.web reads ahead.
-        """
+        """While the viewer takes nothing its requests are not read, and take no memory."""
         wire = self.pausedViewer()
         wire.send(b"x" * 300_000)
         self.assertEqual(wire.unread, 300_000)
         self.assertEqual(self.reactor.getReaders(), [])
         wire.take()
         self.assertLess(wire.unread, 300_000)
-        # It has read enough and is paused again, so that only the next write finds out that the client is gone.
+        # It has read enough and is paused again, so that only the next write finds out that the
+        # client is gone.
         wire.breakDown()
         self.reactor.run(HEARTBEAT + SLOT)
         self.assertEqual(self.ended, self.producers)
 
     def test_readingGoesOn(self) -> None:
-        """
-        After a pause, a client that closes is noticed at once.
-        """
+        """After a pause, a client that closes is noticed at once."""
         wire = self.pausedViewer()
         wire.take()
         wire.close()
         self.assertEqual(self.ended, self.producers)
 
     def test_resetWhilePaused(self) -> None:
-        """
-        A connection that breaks while its producer is paused is noticed at the
-        next write that the transport tries.
-        """
+        """A connection that breaks during a pause is noticed at the transport's next write."""
         wire = self.pausedViewer()
         wire.breakDown()
         self.reactor.turn()
         self.assertEqual([producer.reason for producer in self.ended], ["left"])
 
     def test_gapWhileSlow(self) -> None:
-        """
-        A viewer that was paused so long that entries were trimmed is told how
-        many it missed, and goes on behind them.
-        """
+        """A viewer whose entries were trimmed during its pause is told how many it missed."""
         self.streamLog = StreamLog("name", makeEpoch(), self.flush, 200_000)
         wire = self.pausedViewer()
         self.append(*[letter * 1000 for letter in "abcdefghijklmnopqrstuvwxyz" * 8])
@@ -152,9 +131,7 @@ class PauseTests(ProducerTestCase):
         self.assertEqual(rest[-1].id, self.entry(209))
 
     def test_pausedViewerHoldsUpNobody(self) -> None:
-        """
-        Another viewer of the same log gets its tokens as they come.
-        """
+        """Other viewers of the same log get their tokens meanwhile."""
         slow, fast = self.follow(), self.follow()
         slow.stall()
         self.append(LARGE, "a", "b")
@@ -163,10 +140,7 @@ class PauseTests(ProducerTestCase):
         self.assertEqual(slow.response.texts, [LARGE, "ab"])
 
     def test_endWhilePaused(self) -> None:
-        """
-        The end of a stream reaches a viewer that was paused; its response ends
-        only then.
-        """
+        """A paused viewer gets the end of the stream; its response ends after it."""
         wire = self.pausedViewer()
         self.end()
         self.assertEqual(self.ended, [])
@@ -175,10 +149,7 @@ class PauseTests(ProducerTestCase):
         self.assertTrue(wire.response.complete)
 
     def test_noTransportOfItsOwn(self) -> None:
-        """
-        A request without a transport, as on HTTP/2, is paused and resumed all
-        the same.
-        """
+        """A request without a transport, as on HTTP/2, is paused and resumed too."""
         wire = self.follow()
         self.spies[0].request.transport = None
         self.producers[0].pauseProducing()
@@ -189,7 +160,7 @@ class PauseTests(ProducerTestCase):
 
 
 class QueuedPauseTests(PauseTests):
-    """The same on a transport whose queue cannot be passed."""
+    """The same on a transport whose queue cannot be bypassed."""
 
     def makeFactory(self) -> Any:
         return WrappingFactory(super().makeFactory())

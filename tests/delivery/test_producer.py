@@ -21,7 +21,7 @@ from tests.http import EVENTSOURCE
 
 
 class ProducerTests(ProducerTestCase):
-    """What a viewer sees."""
+    """The events that a viewer is sent."""
 
     def test_interface(self) -> None:
         """
@@ -32,8 +32,7 @@ class ProducerTests(ProducerTestCase):
 
     def test_headComesAtOnce(self) -> None:
         """
-        Before the first token the viewer has the headers and the first event,
-        with the reconnection time: so an EventSource's `open` fires.
+        The headers and the first event come before the first token, so an EventSource fires `open`.
         """
         response = self.follow().response
         self.assertEqual(response.status, 200)
@@ -63,8 +62,8 @@ class ProducerTests(ProducerTestCase):
 
     def test_tokensAsTheyCome(self) -> None:
         """
-        Each token is an event with its number, when it comes, to every viewer;
-        after the terminal event the response ends, and the connection stays.
+        Each token is sent to every viewer as an event with its number; after the terminal event the
+        response ends and the connection stays.
         """
         wires = [self.follow(), self.follow()]
         for number, token in enumerate(["Hello", " world", "\n", "!"], 1):
@@ -81,8 +80,8 @@ class ProducerTests(ProducerTestCase):
 
     def test_lateViewerGetsWhatWasThereJoined(self) -> None:
         """
-        Tokens that wait when a viewer comes are one event with the last one's
-        ID; those that follow are events of their own.
+        Tokens from before a viewer are joined into one event with the last ID; later ones are
+        single events.
         """
         self.append("a", "b", "c")
         wire = self.follow()
@@ -90,10 +89,7 @@ class ProducerTests(ProducerTestCase):
         self.assertEqual(wire.response.events[1:], [self.token(3, "abc"), self.token(4, "d"), self.token(5, "e")])
 
     def test_resumes(self) -> None:
-        """
-        A viewer with the ID of an entry gets the next one, neither that one
-        again nor one less.
-        """
+        """A viewer with the ID of an entry gets the next one."""
         self.append("a", "b", "c")
         for number in range(4):
             events = self.follow(after=number).response.events
@@ -101,10 +97,7 @@ class ProducerTests(ProducerTestCase):
             self.assertEqual("".join(event.data for event in events[1:]), "abc"[number:])
 
     def test_unknownID(self) -> None:
-        """
-        A viewer whose ID is none of ours is told of the gap before it gets
-        everything.
-        """
+        """A viewer with an unknown ID is sent a gap, then everything."""
         self.append("a", "b")
         self.lastEventID = "nonsense"
         wire = self.connect(self.factory)
@@ -114,9 +107,7 @@ class ProducerTests(ProducerTestCase):
         self.assertEqual(response.texts, ["ab"])
 
     def test_endedStream(self) -> None:
-        """
-        A stream that has ended is played back and ends again.
-        """
+        """A stream that has ended is replayed, and the response ends."""
         self.append("a")
         self.end()
         wire = self.follow()
@@ -125,10 +116,7 @@ class ProducerTests(ProducerTestCase):
         self.assertEqual(self.streamLog.viewers, 0)
 
     def test_HTTP10(self) -> None:
-        """
-        A client of HTTP/1.0 gets no chunks; the end of the connection is the
-        end of the response.
-        """
+        """A client of HTTP/1.0 gets no chunks; the response ends with the connection."""
         wire = self.follow(version="1.0")
         self.append("a", "b")
         self.assertNotIn("transfer-encoding", wire.response.headers)
@@ -138,10 +126,7 @@ class ProducerTests(ProducerTestCase):
         self.assertTrue(wire.response.complete)
 
     def test_manyTokensInOneTick(self) -> None:
-        """
-        Tokens that come in one flush tick are written in one write, as events
-        of their own.
-        """
+        """Tokens of one flush tick are written in one write, as single events."""
         wire = self.follow()
         self.append("first")
         wire.socket.sends.clear()
@@ -152,10 +137,7 @@ class ProducerTests(ProducerTestCase):
         self.assertLessEqual(len(wire.socket.sends), 2)
 
     def test_catchesUpInBoundedSteps(self) -> None:
-        """
-        What waits is read and written in steps of about 128 KiB, however much
-        it is.
-        """
+        """A long log is read and written in steps of about 128 KiB."""
         text = [f"{number:06}," * 150 for number in range(2000)]
         for token in text:
             self.streamLog.append(Kind.TOKEN, token.encode())
@@ -165,9 +147,7 @@ class ProducerTests(ProducerTestCase):
         self.assertEqual("".join(wire.response.texts), "".join(text))
 
     def test_tellsTheLogThatItHasRead(self) -> None:
-        """
-        After each read the log's C{onChange} is called, when there is one.
-        """
+        """The log's `onChange` is called after each read."""
         read = []
         self.follow()
         self.append("a")
@@ -176,18 +156,13 @@ class ProducerTests(ProducerTestCase):
         self.assertEqual(read, [2, 3])
 
     def test_counts(self) -> None:
-        """
-        C{written} is the length of the body.
-        """
+        """`written` is the length of the body."""
         wire = self.follow()
         self.append("a", "zwölf")
         self.assertEqual(self.producers[0].written, len(wire.response.body))
 
     def test_entriesThatAFormatPassesOver(self) -> None:
-        """
-        An entry of which a format shows nothing is read, and nothing is
-        written for it.
-        """
+        """An entry that a format does not show is read, and nothing is written for it."""
         self.form = BrokenFormat()
         self.patch(BrokenFormat, "read", lambda form, cursor, maxBytes, joined: Reading(self.streamLog.last, b""))
         wire = self.follow()
@@ -198,9 +173,8 @@ class ProducerTests(ProducerTestCase):
 
     def test_refusedTextEndsAtOnce(self) -> None:
         """
-        When the text grows too long for the format `text`, its viewer is told
-        `failed` and the response ends, though the stream goes on and nothing
-        more has come.
+        A text that grows too long for the format `text` ends its response with `failed`; the stream
+        goes on.
         """
         self.patch(textFormat, "TEXT_LIMIT", 100)
         self.form = TextFormat()
@@ -212,7 +186,7 @@ class ProducerTests(ProducerTestCase):
 
 
 class QueuedProducerTests(ProducerTests):
-    """The same on a transport whose queue cannot be passed."""
+    """The same on a transport whose queue cannot be bypassed."""
 
     def makeFactory(self) -> Any:
         return WrappingFactory(super().makeFactory())

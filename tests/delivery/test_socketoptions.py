@@ -27,7 +27,7 @@ TUNED = {
 
 
 class OptionsSocket(FakeSocket):
-    """Notes the options that are set; may be without some."""
+    """Records the options that are set; may lack one."""
 
     def __init__(self, lacks: int | None = None) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class OptionsSocket(FakeSocket):
 
 
 class ListeningPort:
-    """What listens, as far as its socket."""
+    """A port, as far as its socket."""
 
     def __init__(self, handle: Any) -> None:
         self.socket = handle
@@ -49,7 +49,7 @@ class ListeningPort:
 
 @implementer(IStreamServerEndpoint)
 class PortEndpoint:
-    """Has one port."""
+    """An endpoint with one port."""
 
     def __init__(self, port: Any) -> None:
         self.port = port
@@ -59,46 +59,42 @@ class PortEndpoint:
 
 
 class TunedEndpointTests(SynchronousTestCase):
-    """Options that viewers inherit."""
+    """Options that viewers inherit from the listening socket."""
 
     def listen(self, port: Any) -> None:
-        """Listen on a port by a tuned endpoint."""
+        """Listen on a port through a tuned endpoint."""
         endpoint = TunedEndpoint(PortEndpoint(port))
         self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
         self.assertIs(self.successResultOf(endpoint.listen(Factory())), port)
 
     def viewer(self, port: Any) -> dict[tuple[int, int], object]:
-        """Tune a viewer that came by a port; give what was set on its socket."""
+        """Tune a viewer that connected to a port; return the options set on its socket."""
         handle: Any = OptionsSocket()
         tune(Server(handle, None, ("127.0.0.1", 1), port, 1, WireReactor()))  # type: ignore[arg-type]
         options: dict[tuple[int, int], object] = handle.options
         return options
 
     def port(self, lacks: int | None = None) -> Any:
-        """Make one."""
+        """Make a port."""
         port: Any = ListeningPort(OptionsSocket(lacks))
         port._realPortNumber = 8000  # noqa: SLF001  (a name of Twisted)
         return port
 
     def test_once(self) -> None:
-        """
-        They are set on what listens, and on no viewer that comes by it.
-        """
+        """The options are set on the listening socket, and on no viewer of its port."""
         port = self.port()
         self.listen(port)
         self.assertEqual(port.socket.options, TUNED)
         self.assertEqual(self.viewer(port), {})
 
     def test_portsOfOthers(self) -> None:
-        """
-        By whatever else a viewer comes, its own socket gets them.
-        """
+        """A viewer of any other port gets the options on its own socket."""
         self.assertEqual(self.viewer(self.port()), TUNED)
 
     def test_notInherited(self) -> None:
         """
-        Where not all can be set on what listens, each viewer gets what it can;
-        so it does on a system that is not known to let it inherit them.
+        Each viewer gets the options if the listening socket lacks one, or the system is not known
+        to pass them on.
         """
         port = self.port(lacks=socket.SO_KEEPALIVE)
         self.listen(port)
@@ -109,9 +105,7 @@ class TunedEndpointTests(SynchronousTestCase):
         self.assertEqual((port.socket.options, self.viewer(port)), ({}, TUNED))
 
     def test_kernel(self) -> None:
-        """
-        The kernel gives what it accepts the options of what listens.
-        """
+        """The kernel gives accepted sockets the options of the listening one."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             self.listen(ListeningPort(listening))
             with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:

@@ -8,7 +8,8 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep, findViewerState
+from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
+from sseserver.steps import findNext
 
 
 class ViewerStateTests(SynchronousTestCase):
@@ -25,9 +26,9 @@ class ViewerStateTests(SynchronousTestCase):
         self.assertEqual(found, set(ViewerState))
         for state, step in product(ViewerState, ViewerStep):
             if step in VIEWER_STATES[state]:
-                self.assertIs(findViewerState(state, step), VIEWER_STATES[state][step])
+                self.assertIs(findNext(VIEWER_STATES, state, step), VIEWER_STATES[state][step])
             else:
-                self.assertRaises(RuntimeError, findViewerState, state, step)
+                self.assertRaises(RuntimeError, findNext, VIEWER_STATES, state, step)
 
     def test_illegal(self) -> None:
         """
@@ -38,6 +39,6 @@ class ViewerStateTests(SynchronousTestCase):
             (ViewerState.ENDED, ViewerStep.START),
             (ViewerState.NEW, ViewerStep.PAUSE),
         ):
-            self.assertRaises(RuntimeError, findViewerState, state, step)
+            self.assertRaises(RuntimeError, findNext, VIEWER_STATES, state, step)
         for step in (ViewerStep.PAUSE, ViewerStep.RESUME, ViewerStep.END):
-            self.assertIs(findViewerState(ViewerState.ENDED, step), ViewerState.ENDED)
+            self.assertIs(findNext(VIEWER_STATES, ViewerState.ENDED, step), ViewerState.ENDED)

@@ -43,12 +43,14 @@ def makeLog(*tokens: str, terminal: Kind | None = None, window: int = ALL) -> St
 
 
 def trimmedLog(keep: int, total: int, terminal: Kind | None = None) -> StreamLog:
-    """Make a log that has had so many tokens of one byte, `0` to `9` in turn, and keeps only the newest."""
+    """
+    Make a log that had `total` tokens of one byte, `0` to `9` in turn, and keeps only the newest.
+    """
     return makeLog(*(str(n % 10) for n in range(1, total + 1)), terminal=terminal, window=keep * (ENTRY_COST + 1))
 
 
 def decode(stream: bytes) -> list[Event]:
-    """Read a whole event stream; nothing of it may be unfinished."""
+    """Decode a complete event stream."""
     decoder = Decoder(ALL)
     events = decoder.feed(stream)
     assert not decoder.pending, stream
@@ -56,14 +58,14 @@ def decode(stream: bytes) -> list[Event]:
 
 
 def number(event: Event) -> int:
-    """Find an event's number in its ID."""
+    """Return the number in the ID of an event."""
     match = re.fullmatch(rf"{EPOCH}-(0|[1-9][0-9]*)", event.id or "")
     assert match is not None, event
     return int(match[1])
 
 
 def lineEnds(text: str) -> str:
-    """Write a text as EventSource shows it: all line ends are LF."""
+    """Write a text as EventSource shows it, with LF for every line end."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -77,8 +79,8 @@ HOSTILE = st.text(st.sampled_from(SIGNS) | st.characters(codec="utf-8"))
 @st.composite
 def tokenLists(draw: st.DrawFn) -> list[str]:
     """
-    Draw tokens as a sink writes them: none is empty, and a CR at a token's end
-    was held back for the next one, so that no CR LF is cut in two.
+    Draw tokens as a sink writes them: none is empty, and a CR at the end of one is moved to the
+    next, so that no CR LF is cut in two.
     """
     tokens, held = [], ""
     for piece in draw(st.lists(HOSTILE, max_size=12)):

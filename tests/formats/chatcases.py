@@ -57,7 +57,7 @@ def makeLog(*tokens: str, terminal: tuple[Kind, dict[str, Any]] | None = None, w
 
 
 def chunkLog() -> StreamLog:
-    """Make a log of an upstream's chunks."""
+    """Make a log of the chunks of an upstream."""
     streamLog = makeLog()
     for kind, data in CHUNKS:
         streamLog.append(kind, data)
@@ -71,9 +71,8 @@ def end(streamLog: StreamLog, kind: Kind = Kind.DONE, terminal: dict[str, Any] |
 
 def decode(stream: bytes) -> list[Event]:
     """
-    Read a whole event stream: nothing of it is unfinished, no event has a
-    type, none is without data. Each event has its own ID, or none, where a
-    L{Decoder} gives it that of the one before.
+    Decode a complete event stream in which no event has a type and none is without data. Each event
+    has its own ID or `None`, instead of the last event ID.
     """
     events = Decoder(ALL).feed(stream)
     blocks = stream.split(b"\n\n")
@@ -86,5 +85,5 @@ def decode(stream: bytes) -> list[Event]:
 
 
 def parts(events: list[Event]) -> list[Any]:
-    """Give the JSON of events; of `[DONE]`, itself."""
+    """Return the JSON of events, and `[DONE]` unchanged."""
     return [event.data if event.data == "[DONE]" else json.loads(event.data) for event in events]

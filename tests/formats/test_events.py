@@ -33,12 +33,12 @@ from tests.readers import readAll, step
 
 
 class EventsHeadTests(SynchronousTestCase):
-    """What a response in the format `events` begins with."""
+    """The beginning of a response in the format `events`."""
 
     def test_bytes(self) -> None:
         """
-        The head is an event `stream` with the reconnection time, the viewer's
-        place as its ID, and JSON.
+        The head is an event `stream` with the reconnection time, the viewer's cursor in its ID, and
+        JSON.
         """
         self.assertEqual(
             EventsFormat().render(makeLog()).head(0, 3000, "/streams/x"),
@@ -48,8 +48,7 @@ class EventsHeadTests(SynchronousTestCase):
 
     def test_placeAndState(self) -> None:
         """
-        A viewer that comes back gets its own place again, and the state that
-        the stream is in now.
+        A returning viewer gets its own ID, and the present state of the stream.
         """
         for terminal, state in [(None, "open"), *TERMINALS]:
             [event] = decode(EventsFormat().render(makeLog("a", "b", terminal=terminal)).head(2, 1, "u"))
@@ -62,8 +61,8 @@ class EventsTests(SynchronousTestCase):
 
     def test_oneByOne(self) -> None:
         """
-        Not joined, each token is an event of the default type with its own ID;
-        the space at its start is kept.
+        Unless joined, each token is an event of the default type with its own ID. A space at its
+        start is kept.
         """
         rendering = EventsFormat().render(makeLog("Hello", " world", "!"))
         epoch = EPOCH.encode()
@@ -74,7 +73,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_joined(self) -> None:
         """
-        Joined, tokens that wait are one event with the last one's ID.
+        Joined tokens are one event with the ID of the last.
         """
         rendering = EventsFormat().render(makeLog("Hello", " world", "!"))
         self.assertEqual(rendering.read(0, ALL, True), Reading(3, b"id: %b-3\ndata: Hello world!\n\n" % EPOCH.encode()))
@@ -82,8 +81,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_newest(self) -> None:
         """
-        The newest entry is the same event whether joined or not, and changes
-        with each new entry.
+        The newest entry is the same event whether joined or not, and changes with each entry.
         """
         log = makeLog()
         rendering = EventsFormat().render(log)
@@ -95,8 +93,8 @@ class EventsTests(SynchronousTestCase):
 
     def test_lines(self) -> None:
         """
-        A token of several lines is one event of as many `data` lines; only CR
-        LF, CR and LF end a line.
+        A token of several lines is one event with as many `data` lines. Only CR LF, CR and LF end a
+        line.
         """
         rendering = EventsFormat().render(makeLog("a\nb\r\nc\rd\n", "\n"))
         frame = b"id: %b-%d\n%b\n"
@@ -108,8 +106,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_terminals(self) -> None:
         """
-        A terminal entry is an event of its own type, never joined to the
-        tokens before it.
+        A terminal entry is an event of its own type, never joined to tokens.
         """
         for terminal, type in TERMINALS:
             rendering = EventsFormat().render(makeLog("a", "b", terminal=terminal))
@@ -125,7 +122,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_caughtUp(self) -> None:
         """
-        A viewer that has everything gets nothing, and keeps its cursor.
+        A caught-up viewer gets nothing, and keeps its cursor.
         """
         rendering = EventsFormat().render(makeLog())
         self.assertEqual(rendering.read(0, ALL, True), Reading(0, b""))
@@ -135,8 +132,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """
-        A viewer has all that will ever come when the stream has ended and it
-        has read the terminal entry; not before either.
+        A viewer is complete once it has read the terminal entry, and not before.
         """
         log = makeLog("a")
         rendering = EventsFormat().render(log)
@@ -146,8 +142,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """
-        Viewers at the same place are given the same bytes object, encoded
-        once.
+        Viewers at the same place get the same bytes object, encoded once.
         """
         rendering = EventsFormat().render(makeLog("one", "two", "three", "four"))
         for cursor, joined in [(3, True), (0, True), (0, False), (1, True), (1, False)]:
@@ -158,7 +153,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_notShared(self) -> None:
         """
-        What a single viewer reads is not kept for others; what it reads together with another one is.
+        A reading of a single viewer is not kept for others; one of several viewers is.
         """
         log = makeLog(*["x" * 1000] * 10)
         viewers = [FakeViewer(), FakeViewer()]
@@ -170,8 +165,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_sharedIsNotStale(self) -> None:
         """
-        What was given before a new entry came is not given after it, and what
-        was given in one way is not given in another.
+        A shared reading is not used after another entry, or for a viewer that reads in another way.
         """
         log = makeLog("a", "b", "c")
         rendering = EventsFormat().render(log)
@@ -186,8 +180,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_whatIsSharedIsBounded(self) -> None:
         """
-        However many places viewers read from while no entry comes, a rendering
-        keeps no multiple of what the log itself holds.
+        However many places viewers read from, a rendering keeps no multiple of the log's bytes.
         """
         log = makeLog(*["x" * 1000] * 1000)
         rendering = EventsFormat().render(log)
@@ -204,9 +197,8 @@ class EventsTests(SynchronousTestCase):
     @example(["a\r", "\r\nb"], None, 0, ALL)
     def test_joinedEqualsListed(self, tokens: list[str], terminal: Kind | None, cursor: int, maxBytes: int) -> None:
         """
-        From every place and in steps of every size, whoever reads joined and
-        whoever reads one by one come to the same text, the same end and the
-        same last ID.
+        From every place and in steps of every size, joined events and single ones give the same
+        text, the same end and the same last ID.
         """
         log = makeLog(*tokens, terminal=terminal)
         cursor = min(cursor, log.last)
@@ -229,9 +221,8 @@ class EventsTests(SynchronousTestCase):
         self, tokens: list[str], joined: bool, cursor: int, maxBytes: int, window: int
     ) -> None:
         """
-        Each event holds exactly the entries after the ID before it and up to
-        its own, also in a log that was trimmed: whoever resumes from any ID
-        misses and repeats nothing.
+        Each event contains exactly the entries after the ID before it up to its own, even in a
+        trimmed log: a viewer that resumes misses and repeats nothing.
         """
         log = makeLog(*tokens, terminal=Kind.DONE, window=window)
         cursor = max(log.buffer.first - 1, min(cursor, log.last))
@@ -248,8 +239,7 @@ class EventsTests(SynchronousTestCase):
     @given(tokenLists(), st.sampled_from([None, Kind.DONE]), st.integers(0, 12), st.integers(1, 60))
     def test_bounded(self, tokens: list[str], terminal: Kind | None, cursor: int, maxBytes: int) -> None:
         """
-        A read stops after the entry that reaches the wanted size: not before,
-        unless there is no more, and not after.
+        A reading ends with the entry that reaches the requested size, or with the last entry.
         """
         log = makeLog(*tokens, terminal=terminal)
         cursor = min(cursor, log.last)
@@ -266,7 +256,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_boundedToTheByte(self) -> None:
         """
-        An entry that reaches the wanted size to the byte is the last one read.
+        An entry that reaches the requested size exactly is the last one read.
         """
         rendering = EventsFormat().render(makeLog("1234", "5678", "9", "0"))
         self.assertEqual([rendering.read(0, size, True).cursor for size in (1, 4, 5, 8, 9)], [1, 1, 2, 2, 3])
@@ -275,8 +265,8 @@ class EventsTests(SynchronousTestCase):
 
     def test_trimmed(self) -> None:
         """
-        Where entries after the cursor are no longer kept, reading raises how
-        many are missing and where it goes on; from there it does go on.
+        If entries after the cursor are no longer kept, the error tells how many are missing and
+        where to continue; reading continues there.
         """
         log = trimmedLog(keep=32, total=100)
         start = log.buffer.first - 1
@@ -292,8 +282,7 @@ class EventsTests(SynchronousTestCase):
 
     def test_trimmedWhileReading(self) -> None:
         """
-        What was read and shared before is not given any more once it is
-        trimmed.
+        A shared reading is no longer used once its entries are trimmed.
         """
         log = makeLog("a", "b", "c", window=3 * (ENTRY_COST + 1))
         rendering = EventsFormat().render(log)
@@ -304,8 +293,8 @@ class EventsTests(SynchronousTestCase):
 
     def test_onlyTheNewestIsKept(self) -> None:
         """
-        Where the newest entry is all that is kept, the viewer just before it
-        gets it, and the one before that is told.
+        If only the newest entry is kept, the viewer just before it gets it, and the one before that
+        gets a gap.
         """
         log = makeLog("a", "b", "c", window=0)
         rendering = EventsFormat().render(log)

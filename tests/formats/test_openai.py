@@ -45,14 +45,14 @@ ROLE = chunk({"role": "assistant", "content": ""})
 
 
 class OpenAIContractTests(FormatContract, SynchronousTestCase):
-    """The format C{openai}."""
+    """The contract of formats."""
 
     def makeFormat(self) -> IFormat:
         return OpenAIFormat("parrot")
 
 
 class OpenAITests(SynchronousTestCase):
-    """The format C{openai}."""
+    """The format `openai`."""
 
     def read(self, streamLog: StreamLog, cursor: int = 0, maxBytes: int = ALL, joined: bool = False) -> list[Event]:
         """Read a log to its end."""
@@ -60,9 +60,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_tokens(self) -> None:
         """
-        Each token is a chunk; before the first comes the role, after the last
-        the finish reason and `[DONE]`. Only the last event of an entry has its
-        ID.
+        Each token is a chunk; the role stands before the first, the finish reason and `[DONE]`
+        after the last. Only the last event of an entry has its ID.
         """
         events = self.read(makeLog("One", " two", terminal=(Kind.DONE, {"reason": "stop", "tokens": 2})))
         expected = [ROLE, chunk({"content": "One"}), chunk({"content": " two"}), chunk({}, "stop"), "[DONE]"]
@@ -72,8 +71,7 @@ class OpenAITests(SynchronousTestCase):
 
     def test_bytes(self) -> None:
         """
-        The bytes of a token: ID, data in one line, the members in the order of
-        OpenAI's.
+        A token is an ID and one line of data, with the members in OpenAI's order.
         """
         frames = OpenAIFormat("parrot").render(makeLog("a", '"\r\n\u2028')).read(1, ALL, False).data
         data = (
@@ -84,8 +82,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_joined(self) -> None:
         """
-        Tokens that wait are one chunk with the last one's ID; the role comes
-        before it only where the first entry is in it.
+        Joined tokens are one chunk with the ID of the last; the role stands before it only if the
+        first entry is among them.
         """
         streamLog = makeLog("a\r", "\nb", "c")
         [role, text] = self.read(streamLog, joined=True)
@@ -95,8 +93,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_trimmed(self) -> None:
         """
-        The role belongs to the first entry that there was, not to the first
-        that is kept; reading before that is a gap.
+        The role belongs to the first entry of the stream, not to the first one kept; reading before
+        that is a gap.
         """
         streamLog = makeLog(*"abcdefgh", window=4 * (ENTRY_COST + 1))
         self.assertGreater(streamLog.buffer.first, 2)
@@ -109,8 +107,8 @@ class OpenAITests(SynchronousTestCase):
     @given(TOKENS, st.integers(1, 400), st.booleans(), st.booleans())
     def test_anyText(self, tokens: list[str], maxBytes: int, joined: bool, ends: bool) -> None:
         """
-        Whatever the tokens are, and however they are read, the chunks together
-        are the text, no ID comes twice, and every line is ASCII.
+        Whatever the tokens are, and however they are read, the chunks together are the text, no ID
+        is repeated, and every line is ASCII.
         """
         streamLog = makeLog(*tokens, terminal=(Kind.DONE, {"reason": "stop"}) if ends else None)
         events = self.read(streamLog, maxBytes=maxBytes, joined=joined)
@@ -125,8 +123,7 @@ class OpenAITests(SynchronousTestCase):
     @given(TOKENS, st.integers(1, 400), st.lists(st.integers(0, 12)))
     def test_oneIDOneContent(self, tokens: list[str], maxBytes: int, cursors: list[int]) -> None:
         """
-        Wherever a viewer begins, and however others have read, an ID has the
-        same data.
+        An ID has the same data wherever a viewer begins, and however others have read.
         """
         streamLog = makeLog(*tokens, terminal=(Kind.DONE, {"reason": "stop"}))
         rendering = OpenAIFormat("parrot").render(streamLog)
@@ -138,8 +135,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_chunks(self) -> None:
         """
-        An upstream's chunks pass byte for byte, joined or not; after them
-        comes only `[DONE]`, since they have told everything.
+        The chunks of an upstream are passed on byte for byte, joined or not; only `[DONE]` follows
+        them.
         """
         streamLog = chunkLog()
         end(streamLog, Kind.DONE, {"reason": "tool_calls", "usage": {"total_tokens": 3}})
@@ -153,7 +150,7 @@ class OpenAITests(SynchronousTestCase):
 
     def test_finishReason(self) -> None:
         """
-        The finish reason is the stream's, where OpenAI knows it; else `stop`.
+        The finish reason is that of the stream if OpenAI has it, otherwise `stop`.
         """
         for reason, expected in [("length", "length"), ("content_filter", "content_filter"), ("enough", "stop")]:
             [finish, _] = self.read(makeLog("a", terminal=(Kind.DONE, {"reason": reason})), 1)
@@ -161,8 +158,7 @@ class OpenAITests(SynchronousTestCase):
 
     def test_usage(self) -> None:
         """
-        A terminal entry with the usage has it in a chunk of its own, without
-        choices.
+        The usage in a terminal entry is a chunk without choices.
         """
         usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
         told = parts(self.read(makeLog("a", terminal=(Kind.DONE, {"reason": "stop", "usage": usage})), 1))
@@ -170,7 +166,7 @@ class OpenAITests(SynchronousTestCase):
 
     def test_emptyAnswer(self) -> None:
         """
-        An answer without a token is one all the same.
+        An answer without tokens is still complete.
         """
         events = self.read(makeLog(terminal=(Kind.DONE, {"reason": "stop"})))
         self.assertEqual(parts(events), [ROLE, chunk({}, "stop"), "[DONE]"])
@@ -178,8 +174,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_failed(self) -> None:
         """
-        What failed ends with an error that has the reason as its code, what
-        was cancelled too; and never with `[DONE]`.
+        A failed or cancelled stream ends with an error whose code is the reason, never with
+        `[DONE]`.
         """
         for kind, terminal, message in [
             (Kind.FAILED, {"reason": "error", "message": "It broke."}, "It broke."),
@@ -192,8 +188,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_publishedEvents(self) -> None:
         """
-        Published events do not appear: the cursor goes over them. The first
-        entry brings the role all the same.
+        Published events are left out, and the cursor passes them. The first entry still brings the
+        role.
         """
         streamLog = makeLog()
         streamLog.append(Kind.EVENT, packEvent(b"custom", b"data"))
@@ -206,8 +202,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_head(self) -> None:
         """
-        A response begins with a reconnection time that makes no event, with or
-        without heartbeats after it.
+        A response begins with a reconnection time that is no event, with or without heartbeats
+        after it.
         """
         rendering = OpenAIFormat("parrot").render(makeLog("a"))
         head = rendering.head(0, 3000, "/streams/name")
@@ -218,8 +214,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_gap(self) -> None:
         """
-        A gap is an error with the ID just before what follows; it says whether
-        that goes on or begins anew.
+        A gap is an error with the ID before the entries that follow; it says whether they continue
+        or replace.
         """
         rendering = OpenAIFormat("parrot").render(makeLog("a"))
         [event] = decode(rendering.gap("x", GapError("trimmed", 4, 3)))
@@ -231,8 +227,8 @@ class OpenAITests(SynchronousTestCase):
 
     def test_retire(self) -> None:
         """
-        A response that ends before its stream says so, since it would be taken
-        for a whole answer; the reconnection time rides along.
+        A response that ends before its stream says so in an error, so that it is not taken for a
+        complete answer.
         """
         decoder = Decoder()
         [event] = decoder.feed(OpenAIFormat("parrot").render(makeLog("a")).retire(2500))

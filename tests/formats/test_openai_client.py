@@ -17,17 +17,17 @@ from tests.formats.chatcases import CREATED, chunkLog, end, makeLog
 
 
 class OpenAIClientTests(SynchronousTestCase):
-    """What OpenAI's own client makes of it, with a heartbeat after each frame."""
+    """OpenAI's own client, with a heartbeat after each piece of the response."""
 
     def body(self, streamLog: StreamLog) -> bytes:
-        """Make what a viewer is sent, as far as the log goes."""
+        """Write the response of a viewer, as far as the log goes."""
         rendering = OpenAIFormat("parrot").render(streamLog)
         frames = [rendering.head(0, 3000, "/streams/name")]
         frames += [rendering.read(cursor, 1, False).data for cursor in range(streamLog.last)]
         return b"".join([frame + b":\n" for frame in frames])
 
     def ask(self, body: bytes) -> tuple[list[ChatCompletionChunk], openai.APIError | None]:
-        """Let the client read a response; give the chunks, and what it raised."""
+        """Let the client read a response; return the chunks, and the error that it raised."""
         response = httpx.Response(200, headers={"Content-Type": "text/event-stream"}, content=body)
         transport = httpx.MockTransport(lambda request: response)
         chunks = []
@@ -42,12 +42,12 @@ class OpenAIClientTests(SynchronousTestCase):
         return chunks, None
 
     def text(self, chunks: list[ChatCompletionChunk]) -> str:
-        """Put the pieces together."""
+        """Join the text of chunks."""
         return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
 
     def test_whole(self) -> None:
         """
-        It reads text, finish reason and usage.
+        The client reads text, finish reason and usage.
         """
         usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
         terminal = (Kind.DONE, {"reason": "length", "usage": usage})
@@ -61,7 +61,7 @@ class OpenAIClientTests(SynchronousTestCase):
 
     def test_chunks(self) -> None:
         """
-        It reads an upstream's chunks.
+        The client reads the chunks of an upstream.
         """
         streamLog = chunkLog()
         end(streamLog)
@@ -70,7 +70,7 @@ class OpenAIClientTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """
-        It raises what went wrong, after the text that came before.
+        The client raises the error, after the text before it.
         """
         broken = makeLog("a", terminal=(Kind.FAILED, {"reason": "timeout", "message": "It broke."}))
         rendering = OpenAIFormat("parrot").render(broken)

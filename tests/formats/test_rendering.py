@@ -68,7 +68,7 @@ class SharedTests(SynchronousTestCase):
 
 
 class ContractOfBothTests(SynchronousTestCase):
-    """What every rendering promises."""
+    """The promises of every rendering."""
 
     def test_start(self) -> None:
         """

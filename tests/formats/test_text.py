@@ -30,7 +30,7 @@ from tests.readers import step
 
 
 class Page(NamedTuple):
-    """What the page of nine lines has after some frames: the text shown, and all events."""
+    """The state of a page that shows the newest event: the text, and all events so far."""
 
     text: str | None
     events: list[Event]
@@ -44,7 +44,7 @@ def show(stream: bytes) -> Page:
 
 
 class TextHeadTests(SynchronousTestCase):
-    """What a response in the format `text` begins with."""
+    """The beginning of a response in the format `text`."""
 
     def test_new(self) -> None:
         """
@@ -161,8 +161,8 @@ class TextTests(SynchronousTestCase):
 
     def test_terminal(self) -> None:
         """
-        The terminal event comes after the text, with its own type and ID; a
-        viewer that shows the whole text already gets only that.
+        The terminal event follows the text, with its own type and ID; a viewer that has the text
+        gets only that.
         """
         for terminal, type in TERMINALS:
             rendering = TextFormat().render(makeLog("a", "b", terminal=terminal))
@@ -176,7 +176,7 @@ class TextTests(SynchronousTestCase):
 
     def test_terminalComesLater(self) -> None:
         """
-        The terminal is told to viewers that read before it came, too.
+        Viewers that read before the end get the terminal event as well.
         """
         log = makeLog("a")
         rendering = TextFormat().render(log)
@@ -186,7 +186,7 @@ class TextTests(SynchronousTestCase):
 
     def test_nothingButTheTerminal(self) -> None:
         """
-        A stream without a token ends all the same.
+        A stream without tokens has a terminal event as well.
         """
         rendering = TextFormat().render(makeLog(terminal=Kind.DONE))
         after, frames = step(rendering, 0, ALL, True)
@@ -194,8 +194,8 @@ class TextTests(SynchronousTestCase):
 
     def test_complete(self) -> None:
         """
-        A viewer has all when the stream has ended and it has read the terminal
-        entry; that is known without a read, too.
+        A viewer is complete once it has read the terminal entry, even if this rendering has read
+        nothing.
         """
         log = makeLog("a")
         rendering = TextFormat().render(log)
@@ -205,7 +205,7 @@ class TextTests(SynchronousTestCase):
 
     def test_shared(self) -> None:
         """
-        All viewers that get the same text get the same bytes object.
+        All viewers get the same bytes object for the same text.
         """
         log = makeLog("a", "b")
         rendering = TextFormat().render(log)
@@ -218,9 +218,8 @@ class TextTests(SynchronousTestCase):
     @given(tokenLists(), st.lists(st.booleans(), min_size=12), st.booleans())
     def test_wholeTextAtEachStep(self, tokens: list[str], reads: list[bool], ends: bool) -> None:
         """
-        Whenever a viewer reads, it shows the whole text so far, and its last
-        event ID is that of the last token in it; one that reads at each step
-        and one that comes at the end see the same.
+        At each step a viewer gets the entire text, with the ID of the last token in it; one that
+        reads at each step and one that reads once get the same.
         """
         log = makeLog()
         rendering = TextFormat().render(log)

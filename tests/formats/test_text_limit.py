@@ -33,11 +33,11 @@ class TextLimitTests(SynchronousTestCase):
     """Texts that the format `text` does not serve."""
 
     def setUp(self) -> None:
-        """Make long texts short."""
+        """Lower the limit."""
         self.patch(textFormat, "TEXT_LIMIT", 100)
 
     def assertRefused(self, events: list[Event], after: str, following: int) -> None:
-        """These two events tell that the rest of the text does not fit."""
+        """Check that these two events refuse the rest of the text."""
         self.assertEqual([event.type for event in events], ["gap", "failed"])
         gap: dict[str, Any] = json.loads(events[0].data)
         self.assertEqual(gap, {"after": after, "from": f"{EPOCH}-{following}", "missed": None, "reason": "trimmed"})
@@ -54,8 +54,8 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_longestText(self) -> None:
         """
-        A text of as many bytes as the limit is served, in one token or in
-        many, of one line or of many; with a byte more it is not.
+        A text of exactly the limit is served, in any number of tokens and lines; one byte more is
+        not.
         """
         for tokens in (["x" * 100], ["x"] * 100, ["x" * 9 + "\n"] * 10, ["\n"] * 100, ["\n" * 100], ["\u00e9"] * 50):
             log = makeLog(*tokens)
@@ -68,8 +68,8 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_tooLong(self) -> None:
         """
-        A viewer of a text that is too long gets it as far as it goes, then a
-        gap, then `failed`; that is all for this viewer.
+        A viewer of a text that is too long gets the text up to the limit, a gap, and `failed`; then
+        it is complete.
         """
         rendering = TextFormat().render(makeLog("a" * 40, "b" * 40, "c" * 40, "d"))
         self.assertFalse(rendering.complete(0))
@@ -82,8 +82,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_tooLongWhileViewed(self) -> None:
         """
-        A viewer that shows all that fits is told when more comes, and only
-        once, whatever comes then.
+        A viewer that has all text within the limit is told once when more follows, and never again.
         """
         log = makeLog("a" * 90)
         rendering = TextFormat().render(log)
@@ -97,9 +96,8 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_comesBackWhenItIsTrimmed(self) -> None:
         """
-        A viewer that has all of a text whose beginning is trimmed meanwhile is
-        told nothing when it comes back, and is complete when the text is; when
-        more comes it is told that there is a gap after what it has.
+        A viewer that has the entire text, whose beginning was trimmed, gets nothing when it
+        returns, and is complete at the end of the stream; if text follows, it gets a gap.
         """
         log = trimmedLog(3, 6)
         self.assertGreater(log.buffer.first, 1)
@@ -115,8 +113,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_firstTokenTooLong(self) -> None:
         """
-        When already the first token is too long there is no text before the
-        gap.
+        If the first token is too long, no text stands before the gap.
         """
         rendering = TextFormat().render(makeLog("x" * 1000, terminal=Kind.DONE))
         frames = readRefusal(rendering, 0, True)
@@ -124,8 +121,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_resumesAtTheGap(self) -> None:
         """
-        A viewer that was cut between the gap and `failed` is told the latter
-        when it comes back.
+        A viewer that was cut between the gap and `failed` gets `failed` when it returns.
         """
         rendering = TextFormat().render(makeLog("a" * 90, "b" * 20))
         frames = readRefusal(rendering, 1, True)
@@ -133,8 +129,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_refusedByAnother(self) -> None:
         """
-        Whoever was told has all, whatever this rendering knows: it may be one
-        that was made later, even after a restart.
+        A refused viewer is complete for every rendering, even after a restart.
         """
         rendering = TextFormat().render(makeLog("a"))
         self.assertTrue(rendering.complete(REFUSED))
@@ -144,7 +139,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_terminalDoesNotCount(self) -> None:
         """
-        The terminal entry is no text: it comes through however long it is.
+        The terminal entry does not count towards the limit.
         """
         log = makeLog("a" * 90)
         log.append(Kind.FAILED, b'"%b"' % (b"x" * 200))
@@ -153,8 +148,8 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_trimmedBeforeSeen(self) -> None:
         """
-        Where entries were trimmed before the rendering saw them, its text
-        cannot be whole: viewers keep what they have and are told.
+        If entries were trimmed before the rendering read them, viewers keep their text and get a
+        gap and `failed`.
         """
         log = makeLog("a", "b", window=4 * (ENTRY_COST + 1))
         rendering = TextFormat().render(log)
@@ -170,8 +165,8 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_trimmedAfterSeen(self) -> None:
         """
-        Entries that the rendering saw before they were trimmed are in the
-        text: nobody who reads on is told of anything.
+        Entries that the rendering read before they were trimmed are in the text, and no viewer gets
+        a gap.
         """
         log = makeLog("a", window=4 * (ENTRY_COST + 1))
         rendering = TextFormat().render(log)
@@ -186,8 +181,7 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_newViewerOfATrimmedLog(self) -> None:
         """
-        A new viewer of a log whose beginning was trimmed is told, by a gap and
-        `failed`, before it is complete: its response is never just empty.
+        A new viewer of a trimmed log gets a gap and `failed`, never an empty response.
         """
         for terminal in (None, Kind.DONE):
             log = trimmedLog(keep=4, total=20, terminal=terminal)
@@ -200,8 +194,8 @@ class TextLimitTests(SynchronousTestCase):
 
     def test_newViewerAfterTheLimit(self) -> None:
         """
-        So is a new viewer that comes when the text has become too long and the
-        place where it did was trimmed.
+        A new viewer gets a gap and `failed` as well if the entry that exceeded the limit was
+        trimmed.
         """
         log = makeLog("a" * 90, "b" * 20, window=4 * ENTRY_COST + 200)
         rendering = TextFormat().render(log)

@@ -22,14 +22,14 @@ from tests.readers import readAll, readRefusal
 
 
 class UIContractTests(FormatContract, SynchronousTestCase):
-    """The format C{ui}."""
+    """The contract of formats."""
 
     def makeFormat(self) -> IFormat:
         return UIFormat()
 
 
 class UITests(SynchronousTestCase):
-    """The format C{ui}."""
+    """The format `ui`."""
 
     START = ({"type": "start", "messageId": f"msg-{EPOCH}"}, {"type": "start-step"}, {"type": "text-start", "id": "0"})
 
@@ -47,8 +47,8 @@ class UITests(SynchronousTestCase):
 
     def test_tokens(self) -> None:
         """
-        Parts open the message, hold the text, and close it. They have no
-        member beyond those that the SDK's first versions know.
+        Parts open the message, carry the text, and close it. They have only the members of the
+        SDK's first versions.
         """
         streamLog = makeLog("One", " two", terminal=(Kind.DONE, {"reason": "stop", "usage": {}}))
         told = [*self.START, self.delta("One"), self.delta(" two"), *self.END]
@@ -59,8 +59,8 @@ class UITests(SynchronousTestCase):
     @given(TOKENS, st.integers(1, 400), st.booleans())
     def test_anyText(self, tokens: list[str], maxBytes: int, joined: bool) -> None:
         """
-        Whatever the tokens are, and however they are read, the deltas together
-        are the text, and the message is opened once.
+        Whatever the tokens are, and however they are read, the deltas together are the text, and
+        the message is opened once.
         """
         told = self.read(makeLog(*tokens), maxBytes=maxBytes, joined=joined)
         self.assertEqual(told[:3], list(self.START) if tokens else [])
@@ -68,8 +68,8 @@ class UITests(SynchronousTestCase):
 
     def test_chunks(self) -> None:
         """
-        Of an upstream's chunks the text is told; a message that begins with a
-        chunk without any is opened too.
+        The text in an upstream's chunks is written; a message that begins with a chunk without text
+        is opened as well.
         """
         self.assertEqual(self.read(chunkLog()), [*self.START, self.delta("One "), self.delta("\u00e9\u2028")])
         self.assertEqual(self.read(chunkLog(), joined=True), [*self.START, self.delta("One \u00e9\u2028")])
@@ -82,7 +82,7 @@ class UITests(SynchronousTestCase):
 
     def test_failed(self) -> None:
         """
-        What failed ends with an error, what was cancelled with `abort`.
+        A failed stream ends with an error, a cancelled one with `abort`.
         """
         failed = (Kind.FAILED, {"reason": "error", "message": "It broke."})
         broke = {"type": "error", "errorText": "It broke."}
@@ -93,7 +93,7 @@ class UITests(SynchronousTestCase):
 
     def test_publishedEvents(self) -> None:
         """
-        Published events do not appear.
+        Published events are left out.
         """
         streamLog = makeLog()
         streamLog.append(Kind.EVENT, packEvent(b"custom", b"data"))
@@ -103,8 +103,7 @@ class UITests(SynchronousTestCase):
 
     def test_head(self) -> None:
         """
-        Bytes flow at once. A viewer that does not see the first entry has the
-        message opened for it, else its text would belong to none.
+        The first bytes are sent at once. For a viewer that starts later the head opens the message.
         """
         rendering = UIFormat().render(makeLog("a", "b"))
         self.assertEqual(rendering.head(rendering.start(False), 3000, "/"), b":\n")
@@ -113,8 +112,7 @@ class UITests(SynchronousTestCase):
 
     def test_trimmed(self) -> None:
         """
-        Where the beginning is gone, or the log has run away from a slow
-        viewer, the message cannot be whole: that is said, and all.
+        If entries are missing, at the start or later, the message ends with an error.
         """
         streamLog = makeLog(*"abcdefgh", window=4 * (ENTRY_COST + 1))
         self.assertGreater(streamLog.buffer.first, 2)
@@ -130,7 +128,7 @@ class UITests(SynchronousTestCase):
 
     def test_retire(self) -> None:
         """
-        A response that ends before its stream says so.
+        A response that ends before its stream says so in an error.
         """
         told = parts(decode(UIFormat().render(makeLog("a")).retire(2500)))
         self.assertEqual([told[0]["type"], told[1]], ["error", "[DONE]"])

@@ -5,6 +5,7 @@ Event streams over real sockets on the real reactor: TCP, TLS and UNIX.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import socket
@@ -476,7 +477,11 @@ class TLSTests(TCPTests):
 
 
 class AtOnceTests(SocketTestCase):
-    """Writes that bypass the queue of the reactor's transports."""
+    """Writes that bypass the queue of the reactor's transports, which only the speedups do."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(os, "environ", {**os.environ, "SSESERVER_PLAIN": "0"})
 
     async def test_tokenLeavesWithTheTurn(self) -> None:
         """A lone token is in the client's socket at the end of the turn in which the source wrote it."""

@@ -4,10 +4,19 @@ The answers to requests, compared with the model, which takes them up.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.machine.world import Asked, World
 from tests.model import Stream
+
+
+def mayRepeat(stream: Stream) -> bool:
+    """Whether the key of a run is free again: the run failed, or its client was lost."""
+    if not stream.over:
+        return False
+    end = stream.items[-1]
+    return end.type == "failed" or (end.type == "cancelled" and json.loads(end.data)["reason"] == "linger")
 
 
 class Answers(World):
@@ -90,7 +99,8 @@ class Answers(World):
         assert status == 201, response
         name = response.json["name"]
         known = self.runKeys.get(asked.key or "")
-        if known and not known.forgotten and not (known.name != name and self.mayBeForgotten(known)):
+        free = known and (self.mayBeForgotten(known) or mayRepeat(known))
+        if known and not known.forgotten and not (known.name != name and free):
             assert known.name == name, f"{asked.key} gave {known.name} first and now {name}"
             return
         if known and known.name == name and self.undead.get(name) is known:

@@ -35,7 +35,7 @@ TOKENS = st.builds(lambda text, times: Item(TOKEN, text * times), TEXTS, st.samp
 EVENTS = st.builds(Item, st.sampled_from(("message", "note", "\u00e9t\u00e9")), TEXTS | st.just(""))
 ITEMS = st.lists(TOKENS | TOKENS | EVENTS, min_size=1, max_size=5)
 SOME = st.integers(0, 63)
-#: For what would hide everything else if it came as often.
+#: For steps that would hide everything else if they came as often as others.
 RARELY = st.sampled_from((False, False, False, True))
 KEYS = st.sampled_from((None, None, "k1", "k2"))
 
@@ -221,7 +221,7 @@ class Machine(Answers):
             # Here, and nowhere else: a log that nobody holds is gone from memory now, if not at once.
             gc.collect()
         if seconds:
-            # What the store took just now waits for the end of its flush tick.
+            # Entries that the store took just now are announced at the end of their flush tick.
             self.advance(0.03)
             self.settle()
             self.checkProgress()
@@ -270,8 +270,8 @@ class Machine(Answers):
         assert not self.reactor.getWriters(), self.reactor.getWriters()
 
     def checkAllLeft(self) -> None:
-        """Whoever watched has been told, or cut; and takes now what there is for them."""
-        self.buffered.clear()
+        """Check that each viewer got its end or was cut, and let it take all bytes that were sent."""
+        self.written.clear()
         for viewer in self.viewers:
             if viewer.connection:
                 wire = viewer.connection.wire
@@ -314,7 +314,7 @@ class Machine(Answers):
         return maybeDeferred(function, *arguments)
 
     def raiseUndead(self) -> None:
-        """Take up what comes back because its deletion was not stored."""
+        """Take up streams that come back because their deletion was not stored."""
         for name, stream in self.undead.items():
             status, state = self.state(name) if name not in self.names else (404, {})
             if status == 200:
@@ -324,7 +324,7 @@ class Machine(Answers):
         self.undead.clear()
 
     def look(self) -> None:
-        """After a start: what is there is what was there. Read it all, and learn how what was interrupted ended."""
+        """Read all streams after a start, compare them with the model, and learn how interrupted runs ended."""
         for name, stream in tuple(self.names.items()):
             status, state = self.state(name)
             if status == 404:
@@ -342,7 +342,7 @@ class Machine(Answers):
             assert viewer.complete != now.open, (name, now)
 
     def compareAfterStart(self, stream: Stream, state: dict[str, Any]) -> None:
-        """What anybody has seen is there; what was not stored before the end is not in the model any more either."""
+        """Compare a stream after a start: entries that a viewer has seen must be there, others may be lost."""
         if state["epoch"] != stream.epoch:
             stream = replace(stream, epoch=state["epoch"], seen=0, items=list(stream.items))
             self.names[stream.name] = self.streams[stream.epoch] = stream
@@ -366,7 +366,7 @@ class Machine(Answers):
     def teardown(self) -> None:
         """In the end everything can be stopped, and nothing is left behind."""
         try:
-            # What failed before is the news.
+            # An earlier failure is the one to report.
             if sys.exc_info()[0] is None:
                 self.stop()
         finally:

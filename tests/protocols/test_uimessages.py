@@ -13,11 +13,11 @@ from tests.served import ScriptedSource
 
 
 class ChatTests(SynchronousTestCase):
-    """The Vercel AI SDK's requests."""
+    """Requests of the Vercel AI SDK."""
 
     def test_messages(self) -> None:
         """
-        Of each message the text is taken; one without text is left out.
+        The text of each message is taken; a message without text is left out.
         """
         parts = [{"type": "step-start"}, {"type": "text", "text": "Hi, "}, {"type": "text", "text": "there"}]
         body = {
@@ -47,7 +47,7 @@ class ChatTests(SynchronousTestCase):
 
     def test_bad(self) -> None:
         """
-        What the SDK would not send is refused, and it is said where it stands.
+        A member with a wrong value is refused, and named.
         """
         message = {"role": "user", "parts": [{"type": "text", "text": "x"}]}
         for body, param in (
@@ -66,7 +66,7 @@ class ChatTests(SynchronousTestCase):
 
     def test_ids(self) -> None:
         """
-        A chat's id is a segment of a URL that needs no quoting, and no longer than a stream's name.
+        A chat's ID is a segment of a URL that needs no quoting, of at most 128 characters.
         """
         for chat in ("a", "aB3-_.~", "x" * 128, "..."):
             self.assertEqual(checkChatID(chat), chat)

@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.service.run import Run
 from sseserver.service.service import StreamService
-from sseserver.service.states import RUN_STEPS, SERVICE_STEPS, RunState, ServiceState, step
+from sseserver.service.states import RUN_STEPS, SERVICE_STEPS, RunState, ServiceState
 from sseserver.settings import Settings
+from sseserver.steps import step
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
 from sseserver.sources.upstream import UpstreamLimits
-from sseserver.sources.upstreamanswer import ANSWER_STATES, DRAIN_SECONDS, GRACE_SECONDS, AnswerState, checkStep
+from sseserver.sources.upstreamanswer import ANSWER_STEPS, DRAIN_SECONDS, GRACE_SECONDS, AnswerState
+from sseserver.steps import step
 from sseserver.testing import RecordingSink
 from sseserver.values import Prompt
 from tests.sources.upstreamcases import PROMPT, UpstreamTestCase, makeSource, play
@@ -236,15 +237,15 @@ class PausingSink(RecordingSink):
 
 
 class StateTests(UpstreamTestCase):
-    """The states of an answer, by `ANSWER_STATES`."""
+    """The states of an answer, by `ANSWER_STEPS`."""
 
     def test_everyStep(self) -> None:
         """Each step of the table is accepted, and every other one raises."""
         for state, following in product(AnswerState, AnswerState):
-            if following in ANSWER_STATES[state]:
-                checkStep(state, following)
+            if following in ANSWER_STEPS[state]:
+                self.assertIs(step(ANSWER_STEPS, state, following), following)
             else:
-                self.assertRaises(RuntimeError, checkStep, state, following)
+                self.assertRaises(RuntimeError, step, ANSWER_STEPS, state, following)
 
     def answer(self, *steps: Step) -> tuple[RecordingSink, Any]:
         """Start a run of a script until its first token, and return the sink and the answer."""

@@ -74,7 +74,7 @@ class BodyTestCase(FastTestCase):
     def openBody(self, version: str = "1.1") -> tuple[Wire, Request, FastBody]:
         """Make a request whose head and first bytes are sent."""
         wire, request = self.open(version)
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         body.write(b"first")
         self.reactor.turn()
         return wire, request, body

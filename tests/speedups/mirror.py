@@ -9,7 +9,7 @@ from typing import Any
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-# What a browser sends, with what makes a parser stumble.
+# Requests of browsers, with difficult cases for a parser.
 GOOD = {
     "plain": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "lower-case names": b"GET /x HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\nlast-event-id: e-1\r\n\r\n",

@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
 from sseserver.speedups import body as bodies
-from sseserver.speedups.body import FastBody, Outbox, canBypassQueue
+from sseserver.speedups.body import Outbox, canBypassQueue
 from sseserver.speedups.privates import isQueueEmpty
 from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
@@ -28,7 +28,7 @@ from tests.wires import Wire, soon
 
 
 class SameBytesTests(BodyTestCase):
-    """What comes over the wire is what `Request.write` alone would send."""
+    """The bytes on the wire are those of `Request.write`."""
 
     def both(self, play: Callable[[Wire, Request, Write], None], **keywords: Any) -> tuple[bytes, bytes]:
         """
@@ -40,7 +40,7 @@ class SameBytesTests(BodyTestCase):
         wires = []
         for direct in (True, False):
             wire, request = self.open(**keywords)
-            body = FastBody(request, self.outbox)
+            body = self.outbox.makeBody(request)
             play(wire, request, body.write if direct else request.write)
             if direct:
                 body.close()
@@ -51,7 +51,9 @@ class SameBytesTests(BodyTestCase):
         return wires[0].received, wires[1].received
 
     def assertSame(self, play: Callable[[Wire, Request, Write], None], **keywords: Any) -> None:
-        """Check that a scene comes over the wire as if `Request.write` had played it, and whole."""
+        """
+        Check that a scene puts the bytes of `Request.write` on the wire, and a whole response.
+        """
         ours, theirs = self.both(play, **keywords)
         self.assertEqual(ours, theirs)
         self.assertTrue(self.wires[-1].response.complete)
@@ -67,9 +69,8 @@ class SameBytesTests(BodyTestCase):
 
     def test_socketThatTakesAnyPart(self) -> None:
         """
-        However many bytes of a write the socket takes, none to all, what
-        follows comes in order behind it, whether it is written before the
-        rest is gone or after.
+        However many bytes of a write the socket takes, later writes follow in order, before the
+        rest is sent or after.
         """
         size = len(b"%x\r\n%b\r\n" % (len(PIECES[1]), PIECES[1]))
         for taken in range(size + 1):
@@ -88,10 +89,7 @@ class SameBytesTests(BodyTestCase):
                 self.assertSame(play)
 
     def test_socketThatTakesLittleEachTime(self) -> None:
-        """
-        A socket that takes a few bytes at a time gets all of them in order,
-        whatever the few are.
-        """
+        """A socket that takes a few bytes at a time gets all of them in order."""
         for room in range(1, 40):
 
             def play(wire: Wire, request: Request, write: Write) -> None:
@@ -102,10 +100,7 @@ class SameBytesTests(BodyTestCase):
             self.assertSame(play)
 
     def test_largeInAnyPart(self) -> None:
-        """
-        The same for what is too large to wait, at each border of its framing
-        and near it.
-        """
+        """The same for a large write, cut at and near each border of its framing."""
         large = bytes(range(256)) * 9
         size = len(b"%x\r\n%b\r\n" % (len(large), large))
         for taken in (*range(8), 2000, *range(size - 5, size + 1)):
@@ -123,9 +118,7 @@ class SameBytesTests(BodyTestCase):
             self.assertSame(play, version="1.0")
 
     def test_headThatWaits(self) -> None:
-        """
-        While the head is still queued, what is written waits behind it.
-        """
+        """Writes wait behind a head that is still queued."""
 
         def play(wire: Wire, request: Request, write: Write) -> None:
             wire.stall()
@@ -136,10 +129,7 @@ class SameBytesTests(BodyTestCase):
         self.assertSame(play)
 
     def test_roomThatComesWithoutATurn(self) -> None:
-        """
-        When the socket has room again but the queue is not gone yet, the queue
-        goes first: the rest of a write that was cut, and what waits behind it.
-        """
+        """If the socket has room before the queue is sent, the queue goes first."""
         for cut in (0, 1, 7):
             for turns in (False, True):
 
@@ -156,10 +146,7 @@ class SameBytesTests(BodyTestCase):
                 self.assertSame(play)
 
     def test_withoutChunks(self) -> None:
-        """
-        To a client of HTTP/1.0, and where the length is told, the bytes go
-        without chunks.
-        """
+        """For HTTP/1.0, and with a `Content-Length`, the body has no chunks."""
 
         def play(wire: Wire, request: Request, write: Write) -> None:
             for piece in PIECES:
@@ -172,10 +159,7 @@ class SameBytesTests(BodyTestCase):
         self.assertEqual(self.wires[-1].response.body, b"".join(PIECES))
 
     def test_moreThanOneSendTakes(self) -> None:
-        """
-        A write of more than the transport sends at once (128 KiB) is split
-        and comes in order.
-        """
+        """A write of more than 128 KiB is split and arrives in order."""
         large = bytes(range(256)) * 1500
 
         def play(wire: Wire, request: Request, write: Write) -> None:
@@ -189,8 +173,7 @@ class SameBytesTests(BodyTestCase):
 
     def test_pauseAndResume(self) -> None:
         """
-        A producer that is paused in the midst and goes on when the queue is
-        empty writes on in order; both ways of writing pause it.
+        Both ways of writing pause the producer; resumed on an empty queue, it writes on in order.
         """
         large = b"x" * 70_000
         told = []
@@ -213,32 +196,28 @@ class SameBytesTests(BodyTestCase):
 
 
 class CanBypassQueueTests(BodyTestCase):
-    """Which transports can be passed."""
+    """The transports whose queue can be bypassed."""
 
     def test_tcp(self) -> None:
-        """
-        A TCP connection of Twisted's can.
-        """
+        """The queue of a TCP connection can be bypassed."""
         self.assertTrue(canBypassQueue(self.open()[0].transport))
 
     def test_failedProbe(self) -> None:
         """
-        Where the probe does not see the queue of a transport none can be bypassed, and every write is
-        `Request.write`: a Twisted with other private names costs speed, not bytes.
+        If the probe fails no queue is bypassed, and every write is `Request.write`: a Twisted with
+        other private names costs speed, not bytes.
         """
         self.patch(bodies, "seesQueue", lambda: False)
         wire, request = self.open()
         self.assertFalse(canBypassQueue(wire.transport))
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         for piece in PIECES:
             body.write(piece)
         self.reactor.turn()
         self.assertEqual(wire.response.body, b"".join(PIECES))
 
     def test_wrappedAndMissing(self) -> None:
-        """
-        What stands before a transport cannot, nor can none at all.
-        """
+        """The queue behind a wrapper cannot be bypassed, nor that of no transport."""
         self.factory = WrappingFactory(self.factory)
         _, request = self.open()
         self.assertFalse(canBypassQueue(request.channel.transport))
@@ -246,12 +225,12 @@ class CanBypassQueueTests(BodyTestCase):
 
     def test_tlsOnTheSameTransport(self) -> None:
         """
-        A TCP connection that was turned to TLS (`startTLS`, `ssl.Server`)
-        cannot: what is sent past TLS would go out in the clear.
+        The queue of a connection that was turned to TLS is not bypassed: the bytes would leave
+        unencrypted.
         """
         wire, request = self.open()
         wire.transport.startTLS(makeCertificate(), False)
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         for piece in (b"first", b"second"):
             body.write(piece)
             self.reactor.turn()
@@ -262,7 +241,7 @@ class CanBypassQueueTests(BodyTestCase):
 
 
 class SlowReader(Protocol):
-    """A client that reads some bytes now and then."""
+    """A client that reads a few bytes at a time."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -279,20 +258,20 @@ class SlowReader(Protocol):
 
 
 class RealSocketTests(TestCase):
-    """
-    Twisted's own semantics, of which the private names are a part: these fail
-    when a release of Twisted changes what they mean.
-    """
+    """Real sockets, on which Twisted's queue is Twisted's own."""
 
     timeout = 120
 
     def numbers(self, upTo: int) -> Iterator[bytes]:
-        """Bytes of which each piece tells its place."""
+        """Make pieces that show their place."""
         for number in range(upTo):
             yield b"%07d," % number * (1 + number % 97)
 
     async def serve(self, answer: Callable[[Request], Any]) -> bytes:
-        """Answer one request on a pair of real sockets with small buffers; give what the client read."""
+        """
+        Answer one request over two real sockets with small buffers; return the bytes that the
+        client read.
+        """
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setblocking(False)
@@ -300,7 +279,8 @@ class RealSocketTests(TestCase):
         caught = Caught()
         site = Site(caught)
         client = SlowReader()
-        # socketpair makes UNIX sockets: adopted as such on both ends, and closed here, since adopting duplicates them.
+        # socketpair makes UNIX sockets: adopted as such on both ends, and closed here, since
+        # adopting duplicates them.
         realReactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, site)
         realReactor.adoptStreamConnection(theirs.fileno(), socket.AF_UNIX, _Once(client))
         ours.close()
@@ -313,16 +293,12 @@ class RealSocketTests(TestCase):
         return b"".join(client.received).partition(b"\r\n\r\n")[2]
 
     async def test_orderOnARealSocket(self) -> None:
-        """
-        Bytes that are written in bursts to a slow reader, partly at once and
-        partly queued, come in the order in which they were written; and some
-        did go at once.
-        """
+        """Bursts to a slow reader, partly sent at once and partly queued, arrive in order."""
         pieces = list(self.numbers(600))
         atOnce = []
 
         async def answer(request: Request) -> None:
-            body = FastBody(request, Outbox(TurnEnd(realReactor)))
+            body = Outbox(TurnEnd(realReactor)).makeBody(request)
             transport: Any = request.transport
             for index, piece in enumerate(pieces):
                 wasEmpty = isQueueEmpty(transport)
@@ -338,7 +314,7 @@ class RealSocketTests(TestCase):
 
 
 class _Once(Factory):
-    """Builds the one protocol that it was given."""
+    """Builds the protocol that it was made with."""
 
     noisy = False
 

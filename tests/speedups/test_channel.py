@@ -1,8 +1,8 @@
 """
 Tests of `sseserver.speedups.channel`.
 
-Every request is sent to a fast site and to Twisted's, in one piece, byte by byte, and cut in two: the
-resource must see the same, and the same bytes must be answered.
+Every request is sent to a fast site and to Twisted's, in one piece, byte by byte, and cut in two:
+the resource must see the same, and the same bytes must be answered.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.wires import Wire, soon
 
 
 class SameTests(FastTestCase):
-    """What is asked and answered is the same as without our channel."""
+    """Requests and answers are the same as on Twisted's channel."""
 
     def play(self, pieces: Iterable[bytes], factory: Callable[..., Any]) -> tuple[list[object], bytes, bool]:
         """
@@ -53,7 +53,7 @@ class SameTests(FastTestCase):
         return mirror.seen, re.sub(rb"Date: [^\r]*", b"Date:", wire.received), closed
 
     def assertSame(self, name: str, pieces: list[bytes]) -> tuple[list[object], bytes, bool]:
-        """Check it, and give what came."""
+        """Check that both sites treat the pieces alike, and return the outcome."""
 
         def plain(resource: Resource, **keywords: Any) -> Site:
             return Site(resource, parsePOSTFormSubmission=False, timeout=IDLE_TIMEOUT, **keywords)
@@ -63,9 +63,7 @@ class SameTests(FastTestCase):
         return ours
 
     def test_whole(self) -> None:
-        """
-        A request that comes in one piece; and one that others follow in the same.
-        """
+        """A request arrives in one piece, alone and with others behind it."""
         for name, request in {**GOOD, **LAST}.items():
             self.assertSame(name, [request])
             self.assertSame(name, [request + GOOD["query"]])
@@ -73,10 +71,7 @@ class SameTests(FastTestCase):
             self.assertSame(name, [GOOD["plain"] + request + GOOD["two parts"]])
 
     def test_theOthersAreAnswered(self) -> None:
-        """
-        Those that are good leave the connection open for the next one, which
-        is answered; the others close it.
-        """
+        """Valid requests leave the connection open for the next one; all others close it."""
         for name, request in GOOD.items():
             seen, _, closed = self.assertSame(name, [request, GOOD["query"]])
             self.assertEqual((len(seen), closed), (1 if name == "star" else 2, False), name)
@@ -84,17 +79,13 @@ class SameTests(FastTestCase):
             self.assertEqual(self.assertSame(name, [request, GOOD["query"]])[2], "not too" not in name, name)
 
     def test_byteByByte(self) -> None:
-        """
-        A request that comes byte by byte.
-        """
+        """A request arrives byte by byte."""
         for name, request in {**GOOD, **LAST}.items():
             if len(request) < 1000:
                 self.assertSame(name, [bytes([byte]) for byte in request + GOOD["plain"]])
 
     def test_cutAnywhere(self) -> None:
-        """
-        A request that comes in two pieces, the second with the next request behind it.
-        """
+        """A request arrives in two pieces, the second with the next request behind it."""
         for name, request in {**GOOD, **LAST}.items():
             if len(request) < 130:
                 for place in range(1, len(request)):
@@ -102,8 +93,8 @@ class SameTests(FastTestCase):
 
     def test_socketThatTakesAnyPart(self) -> None:
         """
-        However many bytes of an answer the socket takes at a time, they come
-        in order: head, body, the next answer.
+        However few bytes the socket takes at a time, they arrive in order: head, body, the next
+        answer.
         """
         request = GOOD["two parts"] + GOOD["plain"]
         _, whole, _ = self.play([request], makeFastSite)
@@ -116,9 +107,7 @@ class SameTests(FastTestCase):
             self.assertEqual(re.sub(rb"Date: [^\r]*", b"Date:", wire.received), whole)
 
     def test_oneSend(self) -> None:
-        """
-        Head and body go out in one call, before the reactor comes round.
-        """
+        """Head and body leave in one send, before the reactor turns."""
         wire = self.connect(self.site(Mirror()))
         wire.socket.incoming = GOOD["plain"]
         wire.transport.doRead()
@@ -127,10 +116,10 @@ class SameTests(FastTestCase):
 
 
 class HeadTests(FastTestCase):
-    """Heads that come in one piece."""
+    """Heads that arrive in one piece."""
 
     def lines(self, request: bytes) -> int:
-        """Count the lines that Twisted reads of a request, which is answered."""
+        """Count the lines of an answered request that Twisted reads."""
         wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
         read: list[bytes] = []
@@ -162,9 +151,7 @@ class HeadTests(FastTestCase):
         self.assertEqual(self.lines(GOOD["plain"]), 3)
 
     def test_anotherRequest(self) -> None:
-        """
-        A site whose requests are of another kind gets these.
-        """
+        """A site can have requests of another class."""
 
         class Other(Request):
             pass
@@ -177,34 +164,29 @@ class HeadTests(FastTestCase):
 
 
 class HoldTests(FastTestCase):
-    """What a channel holds back."""
+    """Writes on a held buffer."""
 
     def test_inOrder(self) -> None:
-        """
-        What is held back comes before what is written later, in one send; and
-        what the queue holds comes before both.
-        """
+        """Corked writes leave in one send, behind the queue and before later writes."""
         wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
         protocol.write(b"1")
-        protocol.sendBuffer.cork()
-        protocol.sendBuffer.cork()
+        protocol.sendBuffer.hold()
+        protocol.sendBuffer.hold()
         protocol.write(b"2")
         protocol.writeSequence([b"3", b"4"])
         self.assertEqual(wire.received, b"")
-        protocol.sendBuffer.uncork()
-        protocol.sendBuffer.uncork()
+        protocol.sendBuffer.release()
+        protocol.sendBuffer.release()
         protocol.write(b"5")
         self.reactor.turn()
         self.assertEqual(wire.received, b"12345")
 
     def test_atTheEnd(self) -> None:
-        """
-        What is held back when the connection is given up is sent before.
-        """
+        """Corked writes are sent before the connection is closed."""
         wire = self.connect(self.site(Mirror()))
         protocol: Any = wire.transport.protocol
-        protocol.sendBuffer.cork()
+        protocol.sendBuffer.hold()
         protocol.write(b"last words")
         protocol.loseConnection()
         self.reactor.advance(0)
@@ -212,9 +194,7 @@ class HoldTests(FastTestCase):
         self.assertTrue(wire.closed)
 
     def test_wrapped(self) -> None:
-        """
-        On a transport whose queue cannot be seen it is queued there.
-        """
+        """On a transport whose queue cannot be bypassed, held writes are queued."""
         wire = self.connect(WrappingFactory(self.site(Mirror())))
         wire.socket.incoming = GOOD["plain"]
         wire.transport.doRead()
@@ -224,10 +204,10 @@ class HoldTests(FastTestCase):
 
 
 class LastResponseTests(FastTestCase):
-    """How a connection ends after its last response."""
+    """The end of a connection after its last response."""
 
     def ask(self, room: int | None = None) -> Wire:
-        """Ask for the last response; the reactor has not come round after it."""
+        """Request the last response of a connection; the reactor has not turned since."""
         wire = self.connect(self.site(Mirror()))
         wire.socket.room = room
         wire.socket.incoming = makeRequest(headers={"Connection": "close"})
@@ -236,8 +216,8 @@ class LastResponseTests(FastTestCase):
 
     def test_closedWithTheTurn(self) -> None:
         """
-        It is closed when the turn ends, though not inside the request. The
-        reactor is not asked to look after the socket, which is sent nothing more.
+        The connection is closed at the end of the turn, not inside the request, and the reactor
+        does not watch the socket.
         """
         wire = self.ask()
         self.assertFalse(wire.closed)
@@ -249,9 +229,7 @@ class LastResponseTests(FastTestCase):
         self.assertEqual(wire.socket.sends, [len(wire.received)])
 
     def test_restFirst(self) -> None:
-        """
-        What the socket has not taken yet is sent before.
-        """
+        """Bytes that the socket has not taken are sent before the close."""
         wire = self.ask(room=10)
         self.reactor.turn()
         self.assertFalse(wire.closed)
@@ -260,9 +238,7 @@ class LastResponseTests(FastTestCase):
         self.assertTrue(wire.closed)
 
     def test_abortedBefore(self) -> None:
-        """
-        Whoever aborts it before the turn ends finds it closed; it is lost once.
-        """
+        """A connection that is aborted before the turn ends is lost once."""
         wire = self.ask()
         wire.transport.abortConnection()
         self.reactor.turn()
@@ -271,7 +247,7 @@ class LastResponseTests(FastTestCase):
 
 
 class ProducerTests(FastTestCase):
-    """What a request tells its producer."""
+    """The calls of a request to its producer."""
 
     def open(self) -> tuple[Wire, Any, RecordingProducer]:
         """Make a request that waits, with a producer."""
@@ -292,8 +268,7 @@ class ProducerTests(FastTestCase):
 
     def test_clientCloses(self) -> None:
         """
-        A producer is stopped when the connection is lost, also where the
-        transport does not tell it.
+        A producer is stopped when the connection is lost, even if the transport does not stop it.
         """
         wire, request, producer = self.open()
         wire.transport.unregisterProducer()
@@ -302,28 +277,21 @@ class ProducerTests(FastTestCase):
         self.assertIsNone(request.channel)
 
     def test_serverCloses(self) -> None:
-        """
-        And when it was the server that gave it up.
-        """
+        """A producer is stopped when the server closes the connection."""
         _, request, producer = self.open()
         request.loseConnection()
         self.reactor.advance(0)
         self.assertEqual(producer.told, ["stop"])
 
     def test_finishedBySomebodyElse(self) -> None:
-        """
-        A producer that is still registered when the response is finished is
-        stopped, and Twisted complains.
-        """
+        """A producer that is still registered at `finish` is stopped, and Twisted reports it."""
         _, request, producer = self.open()
         request.finish()
         self.assertEqual(producer.told, ["stop"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_notifyFinish(self) -> None:
-        """
-        Who asks for the end is told, also when the request was made small before.
-        """
+        """`notifyFinish` fires, also after the request was made small."""
         for slim in (False, True):
             wire, request, _ = self.open()
             early = request.notifyFinish()
@@ -343,9 +311,8 @@ class SizeTests(FastTestCase, ServedTestCase):
 
     def test_noDictionaries(self) -> None:
         """
-        All attributes of an idle viewer's connection and request have slots:
-        should Twisted name them anew, this fails, and they would have
-        dictionaries again.
+        All attributes of an idle viewer's channel and request have slots. If Twisted renames them
+        this fails: then they have dictionaries.
         """
         wire = self.view("/")
         wire.send(b"")
@@ -356,13 +323,11 @@ class SizeTests(FastTestCase, ServedTestCase):
             self.assertEqual(vars(one), {})
             slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
             unset = {name for name in slots if not hasattr(one, name)}
-            # Those that stand only while a head is read.
+            # Attributes that exist only while a head is read.
             self.assertLessEqual(unset, {"_command", "_path", "_version"})
 
     def test_unknownAttribute(self) -> None:
-        """
-        An attribute that has no slot can be set all the same.
-        """
+        """An attribute without a slot can be set."""
         wire = self.view("/")
         protocol: Any = wire.transport.protocol
         for one in (protocol, protocol.requests[0]):
@@ -370,9 +335,7 @@ class SizeTests(FastTestCase, ServedTestCase):
             self.assertEqual(vars(one), {"newInTwisted": 1})
 
     def test_nothingLeft(self) -> None:
-        """
-        When the viewer is gone, so are its request and channel; without the collector.
-        """
+        """A viewer that is gone leaves no request and no channel, without the collector."""
         self.addCleanup(gc.enable)
         gc.collect()
         gc.disable()
@@ -385,10 +348,7 @@ class SizeTests(FastTestCase, ServedTestCase):
         self.assertIsNone(requests[0].producer)
 
     def test_isTwistedsOwn(self) -> None:
-        """
-        What is there beside the slots is Twisted's: an event stream has the
-        same bytes on Twisted's site.
-        """
+        """An event stream has the same bytes on Twisted's site."""
         heads = []
         for factory in (self.factory, Site(self.resource, reactor=self.reactor)):
             self.factory = factory

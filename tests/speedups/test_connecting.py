@@ -50,7 +50,10 @@ class LoopbackTests(TestCase):
         return asked
 
     async def test_atOnce(self) -> None:
-        """A request is sent before the reactor turns, on a new connection and on one that is used again."""
+        """
+        A request is sent before the reactor turns, on a new connection and on one that is used
+        again.
+        """
         asked = self.ask(b"first")
         peer, _ = self.server.accept()
         peer.setblocking(False)

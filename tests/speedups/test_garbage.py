@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.speedups.garbage}.
+Tests for `sseserver.speedups.garbage`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from sseserver.speedups.garbage import RareCollections
 
 
 class RareCollectionsTests(SynchronousTestCase):
-    """What is asked of Python's collector."""
+    """The settings of Python's collector."""
 
     def setUp(self) -> None:
-        """Begin with thresholds that nobody else has set."""
+        """Begin with thresholds that nothing else has set."""
         self.addCleanup(gc.set_threshold, *gc.get_threshold())
         gc.set_threshold(701, 11, 12)
 
     def test_whileItRuns(self) -> None:
         """
-        While it runs the collector comes seldom, and passes over what was
-        there before; afterwards it is as it was.
+        While the service runs collections are rare and skip older objects; afterwards the settings
+        are restored.
         """
         service = RareCollections()
         self.assertEqual(gc.get_threshold(), (701, 11, 12))
@@ -33,9 +33,7 @@ class RareCollectionsTests(SynchronousTestCase):
         self.assertEqual((gc.get_threshold(), gc.get_freeze_count()), ((701, 11, 12), 0))
 
     def test_all(self) -> None:
-        """
-        What only the collector can find is looked for after half a million objects.
-        """
+        """Cyclic garbage is found after half a million objects."""
         service = RareCollections()
         service.startService()
         self.addCleanup(service.stopService)

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.speedups.intake}: connections that it reads are read as ever.
+Tests for `sseserver.speedups.intake`: connections that it reads are read as ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ reactor: Any = realReactor
 
 
 class Listening(Protocol):
-    """Keeps what comes, and may do something about it."""
+    """A protocol that keeps its bytes, and may call the test for each read."""
 
     transport: Any
 
@@ -39,7 +39,7 @@ class Listening(Protocol):
 
     @property
     def received(self) -> bytes:
-        """All that came."""
+        """All bytes so far."""
         return b"".join(self.pieces)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -47,7 +47,7 @@ class Listening(Protocol):
 
 
 class _One(Factory):
-    """Gives each connection the protocol that it was made with."""
+    """Builds the protocol that it was made with."""
 
     noisy = False
 
@@ -90,7 +90,7 @@ class IntakeTests(TestCase):
         return end, theirs
 
     async def until(self, condition: Any) -> None:
-        """Let the reactor turn until something is so."""
+        """Let the reactor turn until a condition is true."""
         for _ in range(5000):
             if condition():
                 return
@@ -98,14 +98,13 @@ class IntakeTests(TestCase):
         self.fail("It does not come about.")
 
     async def turns(self, count: int = 5) -> None:
-        """Let the reactor turn a few times: time enough for what must not happen."""
+        """Let the reactor turn a few times, enough for an error to show."""
         for _ in range(count):
             await deferLater(reactor, 0)
 
     async def test_reads(self) -> None:
         """
-        What comes over any of the connections gets to its protocol, and the
-        reactor has one thing to read for all of them.
+        Bytes of each connection reach its protocol; the reactor has one read descriptor for all.
         """
         opened = [self.open() for _ in range(5)]
         readers = reactor.getReaders()
@@ -117,21 +116,19 @@ class IntakeTests(TestCase):
         self.assertEqual([end.received for end, _ in opened], [b"0", b"1", b"2", b"3", b"4"])
 
     async def test_together(self) -> None:
-        """
-        All connections are read before any of what came is worked on.
-        """
+        """All connections are read before any of their bytes is worked on."""
         opened = [self.open() for _ in range(3)]
         for end, peer in opened:
             peer.sendall(b"first")
-            # Whoever is worked on first makes all the others send more.
+            # The first one makes all the others send more.
             end.onData = lambda: [peer.send(b"second") for peer in self.peers]
         await self.until(lambda: opened[2][0].pieces)
         self.assertEqual([end.pieces[0] for end, _ in opened], [b"first"] * 3)
 
     async def test_oneTurn(self) -> None:
         """
-        What is worked on together is one turn: what waits for its end comes
-        after all of it, without the reactor.
+        The bytes of one go are one batch of the turn end: its calls come after all of them, without
+        the reactor.
         """
         opened = [self.open() for _ in range(3)]
         done: list[str] = []
@@ -147,9 +144,7 @@ class IntakeTests(TestCase):
         self.assertEqual(done, ["work"] * 3 + ["end"] * 3)
 
     async def test_long(self) -> None:
-        """
-        More than one read takes comes whole and in order.
-        """
+        """Bytes for more than one read arrive whole and in order."""
         end, peer = self.open()
         sent = b"".join(b"%07d," % number for number in range(READ_BYTES))
         peer.setblocking(False)
@@ -164,9 +159,7 @@ class IntakeTests(TestCase):
         await self.until(send)
 
     async def test_pause(self) -> None:
-        """
-        A connection that is paused is not read; when it is resumed it is.
-        """
+        """A paused connection is not read until it is resumed."""
         end, peer = self.open()
         end.transport.pauseProducing()
         peer.sendall(b"data")
@@ -177,10 +170,7 @@ class IntakeTests(TestCase):
         await self.until(lambda: end.received == b"data")
 
     async def test_pausedByAnother(self) -> None:
-        """
-        What was read already comes, as from the reactor, also to who was
-        paused meanwhile; nothing more.
-        """
+        """Bytes that were read before a pause arrive, as from the reactor; no others do."""
         opened = [self.open() for _ in range(2)]
         for end, peer in opened:
             peer.sendall(b"data")
@@ -191,9 +181,7 @@ class IntakeTests(TestCase):
         self.assertEqual(opened[0][0].received, b"data")
 
     async def test_closedByAnother(self) -> None:
-        """
-        A connection that another one's data closes gets nothing more.
-        """
+        """A connection that is closed by the bytes of another gets no more bytes."""
         opened = [self.open() for _ in range(2)]
         for end, peer in opened:
             peer.sendall(b"data")
@@ -205,8 +193,8 @@ class IntakeTests(TestCase):
 
     async def test_removed(self) -> None:
         """
-        A connection that is taken out is the reactor's again; when it was
-        paused it stays so. Taking it out twice does nothing.
+        The reactor reads a connection that was removed; a paused one stays paused. Removing it
+        again does nothing.
         """
         end, peer = self.open()
         self.intake.remove(end.transport)
@@ -221,9 +209,7 @@ class IntakeTests(TestCase):
         self.assertNotIn(end.transport, reactor.getReaders())
 
     async def test_closedByPeer(self) -> None:
-        """
-        The end of a connection is told as the reactor tells it.
-        """
+        """The end of a connection is reported as by the reactor."""
         end, peer = self.open()
         stays, _ = self.open()
         peer.close()
@@ -234,9 +220,7 @@ class IntakeTests(TestCase):
         self.assertIn(self.intake, reactor.getReaders())
 
     async def test_closedBehindData(self) -> None:
-        """
-        The end of a connection is told, also when it is there before the data in front of it is read.
-        """
+        """An end that comes before the data in front of it is read is reported too."""
         for data in (b"data", b"x" * READ_BYTES):
             end, peer = self.open()
             peer.sendall(data)
@@ -246,7 +230,8 @@ class IntakeTests(TestCase):
 
     async def test_receiver(self) -> None:
         """
-        What comes goes to the receiver that was put in; taken out, to the connection's own protocol.
+        Bytes go to the receiver that was added, and after `remove` to the protocol of the
+        connection.
         """
         end, peer = self.open()
         self.intake.remove(end.transport)
@@ -262,8 +247,7 @@ class IntakeTests(TestCase):
 
     async def test_closedByUs(self) -> None:
         """
-        A connection that we close leaves the intake, and its descriptor can
-        be another's.
+        A connection that is closed on this side leaves the intake; its descriptor can be reused.
         """
         end, _ = self.open()
         end.transport.loseConnection()
@@ -274,10 +258,7 @@ class IntakeTests(TestCase):
         await self.until(lambda: another.received == b"data")
 
     async def test_protocolThatBreaks(self) -> None:
-        """
-        An error in a protocol is logged and costs its connection, as in the
-        reactor; the others go on.
-        """
+        """An exception of a protocol is logged and costs its connection, no other."""
         end, peer = self.open()
         other, its = self.open()
         end.onData = lambda: 1 / 0
@@ -290,8 +271,8 @@ class IntakeTests(TestCase):
 
     async def test_busy(self) -> None:
         """
-        What comes right behind a read waits a little, together with what
-        follows; when nothing comes any more the reactor tells again.
+        Bytes right after a read wait shortly for others; after a silence the reactor reports the
+        next.
         """
         opened = [self.open() for _ in range(3)]
         first, _ = opened[0]
@@ -307,8 +288,7 @@ class IntakeTests(TestCase):
 
     async def test_allLeaveWhileBusy(self) -> None:
         """
-        Nothing is left behind by connections that leave while it is busy, and
-        those that come are read.
+        Connections that leave while the intake is busy leave nothing behind; new ones are read.
         """
         end, peer = self.open()
         self.patch(intake, "BUSY", 0.05)
@@ -380,9 +360,7 @@ class IntakeTests(TestCase):
         self.assertNotIn(self.intake, reactor.getReaders())
 
     async def test_connecting(self) -> None:
-        """
-        A connection can be put in and taken out inside what it receives.
-        """
+        """A connection can be added and removed inside its own `dataReceived`."""
         end, peer = self.open()
         end.onData = lambda: self.intake.remove(end.transport)
         peer.sendall(b"one")
@@ -415,8 +393,6 @@ class MakeIntakeTests(SynchronousTestCase):
         self.assertIsNone(makeIntake(reactor, TurnEnd(reactor)))
 
     def test_abortThatCannotBeSeen(self) -> None:
-        """
-        Where the probe does not see an abort there is no intake.
-        """
+        """There is no intake if the probe does not see an abort."""
         self.patch(intake, "seesAbort", lambda: False)
         self.assertIsNone(makeIntake(reactor, TurnEnd(reactor)))

@@ -9,17 +9,17 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from sseserver.speedups.body import SMALL, FastBody
+from sseserver.speedups.body import SMALL
 from tests.speedups.cases import BodyTestCase
 
 
 class OutboxTests(BodyTestCase):
-    """When the socket is written to past the transport's queue, and when not."""
+    """The moment at which the bytes of a turn are sent."""
 
     def test_endOfTheTurn(self) -> None:
         """
-        What is written when nothing waits is at the client when the turn
-        ends, and the reactor need not look after the socket.
+        With an empty queue, the writes of a turn reach the client at its end, and the reactor does
+        not watch the socket.
         """
         wire, _, body = self.openBody()
         body.write(b"second")
@@ -29,9 +29,7 @@ class OutboxTests(BodyTestCase):
         self.assertFalse(self.reactor.getWriters())
 
     def test_together(self) -> None:
-        """
-        Two bodies share a turn's end; each is sent what it has written, once.
-        """
+        """Two bodies share the end of a turn; each is sent once."""
         bodies = [self.openBody() for _ in range(2)]
         for _, _, body in bodies:
             body.write(b"second")
@@ -41,9 +39,7 @@ class OutboxTests(BodyTestCase):
         self.assertFalse(self.reactor.getDelayedCalls())
 
     def test_eachWriteIsOneSend(self) -> None:
-        """
-        A chunk, its size and its end go out in one call.
-        """
+        """A chunk, its size and its line end leave in one send."""
         wire, _, body = self.openBody()
         wire.socket.sends.clear()
         body.write(b"0123456789")
@@ -51,9 +47,7 @@ class OutboxTests(BodyTestCase):
         self.assertEqual(wire.socket.sends, [len(b"a\r\n0123456789\r\n")])
 
     def test_moreWritesInOneTurn(self) -> None:
-        """
-        All small writes of a turn go out together at its end, in one call.
-        """
+        """All small writes of a turn leave at its end, in one send."""
         wire, _, body = self.openBody()
         wire.socket.sends.clear()
         for data in (b"second", b"third", b"fourth"):
@@ -65,8 +59,8 @@ class OutboxTests(BodyTestCase):
 
     def test_manySmallWritesInOneTurn(self) -> None:
         """
-        Small writes that together are large do not wait for the end of the
-        turn, so that a full socket is noticed before more is read.
+        Small writes that are large together do not wait for the end of the turn: a full socket is
+        noticed before more is read.
         """
         wire, _, body = self.openBody()
         wire.socket.sends.clear()
@@ -79,8 +73,7 @@ class OutboxTests(BodyTestCase):
 
     def test_large(self) -> None:
         """
-        What is large goes out at once, so that a full socket is noticed before
-        more is read from the log.
+        A large write is sent at once: a full socket is noticed before more is read from the log.
         """
         wire, _, body = self.openBody()
         body.write(b"x" * (SMALL + 1))
@@ -88,9 +81,7 @@ class OutboxTests(BodyTestCase):
         self.assertFalse(self.reactor.getDelayedCalls())
 
     def test_closed(self) -> None:
-        """
-        What waits when the response ends is sent before its end.
-        """
+        """Waiting bytes are sent before the end of the response."""
         wire, request, body = self.openBody()
         body.write(b"second")
         body.close()
@@ -101,8 +92,8 @@ class OutboxTests(BodyTestCase):
 
     def test_lostInTheTurn(self) -> None:
         """
-        What waits for a connection that is lost before the turn ends is
-        thrown away, without an error.
+        Waiting bytes of a connection that is lost before the turn ends are dropped without an
+        error.
         """
         wire, _, body = self.openBody()
         body.write(b"second")
@@ -111,25 +102,19 @@ class OutboxTests(BodyTestCase):
         self.assertEqual(wire.response.body, b"first")
 
     def test_firstWriteIsTwistedsOwn(self) -> None:
-        """
-        On a site of somebody else's the first write, which brings the head,
-        waits for the reactor.
-        """
+        """On a site of Twisted's own the first write, with the head, waits for the reactor."""
         self.factory = Site(self.caught, reactor=self.reactor)
         wire, request = self.open()
-        FastBody(request, self.outbox).write(b"first")
+        self.outbox.makeBody(request).write(b"first")
         self.assertEqual(wire.received, b"")
         self.reactor.turn()
         self.assertEqual(wire.response.body, b"first")
 
     def test_firstWriteWithTheHead(self) -> None:
-        """
-        On our site the head and the first bytes go out when the turn ends, in
-        one call, with what is written in the same turn.
-        """
+        """On a fast site the head and all writes of the turn leave at its end, in one send."""
         for pieces in ([b"first"], [b"first", b"second"]):
             wire, request = self.open()
-            body = FastBody(request, self.outbox)
+            body = self.outbox.makeBody(request)
             for piece in pieces:
                 body.write(piece)
             self.assertEqual(wire.received, b"")
@@ -138,12 +123,9 @@ class OutboxTests(BodyTestCase):
             self.assertEqual(wire.socket.sends, [len(wire.received)])
 
     def test_wholeResponseInOneTurn(self) -> None:
-        """
-        A response that ends in the turn in which it began goes out in one
-        call, its end included.
-        """
+        """A response that ends in the turn in which it began leaves in one send, with its end."""
         wire, request = self.open()
-        body = FastBody(request, self.outbox)
+        body = self.outbox.makeBody(request)
         body.write(b"first")
         body.write(b"second")
         body.cork()
@@ -157,10 +139,7 @@ class OutboxTests(BodyTestCase):
         self.assertEqual(wire.socket.sends, [len(wire.received)])
 
     def test_largeAtTheEnd(self) -> None:
-        """
-        What is large does not wait for the end of the response, even when it
-        is the last; the order is kept.
-        """
+        """A large last write does not wait for the end of the response; the order is kept."""
         wire, request, body = self.openBody()
         body.write(b"second")
         body.cork()
@@ -173,9 +152,7 @@ class OutboxTests(BodyTestCase):
         self.assertTrue(wire.response.complete)
 
     def test_lostBeforeItsEnd(self) -> None:
-        """
-        A viewer that does not take what is last can be lost meanwhile.
-        """
+        """A viewer that does not take the last bytes can be lost before its body is closed."""
         wire, _, body = self.openBody()
         wire.stall()
         body.cork()
@@ -187,9 +164,7 @@ class OutboxTests(BodyTestCase):
         self.assertEqual(wire.response.body, b"first")
 
     def test_restWaitsForTheReactor(self) -> None:
-        """
-        What the socket does not take is sent when it can, and only then.
-        """
+        """Bytes that the socket does not take are sent when it can take them."""
         wire, _, body = self.openBody()
         wire.socket.room = 5
         body.write(b"second")
@@ -202,8 +177,8 @@ class OutboxTests(BodyTestCase):
 
     def test_counts(self) -> None:
         """
-        `written` and the request's own count, which the access log shows, are
-        the bytes of the body, without framing, whichever way they went.
+        `written` and `sentLength`, which the access log shows, count the bytes of the body without
+        framing.
         """
         wire, request, body = self.openBody()
         body.write(b"second")
@@ -216,8 +191,8 @@ class OutboxTests(BodyTestCase):
 
     def test_brokenConnection(self) -> None:
         """
-        A send that fails raises nothing; that the connection is lost shows in
-        the next turn, as after `Request.write`.
+        A failed send raises nothing. The loss of the connection shows in the next turn, as after
+        `Request.write`.
         """
         wire, request, body = self.openBody()
         finished = request.notifyFinish()
@@ -229,9 +204,7 @@ class OutboxTests(BodyTestCase):
         self.assertEqual(wire.response.body, b"first")
 
     def test_connectionThatIsGone(self) -> None:
-        """
-        After the connection is lost a write does nothing.
-        """
+        """A write after the connection was lost does nothing."""
         wire, _, body = self.openBody()
         wire.close()
         before = wire.received
@@ -240,18 +213,14 @@ class OutboxTests(BodyTestCase):
         self.assertEqual(wire.received, before)
 
     def test_goneBeforeTheFirstWrite(self) -> None:
-        """
-        A Body can be made for a request whose client is gone already.
-        """
+        """A body can be made for a request whose client is gone."""
         wire, request = self.open()
         wire.close()
-        FastBody(request, self.outbox).write(b"first")
+        self.outbox.makeBody(request).write(b"first")
         self.assertEqual(wire.received, b"")
 
     def test_otherTransports(self) -> None:
-        """
-        On a transport that is not plainly TCP every write is `Request.write`.
-        """
+        """On a transport that is not plain TCP every write is `Request.write`."""
         self.factory = WrappingFactory(self.factory)
         wire, _, body = self.openBody()
         body.write(b"second")

@@ -1,5 +1,6 @@
 """
-Tests of `sseserver.speedups.privates`: each probe passes on this Twisted, and fails where a name has changed.
+Tests of `sseserver.speedups.privates`: each probe passes on this Twisted, and fails where a name
+has changed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
-from sseserver.speedups.privates import probe, seesAbort, seesChunks, seesQueue
+from sseserver.speedups.privates import countQueued, probe, seesAbort, seesChunks, seesQueue
 
 
 def look(check: Callable[[], bool]) -> bool:
@@ -23,13 +24,23 @@ def look(check: Callable[[], bool]) -> bool:
     return bool(probe(cached.__wrapped__)())
 
 
+class Queue:
+    """The write queue of a transport: two writes, and the rest of a send."""
+
+    def __init__(self) -> None:
+        self._tempDataBuffer = [b"1", b"22"]
+        self.dataBuffer = b"sent333"
+        self.offset = 4
+
+
 class ProbeTests(SynchronousTestCase):
     """The probes."""
 
     def test_pass(self) -> None:
         """
-        With the Twisted that is installed all probes pass. If this fails after an update of Twisted, nothing is
-        broken, but slow: `sseserver.speedups.privates` has to learn the new names.
+        With the Twisted that is installed all probes pass. If this fails after an update of
+        Twisted, nothing is broken, but slow: `sseserver.speedups.privates` has to learn the new
+        names.
         """
         for check in (seesQueue, seesAbort, seesChunks, channel.readsHeads):
             self.assertTrue(check(), check.__name__)
@@ -72,6 +83,16 @@ class ProbeTests(SynchronousTestCase):
 
         self.patch(privates, "isQueueEmpty", hasNoSuchQueue)
         self.assertFalse(look(seesQueue))
+
+    def test_countsTheQueue(self) -> None:
+        """
+        Queued bytes are counted wherever they are; where the probe fails, the rest of the last send
+        is.
+        """
+        queue = Queue()
+        self.assertEqual(countQueued(queue), 1 + 2 + 3)
+        self.patch(privates, "seesQueue", lambda: False)
+        self.assertEqual(countQueued(queue), 3)
 
     def test_abortThatShowsNowhere(self) -> None:
         """

@@ -35,7 +35,7 @@ def chunk(data: bytes) -> bytes:
 
 
 class Plain(Connection, StringTransport):
-    """A pretended connection that is a L{Connection}, as real ones are."""
+    """A fake connection that is a `Connection`, as real ones are."""
 
     def __init__(self) -> None:
         StringTransport.__init__(self)
@@ -57,7 +57,7 @@ class Plain(Connection, StringTransport):
 
 
 class Outer(Protocol):
-    """Between the transport and twisted.web's client, as endpoints have it."""
+    """A protocol between the transport and twisted.web's client, as endpoints have one."""
 
     def __init__(self, inner: Protocol) -> None:
         self._wrappedProtocol = inner
@@ -70,7 +70,7 @@ class Outer(Protocol):
 
 
 class Body(Protocol):
-    """Reads a body, by the shortcut."""
+    """Reads a body through the fast read path."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -86,7 +86,7 @@ class Body(Protocol):
 
 
 class ReadPathTests(SynchronousTestCase):
-    """The shortcut, on a pretended connection."""
+    """The fast read path, on a fake connection."""
 
     def setUp(self) -> None:
         self.readPath = FastReadPath()
@@ -95,7 +95,7 @@ class ReadPathTests(SynchronousTestCase):
         self.outer: Any = Outer(self.client)
         self.transport.protocol = self.outer  # type: ignore[assignment]
         self.outer.makeConnection(self.transport)
-        # What came the long way.
+        # Bytes that went through twisted.web's client.
         self.long: list[bytes] = []
         through = self.client.dataReceived
 
@@ -106,7 +106,7 @@ class ReadPathTests(SynchronousTestCase):
         self.client.dataReceived = dataReceived  # type: ignore[method-assign]
 
     def read(self) -> Body:
-        """Ask, and read the answer's body."""
+        """Send a request, and read the body of the response."""
         asked: Any = self.client.request(Request(b"GET", b"/", Headers({b"Host": [b"a"]}), None, persistent=True))
         self.outer.dataReceived(HEAD)
         body = Body()
@@ -116,7 +116,7 @@ class ReadPathTests(SynchronousTestCase):
         return body
 
     def installed(self) -> bool:
-        """Whether the shortcut is in the way."""
+        """Whether a receiver is attached."""
         return "dataReceived" in vars(self.outer)
 
     def test_taken(self) -> None:
@@ -133,7 +133,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertFalse(self.installed())
 
     def intake(self) -> list[object]:
-        """Let there be an intake that reads nothing; give what is put into it."""
+        """Make an intake that reads nothing; return the list of the receivers added to it."""
         added: list[object] = []
 
         class Nothing:
@@ -149,8 +149,8 @@ class ReadPathTests(SynchronousTestCase):
 
     def test_prompt(self) -> None:
         """
-        What comes first of an answer is read by the reactor, at once. Only
-        then it is read together with others, and once.
+        The first reads of a body are the reactor's; after them the connection goes to the intake,
+        once.
         """
         added = self.intake()
         body = self.read()
@@ -165,9 +165,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertEqual(added, [])
 
     def test_endsPromptly(self) -> None:
-        """
-        An answer that is over with its first pieces is never read together with others.
-        """
+        """A body that ends with its first reads never goes to the intake."""
         added = self.intake()
         body = self.read()
         for event in EVENTS[: PROMPT - 1]:
@@ -177,9 +175,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertEqual((added, body.pieces), ([], [*EVENTS[: PROMPT - 1], b"more"]))
 
     def test_anyPieces(self) -> None:
-        """
-        However the bytes are cut into reads, the same body arrives, and its end.
-        """
+        """However the bytes are cut into reads, the same body and its end arrive."""
         stream = b"".join(map(chunk, EVENTS[:4])) + b"0\r\n\r\n"
         for size in range(1, len(stream) + 1):
             self.setUp()
@@ -190,9 +186,7 @@ class ReadPathTests(SynchronousTestCase):
             self.assertIsNotNone(body.ended)
 
     def test_cutOnce(self) -> None:
-        """
-        A read that is cut in two anywhere goes the long way, and the next whole chunk the short one again.
-        """
+        """A chunk that is cut in two goes through twisted.web, the next whole one does not."""
         first, second = map(chunk, EVENTS[:2])
         for cut in range(1, len(first)):
             self.setUp()
@@ -205,8 +199,8 @@ class ReadPathTests(SynchronousTestCase):
 
     def test_longWay(self) -> None:
         """
-        Whatever is not exactly one chunk in the plainest form is left to twisted.web: other ways to write a size,
-        extensions, two chunks in one read, what looks like a chunk inside a chunk.
+        Only a chunk in the plainest form is handed on: not one with another size format or
+        extensions, not two in one read, no chunk inside a chunk.
         """
         event = EVENTS[0]
         for data in (
@@ -229,9 +223,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertEqual(b"".join(body.pieces), chunk(b"x" * 10))
 
     def test_noSizes(self) -> None:
-        """
-        What Python takes for a number and HTTP does not is refused, as without the shortcut.
-        """
+        """A size that is a number for Python and not for HTTP is refused, as by twisted.web."""
         for size in (b"+a", b"0xa", b" a", b"1_0", b"-a", b""):
             self.setUp()
             body = self.read()
@@ -240,9 +232,7 @@ class ReadPathTests(SynchronousTestCase):
             self.assertTrue(self.transport.disconnecting)
 
     def test_removedInBetween(self) -> None:
-        """
-        What was read before the shortcut was removed, and comes to it after, takes the long way.
-        """
+        """Bytes that were read before `detach` go through twisted.web after it."""
         body = self.read()
         through = self.outer.dataReceived
         through(chunk(b"one"))
@@ -252,9 +242,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertEqual((body.pieces, self.long), ([b"one", b"two", b"three"], [chunk(b"two"), chunk(b"three")]))
 
     def test_nextResponse(self) -> None:
-        """
-        The next response on the same connection has its own.
-        """
+        """The next response on the same connection has a receiver of its own."""
         first = self.read()
         self.outer.dataReceived(chunk(b"one") + b"0\r\n\r\n")
         second = self.read()
@@ -264,9 +252,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertEqual((first.pieces, second.pieces, self.long), ([b"one"], [b"two"], []))
 
     def test_notOverTLS(self) -> None:
-        """
-        Where TLS stands between, there is none.
-        """
+        """There is no receiver over TLS."""
         self.transport.TLS = True
         body = self.read()
         self.assertFalse(self.installed())
@@ -274,9 +260,7 @@ class ReadPathTests(SynchronousTestCase):
         self.assertEqual(body.pieces, [b"one"])
 
     def test_notAsWeKnowIt(self) -> None:
-        """
-        Should twisted.web change, everything goes the long way.
-        """
+        """Without the expected transport everything goes through twisted.web."""
         self.assertIsNone(self.readPath.attach(None, print)())
         self.assertIsNone(self.readPath.attach(object(), print)())
         self.patch(readpath, "Connection", Factory)
@@ -287,11 +271,11 @@ class ReadPathTests(SynchronousTestCase):
 
 
 class RealConnectionTests(TestCase):
-    """What the Agent of the Twisted that is installed gives us."""
+    """The read path of the agents of the Twisted that is installed."""
 
     @contextmanager
     def noticed(self) -> Iterator[list[bytes]]:
-        """Note what goes the long way through twisted.web's client."""
+        """Note the bytes that go through twisted.web's client."""
         seen: list[bytes] = []
         through = HTTP11ClientProtocol.dataReceived
 
@@ -304,14 +288,14 @@ class RealConnectionTests(TestCase):
 
     async def test_taken(self) -> None:
         """
-        Over a real connection the shortcut is taken: should this fail after an update of Twisted, something has a new
-        name, and all is well but slow.
+        Over a real connection the shortcut is taken: should this fail after an update of Twisted,
+        something has a new name, and all is well but slow.
         """
         for agent in (Agent(reactor), makeAgent(reactor, 7.0)):
             await self.checkTaken(agent)
 
     async def checkTaken(self, agent: Any) -> None:
-        """The body of a response that this agent got comes by the shortcut."""
+        """Check that the chunks of a response of this agent are handed on at once."""
         servers: list[Any] = []
 
         class Server(Protocol):

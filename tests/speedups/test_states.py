@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from itertools import product
 
-from sseserver.speedups.body import FastBody
-from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep, findBodyState
+from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
+from sseserver.steps import findNext
 from tests.speedups.cases import BodyTestCase
 
 
@@ -25,16 +25,16 @@ class BodyStateTests(BodyTestCase):
         self.assertEqual(found, set(BodyState))
         for state, step in product(BodyState, BodyStep):
             if step in BODY_STATES[state]:
-                self.assertIs(findBodyState(state, step), BODY_STATES[state][step])
+                self.assertIs(findNext(BODY_STATES, state, step), BODY_STATES[state][step])
             else:
-                self.assertRaises(RuntimeError, findBodyState, state, step)
+                self.assertRaises(RuntimeError, findNext, BODY_STATES, state, step)
 
     def test_closedBody(self) -> None:
         """
         A closed body refuses to be written, corked or closed.
         """
         for begun in (False, True):
-            body = self.openBody()[2] if begun else FastBody(self.open()[1], self.outbox)
+            body = self.openBody()[2] if begun else self.outbox.makeBody(self.open()[1])
             body.close()
             self.assertRaises(RuntimeError, body.write, b"more")
             self.assertRaises(RuntimeError, body.cork)
@@ -44,4 +44,4 @@ class BodyStateTests(BodyTestCase):
         """
         A body that was not written to cannot be corked.
         """
-        self.assertRaises(RuntimeError, FastBody(self.open()[1], self.outbox).cork)
+        self.assertRaises(RuntimeError, self.outbox.makeBody(self.open()[1]).cork)

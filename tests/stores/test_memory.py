@@ -68,8 +68,7 @@ class MemoryStoreTests(ClockTestCase):
 
     def test_findNothing(self) -> None:
         """
-        What was never made is not found; the answer names it as the client
-        wrote it, and is a 404.
+        A stream that was never made is not found: a 404 that names it as the client wrote it.
         """
         name = self.create().name
         for wrong in ("", "a'b", name + "\n", name.swapcase() + "x"):
@@ -80,7 +79,7 @@ class MemoryStoreTests(ClockTestCase):
 
     def test_delete(self) -> None:
         """
-        A deleted stream is not found any more; others are.
+        A deleted stream is not found; others are.
         """
         one, two = self.create(), self.create()
         self.assertIsNone(self.successResultOf(self.store.delete(one.name)))
@@ -89,7 +88,7 @@ class MemoryStoreTests(ClockTestCase):
 
     def test_deleteNothing(self) -> None:
         """
-        What is not there cannot be deleted, nor anything twice.
+        A stream that does not exist, or no longer, cannot be deleted.
         """
         self.failureResultOf(self.store.delete("nothing"), StreamNotFound)
         name = self.create().name
@@ -98,8 +97,7 @@ class MemoryStoreTests(ClockTestCase):
 
     def test_deletedLogGoesOn(self) -> None:
         """
-        Who follows a stream while it is deleted is given its end; nothing can
-        follow that.
+        A viewer that follows a stream while it is deleted gets its end, and no entry can follow that.
         """
         log = self.create()
         viewer = FakeViewer()

@@ -11,6 +11,7 @@ from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.stores.groups import GROUP_ENTRIES
 from sseserver.stores.persistent import LONGEST_PAUSE
 from sseserver.stores.sqlite.database import Database
+from sseserver.streams.buffer import ENTRY_COST
 from sseserver.values import Kind, State
 from tests.stores.sqlite.files import StoreTestCase
 
@@ -41,7 +42,7 @@ class GroupTests(StoreTestCase):
 
     def test_oneGroup(self) -> None:
         """
-        What comes in one turn of the reactor is one group, from however many streams.
+        The changes of one turn of the reactor are one group, of however many streams.
         """
         logs = [self.create() for _ in range(10)]
         for streamLog in logs:
@@ -56,7 +57,7 @@ class GroupTests(StoreTestCase):
 
     def test_meanwhile(self) -> None:
         """
-        What comes while a group is being written gathers for the next one.
+        Changes that come while a group is being written gather for the next one.
         """
         streamLog, other = self.create(), self.create()
         self.append(streamLog, 2)
@@ -126,7 +127,7 @@ class GroupTests(StoreTestCase):
 
 
 class RestartTests(StoreTestCase):
-    """What another process finds."""
+    """The store is stopped."""
 
     def test_stopWrites(self) -> None:
         """
@@ -243,3 +244,20 @@ class LoadTests(StoreTestCase):
         self.settle()
         self.assertLessEqual(streamLog.buffer.size, 8000)
         self.assertEqual(self.store.used, streamLog.buffer.size)
+
+    def test_interruptedInFullWindow(self) -> None:
+        """
+        A run whose window was full when a crash interrupted it keeps all its entries beside its end.
+        """
+        self.restart(window=8000)
+        streamLog = self.create("a", published=False)
+        self.append(streamLog, 8, b"x" * (1000 - ENTRY_COST))
+        self.settle()
+        self.assertEqual((streamLog.buffer.first, streamLog.buffer.size), (1, 8000))
+        assert self.store.persistence.database is not None
+        self.store.persistence.database.abandon()
+        self.store = self.makeStore(window=8000)
+        self.store.start()
+        found = self.result(self.store.find("a"))
+        self.assertEqual((found.state, found.buffer.first, found.last), (State.FAILED, 1, 9))
+        self.assertEqual(self.store.used, found.buffer.size)

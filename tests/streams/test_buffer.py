@@ -15,7 +15,7 @@ from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, EntryBuffer
 from sseserver.streams.entries import countTokens, readText
 from sseserver.values import Kind
 
-# What goes on after it; an end is an entry like any other here.
+# A terminal entry is an entry like any other here: others may follow it.
 KINDS = st.sampled_from([Kind.TOKEN, Kind.TOKEN, Kind.TOKEN, Kind.EVENT, Kind.SILENT_CHUNK, Kind.DONE])
 
 DATA = st.binary(max_size=6) | st.sampled_from([b"\r", b"x" * LARGE, b"x" * (LARGE + 1)])
@@ -23,8 +23,8 @@ DATA = st.binary(max_size=6) | st.sampled_from([b"\r", b"x" * LARGE, b"x" * (LAR
 
 class BufferMachine(RuleBasedStateMachine):
     """
-    A buffer beside two lists, whatever is done to it and in whatever order it is
-    read: some of what reads it changes where it keeps the entries.
+    A buffer beside two lists that must hold the same. Some reads change where the buffer keeps its entries, so they
+    come in any order.
     """
 
     def __init__(self) -> None:
@@ -37,26 +37,26 @@ class BufferMachine(RuleBasedStateMachine):
         self.trimmed: list[tuple[Kind, bytes]] = []
 
     def cost(self, start: int, end: int | None = None) -> int:
-        """The bytes of some entries, by their places."""
+        """Return the bytes of a range of entries, costs included."""
         return sum(len(data) + ENTRY_COST for data in self.data[start:end])
 
     @rule(kind=KINDS, data=DATA)
     def add(self, kind: Kind, data: bytes) -> None:
-        """One entry."""
+        """Add an entry."""
         self.buffer.add(kind, data)
         self.kinds.append(kind)
         self.data.append(data)
 
     @rule(count=st.integers(1, 2 * LOOSE), data=DATA)
     def addMany(self, count: int, data: bytes) -> None:
-        """Many entries of one kind."""
+        """Add many entries of one kind."""
         for number in range(count):
             self.add(Kind.TOKEN, data + b"%d" % number)
 
     @precondition(lambda self: self.kinds)
     @rule(data=st.data())
     def cut(self, data: st.DataObject) -> None:
-        """The newest are refused."""
+        """Drop the newest entries."""
         kept = data.draw(st.integers(0, len(self.kinds)))
         assert self.buffer.cut(self.first + kept - 1) == self.cost(kept)
         del self.kinds[kept:]
@@ -64,7 +64,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule(excess=st.integers(0, 200), most=st.integers(0, 50))
     def shed(self, excess: int, most: int) -> None:
-        """The oldest go: as few as make room, and not all."""
+        """Drop the oldest entries: as few as make room, and not all."""
         most = min(most, len(self.kinds) - 1)
         cost = self.buffer.shed(excess, most)
         gone = self.buffer.first - self.first
@@ -79,7 +79,7 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule()
     def restored(self) -> None:
-        """A store had it."""
+        """Load what a store kept into a new buffer."""
         buffer = EntryBuffer()
         segment = self.buffer.segment(self.first, self.buffer.appended)
         buffer.load(segment, self.buffer.tokensBefore, self.buffer.trimmedCR)
@@ -88,7 +88,7 @@ class BufferMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.kinds)
     @rule(data=st.data())
     def row(self, data: st.DataObject) -> None:
-        """Some in a row are read."""
+        """Read a range in one of the ways."""
         start = data.draw(st.integers(0, len(self.kinds) - 1))
         end = data.draw(st.integers(start, len(self.kinds) - 1))
         first, last = self.first + start, self.first + end
@@ -114,25 +114,25 @@ class BufferMachine(RuleBasedStateMachine):
 
     @rule()
     def whole(self) -> None:
-        """All is read."""
+        """Read all entries."""
         assert (self.buffer.entries, list(self.buffer.kinds)) == (self.data, self.kinds)
 
     @invariant()
     def counts(self) -> None:
-        """What does not read the entries."""
+        """Numbers and size agree; to read them moves no entry."""
         buffer = self.buffer
         assert (buffer.first, buffer.appended) == (self.first, self.first + len(self.kinds) - 1)
         assert buffer.size == self.cost(0)
 
     @invariant()
     def newest(self) -> None:
-        """Each entry, one by one, from the newest; it moves none of them."""
+        """Each entry is right when it is read alone, from the newest to the oldest; to read it moves none of them."""
         for index in reversed(range(len(self.kinds))):
             number = self.first + index
             assert (self.buffer.kind(number), self.buffer.entry(number)) == (self.kinds[index], self.data[index])
 
     def teardown(self) -> None:
-        """What it knows of those that are gone."""
+        """The count of tokens and `trimmedCR` include the entries that were dropped."""
         assert self.buffer.tokens == countTokens(bytes(kind for kind, _ in self.trimmed)) + countTokens(
             bytes(self.kinds)
         )

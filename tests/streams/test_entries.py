@@ -17,7 +17,7 @@ T, E, C, S, D = Kind.TOKEN, Kind.EVENT, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.DONE
 
 
 class EntriesTests(SynchronousTestCase):
-    """What is packed is unpacked."""
+    """Data of entries is packed and unpacked."""
 
     def test_event(self) -> None:
         """

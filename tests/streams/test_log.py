@@ -37,7 +37,7 @@ class AppendTests(LogTestCase):
 
     def test_new(self) -> None:
         """
-        A new log is open and empty, and knows when it was made.
+        A new log is open and empty, and has the time at which it was made.
         """
         self.clock.advance(77.0)
         log = makeLog(self.clock)
@@ -157,9 +157,8 @@ class WindowTests(SynchronousTestCase):
     @example(16 * 64, [64 - ENTRY_COST] * 17)
     def test_accounts(self, window: int, sizes: list[int]) -> None:
         """
-        Whatever comes: the log keeps the newest entries, as many as fit. When
-        it trims it makes room for a sixteenth of the window, and no entry more
-        goes than that takes.
+        The log keeps the newest entries, as many as fit. When it trims, it makes room for a sixteenth of the window,
+        and drops no entry more than that takes.
         """
         log = makeLog(TurnClock(), window)
         everything: list[bytes] = []
@@ -179,7 +178,7 @@ class WindowTests(SynchronousTestCase):
 
 
 class LocateTests(LogTestCase):
-    """Where a viewer that comes back goes on."""
+    """The cursor of a viewer that returns."""
 
     def assertGap(self, log: StreamLog, lastEventID: str, reason: str, cursor: int, missed: int | None) -> None:
         """This ID gives this gap."""
@@ -226,8 +225,7 @@ class LocateTests(LogTestCase):
 
     def test_trimmed(self) -> None:
         """
-        Below the first entry kept, as many are missed as lie between; the
-        place just before it is none too early.
+        An ID before the first entry kept misses the entries between; the ID just before it misses none.
         """
         log = shortLog(self.clock, keep=32, total=100)
         start = log.buffer.first - 1
@@ -242,8 +240,8 @@ class LocateTests(LogTestCase):
 
     def test_malformed(self) -> None:
         """
-        What we never sent is unknown: nothing is repaired, and nothing but a
-        gap is raised, however long it is.
+        An ID that the server never sent is unknown: it is not repaired, and only a gap is raised, however long the ID
+        is.
         """
         self.token()
         for lastEventID in MALFORMED:
@@ -305,8 +303,7 @@ class AheadTests(LogTestCase):
 
     def test_trimmed(self) -> None:
         """
-        What was trimmed before anybody read it does not count: it is no longer
-        kept.
+        Entries that were trimmed before they were read do not count.
         """
         log = shortLog(self.clock, keep=10, total=25)
         self.assertEqual(log.measureAhead(), log.buffer.size)

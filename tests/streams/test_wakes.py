@@ -86,7 +86,7 @@ class WakeTests(LogTestCase):
 
     def test_flushIsAnnounced(self) -> None:
         """
-        What comes just after a flush waits for the next one.
+        An entry just after a flush waits for the next one.
         """
         viewer = self.follow()
         self.token()
@@ -162,8 +162,7 @@ class WakeTests(LogTestCase):
 
     def test_allLeftBeforeTheFlush(self) -> None:
         """
-        When all viewers left before the flush, it ends quietly, and whoever
-        comes later is woken as ever.
+        A flush without viewers wakes none, and a viewer that comes later is woken as usual.
         """
         viewer = self.follow()
         self.token()
@@ -400,7 +399,7 @@ class CrowdTests(LogTestCase):
 
 
 class ReadingViewer(FakeViewer):
-    """A viewer that reads to the end when it is woken; some leave then, some bring about an entry."""
+    """A viewer that reads to the end when it is woken, and then stays, leaves, or appends an entry."""
 
     def __init__(self, log: StreamLog, habit: str) -> None:
         super().__init__(self.read)
@@ -437,7 +436,7 @@ crowdSteps = st.one_of(
 
 
 class NobodyIsMissedTests(SynchronousTestCase):
-    """The promise behind wake-ups: in the end everybody who follows has everything."""
+    """In the end every viewer that follows has every entry."""
 
     @given(st.integers(1, 3), st.lists(crowdSteps, max_size=40))
     def test_everybodyHasEverything(self, perTurn: int, script: list[tuple[str, object]]) -> None:

@@ -9,15 +9,18 @@ from collections.abc import Callable
 from sseserver.timing.ticker import Ticker
 from tests.fakes import ClockTestCase
 
-# A power of two, so that sums of slots are exact and "at the slot's end" can be said to the point.
+# Seconds. A power of two, so that sums of slots are exact.
 SLOT = 0.25
 
-# What a comparison of times forgives: sums of floats are not exact, and L{Ticker} has a hair of tolerance for them.
+# Seconds. Tolerance of comparisons: sums of floats are not exact, which `Ticker` allows for too.
 HAIR = SLOT * 1e-5
 
 
 class TickerTestCase(ClockTestCase):
-    """Gives each test a ticker, which must have come to rest by itself in the end, unless the test stops it."""
+    """
+    Gives each test a ticker, which must have come to rest by itself in the end, unless the test
+    stops it.
+    """
 
     def setUp(self) -> None:
         """Make a ticker and a list for what its calls leave behind."""

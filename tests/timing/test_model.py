@@ -16,10 +16,10 @@ from tests.timing.cases import HAIR, SLOT
 
 class Promise:
     """
-    What a call on a ticker may expect: the model.
+    A call on a ticker, as the model has it.
 
     Attributes:
-        due: When it is due, or was put there if that is later; C{None} when
+        due: When it is due, or was put there if that is later; `None` when
             it must not be made any more.
         made: How often it was made.
     """
@@ -39,7 +39,7 @@ class Promise:
         return due
 
     def call(self, now: float) -> float | None:
-        """Be made, at the right time, with the right time."""
+        """Note a call, which must come at the right time."""
         self._test.assertEqual(now, self._clock.seconds())
         self._test.assertIsNotNone(self.due, "Made after it was done or cancelled.")
         self._test.assertGreaterEqual(now, (self.due or 0.0) - HAIR, "Early.")
@@ -47,17 +47,18 @@ class Promise:
         return self._next(now)
 
     def cancel(self, ticker: Ticker) -> None:
-        """Be made no more."""
+        """Expect no more calls."""
         ticker.cancel(self.tick)
         self.due = None
 
     def check(self) -> None:
-        """See that it is not overdue."""
+        """Check that the call is not overdue."""
         if self.due is not None:
             self._test.assertLessEqual(self._clock.seconds() - self.due, SLOT + HAIR, "Late by more than one slot.")
 
 
-# Delays are in eighths of a slot, those below 0 in the past. The first is for C{at}, the others for being due again.
+# Delays are in eighths of a slot, those below 0 in the past. The first is for `at`, the others for
+# being due again.
 steps = st.one_of(
     st.tuples(st.just("at"), st.lists(st.integers(-8, 40), min_size=1, max_size=4)),
     st.tuples(st.just("cancel"), st.integers(0, 30)),
@@ -71,9 +72,8 @@ class ModelTests(ClockTestCase):
     @given(st.lists(steps, max_size=30), st.sampled_from([0.0, 7 * SLOT, 1e6]))
     def test_promises(self, script: list[tuple[str, object]], start: float) -> None:
         """
-        Whatever is added, cancelled and waited for: no call is early, none is
-        late by more than a slot, none comes after it was done or cancelled, in
-        the end all were made, and the loop is at rest.
+        Random calls are never early, never later than a slot, never made after they are done or
+        cancelled; in the end all were made and the loop rests.
         """
         clock = TurnClock()
         clock.advance(start)

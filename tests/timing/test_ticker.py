@@ -17,7 +17,7 @@ from tests.timing.cases import HAIR, SLOT, TickerTestCase
 
 
 class SlotTests(TickerTestCase):
-    """When calls are made."""
+    """The time at which calls are made."""
 
     def test_atTheSlotsEnd(self) -> None:
         """
@@ -58,8 +58,8 @@ class SlotTests(TickerTestCase):
 
     def test_dueNow(self) -> None:
         """
-        What is due now, or was long ago, is not called inside C{at} but at the
-        end of the slot under way.
+        A call that is due now or in the past is made at the end of the present slot, not inside
+        `at`.
         """
         self.slots(8)
         self.ticker.at(8 * SLOT, self.record("now"))
@@ -133,12 +133,10 @@ class SlotTests(TickerTestCase):
 
 
 class AgainTests(TickerTestCase):
-    """Calls that are due again and again."""
+    """Repeated calls."""
 
     def test_dueAgain(self) -> None:
-        """
-        A call is made again when it says, until it returns C{None}.
-        """
+        """A call is repeated at the times that it returns, until it returns `None`."""
         answers = iter([3 * SLOT, 4.5 * SLOT, None])
 
         def call(now: float) -> float | None:
@@ -150,10 +148,7 @@ class AgainTests(TickerTestCase):
         self.assertEqual(self.calls, [SLOT, 3 * SLOT, 5 * SLOT])
 
     def test_dueAgainAtOnce(self) -> None:
-        """
-        A call that wants to be made again at once, or in the past, waits for
-        the next slot: a turn always ends.
-        """
+        """A call that is due again at once, or in the past, waits for the next slot."""
         self.stopAtEnd(self.ticker.stop)
         self.ticker.at(SLOT, self.record(again=0.0))
         self.ticker.at(SLOT, lambda now: self.calls.append("past") or 0.0)  # type: ignore[func-returns-value]
@@ -188,10 +183,7 @@ class AgainTests(TickerTestCase):
         self.assertEqual(self.calls, [number * SLOT for number in range(100, 105)])
 
     def test_catchesUp(self) -> None:
-        """
-        A call that keeps to its own times makes up for what it missed, one
-        call for each slot; then it has its pace again.
-        """
+        """A call that keeps to its own times catches up one call a slot."""
         self.stopAtEnd(self.ticker.stop)
         dues = count(2)
 
@@ -202,12 +194,13 @@ class AgainTests(TickerTestCase):
         self.ticker.at(2 * SLOT, call)
         self.clock.advance(8 * SLOT)
         self.slots(12)
-        # Due at 2, 4, 6 ... slots: 2 is made at 8, 4 at 9, 6 at 10, 8 at 11; 10 at 12, 12 at 13, and so on in time.
+        # Due at 2, 4, 6 ... slots: 2 is made at 8, 4 at 9, 6 at 10, 8 at 11; 10 at 12, 12 at 13,
+        # and so on in time.
         self.assertEqual([made / SLOT for made in self.calls], [8, 9, 10, 11, 12, 13, 14, 16, 18, 20])  # type: ignore[operator]
 
 
 class CancelTests(TickerTestCase):
-    """Calls that are taken back."""
+    """Cancelled calls."""
 
     def test_cancel(self) -> None:
         """
@@ -232,8 +225,7 @@ class CancelTests(TickerTestCase):
 
     def test_cancelTwice(self) -> None:
         """
-        Cancelling again, or after the call was made, does no harm, not even to
-        calls that came into the same slot meanwhile.
+        Cancelling again, or after the call, does nothing, not even to newer calls of the same slot.
         """
         tick = self.ticker.at(SLOT, self.record("first"))
         self.ticker.cancel(tick)
@@ -309,10 +301,7 @@ class CancelTests(TickerTestCase):
         self.assertEqual(self.calls, [2 * SLOT, 3 * SLOT, 4 * SLOT])
 
     def test_cancelledCallIsLetGo(self) -> None:
-        """
-        A cancelled tick holds its function no longer, so what the function
-        holds can be freed while somebody keeps the tick.
-        """
+        """A cancelled tick releases its function."""
         call = self.record()
         held = ref(call)
         tick = self.ticker.at(SLOT, call)
@@ -343,13 +332,10 @@ class CancelTests(TickerTestCase):
 
 
 class FailingCallTests(TickerTestCase):
-    """Calls that break."""
+    """Calls that raise."""
 
     def test_isLogged(self) -> None:
-        """
-        What a call raises is logged and ends only its own ticks: others of the
-        slot, later ones and new ones are made.
-        """
+        """An exception of a call is logged and ends only that tick."""
 
         def breaks(now: float) -> float:
             self.calls.append("breaks")
@@ -383,10 +369,7 @@ class FailingCallTests(TickerTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_lastOne(self) -> None:
-        """
-        When the only call breaks, the loop stops, and starts again for the
-        next.
-        """
+        """If the only call raises, the loop stops, and starts again for the next call."""
 
         def breaks(now: float) -> float:
             raise ZeroDivisionError
@@ -400,9 +383,7 @@ class FailingCallTests(TickerTestCase):
         self.assertEqual(self.calls, ["next"])
 
     def test_wrongAnswer(self) -> None:
-        """
-        A call that returns no time at all (C{nan}) breaks no other call.
-        """
+        """A call that returns `nan` affects no other call."""
         self.ticker.at(SLOT, lambda now: float("nan"))
         self.ticker.at(SLOT, self.record("same slot"))
         self.ticker.at(2 * SLOT, self.record("next slot"))
@@ -412,7 +393,7 @@ class FailingCallTests(TickerTestCase):
 
 
 class LoopTests(TickerTestCase):
-    """When the loop runs."""
+    """The loop of a ticker."""
 
     def test_idle(self) -> None:
         """
@@ -456,8 +437,8 @@ class LoopTests(TickerTestCase):
 
     def test_stop(self) -> None:
         """
-        Stopped, a ticker forgets all calls; it can be used again, and ticks of
-        before can still be cancelled.
+        A stopped ticker forgets all calls and can be used again; its old ticks can still be
+        cancelled.
         """
         ticks = [self.ticker.at(due * SLOT, self.record("forgotten")) for due in (1, 1, 3)]
         self.ticker.stop()
@@ -492,27 +473,19 @@ class LoopTests(TickerTestCase):
 
 
 class TimeTests(TickerTestCase):
-    """Which clock tells the time."""
+    """The clock of a ticker."""
 
     def test_besideAClock(self) -> None:
-        """
-        Beside a C{task.Clock} the ticker has the clock's time.
-        """
+        """With a `task.Clock` the ticker has the clock's time."""
         self.clock.advance(12.0)
         self.assertEqual(self.ticker.seconds(), 12.0)
 
     def test_besideAReactor(self) -> None:
-        """
-        Beside a reactor, whose time is the wall clock, it has the monotonic
-        one.
-        """
+        """With a reactor, whose time is the wall clock, it has the monotonic time."""
         self.assertIs(Ticker(MemoryReactorClock(), SLOT).seconds, monotonic)
 
     def test_givenTime(self) -> None:
-        """
-        What is given as the time counts for calls, whatever the reactor's own
-        clock shows.
-        """
+        """A time that is given as a parameter is used, whatever the reactor's clock shows."""
         now = 1000.0
         ticker = Ticker(self.clock, SLOT, lambda: now)
         ticker.at(1000.0 + 2 * SLOT, self.record())

@@ -1,5 +1,5 @@
 """
-Tests for L{sseserver.timing.turnend}.
+Tests for `sseserver.timing.turnend`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from tests.fakes import ClockTestCase
 
 
 class TurnTests(ClockTestCase):
-    """When calls are made that wait for the end of a turn."""
+    """The calls at the end of a turn."""
 
     def setUp(self) -> None:
-        """Make a turn and a list for what its calls leave behind."""
+        """Make a turn end and a list for the names of calls."""
         super().setUp()
         self.turn = TurnEnd(self.clock)
         self.calls: list[str] = []
 
     def atEnd(self, name: str) -> None:
-        """Let a call wait that leaves its name."""
+        """Add a call that leaves its name."""
         self.turn.atEnd(lambda: self.calls.append(name))
 
     def test_alone(self) -> None:
-        """
-        When nothing was begun the calls are made as the reactor comes round, in order.
-        """
+        """Without a batch the calls are made in the reactor's next turn, in order."""
         self.atEnd("a")
         self.atEnd("b")
         self.assertEqual(self.calls, [])
@@ -33,9 +31,7 @@ class TurnTests(ClockTestCase):
         self.assertEqual(self.calls, ["a", "b"])
 
     def test_within(self) -> None:
-        """
-        What was begun ends the turn: the reactor is not asked.
-        """
+        """A batch makes the calls at its end, without the reactor."""
         self.turn.begin()
         self.atEnd("a")
         self.assertEqual((self.calls, self.clock.getDelayedCalls()), ([], []))
@@ -43,9 +39,7 @@ class TurnTests(ClockTestCase):
         self.assertEqual(self.calls, ["a"])
 
     def test_nested(self) -> None:
-        """
-        What begins inside ends inside: only the outermost end is one.
-        """
+        """Only the end of the outermost batch makes the calls."""
         self.turn.begin()
         self.turn.begin()
         self.atEnd("a")
@@ -55,9 +49,7 @@ class TurnTests(ClockTestCase):
         self.assertEqual(self.calls, ["a"])
 
     def test_onceOnly(self) -> None:
-        """
-        What waits for the reactor, and is overtaken by the end of something that began meanwhile, is made once.
-        """
+        """A call that waits for the reactor is made once, even if a batch ends before."""
         self.atEnd("a")
         self.turn.begin()
         self.turn.end()
@@ -66,9 +58,7 @@ class TurnTests(ClockTestCase):
         self.assertEqual(self.calls, ["a"])
 
     def test_again(self) -> None:
-        """
-        A call that asks for the end of the turn again is made again in the next one.
-        """
+        """A call that adds itself again is made again in the next turn."""
         self.turn.begin()
         self.turn.atEnd(lambda: self.atEnd("again"))
         self.turn.end()
@@ -77,9 +67,7 @@ class TurnTests(ClockTestCase):
         self.assertEqual(self.calls, ["again"])
 
     def test_failing(self) -> None:
-        """
-        A call that raises is logged, and keeps none of the others from being made.
-        """
+        """A call that raises is logged; the others are made."""
         self.turn.begin()
         self.turn.atEnd(lambda: {}["swordfish"])
         self.atEnd("b")
@@ -89,7 +77,8 @@ class TurnTests(ClockTestCase):
 
     def test_ownTurnEnd(self) -> None:
         """
-        A ticker without a given turn end has one of its own: calls that wait for another one come in the next turn.
+        A ticker without a given turn end has one of its own: calls that wait for another one come
+        in the next turn.
         """
         ticker = Ticker(self.clock, 1)
         ticker.at(1, lambda now: self.atEnd("end"))
@@ -98,9 +87,7 @@ class TurnTests(ClockTestCase):
         self.assertEqual(self.calls, ["call", "end"])
 
     def test_ticker(self) -> None:
-        """
-        The calls of a ticker are one turn: what they leave for its end is done there, also when one of them fails.
-        """
+        """The calls of a ticker are one batch, even if one of them raises."""
         turn = self.turn
         ticker = Ticker(self.clock, 1, turnEnd=turn)
         ticker.at(1, lambda now: turn.atEnd(lambda: self.calls.append("end")))

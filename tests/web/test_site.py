@@ -4,13 +4,16 @@ Tests of `sseserver.web.site`.
 
 from __future__ import annotations
 
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import Settings
-from sseserver.web.site import StreamSite
+from sseserver.speedups.channel import FastChannel
+from sseserver.web.site import FastStreamRequest, PlainStreamRequest, StreamSite, chooseConnection
 from tests.apis.cases import ScriptedTestCase
+from tests.wires import Wire, WireTestCase
 
 
 class SiteTests(ScriptedTestCase):
@@ -50,3 +53,68 @@ class SiteTests(ScriptedTestCase):
         wire = self.view()
         self.write("a")
         self.assertEqual(wire.response.texts, ["", "a"])
+
+
+class Reading(Resource):
+    """A resource that answers any request."""
+
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        """Answer."""
+        return b"read"
+
+
+class LimitTests(WireTestCase):
+    """The limits of a site, which are the same with and without speedups."""
+
+    def post(self, plain: bool, head: bytes, *pieces: bytes) -> Wire:
+        """Send a request in pieces to a site whose limit is 10 bytes, as long as it is open."""
+        site = StreamSite(Reading(), reactor=self.reactor, plain=plain)
+        site.maxBody = 10
+        wire = self.connect(site)
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
+        for piece in pieces:
+            if not wire.closed:
+                wire.send(piece)
+        self.reactor.advance(0)
+        return wire
+
+    def test_connections(self) -> None:
+        """A plain site has connections and requests of Twisted's own."""
+        self.assertEqual(chooseConnection(True), (HTTPChannel, PlainStreamRequest))
+        self.assertEqual(chooseConnection(False), (FastChannel, FastStreamRequest))
+
+    def test_length(self) -> None:
+        """A body within the limit is read; a longer one is refused with its head, and the connection is closed."""
+        for plain in (True, False):
+            wire = self.post(plain, b"Content-Length: 10", b"x" * 10)
+            self.assertTrue(wire.received.endswith(b"read"), plain)
+            self.assertFalse(wire.closed)
+            wire = self.post(plain, b"Content-Length: 11\r\nExpect: 100-continue")
+            self.assertIn(b"413 Content Too Large", wire.received)
+            self.assertNotIn(b"100 Continue", wire.received)
+            wire.send(b"x" * 11)
+            self.reactor.advance(0)
+            self.assertTrue(wire.closed)
+
+    def test_chunks(self) -> None:
+        """A body of unknown length is refused when it exceeds the limit."""
+        for plain in (True, False):
+            wire = self.post(plain, b"Transfer-Encoding: chunked", b"a\r\n0123456789\r\n")
+            self.assertEqual(wire.received, b"")
+            wire.send(b"1\r\nx\r\n")
+            self.assertIn(b"413 Content Too Large", wire.received)
+            self.assertFalse(wire.closed)
+            wire.send(b"0\r\n\r\n")
+            self.reactor.advance(0)
+            self.assertTrue(wire.closed)
+
+    def test_endless(self) -> None:
+        """A refused body is read on up to sixteen times the limit; then the connection is closed."""
+        for plain in (True, False):
+            wire = self.post(plain, b"Content-Length: 1000", *[b"x" * 10] * 16)
+            self.assertFalse(wire.closed)
+            wire.send(b"x")
+            self.reactor.advance(0)
+            self.assertTrue(wire.closed)

@@ -33,7 +33,7 @@ anySplit = settings(max_examples=100_000 if LONG else 300, deadline=None)
 
 
 class Outcome(NamedTuple):
-    """What a decoder has returned and shows when all was fed."""
+    """The events and the final state of a decoder."""
 
     events: list[Event]
     lastEventID: str
@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 def decode(pieces: Iterable[bytes], maxEventBytes: int = MAX_EVENT_BYTES) -> Outcome:
-    """Feed a stream in pieces, up to the one that is refused."""
+    """Feed a stream in pieces, up to one that is refused."""
     decoder = Decoder(maxEventBytes)
     events: list[Event] = []
     dead = False
@@ -68,10 +68,10 @@ def cutAt(stream: bytes, places: Iterable[int]) -> list[bytes]:
 
 def reference(stream: bytes, maxEventBytes: int = MAX_EVENT_BYTES) -> Outcome:
     """
-    Decode a whole stream by the letter of 9.2.6, with nothing but clarity.
+    Decode a whole stream by the letter of 9.2.6, as plainly as possible.
 
-    The bytes are decoded first and split then, as the standard has it; the
-    lines' sizes come from splitting the bytes.
+    The bytes are decoded first and then split, as in the standard; the sizes of the lines are those
+    of the split bytes.
     """
     stream = stream.removeprefix(b"\xef\xbb\xbf")
     *lines, rest = re.split("\r\n|\r|\n", stream.decode("utf-8", "replace"))

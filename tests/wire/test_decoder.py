@@ -28,15 +28,14 @@ class VectorTests(SynchronousTestCase):
 
     def test_tableIsComplete(self) -> None:
         """
-        All 25 vectors that were checked in Chromium are there.
+        The table has all 25 vectors that were checked in Chromium.
         """
         self.assertEqual(len(CHROMIUM), 25)
         self.assertEqual(DECODED, CHROMIUM + OWN)
 
     def test_reference(self) -> None:
         """
-        The decoder by the letter, with which other tests compare, gives what
-        the vectors say.
+        The reference decoder, with which other tests compare, agrees with the vectors.
         """
         for vector in DECODED:
             if vector.property not in {"leading zeros are digits", "endless retry is the longest"}:
@@ -72,8 +71,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_unfinishedAfter(self) -> None:
         """
-        An unfinished block after each stream adds no event, is pending, and its
-        ID is not taken.
+        An unfinished block after each stream adds no event, is pending, and does not set the ID.
         """
         for vector in DECODED:
             before = decode([vector.stream])
@@ -83,8 +81,8 @@ class VectorTests(SynchronousTestCase):
 
     def test_eventAfter(self) -> None:
         """
-        An event after each finished stream is dispatched with the last event
-        ID and nothing else of what was before, at once or in a later feed.
+        An event after each finished stream has the last event ID and nothing else of the blocks
+        before, in the same feed or a later one.
         """
         for vector in DECODED:
             before = decode([vector.stream])
@@ -96,8 +94,7 @@ class VectorTests(SynchronousTestCase):
 
     def test_encodedIsReadBack(self) -> None:
         """
-        Each block, however it comes, is read back as the event; only its line
-        ends are now LF.
+        Each written block, however it is cut, is read back as the event, with LF for its line ends.
         """
         for vector in ENCODED:
             event = dataclasses.replace(vector.event, data=vector.data, id=vector.event.id or "")
@@ -106,12 +103,12 @@ class VectorTests(SynchronousTestCase):
 
 
 class DecoderTests(SynchronousTestCase):
-    """What a L{Decoder} shows between the events, and its limits."""
+    """The state of a `Decoder` between events, and its limits."""
 
     def test_crEndsTheLineAtOnce(self) -> None:
         """
-        An event is dispatched by the CR that ends its empty line; the LF of the
-        same line end, first in a later feed, is then no line end of its own.
+        A CR that ends an empty line dispatches the event at once; a LF that completes it in a later
+        feed is no line end of its own.
         """
         decoder = Decoder()
         self.assertEqual(decoder.feed(b"data: a\r\n\r"), [Event("a", id="")])
@@ -124,8 +121,7 @@ class DecoderTests(SynchronousTestCase):
 
     def test_onlyOneLFIsSwallowed(self) -> None:
         """
-        After a CR at the end of a feed one LF belongs to it; the next is an
-        empty line.
+        After a CR at the end of a feed one LF belongs to it; another one is an empty line.
         """
         decoder = Decoder()
         self.assertEqual(decoder.feed(b"data: a\r"), [])
@@ -134,7 +130,7 @@ class DecoderTests(SynchronousTestCase):
 
     def test_eventsComeWithTheirFeed(self) -> None:
         """
-        Each feed returns the events that it completes, no earlier and no later.
+        Each feed returns exactly the events that it completes.
         """
         decoder = Decoder()
         self.assertEqual(decoder.feed(b"data: a\n\ndata: b\n\nda"), [Event("a", id=""), Event("b", id="")])
@@ -143,8 +139,8 @@ class DecoderTests(SynchronousTestCase):
 
     def test_eventAlone(self) -> None:
         """
-        An event that comes alone in a feed is the same as in company: after
-        an ID, a type, a BOM, a CR, half a line, half a block, and at the limit.
+        An event alone in a feed is read like any other: after an ID, a type, a BOM, a CR, half a
+        line, half a block, and at the limit.
         """
         befores = b"|\xef\xbb\xbf|:|:\n|id: 7\n\n|id: 7\n|event: t\n|data: a\n|retry: 1\n|d|id\n\n|a\r\r|\xef"
         alones = b"data: b\n\n|data: \n\n|data: b\r\n|data: b\n\r|data: b\r\n\n|data: \xff\n\n|data: b\nx|id: b\n\n"
@@ -192,8 +188,8 @@ class DecoderTests(SynchronousTestCase):
 
     def test_pending(self) -> None:
         """
-        A decoder has something pending while a line or a block is unfinished.
-        A finished comment, and a BOM, are nothing.
+        A decoder is pending while a line or a block is unfinished. A finished comment or a BOM is
+        not pending.
         """
         for stream, pending in (
             (b"", False),
@@ -220,9 +216,8 @@ class DecoderTests(SynchronousTestCase):
 
     def test_limit(self) -> None:
         """
-        A block of as many bytes as the limit, its line ends counted as one
-        byte each, is read; one byte more is refused, however it comes, and stays
-        pending. The error says the limit.
+        A block of exactly the limit, with one byte for each line end, is read; one byte more is
+        refused, however it is cut, and stays pending. The error names the limit.
         """
         for stream in (
             b"data: 3456789\n\n",
@@ -241,7 +236,7 @@ class DecoderTests(SynchronousTestCase):
 
     def test_limitOfTheDefault(self) -> None:
         """
-        Unless told otherwise a decoder holds 1 MiB of an event.
+        The default limit is 1 MiB.
         """
         decoder = Decoder()
         self.assertEqual(MAX_EVENT_BYTES, 1024 * 1024)
@@ -250,8 +245,7 @@ class DecoderTests(SynchronousTestCase):
 
     def test_limitIsForEachBlock(self) -> None:
         """
-        The limit is for one block: any number of smaller ones is read, with
-        and without data.
+        The limit applies to each block: any number of smaller ones is read.
         """
         stream = (b"data: 3456\n\n" + b"id: 12345\n\n") * 100
         for pieces in ([stream], bytewise(stream)):
@@ -259,8 +253,7 @@ class DecoderTests(SynchronousTestCase):
 
     def test_limitIsForTheUnfinished(self) -> None:
         """
-        A line or a block that never ends is refused when it goes over the
-        limit, not kept until its end comes.
+        An unfinished line or block over the limit is refused at once.
         """
         for endless in (b"x", b"data: x\n", b"data\r\n", b"event: t\n", b"id:1\n", b"retry: 1\n", b"unknown\n", b" "):
             self.assertFalse(decode([endless] * (900 // len(endless)), 1000).dead, endless)
@@ -268,8 +261,8 @@ class DecoderTests(SynchronousTestCase):
 
     def test_deadStaysDead(self) -> None:
         """
-        A decoder that has refused an event refuses all that comes later, keeps
-        it pending, and lets go of its bytes.
+        A decoder that has refused an event refuses every later feed, stays pending, and drops its
+        bytes.
         """
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -284,9 +277,8 @@ class DecoderTests(SynchronousTestCase):
 
     def test_refusedFeedKeepsTheID(self) -> None:
         """
-        The events that a refused feed completed were never returned, so the
-        last event ID stays before them and a client that resumes with it has
-        no gap; so in a finished event, an unfinished block, and a line.
+        A refused feed leaves the last event ID before the events that it did not return, so a
+        client that resumes has no gap; for a finished event, an unfinished block and a line.
         """
         for large in (b"data: 0123456789\n\n", b"data: 0123456789\n", b"data: 0123456789+"):
             decoder = Decoder(15)
@@ -296,8 +288,7 @@ class DecoderTests(SynchronousTestCase):
 
     def test_endlessComment(self) -> None:
         """
-        A comment takes no memory and does not count, however long it is, and
-        hides nothing of the block that it stands in.
+        A comment of any length takes no memory, does not count, and hides nothing of its block.
         """
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
@@ -312,10 +303,9 @@ class DecoderTests(SynchronousTestCase):
 
     def test_timeIsLinear(self) -> None:
         """
-        A stream in feeds of one byte costs no more for being one line, one
-        block of many lines, or one comment: the last quarter takes no longer
-        than the first. (Were it quadratic, seven times; so three is far from
-        both.)
+        Feeds of one byte take the same time at the end of a stream as at its start, in one line,
+        one block of many lines, or one comment. (If the time were quadratic, the last quarter would
+        take seven times as long; the test allows three.)
         """
         for stream in (b"data: " + b"x" * 600_000, b"data:\n" * 33_000, b":" + b"x" * 200_000):
             decoder = Decoder()

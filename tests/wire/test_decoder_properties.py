@@ -50,16 +50,15 @@ GARBAGE = st.lists(st.sampled_from([*FRAGMENTS, b"\xef", b"\xbb", b"\xbf", b"\xf
 
 
 class PropertyTests(SynchronousTestCase):
-    """What holds for every stream."""
+    """Properties of every stream."""
 
     @anySplit
     @given(st.lists(EVENT, max_size=5), PLACES, st.sampled_from([b"", HEARTBEAT, b": ping\r\n", b"\xef\xbb\xbf"]))
     @example([Event("a\r"), Event("\nb")], [7, 8, 9], b"")
     def test_roundTrip(self, events: list[Event], places: list[int], before: bytes) -> None:
         """
-        Events that are written and read back, whatever they hold and however
-        they are cut, are the same; line ends in data are LF, and an event
-        without an ID carries the one before.
+        Written events are read back unchanged, whatever they contain and however they are cut,
+        except that line ends become LF and an event without an ID has the ID before it.
         """
         expected: list[Event] = []
         lastEventID = ""
@@ -74,8 +73,7 @@ class PropertyTests(SynchronousTestCase):
 
     def test_manySplits(self) -> None:
         """
-        The vectors, and what an upstream sends, mean the same in 100,000
-        random splits.
+        The vectors, and the stream of an upstream, mean the same in 100,000 random splits.
         """
         chunk = b'data: {"choices":[{"delta":{"content":"K\xc3\xa4se \xf0\x9f\x98\x80"}}]}'
         streams = [vector.stream for vector in DECODED]
@@ -106,9 +104,8 @@ class PropertyTests(SynchronousTestCase):
     @example(b"data:a\r\n\r\ndata:b\r\r\n", [7, 8, 9, 10], 20)
     def test_garbage(self, stream: bytes, places: list[int], maxEventBytes: int) -> None:
         """
-        Any bytes are decoded as by the letter of the standard, or refused with
-        EventTooLarge and nothing else, wherever they are cut. Of a refused
-        stream the events before the feed that was refused are returned.
+        Any bytes are decoded as by the reference decoder, or refused with `EventTooLarge`, wherever
+        they are cut. The events before a refused feed are returned.
         """
         expected = reference(stream, maxEventBytes)
         for pieces in ([stream], bytewise(stream), cutAt(stream, places)):

@@ -23,6 +23,7 @@ from sseserver.wire import (
     dataLines,
     encode,
     encodeRetry,
+    writeBlock,
 )
 from tests.vectors import ENCODED, REFUSED
 from tests.wire.cases import decode, property_
@@ -40,16 +41,32 @@ class VectorTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        What the format cannot carry unchanged is refused, with a sentence, and
-        never repaired.
+        An event that the format cannot carry unchanged is refused with a sentence, never repaired.
         """
         for what, event in REFUSED:
             refusal = self.assertRaises(MalformedEvent, encode, event)
             self.assertRegex(str(refusal), r"^A.* must .*\.$", what)
 
 
+class BlockTests(SynchronousTestCase):
+    """`writeBlock` writes what `encode` does, of parts that are checked and encoded."""
+
+    @given(
+        st.text(st.characters(codec="utf-8")),
+        st.sampled_from(["message", "note", "\xe9"]),
+        st.sampled_from([None, "1", "a-1"]),
+        st.sampled_from([None, 0, 3000]),
+    )
+    def test_equal(self, data: str, type: str, id: str | None, retry: int | None) -> None:
+        """
+        The bytes are those of `encode`.
+        """
+        block = writeBlock(data.encode("utf-8"), type.encode("utf-8"), (id or "").encode("utf-8"), retry)
+        self.assertEqual(block, encode(Event(data, type, id, retry)))
+
+
 class EventTests(SynchronousTestCase):
-    """L{Event} is a value."""
+    """`Event` is a value."""
 
     def test_defaults(self) -> None:
         """
@@ -62,8 +79,8 @@ class EventTests(SynchronousTestCase):
 
     def test_frozen(self) -> None:
         """
-        An event cannot be changed, carries no other attributes, and is equal
-        to, and hashed like, another with the same fields only.
+        An event cannot be changed, has no other attributes, and is equal only to an event with the
+        same fields, as is its hash.
         """
         event = Event("a", "t", "1", 5)
         with self.assertRaises(dataclasses.FrozenInstanceError):
@@ -82,7 +99,7 @@ class EventTests(SynchronousTestCase):
 
 
 class EncodingTests(SynchronousTestCase):
-    """The small parts of the encoder."""
+    """The pieces of a block."""
 
     def test_heartbeat(self) -> None:
         """
@@ -93,7 +110,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_encodeRetry(self) -> None:
         """
-        A reconnection time is one line, which sets it without an event; what is not milliseconds is refused.
+        A reconnection time is one line, which sets it without an event; other values are refused.
         """
         self.assertEqual(encodeRetry(3000), b"retry: 3000\n")
         self.assertEqual(decode([encodeRetry(3000)]).reconnectionTime, 3000)
@@ -109,14 +126,14 @@ class EncodingTests(SynchronousTestCase):
 
     def test_commentRefused(self) -> None:
         """
-        A comment that would be more than one line, or no UTF-8, is refused.
+        A comment with a line end or a lone surrogate is refused.
         """
         for text in ("a\nb", "a\r", "\r\ndata: a", "\ud800"):
             self.assertRaises(MalformedEvent, comment, text)
 
     def test_checkType(self) -> None:
         """
-        A fit type is returned as it is; others are refused by what they are.
+        A valid type is returned unchanged; others are refused with the reason.
         """
         self.assertEqual(checkType("a type: é"), "a type: é")
         for type in ("", "a\n", "\ra", "\0", "\udc80"):
@@ -124,7 +141,7 @@ class EncodingTests(SynchronousTestCase):
 
     def test_checkID(self) -> None:
         """
-        A fit ID is returned as it is; others are refused by what they are.
+        A valid ID is returned unchanged; others are refused with the reason.
         """
         self.assertEqual(checkID("E-1…"), "E-1…")
         for id in ("", "1\n", "\r1", "1\0", "\ud800"):
@@ -132,8 +149,8 @@ class EncodingTests(SynchronousTestCase):
 
     def test_dataLines(self) -> None:
         """
-        A payload becomes `data:` lines with one space each, split at CR LF, CR
-        and LF only, without an empty line.
+        Data becomes `data:` lines with one space each, split at CR LF, CR and LF only, without an
+        empty line.
         """
         for payload, lines in (
             (b"", b"data: \n"),
@@ -150,7 +167,7 @@ class EncodingTests(SynchronousTestCase):
     @given(st.binary() | st.lists(st.sampled_from([b"a", b" ", b"\r", b"\n", b"\r\n", b"%"])).map(b"".join))
     def test_dataLinesByTheLine(self, payload: bytes) -> None:
         """
-        A payload's lines are those of a plain loop over its lines.
+        The lines are those of a plain loop over the data.
         """
         lines = re.split(b"\r\n|\r|\n", payload)
         self.assertEqual(dataLines(payload), b"".join(b"data: " + line + b"\n" for line in lines))

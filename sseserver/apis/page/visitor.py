@@ -8,6 +8,7 @@ from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
 from sseserver.apis.page.page import Page
+from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable, StreamNotFound
 from sseserver.service.service import StreamService
@@ -73,6 +74,9 @@ class Visitor(AsyncResource):
         try:
             streamLog = await self._service.startRun(self._prompt)
         except (Overloaded, StoreUnavailable):
+            if isOver(request):
+                # The visitor has left while the store was trying.
+                return None
             turnAway(request, self._service.formats["text"], self._service.settings.reconnectionTime)
             return None
         self._started.add(streamLog.epoch, streamLog)

@@ -1,6 +1,8 @@
 """
-OpenAI's chat completions: requests (`request`), chunks of a streamed answer (`chunk`), a completion put together
-from them (`completion`), and what an answer took (`usage`).
+OpenAI's chat completions, without I/O.
+
+The modules are `request`, `content` (of a message), `chunk` (one piece of a streamed answer), `completion` (an answer
+in one piece) and `usage`.
 
 Reference: https://platform.openai.com/docs/api-reference/chat.
 """

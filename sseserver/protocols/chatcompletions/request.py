@@ -31,8 +31,9 @@ class _StreamOptions(msgspec.Struct):
 
 class _Completion(msgspec.Struct):
     """
-    The body of a request, as far as the types of its members are certain. Members that are not named here go to
-    the source unchecked.
+    The body of a request, as far as the types of its members are certain.
+
+    Members that are not named here go to the source unchecked.
     """
 
     messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]

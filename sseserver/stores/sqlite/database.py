@@ -276,7 +276,7 @@ class Database:
         return [identifyFile(path) for path in self._paths]
 
     def _write(self, transaction: Transaction) -> None:
-        """Write the rows; deletions first, since a name or a key may go and come again in one transaction."""
+        """Write the rows; deletions first, since one transaction may delete a name or a key and add it again."""
         execute, many = self.connection.execute, self.connection.executemany
         for table, column in (("segments", "stream"), ("keys", "stream"), ("streams", "number")):
             numbers = [(stream,) for stream in transaction.deleted]

@@ -185,7 +185,7 @@ class Journal:
         """File streams whose fresh entries are old, and find the rows of the table `fresh` that can go then."""
         transaction, unfiled = plan.transaction, self._unfiled
         leaving = {stream for epoch in plan.deleted if (stream := self._streams.get(epoch)) is not None}
-        # No entry of a deleted stream may stay in the file. If it may have some in the table, the whole table goes.
+        # No entry of a deleted stream may stay in the file. If the table may hold some, the whole table is emptied.
         everything = any(stream.place >= self._mark for stream in leaving)
         # More than are added, so that their number shrinks; but not all at once.
         most = FILED + sum(stream not in unfiled for stream in plan.fresh)

@@ -149,13 +149,13 @@ class Transaction:
     The rows of one transaction.
 
     Attributes:
-        deleted: Numbers of streams that go with all their rows.
-        trimmed: Streams whose oldest entries go.
+        deleted: Numbers of streams whose rows are all deleted.
+        trimmed: Streams whose oldest entries are deleted.
         created: New streams.
         fresh: Entries for the table `fresh`.
         place: Place of their row.
         filed: Entries for the table `segments`.
-        mark: The rows of the table `fresh` before this place go.
+        mark: Rows of the table `fresh` before this place are deleted.
         keys: Uses of idempotency keys.
         ended: Streams whose terminal entry is among the entries.
     """

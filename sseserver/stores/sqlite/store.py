@@ -43,7 +43,7 @@ def readFileID(path: str) -> str:
 
 class SQLiteStore(PersistentStore):
     """
-    Keeps stream logs in an SQLite file, which it locks for itself.
+    Keeps stream logs in an SQLite file, which it locks against other processes.
 
     Args:
         clock: The reactor. A test may give a `task.Clock` together with `inThread`.

@@ -19,10 +19,12 @@ HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello there"}
 
 
 class ChatTestCase(ServedTestCase):
-    """Everything, with a source that is written by hand."""
+    """
+    The complete server, with a scripted source, and shortcuts for clients that ask for answers.
+    """
 
     def post(self, path: str, body: object, **headers: str) -> Wire:
-        """Post something in JSON, on a connection of its own; the answer may come later."""
+        """Post a body on a connection of its own; the answer may come later."""
         wire = self.connect(self.factory)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         told = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -23,7 +23,7 @@ EPOCH = "0123456789abcdefghijAZ"
 
 
 class AnswerTestCase(SynchronousTestCase):
-    """A stream log that an upstream or another source writes."""
+    """A stream log, written by an upstream or another source."""
 
     def setUp(self) -> None:
         self.log = self.makeLog()
@@ -63,17 +63,17 @@ class AnswerTestCase(SynchronousTestCase):
         return completion
 
     def message(self) -> dict[str, Any]:
-        """Give the first choice's message."""
+        """Return the message of the first choice."""
         message: dict[str, Any] = self.read()["choices"][0]["message"]
         return message
 
 
 class AnswerTests(AnswerTestCase):
-    """Answers, put together."""
+    """Answers that are complete."""
 
     def test_tokens(self) -> None:
         """
-        Tokens make a completion with everything that OpenAI's has.
+        Tokens become a completion with all members of OpenAI's API.
         """
         self.token("One ", "tw", "\u00f6")
         self.end(reason="length", tokens=3, usage={"total_tokens": 5})
@@ -98,8 +98,8 @@ class AnswerTests(AnswerTestCase):
 
     def test_empty(self) -> None:
         """
-        A stream without a token is an empty answer; a reason that is none of
-        OpenAI's is `stop` there.
+        A stream without tokens is an empty answer. A reason that OpenAI does not have becomes
+        `stop`.
         """
         self.end(reason="exhausted", tokens=0)
         (choice,) = self.read()["choices"]
@@ -108,7 +108,8 @@ class AnswerTests(AnswerTestCase):
 
     def test_piecewise(self) -> None:
         """
-        Read as it grows it is the same, and says whether the end is there.
+        A log read as it grows gives the same completion, and reading tells whether the stream has
+        ended.
         """
         answer = Answer(self.log, "model", 100)
         self.assertEqual(answer.read(0), (0, False))
@@ -121,8 +122,8 @@ class AnswerTests(AnswerTestCase):
 
     def test_chunks(self) -> None:
         """
-        Text in chunks is joined, each member of a delta on its own; what the
-        chunks say of the answer is said of it.
+        The text in chunks is joined for each member of the delta. Members of the chunks become
+        members of the completion.
         """
         self.delta(role="assistant", content="", refusal=None)
         self.delta(reasoning_content="Hm")
@@ -150,7 +151,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_refusal(self) -> None:
         """
-        A refusal is joined, and there is no other text then.
+        A refusal is joined, and leaves no content.
         """
         self.delta(role="assistant", content=None, refusal="I can")
         self.delta(refusal="not.")
@@ -158,8 +159,8 @@ class AnswerTests(AnswerTestCase):
 
     def test_toolCalls(self) -> None:
         """
-        Calls of tools are put together by their indices, which are not told;
-        there is no content then. A server that repeats names does not double them.
+        Tool calls are put together by index, without the index in the result and without content.
+        Repeated names are not doubled.
         """
         self.delta(tool_calls=[{"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}])
         self.delta(tool_calls=[{"index": 0, "id": "a", "type": "function", "function": {"name": "f"}}])
@@ -184,7 +185,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_callsWithoutIndex(self) -> None:
         """
-        Calls that come whole and without indices are told one by one.
+        Complete tool calls without indices are kept apart.
         """
         calls = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in ("f", "g")]
         self.delta(tool_calls=calls)
@@ -298,7 +299,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_functionCall(self) -> None:
         """
-        The older call of a function is put together, too.
+        The older `function_call` is put together as well.
         """
         self.delta(function_call={"name": "f", "arguments": "{"})
         self.delta(function_call={"arguments": "}"})
@@ -308,7 +309,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_logprobs(self) -> None:
         """
-        Log probabilities are one list for each kind of text.
+        Log probabilities are one list for each member.
         """
         self.chunk({"delta": {"content": "a"}, "logprobs": {"content": [{"token": "a"}], "refusal": None}})
         self.chunk({"delta": {"content": "b"}, "logprobs": {"content": [{"token": "b"}], "refusal": None}})
@@ -318,7 +319,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_choices(self) -> None:
         """
-        Several choices are told apart, in their order.
+        Several choices are kept apart, in order.
         """
         self.delta(1, content="b")
         self.chunk({"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {}, "finish_reason": "length"})
@@ -327,7 +328,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_oddDeltas(self) -> None:
         """
-        Members that are not as OpenAI has them break nothing.
+        Members with types that OpenAI's API does not have are ignored.
         """
         self.delta(tool_calls="x", function_call="y", audio={"id": 1}, content="a")
         self.delta(tool_calls=[1, {"index": "x", "function": 2}, {"index": 1, "function": {"arguments": "z"}}])
@@ -343,7 +344,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_halves(self) -> None:
         """
-        Two halves of a character that an upstream cut in two are one again; one alone is U+FFFD.
+        Halves of a character in two chunks are joined; a single half becomes U+FFFD.
         """
         for half in ("\\ud83d", "\\ude00", "!\\ud83d"):
             self.log.append(*packChunk(b'{"choices":[{"delta":{"content":"%b"}}]}' % half.encode(), ""))
@@ -351,7 +352,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_parts(self) -> None:
         """
-        Content that comes as a list of parts is their text.
+        A content that is a list of parts counts as their text.
         """
         self.delta(content=[{"type": "text", "text": "a"}, {"type": "x"}, 1])
         self.delta(content="b")
@@ -359,7 +360,7 @@ class AnswerTests(AnswerTestCase):
 
     def test_unreadable(self) -> None:
         """
-        A chunk that is none ends it.
+        A chunk that cannot be read ends the answer.
         """
         deep = b'{"choices":[{"delta":{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}"
         for data in (b"{}x", b'{"choices":[{"index":-1}]}', b'{"choices":[{"index":128}]}', deep):
@@ -371,8 +372,8 @@ class AnswerTests(AnswerTestCase):
 
     def test_tooLong(self) -> None:
         """
-        An answer above the limit is refused: what counts of a chunk is its
-        text, or all of it where there is more in it.
+        An answer over the limit is refused. A chunk counts with its text, or entirely if it has
+        more than text.
         """
         self.token("12345")
         self.delta(role="", content="12345")
@@ -393,7 +394,7 @@ class AnswerTests(AnswerTestCase):
 
 
 class FailureTests(AnswerTestCase):
-    """Runs that came to no answer."""
+    """Runs that ended without an answer."""
 
     def failed(self, **terminal: Any) -> SourceError:
         """Read a run that failed."""
@@ -414,7 +415,7 @@ class FailureTests(AnswerTestCase):
 
     def test_failed(self) -> None:
         """
-        The status, the time to wait and the words are the source's.
+        Status, retry time and message are those of the source.
         """
         error = self.failed(reason="upstream", message="Too many.", status=429, retryAfter=7)
         self.assertEqual((str(error), error.code), ("Too many.", "upstream"))
@@ -428,7 +429,7 @@ class FailureTests(AnswerTestCase):
 
     def test_cancelled(self) -> None:
         """
-        Nobody shall start what was cancelled again by himself.
+        A cancelled run has a status that clients do not retry.
         """
         self.token("a")
         self.end(Kind.CANCELLED, reason="asked")
@@ -438,8 +439,8 @@ class FailureTests(AnswerTestCase):
 
     def test_refusals(self) -> None:
         """
-        A run whose first entry is its failure has come to nothing; any other
-        has something, or nothing yet.
+        A run whose first entry is its failure has no answer; any other has part of one, or nothing
+        yet.
         """
         self.assertIsNone(refusal(self.log))
         self.token("a")

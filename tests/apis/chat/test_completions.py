@@ -25,8 +25,8 @@ class StreamTests(ChatTestCase):
 
     def test_answer(self) -> None:
         """
-        Whatever C{Accept} says, the chunks come as an event stream, which is
-        named as one that others can watch.
+        Whatever the header `Accept` says, the answer is an event stream of chunks, with the URL of
+        its stream in a header.
         """
         wire = self.stream(temperature=0.5)
         self.write("One ", "two")
@@ -75,8 +75,8 @@ class StreamTests(ChatTestCase):
 
     def test_headIsHeld(self) -> None:
         """
-        Nothing is written before the first token, at most for a heartbeat's
-        interval; from then on there are heartbeats.
+        Nothing is written before the first token, for at most one heartbeat interval; then
+        heartbeats follow.
         """
         wire = self.stream()
         self.reactor.run(14.9)
@@ -93,7 +93,7 @@ class StreamTests(ChatTestCase):
 
     def test_failsAtFirst(self) -> None:
         """
-        A run that fails before its first token gives the answer its status, in OpenAI's shape.
+        If the run fails before its first token, the response has the status of the error.
         """
         for error, status, kind, retryAfter in (
             (SourceError("Too many.", "upstream", 429, 20), 429, "rate_limit_error", "20"),
@@ -110,7 +110,7 @@ class StreamTests(ChatTestCase):
 
     def test_failsLater(self) -> None:
         """
-        After the head, or the first token, a failure is told in the stream, and is no end.
+        After the head or the first token, a failure is an event of the stream, without `[DONE]`.
         """
         late, begun = self.stream(), self.stream()
         self.write("a")
@@ -125,8 +125,8 @@ class StreamTests(ChatTestCase):
 
     def test_cancelledAtFirst(self) -> None:
         """
-        A run that is cancelled before its first token is answered with a
-        status after which clients do not start it again.
+        If the run is cancelled before its first token, the response has a status that clients do
+        not retry.
         """
         wire = self.stream()
         (name,) = self.service.runs.names
@@ -135,7 +135,7 @@ class StreamTests(ChatTestCase):
 
     def test_leaves(self) -> None:
         """
-        When the client goes, before the first token or after it, the linger begins.
+        The linger begins when the client disconnects, before the first token or after it.
         """
         for tokens in ((), ("a",)):
             wire = self.stream()
@@ -150,8 +150,8 @@ class StreamTests(ChatTestCase):
 
     def test_noLinger(self) -> None:
         """
-        Without a linger the answer is cancelled when its client goes, and not
-        in the moment when the head is written.
+        Without a linger the run is cancelled when its client disconnects, but not while the head is
+        written.
         """
         self.serve(self.source, Settings(linger=0))
         wire = self.stream()
@@ -165,8 +165,8 @@ class StreamTests(ChatTestCase):
 
     def test_usage(self) -> None:
         """
-        What the answer took is told where it was asked for: in a chunk
-        without choices, before the end.
+        The usage is reported if the request asks for it: in a chunk without choices, before the
+        end.
         """
         for options, usage in (
             ({"include_usage": True}, {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}),
@@ -181,7 +181,7 @@ class StreamTests(ChatTestCase):
 
     def test_chunks(self) -> None:
         """
-        An upstream's chunks pass as they are, and tell themselves what they took.
+        The chunks of an upstream are passed on unchanged, and report the usage themselves.
         """
         wire = self.stream(stream_options={"include_usage": True})
         chunk = b'{"choices":[{"delta":{"tool_calls":[{"index":0}]}}], "x" : 1}'
@@ -195,7 +195,7 @@ class StreamTests(ChatTestCase):
 
     def test_unknownUsage(self) -> None:
         """
-        Where an upstream does not tell what it took, nobody makes it up.
+        If an upstream reports no usage, there is none.
         """
         wire = self.complete()
         self.source.run.sink.writeChunk(b'{"choices":[{"delta":{"content":"a"}}]}', "a")
@@ -204,8 +204,8 @@ class StreamTests(ChatTestCase):
 
     def test_retry(self) -> None:
         """
-        A retry with the same key joins the answer from its start, before and
-        after its end; another body with that key is refused.
+        A retry with the same key gets the answer from its start, before and after its end; another
+        body with that key is refused.
         """
         first = self.post(COMPLETIONS, {**HELLO, "stream": True}, Idempotency_Key="k")
         self.write("One ")
@@ -226,8 +226,8 @@ class StreamTests(ChatTestCase):
 
     def test_joinsAtOnce(self) -> None:
         """
-        A run that has begun already, without a viewer, is joined without
-        being cancelled in between, also where there is no linger.
+        A retry joins a running answer without viewers, which is not cancelled in between, even
+        without a linger.
         """
         self.serve(self.source, Settings(linger=0))
         self.post("/streams", HELLO, Idempotency_Key="k")
@@ -238,7 +238,7 @@ class StreamTests(ChatTestCase):
 
     def test_leavesWhileItStarts(self) -> None:
         """
-        A client that goes before its stream is made is no viewer of it.
+        A client that disconnects before its stream is made is never a viewer of it.
         """
         for members in ({"stream": True}, {}):
             made: Deferred[Any] = Deferred()
@@ -252,7 +252,7 @@ class StreamTests(ChatTestCase):
 
     def test_full(self) -> None:
         """
-        The last place can be had, also by a head that is held; the next client is refused.
+        The last place for a viewer may be taken, even by a held head; the next client is refused.
         """
         self.serve(self.source, Settings(maxViewers=1))
         wire = self.stream()
@@ -264,7 +264,7 @@ class StreamTests(ChatTestCase):
 
     def test_stopped(self) -> None:
         """
-        A server that stops tells who waits for the first token to come back later.
+        A server that stops answers clients that wait for the first token with 503.
         """
         wires = [self.stream(), self.complete()]
         stopped = self.service.stopService()
@@ -276,7 +276,8 @@ class StreamTests(ChatTestCase):
 
     def test_mounted(self) -> None:
         """
-        The stream's URL is right wherever it is mounted, with a slash at the end as well.
+        The URL of the stream is right at every mount point, and for a request with a trailing
+        slash.
         """
         root, chat = Resource(), Resource()
         root.putChild(b"my chat", chat)
@@ -291,11 +292,11 @@ class StreamTests(ChatTestCase):
 
 
 class BadRequestTests(ChatTestCase):
-    """What is refused, always in OpenAI's shape."""
+    """Refused requests."""
 
     def test_bodies(self) -> None:
         """
-        A body that cannot be used is refused, and starts nothing.
+        A malformed body is refused, and starts no run.
         """
         message = b'{"messages":[{"role":"user","content":"%b"}]%b}'
         for body, status, param in (
@@ -320,7 +321,7 @@ class BadRequestTests(ChatTestCase):
 
     def test_methods(self) -> None:
         """
-        Other methods are answered 405, and are told which there are.
+        Other methods get 405, and the list of those allowed.
         """
         for path, allowed in (
             (COMPLETIONS, "POST"),
@@ -335,7 +336,7 @@ class BadRequestTests(ChatTestCase):
 
     def test_nothing(self) -> None:
         """
-        All else that OpenAI's API has is not there.
+        Other URLs of OpenAI's API do not exist.
         """
         for path in ("/v1", "/v1/", "/v1/embeddings", "/v1/chat", "/v1/chat/completions/x", "/api", "/api/x"):
             for method in ("GET", "POST"):

@@ -24,7 +24,7 @@ class WholeTests(ChatTestCase):
 
     def test_answer(self) -> None:
         """
-        It comes when the stream has ended, in OpenAI's shape, with what it took.
+        The completion is sent at the end of the stream, in OpenAI's shape, with the usage.
         """
         wire = self.complete(max_tokens=5)
         self.write("One ", "two")
@@ -44,8 +44,8 @@ class WholeTests(ChatTestCase):
 
     def test_holdsLinger(self) -> None:
         """
-        Who waits is a viewer: the run goes on as long as it takes; and ends
-        when the linger is over after the client has gone.
+        A waiting client is a viewer: the run continues, and ends one linger after the client has
+        disconnected.
         """
         wire = self.complete()
         self.reactor.run(60)
@@ -61,7 +61,7 @@ class WholeTests(ChatTestCase):
 
     def test_noLinger(self) -> None:
         """
-        Without a linger the answer is cancelled when its client goes.
+        Without a linger the run is cancelled when its client disconnects.
         """
         self.serve(self.source, Settings(linger=0))
         wire = self.complete()
@@ -71,8 +71,8 @@ class WholeTests(ChatTestCase):
 
     def test_readsAhead(self) -> None:
         """
-        Who waits reads as the answer grows: the run is not held back, and
-        what was read may be trimmed.
+        A waiting client reads as the answer grows: the run is not paused for long, and read entries
+        may be trimmed.
         """
         wire = self.complete()
         producer = RecordingProducer()
@@ -94,8 +94,8 @@ class WholeTests(ChatTestCase):
 
     def test_tooLong(self) -> None:
         """
-        An answer that is larger than a stream's window is refused at once,
-        with a status after which clients do not ask again.
+        An answer larger than the window is refused at once, with a status that clients do not
+        retry.
         """
         wire = self.complete()
         for _ in range(21):
@@ -115,7 +115,7 @@ class WholeTests(ChatTestCase):
 
     def test_fails(self) -> None:
         """
-        A run that fails gives its status, before its first token and after it.
+        A run that fails gives the response its status, before the first token and after it.
         """
         for tokens in ((), ("a",)):
             wire = self.complete()
@@ -126,7 +126,7 @@ class WholeTests(ChatTestCase):
 
     def test_cancelled(self) -> None:
         """
-        A run that is cancelled, or deleted, has no answer.
+        A run that is cancelled or deleted has no answer.
         """
         for method, path in (("POST", "/cancel"), ("DELETE", "")):
             wire = self.complete()
@@ -152,7 +152,7 @@ class WholeTests(ChatTestCase):
 
     def test_cut(self) -> None:
         """
-        Who waits for a store that never takes the end is cut when the server stops.
+        A client that waits for a store is cut when the server stops.
         """
         store = memory.MemoryStore(self.reactor, 100_000)
         # Entries become visible when the store commits them; this one never does.
@@ -168,7 +168,7 @@ class WholeTests(ChatTestCase):
 
     def test_bug(self) -> None:
         """
-        What breaks while it waits is a 500, and in the log.
+        A bug while the client waits is a 500, and is logged.
         """
 
         class BrokenBuffer(EntryBuffer):

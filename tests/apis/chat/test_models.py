@@ -15,7 +15,7 @@ from tests.served import ScriptedSource
 
 @implementer(IModels)
 class ManyModels(ScriptedSource):
-    """A source that offers what its test says."""
+    """A source with the models that its test gives."""
 
     answer: Deferred[list[str]]
 
@@ -28,7 +28,7 @@ class ModelTests(ChatTestCase):
 
     def test_own(self) -> None:
         """
-        A source of ours is a model.
+        A source of one model is the model.
         """
         self.reactor.advance(1_700_000_000.5)
         self.serve(self.source)
@@ -42,8 +42,8 @@ class ModelTests(ChatTestCase):
 
     def test_many(self) -> None:
         """
-        A source that offers more lists them; there may be slashes in their
-        names. It takes every model's name: it knows itself what it has.
+        A source of several models lists them. Their names may contain slashes, and it is asked for
+        any name.
         """
         source = ManyModels(takesPrompt=True)
         source.answer = succeed(["small", "org/large"])
@@ -57,7 +57,7 @@ class ModelTests(ChatTestCase):
 
     def test_unknown(self) -> None:
         """
-        A source that does not know them now says so with its status.
+        A source that cannot list its models now answers with the status of its error.
         """
         source = ManyModels()
         source.answer = fail(SourceError("Too many.", "upstream", 429, 5))

@@ -38,12 +38,12 @@ class ViewersTests(PublishingTestCase):
     def test_oneEncoding(self) -> None:
         """An event is encoded once for all viewers of a format."""
         encoded = []
-        encode = eventsFormat.encode
-        self.patch(eventsFormat, "encode", lambda event: encoded.append(event.data) or encode(event))
+        writeBlock = eventsFormat.writeBlock
+        self.patch(eventsFormat, "writeBlock", lambda data, *more: encoded.append(data) or writeBlock(data, *more))
         wires = [self.view("/streams/a") for _ in range(30)]
         del encoded[:]
         self.publish("a", {"data": "once"})
-        self.assertEqual(encoded, ["once"])
+        self.assertEqual(encoded, [b"once"])
         self.assertEqual([listEvents(wire) for wire in wires], [[("message", "once")]] * 30)
 
     def test_ownCursors(self) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from sseserver.apis.root import StreamResource
+from sseserver.errors import StoreUnavailable
 from sseserver.formats import text as textFormat
 from sseserver.sources.text import TextSource
+from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
@@ -43,6 +45,17 @@ class VisitorTests(ScriptedTestCase):
         self.view()
         self.assertEqual(len(self.source.runs), 2)
         self.assertEqual([run.prompt for run in self.source.runs], [None, None])
+
+    def test_leavesBeforeARefusal(self) -> None:
+        """A visitor that has left when the store refuses the run gets no response, and nothing is logged."""
+        created: Deferred[Any] = Deferred()
+        store = MemoryStore(self.reactor, 1 << 20)
+        self.serve(self.source, store=store)
+        self.patch(store, "create", lambda name, published: created)
+        wire = self.view()
+        wire.close()
+        created.errback(StoreUnavailable("The disk is full."))
+        self.assertEqual(wire.received, b"")
 
     def test_headers(self) -> None:
         """An event stream has the headers against buffering and caching, and `Vary`."""

@@ -14,29 +14,29 @@ from tests.wires import Wire
 
 
 class UITests(ChatTestCase):
-    """The Vercel AI SDK's requests."""
+    """Requests of the Vercel AI SDK."""
 
     settings = Settings(linger=10)
 
     def chat(self, chat: str = "chat-1", **headers: str) -> Wire:
-        """Send a message in a chat, as its transport does."""
+        """Send a message as the SDK's transport does."""
         message = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}
         body = {"id": chat, "messages": [message], "trigger": "submit-message", "messageId": None}
         return self.post("/api/chat", body, **headers)
 
     def resume(self, chat: str = "chat-1") -> Wire:
-        """Ask for what a chat's answer goes on with."""
+        """Ask for the rest of a chat's answer."""
         return self.view(f"/api/chat/{chat}/stream")
 
     def parts(self, wire: Wire) -> list[str]:
-        """Give the types of the parts of a message."""
+        """Return the types of the parts of a message."""
         return [
             "[DONE]" if event.data == "[DONE]" else json.loads(event.data)["type"] for event in wire.response.events
         ]
 
     def test_answer(self) -> None:
         """
-        The answer comes as a UI message stream, and is a stream like every other.
+        The answer is a UI message stream, and a stream like every other.
         """
         wire = self.chat()
         self.assertEqual(wire.response.headers["x-vercel-ai-ui-message-stream"], "v1")
@@ -51,7 +51,7 @@ class UITests(ChatTestCase):
 
     def test_failure(self) -> None:
         """
-        A failure is told in the stream, where the SDK looks for its words.
+        A failure is an error part of the stream, which the SDK shows.
         """
         wire = self.chat()
         self.breakDown(SourceError("Too many.", "upstream", 429))
@@ -60,8 +60,7 @@ class UITests(ChatTestCase):
 
     def test_resumes(self) -> None:
         """
-        As long as the answer grows, a page that was loaded anew gets it from
-        its start; before and after that, and for other chats, there is nothing.
+        A reloaded page gets an open answer from its start; otherwise, and for other chats, 204.
         """
         self.assertEqual(self.resume().response.status, 204)
         wire = self.chat()
@@ -90,7 +89,7 @@ class UITests(ChatTestCase):
 
     def test_forgets(self) -> None:
         """
-        A chat is known no longer than its stream is kept.
+        A chat is forgotten with its stream.
         """
         wire = self.chat()
         self.write("a")
@@ -103,7 +102,7 @@ class UITests(ChatTestCase):
 
     def test_ids(self) -> None:
         """
-        An id that is none is refused.
+        A malformed ID is refused.
         """
         self.assertEqual(self.chat("a/b").response.error["param"], "id")
         for chat in ("a%20b", "%E4", "x" * 129):

@@ -118,7 +118,7 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(ChunkReader().read(chunk(index=None, delta={"content": "a"})), ("a", None))
 
     def test_malformed(self) -> None:
-        """What is not JSON is refused."""
+        """Data that is not JSON is refused."""
         for data in (b"", b"{}x", b"[" * 100_000):
             refused = self.assertRaises(SourceError, ChunkReader().read, data)
             self.assertEqual((refused.status, refused.code), (502, "malformed"), data[:80])

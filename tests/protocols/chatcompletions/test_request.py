@@ -21,14 +21,14 @@ ASKED: dict[str, Any] = {"role": "user", "content": "Hello"}
 
 @implementer(IModels)
 class ManyModels(ScriptedSource):
-    """A source that offers more models than one."""
+    """A source that has several models."""
 
     def models(self) -> Deferred[list[str]]:
         return succeed(["small", "org/large"])
 
 
 class CompletionTests(SynchronousTestCase):
-    """OpenAI's requests."""
+    """Requests for chat completions."""
 
     def read(self, **body: Any) -> CompletionRequest:
         """Read a body for a source of one model, which is called `script`."""
@@ -43,9 +43,8 @@ class CompletionTests(SynchronousTestCase):
 
     def test_unchanged(self) -> None:
         """
-        All but messages and `stream` goes to the source as it came: what is
-        known, what is not, and null; so do the messages, with what nobody
-        knows in them.
+        Messages, and all options but `stream`, go to the source unchanged: known ones, unknown
+        ones, and null.
         """
         messages = [
             {"role": "developer", "content": [{"type": "text", "text": "Be brief."}], "name": "d"},
@@ -70,8 +69,8 @@ class CompletionTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """
-        The prompt's text is that of the user's last message: a string, or the
-        text in its parts; empty where there is none.
+        The prompt's text is that of the last message of the user, a string or parts; empty if there
+        is none.
         """
         parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": " b"}]
         for messages, text in (
@@ -86,8 +85,8 @@ class CompletionTests(SynchronousTestCase):
 
     def test_whole(self) -> None:
         """
-        Of an answer in one piece it is always asked what it took; other
-        options of the stream stay.
+        A request for an answer in one piece always asks for the usage, and keeps other stream
+        options.
         """
         for stream in ({}, {"stream": False}, {"stream": None}):
             prompt, streamed = self.read(messages=[ASKED], stream_options={"a": 1}, **stream)
@@ -98,7 +97,7 @@ class CompletionTests(SynchronousTestCase):
 
     def test_badMembers(self) -> None:
         """
-        What has another type is refused, and it is said where it stands.
+        A member with a wrong value is refused, and named.
         """
         self.refuse("messages")
         self.refuse("messages", messages=None)
@@ -126,9 +125,8 @@ class CompletionTests(SynchronousTestCase):
 
     def test_model(self) -> None:
         """
-        A source of one model is asked for that, or for none; what it is
-        called is in the refusal. One of many is asked for any, and for more
-        choices than one.
+        A source of one model accepts its name or none, and names it in the error; one of several
+        accepts any name, and several choices.
         """
         self.assertEqual(self.read(messages=[ASKED], model="script")[0].options["model"], "script")
         self.assertNotIn("model", self.read(messages=[ASKED], model=None)[0].options)

@@ -11,12 +11,12 @@ from sseserver.values import Prompt
 
 
 class UsageTests(SynchronousTestCase):
-    """What a prompt and its answer took."""
+    """The usage of an answer."""
 
     def test_words(self) -> None:
         """
-        Each word of each message counts as a token, in parts as well; without
-        messages, each of the prompt.
+        Each word of each message counts as a token, in parts as well; without messages, each word
+        of the prompt.
         """
         messages = [{"content": "one two"}, {"content": [{"text": "three"}, {"type": "image"}]}, {"content": None}]
         self.assertEqual(countWords(Prompt("two", messages)), 3)
@@ -24,7 +24,7 @@ class UsageTests(SynchronousTestCase):
 
     def test_wanted(self) -> None:
         """
-        It is told to who asks for it in so many words.
+        The usage is reported only if the request asks for it with `true`.
         """
         self.assertTrue(wantsUsage(Prompt("", options={"stream_options": {"include_usage": True}})))
         for options in ({}, {"stream_options": None}, {"stream_options": {"include_usage": 1}}, {"stream_options": 1}):

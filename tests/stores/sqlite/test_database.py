@@ -121,7 +121,7 @@ class DatabaseTestCase(SynchronousTestCase):
 
 
 class OpenTests(DatabaseTestCase):
-    """New files, and those that were left."""
+    """New files, and files that a process left."""
 
     def test_new(self) -> None:
         """
@@ -140,7 +140,7 @@ class OpenTests(DatabaseTestCase):
 
     def test_again(self) -> None:
         """
-        A file that was closed in good order is one file, and holds what it held.
+        A file that was closed cleanly is a single file with everything in it.
         """
         self.make(published=True)
         self.close()
@@ -155,7 +155,7 @@ class OpenTests(DatabaseTestCase):
 
     def test_makingInterrupted(self) -> None:
         """
-        A file whose making was interrupted is made anew.
+        A file whose creation was interrupted is created anew.
         """
         with foreign(self.path) as connection:
             connection.execute("PRAGMA cache_size = 1")
@@ -176,7 +176,7 @@ class OpenTests(DatabaseTestCase):
 
     def test_crash(self) -> None:
         """
-        What was committed when the process died is there; the run that was under way ends `failed`.
+        Committed entries survive the death of the process; the run that was under way ends `failed`.
         """
         self.make()
         after = self.crash()
@@ -202,7 +202,7 @@ class OpenTests(DatabaseTestCase):
 
 
 class BootTests(DatabaseTestCase):
-    """After an end of the machine, numbers that viewers saw may be gone: they do not come again."""
+    """After the end of the machine numbers that viewers saw may be lost: they are not given again."""
 
     def epochs(self, path: Path, boot: str) -> list[str]:
         """Recover in this run of the machine."""
@@ -230,7 +230,7 @@ class BootTests(DatabaseTestCase):
 
     def test_unknownBoot(self) -> None:
         """
-        Where the system does not tell, it may always have been the machine.
+        Without a boot ID every crash counts as one of the machine.
         """
         database = self.open()
         self.recover(database, "")
@@ -268,8 +268,8 @@ class BootTests(DatabaseTestCase):
 
     def test_logLost(self) -> None:
         """
-        That the file is in use stands in the file itself, before anything else does: when the machine ends and takes
-        the whole write-ahead log with it, the end does not look like the clean one before.
+        The mark that the file is in use is in the file itself before anything else: if the machine goes down and the
+        whole write-ahead log is lost, the end does not look like the clean one before.
         """
         self.make(published=True)
         self.close()
@@ -302,7 +302,7 @@ class CommitTests(DatabaseTestCase):
 
     def test_bug(self) -> None:
         """
-        What SQLite cannot take at all leaves no transaction open either.
+        Values that SQLite cannot take leave no transaction open.
         """
         database = self.make()
         bad = Transaction(filed=[StreamSegment(1, segment(4, b"d"))], keys=[KeyRow(1, "\ud800", b"", 4, 4)])
@@ -312,7 +312,7 @@ class CommitTests(DatabaseTestCase):
 
     def test_trim(self) -> None:
         """
-        What is trimmed is gone from the file: entries, and the keys of those; tokens are counted on.
+        Trimmed entries and their keys are gone from the file.
         """
         database = self.make()
         database.commit(Transaction(trimmed=[TrimmedRow(1, 3, 2)]))
@@ -340,7 +340,7 @@ class CommitTests(DatabaseTestCase):
 
     def test_delete(self) -> None:
         """
-        What is deleted is gone from all tables, before the rest of the group is written: its name is free.
+        A deleted stream is gone from all tables before the rest is written, so its name is free.
         """
         database = self.make()
         database.commit(
@@ -359,7 +359,7 @@ class CommitTests(DatabaseTestCase):
 
 
 class FreshTests(DatabaseTestCase):
-    """What came and is not filed, when the process dies."""
+    """Fresh entries that are not filed when the process dies."""
 
     def takeUp(self) -> Database:
         """Let the process die, and another one take up what it left, all of it filed."""
@@ -371,7 +371,7 @@ class FreshTests(DatabaseTestCase):
     @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 40), max_size=5)), max_size=8))
     def test_anyNumber(self, groups: list[tuple[bool, list[int]]]) -> None:
         """
-        Whatever came, and however much of it was filed, is there once and in order.
+        All entries are there once and in order, however many of them were filed.
         """
         self.setUp()
         database = self.make(published=True)
@@ -397,7 +397,7 @@ class FreshTests(DatabaseTestCase):
 
     def test_streams(self) -> None:
         """
-        Each stream has its own; what is of a stream that is gone, or trimmed, does not come back.
+        Each stream has its own entries; those of deleted streams, and trimmed ones, stay away.
         """
         database = self.make(published=True)
         made = [StreamRow(number, f"{number}", f"epoch{number}", True, 0.0) for number in (2, 3)]
@@ -412,7 +412,7 @@ class FreshTests(DatabaseTestCase):
 
     def test_interrupted(self) -> None:
         """
-        A run that was under way ends after what came last.
+        A run that was under way ends after its last fresh entry.
         """
         database = self.make()
         database.commit(Transaction(fresh=fresh((1, segment(4, b"dd", kind=Kind.EVENT)))))
@@ -423,7 +423,7 @@ class FreshTests(DatabaseTestCase):
 
     def test_mark(self) -> None:
         """
-        What came before a mark goes.
+        Rows before the mark go.
         """
         database = self.make()
         for place in (0, 10, 20):

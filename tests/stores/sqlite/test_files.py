@@ -91,7 +91,7 @@ class MovedTests(StoreTestCase):
 
 
 class RefusalTests(DatabaseTestCase):
-    """What cannot be used is refused, and left as it is."""
+    """Files that cannot be used are refused and not changed."""
 
     def refuse(self, words: str, path: Path | None = None) -> None:
         """The file is refused with these words, and its folder is as it was."""

@@ -43,8 +43,8 @@ class FullTests(StoreTestCase):
 
     def test_publishRefused(self) -> None:
         """
-        What is published is refused whole: nothing of it is in the log, in the file, or counted; its idempotency key
-        is unknown, and a terminal entry no end.
+        A publish is refused as a whole: its entries are not in the log, in the file, or counted, its key is unknown,
+        and its terminal entry does not end the stream.
         """
         used, size = self.store.used, self.published.buffer.size
         settled = self.publish()
@@ -109,8 +109,7 @@ class FullTests(StoreTestCase):
 
     def test_runKeeps(self) -> None:
         """
-        What a run writes is kept though nobody sees it yet: it is written when there is room again, by itself. Its
-        viewers stay.
+        Entries of a run are kept, not yet visible, and are written as soon as there is room again. Viewers stay.
         """
         viewer = RecordingViewer(self.run_)
         self.run_.follow(viewer, NoFormat())

@@ -25,14 +25,14 @@ class FilingTests(StoreTestCase):
         return found
 
     def fill(self, streamLog: IStreamLog) -> None:
-        """Let so much come that it is time to file what came before; of three pieces the third is filed itself."""
+        """Append so much that older entries are filed; of three additions the third is filed itself."""
         for _ in range(FRESH // SEGMENT * 5):
             self.append(streamLog, 1, b"x" * (SEGMENT // 3))
             self.settle()
 
     def test_gathered(self) -> None:
         """
-        A stream is filed when enough of it has come; the next entries gather again.
+        A stream is filed when it has gathered enough; its next entries gather again.
         """
         streamLog = self.create()
         for _ in range(6):
@@ -43,7 +43,7 @@ class FilingTests(StoreTestCase):
 
     def test_large(self) -> None:
         """
-        What is large is filed at once, and written only once.
+        A large entry is filed at once, and is written only once.
         """
         streamLog = self.create()
         self.append(streamLog, 1)
@@ -63,8 +63,8 @@ class FilingTests(StoreTestCase):
 
     def test_old(self) -> None:
         """
-        Streams that are quiet are filed when enough has come after them: some with each group. What came before is no
-        longer among the fresh entries then.
+        Quiet streams are filed when enough entries have come after theirs, some of them with each group. Their rows
+        leave the table `fresh` then.
         """
         quiet = [self.create(tokens=2) for _ in range(2 * FILED)]
         self.assertEqual(self.filed(), {})
@@ -78,7 +78,7 @@ class FilingTests(StoreTestCase):
 
     def test_oldAndWaiting(self) -> None:
         """
-        What waits for the next group is not filed with this one, though what came before it is.
+        Entries that wait for the next group are not filed with this one, though those before them are.
         """
         quiet, lively = self.create(tokens=2), self.create()
         self.patch(journal, "FRESH", 0)
@@ -92,7 +92,7 @@ class FilingTests(StoreTestCase):
 
     def test_afterRestart(self) -> None:
         """
-        What was filed before a restart is not filed again.
+        Entries that were filed before a restart are not filed again.
         """
         self.create("a", tokens=3)
         self.restart()
@@ -119,7 +119,7 @@ class FilingTests(StoreTestCase):
 
     def test_trimmed(self) -> None:
         """
-        What is trimmed before it is filed is not filed; a segment of which a part is trimmed is cut.
+        Entries that are trimmed before they are filed are not filed; a segment that is trimmed in part is cut.
         """
         self.restart(window=3 * SEGMENT)
         streamLog = self.create()
@@ -139,7 +139,7 @@ class FilingTests(StoreTestCase):
 
     def test_refused(self) -> None:
         """
-        What could not be filed, as the disk was full, is filed when there is room.
+        Entries that could not be filed, because the disk was full, are filed when there is room.
         """
         streamLog = self.create(published=False, tokens=3)
         self.connection().execute("PRAGMA max_page_count = 1")

@@ -22,7 +22,7 @@ class FileTests(StoreTestCase):
 
     def test_trims(self) -> None:
         """
-        What is trimmed leaves the file.
+        Trimmed entries leave the file.
         """
         self.restart(window=8000)
         streamLog = self.create(tokens=1000)
@@ -107,8 +107,8 @@ class FileTests(StoreTestCase):
 
     def test_boot(self) -> None:
         """
-        After a crash of the process alone IDs go on; after one of the machine, open streams have new epochs, so that
-        who comes back is told that what it has is lost.
+        After a crash of the process IDs go on. After a crash of the machine open streams have new epochs, so a viewer
+        that returns gets the gap `lost`.
         """
         epoch = self.create("a", tokens=3).epoch
         self.crash()
@@ -122,7 +122,7 @@ class FileTests(StoreTestCase):
 
     def test_bootID(self) -> None:
         """
-        The system tells which run of the machine this is.
+        The system tells the present boot.
         """
         self.assertRegex(sqlite.readBootID(), "^[0-9a-f-]{36}$")
         self.assertEqual(sqlite.readBootID(), sqlite.readBootID())

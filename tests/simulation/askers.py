@@ -1,0 +1,263 @@
+"""
+Askers: actors that start runs, by each API that does, and read the answers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.simulation.facts import Span
+from tests.simulation.textviewers import ChunkReader, PartReader
+from tests.simulation.viewers import Stage, Viewer, parseID
+from tests.simulation.wire import EventParser, Exchange, Frame, Malformed, Query, Reply
+
+#: Requests of an asker until it gives up.
+_MOST = 30
+
+
+class Asker:
+    """
+    Starts one run, with or without an idempotency key, and repeats what was not answered.
+
+    Args:
+        stage: See `Stage`.
+        number: Of this asker.
+        prompt: The prompt; `None` for none.
+        keyed: Whether it sends a key.
+
+    Attributes:
+        finished: Whether it has its answer, or has given up.
+        stream: Name of the stream of the run; empty as long as it is unknown.
+    """
+
+    path = "/streams"
+
+    def __init__(self, stage: Stage, number: int, prompt: str | None, keyed: bool) -> None:
+        self.stage = stage
+        self.name = f"{type(self).__name__.lower()}{number}"
+        self.prompt = prompt
+        self.finished = False
+        self.stream = ""
+        self.cursor = 0
+        self.exchange: Exchange | None = None
+        self.onStream: Any = lambda name: None
+        self._key = f"key-{self.name}" if keyed else ""
+        if keyed and prompt is not None:
+            stage.truth.keyed.add(prompt)
+        self._tries = 0
+        # Lives of the server in which the run was started, and in which the request was sent: keys
+        # are in its memory.
+        self._life = self._askedLife = 0
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of the request."""
+        return {} if self.prompt is None else {"prompt": self.prompt}
+
+    def start(self) -> None:
+        """Send the request."""
+        if self.finished:
+            return
+        self._tries += 1
+        self._askedLife = self.stage.truth.lives
+        headers = {"Content-Type": "application/json"}
+        if self._key:
+            headers["Idempotency-Key"] = self._key
+        query = Query("POST", self.path, headers, json.dumps(self.body()).encode())
+        self.stage.history.add(self.name, f"asks {self.prompt!r}")
+        self.begin()
+        self.exchange = Exchange(self.stage.network, query, self._over, self.read, timeout=60.0)
+
+    def lose(self) -> None:
+        """Lose the connection, if there is one."""
+        if self.exchange is not None:
+            self.exchange.cut()
+
+    def blame(self, rule: str, text: str) -> None:
+        """Report a broken promise."""
+        self.stage.history.blame(rule, f"{self.name}: {text}")
+
+    def begin(self) -> None:
+        """Forget the response before."""
+
+    def read(self, data: bytes) -> None:
+        """Take a piece of the body."""
+
+    def answered(self, reply: Reply) -> None:
+        """Take a response with the status 200 or 201."""
+        self.follow(reply.json["name"] if reply.complete else "")
+        self.finished = reply.complete
+
+    def follow(self, name: str) -> None:
+        """Note the stream of the run."""
+        if name and name != self.stream:
+            same = self._life == self._askedLife
+            if self.stream and self._key and same and not self.stage.truth.mayBeGone(self.stream):
+                known = self.stage.truth.epochs.get(self.stream)
+                if known is not None and known.end in ("", "done"):
+                    self.blame("key", f"the run {self.stream} is repeated as {name}")
+            self.stream = name
+            self._life = self._askedLife
+            self.stage.truth.exists(self.name, name, name, self._askedLife)
+            self.onStream(name)
+
+    def _over(self, reply: Reply) -> None:
+        self.stage.history.add(self.name, f"over: {reply.status} {reply.complete} {reply.body[:200]!r}")
+        if self.finished:
+            # It was dropped.
+            return
+        if reply.status in (200, 201):
+            self.answered(reply)
+        elif reply.status in (400, 410, 422, 429, 500, 502, 504) and self.allows(reply):
+            self.finished = True
+        elif reply.status not in (0, 503):
+            self.blame("status", f"{reply.status} {reply.body[:200]!r}")
+            self.finished = True
+        if not self.finished:
+            self._checkRefusal(reply)
+            if self._tries < _MOST and (self._key or reply.status in (0, 503)):
+                self.stage.after(round(0.2 + self.stage.chance.random(), 3), self.start)
+            else:
+                self.finished = True
+
+    def _checkRefusal(self, reply: Reply) -> None:
+        """Check that a server with room refuses nothing once all is well."""
+        truth = self.stage.truth
+        calm = truth.calmSince is not None and self.stage.network.world.now - truth.calmSince > 10
+        error = (reply.json or {}).get("error", {})
+        if reply.status == 503 and truth.roomy and calm and error.get("code") in ("overloaded", "store_unavailable"):
+            self.blame("refused", f"{reply.body[:200]!r}, and there is room")
+
+    def allows(self, reply: Reply) -> bool:
+        """Return whether a status is a true answer."""
+        error = (reply.json or {}).get("error", {})
+        if not reply.complete:
+            return reply.status != 500
+        if reply.status == 400:
+            return error.get("code") == "answer_too_long"
+        return reply.status != 500 and bool(error.get("code"))
+
+
+class Completion(Asker):
+    """A client of OpenAI's API that wants the answer in one piece."""
+
+    path = "/v1/chat/completions"
+    streamed = False
+
+    def body(self) -> dict[str, Any]:
+        """See `Asker.body`."""
+        messages = [{"role": "user", "content": self.prompt or "nothing"}]
+        return {"messages": messages, "stream": self.streamed, "x_unknown": [1, None]}
+
+    def answered(self, reply: Reply) -> None:
+        """See `Asker.answered`."""
+        self.follow(reply.headers["content-location"].rpartition("/")[2])
+        if not reply.complete:
+            return
+        self.finished = True
+        answer = reply.json
+        choice = answer["choices"][0]
+        text = choice["message"]["content"] or ""
+        truth = self.stage.truth
+        truth.spans.append(Span(self.name, self.stream, 0, None, text, raw=True, complete=True))
+        truth.succeed(self.name, self.stream)
+
+
+class StreamedCompletion(Completion):
+    """A client of OpenAI's API that wants a streamed answer."""
+
+    streamed = True
+
+    def begin(self) -> None:
+        """See `Asker.begin`."""
+        self.cursor = 0
+        self._ended = False
+        self._parser = EventParser()
+        self._reader = ChunkReader(self)
+
+    def read(self, data: bytes) -> None:
+        """See `Asker.read`."""
+        assert self.exchange is not None
+        reply = self.exchange.reply
+        if reply.status != 200:
+            return
+        self.follow(reply.headers["content-location"].rpartition("/")[2])
+        try:
+            frames = self._parser.feed(data)
+        except (Malformed, UnicodeDecodeError) as error:
+            self.blame("wire", str(error))
+            return
+        for frame in frames:
+            self._see(frame)
+
+    def ends(self) -> None:
+        """Note the end of the answer."""
+        self._ended = True
+
+    def answered(self, reply: Reply) -> None:
+        """See `Asker.answered`."""
+        self.finished = self._ended
+        if reply.complete and not self._ended:
+            self.blame("end", "the response is complete without an end")
+
+    def _see(self, frame: Frame) -> None:
+        place = parseID(frame.id)
+        if self._ended:
+            self.blame("end", f"{frame.data[:100]!r} after the end")
+        self._reader.see(frame, place)
+        if place is not None:
+            if place[0] != self.stream:
+                self.blame("ID", f"{frame.id} in {self.stream}")
+            self.cursor = place[1]
+
+
+class Chat(StreamedCompletion):
+    """A page with the Vercel AI SDK."""
+
+    path = "/api/chat"
+    epoch = ""
+
+    def __init__(self, stage: Stage, number: int, prompt: str | None, keyed: bool) -> None:
+        super().__init__(stage, number, prompt, keyed)
+        self.chat = f"chat{number}"
+
+    def body(self) -> dict[str, Any]:
+        """See `Asker.body`."""
+        parts = [{"type": "text", "text": self.prompt or "nothing"}]
+        return {
+            "id": self.chat,
+            "messages": [{"id": "m1", "role": "user", "parts": parts}],
+            "trigger": "submit-message",
+            "messageId": None,
+        }
+
+    def begin(self) -> None:
+        """See `Asker.begin`."""
+        super().begin()
+        self._parts = PartReader(self)
+
+    def _see(self, frame: Frame) -> None:
+        if self._ended:
+            self.blame("end", f"{frame.data[:100]!r} after the end")
+        self._parts.see(frame)
+
+
+class ChatReturn(Viewer):
+    """A page that was loaded anew: it asks for the newest answer of its chat."""
+
+    resumes = False
+
+    def __init__(self, stage: Stage, name: str, chat: str) -> None:
+        super().__init__(stage, name, f"/api/chat/{chat}/stream")
+        self._reader = PartReader(self)
+
+    def see(self, frame: Frame) -> None:
+        """See `Viewer.see`."""
+        self._reader.see(frame)
+
+    def _refused(self) -> None:
+        # No answer is under way.
+        self.finished = True
+
+    def _return(self) -> None:
+        self.finished = True

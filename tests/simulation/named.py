@@ -1,0 +1,8 @@
+"""
+Seeds that once found a fault of the server. They run in every test run, beside the others.
+"""
+
+from __future__ import annotations
+
+#: The fault that each seed found.
+NAMED: dict[int, str] = {}

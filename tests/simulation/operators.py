@@ -1,0 +1,180 @@
+"""
+Operators: actors that look at streams, cancel and delete them, and send what no client should.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulation.facts import Span
+from tests.simulation.payloads import wrap
+from tests.simulation.viewers import Stage
+from tests.simulation.wire import Exchange, Query, Reply
+
+#: Requests that must be answered with one status, whatever the server does, or 503.
+PROBES: tuple[tuple[int, Query], ...] = (
+    (200, Query("GET", "/", {"Accept": "text/html"})),
+    (200, Query("HEAD", "/", {"Accept": "text/event-stream"})),
+    (200, Query("GET", "/assets/app.js")),
+    (200, Query("GET", "/assets/app.css")),
+    (404, Query("GET", "/assets/none.js")),
+    (200, Query("GET", "/v1/models")),
+    (404, Query("GET", "/v1/models/no/such")),
+    (404, Query("GET", "/nowhere")),
+    (405, Query("PATCH", "/streams")),
+    (405, Query("DELETE", "/v1/models")),
+    (400, Query("PUT", "/streams/bad%20name")),
+    (400, Query("POST", "/streams", {"Content-Type": "application/json"}, b"{")),
+    (400, Query("POST", "/streams", {"Content-Type": "application/json"}, b'{"prompt": 3}')),
+    (400, Query("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b"{}")),
+    (400, Query("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"messages": [{"role": 1}]}')),
+    (400, Query("POST", "/api/chat", {"Content-Type": "application/json"}, b'{"id": "x"}')),
+    (204, Query("GET", "/api/chat/nobody/stream")),
+    (404, Query("GET", "/streams/nobody")),
+    (404, Query("DELETE", "/streams/nobody")),
+    (404, Query("POST", "/streams/nobody/cancel", {"Content-Type": "application/json"}, b"")),
+    (404, Query("GET", "/streams/nobody", {"Accept": "text/html"})),
+    (204, Query("GET", "/", {"Accept": "text/event-stream", "Last-Event-ID": "nobody"})),
+)
+
+#: Requests to a stream that must be refused.
+_BAD: tuple[tuple[int, str, dict[str, str], bytes], ...] = (
+    (400, "POST", {"Content-Type": "application/json"}, b"[]"),
+    (400, "POST", {"Content-Type": "application/json"}, b'{"event": "done", "data": "x"}'),
+    (400, "POST", {"Content-Type": "application/json"}, b'{"token": "x", "data": "y"}'),
+    (400, "POST", {"Content-Type": "text/plain"}, b"\xff"),
+    (415, "POST", {"Content-Type": "image/png"}, b"x"),
+    (400, "POST", {"Content-Type": "text/plain", "Stream-Closed": "perhaps"}, b"x"),
+    (400, "POST", {"Content-Type": "text/plain", "Idempotency-Key": "a b"}, b"x"),
+    (413, "POST", {"Content-Type": "text/plain"}, b"x" * (1024 * 1024 + 1)),
+)
+
+
+class Operator:
+    """
+    Sends one request after the other.
+
+    Args:
+        stage: See `Stage`.
+        number: Of this operator.
+    """
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self.stage = stage
+        self.name = f"operator{number}"
+
+    def ask(self, query: Query, answered: Any) -> None:
+        """Send a request."""
+        self.stage.history.add(self.name, f"{query.method} {query.path}")
+        Exchange(self.stage.network, query, answered, timeout=30.0)
+
+    def probe(self) -> None:
+        """Send a request whose answer is known."""
+        status, query = self.stage.chance.choice(PROBES)
+        self._expect(query, status)
+
+    def abuse(self, stream: str) -> None:
+        """Publish what must be refused."""
+        status, method, headers, body = self.stage.chance.choice(_BAD)
+        self._expect(Query(method, f"/streams/{stream}", headers, body), status, 404, 409)
+
+    def cancel(self, stream: str) -> None:
+        """Cancel a stream."""
+        mayBeGone = self.stage.truth.mayBeGone(stream)
+        self.stage.truth.closing.add(stream)
+
+        def answered(reply: Reply) -> None:
+            self.stage.history.add(self.name, f"cancelled: {reply.status}")
+            if reply.status == 404 and not (mayBeGone or self.stage.truth.mayBeGone(stream)):
+                self.blame("gone", f"404 for cancelling {stream}")
+            elif reply.status == 200 and reply.complete and reply.json["state"] == "open":
+                self.blame("end", f"{stream} is open after it was cancelled")
+
+        self.ask(Query("POST", f"/streams/{stream}/cancel", {}, b""), answered)
+
+    def delete(self, stream: str) -> None:
+        """Delete a stream."""
+        self.stage.truth.doubt(stream)
+
+        def answered(reply: Reply) -> None:
+            self.stage.history.add(self.name, f"deleted: {reply.status}")
+            # Entries that were acknowledged before the answer came are gone, too.
+            self.stage.truth.doubt(stream)
+            if reply.status not in (0, 204, 404, 503):
+                self.blame("status", f"deleting {stream}: {reply.status} {reply.body[:200]!r}")
+
+        self.ask(Query("DELETE", f"/streams/{stream}"), answered)
+
+    def look(self, stream: str) -> None:
+        """Read the text of a stream and its state."""
+        truth = self.stage.truth
+        promised = truth.promised(stream)
+        mayBeGone = truth.mayBeGone(stream)
+
+        def readState(reply: Reply) -> None:
+            if not self._isMissing(stream, mayBeGone, reply):
+                self._seeState(stream, promised, reply)
+
+        def readText(reply: Reply) -> None:
+            if not self._isMissing(stream, mayBeGone, reply):
+                self._seeText(stream, promised, reply)
+
+        path = f"/streams/{stream}"
+        if self.stage.chance.random() < 0.5:
+            self.ask(Query("GET", path, {"Accept": "application/json"}), readState)
+        else:
+            self.ask(Query("GET", path, {"Accept": "text/plain"}, close=self.stage.chance.random() < 0.5), readText)
+
+    def blame(self, rule: str, text: str) -> None:
+        """Report a broken promise."""
+        self.stage.history.blame(rule, f"{self.name}: {text}")
+
+    def _isMissing(self, stream: str, mayBeGone: bool, reply: Reply) -> bool:
+        """Judge a 404."""
+        if reply.status == 404 and not (mayBeGone or self.stage.truth.mayBeGone(stream)):
+            self.blame("gone", f"404 for {stream}")
+        return reply.status == 404
+
+    def _seeState(self, stream: str, promised: dict[str, int], reply: Reply) -> None:
+        truth = self.stage.truth
+        if reply.status != 200 or not reply.complete:
+            return
+        state = reply.json
+        known = truth.know(state["epoch"], stream, self.name)
+        # Unless it was deleted meanwhile.
+        number = promised.get(state["epoch"], 0)
+        if state["last"] < number <= truth.promised(stream).get(state["epoch"], 0):
+            self.blame("in the log", f"{stream} ends at {state['last']}, and {number} was acknowledged")
+        if known.end and state["state"] == "open":
+            self.blame("end", f"{stream} is open, and was {known.end}")
+
+    def _seeText(self, stream: str, promised: dict[str, int], reply: Reply) -> None:
+        truth = self.stage.truth
+        if reply.status != 200 or not reply.complete or "stream-gap" in reply.headers:
+            return
+        # The answer does not name the epoch.
+        epochs = [epoch for epoch, known in truth.epochs.items() if known.name == stream]
+        if len(epochs) == 1:
+            text = reply.body.decode("utf-8")
+            truth.spans.append(Span(self.name, epochs[0], 0, None, text, raw=True))
+            for promise in truth.promises[stream]:
+                sent = truth.sent.get(promise.marker)
+                if (
+                    promise.number <= promised.get(promise.epoch, 0)
+                    and sent is not None
+                    and sent.type is None
+                    and wrap(promise.marker) not in text
+                ):
+                    self.blame("in the log", f"{promise.marker} is not in the text of {stream}")
+
+    def _expect(self, query: Query, *statuses: int) -> None:
+        def answered(reply: Reply) -> None:
+            self.stage.history.add(self.name, f"{reply.status} for {query.method} {query.path}")
+            if reply.status not in (0, 503, *statuses):
+                self.blame("status", f"{reply.status} for {query.method} {query.path} {(query.body or b'')[:80]!r}")
+            elif reply.status >= 400 and reply.complete and query.headers.get("Accept") != "text/html":
+                error = (reply.json or {}).get("error", {})
+                if not (error.get("message") and error.get("type") and error.get("code")):
+                    self.blame("error", f"{reply.body[:200]!r} for {query.path}")
+
+        self.ask(query, answered)

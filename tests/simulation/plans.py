@@ -1,0 +1,57 @@
+"""
+Plans: how a seed sets up the server and the network.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from sseserver.settings import Settings
+from tests.simulation.host import Plan
+from tests.simulation.network import Weather
+
+
+def makeSettings(chance: Random) -> Settings:
+    """Choose the limits of a server. Small ones are reached."""
+    pick = chance.choice
+    return Settings(
+        heartbeat=pick((1.0, 2.0, 5.0)),
+        reconnectionTime=pick((100, 500, 2000)),
+        linger=pick((0.0, 1.0, 6.0, 60.0)),
+        maxViewers=pick((2, 5, 1000, 1000)),
+        maxRuns=pick((1, 2, 1000)),
+        maxWaiting=pick((1, 1000)),
+        stall=pick((1.5, 4.0, 30.0)),
+        keep=pick((30.0, 600.0, 600.0)),
+        window=pick((2000, 20_000, 16 << 20, 16 << 20, 16 << 20)),
+        maxBytes=pick((20_000, 512 << 20, 512 << 20)),
+        maxStreams=pick((3, 100_000, 100_000)),
+        readAhead=pick((200, 4000, 1 << 20)),
+        drain=pick((0.5, 3.0)),
+        plain=chance.random() < 0.2,
+    )
+
+
+def makePlan(chance: Random) -> Plan:
+    """Choose how a server is set up."""
+    source = chance.choice(("script", "script", "silent", "upstream"))
+    return Plan(
+        settings=makeSettings(chance),
+        store=chance.choice(("memory", "sqlite", "sqlite", "sqlite")),
+        source=source,
+        prompt=None if source == "silent" else "of the page",
+        bufferSize=chance.choice((500, 4000, 65536)),
+        diskDelay=chance.choice((0.0, 0.0, 0.01, 0.2)),
+    )
+
+
+def makeWeather(chance: Random) -> Weather:
+    """Choose how the network treats its connections."""
+    latency = chance.choice((0.0, 0.0, 0.005, 0.1))
+    return Weather(
+        latency=latency,
+        # Together with a long latency a small cut is no network any more.
+        cut=chance.choice((0, 0, 0, 7, 300)) if latency < 0.1 else chance.choice((0, 1000)),
+        sendBuffer=chance.choice((300, 4000, 65536)),
+        receiveBuffer=chance.choice((300, 4000, 65536)),
+    )

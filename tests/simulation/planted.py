@@ -1,0 +1,318 @@
+"""
+Planted bugs: does the simulation notice when the server is broken?
+
+`python -m tests.simulation.planted` copies the tree, breaks the copy in one way after the other, and runs seeds until
+one breaks a promise. `python -m tests.simulation.planted WORD` plants only the bugs whose names contain the word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.simulation.play import play
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: Seeds in which each bug must be found.
+SEEDS = 200
+
+_FOUND = re.compile("seed ([0-9]+): (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """
+    One way to break the server.
+
+    Attributes:
+        name: The fault.
+        file: The module, below the package.
+        old: Text that stands there once.
+        new: Text that replaces it.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+    def plant(self, root: Path) -> None:
+        """
+        Plant the bug into a copy of the tree.
+
+        Raises:
+            LookupError: The text does not stand there exactly once.
+        """
+        path = root / "sseserver" / self.file
+        text = path.read_text("utf-8")
+        if text.count(self.old) != 1:
+            raise LookupError(f"{self.name}: {self.old!r} stands {text.count(self.old)} times in {self.file}")
+        path.write_text(text.replace(self.old, self.new), "utf-8")
+
+
+BUGS = (
+    Bug("ack before commit", "streams/log.py", "        if self.last == appended:\n", "        if appended:\n"),
+    Bug(
+        "visible before commit",
+        "streams/log.py",
+        "            self._keeper.write(self)\n",
+        "            self._keeper.write(self)\n            self.commit(number)\n",
+    ),
+    Bug(
+        "lost wake-up after a flush tick",
+        "streams/log.py",
+        "        self._flushing = None\n        self.announced = now\n        self._wake()\n",
+        "        self._flushing = None\n        self.announced = now\n",
+    ),
+    Bug(
+        "resume one too far",
+        "streams/log.py",
+        "        return number\n\n    def findRendering",
+        "        return min(number + 1, self.last)\n\n    def findRendering",
+    ),
+    Bug(
+        "resume one too early",
+        "streams/log.py",
+        "        return number\n\n    def findRendering",
+        "        return max(start, number - 1)\n\n    def findRendering",
+    ),
+    Bug("an ID of any epoch is taken", "streams/log.py", "if epoch != self.epoch or number > self.last:", "if False:"),
+    Bug(
+        "wrong number of missed entries",
+        "streams/log.py",
+        'raise GapError("trimmed", start, start - number)',
+        'raise GapError("trimmed", start, start - number + 1)',
+    ),
+    Bug(
+        "silent gap",
+        "streams/log.py",
+        '            raise GapError("trimmed", start, start - number)\n',
+        "            return start\n",
+    ),
+    Bug("ack of a refused publish", "streams/log.py", "stored.errback(error)", "stored.callback(None)"),
+    Bug(
+        "the key of a refused publish is kept",
+        "streams/log.py",
+        "if use.last <= self.last}",
+        "if use.last}",
+    ),
+    Bug(
+        "refused entries stay in the ledger",
+        "streams/log.py",
+        "self._keeper.used -= self.buffer.cut(self.last)",
+        "self.buffer.cut(self.last)",
+    ),
+    Bug(
+        "a deleted stream stays in the ledger", "stores/memory.py", "self.used -= streamLog.drop()", "streamLog.drop()"
+    ),
+    Bug(
+        "forgotten terminal entry",
+        "service/run.py",
+        "        if entry is not None:\n            self.streamLog.append",
+        '        if entry is not None and b"linger" not in entry.data:\n            self.streamLog.append',
+    ),
+    Bug(
+        "done in place of failed",
+        "service/run.py",
+        "self._end(packFailed(failure.value))",
+        'self._end(packDone("stop", 0))',
+    ),
+    Bug(
+        "an end before the last tokens",
+        "service/run.py",
+        '            self._append(_TOKEN, token.encode("utf-8"))',
+        "            number = self.streamLog.last\n"
+        "            if not (number and number % 7 == 0):\n"
+        '                self._append(_TOKEN, token.encode("utf-8"))',
+    ),
+    Bug(
+        "a pause is never evaluated again",
+        "service/run.py",
+        "> self._settings.readAhead // 2:",
+        ">= 0:",
+    ),
+    Bug(
+        "the linger never ends",
+        "service/linger.py",
+        "        if not self._streamLog.viewers:\n            self._onOver()\n",
+        "        return\n",
+    ),
+    Bug("the key of a refused run is kept", "service/startkeys.py", "            del self._starts[key]\n", ""),
+    Bug(
+        "the key of a run is not looked up", "service/startkeys.py", "        if start is None:\n", "        if True:\n"
+    ),
+    Bug(
+        "the key of a publish is not looked up",
+        "stores/publishing.py",
+        "use = None if key is None else streamLog.recall(key)",
+        "use = None",
+    ),
+    Bug(
+        "a refused group of runs is dropped",
+        "stores/persistent.py",
+        "                self._pending.dirty[entries.stream] = entries.log\n",
+        "                pass\n",
+    ),
+    Bug(
+        "epochs are used again after a loss of power",
+        "stores/sqlite/database.py",
+        "if not clean and (not boot or boot != before):",
+        "if False:",
+    ),
+    Bug(
+        "interrupted runs have no end",
+        "stores/sqlite/database.py",
+        "        self._interruptRuns()\n",
+        "",
+    ),
+    Bug(
+        "entries that are not filed are lost",
+        "stores/sqlite/database.py",
+        'ORDER BY place"):',
+        'ORDER BY place LIMIT 2"):',
+    ),
+    Bug(
+        "204 for a viewer without the terminal event",
+        "web/viewing.py",
+        ".complete(parsed[1])",
+        ".complete(streamLog.last)",
+    ),
+    Bug(
+        "no 204 after the terminal event",
+        "web/viewing.py",
+        ".complete(parsed[1])",
+        ".complete(-1)",
+    ),
+    Bug(
+        "the halves of a CR LF are two line ends",
+        "formats/events.py",
+        "if text[0] == _LF and self._followsCR(index):",
+        "if False:",
+    ),
+    Bug(
+        "a stale frame for the newest entry",
+        "formats/rendering.py",
+        "            if self._newestAt == last:\n                return self._newest\n",
+        "            if self._newestAt:\n                return Reading(last, self._newest.data)\n",
+    ),
+    Bug(
+        "a joined event with the ID before its last entry",
+        "formats/rendering.py",
+        "self.piece(cursor, self._buffer.text(first, cursor), start)",
+        "self.piece(cursor - 1, self._buffer.text(first, cursor), start)",
+    ),
+    Bug(
+        "[DONE] after a failure",
+        "formats/openai.py",
+        "        return self._event(number, error)",
+        "        return self._event(number, _DONE)",
+    ),
+    Bug(
+        "no reading after a pause",
+        "delivery/producer.py",
+        "            self._quietSince = self._delivery.ticker.seconds()\n            self.wake()\n",
+        "            self._quietSince = self._delivery.ticker.seconds()\n",
+    ),
+    Bug("viewers never leave the log", "delivery/producer.py", "        self.streamLog.leave(self)\n", ""),
+    Bug(
+        "the response stays open after the end",
+        "delivery/producer.py",
+        '                        self.finish("complete")\n',
+        "                        pass\n",
+    ),
+    Bug(
+        "the rest of a partial send is lost",
+        "speedups/body.py",
+        "            waiting = waiting[sent:]\n",
+        '            waiting = b"" if sent else waiting\n',
+    ),
+    Bug(
+        "a chunk is framed as the one before",
+        "speedups/body.py",
+        "if data is not self._framed:",
+        "if len(data) != len(self._framed):",
+    ),
+    Bug(
+        "an answer without its end is a success",
+        "sources/upstreamanswer.py",
+        "            if self._finish is None:\n",
+        "            if False:\n",
+    ),
+    Bug(
+        "the client does not resume",
+        "client/request.py",
+        'headers.setRawHeaders(b"Last-Event-ID", [self.lastEventID.encode("utf-8")])',
+        "pass",
+    ),
+)
+
+
+def copyTree(folder: str) -> Path:
+    """Copy what a simulation needs, and return the root of the copy."""
+    root = Path(folder)
+    for name in ("sseserver", "tests"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    return root
+
+
+def find(bug: Bug, seeds: int = SEEDS) -> str:
+    """
+    Plant a bug and run seeds.
+
+    Returns:
+        The seed that found it, with the broken promise; an empty string if none did. A seed that
+        breaks a promise of the server without the bug, too, has not found it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root = copyTree(folder)
+        bug.plant(root)
+        first = 0
+        while first < seeds:
+            done = _run(root, first, seeds - first)
+            match = _FOUND.search(done.stdout)
+            if match is None:
+                # A simulation that breaks down has noticed, too.
+                return f"breaks down: {done.stderr[-200:]}" if done.returncode else ""
+            if not play(int(match[1])).violations:
+                return f"seed {match[1]}: {match[2]}"
+            first = int(match[1]) + 1
+    return ""
+
+
+def _run(root: Path, first: int, count: int) -> subprocess.CompletedProcess[str]:
+    """Run seeds in a copy of the tree, until one breaks a promise."""
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    seeds = ["--first", str(first), "--count", str(count)]
+    command = [sys.executable, "-m", "tests.simulation", *seeds, "--once", "--stop", "--strict"]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.planted", description=__doc__)
+    parser.add_argument("words", nargs="*", help="plant only the bugs whose names contain one of these words")
+    options = parser.parse_args(arguments)
+    missed = 0
+    for bug in BUGS:
+        if options.words and not any(word in bug.name for word in options.words):
+            continue
+        start = time.perf_counter()
+        found = find(bug)
+        missed += not found
+        sys.stdout.write(f"{bug.name}: {found[:200] or 'NOT FOUND'} ({time.perf_counter() - start:.0f} s)\n")
+        sys.stdout.flush()
+    sys.exit(missed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""
+The simulation in the test command: 200 seeds, or as many as the environment variable `SSESERVER_SEEDS` says.
+"""
+
+from __future__ import annotations
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.simulation.named import NAMED
+from tests.simulation.runner import check, describe
+
+#: Number of seeds.
+SEEDS = int(os.environ.get("SSESERVER_SEEDS", "200"))
+
+#: Seeds in one test.
+_PART = max(1, SEEDS // 4)
+
+
+class SimulationTests(SynchronousTestCase):
+    """The promises of the server, in every history that the seeds make."""
+
+    def play(self, part: int) -> None:
+        """Run one part of the seeds."""
+        for seed in range(part * _PART, (part + 1) * _PART):
+            outcome = check(seed)
+            self.assertEqual(outcome.violations, [], describe(outcome))
+
+    def test_seeds0(self) -> None:
+        """No promise is broken, whatever the first quarter of the seeds does to the server."""
+        self.play(0)
+
+    def test_seeds1(self) -> None:
+        """No promise is broken, whatever the second quarter of the seeds does to the server."""
+        self.play(1)
+
+    def test_seeds2(self) -> None:
+        """No promise is broken, whatever the third quarter of the seeds does to the server."""
+        self.play(2)
+
+    def test_seeds3(self) -> None:
+        """No promise is broken, whatever the last quarter of the seeds does to the server."""
+        self.play(3)
+
+    def test_named(self) -> None:
+        """The seeds that once found a fault find none any more."""
+        for seed, fault in NAMED.items():
+            outcome = check(seed)
+            self.assertEqual(outcome.violations, [], f"{fault}\n{describe(outcome)}")
