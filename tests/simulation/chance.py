@@ -23,6 +23,7 @@ from unittest.mock import patch
 
 from twisted.web import server as twistedServer
 
+from sseserver.stores.sqlite.database import OPEN_FILES
 from sseserver.streams.ids import makeEpoch
 
 #: File with the identity of the machine's boot, in Linux.
@@ -114,6 +115,7 @@ class Patches:
             if path.startswith(folder):
                 connection.close()
         self._connections = [one for one in self._connections if not one[0].startswith(folder)]
+        OPEN_FILES.difference_update({path for path in OPEN_FILES if str(path).startswith(folder)})
 
     def _emptyStock(self) -> None:
         """Use up the epochs that were made with other random bits: the next one is made anew."""

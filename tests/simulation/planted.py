@@ -109,11 +109,14 @@ BUGS = (
     Bug(
         "refused entries stay in the ledger",
         "streams/log.py",
-        "self._keeper.used -= self.buffer.cut(self.last)",
+        "self._account.used -= self.buffer.cut(self.last)",
         "self.buffer.cut(self.last)",
     ),
     Bug(
-        "a deleted stream stays in the ledger", "stores/memory.py", "self.used -= streamLog.drop()", "streamLog.drop()"
+        "a deleted stream stays in the ledger",
+        "stores/memory.py",
+        "account.used -= streamLog.drop()",
+        "streamLog.drop()",
     ),
     Bug(
         "forgotten terminal entry",
@@ -138,7 +141,7 @@ BUGS = (
     Bug(
         "a pause is never evaluated again",
         "service/run.py",
-        "> self._settings.readAhead // 2:",
+        "> self._readAhead // 2:",
         ">= 0:",
     ),
     Bug(
@@ -154,7 +157,7 @@ BUGS = (
     Bug(
         "the key of a publish is not looked up",
         "stores/publishing.py",
-        "use = None if key is None else streamLog.recall(key)",
+        "use = streamLog.recall(key)",
         "use = None",
     ),
     Bug(
@@ -166,7 +169,7 @@ BUGS = (
     Bug(
         "epochs are used again after a loss of power",
         "stores/sqlite/database.py",
-        "if not clean and (not boot or boot != before):",
+        "if (rebooted and not clean) or _isCopy(file, original, rebooted):",
         "if False:",
     ),
     Bug(
@@ -208,8 +211,8 @@ BUGS = (
     Bug(
         "a joined event with the ID before its last entry",
         "formats/rendering.py",
-        "self.piece(cursor, self._buffer.text(first, cursor), start)",
-        "self.piece(cursor - 1, self._buffer.text(first, cursor), start)",
+        "self.piece(last, text, index)",
+        "self.piece(last - 1, text, index)",
     ),
     Bug(
         "[DONE] after a failure",
@@ -220,10 +223,15 @@ BUGS = (
     Bug(
         "no reading after a pause",
         "delivery/producer.py",
-        "            self._quietSince = self._delivery.ticker.seconds()\n            self.wake()\n",
-        "            self._quietSince = self._delivery.ticker.seconds()\n",
+        '                self.finish("refused")\n            self.wake()\n',
+        '                self.finish("refused")\n',
     ),
-    Bug("viewers never leave the log", "delivery/producer.py", "        self.streamLog.leave(self)\n", ""),
+    Bug(
+        "viewers never leave the log",
+        "delivery/producer.py",
+        "        self._body.close()\n        self.streamLog.leave(self)\n",
+        "        self._body.close()\n",
+    ),
     Bug(
         "the response stays open after the end",
         "delivery/producer.py",
@@ -245,8 +253,8 @@ BUGS = (
     Bug(
         "an answer without its end is a success",
         "sources/upstreamanswer.py",
-        "            if self._finish is None:\n",
-        "            if False:\n",
+        "            elif self._finish is None:\n",
+        "            elif False:\n",
     ),
     Bug(
         "the client does not resume",

@@ -181,5 +181,6 @@ class PageTests(ScriptedTestCase):
         """The answer to HEAD of the page or a file has the headers of GET."""
         for path in ("/", "/assets/app.js"):
             get, head = self.ask(path), self.ask(path, method="HEAD")
-            self.assertEqual(get.headers, head.headers)
+            # The second may have changed between the two.
+            self.assertEqual({**get.headers, "date": ""}, {**head.headers, "date": ""})
             self.assertEqual(int(head.headers["content-length"]), len(get.body))
