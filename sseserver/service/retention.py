@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,21 +23,6 @@ log = Logger()
 
 #: Seconds between two attempts to delete a stream from an unavailable store.
 _RETRY = 5.0
-
-
-class _Deadline(NamedTuple):
-    """
-    The end of the time that an ended stream is kept.
-
-    Attributes:
-        due: Seconds on the ticker's clock.
-        name: Name of the stream.
-        epoch: Epoch of the stream.
-    """
-
-    due: float
-    name: str
-    epoch: str
 
 
 class Retention:
@@ -60,8 +44,9 @@ class Retention:
         self._settings = settings
         self._sweep = sweep
         self._onForget = onForget
-        # The oldest first.
-        self._kept: deque[_Deadline] = deque()
+        # When a stream is to be deleted, its name and its epoch; the oldest first. Plain tuples, since there is one
+        # for each stream: Python's collector does not look at them again and again.
+        self._kept: deque[tuple[float, str, str]] = deque()
         self._stopped = False
 
     def start(self, ended: Sequence[EndedStream]) -> None:
@@ -125,22 +110,22 @@ class Retention:
         """Schedule the deletion of a stream; its end is on the ticker's clock."""
         if self._stopped:
             return
-        deadline = _Deadline(ended + self._settings.keep, name, epoch)
-        self._kept.append(deadline)
+        due = ended + self._settings.keep
+        self._kept.append((due, name, epoch))
         if len(self._kept) == 1:
-            self._sweep.at(deadline.due, self._forgetOld)
+            self._sweep.at(due, self._forgetOld)
 
     def _forgetOld(self, now: float) -> float | None:
         """Delete the streams whose time is over."""
-        while self._kept and self._kept[0].due <= now:
+        while self._kept and self._kept[0][0] <= now:
             self._forgetOldest()
-        return self._kept[0].due if self._kept else None
+        return self._kept[0][0] if self._kept else None
 
     def _forgetOldest(self) -> None:
-        stream = self._kept.popleft()
-        self._onForget(stream.epoch)
-        deleted = self._store.delete(stream.name, stream.epoch)
-        deleted.addErrback(self._retryLater, stream.name, stream.epoch)
+        _, name, epoch = self._kept.popleft()
+        self._onForget(epoch)
+        deleted = self._store.delete(name, epoch)
+        deleted.addErrback(self._retryLater, name, epoch)
         deleted.addErrback(lambda failure: log.failure("A stream could not be deleted", failure))
 
     def _retryLater(self, failure: Failure, name: str, epoch: str) -> None:
