@@ -2,6 +2,7 @@ cimport cython
 
 from sseserver.delivery.stall cimport StallWatch
 from sseserver.reading cimport Reading
+from sseserver.steps cimport findNext
 from sseserver.streams.log cimport StreamLog
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sseserver.interfaces import IStreamLog
-from sseserver.timing.ticker import Tick, Ticker
+from sseserver.timing.ticker import IDLE, Tick, Ticker
 
 
-class Linger:
+class Linger(Tick):
     """
     The linger of one run.
 
@@ -22,13 +22,13 @@ class Linger:
         onOver: Called when the time is over and the stream has no viewers.
     """
 
-    __slots__ = ("_onOver", "_streamLog", "_sweep", "_tick")
+    __slots__ = ("_onOver", "_streamLog", "_sweep")
 
     def __init__(self, streamLog: IStreamLog, sweep: Ticker, onOver: Callable[[], None]) -> None:
+        self.slot = IDLE
         self._streamLog = streamLog
         self._sweep = sweep
         self._onOver = onOver
-        self._tick: Tick | None = None
 
     def begin(self, seconds: float) -> None:
         """
@@ -39,17 +39,17 @@ class Linger:
         """
         self.stop()
         if seconds:
-            self._tick = self._sweep.at(self._sweep.seconds() + seconds, self._end)
+            self._sweep.put(self, self._sweep.seconds() + seconds)
         else:
             self._onOver()
 
     def stop(self) -> None:
         """Drop the deadline."""
-        if self._tick is not None:
-            self._sweep.cancel(self._tick)
-            self._tick = None
+        if self.slot != IDLE:
+            self._sweep.cancel(self)
 
-    def _end(self, now: float) -> None:
-        self._tick = None
+    def fire(self, now: float) -> float | None:
+        """See `Tick.fire`."""
         if not self._streamLog.viewers:
             self._onOver()
+        return None

@@ -1,4 +1,5 @@
 from sseserver.service.linger cimport Linger
+from sseserver.steps cimport step
 from sseserver.streams.log cimport StreamLog
 from sseserver.timing.ticker cimport Tick, Ticker
 

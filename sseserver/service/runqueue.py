@@ -136,7 +136,8 @@ class RunQueue:
         if not turns.tokens:
             return maybeDeferred(self._await, run, prompt)
         turns.acquire()
-        producing = maybeDeferred(self._callSource, run, prompt)
+        run.begin()
+        producing = maybeDeferred(self._source.produce, run, prompt)
 
         def release(result: T) -> T:
             turns.release()

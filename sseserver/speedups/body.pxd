@@ -1,5 +1,6 @@
 cimport cython
 
+from sseserver.steps cimport findNext
 from sseserver.timing.turnend cimport TurnEnd
 
 

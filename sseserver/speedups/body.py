@@ -233,7 +233,12 @@ class FastBody(SendBuffer):
     __slots__ = ("_chunked", "_outbox", "_request", "_sending", "_state", "written")
 
     def __init__(self, transport: Any) -> None:
-        super().__init__(transport)
+        # As in `SendBuffer`, without a call: there is one for each connection.
+        self._transport = transport
+        self._waiting = b""
+        self._clear = False
+        self._socket: Any = None
+        self.held = False
         self.written = 0
         self._request: Any = None
         self._outbox: Any = None

@@ -1,6 +1,8 @@
 cimport cython
 
 
+# Its members are bytes and lists of bytes, which form no cycles; and there is one for each stream that is kept.
+@cython.no_gc
 cdef class EntryBuffer:
     # Members that each token touches stand together.
     cdef public Py_ssize_t first

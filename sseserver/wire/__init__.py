@@ -21,6 +21,7 @@ The meaning of the lines is in 9.2.6, "Interpreting an event stream". In this mo
 grammar, the lines up to an empty one; an *event* is what EventSource dispatches. A block without data is no event.
 """
 
+from sseserver.wire.block import continued, dataLines, writeBlock
 from sseserver.wire.decoder import MAX_EVENT_BYTES, Decoder, wholeEvent
 from sseserver.wire.encoder import (
     DEFAULT_TYPE,
@@ -30,11 +31,8 @@ from sseserver.wire.encoder import (
     checkID,
     checkType,
     comment,
-    continued,
-    dataLines,
     encode,
     encodeRetry,
-    writeBlock,
 )
 
 __all__ = [

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from sseserver.errors import MalformedEvent
+from sseserver.wire.block import writeBlock
 
 #: Type of an event whose block names none (9.2.6).
 DEFAULT_TYPE = "message"
@@ -75,27 +76,6 @@ def encode(event: Event) -> bytes:
     return writeBlock(_toUTF8(event.data), type, id, None if event.retry is None else _checkRetry(event.retry))
 
 
-def writeBlock(data: bytes, type: bytes = b"message", id: bytes = b"", retry: int | None = None) -> bytes:
-    """
-    Write the block of an event whose parts are encoded and checked, as those of a stream log are.
-
-    Args:
-        data: UTF-8, with any line ends.
-        type: The type, UTF-8, as `checkType` accepts it.
-        id: The ID, UTF-8, as `checkID` accepts it; empty to send none.
-        retry: The reconnection time in milliseconds, or `None`.
-
-    Returns:
-        The bytes that `encode` returns for this event.
-    """
-    head = b"event: %b\n" % type if type != b"message" else b""
-    if retry is not None:
-        head += b"retry: %d\n" % retry
-    if id:
-        head += b"id: %b\n" % id
-    return b"%bdata: %b\n\n" % (head, continued(data))
-
-
 def encodeRetry(retry: int) -> bytes:
     """
     Write a `retry` field. The client takes the reconnection time at the end of the line, even without an event.
@@ -110,32 +90,6 @@ def encodeRetry(retry: int) -> bytes:
         MalformedEvent: It is not an integer from 0 to `MAX_RECONNECTION_TIME`.
     """
     return b"retry: %d\n" % _checkRetry(retry)
-
-
-def dataLines(data: bytes) -> bytes:
-    """
-    Write data as `data:` lines, without the empty line that ends a block.
-
-    Args:
-        data: UTF-8 (not checked), with any line ends.
-
-    Returns:
-        At least one line; the last one ends with LF.
-    """
-    # Always one space after the colon: 9.2.6 removes exactly one, so a space at the start of the data survives.
-    return b"data: %b\n" % continued(data)
-
-
-def continued(data: bytes) -> bytes:
-    """
-    Write data like `dataLines`, but without the first field name and the last line end.
-
-    The result is put between other bytes without a copy in between.
-    """
-    # Lines end at CR LF, CR and LF only (9.2.5). `str.splitlines` also splits at U+2028, U+0085, VT and others.
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return data.replace(b"\n", b"\ndata: ") if b"\n" in data else data
 
 
 def comment(text: str = "") -> bytes:

@@ -23,7 +23,6 @@ from sseserver.wire import (
     dataLines,
     encode,
     encodeRetry,
-    writeBlock,
 )
 from tests.vectors import ENCODED, REFUSED
 from tests.wire.cases import decode, property_
@@ -46,23 +45,6 @@ class VectorTests(SynchronousTestCase):
         for what, event in REFUSED:
             refusal = self.assertRaises(MalformedEvent, encode, event)
             self.assertRegex(str(refusal), r"^A.* must .*\.$", what)
-
-
-class BlockTests(SynchronousTestCase):
-    """`writeBlock` writes what `encode` does, of parts that are checked and encoded."""
-
-    @given(
-        st.text(st.characters(codec="utf-8")),
-        st.sampled_from(["message", "note", "\xe9"]),
-        st.sampled_from([None, "1", "a-1"]),
-        st.sampled_from([None, 0, 3000]),
-    )
-    def test_equal(self, data: str, type: str, id: str | None, retry: int | None) -> None:
-        """
-        The bytes are those of `encode`.
-        """
-        block = writeBlock(data.encode("utf-8"), type.encode("utf-8"), (id or "").encode("utf-8"), retry)
-        self.assertEqual(block, encode(Event(data, type, id, retry)))
 
 
 class EventTests(SynchronousTestCase):

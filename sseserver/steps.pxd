@@ -1,0 +1,2 @@
+cpdef step(steps, old, new)
+cpdef findNext(states, old, taken)
