@@ -113,9 +113,10 @@ class Host:
         self._reactor = reactor = SimReactor(self._world, self._network, self.plan.bufferSize)
         turnEnd = TurnEnd(reactor)
         options = writeOptions(self.plan)
-        # Some settings have no option.
+        # The drain has no option; the environment turns the speedups off.
         settings = replace(makeSettings(options), drain=self.plan.settings.drain)
-        assert settings == self.plan.settings, f"{settings} of the command line, {self.plan.settings} of the plan"
+        planned = replace(self.plan.settings, plain=settings.plain)
+        assert settings == planned, f"{settings} of the command line, {planned} of the plan"
         store = self._makeStore(reactor, turnEnd)
         source = self._makeSource(reactor, options, turnEnd)
         self._service = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
