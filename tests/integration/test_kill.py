@@ -35,9 +35,14 @@ PUBLISHED = 25
 VIEWERS = 3
 
 #: Number of publishes that a server answers before it is killed, at most; on a slow machine it has the time for them.
-#: Some servers are killed before they listen.
+#: Some servers are killed before they listen, others as soon as a publish has been sent.
 ANSWERS = 100
 EARLY = 0.15
+IN_FLIGHT = 0.3
+
+#: Number of kills that must interrupt a publish. More servers are killed until there are as many, up to a limit.
+INTERRUPTED = max(1, ROUNDS // 5)
+MOST_ROUNDS = 10 * ROUNDS + 50
 
 #: Seconds. Time from one word of a run to the next: 40 words take longer than any server but the last one lives.
 INTERVAL = 0.05
@@ -109,10 +114,14 @@ class Server:
             self._process = None
 
     async def request(
-        self, method: str, path: str, headers: dict[str, str], body: bytes = b""
+        self, method: str, path: str, headers: dict[str, str], body: bytes = b"", sent: asyncio.Event | None = None
     ) -> tuple[int, dict[str, str], AsyncIterator[bytes]]:
         """
         Send a request as soon as there is a server.
+
+        Args:
+            method, path, headers, body: Of the request.
+            sent: Set when the request has been written to the socket.
 
         Returns:
             Status, headers by lower-case name, and the body in pieces as they arrive.
@@ -126,6 +135,8 @@ class Server:
             lines = [f"{method} {path} HTTP/1.1", "Host: a", "Connection: close", f"Content-Length: {len(body)}"]
             lines += [f"{name}: {value}" for name, value in headers.items()]
             writer.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
+            if sent is not None:
+                sent.set()
             first, *rest = (await reader.readuntil(b"\r\n\r\n")).decode("ascii").strip().split("\r\n")
         except BaseException:
             writer.close()
@@ -283,6 +294,8 @@ class Scene:
         self.runs: list[Stream] = []
         self.published: list[Stream] = []
         self.answers = self.retries = 0
+        # Set when a publish has been sent, until a kill waits for the next one.
+        self.sent = asyncio.Event()
         # Set after the last kill: no stream is begun any more.
         self.last = False
 
@@ -301,18 +314,34 @@ class Scene:
         await self.server.kill(hard=False)
 
     async def _kills(self) -> None:
-        for _ in range(ROUNDS):
+        rounds = 0
+        while rounds < ROUNDS or self.retries < INTERRUPTED:
+            assert rounds < MOST_ROUNDS, f"{rounds} kills interrupted {self.retries} publishes."
+            rounds += 1
             if random.random() >= EARLY:
                 await self.server.listens()
-                enough = self.answers + random.randrange(ANSWERS)
-                while self.answers < enough:
-                    self.server.check()
-                    await asyncio.sleep(0.01)
-            await asyncio.sleep(random.uniform(0, 0.3))
+                await self._answered(random.randrange(ANSWERS))
+            if random.random() < IN_FLIGHT or rounds >= ROUNDS:
+                await self._publishInFlight()
+            else:
+                await asyncio.sleep(random.uniform(0, 0.3))
             self.server.check()
             await self.server.kill()
             self.server.spawn()
         await self.server.listens()
+
+    async def _answered(self, count: int) -> None:
+        """Wait until the server has answered as many publishes."""
+        enough = self.answers + count
+        while self.answers < enough:
+            self.server.check()
+            await asyncio.sleep(0.01)
+
+    async def _publishInFlight(self) -> None:
+        """Wait until a publish has been sent whose answer is still to come."""
+        await self.server.listens()
+        self.sent.clear()
+        await self.sent.wait()
 
     def _watch(self, group: asyncio.TaskGroup, stream: Stream) -> list[asyncio.Task[None]]:
         """Start viewers: some at once, some late."""
@@ -362,7 +391,7 @@ class Scene:
         body = json.dumps(items).encode("ascii")
         while True:
             try:
-                status, _, pieces = await self.server.request("POST", f"/streams/{name}", headers, body)
+                status, _, pieces = await self.server.request("POST", f"/streams/{name}", headers, body, self.sent)
                 answer = json.loads(b"".join([piece async for piece in pieces]))
             except LOST:
                 self.retries += 1
@@ -387,7 +416,7 @@ class Scene:
         # A kill without effect proves nothing: each one interrupted runs, publishers and viewers.
         assert len(self.runs) + len(self.published) > RUNS + PUBLISHED
         assert ends["failed interrupted"] >= ROUNDS, ends
-        assert self.retries >= ROUNDS // 5, self.retries
+        assert self.retries >= INTERRUPTED, self.retries
         assert sum(stream.resumed for stream in [*self.runs, *self.published]) >= ROUNDS
         assert all(len(stream.readings) == VIEWERS for stream in [*self.runs, *self.published])
 
