@@ -21,6 +21,9 @@ T = TypeVar("T")
 #: Bytes. Limit of the body of a request.
 MAX_BODY = 1024 * 1024
 
+#: An entity tag, from its opening quote on (RFC 9110 section 8.8.3).
+_ENTITY_TAG = re.compile(rb'"[!#-~\x80-\xff]*"')
+
 #: An idempotency key: visible ASCII.
 _KEY = re.compile(r"[!-~]{1,255}")
 
@@ -100,6 +103,20 @@ def checkKey(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise BadRequest("An Idempotency-Key must be 1 to 255 visible ASCII characters.")
     return key
+
+
+def hasVersion(request: Request, tag: bytes) -> bool:
+    """
+    Return whether the client has a version of a resource already: `If-None-Match` names it.
+
+    The comparison is weak (RFC 9110 section 13.1.2): `W/"a"` names `"a"`. A proxy that compresses weakens the tag.
+
+    Args:
+        request: A GET or HEAD.
+        tag: Entity tag of the version, with its quotes.
+    """
+    tags = b",".join(request.requestHeaders.getRawHeaders(b"if-none-match", ()))
+    return tags.strip(b" \t") == b"*" or tag in _ENTITY_TAG.findall(tags)
 
 
 def readBody(request: Request) -> bytes:

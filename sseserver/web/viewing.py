@@ -11,6 +11,8 @@ from collections.abc import Callable
 from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
+from sseserver.delivery.connection import isOver
+from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.service.service import StreamService
@@ -78,14 +80,34 @@ def followStream(service: StreamService, request: Request, streamLog: IStreamLog
         Overloaded: There is no room for another viewer, and the format has no other way to say so.
     """
     asked, fromNow = readLastEventID(request), readFromNow(request)
-    if request.method == b"HEAD":
-        answerHead(request, form)
-        return None
     if hasTerminal(streamLog, form, asked, fromNow):
         request.setResponseCode(NO_CONTENT)
         return b""
+    if request.method == b"HEAD":
+        answerViewerHead(service, request, form)
+        return None
     service.viewers.follow(request, streamLog, form, readPath(request), asked, fromNow)
     return None
+
+
+def answerViewerHead(service: StreamService, request: Request, form: IFormat) -> None:
+    """
+    Answer HEAD with the status and the headers that a viewer would get now (RFC 9110 section 9.3.2).
+
+    Args:
+        service: Keeps the viewers.
+        request: Its response has not begun. The client may have disconnected.
+        form: Format of the viewer.
+
+    Raises:
+        Overloaded: There is no room for a viewer, and the format has no other way to say so.
+    """
+    if isOver(request):
+        return
+    if service.viewers.hasRoom():
+        answerHead(request, form)
+    else:
+        turnAway(request, form, service.settings.reconnectionTime)
 
 
 def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, fromNow: bool = False) -> bool:

@@ -9,7 +9,12 @@ from twisted.web.server import Site
 
 from sseserver.apis import makeAPIs
 from sseserver.apis.root import StreamResource
+from sseserver.web.accept import JSON
 from tests.apis.cases import ScriptedTestCase
+from tests.http import CHROME, EVENTSOURCE, makeRequest
+
+#: Headers that differ between two answers, or that only an answer with a body has.
+_VARYING = {"date", "x-request-id", "transfer-encoding"}
 
 
 class RootTests(ScriptedTestCase):
@@ -36,6 +41,33 @@ class RootTests(ScriptedTestCase):
         for path in ("/nothing", "/nothing/streams", "/v1/streams", "/stream", "/streamsX"):
             response = self.ask(path)
             self.assertEqual((response.status, response.error["code"]), (404, "not_found"), path)
+
+    def test_F133_head(self) -> None:
+        """F133: HEAD has the status and the headers of GET, at every URL and for each representation."""
+        path = self.startRun()
+        self.write("a")
+        name = path.rpartition("/")[2]
+        self.end()
+        chat = b'{"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "x"}]}]}'
+        wires = [self.connect(self.factory)]
+        wires[0].send(makeRequest("/api/chat", method="POST", body=chat))
+        urls = ["/", "/streams", path, f"{path}?format=openai", f"{path}?format=none", "/streams/none", "/nothing"]
+        urls += ["/v1/models", "/v1/models/none", "/assets/app.js", "/api/chat/c/stream", "/api/chat/d/stream"]
+        urls += [f"{path}?last_event_id={name}-{number}" for number in (1, 2)]
+        for url in [*urls, "/streams?limit=0", "/v1/chat/completions"]:
+            for accept in (EVENTSOURCE, JSON, "text/plain", CHROME, "image/png"):
+                if (url, accept) != ("/", EVENTSOURCE):
+                    self.assertSameHead(url, accept)
+
+    def assertSameHead(self, url: str, accept: str) -> None:
+        """Check that the answers to GET and to HEAD have the same status and headers."""
+        heads = []
+        for method in ("GET", "HEAD"):
+            response = self.ask(url, accept, method)
+            fields = set(response.headers.items())
+            heads.append((response.status, {field for field in fields if field[0] not in _VARYING}))
+        if heads[0][0] != 405:
+            self.assertEqual(heads[1], heads[0], (url, accept))
 
     def test_mounted(self) -> None:
         """Every API works below a path of another site."""

@@ -1,16 +1,21 @@
 """
-The body of a publish: decoded, checked as a whole, and turned into entries. Used by `streams`.
+The body of a publish: decoded, checked as a whole, and turned into entries; and a stream that opens with one.
+
+Used by `streams`.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import msgspec
 
-from sseserver.errors import BadRequest, UnsupportedType
+from sseserver.errors import BadRequest, KeyReused, StreamExists, StreamNotFound, UnsupportedType
+from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import readJSON
+from sseserver.service.service import StreamService
 from sseserver.streams.entries import packEvent
 from sseserver.values import TERMINAL, Kind, NewEntry
 from sseserver.wire import Decoder, checkType
@@ -24,6 +29,9 @@ RESERVED_TYPES = frozenset({"stream", "gap", "open", "error", *(state.value for 
 
 #: Characters. Limit of an event type.
 _MAX_TYPE = 128
+
+#: Idempotency key of a PUT without one. No client can send it: it contains a space.
+_PUT_KEY = "PUT "
 
 #: Bytes. Never reached: the limit of the body is lower.
 _MAX_EVENT = 2**31
@@ -48,6 +56,48 @@ def checkName(name: str) -> str:
     if not _NAME.fullmatch(name) or name in {".", ".."}:
         raise BadRequest("A stream name must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, and no dot segment.")
     return name
+
+
+async def openWith(
+    service: StreamService, name: str, entries: Sequence[NewEntry], close: bool, key: str | None
+) -> tuple[IStreamLog, bool]:
+    """
+    Open a stream with its first publish. Repeated with the same entries, nothing changes: PUT is idempotent.
+
+    Args:
+        service: Keeps the streams.
+        name: Name of the stream, checked.
+        entries: The first entries.
+        close: Whether the stream ends after them.
+        key: Idempotency key of the request, if it has one.
+
+    Returns:
+        The stream's log, and whether the stream is new.
+
+    Raises:
+        StreamExists: A run writes the stream, or it has other entries.
+        StreamEnded: The stream has ended with other entries.
+        KeyReused: The key was used with another body.
+        Overloaded: There is no room.
+        StoreUnavailable: The store cannot take the stream or the entries now.
+    """
+    used, new = key or _PUT_KEY, False
+    try:
+        streamLog = await service.find(name)
+        repeated = streamLog.recall(used) is not None
+    except StreamNotFound:
+        repeated = False
+    if not repeated:
+        streamLog, new = await service.open(name)
+        if streamLog.last:
+            raise StreamExists(f"The stream {name} has entries already; publish into it with POST.")
+    try:
+        await service.publish(name, entries, close, used)
+    except KeyReused:
+        if key is not None:
+            raise
+        raise StreamExists(f"The stream {name} was opened with another body; publish into it with POST.") from None
+    return streamLog, new
 
 
 def readStreamClosed(value: str | None) -> bool:

@@ -12,7 +12,7 @@ from twisted.web.server import Request
 
 from sseserver.apis.native.listing import describeListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
-from sseserver.apis.native.publishing import checkName, readEntries, readStreamClosed
+from sseserver.apis.native.publishing import checkName, openWith, readEntries, readStreamClosed
 from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary
@@ -114,8 +114,13 @@ class NamedStream(AsyncResource):
         return followStream(self._service, request, streamLog, form or self._service.formats["events"])
 
     async def PUT(self, request: Request) -> bytes:
-        """Open a named stream to publish into."""
-        streamLog, new = await self._service.open(checkName(self._name))
+        """Open a named stream to publish into; a body is its first publish."""
+        name, close = checkName(self._name), readStreamClosed(readHeader(request, b"stream-closed"))
+        entries = readEntries(readHeader(request, b"content-type") or "", readBody(request))
+        if entries or close:
+            streamLog, new = await openWith(self._service, name, entries, close, readKey(request))
+        else:
+            streamLog, new = await self._service.open(name)
         if new:
             request.responseHeaders.setRawHeaders(b"Location", [readPath(request).encode("ascii")])
         return answerJSON(request, describeStream(streamLog), CREATED if new else OK)

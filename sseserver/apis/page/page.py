@@ -12,12 +12,13 @@ from html import escape
 from importlib.resources import files
 from urllib.parse import quote
 
-from twisted.web.http import CACHED
+from twisted.web.http import NOT_MODIFIED
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.interfaces import ITokenSource
 from sseserver.web.answers import setContentType
+from sseserver.web.request import hasVersion
 from sseserver.web.resource import AsyncResource, NotFoundResource
 
 #: The page may load its own files only, and no site may frame it.
@@ -92,7 +93,11 @@ class AssetFile(AsyncResource):
         # The browser revalidates its copy at each use: after an update the page and its script
         # match.
         request.responseHeaders.setRawHeaders(b"Cache-Control", [b"no-cache"])
-        return b"" if request.setETag(self._etag) is CACHED else self._content
+        request.responseHeaders.setRawHeaders(b"ETag", [self._etag])
+        if hasVersion(request, self._etag):
+            request.setResponseCode(NOT_MODIFIED)
+            return b""
+        return self._content
 
 
 class AssetFolder(AsyncResource):

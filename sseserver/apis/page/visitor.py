@@ -15,10 +15,9 @@ from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
 from sseserver.values import Prompt
 from sseserver.web.accept import EVENT_STREAM, HTML, negotiate
-from sseserver.web.answers import answerHead
 from sseserver.web.request import readLastEventID
 from sseserver.web.resource import AsyncResource
-from sseserver.web.viewing import followStream
+from sseserver.web.viewing import answerViewerHead, followStream
 
 
 class Visitor(AsyncResource):
@@ -43,9 +42,6 @@ class Visitor(AsyncResource):
         """Answer with the page, or with the visitor's own stream."""
         if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
             return self._page.answer(request, 0)
-        if request.method == b"HEAD":
-            answerHead(request, self._service.formats["text"])
-            return None
         asked = readLastEventID(request)
         return await self._startRun(request) if asked is None else await self._resumeRun(request, asked)
 
@@ -71,6 +67,9 @@ class Visitor(AsyncResource):
         """Start a run for this visitor, or tell the visitor to return when there is room."""
         if self._service.source.takesPrompt and self._prompt is None:
             raise BadRequest("This token source needs a prompt. Start a run with POST /streams.")
+        if request.method == b"HEAD":
+            answerViewerHead(self._service, request, self._service.formats["text"])
+            return None
         try:
             streamLog = await self._service.startRun(self._prompt)
         except (Overloaded, StoreUnavailable):

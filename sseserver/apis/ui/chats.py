@@ -15,10 +15,9 @@ from sseserver.protocols.uimessages import checkChatID, readChat
 from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.service import StreamService
 from sseserver.values import State
-from sseserver.web.answers import answerHead
 from sseserver.web.request import readJSONBody, readKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
-from sseserver.web.viewing import locateStream
+from sseserver.web.viewing import answerViewerHead, locateStream
 
 
 class Chats(AsyncResource):
@@ -80,7 +79,7 @@ class ChatStream(AsyncResource):
             return b""
         url, form = locateStream(request, streamLog, 4), self._service.formats["ui"]
         if request.method == b"HEAD":
-            answerHead(request, form)
+            answerViewerHead(self._service, request, form)
         else:
             self._service.viewers.follow(request, streamLog, form, url)
         return None

@@ -311,6 +311,28 @@ class StreamTests(ScriptedTestCase):
         response = self.ask(self.path, EVENTSOURCE, "HEAD")
         self.assertEqual((response.status, response.complete), (200, True))
 
+    def test_headOfWhatIsKnown(self) -> None:
+        """F133: HEAD of a viewer that has the terminal event, or starts after it, is answered 204, as GET is."""
+        self.write("a")
+        self.end()
+        name = self.path.rpartition("/")[2]
+        for lastID, status in ((f"{name}-1", 200), (f"{name}-2", 204), ("nonsense", 200)):
+            for method in ("HEAD", "GET"):
+                response = self.ask(self.path, EVENTSOURCE, method, headers={"Last-Event-ID": lastID})
+                self.assertEqual((response.status, response.complete), (status, True), (method, lastID))
+        for method in ("HEAD", "GET"):
+            self.assertEqual(self.ask(f"{self.path}?from=now", EVENTSOURCE, method).status, 204)
+
+    def test_headWithoutRoom(self) -> None:
+        """F133: HEAD of a viewer for whom there is no room is answered as GET is."""
+        self.serve(self.source, Settings(maxViewers=1))
+        path = self.startRun()
+        self.view(path)
+        for query, status in (("", 200), ("?format=openai", 503)):
+            get, head = (self.ask(path + query, EVENTSOURCE, method) for method in ("GET", "HEAD"))
+            self.assertEqual((get.status, head.status), (status, status))
+            self.assertEqual(get.headers.get("retry-after"), head.headers.get("retry-after"))
+
     def test_unknownStream(self) -> None:
         """
         An unknown stream is answered 404: the page for browsers, otherwise JSON. Its name becomes

@@ -154,6 +154,25 @@ class PageTests(ScriptedTestCase):
             self.assertEqual((response.status, response.headers["etag"]), (200, tags[name]))
         self.assertNotEqual(*tags.values())
 
+    def test_F132_listsOfTags(self) -> None:
+        """F132: a weak tag, and a tag in a list, name the current version (RFC 9110 section 13.1.2)."""
+        tag = self.ask("/assets/app.js").headers["etag"]
+        for value, status in (
+            (f"W/{tag}", 304),
+            (f'"a", {tag}', 304),
+            (f'{tag},W/"b"', 304),
+            (f'"a,b" , W/{tag} , "c"', 304),
+            ("*", 304),
+            ('"a", "b"', 200),
+            (tag.strip('"'), 200),
+            (f'"{tag.strip(chr(34))[1:]}"', 200),
+            ('"*"', 200),
+            ("", 200),
+        ):
+            for method in ("GET", "HEAD"):
+                response = self.ask("/assets/app.js", method=method, headers={"If-None-Match": value})
+                self.assertEqual((response.status, response.headers["etag"]), (status, tag), value)
+
     def test_unknownFile(self) -> None:
         """The folder has no other files, and no path leads out of it."""
         for path in (

@@ -187,12 +187,13 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(wire.response.types[-1], "cancelled")
 
     def test_head(self) -> None:
-        """HEAD gets the headers of an event stream and starts nothing, with an ID and without."""
-        for headers in ({}, {"Last-Event-ID": "nonsense"}):
-            response = self.ask("/", EVENTSOURCE, "HEAD", headers=headers)
-            self.assertEqual((response.status, response.headers["content-type"]), (200, EVENTSOURCE))
-            self.assertNotIn("transfer-encoding", response.headers)
-            self.assertEqual(response.headers["vary"], "Accept")
+        """F133: HEAD gets the status and the headers of GET and starts nothing, with an ID and without."""
+        response = self.ask("/", EVENTSOURCE, "HEAD")
+        self.assertEqual((response.status, response.headers["content-type"]), (200, EVENTSOURCE))
+        self.assertNotIn("transfer-encoding", response.headers)
+        self.assertEqual(response.headers["vary"], "Accept")
+        for method in ("HEAD", "GET"):
+            self.assertEqual(self.ask("/", EVENTSOURCE, method, headers={"Last-Event-ID": "nonsense"}).status, 204)
         self.assertEqual(self.source.runs, [])
         self.assertEqual(self.service.viewers.count, 0)
 
