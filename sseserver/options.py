@@ -177,6 +177,14 @@ OPTIONS = (
         "Destination of the access log: `log` (the log of twistd), `none`, or the path of a file.",
     ),
     Option(
+        "max-body",
+        SIZE,
+        None,
+        Group.LISTENING,
+        "Size of the body of a request, in bytes. Without this option 32M for the chat APIs, and 1M for `/streams`.",
+        setting="maxBody",
+    ),
+    Option(
         "heartbeat",
         TIMEOUT,
         15.0,

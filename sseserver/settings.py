@@ -12,6 +12,12 @@ from functools import partial
 
 from sseserver.options import defaultOf
 
+#: Bytes. Default limit of the body of a request to `/streams`.
+NATIVE_BODY = 1 << 20
+
+#: Bytes. Default limit of the body of a request to an API of models, whose messages can have images.
+MODEL_BODY = 32 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -39,6 +45,7 @@ class Settings:
         maxStreams: Number of streams of runs, and, separately, of published streams. Ended streams
             are dropped first, then new streams are refused.
         readAhead: Bytes. A run that is further ahead of its fastest viewer is paused.
+        maxBody: Bytes. Size of the body of a request; `None` for `MODEL_BODY` and `NATIVE_BODY`.
         drain: Seconds. Time for viewers to read the end of their streams when the service stops.
         plain: Whether all speedups are off. The default is the environment variable
             `SSESERVER_PLAIN`.
@@ -57,8 +64,19 @@ class Settings:
     maxBytes: int = defaultOf("max-bytes")
     maxStreams: int = defaultOf("max-streams")
     readAhead: int = defaultOf("read-ahead")
+    maxBody: int | None = defaultOf("max-body")
     drain: float = defaultOf("drain")
     plain: bool = field(default_factory=partial(defaultOf, "plain"))
+
+    @property
+    def modelBody(self) -> int:
+        """Bytes. Limit of the body of a request to an API of models."""
+        return self.maxBody or MODEL_BODY
+
+    @property
+    def nativeBody(self) -> int:
+        """Bytes. Limit of the body of a request to `/streams`."""
+        return self.maxBody or NATIVE_BODY
 
     @property
     def kept(self) -> int:

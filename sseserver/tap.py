@@ -313,6 +313,7 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
         accessLog=accessLog != "none",
         logPath=None if accessLog in {"none", "log"} else accessLog,
         plain=options["plain"] or None,
+        maxBody=streams.settings.modelBody,
     )
 
 

@@ -18,8 +18,8 @@ from sseserver.errors import BadRequest, BodyTooLarge
 
 T = TypeVar("T")
 
-#: Bytes. Limit of the body of a request.
-MAX_BODY = 1024 * 1024
+#: Bytes. A larger body is released once it is read: the request may last as long as an answer.
+_SMALL = 64 * 1024
 
 #: An entity tag, from its opening quote on (RFC 9110 section 8.8.3).
 _ENTITY_TAG = re.compile(rb'"[!#-~\x80-\xff]*"')
@@ -119,36 +119,45 @@ def hasVersion(request: Request, tag: bytes) -> bool:
     return tags.strip(b" \t") == b"*" or tag in _ENTITY_TAG.findall(tags)
 
 
-def readBody(request: Request) -> bytes:
+def readBody(request: Request, limit: int) -> bytes:
     """
     Read the entire body.
 
+    Args:
+        request: Its body was not read yet.
+        limit: Bytes.
+
     Raises:
-        BodyTooLarge: It has more than `MAX_BODY` bytes. `StreamSite` refuses such a body before it
-            arrives; other sites leave it to this function.
+        BodyTooLarge: It has more bytes. `StreamSite` refuses a body over its own limit before it
+            arrives; other sites leave that to this function.
     """
-    assert request.content is not None
-    body: bytes = request.content.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        raise makeBodyTooLarge()
+    content = request.content
+    assert content is not None
+    body: bytes = content.read(limit + 1)
+    if len(body) > _SMALL:
+        content.seek(0)
+        content.truncate()
+    if len(body) > limit:
+        raise makeBodyTooLarge(limit)
     return body
 
 
-def makeBodyTooLarge() -> BodyTooLarge:
-    """Make the error for a body over `MAX_BODY`."""
-    return BodyTooLarge(f"The body has more than {MAX_BODY} bytes.")
+def makeBodyTooLarge(limit: int) -> BodyTooLarge:
+    """Make the error for a body over a limit in bytes."""
+    return BodyTooLarge(f"The body has more than {limit} bytes.")
 
 
-def readJSONBody(request: Request, shape: type[T]) -> T:
+def readJSONBody(request: Request, shape: type[T], limit: int) -> T:
     """
     Decode a JSON body into a typed value. An empty body counts as an empty object.
 
     Args:
         request: Its body is read whatever its media type.
         shape: Type of the value; see `jsontext.readJSON`.
+        limit: Bytes.
 
     Raises:
-        BodyTooLarge: The body has more than `MAX_BODY` bytes.
+        BodyTooLarge: The body has more bytes.
         BadRequest: The body is not JSON, or not of this shape.
     """
-    return jsontext.readJSON(readBody(request) or b"{}", shape)
+    return jsontext.readJSON(readBody(request, limit) or b"{}", shape)

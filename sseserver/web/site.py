@@ -15,18 +15,19 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from sseserver.options import defaultOf
+from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
 from sseserver.speedups.channel import FastChannel, FastRequest
 from sseserver.web.answers import encodeError
-from sseserver.web.request import MAX_BODY, makeBodyTooLarge
+from sseserver.web.request import makeBodyTooLarge
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
 #: which would otherwise send a request into a connection that is just being closed.
 IDLE_TIMEOUT = 75
 
-#: Multiple of the limit of a body, up to which a refused body is still read and dropped: a client
-#: that sends before it reads gets its answer instead of a reset connection.
-_DROPPED = 16
+#: Bytes of a refused body that are still read and dropped: a client that sends before it reads gets
+#: its answer instead of a reset connection.
+DROPPED = 16 << 20
 
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class BodyLimit(_Base):
         """See `Request.handleContentChunk`."""
         self._received += len(data)
         limit = self.channel.site.maxBody
-        if self._received > _DROPPED * limit:
+        if self._received > limit + DROPPED:
             self.channel.loseConnection()
         elif self._received > limit and not self._refused:
             self._refuse()
@@ -123,19 +124,25 @@ class StreamSite(Site):
         resource: The root.
         accessLog: Whether each finished response is logged in a line.
         plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
+        maxBody: Bytes. Limit of the body of a request, the largest of those of its resources.
         keywords: See `Site`.
 
     Attributes:
-        maxBody: Bytes. Limit of the body of a request.
+        maxBody: See above.
         refusal: Body of the answer to a request with a larger body.
     """
 
-    maxBody = MAX_BODY
-    refusal = encodeError(makeBodyTooLarge())
-
     def __init__(
-        self, resource: IResource, *, accessLog: bool = True, plain: bool | None = None, **keywords: Any
+        self,
+        resource: IResource,
+        *,
+        accessLog: bool = True,
+        plain: bool | None = None,
+        maxBody: int = MODEL_BODY,
+        **keywords: Any,
     ) -> None:
+        self.maxBody = maxBody
+        self.refusal = encodeError(makeBodyTooLarge(maxBody))
         if plain is None:
             plain = defaultOf("plain")
         channel, request = chooseConnection(plain)

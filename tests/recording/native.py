@@ -324,7 +324,7 @@ def recordSizes(recorder: Recorder) -> None:
     recorder.send(head + b"Content-Length: 10737418240\r\nExpect: 100-continue\r\n\r\n", "POST")
     chunk = b"100000\r\n%b\r\n" % (b"x" * MAX_BODY)
     recorder.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n", "POST")
-    recorder.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"1\r\nx\r\n", "POST")
+    recorder.send(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + b"1\r\nx\r\n0\r\n\r\n", "POST")
     recorder.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: " + b"y" * 20_000 + b"\r\n\r\n")
     recorder.send(b"GET /streams/a HTTP/1.1\r\nHost: a\r\nAccept: text/html;q=0.1\r\nAccept: application/json\r\n\r\n")
     recorder.send(b"nonsense\r\n\r\n")

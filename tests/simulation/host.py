@@ -218,7 +218,7 @@ def writeOptions(plan: Plan) -> Options:
             value = getattr(plan.settings, str(option.setting))
             if value is True:
                 line.append(f"--{option.name}")
-            elif value is not False:
+            elif value is not False and value is not None:
                 line.append(f"--{option.name}={value}")
     if plan.source == "upstream":
         line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", "--model=simulated", "--connect-timeout=5"]

@@ -11,7 +11,7 @@ from twisted.web.server import Request, Site
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import Settings
 from sseserver.speedups.channel import FastChannel
-from sseserver.web.site import FastStreamRequest, PlainStreamRequest, StreamSite, chooseConnection
+from sseserver.web.site import DROPPED, FastStreamRequest, PlainStreamRequest, StreamSite, chooseConnection
 from tests.apis.cases import ScriptedTestCase
 from tests.wires import Wire, WireTestCase
 
@@ -70,8 +70,7 @@ class LimitTests(WireTestCase):
 
     def post(self, plain: bool, head: bytes, *pieces: bytes) -> Wire:
         """Send a request in pieces to a site whose limit is 10 bytes, as long as it is open."""
-        site = StreamSite(Reading(), reactor=self.reactor, plain=plain)
-        site.maxBody = 10
+        site = StreamSite(Reading(), reactor=self.reactor, plain=plain, maxBody=10)
         wire = self.connect(site)
         wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
         for piece in pieces:
@@ -111,9 +110,9 @@ class LimitTests(WireTestCase):
             self.assertTrue(wire.closed)
 
     def test_endless(self) -> None:
-        """A refused body is read on up to sixteen times the limit; then the connection is closed."""
+        """A refused body is read on up to 16 MiB more; then the connection is closed."""
         for plain in (True, False):
-            wire = self.post(plain, b"Content-Length: 1000", *[b"x" * 10] * 16)
+            wire = self.post(plain, b"Content-Length: 100000000", b"x" * 10, *[b"x" * (DROPPED // 16)] * 16)
             self.assertFalse(wire.closed)
             wire.send(b"x")
             self.reactor.advance(0)

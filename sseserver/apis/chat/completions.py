@@ -34,7 +34,8 @@ class Completions(ChatResource):
 
     async def POST(self, request: Request) -> bytes | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
-        prompt, streamed = readCompletion(readJSONBody(request, dict[str, Any]), self._service.source)
+        body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
+        prompt, streamed = readCompletion(body, self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt))
         url = locateStream(request, streamLog, 3)
         if not streamed:

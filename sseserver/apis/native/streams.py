@@ -17,7 +17,7 @@ from sseserver.errors import BadRequest, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
-from sseserver.values import ListedPlace
+from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from sseserver.web.answers import answerJSON, setContentType
 from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
@@ -62,7 +62,7 @@ class StreamCollection(AsyncResource):
     async def POST(self, request: Request) -> bytes:
         """Start a run into a new stream."""
         source = self._service.source
-        prompt = readPrompt(readJSONBody(request, dict[str, Any]), source)
+        prompt = readPrompt(readJSONBody(request, dict[str, Any], self._service.settings.nativeBody), source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
         streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt))
@@ -116,7 +116,7 @@ class NamedStream(AsyncResource):
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into; a body is its first publish."""
         name, close = checkName(self._name), readStreamClosed(readHeader(request, b"stream-closed"))
-        entries = readEntries(readHeader(request, b"content-type") or "", readBody(request))
+        entries = self._readEntries(request)
         if entries or close:
             streamLog, new = await openWith(self._service, name, entries, close, readKey(request))
         else:
@@ -128,7 +128,7 @@ class NamedStream(AsyncResource):
     async def POST(self, request: Request) -> bytes:
         """Publish: append events or tokens, all or none."""
         close = readStreamClosed(readHeader(request, b"stream-closed"))
-        entries = readEntries(readHeader(request, b"content-type") or "", readBody(request))
+        entries = self._readEntries(request)
         if not entries and not close:
             raise BadRequest("The body has nothing to publish.")
         streamLog, first, last = await self._service.publish(self._name, entries, close, readKey(request))
@@ -143,6 +143,10 @@ class NamedStream(AsyncResource):
         await self._service.delete(self._name)
         request.setResponseCode(NO_CONTENT)
         return b""
+
+    def _readEntries(self, request: Request) -> list[NewEntry]:
+        body = readBody(request, self._service.settings.nativeBody)
+        return readEntries(readHeader(request, b"content-type") or "", body)
 
 
 class StreamCancellation(AsyncResource):

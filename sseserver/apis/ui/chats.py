@@ -44,7 +44,8 @@ class Chats(AsyncResource):
 
     async def POST(self, request: Request) -> None:
         """Start a run for the last message of a chat, or join the run of the same idempotency key."""
-        prompt, chat = readChat(readJSONBody(request, dict[str, Any]), self._service.source)
+        body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
+        prompt, chat = readChat(body, self._service.source)
         streamLog = await self._service.startRun(prompt, readKey(request))
         self._newest.add(chat, streamLog)
         url = locateStream(request, streamLog, 2)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from sseserver.settings import MODEL_BODY, NATIVE_BODY, Settings
 from sseserver.stores.memory import MemoryStore
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
-from sseserver.web.request import MAX_BODY
 from tests.apis.cases import PublishingTestCase
 from tests.http import Response
 from tests.wires import Wire
@@ -226,8 +226,8 @@ class BodySizeTests(PublishingTestCase):
 
     def test_atTheLimit(self) -> None:
         """A body of 1 MiB is accepted."""
-        self.assertEqual(self.post("a", b"x" * MAX_BODY, PLAIN_TEXT).status, 200)
-        self.assertIn(b"\ndata: %b\n\n" % (b"x" * MAX_BODY), self.view("/streams/a").response.body)
+        self.assertEqual(self.post("a", b"x" * NATIVE_BODY, PLAIN_TEXT).status, 200)
+        self.assertIn(b"\ndata: %b\n\n" % (b"x" * NATIVE_BODY), self.view("/streams/a").response.body)
 
     def begin(self, field: str) -> Wire:
         """Send the head of a publish."""
@@ -242,13 +242,30 @@ class BodySizeTests(PublishingTestCase):
         A larger body is refused as soon as its length is known. Bytes that arrive nevertheless are
         dropped.
         """
-        for size in (MAX_BODY + 1, 10737418240, "9" * 30):
+        for size in (MODEL_BODY + 1, 10737418240, "9" * 30):
             self.assertError(self.begin(f"Content-Length: {size}").response, 413, "body_too_large")
-        wire = self.begin(f"Content-Length: {MAX_BODY + 1}")
-        wire.send(b"x" * (MAX_BODY + 1))
+        wire = self.begin(f"Content-Length: {MODEL_BODY + 1}")
+        wire.send(b"x" * (MODEL_BODY + 1))
         self.assertError(wire.response, 413, "body_too_large")
         self.assertTrue(wire.closed)
         self.assertEqual(self.read("a"), [])
+
+    def test_F16_nativeLimit(self) -> None:
+        """F16: a body over the limit of `/streams` is refused, though the site takes it, and the connection stays."""
+        wire = self.begin(f"Content-Length: {NATIVE_BODY + 1}")
+        wire.send(b"x" * (NATIVE_BODY + 1))
+        self.assertError(wire.response, 413, "body_too_large")
+        self.assertFalse(wire.closed)
+        self.assertEqual(self.read("a"), [])
+
+    def test_F16_option(self) -> None:
+        """F16: `--max-body` is the limit of every API."""
+        self.serve(self.source, Settings(maxBody=100))
+        self.put("a")
+        self.assertEqual(self.post("a", b"x" * 100, PLAIN_TEXT).status, 200)
+        refused = self.post("a", b"x" * 101, PLAIN_TEXT)
+        self.assertError(refused, 413, "body_too_large")
+        self.assertIn("more than 100 bytes", refused.json["error"]["message"])
 
     def test_chunked(self) -> None:
         """
@@ -256,8 +273,8 @@ class BodySizeTests(PublishingTestCase):
         ever.
         """
         wire = self.begin("Transfer-Encoding: chunked")
-        for _ in range(16):
-            wire.send(b"10000\r\n%b\r\n" % (b"x" * 0x10000))
+        for _ in range(32):
+            wire.send(b"100000\r\n%b\r\n" % (b"x" * 0x100000))
         self.assertEqual(wire.received, b"")
         wire.send(b"1\r\nx\r\n")
         self.assertError(wire.response, 413, "body_too_large")
@@ -272,5 +289,5 @@ class BodySizeTests(PublishingTestCase):
     def test_chunkedAtTheLimit(self) -> None:
         """A chunked body of 1 MiB is accepted."""
         wire = self.begin("Transfer-Encoding: chunked")
-        wire.send(b"100000\r\n%b\r\n0\r\n\r\n" % (b"x" * MAX_BODY))
+        wire.send(b"100000\r\n%b\r\n0\r\n\r\n" % (b"x" * NATIVE_BODY))
         self.assertEqual(wire.response.status, 200)
