@@ -9,6 +9,8 @@ from typing import Any
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
 
+from sseserver.speedups.privates import hasEnoughInput, seesInput
+
 
 def isOver(request: Request) -> bool:
     """
@@ -33,3 +35,22 @@ def abort(request: Request) -> None:
         request.loseConnection()
     else:
         transport.abortConnection()
+
+
+def stopReading(request: Request) -> None:
+    """
+    Read nothing from the connection of a response whose transport is full.
+
+    Without this the channel reads all that the client sends meanwhile: twisted.web stops only between requests.
+    """
+    transport: Any = request.transport
+    # HTTP/2 has no transport for each request: a window for each stream bounds what comes.
+    if transport is not None:
+        transport.pauseProducing()
+
+
+def resumeReading(request: Request) -> None:
+    """Read from the connection again, unless its channel has a reason of its own not to."""
+    transport: Any = request.transport
+    if transport is not None and not (seesInput() and hasEnoughInput(request.channel)):
+        transport.resumeProducing()

@@ -19,7 +19,7 @@ from twisted.web.http import Request
 from zope.interface import classImplements
 
 from sseserver.delivery.body import MakeBody
-from sseserver.delivery.connection import abort, isOver
+from sseserver.delivery.connection import abort, isOver, resumeReading, stopReading
 from sseserver.delivery.head import writeHeaders
 from sseserver.delivery.socketoptions import tune
 from sseserver.delivery.stall import StallWatch
@@ -203,9 +203,7 @@ class EventStreamProducer:
         if before is ViewerState.LIVE:
             if self._watch is not None:
                 self._watch.noteFull()
-            # Without this the channel reads all that the client sends meanwhile: twisted.web pauses
-            # only between requests.
-            self._setReading(False)
+            stopReading(self.request)
 
     def resumeProducing(self) -> None:
         """Continue: the transport is empty. Entries that came meanwhile are joined."""
@@ -213,7 +211,7 @@ class EventStreamProducer:
         self._step(ViewerStep.RESUME)
         if before is ViewerState.PAUSED:
             self._behind = True
-            self._setReading(True)
+            resumeReading(self.request)
             self._quietSince = self._delivery.ticker.seconds()
             if self._refused:
                 self.finish("refused")
@@ -272,13 +270,6 @@ class EventStreamProducer:
 
     def _step(self, step: ViewerStep) -> None:
         self._state = findNext(VIEWER_STATES, self._state, step)
-
-    def _setReading(self, reading: bool) -> None:
-        """Read from the connection, or stop that."""
-        transport: Any = self.request.transport
-        # HTTP/2 has no transport for each request: a window for each stream bounds what comes.
-        if transport is not None:
-            (transport.resumeProducing if reading else transport.pauseProducing)()
 
     def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
         """Set the cursor; return the frames that tell of a gap, if there is one."""

@@ -25,12 +25,11 @@ from sseserver.speedups.body import FastBody
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     REQUEST_ATTRIBUTES,
-    ProbeTransport,
     hasInput,
     isBetweenRequests,
-    probe,
     receiveRequest,
 )
+from sseserver.speedups.probes import ProbeTransport, probe
 
 #: Replace the headers and the collections of a request whose head was written.
 _NO_HEADERS = Headers()

@@ -11,15 +11,24 @@ serves. The probes run once, at first use.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache, wraps
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.tcp import Connection
+from twisted.internet.protocol import Protocol
 from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
+from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
+
+from sseserver.speedups.probes import (
+    GivenFactory,
+    NoReactor,
+    ProbeTransport,
+    TakingSocket,
+    UnansweredRequest,
+    makeConnection,
+    probe,
+)
 
 #: The attributes that Twisted gives to each connection, private and public: they become slots of
 #: `FastChannel`.
@@ -89,21 +98,6 @@ REQUEST_ATTRIBUTES = (
 )
 
 
-def probe(look: Callable[[], bool]) -> Callable[[], bool]:
-    """Make a probe of a function: run it once, and take any exception for a failure."""
-
-    @cache
-    @wraps(look)
-    def succeeds() -> bool:
-        try:
-            return look()
-        except Exception:
-            # Whatever a changed Twisted raises, the plain path serves.
-            return False
-
-    return succeeds
-
-
 # The write queue of a transport.
 
 
@@ -131,8 +125,8 @@ def seesQueue() -> bool:
 
     A write fills the queue, half a send leaves it filled, a whole one empties it.
     """
-    taking = _TakingSocket()
-    transport = _connection(taking)
+    taking = TakingSocket()
+    transport = makeConnection(taking)
     seen = [isQueueEmpty(transport)]
     transport.write(b"12")
     seen.append(isQueueEmpty(transport))
@@ -153,11 +147,39 @@ def isAborting(transport: Any) -> bool:
 @probe
 def seesAbort() -> bool:
     """Probe `isAborting`: an abort is seen at once."""
-    transport = _connection(_TakingSocket())
+    transport = makeConnection(TakingSocket())
     seen = [isAborting(transport)]
     transport.abortConnection()
     seen.append(isAborting(transport))
     return seen == [False, True]
+
+
+# The input of a channel.
+
+
+def hasEnoughInput(channel: Any) -> bool:
+    """
+    Return whether a channel has stopped reading, because it keeps input for the requests after the present one.
+
+    It reads again when the present response is over.
+    """
+    limit: int = getattr(channel, "_optimisticEagerReadSize", 0)
+    return sum(map(len, getattr(channel, "_dataBuffer", ()))) > limit
+
+
+@probe
+def seesInput() -> bool:
+    """Probe `hasEnoughInput`: a channel stops reading for the same bytes."""
+    channel = HTTPChannel()
+    channel.requestFactory = UnansweredRequest
+    transport = ProbeTransport()
+    channel.makeConnection(transport)
+    channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    seen = []
+    for size in (1, 2**20):
+        channel.dataReceived(b"x" * size)
+        seen.append((hasEnoughInput(channel), transport.paused))
+    return seen == [(False, False), (True, True)]
 
 
 # The head of a request.
@@ -274,114 +296,6 @@ def _ignore(failure: object) -> None:
 
 def _wrapped(client: Protocol) -> Any:
     """Wrap a protocol as the endpoints of Twisted do."""
-    reactor = _NoReactor()
-    TCP4ClientEndpoint(reactor, "127.0.0.1", 1).connect(_Given(client))
+    reactor = NoReactor()
+    TCP4ClientEndpoint(reactor, "127.0.0.1", 1).connect(GivenFactory(client))
     return reactor.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
-
-
-# The surroundings of the probes.
-
-
-def _connection(pretended: Any) -> Any:
-    """Make a TCP connection over a pretended socket."""
-    reactor: Any = _NoReactor()
-    transport = Connection(pretended, Protocol(), reactor)
-    transport.connected = True
-    return transport
-
-
-class ProbeTransport:
-    """
-    A transport of the probes.
-
-    Attributes:
-        written: The bytes that were written to it.
-    """
-
-    disconnecting = False
-
-    def __init__(self) -> None:
-        self.written = b""
-
-    def write(self, data: bytes) -> None:
-        """See `ITransport.write`."""
-        self.written += data
-
-    def writeSequence(self, data: Iterable[bytes]) -> None:
-        """See `ITransport.writeSequence`."""
-        self.written += b"".join(data)
-
-    def loseConnection(self) -> None:
-        """See `ITransport.loseConnection`."""
-        self.disconnecting = True
-
-    def getPeer(self) -> IPv4Address:
-        """See `ITransport.getPeer`."""
-        return IPv4Address("TCP", "127.0.0.1", 1)
-
-    getHost = getPeer
-
-    def registerProducer(self, producer: object, streaming: bool) -> None:
-        """See `IConsumer.registerProducer`."""
-
-    def unregisterProducer(self) -> None:
-        """See `IConsumer.unregisterProducer`."""
-
-    def pauseProducing(self) -> None:
-        """See `IPushProducer.pauseProducing`."""
-
-    resumeProducing = stopProducing = pauseProducing
-
-
-class _NoReactor:
-    """
-    A reactor that makes no connection, and keeps the factory that was passed to it.
-
-    Attributes:
-        factory: The factory.
-    """
-
-    factory: Any
-
-    def connectTCP(self, host: str, port: int, factory: Any, **keywords: object) -> None:
-        self.factory = factory
-
-    def callLater(self, delay: float, call: object, *arguments: object) -> None:
-        pass
-
-    def addWriter(self, writer: object) -> None:
-        pass
-
-    addReader = removeReader = removeWriter = addWriter
-
-
-class _TakingSocket:
-    """
-    A socket that takes some bytes of each send.
-
-    Attributes:
-        room: Bytes. The limit of the next send.
-    """
-
-    room = 0
-
-    def send(self, data: bytes) -> int:
-        return min(self.room, len(data))
-
-    def setblocking(self, blocking: bool) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-
-class _Given(Factory):
-    """Builds the protocol that it was made with."""
-
-    noisy = False
-
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, address: object) -> Protocol:
-        return self._protocol

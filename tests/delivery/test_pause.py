@@ -100,6 +100,24 @@ class PauseTests(ProducerTestCase):
         self.reactor.run(HEARTBEAT + SLOT)
         self.assertEqual(self.ended, self.producers)
 
+    def test_F23_eachReasonToStopReadingHolds(self) -> None:
+        """F23: a channel that has enough input reads no more when its viewer is resumed, as often as that happens."""
+        wire = self.follow()
+        wire.send(b"x" * 100_000)
+        unread = wire.unread
+        self.assertGreater(unread, 0)
+        for _ in range(5):
+            wire.stall()
+            self.append(LARGE)
+            self.assertTrue(self.producers[0].isPaused)
+            wire.take()
+            self.assertFalse(self.producers[0].isPaused)
+            wire.send(b"x" * 65_536)
+            unread += 65_536
+            self.assertEqual(wire.unread, unread)
+        self.end()
+        self.assertTrue(wire.responses[0].complete)
+
     def test_readingGoesOn(self) -> None:
         """After a pause, a client that closes is noticed at once."""
         wire = self.pausedViewer()

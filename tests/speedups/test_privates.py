@@ -15,7 +15,8 @@ from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
-from sseserver.speedups.privates import countQueued, probe, seesAbort, seesChunks, seesQueue
+from sseserver.speedups.privates import countQueued, seesAbort, seesChunks, seesInput, seesQueue
+from sseserver.speedups.probes import probe
 
 
 def look(check: Callable[[], bool]) -> bool:
@@ -42,24 +43,8 @@ class ProbeTests(SynchronousTestCase):
         Twisted, nothing is broken, but slow: `sseserver.speedups.privates` has to learn the new
         names.
         """
-        for check in (seesQueue, seesAbort, seesChunks, channel.readsHeads):
+        for check in (seesQueue, seesAbort, seesChunks, seesInput, channel.readsHeads):
             self.assertTrue(check(), check.__name__)
-
-    def test_raising(self) -> None:
-        """
-        A probe that raises has failed.
-        """
-        self.assertFalse(probe(lambda: {}["swordfish"])())
-
-    def test_once(self) -> None:
-        """
-        A probe runs once.
-        """
-        runs: list[int] = []
-        check = probe(lambda: not runs.append(1))  # type: ignore[func-returns-value]
-        self.assertTrue(check())
-        self.assertTrue(check())
-        self.assertEqual(runs, [1])
 
     def test_queueElsewhere(self) -> None:
         """
@@ -100,6 +85,13 @@ class ProbeTests(SynchronousTestCase):
         """
         self.patch(Connection, "abortConnection", lambda transport: None)
         self.assertFalse(look(seesAbort))
+
+    def test_inputElsewhere(self) -> None:
+        """A channel that keeps its input elsewhere, or reads on, fails the probe."""
+        self.patch(privates, "hasEnoughInput", lambda channel: bool(channel.anotherName))
+        self.assertFalse(look(seesInput))
+        self.patch(privates, "hasEnoughInput", lambda channel: True)
+        self.assertFalse(look(seesInput))
 
     def test_decoderOfAnotherKind(self) -> None:
         """
