@@ -95,6 +95,15 @@ OPTIONS = (
         "The command of `--exec` needs a prompt. Implied if the command contains `{prompt}`.",
     ),
     Option(
+        "exec-env",
+        NAME,
+        None,
+        Group.SOURCE,
+        "Pass this variable of the server's environment to the program of `--exec`, beside a short list: `HOME`, "
+        "`LANG`, `LANGUAGE`, `LC_*`, `LOGNAME`, `PATH`, `SHELL`, `TMPDIR`, `TZ`, `USER`. May be given more than once.",
+        repeatable=True,
+    ),
+    Option(
         "upstream",
         URL,
         None,

@@ -26,9 +26,9 @@ from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
 from sseserver.options import OPTIONS, Option, defaultOf, optionNamed
 from sseserver.optiontypes import FILE, FLAG
+from sseserver.programoptions import checkCommand, checkProgram, makeProgram
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.sources.text import WELCOME, TextSource
 from sseserver.sources.upstream import checkURL
 from sseserver.speedups.garbage import RareCollections
@@ -45,18 +45,6 @@ _MAX_PORT = 65535
 
 #: Options that name a token source; at most one may be given.
 _SOURCES = ("text", "exec", "upstream")
-
-
-def checkCommand(parts: list[str]) -> list[str]:
-    """
-    Return the command of `--exec` unchanged if its program is fixed.
-
-    Raises:
-        ValueError: The prompt would be the program.
-    """
-    if PLACE in parts[0]:
-        raise ValueError(f"{parts[0]!r}: the prompt can be an argument, but not the program")
-    return parts
 
 
 #: Checks of values that need the token sources; they follow the conversion that the table names.
@@ -128,6 +116,7 @@ can be written with K, M or G, such as --window 64M."""
         super().__init__()
         self["listen"] = []
         self["upstream-header"] = []
+        self["exec-env"] = []
 
     def opt_listen(self, endpoint: str) -> None:  # noqa: D102  (the table has its text)
         self["listen"].append(endpoint)
@@ -140,6 +129,11 @@ can be written with K, M or G, such as --window 64M."""
         self["upstream-header"].append(header)
 
     opt_upstream_header.__doc__ = _help(optionNamed("upstream-header"))
+
+    def opt_exec_env(self, name: str) -> None:  # noqa: D102  (the table has its text)
+        self["exec-env"].append(name)
+
+    opt_exec_env.__doc__ = _help(optionNamed("exec-env"))
 
     def opt_version(self) -> None:
         """Print the version of sseserver and whether it is the compiled build, and exit."""
@@ -157,6 +151,7 @@ can be written with K, M or G, such as --window 64M."""
         for endpoint in self["listen"]:
             checkEndpoint(endpoint)
         checkSource(self)
+        checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
         if self["max-runs"] is None:
             # A program takes a core; other sources mostly wait.
             self["max-runs"] = defaultOf("max-runs") if self["exec"] is None else 4 * (os.cpu_count() or 1)
@@ -191,8 +186,6 @@ def checkSource(options: Mapping[str, Any]) -> None:
     given = [f"--{name}" for name in _SOURCES if options[name] is not None]
     if len(given) > 1:
         raise usage.UsageError(f"{' and '.join(given)}: give only one of them")
-    if options["asks"] and options["exec"] is None:
-        raise usage.UsageError("--asks needs --exec")
     checkUpstream(options)
 
 
@@ -298,8 +291,7 @@ def makeStore(reactor: Any, path: str | None, window: int, turnEnd: TurnEnd | No
 def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> ITokenSource:
     """Return the token source that the options describe, with the turn end of the service."""
     if options["exec"] is not None:
-        takesPrompt = True if options["asks"] else None
-        return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL)
+        return makeProgram(reactor, options)
     if options["upstream"] is not None:
         return makeUpstream(reactor, options, turnEnd)
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)

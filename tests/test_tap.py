@@ -25,7 +25,7 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from sseserver import __version__, tap
+from sseserver import __version__, programoptions, tap
 from sseserver.options import OPTIONS, defaultOf
 from sseserver.optiontypes import FLAG
 from sseserver.service.service import StreamService
@@ -197,23 +197,6 @@ class TextTests(OptionsTestCase):
         self.assertIn("not UTF-8", self.refused("--text", "-"))
 
 
-class ExecTests(OptionsTestCase):
-    """`--exec`."""
-
-    def test_oneSource(self) -> None:
-        """A command and a text exclude each other."""
-        self.assertIn("--text", self.refused("--exec", "cat", "--text", "-"))
-
-    def test_promptAsProgram(self) -> None:
-        """The prompt of a visitor can be an argument, but never the program."""
-        for command in ("{prompt}", "bin/{prompt} a"):
-            self.assertIn(command.split()[0], self.refused("--exec", command))
-
-    def test_asksWithout(self) -> None:
-        """`--asks` needs a command."""
-        self.assertIn("--exec", self.refused("--asks"))
-
-
 class MakeServiceTests(SynchronousTestCase):
     """The service that `makeService` builds."""
 
@@ -224,16 +207,16 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIsInstance(streams, StreamService)
         return server, streams, listeners
 
-    def record(self, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-        """Replace a class in `tap` by one that keeps the arguments of each call in the returned list."""
+    def record(self, name: str, module: Any = tap) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Replace a class in a module by one that keeps the arguments of each call in the returned list."""
         calls = []
-        original = getattr(tap, name)
+        original = getattr(module, name)
 
         def make(*arguments: Any, **keywords: Any) -> Any:
             calls.append((arguments, keywords))
             return original(*arguments, **keywords)
 
-        self.patch(tap, name, make)
+        self.patch(module, name, make)
         return calls
 
     def test_interface(self) -> None:
@@ -325,11 +308,11 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_exec(self) -> None:
         """The source is the program; it takes a prompt if its command or `--asks` says so."""
-        sources = self.record("ProcessSource")
+        sources = self.record("ProcessSource", programoptions)
         for arguments, command, takesPrompt in (
             (("--exec", "echo 'a b'"), ["echo", "a b"], False),
             (("--exec", "echo {prompt}"), ["echo", "{prompt}"], True),
-            (("--exec", "cat", "--asks"), ["cat"], True),
+            (("--exec", "cat", "--asks", "--exec-env=PATH"), ["cat"], True),
         ):
             source = self.make(*arguments, "--model=tom")[1].source
             self.assertEqual(sources.pop()[0][1], command)

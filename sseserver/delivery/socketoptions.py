@@ -21,15 +21,32 @@ from zope.interface import implementer
 from sseserver.delivery.connection import findConnection
 
 #: Bytes. Limit of unsent data in the kernel. A slow viewer is noticed long before the megabytes of
-#: the kernel's buffer are full, and gets fresh data. Linux; the number 25 is from <linux/tcp.h>.
-_NOTSENT_LOWAT = (getattr(socket, "TCP_NOTSENT_LOWAT", 25), 128 * 1024)
-
-#: The options. Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has
-#: long been too small for the next segment, even if the viewer reads steadily.
-_OPTIONS = ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, *_NOTSENT_LOWAT))
+#: the kernel's buffer are full, and gets fresh data.
+_NOTSENT_LOWAT = 128 * 1024
 
 #: Ports whose connections have the options from the start.
 _tuned: WeakSet[Any] = WeakSet()
+
+
+def listOptions(platform: str = sys.platform) -> list[tuple[int, int, int]]:
+    """
+    List the options of a viewer's socket: level, number, value.
+
+    Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has long been too
+    small for the next segment, even if the viewer reads steadily.
+
+    Args:
+        platform: As in `sys.platform`. A number means something else on each.
+    """
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    # 25 is from <linux/tcp.h>.
+    number = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if platform == "linux" else None)
+    if number is not None:
+        options.append((socket.IPPROTO_TCP, number, _NOTSENT_LOWAT))
+    return options
+
+
+_OPTIONS = listOptions()
 
 
 def tune(transport: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from typing import Any, Protocol
 
 from twisted.web.http import Request
@@ -134,6 +135,9 @@ def measureTaken(transport: Any, written: int) -> object:
     if connection is None or not connection.connected:
         return None
     queued = countQueued(connection)
+    if sys.platform != "linux":
+        # Other systems have other fields, under the same name.
+        return (queued, written) if queued else None
     try:
         info = connection.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         unacknowledged, acknowledged, unsent = _TCP_INFO.unpack(info)

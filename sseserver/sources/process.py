@@ -1,17 +1,14 @@
 """
 ProcessSource: the standard output of a program as a token source (`--exec`).
 
-Each run is one process, the leader of its own session and process group. `subprocess` starts it
-with `vfork`, which takes no longer in a large server. A `pidfd` signals its end, so SIGCHLD and the
-reactor's handling of it play no part. Needs Linux 5.3 or newer.
+Each run is one process, the leader of its own session and process group. A `pidfd` signals its end,
+so SIGCHLD and the reactor's handling of it play no part. Needs Linux 5.3 or newer.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
-import subprocess
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
 from fcntl import ioctl
@@ -28,6 +25,7 @@ from zope.interface import implementer
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.sources.launch import Launched, checkSystem, launch, readEnvironment
 from sseserver.sources.pipes import READ, ErrorLog, PipeReader, PipeWriter
 from sseserver.values import MODEL, Prompt, Reason
 
@@ -42,17 +40,15 @@ KILL_AFTER = 5.0
 #: Seconds after the end of a program in which other processes that hold its pipes may still write.
 GRACE = 1.0
 
-#: Errors of a temporary shortage, of processes, descriptors or memory.
-_SHORTAGES = {errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-
 
 @implementer(ITokenSource)
 class ProcessSource:
     """
     Starts a program for each run. Each read of its standard output is a token.
 
-    The program inherits the server's environment, working directory and rights. It is started
-    without a shell. Its standard input is the prompt, or empty in a run without one.
+    The program has the server's working directory and rights, and a few variables of its environment:
+    `HOME`, `LANG`, `LANGUAGE`, `LC_*`, `LOGNAME`, `PATH`, `SHELL`, `TMPDIR`, `TZ`, `USER`. It is
+    started without a shell. Its standard input is the prompt, or empty in a run without one.
 
     Args:
         reactor: Watches the pipes.
@@ -60,22 +56,31 @@ class ProcessSource:
         takesPrompt: Whether a run needs a prompt; `None`: if the command has a placeholder. A
             program gets a prompt that it does not need, too.
         model: Name of the source as a model.
+        variables: Names of further variables that the program gets.
 
     Raises:
-        ValueError: The command is empty, or its program is a placeholder.
+        ValueError: The command is empty, its program is a placeholder, or a variable is not set.
+        RuntimeError: This system cannot watch programs: it has no `pidfd_open`.
     """
 
     def __init__(
-        self, reactor: Any, command: Sequence[str], takesPrompt: bool | None = None, model: str = MODEL
+        self,
+        reactor: Any,
+        command: Sequence[str],
+        takesPrompt: bool | None = None,
+        model: str = MODEL,
+        variables: Sequence[str] = (),
     ) -> None:
         if not command or not command[0]:
             raise ValueError("The command is empty: its first word is the program.")
         if PLACE in command[0]:
             raise ValueError(f"{PLACE} can stand in an argument, not in the name of the program.")
+        checkSystem()
         self.takesPrompt = any(PLACE in argument for argument in command) if takesPrompt is None else takesPrompt
         self.model = model
         self._reactor = reactor
         self._command = [os.fsencode(part) for part in command]
+        self._environment = readEnvironment(variables)
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """
@@ -87,8 +92,8 @@ class ProcessSource:
             SourceError: The program cannot be started, or cannot take this prompt.
         """
         text = _encode(prompt)
-        process = _spawn([part.replace(PLACE.encode("ascii"), text) for part in self._command])
-        return _Program(self._reactor, sink, process, _watch(process), text).start()
+        command = [part.replace(PLACE.encode("ascii"), text) for part in self._command]
+        return _Program(self._reactor, sink, launch(command, self._environment), text).start()
 
 
 def _encode(prompt: Prompt | None) -> bytes:
@@ -98,55 +103,6 @@ def _encode(prompt: Prompt | None) -> bytes:
         raise SourceError(
             "The prompt contains half of a surrogate pair, which is no character.", Reason.PROMPT, 400
         ) from None
-
-
-def _spawn(command: list[bytes]) -> subprocess.Popen[bytes]:
-    """
-    Start a program in its own session, with three pipes and no other descriptors.
-
-    SIGPIPE has its default action in the program; Python itself ignores the signal.
-
-    Raises:
-        SourceError: The program cannot be started. The message has no path; the log has it.
-    """
-    try:
-        return subprocess.Popen(  # noqa: S603  (the operator's command; a prompt is an argument at most)
-            command,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except ValueError:
-        raise SourceError(
-            "The prompt contains a NUL, which the argument of a program cannot.", Reason.PROMPT, 400
-        ) from None
-    except OSError as error:
-        if error.errno == errno.E2BIG:
-            raise SourceError("The prompt is too long for the argument of a program.", Reason.PROMPT, 400) from None
-        raise _cannotStart(error, command[0]) from None
-
-
-def _watch(process: subprocess.Popen[bytes]) -> FileIO:
-    """
-    Open the descriptor that becomes readable when a process ends.
-
-    Raises:
-        SourceError: No descriptor is left. The process is killed.
-    """
-    try:
-        return FileIO(os.pidfd_open(process.pid))
-    except OSError as error:
-        with process:
-            os.killpg(process.pid, signal.SIGKILL)
-        raise _cannotStart(error, cast(list[bytes], process.args)[0]) from None
-
-
-def _cannotStart(error: OSError, program: bytes) -> SourceError:
-    log.error("{program} cannot be started: {reason}", program=os.fsdecode(program), reason=error.strerror)
-    message = f"The program that writes this text cannot be started: {error.strerror}."
-    return SourceError(message, Reason.START, 503 if error.errno in _SHORTAGES else 500)
 
 
 def _failed(status: int) -> SourceError:
@@ -168,22 +124,19 @@ class _Program:
     Args:
         reactor: Watches the pipes.
         sink: Takes the tokens.
-        process: The running program.
-        end: Its `pidfd`.
+        launched: The running program.
         prompt: Its standard input.
     """
 
-    def __init__(
-        self, reactor: Any, sink: ITokenSink, process: subprocess.Popen[bytes], end: FileIO, prompt: bytes
-    ) -> None:
+    def __init__(self, reactor: Any, sink: ITokenSink, launched: Launched, prompt: bytes) -> None:
         self._reactor = reactor
         self._sink = sink
-        self._process = process
+        self._process = process = launched.process
         self._decoder = getincrementaldecoder("utf-8")("replace")
         self._input = PipeWriter(reactor, cast(FileIO, process.stdin), prompt)
         self._output = PipeReader(reactor, cast(FileIO, process.stdout), self._read, self._outputClosed)
         self._errors = ErrorLog(reactor, cast(FileIO, process.stderr), process.pid, self._look)
-        self._exit = PipeReader(reactor, end, lambda: False, self._exited)
+        self._exit = PipeReader(reactor, launched.end, lambda: False, self._exited)
         # Bytes in the pipe that are still to be read, once the whole group is killed.
         self._left: int | None = None
         self._stopping = False

@@ -24,22 +24,25 @@ class RareCollections(Service):
     """
     Makes collections rare while it runs.
 
-    Objects that exist when it starts (modules, classes, the site) are not walked over at all.
+    Objects that exist when it starts (modules, classes, the site) are not walked over at all. The
+    collector of another Python than CPython has no such settings and is left alone.
     """
 
     def __init__(self) -> None:
-        self._before = gc.get_threshold()
+        self._before: tuple[int, int, int] | None = None
 
     def startService(self) -> None:
         """See `Service.startService`."""
         super().startService()
-        self._before = gc.get_threshold()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_THRESHOLDS)
+        if hasattr(gc, "freeze"):
+            self._before = gc.get_threshold()
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_THRESHOLDS)
 
     def stopService(self) -> None:
         """Restore the settings of the collector."""
         super().stopService()
-        gc.set_threshold(*self._before)
-        gc.unfreeze()
+        if self._before is not None:
+            gc.set_threshold(*self._before)
+            gc.unfreeze()

@@ -24,8 +24,9 @@ STOCK = 32
 #: The epochs made in advance.
 stock: list[str] = []
 
-# Two processes must not give out the same epochs.
-os.register_at_fork(after_in_child=stock.clear)
+# Two processes must not give out the same epochs. Systems without the function have no `fork`.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=stock.clear)
 
 # No sign, no leading zero, ASCII digits only: each number has one ID.
 _LAST_EVENT_ID = re.compile(r"([A-Za-z0-9]{22})-(0|[1-9][0-9]{0,18})")

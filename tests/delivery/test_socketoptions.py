@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sseserver.delivery.socketoptions import TunedEndpoint, tune
+from sseserver.delivery.socketoptions import TunedEndpoint, listOptions, tune
 from tests.wires import FakeSocket, WireReactor
 
 #: The options of a viewer.
@@ -103,6 +103,17 @@ class TunedEndpointTests(SynchronousTestCase):
         port = self.port()
         self.listen(port)
         self.assertEqual((port.socket.options, self.viewer(port)), ({}, TUNED))
+
+    def test_F90_otherNumbers(self) -> None:
+        """F90: an option whose number is unknown on a system is not set there."""
+        options = {(level, number): value for level, number, value in listOptions()}
+        self.assertEqual(options, TUNED)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            number = socket.TCP_NOTSENT_LOWAT
+            self.addCleanup(setattr, socket, "TCP_NOTSENT_LOWAT", number)
+            del socket.TCP_NOTSENT_LOWAT
+        self.assertEqual(len(listOptions("linux")), 2)
+        self.assertEqual(listOptions("darwin"), [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
 
     def test_kernel(self) -> None:
         """The kernel gives accepted sockets the options of the listening one."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 import sseserver
+from sseserver.sources.launch import resetSignals
 from sseserver.wire import Decoder, Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -64,7 +65,8 @@ def serving(
     """
     with contextlib.ExitStack() as stack:
         output = output or stack.enter_context(tempfile.TemporaryFile())
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
+        with resetSignals():
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
         try:
             _awaitPort(process, port, output)
             yield process

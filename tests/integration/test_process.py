@@ -170,12 +170,17 @@ class ExecTests(SynchronousTestCase):
             self.assertEqual(server.end(server.start("fine"))[1]["event"], "done")
             self.assertEqual(server.children(), set())
             self.assertEqual(server.log.read_text().count("hidden"), 3)
-        with self.server("/nowhere/program") as server:
+        program = Path(self.mktemp()).resolve() / "nowhere"
+        program.parent.mkdir(parents=True)
+        program.touch(0o755)
+        with self.server(str(program)) as server:
+            # At the start of the server it was there.
+            program.unlink()
             text, last = server.end(server.start())
             self.assertEqual((text, last["event"], last["reason"]), ("", "failed", "start"))
             self.assertIn("No such file", last["message"])
             self.assertNotIn("nowhere", json.dumps(last))
-            self.assertIn("/nowhere/program cannot be started", server.log.read_text())
+            self.assertIn("/nowhere cannot be started", server.log.read_text())
 
     def test_cancel(self) -> None:
         """

@@ -21,6 +21,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import __version__, compiled
+from sseserver.sources.launch import resetSignals
 from sseserver.sources.text import WELCOME
 from sseserver.wire import Decoder, Event
 from tests.certificates import makePEM
@@ -74,13 +75,15 @@ class Server:
         command = [sys.executable, *python, *program, "sseserver", "--listen", f"tcp:{self.port}:interface=127.0.0.1"]
         self.output = ""
         self._connections: list[http.client.HTTPConnection] = []
-        self.process = subprocess.Popen(
-            [*command, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
-        )
+        # The server handles SIGINT only if it is not ignored, as in the background of a shell.
+        with resetSignals():
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**ENVIRONMENT, "PYTHONWARNINGS": ""},
+            )
         # A pipe that nobody reads would stop a process with much output.
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
-from sseserver.sources import process
+from sseserver.sources import launch
 from sseserver.sources.process import ProcessSource
 from sseserver.testing import RecordingSink
 from sseserver.values import Prompt
@@ -43,7 +43,7 @@ class ProgramTestCase(SynchronousTestCase):
         self.reactor = PipeReactor()
         self.started = Started()
         self.addCleanup(self.started.end)
-        self.patch(process, "subprocess", SimpleNamespace(Popen=self.started, PIPE=subprocess.PIPE))
+        self.patch(launch, "subprocess", SimpleNamespace(Popen=self.started, PIPE=subprocess.PIPE))
         self.descriptors = self.openDescriptors()
 
     def tearDown(self) -> None:

@@ -124,30 +124,6 @@ class CommandTests(ProgramTestCase):
             self.assertIn(word, str(error))
         self.assertEqual(self.text(["cat"], "a\0b"), "a\0b")
 
-    def test_child(self) -> None:
-        """
-        A program has its own session, the default actions for all signals, none of them blocked,
-        and no descriptors but three.
-        """
-        os.set_inheritable(leaked := os.open("/dev/null", os.O_RDONLY), True)
-        self.addCleanup(os.close, leaked)
-        self.descriptors.add(str(leaked))
-        script = (
-            "import os;print(os.getsid(0)==os.getpgrp()==os.getpid());"
-            "print(sorted(int(f) for f in os.listdir('/proc/self/fd'))[:4])"
-        )
-        self.assertEqual(self.text(python(script)).splitlines(), ["True", "[0, 1, 2, 3]"])  # 3 is the listing's
-        status = dict(line.split(":\t") for line in self.text(["cat", "/proc/self/status"]).splitlines())
-        for name in ("SigBlk", "SigIgn"):
-            self.assertEqual(int(status[name], 16), 0, name)
-
-    def test_environment(self) -> None:
-        """A program inherits the server's environment."""
-        self.patch(os, "environ", {**os.environ, "SSESERVER_TEST": "here"})
-        os.putenv("SSESERVER_TEST", "here")
-        self.addCleanup(os.unsetenv, "SSESERVER_TEST")
-        self.assertEqual(self.text(shell("echo $SSESERVER_TEST")), "here\n")
-
 
 class OutputTests(ProgramTestCase):
     """Standard output as text."""

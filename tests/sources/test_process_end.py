@@ -15,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from sseserver.service.runqueue import RELEASE_LIMIT, RunQueue
 from sseserver.settings import Settings
-from sseserver.sources import process
+from sseserver.sources import launch
 from sseserver.sources.pipes import READ
 from sseserver.sources.process import GRACE, KILL_AFTER, ProcessSource
 from sseserver.stores.memory import MemoryStore
@@ -87,13 +87,14 @@ class EndTests(ProgramTestCase):
         def fails(*_: object, **__: object) -> None:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-        self.patch(os, "pidfd_open", fails)
-        error = self.problem(self.run_(["sleep", "1000"]))
-        self.assertEqual((error.reason, error.status), ("start", 503))
-        self.assertTrue(self.started.gone())
-        self.patch(process.subprocess, "Popen", fails)
-        error = self.problem(self.run_(["sleep", "1000"]))
-        self.assertEqual((error.reason, error.status), ("start", 503))
+        source = ProcessSource(self.reactor, ["sleep", "1000"])
+        for module, name in ((os, "pidfd_open"), (launch.subprocess, "Popen")):
+            self.patch(module, name, fails)
+            sink = RecordingSink()
+            sink.start(source)
+            error = self.problem(sink)
+            self.assertEqual((error.reason, error.status), ("start", 503))
+            self.assertTrue(self.started.gone())
 
     def test_closesItsOutput(self) -> None:
         """A program that closes its output continues until it ends; its exit status counts."""

@@ -39,3 +39,13 @@ class RareCollectionsTests(SynchronousTestCase):
         self.addCleanup(service.stopService)
         young, middle, old = gc.get_threshold()
         self.assertLessEqual(young * middle * old, 500_000)
+
+    def test_F90_otherCollectors(self) -> None:
+        """F90: where the collector cannot freeze objects, as in PyPy, it is left alone."""
+        freeze = gc.freeze
+        self.addCleanup(setattr, gc, "freeze", freeze)
+        del gc.freeze
+        service = RareCollections()
+        service.startService()
+        service.stopService()
+        self.assertEqual(gc.get_threshold(), (701, 11, 12))

@@ -1,0 +1,69 @@
+"""
+The options of `--exec`: their checks, and the token source that they describe.
+
+`sseserver.tap` uses it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from sseserver.sources.launch import checkSystem, readEnvironment
+from sseserver.sources.process import PLACE, ProcessSource
+from sseserver.values import MODEL
+
+#: Options that have a meaning only with `--exec`.
+_OF_PROGRAM = ("asks", "exec-env")
+
+
+def checkCommand(parts: list[str]) -> list[str]:
+    """
+    Return the command of `--exec` unchanged if its program is fixed.
+
+    Raises:
+        ValueError: The prompt would be the program.
+    """
+    if PLACE in parts[0]:
+        raise ValueError(f"{parts[0]!r}: the prompt can be an argument, but not the program")
+    return parts
+
+
+def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
+    """
+    Check the options of a program, and that it can be started.
+
+    Args:
+        options: The options.
+        folder: Working directory of the server, where a relative path begins; `None` for the present one.
+
+    Raises:
+        usage.UsageError: There is no such program, a variable is not set, or this system cannot run programs.
+    """
+    if options["exec"] is None:
+        for name in _OF_PROGRAM:
+            if options[name]:
+                raise usage.UsageError(f"--{name} needs --exec")
+        return
+    try:
+        checkSystem()
+        environment = readEnvironment(options["exec-env"])
+    except RuntimeError as error:
+        raise usage.UsageError(f"--exec: {error}") from None
+    except ValueError as error:
+        raise usage.UsageError(f"--exec-env: {error}") from None
+    program = options["exec"][0]
+    # A relative path is one from the working directory; a bare name is looked up.
+    place = Path(folder or "", program).absolute() if "/" in program else program
+    if shutil.which(place, path=environment.get("PATH")) is None:
+        raise usage.UsageError(f"--exec: there is no program {program!r} that can be executed")
+
+
+def makeProgram(reactor: Any, options: Mapping[str, Any]) -> ProcessSource:
+    """Return the token source that the options describe."""
+    takesPrompt = True if options["asks"] else None
+    return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL, options["exec-env"])

@@ -1,0 +1,55 @@
+"""
+Tests for `sseserver.programoptions`: `--exec` and the options that belong to it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sseserver.programoptions import checkProgram
+from tests.test_tap import OptionsTestCase, parse
+
+
+class ExecTests(OptionsTestCase):
+    """`--exec`."""
+
+    def test_oneSource(self) -> None:
+        """A command and a text exclude each other."""
+        self.assertIn("--text", self.refused("--exec", "cat", "--text", "-"))
+
+    def test_promptAsProgram(self) -> None:
+        """The prompt of a visitor can be an argument, but never the program."""
+        for command in ("{prompt}", "bin/{prompt} a"):
+            self.assertIn(command.split()[0], self.refused("--exec", command))
+
+    def test_withoutCommand(self) -> None:
+        """The options of a program need a command."""
+        for option in ("--asks", "--exec-env=PATH"):
+            self.assertIn("needs --exec", self.refused(option))
+
+    def test_F96_noProgram(self) -> None:
+        """F96: a program that cannot be started is refused before anything listens."""
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        for name, mode in (("tool", 0o755), ("text", 0o644)):
+            (folder / name).touch()
+            (folder / name).chmod(mode)
+        for program in ("nosuchprogram", "./nosuchprogram", "/nosuchprogram", f"{folder}/text", str(folder), "tool"):
+            self.assertIn(f"no program '{program}'", self.refused("--exec", f"{program} -x"))
+        parse("--exec", f"{folder}/tool")
+        checkProgram(parse() | {"exec": ["./tool"], "exec-env": []}, str(folder))
+
+    def test_environment(self) -> None:
+        """`--exec-env` names variables for the program, which must be set."""
+        self.patch(os, "environ", {**os.environ, "A": "1", "B": "2"})
+        self.assertEqual(parse("--exec=cat", "--exec-env=A", "--exec-env=B")["exec-env"], ["A", "B"])
+        for name in ("C", "A=1", ""):
+            self.assertIn(f"--exec-env: {name!r}", self.refused("--exec=cat", f"--exec-env={name}"))
+
+    def test_F85_noPidfd(self) -> None:
+        """F85: a system that cannot watch programs refuses the option."""
+        pidfd = os.pidfd_open
+        self.addCleanup(setattr, os, "pidfd_open", pidfd)
+        del os.pidfd_open
+        self.assertIn("--exec: programs need `os.pidfd_open`", self.refused("--exec=cat"))
