@@ -15,7 +15,7 @@ from twisted.web.resource import IResource
 from sseserver.apis.chat.completions import Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.native.streams import StreamCollection
-from sseserver.apis.page.page import AssetFolder, Page
+from sseserver.apis.page.page import AssetFile, AssetFolder, Page
 from sseserver.apis.page.visitor import Visitor
 from sseserver.apis.ui.chats import Chats
 from sseserver.service.service import StreamService
@@ -36,6 +36,8 @@ def makeAPIs(service: StreamService, prompt: str | None) -> dict[str, IResource]
     return {
         "": Visitor(service, page, prompt),
         "assets": AssetFolder(),
+        # Browsers ask for it beside pages that name no icon, such as answers in JSON.
+        "favicon.ico": AssetFile("icon.svg"),
         "streams": StreamCollection(service, page.answer),
         "v1/chat/completions": Completions(service),
         "v1/models": Models(service),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
@@ -21,6 +21,7 @@ from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.service.idle import IdleStreams
 from sseserver.service.keptstreams import KeptStreams
+from sseserver.service.publication import Publication
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
@@ -42,21 +43,6 @@ log = Logger()
 SWEEP_GRANULARITY = 0.25
 
 _STOPPED = "The server is being stopped."
-
-
-class Publication(NamedTuple):
-    """
-    Entries that were published together.
-
-    Attributes:
-        streamLog: The stream.
-        first: Number of the first of the entries.
-        last: Number of the last.
-    """
-
-    streamLog: IStreamLog
-    first: int
-    last: int
 
 
 class StreamService(Service):
@@ -114,7 +100,12 @@ class StreamService(Service):
         self._stopping: list[Deferred[None]] = []
 
     def startRun(
-        self, prompt: Prompt | None = None, key: str | None = None, summarize: Summarize | None = None
+        self,
+        prompt: Prompt | None = None,
+        key: str | None = None,
+        summarize: Summarize | None = None,
+        *,
+        viewed: bool = False,
     ) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
@@ -124,6 +115,8 @@ class StreamService(Service):
             key: An idempotency key: while its stream is kept, the same key and prompt give the same
                 stream.
             summarize: Returns further members of the terminal entry `done`, if any.
+            viewed: Whether the caller follows the stream at once. If so, a run that could not have
+                this viewer is refused.
 
         Returns:
             A Deferred that fires with the stream's log. The name of the stream is its epoch.
@@ -135,12 +128,12 @@ class StreamService(Service):
         """
         try:
             if key is None:
-                return self._createRun(prompt, summarize)
+                return self._createRun(prompt, summarize, viewed)
             digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
             joined = self._keys.join(key, digest)
             if joined is not None:
                 return joined
-            return self._keys.remember(key, digest, self._createRun(prompt, summarize))
+            return self._keys.remember(key, digest, self._createRun(prompt, summarize, viewed))
         except (KeyReused, Overloaded) as refusal:
             return fail(refusal)
 
@@ -337,8 +330,9 @@ class StreamService(Service):
     def _isStopped(self) -> bool:
         return self.state in (ServiceState.DRAINING, ServiceState.STOPPED)
 
-    def _createRun(self, prompt: Prompt | None, summarize: Summarize | None) -> Deferred[IStreamLog]:
-        self.viewers.checkRoom()
+    def _createRun(self, prompt: Prompt | None, summarize: Summarize | None, viewed: bool) -> Deferred[IStreamLog]:
+        if viewed:
+            self.viewers.checkRoom()
         self.runs.checkRoom()
 
         def start(streamLog: IStreamLog) -> IStreamLog:

@@ -45,6 +45,11 @@ def negotiate(request: Request, offers: Sequence[str]) -> str:
     return best
 
 
+def prefersHTML(request: Request) -> bool:
+    """Tell whether the client would rather have an HTML page than JSON, as a browser that opens a URL."""
+    return _choose(b",".join(request.requestHeaders.getRawHeaders(b"accept", ())), (JSON, HTML)) == HTML
+
+
 # Cached: all clients together send few different Accept headers.
 @lru_cache(64)
 def _choose(accept: bytes, offers: tuple[str, ...]) -> str | None:

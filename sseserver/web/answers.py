@@ -7,6 +7,7 @@ Functions that return `bytes` set the status and the headers of the response, an
 
 from __future__ import annotations
 
+from html import escape
 from http import HTTPStatus
 
 from twisted.web.http import NO_BODY_CODES, OK
@@ -17,7 +18,26 @@ from sseserver.delivery.head import writeHeaders
 from sseserver.errors import SSEServerError
 from sseserver.interfaces import IFormat
 from sseserver.jsontext import toJSON
-from sseserver.web.accept import JSON
+from sseserver.web.accept import JSON, prefersHTML
+
+#: The page of an error. It loads nothing but the icon of its site.
+_ERROR_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta name="color-scheme" content="light dark">
+  <title>{status} {phrase}</title>
+</head>
+<body>
+  <h1>{phrase}</h1>
+  <p>{message}</p>
+</body>
+</html>
+"""
+
+_ERROR_PAGE_POLICY = b"default-src 'none'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
@@ -46,6 +66,8 @@ def answerError(request: Request, error: SSEServerError) -> bytes:
     """
     Set the status and the headers of an error, and return its body.
 
+    A browser that opens a URL gets a page for people, every other client JSON.
+
     Args:
         request: Its response has not begun.
         error: The error to report.
@@ -55,7 +77,18 @@ def answerError(request: Request, error: SSEServerError) -> bytes:
     if error.final:
         # OpenAI's clients would repeat the request after 408, 409, 429 and every status from 500 up.
         request.responseHeaders.setRawHeaders(b"x-should-retry", [b"false"])
+    if request.method in {b"GET", b"HEAD"} and prefersHTML(request):
+        return _answerErrorPage(request, error)
     return answerJSON(request, _describe(error), error.status)
+
+
+def _answerErrorPage(request: Request, error: SSEServerError) -> bytes:
+    phrase = _findPhrase(error.status)
+    request.setResponseCode(error.status, phrase)
+    setContentType(request, "text/html; charset=utf-8")
+    request.responseHeaders.setRawHeaders(b"Content-Security-Policy", [_ERROR_PAGE_POLICY])
+    page = _ERROR_PAGE.format(status=error.status, phrase=phrase.decode("ascii"), message=escape(str(error)))
+    return page.encode("utf-8")
 
 
 def encodeError(error: SSEServerError) -> bytes:

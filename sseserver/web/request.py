@@ -24,6 +24,10 @@ _SMALL = 64 * 1024
 #: An entity tag, from its opening quote on (RFC 9110 section 8.8.3).
 _ENTITY_TAG = re.compile(rb'"[!#-~\x80-\xff]*"')
 
+#: Parameters that carry the last event ID, the first given counts: ours, and the names that polyfills of EventSource
+#: use because a page cannot set the header.
+_LAST_EVENT_IDS = (b"last_event_id", b"lastEventId", b"lastEventID")
+
 #: An idempotency key: visible ASCII.
 _KEY = re.compile(r"[!-~]{1,255}")
 
@@ -74,12 +78,19 @@ def readLastEventID(request: Request) -> str | None:
     """
     Read the last event ID, which a viewer sends when it reconnects.
 
-    The header `Last-Event-ID` takes precedence over the parameter `last_event_id`: the URL keeps
-    its value, and would replay the same events at each reconnection. A value that is not UTF-8 is
-    no error: it is an unknown ID.
+    The header `Last-Event-ID` takes precedence over the parameters of `_LAST_EVENT_IDS`: the URL
+    keeps their value, and would replay the same events at each reconnection. A value that is not
+    UTF-8 is no error: it is an unknown ID.
     """
     header = request.getHeader(b"last-event-id")
-    return header.decode("utf-8", "replace") if header else readParameter(request, b"last_event_id")
+    if header:
+        return header.decode("utf-8", "replace")
+    for name in _LAST_EVENT_IDS:
+        values = request.args.get(name)
+        if values and values[-1]:
+            value: bytes = values[-1]
+            return value.decode("utf-8", "replace")
+    return None
 
 
 def readKey(request: Request) -> str | None:

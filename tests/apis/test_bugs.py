@@ -114,7 +114,7 @@ class BugTests(ScriptedTestCase):
     def test_errorOfAnEmbedder(self) -> None:
         """An error of the tree is answered with its own message."""
 
-        def refuse(*arguments: Any) -> Any:
+        def refuse(*arguments: Any, **keywords: Any) -> Any:
             raise SSEServerError("Not today.")
 
         self.patch(self.service, "startRun", refuse)

@@ -39,7 +39,7 @@ PLUGIN = "twisted/plugins/sseserver_plugin.py"
 # The wheel also has a file for each compiled module.
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILED = {f"sseserver/{name.replace('.', '/')}{SUFFIX}" for name in compiledModules(ROOT)}
-ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.js", "app.css")}
+ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.js", "app.css", "icon.svg")}
 
 
 @dataclass(frozen=True)

@@ -67,15 +67,32 @@ class MaxViewersTests(ServiceTestCase):
         self.assertTrue(third.response.complete)
         self.assertFalse(self.view().response.complete)
 
-    def test_runs(self) -> None:
-        """No run is started by POST at the limit: 503 with `Retry-After`."""
+    def test_F107_runs(self) -> None:
+        """F107: a run can be started at the limit of viewers: it is none, and may be read later."""
         self.view()
         self.view()
-        self.failureResultOf(self.service.startRun(), Overloaded)
         response = self.ask("/streams", method="POST", body=b"{}")
-        self.assertEqual(response.status, 503)
-        self.assertEqual(response.error["code"], "overloaded")
-        self.assertGreater(int(response.headers["retry-after"]), 0)
+        self.assertEqual(response.status, 201)
+        self.source.run.write("a")
+        self.source.run.end()
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(self.ask(response.headers["location"], "text/plain").body, b"a")
+
+    def test_F107_viewedRuns(self) -> None:
+        """F107: no run is started at the limit for a client that views it at once: 503 with `Retry-After`."""
+        self.view()
+        self.view()
+        runs = len(self.source.runs)
+        self.failureResultOf(self.service.startRun(viewed=True), Overloaded)
+        body = (
+            b'{"id": "chat", "messages": [{"role": "user", "content": "x", "parts": [{"type": "text", "text": "x"}]}]}'
+        )
+        for path in ("/v1/chat/completions", "/api/chat"):
+            response = self.ask(path, method="POST", body=body)
+            self.assertEqual((response.status, response.error["code"]), (503, "overloaded"))
+            self.assertGreater(int(response.headers["retry-after"]), 0)
+        self.assertTurnedAway(self.view())
+        self.assertEqual(len(self.source.runs), runs)
 
 
 class ReconnectionTimeTests(ServiceTestCase):

@@ -93,9 +93,7 @@ class Asker:
         if name and name != self.stream:
             same = self._life == self._askedLife
             if self.stream and self._key and same and not self.stage.truth.mayBeGone(self.stream):
-                known = self.stage.truth.epochs.get(self.stream)
-                if known is not None and known.end in ("", "done"):
-                    self.blame("key", f"the run {self.stream} is repeated as {name}")
+                self.stage.truth.repeat(self.name, self.stream, name)
             self.stream = name
             self._life = self._askedLife
             self.stage.truth.exists(self.name, name, name, self._askedLife)

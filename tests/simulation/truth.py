@@ -56,6 +56,7 @@ class Truth:
         self.roomy = False
         self.calmSince: float | None = None
         self._successes: list[tuple[str, str]] = []
+        self._repeats: list[tuple[str, str, str]] = []
         self._finals: list[tuple[str, str, str, int]] = []
         # The last life of the server whose late answers promise nothing.
         self._lost = 0
@@ -243,8 +244,17 @@ class Truth:
         """Note that a client was told that a stream has ended well."""
         self._successes.append((who, epoch))
 
+    def repeat(self, who: str, epoch: str, again: str) -> None:
+        """Note that the key of one run has started another one."""
+        if epoch in self.epochs:
+            self._repeats.append((who, epoch, again))
+
     def judge(self) -> None:
         """Judge what could not be judged before: spans, and the ends of runs."""
+        for who, epoch, again in self._repeats:
+            # Its end may have been seen by nobody before the audit.
+            if self.epochs[epoch].end in ("", "done"):
+                self._history.blame("key", f"{who}: the run {epoch} is repeated as {again}")
         for who, epoch in self._successes:
             if self.epochs[epoch].end not in ("", "done"):
                 text = f"{who} was told of success, and {epoch} is {self.epochs[epoch].end}"

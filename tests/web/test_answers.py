@@ -13,7 +13,7 @@ from sseserver.delivery.connection import isOver
 from sseserver.errors import BadRequest, Overloaded, SSEServerError
 from sseserver.formats import TextFormat
 from sseserver.web.answers import answerHead, answerJSON, encodeError, finishAnswer
-from tests.http import makeRequest
+from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, makeRequest
 from tests.web.cases import HTTPTestCase
 
 
@@ -47,6 +47,35 @@ class AnswerTests(HTTPTestCase):
             )
             self.assertEqual(response.headers["cache-control"], "no-store")
             self.assertEqual(response.headers["x-content-type-options"], "nosniff")
+
+    def test_F103_errorPage(self) -> None:
+        """F103: a browser that opens a URL gets a small page instead of JSON, with the same status and headers."""
+
+        def answer(request: Request) -> bytes:
+            raise Overloaded("Not <now>, & not ö.")
+
+        self.resource.answer = answer
+        for accept in (CHROME, FIREFOX, SAFARI):
+            response = self.ask(accept=accept)
+            self.assertEqual((response.status, response.headers["retry-after"]), (503, "3"))
+            self.assertEqual(response.headers["content-type"], "text/html; charset=utf-8")
+            self.assertIn("default-src 'none'", response.headers["content-security-policy"])
+            self.assertEqual(response.headers["cache-control"], "no-store")
+            self.assertIn("<p>Not &lt;now&gt;, &amp; not ö.</p>", response.body.decode())
+            self.assertIn(b"<title>503 Service Unavailable</title>", response.body)
+        head = self.ask(accept=CHROME, method="HEAD")
+        self.assertEqual((head.status, head.headers["content-type"]), (503, "text/html; charset=utf-8"))
+
+    def test_F103_errorInJSON(self) -> None:
+        """F103: programs, scripts of pages, and forms get their errors in JSON."""
+
+        def answer(request: Request) -> bytes:
+            raise BadRequest("Not now.")
+
+        self.resource.answer = answer
+        for accept in (None, "*/*", "application/json", EVENTSOURCE, "application/json, text/html;q=0.9"):
+            self.assertEqual(self.ask(accept=accept).error["code"], "bad_request")
+        self.assertEqual(self.ask(accept=CHROME, method="POST", body=b"").error["code"], "bad_request")
 
     def test_isOver(self) -> None:
         """A response is over when it is finished, or when the client has disconnected."""

@@ -68,6 +68,20 @@ class ParameterTests(HTTPTestCase):
         self.assertEqual(self.lastID(header="\xff"), "\ufffd")
         self.assertEqual(self.lastID(header="ö".encode().decode("latin-1")), "ö")
 
+    def test_F109_parameterOfAnyBytes(self) -> None:
+        """F109: a parameter that is not UTF-8 is an unknown ID, too, under each of its names."""
+        for name in ("last_event_id", "lastEventId", "lastEventID"):
+            self.assertEqual(self.lastID(f"?{name}=%C3%28"), "\ufffd(")
+
+    def test_F120_namesOfPolyfills(self) -> None:
+        """F120: the names of polyfills mean `last_event_id`. The header wins over all; empty ones are none."""
+        for name in ("lastEventId", "lastEventID"):
+            self.assertEqual(self.lastID(f"?{name}=q-1"), "q-1")
+            self.assertEqual(self.lastID(f"?{name}=q-1", header="h-1"), "h-1")
+            self.assertIsNone(self.lastID(f"?{name}="))
+            self.assertEqual(self.lastID(f"?last_event_id=&{name}=q-1"), "q-1")
+            self.assertEqual(self.lastID(f"?{name}=q-1&last_event_id=q-2"), "q-2")
+
 
 class BodyTests(HTTPTestCase):
     """Bodies in JSON."""

@@ -36,7 +36,7 @@ class Completions(ChatResource):
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
         prompt, streamed = readCompletion(body, self._service.source)
-        streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt))
+        streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt), viewed=True)
         url = locateStream(request, streamLog, 3)
         if not streamed:
             return await self._complete(request, streamLog)

@@ -27,14 +27,18 @@ CONTENT_SECURITY_POLICY = (
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_TYPES = {"app.js": "text/javascript; charset=utf-8", "app.css": "text/css; charset=utf-8"}
+_TYPES = {"app.js": "text/javascript; charset=utf-8", "app.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
 
 def _readAsset(name: str) -> bytes:
     return files("sseserver.apis.page").joinpath("assets", name).read_bytes()
 
 
-_INDEX = _readAsset("index.html")
+# The icon is in the page. Its address changes while it is open, and browsers would resolve a relative URL of the icon
+# from each of its addresses.
+_INDEX = _readAsset("index.html").replace(
+    b"{{icon}}", f"data:image/svg+xml,{quote(_readAsset('icon.svg'))}".encode("ascii")
+)
 
 
 class Page:

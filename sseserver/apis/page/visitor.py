@@ -11,13 +11,14 @@ from sseserver.apis.page.page import Page
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest, Overloaded, StoreUnavailable, StreamNotFound
+from sseserver.interfaces import IFormat
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
 from sseserver.values import Prompt
 from sseserver.web.accept import EVENT_STREAM, HTML, negotiate
 from sseserver.web.request import readLastEventID
 from sseserver.web.resource import AsyncResource
-from sseserver.web.viewing import answerViewerHead, followStream
+from sseserver.web.viewing import answerViewerHead, followStream, readFormat
 
 
 class Visitor(AsyncResource):
@@ -39,13 +40,15 @@ class Visitor(AsyncResource):
         self._started = service.makeKeptStreams()
 
     async def GET(self, request: Request) -> bytes | None:
-        """Answer with the page, or with the visitor's own stream."""
-        if negotiate(request, (HTML, EVENT_STREAM)) == HTML:
+        """Answer with the page, or with the visitor's own stream; with `format` always with the stream."""
+        form = readFormat(request, self._service)
+        if form is None and negotiate(request, (HTML, EVENT_STREAM)) == HTML:
             return self._page.answer(request, 0)
+        form = form or self._service.formats["text"]
         asked = readLastEventID(request)
-        return await self._startRun(request) if asked is None else await self._resumeRun(request, asked)
+        return await self._startRun(request, form) if asked is None else await self._resumeRun(request, form, asked)
 
-    async def _resumeRun(self, request: Request, asked: str) -> bytes | None:
+    async def _resumeRun(self, request: Request, form: IFormat, asked: str) -> bytes | None:
         """
         Continue a run that was started here.
 
@@ -59,24 +62,24 @@ class Visitor(AsyncResource):
             request.setResponseCode(NO_CONTENT)
             return b""
         except StoreUnavailable:
-            turnAway(request, self._service.formats["text"], self._service.settings.reconnectionTime)
+            turnAway(request, form, self._service.settings.reconnectionTime)
             return None
-        return followStream(self._service, request, streamLog, self._service.formats["text"])
+        return followStream(self._service, request, streamLog, form)
 
-    async def _startRun(self, request: Request) -> bytes | None:
+    async def _startRun(self, request: Request, form: IFormat) -> bytes | None:
         """Start a run for this visitor, or tell the visitor to return when there is room."""
         if self._service.source.takesPrompt and self._prompt is None:
             raise BadRequest("This token source needs a prompt. Start a run with POST /streams.")
         if request.method == b"HEAD":
-            answerViewerHead(self._service, request, self._service.formats["text"])
+            answerViewerHead(self._service, request, form)
             return None
         try:
-            streamLog = await self._service.startRun(self._prompt)
+            streamLog = await self._service.startRun(self._prompt, viewed=True)
         except (Overloaded, StoreUnavailable):
             if isOver(request):
                 # The visitor has left while the store was trying.
                 return None
-            turnAway(request, self._service.formats["text"], self._service.settings.reconnectionTime)
+            turnAway(request, form, self._service.settings.reconnectionTime)
             return None
         self._started.add(streamLog.epoch, streamLog)
-        return followStream(self._service, request, streamLog, self._service.formats["text"])
+        return followStream(self._service, request, streamLog, form)

@@ -46,7 +46,7 @@ class Chats(AsyncResource):
         """Start a run for the last message of a chat, or join the run of the same idempotency key."""
         body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
         prompt, chat = readChat(body, self._service.source)
-        streamLog = await self._service.startRun(prompt, readKey(request))
+        streamLog = await self._service.startRun(prompt, readKey(request), viewed=True)
         self._newest.add(chat, streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url)

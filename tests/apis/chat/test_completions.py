@@ -253,7 +253,7 @@ class StreamTests(ChatTestCase):
         for members in ({"stream": True}, {}):
             made: Deferred[Any] = Deferred()
             streamLog = self.successResultOf(self.service.startRun())
-            patched = self.patch(self.service, "startRun", lambda *arguments, made=made: made)
+            patched = self.patch(self.service, "startRun", lambda *arguments, made=made, **keywords: made)
             wire = self.post(COMPLETIONS, {**HELLO, **members})
             wire.close()
             made.callback(streamLog)

@@ -88,6 +88,20 @@ class ViewersTests(PublishingTestCase):
                 self.assertEqual((gap[0], json.loads(gap[1])["reason"]), ("gap", "lost"))
                 self.assertEqual(event, ("message", "1"))
 
+    def test_F109_notUTF8(self) -> None:
+        """F109: a last event ID in the URL that is not UTF-8 leads to a gap, as in the header."""
+        self.publish("a", {"data": "1"})
+        for name in ("last_event_id", "lastEventId", "lastEventID"):
+            gap, event = listEvents(self.view(f"/streams/a?{name}=%C3%28"))
+            self.assertEqual((gap[0], json.loads(gap[1])["reason"]), ("gap", "unknown"))
+            self.assertEqual(event, ("message", "1"))
+
+    def test_F120_namesOfPolyfills(self) -> None:
+        """F120: the parameters of polyfills resume a stream."""
+        self.publish("a", *({"data": str(number)} for number in range(1, 4)))
+        for name in ("lastEventId", "lastEventID"):
+            self.assertEqual(listEvents(self.view(f"/streams/a?{name}={self.id % 2}")), [("message", "3")])
+
     def test_headerWins(self) -> None:
         """The header takes precedence over `last_event_id`. An empty header does not count."""
         self.publish("a", *({"data": str(number)} for number in range(1, 5)))

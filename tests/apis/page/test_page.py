@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import unquote_to_bytes, urljoin
 
 from twisted.web.server import Site
 
@@ -85,8 +85,7 @@ class PageTests(ScriptedTestCase):
         page = self.ask("/").body.decode()
         self.assertNotRegex(page, r"<script(?![^>]*\ssrc=)")
         self.assertNotRegex(page, r"<style|\sstyle=|\son\w+=")
-        # The namespace of the SVG in the data URL; it is never requested.
-        self.assertEqual(set(re.findall(r"https?:[^'\"\s]+", page)), {"http://www.w3.org/2000/svg"})
+        self.assertEqual(re.findall(r"https?:[^'\"\s]+", page), [])
 
     def test_base(self) -> None:
         """The page finds its files from every URL at which it appears."""
@@ -135,6 +134,22 @@ class PageTests(ScriptedTestCase):
             self.assertEqual(response.body, (ASSETS / name).read_bytes())
             self.assertEqual(response.headers["cache-control"], "no-cache")
             self.assertEqual(response.headers["x-content-type-options"], "nosniff")
+
+    def test_F103_icon(self) -> None:
+        """F103: the icon is where browsers look for it, and in the page itself."""
+        response = self.ask("/favicon.ico", "image/avif,image/webp,*/*;q=0.8")
+        self.assertEqual((response.status, response.headers["content-type"]), (200, "image/svg+xml"))
+        self.assertEqual(response.body, (ASSETS / "icon.svg").read_bytes())
+        [url] = re.findall(rb'<link rel="icon" href="data:image/svg\+xml,([^"]*)">', self.ask("/").body)
+        self.assertEqual(unquote_to_bytes(url), response.body)
+
+    def test_F103_unknownURL(self) -> None:
+        """F103: a browser at an unknown URL gets a page that says so; a program gets JSON."""
+        for path in ("/nothing", "/v1", "/streams/nobody/x", "/assets/nothing"):
+            response = self.ask(path, CHROME)
+            self.assertEqual((response.status, response.headers["content-type"]), (404, "text/html; charset=utf-8"))
+            self.assertIn(b"No resource has this URL.", response.body)
+            self.assertEqual(self.ask(path).error["code"], "not_found")
 
     def test_fileThatTheBrowserHas(self) -> None:
         """

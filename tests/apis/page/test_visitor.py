@@ -120,6 +120,41 @@ class VisitorTests(ScriptedTestCase):
         response = self.view(lastEventID=lastID).response
         self.assertEqual((response.texts, response.types, response.complete), ([], ["done"], True))
 
+    def test_F106_format(self) -> None:
+        """F106: the parameter `format` selects the format of the visitor's stream, also when it is resumed."""
+        wire = self.view("/?format=events")
+        self.write("a", "b")
+        texts = [event.data for event in wire.response.events if event.type == "message"]
+        self.assertEqual((wire.response.types[0], texts), ("stream", ["a", "b"]))
+        again = self.view("/?format=events", self.lastID(wire))
+        self.write("c")
+        self.assertEqual([event.data for event in again.response.events][1:], ["c"])
+        self.assertEqual(len(self.source.runs), 1)
+        wire = self.view("/?format=openai")
+        self.write("a")
+        self.assertIn(b'"content":"a"', wire.response.body)
+        # As on a stream, whatever the Accept header says.
+        self.assertEqual(self.ask("/?format=text", CHROME).headers["content-type"], "text/event-stream")
+        self.assertEqual(self.view("/?format=").response.texts, [""])
+
+    def test_F106_unknownFormat(self) -> None:
+        """F106: an unknown format is answered 400, and starts no run."""
+        for method in ("GET", "HEAD"):
+            self.assertEqual(self.ask("/?format=nonsense", EVENTSOURCE, method).status, 400)
+        self.assertEqual(self.view("/?format=%FF").response.status, 400)
+        self.assertEqual(self.source.runs, [])
+
+    def test_F106_head(self) -> None:
+        """F106: HEAD of a format has its headers, and starts no run."""
+        response = self.ask("/?format=ui", EVENTSOURCE, "HEAD")
+        self.assertEqual((response.status, response.headers["x-vercel-ai-ui-message-stream"]), (200, "v1"))
+        self.assertEqual(self.source.runs, [])
+
+    def test_F109_notUTF8(self) -> None:
+        """F109: a last event ID in the URL that is not UTF-8 is one of no run: 204."""
+        self.assertEqual(self.view("/?last_event_id=%C3%28").response.status, 204)
+        self.assertEqual(self.source.runs, [])
+
     def test_anyOtherID(self) -> None:
         """
         Any ID that does not belong to a run of `/` is answered 204, and starts no run: of another
@@ -212,7 +247,7 @@ class VisitorTests(ScriptedTestCase):
 
     def test_nothingElse(self) -> None:
         """Any other path is answered 404 in JSON."""
-        for path in ("/nothing", "/favicon.ico", "/stream", "/index.html", "/nothing/below", "/%FF", "/streamsX"):
+        for path in ("/nothing", "/stream", "/index.html", "/nothing/below", "/%FF", "/streamsX"):
             response = self.ask(path)
             self.assertEqual((response.status, response.error["code"]), (404, "not_found"))
 
