@@ -16,9 +16,13 @@ import bulk
 import paced
 import process
 import servers
+import turns
 from journal import Figures
 from paced import Bench
 from servers import HERE, UVICORN, Installation, Makers, Server, Work
+
+#: Modules with the functions that measure.
+_MODULES = (paced, bulk, turns)
 
 
 class Column(NamedTuple):
@@ -63,7 +67,7 @@ class Question:
         """Return the question of a section, with functions for their names."""
         row = {"name": name, "panel": "", **table[name]}
         if "measure" in row:
-            row["measure"] = getattr(paced, row["measure"], None) or getattr(bulk, row["measure"])
+            row["measure"] = next(vars(one)[row["measure"]] for one in _MODULES if row["measure"] in vars(one))
         if "servers" in row:
             row["servers"] = globals()[row["servers"]]
         if "columns" in row:
@@ -171,6 +175,11 @@ def program(bench: Bench) -> Makers:
         return replace(one.server("--exec", command, variant=f"lines of {line:,} bytes"), size=line)
 
     return bench.ours(*(lambda one, line=line: make(one, line) for line in (80, 8000)))
+
+
+def works(bench: Bench) -> Makers:
+    """Return ours for each piece of work beside a second client."""
+    return turns.works(bench)
 
 
 def memory(bench: Bench) -> Makers:

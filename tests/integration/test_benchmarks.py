@@ -65,6 +65,18 @@ class BenchmarkTests(SynchronousTestCase):
         self.assertEqual([len(runs[name]) for name in ("short", "storm")], [2, 1])
         self.assertGreater(runs["short"][0]["per second"], 0)
 
+    def test_turns(self) -> None:
+        """Each kind of work beside a second client is done, and its waits are noted."""
+        names = ("nothing", "tool call", "publish to viewers", "list of streams", "first text of an ended stream")
+        chosen = [f"--only={name}" for name in names]
+        output = run(
+            *("turns", "--rounds=1", "--patience=0", "--no-pin", "--set=viewers=3", "--set=streams=150"),
+            *("--set=tokens=99", "--set=pieces=9", *chosen),
+        )
+        self.assertNotIn("failed", output)
+        for name in names:
+            self.assertRegex(output, rf"(?m)^\| sseserver, {name}[^|]* \| [0-9.]+ \|")
+
     def test_comparison(self) -> None:
         """Two installations are measured in each round, and the second is divided by the first."""
         python = sys.executable

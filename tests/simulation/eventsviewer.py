@@ -115,6 +115,11 @@ class EventsViewer(Viewer):
                 truth.finish(self.name, epoch, *self._lastRun)
             self.ends()
             return
+        if truth.programs and self.stream not in truth.published:
+            if number <= self.cursor or frame.type != "message":
+                self.blame("order", f"{frame.type} {frame.id} after {self.cursor}")
+            truth.piece(self.name, epoch, self.cursor, number, frame.data)
+            return
         markers = findMarkers(frame.data)
         if not markers:
             if frame.data or not self._sparse(number):

@@ -23,6 +23,7 @@ class Epoch:
         tokens: Number of tokens in the terminal event `done`; `None` if nobody saw it.
         trimmed: Number of the newest entry that was reported as trimmed.
         replaced: Whether another epoch may have taken its place.
+        pieces: Texts of the output of a program, by the numbers before their first and of their last entry.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Epoch:
     tokens: int | None = None
     trimmed: int = 0
     replaced: bool = False
+    pieces: dict[tuple[int, int], str] = field(default_factory=dict)
 
     @property
     def last(self) -> int:
@@ -93,9 +95,11 @@ class Work:
         life: Life of the server.
         written: Number of tokens written.
         end: How the source ended: `ok`, `fail`, or empty if it did not end by itself.
+        text: All that it writes, if its tokens may begin and end anywhere.
     """
 
     prompt: str
     life: int = 0
     written: int = 0
     end: str = ""
+    text: str = ""

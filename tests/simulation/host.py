@@ -29,6 +29,7 @@ from sseserver.web.site import StreamSite
 from tests.simulation.disk import Disk
 from tests.simulation.history import History
 from tests.simulation.network import Network
+from tests.simulation.programs import Programs
 from tests.simulation.reactor import SimReactor
 from tests.simulation.sources import UPSTREAM_PORT, Scripts, ScriptSource
 from tests.simulation.truth import Truth
@@ -44,7 +45,7 @@ class Plan:
     Attributes:
         settings: Limits and intervals.
         store: `memory` or `sqlite`.
-        source: `script`, `silent` (takes no prompt) or `upstream`.
+        source: `script`, `silent` (takes no prompt), `upstream` or `exec`.
         prompt: Prompt of the page's visitors.
         bufferSize: Bytes that a transport queues before its producer is paused.
         diskDelay: Seconds that a transaction takes at most.
@@ -71,6 +72,7 @@ class Host:
 
     Attributes:
         onCommit: Called after each commit that the server knows of.
+        programs: Processes that the server has started.
         truth: Is told what a restart may lose.
         running: Whether the server answers.
         killed: Whether a process of the server has ended with work under way.
@@ -87,6 +89,7 @@ class Host:
         self.plan = plan
         self.disk = disk
         self.onCommit: Callable[[], object] = lambda: None
+        self.programs = Programs(world, scripts, world.chance)
         self._world = world
         self._network = network
         self._scripts = scripts
@@ -186,7 +189,7 @@ class Host:
     def _checkStopped(self) -> None:
         """Check that a stopped service has let go of everything."""
         service = self._service
-        kept = {"viewers": service.viewers.count, "runs": service.runs.held}
+        kept = {"viewers": service.viewers.count, "runs": service.runs.held, "programs": self.programs.left}
         if any(kept.values()):
             self._history.blame("stop", f"a stopped service has {kept}")
 
@@ -194,6 +197,7 @@ class Host:
         self.running = False
         self.killed = True
         self.reactor.die(reset)
+        self.programs.abandon()
         if self.plan.store == "memory":
             self.truth.forgetAll()
 
@@ -205,7 +209,7 @@ class Host:
         return SQLiteStore(reactor, self.disk.path, window, thread.call, turnEnd=turnEnd)
 
     def _makeSource(self, reactor: SimReactor, options: Options, turnEnd: TurnEnd) -> ITokenSource:
-        if self.plan.source == "upstream":
+        if self.plan.source in ("upstream", "exec"):
             return makeSource(reactor, options, turnEnd)
         return ScriptSource(reactor, self._scripts, self.plan.source == "script")
 
@@ -223,6 +227,8 @@ def writeOptions(plan: Plan) -> Options:
     if plan.source == "upstream":
         line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", "--model=simulated", "--connect-timeout=5"]
         line += ["--first-token-timeout=5", "--token-timeout=5"]
+    elif plan.source == "exec":
+        line += ["--exec=cat {prompt}", "--model=simulated"]
     options = Options()
     options.parseOptions(line)
     return options

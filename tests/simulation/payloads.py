@@ -2,7 +2,8 @@
 Payloads: texts that name themselves, so that every copy of them can be told from every other.
 
 A text contains its marker, such as `{p3.17}`: the 17th entry of publisher 3. `r5.2` is the second token of the fifth
-run. Around the marker stand the characters that framing, line ends and UTF-8 get wrong.
+run, `t5.2` the second word of a text, `x5.2` a part of the output of a program. Around the marker stand the characters
+that framing, line ends and UTF-8 get wrong.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-_MARKER = re.compile(r"\{([prt][0-9]+\.[0-9]+)\}")
+_MARKER = re.compile(r"\{([prtx][0-9]+\.[0-9]+)\}")
 
 _BEFORE = ("", "", "", " ", "\n", "\r\n", "data: ", ":", "\ufeff", "\u2028", "[DONE]", "id: x\n")
 _AFTER = ("", "", "", " ", " word", "\r", "\n", "\r\n", "\n\n", "\u0085", "\x0b", "🚀", "é", "\x00", "\r\r", '"\\')

@@ -34,7 +34,7 @@ def makeSettings(chance: Random) -> Settings:
 
 def makePlan(chance: Random) -> Plan:
     """Choose how a server is set up."""
-    source = chance.choice(("script", "script", "silent", "upstream"))
+    source = chance.choice(("script", "script", "silent", "upstream", "exec"))
     return Plan(
         settings=makeSettings(chance),
         store=chance.choice(("memory", "sqlite", "sqlite", "sqlite")),

@@ -18,6 +18,9 @@ from tests.simulation.history import History, Violation
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import Stuck, World
 
+#: Starts of what a server logs as an error if the disk is full to the end, and without a process or a descriptor.
+_EXPECTED = ("The store is closed with", "{program} cannot be started")
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -48,8 +51,7 @@ class Ear:
     def __call__(self, event: dict[str, Any]) -> None:
         """Take an event of the log."""
         if event["log_level"] >= LogLevel.error:
-            if str(event.get("log_format")).startswith("The store is closed with"):
-                # The disk was full to the end.
+            if str(event.get("log_format")).startswith(_EXPECTED):
                 return
             failure = event.get("log_failure")
             if failure is not None and failure.check(StoreUnavailable):
@@ -67,7 +69,8 @@ def play(seed: int) -> Outcome:
         # Nobody else hears the log: an observer that keeps events would keep all objects of the simulation.
         with patch.object(globalLogPublisher, "_observers", [Ear(history)]):
             try:
-                scenario.run()
+                with scenario.host.programs:
+                    scenario.run()
             except Stuck as stuck:
                 history.blame("life", str(stuck))
             killed = scenario.host.killed

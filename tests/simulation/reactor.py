@@ -7,6 +7,7 @@ sockets are those of `network`; above them everything is Twisted's own code.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
@@ -14,7 +15,13 @@ from typing import Any
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import BaseConnector, DelayedCall
-from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IReactorTCP, IReactorTime
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IListeningPort,
+    IReactorFDSet,
+    IReactorTCP,
+    IReactorTime,
+)
 from twisted.internet.tcp import Connection, Server
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -193,12 +200,8 @@ class SimReactor:
                 self._push(call)
             else:
                 actions.append(_Call(self, call))
-        actions += [
-            _Ready(self, writer, self._writers, writer.doWrite) for writer in self._writers if writer.socket.writable
-        ]
-        actions += [
-            _Ready(self, reader, self._readers, reader.doRead) for reader in self._readers if reader.socket.readable
-        ]
+        actions += [_Ready(self, writer, self._writers, writer.doWrite) for writer in self._writers if canWrite(writer)]
+        actions += [_Ready(self, reader, self._readers, reader.doRead) for reader in self._readers if canRead(reader)]
         return actions
 
     def makeCall(self, call: DelayedCall) -> None:
@@ -217,7 +220,7 @@ class SimReactor:
             log.failure("A delayed call failed")
 
     def act(self, selectable: Any, act: Callable[[], Any]) -> None:
-        """Read or write as `PosixReactorBase` does: a returned exception ends the connection."""
+        """Read or write as `PosixReactorBase` does: a returned exception ends the connection or the pipe."""
         try:
             why = act()
         except Exception as broken:
@@ -225,11 +228,33 @@ class SimReactor:
             why = broken
         if why:
             self.removeReader(selectable)
-            if why.__class__ is error.ConnectionDone and act.__name__ == "doRead":
+            if (
+                why.__class__ is error.ConnectionDone
+                and act.__name__ == "doRead"
+                and IHalfCloseableDescriptor.providedBy(selectable)
+            ):
                 selectable.readConnectionLost(Failure(why))
             else:
                 self.removeWriter(selectable)
                 selectable.connectionLost(Failure(why))
+
+
+def canRead(descriptor: Any) -> bool:
+    """Return whether a descriptor of a reactor can be read now: a connection, or a real pipe."""
+    sock = getattr(descriptor, "socket", None)
+    return _poll(descriptor, select.POLLIN) if sock is None else bool(sock.readable)
+
+
+def canWrite(descriptor: Any) -> bool:
+    """Return whether a descriptor of a reactor can be written now: a connection, or a real pipe."""
+    sock = getattr(descriptor, "socket", None)
+    return _poll(descriptor, select.POLLOUT) if sock is None else bool(sock.writable)
+
+
+def _poll(descriptor: Any, event: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor.fileno(), event)
+    return bool(poll.poll(0))
 
 
 class _Call:

@@ -63,6 +63,7 @@ class Scenario:
             self.host.onCommit = rehearsal.committed
         self.truth.trims = settings.window < 1 << 20
         self.truth.sparse = self.plan.source == "upstream"
+        self.truth.programs = self.plan.source == "exec"
         self.truth.forgets = settings.maxStreams < 1000 or settings.maxBytes < 1 << 20 or settings.keep < 100
         limits = (settings.maxStreams, settings.maxViewers, settings.maxWaiting, settings.maxRuns)
         self.truth.roomy = min(limits) >= 1000 and settings.maxBytes > 1 << 20
@@ -310,7 +311,9 @@ class Scenario:
     def _judgeLife(self) -> None:
         """Check that every viewer has what it can have by now."""
         for viewer in self.viewers:
-            if isinstance(viewer, EventsViewer) and viewer.live and not viewer.finished and viewer.epoch:
+            # Without room a viewer is turned away again and again.
+            served = viewer.listening or (viewer.live and self.truth.roomy)
+            if isinstance(viewer, EventsViewer) and served and not viewer.finished and viewer.epoch:
                 known = self.truth.epochs[viewer.epoch]
                 if viewer.cursor < known.last and not known.replaced:
                     self.history.blame("life", f"{viewer.name} is at {viewer.epoch}-{viewer.cursor} of {known.last}")
@@ -370,6 +373,8 @@ class Scenario:
         left = [str(call) for call in reactor.getDelayedCalls()]
         if left:
             self.history.blame("left", f"delayed calls: {left}")
+        if self.host.programs.left:
+            self.history.blame("left", f"programs: {self.host.programs.left}")
         if reactor.getReaders() or reactor.getWriters():
             self.history.blame("left", f"descriptors: {reactor.getReaders()} {reactor.getWriters()}")
         reactor.die()

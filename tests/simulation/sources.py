@@ -83,7 +83,8 @@ class Scripts:
 
         Args:
             prompt: Its prompt.
-            letter: First letter of its markers: `t` for words of a text.
+            letter: First letter of its markers: `t` for words of a text, `x` for the output of a program, whose
+                tokens begin and end anywhere.
             plain: Whether its tokens are words.
         """
         chance = self.chance
@@ -96,7 +97,11 @@ class Scripts:
             marker = f"{run}.{index}"
             size = chance.randint(0, self._size) if chance.random() < 0.2 else 0
             text = f"{wrap(marker)} " if plain else makeText(chance, marker, size)
-            self.truth.send(Sent(marker, text))
+            if letter == "x":
+                text = text.replace("\r", "")
+                self.truth.works[run].text += text
+            else:
+                self.truth.send(Sent(marker, text))
             tokens.append(text)
         pace = min(self._pace, _LONGEST / max(1, count))
         pauses = [round(chance.random() * pace, 4) if chance.random() < 0.7 else 0.0 for _ in tokens]

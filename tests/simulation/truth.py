@@ -11,6 +11,7 @@ from collections import defaultdict
 
 from tests.simulation.facts import Epoch, Promise, Span, Work
 from tests.simulation.history import History
+from tests.simulation.outputs import Output, judgeOutput
 from tests.simulation.payloads import Sent, withoutCR
 
 
@@ -31,6 +32,7 @@ class Truth:
         trims: Whether streams drop their oldest entries.
         keyed: Prompts that were sent with an idempotency key.
         sparse: Whether runs have entries without text: the chunks of an upstream.
+        programs: Whether runs are programs, whose tokens begin and end anywhere.
         published: Names of the streams that are published into.
         closing: Names of those that somebody may have ended.
         lives: Number of starts of the server.
@@ -50,6 +52,7 @@ class Truth:
         self.trims = False
         self.keyed: set[str] = set()
         self.sparse = False
+        self.programs = False
         self.published: set[str] = set()
         self.closing: set[str] = set()
         self.lives = 0
@@ -236,6 +239,12 @@ class Truth:
                 texts.append(self.sent[item].text)
         return texts
 
+    def piece(self, who: str, epoch: str, after: int, number: int, text: str) -> None:
+        """Note a piece of the output of a program, from after one place up to another."""
+        before = self.epochs[epoch].pieces.setdefault((after, number), text)
+        if before != text:
+            self._history.blame("one ID, one content", f"{who}: {epoch}-{number} is {text!r} and was {before!r}")
+
     def finish(self, who: str, epoch: str, run: str, count: int) -> None:
         """Note the number of tokens that a viewer has seen of a run, from its start to its end."""
         self._finals.append((who, epoch, run, count))
@@ -265,8 +274,9 @@ class Truth:
             if self.epochs[epoch].end == "done" and (work.end != "ok" or work.written != count):
                 text = f"{who}: {epoch} is done after {run}.{count}; its source wrote {work.written}, {work.end!r}"
                 self._history.blame("success is shown", text)
+        outputs = {epoch: judgeOutput(epoch, known, self.works, self._history) for epoch, known in self.epochs.items()}
         for span in self.spans:
-            self._judgeSpan(span)
+            self._judgeSpan(span, outputs[span.epoch])
         for epoch, known in self.epochs.items():
             self._judgeRun(epoch, known)
             tokens = self.tokensOf(epoch, 0, known.terminal)
@@ -283,13 +293,13 @@ class Truth:
             if work.end == "ok":
                 done[start] = run
 
-    def _judgeSpan(self, span: Span) -> None:
+    def _judgeSpan(self, span: Span, output: Output) -> None:
         known = self.epochs[span.epoch]
         upto = known.last if span.upto is None else span.upto
         tokens = self.tokensOf(span.epoch, span.after, upto)
-        if tokens is None:
+        expected = output.read(span.after, upto) if tokens is None else "".join(tokens)
+        if expected is None:
             return
-        expected = "".join(tokens)
         text = span.text
         if not span.raw:
             expected, text = withoutCR(expected), withoutCR(text)
