@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.protocols.chatcompletions.usage import countWords, wantsUsage
+from sseserver.protocols.chatcompletions.usage import COUNTED, countWords, wantsUsage
 from sseserver.values import Prompt
 
 
@@ -21,6 +21,15 @@ class UsageTests(SynchronousTestCase):
         messages = [{"content": "one two"}, {"content": [{"text": "three"}, {"type": "image"}]}, {"content": None}]
         self.assertEqual(countWords(Prompt("two", messages)), 3)
         self.assertEqual(countWords(Prompt(" one\ntwo ")), 2)
+
+    def test_longText(self) -> None:
+        """
+        The words of a long text are estimated from its beginning, so that a prompt of 32 MiB does
+        not stop the reactor.
+        """
+        self.assertEqual(countWords(Prompt("word " * (COUNTED // 5))), COUNTED // 5)
+        self.assertEqual(countWords(Prompt("a " * (COUNTED // 2) + "x" * 3 * COUNTED)), COUNTED * 2)
+        self.assertEqual(countWords(Prompt("", [{"content": "x" * COUNTED + " y z"}])), 1)
 
     def test_wanted(self) -> None:
         """
