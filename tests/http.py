@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sseserver.wire import HEARTBEAT, Decoder, Event
 
@@ -148,15 +148,31 @@ def dechunk(data: bytes) -> tuple[bytes, bytes, bool]:
     return b"".join(parts), b"", False
 
 
+class RequestParts(TypedDict, total=False):
+    """The parts of a request that most tests leave out: HTTP/1.1, no headers but `Host` and `Accept`."""
+
+    version: str
+    headers: dict[str, str] | None
+
+
 def makeRequest(
     path: str = "/",
     accept: str | None = None,
     method: str = "GET",
     body: bytes | None = None,
-    version: str = "1.1",
-    headers: dict[str, str] | None = None,
+    **rest: Unpack[RequestParts],
 ) -> bytes:
-    """Return a request as bytes."""
+    """
+    Return a request as bytes.
+
+    Args:
+        path: The target.
+        accept: Value of the `Accept` header, or `None` for no such header.
+        method: The method.
+        body: The body; none is sent for `None`.
+        **rest: See `RequestParts`.
+    """
+    version, headers = rest.get("version", "1.1"), rest.get("headers")
     lines = [f"{method} {path} HTTP/{version}", "Host: example.com"]
     if accept is not None:
         lines.append(f"Accept: {accept}")

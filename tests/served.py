@@ -4,7 +4,7 @@ The whole server on wires in memory, with a token source that the test writes by
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -14,7 +14,7 @@ from sseserver.apis.root import StreamResource
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.service.service import Settings, StreamService
 from sseserver.values import Prompt
-from tests.http import EVENTSOURCE, Response
+from tests.http import EVENTSOURCE, RequestParts, Response
 from tests.wires import Wire, WireTestCase
 
 
@@ -121,11 +121,10 @@ class ServedTestCase(WireTestCase):
         accept: str | None = None,
         method: str = "GET",
         body: bytes | None = None,
-        version: str = "1.1",
-        headers: dict[str, str] | None = None,
+        **rest: Unpack[RequestParts],
     ) -> Response:
         """Send a request on a new connection and return the response, as far as it arrives at once."""
-        return self.connect(self.factory).ask(path, accept, method, body, version, headers)
+        return self.connect(self.factory).ask(path, accept, method, body, **rest)
 
     def view(
         self, path: str = "/", lastEventID: str | None = None, version: str = "1.1", room: int | None = None

@@ -12,20 +12,19 @@ import errno
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Unpack
 
 from twisted.internet import error
 from twisted.internet.address import IPv4Address
-from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import IResource
-from zope.interface import implementer
 
 from sseserver.web.site import StreamSite
-from tests.http import Response, makeRequest, parseResponses
+from tests.descriptors import DescriptorSet
+from tests.http import RequestParts, Response, makeRequest, parseResponses
 
 
 def soon(condition: Callable[[], Any], limit: int = 10_000) -> Iterator[None]:
@@ -51,35 +50,12 @@ def countUnsent(transport: Any) -> int:
     return transport._tempDataLen + len(transport.dataBuffer) - transport.offset  # noqa: SLF001
 
 
-@implementer(IReactorFDSet)
-class WireReactor(Clock):
+class WireReactor(DescriptorSet, Clock):
     """A clock that is also the reactor of fake sockets: after each step it moves all bytes that can move."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._readers: dict[Any, None] = {}
-        self._writers: dict[Any, None] = {}
-
-    def addReader(self, reader: Any) -> None:
-        self._readers[reader] = None
-
-    def addWriter(self, writer: Any) -> None:
-        self._writers[writer] = None
-
-    def removeReader(self, reader: Any) -> None:
-        self._readers.pop(reader, None)
-
-    def removeWriter(self, writer: Any) -> None:
-        self._writers.pop(writer, None)
-
-    def removeAll(self) -> list[Any]:
-        raise NotImplementedError
-
-    def getReaders(self) -> list[Any]:
-        return list(self._readers)
-
-    def getWriters(self) -> list[Any]:
-        return list(self._writers)
+        Clock.__init__(self)
+        DescriptorSet.__init__(self)
 
     def advance(self, amount: float) -> None:
         """Let time pass in one step, then turn."""
@@ -104,11 +80,11 @@ class WireReactor(Clock):
         if moved:
             super().advance(0)
         for selectable in self.getWriters():
-            if selectable in self._writers and selectable.socket.writable:
+            if selectable in self.writers and selectable.socket.writable:
                 moved = True
                 self._act(selectable, selectable.doWrite)
         for selectable in self.getReaders():
-            if selectable in self._readers and selectable.socket.readable:
+            if selectable in self.readers and selectable.socket.readable:
                 moved = True
                 self._act(selectable, selectable.doRead)
         return moved
@@ -256,11 +232,10 @@ class Wire:
         accept: str | None = None,
         method: str = "GET",
         body: bytes | None = None,
-        version: str = "1.1",
-        headers: dict[str, str] | None = None,
+        **rest: Unpack[RequestParts],
     ) -> Response:
         """Send a request, and return the response as far as it arrives at once. See `makeRequest`."""
-        self.begin(path, accept, method, body, version, headers)
+        self.begin(path, accept, method, body, **rest)
         return self.response
 
     def begin(
@@ -269,12 +244,11 @@ class Wire:
         accept: str | None = None,
         method: str = "GET",
         body: bytes | None = None,
-        version: str = "1.1",
-        headers: dict[str, str] | None = None,
+        **rest: Unpack[RequestParts],
     ) -> None:
         """Send a request whose response may arrive later. See `makeRequest`."""
         self.methods.append(method)
-        self.send(makeRequest(path, accept, method, body, version, headers))
+        self.send(makeRequest(path, accept, method, body, **rest))
 
     @property
     def received(self) -> bytes:

@@ -25,33 +25,13 @@ class FastConnecting:
     def wrapEndpoint(
         self, reactor: Any, host: str, port: int, endpoint: IStreamClientEndpoint
     ) -> IStreamClientEndpoint:
-        """
-        Wrap the endpoint of an IP address.
-
-        Args:
-            reactor: Takes the connection.
-            host: The IP address.
-            port: The port.
-            endpoint: The endpoint of the reactor.
-
-        Returns:
-            A `LoopbackEndpoint` for an address of this machine, otherwise the endpoint unchanged.
-        """
+        """See `Connecting.wrapEndpoint`: a `LoopbackEndpoint` for an address of this machine, otherwise unchanged."""
         if ip_address(host).is_loopback and IReactorSocket.providedBy(reactor):
             return LoopbackEndpoint(reactor, host, port, endpoint)
         return endpoint
 
     def sendRequest(self, connection: Any, request: Any) -> Deferred[Any]:
-        """
-        Send a request, and write it to the socket before the reactor does.
-
-        Args:
-            connection: A connection of `twisted.web.client`.
-            request: The request, for its method of this name.
-
-        Returns:
-            Fires with the response.
-        """
+        """See `Connecting.sendRequest`; the request is written to the socket before the reactor does so."""
         responding: Deferred[Any] = connection.request(request)
         transport = connection.transport
         if isinstance(transport, Connection) and transport.connected:

@@ -4,14 +4,12 @@ Tests of `sseserver.delivery.body`: the plain body, and the choice.
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import Request
 
 from sseserver.delivery.body import ResponseBody, chooseBody
 from sseserver.speedups.body import FastBody
 from sseserver.timing.turnend import TurnEnd
+from tests.resources import HoldingResource
 from tests.wires import Wire, WireTestCase
 
 
@@ -20,18 +18,10 @@ class BodyTests(WireTestCase):
 
     def open(self) -> tuple[Wire, Request]:
         """Make a request."""
-        caught: list[Request] = []
-
-        class Caught(Resource):
-            isLeaf = True
-
-            def render(self, request: Request) -> Any:
-                caught.append(request)
-                return NOT_DONE_YET
-
-        wire = self.connect(self.site(Caught()))
+        resource = HoldingResource()
+        wire = self.connect(self.site(resource))
         wire.begin()
-        return wire, caught[0]
+        return wire, resource.requests[0]
 
     def test_plain(self) -> None:
         """

@@ -6,25 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
-
 from sseserver.delivery.connection import abort, findConnection, isOver
+from tests.resources import HoldingResource
 from tests.wires import WireTestCase
-
-
-class Held(Resource):
-    """Holds its requests."""
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[Request] = []
-
-    def render(self, request: Request) -> int:
-        self.requests.append(request)
-        return NOT_DONE_YET
 
 
 class Wrapper:
@@ -39,7 +23,7 @@ class ConnectionTests(WireTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        held = Held()
+        held = HoldingResource()
         self.wire = self.connect(self.site(held))
         self.wire.begin()
         (self.request,) = held.requests

@@ -4,26 +4,9 @@ Tests of `sseserver.delivery.drain`: the wait for the last bytes.
 
 from __future__ import annotations
 
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
-
 from sseserver.delivery.drain import allSent
+from tests.resources import HoldingResource
 from tests.wires import WireTestCase
-
-
-class Large(Resource):
-    """Answers with more bytes than a stalled client takes."""
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[Request] = []
-
-    def render(self, request: Request) -> int:
-        self.requests.append(request)
-        request.write(b"x" * 100_000)
-        return NOT_DONE_YET
 
 
 class DrainTests(WireTestCase):
@@ -31,7 +14,7 @@ class DrainTests(WireTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.resource = Large()
+        self.resource = HoldingResource(b"x" * 100_000)
         self.wire = self.connect(self.site(self.resource))
         self.wire.stall()
         self.wire.begin()

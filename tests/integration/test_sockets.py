@@ -354,8 +354,8 @@ class TCPTests(SocketTestCase):
         self.assertEqual(len(runs), 1)
         self.assertEqual((await (await self.view(lastEventID=lastEventID)).response()).status, 204)
 
-    async def test_junkWhileItIsPaused(self) -> None:
-        """A client that reads nothing and sends on is not read from without limit."""
+    async def stalledViewer(self) -> Client:
+        """Serve a run to a viewer that reads nothing, until its producer is paused."""
         await self.serve()
         name = (await self.service.startRun()).name
         client = await self.view(f"/streams/{name}")
@@ -364,6 +364,11 @@ class TCPTests(SocketTestCase):
         for _ in soon(self.paused, 100):
             self.source.run.write("x" * 500_000)
             await deferLater(reactor, 0.03)
+        return client
+
+    async def test_junkWhileItIsPaused(self) -> None:
+        """A client that reads nothing and sends on is not read from without limit."""
+        client = await self.stalledViewer()
         sent = 0
         for _ in range(200):
             client.transport.write(b"x" * MEBIBYTE)
@@ -454,14 +459,7 @@ class TLSTests(TCPTests):
         A paused client that announces its close and then reads on is noticed; twisted.web alone would keep it for
         ever.
         """
-        await self.serve()
-        name = (await self.service.startRun()).name
-        client = await self.view(f"/streams/{name}")
-        await client.begin()
-        client.transport.pauseProducing()
-        for _ in soon(self.paused, 100):
-            self.source.run.write("x" * 500_000)
-            await deferLater(reactor, 0.03)
+        client = await self.stalledViewer()
         client.transport.loseConnection()
         await deferLater(reactor, 0.05)
         client.transport.resumeProducing()

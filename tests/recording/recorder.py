@@ -136,7 +136,7 @@ class Recorder:
         """
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode("ascii")
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.send(makeRequest(path, accept, method, data, version, fields), method)
+        return self.send(makeRequest(path, accept, method, data, version=version, headers=fields), method)
 
     def send(self, data: bytes, method: str = "GET") -> Wire:
         """Send a request as it is written."""

@@ -18,7 +18,6 @@ from twisted.internet.base import BaseConnector, DelayedCall
 from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
     IListeningPort,
-    IReactorFDSet,
     IReactorTCP,
     IReactorTime,
 )
@@ -27,6 +26,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.descriptors import DescriptorSet
 from tests.simulation.network import Network, SimSocket
 from tests.simulation.world import Action, World
 
@@ -36,8 +36,8 @@ log = Logger()
 HOST = "127.0.0.1"
 
 
-@implementer(IReactorTime, IReactorFDSet, IReactorTCP)
-class SimReactor:
+@implementer(IReactorTime, IReactorTCP)
+class SimReactor(DescriptorSet):
     """
     Args:
         world: Schedules the calls.
@@ -53,6 +53,7 @@ class SimReactor:
     running = True
 
     def __init__(self, world: World, network: Network, bufferSize: int = 64 * 1024) -> None:
+        super().__init__()
         self.alive = True
         self._world = world
         self.network = network
@@ -60,8 +61,6 @@ class SimReactor:
         self._heap: list[tuple[float, int, DelayedCall]] = []
         self._calls: dict[DelayedCall, None] = {}
         self._count = 0
-        self._readers: dict[Any, None] = {}
-        self._writers: dict[Any, None] = {}
         self.ports: list[SimPort] = []
         self._sockets: dict[SimSocket, None] = {}
         world.add(self)
@@ -97,36 +96,6 @@ class SimReactor:
 
     def _cancelled(self, call: DelayedCall) -> None:
         self._calls.pop(call, None)
-
-    # IReactorFDSet
-
-    def addReader(self, reader: Any) -> None:
-        """See `IReactorFDSet.addReader`."""
-        self._readers[reader] = None
-
-    def addWriter(self, writer: Any) -> None:
-        """See `IReactorFDSet.addWriter`."""
-        self._writers[writer] = None
-
-    def removeReader(self, reader: Any) -> None:
-        """See `IReactorFDSet.removeReader`."""
-        self._readers.pop(reader, None)
-
-    def removeWriter(self, writer: Any) -> None:
-        """See `IReactorFDSet.removeWriter`."""
-        self._writers.pop(writer, None)
-
-    def removeAll(self) -> list[Any]:
-        """See `IReactorFDSet.removeAll`."""
-        raise NotImplementedError
-
-    def getReaders(self) -> list[Any]:
-        """See `IReactorFDSet.getReaders`."""
-        return list(self._readers)
-
-    def getWriters(self) -> list[Any]:
-        """See `IReactorFDSet.getWriters`."""
-        return list(self._writers)
 
     # IReactorTCP
 
@@ -168,8 +137,8 @@ class SimReactor:
         self._world.remove(self)
         self._calls.clear()
         self._heap.clear()
-        self._readers.clear()
-        self._writers.clear()
+        self.readers.clear()
+        self.writers.clear()
         for port in self.ports:
             self.network.close(port.number)
         self.ports.clear()
@@ -200,8 +169,8 @@ class SimReactor:
                 self._push(call)
             else:
                 actions.append(_Call(self, call))
-        actions += [_Ready(self, writer, self._writers, writer.doWrite) for writer in self._writers if canWrite(writer)]
-        actions += [_Ready(self, reader, self._readers, reader.doRead) for reader in self._readers if canRead(reader)]
+        actions += [_Ready(self, writer, self.writers, writer.doWrite) for writer in self.writers if canWrite(writer)]
+        actions += [_Ready(self, reader, self.readers, reader.doRead) for reader in self.readers if canRead(reader)]
         return actions
 
     def makeCall(self, call: DelayedCall) -> None:

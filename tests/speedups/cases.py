@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.resource import IResource
+from twisted.web.server import Request
 
 from sseserver.speedups.body import FastBody, Outbox
 from sseserver.timing.turnend import TurnEnd
 from sseserver.web.site import StreamSite
+from tests.resources import HoldingResource
 from tests.wires import Wire, WireTestCase
 
 PIECES = (b"retry: 3000\n\n", b"data: one\n\n", b"data: zw\xc3\xb6lf\n\n")
@@ -33,31 +34,12 @@ class FastTestCase(WireTestCase):
         return makeFastSite(resource, self.reactor)
 
 
-class Caught(Resource):
-    """
-    A resource whose requests are answered by the test.
-
-    Attributes:
-        requests: The requests.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.requests: list[Request] = []
-
-    def render(self, request: Request) -> int:
-        self.requests.append(request)
-        return NOT_DONE_YET
-
-
 class BodyTestCase(FastTestCase):
     """Requests that wait for their answers."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.caught = Caught()
+        self.caught = HoldingResource()
         self.outbox = Outbox(TurnEnd(self.reactor))
         self.factory: Any = self.site(self.caught)
 

@@ -23,7 +23,8 @@ from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
 from tests.fakes import RecordingProducer
 from tests.http import makeRequest
-from tests.speedups.cases import PIECES, BodyTestCase, Caught, Write
+from tests.resources import HoldingResource
+from tests.speedups.cases import PIECES, BodyTestCase, Write
 from tests.wires import Wire, soon
 
 
@@ -276,7 +277,7 @@ class RealSocketTests(TestCase):
         for end in (ours, theirs):
             end.setblocking(False)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        caught = Caught()
+        caught = HoldingResource()
         site = Site(caught)
         client = SlowReader()
         # socketpair makes UNIX sockets: adopted as such on both ends, and closed here, since

@@ -16,7 +16,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.server import Request, Site
 
 from sseserver.settings import Settings
 from sseserver.speedups import channel
@@ -24,6 +24,7 @@ from sseserver.speedups.channel import FastChannel
 from sseserver.web.site import IDLE_TIMEOUT, FastStreamRequest
 from tests.fakes import RecordingProducer
 from tests.http import EVENTSOURCE, makeRequest
+from tests.resources import HoldingResource
 from tests.served import ServedTestCase
 from tests.speedups.cases import FastTestCase, makeFastSite
 from tests.speedups.mirror import GOOD, LAST, Mirror
@@ -251,20 +252,13 @@ class ProducerTests(FastTestCase):
 
     def open(self) -> tuple[Wire, Any, RecordingProducer]:
         """Make a request that waits, with a producer."""
-        caught: list[Any] = []
-
-        class Caught(Resource):
-            isLeaf = True
-
-            def render(self, request: Request) -> int:
-                caught.append(request)
-                return NOT_DONE_YET
-
-        wire = self.connect(self.site(Caught()))
+        resource = HoldingResource()
+        wire = self.connect(self.site(resource))
         wire.send(makeRequest())
         producer = RecordingProducer()
-        caught[0].registerProducer(producer, True)
-        return wire, caught[0], producer
+        (request,) = resource.requests
+        request.registerProducer(producer, True)
+        return wire, request, producer
 
     def test_clientCloses(self) -> None:
         """
