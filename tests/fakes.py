@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorCore
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -39,6 +40,15 @@ class TurnClock(Clock):
     def step(self, seconds: float) -> None:
         """Let time pass without making a call, as in a reactor that is busy elsewhere."""
         self.rightNow += seconds
+
+
+@implementer(IReactorCore)
+class LateClock(TurnClock):
+    """A clock whose turns can be late, as those of a reactor: a large step of `advance` is a pause of the process."""
+
+    def letPass(self, seconds: float) -> None:
+        """Let time pass in steps of an eighth of a second, without a pause."""
+        self.pump([0.125] * round(seconds * 8))
 
 
 class ClockTestCase(SynchronousTestCase):

@@ -64,17 +64,18 @@ class UpstreamTests(OptionsTestCase):
 
     def test_source(self) -> None:
         """The source requests from the given host, within the given time limits."""
-        arguments = ["--connect-timeout=1", "--first-token-timeout=2", "--token-timeout=3"]
-        reactor, sink = MemoryReactorClock(), RecordingSink()
-        source: Any = makeSource(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
-        self.assertTrue(source.takesPrompt)
-        sink.start(source, Prompt("?"))
-        ((host, port, _, timeout, _),) = reactor.tcpClients
-        self.assertEqual((host, port, timeout), ("127.0.0.1", 81, 1.0))
-        reactor.advance(1.9)
-        self.assertFalse(sink.ended)
-        reactor.advance(0.2)
-        self.assertIn("2 seconds", str(sink.result.value))
+        for connect, first, words in ((1, 2, "in time"), (5, 2, "2 seconds")):
+            arguments = [f"--connect-timeout={connect}", f"--first-token-timeout={first}", "--token-timeout=3"]
+            reactor, sink = MemoryReactorClock(), RecordingSink()
+            source: Any = makeSource(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
+            self.assertTrue(source.takesPrompt)
+            sink.start(source, Prompt("?"))
+            ((host, port, _, _, _),) = reactor.tcpClients
+            self.assertEqual((host, port), ("127.0.0.1", 81))
+            reactor.advance(min(connect, first) - 0.1)
+            self.assertFalse(sink.ended)
+            reactor.advance(0.2)
+            self.assertIn(words, str(sink.result.value))
         for name in ("connect-timeout", "first-token-timeout", "token-timeout"):
             self.assertIn("more than 0", self.refused(f"--{name}=0"))
 

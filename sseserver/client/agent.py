@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost, TimeoutError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -33,6 +34,7 @@ from zope.interface import implementer
 from sseserver.client.response import ReadPath, chooseReadPath
 from sseserver.options import defaultOf
 from sseserver.speedups.connecting import FastConnecting
+from sseserver.timing.patience import addPatientTimeout
 from sseserver.timing.turnend import TurnEnd
 
 
@@ -137,14 +139,40 @@ class _Endpoints:
 
     def _makeEndpoint(self, host: str, port: int) -> IStreamClientEndpoint:
         """Make the endpoint of a host name or an IP address."""
-        try:
-            version = ip_address(host).version
-        except ValueError:
-            named: IStreamClientEndpoint = HostnameEndpoint(self._reactor, host, port, timeout=self._timeout)
-            return named
-        kind: Any = TCP4ClientEndpoint if version == 4 else TCP6ClientEndpoint
-        endpoint: IStreamClientEndpoint = kind(self._reactor, host, port, timeout=self._timeout)
+        kind: Any = HostnameEndpoint
+        with suppress(ValueError):
+            kind = TCP4ClientEndpoint if ip_address(host).version == 4 else TCP6ClientEndpoint
+        # Without a limit of its own, which would count the pauses of the process.
+        endpoint = TimedEndpoint(self._reactor, kind(self._reactor, host, port, timeout=None), self._timeout)
+        if kind is HostnameEndpoint:
+            return endpoint
         return self._connecting.wrapEndpoint(self._reactor, host, port, endpoint)
+
+
+@implementer(IStreamClientEndpoint)
+class TimedEndpoint:
+    """
+    Endpoint with a limit of time that does not count the pauses of the process.
+
+    Args:
+        reactor: Measures the time.
+        endpoint: Connects, without a limit of its own.
+        seconds: Time for a connection.
+    """
+
+    def __init__(self, reactor: Any, endpoint: IStreamClientEndpoint, seconds: float) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._seconds = seconds
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See `IStreamClientEndpoint.connect`."""
+        return addPatientTimeout(self._endpoint.connect(protocolFactory), self._reactor, self._seconds, _raiseTimeout)
+
+
+def _raiseTimeout(seconds: float) -> NoReturn:
+    """Give up a connection."""
+    raise TimeoutError(f"There was no connection within {seconds:g} seconds.")
 
 
 class ConnectionPool(HTTPConnectionPool):

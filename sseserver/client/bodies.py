@@ -17,6 +17,7 @@ from twisted.web.iweb import IBodyProducer, IResponse
 from zope.interface import implementer
 
 from sseserver.speedups.privates import connectionOf
+from sseserver.timing.patience import PatientCall
 
 #: Bytes. Kept from the body of a response that is not an event stream; enough for the JSON of an error.
 REFUSAL_BYTES = 64 * 1024
@@ -64,7 +65,7 @@ class _BodyStart(Protocol):
     def __init__(self, clock: IReactorTime, maxBytes: int, seconds: float) -> None:
         self._maxBytes = maxBytes
         self._body = bytearray()
-        self._timer = clock.callLater(seconds, self._end)
+        self._timer: PatientCall | None = PatientCall(clock, seconds, self._expire)
         self.done: Deferred[bytes] = Deferred(lambda _: self._end())
 
     def dataReceived(self, data: bytes) -> None:
@@ -77,9 +78,14 @@ class _BodyStart(Protocol):
         """Stop at the end of the body, complete or not."""
         self._end()
 
+    def _expire(self) -> None:
+        self._timer = None
+        self._end()
+
     def _end(self) -> None:
-        if self._timer.active():
-            self._timer.cancel()
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
         if not self.done.called:
             done, body = self.done, bytes(self._body)
             abortConnection(self.transport)

@@ -108,9 +108,12 @@ class StallWatch(Tick):
         if isIdle or taken != self._taken:
             self._taken = taken
             self._takenAt = now
-        elif now - self._takenAt >= self._limit:
-            watched.abort("stalled")
-            return None
+        else:
+            # A viewer could not show that it reads while the process was paused.
+            self._takenAt += self._ticker.late
+            if now - self._takenAt >= self._limit:
+                watched.abort("stalled")
+                return None
         return min(watched.beat(now), now + (self._limit if isIdle else self._limit / 4))
 
     def cancelled(self) -> None:

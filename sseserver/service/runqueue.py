@@ -19,6 +19,7 @@ from sseserver.jsontext import toJSON
 from sseserver.service.run import Run, Summarize
 from sseserver.settings import Settings
 from sseserver.streams.terminal import packFailed
+from sseserver.timing.patience import addPatientTimeout
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Prompt, Reason
 
@@ -129,7 +130,7 @@ class RunQueue:
         if not self._held:
             return succeed(None)
         self._released = Deferred()
-        return self._released.addTimeout(RELEASE_LIMIT, self._sweep.clock, _giveUp)
+        return addPatientTimeout(self._released, self._sweep.clock, RELEASE_LIMIT, _giveUp)
 
     def _produce(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
         turns = self._turns
@@ -192,5 +193,5 @@ def _unpackPrompt(packed: bytes) -> Prompt:
     return Prompt(text, messages or (), options)
 
 
-def _giveUp(result: object, seconds: float) -> None:
+def _giveUp(seconds: float) -> None:
     """Stop waiting for the sources."""

@@ -39,7 +39,7 @@ from sseserver.values import NewEntry, Prompt, Reason, State
 
 log = Logger()
 
-#: Seconds. Slot width of the ticker of heartbeats, lingers and ages.
+#: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25
 
 _STOPPED = "The server is being stopped."
@@ -57,9 +57,8 @@ class StreamService(Service):
         source: Produces the tokens of the runs.
         settings: Limits and intervals.
         store: Keeps the streams; `None` keeps them in memory.
-        turnEnd: End of the reactor turn, when queued writes are sent. Share it with the source and
-            the store, so that tokens leave in the turn in which they are produced. `None` makes
-            one.
+        turnEnd: End of the reactor turn, when queued writes are sent. Share it with the source and the store, so that
+            tokens leave in the turn in which they are produced. `None` makes one.
 
     Attributes:
         settings: See above.
@@ -90,12 +89,13 @@ class StreamService(Service):
         self.state = ServiceState.NEW
         self._keys = StartKeys()
         self._kept: list[KeptStreams] = []
-        self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
+        self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
+        self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
         self._retention = Retention(self.store, self.settings, self._sweep, self._forget)
         self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, self._endIdle)
         self.runs = RunQueue(source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
         makeBody = chooseBody(turnEnd, self.settings.plain)
-        self.viewers = Viewers(self.settings, self._sweep, makeBody, self._viewerLeft)
+        self.viewers = Viewers(self.settings, self._beats, makeBody, self._viewerLeft)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
 
@@ -319,6 +319,7 @@ class StreamService(Service):
         self._retention.stop()
         self._idle.stop()
         self._sweep.stop()
+        self._beats.stop()
         return self.store.stop()
 
     def _stop(self, result: Any) -> None:

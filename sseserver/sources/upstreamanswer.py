@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IResponse
@@ -25,6 +25,7 @@ from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChun
 from sseserver.sources.upstreamerrors import makeSourceError, makeStreamError
 from sseserver.sources.upstreamopening import Document, UpstreamLimits
 from sseserver.steps import StateEnum, step
+from sseserver.timing.patience import PatientCall
 from sseserver.values import Reason
 from sseserver.wire import Decoder, Event
 
@@ -116,7 +117,7 @@ class UpstreamAnswer:
         # Seconds of silence, the time of the last chunk, and the timer of both.
         self._limit = limits.firstTokenTimeout
         self._heard = clock.seconds()
-        self._timer: IDelayedCall | None = None
+        self._timer: PatientCall | None = None
         # Work under way, at most one of the three: a request, a response, a document that waits for the sink.
         self._opening: Deferred[Any] | None = None
         self._response: ResponseReader | None = None
@@ -142,7 +143,7 @@ class UpstreamAnswer:
         """
         self._opening = opening
         self._readPath = readPath
-        self._timer = self._clock.callLater(self._limit, self._checkSilence)
+        self._timer = PatientCall(self._clock, self._limit, self._checkSilence)
         opening.addCallbacks(self._opened, self._failed).addErrback(self._failed)
         if self._isOpen():
             self._sink.registerProducer(self, True)
@@ -269,7 +270,7 @@ class UpstreamAnswer:
             self._heard = self._clock.seconds()
         left = self._heard + self._limit - self._clock.seconds()
         if left > 0:
-            self._timer = self._clock.callLater(left, self._checkSilence)
+            self._timer = PatientCall(self._clock, left, self._checkSilence)
         elif self._isComplete():
             self._close()
             self._done.callback(self._finish or Reason.STOP.value)
@@ -326,8 +327,13 @@ class UpstreamAnswer:
     def _succeed(self) -> None:
         """Report the complete answer, and read the rest of its response for a while."""
         self._release(AnswerState.DRAINING)
-        self._timer = self._clock.callLater(DRAIN_SECONDS, self._close)
+        self._timer = PatientCall(self._clock, DRAIN_SECONDS, self._endDrain)
         self._done.callback(self._finish or Reason.STOP.value)
+
+    def _endDrain(self) -> None:
+        """Close the connection of an upstream that does not end its answer."""
+        self._timer = None
+        self._close()
 
     def _fail(self, error: SourceError | Failure) -> None:
         self._close()
@@ -350,5 +356,5 @@ class UpstreamAnswer:
             self._sink.unregisterProducer()
         self._enter(state)
         timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
+        if timer is not None:
             timer.cancel()

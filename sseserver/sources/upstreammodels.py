@@ -20,6 +20,7 @@ from sseserver.client.bodies import readRefusal
 from sseserver.client.retry import readRetryAfter
 from sseserver.errors import SourceError
 from sseserver.sources.upstreamerrors import makeRefusal
+from sseserver.timing.patience import addPatientTimeout
 from sseserver.values import Reason
 
 log = Logger()
@@ -75,7 +76,8 @@ class ModelList:
         waiting: Deferred[Models] = Deferred(self._leave)
         self._waiting.append(waiting)
         if self._request is None:
-            asking = Deferred.fromCoroutine(self._ask()).addTimeout(LIST_SECONDS, self._reactor, _raiseTimeout)
+            asking = Deferred.fromCoroutine(self._ask())
+            addPatientTimeout(asking, self._reactor, LIST_SECONDS, _raiseTimeout)
             self._request = asking
             asking.addCallbacks(self._receive, self._fail)
         return waiting
@@ -134,6 +136,6 @@ def readModels(body: bytes) -> Models:
     return [model for model in models if isinstance(model.get("id"), str) and model["id"]]
 
 
-def _raiseTimeout(_: object, seconds: float) -> NoReturn:
+def _raiseTimeout(seconds: float) -> NoReturn:
     """Give up waiting for a list of models."""
     raise SourceError(f"The upstream sent no list of models within {seconds:g} seconds.", Reason.TIMEOUT, 504)

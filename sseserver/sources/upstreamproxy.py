@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, TimeoutError
-from twisted.internet.interfaces import IDelayedCall, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, ProxyAgent
@@ -25,8 +25,9 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
 
-from sseserver.client.agent import ConnectionPool, Connections
+from sseserver.client.agent import ConnectionPool, Connections, TimedEndpoint
 from sseserver.client.response import chooseReadPath
+from sseserver.timing.patience import PatientCall
 from sseserver.timing.turnend import TurnEnd
 
 #: Bytes. Largest head of a proxy's answer to CONNECT.
@@ -112,7 +113,8 @@ def makeProxyConnections(
         plain: See `client.agent.makeConnections`.
     """
     pool = ConnectionPool(reactor, plain)
-    endpoint: Any = HostnameEndpoint(reactor, proxy.host, proxy.port, timeout=timeout)
+    named: Any = HostnameEndpoint
+    endpoint: Any = TimedEndpoint(reactor, named(reactor, proxy.host, proxy.port, timeout=None), timeout)
     if secure:
         agent: IAgent = Agent.usingEndpointFactory(reactor, _Tunnels(reactor, endpoint, proxy, timeout), pool)
     else:
@@ -211,11 +213,11 @@ class _Opening(Protocol):
         self._request = request
         self._timeout = timeout
         self._head = b""
-        self._timer: IDelayedCall | None = None
+        self._timer: PatientCall | None = None
         self.opened: Deferred[bytes] = Deferred(lambda _: self._fail(None))
 
     def connectionMade(self) -> None:
-        self._timer = self._reactor.callLater(self._timeout, self._fail, TimeoutError("The proxy did not answer."))
+        self._timer = PatientCall(self._reactor, self._timeout, self._expire)
         transport: Any = self.transport
         transport.write(self._request)
 
@@ -239,6 +241,10 @@ class _Opening(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._fail(ConnectError("The proxy closed the connection."))
 
+    def _expire(self) -> None:
+        self._timer = None
+        self._fail(TimeoutError("The proxy did not answer."))
+
     def _fail(self, error: Exception | None) -> None:
         """Give up, without an error if the caller does."""
         self._stopTimer()
@@ -252,5 +258,5 @@ class _Opening(Protocol):
 
     def _stopTimer(self) -> None:
         timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
+        if timer is not None:
             timer.cancel()

@@ -17,6 +17,11 @@ cdef class _Call(Tick):
 cdef class Ticker:
     cdef public object clock
     cdef public object seconds
+    cdef object _real
+    cdef double _paused
+    cdef double _expected
+    cdef bint _canBeLate
+    cdef public double late
     cdef double _granularity
     cdef double _origin
     cdef dict _slots
@@ -31,10 +36,13 @@ cdef class Ticker:
     cpdef put(self, Tick tick, double due)
     cpdef cancel(self, Tick tick)
     cpdef stop(self)
+    @cython.locals(now=double, late=double, pause=double)
+    cpdef double _countActive(self)
+    cdef _expectTurn(self, double now)
     cdef _stopIfIdle(self)
     @cython.locals(slot=Py_ssize_t, ticks=dict)
     cdef _put(self, Tick tick, double due)
-    @cython.locals(now=double)
+    @cython.locals(now=double, real=double, late=double)
     cpdef _turn(self)
     @cython.locals(slot=Py_ssize_t, tick=Tick)
     cdef _walk(self, double now)

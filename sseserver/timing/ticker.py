@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from sseserver.timing.patience import LATE
 from sseserver.timing.turnend import TurnEnd
 
 log = Logger()
@@ -111,10 +113,14 @@ class Ticker:
         seconds: Returns the time. By default `time.monotonic` for a reactor, whose own time is the
             wall clock and can jump (twisted#2424); for a `task.Clock` its own time.
         turnEnd: The calls of each tick are a batch of it. By default the ticker has its own.
+        patient: Whether `seconds` stands still while the process is paused (suspended, stopped by a debugger, starved
+            by its host). Limits for others must not count that time: what would have kept them is still to be read.
+            A turn that is more than `LATE` seconds late shows a pause; in a `task.Clock` no turn is late.
 
     Attributes:
         clock: See above.
-        seconds: See above.
+        late: Seconds by which the present turn is late, if the process was paused and the ticker is not patient.
+        seconds: Returns the time, by which calls are due.
         turnEnd: See above.
     """
 
@@ -124,10 +130,19 @@ class Ticker:
         granularity: float,
         seconds: Callable[[], float] | None = None,
         turnEnd: TurnEnd | None = None,
+        patient: bool = False,
     ) -> None:
         self.clock = clock
         self._granularity = granularity
-        self.seconds: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
+        real: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
+        self._real = real
+        self.seconds = self._countActive if patient else real
+        # Seconds of all pauses that a patient ticker has seen; the time on the real clock at which the next turn of the
+        # loop is expected, and whether it can be late.
+        self._paused = 0.0
+        self._expected = inf
+        self._canBeLate = IReactorCore.providedBy(clock)
+        self.late = 0.0
         # The time when the loop was started. Slots are counted from there, so that they end with
         # its turns.
         self._origin = 0.0
@@ -143,7 +158,7 @@ class Ticker:
         self._walking: dict[Tick, None] | None = None
         self.turnEnd = turnEnd or TurnEnd(clock)
         self._loop = LoopingCall(self._turn)
-        steady: Any = _Steady(clock, self.seconds)
+        steady: Any = _Steady(clock, real)
         self._loop.clock = steady
 
     def at(self, due: float, call: Callable[[float], float | None]) -> Tick:
@@ -173,6 +188,7 @@ class Ticker:
         if not self._loop.running:
             self._origin = self.seconds()
             self._present = 0
+            self._expectTurn(self._origin + self._paused)
             self._loop.start(self._granularity, now=False)
         self._put(tick, due)
 
@@ -196,12 +212,29 @@ class Ticker:
         self._count = 0
         self._stopIfIdle()
 
+    def _countActive(self) -> float:
+        """Return the time without the pauses of the process."""
+        now = self._real()
+        late = now - self._expected
+        if late > LATE:
+            # Whole slots, so that they still end with the turns of the loop.
+            pause = int(late / self._granularity) * self._granularity
+            self._paused += pause
+            self._expected += pause
+        return now - self._paused
+
+    def _expectTurn(self, now: float) -> None:
+        """Note when the next turn of the loop is expected: one slot from now, on the real clock."""
+        if self._canBeLate:
+            self._expected = now + self._granularity
+
     def _stopIfIdle(self) -> None:
         # Not inside a tick: a LoopingCall that its own function stops and starts runs twice from
         # then on.
         if not self._count and self._walking is None:
             self._slots.clear()
             self._heap.clear()
+            self._expected = inf
             if self._loop.running:
                 self._loop.stop()
 
@@ -223,6 +256,10 @@ class Ticker:
     def _turn(self) -> None:
         """Make the calls of all slots that have ended; stop the loop if no tick waits."""
         now = self.seconds()
+        real = now + self._paused
+        late = real - self._expected
+        self.late = late if late > LATE else 0.0
+        self._expectTurn(real)
         self.turnEnd.begin()
         try:
             self._walk(now)

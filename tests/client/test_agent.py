@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as realReactor
+from twisted.internet.error import TimeoutError
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -39,14 +40,15 @@ class AgentTests(SynchronousTestCase):
         self.patch(self.reactor.nameResolver, "resolveHostName", resolve)
 
     def connecting(self, url: bytes) -> list[tuple[Any, ...]]:
-        """Request a URL, and return host, port and timeout of each connection."""
-        self.agent.request(b"GET", url).addErrback(lambda _: None)
-        return [(host, port, timeout) for host, port, _, timeout, _ in self.reactor.tcpClients]
+        """Request a URL, and return host and port of each connection."""
+        self.asked = self.agent.request(b"GET", url)
+        self.asked.addErrback(lambda failure: failure.type)
+        return [(host, port) for host, port, _, _, _ in self.reactor.tcpClients]
 
     def test_digits(self) -> None:
         """An IP address is connected to at once, without name resolution."""
-        self.assertEqual(self.connecting(b"http://127.0.0.1:81/"), [("127.0.0.1", 81, 7.0)])
-        self.assertEqual(self.connecting(b"http://[::1]:82/")[1:], [("::1", 82, 7.0)])
+        self.assertEqual(self.connecting(b"http://127.0.0.1:81/"), [("127.0.0.1", 81)])
+        self.assertEqual(self.connecting(b"http://[::1]:82/")[1:], [("::1", 82)])
         self.assertEqual(self.lookedUp, [])
 
     def test_name(self) -> None:
@@ -56,9 +58,20 @@ class AgentTests(SynchronousTestCase):
 
     def test_tls(self) -> None:
         """The same holds for TLS."""
-        self.assertEqual(self.connecting(b"https://127.0.0.1/"), [("127.0.0.1", 443, 7.0)])
+        self.assertEqual(self.connecting(b"https://127.0.0.1/"), [("127.0.0.1", 443)])
         self.connecting(b"https://localhost/")
         self.assertEqual(self.lookedUp, ["localhost"])
+
+    def test_F127_limit(self) -> None:
+        """F127: a connection has its time, to which a pause of the process does not count; then it fails."""
+        for url in (b"http://127.0.0.1:81/", b"http://localhost:81/", b"https://127.0.0.1/"):
+            self.connecting(url)
+            self.reactor.pump([0.5] * 13)
+            self.reactor.advance(60)
+            self.assertNoResult(self.asked)
+            self.reactor.pump([0.5] * 20)
+            self.assertIs(self.successResultOf(self.asked), TimeoutError, url)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_otherScheme(self) -> None:
         """Any scheme but `http` and `https` is refused."""

@@ -15,7 +15,7 @@ from twisted.internet.tcp import Connection
 from sseserver.delivery.stall import StallWatch, measureTaken
 from sseserver.timing.ticker import Ticker
 from tests.delivery.cases import ProducerTestCase
-from tests.fakes import ClockTestCase
+from tests.fakes import ClockTestCase, LateClock
 from tests.wires import soon
 
 #: Seconds. The limit of the tests.
@@ -84,6 +84,28 @@ class StallWatchTests(ClockTestCase):
         self.watch.noteFull()
         self.clock.pump([1] * 100)
         self.assertEqual(self.viewer.aborted, [])
+
+
+class PauseTests(ClockTestCase):
+    """F127: the time in which the process was paused is not held against the viewer."""
+
+    def test_F127_paused(self) -> None:
+        """A viewer that took nothing while the process was paused has the rest of its time; then it is cut."""
+        clock = LateClock()
+        viewer = WatchedViewer()
+        watch = viewer.watch = StallWatch(viewer, Ticker(clock, 0.25, clock.seconds), LIMIT)
+        watch.start(15)
+        clock.letPass(20)
+        viewer.isPaused = True
+        watch.noteFull()
+        for _ in range(2):
+            clock.letPass(10)
+            clock.advance(500)
+        clock.letPass(5)
+        self.assertEqual(viewer.aborted, [])
+        clock.letPass(20)
+        self.assertEqual(viewer.aborted, ["stalled"])
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class MeasureTakenTests(ProducerTestCase):

@@ -166,6 +166,16 @@ class PaceTests(UpstreamTestCase):
         self.advance(0.2)
         self.assertEqual(str(self.error(sink)), "The upstream sent nothing for 3 seconds.")
 
+    def test_F127_pausedProcess(self) -> None:
+        """F127 a: no limit is over because the process was paused; chunks that came meanwhile are read first."""
+        slow = [step for event in EVENTS[:3] for step in (framed(event), Drip(b"", 3.2))]
+        sink = self.limits(HEAD, *slow, Act.HANG)
+        for _ in range(3):
+            self.advance(0.5, 20)
+        self.assertEqual((sink.tokens, sink.ended), (["Hello", " world"], False))
+        self.advance(*[0.1] * 50)
+        self.assertEqual(self.error(sink).reason, "timeout")
+
     def test_F20_firstTimeoutIsLonger(self) -> None:
         """F20: the limit of the second chunk counts from the first one, whichever of the two limits is longer."""
         for first, second in ((12.0, 2.0), (2.0, 12.0)):
