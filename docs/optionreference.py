@@ -14,8 +14,10 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from sseserver.options import OPTIONS, Group, Option
-from sseserver.optiontypes import FLAG, SIZE, STORE
+from sseserver.helptext import writeDefault
+from sseserver.optionrow import Group, Option
+from sseserver.options import OPTIONS
+from sseserver.optiontypes import FLAG, writeSize
 
 PAGE = Path(__file__).with_name("options.md")
 
@@ -41,22 +43,18 @@ def heading(option: Option) -> str:
     return f"### {', '.join(names)}"
 
 
-def default(option: Option) -> str:
-    """Return the default of an option as the command line spells it."""
-    if option.type is STORE:
-        return "`memory`"
-    if option.default is None:
-        return "none"
-    if option.type is SIZE:
-        return f"`{option.default >> 20}M`"
-    return f"`{option.default:g}`" if isinstance(option.default, float) else f"`{option.default}`"
-
-
 def properties(option: Option) -> Iterator[str]:
     """Yield the list items below an option's help text."""
     if option.type is not FLAG:
         yield f"Value: `{option.type.metavar}`"
-        yield f"Default: {default(option)}"
+        default = writeDefault(option)
+        yield "Default: none" if default is None else f"Default: `{default}`"
+    if option.minimum is not None:
+        yield f"Minimum: `{writeSize(option.minimum)}`"
+    if option.needs:
+        yield f"Needs: {' or '.join(f'`--{name}`' for name in option.needs)}"
+    if option.excludes:
+        yield f"Not with: {', '.join(f'`--{name}`' for name in option.excludes)}"
     if option.setting is not None:
         yield f"Setting: `{option.setting}`" if option.onCommandLine else "Only for programs"
     if option.environment is not None:

@@ -9,10 +9,9 @@ option that is a number of the service also needs a field in `Settings`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
+from sseserver.optionrow import Group, Option
 from sseserver.optiontypes import (
     COMMAND,
     COUNT,
@@ -29,56 +28,22 @@ from sseserver.optiontypes import (
     TEXT,
     TIMEOUT,
     URL,
-    ValueType,
 )
 
 #: Environment variable with the key of the upstream API.
 KEY_VARIABLE = "SSESERVER_UPSTREAM_KEY"
 
 
-class Group(Enum):
-    """Topic of an option; the sections of the option reference, in this order."""
-
-    SOURCE = "Token source"
-    LISTENING = "Listening"
-    VIEWERS = "Viewers"
-    RUNS = "Runs"
-    STREAMS = "Streams"
-    SPEED = "Speed"
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """
-    One row of the table.
-
-    Attributes:
-        name: Long name, without dashes.
-        type: Type of the value.
-        default: Value if the option is not given; `None` if there is none.
-        group: Topic.
-        help: Help text: one to three sentences, with literals in back-quotes.
-        short: One-letter name.
-        setting: Field of `Settings` that the option fills.
-        environment: Environment variable that sets a flag. Unset, empty and `0` leave it off.
-        repeatable: Whether the option may be given more than once.
-        onCommandLine: Whether the command line has the option; if not, it is a setting for embedders.
-    """
-
-    name: str
-    type: ValueType
-    default: Any
-    group: Group
-    help: str
-    short: str | None = None
-    setting: str | None = None
-    environment: str | None = None
-    repeatable: bool = False
-    onCommandLine: bool = True
-
-
 OPTIONS = (
-    Option("text", FILE, None, Group.SOURCE, "Stream this UTF-8 file; `-` is standard input.", short="t"),
+    Option(
+        "text",
+        FILE,
+        None,
+        Group.SOURCE,
+        "Stream this UTF-8 file; `-` is standard input.",
+        short="t",
+        otherNames=("file", "f"),
+    ),
     Option(
         "exec",
         COMMAND,
@@ -86,6 +51,7 @@ OPTIONS = (
         Group.SOURCE,
         "Stream the standard output of this command. Each run starts it anew, without a shell.",
         short="e",
+        otherNames=("command", "cmd", "program"),
     ),
     Option(
         "asks",
@@ -93,6 +59,7 @@ OPTIONS = (
         False,
         Group.SOURCE,
         "The command of `--exec` needs a prompt. Implied if the command contains `{prompt}`.",
+        needs=("exec",),
     ),
     Option(
         "exec-env",
@@ -101,6 +68,7 @@ OPTIONS = (
         Group.SOURCE,
         "Pass this variable of the server's environment to the program of `--exec`, beside a short list: `HOME`, "
         "`LANG`, `LANGUAGE`, `LC_*`, `LOGNAME`, `PATH`, `SHELL`, `TMPDIR`, `TZ`, `USER`. May be given more than once.",
+        needs=("exec",),
         repeatable=True,
     ),
     Option(
@@ -109,6 +77,7 @@ OPTIONS = (
         None,
         Group.SOURCE,
         "Stream the answers of this OpenAI-compatible API, for example `http://127.0.0.1:11434/v1`.",
+        otherNames=("api", "url", "base-url", "backend"),
     ),
     Option(
         "upstream-key-file",
@@ -116,6 +85,8 @@ OPTIONS = (
         None,
         Group.SOURCE,
         f"File with the API key in one line. Without this option the key is `${KEY_VARIABLE}`.",
+        needs=("upstream",),
+        otherNames=("key", "api-key"),
     ),
     Option(
         "upstream-header",
@@ -124,6 +95,7 @@ OPTIONS = (
         Group.SOURCE,
         "Send this header with each request to the API: `NAME: VALUE`, `NAME: @FILE` or `NAME: $VARIABLE`, for example "
         "`api-key: @key.txt`. May be given more than once.",
+        needs=("upstream",),
         repeatable=True,
     ),
     Option(
@@ -133,11 +105,41 @@ OPTIONS = (
         Group.SOURCE,
         "Reach the API through this HTTP proxy, `none` for no proxy. Without this option the environment decides: "
         "`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`.",
+        needs=("upstream",),
     ),
-    Option("connect-timeout", TIMEOUT, 10.0, Group.SOURCE, "Time limit for connecting to the API, in seconds."),
-    Option("first-token-timeout", TIMEOUT, 60.0, Group.SOURCE, "Time limit for the API's first token, in seconds."),
-    Option("token-timeout", TIMEOUT, 60.0, Group.SOURCE, "Time limit between two tokens of the API, in seconds."),
-    Option("max-chunk", SIZE, 16 << 20, Group.SOURCE, "Size of the API's largest chunk, in bytes."),
+    Option(
+        "connect-timeout",
+        TIMEOUT,
+        10.0,
+        Group.SOURCE,
+        "Time limit for connecting to the API, in seconds.",
+        needs=("upstream",),
+    ),
+    Option(
+        "first-token-timeout",
+        TIMEOUT,
+        60.0,
+        Group.SOURCE,
+        "Time limit for the API's first token, in seconds.",
+        needs=("upstream",),
+    ),
+    Option(
+        "token-timeout",
+        TIMEOUT,
+        60.0,
+        Group.SOURCE,
+        "Time limit between two tokens of the API, in seconds.",
+        needs=("upstream",),
+    ),
+    Option(
+        "max-chunk",
+        SIZE,
+        16 << 20,
+        Group.SOURCE,
+        "Size of the API's largest chunk, in bytes.",
+        minimum=1 << 10,
+        needs=("upstream",),
+    ),
     Option(
         "interval",
         PAUSE,
@@ -145,6 +147,7 @@ OPTIONS = (
         Group.SOURCE,
         "Time between two words of a text, in seconds; 0 is as fast as the viewer reads.",
         short="i",
+        excludes=("exec", "upstream"),
     ),
     Option(
         "model",
@@ -158,7 +161,8 @@ OPTIONS = (
         FLAG,
         False,
         Group.SOURCE,
-        "Refuse requests for another model than the one of `--model`. Needs `--upstream`.",
+        "Refuse requests for another model than the one of `--model`.",
+        needs=("upstream",),
     ),
     Option(
         "prompt",
@@ -166,6 +170,7 @@ OPTIONS = (
         None,
         Group.SOURCE,
         "Prompt for visitors of `/` who cannot type one, if the source takes prompts.",
+        needs=("exec", "upstream"),
     ),
     Option(
         "listen",
@@ -177,6 +182,7 @@ OPTIONS = (
         "`ssl:443:privateKey=key.pem:certKey=cert.pem`, `systemd:domain=INET:index=0`. May be given more than once.",
         short="l",
         repeatable=True,
+        otherNames=("port", "p", "host", "bind", "address", "interface"),
     ),
     Option(
         "access-log",
@@ -184,6 +190,7 @@ OPTIONS = (
         "log",
         Group.LISTENING,
         "Destination of the access log: `log` (the log of twistd), `none`, or the path of a file.",
+        otherNames=("log", "log-file"),
     ),
     Option(
         "max-body",
@@ -192,6 +199,7 @@ OPTIONS = (
         Group.LISTENING,
         "Size of the body of a request, in bytes. Without this option 32M for the chat APIs, and 1M for `/streams`.",
         setting="maxBody",
+        minimum=1 << 10,
     ),
     Option(
         "heartbeat",
@@ -266,6 +274,7 @@ OPTIONS = (
         Group.RUNS,
         "Pause a run that is more than this many bytes ahead of its fastest viewer.",
         setting="readAhead",
+        minimum=1 << 10,
     ),
     Option(
         "store",
@@ -273,6 +282,7 @@ OPTIONS = (
         None,
         Group.STREAMS,
         "Where streams are kept: `memory` (the default), or `sqlite:PATH`, which survives a restart.",
+        otherNames=("database", "db"),
     ),
     Option("keep", PAUSE, 600.0, Group.STREAMS, "Time to keep a stream after its end, in seconds.", setting="keep"),
     Option(
@@ -290,6 +300,8 @@ OPTIONS = (
         Group.STREAMS,
         "Memory of one stream, in bytes; its oldest entries are dropped first.",
         setting="window",
+        # An event is written with up to 32 KiB of text.
+        minimum=64 << 10,
     ),
     Option(
         "max-bytes",
@@ -299,6 +311,7 @@ OPTIONS = (
         "Size of all streams of runs together, and of all published streams together, in bytes; ended streams are "
         "dropped first.",
         setting="maxBytes",
+        minimum=1 << 20,
     ),
     Option(
         "max-streams",

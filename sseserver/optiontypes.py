@@ -64,6 +64,14 @@ def readSize(text: str) -> int:
     return number
 
 
+def writeSize(size: int) -> str:
+    """Return a number of bytes as `readSize` takes it, with the largest unit that leaves it whole."""
+    for unit in ("G", "M", "K"):
+        if size % _SIZE_UNITS[unit] == 0:
+            return f"{size // _SIZE_UNITS[unit]}{unit}"
+    return str(size)
+
+
 def readPause(text: str) -> float:
     """
     Convert text to a number of seconds, 0 or more.
@@ -116,6 +124,18 @@ def readCommand(text: str) -> list[str]:
     return parts
 
 
+def readFilled(text: str) -> str:
+    """
+    Return text unchanged, unless there is none.
+
+    Raises:
+        ValueError: The text is empty or blank.
+    """
+    if not text.strip():
+        raise ValueError("the value must not be empty")
+    return text
+
+
 def readStore(text: str) -> str | None:
     """
     Convert the name of a store to the path of its SQLite file; `memory` becomes `None`.
@@ -140,24 +160,26 @@ class ValueType:
         metavar: Placeholder of the value in the documentation; empty for a flag.
         read: Converts the text of the command line to the value. Raises `ValueError` with a
             message that quotes the text.
+        write: Returns the text of a value: what `read` converts to it.
     """
 
     metavar: str
     read: Callable[[str], Any] = str
+    write: Callable[[Any], str] = str
 
 
 FLAG = ValueType("")
 COMMAND = ValueType("COMMAND", readCommand)
 COUNT = ValueType("COUNT", readCount)
-DESTINATION = ValueType("log|none|PATH")
+DESTINATION = ValueType("log|none|PATH", readFilled)
 ENDPOINT = ValueType("ENDPOINT")
-FILE = ValueType("FILE")
+FILE = ValueType("FILE", readFilled)
 HEADER = ValueType("HEADER")
 MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
-NAME = ValueType("NAME")
-PAUSE = ValueType("SECONDS", readPause)
-SIZE = ValueType("SIZE", readSize)
+NAME = ValueType("NAME", readFilled)
+PAUSE = ValueType("SECONDS", readPause, "{:g}".format)
+SIZE = ValueType("SIZE", readSize, writeSize)
 STORE = ValueType("memory|sqlite:PATH", readStore)
-TEXT = ValueType("TEXT")
-TIMEOUT = ValueType("SECONDS", readTimeout)
+TEXT = ValueType("TEXT", readFilled)
+TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format)
 URL = ValueType("URL")

@@ -17,9 +17,6 @@ from sseserver.sources.launch import checkSystem, readEnvironment
 from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.values import MODEL
 
-#: Options that have a meaning only with `--exec`.
-_OF_PROGRAM = ("asks", "exec-env")
-
 
 def checkCommand(parts: list[str]) -> list[str]:
     """
@@ -45,9 +42,6 @@ def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
         usage.UsageError: There is no such program, a variable is not set, or this system cannot run programs.
     """
     if options["exec"] is None:
-        for name in _OF_PROGRAM:
-            if options[name]:
-                raise usage.UsageError(f"--{name} needs --exec")
         return
     try:
         checkSystem()

@@ -22,9 +22,6 @@ from sseserver.timing.turnend import TurnEnd
 #: Bytes. Largest file that is accepted as a key.
 _MAX_KEY_BYTES = 16 * 1024
 
-#: Options that have a meaning only with `--upstream`.
-_OF_UPSTREAM = ("upstream-key-file", "upstream-header", "upstream-proxy", "pin-model")
-
 
 def checkUpstream(options: Mapping[str, Any]) -> None:
     """
@@ -34,9 +31,6 @@ def checkUpstream(options: Mapping[str, Any]) -> None:
         usage.UsageError: An option is missing, or a secret cannot be read.
     """
     if options["upstream"] is None:
-        for name in _OF_UPSTREAM:
-            if options[name]:
-                raise usage.UsageError(f"--{name} needs --upstream")
         return
     if options["pin-model"] and options["model"] is None:
         raise usage.UsageError("--pin-model needs --model")

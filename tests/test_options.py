@@ -10,7 +10,8 @@ from dataclasses import fields
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.options import OPTIONS, Group, defaultOf, optionNamed
+from sseserver.optionrow import Group
+from sseserver.options import OPTIONS, defaultOf, optionNamed
 from sseserver.optiontypes import FLAG
 from sseserver.settings import Settings
 from tests.house import ROOT
@@ -47,7 +48,7 @@ class OptionTableTests(SynchronousTestCase):
         """The text of a default converts to the default itself."""
         for option in OPTIONS:
             if option.default is not None and option.type is not FLAG:
-                value = option.type.read(str(option.default))
+                value = option.type.read(option.type.write(option.default))
                 self.assertEqual((type(value), value), (type(option.default), option.default), option.name)
 
     def test_help(self) -> None:

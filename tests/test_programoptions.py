@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from sseserver.programoptions import checkProgram
-from tests.test_tap import OptionsTestCase, parse
+from tests.test_commandline import OptionsTestCase, parse
 
 
 class ExecTests(OptionsTestCase):

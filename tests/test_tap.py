@@ -1,7 +1,7 @@
 """
-Tests for `sseserver.tap`: the command line and the service built from it.
+Tests for `sseserver.tap`: the service built from the options.
 
-tests/test_options.py tests the values of the options, tests/integration/test_twistd.py the process.
+tests/test_commandline.py tests the options, tests/integration/test_twistd.py the process.
 """
 
 from __future__ import annotations
@@ -20,181 +20,20 @@ from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from sseserver import __version__, programoptions, tap
-from sseserver.options import OPTIONS, defaultOf
-from sseserver.optiontypes import FLAG
+from sseserver import programoptions, tap
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.sources.text import WELCOME
 from sseserver.speedups.garbage import RareCollections
-from sseserver.tap import Options, Server, makeExit, makeService, makeSource
+from sseserver.starting import makeExit
+from sseserver.tap import Options, Server, makeService, makeSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.values import MODEL
-
-
-def parse(*arguments: str) -> Options:
-    """Parse a command line."""
-    options = Options()
-    options.parseOptions(list(arguments))
-    return options
-
-
-class OptionsTestCase(SynchronousTestCase):
-    """Test cases with command lines."""
-
-    def refused(self, *arguments: str) -> str:
-        """Assert that a command line is refused; return the message."""
-        with self.assertRaises(UsageError, msg=arguments) as caught:
-            parse(*arguments)
-        message = str(caught.exception)
-        self.assertNotEqual(message, "")
-        self.assertNotIn("\n", message)
-        self.assertNotIn("Traceback", message)
-        return message
-
-    def write(self, data: bytes) -> str:
-        """Write a file; return its name."""
-        path = Path(self.mktemp())
-        path.write_bytes(data)
-        return str(path)
-
-
-class OptionsTests(OptionsTestCase):
-    """Command lines in general."""
-
-    def test_defaults(self) -> None:
-        """Without arguments, each option has the default of the table."""
-        options = parse()
-        for option in OPTIONS:
-            if option.onCommandLine and not option.repeatable and option.type is not FLAG:
-                self.assertEqual(options[option.name], option.default, option.name)
-        self.assertEqual(options["listen"], ["tcp:8000:interface=127.0.0.1:backlog=4096"])
-        self.assertEqual(options["words"], WELCOME)
-        self.assertFalse(options["asks"] or options["plain"])
-
-    def test_values(self) -> None:
-        """The value of an option is converted, in either notation and under either name."""
-        self.assertEqual(parse("--interval", "0.5")["interval"], 0.5)
-        self.assertEqual(parse("--interval=0.5")["interval"], 0.5)
-        self.assertEqual(parse("-i", "2")["interval"], 2.0)
-        self.assertEqual(parse("-e", "cat 'a b'")["exec"], ["cat", "a b"])
-
-    def test_bad(self) -> None:
-        """The message about a refused value names the option, quotes the value and says what is valid."""
-        for option in OPTIONS:
-            if option.name in {"keep", "retry", "window", "upstream", "max-runs", "heartbeat", "store"}:
-                self.assertIn(f"--{option.name}: ", self.refused(f"--{option.name}", "-1"))
-        self.assertIn("'soon' is not a number", self.refused("--interval=soon"))
-
-    def test_unknown(self) -> None:
-        """Unknown options, options without a value, and positional arguments are refused."""
-        self.refused("--nope")
-        self.refused("--interval")
-        self.assertIn("8000", self.refused("8000"))
-        self.assertIn("tcp:8000", self.refused("--interval", "1", "tcp:8000", "more"))
-
-    def test_settingsOnly(self) -> None:
-        """A setting without an option is unknown to the command line."""
-        for option in OPTIONS:
-            if not option.onCommandLine:
-                self.refused(f"--{option.name}=1")
-
-    def test_version(self) -> None:
-        """`--version` prints the version of the package and its build, and exits with code 0."""
-        for compiled, build in ((True, "compiled"), (False, "pure Python")):
-            output = io.StringIO()
-            self.patch(sys, "stdout", output)
-            self.patch(tap, "compiled", compiled)
-            with self.assertRaises(SystemExit) as caught:
-                parse("--version")
-            self.assertEqual((output.getvalue(), caught.exception.code), (f"sseserver {__version__}, {build}\n", 0))
-
-    def test_help(self) -> None:
-        """The help lists each option with its short name, its text and its default."""
-        help = " ".join(str(Options()).split())
-        for name in ("version", "help", *(option.name for option in OPTIONS if option.onCommandLine)):
-            self.assertIn(f"--{name}", help)
-        for option in OPTIONS:
-            self.assertIn(f"-{option.short}, --{option.name}=" if option.short else "", help)
-            if option.onCommandLine and option.default not in {None, False}:
-                self.assertIn(f"[default: {option.default}]", help)
-        self.assertIn("SSESERVER_PLAIN=1", help)
-        self.assertNotIn("`", help)
-
-
-class ListenTests(OptionsTestCase):
-    """`--listen`."""
-
-    def test_repeated(self) -> None:
-        """The option can be repeated; the default applies only without it."""
-        given = ["tcp:8001", "tcp:8002:interface=127.0.0.1", "unix:/tmp/s.sock", "tcp6:8003"]
-        arguments = [part for endpoint in given[:2] for part in ("--listen", endpoint)]
-        self.assertEqual(parse(*arguments, "-l", given[2], f"--listen={given[3]}")["listen"], given)
-        self.assertEqual(parse()["listen"], [defaultOf("listen")])
-
-    def test_bad(self) -> None:
-        """A string that is not an endpoint is refused before anything listens; the message quotes it."""
-        for endpoint in (
-            "",
-            ":",
-            "8000x:",
-            "tcp",
-            "tcp:",
-            "tcp:http-alt-nowhere",
-            "tcp:8000:interfaces=127.0.0.1",
-            "tcp:8000:backlog=many",
-            "nope:8000",
-            "unix",
-            "http://127.0.0.1:8000/",
-            "ssl:8443:privateKey=/nowhere/key.pem",
-            "ssl:8443:privateKey=/nowhere/key.pem:certKey=/nowhere/cert.pem",
-            "systemd:domain=INET",
-            "systemd:domain=NOPE:index=0",
-        ):
-            self.assertIn(f"--listen {endpoint}", self.refused("--listen", endpoint), endpoint)
-
-    def test_badAmongGood(self) -> None:
-        """One bad endpoint among good ones is refused."""
-        self.assertIn("nope:1", self.refused("--listen", "tcp:8000", "--listen", "nope:1"))
-
-
-class TextTests(OptionsTestCase):
-    """`--text`."""
-
-    def setStdin(self, data: bytes) -> None:
-        """Replace standard input; its own encoding is ASCII."""
-        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "ascii"))
-
-    def test_file(self) -> None:
-        """The text of a file keeps its line ends and characters; an empty file is an empty text."""
-        for text in ("Wörter, 一本 📖\r\nund mehr\n", ""):
-            self.assertEqual(parse("--text", self.write(text.encode()))["words"], text)
-            self.assertEqual(parse("-t", self.write(text.encode()))["words"], text)
-
-    def test_standardInput(self) -> None:
-        """`-` is standard input, read as UTF-8 whatever the locale."""
-        self.setStdin("Wörter\n".encode())
-        self.assertEqual(parse("--text", "-")["words"], "Wörter\n")
-
-    def test_unreadable(self) -> None:
-        """The message about a file that cannot be read has its name and the reason."""
-        folder = self.mktemp()
-        Path(folder).mkdir(parents=True)
-        for name, why in (("/nowhere/text", "No such file"), (folder, "directory"), ("", ""), ("x" * 5000, "too long")):
-            message = self.refused("--text", name)
-            self.assertIn(f"--text {name}", message)
-            self.assertIn(why, message)
-
-    def test_notUTF8(self) -> None:
-        """The message about a text that is not UTF-8 has the place of the first bad byte."""
-        self.assertIn("byte 2", self.refused("--text", self.write(b"ab\xffcd")))
-        self.setStdin(b"\xff")
-        self.assertIn("not UTF-8", self.refused("--text", "-"))
+from tests.test_commandline import parse
 
 
 class MakeServiceTests(SynchronousTestCase):
@@ -353,6 +192,10 @@ class StartTests(TestCase):
         self.addCleanup(shutil.rmtree, folder)
         socketName = f"{folder}/socket"
         server = makeService(parse("--listen", "tcp:0:interface=127.0.0.1", "--listen", f"unix:{socketName}"))
+        lines: list[str] = []
+        observer = lambda event: lines.append(formatEvent(event))  # noqa: E731  (removed below)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
         streams, tcp, *_ = list(server)
         server.privilegedStartService()
         try:
@@ -361,6 +204,9 @@ class StartTests(TestCase):
             address = tcp._waitingForPort.result.getHost()  # noqa: SLF001  (a name of Twisted)
             self.assertIsInstance(address, IPv4Address)
             self.assertEqual(address.host, "127.0.0.1")
+            # F94: the log names the URL, once, and after the lines about the start.
+            opened = [line for line in lines if line.startswith("Open ")]
+            self.assertEqual(opened, [f"Open http://127.0.0.1:{address.port}/"])
             # Accepted connections inherit this.
             listening = tcp._waitingForPort.result.socket  # noqa: SLF001  (a name of Twisted)
             self.assertTrue(listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
@@ -424,13 +270,6 @@ class StartTests(TestCase):
             server.privilegedStartService()
         self.assertEqual((caught.exception.code, socketPath.exists()), (1, False))
         self.assertIn("not a file of sseserver", written.getvalue())
-
-    def test_invalidPort(self) -> None:
-        """A port out of range is refused in one line."""
-        for port in ("65536", "99999", "-1"):
-            with self.assertRaises(UsageError) as caught:
-                parse("--listen", f"tcp:{port}:interface=127.0.0.1")
-            self.assertNotIn("\n", str(caught.exception))
 
     def test_missingFolder(self) -> None:
         """A UNIX socket in a missing folder ends the process with one line."""

@@ -14,7 +14,7 @@ from sseserver.tap import makeSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.upstreamoptions import readHeaders, readKey
 from sseserver.values import Prompt
-from tests.test_tap import OptionsTestCase, parse
+from tests.test_commandline import OptionsTestCase, parse
 
 
 class UpstreamTests(OptionsTestCase):
@@ -77,7 +77,7 @@ class UpstreamTests(OptionsTestCase):
             reactor.advance(0.2)
             self.assertIn(words, str(sink.result.value))
         for name in ("connect-timeout", "first-token-timeout", "token-timeout"):
-            self.assertIn("more than 0", self.refused(f"--{name}=0"))
+            self.assertIn("more than 0", self.refused("--upstream=http://a/", f"--{name}=0"))
 
     def test_F88_headers(self) -> None:
         """F88: a header has its value in the option, in a file or in a variable; files and variables stay secret."""

@@ -87,10 +87,14 @@ class TunedEndpoint:
 
     Args:
         endpoint: Listens.
+
+    Attributes:
+        port: The port, while it listens; `None` before.
     """
 
     def __init__(self, endpoint: IStreamServerEndpoint) -> None:
         self._endpoint = endpoint
+        self.port: IListeningPort | None = None
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See `IStreamServerEndpoint.listen`."""
@@ -103,4 +107,5 @@ class TunedEndpoint:
         if handle is not None and sys.platform == "linux" and _setOptions(handle):
             _tuned.add(port)
         listening: IListeningPort = port
+        self.port = listening
         return listening

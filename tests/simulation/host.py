@@ -116,8 +116,8 @@ class Host:
         self._reactor = reactor = SimReactor(self._world, self._network, self.plan.bufferSize)
         turnEnd = TurnEnd(reactor)
         options = writeOptions(self.plan)
-        # The drain has no option; the environment turns the speedups off.
-        settings = replace(makeSettings(options), drain=self.plan.settings.drain)
+        # The drain has no option, and some sizes are too small for one; the environment turns the speedups off.
+        settings = replace(makeSettings(options), drain=self.plan.settings.drain, **findTooSmall(self.plan))
         planned = replace(self.plan.settings, plain=settings.plain)
         assert settings == planned, f"{settings} of the command line, {planned} of the plan"
         store = self._makeStore(reactor, turnEnd)
@@ -214,11 +214,19 @@ class Host:
         return ScriptSource(reactor, self._scripts, self.plan.source == "script")
 
 
+def findTooSmall(plan: Plan) -> dict[str, int]:
+    """Return the settings of a plan that are below the minimum of their options."""
+    values = {str(option.setting): option.minimum for option in OPTIONS if option.setting and option.minimum}
+    found = {name: getattr(plan.settings, name) for name in values}
+    return {name: value for name, value in found.items() if value < values[name]}
+
+
 def writeOptions(plan: Plan) -> Options:
     """Write the command line of a plan, and parse it."""
     line = []
+    tooSmall = findTooSmall(plan)
     for option in OPTIONS:
-        if option.setting and option.onCommandLine:
+        if option.setting and option.onCommandLine and option.setting not in tooSmall:
             value = getattr(plan.settings, str(option.setting))
             if value is True:
                 line.append(f"--{option.name}")

@@ -1,0 +1,271 @@
+"""
+The command line of `twistd sseserver`, made from the table of options, with one line about each mistake.
+"""
+
+from __future__ import annotations
+
+import difflib
+import getopt
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from sseserver import __version__, compiled
+from sseserver.helptext import makeHelp
+from sseserver.listening import BadEndpoint, checkEndpoint, suggestEndpoint
+from sseserver.optionrow import Option
+from sseserver.options import OPTIONS, defaultOf, optionNamed
+from sseserver.optiontypes import ENDPOINT, FILE, FLAG, writeSize
+from sseserver.programoptions import checkCommand, checkProgram
+from sseserver.sources.process import PLACE
+from sseserver.sources.text import WELCOME
+from sseserver.sources.upstream import checkURL
+from sseserver.upstreamoptions import checkUpstream
+
+#: Options that name a token source; at most one may be given.
+_SOURCES = ("text", "exec", "upstream")
+
+
+#: Checks of values that need the token sources; they follow the conversion that the table names.
+_CHECKS: dict[str, Callable[[Any], Any]] = {"exec": checkCommand, "upstream": checkURL}
+
+
+def _coercion(option: Option) -> Callable[[str], Any]:
+    """Return the conversion of an option's value; its errors name the option."""
+    check = _CHECKS.get(option.name)
+
+    def coerce(text: str) -> Any:
+        try:
+            value = option.type.read(text)
+            if option.minimum is not None and value < option.minimum:
+                raise ValueError(f"{text} is too small; the minimum is {writeSize(option.minimum)}")
+            return value if check is None else check(value)
+        except ValueError as error:
+            # Not a `ValueError`, whose text Twisted would lengthen.
+            raise usage.UsageError(f"--{option.name}: {error}") from None
+
+    return coerce
+
+
+def _parameters() -> list[list[Any]]:
+    """Return the table's options with one value, as Twisted wants them."""
+    return [
+        [
+            option.name,
+            option.short,
+            None if option.name == "max-runs" else option.default,
+            option.help.replace("`", ""),
+            _coercion(option),
+        ]
+        for option in OPTIONS
+        if option.onCommandLine and option.type is not FLAG and not option.repeatable
+    ]
+
+
+def _flags() -> list[list[Any]]:
+    """Return the table's flags, as Twisted wants them."""
+    return [[option.name, option.short, option.help.replace("`", "")] for option in OPTIONS if option.type is FLAG]
+
+
+class Options(usage.Options):
+    """
+    Command line of `twistd sseserver`, made from the table of options.
+
+    Attributes:
+        given: Long names of the options that were given.
+    """
+
+    optParameters = _parameters()
+    optFlags = _flags()
+    compData = usage.Completions(
+        optActions={option.name: usage.CompleteFiles() for option in OPTIONS if option.type is FILE}
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: frozenset[str] = frozenset()
+        self["listen"] = []
+        self["upstream-header"] = []
+        self["exec-env"] = []
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line.
+
+        Args:
+            options: The arguments; `None` takes those of the process.
+
+        Raises:
+            usage.UsageError: The command line is wrong.
+            SystemExit: The same below `twistd` or `twist`, which would print their whole help: one line on standard
+                error, exit code 1.
+        """
+        arguments = list(sys.argv[1:] if options is None else options)
+        try:
+            if "--_shell-completion" not in arguments:
+                self.given = self._readNames(arguments)
+            super().parseOptions(arguments)
+        except usage.UsageError as error:
+            if self.parent is None:
+                raise
+            raise SystemExit(f"sseserver: {error}") from None
+
+    def _readNames(self, arguments: list[str]) -> frozenset[str]:
+        """
+        Return the long names of the given options.
+
+        Raises:
+            usage.UsageError: An option is unknown, or a value is missing. The message has the nearest known option.
+        """
+        try:
+            found, _ = getopt.getopt(arguments, self.shortOpt, self.longOpt)
+        except getopt.GetoptError as error:
+            twistd = frozenset() if self.parent is None else frozenset(self.parent.synonyms)
+            raise usage.UsageError(explainName(error.opt, twistd)) from None
+        names = {name.removeprefix("-").removeprefix("-") for name, _ in found}
+        return frozenset(self.synonyms.get(name, name) for name in names)
+
+    def __str__(self) -> str:
+        return makeHelp(self.getSynopsis())
+
+    def opt_help(self) -> None:
+        """Print the help and exit."""
+        sys.stdout.write(str(self))
+        sys.exit(0)
+
+    opt_h = opt_help
+
+    def opt_listen(self, endpoint: str) -> None:  # noqa: D102  (the table has its text)
+        self["listen"].append(endpoint)
+
+    opt_listen.__doc__ = optionNamed("listen").help.replace("`", "")
+
+    opt_l = opt_listen
+
+    def opt_upstream_header(self, header: str) -> None:  # noqa: D102  (the table has its text)
+        self["upstream-header"].append(header)
+
+    opt_upstream_header.__doc__ = optionNamed("upstream-header").help.replace("`", "")
+
+    def opt_exec_env(self, name: str) -> None:  # noqa: D102  (the table has its text)
+        self["exec-env"].append(name)
+
+    opt_exec_env.__doc__ = optionNamed("exec-env").help.replace("`", "")
+
+    def opt_version(self) -> None:
+        """Print the version of sseserver and whether it is the compiled build, and exit."""
+        sys.stdout.write(f"sseserver {__version__}, {'compiled' if compiled else 'pure Python'}\n")
+        sys.exit(0)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """Refuse positional arguments."""
+        if arguments:
+            endpoint = suggestEndpoint(arguments[0])
+            hint = f"did you mean --listen {endpoint}?" if endpoint else "there are only options (see --help)"
+            raise usage.UsageError(f"{arguments[0]!r}: {hint}")
+
+    def postOptions(self) -> None:
+        """Check endpoints, files and combinations of options before anything listens."""
+        self._checkEndpoints()
+        checkSource(self)
+        checkEffects(self)
+        checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
+        checkUpstream(self)
+        if self["max-runs"] is None:
+            # A program takes a core; other sources mostly wait.
+            self["max-runs"] = defaultOf("max-runs") if self["exec"] is None else 4 * (os.cpu_count() or 1)
+        self["words"] = WELCOME if self["text"] is None else readText(self["text"])
+
+    def _checkEndpoints(self) -> None:
+        from twisted.internet import reactor
+
+        self["listen"] = self["listen"] or [defaultOf("listen")]
+        for endpoint in self["listen"]:
+            try:
+                checkEndpoint(reactor, endpoint)
+            except BadEndpoint as error:
+                raise usage.UsageError(f"--listen {endpoint}: {error}") from None
+
+
+def explainName(name: str, others: frozenset[str]) -> str:
+    """
+    Return why an option could not be read, with the nearest known option.
+
+    Args:
+        name: As it was typed, without dashes.
+        others: Names of the options of `twistd`.
+    """
+    names = {option.name: option for option in OPTIONS if option.onCommandLine}
+    typed = f"--{name}" if len(name) > 1 else f"-{name}"
+    known = names.get(name) or next((option for option in names.values() if option.short == name), None)
+    if known is not None:
+        return f"{typed} {'takes no value' if known.type is FLAG else f'needs a value: {known.type.metavar}'}"
+    starts = [f"--{full}" for full in names if full.startswith(name)]
+    if len(name) > 1 and len(starts) > 1:
+        return f"{typed} may be {', '.join(starts[:-1])} or {starts[-1]}"
+    meant = next((full for full, option in names.items() if name in option.otherNames), None)
+    if meant is None and name in others:
+        return f"{typed} is an option of twistd: write it before the word sseserver"
+    close = [meant] if meant else difflib.get_close_matches(name, names, 1, 0.6)
+    if not close:
+        return f"there is no option {typed}; see --help"
+    valueType = names[close[0]].type
+    example = "tcp:8000" if valueType is ENDPOINT else valueType.metavar
+    return f"there is no option {typed}; did you mean {f'--{close[0]} {example}'.rstrip()}?"
+
+
+def checkSource(options: Options) -> None:
+    """
+    Check that the options describe one token source.
+
+    Raises:
+        usage.UsageError: Options exclude each other.
+    """
+    given = [f"--{name}" for name in _SOURCES if options[name] is not None]
+    if len(given) > 1:
+        raise usage.UsageError(f"{' and '.join(given)}: give only one of them")
+
+
+def checkEffects(options: Options) -> None:
+    """
+    Check that each given option has an effect.
+
+    Raises:
+        usage.UsageError: An option has none, because another one is missing or excludes it.
+    """
+    for option in OPTIONS:
+        if option.name not in options.given:
+            continue
+        if option.needs and not options.given.intersection(option.needs):
+            raise usage.UsageError(f"--{option.name} needs {' or '.join(f'--{other}' for other in option.needs)}")
+        for other in option.excludes:
+            if other in options.given:
+                raise usage.UsageError(f"--{option.name} has no effect with --{other}")
+    if options["prompt"] and options["exec"] and not options["asks"] and PLACE not in " ".join(options["exec"]):
+        raise usage.UsageError(f"--prompt needs a command that takes it: with --asks, or with {PLACE} in the command")
+    if "window" in options.given and options["window"] > options["max-bytes"]:
+        size = writeSize(options["max-bytes"])
+        raise usage.UsageError(f"--window: no stream can be larger than all together, which is {size} (--max-bytes)")
+
+
+def readText(name: str) -> str:
+    """
+    Return the text of a file.
+
+    Args:
+        name: Path of a UTF-8 file; `-` is standard input.
+
+    Raises:
+        usage.UsageError: The file cannot be read or is not UTF-8.
+    """
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None

@@ -1,0 +1,115 @@
+"""
+The endpoints of `--listen`: their check, with messages in plain words, and the URL under which each is reached.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.endpoints import serverFromString
+
+#: Highest TCP port.
+_MAX_PORT = 65535
+
+#: Text that newcomers write in place of an endpoint: a port, or host and port, perhaps as a URL.
+_ADDRESS = re.compile(r"(?:http://)?(?:(?P<host>[A-Za-z0-9.-]+)?:)?(?P<port>[0-9]{1,5})/?", re.ASCII)
+
+#: Hosts that stand for all interfaces, and the one under which this machine reaches itself then.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (nothing listens here)
+
+_COLON = r"a colon in a value is written as \:, such as interface=\:\:1"
+
+
+class BadEndpoint(ValueError):
+    """A string does not describe a server endpoint, or the endpoint cannot be used. The message says why."""
+
+
+def checkEndpoint(reactor: Any, description: str) -> None:
+    """
+    Check that a string describes a server endpoint.
+
+    Args:
+        reactor: Listens later.
+        description: In Twisted's notation, such as `tcp:8000`.
+
+    Raises:
+        BadEndpoint: It does not.
+    """
+    try:
+        endpoint = serverFromString(reactor, description)
+    except Exception as error:
+        # Endpoint plugins raise any type: `ValueError`, `TypeError`, `OSError` for a certificate file.
+        raise BadEndpoint(_explain(description, error)) from None
+    # Twisted checks the port when it binds: with an `OverflowError` that leaves the socket open.
+    if not 0 <= getattr(endpoint, "_port", 0) <= _MAX_PORT:
+        raise BadEndpoint(f"the port must be between 0 and {_MAX_PORT}")
+
+
+def suggestEndpoint(text: str) -> str | None:
+    """Return the endpoint that a port, a host with a port or a URL probably means, or `None`."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        return None
+    host = "127.0.0.1" if found["host"] == "localhost" else found["host"]
+    return f"tcp:{found['port']}" + (f":interface={host}" if host else "")
+
+
+def makeURL(description: str, address: Any) -> str | None:
+    """
+    Return the URL of a listening endpoint, for a browser on this machine.
+
+    Args:
+        description: In Twisted's notation.
+        address: Where it listens.
+
+    Returns:
+        The URL; `None` for an address that browsers do not have, such as a UNIX socket.
+    """
+    if not isinstance(address, (IPv4Address, IPv6Address)):
+        return None
+    host = _EVERYWHERE.get(address.host, address.host)
+    host = f"[{host}]" if ":" in host else host
+    scheme, usual = ("https", 443) if description.startswith("ssl:") else ("http", 80)
+    return f"{scheme}://{host}/" if address.port == usual else f"{scheme}://{host}:{address.port}/"
+
+
+def _explain(description: str, error: Exception) -> str:
+    """Return in plain words why Twisted does not take an endpoint."""
+    kind = description.partition(":")[0]
+    text = str(error)
+    if text.startswith("Unknown endpoint type"):
+        suggestion = suggestEndpoint(description)
+        return f"there is no endpoint type {kind!r}; " + (
+            f"did you mean {suggestion}?" if suggestion else "an endpoint is written as tcp:8000 or unix:PATH"
+        )
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if kind == "systemd" and isinstance(error, (LookupError, AttributeError)):
+        return _explainSystemd()
+    if isinstance(error, TypeError):
+        return _explainParameters(kind, text)
+    if type(error).__module__.startswith("OpenSSL"):
+        return "key and certificate must be PEM files that belong together"
+    number = re.fullmatch(r"invalid literal for int\(\) with base (\d+): (.*)", text)
+    if number:
+        return f"{number[2]} is not a{'n octal' if number[1] == '8' else ''} number"
+    return text or type(error).__name__
+
+
+def _explainSystemd() -> str:
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return "this process was not started by systemd with a socket"
+    return f"systemd has passed no such socket; their names are {os.environ.get('LISTEN_FDNAMES', 'not given')}"
+
+
+def _explainParameters(kind: str, text: str) -> str:
+    """Return in plain words why a parser of endpoints could not be called."""
+    name = re.search(r"'(\w+)'", text)
+    if name and "unexpected keyword" in text:
+        return f"an endpoint of type {kind} has no parameter {name[1]}"
+    if name and "missing" in text:
+        return f"the parameter {name[1]} is missing"
+    return _COLON

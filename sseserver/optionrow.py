@@ -1,0 +1,60 @@
+"""
+The row of an option in the table of `sseserver.options`, and the topics of the options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sseserver.optiontypes import ValueType
+
+
+class Group(Enum):
+    """Topic of an option; the sections of the option reference, in this order."""
+
+    SOURCE = "Token source"
+    LISTENING = "Listening"
+    VIEWERS = "Viewers"
+    RUNS = "Runs"
+    STREAMS = "Streams"
+    SPEED = "Speed"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """
+    One row of the table.
+
+    Attributes:
+        name: Long name, without dashes.
+        type: Type of the value.
+        default: Value if the option is not given; `None` if there is none.
+        group: Topic.
+        help: Help text: one to three sentences, with literals in back-quotes.
+        short: One-letter name.
+        otherNames: What newcomers call it; a message about such a name suggests this option.
+        setting: Field of `Settings` that the option fills.
+        environment: Environment variable that sets a flag. Unset, empty and `0` leave it off.
+        minimum: Smallest value that the command line takes, beside what the type refuses.
+        needs: Names of options of which one must be given; without them this one has no effect.
+        excludes: Names of options with which this one has no effect.
+        repeatable: Whether the option may be given more than once.
+        onCommandLine: Whether the command line has the option; if not, it is a setting for embedders.
+    """
+
+    name: str
+    type: ValueType
+    default: Any
+    group: Group
+    help: str
+    short: str | None = None
+    otherNames: tuple[str, ...] = ()
+    setting: str | None = None
+    environment: str | None = None
+    minimum: int | None = None
+    needs: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    repeatable: bool = False
+    onCommandLine: bool = True

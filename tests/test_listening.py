@@ -1,0 +1,95 @@
+"""
+Tests for `sseserver.listening`: the endpoints of `--listen`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.listening import BadEndpoint, checkEndpoint, makeURL, suggestEndpoint
+from tests.certificates import makePEM
+
+
+class CheckTests(SynchronousTestCase):
+    """`checkEndpoint`."""
+
+    def explain(self, description: str) -> str:
+        """Return the message about an endpoint that is refused."""
+        with self.assertRaises(BadEndpoint) as caught:
+            checkEndpoint(MemoryReactorClock(), description)
+        return str(caught.exception)
+
+    def test_F134_words(self) -> None:
+        """F134: mistakes are explained in plain words."""
+        for description, message in (
+            ("tcp:8000:interface=::1", r"a colon in a value is written as \:, such as interface=\:\:1"),
+            ("tcp:1:2:3:4:5:6", r"a colon in a value is written as \:, such as interface=\:\:1"),
+            ("tcp", "the parameter port is missing"),
+            ("tcp:8000:interfaces=a", "an endpoint of type tcp has no parameter interfaces"),
+            ("tcp:http-alt-nowhere", "'http-alt-nowhere' is not a number"),
+            ("tcp:70000", "the port must be between 0 and 65535"),
+            ("unix:/a:mode=9", "'9' is not an octal number"),
+            ("8000", "there is no endpoint type '8000'; did you mean tcp:8000?"),
+            ("nope", "there is no endpoint type 'nope'; an endpoint is written as tcp:8000 or unix:PATH"),
+            ("ssl:1:privateKey=/nowhere/key.pem", "/nowhere/key.pem: No such file or directory"),
+        ):
+            self.assertEqual(self.explain(description), message)
+
+    def test_F134_systemd(self) -> None:
+        """F134: without a socket of systemd the message says so; with others it has their names."""
+        self.patch(os, "environ", {})
+        for place in ("index=0", "name=web"):
+            message = self.explain(f"systemd:domain=INET:{place}")
+            self.assertEqual(message, "this process was not started by systemd with a socket")
+        self.patch(os, "environ", {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0", "LISTEN_FDNAMES": "api"})
+        self.assertEqual(
+            self.explain("systemd:domain=INET:index=7"), "systemd has passed no such socket; their names are api"
+        )
+
+    def test_F134_certificate(self) -> None:
+        """F134: a file that is no certificate is named as such."""
+        key = Path(self.mktemp())
+        key.write_bytes(makePEM()[0])
+        other = Path(self.mktemp())
+        other.write_text("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
+        self.assertIn("PEM", self.explain(f"ssl:1:privateKey={key}:certKey={other}"))
+
+    def test_good(self) -> None:
+        """Addresses with escaped colons are accepted."""
+        for description in (r"tcp:8000:interface=\:\:1", "tcp:0", "unix:/run/s.sock", "tcp6:8000"):
+            checkEndpoint(MemoryReactorClock(), description)
+
+
+class AddressTests(SynchronousTestCase):
+    """`suggestEndpoint` and `makeURL`."""
+
+    def test_F95_suggestion(self) -> None:
+        """F95: a port, a host with a port and a URL become endpoints; anything else does not."""
+        for text, endpoint in (
+            ("8000", "tcp:8000"),
+            (":8000", "tcp:8000"),
+            ("localhost:8000", "tcp:8000:interface=127.0.0.1"),
+            ("10.0.0.1:80", "tcp:80:interface=10.0.0.1"),
+            ("http://127.0.0.1:8000/", "tcp:8000:interface=127.0.0.1"),
+        ):
+            self.assertEqual(suggestEndpoint(text), endpoint)
+        for text in ("", "tcp", "::1", "https://a/b", "8000000"):
+            self.assertIsNone(suggestEndpoint(text))
+
+    def test_F94_url(self) -> None:
+        """F94: the URL is one that a browser on this machine can open."""
+        for description, address, url in (
+            ("tcp:8000", IPv4Address("TCP", "0.0.0.0", 8000), "http://127.0.0.1:8000/"),
+            ("tcp:8000", IPv4Address("TCP", "10.0.0.1", 8000), "http://10.0.0.1:8000/"),
+            ("tcp:80", IPv4Address("TCP", "127.0.0.1", 80), "http://127.0.0.1/"),
+            ("tcp6:8000", IPv6Address("TCP", "::", 8000), "http://[::1]:8000/"),
+            ("ssl:443", IPv4Address("TCP", "127.0.0.1", 443), "https://127.0.0.1/"),
+            ("ssl:80", IPv4Address("TCP", "127.0.0.1", 80), "https://127.0.0.1:80/"),
+        ):
+            self.assertEqual(makeURL(description, address), url)
+        self.assertIsNone(makeURL("unix:/s", UNIXAddress("/s")))
