@@ -113,7 +113,7 @@ class ListedStream(NamedTuple):
         published: Whether entries are published into the stream; otherwise a run writes it.
         created: When the stream was made, in seconds since 1970.
         ended: When it ended, in seconds since 1970; `None` while it is open.
-        size: Bytes that it takes, the fixed cost of each entry included.
+        size: Bytes that it takes: see `IStreamLog.size`.
     """
 
     name: str
@@ -200,6 +200,8 @@ class StoredStream(NamedTuple):
         size: Bytes of the data of all entries kept.
         tokensBefore: Number of tokens among the entries before `first`.
         trimmedCR: Whether the text of the entries before `first` ends with CR.
+        keyBytes: Bytes that its idempotency keys take, by `sseserver.streams.cost.measureKeys`; 0 if that is not known
+            before they are read.
     """
 
     name: str
@@ -212,6 +214,7 @@ class StoredStream(NamedTuple):
     size: int
     tokensBefore: int
     trimmedCR: bool = False
+    keyBytes: int = 0
 
 
 class StoredEntries(NamedTuple):

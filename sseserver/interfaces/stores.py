@@ -29,7 +29,7 @@ class Usage(Protocol):
     Size of the streams of one kind.
 
     Attributes:
-        used: Bytes, the fixed cost of each entry included.
+        used: Bytes: the sum of `IStreamLog.size`.
         count: Number of streams.
     """
 
@@ -45,7 +45,7 @@ class IStreamStore(Interface):
     and give it to `sseserver.stores.persistent.PersistentStore`.
     """
 
-    used: int = Attribute("Bytes that all streams take, the fixed cost of each entry included.")
+    used: int = Attribute("Bytes that all streams take: the sum of `IStreamLog.size`.")
     count: int = Attribute("Number of streams kept.")
     runs: Usage = Attribute("Bytes and number of the streams that runs write.")
     published: Usage = Attribute("Bytes and number of the streams that are published into.")

@@ -84,6 +84,10 @@ class IStreamLog(Interface):
     buffer: IEntryBuffer = Attribute("The entries in memory.")
     last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
+    size: int = Attribute(
+        "Bytes that the stream takes: its fixed cost, its name, its entries and its idempotency keys with their costs."
+    )
+    keyBytes: int = Attribute("Bytes that its idempotency keys take of them.")
     viewers: int = Attribute("Number of viewers that follow now.")
     sole: Viewer | None = Attribute("The viewer, if exactly one follows; otherwise `None`.")
     created: float = Attribute("When the stream was made, in seconds since 1970.")

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from sseserver.interfaces import IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.cost import measureStream
 from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment
 from sseserver.values import Addition, Change, Creation, Deletion, Entry, KeyUse, State, StoredStream, Trim
@@ -39,7 +40,7 @@ class KeptStream:
         last: Number of the newest stored entry.
         tokensBefore: Number of tokens before `first`.
         trimmedCR: Whether the text before `first` ends with CR.
-        size: Bytes that the stream takes while its log is not in memory, `ENTRY_COST` for each entry included.
+        size: Bytes that the stream takes while its log is not in memory: see `IStreamLog.size`.
         finding: The calls of `create` or `find` that get the log once it is stored or read; `None` if neither is
             under way.
         uncounted: Bytes that are no longer counted, while the stream is being deleted; otherwise `None`.
@@ -68,7 +69,8 @@ class KeptStream:
         self.name, self.epoch, self.published = stored.name, stored.epoch, stored.published
         self.created, self.ended = stored.created, stored.ended
         self.first, self.last = stored.first, stored.last
-        self.size = stored.size + ENTRY_COST * (self.last + 1 - self.first)
+        entries = stored.size + ENTRY_COST * (self.last + 1 - self.first)
+        self.size = measureStream(self.name) + entries + stored.keyBytes
         self.tokensBefore, self.trimmedCR = stored.tokensBefore, stored.trimmedCR
         self.finding: list[Deferred[IStreamLog]] | None = None
         self.uncounted: int | None = None
@@ -85,16 +87,16 @@ class KeptStream:
     def hold(self, streamLog: StreamLog) -> None:
         """Remember the log: as long as the stream is open, and then as long as it is used elsewhere."""
         buffer = streamLog.buffer
-        self.first, self.size = buffer.first, buffer.size
+        self.first, self.size = buffer.first, streamLog.size
         self.tokensBefore, self.trimmedCR = buffer.tokensBefore, buffer.trimmedCR
         self.ended = streamLog.ended
         self._read = ref(streamLog)
         self._open = streamLog if streamLog.state is State.OPEN else None
 
     def countBytes(self) -> int:
-        """Count the bytes that the stream takes, `ENTRY_COST` for each entry included."""
+        """Count the bytes that the stream takes: see `IStreamLog.size`."""
         streamLog = self.log
-        return self.size if streamLog is None else streamLog.buffer.size
+        return self.size if streamLog is None else streamLog.size
 
     def answer(self, result: StreamLog | Exception) -> None:
         """Answer the calls of `create` or `find`."""

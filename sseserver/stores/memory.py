@@ -64,14 +64,14 @@ class MemoryStore(Keeper):
         name = name or epoch
         if name in self._logs:
             return fail(StreamExists(f"There is a stream {name} already."))
-        self.account(published).count += 1
         streamLog = self._logs[name] = StreamLog(name, epoch, self._ticker, self._window, self, published=published)
+        self.account(published).add(streamLog.size)
         return succeed(streamLog)
 
     def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
         """See `IStreamStore.list`."""
         return [
-            ListedStream(log.name, log.epoch, log.published, log.created, log.ended, log.buffer.size)
+            ListedStream(log.name, log.epoch, log.published, log.created, log.ended, log.size)
             for log in findPage(self._logs, limit, before)
         ]
 
@@ -92,7 +92,5 @@ class MemoryStore(Keeper):
         if streamLog is None or epoch not in {None, streamLog.epoch}:
             return fail(StreamNotFound(name))
         del self._logs[name]
-        account = self.account(streamLog.published)
-        account.count -= 1
-        account.used -= streamLog.drop()
+        self.account(streamLog.published).subtract(streamLog.drop())
         return succeed(None)

@@ -95,9 +95,7 @@ class PersistentStore(Keeper):
         self.state = state
         for stored in sorted(known, key=lambda each: each.created):
             stream = self._streams[stored.name] = KeptStream(stored)
-            account = self.account(stream.published)
-            account.count += 1
-            account.used += stream.size
+            self.account(stream.published).add(stream.size)
         ended = [
             EndedStream(each.ended, each.name, each.epoch, each.published) for each in known if each.ended is not None
         ]
@@ -132,7 +130,7 @@ class PersistentStore(Keeper):
             return fail(StreamExists(f"There is a stream {name} already."))
         stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0)
         stream = self._streams[name] = KeptStream(stored)
-        self.account(published).count += 1
+        self.account(published).add(stream.size)
         stream.hold(self._makeLog(stream))
         created: Deferred[IStreamLog] = Deferred()
         stream.finding = [created]
@@ -185,9 +183,7 @@ class PersistentStore(Keeper):
         if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
             return fail(StreamNotFound(name))
         stream.uncounted = stream.countBytes()
-        account = self.account(stream.published)
-        account.used -= stream.uncounted
-        account.count -= 1
+        self.account(stream.published).subtract(stream.uncounted)
         deleted: Deferred[None] = Deferred()
         self._pending.deletions.append(PendingDeletion(stream, deleted))
         self._schedule(0)
@@ -254,6 +250,11 @@ class PersistentStore(Keeper):
             self.account(stream.published).used -= streamLog.drop() - (stream.uncounted or 0)
         stream.answerDeleted()
 
+    def _discard(self, stream: KeptStream) -> None:
+        """Forget a stream that could not be stored."""
+        del self._streams[stream.name]
+        self.account(stream.published).subtract(stream.countBytes())
+
     def _refuse(self, failure: Failure, group: Group) -> None:
         """
         Undo or keep the changes of a group that could not be written: the disk is full, say.
@@ -268,8 +269,7 @@ class PersistentStore(Keeper):
             self._refuseDeletion(deletion, error)
         for stream in group.created:
             if stream.uncounted is None:
-                del self._streams[stream.name]
-                self.account(stream.published).count -= 1
+                self._discard(stream)
             else:
                 # It was to be deleted, and has not come to be.
                 self._drop(stream)
@@ -294,8 +294,7 @@ class PersistentStore(Keeper):
             log.error("The store is closed with {count} streams that it could not write", count=len(pending.dirty))
         error = StoreUnavailable(_CLOSED)
         for stream in pending.created:
-            del self._streams[stream.name]
-            self.account(stream.published).count -= 1
+            self._discard(stream)
             stream.answer(error)
         for streamLog in pending.dirty.values():
             streamLog.refuse(error)
@@ -305,9 +304,7 @@ class PersistentStore(Keeper):
     def _refuseDeletion(self, deletion: PendingDeletion, error: StoreUnavailable) -> None:
         """Count a stream again whose deletion could not be written."""
         stream = deletion.stream
-        account = self.account(stream.published)
-        account.used += stream.uncounted or 0
-        account.count += 1
+        self.account(stream.published).add(stream.uncounted or 0)
         stream.uncounted = None
         stream.answerDeleted()
         deletion.deleted.errback(error)
@@ -323,6 +320,8 @@ class PersistentStore(Keeper):
         streamLog = self._makeLog(stream)
         streamLog.restore(segment, stream.tokensBefore, dict(stored.keys), stream.trimmedCR)
         streamLog.created, streamLog.ended = stream.created, stream.ended
+        # A persistence need not know the bytes of the keys before.
+        self.account(stream.published).used += streamLog.size - stream.size
         stream.hold(streamLog)
         stream.answer(streamLog)
 

@@ -12,7 +12,7 @@ class Account:
     Size of the streams of one kind in a store: of those that runs write, or of those that are published into.
 
     Attributes:
-        used: Bytes, `ENTRY_COST` for each entry included.
+        used: Bytes: see `IStreamLog.size`.
         count: Number of streams.
     """
 
@@ -21,3 +21,13 @@ class Account:
     def __init__(self) -> None:
         self.used = 0
         self.count = 0
+
+    def add(self, size: int) -> None:
+        """Count a stream of this size in bytes."""
+        self.count += 1
+        self.used += size
+
+    def subtract(self, size: int) -> None:
+        """Count a stream of this size in bytes no longer."""
+        self.count -= 1
+        self.used -= size

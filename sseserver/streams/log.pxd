@@ -34,12 +34,12 @@ cdef class StreamLog:
     cdef public str epoch
     cdef public bint published
     cdef public dict keys
+    cdef public Py_ssize_t keyBytes
     cdef public object created
     cdef public object ended
     cdef dict _renderings
     cdef Py_ssize_t _place
     cdef object _round
-    cdef bint _again
     cdef object __weakref__
 
     @cython.locals(number=Py_ssize_t)
@@ -48,5 +48,4 @@ cdef class StreamLog:
     cpdef commit(self, Py_ssize_t number)
     @cython.locals(now=double)
     cdef _announce(self)
-    cpdef _flush(self, now)
-    cdef _wake(self)
+    cpdef _flush(self, double now)

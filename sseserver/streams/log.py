@@ -8,29 +8,26 @@ or of token sources.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import islice
-from operator import length_hint
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import classImplements
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
+from sseserver.streams import wakes
 from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
+from sseserver.streams.cost import findExcess, measureKey, measureKeys, measureStream
 from sseserver.streams.ids import parseID
 from sseserver.streams.segments import Segment
 from sseserver.streams.terminal import packCancelled
+from sseserver.streams.wakes import WakeRound
 from sseserver.timing.ticker import IDLE, Tick, Ticker
 from sseserver.values import TERMINAL, KeyUse, Kind, Reason, State
 
 #: Seconds. Entries that follow one another within this time are announced together.
 FLUSH_TICK = 0.02
-
-#: Viewers woken in one turn of the reactor. The others are woken in the next turns, so that a stream with ten thousand
-#: viewers does not delay all others.
-WAKES_PER_TURN = 500
 
 # The kinds that leave a stream open, the most frequent first.
 _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
@@ -51,7 +48,8 @@ class Keeper:
 
     Attributes:
         durable: Whether an entry becomes visible by `commit` only. Otherwise it is visible as soon as it is appended.
-        runs: Account of the streams that runs write. The logs keep its sum of bytes, the store its count.
+        runs: Account of the streams that runs write. The logs add and subtract the bytes of entries and keys, the store
+            adds `StreamLog.size` of a new log, subtracts the result of `StreamLog.drop`, and keeps the count.
         published: Account of the streams that are published into.
     """
 
@@ -64,7 +62,7 @@ class Keeper:
 
     @property
     def used(self) -> int:
-        """Bytes that all logs of the store take, `ENTRY_COST` for each entry included."""
+        """Bytes that all logs of the store take: see `IStreamLog.size`."""
         return self.runs.used + self.published.used
 
     def account(self, published: bool) -> Account:
@@ -86,14 +84,15 @@ class StreamLog:
         name: Name of the stream in URLs.
         epoch: Epoch of the stream, from `makeEpoch`.
         ticker: Tells the time, and wakes the viewers of a fast stream once for many entries.
-        window: Bytes to keep, `ENTRY_COST` for each entry included. The oldest entries are trimmed; the newest visible
-            entry is kept however large it is.
+        window: Bytes to keep of entries and keys, `ENTRY_COST` for each entry and `KEY_COST` for each key included. The
+            oldest entries are trimmed; the newest visible entry is kept however large it is.
         keeper: The store of the log; by default the log has no store.
         published: Whether entries are published into the stream. Otherwise a run writes it.
 
     Attributes:
         buffer: The entries in memory.
         keys: Uses of idempotency keys whose entries are still kept, the oldest first.
+        keyBytes: Bytes that they take, `KEY_COST` for each included.
 
     The other attributes are described in `IStreamLog`.
     """
@@ -101,7 +100,6 @@ class StreamLog:
     __slots__ = (
         "__weakref__",
         "_account",
-        "_again",
         "_awaiting",
         "_durable",
         "_flushing",
@@ -117,6 +115,7 @@ class StreamLog:
         "created",
         "ended",
         "epoch",
+        "keyBytes",
         "keys",
         "last",
         "name",
@@ -145,33 +144,36 @@ class StreamLog:
         self.buffer = EntryBuffer()
         self.last = 0
         self.keys: dict[str, KeyUse] = {}
+        self.keyBytes = 0
         self.onChange: Callable[[], None] | None = None
         self.created: float = ticker.clock.seconds()
         self.ended: float | None = None
         self._ticker = ticker
-        self._window = window
+        self._window = window  # Bytes of entries to keep: what the keys leave.
         self._keeper: Keeper = keeper or Keeper()
         self._account = self._keeper.account(published)
         self._durable = self._keeper.durable
-        # One for each caller of `awaitStored` whose entries are not visible yet, with the number of the last of them.
-        # `None` if there is none: so a token need not look into a list.
+        # The callers of `awaitStored`, each with the number of its last entry; `None`, cheaper to see, if none.
         self._awaiting: list[tuple[int, Deferred[None]]] | None = None
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
         self._renderings: dict[str, IRendering] = {}
-        # The cursor of the viewer that left last: the read-ahead of the run counts from there.
+        # The cursor of the viewer that left last: the read-ahead counts from there.
         self._place = 0
         self.announced = -FLUSH_TICK
-        # Wakes the viewers at the end of the flush tick.
+        # Wakes the viewers at the end of the flush tick; wakes them if they were ever too many for one turn.
         self._flushing: Tick | None = None
-        # The viewers still to be woken in this round, and whether another round must follow.
-        self._round: Iterator[Viewer] | None = None
-        self._again = False
+        self._round: WakeRound | None = None
 
     @property
     def viewers(self) -> int:
         """See `IStreamLog.viewers`."""
         return len(self._viewers)
+
+    @property
+    def size(self) -> int:
+        """See `IStreamLog.size`."""
+        return measureStream(self.name) + self.buffer.size + self.keyBytes
 
     def append(self, kind: Kind, data: bytes) -> int:
         """See `IStreamLog.append`."""
@@ -201,7 +203,7 @@ class StreamLog:
         if self.buffer.size > self._window:
             self._trim()
         if self._awaiting is not None:
-            self._tellStored(number)
+            self._awaiting = _tellStored(self._awaiting, number)
         # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
@@ -217,16 +219,10 @@ class StreamLog:
         self._account.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
         self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
+        self._charge(measureKeys(self.keys) - self.keyBytes)
         awaiting, self._awaiting = self._awaiting, None
         for _, stored in awaiting or ():
             stored.errback(error)
-
-    def _tellStored(self, number: int) -> None:
-        """Fire the Deferreds of `awaitStored` whose entries are visible."""
-        while self._awaiting and self._awaiting[0][0] <= number:
-            self._awaiting.pop(0)[1].callback(None)
-        if not self._awaiting:
-            self._awaiting = None
 
     def awaitStored(self) -> Deferred[None]:
         """See `IStreamLog.awaitStored`."""
@@ -241,6 +237,7 @@ class StreamLog:
 
     def remember(self, key: str, digest: bytes, first: int) -> None:
         """See `IStreamLog.remember`."""
+        self._charge(0 if key in self.keys else measureKey(key))
         self.keys[key] = KeyUse(digest, first, self.buffer.appended)
 
     def recall(self, key: str) -> KeyUse | None:
@@ -261,7 +258,8 @@ class StreamLog:
             trimmedCR: Whether the text of the entries before them ends with CR.
         """
         self.buffer.load(segment, tokensBefore, trimmedCR)
-        self.keys = keys
+        self.keys, self.keyBytes = keys, measureKeys(keys)
+        self._window -= self.keyBytes
         self.last = self._place = segment.last
         if segment.kinds:
             self.state = TERMINAL.get(Kind(segment.kinds[-1]), _OPEN)
@@ -274,9 +272,9 @@ class StreamLog:
         Viewers that are still here read on from memory. An open stream ends `cancelled` for them.
 
         Returns:
-            The bytes that the log took.
+            The bytes that the log took: its size until now.
         """
-        size = self.buffer.size
+        size = self.size
         self._keeper = Keeper()
         self._account = self._keeper.runs
         self._durable = False
@@ -334,13 +332,21 @@ class StreamLog:
         """
         # Entries that are not visible yet stay, and so does the newest visible entry.
         buffer = self.buffer
-        excess = buffer.size - self._window + self._window // 16
+        excess = buffer.size - self._window + (self._window + self.keyBytes) // 16
+        excess = findExcess(buffer, self.keys, excess)
         cost = buffer.shed(excess, self.last - buffer.first)
         if cost:
             self._account.used -= cost
             if self.keys:
                 self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}
+                self._charge(measureKeys(self.keys) - self.keyBytes)
             self._keeper.trim(self)
+
+    def _charge(self, cost: int) -> None:
+        """Count the bytes of new keys, or of forgotten ones, which is a negative number."""
+        self.keyBytes += cost
+        self._window -= cost
+        self._account.used += cost
 
     def _announce(self) -> None:
         """
@@ -356,44 +362,39 @@ class StreamLog:
         elif 0 <= now - self.announced < FLUSH_TICK:
             self._flushing = self._ticker.at(self.announced + FLUSH_TICK, self._flush)
             return
-        self.announced = now
         if self.sole is not None:
+            self.announced = now
             self.sole.wake()
         else:
-            self._wake()
+            self._flush(now)
 
     def _flush(self, now: float) -> None:
+        """Wake the viewers."""
         self._flushing = None
         self.announced = now
-        self._wake()
-
-    def _wake(self) -> None:
         if self.sole is not None:
             self.sole.wake()
-        elif self._round is not None:
-            self._again = True
-        elif len(self._viewers) <= WAKES_PER_TURN:
+        elif self._round is None and len(self._viewers) <= wakes.WAKES_PER_TURN:
             # A copy, since viewers leave while they are woken.
             for viewer in tuple(self._viewers):
                 if viewer in self._viewers:
                     viewer.wake()
         else:
-            self._round = iter(tuple(self._viewers))
-            self._wakeSome()
+            if self._round is None:
+                self._round = WakeRound(self._viewers, self._ticker.clock)
+            self._round.start()
 
-    def _wakeSome(self) -> None:
-        """Wake the next viewers of the round, and schedule the rest."""
-        assert self._round is not None
-        for viewer in islice(self._round, WAKES_PER_TURN):
-            if viewer in self._viewers:
-                viewer.wake()
-        if self._again and not length_hint(self._round):
-            self._again = False
-            self._round = iter(tuple(self._viewers))
-        if length_hint(self._round):
-            self._ticker.clock.callLater(0, self._wakeSome)
-        else:
-            self._round = None
+
+def _tellStored(awaiting: list[tuple[int, Deferred[None]]], number: int) -> list[tuple[int, Deferred[None]]] | None:
+    """
+    Fire the Deferreds of `awaitStored` whose entries are visible.
+
+    Returns:
+        The others; `None` if there are none.
+    """
+    while awaiting and awaiting[0][0] <= number:
+        awaiting.pop(0)[1].callback(None)
+    return awaiting or None
 
 
 classImplements(StreamLog, IStreamLog)

@@ -71,8 +71,8 @@ BUGS = (
     Bug(
         "lost wake-up after a flush tick",
         "streams/log.py",
-        "        self._flushing = None\n        self.announced = now\n        self._wake()\n",
-        "        self._flushing = None\n        self.announced = now\n",
+        "            self.sole.wake()\n        elif self._round is None",
+        "            return\n        elif self._round is None",
     ),
     Bug(
         "resume one too far",
@@ -115,7 +115,7 @@ BUGS = (
     Bug(
         "a deleted stream stays in the ledger",
         "stores/memory.py",
-        "account.used -= streamLog.drop()",
+        "self.account(streamLog.published).subtract(streamLog.drop())",
         "streamLog.drop()",
     ),
     Bug(

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.stores.groups import KeptStream, PendingChanges, PendingDeletion
 from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.cost import measureStream
 from sseserver.streams.log import Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Addition, Creation, Deletion, Entry, KeyUse, Kind, StoredStream, Trim
@@ -36,10 +37,10 @@ class KeptStreamTests(GroupTestCase):
 
     def test_size(self) -> None:
         """
-        The size of a stored stream is that of its data, and the cost of each entry.
+        The size of a stored stream is that of its data, its keys and its name, and the cost of each entry and its own.
         """
-        stream = KeptStream(StoredStream("a", "epoch", True, 5.0, 6.0, 4, 8, 100, 3))
-        self.assertEqual((stream.size, stream.log), (100 + 5 * ENTRY_COST, None))
+        stream = KeptStream(StoredStream("a", "epoch", True, 5.0, 6.0, 4, 8, 100, 3, False, 500))
+        self.assertEqual((stream.size, stream.log), (measureStream("a") + 600 + 5 * ENTRY_COST, None))
 
     def test_hold(self) -> None:
         """
@@ -57,7 +58,8 @@ class KeptStreamTests(GroupTestCase):
         del streamLog
         gc.collect()
         self.assertIsNone(stream.log)
-        self.assertEqual((stream.first, stream.size, stream.ended), (1, 3 + 2 * ENTRY_COST, 0.0))
+        size = measureStream("a") + 3 + 2 * ENTRY_COST
+        self.assertEqual((stream.first, stream.size, stream.ended), (1, size, 0.0))
 
 
 class TakeTests(GroupTestCase):

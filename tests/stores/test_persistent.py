@@ -243,7 +243,7 @@ class LoadTests(StoreTestCase):
         self.append(streamLog, 1)
         self.settle()
         self.assertLessEqual(streamLog.buffer.size, 8000)
-        self.assertEqual(self.store.used, streamLog.buffer.size)
+        self.assertEqual(self.store.used, streamLog.size)
 
     def test_interruptedInFullWindow(self) -> None:
         """
@@ -260,4 +260,4 @@ class LoadTests(StoreTestCase):
         self.store.start()
         found = self.result(self.store.find("a"))
         self.assertEqual((found.state, found.buffer.first, found.last), (State.FAILED, 1, 9))
-        self.assertEqual(self.store.used, found.buffer.size)
+        self.assertEqual(self.store.used, found.size)

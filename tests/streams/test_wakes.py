@@ -12,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.streams import log as streamlog
+from sseserver.streams import wakes
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import FLUSH_TICK, WAKES_PER_TURN, StreamLog
+from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, State
 from tests.fakes import FakeViewer, TurnClock
 from tests.streams.logs import EPOCH, EVENTS, SLOT, LogTestCase, makeLog, shortLog
+
+#: The default, which the tests change.
+DEFAULT = wakes.WAKES_PER_TURN
 
 #: Seconds. Rounding error of times.
 HAIR = 1e-9
@@ -278,7 +281,7 @@ class CrowdTests(LogTestCase):
     def setUp(self) -> None:
         """Make turns short, so that few viewers are many."""
         super().setUp()
-        self.patch(streamlog, "WAKES_PER_TURN", 4)
+        self.patch(wakes, "WAKES_PER_TURN", 4)
 
     def crowd(self, number: int) -> list[FakeViewer]:
         """Add viewers."""
@@ -292,7 +295,7 @@ class CrowdTests(LogTestCase):
         """
         By default five hundred viewers are woken in a turn.
         """
-        self.assertEqual(WAKES_PER_TURN, 500)
+        self.assertEqual(DEFAULT, 500)
 
     def test_justOneTurn(self) -> None:
         """
@@ -445,7 +448,7 @@ class NobodyIsMissedTests(SynchronousTestCase):
         however turns and entries interleave: when all is quiet every viewer
         that follows has read the last entry, and no timer runs.
         """
-        self.patch(streamlog, "WAKES_PER_TURN", perTurn)
+        self.patch(wakes, "WAKES_PER_TURN", perTurn)
         clock = TurnClock()
         log = makeLog(clock)
         viewers: list[ReadingViewer] = []

@@ -31,7 +31,14 @@ _CARELESS = {
 }
 
 #: Tests of the contract that `_Forgetful` fails.
-_FORGETFUL = {"test_accounts", "test_delete", "test_deleteAnother", "test_nameAgain", "test_used"}
+_FORGETFUL = {
+    "test_accounts",
+    "test_createAndDelete",
+    "test_delete",
+    "test_deleteAnother",
+    "test_nameAgain",
+    "test_used",
+}
 
 
 class _Forgetful(MemoryStore):

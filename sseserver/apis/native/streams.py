@@ -177,7 +177,7 @@ def describeStream(streamLog: IStreamLog) -> dict[str, object]:
         "first": streamLog.buffer.first,
         "last": streamLog.last,
         "entries": streamLog.last - streamLog.buffer.first + 1,
-        "bytes": streamLog.buffer.measure(streamLog.buffer.first, streamLog.last),
+        "bytes": streamLog.buffer.measure(streamLog.buffer.first, streamLog.last) + streamLog.keyBytes,
         "viewers": streamLog.viewers,
         "created": streamLog.created,
         "ended": streamLog.ended,

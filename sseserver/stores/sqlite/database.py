@@ -30,6 +30,7 @@ from sseserver.stores.sqlite.files import (
     identifyFile,
 )
 from sseserver.stores.sqlite.rows import FreshRow, SegmentRow, StreamSegment, Transaction, TrimmedRow, unpackNumbers
+from sseserver.streams.cost import KEY_COST
 from sseserver.streams.segments import Segment, joinSegments
 from sseserver.streams.terminal import INTERRUPTED
 from sseserver.values import KeyUse, StoredEntries, StoredStream
@@ -201,14 +202,15 @@ class Database:
     def _readStreams(self) -> Iterator[RecoveredStream]:
         rows = self.connection.execute(
             "SELECT streams.number, name, epoch, published, created, ended, trimmed, tokens, cr,"
-            " coalesce(sum(segments.last - first + 1), 0), coalesce(sum(length(data)), 0)"
+            " coalesce(sum(segments.last - first + 1), 0), coalesce(sum(length(data)), 0),"
+            " (SELECT coalesce(sum(length(key) + ?), 0) FROM keys WHERE stream = streams.number)"
             " FROM streams LEFT JOIN segments ON stream = streams.number"
-            " GROUP BY streams.number ORDER BY ended IS NULL, ended, streams.number"
+            " GROUP BY streams.number ORDER BY ended IS NULL, ended, streams.number",
+            (KEY_COST,),
         )
-        for number, name, epoch, published, created, ended, trimmed, tokens, cr, count, size in rows:
-            stream = StoredStream(
-                name, epoch, bool(published), created, ended, trimmed + 1, trimmed + count, size, tokens, bool(cr)
-            )
+        for number, name, epoch, published, created, ended, trimmed, tokens, cr, count, size, keyBytes in rows:
+            place = (trimmed + 1, trimmed + count, size, tokens, bool(cr), keyBytes)
+            stream = StoredStream(name, epoch, bool(published), created, ended, *place)
             yield RecoveredStream(number, stream)
 
     def load(self, stream: int, first: int, last: int) -> StoredEntries:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from sseserver.service.service import Settings
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.cost import STREAM_COST, measureKey, measureStream
 from tests.apis.cases import PublishingTestCase
 
 
@@ -34,14 +36,28 @@ class ListingTests(PublishingTestCase):
         newest, oldest = page["streams"]
         self.assertEqual((newest["published"], oldest["published"]), (False, True))
         state = self.state("/streams/a")
-        for member in ("name", "epoch", "created", "ended", "bytes"):
+        for member in ("name", "epoch", "created", "ended"):
             self.assertEqual(oldest[member], state[member])
+        self.assertEqual(oldest["bytes"], state["bytes"] + measureStream("a"))
         self.assertTrue(oldest["open"])
         self.post("a", b"", closed="true")
         self.assertFalse(self.fetch()["streams"][1]["open"])
         self.delete("a")
         self.assertEqual([item["url"] for item in self.fetch()["streams"]], [path])
         self.assertEqual(self.ask("/streams", method="HEAD").status, 200)
+
+    def test_F8_F10_bytes(self) -> None:
+        """F8, F10: a stream without entries has a size, and so has an idempotency key, in the list and in the limit."""
+        self.serve(self.source, Settings(maxBytes=50_000))
+        self.put("a")
+        self.assertEqual(self.fetch()["streams"][0]["bytes"], measureStream("a"))
+        self.publish("a", {"token": "x"}, key="k" * 255)
+        cost = measureKey("k" * 255)
+        self.assertEqual(self.fetch()["streams"][0]["bytes"], measureStream("a") + cost + 1 + ENTRY_COST)
+        self.assertEqual(self.state("/streams/a")["bytes"], cost + 1 + ENTRY_COST)
+        for number in range(50_000 // STREAM_COST):
+            self.put(f"n{number}")
+        self.assertError(self.put("b"), 503, "overloaded")
 
     def test_pages(self) -> None:
         """`next` is the URL of the next page; each stream is on one page, whatever is deleted or made meanwhile."""

@@ -14,6 +14,7 @@ from sseserver.errors import StoreUnavailable
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.cost import measureStream
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.accept import JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
@@ -284,7 +285,7 @@ class SlowStoreTests(PublishingTestCase):
         self.send("a", b'{"token":"xyz"}')
         self.thread.full = True
         self.send("a", b'[{"token":"a"},{"token":"b"}]')
-        self.assertEqual(self.store.used, ENTRY_COST + 3)
+        self.assertEqual(self.store.used, measureStream("a") + ENTRY_COST + 3)
         self.thread.full = False
         self.reactor.run(2)
         self.begin("/streams/a", method="DELETE")

@@ -12,7 +12,7 @@ from typing import Any
 
 from sseserver.formats import events as eventsFormat
 from sseserver.settings import Settings
-from sseserver.streams import log as streamlog
+from sseserver.streams import wakes
 from sseserver.streams.log import FLUSH_TICK
 from tests.apis.cases import PublishingTestCase, listEvents
 
@@ -118,8 +118,8 @@ class ViewersTests(PublishingTestCase):
         # Plain bodies leave only when the reactor writes.
         self.serve(self.source, Settings(plain=False))
         self.put("a")
-        self.assertLessEqual(streamlog.WAKES_PER_TURN, 1000)
-        self.patch(streamlog, "WAKES_PER_TURN", 50)
+        self.assertLessEqual(wakes.WAKES_PER_TURN, 1000)
+        self.patch(wakes, "WAKES_PER_TURN", 50)
         wires = [self.view("/streams/a") for _ in range(120)]
         heads = [len(wire.received) for wire in wires]
         seen = []

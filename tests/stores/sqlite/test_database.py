@@ -28,6 +28,7 @@ from sseserver.stores.sqlite.rows import (
     Transaction,
     TrimmedRow,
 )
+from sseserver.streams.cost import measureKey
 from sseserver.streams.segments import Segment
 from sseserver.values import KeyUse, Kind, StoredEntries, StoredStream
 
@@ -147,7 +148,8 @@ class OpenTests(DatabaseTestCase):
         self.assertEqual(list(snapshot(self.folder)), ["streams.db"])
         database = self.open()
         self.assertEqual(
-            self.recover(database), [RecoveredStream(1, StoredStream("name", "epoch", True, 5.0, None, 1, 3, 3, 0))]
+            self.recover(database),
+            [RecoveredStream(1, StoredStream("name", "epoch", True, 5.0, None, 1, 3, 3, 0, False, measureKey("key")))],
         )
         self.assertEqual(
             self.load(database), StoredEntries(segment(1, b"a", b"b", b"c"), {"key": KeyUse(b"digest", 2, 3)})

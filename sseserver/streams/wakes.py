@@ -1,0 +1,57 @@
+"""
+WakeRound: wakes more viewers than one turn of the reactor has time for.
+
+A `StreamLog` with so many viewers has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+from operator import length_hint
+from typing import Any
+
+from sseserver.interfaces import Viewer
+
+#: Viewers woken in one turn of the reactor. The others are woken in the next turns, so that a stream with ten thousand
+#: viewers does not delay all others.
+WAKES_PER_TURN = 500
+
+
+class WakeRound:
+    """
+    Wakes all viewers of a log, some in each turn.
+
+    Args:
+        viewers: The viewers of the log, as they come and leave.
+        clock: Schedules the turns.
+    """
+
+    def __init__(self, viewers: Collection[Viewer], clock: Any) -> None:
+        self._viewers = viewers
+        self._clock = clock
+        # The viewers still to be woken in this round, and whether another round must follow.
+        self._waiting: Iterator[Viewer] | None = None
+        self._again = False
+
+    def start(self) -> None:
+        """Wake the viewers of this moment; those of a round under way once more after it."""
+        if self._waiting is None:
+            self._waiting = iter(tuple(self._viewers))
+            self._wakeSome()
+        else:
+            self._again = True
+
+    def _wakeSome(self) -> None:
+        """Wake the next viewers of the round, and schedule the rest."""
+        assert self._waiting is not None
+        for viewer in islice(self._waiting, WAKES_PER_TURN):
+            if viewer in self._viewers:
+                viewer.wake()
+        if self._again and not length_hint(self._waiting):
+            self._again = False
+            self._waiting = iter(tuple(self._viewers))
+        if length_hint(self._waiting):
+            self._clock.callLater(0, self._wakeSome)
+        else:
+            self._waiting = None
