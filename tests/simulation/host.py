@@ -218,7 +218,7 @@ def findTooSmall(plan: Plan) -> dict[str, int]:
     """Return the settings of a plan that are below the minimum of their options."""
     values = {str(option.setting): option.minimum for option in OPTIONS if option.setting and option.minimum}
     found = {name: getattr(plan.settings, name) for name in values}
-    return {name: value for name, value in found.items() if value < values[name]}
+    return {name: value for name, value in found.items() if value is not None and value < values[name]}
 
 
 def writeOptions(plan: Plan) -> Options:
