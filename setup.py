@@ -29,6 +29,7 @@ COMPILED = (
     "delivery.head",
     "delivery.producer",
     "delivery.stall",
+    "formats.entries",
     "formats.events",
     "formats.openai",
     "formats.rendering",

@@ -4,6 +4,7 @@ How the entries of a stream log are written for a viewer: one module for each fo
 `makeFormats` makes all of them; `EntryRendering` is the base class of formats that write entry by entry.
 """
 
+from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
 from sseserver.formats.openai import OpenAIFormat
 from sseserver.formats.registry import makeFormats
@@ -11,4 +12,4 @@ from sseserver.formats.rendering import EntryRendering
 from sseserver.formats.text import TextFormat
 from sseserver.formats.uimessages import UIFormat
 
-__all__ = ["EntryRendering", "EventsFormat", "OpenAIFormat", "TextFormat", "UIFormat", "makeFormats"]
+__all__ = ["EntriesFormat", "EntryRendering", "EventsFormat", "OpenAIFormat", "TextFormat", "UIFormat", "makeFormats"]

@@ -1,5 +1,5 @@
 from sseserver.formats.rendering cimport EntryRendering
 
 
-cdef class _EventsRendering(EntryRendering):
+cdef class EventsRendering(EntryRendering):
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)

@@ -17,7 +17,7 @@ from sseserver.wire import continued, encodeRetry, writeBlock
 _LF = 10
 
 
-class _EventsRendering(EntryRendering):
+class EventsRendering(EntryRendering):
     """A rendering with one event for each entry; for a viewer that is behind, text is joined."""
 
     __slots__ = ()
@@ -66,7 +66,7 @@ class _EventsRendering(EntryRendering):
         return buffer.trimmedCR if before < 0 else buffer.entry(buffer.first + before).endswith(b"\r")
 
 
-classImplements(_EventsRendering, IRendering)
+classImplements(EventsRendering, IRendering)
 
 
 class EventsFormat:
@@ -83,7 +83,7 @@ class EventsFormat:
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See `IFormat.render`."""
-        return _EventsRendering(streamLog)
+        return EventsRendering(streamLog)
 
 
 classImplements(EventsFormat, IFormat)

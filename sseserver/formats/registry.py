@@ -7,6 +7,7 @@ and add it to `makeFormats`. CONTRIBUTING.md has the steps.
 
 from __future__ import annotations
 
+from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
 from sseserver.formats.openai import OpenAIFormat
 from sseserver.formats.text import TextFormat
@@ -24,5 +25,11 @@ def makeFormats(model: str) -> dict[str, IFormat]:
     Returns:
         The formats by name, in the order in which error messages list them.
     """
-    formats: tuple[IFormat, ...] = (EventsFormat(), TextFormat(), OpenAIFormat(model), UIFormat())
+    formats: tuple[IFormat, ...] = (
+        EventsFormat(),
+        EntriesFormat(),
+        TextFormat(),
+        OpenAIFormat(model),
+        UIFormat(),
+    )
     return {form.name: form for form in formats}

@@ -21,7 +21,7 @@ class RegistryTests(SynchronousTestCase):
         Each format has its own name, and provides its interface.
         """
         formats = makeFormats("parrot")
-        self.assertEqual(list(formats), ["events", "text", "openai", "ui"])
+        self.assertEqual(list(formats), ["events", "entries", "text", "openai", "ui"])
         for name, form in formats.items():
             self.assertEqual(form.name, name)
             verifyObject(IFormat, form)
@@ -36,9 +36,10 @@ class RegistryTests(SynchronousTestCase):
 
     def test_traits(self) -> None:
         """
-        Viewers of `events` and `text` are EventSources, the others are not. `ui` names its version in a header.
+        Viewers of `events`, `entries` and `text` are EventSources, the others are not. `ui` has a header for its
+        version.
         """
         formats = makeFormats("parrot").values()
-        self.assertEqual([form.reconnects for form in formats], [True, True, False, False])
+        self.assertEqual([form.reconnects for form in formats], [True, True, True, False, False])
         headers = [header for form in formats for header in form.headers]
         self.assertEqual(headers, [(b"x-vercel-ai-ui-message-stream", b"v1")])

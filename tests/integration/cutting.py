@@ -115,6 +115,7 @@ class _ToServer(ProxyClient):
 
     def dataReceived(self, data: bytes) -> None:
         self._received += data
+        self.peer.factory.owner.received += len(data)
         self._finder.feed(data)
         end = self._cutAt()
         super().dataReceived(self._received[self._sent : end])
@@ -203,6 +204,8 @@ class CuttingProxy:
         self.cuts: list[Place | None] = []
         #: Bytes. New connections are cut after so many bytes from the server; `None` leaves them whole.
         self.cutEach: int | None = None
+        #: Bytes that have come from the server.
+        self.received = 0
         #: Whether new connections are reset at once.
         self.refusing = False
         self.connections: set[_FromBrowser] = set()

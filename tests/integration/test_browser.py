@@ -5,16 +5,11 @@ The page in Chromium against `twistd -n sseserver`, with a proxy in between that
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectError
-from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.web.resource import Resource
@@ -25,7 +20,8 @@ from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource, splitWords
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
-from tests.integration.servers import ENVIRONMENT, ask, freePort
+from tests.integration.serverprocess import ServerProcess
+from tests.integration.servers import ask, freePort
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,67 +57,6 @@ PLAIN_PAGE = """\
   es.onmessage = e => element.textContent = e.data;
 </script>
 """
-
-
-class ServerProcess(ProcessProtocol):
-    """
-    The server as a user starts it.
-
-    Args:
-        port: Its port on 127.0.0.1.
-        folder: Its working directory.
-        options: Command line beside `--listen` and `--interval`.
-    """
-
-    def __init__(self, port: int, folder: str, options: list[str]) -> None:
-        self.port = port
-        self._folder = folder
-        self._options = options
-        self.output = b""
-        self.ended: Deferred[None] | None = None
-
-    async def start(self, interval: float) -> None:
-        """Start the server with a pace in seconds for each word, and wait until it accepts connections."""
-        arguments = [
-            str(Path(sys.executable).with_name("twistd")),
-            *("-n", "--pidfile=", "sseserver"),
-            *("--listen", f"tcp:{self.port}:interface=127.0.0.1"),
-            *("--interval", str(interval)),
-            *self._options,
-        ]
-        environment = ENVIRONMENT
-        self.ended = Deferred()
-        self.process = reactor.spawnProcess(self, arguments[0], arguments, environment, self._folder)
-        while not await self._accepts():
-            if self.ended is None:
-                raise AssertionError(f"The server did not start:\n{self.output.decode()}")
-            await deferLater(reactor, 0.05)
-
-    async def kill(self) -> None:
-        """Kill the server at once, as a crash would."""
-        if self.ended is not None:
-            ended = self.ended
-            self.process.signalProcess("KILL")
-            await ended
-
-    async def _accepts(self) -> bool:
-        try:
-            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
-            connection = await endpoint.connect(Factory.forProtocol(Protocol))
-        except ConnectError:
-            return False
-        connection.transport.abortConnection()
-        return True
-
-    def outReceived(self, data: bytes) -> None:
-        self.output += data
-
-    errReceived = outReceived
-
-    def processEnded(self, reason: Any) -> None:
-        ended, self.ended = self.ended, None
-        if ended is not None:
-            ended.callback(None)
 
 
 class TextTestCase(BrowserTestCase):
@@ -220,7 +155,7 @@ class PageTests(ServerTestCase):
 
     async def test_cutBeforeTheFirstWord(self) -> None:
         """After a cut before the first word the page continues the run that was started, and starts no other one."""
-        self.proxy.cuts = [b"-0\ndata: \n\n"]
+        self.proxy.cuts = [b'"open"}\n\n']
         await self.open(self.url)
         await self.checkComplete()
         await self.untilAnswered(3)
@@ -254,7 +189,8 @@ class PageTests(ServerTestCase):
         await self.untilAnswered(3)
         self.assertEqual(len(self.epochs()), 1)
         # A request for `/` with a last event ID starts no run.
-        new = [each for each in self.proxy.streams if each.path == "/" and "last-event-id" not in each.headers]
+        asked = [exchange for exchange in self.proxy.streams if exchange.path.startswith("/?")]
+        new = [exchange for exchange in asked if "last-event-id" not in exchange.headers]
         self.assertEqual(len(new), 1, "only one run was started")
 
     async def test_twoPages(self) -> None:

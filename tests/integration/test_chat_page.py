@@ -16,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from sseserver.apis.root import StreamResource
+from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
@@ -219,7 +220,7 @@ class ChatTests(BrowserTestCase):
         """
         A page that is reloaded in mid-stream shows the conversation and continues it.
 
-        Another window at the link sees the answer live and can stop it, but does not see the question.
+        Another window at the link sees the answer live, but is not offered to stop it.
         """
         await self.open(self.url)
         await self.untilState("ready")
@@ -239,11 +240,12 @@ class ChatTests(BrowserTestCase):
         first = self.browser.current_window_handle
         second = await self.openWindow(link)
         await self.untilText("In the ")
-        self.assertEqual((await self.turns(), await self.shown()), ([], ["copy", "stop", "again"]))
+        self.assertEqual((await self.turns(), await self.shown()), ([], ["copy", "again"]))
         run.write("middle")
         for window in (first, second):
             await self.switchTo(window)
             await self.untilText("In the middle ")
+        await self.switchTo(first)
         await self.click("stop")
         for window in (second, first):
             await self.switchTo(window)
@@ -263,6 +265,49 @@ class ChatTests(BrowserTestCase):
         await self.untilState("failed")
         self.flushLoggedErrors(ValueError)
         self.assertEqual((await self.shown())[0], "send")
+
+    async def isVisible(self, name: str) -> bool:
+        """Return whether an element is between the upper edge of the window and the footer."""
+        return await self.script(
+            f"const box = document.getElementById('{name}').getBoundingClientRect();"
+            " const end = document.querySelector('footer').getBoundingClientRect().top;"
+            " return box.height > 0 && box.top >= 0 && box.bottom <= end + 1"
+        )
+
+    async def test_F93_noticeStays(self) -> None:
+        """
+        F93: the reason of a failure is visible below long turns, and stays with its turn, also after a reload.
+
+        The state is always visible, even for a reader who has scrolled up.
+        """
+        screen = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+        await deferToThread(self.browser.execute_cdp_cmd, "Emulation.setDeviceMetricsOverride", screen)
+        await self.open(self.url)
+        await self.converse("One?", "word " * 900)
+        await self.type("Two?\r")
+        run = await self.untilAsked(2)
+        run.write("word " * 900)
+        await self.until("document.getElementById('text').textContent.length > 4000")
+        self.assertTrue(await self.isVisible("state"))
+        run.done.errback(SourceError("The model is on strike."))
+        await self.untilState("failed")
+        for place in ("document.documentElement.scrollHeight", "0"):
+            await self.script(f"window.scrollTo(0, {place})")
+            self.assertEqual((await self.isVisible("notice"), await self.isVisible("state")), (True, True), place)
+        self.assertEqual(await self.read("notice"), "The model is on strike.")
+
+        await self.type("Three?\r")
+        run = await self.untilAsked(3)
+        run.write("So")
+        await self.untilText("So ")
+        notices = "return [...document.querySelectorAll('#turns > *:not(h2)')].slice(-3).map(each => each.innerText)"
+        _, *shown = await self.script(notices)
+        self.assertEqual((shown, await self.read("notice")), (["The model is on strike.", "Three?"], ""))
+        self.assertTrue(await self.isVisible("state"))
+        await deferToThread(self.browser.refresh)
+        await self.untilText("So ")
+        self.assertEqual((await self.script(notices))[1:], shown)
+        self.assertEqual(await self.script("return document.querySelectorAll('#turns .notice.bad').length"), 1)
 
     async def test_questionThatDoesNotArrive(self) -> None:
         """

@@ -173,6 +173,7 @@ def describeStream(streamLog: IStreamLog) -> dict[str, object]:
     return {
         "name": streamLog.name,
         "epoch": streamLog.epoch,
+        "published": streamLog.published,
         "state": streamLog.state.value,
         "first": streamLog.buffer.first,
         "last": streamLog.last,

@@ -1,5 +1,6 @@
-// The page of sseserver. It follows one stream in the format "text", whose events have the entire text so far. If the token
-// source takes prompts, the page is a chat: each answer is a stream of its own, shown below the earlier turns.
+// The page of sseserver. It follows one stream: a run in the format "events", whose tokens it appends to the text, or a published
+// stream in the format "entries". If the token source takes prompts, the page is a chat: each answer is a stream of its own, shown
+// below the earlier turns.
 "use strict";
 
 (() => {
@@ -25,17 +26,24 @@
 
   const CANCELLED = {
     linger: "The server stopped this answer because nobody was watching.",
+    idle: "The server closed this stream because nothing was published into it.",
     deleted: "This answer was deleted from the server.",
   };
+
+  const BUSY = "The server is busy. Trying again.";
+  const UNREACHABLE = "The server cannot be reached. Trying again.";
+
+  const EVENTS_KEPT = 1000; // Published events. The oldest ones leave the page, which may stay open for weeks.
 
   const SPEAK_EVERY = 3000; // Milliseconds. Phrases that arrive faster are spoken together.
   const SPOKEN_KEPT = 5; // Phrases. A screen reader that browses the page would read older ones a second time.
 
   const ATTEMPTS = 5; // Number of times that a question is sent until the server answers.
   const PATIENCE = 15000; // Milliseconds. Time limit of an attempt: a dead connection may go unnoticed.
-  const PAUSE = 1000; // Milliseconds. Pause after the first attempt; each later pause is longer by this.
+  const PAUSE = 1000; // Milliseconds. Pause after the first attempt. Later ones are longer.
+  const LONGEST_PAUSE = 30000; // Milliseconds. Longest pause before a lost stream is looked for again.
 
-  const IDS = ["state", "welcome", "turns", "gap", "text", "notice", "ask", "field", "send", "counts", "link", "copy", "stop", "again", "spoken"];
+  const IDS = ["state", "welcome", "turns", "gap", "text", "verdict", "remark", "ask", "field", "send", "counts", "link", "copy", "stop", "again", "spoken"];
   const page = {};
   for (const id of IDS) page[id] = document.getElementById(id);
 
@@ -46,21 +54,24 @@
   function open(turns) {
     leave();
     const name = location.pathname.startsWith(streams.pathname) ? location.pathname.slice(streams.pathname.length).replace(/\/$/, "") : "";
+    const started = Boolean(turns || (read(name) || {}).started);
     turns = turns || recall(name);
-    run = { name, linked: name !== "", turn: turns.pop(), turns, text: "", spoken: 0, opened: false, over: false };
-    page.text.textContent = page.gap.textContent = page.counts.textContent = page.spoken.textContent = "";
+    run = { name, started, linked: name !== "" && !started, turn: turns.pop(), turns, text: "", unspoken: "", tries: 0, opened: false, over: false };
+    for (const element of [page.text, page.gap, page.counts, page.spoken, page.verdict]) element.textContent = "";
     page.stop.disabled = false;
     page.link.hidden = true;
     showTurns();
     if (asks) showField();
     if (asks && !name) wait();
-    else follow(name ? streams + name + "?format=text" : base);
+    else if (run.linked) find(run);
+    else follow();
   }
 
   function leave() {
     if (!run) return;
     if (run.source) run.source.close();
     clearTimeout(run.speaking);
+    clearTimeout(run.waiting);
   }
 
   function wait() {
@@ -68,9 +79,13 @@
     page.field.focus();
   }
 
-  function follow(url) {
-    enter("connecting");
-    if (run.turn) window.scrollTo(0, document.documentElement.scrollHeight);
+  // A new EventSource sends no Last-Event-ID, so the URL has the last ID. The browser's own reconnections send the header, which wins.
+  function follow() {
+    if (!run.tries) enter("connecting");
+    if (run.turn && !run.tries) window.scrollTo(0, document.documentElement.scrollHeight);
+    const url = new URL(run.name ? streams + run.name : base);
+    url.searchParams.set("format", run.published ? "entries" : "events");
+    if (run.lastID) url.searchParams.set("last_event_id", run.lastID);
     run.source = new EventSource(url);
     listen(run.source);
   }
@@ -80,20 +95,21 @@
   function listen(source) {
     source.addEventListener("open", onOpen);
     source.addEventListener("error", onError);
-    source.addEventListener("message", onText);
+    source.addEventListener("stream", onStream);
+    source.addEventListener("message", onMessage);
     source.addEventListener("gap", onGap);
     source.addEventListener("done", onDone);
     source.addEventListener("failed", (event) => end("failed", detail(event).message || "The server gave no reason."));
     source.addEventListener("cancelled", (event) => end("stopped", CANCELLED[detail(event).reason]));
   }
 
-  function enter(state, notice = "") {
+  function enter(state, remark = "") {
     const { label, live, idle } = STATES[state];
     run.state = state;
     document.documentElement.dataset.state = state;
     write(page.state, label);
-    write(page.notice, notice);
-    show(page.stop, live && run.name);
+    write(page.remark, remark);
+    show(page.stop, live && run.name && run.started);
     show(page.copy, run.name && state !== "lost");
     show(page.again, asks ? run.name : idle);
     show(page.send, !live);
@@ -116,50 +132,123 @@
     if (run.name && !run.over) enter("streaming");
   }
 
+  // After an error the EventSource reconnects by itself. Any answer but an event stream closes it for good: 204 after the end,
+  // 404 for a stream that is gone, but also the 502 of a proxy whose server restarts.
   function onError() {
     if (run.over) return; // The last reconnection, answered 204.
-    if (run.source.readyState === EventSource.CLOSED) onRefused();
-    else if (run.epoch) enter("reconnecting");
-    else enter("reconnecting", run.opened ? "The server is busy. Trying again." : "The server cannot be reached. Trying again.");
+    if (run.source.readyState === EventSource.CLOSED) pause(run, BUSY);
+    else retry(run.opened ? BUSY : UNREACHABLE);
   }
 
-  // Closed for good without a terminal event. After a restart, for example, the server does not know the stream.
-  function onRefused() {
+  // A page with a part of the text needs no explanation: the state says enough.
+  function retry(remark) {
+    enter("reconnecting", run.lastID ? "" : remark);
+  }
+
+  // The first look is made at once: a stream that is gone need not be waited for.
+  function pause(lost, remark) {
+    retry(remark);
+    const limit = lost.tries && Math.min(PAUSE * 2 ** (lost.tries - 1), LONGEST_PAUSE);
+    lost.tries += 1;
+    lost.waiting = setTimeout(() => find(lost), limit * (0.5 + Math.random() / 2)); // Jittered, since all pages lose a server at once.
+  }
+
+  // Ask for the state of a stream without a connection: it is gone, or it can be followed now, or later.
+  async function find(lost) {
+    if (!lost.tries) enter("connecting");
+    const { status, state } = await look(lost.name);
+    if (lost !== run) return; // The visitor has navigated away.
+    if (status === 200) {
+      learn(state);
+      follow();
+    } else if (status === 404 || status === 410) onLost();
+    else if (!status || status === 429 || status >= 500) pause(lost, status ? BUSY : UNREACHABLE);
+    else end("failed", "The server does not show this answer (status " + status + ").");
+  }
+
+  // The status is 0 without an answer of this server: none at all, or the page of a proxy. A HEAD at <base> starts no run.
+  async function look(name) {
+    const options = { headers: { Accept: name ? "application/json" : "text/event-stream" }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
+    try {
+      if (!name) return await fetch(base, { method: "HEAD", ...options });
+      const response = await fetch(streams + name, options);
+      return { status: response.status, state: response.ok ? await response.json() : null };
+    } catch (error) {
+      return { status: 0 };
+    }
+  }
+
+  function learn(state) {
+    if (!state) return;
+    run.published = state.published;
+    if (!asks || run.turn || !state.question) return;
+    run.turn = { question: state.question };
+    showTurns();
+    showField();
+  }
+
+  function onLost() {
     if (!run.text && run.turn && run.turn.answer) {
-      showText(run.turn.answer);
+      append(run.turn.answer);
       end("lost", "The server no longer has this answer. The text above is the copy kept by this browser.");
-    } else if (run.epoch) end("lost", "The server no longer has this answer. The text above is the part that arrived.");
-    else if (run.linked) end("lost", "The server does not have this answer.");
-    else end("failed", "The server did not start an answer. Try again in a moment.");
+    } else if (run.lastID) end("lost", "The server no longer has this answer. The text above is the part that arrived.");
+    else end("lost", run.linked ? "The server does not have this answer." : "The server no longer has this answer.");
   }
 
-  function onText(event) {
-    run.over = false; // The stream may have been deleted and opened again.
-    count(event);
-    showText(event.data);
+  // The first event of each response. Its ID is the place of this page: not the start, for a new viewer, if the start is trimmed.
+  function onStream(event) {
+    const fresh = !run.lastID;
+    arrive(event);
+    if (fresh && run.tokens) page.gap.textContent = "The beginning of the text is no longer kept.";
+    if (!run.name) showAddress(run.epoch);
+    if (detail(event).state === "open") run.over = false; // The stream may have been deleted and opened again.
+    if (!run.over) enter("streaming");
+  }
+
+  function onMessage(event) {
+    run.over = false;
+    arrive(event);
+    showCounts();
+    const { token, event: type, data } = run.published ? detail(event) : { token: event.data };
+    if (token === undefined) appendEvent(type, data);
+    else append(run.published ? token.replace(/\r\n?/g, "\n") : token);
     enter("streaming");
     speakSoon();
   }
 
   function onGap(event) {
     const { reason, missed } = detail(event);
-    if (reason !== "trimmed") page.gap.textContent = "The server could not continue at the position of this page. The text has been replaced.";
-    else page.gap.textContent = "Part of the text is missing" + (missed ? " (" + missed + " tokens)." : ".");
+    arrive(event);
+    if (reason === "trimmed") {
+      page.gap.textContent = "Part of the text is missing" + (missed ? " (" + missed + " tokens)." : ".");
+    } else {
+      page.gap.textContent = run.text ? "The server could not continue at the position of this page. The text has been replaced." : "";
+      page.text.textContent = run.text = run.unspoken = "";
+    }
   }
 
   function onDone(event) {
     const { tokens } = detail(event);
-    if (Number.isInteger(tokens)) run.tokens = tokens;
+    arrive(event);
+    if (run.published) run.tokens -= 1; // The ID of this event counts it, too.
+    else if (Number.isInteger(tokens)) run.tokens = tokens;
     showCounts();
     end("finished");
   }
 
-  function end(state, notice) {
+  function end(state, verdict = "") {
     run.over = true;
     clearTimeout(run.speaking);
-    speak(run.text.slice(run.spoken));
-    if (run.turn) keep(run.name, { ...run.turn, answer: run.text });
-    enter(state, notice);
+    speak(run.unspoken);
+    scroll(() => write(page.verdict, verdict));
+    page.verdict.classList.toggle("bad", state === "failed");
+    if (run.turn) keep(run.name, { ...packTurn(run), started: run.started });
+    enter(state);
+  }
+
+  // The turn of a run with everything that is shown below its question.
+  function packTurn({ turn, text }) {
+    return { ...turn, answer: text, gap: page.gap.textContent, verdict: page.verdict.textContent, bad: page.verdict.className.includes("bad") };
   }
 
   function detail(event) {
@@ -170,53 +259,76 @@
     }
   }
 
-  // An ID is <epoch>-<number of the last token>. The rate is measured from the first token, not from the question.
-  function count(event) {
+  // An ID is <epoch>-<number of the last entry>. The rate is measured from the first token, not from the question.
+  function arrive(event) {
     const [, epoch, number] = /^(.+)-(\d+)$/.exec(event.lastEventId) || [];
     if (!epoch) return;
+    run.tries = 0;
+    run.lastID = event.lastEventId;
     if (epoch !== run.epoch || run.first.tokens === 0) run.first = { tokens: Number(number), time: event.timeStamp };
     run.epoch = epoch;
-    if (!run.name) showAddress(epoch);
     run.tokens = Number(number);
     run.seconds = (event.timeStamp - run.first.time) / 1000;
-    showCounts();
   }
 
   // After this, a reload shows the stream from its start instead of starting another run.
   function showAddress(name) {
     run.name = name;
+    run.started = true;
+    keep(name, { started: true });
     history.replaceState(null, "", streams + name);
   }
 
   function showCounts() {
     const rate = run.seconds >= 0.5 ? (run.tokens - run.first.tokens) / run.seconds : 0;
-    const parts = [run.tokens === 1 ? "1 token" : (run.tokens || 0).toLocaleString("en") + " tokens"];
+    const unit = run.published ? "event" : "token";
+    const parts = [run.tokens === 1 ? "1 " + unit : (run.tokens || 0).toLocaleString("en") + " " + unit + "s"];
     if (rate > 0) parts.push((rate < 100 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")) + " per second");
     write(page.counts, parts.join(" · "));
   }
 
-  // Append to the text node, which preserves the reader's selection. Replace it only if the text is a different one.
-  function showText(text) {
+  // Appending to the text node preserves the reader's selection.
+  function append(text) {
+    scroll(() => {
+      const { lastChild } = page.text;
+      if (lastChild && lastChild.nodeType === Node.TEXT_NODE) lastChild.appendData(text);
+      else page.text.append(text);
+    });
+    run.text += text;
+    run.unspoken += text;
+  }
+
+  // Published events have a line each, with their type.
+  function appendEvent(type, data = "") {
+    scroll(() => {
+      const element = page.text.appendChild(document.createElement("p"));
+      element.className = "event";
+      if (type !== "message") {
+        element.appendChild(document.createElement("b")).textContent = type;
+        element.append(" "); // For those who copy the text.
+      }
+      element.append(data);
+      if (page.text.childNodes.length > EVENTS_KEPT) page.text.firstChild.remove();
+    });
+    run.unspoken += data + "\n";
+  }
+
+  // Follow the end of the text, but do not scroll away from a reader who has scrolled up.
+  function scroll(change) {
     const root = document.documentElement;
     const atEnd = root.scrollHeight - root.clientHeight - window.scrollY < 32; // Pixels. Less than two lines.
-    if (run.text && text.startsWith(run.text)) {
-      page.text.firstChild.appendData(text.slice(run.text.length));
-    } else {
-      page.text.textContent = text;
-      run.spoken = 0;
-    }
-    run.text = text;
-    if (atEnd) window.scrollTo(0, root.scrollHeight); // Do not scroll away from a reader who has scrolled up.
+    change();
+    if (atEnd) window.scrollTo(0, root.scrollHeight);
   }
 
   function speakSoon() {
-    if (!run.speaking && run.spoken < run.text.length) run.speaking = setTimeout(speakPhrase, SPEAK_EVERY);
+    if (!run.speaking && run.unspoken) run.speaking = setTimeout(speakPhrase, SPEAK_EVERY);
   }
 
   // Speak up to the end of the last complete sentence, or else up to the last complete word.
   function speakPhrase() {
     run.speaking = 0;
-    const rest = run.text.slice(run.spoken);
+    const rest = run.unspoken;
     const [phrase] = /^[^]*(?:[.!?…:;]["'”’)\]]*\s|[。！？\n])/.exec(rest) || /^[^]*\s/.exec(rest) || [""];
     if (!phrase) return;
     speak(phrase);
@@ -224,7 +336,7 @@
   }
 
   function speak(phrase) {
-    run.spoken += phrase.length;
+    run.unspoken = run.unspoken.slice(phrase.length);
     if (phrase.trim()) say(phrase);
   }
 
@@ -235,11 +347,13 @@
 
   function showTurns() {
     page.turns.replaceChildren();
-    for (const { question, answer } of run.turns) {
+    for (const { question, answer, gap, verdict, bad } of run.turns) {
       showTurn("question", "You asked", question);
+      if (gap) showNotice(gap);
       showTurn("answer", "The answer", answer);
+      if (verdict) showNotice(verdict, bad);
     }
-    if (run.turn) showTurn("question", "You asked", run.turn.question);
+    if (run.turn) showTurn("question", run.linked ? "The question" : "You asked", run.turn.question);
   }
 
   function showTurn(kind, title, text) {
@@ -252,10 +366,16 @@
     element.textContent = text;
   }
 
-  // A visitor who came by a link sees no question, and cannot continue the chat.
+  function showNotice(text, bad = false) {
+    const element = page.turns.appendChild(document.createElement("p"));
+    element.className = bad ? "notice bad" : "notice";
+    element.textContent = text;
+  }
+
+  // A visitor who came by a link can continue the chat from the question and the answer, once the server has told the question.
   function showField() {
-    page.welcome.hidden = run.linked;
-    page.ask.hidden = run.linked && !run.turn;
+    page.welcome.hidden = run.name !== "";
+    page.ask.hidden = run.name !== "" && !run.turn;
     (page.ask.hidden ? page.copy : page.send).after(page.stop);
   }
 
@@ -270,7 +390,7 @@
     const { state } = asked;
     const question = page.field.value.trimEnd();
     if (!question || !STATES[state].idle) return;
-    const turns = asked.turn ? [...asked.turns, { ...asked.turn, answer: asked.text }] : [];
+    const turns = asked.turn ? [...asked.turns, packTurn(asked)] : [];
     const body = JSON.stringify({ messages: messages(turns, question) });
     if (!sent || sent.body !== body) sent = { body, key: makeKey() };
     page.field.focus();
@@ -304,7 +424,7 @@
         return { name, error };
       } catch (error) {
         if (attempt === ATTEMPTS) break;
-        if (asked === run) write(page.notice, "The server cannot be reached. Trying again.");
+        if (asked === run) write(page.remark, UNREACHABLE);
         await new Promise((resolve) => { setTimeout(resolve, PAUSE * attempt); });
       }
     }
@@ -313,7 +433,7 @@
 
   function showNext(name, turns) {
     sent = null;
-    keep(name, turns[turns.length - 1]);
+    keep(name, { ...turns[turns.length - 1], started: true });
     history.pushState(null, "", streams + name);
     page.field.value = "";
     fit();
@@ -326,7 +446,8 @@
     page.field.style.height = page.field.scrollHeight + page.field.offsetHeight - page.field.clientHeight + "px";
   }
 
-  // Only this window knows the questions. Each turn is stored under the path of its stream, with the name of the turn before.
+  // Only this window knows the conversation. Each turn is stored under the path of its stream, with the name of the turn before,
+  // and whether it was started here: only then the page offers to stop it.
   function keep(name, turn) {
     const value = JSON.stringify({ ...turn, time: Date.now() });
     for (;;) {
@@ -353,7 +474,7 @@
 
   function recall(name) {
     const turns = [];
-    for (let turn = read(name); turn; turn = read(turn.after)) turns.unshift(turn);
+    for (let turn = read(name); turn && turn.question; turn = read(turn.after)) turns.unshift(turn);
     return turns;
   }
 
@@ -374,7 +495,7 @@
     } catch (error) {
       if (asked !== run || run.over) return;
       page.stop.disabled = false;
-      page.notice.textContent = "The stop request did not reach the server.";
+      write(page.remark, "The stop request did not reach the server.");
     }
   }
 
@@ -406,6 +527,11 @@
 
   window.addEventListener("popstate", () => open());
   if (asks) page.again.textContent = "New chat";
+
+  // Notices stick to the upper edge of the footer, whose height depends on the question that is typed.
+  new ResizeObserver(([{ target }]) => {
+    document.documentElement.style.setProperty("--footer", target.offsetHeight + "px");
+  }).observe(document.querySelector("footer"));
 
   if (window.EventSource) {
     open();
