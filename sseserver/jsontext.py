@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +25,9 @@ _MISSING = re.compile(r"Object missing required field `(.*)`$")
 
 # msgspec takes a tenth of the time of `json`, but writes UTF-8.
 _encodeUTF8 = msgspec.json.Encoder().encode
+
+#: Makes the decoder of a shape, once: for a union that takes twenty times as long as to decode a small body.
+_findDecoder: Any = cache(msgspec.json.Decoder)
 
 _encodeCompact = json.JSONEncoder(separators=(",", ":")).encode
 _encodeSpaced = json.JSONEncoder().encode
@@ -68,7 +72,7 @@ def readJSON(body: bytes, shape: type[T]) -> T:
     """
     try:
         # Decoded to text first: msgspec does not check the UTF-8 of members that the shape does not name.
-        return msgspec.json.decode(body.decode("utf-8"), type=shape)
+        value: T = _findDecoder(shape).decode(body.decode("utf-8"))
     except msgspec.ValidationError as error:
         raise BadRequest(f"The body does not have the expected shape: {error}.") from None
     except UnicodeDecodeError as error:
@@ -77,6 +81,7 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         # msgspec reports an escaped lone surrogate as truncated input.
         reason = str(error).replace("Input data was truncated", "it ends too early, or contains a lone surrogate")
         raise BadRequest(f"The body is not valid JSON: {reason}.") from None
+    return value
 
 
 def convert(value: object, shape: type[T]) -> T:

@@ -6,12 +6,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from sseserver.apis import makeAPIs
+from sseserver.apis.native.streams import StreamCollection
 from sseserver.service.service import StreamService
+from sseserver.speedups.direct import Respond
 from sseserver.web.resource import NotFoundResource
+
+#: Path of the collection of streams.
+_STREAMS = b"streams"
 
 
 class StreamResource(Resource):
@@ -33,6 +39,19 @@ class StreamResource(Resource):
         self._home = resources.pop("")
         for path, resource in resources.items():
             self._mount(path.encode("ascii").split(b"/"), resource)
+
+    @property
+    def direct(self) -> Respond | None:
+        """Answers small POSTs without a request object. `None` for a derived class, which may check requests."""
+        return self._respond if type(self) is StreamResource else None
+
+    def _respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
+        parent, _, name = path[1:].rpartition(b"/")
+        streams = self.children.get(parent)
+        # An embedder may have put something else there.
+        if parent != _STREAMS or not isinstance(streams, StreamCollection):
+            return None
+        return streams.publish(name.decode("ascii"), contentType, body)
 
     def _mount(self, path: list[bytes], resource: IResource) -> None:
         """Put a resource at a path, and make the nodes above it that are missing."""

@@ -16,12 +16,12 @@ from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.logger import Logger
 
 from sseserver.delivery.body import chooseBody
-from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
+from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.service.idle import IdleStreams
 from sseserver.service.keptstreams import KeptStreams
-from sseserver.service.publication import Publication
+from sseserver.service.publication import Publication, checkPublished
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
@@ -156,21 +156,20 @@ class StreamService(Service):
         """
         new = False
         try:
-            streamLog = yield self._findPublished(name)
+            streamLog = yield self.store.find(name).addCallback(checkPublished)
         except StreamNotFound:
             try:
                 streamLog = yield self._create(name, published=True)
                 new = True
             except StreamExists:
                 # Another request has created it meanwhile.
-                streamLog = yield self._findPublished(name)
+                streamLog = yield self.store.find(name).addCallback(checkPublished)
         self._idle.use(name)
         return streamLog, new
 
-    @inlineCallbacks
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
-    ) -> Generator[Deferred[Any], Any, Publication]:
+    ) -> Deferred[Publication]:
         """
         Append entries to a stream, all or none.
 
@@ -192,19 +191,26 @@ class StreamService(Service):
             Overloaded: (errback) There is no room for the entries.
             StoreUnavailable: (errback) The store cannot take the entries now; none is in the log.
         """
-        streamLog: IStreamLog = yield self.store.find(name)
+        return self.store.find(name).addCallback(self._publish, entries, close, key)
+
+    def _publish(
+        self, streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None
+    ) -> Deferred[Publication]:
         repeated = key is not None and streamLog.recall(key) is not None
         if not repeated:
-            yield self._findPublished(name)
+            checkPublished(streamLog)
             if not self._retention.makeRoom(published=True):
                 raise Overloaded("The limit of bytes of published streams is reached; retry later.")
-        first, last = yield self.store.publish(name, entries, close, key)
-        if streamLog.state is State.OPEN:
-            self._idle.use(name)
-        if close and not repeated:
-            self._idle.forget(name)
-            self._retention.keepAfter(streamLog)
-        return Publication(streamLog, first, last)
+
+        def note(numbers: tuple[int, int]) -> Publication:
+            if streamLog.state is State.OPEN:
+                self._idle.use(streamLog.name)
+            if close and not repeated:
+                self._idle.forget(streamLog.name)
+                self._retention.keepAfter(streamLog)
+            return Publication(streamLog, *numbers)
+
+        return self.store.publish(streamLog.name, entries, close, key).addCallback(note)
 
     @inlineCallbacks
     def delete(self, name: str) -> Generator[Deferred[Any], Any, None]:
@@ -353,16 +359,6 @@ class StreamService(Service):
         """Refuse a stream that the store has created after the service was stopped."""
         if self._isStopped():
             raise Overloaded(_STOPPED)
-        return streamLog
-
-    @inlineCallbacks
-    def _findPublished(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
-        """Find an open stream that is not written by a run."""
-        streamLog: IStreamLog = yield self.store.find(name)
-        if not streamLog.published:
-            raise StreamExists(f"The stream {name} is written by a run; publish into another one.")
-        if streamLog.state is not State.OPEN:
-            raise StreamEnded(f"The stream {name} has ended ({streamLog.state.value}).")
         return streamLog
 
     def _seal(self, streamLog: IStreamLog, entry: NewEntry) -> None:

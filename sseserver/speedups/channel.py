@@ -22,6 +22,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.server import Request
 
 from sseserver.speedups.body import FastBody
+from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     REQUEST_ATTRIBUTES,
@@ -65,15 +66,17 @@ class FastChannel(HTTPChannel):
     others, they are kept in a dictionary: that works, and takes more memory.
 
     Attributes:
+        direct: Answers small requests without a request object, if the site has set it.
         sendBuffer: Owns the bytes of this connection that are written and not sent. It is also the
             body of a response that a producer writes.
     """
 
-    __slots__ = (*CHANNEL_ATTRIBUTES, "sendBuffer")
+    __slots__ = (*CHANNEL_ATTRIBUTES, "direct", "sendBuffer")
 
     transport: Any
 
     def __init__(self) -> None:
+        self.direct: DirectWay | None = None
         for name, value in _CHANNEL_DEFAULTS:
             setattr(self, name, value)
         super().__init__()
@@ -85,6 +88,8 @@ class FastChannel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         """See `HTTPChannel.dataReceived`."""
+        if self.direct is not None and data.startswith(b"POST ") and self.direct.receive(self, data):
+            return
         if not (readsHeads() and self.receiveHead(data)):
             super().dataReceived(data)
 

@@ -221,6 +221,70 @@ def receiveRequest(channel: Any, requestLine: Iterable[bytes], readFields: Calla
         channel._busyReceiving = False
 
 
+def isBlocked(channel: Any) -> bool:
+    """Return whether the transport of a channel takes no more bytes for now."""
+    return bool(channel._waitingForTransport)
+
+
+def beginWait(channel: Any, request: object) -> None:
+    """
+    Do what `HTTPChannel.allContentReceived` does before a request is handled.
+
+    `HTTPChannel.requestDone` ends the wait.
+
+    Args:
+        channel: An `HTTPChannel` between two requests.
+        request: The request, of which the channel needs `connectionLost` only.
+    """
+    channel.requests.append(request)
+    if channel.timeOut:
+        channel._savedTimeOut = channel.setTimeout(None)
+    channel._handlingRequest = True
+    channel.setRawMode()
+
+
+def receiveAgain(channel: Any, request: object, data: bytes) -> None:
+    """
+    End a wait, and receive the bytes of its request as if it had not been.
+
+    Args:
+        channel: An `HTTPChannel`.
+        request: The request that was given to `beginWait`.
+        data: The bytes of the request. Those that came after it follow.
+    """
+    later, channel._dataBuffer = channel._dataBuffer, []
+    channel.requestDone(request)
+    HTTPChannel.dataReceived(channel, b"".join((data, *later)))
+
+
+@probe
+def seesWaits() -> bool:
+    """
+    Probe `isBlocked`, `beginWait` and `receiveAgain`.
+
+    A request that comes during a wait is received after it, also behind one that is received again.
+    """
+    channel = HTTPChannel()
+    channel.requestFactory = UnansweredRequest
+    channel.makeConnection(ProbeTransport())
+    seen: list[object] = []
+    for again in (b"", b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"):
+        waiting = Protocol()
+        beginWait(channel, waiting)
+        channel.dataReceived(b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+        seen.append(channel.requests == [waiting])
+        if again:
+            receiveAgain(channel, waiting, again)
+        else:
+            channel.requestDone(waiting)
+        (request,) = channel.requests
+        seen.append(request.uri)
+        channel.requestDone(request)
+    seen.append(isBlocked(channel))
+    channel.pauseProducing()
+    return [*seen, isBlocked(channel)] == [True, b"/2", True, b"/1", False, True]
+
+
 def hasInput(channel: Any) -> bool:
     """Return whether a channel has bytes that it has not looked at."""
     return bool(channel._buffer)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import select
 
 from sseserver.speedups.channel import readsHeads
-from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue
+from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
 
 
 def listSpeedups(plain: bool) -> list[str]:
@@ -25,6 +25,7 @@ def listSpeedups(plain: bool) -> list[str]:
         "body": seesQueue(),
         "channel": True,
         "connecting": True,
+        "direct": readsHeads() and seesWaits(),
         "heads": readsHeads(),
         "intake": seesChunks() and seesAbort() and hasattr(select, "epoll"),
         "readpath": seesChunks(),

@@ -49,9 +49,21 @@ def answerJSON(request: Request, value: object, status: int = OK) -> bytes:
         value: Any value that JSON can represent.
         status: HTTP status of the response.
     """
+    return answerEncoded(request, _encode(value), status)
+
+
+def answerEncoded(request: Request, body: bytes, status: int = OK) -> bytes:
+    """
+    Set the status and the media type of a JSON response, and return its body.
+
+    Args:
+        request: Its response has not begun.
+        body: The JSON text.
+        status: HTTP status of the response.
+    """
     request.setResponseCode(status, _findPhrase(status))
     setContentType(request, JSON)
-    return _encode(value)
+    return body
 
 
 def _findPhrase(status: int) -> bytes:

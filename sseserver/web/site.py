@@ -8,17 +8,22 @@ Twisted's, or the fast ones of `sseserver.speedups.channel`; the limits are the 
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.task import Clock
 from twisted.web.http import HTTPChannel, combinedLogFormatter
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.options import defaultOf
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
-from sseserver.speedups.channel import FastChannel, FastRequest
-from sseserver.web.answers import encodeError
+from sseserver.speedups.channel import FastChannel, FastRequest, readsHeads
+from sseserver.speedups.direct import AnswerForm, DirectWay
+from sseserver.speedups.privates import seesWaits
+from sseserver.speedups.probes import ProbeTransport, probe
+from sseserver.web.answers import answerEncoded, encodeError, finishAnswer
 from sseserver.web.request import makeBodyTooLarge
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
@@ -113,6 +118,52 @@ def chooseConnection(plain: bool) -> tuple[type[HTTPChannel], type[Request]]:
     return (HTTPChannel, PlainStreamRequest) if plain else (FastChannel, FastStreamRequest)
 
 
+def chooseDirect(site: StreamSite, plain: bool, formatter: object | None) -> DirectWay | None:
+    """
+    Choose whether a site answers small POSTs without a request object, if its root can.
+
+    Args:
+        site: The site.
+        plain: Whether to use no speedup.
+        formatter: Makes the lines of the access log; `None` if there is none. One of an embedder
+            needs the request.
+
+    Returns:
+        The way of these answers; `None` if all requests go the usual way.
+    """
+    if plain or formatter not in {None, accessLine} or not answersDirectly():
+        return None
+    return DirectWay(site, AnswerForm(_sampleAnswer()), formatter is not None)
+
+
+@probe
+def answersDirectly() -> bool:
+    """Probe direct answers: the private names that they need, and the form of the usual ones."""
+    return readsHeads() and seesWaits() and bool(AnswerForm(_sampleAnswer()))
+
+
+class _Sample(Resource):
+    """Answers with an empty body in JSON."""
+
+    isLeaf = True
+
+    def render(self, request: Any) -> int:
+        """See `IResource.render`."""
+        finishAnswer(request, answerEncoded(request, b""))
+        return NOT_DONE_YET
+
+
+@cache
+def _sampleAnswer() -> bytes:
+    """Return an answer in JSON, written in the usual way."""
+    reactor = Clock()
+    channel = StreamSite(_Sample(), accessLog=False, plain=True, reactor=reactor).buildProtocol(None)
+    transport = ProbeTransport()
+    channel.makeConnection(transport)
+    channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    return transport.written
+
+
 class StreamSite(Site):
     """
     Serves a resource over HTTP/1.1.
@@ -149,16 +200,19 @@ class StreamSite(Site):
         # `Site` would choose between HTTP/1.1 and HTTP/2 for each connection.
         self.protocol: Any = channel
         keywords.setdefault("timeout", IDLE_TIMEOUT)
-        keywords.setdefault("logFormatter", combinedLogFormatter if plain else accessLine)
+        formatter = keywords.setdefault("logFormatter", combinedLogFormatter if plain else accessLine)
         self._accessLog = accessLog
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
+        self._direct = chooseDirect(self, plain, formatter if accessLog else None)
 
     def buildProtocol(self, addr: Any) -> Any:
         """See `Site.buildProtocol`."""
         channel = super().buildProtocol(addr)
         channel.callLater = self._callLater
+        if self._direct is not None:
+            channel.direct = self._direct
         return channel
 
     def log(self, request: Any) -> None:

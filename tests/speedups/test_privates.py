@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection
@@ -15,7 +16,7 @@ from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
-from sseserver.speedups.privates import countQueued, seesAbort, seesChunks, seesInput, seesQueue
+from sseserver.speedups.privates import countQueued, seesAbort, seesChunks, seesInput, seesQueue, seesWaits
 from sseserver.speedups.probes import probe
 
 
@@ -43,7 +44,7 @@ class ProbeTests(SynchronousTestCase):
         Twisted, nothing is broken, but slow: `sseserver.speedups.privates` has to learn the new
         names.
         """
-        for check in (seesQueue, seesAbort, seesChunks, seesInput, channel.readsHeads):
+        for check in (seesQueue, seesAbort, seesChunks, seesInput, seesWaits, channel.readsHeads):
             self.assertTrue(check(), check.__name__)
 
     def test_queueElsewhere(self) -> None:
@@ -92,6 +93,13 @@ class ProbeTests(SynchronousTestCase):
         self.assertFalse(look(seesInput))
         self.patch(privates, "hasEnoughInput", lambda channel: True)
         self.assertFalse(look(seesInput))
+
+    def test_waitElsewhere(self) -> None:
+        """A channel that does not keep what comes during a wait, or that shows no full transport, fails the probe."""
+        for name, changed in (("setRawMode", lambda channel: None), ("pauseProducing", lambda channel: None)):
+            with mock.patch.object(HTTPChannel, name, changed):
+                self.assertFalse(look(seesWaits), name)
+        self.assertTrue(look(seesWaits))
 
     def test_decoderOfAnotherKind(self) -> None:
         """

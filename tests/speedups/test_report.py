@@ -19,7 +19,7 @@ class ListSpeedupsTests(SynchronousTestCase):
         """
         With the Twisted that is installed all are on, where the system has epoll.
         """
-        modules = ["accesslog", "body", "channel", "connecting", "heads", "intake", "readpath"]
+        modules = ["accesslog", "body", "channel", "connecting", "direct", "heads", "intake", "readpath"]
         if not hasattr(select, "epoll"):
             modules.remove("intake")
         self.assertEqual(listSpeedups(False), modules)

@@ -15,6 +15,7 @@ import msgspec
 from sseserver.errors import BadRequest, KeyReused, StreamExists, StreamNotFound, UnsupportedType
 from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import readJSON
+from sseserver.service.publication import Publication
 from sseserver.service.service import StreamService
 from sseserver.streams.entries import packEvent
 from sseserver.values import TERMINAL, Kind, NewEntry
@@ -33,6 +34,9 @@ _MAX_TYPE = 128
 #: Idempotency key of a PUT without one. No client can send it: it contains a space.
 _PUT_KEY = "PUT "
 
+#: Entries. The answer to a larger publish names only the first and the last ID.
+MAX_IDS = 100
+
 #: Bytes. Never reached: the limit of the body is lower.
 _MAX_EVENT = 2**31
 
@@ -43,6 +47,10 @@ class _Item(msgspec.Struct, forbid_unknown_fields=True):
     data: str | None = None
     event: str | None = None
     token: str | None = None
+
+
+#: The JSON of a publish.
+_ITEMS = _Item | list[_Item]
 
 
 def checkName(name: str) -> str:
@@ -132,18 +140,27 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
         UnsupportedType: The media type is not one of `application/json`, `text/plain`,
             `text/event-stream`.
     """
-    readers = {"application/json": _readJSON, "text/plain": _readText, "text/event-stream": _readEventStream}
-    reader = readers.get(contentType.partition(";")[0].strip().lower())
+    reader = _READERS.get(contentType.partition(";")[0].strip().lower())
     if reader is None and body:
         given = f"not {contentType}" if contentType else "and name it in the header Content-Type"
-        raise UnsupportedType(f"Publish one of {', '.join(readers)}, {given}.")
+        raise UnsupportedType(f"Publish one of {', '.join(_READERS)}, {given}.")
     return reader(body) if reader is not None and body else []
+
+
+def encodePublication(published: Publication) -> bytes:
+    """Encode the answer to a publish: the IDs of the entries, which have no character that JSON would escape."""
+    epoch, first, last = published.streamLog.epoch, published.first, published.last
+    ids = ""
+    if last - first < MAX_IDS:
+        names = '", "'.join([f"{epoch}-{number}" for number in range(first, last + 1)])
+        ids = f', "ids": ["{names}"]'
+    return f'{{"first": "{epoch}-{first}", "last": "{epoch}-{last}"{ids}}}\n'.encode("ascii")
 
 
 def _readJSON(body: bytes) -> list[NewEntry]:
     # mypy does not accept a union as `type[T]`.
-    items: _Item | list[_Item] = readJSON(body, _Item | list[_Item])  # type: ignore[arg-type]
-    return [_makeEntry(item) for item in (items if isinstance(items, list) else [items])]
+    items: _Item | list[_Item] = readJSON(body, _ITEMS)  # type: ignore[arg-type]
+    return [_makeEntry(item) for item in items] if isinstance(items, list) else [_makeEntry(items)]
 
 
 def _makeEntry(item: _Item) -> NewEntry:
@@ -174,9 +191,14 @@ def _readEventStream(body: bytes) -> list[NewEntry]:
 def _makeEvent(name: str, data: str) -> NewEntry:
     if name in RESERVED_TYPES:
         raise BadRequest(f"The event type {name} is reserved for the server.")
-    if len(name) > _MAX_TYPE or any(unicodedata.category(character) == "Cc" for character in name):
+    if len(name) > _MAX_TYPE or not (name.isprintable() or _hasNoControls(name)):
         raise BadRequest(f"An event type must have at most {_MAX_TYPE} characters, and no control characters.")
     return NewEntry(Kind.EVENT, packEvent(_encode(checkType(name)), _encode(data)))
+
+
+def _hasNoControls(name: str) -> bool:
+    """Return whether a name has no control characters. Others are not printable either."""
+    return all(unicodedata.category(character) != "Cc" for character in name)
 
 
 def _decode(body: bytes) -> str:
@@ -191,3 +213,7 @@ def _encode(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError:
         raise BadRequest("The text contains a lone surrogate, which is not a character.") from None
+
+
+#: Readers of the body, by media type.
+_READERS = {"application/json": _readJSON, "text/plain": _readText, "text/event-stream": _readEventStream}

@@ -6,26 +6,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.apis.native.listing import describeListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
-from sseserver.apis.native.publishing import checkName, openWith, readEntries, readStreamClosed
-from sseserver.errors import BadRequest, StreamNotFound
+from sseserver.apis.native.publishing import checkName, encodePublication, openWith, readEntries, readStreamClosed
+from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
-from sseserver.web.answers import answerJSON, setContentType
+from sseserver.web.answers import answerEncoded, answerJSON, setContentType
 from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
-
-#: Entries. The answer to a larger publish names only the first and the last ID.
-MAX_IDS = 100
 
 
 class StreamCollection(AsyncResource):
@@ -41,6 +39,26 @@ class StreamCollection(AsyncResource):
         super().__init__()
         self._service = service
         self._answerPage = answerPage
+
+    def publish(self, name: str, contentType: str, body: bytes) -> Deferred[bytes] | None:
+        """
+        Publish without a request object: see `NamedStream.POST`.
+
+        Args:
+            name: Name of the stream.
+            contentType: Value of the header.
+            body: The body.
+
+        Returns:
+            Fires with the body of the answer; `None` if the body cannot be published.
+        """
+        if len(body) > self._service.settings.nativeBody:
+            return None
+        try:
+            entries = readEntries(contentType, body)
+        except SSEServerError:
+            return None
+        return self._service.publish(name, entries, False).addCallback(encodePublication) if entries else None
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
@@ -131,12 +149,8 @@ class NamedStream(AsyncResource):
         entries = self._readEntries(request)
         if not entries and not close:
             raise BadRequest("The body has nothing to publish.")
-        streamLog, first, last = await self._service.publish(self._name, entries, close, readKey(request))
-        epoch = streamLog.epoch
-        answer: dict[str, object] = {"first": f"{epoch}-{first}", "last": f"{epoch}-{last}"}
-        if last - first < MAX_IDS:
-            answer["ids"] = [f"{epoch}-{number}" for number in range(first, last + 1)]
-        return answerJSON(request, answer)
+        published = await self._service.publish(self._name, entries, close, readKey(request))
+        return answerEncoded(request, encodePublication(published))
 
     async def DELETE(self, request: Request) -> bytes:
         """Stop the stream and delete it."""

@@ -1,0 +1,306 @@
+"""
+Tests of `sseserver.speedups.direct`: a POST is answered the same with a request object and without.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import combinedLogFormatter
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from sseserver.errors import StoreUnavailable
+from sseserver.speedups import direct
+from sseserver.speedups.direct import AnswerForm, readHead
+from sseserver.web.answers import answerEncoded, finishAnswer
+from sseserver.web.site import StreamSite
+from tests.speedups.cases import FastTestCase
+
+
+def makePost(path: str = "/a", body: bytes = b"{}", *fields: str, version: str = "1.1") -> bytes:
+    """Make a POST with these header fields."""
+    lines = [f"POST {path} HTTP/{version}", "Host: a", *fields, f"Content-Length: {len(body)}", "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+class Answering(Resource):
+    """
+    A root that answers each POST with a number, at once or later, with a request object or without.
+
+    Attributes:
+        ways: How each request came: `direct` or `usual`.
+        later: Answers that are not given yet; `None` to answer at once.
+    """
+
+    isLeaf = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ways: list[str] = []
+        self.later: list[Deferred[bytes]] | None = None
+
+    def direct(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
+        """Answer without a request object; not the path `/usual`."""
+        if path == b"/usual":
+            return None
+        self.ways.append("direct")
+        if path == b"/refused":
+            return fail(StoreUnavailable("Full."))
+        answer = b'["%b", "%b", "%b"]' % (path, contentType.encode("ascii"), body)
+        if self.later is None:
+            return succeed(answer)
+        self.later.append(Deferred())
+        return self.later[-1].addCallback(lambda _: answer)
+
+    def render(self, request: Request) -> int:
+        """Answer with a request object."""
+        self.ways.append("usual")
+        contentType = request.getHeader(b"content-type") or b""
+        assert request.content is not None
+        answer = b'["%b", "%b", "%b"]' % (request.path, contentType, request.content.read())
+        finishAnswer(request, answerEncoded(request, answer))
+        return NOT_DONE_YET
+
+
+class DirectTestCase(FastTestCase):
+    """A site whose root answers directly."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.root = Answering()
+        self.factory: Any = self.site(self.root)
+
+    def receive(self, *pieces: bytes, factory: Any = None) -> bytes:
+        """Send pieces on a connection of its own; return all that came, with a fixed date."""
+        wire = self.connect(factory or self.factory)
+        for piece in pieces:
+            if not wire.closed:
+                wire.send(piece)
+        return re.sub(rb"Date: [^\r]*", b"Date:", wire.received)
+
+    def receiveUsual(self, *pieces: bytes) -> bytes:
+        """Do the same on a plain site."""
+        return self.receive(*pieces, factory=StreamSite(Answering(), reactor=self.reactor, plain=True))
+
+
+class SameTests(DirectTestCase):
+    """Requests that are answered directly, and requests that are not."""
+
+    def test_same(self) -> None:
+        """A direct answer has the bytes of a usual one, on the same connection again and again."""
+        for post in (
+            makePost(),
+            makePost("/streams/a-b_c.~", b"x" * 9000, "Content-Type: application/json; charset=utf-8"),
+            makePost("/a/b", b"1", "accept:*/*", "USER-AGENT:\t me ", "Connection: Keep-Alive", "Content-Type: a"),
+            makePost("/a", b"\xff\0\r\n\r\n", "Accept-Encoding: gzip, deflate", "Referer: \xe4"),
+        ):
+            self.root.ways.clear()
+            whole = self.receive(post, post, post)
+            self.assertEqual(self.root.ways, ["direct"] * 3, post)
+            self.assertEqual(whole, self.receiveUsual(post, post, post))
+
+    def test_others(self) -> None:
+        """Every other request goes the usual way, and so does one that is refused."""
+        for post in (
+            b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"POST /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            makePost("/usual"),
+            makePost("/a?b"),
+            makePost("/%61"),
+            makePost("/a/"),
+            makePost("//a"),
+            makePost("*"),
+            makePost("/a", b""),
+            makePost("/a", b"{}", version="1.0"),
+            makePost("/a", b"{}", "Connection: close"),
+            makePost("/a", b"{}", "Stream-Closed: true"),
+            makePost("/a", b"{}", "Idempotency-Key: k"),
+            makePost("/a", b"{}", "Authorization: Bearer x"),
+            makePost("/a", b"{}", "Expect: 100-continue"),
+            makePost("/a", b"{}", "Accept: a", "Accept: b"),
+            makePost("/a", b"{}", "Host: b"),
+            makePost("/a", b"{}", "Content-Length: 2"),
+            makePost("/a", b"{}", "User-Agent: a", " b"),
+            makePost("/a", b"{}", "User-Agent : a"),
+            makePost("/a", b"{}", "User-Agent: a\0"),
+            makePost("/a", b"{}", f"User-Agent: {'a' * 1024}"),
+            makePost("/a", b"{}").replace(b": 2", b": 02"),
+            makePost("/a", b"{}").replace(b": 2", b": +2"),
+            makePost("/a", b"{}", "Transfer-Encoding: chunked"),
+            b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            makePost() * 2,
+            makePost() + b"\r\n",
+        ):
+            self.root.ways.clear()
+            came = self.receive(post)
+            self.assertNotIn("direct", self.root.ways, post)
+            self.assertEqual(came, self.receiveUsual(post), post)
+        self.root.ways.clear()
+        self.assertEqual(self.receive(makePost("/refused")), self.receiveUsual(makePost("/refused")))
+        self.assertEqual(self.root.ways, ["direct", "usual"])
+
+    def test_cutAnywhere(self) -> None:
+        """A POST that arrives in two pieces goes the usual way; the next one does not."""
+        post = makePost("/a", b"{}", "Content-Type: application/json")
+        whole = self.receiveUsual(post, post)
+        for place in range(1, len(post)):
+            self.root.ways.clear()
+            self.assertEqual(self.receive(post[:place], post[place:], post), whole)
+            self.assertEqual(self.root.ways, ["usual", "direct"])
+
+    def test_tooLarge(self) -> None:
+        """A body over the limit of the site is refused as usual."""
+        site = StreamSite(self.root, reactor=self.reactor, plain=False, maxBody=9)
+        self.assertIn(b"413 Content Too Large", self.receive(makePost("/a", b"x" * 10), factory=site))
+        self.assertEqual(self.root.ways, [])
+
+    def test_whoIsAsked(self) -> None:
+        """The root of the site is asked; one without direct answers, and a plain site, get request objects."""
+        site = StreamSite(self.root, reactor=self.reactor, plain=False)
+        guarded = Answering()
+        guarded.direct = None  # type: ignore[assignment, method-assign]
+        site.resource = guarded
+        self.receive(makePost(), factory=site)
+        self.assertEqual((self.root.ways, guarded.ways), ([], ["usual"]))
+        self.receive(makePost(), factory=StreamSite(self.root, reactor=self.reactor, plain=True))
+        self.assertEqual(self.root.ways, ["usual"])
+
+    def test_changedTwisted(self) -> None:
+        """With a Twisted whose answers have another form all requests go the usual way."""
+        self.assertRaises(ValueError, AnswerForm, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    def test_date(self) -> None:
+        """Each answer has the date of its second."""
+        wire = self.connect(self.factory)
+        for second in (0.5, 0.9, 1.2, 1.3):
+            with mock.patch.object(direct, "time", lambda second=second: second):
+                wire.send(makePost())
+        dates = re.findall(rb"Date: Thu, 01 Jan 1970 00:00:0(\d) GMT\r", wire.received)
+        self.assertEqual(dates, [b"0", b"0", b"1", b"1"])
+
+    def test_fullSocket(self) -> None:
+        """Answers that the socket does not take wait in order. A channel that is full reads no further request."""
+        wire = self.connect(self.factory)
+        wire.stall()
+        for letter in b"abc":
+            wire.send(makePost("/a", bytes([letter]) * 65_000))
+        self.assertEqual(len(self.root.ways), 2)
+        wire.take()
+        self.assertEqual(re.findall(rb"([abc])\1{64999}", wire.received), [b"a", b"b", b"c"])
+
+    def test_heads(self) -> None:
+        """A head is read once."""
+        head = makePost("/read/once", b"")[:-2] + b"\r\n"
+        before = readHead.cache_info()
+        for _ in range(3):
+            self.receive(makePost("/read/once", b"12345"))
+        after = readHead.cache_info()
+        self.assertEqual((after.misses - before.misses, after.hits - before.hits), (1, 2), head)
+
+    def test_timeout(self) -> None:
+        """A direct answer begins the idle time anew."""
+        wire = self.connect(self.factory)
+        for _ in range(3):
+            self.reactor.advance(70)
+            wire.send(makePost())
+        self.assertFalse(wire.closed)
+        self.assertEqual(self.root.ways, ["direct"] * 3)
+        self.reactor.advance(80)
+        self.assertTrue(wire.closed)
+
+
+class WaitingTests(DirectTestCase):
+    """Answers that are given later."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.later: list[Deferred[Any]] = []
+        self.root.later = self.later
+
+    def test_order(self) -> None:
+        """Requests that come meanwhile are answered afterwards, and the connection does not time out."""
+        wire = self.connect(self.factory)
+        wire.send(makePost("/1"))
+        wire.send(makePost("/2"))
+        self.reactor.advance(200)
+        self.assertEqual((self.root.ways, wire.received, wire.closed), (["direct"], b"", False))
+        self.root.later = None
+        self.later[0].callback(None)
+        self.reactor.turn()
+        self.assertEqual(re.findall(rb'\["/(\d)"', wire.received), [b"1", b"2"])
+        usual = self.receiveUsual(makePost("/1"), makePost("/2"))
+        self.assertEqual(re.sub(rb"Date: [^\r]*", b"Date:", wire.received), usual)
+        self.reactor.advance(80)
+        self.assertTrue(wire.closed)
+
+    def test_refusedLater(self) -> None:
+        """A request that is refused later goes the usual way, before those that came meanwhile."""
+        wire = self.connect(self.factory)
+        wire.send(makePost("/1"))
+        wire.send(makePost("/2"))
+        self.later[0].errback(StoreUnavailable("Full."))
+        self.reactor.turn()
+        self.assertEqual(self.root.ways, ["direct", "usual", "usual"])
+        self.assertEqual(re.findall(rb'\["/(\d)"', wire.received), [b"1", b"2"])
+
+    def test_gone(self) -> None:
+        """Nothing is written to a client that is gone by then, and no request is made anew."""
+        for outcome in (None, StoreUnavailable("Full.")):
+            wire = self.connect(self.factory)
+            wire.send(makePost("/1"))
+            wire.close()
+            if outcome is None:
+                self.later[-1].callback(None)
+            else:
+                self.later[-1].errback(outcome)
+            self.assertEqual((self.root.ways.pop(), wire.received), ("direct", b""))
+        self.assertEqual(self.root.ways, [])
+
+
+class AccessLogTests(DirectTestCase):
+    """Direct answers in the access log."""
+
+    def log(self, post: bytes, **keywords: Any) -> str:
+        """Send a POST to a site with a log; return the log without times."""
+        path = self.mktemp()
+        site = StreamSite(self.root, reactor=self.reactor, logPath=path, **keywords)
+        site.startFactory()
+        self.receive(post, factory=site)
+        site.stopFactory()
+        return re.sub(r"\[.*?\]", "[]", Path(path).read_text("utf-8"))
+
+    def test_same(self) -> None:
+        """The line is that of a usual answer."""
+        for fields in ((), ("User-Agent: a b", "Referer: http://c/"), ('User-Agent: "\\', "Referer: \xe4")):
+            post = makePost("/a", b"{}", *fields)
+            self.root.ways.clear()
+            self.assertEqual(self.log(post, plain=False), self.log(post, plain=True))
+            self.assertEqual(self.root.ways, ["direct", "usual"])
+
+    def test_formatter(self) -> None:
+        """An embedder's own lines are made of request objects."""
+        self.log(makePost(), plain=False, logFormatter=combinedLogFormatter)
+        self.assertEqual(self.root.ways, ["usual"])
+
+
+class HeadTests(SynchronousTestCase):
+    """`readHead`."""
+
+    def test_read(self) -> None:
+        """A head is read into its parts."""
+        head = readHead(b"POST /a/b HTTP/1.1\r\nHost: a\r\nContent-Type: x/y\r\nContent-Length: 12\r\n\r\n")
+        assert head is not None
+        self.assertEqual((head.path, head.contentType, head.length), (b"/a/b", "x/y", 12))
+        self.assertEqual(set(head.fields), {b"host", b"content-type", b"content-length"})
+
+    def test_foreignBytes(self) -> None:
+        """A media type that is not ASCII is no media type that anybody reads."""
+        head = readHead(b"POST /a HTTP/1.1\r\nContent-Type: \xe4\r\nContent-Length: 1\r\n\r\n")
+        assert head is not None
+        self.assertEqual(head.contentType, "\ufffd")
