@@ -4,7 +4,7 @@ Pages of a list of streams, for the stores of this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import dropwhile, islice
 from typing import Protocol, TypeVar
 
@@ -21,7 +21,9 @@ class _Created(Protocol):
 S = TypeVar("S", bound=_Created)
 
 
-def findPage(streams: Mapping[str, S], limit: int, before: ListedPlace | None) -> list[S]:
+def findPage(
+    streams: Mapping[str, S], limit: int, before: ListedPlace | None, isListed: Callable[[S], bool] | None = None
+) -> list[S]:
     """
     Return the streams of one page.
 
@@ -29,6 +31,7 @@ def findPage(streams: Mapping[str, S], limit: int, before: ListedPlace | None) -
         streams: All streams by their names, in the order in which they were made.
         limit: Number of streams of the page.
         before: The last stream of the page before, which may have been deleted since.
+        isListed: Tells which streams the list has; `None` for all.
     """
     newest = reversed(streams.values())  # type: ignore[call-overload]
     if before is not None:
@@ -37,4 +40,4 @@ def findPage(streams: Mapping[str, S], limit: int, before: ListedPlace | None) -
             newest = islice(dropwhile(lambda stream: stream.name != name, newest), 1, None)
         else:
             newest = dropwhile(lambda stream: stream.created >= created, newest)
-    return list(islice(newest, limit))
+    return list(islice(newest if isListed is None else filter(isListed, newest), limit))

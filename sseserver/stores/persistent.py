@@ -140,7 +140,8 @@ class PersistentStore(Keeper):
 
     def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
         """See `IStreamStore.list`."""
-        found = [stream for stream in findPage(self._streams, limit, before) if stream.uncounted is None]
+        # A stream that is being deleted takes no place of a page: a short page would be the last one.
+        found = findPage(self._streams, limit, before, lambda stream: stream.uncounted is None)
         return [
             ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.countBytes())
             for each in found

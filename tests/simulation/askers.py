@@ -5,6 +5,7 @@ Askers: actors that start runs, by each API that does, and read the answers.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.facts import Span
@@ -14,6 +15,22 @@ from tests.simulation.wire import EventParser, Exchange, Frame, Malformed, Query
 
 #: Requests of an asker until it gives up.
 _MOST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """
+    A failed run, as a client sees it.
+
+    Attributes:
+        status: Status of the answer.
+        asked: How often the source was asked for the prompt by then.
+        life: Life of the server.
+    """
+
+    status: int
+    asked: int
+    life: int
 
 
 class Asker:
@@ -49,6 +66,10 @@ class Asker:
         # Lives of the server in which the run was started, and in which the request was sent: keys
         # are in its memory.
         self._life = self._askedLife = 0
+        # Whether the key must be free, because the run that it has started failed or lost its client.
+        self._free = False
+        # The failure that was answered last, and how often the source was asked by then.
+        self._failure: Failure | None = None
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request."""
@@ -60,6 +81,7 @@ class Asker:
             return
         self._tries += 1
         self._askedLife = self.stage.truth.lives
+        self._free = bool(self._key) and self._mayRepeat()
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Idempotency-Key"] = self._key
@@ -67,6 +89,12 @@ class Asker:
         self.stage.history.add(self.name, f"asks {self.prompt!r}")
         self.begin()
         self.exchange = Exchange(self.stage.network, query, self._over, self.read, timeout=60.0)
+
+    def again(self) -> None:
+        """Repeat a request with a key that was answered: the answer is the same, unless it may be tried again."""
+        if self.finished and self._key:
+            self.finished = False
+            self.start()
 
     def lose(self) -> None:
         """Lose the connection, if there is one."""
@@ -90,11 +118,14 @@ class Asker:
 
     def follow(self, name: str) -> None:
         """Note the stream of the run."""
+        if name and name == self.stream and self._free and self._life == self._askedLife:
+            self.blame("key", f"the run {name} has failed, and its key is not free")
         if name and name != self.stream:
             same = self._life == self._askedLife
             if self.stream and self._key and same and not self.stage.truth.mayBeGone(self.stream):
                 self.stage.truth.repeat(self.name, self.stream, name)
             self.stream = name
+            self._free = False
             self._life = self._askedLife
             self.stage.truth.exists(self.name, name, name, self._askedLife)
             self.onStream(name)
@@ -107,6 +138,7 @@ class Asker:
         if reply.status in (200, 201):
             self.answered(reply)
         elif reply.status in (400, 410, 422, 429, 500, 502, 504) and self.allows(reply):
+            self._judgeFailure(reply)
             self.finished = True
         elif reply.status not in (0, 503):
             self.blame("status", f"{reply.status} {reply.body[:200]!r}")
@@ -117,6 +149,20 @@ class Asker:
                 self.stage.after(round(0.2 + self.stage.chance.random(), 3), self.start)
             else:
                 self.finished = True
+
+    def _mayRepeat(self) -> bool:
+        """Return whether the run is known to have failed, or to have lost its client."""
+        known = self.stage.truth.epochs.get(self.stream)
+        return known is not None and (known.end == "failed" or known.reason == "linger")
+
+    def _judgeFailure(self, reply: Reply) -> None:
+        """Check that a failure comes from the source, each time: a failure is no answer that a key keeps."""
+        if not self._key or not reply.complete or reply.status in (400, 410):
+            return
+        failure = Failure(reply.status, self.stage.truth.asked[self.prompt or "nothing"], self._askedLife)
+        if failure == self._failure:
+            self.blame("key", f"the failure {reply.status} is told again, and the source was not asked")
+        self._failure = failure
 
     def _checkRefusal(self, reply: Reply) -> None:
         """Check that a server with room refuses nothing once all is well."""

@@ -22,11 +22,13 @@ class EventsViewer(Viewer):
         self._lastRun: tuple[str, int] | None = None
         self._whole = False
         self.first = 0
+        # Whether the stream was open when the response began.
+        self._open = False
 
     def start(self) -> None:
         """See `Viewer.start`."""
         self._asked = self._lastEventID
-        self._gap = False
+        self._gap = self._open = False
         super().start()
 
     def see(self, frame: Frame) -> None:
@@ -52,13 +54,18 @@ class EventsViewer(Viewer):
             self.blame("ID", f"{frame.id} tells of {told['epoch']}")
         if self._count > 1 + self._gap:
             self.blame("order", "an event `stream` in the middle")
-        self.stage.truth.exists(self.name, self.stream, epoch, self._askedLife)
+        truth = self.stage.truth
+        truth.exists(self.name, self.stream, epoch, self._askedLife)
+        truth.fates.meet(self.name, epoch, self._askedAt)
+        self._open = told["state"] == "open"
+        if self._open:
+            truth.fates.use(epoch, self._askedAt)
         asked = parseID(self._asked)
         if asked is not None and not self._gap and asked != (epoch, number):
             self.blame("never silent", f"asked for {self._asked}, got {frame.id} without a gap")
         if self._asked and asked is None and not self._gap:
             self.blame("never silent", f"asked for {self._asked!r}, got {frame.id} without a gap")
-        terminal = self.stage.truth.epochs[epoch].terminal
+        terminal = truth.epochs[epoch].terminal
         if terminal and asked == (epoch, terminal):
             self.blame("204", f"200 for {self._asked}, after which nothing follows")
         if asked is None or self._gap:
@@ -107,13 +114,7 @@ class EventsViewer(Viewer):
     def _seeEntry(self, frame: Frame, epoch: str, number: int) -> None:
         truth = self.stage.truth
         if frame.type in ENDS:
-            if number != self.cursor + 1 and not self._sparse(number):
-                self.blame("order", f"{frame.id} after {self.cursor}")
-            truth.place(self.name, epoch, number, f"end {frame.type} {json.loads(frame.data)['reason']}")
-            truth.epochs[epoch].tokens = json.loads(frame.data).get("tokens")
-            if self._lastRun is not None and self._whole:
-                truth.finish(self.name, epoch, *self._lastRun)
-            self.ends()
+            self._seeEnd(frame, epoch, number)
             return
         if truth.programs and self.stream not in truth.published:
             if number <= self.cursor or frame.type != "message":
@@ -134,6 +135,21 @@ class EventsViewer(Viewer):
         if not self._sparse(number, markers[0]):
             for offset, marker in enumerate(markers):
                 truth.place(self.name, epoch, self.cursor + 1 + offset, marker)
+
+    def _seeEnd(self, frame: Frame, epoch: str, number: int) -> None:
+        """Judge the terminal event."""
+        truth, told = self.stage.truth, json.loads(frame.data)
+        if number != self.cursor + 1 and not self._sparse(number):
+            self.blame("order", f"{frame.id} after {self.cursor}")
+        truth.place(self.name, epoch, number, f"end {frame.type} {told['reason']}")
+        truth.epochs[epoch].tokens = told.get("tokens")
+        if told["reason"] == "idle":
+            truth.fates.end(epoch, self.stage.now)
+            if self._open:
+                self.blame("idle", f"{epoch} has ended although it has a viewer")
+        if self._lastRun is not None and self._whole:
+            truth.finish(self.name, epoch, *self._lastRun)
+        self.ends()
 
     def _sparse(self, number: int, marker: str = "r") -> bool:
         """Whether entries without text may stand before a place: an upstream sends such chunks."""

@@ -75,6 +75,7 @@ class Host:
         programs: Processes that the server has started.
         truth: Is told what a restart may lose.
         running: Whether the server answers.
+        network: See above.
         killed: Whether a process of the server has ended with work under way.
         full: Whether the disk is full.
     """
@@ -91,7 +92,7 @@ class Host:
         self.onCommit: Callable[[], object] = lambda: None
         self.programs = Programs(world, scripts, world.chance)
         self._world = world
-        self._network = network
+        self.network = network
         self._scripts = scripts
         self._history = history
         self.chance: Random = world.chance
@@ -113,7 +114,7 @@ class Host:
 
     def start(self) -> None:
         """Start the server's process."""
-        self._reactor = reactor = SimReactor(self._world, self._network, self.plan.bufferSize)
+        self._reactor = reactor = SimReactor(self._world, self.network, self.plan.bufferSize)
         turnEnd = TurnEnd(reactor)
         options = writeOptions(self.plan)
         # The drain has no option, and some sizes are too small for one; the environment turns the speedups off.

@@ -35,6 +35,8 @@ PROBES: tuple[tuple[int, Query], ...] = (
     (404, Query("POST", "/streams/nobody/cancel", {"Content-Type": "application/json"}, b"")),
     (404, Query("GET", "/streams/nobody", {"Accept": "text/html"})),
     (204, Query("GET", "/", {"Accept": "text/event-stream", "Last-Event-ID": "nobody"})),
+    (400, Query("GET", "/streams?limit=0")),
+    (400, Query("GET", "/streams?before=yesterday")),
 )
 
 #: Requests to a stream that must be refused.
@@ -94,9 +96,13 @@ class Operator:
 
     def delete(self, stream: str) -> None:
         """Delete a stream."""
-        self.stage.truth.doubt(stream)
+        truth = self.stage.truth
+        truth.doubt(stream)
+        epochs, life = truth.epochsOf(stream), truth.lives
 
         def answered(reply: Reply) -> None:
+            if reply.status == 204 and life == truth.lives:
+                truth.fates.delete(epochs, self.stage.now)
             self.stage.history.add(self.name, f"deleted: {reply.status}")
             # Entries that were acknowledged before the answer came are gone, too.
             self.stage.truth.doubt(stream)
@@ -105,15 +111,24 @@ class Operator:
 
         self.ask(Query("DELETE", f"/streams/{stream}"), answered)
 
+    def list(self) -> None:
+        """List all streams, page by page."""
+        Listing(self).start()
+
     def look(self, stream: str) -> None:
         """Read the text of a stream and its state."""
         truth = self.stage.truth
         promised = truth.promised(stream)
         mayBeGone = truth.mayBeGone(stream)
+        asked, ended = self.stage.now, truth.ended()
 
         def readState(reply: Reply) -> None:
             if not self._isMissing(stream, mayBeGone, reply):
                 self._seeState(stream, promised, reply)
+                if reply.status == 200 and reply.complete:
+                    truth.fates.meet(self.name, reply.json["epoch"], asked)
+                    if reply.json["state"] == "open" and reply.json["epoch"] in ended:
+                        self.blame("end", f"{stream} is open, and had ended before")
 
         def readText(reply: Reply) -> None:
             if not self._isMissing(stream, mayBeGone, reply):
@@ -124,6 +139,15 @@ class Operator:
             self.ask(Query("GET", path, {"Accept": "application/json"}), readState)
         else:
             self.ask(Query("GET", path, {"Accept": "text/plain"}, close=self.stage.chance.random() < 0.5), readText)
+
+    def checkEnded(self, stream: str) -> None:
+        """Check that a published stream has ended that nobody uses."""
+
+        def answered(reply: Reply) -> None:
+            if reply.status == 200 and reply.complete and reply.json["state"] == "open":
+                self.blame("idle", f"{stream} is open, and nobody uses it")
+
+        self.ask(Query("GET", f"/streams/{stream}", {"Accept": "application/json"}), answered)
 
     def blame(self, rule: str, text: str) -> None:
         """Report a broken promise."""
@@ -140,13 +164,11 @@ class Operator:
         if reply.status != 200 or not reply.complete:
             return
         state = reply.json
-        known = truth.know(state["epoch"], stream, self.name)
+        truth.know(state["epoch"], stream, self.name)
         # Unless it was deleted meanwhile.
         number = promised.get(state["epoch"], 0)
         if state["last"] < number <= truth.promised(stream).get(state["epoch"], 0):
             self.blame("in the log", f"{stream} ends at {state['last']}, and {number} was acknowledged")
-        if known.end and state["state"] == "open":
-            self.blame("end", f"{stream} is open, and was {known.end}")
 
     def _seeText(self, stream: str, promised: dict[str, int], reply: Reply) -> None:
         truth = self.stage.truth
@@ -178,3 +200,66 @@ class Operator:
                     self.blame("error", f"{reply.body[:200]!r} for {query.path}")
 
         self.ask(query, answered)
+
+
+class Listing:
+    """
+    The list of streams, read page by page.
+
+    Args:
+        operator: Reads it.
+    """
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._truth = operator.stage.truth
+        self._asked = operator.stage.now
+        # Streams that are there before the first page; those that are still there after the last one must be listed.
+        self._existing = self._truth.existing()
+        self._names: list[str] = []
+        self._created = float("inf")
+        self._ended: set[str] = set()
+
+    def start(self) -> None:
+        """Read the first page."""
+        limit = self._operator.stage.chance.choice(("", "?limit=1", "?limit=2", "?limit=100"))
+        self._ask(f"/streams{limit}")
+
+    def _ask(self, path: str) -> None:
+        self._ended = self._truth.ended()
+        self._operator.ask(Query("GET", path), self._answered)
+
+    def _answered(self, reply: Reply) -> None:
+        self._operator.stage.history.add(self._operator.name, f"list: {reply.status} {reply.body[:200]!r}")
+        if reply.status == 200 and reply.complete:
+            for item in reply.json["streams"]:
+                self._see(item)
+            if reply.json["next"] is None:
+                self._judge()
+            elif len(self._names) < 100:
+                self._ask(reply.json["next"])
+        elif reply.status not in (0, 200, 503):
+            self._operator.blame("status", f"{reply.status} for the list of streams: {reply.body[:200]!r}")
+
+    def _see(self, item: dict[str, Any]) -> None:
+        """Judge one stream of the list."""
+        operator, truth, name = self._operator, self._truth, item["name"]
+        truth.know(item["epoch"], name, operator.name)
+        truth.fates.meet(operator.name, item["epoch"], self._asked)
+        if name in self._names:
+            operator.blame("list", f"{name} stands in the list twice")
+        if item["created"] > self._created:
+            operator.blame("list", f"{name} is newer than the stream before it")
+        if item["published"] != (name in truth.published):
+            operator.blame("list", f"{name} is listed as {'published' if item['published'] else 'a run'}")
+        if item["open"] and item["epoch"] in self._ended:
+            operator.blame("end", f"{name} is listed as open, and had ended before")
+        self._names.append(name)
+        self._created = item["created"]
+
+    def _judge(self) -> None:
+        """Judge the whole list."""
+        still = self._truth.existing()
+        missing = [name for name in self._existing if name in still and name not in self._names]
+        if missing:
+            self._operator.blame("list", f"{missing} are not in the list")

@@ -19,6 +19,7 @@ def makeSettings(chance: Random) -> Settings:
         reconnectionTime=pick((100, 500, 2000)),
         linger=pick((0.0, 1.0, 6.0, 60.0)),
         maxViewers=pick((2, 5, 1000, 1000)),
+        idle=pick((6.0, 86_400.0, 86_400.0)),
         maxRuns=pick((1, 2, 1000)),
         maxWaiting=pick((1, 1000)),
         stall=pick((1.5, 4.0, 30.0)),

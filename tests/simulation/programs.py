@@ -79,6 +79,7 @@ class Programs:
         self._living.clear()
 
     def _start(self, command: Sequence[bytes], **_: object) -> Program:
+        self.scripts.truth.asked[os.fsdecode(command[-1])] += 1
         if self.chance.random() < 0.03:
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
         self._living = {pid: one for pid, one in self._living.items() if not one.reaped or one.open}

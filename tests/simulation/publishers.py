@@ -69,6 +69,7 @@ class Publisher:
         self._tries = 0
         # Life of the server that was asked.
         self._life = 0
+        self._askedAt = 0.0
         stage.truth.published.add(stream)
 
     def start(self) -> None:
@@ -77,6 +78,7 @@ class Publisher:
 
     def _ask(self, query: Query, answered: Any) -> None:
         self._life = self._stage.truth.lives
+        self._askedAt = self._stage.now
         self._stage.history.add(self.name, f"{query.method} {query.path} {(query.body or b'')[:100]!r}")
         exchange = self.exchange = Exchange(self._stage.network, query, answered, timeout=10.0)
         if self._stage.chance.random() < 0.1:
@@ -89,6 +91,8 @@ class Publisher:
             if reply.complete:
                 state = reply.json
                 self._stage.truth.exists(self.name, self.stream, state["epoch"], self._life)
+                self._stage.truth.fates.meet(self.name, state["epoch"], self._askedAt)
+                self._stage.truth.fates.use(state["epoch"], self._askedAt)
                 if reply.status == 201 and state["last"]:
                     self._blame("new", f"a new stream has {state['last']} entries")
             self._continue()
@@ -204,6 +208,8 @@ class Publisher:
             return
         epoch = first[0]
         truth.know(epoch, self.stream, self.name)
+        truth.fates.meet(self.name, epoch, self._askedAt)
+        truth.fates.use(epoch, self._askedAt)
         for offset, entry in enumerate(batch.entries):
             truth.promise(self.name, epoch, first[1] + offset, entry.marker, self._life)
         if batch.close:

@@ -96,4 +96,5 @@ def report(outcomes: Iterable[Outcome]) -> int:
         if outcome.violations:
             failed += 1
             sys.stdout.write(f"seed {outcome.seed}: {outcome.violations[0]}\n")
+            sys.stdout.flush()
     return failed

@@ -89,6 +89,7 @@ class Scripts:
         """
         chance = self.chance
         self._runs += 1
+        self.truth.asked[prompt] += 1
         run = f"{letter}{self._runs}"
         self.truth.works[run] = Work(prompt, self.truth.lives)
         count = chance.choice((0, 1, 2, chance.randint(1, self._most), chance.randint(1, self._most)))
@@ -266,6 +267,7 @@ class _Answerer:
         """Begin the answer that the seed wants."""
         chance = self._upstream.chance
         prompt = asked["messages"][-1]["content"]
+        self._upstream.scripts.truth.asked[prompt] += 1
         how = chance.random()
         if how < 0.08:
             self._answer(b"application/json", b'{"error": {"message": "Slow down"}}', b"429 Too Many Requests")

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tests.simulation.facts import Epoch, Promise, Span, Work
+from tests.simulation.fates import Fates
 from tests.simulation.history import History
 from tests.simulation.outputs import Output, judgeOutput
-from tests.simulation.payloads import Sent, withoutCR
+from tests.simulation.payloads import Sent, findMarkers, withoutCR
 
 
 class Truth:
@@ -38,6 +39,8 @@ class Truth:
         lives: Number of starts of the server.
         roomy: Whether the server has room for everybody.
         calmSince: Time since which nothing goes wrong any more; `None` before.
+        fates: Deletions and ages.
+        asked: How often the source was asked, by prompts.
     """
 
     def __init__(self, history: History) -> None:
@@ -58,6 +61,8 @@ class Truth:
         self.lives = 0
         self.roomy = False
         self.calmSince: float | None = None
+        self.fates = Fates(history)
+        self.asked: dict[str, int] = defaultdict(int)
         self._successes: list[tuple[str, str]] = []
         self._repeats: list[tuple[str, str, str]] = []
         self._finals: list[tuple[str, str, str, int]] = []
@@ -129,6 +134,18 @@ class Truth:
         """Return the number of the newest entry of a stream that was acknowledged, by its epochs."""
         return {promise.epoch: promise.number for promise in self.promises[name]}
 
+    def epochsOf(self, name: str) -> list[str]:
+        """Return the epochs of a stream that were seen so far."""
+        return sorted(self._seen[name])
+
+    def ended(self) -> set[str]:
+        """Return the epochs whose ends were seen so far."""
+        return {epoch for epoch, known in self.epochs.items() if known.end}
+
+    def existing(self) -> dict[str, int]:
+        """Return the streams that must be there, with the number of promises about each."""
+        return {name: len(promises) for name, promises in self.promises.items() if not self.mayBeGone(name)}
+
     def doubt(self, name: str) -> None:
         """Note that a stream may be deleted from now on."""
         self.gone.add(name)
@@ -158,6 +175,7 @@ class Truth:
             known.replaced = True
         if durable:
             return
+        self.fates.revive()
         self._lost = self.lives
         for name, promises in self.promises.items():
             self.promises[name] = [promise for promise in promises if promise in self._kept]
@@ -269,6 +287,7 @@ class Truth:
                 text = f"{who} was told of success, and {epoch} is {self.epochs[epoch].end}"
                 self._history.blame("success is shown", text)
         self._judgeKeys()
+        self.fates.judge()
         for who, epoch, run, count in self._finals:
             work = self.works[run]
             if self.epochs[epoch].end == "done" and (work.end != "ok" or work.written != count):
@@ -284,14 +303,23 @@ class Truth:
                 self._history.blame("end", f"{epoch} is done after {len(tokens)} tokens, and says {known.tokens}")
 
     def _judgeKeys(self) -> None:
-        """Check that a key has started no run a second time after it was done."""
+        """Check that a key has started no run a second time after its stream was done."""
+        succeeded = self._findRuns("done")
         done: dict[tuple[str, int], str] = {}
         for run, work in self.works.items():
             start = work.prompt, work.life
             if work.prompt in self.keyed and start in done and not self.forgets:
                 self._history.blame("key", f"{work.prompt!r} has started {run} after {done[start]} was done")
-            if work.end == "ok":
+            # The server may have ended the run before it knew that the source was done.
+            if run in succeeded:
                 done[start] = run
+
+    def _findRuns(self, end: str) -> set[str]:
+        """Return the runs whose streams have an end, as far as anybody has seen it."""
+        ended = [known for known in self.epochs.values() if known.end == end]
+        items = [item for known in ended for item in known.items.values()]
+        texts = [marker for known in ended for text in known.pieces.values() for marker in findMarkers(text)]
+        return {marker.partition(".")[0] for marker in (*items, *texts)}
 
     def _judgeSpan(self, span: Span, output: Output) -> None:
         known = self.epochs[span.epoch]

@@ -42,6 +42,11 @@ class Stage:
     truth: Truth
     chance: Random
 
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self.network.world.now
+
     def after(self, delay: float, call: Callable[[], object]) -> None:
         """Do something later."""
         self.network.world.after(delay, call)
@@ -94,6 +99,8 @@ class Viewer:
         self._mayBeGone = True
         # Life of the server in which the last event came, and of the one that was asked.
         self._life = self._askedLife = 0
+        # Time of the request.
+        self._askedAt = 0.0
 
     @property
     def live(self) -> bool:
@@ -115,7 +122,7 @@ class Viewer:
         headers = {"Accept": self.accept}
         if self._lastEventID and self.resumes:
             headers["Last-Event-ID"] = self._lastEventID
-        self.heard = self.stage.network.world.now
+        self.heard = self._askedAt = self.stage.now
         self._askedLife = self.stage.truth.lives
         self._mayBeGone = self.stage.truth.mayBeGone(self.stream)
         self.exchange = Exchange(
@@ -135,7 +142,7 @@ class Viewer:
         self._ended = True
 
     def _take(self, data: bytes) -> None:
-        self.heard = self.stage.network.world.now
+        self.heard = self.stage.now
         assert self.exchange is not None
         if self.exchange.reply.status != 200:
             return

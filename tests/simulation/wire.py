@@ -186,6 +186,7 @@ class Exchange:
     Attributes:
         reply: The response so far.
         paused: Whether the actor reads nothing for now.
+        disturbed: Whether the actor or the network has kept the response from arriving as it was sent.
     """
 
     def __init__(
@@ -197,11 +198,14 @@ class Exchange:
         timeout: float | None = 30.0,
     ) -> None:
         self.paused = False
+        self.disturbed = False
         self._network = network
         self._parser = ReplyParser(query.method == "HEAD", onBody)
         self._onEnd: Callable[[Reply], object] | None = onEnd
         self._out = query.encode()
         self._socket: SimSocket | None = None
+        # Whether the server has ended the response, well or not.
+        self._ended = False
         self._timer: Timer | None = None
         if timeout is not None:
             self._timer = network.world.after(timeout, self.drop)
@@ -219,6 +223,7 @@ class Exchange:
 
     def drop(self, reset: bool = False) -> None:
         """Close the connection, and report what has arrived."""
+        self.disturbed = self.disturbed or not self._ended
         if self._socket is not None:
             self._socket.watch = None
             if reset:
@@ -229,21 +234,25 @@ class Exchange:
 
     def cut(self) -> None:
         """Lose the connection on its way."""
+        self.disturbed = True
         if self._socket is not None:
             self._socket.cut()
 
     def stall(self, stalled: bool) -> None:
         """Let the network deliver nothing, or go on."""
+        self.disturbed = self.disturbed or stalled
         if self._socket is not None:
             self._socket.stall(stalled)
 
     def shutdown(self) -> None:
         """Close the sending half."""
+        self.disturbed = True
         if self._socket is not None:
             self._socket.shutdown(1)
 
     def pause(self, paused: bool) -> None:
         """Stop reading, or go on."""
+        self.disturbed = self.disturbed or paused
         self.paused = paused
         if not paused:
             self._work()
@@ -267,13 +276,16 @@ class Exchange:
             while not self.paused and sock.readable and not self.over:
                 data = sock.recv(16384)
                 if not data:
+                    self._ended = True
                     self._parser.end()
                     self.drop()
                     return
                 self._parser.feed(data)
                 if self.reply.complete:
+                    self._ended = True
                     self.drop()
         except OSError:
+            self._ended = True
             self.drop()
         except Malformed as error:
             # No server sends this status: every actor reports it.
