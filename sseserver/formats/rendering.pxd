@@ -22,3 +22,8 @@ cdef class EntryRendering:
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)
     @cython.locals(index=Py_ssize_t, data=bytes)
     cdef bytes _encode(self, Py_ssize_t number)
+    @cython.locals(size=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, start=Py_ssize_t, last=Py_ssize_t, events=list)
+    cdef Reading _join(self, Py_ssize_t cursor, Py_ssize_t maxBytes)
+    @cython.locals(index=Py_ssize_t, text=bytes, event=bytes)
+    cdef Py_ssize_t _joinRow(self, Py_ssize_t first, Py_ssize_t last, list events) except -1
+    cdef Py_ssize_t _inRow(self, Py_ssize_t start, Py_ssize_t end) except -1

@@ -172,43 +172,47 @@ class EntryRendering:
         """Read consecutive text as one piece, with the number of its last entry; other entries one by one."""
         events: list[bytes] = []
         size = 0
+        # Number of the last entry of the row that the cursor is in. A row may make several events.
+        end = cursor
         while cursor < self._log.last and size < maxBytes:
             first = cursor + 1
-            start = self._index(first)
-            # Looking further would cost time in proportion to the length of the log.
-            last = self._buffer.fit(first, self._log.last, maxBytes - size)
-            count = self._inRow(start, last + 1 - self._buffer.first)
-            if count > 1:
-                event, cursor = self._joinRow(first, first + count - 1, start)
-                events.append(event)
+            if first > end:
+                start = self._index(first)
+                # Looking further would cost time in proportion to the length of the log.
+                last = self._buffer.fit(first, self._log.last, maxBytes - size)
+                end = cursor + self._inRow(start, last + 1 - self._buffer.first)
+            if end > first:
+                cursor = self._joinRow(first, end, events)
             else:
                 cursor += 1
                 events.append(self._encode(cursor))
             size += len(events[-1])
         return Reading(cursor, b"".join(events))
 
-    def _joinRow(self, first: int, last: int, index: int) -> tuple[bytes, int]:
+    def _joinRow(self, first: int, last: int, events: list[bytes]) -> int:
         """
         Write consecutive text as one event of at most `JOINED_BYTES`. A single entry may take more.
 
         Args:
             first: Number of the first entry.
             last: Number of the last entry that can be joined.
-            index: Index of the first entry in the buffer.
+            events: The event is added to it.
 
         Returns:
-            The event, and the number of its last entry.
+            The number of the event's last entry.
         """
+        index = self._index(first)
         last = self._buffer.fit(first, last, JOINED_BYTES - _MARGIN)
         text = self._buffer.text(first, last)
-        if len(text) > JOINED_BYTES - _MARGIN and last > first:
-            # The last entry exceeds the limit, perhaps by far.
+        if len(text) > JOINED_BYTES and last > first:
+            # The last entry exceeds the limit by far.
             last -= 1
             text = self._buffer.text(first, last)
         while True:
             event = self.piece(last, text, index)
             if last == first or len(event) <= JOINED_BYTES:
-                return event, last
+                events.append(event)
+                return last
             # Escapes and line ends make a text longer as it is written.
             last = first + (last - first) * JOINED_BYTES // (len(event) + _MARGIN)
             text = self._buffer.text(first, last)
