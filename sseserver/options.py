@@ -236,9 +236,9 @@ OPTIONS = (
     Option(
         "drain",
         PAUSE,
-        5.0,
+        30.0,
         Group.VIEWERS,
-        "Time for viewers to read the end of their streams when the service stops, in seconds.",
+        "Time for viewers to read the rest of their responses when the service stops, in seconds.",
         setting="drain",
         onCommandLine=False,
     ),

@@ -35,7 +35,7 @@ class SettingsTests(SynchronousTestCase):
                 maxBytes=512 * 1024 * 1024,
                 maxStreams=100_000,
                 readAhead=1024 * 1024,
-                drain=5.0,
+                drain=30.0,
                 plain=False,
             ),
         )

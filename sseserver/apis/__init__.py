@@ -35,9 +35,9 @@ def makeAPIs(service: StreamService, prompt: str | None) -> dict[str, IResource]
     page = Page(service.source)
     return {
         "": Visitor(service, page, prompt),
-        "assets": AssetFolder(),
+        "assets": AssetFolder(service.viewers),
         # Browsers ask for it beside pages that name no icon, such as answers in JSON.
-        "favicon.ico": AssetFile("icon.svg"),
+        "favicon.ico": AssetFile(service.viewers, "icon.svg"),
         "streams": StreamCollection(service, page.answer),
         "v1/chat/completions": Completions(service),
         "v1/models": Models(service),

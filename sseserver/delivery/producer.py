@@ -54,12 +54,14 @@ class Delivery:
         makeBody: From `chooseBody`.
         onEnd: Called once with each producer when its response is over, before a finished request
             lets the next one on its connection begin.
+        onFinish: Called with the transport of each response that was finished, and the bytes of its body.
     """
 
     ticker: Ticker
     settings: Settings
     makeBody: MakeBody
     onEnd: Callable[[EventStreamProducer], None]
+    onFinish: Callable[[Any, int], None]
 
 
 class EventStreamProducer:
@@ -235,6 +237,7 @@ class EventStreamProducer:
             if not isOver(request):
                 request.unregisterProducer()
                 request.finish()
+                self._delivery.onFinish(request.transport, self.written)
 
     def retire(self, retry: int) -> None:
         """

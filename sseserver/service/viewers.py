@@ -1,7 +1,9 @@
 """
-Viewers: the responses that follow the streams of a service.
+Viewers: the responses that take their time.
 
-The APIs hand requests over to it (`follow`, `wait`). The service drains it when it stops.
+They follow the streams of a service, or send more than fits into one write. The APIs hand requests over to it
+(`follow`, `wait`, `send`). A response is a viewer until its client has taken all of it. The service drains it when it
+stops.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from twisted.web.http import Request
 
 from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import isOver
-from sseserver.delivery.drain import allSent
+from sseserver.delivery.document import Document, DocumentProducer
 from sseserver.delivery.head import jitter
 from sseserver.delivery.producer import Delivery, EventStreamProducer
+from sseserver.delivery.tail import Tails
 from sseserver.delivery.turnaway import NO_ROOM, turnAway
 from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import Overloaded
@@ -27,6 +30,9 @@ from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
 
 log = Logger()
+
+#: A response of one viewer.
+Response = EventStreamProducer | Waiter | DocumentProducer
 
 
 class Viewers:
@@ -38,6 +44,9 @@ class Viewers:
         sweep: Ticker of heartbeats and time limits.
         makeBody: Makes the body of each response, from `chooseBody`.
         onLeft: Called with the stream log of each viewer that has left.
+
+    Attributes:
+        tails: Responses that are finished and not sent.
     """
 
     def __init__(
@@ -45,25 +54,26 @@ class Viewers:
     ) -> None:
         self._settings = settings
         self._sweep = sweep
-        self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft)
+        self.tails = Tails(sweep.clock, settings.stall)
+        self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft, self.tails.add)
         self._onLeft = onLeft
-        self._requests: dict[EventStreamProducer | Waiter, Request] = {}
+        self._requests: dict[Response, Request] = {}
         self._admitting = True
         # Fires when the last viewer has left, while they are drained.
         self._drained: Deferred[None] | None = None
 
-    def __iter__(self) -> Iterator[EventStreamProducer | Waiter]:
-        """Iterate over the viewers of this moment."""
+    def __iter__(self) -> Iterator[Response]:
+        """Iterate over the viewers of this moment, but those whose response is finished."""
         return iter(tuple(self._requests))
 
     @property
     def count(self) -> int:
         """Number of viewers that are served now."""
-        return len(self._requests)
+        return len(self._requests) + len(self.tails)
 
     def hasRoom(self) -> bool:
         """Whether one more viewer can be served."""
-        return len(self._requests) < self._settings.maxViewers and self._admitting
+        return len(self._requests) + len(self.tails) < self._settings.maxViewers and self._admitting
 
     def checkRoom(self) -> None:
         """
@@ -141,6 +151,27 @@ class Viewers:
         waiter.start(form, limit)
         return waiter.over
 
+    def send(self, request: Request, document: Document) -> None:
+        """
+        Answer a request with a document. The client counts as a viewer until it has taken all of it.
+
+        This is also possible while the viewers are drained: the request may have been a viewer that waited.
+
+        Args:
+            request: Its response has a status and headers, but no length; the viewer takes it over.
+            document: The body.
+
+        Raises:
+            Overloaded: There is no room.
+        """
+        if isOver(request):
+            return
+        if self.count >= self._settings.maxViewers:
+            raise Overloaded(NO_ROOM)
+        producer = DocumentProducer(request, document, self._delivery, self._documentLeft)
+        self._requests[producer] = request
+        producer.start()
+
     def admit(self) -> None:
         """Accept viewers again after a drain."""
         self._admitting = True
@@ -153,16 +184,14 @@ class Viewers:
         `Settings.drain` seconds are cut.
 
         Returns:
-            A Deferred that fires when no viewer is left, and the kernel has the bytes of all
-            responses.
+            A Deferred that fires when no viewer is left.
         """
         self._admitting = False
-        clock = self._sweep.clock
         drained: Deferred[None] = Deferred()
         self._drained = drained
-        deadline: IDelayedCall = clock.callLater(self._settings.drain, self._cut)
-        transports = [request.transport for request in self._requests.values()]
-        drained.addCallback(lambda _: allSent(clock, transports, deadline.active))
+        deadline: IDelayedCall = self._sweep.clock.callLater(self._settings.drain, self._cut)
+        atOnce = not self._requests
+        drained.addCallback(lambda _: self.tails.drain(atOnce or not deadline.active()))
         drained.addCallback(lambda _: deadline.cancel() if deadline.active() else None)
         self._retire()
         self._checkDrained()
@@ -171,13 +200,14 @@ class Viewers:
     def _retire(self) -> None:
         """End the responses of published streams, which may continue later."""
         for viewer in self:
-            if viewer.streamLog.published and isinstance(viewer, EventStreamProducer):
+            if isinstance(viewer, EventStreamProducer) and viewer.streamLog.published:
                 viewer.retire(jitter(self._settings.reconnectionTime))
 
     def _cut(self) -> None:
         """Abort the connections of all viewers."""
         for viewer in self:
             viewer.abort("shutdown")
+        self.tails.cut()
 
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
         del self._requests[waiter]
@@ -197,6 +227,12 @@ class Viewers:
                 bytes=producer.written,
             )
         self._left(producer.streamLog)
+
+    def _documentLeft(self, producer: DocumentProducer) -> None:
+        self._requests.pop(producer, None)
+        if producer.reason != "complete":
+            log.info("A response ended ({reason}) after {bytes} bytes", reason=producer.reason, bytes=producer.written)
+        self._checkDrained()
 
     def _left(self, streamLog: IStreamLog) -> None:
         self._onLeft(streamLog)

@@ -2,7 +2,7 @@
 Answering a request: JSON, errors, a complete body, or only the head.
 
 Functions that return `bytes` set the status and the headers of the response, and return its body:
-`AsyncResource` writes it. Event streams are written by `delivery`.
+`AsyncResource` sends it. Event streams and large bodies are written by `delivery`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from twisted.web.http import NO_BODY_CODES, OK
 from twisted.web.server import Request
 
 from sseserver.delivery.connection import isOver
+from sseserver.delivery.document import STEP_BYTES, Document, cutBody
 from sseserver.delivery.head import writeHeaders
 from sseserver.errors import SSEServerError
 from sseserver.interfaces import IFormat
 from sseserver.jsontext import toJSON
+from sseserver.service.viewers import Viewers
 from sseserver.web.accept import JSON, prefersHTML
 
 #: The page of an error. It loads nothing but the icon of its site.
@@ -132,22 +134,47 @@ def setContentType(request: Request, contentType: str) -> None:
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])
 
 
-def finishAnswer(request: Request, body: bytes) -> None:
+def finishAnswer(request: Request, body: bytes | Document, viewers: Viewers | None = None) -> None:
     """
-    Write a complete body and finish the response, unless the client has disconnected.
+    Send the body of a response, unless the client has disconnected.
 
     Args:
         request: Its response has a status and headers, but no length.
-        body: The entire body; empty for a status without a body, such as 204.
+        body: The entire body; empty for a status without a body, such as 204. If it has more than `STEP_BYTES`, the
+            client is a viewer until it has taken all of it.
+        viewers: The viewers of the service. `None` for resources whose answers are short.
+
+    Raises:
+        Overloaded: There is no room for another viewer.
     """
     if isOver(request):
         return
+    if isinstance(body, bytes) and (len(body) <= STEP_BYTES or viewers is None):
+        _sendWhole(request, body)
+        if viewers is not None:
+            viewers.tails.add(request.transport)
+    else:
+        assert viewers is not None
+        _sendDocument(request, cutBody(body) if isinstance(body, bytes) else body, viewers)
+
+
+def _sendWhole(request: Request, body: bytes) -> None:
     if request.code in NO_BODY_CODES:
         request.responseHeaders.removeHeader(b"Content-Type")
     else:
         request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
     request.write(body)
     request.finish()
+
+
+def _sendDocument(request: Request, document: Document, viewers: Viewers) -> None:
+    if document.length is not None:
+        request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % document.length])
+    if request.method == b"HEAD":
+        request.write(b"")
+        request.finish()
+    else:
+        viewers.send(request, document)
 
 
 def answerHead(request: Request, form: IFormat) -> None:

@@ -19,7 +19,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from sseserver.delivery.document import Document
 from sseserver.errors import MethodNotAllowed, NotFound, SSEServerError
+from sseserver.service.viewers import Viewers
 from sseserver.web.answers import answerError, finishAnswer
 
 log = Logger()
@@ -28,14 +30,25 @@ log = Logger()
 _METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD")
 
 
+#: The result of a method.
+Body = bytes | Document | None
+
+
 class AsyncResource(Resource):
     """
     A resource whose methods are coroutines: `async def GET(self, request)`.
 
-    A method returns the body (`bytes`) to be written, or `None` if the response is written
-    elsewhere. An `SSEServerError` becomes an answer in JSON. HEAD calls `GET`, which must start
-    nothing then; its body is not sent.
+    A method returns the body (`bytes` or a `Document`) to be sent, or `None` if the response is
+    written elsewhere. An `SSEServerError` becomes an answer in JSON. HEAD calls `GET`, which must
+    start nothing then; its body is not sent.
+
+    Args:
+        viewers: The viewers of the service. `None` for a resource whose answers are short.
     """
+
+    def __init__(self, viewers: Viewers | None = None) -> None:
+        super().__init__()
+        self._viewers = viewers
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """
@@ -64,14 +77,14 @@ class AsyncResource(Resource):
     async def _answer(self, request: Request) -> None:
         try:
             body = await self._callMethod(request)
+            if body is not None:
+                finishAnswer(request, body, self._viewers)
         except SSEServerError as error:
-            body = answerError(request, error)
-        if body is not None:
-            finishAnswer(request, body)
+            finishAnswer(request, answerError(request, error), self._viewers)
 
-    def _callMethod(self, request: Request) -> Coroutine[Any, Any, bytes | None]:
+    def _callMethod(self, request: Request) -> Coroutine[Any, Any, Body]:
         name = request.method.decode("ascii", "replace")
-        method: Callable[[Request], Coroutine[Any, Any, bytes | None]] | None = None
+        method: Callable[[Request], Coroutine[Any, Any, Body]] | None = None
         if name in _METHODS:
             method = getattr(self, "GET" if name == "HEAD" else name, None)
         if method is None:
@@ -86,7 +99,8 @@ class AsyncResource(Resource):
         if request.startedWriting:
             request.loseConnection()
         else:
-            finishAnswer(request, answerError(request, SSEServerError("The server failed to answer this request.")))
+            error = SSEServerError("The server failed to answer this request.")
+            finishAnswer(request, answerError(request, error), self._viewers)
 
 
 @coroutine

@@ -24,6 +24,7 @@ from sseserver.speedups.direct import AnswerForm, DirectWay
 from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.web.answers import answerEncoded, encodeError, finishAnswer
+from sseserver.web.connection import ConnectionLimits
 from sseserver.web.request import makeBodyTooLarge
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
@@ -105,6 +106,12 @@ class FastStreamRequest(BodyLimit, FastRequest):
     __slots__ = ("_received", "_refused")
 
 
+class FastStreamChannel(FastChannel, ConnectionLimits):
+    """The fast channel, with the limits."""
+
+    __slots__ = ()
+
+
 def chooseConnection(plain: bool) -> tuple[type[HTTPChannel], type[Request]]:
     """
     Choose the connections of a site.
@@ -115,7 +122,7 @@ def chooseConnection(plain: bool) -> tuple[type[HTTPChannel], type[Request]]:
     Returns:
         The class of the channels and that of their requests. Neither offers HTTP/2.
     """
-    return (HTTPChannel, PlainStreamRequest) if plain else (FastChannel, FastStreamRequest)
+    return (ConnectionLimits, PlainStreamRequest) if plain else (FastStreamChannel, FastStreamRequest)
 
 
 def chooseDirect(site: StreamSite, plain: bool, formatter: object | None) -> DirectWay | None:
@@ -181,6 +188,7 @@ class StreamSite(Site):
     Attributes:
         maxBody: See above.
         refusal: Body of the answer to a request with a larger body.
+        stall: See above.
     """
 
     def __init__(
@@ -190,6 +198,7 @@ class StreamSite(Site):
         accessLog: bool = True,
         plain: bool | None = None,
         maxBody: int = MODEL_BODY,
+        stall: float | None = None,
         **keywords: Any,
     ) -> None:
         self.maxBody = maxBody
@@ -202,6 +211,7 @@ class StreamSite(Site):
         keywords.setdefault("timeout", IDLE_TIMEOUT)
         formatter = keywords.setdefault("logFormatter", combinedLogFormatter if plain else accessLine)
         self._accessLog = accessLog
+        self.stall: float = defaultOf("stall") if stall is None else stall
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
         # One bound method for all connections.
         self._callLater = self.reactor.callLater

@@ -127,7 +127,8 @@ class ProducerTestCase(WireTestCase):
         self.spies: list[Spy] = []
         self.ended: list[EventStreamProducer] = []
         makeBody = chooseBody(turnEnd, SETTINGS.plain)
-        self.delivery = Delivery(self.ticker, SETTINGS, makeBody, lambda producer: self.ended.append(producer))
+        self.finished: list[int] = []
+        self.delivery = Delivery(self.ticker, SETTINGS, makeBody, self.noteEnd, self.noteFinish)
         self.lastEventID: str | None = None
         self.form: Any = EventsFormat()
         self.after: dict[str, Callable[[], None]] = {}
@@ -139,6 +140,14 @@ class ProducerTestCase(WireTestCase):
 
     def stop(self) -> None:
         self.flush.stop()
+
+    def noteEnd(self, producer: EventStreamProducer) -> None:
+        """See `Delivery.onEnd`."""
+        self.ended.append(producer)
+
+    def noteFinish(self, transport: object, written: int) -> None:
+        """See `Delivery.onFinish`."""
+        self.finished.append(written)
 
     def make(self, request: Request) -> None:
         """Let a request follow the log."""

@@ -180,6 +180,7 @@ class StopTests(ServiceTestCase):
         self.assertEqual(self.source.runs, [])
         for wire in self.wires:
             wire.close()
+        self.reactor.run(0.1)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_again(self) -> None:

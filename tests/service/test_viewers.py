@@ -63,7 +63,7 @@ class MaxViewersTests(ServiceTestCase):
         self.assertFalse(third.response.complete)
         self.assertTurnedAway(self.view())
         self.source.run.end()
-        self.reactor.advance(FLUSH_TICK)
+        self.reactor.run(0.1, FLUSH_TICK)
         self.assertTrue(third.response.complete)
         self.assertFalse(self.view().response.complete)
 

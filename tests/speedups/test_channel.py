@@ -20,8 +20,7 @@ from twisted.web.server import Request, Site
 
 from sseserver.settings import Settings
 from sseserver.speedups import channel
-from sseserver.speedups.channel import FastChannel
-from sseserver.web.site import IDLE_TIMEOUT, FastStreamRequest
+from sseserver.web.site import IDLE_TIMEOUT, FastStreamChannel, FastStreamRequest
 from tests.fakes import RecordingProducer
 from tests.http import EVENTSOURCE, makeRequest
 from tests.resources import HoldingResource
@@ -312,7 +311,7 @@ class SizeTests(FastTestCase, ServedTestCase):
         wire.send(b"")
         protocol: Any = wire.transport.protocol
         request = protocol.requests[0]
-        for one, kind in ((protocol, FastChannel), (request, FastStreamRequest)):
+        for one, kind in ((protocol, FastStreamChannel), (request, FastStreamRequest)):
             self.assertIs(type(one), kind)
             self.assertEqual(vars(one), {})
             slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]

@@ -4,14 +4,20 @@ Tests of `sseserver.web.site`.
 
 from __future__ import annotations
 
-from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import Settings
-from sseserver.speedups.channel import FastChannel
-from sseserver.web.site import DROPPED, FastStreamRequest, PlainStreamRequest, StreamSite, chooseConnection
+from sseserver.web.connection import ConnectionLimits
+from sseserver.web.site import (
+    DROPPED,
+    FastStreamChannel,
+    FastStreamRequest,
+    PlainStreamRequest,
+    StreamSite,
+    chooseConnection,
+)
 from tests.apis.cases import ScriptedTestCase
 from tests.wires import Wire, WireTestCase
 
@@ -80,9 +86,9 @@ class LimitTests(WireTestCase):
         return wire
 
     def test_connections(self) -> None:
-        """A plain site has connections and requests of Twisted's own."""
-        self.assertEqual(chooseConnection(True), (HTTPChannel, PlainStreamRequest))
-        self.assertEqual(chooseConnection(False), (FastChannel, FastStreamRequest))
+        """A plain site has connections and requests of Twisted's own, with limits."""
+        self.assertEqual(chooseConnection(True), (ConnectionLimits, PlainStreamRequest))
+        self.assertEqual(chooseConnection(False), (FastStreamChannel, FastStreamRequest))
 
     def test_length(self) -> None:
         """A body within the limit is read; a longer one is refused with its head, and the connection is closed."""

@@ -28,7 +28,7 @@ class Completions(ChatResource):
     """
 
     def __init__(self, service: StreamService) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._withUsage = OpenAIFormat(service.source.model, withUsage=True)
 

@@ -29,7 +29,7 @@ class Models(ChatResource):
     """
 
     def __init__(self, service: StreamService, name: str | None = None) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._name = name
 

@@ -14,13 +14,15 @@ from twisted.web.server import Request
 from sseserver.apis.native.listing import describeListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import checkName, encodePublication, openWith, readEntries, readStreamClosed
+from sseserver.apis.native.snapshot import answerText
+from sseserver.delivery.document import Document
 from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
-from sseserver.web.answers import answerEncoded, answerJSON, setContentType
+from sseserver.web.answers import answerEncoded, answerJSON
 from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
@@ -36,7 +38,7 @@ class StreamCollection(AsyncResource):
     """
 
     def __init__(self, service: StreamService, answerPage: PageAnswer) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._answerPage = answerPage
 
@@ -100,7 +102,7 @@ class NamedStream(AsyncResource):
     """
 
     def __init__(self, service: StreamService, answerPage: PageAnswer, name: str) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._answerPage = answerPage
         self._name = name
@@ -111,7 +113,7 @@ class NamedStream(AsyncResource):
             return StreamCancellation(self._service, self._name)
         return NotFoundResource() if path else self
 
-    async def GET(self, request: Request) -> bytes | None:
+    async def GET(self, request: Request) -> bytes | Document | None:
         """Answer with the events of the stream, its state, its text so far, or its page."""
         form = readFormat(request, self._service)
         wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN_TEXT, HTML)) if form is None else EVENT_STREAM
@@ -173,7 +175,7 @@ class StreamCancellation(AsyncResource):
     """
 
     def __init__(self, service: StreamService, name: str) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._name = name
 
@@ -197,20 +199,3 @@ def describeStream(streamLog: IStreamLog) -> dict[str, object]:
         "created": streamLog.created,
         "ended": streamLog.ended,
     }
-
-
-def answerText(request: Request, streamLog: IStreamLog) -> bytes:
-    """
-    Set the headers of a text, and return the text of a stream so far.
-
-    The header `Stream-Gap` has the number of entries that were trimmed before it.
-
-    Args:
-        request: Its response has not begun.
-        streamLog: The stream.
-    """
-    setContentType(request, "text/plain; charset=utf-8")
-    if streamLog.buffer.first > 1:
-        request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (streamLog.buffer.first - 1)])
-    # Visible entries only: a crash could take back the others.
-    return streamLog.buffer.text(streamLog.buffer.first, streamLog.last)

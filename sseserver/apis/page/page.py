@@ -17,6 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.interfaces import ITokenSource
+from sseserver.service.viewers import Viewers
 from sseserver.web.answers import setContentType
 from sseserver.web.request import hasVersion
 from sseserver.web.resource import AsyncResource, NotFoundResource
@@ -82,11 +83,12 @@ class AssetFile(AsyncResource):
     One file of the page.
 
     Args:
+        viewers: The viewers of the service.
         name: Name of the file in the folder `assets`.
     """
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, viewers: Viewers, name: str) -> None:
+        super().__init__(viewers)
         self._content = _readAsset(name)
         self._type = _TYPES[name]
         self._etag = b'"%b"' % sha256(self._content).hexdigest()[:16].encode("ascii")
@@ -105,11 +107,16 @@ class AssetFile(AsyncResource):
 
 
 class AssetFolder(AsyncResource):
-    """The files of the page, by name."""
+    """
+    The files of the page, by name.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._files = {name.encode("ascii"): AssetFile(name) for name in _TYPES}
+    Args:
+        viewers: The viewers of the service.
+    """
+
+    def __init__(self, viewers: Viewers) -> None:
+        super().__init__(viewers)
+        self._files = {name.encode("ascii"): AssetFile(viewers, name) for name in _TYPES}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: the children are the files."""

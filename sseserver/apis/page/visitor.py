@@ -32,7 +32,7 @@ class Visitor(AsyncResource):
     """
 
     def __init__(self, service: StreamService, page: Page, prompt: str | None) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = page

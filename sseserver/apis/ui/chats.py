@@ -29,7 +29,7 @@ class Chats(AsyncResource):
     """
 
     def __init__(self, service: StreamService) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         # The newest stream of each chat, by the ID of the chat.
         self._newest = service.makeKeptStreams()
@@ -63,7 +63,7 @@ class ChatStream(AsyncResource):
     """
 
     def __init__(self, service: StreamService, newest: KeptStreams, chat: str) -> None:
-        super().__init__()
+        super().__init__(service.viewers)
         self._service = service
         self._newest = newest
         self._chat = chat

@@ -1,0 +1,99 @@
+"""
+The connections of a site: what they do while a client does not take what it was sent.
+
+Both kinds of channels, plain and fast, derive from `ConnectionLimits`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+
+from sseserver.delivery.stall import measureTaken
+from sseserver.delivery.tail import Tail, isConnected
+
+#: Seconds. A peer that has everything and does not close the connection, as TLS demands it, is cut after this time.
+CLOSE_GRACE = 5.0
+
+
+class ConnectionLimits(HTTPChannel):
+    """
+    A channel whose client cannot make it keep more than it takes.
+
+    A finished response that the transport has no room for is *held*: the next request on the connection begins when it
+    has been sent. A connection that is being closed, or whose response is held, is cut by the stall limit of its site.
+    An idle connection is not closed while its client still takes bytes.
+    """
+
+    __slots__ = ()
+
+    transport: Any
+    site: Any
+
+    # Defaults of attributes that few channels ever have: those of a `FastChannel` have no slot.
+    _full = False
+    _held: Any = None
+    _tail: Tail | None = None
+    _taken: object = None
+
+    def pauseProducing(self) -> None:
+        """See `HTTPChannel.pauseProducing`: the transport is full."""
+        self._full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """See `HTTPChannel.resumeProducing`: the transport is empty."""
+        self._full = False
+        super().resumeProducing()
+        held, self._held = self._held, None
+        if held is not None:
+            self._stopWatch()
+            self.requestDone(held)
+
+    def requestDone(self, request: Any) -> None:
+        """See `HTTPChannel.requestDone`: begin the next request, but not before there is room for its response."""
+        if self._full and self.persistent:
+            self._held = request
+            self.transport.pauseProducing()
+            self._watch(None)
+        else:
+            super().requestDone(request)
+
+    def timeoutConnection(self) -> None:
+        """See `HTTPChannel.timeoutConnection`: close an idle connection, unless its client still takes bytes."""
+        taken = measureTaken(self.transport, 0)
+        if taken is None or taken == self._taken:
+            super().timeoutConnection()
+        else:
+            self._taken = taken
+            self.setTimeout(self.site.timeOut)
+
+    def loseConnection(self) -> None:
+        """See `HTTPChannel.loseConnection`: close the connection when everything is sent."""
+        super().loseConnection()
+        if isConnected(self.transport):
+            self._watch(CLOSE_GRACE)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See `HTTPChannel.connectionLost`."""
+        self._stopWatch()
+        if self._held is not None:
+            # It is finished, and does not care.
+            self.requests.remove(self._held)
+            self._held = None
+        super().connectionLost(reason)
+
+    def _watch(self, grace: float | None) -> None:
+        self._stopWatch()
+        self._tail = Tail(self.transport, self.site.reactor, self.site.stall, self._forgetTail, grace)
+
+    def _stopWatch(self) -> None:
+        if self._tail is not None:
+            self._tail.stop()
+            self._tail = None
+
+    def _forgetTail(self, tail: Tail) -> None:
+        self._tail = None
