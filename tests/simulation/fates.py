@@ -7,6 +7,10 @@ from __future__ import annotations
 from tests.simulation.history import History
 
 
+#: Seconds. Longer than a simulation.
+LONG = 1000.0
+
+
 class Fates:
     """
     Deleted streams, and the last uses of published ones.
@@ -26,6 +30,11 @@ class Fates:
         # Times after which a stream was used for certain, the last one by epoch.
         self._used: dict[str, float] = {}
         self._ended: dict[str, float] = {}
+
+    @property
+    def ages(self) -> bool:
+        """Whether published streams end by themselves within a simulation."""
+        return self.idle < LONG
 
     def delete(self, epochs: list[str], now: float) -> None:
         """Note that the deletion of streams was confirmed."""

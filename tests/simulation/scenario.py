@@ -103,7 +103,10 @@ class Scenario:
             self.history.blame("life", f"{late} are not answered")
         runs = self.host.service.runs
         # A run without viewers ends after its linger.
-        if not self.world.run(lambda: not runs.names, CALM) and self.plan.settings.maxBytes > 1 << 20:
+        if (
+            not self.world.run(lambda: not runs.names, CALM + self.plan.settings.linger)
+            and self.plan.settings.maxBytes > 1 << 20
+        ):
             for name in runs.names:
                 run = runs.find(name)
                 if run is None or run.streamLog.created > self.world.now - 0.9 * CALM:
@@ -153,7 +156,7 @@ class Scenario:
     def _age(self) -> None:
         """Wait until every published stream must have ended because nobody uses it."""
         idle = self.plan.settings.idle
-        if idle > CALM:
+        if not self.truth.fates.ages:
             return
         self.world.pass_(2 * idle + 1)
         operator = Operator(self.stage, 0)

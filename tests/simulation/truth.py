@@ -228,7 +228,8 @@ class Truth:
         """Return whether 404 is a true answer for a stream."""
         if not self.promises[name] or name in self.gone:
             return True
-        return self.forgets and (name not in self.published or name in self.closing or self._hasEnd(name))
+        ends = name not in self.published or name in self.closing or self.fates.ages or self._hasEnd(name)
+        return self.forgets and ends
 
     def _hasEnd(self, name: str) -> bool:
         return any(self.epochs[epoch].terminal for epoch in self._seen[name])
