@@ -13,6 +13,13 @@ from twisted.internet.defer import Deferred, fail
 
 from sseserver.errors import StreamNotFound
 from sseserver.interfaces import IStreamLog
+from sseserver.streams.account import Account
+
+#: Bytes. Memory of a key beside its characters: its places in the tables.
+KEPT_COST = 512
+
+#: Keys of one stream. A further key replaces the oldest: a client can repeat a request with ever new chats.
+MAX_KEYS = 16
 
 
 class KeptStreams:
@@ -21,12 +28,14 @@ class KeptStreams:
 
     Args:
         find: Finds a stream in the store by its name, as `StreamService.find` does.
+        account: Counts the keys.
     """
 
-    def __init__(self, find: Callable[[str], Deferred[IStreamLog]]) -> None:
+    def __init__(self, find: Callable[[str], Deferred[IStreamLog]], account: Account) -> None:
         self._find = find
+        self._account = account
         self._epochs: dict[str, str] = {}
-        # A stream can have several keys.
+        # The keys of each stream, the oldest first.
         self._keys: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
@@ -42,9 +51,15 @@ class KeptStreams:
             streamLog: The stream of a run, whose name is its epoch.
         """
         epoch = streamLog.epoch
-        if self._epochs.get(key) != epoch:
-            self._epochs[key] = epoch
-            self._keys.setdefault(epoch, []).append(key)
+        if self._epochs.get(key) == epoch:
+            return
+        self._drop(key)
+        self._epochs[key] = epoch
+        self._account.add(KEPT_COST + len(key))
+        keys = self._keys.setdefault(epoch, [])
+        keys.append(key)
+        if len(keys) > MAX_KEYS:
+            self._drop(keys[0])
 
     def find(self, key: str) -> Deferred[IStreamLog]:
         """
@@ -55,16 +70,7 @@ class KeptStreams:
             StoreUnavailable: (errback) The store cannot look it up now.
         """
         epoch = self._epochs.get(key)
-        if epoch is None:
-            return fail(StreamNotFound(key))
-
-        def check(streamLog: IStreamLog) -> IStreamLog:
-            # A published stream can have been given this name later.
-            if streamLog.epoch != epoch:
-                raise StreamNotFound(key)
-            return streamLog
-
-        return self._find(epoch).addCallback(check)
+        return fail(StreamNotFound(key)) if epoch is None else self._find(epoch).addCallback(checkEpoch, epoch)
 
     def forget(self, epoch: str) -> None:
         """
@@ -73,6 +79,26 @@ class KeptStreams:
         Args:
             epoch: Epoch of the stream.
         """
-        for key in self._keys.pop(epoch, ()):
-            if self._epochs.get(key) == epoch:
-                del self._epochs[key]
+        for key in tuple(self._keys.get(epoch, ())):
+            self._drop(key)
+
+    def _drop(self, key: str) -> None:
+        """Drop a key. Harmless if it is not known."""
+        epoch = self._epochs.pop(key, None)
+        if epoch is not None:
+            self._account.subtract(KEPT_COST + len(key))
+            self._keys[epoch].remove(key)
+            if not self._keys[epoch]:
+                del self._keys[epoch]
+
+
+def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:
+    """
+    Return the stream of a run that was found by its name, which is its epoch.
+
+    Raises:
+        StreamNotFound: It is another one: a published stream was given this name later.
+    """
+    if streamLog.epoch != epoch:
+        raise StreamNotFound(epoch)
+    return streamLog

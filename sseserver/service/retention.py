@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.service.ledger import Ledger
 from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
 from sseserver.values import EndedStream, State
@@ -49,16 +50,23 @@ class Retention:
 
     Args:
         store: Keeps the streams.
-        settings: Limits: `keep`, `maxBytes`, `maxStreams`.
+        ledger: Tells whether there is room.
+        settings: `keep`.
         sweep: Ticker of the deletions. Its clock tells the time of day, in which the store records
             the ends of streams.
         onForget: Called with the epoch of each stream before it is deleted.
     """
 
     def __init__(
-        self, store: IStreamStore, settings: Settings, sweep: Ticker, onForget: Callable[[str], object]
+        self,
+        store: IStreamStore,
+        ledger: Ledger,
+        settings: Settings,
+        sweep: Ticker,
+        onForget: Callable[[str], object],
     ) -> None:
         self._store = store
+        self._ledger = ledger
         self._settings = settings
         self._sweep = sweep
         self._onForget = onForget
@@ -92,30 +100,19 @@ class Retention:
         else:
             self._keepEnded(None, streamLog)
 
-    def hasRoom(self, streams: int = 0, published: bool = False) -> bool:
+    def makeRoom(self, streams: int = 0, published: bool = False) -> bool:
         """
-        Whether the store is within its limits, which hold for the streams of runs and for published ones separately.
+        Delete ended streams until the others are within their limits.
 
         Args:
             streams: Number of streams to be created.
             published: Whether the limits of published streams count; otherwise those of runs.
-        """
-        usage = self._store.published if published else self._store.runs
-        return usage.used <= self._settings.maxBytes and usage.count + streams <= self._settings.maxStreams
-
-    def makeRoom(self, streams: int = 0, published: bool = False) -> bool:
-        """
-        Delete ended streams until the store is within its limits.
-
-        Args:
-            streams: Number of streams to be created.
-            published: See `hasRoom`.
 
         Returns:
-            Whether the store is within its limits now.
+            Whether they are within their limits now.
         """
         kept = self._kept[published]
-        while not self.hasRoom(streams, published):
+        while not self._ledger.hasRoom(streams, published):
             if not kept:
                 return False
             self._forgetOldest(kept)

@@ -6,6 +6,7 @@ from sseserver.timing.ticker cimport Tick, Ticker
 
 cdef class Run:
     cdef public object state
+    cdef public object prompt
     cdef public StreamLog streamLog
     cdef list _awaiting
     cdef bint _evaluating
@@ -23,3 +24,4 @@ cdef class Run:
     # Not `str`, which would refuse a derived type such as StrEnum.
     cpdef write(self, token)
     cdef _append(self, kind, bytes data)
+    cdef _check(self)

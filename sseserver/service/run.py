@@ -8,6 +8,7 @@ while the viewers are too far behind, stops it when nobody watches, and writes t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -19,6 +20,7 @@ from zope.interface import classImplements
 from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
 from sseserver.service.linger import Linger
+from sseserver.service.prompts import KeptPrompt
 from sseserver.service.states import RUN_STEPS, RunState
 from sseserver.settings import Settings
 from sseserver.steps import step
@@ -51,6 +53,10 @@ _FIRST_VIEWER = 5.0
 Summarize = Callable[[IStreamLog], Mapping[str, object]]
 
 
+#: End of a run that nobody watched.
+_LINGERED = packCancelled(Reason.LINGER)
+
+
 class Run:
     """
     The sink of a token source, for one stream.
@@ -66,6 +72,7 @@ class Run:
     Attributes:
         streamLog: See above.
         state: State of the run.
+        prompt: The prompt, until the source has it; `None` if there is none.
     """
 
     __slots__ = (
@@ -81,6 +88,7 @@ class Run:
         "_summarize",
         "_sweep",
         "_work",
+        "prompt",
         "state",
         "streamLog",
     )
@@ -109,19 +117,20 @@ class Run:
         self._awaiting: list[Deferred[None]] = []
         self._linger: Linger | None = None
         self._work: Deferred[Any] | None = None
+        self.prompt: KeptPrompt | None = None
 
-    def start(self, produce: Callable[[], Deferred[Any]], onReleased: Callable[[Run], None]) -> None:
+    def start(self, produce: Callable[[Run], Deferred[Any]], onReleased: Callable[[Run], None]) -> None:
         """
         Queue the source's work. Its result or exception ends the stream.
 
         Args:
-            produce: Calls `begin` and the source when it is this run's turn; its Deferred fires
-                with the source's result.
+            produce: Called with this run. It calls `begin` and the source when it is the run's turn;
+                its Deferred fires with the source's result.
             onReleased: Called once with this run when the source holds nothing any more.
         """
-        self._linger = Linger(self.streamLog, self._sweep, self._lingered)
+        self._linger = Linger(self.streamLog, self._sweep, partial(self.stop, _LINGERED))
         self._linger.begin(max(self._settings.linger, _FIRST_VIEWER))
-        self._work = produce()
+        self._work = produce(self)
         self._work.addCallbacks(self._succeeded, self._failed)
         self._work.addErrback(lambda failure: log.failure("A run broke", failure))
         self._work.addCallback(lambda _: onReleased(self))
@@ -197,18 +206,22 @@ class Run:
     def _append(self, kind: Kind, data: bytes) -> None:
         number = self.streamLog.append(kind, data)
         # The check costs more than the entry, so it is not made for each small one.
-        if (
-            (number % _AHEAD_CHECK == 0 or len(data) > _LARGE)
-            and self.state is _WORKING
-            and (self.streamLog.measureAhead() > self._readAhead or not self._makeRoom())
-        ):
+        if number % _AHEAD_CHECK == 0 or len(data) > _LARGE:
+            self._check()
+
+    def _check(self) -> None:
+        """Pause if the viewers are too far behind, or the store is full. A source that writes has its prompt."""
+        if self.prompt is not None:
+            self.prompt.release()
+            self.prompt = None
+        if self.state is _WORKING and (self.streamLog.measureAhead() > self._readAhead or not self._makeRoom()):
             self._pause()
 
     def _pause(self) -> None:
         self.state = step(RUN_STEPS, self.state, _PAUSED)
         self.streamLog.onChange = self._viewersChanged
         if not self._makeRoom():
-            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
+            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._evaluate)
         if self._producer is not None:
             self._producer.pauseProducing()
 
@@ -218,25 +231,25 @@ class Run:
             self._evaluating = True
             self._sweep.turnEnd.atEnd(self._evaluate)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, now: float | None = None) -> None:
         """
         Resume a paused run if it may go on: its fastest viewer is near enough, and the store has room.
 
         Half the read-ahead must be read first, or the run would pause and resume with each write of its viewer.
+
+        Args:
+            now: The time, if it is a retry: no viewer's read signals that the store has room again.
         """
-        self._evaluating = False
+        if now is None:
+            self._evaluating = False
+        else:
+            self._retrying = None
         if self.state is not _PAUSED or self.streamLog.measureAhead() > self._readAhead // 2:
             return
         if self._makeRoom():
             self._resume()
         elif self._retrying is None:
-            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._retry)
-
-    def _retry(self, now: float) -> float | None:
-        """Check whether the store has room again; no viewer's read signals it."""
-        self._retrying = None
-        self._evaluate()
-        return None
+            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._evaluate)
 
     def _resume(self) -> None:
         self.state = step(RUN_STEPS, self.state, _WORKING)
@@ -258,9 +271,6 @@ class Run:
         awaiting, self._awaiting = self._awaiting, []
         for ready in awaiting:
             ready.callback(None)
-
-    def _lingered(self) -> None:
-        self.stop(packCancelled(Reason.LINGER))
 
     def _succeeded(self, result: object) -> None:
         if self.state is not _ENDED:

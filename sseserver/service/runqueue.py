@@ -6,32 +6,28 @@ RunQueue: the runs of a service, working and waiting.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
 
 from sseserver.errors import Overloaded, SourceError
 from sseserver.interfaces import IStreamLog, ITokenSource
-from sseserver.jsontext import toJSON
+from sseserver.service.ledger import RUN_COST
+from sseserver.service.prompts import KeptPrompt, takePrompt
 from sseserver.service.run import Run, Summarize
 from sseserver.settings import Settings
+from sseserver.streams.account import Account
 from sseserver.streams.terminal import packFailed
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.timing.ticker import Ticker
-from sseserver.values import Prompt, Reason
+from sseserver.values import Reason
 
 T = TypeVar("T")
 
 #: Seconds that sources have to release their resources when the service stops: a little more than a
 #: program has between TERM and KILL.
 RELEASE_LIMIT = 8.0
-
-
-#: Bytes. Size of the prompts of waiting runs; further runs are refused.
-MAX_PROMPT_BYTES = 64 * 1024 * 1024
 
 
 class RunQueue:
@@ -42,6 +38,7 @@ class RunQueue:
         source: Produces the tokens of the runs.
         settings: Limits: `maxRuns`, `maxWaiting`, and those of a run.
         sweep: Ticker of the runs.
+        work: Account of the runs.
         makeRoom: Forgets ended streams if the store is full; returns whether the store has room.
         onEnd: Called with each run whose terminal entry is written.
     """
@@ -51,9 +48,11 @@ class RunQueue:
         source: ITokenSource,
         settings: Settings,
         sweep: Ticker,
+        work: Account,
         makeRoom: Callable[[], bool],
         onEnd: Callable[[Run], None],
     ) -> None:
+        self._work = work
         self._source = source
         self._settings = settings
         self._sweep = sweep
@@ -64,8 +63,6 @@ class RunQueue:
         # Runs whose source still holds something.
         self._held: set[Run] = set()
         self._turns = DeferredSemaphore(settings.maxRuns)
-        # Bytes. Size of the prompts of the runs that wait for their turn.
-        self._promptBytes = 0
         # Fires when the last source has released everything, after all runs were ended.
         self._released: Deferred[None] | None = None
 
@@ -98,23 +95,24 @@ class RunQueue:
         Raises:
             Overloaded: The queue is full.
         """
-        isFull = len(self._turns.waiting) >= self._settings.maxWaiting or self._promptBytes >= MAX_PROMPT_BYTES
-        if not self._turns.tokens and isFull:
+        if not self._turns.tokens and len(self._turns.waiting) >= self._settings.maxWaiting:
             raise Overloaded("Too many runs are waiting for their turn; retry later.")
 
-    def start(self, streamLog: IStreamLog, prompt: Prompt | None, summarize: Summarize | None = None) -> None:
+    def start(self, streamLog: IStreamLog, prompt: KeptPrompt | None, summarize: Summarize | None = None) -> None:
         """
         Start a run, now or when it is its turn.
 
         Args:
             streamLog: A new stream.
-            prompt: Passed to the source.
+            prompt: Passed to the source. It is released when the source has it.
             summarize: Adds members to the entry `done`, if any.
         """
         run = Run(streamLog, self._settings, self._sweep, self._makeRoom, self._ended, summarize)
+        run.prompt = prompt
         self._open[streamLog.name] = run
         self._held.add(run)
-        run.start(partial(self._produce, run, prompt), self._sourceReleased)
+        self._work.add(RUN_COST)
+        run.start(self._produce, self._sourceReleased)
 
     def shutDown(self) -> Deferred[None]:
         """
@@ -132,13 +130,13 @@ class RunQueue:
         self._released = Deferred()
         return addPatientTimeout(self._released, self._sweep.clock, RELEASE_LIMIT, _giveUp)
 
-    def _produce(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
+    def _produce(self, run: Run) -> Deferred[Any]:
         turns = self._turns
         if not turns.tokens:
-            return maybeDeferred(self._await, run, prompt)
+            return maybeDeferred(self._await, run)
         turns.acquire()
         run.begin()
-        producing = maybeDeferred(self._source.produce, run, prompt)
+        producing = maybeDeferred(self._source.produce, run, takePrompt(run.prompt))
 
         def release(result: T) -> T:
             turns.release()
@@ -146,30 +144,22 @@ class RunQueue:
 
         return producing.addBoth(release)
 
-    def _await(self, run: Run, prompt: Prompt | None) -> Deferred[Any]:
-        """Keep the prompt of a run that waits for its turn as bytes, which take far less than its objects."""
-        packed = None if prompt is None else _packPrompt(prompt)
-        size = 0 if packed is None else len(packed)
-        self._promptBytes += size
-        isTurn = self._turns.acquire()
-
-        def count(result: Any) -> Any:
-            self._promptBytes -= size
-            return result
+    def _await(self, run: Run) -> Deferred[Any]:
+        if run.prompt is not None:
+            run.prompt.wait()
 
         def produce(_: object) -> Deferred[Any]:
-            prompt = None if packed is None else _unpackPrompt(packed)
-            return maybeDeferred(self._callSource, run, prompt).addBoth(release)
+            return maybeDeferred(self._callSource, run).addBoth(release)
 
         def release(result: T) -> T:
             self._turns.release()
             return result
 
-        return isTurn.addBoth(count).addCallback(produce)
+        return self._turns.acquire().addCallback(produce)
 
-    def _callSource(self, run: Run, prompt: Prompt | None) -> Any:
+    def _callSource(self, run: Run) -> Any:
         run.begin()
-        return self._source.produce(run, prompt)
+        return self._source.produce(run, takePrompt(run.prompt))
 
     def _ended(self, run: Run) -> None:
         del self._open[run.streamLog.name]
@@ -177,20 +167,12 @@ class RunQueue:
 
     def _sourceReleased(self, run: Run) -> None:
         self._held.remove(run)
+        self._work.subtract(RUN_COST)
+        if run.prompt is not None:
+            run.prompt.release()
         if not self._held and self._released is not None:
             released, self._released = self._released, None
             released.callback(None)
-
-
-def _packPrompt(prompt: Prompt) -> bytes:
-    """Write a prompt as JSON."""
-    return toJSON([prompt.text, list(prompt.messages), dict(prompt.options)])
-
-
-def _unpackPrompt(packed: bytes) -> Prompt:
-    """Read a prompt that `_packPrompt` wrote."""
-    text, messages, options = json.loads(packed)
-    return Prompt(text, messages or (), options)
 
 
 def _giveUp(seconds: float) -> None:

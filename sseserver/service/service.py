@@ -8,7 +8,7 @@ writes no responses.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from hashlib import sha256
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -16,15 +16,17 @@ from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.logger import Logger
 
 from sseserver.delivery.body import chooseBody
-from sseserver.errors import KeyReused, Overloaded, StoreUnavailable, StreamExists, StreamNotFound
+from sseserver.errors import Overloaded, StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.service.idle import IdleStreams
 from sseserver.service.keptstreams import KeptStreams
+from sseserver.service.ledger import Ledger
 from sseserver.service.publication import Publication, checkPublished
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
+from sseserver.service.starter import RunStarter
 from sseserver.service.startkeys import StartKeys, mayRepeat
 from sseserver.service.states import SERVICE_STEPS, ServiceState
 from sseserver.service.viewers import Viewers
@@ -41,6 +43,8 @@ log = Logger()
 
 #: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25
+
+_IDLE_END = packCancelled(Reason.IDLE)
 
 _STOPPED = "The server is being stopped."
 
@@ -66,6 +70,7 @@ class StreamService(Service):
         store: See above.
         formats: The formats that a viewer can ask for, by name.
         created: When the service was made, in seconds since 1970.
+        ledger: The accounts of everything that takes memory.
         runs: The runs.
         viewers: The viewers.
         state: State of the service.
@@ -87,15 +92,19 @@ class StreamService(Service):
         turnEnd = turnEnd or TurnEnd(reactor)
         self.store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
         self.state = ServiceState.NEW
-        self._keys = StartKeys()
+        self.ledger = Ledger(self.settings, self.store)
+        self._keys = StartKeys(self.find, self.ledger.keys)
         self._kept: list[KeptStreams] = []
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
         self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
-        self._retention = Retention(self.store, self.settings, self._sweep, self._forget)
-        self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, self._endIdle)
-        self.runs = RunQueue(source, self.settings, self._sweep, self._retention.makeRoom, self._runEnded)
+        self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self._forget)
+        self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, partial(self._seal, entry=_IDLE_END))
+        makeRoom = self._retention.makeRoom
+        self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         makeBody = chooseBody(turnEnd, self.settings.plain)
-        self.viewers = Viewers(self.settings, self._beats, makeBody, self._viewerLeft)
+        self.viewers = Viewers(self.settings, self._beats, self.ledger.viewers, makeBody, self._viewerLeft)
+        create = partial(self._create, None, published=False)
+        self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
 
@@ -126,16 +135,7 @@ class StreamService(Service):
             Overloaded: (errback) There is no room, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        try:
-            if key is None:
-                return self._createRun(prompt, summarize, viewed)
-            digest = sha256(repr(prompt).encode("utf-8", "surrogatepass")).digest()
-            joined = self._keys.join(key, digest)
-            if joined is not None:
-                return joined
-            return self._keys.remember(key, digest, self._createRun(prompt, summarize, viewed))
-        except (KeyReused, Overloaded) as refusal:
-            return fail(refusal)
+        return self._starter.start(prompt, key, summarize, viewed)
 
     @inlineCallbacks
     def open(self, name: str) -> Generator[Deferred[Any], Any, tuple[IStreamLog, bool]]:
@@ -255,7 +255,7 @@ class StreamService(Service):
 
     def makeKeptStreams(self) -> KeptStreams:
         """Make an empty set of keys under which an API finds streams of runs again, as long as they are kept."""
-        kept = KeptStreams(self.find)
+        kept = KeptStreams(self.find, self.ledger.keys)
         self._kept.append(kept)
         return kept
 
@@ -337,17 +337,6 @@ class StreamService(Service):
     def _isStopped(self) -> bool:
         return self.state in (ServiceState.DRAINING, ServiceState.STOPPED)
 
-    def _createRun(self, prompt: Prompt | None, summarize: Summarize | None, viewed: bool) -> Deferred[IStreamLog]:
-        if viewed:
-            self.viewers.checkRoom()
-        self.runs.checkRoom()
-
-        def start(streamLog: IStreamLog) -> IStreamLog:
-            self.runs.start(streamLog, prompt, summarize)
-            return streamLog
-
-        return self._create(None, published=False).addCallback(start)
-
     def _create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
         if not self._retention.makeRoom(1, published):
             return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
@@ -385,6 +374,3 @@ class StreamService(Service):
             run.viewerLeft()
         elif streamLog.published and streamLog.state is State.OPEN:
             self._idle.use(streamLog.name)
-
-    def _endIdle(self, streamLog: IStreamLog) -> None:
-        self._seal(streamLog, packCancelled(Reason.IDLE))

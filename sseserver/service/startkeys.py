@@ -7,37 +7,54 @@ A client that repeats its request with the same key gets the stream of the first
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sseserver.errors import KeyReused
+from sseserver.errors import KeyReused, StreamNotFound
 from sseserver.interfaces import IStreamLog
+from sseserver.service.keptstreams import checkEpoch
+from sseserver.streams.account import Account
 from sseserver.values import Kind, Reason
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+#: Bytes. Memory of a key beside its characters: the hash of its request, and its places in the tables.
+START_COST = 512
+
+
+@dataclass(slots=True)
 class _Start:
     """
     The start of a run with a key.
 
     Attributes:
         digest: Hash of the request.
-        created: Fires with the run's stream log.
+        created: Fires with the run's stream log; `None` when it has.
+        epoch: Epoch of the stream; empty before.
     """
 
     digest: bytes
-    created: Deferred[IStreamLog]
+    created: Deferred[IStreamLog] | None
+    epoch: str = ""
 
 
 class StartKeys:
-    """The keys of all runs whose streams are kept."""
+    """
+    The keys of all runs whose streams are kept.
 
-    def __init__(self) -> None:
+    Args:
+        find: Finds a stream in the store by its name, as `StreamService.find` does.
+        account: Counts the keys.
+    """
+
+    def __init__(self, find: Callable[[str], Deferred[IStreamLog]], account: Account) -> None:
+        self._find = find
+        self._account = account
         self._starts: dict[str, _Start] = {}
         self._keyOf: dict[str, str] = {}
 
@@ -50,8 +67,9 @@ class StartKeys:
             digest: Hash of the request.
 
         Returns:
-            `None` if the key is new; otherwise a Deferred that fires as the first start does, which
-            may be under way.
+            `None` if the key is new; otherwise a Deferred that fires with the stream log of the first start, which may
+            be under way. It fails as that start does, with `StreamNotFound` if the stream is being deleted, which frees
+            the key, or with `StoreUnavailable` if the store cannot look it up now.
 
         Raises:
             KeyReused: The key was used with another request.
@@ -61,7 +79,9 @@ class StartKeys:
             return None
         if start.digest != digest:
             raise KeyReused("This idempotency key was used with another request.")
-        return _branch(start.created)
+        if start.created is not None:
+            return _branch(start.created)
+        return self._find(start.epoch).addCallback(checkEpoch, start.epoch).addErrback(self._gone, start.epoch)
 
     def remember(self, key: str, digest: bytes, created: Deferred[IStreamLog]) -> Deferred[IStreamLog]:
         """
@@ -75,9 +95,11 @@ class StartKeys:
         Returns:
             A Deferred that fires as `created` does.
         """
-        self._starts[key] = _Start(digest, created)
+        start = self._starts[key] = _Start(digest, created)
+        self._account.add(START_COST + len(key))
 
         def keep(streamLog: IStreamLog) -> IStreamLog:
+            start.created, start.epoch = None, streamLog.epoch
             self._keyOf[streamLog.epoch] = key
             # The run of a source that fails at once has ended before.
             if streamLog.sealed and mayRepeat(streamLog):
@@ -85,7 +107,7 @@ class StartKeys:
             return streamLog
 
         def drop(failure: Failure) -> Failure:
-            del self._starts[key]
+            self._release(key)
             # Each branch reports the failure.
             created.addErrback(lambda _: None)
             return failure
@@ -99,7 +121,19 @@ class StartKeys:
         Args:
             epoch: Epoch of the stream.
         """
-        self._starts.pop(self._keyOf.pop(epoch, ""), None)
+        key = self._keyOf.pop(epoch, None)
+        if key is not None:
+            self._release(key)
+
+    def _release(self, key: str) -> None:
+        del self._starts[key]
+        self._account.subtract(START_COST + len(key))
+
+    def _gone(self, failure: Failure, epoch: str) -> Failure:
+        """Free the key of a stream that the store does not have any more."""
+        if failure.check(StreamNotFound):
+            self.forget(epoch)
+        return failure
 
 
 def mayRepeat(streamLog: IStreamLog) -> bool:

@@ -27,6 +27,7 @@ from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import Overloaded
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.settings import Settings
+from sseserver.streams.account import Account
 from sseserver.timing.ticker import Ticker
 
 log = Logger()
@@ -42,6 +43,7 @@ class Viewers:
     Args:
         settings: `maxViewers`, `drain`, and the numbers of a response.
         sweep: Ticker of heartbeats and time limits.
+        account: Counts the viewers.
         makeBody: Makes the body of each response, from `chooseBody`.
         onLeft: Called with the stream log of each viewer that has left.
 
@@ -50,8 +52,14 @@ class Viewers:
     """
 
     def __init__(
-        self, settings: Settings, sweep: Ticker, makeBody: MakeBody, onLeft: Callable[[IStreamLog], None]
+        self,
+        settings: Settings,
+        sweep: Ticker,
+        account: Account,
+        makeBody: MakeBody,
+        onLeft: Callable[[IStreamLog], None],
     ) -> None:
+        self._account = account
         self._settings = settings
         self._sweep = sweep
         self.tails = Tails(sweep.clock, settings.stall)
@@ -115,6 +123,7 @@ class Viewers:
             return
         producer = EventStreamProducer(request, streamLog, form, self._delivery)
         self._requests[producer] = request
+        self._account.count += 1
         producer.start(lastEventID, jitter(self._settings.reconnectionTime), url, fromNow)
 
     def wait(
@@ -148,6 +157,7 @@ class Viewers:
         self.checkRoom()
         waiter = Waiter(request, streamLog, self._sweep, read, cursor, self._waiterLeft)
         self._requests[waiter] = request
+        self._account.count += 1
         waiter.start(form, limit)
         return waiter.over
 
@@ -211,13 +221,15 @@ class Viewers:
 
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
         del self._requests[waiter]
+        self._account.count -= 1
         # A caller that follows the stream now is a viewer before this one leaves.
         waiter.over.callback(result)
         waiter.streamLog.leave(waiter)
         self._left(waiter.streamLog)
 
     def _producerLeft(self, producer: EventStreamProducer) -> None:
-        self._requests.pop(producer, None)
+        del self._requests[producer]
+        self._account.count -= 1
         if producer.reason != "complete":
             # twisted.web logs a response that is finished, and none that the client closed.
             log.info(

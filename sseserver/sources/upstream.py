@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
@@ -23,7 +24,7 @@ from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IModels, ITokenSink, ITokenSource
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreammodels import ModelList
-from sseserver.sources.upstreamopening import UpstreamLimits, openAnswer
+from sseserver.sources.upstreamopening import OPTIONAL, UpstreamLimits, openAnswer
 from sseserver.values import MODEL, VERSION, Prompt, Reason
 
 __all__ = ["UpstreamLimits", "UpstreamSource", "checkHeader", "checkKey", "checkURL"]
@@ -172,12 +173,13 @@ class UpstreamSource:
         if prompt is None:
             raise SourceError("An upstream needs a prompt.", Reason.PROMPT, 400)
         self._checkModel(prompt)
-        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders)
+        body = self._makeBody(prompt)
+        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, msgspec.json.encode(body))
         choices = prompt.options.get("n")
         expected = choices if isinstance(choices, int) else 1
         answer = UpstreamAnswer(self._reactor, sink, self._limits, expected, self._secrets)
-        agent, body = self.connections.agent, self._makeBody(prompt)
-        opening = Deferred.fromCoroutine(openAnswer(self._reactor, agent, request, body, self._limits))
+        asking = openAnswer(self._reactor, self.connections.agent, request, OPTIONAL in body, self._limits)
+        opening = Deferred.fromCoroutine(asking)
         return answer.start(opening, self._readPath)
 
     def models(self) -> Deferred[Sequence[str | Mapping[str, Any]]]:

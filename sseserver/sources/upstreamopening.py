@@ -7,7 +7,6 @@ Opening of an answer: one request to an upstream, and the decision what its resp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +24,7 @@ from sseserver.values import Reason
 DOCUMENT_SECONDS = 60.0
 
 #: Member of a request that some servers refuse.
-_OPTIONAL = "stream_options"
+OPTIONAL = "stream_options"
 
 #: Statuses with which they do.
 _REFUSALS = frozenset({400, 422})
@@ -60,7 +59,7 @@ class Document(bytes):
 
 
 async def openAnswer(
-    clock: IReactorTime, agent: IAgent, request: Request, body: dict[str, Any], limits: UpstreamLimits
+    clock: IReactorTime, agent: IAgent, request: Request, hasOptions: bool, limits: UpstreamLimits
 ) -> IResponse | Document:
     """
     Send a request for an answer.
@@ -71,8 +70,8 @@ async def openAnswer(
     Args:
         clock: Measures the time of a body that is no event stream.
         agent: Sends the request.
-        request: The request, without its body.
-        body: The members of the body.
+        request: The request. Only the bytes of its body are kept until there is a response.
+        hasOptions: Whether the body has the member `stream_options`.
         limits: `maxChunkBytes` limits a document.
 
     Returns:
@@ -83,11 +82,10 @@ async def openAnswer(
         ResponseRefused: The status is not 200, or the response is a page.
         SourceError: The body is encoded, or there is none.
     """
-    response, _ = await ask(agent, replace(request, body=msgspec.json.encode(body)))
-    if response.code in _REFUSALS and _OPTIONAL in body:
+    response, _ = await ask(agent, request)
+    if response.code in _REFUSALS and hasOptions:
         dropResponse(response)
-        fewer = {name: value for name, value in body.items() if name != _OPTIONAL}
-        response, _ = await ask(agent, replace(request, body=msgspec.json.encode(fewer)))
+        response, _ = await ask(agent, _withoutOptions(request))
     contentType = readContentType(response.headers)
     if response.code == 204:
         dropResponse(response)
@@ -106,3 +104,11 @@ async def openAnswer(
         return Document(await readRefusal(clock, response, limits.maxChunkBytes, DOCUMENT_SECONDS))
     # As OpenAI's clients do: whatever the content type, an upstream that was asked for an event stream sends one.
     return response
+
+
+def _withoutOptions(request: Request) -> Request:
+    """Return a request without the member `stream_options` in its body."""
+    # Numbers stay as they were written: the members are not decoded.
+    members = msgspec.json.decode(request.body or b"{}", type=dict[str, msgspec.Raw])
+    del members[OPTIONAL]
+    return replace(request, body=msgspec.json.encode(members))

@@ -11,6 +11,7 @@ from weakref import ReferenceType, ref
 
 from twisted.internet.defer import Deferred
 
+from sseserver.errors import StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
@@ -104,6 +105,9 @@ class KeptStream:
         for found in finding:
             if isinstance(result, Exception):
                 found.errback(result)
+            elif self.uncounted is not None:
+                # One of them has deleted the stream.
+                found.errback(StreamNotFound(self.name))
             else:
                 found.callback(result)
 

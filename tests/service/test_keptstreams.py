@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from sseserver.errors import StreamNotFound
+from sseserver.service.keptstreams import KEPT_COST
 from sseserver.service.service import Settings
 from tests.service.cases import ServiceTestCase
 
@@ -34,6 +35,27 @@ class KeptStreamsTests(ServiceTestCase):
         self.kept.add("a", second)
         self.assertEqual([self.find("a"), self.find("b")], [second, first])
         self.failureResultOf(self.kept.find("c"), StreamNotFound)
+
+    def test_counted(self) -> None:
+        """Each key counts once, whichever streams it had, and as long as its stream is kept."""
+        first, second = self.startLog(), self.startLog()
+        account = self.service.ledger.keys
+        for streamLog in (first, second, first, second):
+            self.kept.add("a", streamLog)
+        self.assertEqual((account.used, account.count), (KEPT_COST + 1, 1))
+        self.successResultOf(self.service.delete(first.name))
+        self.assertEqual(account.count, 1)
+        self.successResultOf(self.service.delete(second.name))
+        self.assertEqual((account.used, account.count), (0, 0))
+
+    def test_many(self) -> None:
+        """A stream has sixteen keys; the oldest go first."""
+        streamLog = self.startLog()
+        for number in range(20):
+            self.kept.add(str(number), streamLog)
+        self.assertEqual((len(self.kept), self.service.ledger.keys.count), (16, 16))
+        self.failureResultOf(self.kept.find("3"), StreamNotFound)
+        self.assertIs(self.find("4"), streamLog)
 
     def test_forget(self) -> None:
         """The keys of a stream go with it, whether it is deleted or its time is over; newer streams of a key stay."""

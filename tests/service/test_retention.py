@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import fail
 
 from sseserver.errors import StoreUnavailable
+from sseserver.service.ledger import Ledger
 from sseserver.service.retention import Retention
 from sseserver.service.service import Settings
 from sseserver.stores.memory import MemoryStore
@@ -112,9 +113,9 @@ class RoomTests(ClockTestCase):
         super().setUp()
         self.store = MemoryStore(self.clock, Settings().kept)
         self.forgotten: list[str] = []
-        settings = Settings(maxStreams=3, maxBytes=10_000)
+        settings = Settings(maxStreams=3, maxBytes=20_000)
         sweep = Ticker(self.clock, SLOT)
-        self.retention = Retention(self.store, settings, sweep, self.forgotten.append)
+        self.retention = Retention(self.store, Ledger(settings, self.store), settings, sweep, self.forgotten.append)
         self.stopAtEnd(sweep.stop)
         self.retention.start([])
 
@@ -128,16 +129,6 @@ class RoomTests(ClockTestCase):
             streamLog.append(end.kind, end.data)
             self.retention.keepAfter(streamLog)
         return streamLog
-
-    def test_hasRoom(self) -> None:
-        """The predicate covers streams and bytes, and deletes nothing."""
-        for name in "abc":
-            self.create(name)
-        self.assertEqual((self.retention.hasRoom(0, True), self.retention.hasRoom(1, True)), (True, False))
-        self.create("d", 20_000)
-        self.assertFalse(self.retention.hasRoom(0, True))
-        self.assertTrue(self.retention.hasRoom(3))
-        self.assertEqual((self.store.count, self.forgotten), (4, []))
 
     def test_makeRoom(self) -> None:
         """Ended streams are deleted, the oldest first, and no more than necessary."""

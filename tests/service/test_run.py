@@ -146,7 +146,7 @@ class RunTests(ServiceTestCase):
         store = MemoryStore(self.reactor, self.settings.kept)
         streamLog = self.successResultOf(store.create("freed", False))
         run = Run(streamLog, self.settings, Ticker(self.reactor, SLOT), lambda: True, lambda run: None)
-        run.start(lambda: Deferred(), lambda run: None)
+        run.start(lambda run: Deferred(), lambda run: None)
         run.stop(packCancelled(Reason.ASKED))
         self.reactor.run(1)
         self.successResultOf(store.delete("freed"))

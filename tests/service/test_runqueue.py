@@ -11,11 +11,11 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sseserver.errors import Overloaded
+from sseserver.errors import Overloaded, StoreUnavailable
 from sseserver.interfaces import ITokenSink, ITokenSource
-from sseserver.service import runqueue
 from sseserver.service.runqueue import RELEASE_LIMIT
 from sseserver.settings import Settings
+from sseserver.streams.account import Account
 from sseserver.values import MODEL, Prompt, State
 from tests.fakes import logged
 from tests.served import ServedTestCase
@@ -173,6 +173,11 @@ class PromptTests(ServiceTestCase):
 
     settings = Settings(maxRuns=1, linger=10**6)
 
+    @property
+    def prompts(self) -> Account:
+        """The account of the prompts."""
+        return self.service.ledger.prompts
+
     def test_F7_bytes(self) -> None:
         """F7: a prompt that waits takes its bytes, not those of its objects, and is gone once the source has it."""
         self.startLog()
@@ -186,16 +191,44 @@ class PromptTests(ServiceTestCase):
         self.assertEqual(self.source.run.prompt, Prompt("Why?", [{"role": "user", "content": "Why?"}], options))
 
     def test_F7_bound(self) -> None:
-        """F7: the prompts of all waiting runs are bounded; those of cancelled runs and of runs at work do not count."""
-        self.patch(runqueue, "MAX_PROMPT_BYTES", 1000)
+        """F7: the prompts of all runs are bounded, until the run was cancelled."""
+        self.serve(self.source, Settings(maxRuns=1, linger=10**6, maxBytes=40_000))
         self.startLog()
         for _ in range(3):
-            waiting = [self.startLog(Prompt("x" * 600)) for _ in range(2)]
+            waiting = [self.startLog(Prompt("x" * 6000)) for _ in range(2)]
             self.failureResultOf(self.service.startRun(Prompt("y")), Overloaded)
             for streamLog in waiting:
                 self.successResultOf(self.service.cancel(streamLog.name))
+            self.assertEqual(self.prompts.used, 0)
         self.startLog(Prompt("a"))
         self.startLog()
         for prompt in (Prompt("a"), None):
             self.source.run.end()
             self.assertEqual(self.source.run.prompt, prompt)
+        self.assertEqual((self.prompts.used, self.prompts.count), (0, 0))
+
+    def test_F7_working(self) -> None:
+        """F7: the prompt of a run at work counts until its source has written some tokens, or has ended."""
+        self.startLog(Prompt("x" * 600))
+        size = self.prompts.used
+        self.assertGreater(size, 600)
+        self.write(*["a"] * 63)
+        self.assertEqual(self.prompts.used, size)
+        self.write("a")
+        self.assertEqual((self.prompts.used, self.prompts.count), (0, 0))
+        self.startLog(Prompt("x" * 600))
+        self.assertEqual(self.prompts.used, size)
+        self.source.runs[0].end()
+        self.assertEqual(self.prompts.used, size)
+        self.source.run.end()
+        self.assertEqual(self.prompts.used, 0)
+
+    def test_F7_refused(self) -> None:
+        """F7: the prompt of a run whose stream the store refuses does not count."""
+        created: Deferred[Any] = Deferred()
+        self.patch(self.service.store, "create", lambda name, published: created)
+        starting = self.service.startRun(Prompt("x" * 600), "key")
+        self.assertGreater(self.prompts.used, 600)
+        created.errback(StoreUnavailable("Full."))
+        self.failureResultOf(starting, StoreUnavailable)
+        self.assertEqual((self.prompts.used, self.service.ledger.keys.used), (0, 0))

@@ -4,16 +4,19 @@ Tests of `sseserver.service.startkeys`: one start for all requests with the same
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+from weakref import ref
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import KeyReused, SourceError, StoreUnavailable
+from sseserver.errors import KeyReused, SourceError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import ITokenSink
-from sseserver.service.startkeys import StartKeys
+from sseserver.service.startkeys import START_COST, StartKeys
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
+from sseserver.streams.account import Account
 from sseserver.values import Prompt, Reason
 from tests.service.cases import ServiceTestCase
 
@@ -21,8 +24,14 @@ from tests.service.cases import ServiceTestCase
 class Log:
     """A stream log, as far as keys need one."""
 
-    epoch = "epoch"
+    name = epoch = "epoch"
     sealed = False
+
+
+class Other(Log):
+    """A published stream that was given the name of the run later."""
+
+    epoch = "another"
 
 
 class ReleaseTests(ServiceTestCase):
@@ -67,9 +76,16 @@ class StartKeysTests(SynchronousTestCase):
     """The keys of runs."""
 
     def setUp(self) -> None:
-        self.keys = StartKeys()
+        self.account = Account()
         self.created: Deferred[Any] = Deferred()
         self.log: Any = Log()
+        self.found: Any = self.log
+        self.keys = StartKeys(self.find, self.account)
+
+    def find(self, name: str) -> Deferred[Any]:
+        """Find the stream."""
+        self.assertEqual(name, "epoch")
+        return fail(StreamNotFound(name)) if self.found is None else succeed(self.found)
 
     def remember(self) -> Deferred[Any]:
         """Start a run with the key `k`."""
@@ -113,6 +129,30 @@ class StartKeysTests(SynchronousTestCase):
         for deferred in (first, second):
             self.failureResultOf(deferred, StoreUnavailable)
         self.assertIsNone(self.keys.join("k", b"other"))
+        self.assertEqual((self.account.used, self.account.count), (0, 0))
+
+    def test_F9_onlyTheEpoch(self) -> None:
+        """F9: a key keeps no log, and is counted until its stream is deleted."""
+        self.created.callback(self.log)
+        self.successResultOf(self.remember())
+        self.assertEqual((self.account.used, self.account.count), (START_COST + 1, 1))
+        gone = ref(self.log)
+        self.log = self.found = self.created = None
+        gc.collect()
+        self.assertIsNone(gone())
+        self.keys.forget("epoch")
+        self.assertEqual((self.account.used, self.account.count), (0, 0))
+
+    def test_beingDeleted(self) -> None:
+        """The key of a stream that the store does not find any more, or that another one has replaced, is free."""
+        for found in (None, Other()):
+            self.created = succeed(self.log)
+            self.successResultOf(self.remember())
+            self.found = found
+            joined = self.keys.join("k", b"digest")
+            assert joined is not None
+            self.failureResultOf(joined, StreamNotFound)
+            self.assertIsNone(self.keys.join("k", b"digest"))
 
     def test_forgotten(self) -> None:
         """

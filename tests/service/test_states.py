@@ -127,7 +127,7 @@ class RunTests(SynchronousTestCase):
         streamLog = self.successResultOf(MemoryStore(self.clock, Settings().kept).create(None, False))
         self.ended: list[Run] = []
         run = Run(streamLog, Settings(), Ticker(self.clock, 0.25), lambda: self.room, self.ended.append)
-        run.start(lambda: Deferred(), lambda run: None)
+        run.start(lambda run: Deferred(), lambda run: None)
         if state is not RunState.WAITING:
             run.begin()
         if state is RunState.PAUSED:

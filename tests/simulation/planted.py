@@ -119,6 +119,18 @@ BUGS = (
         "streamLog.drop()",
     ),
     Bug(
+        "a prompt stays in the ledger",
+        "service/runqueue.py",
+        "            run.prompt.release()\n",
+        "            pass\n",
+    ),
+    Bug(
+        "the key of a deleted run stays in the ledger",
+        "service/startkeys.py",
+        "        self._account.subtract(START_COST + len(key))\n",
+        "",
+    ),
+    Bug(
         "forgotten terminal entry",
         "service/run.py",
         "        if entry is not None:\n            self.streamLog.append",
@@ -150,7 +162,12 @@ BUGS = (
         "        if not self._streamLog.viewers:\n            self._onOver()\n",
         "        return\n",
     ),
-    Bug("the key of a refused run is kept", "service/startkeys.py", "            del self._starts[key]\n", ""),
+    Bug(
+        "the key of a refused run is kept",
+        "service/startkeys.py",
+        "            self._release(key)\n            #",
+        "            #",
+    ),
     Bug(
         "the key of a run is not looked up", "service/startkeys.py", "        if start is None:\n", "        if True:\n"
     ),

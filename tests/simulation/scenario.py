@@ -172,10 +172,12 @@ class Scenario:
         for stream in dict.fromkeys((*self.cast.streams, *self.truth.published)):
             operator.delete(stream)
         self.world.pass_(self.plan.settings.keep + self.plan.settings.linger + 10)
-        store = self.host.service.store
-        if store.count or store.used:
-            runs = self.host.service.runs.names
-            text = f"{store.count} streams and {store.used} bytes after all was forgotten; runs {runs}"
+        report = self.host.service.ledger.report().items()
+        left = {
+            name: (each.count, each.used) for name, each in report if name != "viewers" and (each.count or each.used)
+        }
+        if left:
+            text = f"{left} after all was forgotten; runs {self.host.service.runs.names}"
             self.history.blame("ledger", text)
 
     def _closeDown(self) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from sseserver.service.prompts import KeptPrompt
 from sseserver.service.runqueue import RELEASE_LIMIT, RunQueue
 from sseserver.settings import Settings
 from sseserver.sources import launch
 from sseserver.sources.pipes import READ
 from sseserver.sources.process import GRACE, KILL_AFTER, ProcessSource
 from sseserver.stores.memory import MemoryStore
+from sseserver.streams.account import Account
 from sseserver.streams.terminal import packCancelled
 from sseserver.testing import RecordingSink
 from sseserver.timing.ticker import Ticker
@@ -291,12 +293,12 @@ class RunsTests(ProgramTestCase):
         """Make the run queue of a program."""
         settings = Settings(maxRuns=maxRuns)
         source = ProcessSource(self.reactor, command)
-        return RunQueue(source, settings, self.sweep, lambda: True, lambda run: None)
+        return RunQueue(source, settings, self.sweep, Account(), lambda: True, lambda run: None)
 
     def begin(self, runs: RunQueue, prompt: str) -> Any:
         """Start a run and return its log."""
         streamLog = self.successResultOf(self.store.create(None, False))
-        runs.start(streamLog, Prompt(prompt))
+        runs.start(streamLog, KeptPrompt(Prompt(prompt)))
         return streamLog
 
     def test_turn(self) -> None:

@@ -1,0 +1,104 @@
+"""
+Ledger: the memory of everything that outlives its request, by account.
+
+Each account has a limit, and a way to get below it: `Retention` forgets ended streams, `IdleStreams` ends open streams
+that nobody uses, and what has no room after that is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sseserver.errors import Overloaded
+from sseserver.interfaces import IStreamStore
+from sseserver.settings import Settings
+from sseserver.streams.account import Account
+
+#: Bytes. Memory of a run, beside its stream and its prompt, until its source has released everything.
+RUN_COST = 2048
+
+#: Bytes. Memory of a viewer with its connection, over TCP and with speedups.
+VIEWER_COST = 4096
+
+#: Share of `Settings.maxBytes` that the prompts of waiting and working runs may take.
+PROMPT_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """
+    State of one account.
+
+    Attributes:
+        used: Bytes.
+        count: Number of things that take them.
+        limit: Bytes that may be used before new work is refused.
+    """
+
+    used: int
+    count: int
+    limit: int
+
+
+class Ledger:
+    """
+    The accounts of one service.
+
+    Those of streams are kept by the store, with `streams.cost`: entries, names, keys of publishes, a fixed cost.
+
+    Args:
+        settings: Limits: `maxBytes`, `maxStreams`, `maxViewers`.
+        store: Keeps the streams.
+
+    Attributes:
+        keys: The keys by which runs are found again: idempotency keys, chats, visitors.
+        work: The runs whose sources hold something.
+        prompts: The prompts of runs that wait, or whose sources have not begun to produce.
+        viewers: The viewers.
+    """
+
+    def __init__(self, settings: Settings, store: IStreamStore) -> None:
+        self._settings = settings
+        self._store = store
+        self.keys = Account()
+        self.work = Account()
+        self.prompts = Account()
+        self.viewers = Account()
+
+    def hasRoom(self, streams: int = 0, published: bool = False) -> bool:
+        """
+        Tell whether streams are within their limits, which hold for those of runs and for published ones separately.
+
+        Args:
+            streams: Number of streams to be created.
+            published: Whether the limits of published streams count; otherwise those of runs, with their keys.
+        """
+        store, settings = self._store, self._settings
+        if published:
+            streamsKept = store.published
+            used = streamsKept.used
+        else:
+            streamsKept = store.runs
+            used = streamsKept.used + self.keys.used + self.work.used
+        return used <= settings.maxBytes and streamsKept.count + streams <= settings.maxStreams
+
+    def checkPrompts(self) -> None:
+        """
+        Check that one more prompt can be kept.
+
+        Raises:
+            Overloaded: There is no room.
+        """
+        if self.prompts.used >= self._settings.maxBytes // PROMPT_SHARE:
+            raise Overloaded("The prompts of runs that wait take too much memory; retry later.")
+
+    def report(self) -> dict[str, Figures]:
+        """Return the state of each account, by its name."""
+        settings, store = self._settings, self._store
+        maxBytes = settings.maxBytes
+        accounts = {"runs": store.runs, "published": store.published, "keys": self.keys, "work": self.work}
+        figures = {name: Figures(account.used, account.count, maxBytes) for name, account in accounts.items()}
+        prompts, viewers = self.prompts, self.viewers.count
+        figures["prompts"] = Figures(prompts.used, prompts.count, maxBytes // PROMPT_SHARE)
+        figures["viewers"] = Figures(viewers * VIEWER_COST, viewers, settings.maxViewers * VIEWER_COST)
+        return figures

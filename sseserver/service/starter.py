@@ -1,0 +1,98 @@
+"""
+RunStarter: starts the runs of a service, or finds the run of an earlier request with the same idempotency key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from sseserver.errors import KeyReused, Overloaded, StreamNotFound
+from sseserver.interfaces import IStreamLog
+from sseserver.service.ledger import Ledger
+from sseserver.service.prompts import KeptPrompt
+from sseserver.service.run import Summarize
+from sseserver.service.runqueue import RunQueue
+from sseserver.service.startkeys import StartKeys
+from sseserver.service.viewers import Viewers
+from sseserver.values import Prompt
+
+
+class RunStarter:
+    """
+    Starts runs after all checks for room.
+
+    Args:
+        create: Makes the stream of a run.
+        runs: Takes the runs.
+        viewers: Tells whether a run could be viewed.
+        ledger: Counts the prompts.
+        keys: The idempotency keys.
+    """
+
+    def __init__(
+        self,
+        create: Callable[[], Deferred[IStreamLog]],
+        runs: RunQueue,
+        viewers: Viewers,
+        ledger: Ledger,
+        keys: StartKeys,
+    ) -> None:
+        self._createStream = create
+        self._runs = runs
+        self._viewers = viewers
+        self._ledger = ledger
+        self._keys = keys
+
+    def start(
+        self, prompt: Prompt | None, key: str | None, summarize: Summarize | None, viewed: bool
+    ) -> Deferred[IStreamLog]:
+        """See `StreamService.startRun`."""
+        kept = None if prompt is None else KeptPrompt(prompt)
+        try:
+            if key is None:
+                return self._start(kept, summarize, viewed)
+            digest = sha256(b"" if kept is None else kept.packed).digest()
+            joined = self._keys.join(key, digest)
+            if joined is None:
+                return self._keys.remember(key, digest, self._start(kept, summarize, viewed))
+        except (KeyReused, Overloaded) as refusal:
+            return fail(refusal)
+
+        def startAgain(failure: Failure) -> Deferred[IStreamLog]:
+            # The stream was being deleted, which has freed the key.
+            failure.trap(StreamNotFound)
+            return self.start(prompt, key, summarize, viewed)
+
+        return joined.addErrback(startAgain)
+
+    def _start(self, prompt: KeptPrompt | None, summarize: Summarize | None, viewed: bool) -> Deferred[IStreamLog]:
+        """
+        Start a new run.
+
+        Raises:
+            Overloaded: There is no room.
+        """
+        if viewed:
+            self._viewers.checkRoom()
+        self._runs.checkRoom()
+        if prompt is not None:
+            self._ledger.checkPrompts()
+            prompt.count(self._ledger.prompts)
+
+        def start(streamLog: IStreamLog) -> IStreamLog:
+            self._runs.start(streamLog, prompt, summarize)
+            return streamLog
+
+        def drop(failure: Failure) -> Failure:
+            if prompt is not None:
+                prompt.release()
+            return failure
+
+        created = self._createStream().addCallbacks(start, drop)
+        if prompt is not None and not created.called:
+            prompt.wait()
+        return created
