@@ -7,16 +7,19 @@ server that imports the reactor. twistd finds it through `twisted/plugins/sseser
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from typing import Any
 
 from twisted.application import strports
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python import usage
 
 from sseserver.apis.root import StreamResource
-from sseserver.commandline import Options
+from sseserver.commandline import Options, readText
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
@@ -26,6 +29,7 @@ from sseserver.optiontypes import FLAG
 from sseserver.programoptions import makeProgram
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
+from sseserver.signals import Signals
 from sseserver.sources.text import TextSource
 from sseserver.speedups.garbage import RareCollections
 from sseserver.starting import makeExit, tryStart
@@ -33,7 +37,7 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.turnend import TurnEnd
-from sseserver.upstreamoptions import makeUpstream
+from sseserver.upstreamoptions import makeUpstream, readHeaders, readKey
 from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
 
@@ -47,12 +51,16 @@ class Server(MultiService):
 
     Args:
         store: File of the SQLite store, if there is one.
+
+    Attributes:
+        signals: Installed while the server runs; `None` for none.
     """
 
     _log = Logger()
 
     def __init__(self, store: str | None = None) -> None:
         super().__init__()
+        self.signals: Signals | None = None
         self._storePath = store
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
 
@@ -99,10 +107,22 @@ class Server(MultiService):
             super().startService()
         except StoreUnavailable as error:
             raise makeExit(error) from None
+        if self.signals is not None:
+            self.signals.install()
         for description, endpoint in self._endpoints:
             url = None if endpoint.port is None else makeURL(description, endpoint.port.getHost())
             if url is not None:
                 self._log.info("Open {url}", url=url)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop everything; signals are handled until the last part has stopped."""
+        stopping: Deferred[Any] = maybeDeferred(super().stopService)
+        return stopping.addBoth(self._restoreSignals)
+
+    def _restoreSignals(self, result: Any) -> Any:
+        if self.signals is not None:
+            self.signals.restore()
+        return result
 
 
 def makeSettings(options: Mapping[str, Any]) -> Settings:
@@ -137,6 +157,40 @@ def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)
 
 
+def reloadSource(source: Any, options: Mapping[str, Any]) -> None:
+    """
+    Read the files of a token source again: the text, or key and headers of an upstream.
+
+    Args:
+        source: What `makeSource` has made of the options.
+        options: The options.
+
+    Raises:
+        usage.UsageError: A file cannot be read. Nothing is changed.
+    """
+    if options["upstream"] is not None:
+        source.authenticate(readKey(options["upstream-key-file"]), readHeaders(options["upstream-header"]))
+    elif options["text"] not in {None, "-"}:
+        source.replaceText(readText(options["text"]))
+
+
+def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: Mapping[str, Any]) -> Signals:
+    """Return the handlers of the signals that operators send."""
+    log = Logger()
+
+    def reload() -> None:
+        site.reopenLog()
+        try:
+            reloadSource(source, options)
+        except usage.UsageError as error:
+            log.error("Not reloaded: {error}", error=error)
+        else:
+            log.info("Reloaded.")
+
+    # USR2 has no meaning here, but by default it would end the process.
+    return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
+
+
 def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
     """Return the site with all resources, and with the access log that the options describe."""
     accessLog = options["access-log"]
@@ -169,6 +223,7 @@ def makeService(options: Options) -> Server:
     site: Any = makeSite(streams, options)
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)
+    server.signals = makeSignals(reactor, site, source, options)
     if not settings.plain:
         # Starts last: it freezes the objects that exist by then.
         RareCollections().setServiceParent(server)

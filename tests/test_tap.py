@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -18,10 +19,13 @@ from typing import Any
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
+from twisted.python.failure import Failure
+from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
@@ -30,10 +34,18 @@ from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.speedups.garbage import RareCollections
 from sseserver.starting import makeExit
-from sseserver.tap import Options, Server, makeService, makeSource
+from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
 from sseserver.testing.sources import RecordingSink
-from sseserver.values import MODEL
+from sseserver.values import MODEL, Prompt
 from tests.test_commandline import parse
+
+
+class ImmediateReactor:
+    """A reactor that makes calls from other threads at once."""
+
+    def callFromThread(self, function: Any, *arguments: Any) -> None:
+        """See `IReactorFromThreads.callFromThread`."""
+        function(*arguments)
 
 
 class MakeServiceTests(SynchronousTestCase):
@@ -161,6 +173,50 @@ class MakeServiceTests(SynchronousTestCase):
         """The built-in text has a model name, too."""
         self.assertEqual(self.make()[1].source.model, MODEL)
         self.assertEqual(self.make("--model", "tom")[1].source.model, "tom")
+
+    def test_F130_reloadText(self) -> None:
+        """F130: at HUP the text is read again; if it cannot be read, nothing changes and the log says why."""
+        path = Path(self.mktemp())
+        path.write_text("one")
+        options = parse("--text", str(path), "--interval=0")
+        clock = Clock()
+        source = makeSource(clock, options)
+        signals = makeSignals(ImmediateReactor(), makeSite(self.make()[1], options), source, options)
+        signals.install()
+        self.addCleanup(signals.restore)
+
+        def streamed() -> str:
+            sink = RecordingSink()
+            sink.start(source)
+            clock.advance(1)
+            return "".join(sink.tokens)
+
+        for change, expected in ((lambda: path.write_text("two"), "two"), (path.unlink, "two")):
+            change()
+            signal.raise_signal(signal.SIGHUP)
+            self.assertEqual(streamed(), expected)
+
+    def test_F130_reloadKey(self) -> None:
+        """F130: at HUP key and headers of an upstream are read again."""
+        key = Path(self.mktemp())
+        key.write_text("first")
+        arguments = ("--upstream=http://127.0.0.1:81/v1", f"--upstream-key-file={key}", f"--upstream-header=x: @{key}")
+        options = parse(*arguments)
+        reactor = MemoryReactorClock()
+        source = makeSource(reactor, options)
+        for text in ("first", "second"):
+            key.write_text(text)
+            reloadSource(source, options)
+            RecordingSink().start(source, Prompt("?"))
+            protocol = reactor.tcpClients[-1][2].buildProtocol(None)
+            transport = StringTransport()
+            protocol.makeConnection(transport)
+            reactor.advance(0)
+            self.assertIn(f"Authorization: Bearer {text}\r\n".encode(), transport.value())
+            self.assertIn(f"X: {text}\r\n".encode(), transport.value())
+        key.write_text("")
+        self.assertRaises(UsageError, reloadSource, source, options)
+        protocol.connectionLost(Failure(ConnectionDone()))
 
     def test_listeners(self) -> None:
         """There is a listener for each endpoint, all with the same site; none listens before the start."""

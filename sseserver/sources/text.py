@@ -105,6 +105,10 @@ class TextSource:
         self._interval = interval
         self._ticker = Ticker(clock, chooseSlot(interval), turnEnd=turnEnd)
 
+    def replaceText(self, text: str) -> None:
+        """Stream another text in the runs that start from now on."""
+        self._words = splitWords(text)
+
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """See `ITokenSource.produce`."""
         if self._interval and self._words:

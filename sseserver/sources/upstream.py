@@ -151,6 +151,26 @@ class UpstreamSource:
         self._url = urlsplit(checkURL(url))
         # `None` leaves the choice to the upstream.
         self._requestedModel = model
+        self.connections = connections or makeConnections(reactor, limits.connectTimeout)
+        self._readPath = self.connections.readPath or chooseReadPath(reactor)
+        self._limits = limits
+        self.authenticate(key, headers)
+
+    def __repr__(self) -> str:
+        """Name the source in logs, without its key."""
+        return f"<UpstreamSource {self._url._replace(query='').geturl()}>"
+
+    def authenticate(self, key: str | None, headers: Mapping[str, str] = _NO_HEADERS) -> None:
+        """
+        Use another key and other headers for the requests from now on.
+
+        Args:
+            key: See `UpstreamSource`.
+            headers: See `UpstreamSource`.
+
+        Raises:
+            ValueError: The key or a header is unusable. Nothing is changed.
+        """
         own = {} if key is None else {"Authorization": f"Bearer {checkKey(key)}"}
         own.update(checkHeader(name, value) for name, value in headers.items())
         self._ownHeaders = own
@@ -158,15 +178,8 @@ class UpstreamSource:
         # Made once, because headers are slow to make.
         self._chatHeaders = self._makeHeaders("text/event-stream")
         self._chatHeaders.setRawHeaders(b"Content-Type", [b"application/json"])
-        self.connections = connections or makeConnections(reactor, limits.connectTimeout)
-        self._readPath = self.connections.readPath or chooseReadPath(reactor)
-        self._limits = limits
         listURL, listHeaders = self._locate("models"), self._makeHeaders("application/json")
-        self._models = ModelList(reactor, self.connections.agent, listURL, listHeaders, self._secrets)
-
-    def __repr__(self) -> str:
-        """Name the source in logs, without its key."""
-        return f"<UpstreamSource {self._url._replace(query='').geturl()}>"
+        self._models = ModelList(self._reactor, self.connections.agent, listURL, listHeaders, self._secrets)
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[str]:
         """See `ITokenSource.produce`."""

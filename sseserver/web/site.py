@@ -25,6 +25,7 @@ from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.web.answers import answerEncoded, encodeError, finishAnswer
 from sseserver.web.connection import ConnectionLimits
+from sseserver.web.logfile import LogFile
 from sseserver.web.request import makeBodyTooLarge
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
@@ -229,6 +230,15 @@ class StreamSite(Site):
         """See `Site.log`."""
         if self._accessLog:
             super().log(request)
+
+    def reopenLog(self) -> None:
+        """Open the file of the access log again, if there is one and it is open."""
+        if self.logPath and self.numPorts:
+            self.logFile.reopen()
+
+    def _openLogFile(self, path: Any) -> LogFile:
+        """See `Site._openLogFile`, which subclasses may override."""
+        return LogFile(path)
 
     def acceptableProtocols(self) -> list[bytes]:
         """See `Site.acceptableProtocols`: only HTTP/1.1."""

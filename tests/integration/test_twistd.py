@@ -291,6 +291,29 @@ class TwistdServesTests(TwistdTestCase):
         self.assertEqual(lines[4:], [b":\n"] * 10)
         server.end()
 
+    def test_F129_rotation(self) -> None:
+        """F129: after `mv` and USR1 there is a new access log; no signal for logs ends the server."""
+        log = Path(self.folder) / "access.log"
+        server = self.start("--access-log", str(log), "--interval", "0")
+        server.ask("/first", "application/json").read()
+        for _ in soon(lambda: "/first" in log.read_text()):
+            time.sleep(0.02)
+        log.rename(f"{log}.1")
+        server.process.send_signal(signal.SIGUSR1)
+        for _ in soon(log.exists):
+            time.sleep(0.02)
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGPIPE):
+            server.process.send_signal(number)
+        for _ in soon(lambda: "Reloaded." in server.output):
+            time.sleep(0.02)
+        server.ask("/second", "application/json").read()
+        for _ in soon(lambda: "/second" in log.read_text()):
+            time.sleep(0.02)
+        self.assertNotIn("/second", Path(f"{log}.1").read_text())
+        self.assertEqual(server.events()[-1].type, "done")
+        self.assertEqual(server.end(), -signal.SIGTERM)
+        self.assertQuiet(server.output)
+
     def test_twist(self) -> None:
         """Twisted's newer runner, `twist`, runs the server as well."""
         server = self.start("--interval", "0", program=(str(TWISTD.with_name("twist")), "--log-format=text"))
