@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from tests.simulation.history import History
 
-
 #: Seconds. Longer than a simulation.
 LONG = 1000.0
 

@@ -101,21 +101,27 @@ class Scenario:
         if not done and self.plan.settings.maxBytes > 1 << 20:
             late = [actor.name for actor in actors if not actor.finished]
             self.history.blame("life", f"{late} are not answered")
-        runs = self.host.service.runs
-        # A run without viewers ends after its linger.
-        if (
-            not self.world.run(lambda: not runs.names, CALM + self.plan.settings.linger)
-            and self.plan.settings.maxBytes > 1 << 20
-        ):
-            for name in runs.names:
-                run = runs.find(name)
-                if run is None or run.streamLog.created > self.world.now - 0.9 * CALM:
-                    # A visitor that comes again and again starts a run each time.
-                    continue
-                self._stuck.add(name)
-                viewers = run.streamLog.viewers
-                self.history.blame("life", f"the run {name} with {viewers or 'no'} viewers does not end")
+        self._awaitRuns()
         self.world.pass_(12.0)
+
+    def _awaitRuns(self) -> None:
+        """Wait until all runs have ended: those without viewers by their linger. What does not go on is stuck."""
+        runs = self.host.service.runs
+        if self.world.run(lambda: not runs.names, CALM + self.plan.settings.linger):
+            return
+        # A slow viewer of the whole text, or a visitor that comes again and again, takes its time.
+        lasts = self._lasts()
+        self.world.run(lambda: not runs.names, CALM)
+        for name, last in self._lasts().items():
+            self._stuck.add(name)
+            if lasts.get(name) == last and self.plan.settings.maxBytes > 1 << 20:
+                self.history.blame("life", f"the run {name} does not go on after {last} entries")
+
+    def _lasts(self) -> dict[str, int]:
+        """Return the number of entries of each run."""
+        runs = self.host.service.runs
+        found = {name: runs.find(name) for name in runs.names}
+        return {name: run.streamLog.last for name, run in found.items() if run is not None}
 
     def _judgeLife(self) -> None:
         """Check that every viewer has what it can have by now."""
