@@ -210,6 +210,8 @@ class DocumentProducer:
     def _loseClient(self, result: Any) -> None:
         """End the response: its request has ended, on any transport."""
         self._end("left")
+        # See `EventStreamProducer`: each would keep the other.
+        self.request.producer = None
 
     def _end(self, reason: str) -> None:
         """Release everything, once."""

@@ -306,6 +306,8 @@ class EventStreamProducer:
     def _loseClient(self, result: Any) -> None:
         """End the viewer: its request has ended, on any transport."""
         self._end("left")
+        # Twisted's request keeps the producer of a lost response, and each would keep the other.
+        self.request.producer = None
 
     def _end(self, reason: str) -> None:
         """Release everything, once."""

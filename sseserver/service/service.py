@@ -37,6 +37,7 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import NewEntry, Prompt, Reason, State
 
 log = Logger()
@@ -157,7 +158,8 @@ class StreamService(Service):
         new = False
         try:
             streamLog = yield self.store.find(name).addCallback(checkPublished)
-        except StreamNotFound:
+        except StreamNotFound as missing:
+            forgetTraceback(missing)
             try:
                 streamLog = yield self._create(name, published=True)
                 new = True

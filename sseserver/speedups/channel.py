@@ -11,15 +11,18 @@ that an event stream never needs. Everything that is not overridden here is Twis
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from twisted.internet.main import CONNECTION_DONE
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 from twisted.web.server import Request
+from zope.interface import providedBy
+from zope.interface.declarations import Provides
 
 from sseserver.speedups.body import FastBody
 from sseserver.speedups.direct import DirectWay
@@ -28,7 +31,9 @@ from sseserver.speedups.privates import (
     REQUEST_ATTRIBUTES,
     hasInput,
     isBetweenRequests,
+    markLost,
     receiveRequest,
+    skipsLastRead,
 )
 from sseserver.speedups.probes import ProbeTransport, probe
 
@@ -84,6 +89,8 @@ class FastChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
         self.sendBuffer = FastBody(self.transport)
+        if isinstance(self.transport, TLSMemoryBIOProtocol):
+            _attendTLS(self.transport)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -165,6 +172,31 @@ class FastChannel(HTTPChannel):
             self.callLater(0, partial(transport.connectionLost, Failure(CONNECTION_DONE)))
             return
         super().loseConnection()
+
+
+def _attendTLS(transport: Any) -> None:
+    """
+    Let a TLS transport leave nothing to the garbage collector.
+
+    Twisted declares the interfaces of the transport below for each one anew, unless a declaration is kept.
+    """
+    kind: Any = type(transport)
+    _keepDeclarations(kind, providedBy(transport.transport))
+    if skipsLastRead():
+        transport.connectionLost = partial(_loseTLS, transport)
+
+
+@cache
+def _keepDeclarations(kind: Any, below: Any) -> list[Any]:
+    """Return the declarations of a kind of TLS transport, and keep them."""
+    return [Provides(kind, interface) for interface in below]
+
+
+def _loseTLS(transport: Any, reason: Failure) -> None:
+    """Tell a TLS transport of the loss of its connection."""
+    del transport.connectionLost
+    markLost(transport)
+    transport.connectionLost(reason)
 
 
 _CHANNEL_DEFAULTS = _defaults(FastChannel.__slots__, HTTPChannel)

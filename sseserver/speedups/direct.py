@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import OK, datetimeToString
 
 from sseserver.speedups.privates import beginWait, isBetweenRequests, isBlocked, receiveAgain
+from sseserver.tracebacks import forgetFailure
 
 #: Bytes. Limit of the head of such a request.
 _SHORT_HEAD = 1024
@@ -264,9 +265,11 @@ class _Waiting:
 
     def refuse(self, failure: Failure) -> None:
         """Let the request go the usual way, which answers with the error."""
+        forgetFailure(failure)
         if self._channel is not None:
             receiveAgain(self._channel, self, self._data)
 
 
 def _forget(failure: Failure) -> None:
     """Ignore a failure: the usual way will find it, too."""
+    forgetFailure(failure)

@@ -15,15 +15,20 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from sseserver.speedups.probes import (
+    EndingProtocol,
     GivenFactory,
     NoReactor,
     ProbeTransport,
+    SilentTLS,
     TakingSocket,
     UnansweredRequest,
     makeConnection,
@@ -152,6 +157,36 @@ def seesAbort() -> bool:
     transport.abortConnection()
     seen.append(isAborting(transport))
     return seen == [False, True]
+
+
+# The end of a TLS connection.
+
+
+def markLost(transport: Any) -> None:
+    """
+    Let a TLS transport skip its last read, before its `connectionLost`.
+
+    There is nothing left to read: bytes are decrypted as soon as they come. The read would only fail with an exception
+    that refers to itself and to the connection, and keeps both until a collection.
+    """
+    transport._lostTLSConnection = True
+
+
+@probe
+def skipsLastRead() -> bool:
+    """Probe `markLost`: with it `connectionLost` does not read, without it does; the protocol is told both times."""
+    seen = []
+    for marked in (False, True):
+        protocol, security = EndingProtocol(), SilentTLS()
+        factory: Any = GivenFactory(protocol)
+        clock: Any = NoReactor()
+        transport: Any = TLSMemoryBIOFactory(security, True, factory, clock).buildProtocol(None)
+        transport.makeConnection(ProbeTransport())
+        if marked:
+            markLost(transport)
+        transport.connectionLost(Failure(ConnectionDone()))
+        seen.append((security.reads, protocol.ends))
+    return seen == [(1, 1), (0, 1)]
 
 
 # The input of a channel.

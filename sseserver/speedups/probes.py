@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable
 from functools import cache, wraps
 from typing import Any
 
+from OpenSSL.SSL import WantReadError
 from twisted.internet.address import IPv4Address
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Connection
+from twisted.python.failure import Failure
 from twisted.web.http import Request
 from zope.interface import implementer
 
@@ -140,6 +142,57 @@ class TakingSocket:
     def fileno(self) -> int:
         """See `socket.fileno`."""
         return -1
+
+
+class EndingProtocol(Protocol):
+    """
+    A protocol that counts the ends of its connection.
+
+    Attributes:
+        ends: Number of them.
+    """
+
+    ends = 0
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See `IProtocol.connectionLost`."""
+        self.ends += 1
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class SilentTLS:
+    """
+    Security of a TLS connection whose handshake never ends.
+
+    Attributes:
+        reads: Number of the attempts to read.
+    """
+
+    reads = 0
+
+    def clientConnectionForTLS(self, transport: object) -> Any:
+        """See `IOpenSSLClientConnectionCreator.clientConnectionForTLS`."""
+        return self
+
+    def recv(self, size: int) -> bytes:
+        """See `OpenSSL.SSL.Connection.recv`."""
+        self.reads += 1
+        raise WantReadError
+
+    def do_handshake(self, *size: int) -> Any:
+        """Wait for bytes of the peer."""
+        raise WantReadError
+
+    bio_read = do_handshake
+
+    def set_connect_state(self) -> None:
+        """See `OpenSSL.SSL.Connection.set_connect_state`."""
+
+    def set_app_data(self, data: object) -> None:
+        """See `OpenSSL.SSL.Connection.set_app_data`."""
+
+    def bio_shutdown(self) -> None:
+        """See `OpenSSL.SSL.Connection.bio_shutdown`."""
 
 
 class GivenFactory(Factory):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
@@ -85,6 +86,9 @@ class ConnectionLimits(HTTPChannel):
             self.requests.remove(self._held)
             self._held = None
         super().connectionLost(reason)
+        if isinstance(self.transport, TLSMemoryBIOProtocol):
+            # It keeps its producer, which is this channel.
+            self.transport.unregisterProducer()
 
     def _watch(self, grace: float | None) -> None:
         self._stopWatch()

@@ -22,6 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from sseserver.delivery.document import Document
 from sseserver.errors import MethodNotAllowed, NotFound, SSEServerError
 from sseserver.service.viewers import Viewers
+from sseserver.tracebacks import forgetTraceback
 from sseserver.web.answers import answerError, finishAnswer
 
 log = Logger()
@@ -81,6 +82,7 @@ class AsyncResource(Resource):
                 finishAnswer(request, body, self._viewers)
         except SSEServerError as error:
             finishAnswer(request, answerError(request, error), self._viewers)
+            forgetTraceback(error)
 
     def _callMethod(self, request: Request) -> Coroutine[Any, Any, Body]:
         name = request.method.decode("ascii", "replace")

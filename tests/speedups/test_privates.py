@@ -11,12 +11,21 @@ from unittest import mock
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Connection
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
-from sseserver.speedups.privates import countQueued, seesAbort, seesChunks, seesInput, seesQueue, seesWaits
+from sseserver.speedups.privates import (
+    countQueued,
+    seesAbort,
+    seesChunks,
+    seesInput,
+    seesQueue,
+    seesWaits,
+    skipsLastRead,
+)
 from sseserver.speedups.probes import probe
 
 
@@ -44,8 +53,21 @@ class ProbeTests(SynchronousTestCase):
         Twisted, nothing is broken, but slow: `sseserver.speedups.privates` has to learn the new
         names.
         """
-        for check in (seesQueue, seesAbort, seesChunks, seesInput, seesWaits, channel.readsHeads):
+        for check in (seesQueue, seesAbort, seesChunks, seesInput, seesWaits, skipsLastRead, channel.readsHeads):
             self.assertTrue(check(), check.__name__)
+
+    def test_lastReadElsewhere(self) -> None:
+        """
+        A TLS transport that reads at its end all the same is left as it is.
+        """
+        lost = TLSMemoryBIOProtocol.connectionLost
+
+        def connectionLost(transport: Any, reason: Any) -> None:
+            transport._lostTLSConnection = False
+            lost(transport, reason)
+
+        self.patch(TLSMemoryBIOProtocol, "connectionLost", connectionLost)
+        self.assertFalse(look(skipsLastRead))
 
     def test_queueElsewhere(self) -> None:
         """

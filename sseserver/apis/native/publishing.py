@@ -18,6 +18,7 @@ from sseserver.jsontext import readJSON
 from sseserver.service.publication import Publication
 from sseserver.service.service import StreamService
 from sseserver.streams.entries import packEvent
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import TERMINAL, Kind, NewEntry
 from sseserver.wire import Decoder, checkType
 
@@ -93,7 +94,8 @@ async def openWith(
     try:
         streamLog = await service.find(name)
         repeated = streamLog.recall(used) is not None
-    except StreamNotFound:
+    except StreamNotFound as missing:
+        forgetTraceback(missing)
         repeated = False
     if not repeated:
         streamLog, new = await service.open(name)

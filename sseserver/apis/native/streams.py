@@ -20,6 +20,7 @@ from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from sseserver.web.answers import answerEncoded, answerJSON
@@ -122,6 +123,7 @@ class NamedStream(AsyncResource):
         except StreamNotFound as error:
             if wanted != HTML:
                 raise
+            forgetTraceback(error)
             # The page says so in words, for people.
             request.setResponseCode(error.status)
             return self._answerPage(request, 2)

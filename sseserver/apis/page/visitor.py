@@ -14,6 +14,7 @@ from sseserver.errors import BadRequest, Overloaded, StoreUnavailable, StreamNot
 from sseserver.interfaces import IFormat
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Prompt
 from sseserver.web.accept import EVENT_STREAM, HTML, negotiate
 from sseserver.web.request import readLastEventID
@@ -58,10 +59,12 @@ class Visitor(AsyncResource):
         parsed = parseID(asked)
         try:
             streamLog = await self._started.find(parsed[0] if parsed else "")
-        except StreamNotFound:
+        except StreamNotFound as missing:
+            forgetTraceback(missing)
             request.setResponseCode(NO_CONTENT)
             return b""
-        except StoreUnavailable:
+        except StoreUnavailable as unavailable:
+            forgetTraceback(unavailable)
             turnAway(request, form, self._service.settings.reconnectionTime)
             return None
         return followStream(self._service, request, streamLog, form)
@@ -75,7 +78,8 @@ class Visitor(AsyncResource):
             return None
         try:
             streamLog = await self._service.startRun(self._prompt, viewed=True)
-        except (Overloaded, StoreUnavailable):
+        except (Overloaded, StoreUnavailable) as refusal:
+            forgetTraceback(refusal)
             if isOver(request):
                 # The visitor has left while the store was trying.
                 return None

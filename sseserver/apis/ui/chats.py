@@ -14,6 +14,7 @@ from sseserver.errors import StreamNotFound
 from sseserver.protocols.uimessages import checkChatID, readChat
 from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.service import StreamService
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import State
 from sseserver.web.request import readJSONBody, readKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
@@ -73,7 +74,8 @@ class ChatStream(AsyncResource):
         chat = checkChatID(self._chat)
         try:
             streamLog = await self._newest.find(chat)
-        except StreamNotFound:
+        except StreamNotFound as missing:
+            forgetTraceback(missing)
             streamLog = None
         if streamLog is None or streamLog.state is not State.OPEN:
             request.setResponseCode(NO_CONTENT)

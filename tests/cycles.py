@@ -1,0 +1,35 @@
+"""
+Reference cycles: the objects that an action leaves to the garbage collector.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable
+
+
+def findCycles(act: Callable[[], object]) -> Counter[str]:
+    """
+    Count the objects that are unreachable after an action and yet not freed, by the names of their types.
+
+    Args:
+        act: The action. What it keeps on purpose is not counted. It is called twice before, because the first call of
+            anything fills caches.
+    """
+    for _ in range(2):
+        act()
+    flags = gc.get_debug()
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        act()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        return Counter(type(one).__qualname__ for one in gc.garbage)
+    finally:
+        gc.set_debug(flags)
+        gc.garbage.clear()
+        if enabled:
+            gc.enable()
