@@ -202,6 +202,7 @@ class StoredStream(NamedTuple):
         trimmedCR: Whether the text of the entries before `first` ends with CR.
         keyBytes: Bytes that its idempotency keys take, by `sseserver.streams.cost.measureKeys`; 0 if that is not known
             before they are read.
+        question: Question that the stream answers, as its state shows it; empty if there is none.
     """
 
     name: str
@@ -215,6 +216,7 @@ class StoredStream(NamedTuple):
     tokensBefore: int
     trimmedCR: bool = False
     keyBytes: int = 0
+    question: str = ""
 
 
 class StoredEntries(NamedTuple):
@@ -237,6 +239,7 @@ class Creation(NamedTuple):
     epoch: str
     published: bool
     created: float
+    question: str = ""
 
 
 class Addition(NamedTuple):

@@ -44,10 +44,17 @@ class Stream:
             self.before = change["before"]
 
     def describe(self):
-        name, published, created = self.head["name"], self.head["published"], self.head["created"]
         size = sum(len(data) for _, data in self.entries.values())
-        epoch = self.path.stem
-        return StoredStream(name, epoch, published, created, self.ended, self.first, self.last, size, *self.before)
+        tokensBefore, trimmedCR = self.before
+        return StoredStream(
+            **self.head,
+            ended=self.ended,
+            first=self.first,
+            last=self.last,
+            size=size,
+            tokensBefore=tokensBefore,
+            trimmedCR=trimmedCR,
+        )
 
     def trim(self, first, *before):
         """Write a file without the oldest entries, and put it in the place of the old one."""
@@ -117,8 +124,8 @@ class FolderPersistence:
         for change in changes:
             path = self.folder / f"{change.epoch}.jsonl"
             match change:
-                case Creation(name, _, published, created):
-                    lines[path] = [{"name": name, "published": published, "created": created}]
+                case Creation():
+                    lines[path] = [change._asdict()]
                 case Addition(_, entries, keys, ended):
                     entry = {"entries": list(map(listEntry, entries)), "ended": ended}
                     entry["keys"] = {key: listUse(use) for key, use in keys.items()}

@@ -65,13 +65,14 @@ class IStreamStore(Interface):
     def stop() -> Deferred[None]:
         """Write all changes and close the store. Harmless if it is closed."""
 
-    def create(name: str | None, published: bool) -> Deferred[IStreamLog]:
+    def create(name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
         """
         Make a new stream.
 
         Args:
             name: Name of the stream; `None` to name it by its epoch.
             published: Whether entries will be published into it. Otherwise a run writes it.
+            question: Question that it answers, as its state shows it.
 
         Returns:
             Fires with the stream log when the stream is stored.

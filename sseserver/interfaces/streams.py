@@ -81,11 +81,13 @@ class IStreamLog(Interface):
     epoch: str = Attribute("22 characters that no other stream ever had.")
     state: State = Attribute("State of the stream, as far as it is visible.")
     published: bool = Attribute("Whether entries are published into the stream; otherwise a run writes it.")
+    question: str = Attribute("Question that the stream answers, as its state shows it; empty if there is none.")
     buffer: IEntryBuffer = Attribute("The entries in memory.")
     last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
     size: int = Attribute(
-        "Bytes that the stream takes: its fixed cost, its name, its entries and its idempotency keys with their costs."
+        "Bytes that the stream takes: its fixed cost, its name and its question, its entries and its idempotency keys "
+        "with their costs."
     )
     keyBytes: int = Attribute("Bytes that its idempotency keys take of them.")
     viewers: int = Attribute("Number of viewers that follow now.")

@@ -11,12 +11,28 @@ import msgspec
 from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels, ITokenSource
 
+#: Characters. Longest question that the state of a stream shows. Every stream keeps one.
+LONGEST_QUESTION = 4096
+
 
 class Part(msgspec.Struct):
     """A part of a message: text, an image, a file."""
 
     type: str
     text: str | None = None
+
+
+def cutQuestion(text: str) -> str:
+    """
+    Return the question that the state of a stream shows.
+
+    Args:
+        text: The last message of the user. More than `LONGEST_QUESTION` characters are cut off, which an ellipsis
+            shows. Lone surrogates, which UTF-8 lacks, become question marks.
+    """
+    if len(text) > LONGEST_QUESTION:
+        text = text[: LONGEST_QUESTION - 1] + "…"
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def checkModel(model: str | None, source: ITokenSource) -> None:

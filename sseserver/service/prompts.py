@@ -9,6 +9,7 @@ import json
 import msgspec
 
 from sseserver.jsontext import toJSON
+from sseserver.protocols.prompt import cutQuestion
 from sseserver.streams.account import Account
 from sseserver.values import Prompt
 
@@ -22,12 +23,14 @@ class KeptPrompt:
 
     Attributes:
         packed: The prompt as JSON, until it is taken.
+        question: The question that the state of the stream shows.
     """
 
-    __slots__ = ("_account", "_prompt", "_size", "packed")
+    __slots__ = ("_account", "_prompt", "_size", "packed", "question")
 
     def __init__(self, prompt: Prompt) -> None:
         self.packed = _pack(prompt)
+        self.question = cutQuestion(prompt.text)
         self._prompt: Prompt | None = prompt
         self._size = len(self.packed)
         self._account: Account | None = None

@@ -104,7 +104,7 @@ class StreamService(Service):
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         makeBody = chooseBody(turnEnd, self.settings.plain)
         self.viewers = Viewers(self.settings, self._beats, self.ledger.viewers, makeBody, self._viewerLeft)
-        create = partial(self._create, None, published=False)
+        create = partial(self._create, None, False)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
@@ -339,12 +339,12 @@ class StreamService(Service):
     def _isStopped(self) -> bool:
         return self.state in (ServiceState.DRAINING, ServiceState.STOPPED)
 
-    def _create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
+    def _create(self, name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
         if not self._retention.makeRoom(1, published):
             return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
         if self._isStopped():
             return fail(Overloaded(_STOPPED))
-        return self.store.create(name, published).addCallback(self._checkRunning)
+        return self.store.create(name, published, question).addCallback(self._checkRunning)
 
     def _checkRunning(self, streamLog: IStreamLog) -> IStreamLog:
         """Refuse a stream that the store has created after the service was stopped."""

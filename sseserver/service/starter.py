@@ -26,7 +26,7 @@ class RunStarter:
     Starts runs after all checks for room.
 
     Args:
-        create: Makes the stream of a run.
+        create: Makes the stream of a run, with the question that it answers.
         runs: Takes the runs.
         viewers: Tells whether a run could be viewed.
         ledger: Counts the prompts.
@@ -35,7 +35,7 @@ class RunStarter:
 
     def __init__(
         self,
-        create: Callable[[], Deferred[IStreamLog]],
+        create: Callable[[str], Deferred[IStreamLog]],
         runs: RunQueue,
         viewers: Viewers,
         ledger: Ledger,
@@ -92,7 +92,7 @@ class RunStarter:
                 prompt.release()
             return failure
 
-        created = self._createStream().addCallbacks(start, drop)
+        created = self._createStream("" if prompt is None else prompt.question).addCallbacks(start, drop)
         if prompt is not None and not created.called:
             prompt.wait()
         return created

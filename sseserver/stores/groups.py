@@ -37,6 +37,7 @@ class KeptStream:
         published: Whether entries are published into it.
         created: When it was made, in seconds since 1970.
         ended: When it ended, in seconds since 1970; `None` while it is open.
+        question: Question that it answers; empty if there is none.
         first: Number of the oldest entry, as of the last time when the log left memory.
         last: Number of the newest stored entry.
         tokensBefore: Number of tokens before `first`.
@@ -60,6 +61,7 @@ class KeptStream:
         "last",
         "name",
         "published",
+        "question",
         "size",
         "tokensBefore",
         "trimmedCR",
@@ -68,10 +70,10 @@ class KeptStream:
 
     def __init__(self, stored: StoredStream) -> None:
         self.name, self.epoch, self.published = stored.name, stored.epoch, stored.published
-        self.created, self.ended = stored.created, stored.ended
+        self.created, self.ended, self.question = stored.created, stored.ended, stored.question
         self.first, self.last = stored.first, stored.last
         entries = stored.size + ENTRY_COST * (self.last + 1 - self.first)
-        self.size = measureStream(self.name) + entries + stored.keyBytes
+        self.size = measureStream(self.name, self.question) + entries + stored.keyBytes
         self.tokensBefore, self.trimmedCR = stored.tokensBefore, stored.trimmedCR
         self.finding: list[Deferred[IStreamLog]] | None = None
         self.uncounted: int | None = None
@@ -196,7 +198,9 @@ class Group:
             if stream not in deleted:
                 buffer = streamLog.buffer
                 changes.append(Trim(stream.epoch, buffer.first, buffer.tokensBefore, buffer.trimmedCR))
-        changes += [Creation(each.name, each.epoch, each.published, each.created) for each in self.created]
+        changes += [
+            Creation(each.name, each.epoch, each.published, each.created, each.question) for each in self.created
+        ]
         for entries in self.added:
             streamLog = entries.log
             keys = streamLog.keys and _selectKeys(entries)

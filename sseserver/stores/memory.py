@@ -58,13 +58,14 @@ class MemoryStore(Keeper):
         self._ticker.stop()
         return succeed(None)
 
-    def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
+    def create(self, name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
         """See `IStreamStore.create`."""
         epoch = makeEpoch()
         name = name or epoch
         if name in self._logs:
             return fail(StreamExists(f"There is a stream {name} already."))
         streamLog = self._logs[name] = StreamLog(name, epoch, self._ticker, self._window, self, published=published)
+        streamLog.question = question
         self.account(published).add(streamLog.size)
         return succeed(streamLog)
 

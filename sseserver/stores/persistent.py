@@ -115,7 +115,7 @@ class PersistentStore(Keeper):
                 self._next.reset(0)
         return stopped
 
-    def create(self, name: str | None, published: bool) -> Deferred[IStreamLog]:
+    def create(self, name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
         """See `IStreamStore.create`."""
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
@@ -125,10 +125,10 @@ class PersistentStore(Keeper):
         if known is not None and known.uncounted is not None:
             deleted: Deferred[None] = Deferred()
             known.deleting.append(deleted)
-            return deleted.addCallback(lambda _: self.create(name, published))
+            return deleted.addCallback(lambda _: self.create(name, published, question))
         if known is not None:
             return fail(StreamExists(f"There is a stream {name} already."))
-        stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0)
+        stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0, question=question)
         stream = self._streams[name] = KeptStream(stored)
         self.account(published).add(stream.size)
         stream.hold(self._makeLog(stream))
@@ -202,7 +202,9 @@ class PersistentStore(Keeper):
         self._schedule(0)
 
     def _makeLog(self, stream: KeptStream) -> StreamLog:
-        return StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
+        streamLog = StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
+        streamLog.question = stream.question
+        return streamLog
 
     def _schedule(self, delay: float) -> None:
         """Write the next group after a delay in seconds, unless that is scheduled, or a group is being written."""

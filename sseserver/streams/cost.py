@@ -1,5 +1,5 @@
 """
-Cost of a stream in memory, beside its entries: its fixed cost, its name, its idempotency keys.
+Cost of a stream in memory, beside its entries: its fixed cost, name, question and idempotency keys.
 
 `StreamLog` and the stores charge it to the accounts of the store.
 """
@@ -19,9 +19,15 @@ STREAM_COST = 2048
 KEY_COST = 320
 
 
-def measureStream(name: str) -> int:
-    """Return the bytes that a stream takes beside its entries and keys. Its name is in two tables."""
-    return STREAM_COST + 2 * len(name)
+def measureStream(name: str, question: str = "") -> int:
+    """
+    Return the bytes that a stream takes beside its entries and keys.
+
+    Args:
+        name: Its name, which is in two tables.
+        question: The question that it answers. No character takes more than four bytes in memory.
+    """
+    return STREAM_COST + 2 * len(name) + len(question) * (1 if question.isascii() else 4)
 
 
 def measureKey(key: str) -> int:

@@ -33,6 +33,7 @@ cdef class StreamLog:
     cdef public object name
     cdef public str epoch
     cdef public bint published
+    cdef public object question
     cdef public dict keys
     cdef public Py_ssize_t keyBytes
     cdef public object created

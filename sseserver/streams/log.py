@@ -92,7 +92,6 @@ class StreamLog:
     Attributes:
         buffer: The entries in memory.
         keys: Uses of idempotency keys whose entries are still kept, the oldest first.
-        keyBytes: Bytes that they take, `KEY_COST` for each included.
 
     The other attributes are described in `IStreamLog`.
     """
@@ -121,6 +120,7 @@ class StreamLog:
         "name",
         "onChange",
         "published",
+        "question",
         "sealed",
         "sole",
         "state",
@@ -139,6 +139,7 @@ class StreamLog:
         self.name = name
         self.epoch = epoch
         self.published = published
+        self.question = ""
         self.state = _OPEN
         self.sealed = False
         self.buffer = EntryBuffer()
@@ -158,8 +159,7 @@ class StreamLog:
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
         self._renderings: dict[str, IRendering] = {}
-        # The cursor of the viewer that left last: the read-ahead counts from there.
-        self._place = 0
+        self._place = 0  # The cursor of the viewer that left last: the read-ahead counts from there.
         self.announced = -FLUSH_TICK
         # Wakes the viewers at the end of the flush tick; wakes them if they were ever too many for one turn.
         self._flushing: Tick | None = None
@@ -173,7 +173,7 @@ class StreamLog:
     @property
     def size(self) -> int:
         """See `IStreamLog.size`."""
-        return measureStream(self.name) + self.buffer.size + self.keyBytes
+        return measureStream(self.name, self.question) + self.buffer.size + self.keyBytes
 
     def append(self, kind: Kind, data: bytes) -> int:
         """See `IStreamLog.append`."""

@@ -71,6 +71,7 @@ class Description(NamedTuple):
     last: int
     tokens: int
     size: int
+    question: str
     kinds: bytes
     entries: list[bytes]
 
@@ -128,9 +129,11 @@ class StoreCase(_TestCase):
         self.settle()
         self.failureResultOf(deferred, error)
 
-    def create(self, name: str | None = None, published: bool = True, tokens: int = 0) -> IStreamLog:
+    def create(
+        self, name: str | None = None, published: bool = True, tokens: int = 0, question: str = ""
+    ) -> IStreamLog:
         """Make a stream with the tokens `1`, `2` and so on."""
-        streamLog = self.result(self.store.create(name, published))
+        streamLog = self.result(self.store.create(name, published, question))
         for number in range(1, tokens + 1):
             streamLog.append(Kind.TOKEN, b"%d" % number)
         self.settle()
@@ -158,6 +161,7 @@ class StoreCase(_TestCase):
             streamLog.last,
             buffer.tokens,
             buffer.size,
+            streamLog.question,
             bytes(buffer.kinds),
             buffer.entries,
         )

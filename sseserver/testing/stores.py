@@ -291,7 +291,7 @@ class RecoveryContract(StoreCase):
 
     def test_restart(self) -> None:
         """A store that was stopped and started has the same streams with the same IDs, and lists the ended ones."""
-        logs = [self.create(name, tokens=number) for number, name in enumerate(("a", "b", "c", "d"))]
+        logs = [self.create(name, tokens=number, question=f"{name}, ö?") for number, name in enumerate("abcd")]
         self.publish("b", b"2", b"3", key="key")
         for index in (2, 0):
             logs[index].append(Kind.DONE, b"{}")

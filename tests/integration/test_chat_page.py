@@ -220,7 +220,7 @@ class ChatTests(BrowserTestCase):
         """
         A page that is reloaded in mid-stream shows the conversation and continues it.
 
-        Another window at the link sees the answer live, but is not offered to stop it.
+        Another window at the link sees the question and the answer live, but is not offered to stop it.
         """
         await self.open(self.url)
         await self.untilState("ready")
@@ -240,7 +240,7 @@ class ChatTests(BrowserTestCase):
         first = self.browser.current_window_handle
         second = await self.openWindow(link)
         await self.untilText("In the ")
-        self.assertEqual((await self.turns(), await self.shown()), ([], ["copy", "again"]))
+        self.assertEqual((await self.turns(), await self.shown()), (shown[2:], ["copy", "again"]))
         run.write("middle")
         for window in (first, second):
             await self.switchTo(window)
@@ -265,6 +265,34 @@ class ChatTests(BrowserTestCase):
         await self.untilState("failed")
         self.flushLoggedErrors(ValueError)
         self.assertEqual((await self.shown())[0], "send")
+
+    async def test_F99_sharedLink(self) -> None:
+        """
+        F99: whoever opens a link sees the question, is not offered to stop the answer, and can continue from both.
+        """
+        await self.open(self.url)
+        await self.type("Why?\r")
+        run = await self.untilAsked(1)
+        run.write("Because.")
+        await self.untilText("Because. ")
+        await self.openWindow(await self.address())
+        await self.untilText("Because. ")
+        self.assertEqual((await self.turns(), await self.shown()), ([["question", "Why?"]], ["copy", "again"]))
+        run.end()
+        await self.untilState("finished")
+        self.assertEqual(await self.shown(), ["send", "copy", "again"])
+
+        await self.type("And then?\r")
+        run = await self.untilAsked(2)
+        told = [message["content"] for message in run.prompt.messages]
+        self.assertEqual(told, ["Why?", "Because. ", "And then?"])
+        run.write("Then")
+        await self.untilText("Then ")
+        shown = [["question", "Why?"], ["answer", "Because. "], ["question", "And then?"]]
+        for _ in range(2):
+            self.assertEqual((await self.turns(), await self.shown()), (shown, ["stop", "copy", "again"]))
+            await deferToThread(self.browser.refresh)
+            await self.untilText("Then ")
 
     async def isVisible(self, name: str) -> bool:
         """Return whether an element is between the upper edge of the window and the footer."""

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels
-from sseserver.protocols.prompt import Part, checkModel, checkText, lastOfUser, readText
+from sseserver.protocols.prompt import LONGEST_QUESTION, Part, checkModel, checkText, cutQuestion, lastOfUser, readText
 from tests.served import ScriptedSource
 
 
@@ -43,6 +43,15 @@ class PromptTests(SynchronousTestCase):
         checkText("", ManyModels(takesPrompt=True), "prompt")
         error = self.assertRaises(InvalidMember, checkText, "", ScriptedSource(takesPrompt=True), "prompt")
         self.assertEqual(error.param, "prompt")
+
+    def test_F99_cutQuestion(self) -> None:
+        """
+        F99: a question of up to `LONGEST_QUESTION` characters is kept as it is; a longer one is cut.
+        """
+        for text in ("", "Why, ö?\n\x00", "x" * LONGEST_QUESTION):
+            self.assertEqual(cutQuestion(text), text)
+        self.assertEqual(cutQuestion("x" * (LONGEST_QUESTION + 1)), "x" * (LONGEST_QUESTION - 1) + "…")
+        self.assertEqual(cutQuestion("a\ud800b"), "a?b")
 
     def test_readText(self) -> None:
         """

@@ -226,7 +226,7 @@ class PromptTests(ServiceTestCase):
     def test_F7_refused(self) -> None:
         """F7: the prompt of a run whose stream the store refuses does not count."""
         created: Deferred[Any] = Deferred()
-        self.patch(self.service.store, "create", lambda name, published: created)
+        self.patch(self.service.store, "create", lambda *arguments: created)
         starting = self.service.startRun(Prompt("x" * 600), "key")
         self.assertGreater(self.prompts.used, 600)
         created.errback(StoreUnavailable("Full."))

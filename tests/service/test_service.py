@@ -272,7 +272,7 @@ class EmbeddingTests(ServedTestCase):
         waiting: Deferred[Any] = Deferred()
         store = self.service.store
         create = store.create
-        self.patch(store, "create", lambda name, published: waiting)
+        self.patch(store, "create", lambda *arguments: waiting)
         started = self.service.startRun()
         self.assertNoResult(started)
         self.assertEqual(self.source.runs, [])
@@ -286,7 +286,7 @@ class EmbeddingTests(ServedTestCase):
         waiting: Deferred[Any] = Deferred()
         store = self.service.store
         create = store.create
-        self.patch(store, "create", lambda name, published: waiting)
+        self.patch(store, "create", lambda *arguments: waiting)
         started = self.service.startRun()
         self.successResultOf(self.service.stopService())
         create(None, published=False).chainDeferred(waiting)

@@ -41,6 +41,8 @@ class CostTests(SynchronousTestCase):
     def test_measures(self) -> None:
         """A stream costs a constant and its name twice, a key a constant and its bytes."""
         self.assertEqual(measureStream("abc"), STREAM_COST + 6)
+        self.assertEqual(measureStream("abc", "Why?"), STREAM_COST + 6 + 4)
+        self.assertEqual(measureStream("abc", "Wärum"), STREAM_COST + 6 + 20)
         self.assertEqual(measureKey("k" * 255), KEY_COST + 255)
         self.assertEqual(measureKeys(["a", "bc"]), 2 * KEY_COST + 3)
 

@@ -192,6 +192,7 @@ def describeStream(streamLog: IStreamLog) -> dict[str, object]:
         "name": streamLog.name,
         "epoch": streamLog.epoch,
         "published": streamLog.published,
+        "question": streamLog.question or None,
         "state": streamLog.state.value,
         "first": streamLog.buffer.first,
         "last": streamLog.last,

@@ -43,7 +43,7 @@ _SCHEMA = """
 CREATE TABLE streams (
     number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL UNIQUE, published INTEGER NOT NULL,
     created REAL NOT NULL, ended REAL, trimmed INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0,
-    cr INTEGER NOT NULL DEFAULT 0);
+    cr INTEGER NOT NULL DEFAULT 0, question TEXT NOT NULL DEFAULT '');
 CREATE TABLE segments (
     stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, kinds BLOB NOT NULL, ends BLOB NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (stream, first)) WITHOUT ROWID;
@@ -59,6 +59,7 @@ INSERT INTO life (boot, clean) VALUES ('', 1);
 # From version 2, which lacks these columns.
 _UPGRADE = """
 ALTER TABLE streams ADD COLUMN cr INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE streams ADD COLUMN question TEXT NOT NULL DEFAULT '';
 ALTER TABLE life ADD COLUMN file TEXT NOT NULL DEFAULT ''
 """
 
@@ -202,14 +203,14 @@ class Database:
     def _readStreams(self) -> Iterator[RecoveredStream]:
         rows = self.connection.execute(
             "SELECT streams.number, name, epoch, published, created, ended, trimmed, tokens, cr,"
-            " coalesce(sum(segments.last - first + 1), 0), coalesce(sum(length(data)), 0),"
+            " question, coalesce(sum(segments.last - first + 1), 0), coalesce(sum(length(data)), 0),"
             " (SELECT coalesce(sum(length(key) + ?), 0) FROM keys WHERE stream = streams.number)"
             " FROM streams LEFT JOIN segments ON stream = streams.number"
             " GROUP BY streams.number ORDER BY ended IS NULL, ended, streams.number",
             (KEY_COST,),
         )
-        for number, name, epoch, published, created, ended, trimmed, tokens, cr, count, size, keyBytes in rows:
-            place = (trimmed + 1, trimmed + count, size, tokens, bool(cr), keyBytes)
+        for number, name, epoch, published, created, ended, trimmed, tokens, cr, question, count, size, keys in rows:
+            place = (trimmed + 1, trimmed + count, size, tokens, bool(cr), keys, question)
             stream = StoredStream(name, epoch, bool(published), created, ended, *place)
             yield RecoveredStream(number, stream)
 
@@ -286,7 +287,8 @@ class Database:
         for row in transaction.trimmed:
             self._trim(row)
         many(
-            "INSERT INTO streams (number, name, epoch, published, created) VALUES (?, ?, ?, ?, ?)", transaction.created
+            "INSERT INTO streams (number, name, epoch, published, created, question) VALUES (?, ?, ?, ?, ?, ?)",
+            transaction.created,
         )
         if transaction.fresh.heads:
             execute("INSERT INTO fresh VALUES (?, ?, ?, ?, ?)", transaction.fresh.pack(transaction.place))

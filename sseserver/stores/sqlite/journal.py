@@ -141,8 +141,8 @@ class Journal:
         # A number that is not used, because the transaction fails, is never used.
         number = plan.created[creation.epoch] = self._nextNumber
         self._nextNumber += 1
-        name, epoch, published, created = creation
-        plan.transaction.created.append(StreamRow(number, name, epoch, published, created))
+        name, epoch, published, created, question = creation
+        plan.transaction.created.append(StreamRow(number, name, epoch, published, created, question))
 
     def _delete(self, plan: Plan, deletion: Deletion) -> None:
         plan.transaction.deleted.append(self._find(plan, deletion.epoch))

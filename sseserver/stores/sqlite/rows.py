@@ -23,6 +23,7 @@ class StreamRow(NamedTuple):
     epoch: str
     published: bool
     created: float
+    question: str = ""
 
 
 class EndedRow(NamedTuple):

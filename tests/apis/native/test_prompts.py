@@ -50,6 +50,27 @@ class RunTests(ChatTestCase):
         self.post("/streams", {"prompt": "Hi"})
         self.assertEqual(self.source.run.prompt, Prompt("Hi"))
 
+    def question(self) -> object:
+        """Return the question in the state of the newest stream."""
+        [newest] = self.service.store.list(1)
+        return self.state(f"/streams/{newest.name}")["question"]
+
+    def test_F99_question(self) -> None:
+        """
+        F99: the state of a stream shows the question, whichever API started it; that of a stream without one, `null`.
+        """
+        path = self.post("/streams", {"prompt": "Why?"}).response.headers["location"]
+        self.assertEqual(self.state(path)["question"], "Why?")
+        path = self.post("/streams", HELLO).response.headers["location"]
+        self.assertEqual(self.state(path)["question"], "Hello there")
+        self.stream()
+        self.assertEqual(self.question(), "Hello there")
+        chat = {"id": "c", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}]}
+        self.reactor.advance(1)
+        self.post("/api/chat", chat)
+        self.assertEqual(self.question(), "Hi")
+        self.assertIsNone(self.ask("/streams/a", method="PUT").json["question"])
+
     def test_needsPrompt(self) -> None:
         """
         Either is needed, not both.

@@ -51,7 +51,7 @@ class VisitorTests(ScriptedTestCase):
         created: Deferred[Any] = Deferred()
         store = MemoryStore(self.reactor, 1 << 20)
         self.serve(self.source, store=store)
-        self.patch(store, "create", lambda name, published: created)
+        self.patch(store, "create", lambda *arguments: created)
         wire = self.view()
         wire.close()
         created.errback(StoreUnavailable("The disk is full."))

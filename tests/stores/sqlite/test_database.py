@@ -356,7 +356,7 @@ class CommitTests(DatabaseTestCase):
         tables = ("streams", "segments", "fresh", "keys")
         with foreign(self.path) as connection:
             rows = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
-        stream, filed = (2, "name", "epoch2", 1, 0.0, None, 0, 0, 0), (2, 1, 1, b"\0", bytes(8), b"x")
+        stream, filed = (2, "name", "epoch2", 1, 0.0, None, 0, 0, 0, ""), (2, 1, 1, b"\0", bytes(8), b"x")
         self.assertEqual([*rows[0], rows[1][0][:4], rows[1][0][5:], *rows[2:]], [stream, filed[:4], filed[5:], [], []])
 
 
