@@ -27,6 +27,7 @@ from sseserver.steps import step
 from sseserver.streams.entries import packChunk
 from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Tick, Ticker
+from sseserver.tracebacks import forgetFailure
 from sseserver.values import Kind, NewEntry, Reason
 
 log = Logger()
@@ -289,6 +290,7 @@ class Run:
         else:
             log.failure("A token source broke", failure)
             self._end(_broken())
+        forgetFailure(failure)
 
     def _end(self, entry: NewEntry | None) -> None:
         """Write the terminal entry, unless the stream is being deleted, and release everything."""

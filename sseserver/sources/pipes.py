@@ -52,7 +52,7 @@ class PipeReader:
         reactor: Any,
         file: FileIO,
         onReadable: Callable[[], bool],
-        onClosed: Callable[[], None],
+        onClosed: Callable[[], object],
     ) -> None:
         self.file = file
         self._reactor = reactor
@@ -96,7 +96,15 @@ class PipeReader:
         if self.open:
             self._reactor.removeReader(self)
             self.file.close()
-            self._onClosed()
+            onClosed = self._onClosed
+            # The owner keeps this object, and must not be kept by it.
+            self._onReadable = self._onClosed = _isClosed
+            onClosed()
+
+
+def _isClosed() -> bool:
+    """Return that there is nothing to read."""
+    return False
 
 
 class PipeWriter(FileDescriptor):

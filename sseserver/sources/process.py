@@ -259,18 +259,21 @@ class _Program:
 
     def _finish(self) -> None:
         self._finished = True
+        waiting = self._waiting
+        # Its canceller calls this object, which would keep both.
+        del self._waiting
         status = self._process.returncode
         if not self._stopping:
             self._sink.unregisterProducer()
         if self._broken is not None:
-            self._waiting.errback(self._broken)
+            waiting.errback(self._broken)
         elif self._stopping:
-            self._waiting.errback(CancelledError())
+            waiting.errback(CancelledError())
         elif status:
             log.info("Program {pid} failed with status {status}", pid=self._process.pid, status=status)
-            self._waiting.errback(_failed(status))
+            waiting.errback(_failed(status))
         else:
-            self._waiting.callback(None)
+            waiting.callback(None)
 
     def _signal(self, number: signal.Signals) -> None:
         try:
