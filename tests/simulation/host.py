@@ -190,7 +190,8 @@ class Host:
     def _checkStopped(self) -> None:
         """Check that a stopped service has let go of everything."""
         service = self._service
-        kept = {"viewers": service.viewers.count, "runs": service.runs.held, "programs": self.programs.left}
+        # A request that came after the drain may still be told so: it is refused, and no viewer.
+        kept = {"viewers": len(tuple(service.viewers)), "runs": service.runs.held, "programs": self.programs.left}
         if any(kept.values()):
             self._history.blame("stop", f"a stopped service has {kept}")
 

@@ -74,7 +74,7 @@ class Luck:
         """Do something to the server."""
         if self._restarting or not self._host.running:
             return
-        what = self._chance.choice(("kill", "kill", "stop", "power", "full", "full"))
+        what = self._chance.choice(("kill", "kill", "stop", "stop", "power", "full", "full"))
         if what == "full":
             if self._host.plan.store == "sqlite":
                 self._history.add("scenario", "the disk is full")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.simulation.accounts import Accounts
 from tests.simulation.cast import BUSY, Cast
 from tests.simulation.chance import Patches
 from tests.simulation.disk import Disk
@@ -64,6 +65,7 @@ class Scenario:
         self.truth.roomy = min(limits) >= 1000 and settings.maxBytes > 1 << 20
         self.cast = Cast(self.stage, self.plan.source != "silent")
         self.luck = Luck(world, self.history, self.host, self.cast)
+        self.accounts = Accounts(world, self.history, self.host)
         # Whether the server forgets everything soon after its end, so that it can be seen to forget everything.
         self._forgetful = self.plan.settings.keep < 100
         # Names of the runs that do not go on.
@@ -75,6 +77,7 @@ class Scenario:
     def run(self) -> None:
         """Run the scenario from its start to its verdict."""
         self.host.start()
+        self.accounts.start()
         self.cast.cue()
         self.luck.cue()
         self.world.pass_(BUSY)
@@ -108,6 +111,9 @@ class Scenario:
         """Wait until all runs have ended: those without viewers by their linger. What does not go on is stuck."""
         runs = self.host.service.runs
         if self.world.run(lambda: not runs.names, CALM + self.plan.settings.linger):
+            # A program may take some seconds to end.
+            self.world.run(lambda: not runs.held, 10.0)
+            self.accounts.checkEmpty("without runs", "work", "prompts")
             return
         # A slow viewer of the whole text, or a visitor that comes again and again, takes its time.
         lasts = self._lasts()
@@ -178,13 +184,7 @@ class Scenario:
         for stream in dict.fromkeys((*self.cast.streams, *self.truth.published)):
             operator.delete(stream)
         self.world.pass_(self.plan.settings.keep + self.plan.settings.linger + 10)
-        report = self.host.service.ledger.report().items()
-        left = {
-            name: (each.count, each.used) for name, each in report if name != "viewers" and (each.count or each.used)
-        }
-        if left:
-            text = f"{left} after all was forgotten; runs {self.host.service.runs.names}"
-            self.history.blame("ledger", text)
+        self.accounts.checkEmpty("after all was forgotten", "runs", "published", "keys", "work", "prompts")
 
     def _closeDown(self) -> None:
         """Stop the server; nothing must be left of it."""
@@ -194,6 +194,7 @@ class Scenario:
         service = self.host.service
         if service.viewers.count:
             self.history.blame("left", f"{service.viewers.count} viewers after all have gone")
+        self.accounts.checkEmpty("after all have gone", "viewers")
         self.host.stopListening().addCallback(stopped.append)
         if not self.world.run(lambda: bool(stopped), 60):
             self.history.blame("stop", "the server does not stop")

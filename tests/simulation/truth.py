@@ -316,8 +316,8 @@ class Truth:
                 done[start] = run
 
     def _findRuns(self, end: str) -> set[str]:
-        """Return the runs whose streams have an end, as far as anybody has seen it."""
-        ended = [known for known in self.epochs.values() if known.end == end]
+        """Return the runs whose streams have an end and were not deleted, as far as anybody has seen it."""
+        ended = [known for known in self.epochs.values() if known.end == end and not known.replaced]
         items = [item for known in ended for item in known.items.values()]
         texts = [marker for known in ended for text in known.pieces.values() for marker in findMarkers(text)]
         return {marker.partition(".")[0] for marker in (*items, *texts)}
