@@ -104,6 +104,24 @@ def readKey(request: Request) -> str | None:
     return None if key is None else checkKey(key)
 
 
+def readStartKey(request: Request, endpoint: str) -> str | None:
+    """
+    Read the idempotency key of a request that starts a run.
+
+    Args:
+        request: The request.
+        endpoint: Name of the endpoint, one word. Keys of different endpoints have nothing to do with each other.
+
+    Returns:
+        The key, unique among all endpoints; `None` if the header is missing.
+
+    Raises:
+        BadRequest: The value is not an idempotency key.
+    """
+    key = readKey(request)
+    return None if key is None else f"{endpoint} {key}"
+
+
 def checkKey(key: str) -> str:
     """
     Check an idempotency key, and return it.

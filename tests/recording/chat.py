@@ -46,12 +46,12 @@ def recordCompletions(recorder: Recorder) -> None:
             recorder.breakDown(problem)
     for method, suffix in (("POST", "/cancel"), ("DELETE", "")):
         for streamed in (False, True):
-            name = recorder.startRun(HELLO, Idempotency_Key=f"{method}{streamed}")
+            recorder.ask(COMPLETIONS, "POST", body={**HELLO, "stream": True}, Idempotency_Key=f"{method}{streamed}")
+            path = recorder.locateRun()
             recorder.ask(
                 COMPLETIONS, "POST", body={**HELLO, "stream": streamed}, Idempotency_Key=f"x{method}{streamed}"
             )
-            recorder.ask(COMPLETIONS, "POST", body={**HELLO, "stream": True}, Idempotency_Key=f"{method}{streamed}")
-            recorder.ask(f"{name}{suffix}", method, body=b"")
+            recorder.ask(f"{path}{suffix}", method, body=b"")
             recorder.end()
 
 

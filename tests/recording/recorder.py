@@ -171,6 +171,11 @@ class Recorder:
         """Start a run by POST; return its path."""
         return read(self.ask("/streams", "POST", body=body, **headers)).headers["location"]
 
+    def locateRun(self) -> str:
+        """Return the path of the newest run."""
+        run: Any = self.source.run.sink
+        return f"/streams/{run.streamLog.name}"
+
     def publish(self, path: str, *items: object, **headers: str) -> Wire:
         """Publish items in JSON."""
         return self.ask(path, "POST", body=list(items), Content_Type=JSON, **headers)

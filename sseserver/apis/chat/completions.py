@@ -15,7 +15,7 @@ from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary, readCompletion, wantsUsage
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON
-from sseserver.web.request import readJSONBody, readKey
+from sseserver.web.request import readJSONBody, readStartKey
 from sseserver.web.viewing import locateStream
 
 
@@ -36,7 +36,9 @@ class Completions(ChatResource):
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
         prompt, streamed = readCompletion(body, self._service.source)
-        streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt), viewed=True)
+        streamLog = await self._service.startRun(
+            prompt, readStartKey(request, "chat"), makeSummary(prompt), viewed=True
+        )
         url = locateStream(request, streamLog, 3)
         if not streamed:
             return await self._complete(request, streamLog)

@@ -24,7 +24,7 @@ from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from sseserver.web.answers import answerEncoded, answerJSON
-from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath
+from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath, readStartKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
 
@@ -86,7 +86,7 @@ class StreamCollection(AsyncResource):
         prompt = readPrompt(readJSONBody(request, dict[str, Any], self._service.settings.nativeBody), source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
-        streamLog = await self._service.startRun(prompt, readKey(request), makeSummary(prompt))
+        streamLog = await self._service.startRun(prompt, readStartKey(request, "streams"), makeSummary(prompt))
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)

@@ -16,7 +16,7 @@ from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.service import StreamService
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import State
-from sseserver.web.request import readJSONBody, readKey
+from sseserver.web.request import readJSONBody, readStartKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import answerViewerHead, locateStream
 
@@ -47,7 +47,7 @@ class Chats(AsyncResource):
         """Start a run for the last message of a chat, or join the run of the same idempotency key."""
         body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
         prompt, chat = readChat(body, self._service.source)
-        streamLog = await self._service.startRun(prompt, readKey(request), viewed=True)
+        streamLog = await self._service.startRun(prompt, readStartKey(request, "ui"), viewed=True)
         self._newest.add(chat, streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url)

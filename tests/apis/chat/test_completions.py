@@ -234,17 +234,14 @@ class StreamTests(ChatTestCase):
         bad = self.post(COMPLETIONS, {**HELLO, "stream": True}, Idempotency_Key="a b")
         self.assertEqual(bad.response.status, 400)
 
-    def test_joinsAtOnce(self) -> None:
-        """
-        A retry joins a running answer without viewers, which is not cancelled in between, even
-        without a linger.
-        """
-        self.serve(self.source, Settings(linger=0))
-        self.post("/streams", HELLO, Idempotency_Key="k")
-        self.write("a")
-        wire = self.post(COMPLETIONS, {**HELLO, "stream": True}, Idempotency_Key="k")
-        self.assertFalse(self.source.run.cancelled)
-        self.assertEqual(self.text(wire.response), "a")
+    def test_F62_endpoints(self) -> None:
+        """F62: the same key at another endpoint is another key: neither is the run joined, nor the key refused."""
+        chat = {"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "x"}]}]}
+        for path, body in ((COMPLETIONS, {**HELLO, "stream": True}), ("/streams", HELLO), ("/api/chat", chat)):
+            before = len(self.source.runs)
+            for _ in range(2):
+                self.post(path, body, Idempotency_Key="k")
+                self.assertEqual(len(self.source.runs), before + 1, path)
 
     def test_leavesWhileItStarts(self) -> None:
         """
