@@ -4,7 +4,8 @@ Streams text, token by token, over Server-Sent Events (SSE), on Twisted.
 These are the public names; every other name may change.
 
 * `StreamService` runs a token source and keeps its streams. `Settings` has its numbers.
-* `StreamResource` serves the streams over HTTP. `StreamSite` is a site to put it on.
+* `StreamResource` serves the streams over HTTP. `StreamSite` is a site to put it on, and `StreamRequest` is for a site
+  of your own.
 * `tokensFrom` makes a token source of Python code that yields tokens, `FunctionSource` of code that writes them.
 * `ProcessSource` streams the output of a program, `UpstreamSource` the answers of an OpenAI-compatible API, and
   `TextSource` a text.
@@ -27,7 +28,7 @@ from sseserver.streams import log as streamlog
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import VERSION as __version__
 from sseserver.values import Prompt
-from sseserver.web.site import StreamSite
+from sseserver.web.site import StreamRequest, StreamSite
 
 #: Whether the modules that every token passes are compiled; either all of them are, or none (setup.py).
 compiled = not streamlog.__file__.endswith((".py", ".pyc"))
@@ -41,6 +42,7 @@ __all__ = [
     "SSEServerError",
     "Settings",
     "SourceError",
+    "StreamRequest",
     "StreamResource",
     "StreamService",
     "StreamSite",

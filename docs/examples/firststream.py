@@ -2,7 +2,9 @@
 
 import sys
 
-from twisted.internet import endpoints, reactor
+from twisted.application.strports import service as listening
+from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import deferLater
 
 from sseserver import StreamResource, StreamService, StreamSite, tokensFrom
@@ -18,7 +20,8 @@ service = StreamService(reactor, tokensFrom(reactor, answer))
 service.startService()
 # Ends every stream when the program stops.
 reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-
-endpoint = sys.argv[1] if len(sys.argv) > 1 else "tcp:8080:interface=127.0.0.1"
-endpoints.serverFromString(reactor, endpoint).listen(StreamSite(StreamResource(service)))
+try:
+    listening("tcp:8080:interface=127.0.0.1", StreamSite(StreamResource(service))).startService()
+except CannotListenError as error:
+    sys.exit(str(error))
 reactor.run()

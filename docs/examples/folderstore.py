@@ -6,7 +6,9 @@ import sys
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
-from twisted.internet import endpoints, reactor
+from twisted.application.strports import service as listening
+from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
@@ -172,6 +174,8 @@ if __name__ == "__main__":
     service = StreamService(reactor, source, settings, store)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-    endpoint = endpoints.serverFromString(reactor, sys.argv[2] if len(sys.argv) > 2 else "tcp:8080:interface=127.0.0.1")
-    endpoint.listen(StreamSite(StreamResource(service)))
+    try:
+        listening("tcp:8080:interface=127.0.0.1", StreamSite(StreamResource(service))).startService()
+    except CannotListenError as error:
+        sys.exit(str(error))
     reactor.run()

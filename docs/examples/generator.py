@@ -6,6 +6,7 @@ import time
 from twisted.application.service import MultiService
 from twisted.application.strports import service as listening
 from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 
 from sseserver import StreamResource, StreamService, StreamSite, tokensFrom
 
@@ -22,8 +23,10 @@ def answer():
 services = MultiService()  # the existing one
 streams = StreamService(reactor, tokensFrom(reactor, answer, thread=True))
 streams.setServiceParent(services)
-endpoint = sys.argv[1] if len(sys.argv) > 1 else "tcp:8080:interface=127.0.0.1"
-listening(endpoint, StreamSite(StreamResource(streams))).setServiceParent(services)
-services.startService()
+listening("tcp:8080:interface=127.0.0.1", StreamSite(StreamResource(streams))).setServiceParent(services)
+try:
+    services.startService()
+except CannotListenError as error:
+    sys.exit(str(error))
 reactor.addSystemEventTrigger("before", "shutdown", services.stopService)
 reactor.run()

@@ -1,25 +1,29 @@
-"""An event stream below a path of an existing twisted.web site: http://127.0.0.1:8080/chat/"""
+"""An event stream below a path of an existing twisted.web site: python mounted.py, http://127.0.0.1:8080/chat/"""
 
 import sys
 
-from twisted.internet import endpoints, reactor
+from twisted.application.strports import service as listening
+from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 from twisted.python import log
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from sseserver import StreamResource, StreamService, TextSource
-
-ENDPOINT = sys.argv[1] if len(sys.argv) > 1 else "tcp:8080:interface=127.0.0.1"
+from sseserver import StreamRequest, StreamResource, StreamService, TextSource
 
 root = Resource()
 root.putChild(b"", Data(b"<a href='chat/'>To the stream</a>", "text/html"))
 
 service = StreamService(reactor, TextSource(reactor, "Words from an existing site. "))
 root.putChild(b"chat", StreamResource(service))
+site = Site(root, requestFactory=StreamRequest, parsePOSTFormSubmission=False)
 
-log.startLogging(sys.stdout)
 service.startService()
 reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-endpoints.serverFromString(reactor, ENDPOINT).listen(Site(root))
+try:
+    listening("tcp:8080:interface=127.0.0.1", site).startService()
+except CannotListenError as error:
+    sys.exit(str(error))
+log.startLogging(sys.stdout)
 reactor.run()

@@ -1,8 +1,10 @@
-"""Streams fed from your own code. `deferred` or `coroutine`: python owncode.py coroutine"""
+"""Streams from a `coroutine` or a `deferred`, at http://127.0.0.1:8080/: python owncode.py coroutine"""
 
 import sys
 
-from twisted.internet import endpoints, reactor
+from twisted.application.strports import service as listening
+from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall, deferLater
 
 from sseserver import FunctionSource, StreamResource, StreamService, StreamSite
@@ -21,9 +23,11 @@ def deferred(sink, prompt):
     return loop.start(0.1).addErrback(lambda failure: failure.trap(StopIteration) and "stop")
 
 
-service = StreamService(reactor, FunctionSource(globals()[sys.argv[1]]))
+service = StreamService(reactor, FunctionSource(deferred if sys.argv[1:] == ["deferred"] else coroutine))
 service.startService()
 reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-endpoint = endpoints.serverFromString(reactor, sys.argv[2] if len(sys.argv) > 2 else "tcp:8080:interface=127.0.0.1")
-endpoint.listen(StreamSite(StreamResource(service)))
+try:
+    listening("tcp:8080:interface=127.0.0.1", StreamSite(StreamResource(service))).startService()
+except CannotListenError as error:
+    sys.exit(str(error))
 reactor.run()

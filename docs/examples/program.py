@@ -1,9 +1,11 @@
-"""A program as the source, in a Twisted service of your own. Serves http://127.0.0.1:8080/."""
+"""A program as the source, in a Twisted service of your own, at http://127.0.0.1:8080/: python program.py"""
 
 import sys
 
 from twisted.application.service import MultiService
-from twisted.internet import endpoints, reactor
+from twisted.application.strports import service as listening
+from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 
 from sseserver import ProcessSource, Settings, StreamResource, StreamService, StreamSite
 
@@ -16,9 +18,11 @@ streams = StreamService(reactor, source, Settings(maxRuns=4, maxWaiting=20))
 
 service = MultiService()
 streams.setServiceParent(service)
-service.startService()
+listening("tcp:8080:interface=127.0.0.1", StreamSite(StreamResource(streams))).setServiceParent(service)
+try:
+    service.startService()
+except CannotListenError as error:
+    sys.exit(str(error))
 # Stopping the service ends the programs.
 reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-endpoint = sys.argv[1] if len(sys.argv) > 1 else "tcp:8080:interface=127.0.0.1"
-endpoints.serverFromString(reactor, endpoint).listen(StreamSite(StreamResource(streams)))
 reactor.run()

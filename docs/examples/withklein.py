@@ -1,11 +1,13 @@
-"""An event stream below a path of a Klein application: http://127.0.0.1:8080/chat/"""
+"""An event stream below a path of a Klein application: python withklein.py, http://127.0.0.1:8080/chat/"""
 
 import sys
 
 from klein import Klein
+from twisted.application.strports import service as listening
 from twisted.internet import reactor
+from twisted.internet.error import CannotListenError
 
-from sseserver import StreamResource, StreamService, TextSource
+from sseserver import StreamResource, StreamService, StreamSite, TextSource
 
 app = Klein()
 service = StreamService(reactor, TextSource(reactor, "Words from a Klein application. "))
@@ -24,4 +26,8 @@ def chat(request):
 
 service.startService()
 reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
-app.run(endpoint_description=sys.argv[1] if len(sys.argv) > 1 else b"tcp:8080:interface=127.0.0.1")
+try:
+    listening("tcp:8080:interface=127.0.0.1", StreamSite(app.resource())).startService()
+except CannotListenError as error:
+    sys.exit(str(error))
+reactor.run()

@@ -101,6 +101,22 @@ class PlainStreamRequest(BodyLimit, Request):
     """The plain request: Twisted's own, with the limit."""
 
 
+class StreamRequest(PlainStreamRequest):
+    """
+    A request for a `Site` of your own, whose body is kept in memory and limited.
+
+    Pass it as `Site(root, requestFactory=StreamRequest, parsePOSTFormSubmission=False)`. The limit is 32 MiB, or the
+    attribute `maxBody` of the site. A larger body is refused before it is read.
+    """
+
+    def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
+        site = channel.site
+        if not hasattr(site, "refusal"):
+            site.maxBody = getattr(site, "maxBody", MODEL_BODY)
+            site.refusal = encodeError(makeBodyTooLarge(site.maxBody))
+        super().__init__(channel, *args, **keywords)
+
+
 class FastStreamRequest(BodyLimit, FastRequest):
     """The fast request, with the limit."""
 

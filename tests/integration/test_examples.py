@@ -1,10 +1,12 @@
 """
-The programs in docs/examples do what the documentation says. Each runs as it is printed, on another port.
+The programs in docs/examples do what the documentation says. Each runs as its first line says, without any other
+argument; only its port is replaced in its text.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from base64 import b64encode
@@ -12,20 +14,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.servers import ENVIRONMENT, ROOT, ask, freePort, serving, stream, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort, serving, stream, twistd
 
 EXAMPLES = ROOT / "docs" / "examples"
 
 
 class ExampleTests(SynchronousTestCase):
-    """Each example is started as its documentation says, and streams."""
+    """F92, F97: each example starts as its documentation says, and streams; with a taken port it ends with one line."""
 
-    def check(
-        self, command: list[str], port: int, path: str, text: str, environment: dict[str, str] | None = None
-    ) -> None:
+    def check(self, command: list[str], port: int, path: str, text: str) -> None:
         """Start a program, and read a visitor's stream, the page, and a stream by its name."""
-        variables = {**ENVIRONMENT, **(environment or {})}
-        with serving(command, port, env=variables):
+        with serving(command, port, env=ENVIRONMENT):
             events = stream(port, path)
             self.assertEqual([event.data for event in events if event.type == "message"][-1], text)
             self.assertEqual(events[-1].type, "done")
@@ -44,11 +43,29 @@ class ExampleTests(SynchronousTestCase):
         self.assertIn(b'src="assets/app.js"', body)
         self.assertEqual(ask(port, "GET", f"{path}assets/app.js")[0], 200)
 
+    def setUp(self) -> None:
+        self.port = freePort()
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir(parents=True)
+
+    def copy(self, name: str) -> str:
+        """Copy an example with another port, and return its name."""
+        text = (EXAMPLES / name).read_text("utf-8")
+        self.assertIn("8080", text)
+        (self.folder / name).write_text(text.replace("8080", str(self.port)), "utf-8")
+        return str(self.folder / name)
+
     def python(self, name: str, path: str, text: str, *arguments: str) -> None:
-        """Check an example that is a server."""
-        port = freePort()
-        command = [sys.executable, str(EXAMPLES / name), *arguments, f"tcp:{port}:interface=127.0.0.1"]
-        self.check(command, port, path, text)
+        """Check an example that is a server, and that it ends with one line if its port is taken."""
+        command = [sys.executable, self.copy(name), *arguments]
+        self.assertIn(f"python {name}", (EXAMPLES / name).read_text("utf-8").splitlines()[0])
+        self.check(command, self.port, path, text)
+        with socket.create_server(("127.0.0.1", self.port)):
+            ended = subprocess.run(
+                command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE, check=False
+            )
+        self.assertEqual(ended.returncode, 1)
+        self.assertRegex(ended.stderr, rf"\ACouldn't listen on 127.0.0.1:{self.port}: .*in use.\n\Z")
 
     def test_mounted(self) -> None:
         """A resource below a path of an existing site serves page and streams there."""
@@ -60,7 +77,7 @@ class ExampleTests(SynchronousTestCase):
 
     def test_clients(self) -> None:
         """A client of OpenAI's API prints the answer, and a program publishes a stream that another one follows."""
-        port = freePort()
+        port = self.port
         server = f"http://127.0.0.1:{port}"
 
         def run(name: str, *arguments: str) -> str:
@@ -77,6 +94,16 @@ class ExampleTests(SynchronousTestCase):
             followed = run("follow.py", f"{server}/streams/news")
             self.assertEqual(followed.partition("\n")[0], "Published word by word. ")
             self.assertIn("\ndone: ", followed)
+            # F104: a stream that does not exist is told in one line.
+            ended = subprocess.run(
+                [sys.executable, str(EXAMPLES / "follow.py"), f"{server}/streams/nope"],
+                env=ENVIRONMENT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            self.assertEqual((ended.returncode, ended.stdout), (1, ""))
+            self.assertRegex(ended.stderr, r"\A.*404.*\n\Z")
 
     def test_klein(self) -> None:
         """The same works from a Klein route."""
@@ -100,21 +127,19 @@ class ExampleTests(SynchronousTestCase):
 
     def test_application(self) -> None:
         """A `.tac` file makes an application with the service in it."""
-        port = freePort()
-        endpoint = {"ENDPOINT": f"tcp:{port}:interface=127.0.0.1"}
-        self.check(twistd("-y", str(EXAMPLES / "application.tac")), port, "/", "Words from an application. ", endpoint)
+        self.check(twistd("-y", self.copy("application.tac")), self.port, "/", "Words from an application. ")
 
     def test_upstream(self) -> None:
         """An upstream with authentication in front answers requests with a password, and no others."""
-        port, upstream = freePort(), freePort()
+        port, upstream = self.port, freePort()
         variables = ENVIRONMENT
         scripted = [sys.executable, "-m", "tests.upstreams", str(upstream)]
-        command = [sys.executable, str(EXAMPLES / "upstream.py"), f"http://127.0.0.1:{upstream}/v1"]
+        command = [sys.executable, self.copy("upstream.py"), f"http://127.0.0.1:{upstream}/v1"]
         credentials = {"Authorization": f"Basic {b64encode(b'alice:wonderland').decode()}"}
         headers = {"Content-Type": "application/json", **credentials}
         with (
             serving(scripted, upstream, env=variables, cwd=ROOT),
-            serving([*command, f"tcp:{port}:interface=127.0.0.1"], port, env=variables),
+            serving(command, port, env=variables),
         ):
             for path in ("/", "/streams", "/streams/x", "/assets/app.js"):
                 self.assertEqual(ask(port, "GET", path)[0], 401, path)
@@ -125,17 +150,17 @@ class ExampleTests(SynchronousTestCase):
 
     def test_store(self) -> None:
         """A server with a store of its own serves a stream again after a restart."""
-        folder, port = self.mktemp(), freePort()
+        folder, port = self.mktemp(), self.port
         text = "Words that outlive the process. "
         self.python("folderstore.py", "/", text, folder)
-        command = [sys.executable, str(EXAMPLES / "folderstore.py"), folder, f"tcp:{port}:interface=127.0.0.1"]
+        command = [sys.executable, str(self.folder / "folderstore.py"), folder]
         with serving(command, port, env=ENVIRONMENT):
             for name in [path.stem for path in Path(folder).glob("*.jsonl")]:
                 tokens = [event.data for event in stream(port, f"/streams/{name}") if event.type == "message"]
                 self.assertEqual("".join(tokens), text)
 
     def test_short(self) -> None:
-        """No example but the store has more than 30 lines."""
+        """No example but the store has more than 36 lines."""
         for example in EXAMPLES.iterdir():
             if example.suffix in {".py", ".tac"} and example.name != "folderstore.py":
-                self.assertLessEqual(len(example.read_text().splitlines()), 30, example.name)
+                self.assertLessEqual(len(example.read_text().splitlines()), 36, example.name)

@@ -4,6 +4,8 @@ Tests of `sseserver.web.site`.
 
 from __future__ import annotations
 
+import io
+
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
@@ -15,6 +17,7 @@ from sseserver.web.site import (
     FastStreamChannel,
     FastStreamRequest,
     PlainStreamRequest,
+    StreamRequest,
     StreamSite,
     chooseConnection,
 )
@@ -69,6 +72,32 @@ class Reading(Resource):
     def render(self, request: Request) -> bytes:
         """Answer."""
         return b"read"
+
+
+class OwnSiteTests(WireTestCase):
+    """F11: a stock site with `StreamRequest`."""
+
+    def refuse(self, site: Site, head: bytes) -> Wire:
+        """Send the head of a request whose body is too large."""
+        wire = self.connect(site)
+        wire.send(b"POST /chat/streams HTTP/1.1\r\nHost: a\r\n" + head + b"\r\n\r\n")
+        self.assertIn(b"413 Content Too Large", wire.received)
+        return wire
+
+    def test_F11_limit(self) -> None:
+        """F11: a body that is too large is refused with its head; one within the limit is kept in memory."""
+        for limit, length in ((None, b"9000000000"), (10, b"11")):
+            site = Site(Reading(), requestFactory=StreamRequest, parsePOSTFormSubmission=False, reactor=self.reactor)
+            if limit is not None:
+                site.maxBody = limit
+            self.refuse(site, b"Content-Length: " + length)
+        site.maxBody = 200_000
+        contents = []
+        self.patch(Reading, "render", lambda self, request: contents.append(type(request.content)) or b"read")
+        wire = self.connect(site)
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 150000\r\n\r\n" + b"x" * 150_000)
+        self.assertTrue(wire.received.endswith(b"read"))
+        self.assertEqual(contents, [io.BytesIO])
 
 
 class LimitTests(WireTestCase):
