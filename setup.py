@@ -43,7 +43,6 @@ COMPILED = (
     "service.viewers",
     "sources.text",
     "speedups.body",
-    "speedups.privates",
     "steps",
     "streams.account",
     "streams.buffer",

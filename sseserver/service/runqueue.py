@@ -134,7 +134,8 @@ class RunQueue:
         turns = self._turns
         if not turns.tokens:
             return maybeDeferred(self._await, run)
-        turns.acquire()
+        # As `acquire` does, without a Deferred.
+        turns.tokens -= 1
         run.begin()
         producing = maybeDeferred(self._source.produce, run, takePrompt(run.prompt))
 

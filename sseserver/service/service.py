@@ -97,7 +97,7 @@ class StreamService(Service):
         self._keys = StartKeys(self.find, self.ledger.keys)
         self._kept: list[KeptStreams] = []
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
-        self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd)
+        self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, lazy=True)
         self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self._forget)
         self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, partial(self._seal, entry=_IDLE_END))
         makeRoom = self._retention.makeRoom
@@ -344,7 +344,8 @@ class StreamService(Service):
             return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
         if self._isStopped():
             return fail(Overloaded(_STOPPED))
-        return self.store.create(name, published, question).addCallback(self._checkRunning)
+        creating = self.store.create(name, published, question)
+        return creating if creating.called else creating.addCallback(self._checkRunning)
 
     def _checkRunning(self, streamLog: IStreamLog) -> IStreamLog:
         """Refuse a stream that the store has created after the service was stopped."""

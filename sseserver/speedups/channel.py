@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
-from twisted.web.server import Request
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
@@ -29,13 +30,14 @@ from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     REQUEST_ATTRIBUTES,
+    fillRequest,
     hasInput,
     isBetweenRequests,
     markLost,
     receiveRequest,
     skipsLastRead,
 )
-from sseserver.speedups.probes import ProbeTransport, probe
+from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 
 #: Replace the headers and the collections of a request whose head was written.
 _NO_HEADERS = Headers()
@@ -76,12 +78,15 @@ class FastChannel(HTTPChannel):
             body of a response that a producer writes.
     """
 
-    __slots__ = (*CHANNEL_ATTRIBUTES, "direct", "sendBuffer")
+    __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "_receiving", "direct", "sendBuffer")
 
     transport: Any
 
     def __init__(self) -> None:
         self.direct: DirectWay | None = None
+        self._host = self._peer = None
+        # Whether a request is being received: its timer is still there.
+        self._receiving = False
         for name, value in _CHANNEL_DEFAULTS:
             setattr(self, name, value)
         super().__init__()
@@ -113,7 +118,13 @@ class FastChannel(HTTPChannel):
         if match is None or match[4].count(b"\n") > _FEW_LINES:
             return False
         self.resetTimeout()
-        receiveRequest(self, match.group(1, 2, 3), partial(self._readFields, match[4]), data[match.end() :])
+        self._receiving = True
+        try:
+            receiveRequest(self, match.group(1, 2, 3), partial(self._readFields, match[4]), data[match.end() :])
+        finally:
+            self._receiving = False
+            if self.timeOut is None:
+                super().setTimeout(None)
         if hasInput(self) and not self.transport.disconnecting:
             super().dataReceived(b"")
         return True
@@ -134,6 +145,29 @@ class FastChannel(HTTPChannel):
             else:
                 add(name, value.strip(b" \t"))
         return True
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """
+        See `TimeoutMixin.setTimeout`. If a request is answered while it is received, its timer is kept for the next.
+        """
+        before: float | None = self.timeOut
+        if period is None and self._receiving:
+            self.timeOut = None
+        else:
+            super().setTimeout(period)
+        return before
+
+    def getPeer(self) -> Any:
+        """See `HTTPChannel.getPeer`. Each request asks; the transport is asked once."""
+        if self._peer is None:
+            self._peer = super().getPeer()
+        return self._peer
+
+    def getHost(self) -> Any:
+        """See `HTTPChannel.getHost`."""
+        if self._host is None:
+            self._host = super().getHost()
+        return self._host
 
     def write(self, data: bytes) -> None:
         """See `HTTPChannel.write`."""
@@ -218,6 +252,13 @@ class FastRequest(Request):
     content: Any
 
     def __init__(self, channel: FastChannel, *args: Any, **keywords: Any) -> None:
+        if fillsRequests():
+            fillRequest(self, channel, *args, **keywords)
+        else:
+            self.fill(channel, *args, **keywords)
+
+    def fill(self, channel: Any, *args: Any, **keywords: Any) -> None:
+        """Give each attribute its value in Twisted's own way."""
         for name, value in _REQUEST_DEFAULTS:
             setattr(self, name, value)
         super().__init__(channel, *args, **keywords)
@@ -269,6 +310,28 @@ class FastRequest(Request):
 
 
 _REQUEST_DEFAULTS = _defaults(FastRequest.__slots__, Request)
+
+
+@probe
+def fillsRequests() -> bool:
+    """Probe `fillRequest`: with it a request has the same attributes as without."""
+    channel: Any = HTTPChannel()
+    channel.site = Site(Resource(), reactor=NoReactor(), parsePOSTFormSubmission=False)
+    channel.makeConnection(ProbeTransport())
+    seen = []
+    for fill in (partial(FastRequest.fill), fillRequest):
+        request: Any = FastRequest.__new__(FastRequest)
+        fill(request, channel, False)
+        seen.append({name: getattr(request, name, "") for name in (*REQUEST_ATTRIBUTES, *vars(request))})
+    return _describe(seen[0]) == _describe(seen[1])
+
+
+def _describe(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes in a form that can be compared."""
+    return {
+        name: list(value.getAllRawHeaders()) if isinstance(value, Headers) else value
+        for name, value in attributes.items()
+    }
 
 
 # The probe of `FastChannel.receiveHead`.

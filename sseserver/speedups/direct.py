@@ -31,9 +31,9 @@ _SHORT_HEAD = 1024
 #: Heads that are recognized; a publisher has one for each length of its bodies.
 _HEADS = 1024
 
-#: The only heads that are read: unreserved characters in the path, no query.
+#: The only heads that are read: a path below another one, of unreserved characters, without a query.
 _HEAD = re.compile(
-    rb"POST ((?:/[A-Za-z0-9._~-]+)+) HTTP/1\.1\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)+)\r\n"
+    rb"POST ((?:/[A-Za-z0-9._~-]+){2,}) HTTP/1\.1\r\n((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)+)\r\n"
 )
 
 #: The only header fields that such a head may have. No other one has a meaning for such a request.

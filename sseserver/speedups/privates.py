@@ -38,69 +38,20 @@ from sseserver.speedups.probes import (
 #: The attributes that Twisted gives to each connection, private and public: they become slots of
 #: `FastChannel`.
 CHANNEL_ATTRIBUTES = (
-    "_HTTPChannel__first_line",
-    "_HTTPChannel__header",
-    "_TimeoutMixin__timeoutCall",
-    "_buffer",
-    "_busyReceiving",
-    "_command",
-    "_dataBuffer",
-    "_handlingRequest",
-    "_networkProducer",
-    "_path",
-    "_receivedHeaderCount",
-    "_receivedHeaderSize",
-    "_requestProducer",
-    "_requestProducerStreaming",
-    "_savedTimeOut",
-    "_transferDecoder",
-    "_version",
-    "_waitingForTransport",
-    "callLater",
-    "connected",
-    "factory",
-    "length",
-    "line_mode",
-    "persistent",
-    "requestFactory",
-    "requests",
-    "site",
-    "timeOut",
-    "transport",
-)
+    "_HTTPChannel__first_line", "_HTTPChannel__header", "_TimeoutMixin__timeoutCall", "_buffer",
+    "_busyReceiving", "_command", "_dataBuffer", "_handlingRequest", "_networkProducer", "_path",
+    "_receivedHeaderCount", "_receivedHeaderSize", "_requestProducer", "_requestProducerStreaming",
+    "_savedTimeOut", "_transferDecoder", "_version", "_waitingForTransport", "callLater", "connected",
+    "factory", "length", "line_mode", "persistent", "requestFactory", "requests", "site", "timeOut", "transport",
+)  # fmt: skip
 
 #: The same of each request: they become slots of `FastRequest`.
 REQUEST_ATTRIBUTES = (
-    "_adapterCache",
-    "_disconnected",
-    "_parsePOSTFormSubmission",
-    "args",
-    "channel",
-    "chunked",
-    "client",
-    "clientproto",
-    "content",
-    "cookies",
-    "finished",
-    "host",
-    "method",
-    "notifications",
-    "path",
-    "postpath",
-    "prepath",
-    "producer",
-    "queued",
-    "received_cookies",
-    "requestHeaders",
-    "responseHeaders",
-    "sentLength",
-    "site",
-    "sitepath",
-    "startedWriting",
-    "streamingProducer",
-    "transport",
-    "uri",
-)
+    "_adapterCache", "_disconnected", "_parsePOSTFormSubmission", "args", "channel", "chunked", "client",
+    "clientproto", "content", "cookies", "finished", "host", "method", "notifications", "path", "postpath",
+    "prepath", "producer", "queued", "received_cookies", "requestHeaders", "responseHeaders", "sentLength",
+    "site", "sitepath", "startedWriting", "streamingProducer", "transport", "uri",
+)  # fmt: skip
 
 
 # The write queue of a transport.
@@ -318,6 +269,35 @@ def seesWaits() -> bool:
     seen.append(isBlocked(channel))
     channel.pauseProducing()
     return [*seen, isBlocked(channel)] == [True, b"/2", True, b"/1", False, True]
+
+
+def fillRequest(request: Any, channel: Any, queued: object = False) -> None:
+    """
+    Do at once what the constructors of Twisted's `Request` do one after another, and give each attribute its value.
+
+    Args:
+        request: A request of twisted.web, whose attributes are slots.
+        channel: Its channel, on a site that does not parse forms.
+        queued: See `Request`.
+    """
+    request.channel = channel
+    request.client = channel.getPeer()
+    request.host = channel.getHost()
+    request.transport = channel.transport
+    request.queued = queued
+    request.requestHeaders = Headers()
+    request.responseHeaders = Headers()
+    request.received_cookies = {}
+    request.cookies = []
+    request.notifications = []
+    request._adapterCache = {}
+    request._parsePOSTFormSubmission = request._disconnected = False
+    request.args = request.content = request.path = request.producer = None
+    request.postpath = request.prepath = request.site = None
+    request.chunked = request.finished = request.sentLength = request.startedWriting = 0
+    request.method = b"(no method yet)"
+    request.uri = b"(no uri yet)"
+    request.clientproto = b"(no clientproto yet)"
 
 
 def hasInput(channel: Any) -> bool:

@@ -23,6 +23,7 @@ cdef class Ticker:
     cdef bint _canBeLate
     cdef public double late
     cdef double _granularity
+    cdef bint _lazy
     cdef double _origin
     cdef dict _slots
     cdef list _heap

@@ -116,6 +116,8 @@ class Ticker:
         patient: Whether `seconds` stands still while the process is paused (suspended, stopped by a debugger, starved
             by its host). Limits for others must not count that time: what would have kept them is still to be read.
             A turn that is more than `LATE` seconds late shows a pause; in a `task.Clock` no turn is late.
+        lazy: Whether the loop runs on until its next turn when the last tick was cancelled, for ticks that come and go
+            in microseconds. `stop` ends it at once.
 
     Attributes:
         clock: See above.
@@ -131,9 +133,11 @@ class Ticker:
         seconds: Callable[[], float] | None = None,
         turnEnd: TurnEnd | None = None,
         patient: bool = False,
+        lazy: bool = False,
     ) -> None:
         self.clock = clock
         self._granularity = granularity
+        self._lazy = lazy
         real: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
         self._real = real
         self.seconds = self._countActive if patient else real
@@ -200,7 +204,8 @@ class Ticker:
         if ticks is not None:
             del ticks[tick]
             self._count -= 1
-            self._stopIfIdle()
+            if not self._lazy:
+                self._stopIfIdle()
 
     def stop(self) -> None:
         """Cancel all ticks and stop the loop. May be called inside a call."""

@@ -115,6 +115,46 @@ class SameTests(FastTestCase):
         self.assertTrue(wire.received.endswith(b"\r\n\r\nwhole"))
 
 
+class KeptTests(FastTestCase):
+    """One request after the other on a connection."""
+
+    def test_addresses(self) -> None:
+        """The transport is asked for its addresses once."""
+        mirror = Mirror()
+        wire = self.connect(self.site(mirror))
+        asked: list[str] = []
+        for name in ("getPeer", "getHost"):
+            self.patch(wire.transport, name, self.note(asked, name, getattr(wire.transport, name)))
+        for _ in range(3):
+            wire.send(GOOD["plain"])
+        self.assertEqual((len(mirror.seen), asked), (3, ["getPeer", "getHost"]))
+
+    def note(self, asked: list[str], name: str, ask: Callable[[], Any]) -> Callable[[], Any]:
+        """Note each call of a method."""
+
+        def noted() -> Any:
+            asked.append(name)
+            return ask()
+
+        return noted
+
+    def test_timer(self) -> None:
+        """A request that is answered at once keeps the timer of its connection, which counts anew."""
+        wire = self.connect(self.site(Mirror()))
+        (timer,) = self.reactor.getDelayedCalls()
+        for _ in range(3):
+            self.reactor.advance(IDLE_TIMEOUT - 1)
+            wire.send(GOOD["plain"])
+        self.assertEqual((self.reactor.getDelayedCalls(), wire.closed), ([timer], False))
+        self.reactor.advance(IDLE_TIMEOUT)
+        self.assertTrue(wire.closed)
+
+    def test_noTimer(self) -> None:
+        """A request that is not answered has none."""
+        self.connect(self.site(HoldingResource())).send(GOOD["plain"])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
 class HeadTests(FastTestCase):
     """Heads that arrive in one piece."""
 

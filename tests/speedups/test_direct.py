@@ -23,7 +23,7 @@ from sseserver.web.site import StreamSite
 from tests.speedups.cases import FastTestCase
 
 
-def makePost(path: str = "/a", body: bytes = b"{}", *fields: str, version: str = "1.1") -> bytes:
+def makePost(path: str = "/s/a", body: bytes = b"{}", *fields: str, version: str = "1.1") -> bytes:
     """Make a POST with these header fields."""
     lines = [f"POST {path} HTTP/{version}", "Host: a", *fields, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode("latin-1") + body
@@ -46,11 +46,11 @@ class Answering(Resource):
         self.later: list[Deferred[bytes]] | None = None
 
     def direct(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
-        """Answer without a request object; not the path `/usual`."""
-        if path == b"/usual":
+        """Answer without a request object; not the path `/s/usual`."""
+        if path == b"/s/usual":
             return None
         self.ways.append("direct")
-        if path == b"/refused":
+        if path == b"/s/refused":
             return fail(StoreUnavailable("Full."))
         answer = b'["%b", "%b", "%b"]' % (path, contentType.encode("ascii"), body)
         if self.later is None:
@@ -98,7 +98,7 @@ class SameTests(DirectTestCase):
             makePost(),
             makePost("/streams/a-b_c.~", b"x" * 9000, "Content-Type: application/json; charset=utf-8"),
             makePost("/a/b", b"1", "accept:*/*", "USER-AGENT:\t me ", "Connection: Keep-Alive", "Content-Type: a"),
-            makePost("/a", b"\xff\0\r\n\r\n", "Accept-Encoding: gzip, deflate", "Referer: \xe4"),
+            makePost("/s/a", b"\xff\0\r\n\r\n", "Accept-Encoding: gzip, deflate", "Referer: \xe4"),
         ):
             self.root.ways.clear()
             whole = self.receive(post, post, post)
@@ -109,31 +109,32 @@ class SameTests(DirectTestCase):
         """Every other request goes the usual way, and so does one that is refused."""
         for post in (
             b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"POST /a HTTP/1.1\r\nHost: a\r\n\r\n",
-            makePost("/usual"),
-            makePost("/a?b"),
-            makePost("/%61"),
-            makePost("/a/"),
-            makePost("//a"),
+            b"POST /s/a HTTP/1.1\r\nHost: a\r\n\r\n",
+            makePost("/s/usual"),
+            makePost("/s/a?b"),
+            makePost("/s/%61"),
+            makePost("/a"),
+            makePost("/s/a/"),
+            makePost("//s/a"),
             makePost("*"),
-            makePost("/a", b""),
-            makePost("/a", b"{}", version="1.0"),
-            makePost("/a", b"{}", "Connection: close"),
-            makePost("/a", b"{}", "Stream-Closed: true"),
-            makePost("/a", b"{}", "Idempotency-Key: k"),
-            makePost("/a", b"{}", "Authorization: Bearer x"),
-            makePost("/a", b"{}", "Expect: 100-continue"),
-            makePost("/a", b"{}", "Accept: a", "Accept: b"),
-            makePost("/a", b"{}", "Host: b"),
-            makePost("/a", b"{}", "Content-Length: 2"),
-            makePost("/a", b"{}", "User-Agent: a", " b"),
-            makePost("/a", b"{}", "User-Agent : a"),
-            makePost("/a", b"{}", "User-Agent: a\0"),
-            makePost("/a", b"{}", f"User-Agent: {'a' * 1024}"),
-            makePost("/a", b"{}").replace(b": 2", b": 02"),
-            makePost("/a", b"{}").replace(b": 2", b": +2"),
-            makePost("/a", b"{}", "Transfer-Encoding: chunked"),
-            b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            makePost("/s/a", b""),
+            makePost("/s/a", b"{}", version="1.0"),
+            makePost("/s/a", b"{}", "Connection: close"),
+            makePost("/s/a", b"{}", "Stream-Closed: true"),
+            makePost("/s/a", b"{}", "Idempotency-Key: k"),
+            makePost("/s/a", b"{}", "Authorization: Bearer x"),
+            makePost("/s/a", b"{}", "Expect: 100-continue"),
+            makePost("/s/a", b"{}", "Accept: a", "Accept: b"),
+            makePost("/s/a", b"{}", "Host: b"),
+            makePost("/s/a", b"{}", "Content-Length: 2"),
+            makePost("/s/a", b"{}", "User-Agent: a", " b"),
+            makePost("/s/a", b"{}", "User-Agent : a"),
+            makePost("/s/a", b"{}", "User-Agent: a\0"),
+            makePost("/s/a", b"{}", f"User-Agent: {'a' * 1024}"),
+            makePost("/s/a", b"{}").replace(b": 2", b": 02"),
+            makePost("/s/a", b"{}").replace(b": 2", b": +2"),
+            makePost("/s/a", b"{}", "Transfer-Encoding: chunked"),
+            b"POST /s/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
             makePost() * 2,
             makePost() + b"\r\n",
         ):
@@ -142,12 +143,12 @@ class SameTests(DirectTestCase):
             self.assertNotIn("direct", self.root.ways, post)
             self.assertEqual(came, self.receiveUsual(post), post)
         self.root.ways.clear()
-        self.assertEqual(self.receive(makePost("/refused")), self.receiveUsual(makePost("/refused")))
+        self.assertEqual(self.receive(makePost("/s/refused")), self.receiveUsual(makePost("/s/refused")))
         self.assertEqual(self.root.ways, ["direct", "usual"])
 
     def test_cutAnywhere(self) -> None:
         """A POST that arrives in two pieces goes the usual way; the next one does not."""
-        post = makePost("/a", b"{}", "Content-Type: application/json")
+        post = makePost("/s/a", b"{}", "Content-Type: application/json")
         whole = self.receiveUsual(post, post)
         for place in range(1, len(post)):
             self.root.ways.clear()
@@ -157,7 +158,7 @@ class SameTests(DirectTestCase):
     def test_tooLarge(self) -> None:
         """A body over the limit of the site is refused as usual."""
         site = StreamSite(self.root, reactor=self.reactor, plain=False, maxBody=9)
-        self.assertIn(b"413 Content Too Large", self.receive(makePost("/a", b"x" * 10), factory=site))
+        self.assertIn(b"413 Content Too Large", self.receive(makePost("/s/a", b"x" * 10), factory=site))
         self.assertEqual(self.root.ways, [])
 
     def test_whoIsAsked(self) -> None:
@@ -189,7 +190,7 @@ class SameTests(DirectTestCase):
         wire = self.connect(self.factory)
         wire.stall()
         for letter in b"abc":
-            wire.send(makePost("/a", bytes([letter]) * 65_000))
+            wire.send(makePost("/s/a", bytes([letter]) * 65_000))
         self.assertEqual(len(self.root.ways), 2)
         wire.take()
         self.assertEqual(re.findall(rb"([abc])\1{64999}", wire.received), [b"a", b"b", b"c"])
@@ -226,15 +227,15 @@ class WaitingTests(DirectTestCase):
     def test_order(self) -> None:
         """Requests that come meanwhile are answered afterwards, and the connection does not time out."""
         wire = self.connect(self.factory)
-        wire.send(makePost("/1"))
-        wire.send(makePost("/2"))
+        wire.send(makePost("/s/1"))
+        wire.send(makePost("/s/2"))
         self.reactor.advance(200)
         self.assertEqual((self.root.ways, wire.received, wire.closed), (["direct"], b"", False))
         self.root.later = None
         self.later[0].callback(None)
         self.reactor.turn()
-        self.assertEqual(re.findall(rb'\["/(\d)"', wire.received), [b"1", b"2"])
-        usual = self.receiveUsual(makePost("/1"), makePost("/2"))
+        self.assertEqual(re.findall(rb'\["/s/(\d)"', wire.received), [b"1", b"2"])
+        usual = self.receiveUsual(makePost("/s/1"), makePost("/s/2"))
         self.assertEqual(re.sub(rb"Date: [^\r]*", b"Date:", wire.received), usual)
         self.reactor.advance(80)
         self.assertTrue(wire.closed)
@@ -242,18 +243,18 @@ class WaitingTests(DirectTestCase):
     def test_refusedLater(self) -> None:
         """A request that is refused later goes the usual way, before those that came meanwhile."""
         wire = self.connect(self.factory)
-        wire.send(makePost("/1"))
-        wire.send(makePost("/2"))
+        wire.send(makePost("/s/1"))
+        wire.send(makePost("/s/2"))
         self.later[0].errback(StoreUnavailable("Full."))
         self.reactor.turn()
         self.assertEqual(self.root.ways, ["direct", "usual", "usual"])
-        self.assertEqual(re.findall(rb'\["/(\d)"', wire.received), [b"1", b"2"])
+        self.assertEqual(re.findall(rb'\["/s/(\d)"', wire.received), [b"1", b"2"])
 
     def test_gone(self) -> None:
         """Nothing is written to a client that is gone by then, and no request is made anew."""
         for outcome in (None, StoreUnavailable("Full.")):
             wire = self.connect(self.factory)
-            wire.send(makePost("/1"))
+            wire.send(makePost("/s/1"))
             wire.close()
             if outcome is None:
                 self.later[-1].callback(None)
@@ -278,7 +279,7 @@ class AccessLogTests(DirectTestCase):
     def test_same(self) -> None:
         """The line is that of a usual answer."""
         for fields in ((), ("User-Agent: a b", "Referer: http://c/"), ('User-Agent: "\\', "Referer: \xe4")):
-            post = makePost("/a", b"{}", *fields)
+            post = makePost("/s/a", b"{}", *fields)
             self.root.ways.clear()
             self.assertEqual(self.log(post, plain=False), self.log(post, plain=True))
             self.assertEqual(self.root.ways, ["direct", "usual"])
@@ -301,6 +302,6 @@ class HeadTests(SynchronousTestCase):
 
     def test_foreignBytes(self) -> None:
         """A media type that is not ASCII is no media type that anybody reads."""
-        head = readHead(b"POST /a HTTP/1.1\r\nContent-Type: \xe4\r\nContent-Length: 1\r\n\r\n")
+        head = readHead(b"POST /s/a HTTP/1.1\r\nContent-Type: \xe4\r\nContent-Length: 1\r\n\r\n")
         assert head is not None
         self.assertEqual(head.contentType, "\ufffd")

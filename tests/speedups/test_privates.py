@@ -10,11 +10,14 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, Request
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 
 from sseserver.speedups import channel, privates
 from sseserver.speedups.privates import (
@@ -26,7 +29,7 @@ from sseserver.speedups.privates import (
     seesWaits,
     skipsLastRead,
 )
-from sseserver.speedups.probes import probe
+from sseserver.speedups.probes import ProbeTransport, probe
 
 
 def look(check: Callable[[], bool]) -> bool:
@@ -53,7 +56,16 @@ class ProbeTests(SynchronousTestCase):
         Twisted, nothing is broken, but slow: `sseserver.speedups.privates` has to learn the new
         names.
         """
-        for check in (seesQueue, seesAbort, seesChunks, seesInput, seesWaits, skipsLastRead, channel.readsHeads):
+        for check in (
+            seesQueue,
+            seesAbort,
+            seesChunks,
+            seesInput,
+            seesWaits,
+            skipsLastRead,
+            channel.readsHeads,
+            channel.fillsRequests,
+        ):
             self.assertTrue(check(), check.__name__)
 
     def test_lastReadElsewhere(self) -> None:
@@ -174,3 +186,27 @@ class ProbeTests(SynchronousTestCase):
 
         self.patch(channel, "receiveRequest", hasNoSuchName)
         self.assertFalse(look(channel.readsHeads))
+
+    def test_requestOfOtherAttributes(self) -> None:
+        """
+        A request whose constructor sets another attribute, or another value, fails the probe; its constructor serves.
+        """
+        construct = Request.__init__
+        for name, value in (("anotherName", None), ("queued", 2)):
+
+            def change(request: Any, *arguments: Any, name: str = name, value: Any = value, **keywords: Any) -> None:
+                construct(request, *arguments, **keywords)
+                setattr(request, name, value)
+
+            self.patch(Request, "__init__", change)
+            self.assertFalse(look(channel.fillsRequests), name)
+            with mock.patch.object(channel, "fillsRequests", lambda: False):
+                request = channel.FastRequest(self.makeChannel(), False)
+            self.assertEqual(getattr(request, name), value)
+
+    def makeChannel(self) -> Any:
+        """Make the channel of a site."""
+        made: Any = HTTPChannel()
+        made.site = Site(Resource(), reactor=Clock(), parsePOSTFormSubmission=False)
+        made.makeConnection(ProbeTransport())
+        return made

@@ -16,6 +16,27 @@ from sseserver.timing.turnend import TurnEnd
 from tests.timing.cases import HAIR, SLOT, TickerTestCase
 
 
+class LazyTests(TickerTestCase):
+    """A ticker whose ticks come and go quickly."""
+
+    def test_lazy(self) -> None:
+        """Its loop runs on for one turn after the last tick was cancelled, and `stop` ends it at once."""
+        ticker = Ticker(self.clock, SLOT, lazy=True)
+        ticker.cancel(ticker.at(9 * SLOT, self.record()))
+        (turn,) = self.clock.getDelayedCalls()
+        ticker.cancel(ticker.at(9 * SLOT, self.record()))
+        self.assertEqual(self.clock.getDelayedCalls(), [turn])
+        self.clock.advance(SLOT)
+        self.assertEqual((self.clock.getDelayedCalls(), self.calls), ([], []))
+        ticker.cancel(ticker.at(20 * SLOT, self.record()))
+        ticker.at(3.5 * SLOT, self.record())
+        self.slots(3)
+        self.assertEqual(self.calls, [4 * SLOT])
+        ticker.cancel(ticker.at(20 * SLOT, self.record()))
+        ticker.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
 class SlotTests(TickerTestCase):
     """The time at which calls are made."""
 

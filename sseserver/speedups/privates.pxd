@@ -1,1 +1,0 @@
-# No structures: compiled as it is.
