@@ -26,6 +26,7 @@ class Cast:
     Args:
         stage: See `Stage`.
         prompts: Whether runs can be started with a prompt only.
+        without: Numbers of the acts that are left out, to find out which of them a broken promise needs.
 
     Attributes:
         viewers: Those that follow a stream.
@@ -33,14 +34,17 @@ class Cast:
         askers: Those that start runs.
         clients: `EventSource`s of the package.
         streams: Names of all streams that an actor knows.
+        acts: Number of acts, with those that are left out.
     """
 
-    def __init__(self, stage: Stage, prompts: bool) -> None:
+    def __init__(self, stage: Stage, prompts: bool, without: frozenset[int] = frozenset()) -> None:
         self.viewers: list[Viewer] = []
         self.publishers: list[Publisher] = []
         self.askers: list[Asker] = []
         self.clients: list[Client] = []
         self.streams: list[str] = []
+        self.acts = 0
+        self._without = without
         self._stage = stage
         self._prompts = prompts
         self._count = 0
@@ -66,7 +70,10 @@ class Cast:
 
     def enter(self, act: Callable[[], object]) -> None:
         """Do something at any time."""
-        self._stage.after(round(self._stage.chance.random() * BUSY * 0.8, 3), act)
+        self.acts += 1
+        time = round(self._stage.chance.random() * BUSY * 0.8, 3)
+        if self.acts not in self._without:
+            self._stage.after(time, act)
 
     def _number(self) -> int:
         self._count += 1

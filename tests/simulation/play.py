@@ -33,6 +33,8 @@ class Outcome:
         violations: The broken promises.
         records: The history.
         turns: Number of turns of the world.
+        acts: Number of acts.
+        without: Those that were left out.
     """
 
     seed: int
@@ -40,6 +42,8 @@ class Outcome:
     violations: list[Violation]
     records: list[str]
     turns: int
+    acts: int
+    without: frozenset[int]
 
 
 class Ear:
@@ -60,11 +64,17 @@ class Ear:
             self._history.blame("log", f"{event.get('log_format')} {told}")
 
 
-def play(seed: int) -> Outcome:
-    """Run a seed once."""
+def play(seed: int, without: frozenset[int] = frozenset()) -> Outcome:
+    """
+    Run a seed once.
+
+    Args:
+        seed: The seed.
+        without: Numbers of the acts that are left out.
+    """
     world = World(Random(seed))
     with Patches(seed, world.seconds) as patches:
-        scenario = Scenario(seed, world, patches)
+        scenario = Scenario(seed, world, patches, without)
         history = scenario.history
         # Nobody else hears the log: an observer that keeps events would keep all objects of the simulation.
         with patch.object(globalLogPublisher, "_observers", [Ear(history)]):
@@ -73,7 +83,7 @@ def play(seed: int) -> Outcome:
                     scenario.run()
             except Stuck as stuck:
                 history.blame("life", str(stuck))
-            killed = scenario.host.killed
+            killed, acts = scenario.host.killed, scenario.cast.acts
             scenario.disk.remove()
             world.end()
             patches.boot = str
@@ -82,4 +92,4 @@ def play(seed: int) -> Outcome:
             if patches.unraised and not killed:
                 # The coroutines of a killed process cannot end in good order.
                 history.blame("log", f"unraisable: {patches.unraised}")
-    return Outcome(seed, history.digest, history.violations, history.records, world.turns)
+    return Outcome(seed, history.digest, history.violations, history.records, world.turns, acts, without)

@@ -17,7 +17,7 @@ from tests.simulation.play import Outcome, play
 _SHOWN = 40
 
 
-def check(seed: int, twice: bool = True, strict: bool = False) -> Outcome:
+def check(seed: int, twice: bool = True, strict: bool = False, without: frozenset[int] = frozenset()) -> Outcome:
     """
     Run a seed.
 
@@ -25,13 +25,14 @@ def check(seed: int, twice: bool = True, strict: bool = False) -> Outcome:
         seed: The seed.
         twice: Whether it runs twice, to show that it is deterministic.
         strict: Whether known faults count, too.
+        without: Numbers of the acts that are left out.
 
     Raises:
         AssertionError: The second run differs from the first.
     """
-    outcome = play(seed)
+    outcome = play(seed, without)
     if twice:
-        again = play(seed)
+        again = play(seed, without)
         if again.digest != outcome.digest:
             raise AssertionError(f"seed {seed} is not deterministic: {findDifference(outcome, again)}")
     if strict:
@@ -47,10 +48,30 @@ def findDifference(one: Outcome, other: Outcome) -> str:
     return f"{len(one.records)} records and {len(other.records)}"
 
 
+def shorten(outcome: Outcome) -> Outcome:
+    """
+    Leave out every act of a seed that the first broken promise does not need.
+
+    Args:
+        outcome: A run that has broken a promise.
+
+    Returns:
+        The run with the fewest acts in which the same rule is broken first.
+    """
+    rule = outcome.violations[0].rule
+    for act in range(1, outcome.acts + 1):
+        shorter = play(outcome.seed, outcome.without | {act})
+        if shorter.violations and shorter.violations[0].rule == rule:
+            outcome = shorter
+    return outcome
+
+
 def describe(outcome: Outcome) -> str:
-    """Describe the broken promises of a seed, the history that led to the first, and how to replay it."""
+    """Describe the broken promises of a seed, a short history that leads to the first, and how to replay it."""
     if not outcome.violations:
         return f"seed {outcome.seed} breaks no promise"
+    outcome = shorten(outcome)
+    without = sorted(outcome.without)
     first = f"{outcome.violations[0].time:.6f} oracle"
     end = next((n for n, record in enumerate(outcome.records) if record.startswith(first)), len(outcome.records))
     return "\n".join(
@@ -59,7 +80,7 @@ def describe(outcome: Outcome) -> str:
             *map(str, outcome.violations[:5]),
             f"The {min(end, _SHOWN)} records before the first:",
             *outcome.records[max(0, end - _SHOWN) : end],
-            f"Replay: python -m tests.simulation {outcome.seed}",
+            " ".join(["Replay: python -m tests.simulation", str(outcome.seed), *map("--without={}".format, without)]),
         ]
     )
 
@@ -73,10 +94,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--once", action="store_true", help="run each seed only once")
     parser.add_argument("--strict", action="store_true", help="let known faults count, too")
     parser.add_argument("--stop", action="store_true", help="stop at the first seed that breaks a promise")
+    parser.add_argument("--without", type=int, action="append", default=[], help="leave out this act of the seeds")
     options = parser.parse_args(arguments)
     failed = 0
     for seed in options.seeds:
-        outcome = check(seed, not options.once, options.strict)
+        outcome = check(seed, not options.once, options.strict, frozenset(options.without))
         sys.stdout.write("\n".join(outcome.records) + "\n")
         failed += report([outcome])
     start = time.perf_counter()

@@ -35,9 +35,10 @@ class Scenario:
         seed: Decides everything.
         patches: Replace the sources of randomness.
         world: Has the clock.
+        without: See `Cast`.
     """
 
-    def __init__(self, seed: int, world: World, patches: Patches) -> None:
+    def __init__(self, seed: int, world: World, patches: Patches, without: frozenset[int] = frozenset()) -> None:
         chance = self.chance = world.chance
         self.seed = seed
         self.world = world
@@ -63,7 +64,7 @@ class Scenario:
         self.truth.forgets = settings.maxStreams < 1000 or settings.maxBytes < 1 << 20 or settings.keep < 100
         limits = (settings.maxStreams, settings.maxViewers, settings.maxWaiting, settings.maxRuns)
         self.truth.roomy = min(limits) >= 1000 and settings.maxBytes > 1 << 20
-        self.cast = Cast(self.stage, self.plan.source != "silent")
+        self.cast = Cast(self.stage, self.plan.source != "silent", without)
         self.luck = Luck(world, self.history, self.host, self.cast)
         self.accounts = Accounts(world, self.history, self.host)
         # Whether the server forgets everything soon after its end, so that it can be seen to forget everything.

@@ -5,11 +5,16 @@ The simulation in the test command: 200 seeds, or as many as the environment var
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.simulation.history import Violation
 from tests.simulation.named import NAMED
-from tests.simulation.runner import check, describe
+from tests.simulation.planted import ROOT
+from tests.simulation.runner import check, describe, shorten
 
 #: Number of seeds.
 SEEDS = int(os.environ.get("SSESERVER_SEEDS", "200"))
@@ -42,6 +47,29 @@ class SimulationTests(SynchronousTestCase):
     def test_seeds3(self) -> None:
         """No promise is broken, whatever the last quarter of the seeds does to the server."""
         self.play(3)
+
+    def test_hashSeed(self) -> None:
+        """A seed means the same history, however Python hashes strings."""
+        command = [
+            sys.executable,
+            "-c",
+            "from tests.simulation.play import play; print(play(3).digest, play(9).digest)",
+        ]
+        digests = {
+            subprocess.run(
+                command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": number}, capture_output=True, check=True
+            ).stdout
+            for number in ("1", "2")
+        }
+        self.assertEqual(len(digests), 1)
+
+    def test_shortened(self) -> None:
+        """Acts that a broken promise does not need are left out, and the rest is a history of its own."""
+        outcome = check(3, without=frozenset({1, 2}))
+        self.assertEqual((outcome.without, outcome.violations), (frozenset({1, 2}), []))
+        broken = replace(outcome, violations=[Violation(1.0, "rule", "text")])
+        self.assertEqual(shorten(broken), broken)
+        self.assertIn("--without=1 --without=2", describe(broken))
 
     def test_named(self) -> None:
         """The seeds that once found a fault find none any more."""

@@ -97,7 +97,7 @@ class Viewer:
         self._count = 0
         self._ended = False
         self._mayBeGone = True
-        # Life of the server in which the last event came, and of the one that was asked.
+        # Life of the server that was asked for the last event, and of the one that was asked last.
         self._life = self._askedLife = 0
         # Time of the request.
         self._askedAt = 0.0
@@ -157,7 +157,8 @@ class Viewer:
             if self._ended:
                 self.blame("end", f"{frame.type} {frame.id} after the end")
             self._count += 1
-            self._life = self.stage.truth.lives
+            # Bytes may arrive after the server that has sent them was killed.
+            self._life = self._askedLife
             if frame.id == "":
                 self.blame("wire", "an empty ID")
             self.see(frame)
