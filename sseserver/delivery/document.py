@@ -184,7 +184,7 @@ class DocumentProducer:
                 self._body.write(step)
         except GapError:
             self.abort("trimmed")
-        except Exception:
+        except BaseException:
             log.failure("A response failed")
             self.abort("broken")
         if self._state is ViewerState.LIVE:

@@ -192,7 +192,7 @@ class EventStreamProducer:
                 if cursor == streamLog.last and streamLog.state is _OPEN:
                     self._behind = False
                     return
-        except Exception:
+        except BaseException:
             log.failure("An event stream failed")
             self.abort("broken")
 

@@ -87,7 +87,7 @@ class Waiter:
             return
         try:
             self.cursor, over = self._read(self.cursor)
-        except Exception:
+        except BaseException:
             self._end(Failure())
             return
         if self.streamLog.onChange is not None:

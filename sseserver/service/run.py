@@ -194,7 +194,7 @@ class Run:
         try:
             if producer is not None:
                 producer.stopProducing()
-        except Exception:
+        except BaseException:
             log.failure("A token source broke while it was stopped")
         if work is not None:
             work.cancel()
@@ -258,7 +258,7 @@ class Run:
         if self._producer is not None:
             try:
                 self._producer.resumeProducing()
-            except Exception:
+            except BaseException:
                 # A bug of the source: the viewer whose read resumed it must not suffer.
                 log.failure("A token source broke when it was resumed")
                 self.stop(_broken())

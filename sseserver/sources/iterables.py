@@ -215,9 +215,9 @@ class _Work:
                 await self._writeAsync(thread.tokens())
                 return thread.reason
             return await self._write(self._function())
-        except SystemExit as error:
-            # The server's process is not the source's to end.
-            raise RuntimeError("A token source called `sys.exit`.") from error
+        except (SystemExit, KeyboardInterrupt) as error:
+            # The server's process is not the source's to end; asyncio would let both through.
+            raise RuntimeError(f"A token source raised {type(error).__name__}.") from error
         except Exception as error:
             if self._loop is not None or inThread or not _wantsLoop(error):
                 raise

@@ -207,7 +207,7 @@ class _Program:
             return
         try:
             self._sink.write(token)
-        except Exception:
+        except BaseException:
             self._broken = Failure()
             self.stopProducing()
 

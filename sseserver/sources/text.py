@@ -162,7 +162,7 @@ class _WordWriter(Tick):
         self._next += 1
         try:
             self._sink.write(word)
-        except Exception:
+        except BaseException:
             self.stopProducing()
             self._done.errback()
             return False

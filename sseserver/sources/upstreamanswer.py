@@ -26,6 +26,7 @@ from sseserver.sources.upstreamerrors import makeSourceError, makeStreamError
 from sseserver.sources.upstreamopening import Document, UpstreamLimits
 from sseserver.steps import StateEnum, step
 from sseserver.timing.patience import PatientCall
+from sseserver.tracebacks import forgetFailure
 from sseserver.values import Reason
 from sseserver.wire import Decoder, Event
 
@@ -250,7 +251,7 @@ class UpstreamAnswer:
         """Take an answer in one piece, as a chunk."""
         try:
             self._take(convertCompletion(document))
-        except Exception:
+        except BaseException:
             self._fail(Failure())
             return
         if self._isOpen():
@@ -309,7 +310,7 @@ class UpstreamAnswer:
                 self._takeEvent(event)
         except SourceError as error:
             return None if error.reason == Reason.MALFORMED else Failure()
-        except Exception:
+        except BaseException:
             return Failure()
         return None
 
@@ -317,10 +318,11 @@ class UpstreamAnswer:
         """Handle the lack of a response, or of its end."""
         self._opening = None
         if not self._isOpen():
-            return
-        if failure.check(EventSourceError, EventTooLarge):
+            forgetFailure(failure)
+        elif failure.check(EventSourceError, EventTooLarge):
             log.info("An upstream failed: {error}", error=failure.value)
             self._fail(makeSourceError(failure.value, self._secrets))
+            forgetFailure(failure)
         else:
             self._fail(failure)
 

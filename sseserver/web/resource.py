@@ -65,7 +65,7 @@ class AsyncResource(Resource):
             waited = answering.send(None)
         except StopIteration:
             return NOT_DONE_YET
-        except Exception:
+        except BaseException:
             self._answerBug(Failure(), request)
             return NOT_DONE_YET
         Deferred.fromCoroutine(_resume(answering, waited)).addErrback(self._answerBug, request)

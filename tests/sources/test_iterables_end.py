@@ -249,8 +249,9 @@ class FailureTests(IterablesTestCase):
             self.assertFailed(self.start(lambda answer=answer: answer, 1), TypeError)  # type: ignore[misc]
 
     def test_exit(self) -> None:
-        """Code that calls `sys.exit` ends its run, not the server."""
-        self.assertFailed(self.start(lambda: exec("raise SystemExit"), 1), RuntimeError)
+        """Code that calls `sys.exit`, or raises `KeyboardInterrupt`, ends its run, not the server."""
+        for name in ("SystemExit", "KeyboardInterrupt"):
+            self.assertFailed(self.start(lambda name=name: exec(f"raise {name}"), 1), RuntimeError)  # type: ignore[misc]
 
 
 class NoAsyncioTests(IterablesTestCase):
