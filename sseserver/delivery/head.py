@@ -7,10 +7,13 @@ Producers write it, and so does `sseserver.delivery.turnaway` for a viewer witho
 from __future__ import annotations
 
 from random import uniform
+from typing import Any
 
 from twisted.web.http import Request
+from twisted.web.http_headers import Headers
 
 from sseserver.interfaces import IFormat
+from sseserver.speedups.body import KEPT_HEAD
 
 #: Headers of every event stream. `no-transform` stops compressing proxies, which would hold tokens
 #: back; `X-Accel-Buffering` stops nginx.
@@ -21,11 +24,43 @@ HEADERS = (
     (b"X-Content-Type-Options", b"nosniff"),
 )
 
+#: Fields of a request that the access logs of Twisted show.
+_LOGGED = (b"referer", b"user-agent", b"x-forwarded-for")
+
+#: Bytes that are kept of such a field if the head is large.
+_KEPT_FIELD = 256
+
 
 def writeHeaders(request: Request, form: IFormat) -> None:
     """Set the headers of an event stream in a format. The response must not have begun."""
     for name, value in (*HEADERS, *form.headers):
         request.responseHeaders.setRawHeaders(name, [value])
+
+
+def trimHead(request: Any) -> None:
+    """
+    Drop most of a large head of a request, which would be kept as long as the response lasts.
+
+    The fields that access logs show are kept, with their first bytes, and so is the URL.
+
+    Args:
+        request: Everything was read from its head.
+    """
+    if not getattr(request, "hasLargeHead", True):
+        return
+    headers = request.requestHeaders
+    size = len(request.uri) + sum(len(name) + sum(map(len, values)) for name, values in headers.getAllRawHeaders())
+    if size <= KEPT_HEAD:
+        return
+    kept = Headers()
+    for name in _LOGGED:
+        for value in headers.getRawHeaders(name, ())[:1]:
+            kept.addRawHeader(name, value[:_KEPT_FIELD])
+    request.requestHeaders = kept
+    request.uri = request.uri[:KEPT_HEAD]
+    request.path = request.path[:KEPT_HEAD]
+    request.args = {}
+    request.prepath = request.postpath = []
 
 
 def jitter(reconnectionTime: int) -> int:

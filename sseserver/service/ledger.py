@@ -14,8 +14,9 @@ from sseserver.interfaces import IStreamStore
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
 
-#: Bytes. Memory of a run, beside its stream and its prompt, until its source has released everything.
-RUN_COST = 2048
+#: Bytes. Memory of a run, beside its stream and its prompt, until its source has released everything. That of an
+#: upstream, with its connection, takes most.
+RUN_COST = 10 * 1024
 
 #: Bytes. Memory of a viewer with its connection, over TCP and with speedups.
 VIEWER_COST = 4096

@@ -69,7 +69,8 @@ def _pack(prompt: Prompt) -> bytes:
     """Write a prompt as JSON."""
     value = [prompt.text, list(prompt.messages), dict(prompt.options)]
     try:
-        return msgspec.json.encode(value)
+        # A copy, because msgspec leaves room to grow behind what it writes.
+        return bytes(memoryview(msgspec.json.encode(value)))
     except UnicodeEncodeError:
         # A lone surrogate, of a program's own.
         return toJSON(value)

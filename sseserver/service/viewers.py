@@ -19,7 +19,7 @@ from twisted.web.http import Request
 from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.document import Document, DocumentProducer
-from sseserver.delivery.head import jitter
+from sseserver.delivery.head import jitter, trimHead
 from sseserver.delivery.producer import Delivery, EventStreamProducer
 from sseserver.delivery.tail import Tails
 from sseserver.delivery.turnaway import NO_ROOM, turnAway
@@ -121,6 +121,7 @@ class Viewers:
         if not self.hasRoom():
             turnAway(request, form, self._settings.reconnectionTime)
             return
+        trimHead(request)
         producer = EventStreamProducer(request, streamLog, form, self._delivery)
         self._requests[producer] = request
         self._account.count += 1
@@ -155,6 +156,7 @@ class Viewers:
         if over or isOver(request):
             return succeed(over)
         self.checkRoom()
+        trimHead(request)
         waiter = Waiter(request, streamLog, self._sweep, read, cursor, self._waiterLeft)
         self._requests[waiter] = request
         self._account.count += 1

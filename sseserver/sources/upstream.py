@@ -187,7 +187,9 @@ class UpstreamSource:
             raise SourceError("An upstream needs a prompt.", Reason.PROMPT, 400)
         self._checkModel(prompt)
         body = self._makeBody(prompt)
-        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, msgspec.json.encode(body))
+        # A copy, because msgspec leaves room to grow behind what it writes.
+        encoded = bytes(memoryview(msgspec.json.encode(body)))
+        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, encoded)
         choices = prompt.options.get("n")
         expected = choices if isinstance(choices, int) else 1
         answer = UpstreamAnswer(self._reactor, sink, self._limits, expected, self._secrets)

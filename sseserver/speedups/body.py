@@ -33,8 +33,22 @@ from sseserver.timing.turnend import TurnEnd
 #: told soon that the socket is full.
 SMALL = 2048
 
-#: The response headers of a request whose head was written.
-_SENT = Headers()
+#: Bytes. A larger head is not kept as long as its response lasts: see `sseserver.delivery.head.trimHead`.
+KEPT_HEAD = 1024
+
+
+class SentHeaders(Headers):
+    """Response headers of all requests whose heads were written: there are none, and none can be added."""
+
+    def addRawHeader(self, name: Any, value: Any) -> None:
+        """See `Headers.addRawHeader`: too late."""
+
+    def setRawHeaders(self, name: Any, values: Any) -> None:
+        """See `Headers.setRawHeaders`: too late."""
+
+
+#: Shared by all these requests.
+SENT = SentHeaders()
 
 
 def canBypassQueue(transport: object) -> bool:
@@ -338,6 +352,6 @@ def slim(request: Any) -> None:
     if hasattr(request, "slim"):
         request.slim()
         return
-    request.responseHeaders = _SENT
+    request.responseHeaders = SENT
     for one in (request, request.channel):
         one.__dict__ = dict(list(vars(one).items()))

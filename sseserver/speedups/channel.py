@@ -25,7 +25,7 @@ from twisted.web.server import Request, Site
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
-from sseserver.speedups.body import FastBody
+from sseserver.speedups.body import KEPT_HEAD, SENT, FastBody
 from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
@@ -39,8 +39,7 @@ from sseserver.speedups.privates import (
 )
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 
-#: Replace the headers and the collections of a request whose head was written.
-_NO_HEADERS = Headers()
+#: Replaces the collections of a request whose head was written.
 _NOTHING: Any = ()
 
 #: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
@@ -118,9 +117,10 @@ class FastChannel(HTTPChannel):
         if match is None or match[4].count(b"\n") > _FEW_LINES:
             return False
         self.resetTimeout()
+        readFields = partial(self._readFields, match[4], match.end())
         self._receiving = True
         try:
-            receiveRequest(self, match.group(1, 2, 3), partial(self._readFields, match[4]), data[match.end() :])
+            receiveRequest(self, match.group(1, 2, 3), readFields, data[match.end() :])
         finally:
             self._receiving = False
             if self.timeOut is None:
@@ -129,13 +129,14 @@ class FastChannel(HTTPChannel):
             super().dataReceived(b"")
         return True
 
-    def _readFields(self, fields: bytes, request: Request) -> bool:
+    def _readFields(self, fields: bytes, size: int, request: FastRequest) -> bool:
         """
-        Read the header fields.
+        Read the lines of header fields from a head of this size.
 
         Returns:
             Whether Twisted takes them all.
         """
+        request.hasLargeHead = size > KEPT_HEAD
         add = request.requestHeaders.addRawHeader
         for field in fields.split(b"\r\n")[:-1]:
             name, _, value = field.partition(b":")
@@ -241,17 +242,19 @@ class FastRequest(Request):
     One request on a `FastChannel`.
 
     Attributes:
+        hasLargeHead: Whether the head has more than `KEPT_HEAD` bytes, or its size is not known.
         stopsProducer: Whether the request stops its producer at every end of the response. Such a
             producer need not ask `notifyFinish`.
     """
 
-    __slots__ = REQUEST_ATTRIBUTES
+    __slots__ = (*REQUEST_ATTRIBUTES, "hasLargeHead")
 
     stopsProducer = True
     channel: Any
     content: Any
 
     def __init__(self, channel: FastChannel, *args: Any, **keywords: Any) -> None:
+        self.hasLargeHead = True
         if fillsRequests():
             fillRequest(self, channel, *args, **keywords)
         else:
@@ -299,7 +302,7 @@ class FastRequest(Request):
 
     def slim(self) -> None:
         """Release everything that only the head needs: it was written, and the end is far away."""
-        self.responseHeaders = _NO_HEADERS
+        self.responseHeaders = SENT
         self.cookies = self.prepath = self.postpath = self.sitepath = _NOTHING
         self.args = {}
         if not self.notifications:

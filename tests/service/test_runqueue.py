@@ -192,10 +192,10 @@ class PromptTests(ServiceTestCase):
 
     def test_F7_bound(self) -> None:
         """F7: the prompts of all runs are bounded, until the run was cancelled."""
-        self.serve(self.source, Settings(maxRuns=1, linger=10**6, maxBytes=40_000))
+        self.serve(self.source, Settings(maxRuns=1, linger=10**6, maxBytes=240_000))
         self.startLog()
         for _ in range(3):
-            waiting = [self.startLog(Prompt("x" * 6000)) for _ in range(2)]
+            waiting = [self.startLog(Prompt("x" * 36_000)) for _ in range(2)]
             self.failureResultOf(self.service.startRun(Prompt("y")), Overloaded)
             for streamLog in waiting:
                 self.successResultOf(self.service.cancel(streamLog.name))

@@ -25,7 +25,7 @@ def makeSettings(chance: Random) -> Settings:
         stall=pick((1.5, 4.0, 30.0)),
         keep=pick((30.0, 600.0, 600.0)),
         window=pick((2000, 20_000, 16 << 20, 16 << 20, 16 << 20)),
-        maxBytes=pick((20_000, 512 << 20, 512 << 20)),
+        maxBytes=pick((100_000, 512 << 20, 512 << 20)),
         maxStreams=pick((3, 100_000, 100_000)),
         readAhead=pick((200, 4000, 1 << 20)),
         drain=pick((0.5, 3.0)),
