@@ -178,7 +178,10 @@ class Options(usage.Options):
         if self["max-runs"] is None:
             # A program takes a core; other sources mostly wait.
             self["max-runs"] = defaultOf("max-runs") if self["exec"] is None else 4 * (os.cpu_count() or 1)
-        self["words"] = WELCOME if self["text"] is None else readText(self["text"])
+        if self["text"] == "-":
+            checkInput(self)
+        else:
+            self["words"] = WELCOME if self["text"] is None else readText(self["text"])
 
     def _checkEndpoints(self) -> None:
         from twisted.internet import reactor
@@ -252,19 +255,32 @@ def checkEffects(options: Options) -> None:
         raise usage.UsageError(f"--window: no stream can be larger than all together, which is {size} (--max-bytes)")
 
 
+def checkInput(options: Options) -> None:
+    """
+    Check that there is a standard input, which is streamed as it arrives.
+
+    Raises:
+        usage.UsageError: There is none, or a pace was given for it.
+    """
+    if "interval" in options.given:
+        raise usage.UsageError("--interval has no effect with --text -")
+    # The descriptor itself says nothing: something else may have it by now.
+    if sys.__stdin__ is None:
+        raise usage.UsageError("--text -: standard input is closed")
+
+
 def readText(name: str) -> str:
     """
     Return the text of a file.
 
     Args:
-        name: Path of a UTF-8 file; `-` is standard input.
+        name: Path of a UTF-8 file.
 
     Raises:
         usage.UsageError: The file cannot be read or is not UTF-8.
     """
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return data.decode("utf-8")
+        return Path(name).read_bytes().decode("utf-8")
     except OSError as error:
         raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:

@@ -40,7 +40,7 @@ OPTIONS = (
         FILE,
         None,
         Group.SOURCE,
-        "Stream this UTF-8 file; `-` is standard input.",
+        "Stream this UTF-8 file. `-` is standard input: it is streamed as it arrives, to every visitor.",
         short="t",
         otherNames=("file", "f"),
     ),

@@ -7,8 +7,10 @@ server that imports the reactor. twistd finds it through `twisted/plugins/sseser
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
+from io import FileIO
 from typing import Any
 
 from twisted.application import strports
@@ -30,6 +32,7 @@ from sseserver.programoptions import makeProgram
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.signals import Signals
+from sseserver.sources.standardinput import InputSource
 from sseserver.sources.text import TextSource
 from sseserver.speedups.garbage import RareCollections
 from sseserver.starting import makeExit, tryStart
@@ -40,6 +43,9 @@ from sseserver.timing.turnend import TurnEnd
 from sseserver.upstreamoptions import makeUpstream, readHeaders, readKey
 from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
+
+#: Descriptor of standard input.
+STANDARD_INPUT = 0
 
 # `Options` is here for the plugin: twistd looks for it in this module.
 __all__ = ["Options", "Server", "makeService", "makeSettings", "makeSite", "makeSource", "makeStore"]
@@ -154,6 +160,10 @@ def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None
         return makeProgram(reactor, options)
     if options["upstream"] is not None:
         return makeUpstream(reactor, options, turnEnd)
+    if options["text"] == "-":
+        # A copy: a daemon has nothing at the descriptor itself.
+        file = FileIO(os.dup(STANDARD_INPUT))
+        return InputSource(reactor, file, options["window"], options["model"] or MODEL)
     return TextSource(reactor, options["words"], options["interval"], options["model"] or MODEL, turnEnd=turnEnd)
 
 
@@ -220,6 +230,8 @@ def makeService(options: Options) -> Server:
     streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
     server = Server(options["store"])
     streams.setServiceParent(server)
+    if isinstance(source, InputSource):
+        source.setServiceParent(server)
     site: Any = makeSite(streams, options)
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)

@@ -264,20 +264,18 @@ class ListenTests(OptionsTestCase):
 class TextTests(OptionsTestCase):
     """`--text`."""
 
-    def setStdin(self, data: bytes) -> None:
-        """Replace standard input; its own encoding is ASCII."""
-        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), "ascii"))
-
     def test_file(self) -> None:
         """The text of a file keeps its line ends and characters; an empty file is an empty text."""
         for text in ("Wörter, 一本 📖\r\nund mehr\n", ""):
             self.assertEqual(parse("--text", self.write(text.encode()))["words"], text)
             self.assertEqual(parse("-t", self.write(text.encode()))["words"], text)
 
-    def test_standardInput(self) -> None:
-        """`-` is standard input, read as UTF-8 whatever the locale."""
-        self.setStdin("Wörter\n".encode())
-        self.assertEqual(parse("--text", "-")["words"], "Wörter\n")
+    def test_F98_standardInput(self) -> None:
+        """F98: `-` is standard input, which is not read yet. It has no pace, and must not be closed."""
+        self.assertEqual(parse("--text", "-")["text"], "-")
+        self.assertIn("--text -", self.refused("--text", "-", "--interval", "0.1"))
+        self.patch(sys, "__stdin__", None)
+        self.assertIn("closed", self.refused("--text", "-"))
 
     def test_unreadable(self) -> None:
         """The message about a file that cannot be read has its name and the reason."""
@@ -291,5 +289,3 @@ class TextTests(OptionsTestCase):
     def test_notUTF8(self) -> None:
         """The message about a text that is not UTF-8 has the place of the first bad byte."""
         self.assertIn("byte 2", self.refused("--text", self.write(b"ab\xffcd")))
-        self.setStdin(b"\xff")
-        self.assertIn("not UTF-8", self.refused("--text", "-"))

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from zope.interface.verify import verifyObject
 from sseserver import programoptions, tap
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
+from sseserver.sources.standardinput import InputSource
 from sseserver.speedups.garbage import RareCollections
 from sseserver.starting import makeExit
 from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
@@ -148,14 +150,38 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """The source streams the given text at the given pace."""
-        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"two words")))
+        path = Path(self.mktemp())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("two words", "utf-8")
         clock, sink = Clock(), RecordingSink()
-        sink.start(makeSource(clock, parse("--text", "-", "--interval=0.5")))
+        sink.start(makeSource(clock, parse("--text", str(path), "--interval=0.5")))
         written = []
         for _ in range(4):
             clock.pump([1 / 64] * 17)
             written.append("".join(sink.tokens))
         self.assertEqual(written, ["", "two ", "two ", "two words"])
+
+    def test_F98_standardInput(self) -> None:
+        """F98: the source of `--text -` is a service of the server, which reads a copy of the descriptor."""
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        self.addCleanup(os.close, reading)
+        self.patch(tap, "STANDARD_INPUT", reading)
+        files: list[FileIO] = []
+
+        def openFile(descriptor: int) -> FileIO:
+            files.append(FileIO(descriptor))
+            return files[-1]
+
+        self.patch(tap, "FileIO", openFile)
+        streams, source, *_ = makeService(parse("--text", "-", "--model=m"))
+        [file] = files
+        self.addCleanup(file.close)
+        self.assertNotEqual(file.fileno(), reading)
+        self.assertTrue(os.path.sameopenfile(file.fileno(), reading))
+        self.assertIsInstance(source, InputSource)
+        self.assertIs(streams.source, source)
+        self.assertEqual(source.model, "m")
 
     def test_exec(self) -> None:
         """The source is the program; it takes a prompt if its command or `--asks` says so."""

@@ -94,12 +94,6 @@ class Server:
         for line in self.process.stdout:
             self.output += line.decode()
 
-    def write(self, data: bytes) -> None:
-        """Write to the standard input of the process, and close it."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.close()
-
     def connect(self) -> http.client.HTTPConnection:
         """Connect as soon as the process listens."""
         end = time.monotonic() + PATIENCE
@@ -219,15 +213,6 @@ class TwistdServesTests(TwistdTestCase):
         server.leave()
         self.assertEqual(server.end(), -signal.SIGTERM)
         self.assertQuiet(server.output)
-
-    def test_standardInput(self) -> None:
-        """`--text -` streams the text on standard input."""
-        server = self.start("--text", "-", "--interval", "0")
-        server.write("Zwölf Wörter,\nund 📖".encode())
-        self.assertEqual(
-            [event.data for event in server.events() if event.type == "message"][-1], "Zwölf Wörter,\nund 📖"
-        )
-        server.end()
 
     def test_file(self) -> None:
         """`--text` streams a file at the pace of `--interval`."""
@@ -512,13 +497,6 @@ class TwistdRefusesTests(TwistdTestCase):
         self.assertIn("sseserver: ", log.splitlines()[-1])
         self.assertNotIn("Traceback", log)
         self.assertFalse(Path(f"{self.folder}/d.pid").exists())
-
-    def test_badStandardInput(self) -> None:
-        """Standard input that is not UTF-8 ends the process in the same way."""
-        server = self.start("--text", "-")
-        server.write(b"\xff\xfe")
-        self.assertEqual(server.wait(), 1)
-        self.assertIn("not UTF-8 at byte 0", server.output.rstrip().splitlines()[-1])
 
     def test_version(self) -> None:
         """`--version` prints the version and the build of the tested package, and nothing else."""
