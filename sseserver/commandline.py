@@ -15,6 +15,7 @@ from typing import Any
 from twisted.python import usage
 
 from sseserver import __version__, compiled
+from sseserver.descriptors import PROGRAM, SPARE, UPSTREAM, countDescriptors, countFree, shareDescriptors
 from sseserver.helptext import makeHelp
 from sseserver.listening import BadEndpoint, checkEndpoint, suggestEndpoint
 from sseserver.optionrow import Option
@@ -175,13 +176,28 @@ class Options(usage.Options):
         checkEffects(self)
         checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
         checkUpstream(self)
-        if self["max-runs"] is None:
-            # A program takes a core; other sources mostly wait.
-            self["max-runs"] = defaultOf("max-runs") if self["exec"] is None else 4 * (os.cpu_count() or 1)
+        self._shareDescriptors()
         if self["text"] == "-":
             checkInput(self)
         else:
             self["words"] = WELCOME if self["text"] is None else readText(self["text"])
+
+    def _shareDescriptors(self) -> None:
+        """Set the numbers of runs and connections that the command line leaves out."""
+        free, runs, each = countFree(), defaultOf("max-runs"), 0
+        if self["exec"] is not None:
+            # A program takes a core; other sources mostly wait.
+            each, runs = PROGRAM, 4 * (os.cpu_count() or 1)
+        elif self["upstream"] is not None:
+            each = UPSTREAM
+        given = self["max-connections"]
+        if given is not None and given > free:
+            raise usage.UsageError(
+                f"--max-connections {given}: the process may have {countDescriptors()} open files (ulimit -n), "
+                f"and needs {SPARE} of them for other things"
+            )
+        share = shareDescriptors(free, each, runs, self["max-runs"], given)
+        self["max-runs"], self["max-connections"] = share.runs, share.connections
 
     def _checkEndpoints(self) -> None:
         from twisted.internet import reactor

@@ -126,6 +126,22 @@ class NotAcceptable(SSEServerError):
     code = "not_acceptable"
 
 
+class RequestTimeout(SSEServerError):
+    """A client did not send its request in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class HeadTooLarge(SSEServerError):
+    """The head of a request exceeds the size limit."""
+
+    status = 431
+    type = "invalid_request_error"
+    code = "head_too_large"
+
+
 class StreamExists(SSEServerError):
     """The name is taken by a stream that this request cannot use."""
 

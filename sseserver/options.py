@@ -185,6 +185,14 @@ OPTIONS = (
         otherNames=("port", "p", "host", "bind", "address", "interface"),
     ),
     Option(
+        "max-connections",
+        COUNT,
+        None,
+        Group.LISTENING,
+        "Number of connections at a time. A new one takes the place of the one that has waited longest for a request; "
+        "if there is none, it is closed. By default as many as the limit of open files (`ulimit -n`) allows.",
+    ),
+    Option(
         "access-log",
         DESTINATION,
         "log",

@@ -210,6 +210,7 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
         logPath=None if accessLog in {"none", "log"} else accessLog,
         plain=options["plain"] or None,
         maxBody=streams.settings.modelBody,
+        maxConnections=options["max-connections"],
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
@@ -14,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import __version__, commandline
 from sseserver.commandline import Options
+from sseserver.descriptors import countFree
 from sseserver.options import OPTIONS, defaultOf
 from sseserver.optiontypes import FLAG
 from sseserver.sources.text import WELCOME
@@ -54,10 +56,26 @@ class OptionsTests(OptionsTestCase):
         options = parse()
         for option in OPTIONS:
             if option.onCommandLine and not option.repeatable and option.type is not FLAG:
-                self.assertEqual(options[option.name], option.default, option.name)
+                default = countFree() if option.name == "max-connections" else option.default
+                self.assertEqual(options[option.name], default, option.name)
         self.assertEqual(options["listen"], ["tcp:8000:interface=127.0.0.1:backlog=4096"])
         self.assertEqual(options["words"], WELCOME)
         self.assertFalse(options["asks"] or options["plain"])
+
+    def test_F15_connections(self) -> None:
+        """F15: connections and runs share the file descriptors; more connections than there are is refused."""
+        with patch("resource.getrlimit", lambda which: (1032, 1032)):
+            for arguments, connections, runs in (
+                ((), 1000, 10_000),
+                (("--upstream=http://a/v1",), 500, 500),
+                (("--upstream=http://a/v1", "--max-runs=10"), 990, 10),
+                (("--upstream=http://a/v1", "--max-connections=900"), 900, 100),
+                ((f"--exec={sys.executable}", "--max-runs=10"), 960, 10),
+                (("--max-connections=7",), 7, 10_000),
+            ):
+                options = parse(*arguments)
+                self.assertEqual((options["max-connections"], options["max-runs"]), (connections, runs), arguments)
+            self.assertIn("1032 open files", self.refused("--max-connections=1001"))
 
     def test_values(self) -> None:
         """The value of an option is converted, in either notation and under either name."""

@@ -54,5 +54,5 @@ class RecordingTests(SynchronousTestCase):
         answers = [answer for scenario in SCENARIOS for answer in readAnswers(scenario, "memory")]
         self.assertGreater(len(answers), 120)
         statuses = {int(answer["status"].split(" ")[1]) for answer in answers if "status" in answer}
-        named = {200, 201, 204, 304, 400, 404, 405, 406, 409, 410, 413, 415, 422, 429, 500, 502, 503}
+        named = {200, 201, 204, 304, 400, 404, 405, 406, 409, 410, 413, 415, 422, 429, 431, 500, 502, 503}
         self.assertEqual(statuses, named)

@@ -77,15 +77,13 @@ class FastChannel(HTTPChannel):
             body of a response that a producer writes.
     """
 
-    __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "_receiving", "direct", "sendBuffer")
+    __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "direct", "sendBuffer")
 
     transport: Any
 
     def __init__(self) -> None:
         self.direct: DirectWay | None = None
         self._host = self._peer = None
-        # Whether a request is being received: its timer is still there.
-        self._receiving = False
         for name, value in _CHANNEL_DEFAULTS:
             setattr(self, name, value)
         super().__init__()
@@ -118,13 +116,7 @@ class FastChannel(HTTPChannel):
             return False
         self.resetTimeout()
         readFields = partial(self._readFields, match[4], match.end())
-        self._receiving = True
-        try:
-            receiveRequest(self, match.group(1, 2, 3), readFields, data[match.end() :])
-        finally:
-            self._receiving = False
-            if self.timeOut is None:
-                super().setTimeout(None)
+        receiveRequest(self, match.group(1, 2, 3), readFields, data[match.end() :])
         if hasInput(self) and not self.transport.disconnecting:
             super().dataReceived(b"")
         return True
@@ -146,17 +138,6 @@ class FastChannel(HTTPChannel):
             else:
                 add(name, value.strip(b" \t"))
         return True
-
-    def setTimeout(self, period: float | None) -> float | None:
-        """
-        See `TimeoutMixin.setTimeout`. If a request is answered while it is received, its timer is kept for the next.
-        """
-        before: float | None = self.timeOut
-        if period is None and self._receiving:
-            self.timeOut = None
-        else:
-            super().setTimeout(period)
-        return before
 
     def getPeer(self) -> Any:
         """See `HTTPChannel.getPeer`. Each request asks; the transport is asked once."""

@@ -210,7 +210,7 @@ class DirectWay:
         answering = respond(head.path, head.contentType, data[end:])
         if answering is None:
             return False
-        channel.resetTimeout()
+        channel.setTimeout(channel.timeOut)
         result = answering.result if answering.called else None
         if isinstance(result, bytes):
             self.write(channel, head, result)

@@ -70,6 +70,9 @@ def answerEncoded(request: Request, body: bytes, status: int = OK) -> bytes:
 
 def _findPhrase(status: int) -> bytes:
     """Return the reason phrase of a status. twisted.web has none for the newer ones, and Python none for 499 or 520."""
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # Its name in RFC 9110, which Python has from 3.13 on.
+        return b"Content Too Large"
     try:
         return HTTPStatus(status).phrase.encode("ascii")
     except ValueError:
@@ -105,9 +108,12 @@ def _answerErrorPage(request: Request, error: SSEServerError) -> bytes:
     return page.encode("utf-8")
 
 
-def encodeError(error: SSEServerError) -> bytes:
-    """Return the body of an error, for a response that is not written through a `Request`."""
-    return _encode(_describe(error))
+def encodeRefusal(error: SSEServerError) -> bytes:
+    """Return the whole response for an error of a request that is not complete, after which the connection closes."""
+    body = _encode(_describe(error))
+    return (
+        b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    ) % (error.status, _findPhrase(error.status), len(body), body)
 
 
 def _describe(error: SSEServerError) -> dict[str, object]:

@@ -12,10 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
-from twisted.web.http import HTTPChannel, combinedLogFormatter
+from twisted.web.http import combinedLogFormatter
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from sseserver.descriptors import countFree
 from sseserver.options import defaultOf
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
@@ -23,14 +24,20 @@ from sseserver.speedups.channel import FastChannel, FastRequest, readsHeads
 from sseserver.speedups.direct import AnswerForm, DirectWay
 from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
-from sseserver.web.answers import answerEncoded, encodeError, finishAnswer
+from sseserver.timing.ticker import Ticker
+from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
 from sseserver.web.connection import ConnectionLimits
+from sseserver.web.deadlines import RequestDeadlines
 from sseserver.web.logfile import LogFile
+from sseserver.web.openconnections import OpenConnections, RefusedConnection
 from sseserver.web.request import makeBodyTooLarge
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
 #: which would otherwise send a request into a connection that is just being closed.
 IDLE_TIMEOUT = 75
+
+#: Seconds. Slot width of the ticker of deadlines.
+GRANULARITY = 0.25
 
 #: Bytes of a refused body that are still read and dropped: a client that sends before it reads gets
 #: its answer instead of a reset connection.
@@ -85,16 +92,11 @@ class BodyLimit(_Base):
             super().requestReceived(command, path, version)
 
     def _refuse(self) -> None:
-        """Answer before the request is complete, which Twisted's requests cannot."""
-        self._refused = True
+        """Answer before the request is complete."""
+        self._refused = self.channel.refused = True
         # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
-        body = self.channel.site.refusal
-        head = (
-            b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % len(body)
-        )
-        self.channel.write(head + body)
+        self.channel.write(self.channel.site.refusal)
 
 
 class PlainStreamRequest(BodyLimit, Request):
@@ -113,7 +115,7 @@ class StreamRequest(PlainStreamRequest):
         site = channel.site
         if not hasattr(site, "refusal"):
             site.maxBody = getattr(site, "maxBody", MODEL_BODY)
-            site.refusal = encodeError(makeBodyTooLarge(site.maxBody))
+            site.refusal = encodeRefusal(makeBodyTooLarge(site.maxBody))
         super().__init__(channel, *args, **keywords)
 
 
@@ -123,13 +125,17 @@ class FastStreamRequest(BodyLimit, FastRequest):
     __slots__ = ("_received", "_refused")
 
 
-class FastStreamChannel(FastChannel, ConnectionLimits):
+class PlainStreamChannel(RequestDeadlines, ConnectionLimits):
+    """The plain channel: Twisted's own, with the limits."""
+
+
+class FastStreamChannel(RequestDeadlines, FastChannel, ConnectionLimits):
     """The fast channel, with the limits."""
 
-    __slots__ = ()
+    __slots__ = ("deadline", "phase")
 
 
-def chooseConnection(plain: bool) -> tuple[type[HTTPChannel], type[Request]]:
+def chooseConnection(plain: bool) -> tuple[type[RequestDeadlines], type[Request]]:
     """
     Choose the connections of a site.
 
@@ -139,7 +145,7 @@ def chooseConnection(plain: bool) -> tuple[type[HTTPChannel], type[Request]]:
     Returns:
         The class of the channels and that of their requests. Neither offers HTTP/2.
     """
-    return (ConnectionLimits, PlainStreamRequest) if plain else (FastStreamChannel, FastStreamRequest)
+    return (PlainStreamChannel, PlainStreamRequest) if plain else (FastStreamChannel, FastStreamRequest)
 
 
 def chooseDirect(site: StreamSite, plain: bool, formatter: object | None) -> DirectWay | None:
@@ -200,12 +206,16 @@ class StreamSite(Site):
         accessLog: Whether each finished response is logged in a line.
         plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
         maxBody: Bytes. Limit of the body of a request, the largest of those of its resources.
+        maxConnections: Number of connections at a time. By default the limit of file descriptors of the process, but
+            for some that are kept for everything else.
         keywords: See `Site`.
 
     Attributes:
+        connections: The open connections.
         maxBody: See above.
-        refusal: Body of the answer to a request with a larger body.
+        refusal: Answer to a request with a larger body.
         stall: See above.
+        ticker: Ticker of the deadlines of requests.
     """
 
     def __init__(
@@ -216,10 +226,11 @@ class StreamSite(Site):
         plain: bool | None = None,
         maxBody: int = MODEL_BODY,
         stall: float | None = None,
+        maxConnections: int | None = None,
         **keywords: Any,
     ) -> None:
         self.maxBody = maxBody
-        self.refusal = encodeError(makeBodyTooLarge(maxBody))
+        self.refusal = encodeRefusal(makeBodyTooLarge(maxBody))
         if plain is None:
             plain = defaultOf("plain")
         channel, request = chooseConnection(plain)
@@ -233,13 +244,18 @@ class StreamSite(Site):
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
         self._direct = chooseDirect(self, plain, formatter if accessLog else None)
+        self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)
+        self.connections = OpenConnections(maxConnections or countFree(), self.reactor)
 
     def buildProtocol(self, addr: Any) -> Any:
         """See `Site.buildProtocol`."""
+        if not self.connections.admit():
+            return RefusedConnection()
         channel = super().buildProtocol(addr)
         channel.callLater = self._callLater
         if self._direct is not None:
             channel.direct = self._direct
+        channel.deadline = None
         return channel
 
     def log(self, request: Any) -> None:

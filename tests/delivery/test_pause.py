@@ -116,7 +116,7 @@ class PauseTests(ProducerTestCase):
             unread += 65_536
             self.assertEqual(wire.unread, unread)
         self.end()
-        self.assertTrue(wire.responses[0].complete)
+        self.assertEqual(self.producers[0].reason, "complete")
 
     def test_readingGoesOn(self) -> None:
         """After a pause, a client that closes is noticed at once."""

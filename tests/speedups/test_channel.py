@@ -138,22 +138,6 @@ class KeptTests(FastTestCase):
 
         return noted
 
-    def test_timer(self) -> None:
-        """A request that is answered at once keeps the timer of its connection, which counts anew."""
-        wire = self.connect(self.site(Mirror()))
-        (timer,) = self.reactor.getDelayedCalls()
-        for _ in range(3):
-            self.reactor.advance(IDLE_TIMEOUT - 1)
-            wire.send(GOOD["plain"])
-        self.assertEqual((self.reactor.getDelayedCalls(), wire.closed), ([timer], False))
-        self.reactor.advance(IDLE_TIMEOUT)
-        self.assertTrue(wire.closed)
-
-    def test_noTimer(self) -> None:
-        """A request that is not answered has none."""
-        self.connect(self.site(HoldingResource())).send(GOOD["plain"])
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
 
 class HeadTests(FastTestCase):
     """Heads that arrive in one piece."""

@@ -208,11 +208,11 @@ class SameTests(DirectTestCase):
         """A direct answer begins the idle time anew."""
         wire = self.connect(self.factory)
         for _ in range(3):
-            self.reactor.advance(70)
             wire.send(makePost())
+            self.reactor.advance(70)
         self.assertFalse(wire.closed)
         self.assertEqual(self.root.ways, ["direct"] * 3)
-        self.reactor.advance(80)
+        self.reactor.advance(10)
         self.assertTrue(wire.closed)
 
 

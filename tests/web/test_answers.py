@@ -12,8 +12,8 @@ from sseserver import errors
 from sseserver.delivery.connection import isOver
 from sseserver.errors import BadRequest, Overloaded, SSEServerError
 from sseserver.formats import TextFormat
-from sseserver.web.answers import answerHead, answerJSON, encodeError, finishAnswer
-from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, makeRequest
+from sseserver.web.answers import answerHead, answerJSON, encodeRefusal, finishAnswer
+from tests.http import CHROME, EVENTSOURCE, FIREFOX, SAFARI, makeRequest, parseResponses
 from tests.web.cases import HTTPTestCase
 
 
@@ -127,15 +127,18 @@ class AnswerTests(HTTPTestCase):
         self.assertEqual(response.headers["cache-control"], "no-store")
         self.assertEqual(response.headers["x-content-type-options"], "nosniff")
 
-    def test_encodeError(self) -> None:
-        """The body of an error without a request is the body that a request would get."""
+    def test_encodeRefusal(self) -> None:
+        """The response to a request that is not complete has the status and the body that a complete one would get."""
         error = Overloaded("Full.")
 
         def answer(request: Request) -> bytes:
             raise error
 
         self.resource.answer = answer
-        self.assertEqual(self.ask().body, encodeError(error))
+        (refusal,) = parseResponses(encodeRefusal(error), ["GET"], closed=True)
+        response = self.ask()
+        self.assertEqual((refusal.status, refusal.body), (response.status, response.body))
+        self.assertEqual((refusal.headers["connection"], refusal.complete), ("close", True))
 
     def test_head(self) -> None:
         """The answer to HEAD for an event stream has the headers of the stream, and is complete."""

@@ -11,11 +11,11 @@ from twisted.web.server import Request, Site
 
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import Settings
-from sseserver.web.connection import ConnectionLimits
 from sseserver.web.site import (
     DROPPED,
     FastStreamChannel,
     FastStreamRequest,
+    PlainStreamChannel,
     PlainStreamRequest,
     StreamRequest,
     StreamSite,
@@ -116,7 +116,7 @@ class LimitTests(WireTestCase):
 
     def test_connections(self) -> None:
         """A plain site has connections and requests of Twisted's own, with limits."""
-        self.assertEqual(chooseConnection(True), (ConnectionLimits, PlainStreamRequest))
+        self.assertEqual(chooseConnection(True), (PlainStreamChannel, PlainStreamRequest))
         self.assertEqual(chooseConnection(False), (FastStreamChannel, FastStreamRequest))
 
     def test_length(self) -> None:

@@ -264,7 +264,9 @@ class SlowStoreTests(PublishingTestCase):
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         viewer = self.view(path)
         self.stop()
-        # Idle connections have timeouts of their own.
+        # Idle connections have deadlines.
+        for wire in self.wires:
+            wire.close()
         self.assertEqual([call for call in self.reactor.getDelayedCalls() if "LoopingCall" in str(call)], [])
         self.assertEqual([name for name, _ in listEvents(viewer)], ["failed"])
         self.service.startService()
@@ -274,7 +276,9 @@ class SlowStoreTests(PublishingTestCase):
         """When the service stops, the end of a run without viewers is stored."""
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         self.stop()
-        # Idle connections have timeouts of their own.
+        # Idle connections have deadlines.
+        for wire in self.wires:
+            wire.close()
         self.assertEqual([call for call in self.reactor.getDelayedCalls() if "LoopingCall" in str(call)], [])
         self.service.startService()
         self.assertEqual([name for name, _ in self.read(path.removeprefix("/streams/"))], ["failed"])

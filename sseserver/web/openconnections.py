@@ -1,0 +1,117 @@
+"""
+The open connections of a site: their number is bounded, from `accept` on.
+
+Each connection takes a file descriptor. A server that gives all of them to its clients can start no run and write no
+entry ("Too many open files"), so the rest of the process needs some of its own.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sseserver.delivery.connection import findConnection
+from sseserver.speedups.privates import countQueued
+
+log = Logger()
+
+#: Number of connections that are looked at to make room for a new one.
+_LOOKS = 8
+
+#: Seconds between two lines about refused connections.
+_LOG_INTERVAL = 10.0
+
+
+class OpenConnections:
+    """
+    Counts connections, and makes room for new ones.
+
+    At the limit the connection that has waited longest for a request makes room for a new one: it is idle, or sends its
+    request slowly. If none waits, the new connection is closed at once.
+
+    Args:
+        limit: Number of connections at a time.
+        clock: Tells the time for the log.
+
+    Attributes:
+        limit: See above.
+        count: Number of open connections.
+        waiting: The channels without a request, the one that has waited longest first.
+    """
+
+    def __init__(self, limit: int, clock: Any) -> None:
+        self.limit = limit
+        self.count = 0
+        self.waiting: dict[Any, None] = {}
+        self._clock = clock
+        self._refused = 0
+        self._loggedAt: float | None = None
+
+    def admit(self) -> bool:
+        """
+        Make room for a new connection and count it.
+
+        Returns:
+            Whether there is room.
+        """
+        if self.count >= self.limit:
+            self._makeRoom()
+        if self.count >= self.limit:
+            self._logRefusal()
+            return False
+        self.count += 1
+        return True
+
+    def remove(self, channel: Any) -> None:
+        """Note that a connection is closed."""
+        self.count -= 1
+        self.waiting.pop(channel, None)
+
+    def _makeRoom(self) -> None:
+        """Close the connection that has waited longest, unless its client has not taken its last response."""
+        for channel in islice(self.waiting, _LOOKS):
+            connection = findConnection(channel.transport)
+            if connection is None or not countQueued(connection):
+                closeNow(channel.transport)
+                return
+
+    def _logRefusal(self) -> None:
+        """Log refused connections, now and then."""
+        self._refused += 1
+        now = self._clock.seconds()
+        if self._loggedAt is None or not 0 <= now - self._loggedAt < _LOG_INTERVAL:
+            self._loggedAt = now
+            log.info(
+                "{refused} connections were refused: {limit} are open and busy (--max-connections)",
+                refused=self._refused,
+                limit=self.limit,
+            )
+            self._refused = 0
+
+
+class RefusedConnection(Protocol):
+    """A connection for which there is no room. It is closed at once, under TLS before the handshake."""
+
+    def connectionMade(self) -> None:
+        """See `Protocol.connectionMade`."""
+        closeNow(self.transport)
+
+
+def closeNow(transport: Any) -> None:
+    """
+    Close a connection, and its file descriptor, before this returns.
+
+    Args:
+        transport: The transport of a channel. Nothing that was written to it is still to be sent.
+    """
+    connection = findConnection(transport)
+    if connection is not transport:
+        # TLS: it must not go on with its handshake.
+        transport.abortConnection()
+    if connection is not None:
+        connection.connectionLost(Failure(ConnectionDone()))
