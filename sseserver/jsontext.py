@@ -21,7 +21,8 @@ T = TypeVar("T")
 #: How msgspec ends its messages: the path of the wrong value.
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 
-_MISSING = re.compile(r"Object missing required field `(.*)`$")
+#: How msgspec names a member that is missing, or one too many.
+_MEMBER = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`$")
 
 # msgspec takes a tenth of the time of `json`, but writes UTF-8.
 _encodeUTF8 = msgspec.json.Encoder().encode
@@ -68,13 +69,17 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         The decoded value.
 
     Raises:
-        BadRequest: The body is not UTF-8, not JSON, or not of this shape. The message says where.
+        BadRequest: The body is not UTF-8, not JSON, or of another type. The message says where.
+        InvalidMember: A member is missing, unknown, or has the wrong type; the error names it.
     """
     try:
         # Decoded to text first: msgspec does not check the UTF-8 of members that the shape does not name.
         value: T = _findDecoder(shape).decode(body.decode("utf-8"))
     except msgspec.ValidationError as error:
-        raise BadRequest(f"The body does not have the expected shape: {error}.") from None
+        invalid = _makeInvalid(error)
+        # msgspec does not name the members of a dictionary.
+        isNamed = invalid.param and "..." not in invalid.param
+        raise (invalid if isNamed else BadRequest(str(invalid))) from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from None
     except (msgspec.DecodeError, RecursionError) as error:
@@ -101,9 +106,14 @@ def convert(value: object, shape: type[T]) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        message = _PATH.sub("", str(error))
-        path, missing = _PATH.search(str(error)), _MISSING.match(message)
-        steps = [path[1] if path else "", missing[1] if missing else ""]
-        param = ".".join(step for step in steps if step)
-        place = f", at `{param}`" if param else ""
-        raise InvalidMember(f"The body does not have the expected shape: {message}{place}.", param) from None
+        raise _makeInvalid(error) from None
+
+
+def _makeInvalid(error: msgspec.ValidationError) -> InvalidMember:
+    """Return the error about a value of the wrong shape, with the path of the wrong member."""
+    message = _PATH.sub("", str(error))
+    path, member = _PATH.search(str(error)), _MEMBER.match(message)
+    steps = [path[1] if path else "", member[1] if member else ""]
+    param = ".".join(step for step in steps if step)
+    place = f", at `{param}`" if param else ""
+    return InvalidMember(f"The body does not have the expected shape: {message}{place}.", param)

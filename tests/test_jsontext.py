@@ -91,7 +91,8 @@ class ReaderTests(SynchronousTestCase):
         """
         JSON of another shape is refused; the message names the member.
         """
-        self.assertIn("$.prompt", self.refuse(b'{"prompt": 1}'))
+        self.assertIn("at `prompt`", self.refuse(b'{"prompt": 1}'))
+        self.assertEqual(self.assertRaises(InvalidMember, readJSON, b'{"prompt": 1}', Shape).param, "prompt")
         self.assertIn("expected shape", self.refuse(b"[]"))
 
 

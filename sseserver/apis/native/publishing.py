@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sseserver.errors import BadRequest, KeyReused, StreamExists, StreamNotFound, UnsupportedType
+from sseserver.errors import BadRequest, InvalidMember, KeyReused, StreamExists, StreamNotFound, UnsupportedType
 from sseserver.interfaces import IStreamLog
 from sseserver.jsontext import readJSON
 from sseserver.service.publication import Publication
@@ -138,7 +138,8 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
         The entries, in order.
 
     Raises:
-        BadRequest: The body is malformed, or contains an entry that cannot be published.
+        BadRequest: The body is malformed.
+        InvalidMember: The body contains an entry that cannot be published.
         UnsupportedType: The media type is not one of `application/json`, `text/plain`,
             `text/event-stream`.
     """
@@ -162,18 +163,27 @@ def encodePublication(published: Publication) -> bytes:
 def _readJSON(body: bytes) -> list[NewEntry]:
     # mypy does not accept a union as `type[T]`.
     items: _Item | list[_Item] = readJSON(body, _ITEMS)  # type: ignore[arg-type]
-    return [_makeEntry(item) for item in items] if isinstance(items, list) else [_makeEntry(items)]
+    if not isinstance(items, list):
+        return [_makeEntry(items)]
+    entries = []
+    for item in items:
+        try:
+            entries.append(_makeEntry(item))
+        except InvalidMember as error:
+            raise InvalidMember(str(error), f"[{len(entries)}].{error.param}") from None
+    return entries
 
 
 def _makeEntry(item: _Item) -> NewEntry:
     if item.token is not None:
         if item.data is not None or item.event is not None:
-            raise BadRequest("An object with `token` cannot have `data` or `event`.")
+            message = "An object with `token` cannot have `data` or `event`."
+            raise InvalidMember(message, "event" if item.data is None else "data")
         if not item.token:
-            raise BadRequest("A token must not be empty.")
+            raise InvalidMember("A token must not be empty.", "token")
         return NewEntry(Kind.TOKEN, _encode(item.token))
     if item.data is None:
-        raise BadRequest("An object needs `data`, with or without `event`, or else `token`.")
+        raise InvalidMember("An object needs `data`, with or without `event`, or else `token`.", "data")
     return _makeEvent("message" if item.event is None else item.event, item.data)
 
 
@@ -192,9 +202,10 @@ def _readEventStream(body: bytes) -> list[NewEntry]:
 
 def _makeEvent(name: str, data: str) -> NewEntry:
     if name in RESERVED_TYPES:
-        raise BadRequest(f"The event type {name} is reserved for the server.")
+        raise InvalidMember(f"The event type {name} is reserved for the server.", "event")
     if len(name) > _MAX_TYPE or not (name.isprintable() or _hasNoControls(name)):
-        raise BadRequest(f"An event type must have at most {_MAX_TYPE} characters, and no control characters.")
+        message = f"An event type must have at most {_MAX_TYPE} characters, and no control characters."
+        raise InvalidMember(message, "event")
     return NewEntry(Kind.EVENT, packEvent(_encode(checkType(name)), _encode(data)))
 
 
