@@ -28,11 +28,9 @@ from sseserver.steps import findNext
 
 log = Logger()
 
-#: Bytes of one write: as many as Twisted's transports queue before they pause their producer.
+#: Bytes of one write: as many as Twisted's transports queue before they pause their producer. However fast the client
+#: reads, a turn of the reactor makes no more: JSON of many small values takes some milliseconds.
 STEP_BYTES = LARGE
-
-#: Bytes written in one turn of the reactor, however fast the client reads.
-TURN_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +171,13 @@ class DocumentProducer:
         return now + self._delivery.settings.stall
 
     def _write(self) -> None:
-        """Write the next steps, until the transport is full, the turn is long enough, or the body ends."""
-        end = self._body.written + TURN_BYTES
+        """Write the next step, or end the response."""
         try:
-            while self._state is ViewerState.LIVE and self._body.written < end:
-                step = next(self._steps, None)
-                if step is None:
-                    self._finish()
-                    return
-                self._body.write(step)
+            step = next(self._steps, None)
+            if step is None:
+                self._finish()
+                return
+            self._body.write(step)
         except GapError:
             self.abort("trimmed")
         except BaseException:
@@ -191,9 +187,10 @@ class DocumentProducer:
             self._next = self._delivery.ticker.clock.callLater(0, self._continue)
 
     def _continue(self) -> None:
-        """Write on in another turn."""
+        """Write on in another turn, unless the transport is full by then."""
         self._next = None
-        self._write()
+        if self._state is ViewerState.LIVE:
+            self._write()
 
     def _finish(self) -> None:
         """End the response in good order."""

@@ -7,8 +7,10 @@ Functions that return `bytes` set the status and the headers of the response, an
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from http import HTTPStatus
+from itertools import chain
 
 from twisted.web.http import NO_BODY_CODES, OK
 from twisted.web.server import Request
@@ -66,6 +68,18 @@ def answerEncoded(request: Request, body: bytes, status: int = OK) -> bytes:
     request.setResponseCode(status, _findPhrase(status))
     setContentType(request, JSON)
     return body
+
+
+def answerLargeJSON(request: Request, pieces: Iterable[bytes]) -> Document:
+    """
+    Set the status and the media type of a JSON response, and return its body.
+
+    Args:
+        request: Its response has not begun.
+        pieces: The JSON text.
+    """
+    setContentType(request, JSON)
+    return Document(chain(pieces, (b"\n",)))
 
 
 def _findPhrase(status: int) -> bytes:

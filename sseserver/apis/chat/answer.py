@@ -66,9 +66,14 @@ class Answer:
                 self._builder.addText(buffer.span(first, cursor))
         return cursor, cursor == log.last and log.state is not State.OPEN
 
+    @property
+    def isLarge(self) -> bool:
+        """Whether the completion is to be encoded in pieces."""
+        return self._builder.size > STEP_BYTES
+
     def completion(self) -> dict[str, object]:
         """
-        Return the chat completion of a stream that has ended.
+        Return the chat completion of a stream that has ended. Its members may be in pieces; see `CompletionBuilder`.
 
         Raises:
             SourceError: The run failed.

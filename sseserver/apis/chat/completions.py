@@ -10,11 +10,13 @@ from twisted.web.server import Request
 
 from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
+from sseserver.delivery.document import Document
 from sseserver.formats import OpenAIFormat
 from sseserver.interfaces import IFormat, IStreamLog
-from sseserver.protocols.chatcompletions import makeSummary, readCompletion, wantsUsage
+from sseserver.jsonpieces import encodePieces
+from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, readCompletion, wantsUsage
 from sseserver.service.service import StreamService
-from sseserver.web.answers import answerJSON
+from sseserver.web.answers import answerJSON, answerLargeJSON
 from sseserver.web.request import readJSONBody, readStartKey
 from sseserver.web.viewing import locateStream
 
@@ -32,7 +34,7 @@ class Completions(ChatResource):
         self._service = service
         self._withUsage = OpenAIFormat(service.source.model, withUsage=True)
 
-    async def POST(self, request: Request) -> bytes | None:
+    async def POST(self, request: Request) -> bytes | Document | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
         prompt, streamed = readCompletion(body, self._service.source)
@@ -61,10 +63,12 @@ class Completions(ChatResource):
             raise refused
         service.viewers.follow(request, streamLog, form, url)
 
-    async def _complete(self, request: Request, streamLog: IStreamLog) -> bytes | None:
+    async def _complete(self, request: Request, streamLog: IStreamLog) -> bytes | Document | None:
         """Answer in one piece at the end of the stream. Until then the client counts as a viewer."""
         service = self._service
         answer = Answer(streamLog, service.source.model, service.settings.window)
         if await service.viewers.wait(request, streamLog, service.formats["openai"], answer.read):
-            return answerJSON(request, answer.completion())
+            if answer.isLarge:
+                return answerLargeJSON(request, encodePieces(answer.completion(), FOLDING))
+            return answerJSON(request, build(answer.completion()))
         return None

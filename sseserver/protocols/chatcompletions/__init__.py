@@ -7,6 +7,7 @@ in one piece) and `usage`.
 Reference: https://platform.openai.com/docs/api-reference/chat.
 """
 
+from sseserver.protocols.chatcompletions.accumulation import FOLDING, build
 from sseserver.protocols.chatcompletions.chunk import (
     FINISH_REASONS,
     ChunkEnd,
@@ -21,12 +22,14 @@ from sseserver.protocols.chatcompletions.usage import makeSummary, wantsUsage
 
 __all__ = [
     "FINISH_REASONS",
+    "FOLDING",
     "ChunkEnd",
     "ChunkReader",
     "ChunkWriter",
     "CompletionBuilder",
     "CompletionRequest",
     "ErrorChunk",
+    "build",
     "convertCompletion",
     "makeSummary",
     "readCompletion",

@@ -8,9 +8,10 @@ entries with the same `index` merge. The time is linear in the size of the piece
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from sseserver.jsonpieces import PIECE, Array, Folding, Text
 from sseserver.protocols.chatcompletions.chunk import replaceSurrogates
 
 #: Members that name a thing. Servers repeat them whole, so a value replaces the one before, unless it is empty.
@@ -21,39 +22,38 @@ class _Pieces(list[str]):
     """Pieces of a string."""
 
 
-class _Entries:
+class _Entries(list[Any]):
     """
     A list that is being put together.
 
-    Attributes:
-        items: The entries in the order of their first pieces; those that merge are results of `accumulate`.
+    The entries stand in the order of their first pieces; those that merge are results of `accumulate`.
     """
 
     def __init__(self) -> None:
-        self.items: list[Any] = []
+        super().__init__()
         # The newest entry with each index.
         self._newest: dict[int, dict[str, Any]] = {}
 
-    def extend(self, pieces: list[Any]) -> None:
+    def add(self, pieces: list[Any]) -> None:
         """Add entries, or pieces of the entries with the same index."""
         for piece in pieces:
             index = piece.get("index") if isinstance(piece, Mapping) else None
             if isinstance(index, int):
                 self.merge(index, piece)
             else:
-                self.items.append(piece)
+                self.append(piece)
 
     def merge(self, index: int, piece: Mapping[str, Any]) -> None:
         """Add a piece to the newest entry with an index, or begin a new entry with another `id`."""
         known = self._newest.get(index)
         if known is None or _isOther(known, piece):
             known = self._newest[index] = {}
-            self.items.append(known)
+            self.append(known)
         accumulate(known, piece)
 
-    def build(self) -> list[Any]:
-        """Return the list."""
-        return [build(item) for item in self.items]
+    def unfold(self) -> Iterator[Any]:
+        """Return the entries, whose members may be in pieces."""
+        return iter(self)
 
 
 class Calls(_Entries):
@@ -69,7 +69,7 @@ class Calls(_Entries):
         self._numbered = True
         self._byID: dict[str, dict[str, Any]] = {}
 
-    def extend(self, pieces: list[Any]) -> None:
+    def add(self, pieces: list[Any]) -> None:
         """Add calls, or pieces of calls."""
         for place, piece in enumerate(pieces):
             if isinstance(piece, Mapping):
@@ -79,10 +79,10 @@ class Calls(_Entries):
                 else:
                     self._add(place, piece)
 
-    def build(self) -> list[Any]:
+    def unfold(self) -> Iterator[Any]:
         """Return the calls by index, or as they came if one has no index. The indices are left out."""
-        calls = sorted(self.items, key=lambda call: call["index"]) if self._numbered else self.items
-        return [build({name: value for name, value in call.items() if name != "index"}) for call in calls]
+        calls = sorted(self, key=lambda call: call["index"]) if self._numbered else self
+        return ({name: value for name, value in call.items() if name != "index"} for call in calls)
 
     def _add(self, place: int, piece: Mapping[str, Any]) -> None:
         """Add a piece without an index to the call with its `id`, or to the newest call at its place in the list."""
@@ -126,20 +126,54 @@ def _combine(name: str, before: Any, value: Any) -> Any:
         return members
     if isinstance(value, list):
         entries = before if isinstance(before, _Entries) else Calls() if name == "tool_calls" else _Entries()
-        entries.extend(value)
+        entries.add(value)
         return entries
     return value
 
 
+def unfold(value: object) -> object:
+    """
+    Make JSON of accumulated pieces, one level of it.
+
+    Returns:
+        A `Text` or an `Array` for what was put together from pieces, and any other value unchanged. The members of the
+        result may again be accumulated pieces.
+    """
+    if isinstance(value, _Pieces):
+        return Text(_joinPieces(value))
+    return Array(value.unfold()) if isinstance(value, _Entries) else value
+
+
 def build(value: Any) -> Any:
     """Return accumulated pieces as a value for JSON, without lone surrogates in joined strings."""
-    if isinstance(value, _Pieces):
-        return replaceSurrogates("".join(value))
-    if isinstance(value, _Entries):
-        return value.build()
+    if type(value) is str:
+        return value
     if isinstance(value, dict):
         return {name: build(member) for name, member in value.items()}
-    return value
+    value = unfold(value)
+    if isinstance(value, Text):
+        return "".join(value.parts)
+    return [build(item) for item in value.items] if isinstance(value, Array) else value
+
+
+#: Lets `encodePieces` encode accumulated pieces.
+FOLDING = Folding(unfold, build)
+
+
+def _joinPieces(pieces: Iterable[str]) -> Iterator[str]:
+    """Join pieces of a string into longer ones, without lone surrogates."""
+    waiting: list[str] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            text = "".join(waiting)
+            # The other half of a surrogate pair may follow.
+            end = len(text) - ("\ud800" <= text[-1] <= "\udbff")
+            yield replaceSurrogates(text[:end])
+            waiting, size = [text[end:]], len(text) - end
+    yield replaceSurrogates("".join(waiting))
 
 
 def _isOther(known: Mapping[str, Any], piece: Mapping[str, Any]) -> bool:

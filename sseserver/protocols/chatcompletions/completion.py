@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sseserver.errors import AnswerTooLong, SourceError
+from sseserver.jsonpieces import Array
 from sseserver.jsontext import toJSON
-from sseserver.protocols.chatcompletions.accumulation import accumulate, build
+from sseserver.protocols.chatcompletions.accumulation import accumulate
 from sseserver.protocols.chatcompletions.chunk import FINISH_REASONS, decodeChunk, decodeValue
 from sseserver.protocols.chatcompletions.content import textOf
 from sseserver.values import Reason
@@ -36,11 +37,14 @@ class CompletionBuilder:
     Args:
         model: Name of the model, unless the chunks name another.
         maxBytes: Limit of what is kept of the answer.
+
+    Attributes:
+        size: Bytes that are kept of the answer.
     """
 
     def __init__(self, model: str, maxBytes: int) -> None:
+        self.size = 0
         self._maxBytes = maxBytes
-        self._size = 0
         self._choices: dict[int, _ChoiceBuilder] = {}
         self._members: dict[str, Any] = {"model": model}
         self._usage: dict[str, Any] | None = None
@@ -83,7 +87,7 @@ class CompletionBuilder:
 
     def build(self, answerID: str, created: int, reason: object, usage: object) -> dict[str, object]:
         """
-        Return the completion, as a value for JSON.
+        Return the completion. Its members may be in pieces: `unfold` and `build` make JSON of them.
 
         Args:
             answerID: ID of the answer, unless the chunks have one.
@@ -100,7 +104,7 @@ class CompletionBuilder:
             "object": "chat.completion",
             "created": created,
             **self._members,
-            "choices": [choices[index].build(finish) for index in sorted(choices)],
+            "choices": Array([choices[index].build(finish) for index in sorted(choices)]),
             **({"usage": usage} if usage else {}),
         }
 
@@ -109,8 +113,8 @@ class CompletionBuilder:
         return AnswerTooLong(f"The answer has more than {self._maxBytes} bytes: ask for it as a stream.")
 
     def _count(self, size: int) -> None:
-        self._size += size
-        if self._size > self._maxBytes:
+        self.size += size
+        if self.size > self._maxBytes:
             raise self.tooLong()
 
     def _cost(self, chunk: Mapping[str, Any], size: int) -> int:
@@ -164,12 +168,12 @@ class _ChoiceBuilder:
 
     def build(self, finish: object) -> dict[str, object]:
         """
-        Return the choice of the completion.
+        Return the choice of the completion, in pieces.
 
         Args:
             finish: The finish reason if no chunk has one.
         """
-        message = build({"role": None, "content": "", "refusal": None, **self._message})
+        message = {"role": None, "content": "", "refusal": None, **self._message}
         message["role"] = message["role"] or "assistant"
         instead = any(message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio"))
         if not message["content"] and instead:
@@ -178,7 +182,7 @@ class _ChoiceBuilder:
         return {
             "index": self._index,
             "message": message,
-            "logprobs": build(self._logprobs) if self._logprobs else None,
+            "logprobs": self._logprobs or None,
             "finish_reason": self._finish or finish,
             **self._members,
         }

@@ -13,6 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.apis.chat.answer import STEP_ENTRIES, Answer, refusal
 from sseserver.errors import AnswerTooLong, RunCancelled, SourceError
+from sseserver.jsonpieces import encodePieces
+from sseserver.jsontext import toJSON
+from sseserver.protocols.chatcompletions import FOLDING, build
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog
@@ -59,7 +62,9 @@ class AnswerTestCase(SynchronousTestCase):
         while not over:
             cursor, over = answer.read(cursor)
         self.assertEqual(cursor, self.log.last)
-        completion: dict[str, Any] = answer.completion()
+        completion: dict[str, Any] = build(answer.completion())
+        # A large one is encoded in pieces, with the same outcome.
+        self.assertEqual(b"".join(encodePieces(answer.completion(), FOLDING)), toJSON(completion, spaced=True))
         return completion
 
     def message(self) -> dict[str, Any]:
@@ -118,7 +123,7 @@ class AnswerTests(AnswerTestCase):
         self.token("b", "c")
         self.end()
         self.assertEqual(answer.read(1), (4, True))
-        self.assertEqual(answer.completion(), self.read())
+        self.assertEqual(build(answer.completion()), self.read())
 
     def test_chunks(self) -> None:
         """
@@ -295,7 +300,7 @@ class AnswerTests(AnswerTestCase):
                 steps += 1
                 self.assertLessEqual(cursor - before, STEP_ENTRIES)
             self.assertGreater(steps, 3)
-            self.assertEqual(answer.completion(), self.read(100_000_000))
+            self.assertEqual(build(answer.completion()), self.read(100_000_000))
 
     def test_functionCall(self) -> None:
         """

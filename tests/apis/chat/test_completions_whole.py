@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sseserver.apis.chat.answer import STEP_ENTRIES
+from sseserver.apis.chat.answer import STEP_BYTES, STEP_ENTRIES
 from sseserver.errors import SourceError
 from sseserver.service.service import Settings
 from sseserver.stores import memory
@@ -186,3 +186,66 @@ class WholeTests(ChatTestCase):
         self.assertEqual((wire.response.status, wire.response.error["code"]), (500, "internal_error"))
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assertNotIn(b"swordfish", wire.received)
+
+
+class LargeTests(ChatTestCase):
+    """Completions of more than 64 KiB."""
+
+    settings = Settings(linger=10, stall=5, maxViewers=1)
+
+    def ended(self, text: str, room: int | None = None) -> Any:
+        """Ask for a completion, and let the run write a text and end."""
+        wire = self.complete()
+        wire.socket.room = room
+        for start in range(0, len(text), 5000):
+            self.source.run.write(text[start : start + 5000])
+        self.end()
+        return wire
+
+    def test_whole(self) -> None:
+        """A completion that is encoded in pieces is the same as one that is encoded at once."""
+        answers = []
+        for size in (STEP_BYTES // 2, STEP_BYTES * 2):
+            text = 'äöü"\n😀xxxx' * (size // 15)
+            wire = self.ended(text)
+            self.assertEqual(wire.response.json["choices"][0]["message"]["content"], text)
+            self.assertTrue(wire.response.body.endswith(b"}\n"))
+            self.reactor.run(1)
+            answers.append({**wire.response.json, "choices": [], "id": "", "created": 0, "usage": None})
+        self.assertEqual(answers[0], answers[1])
+
+    def test_F1_slowReader(self) -> None:
+        """F1: a client that reads slowly is a viewer until it has all; the rest is encoded as it reads."""
+        text = "x" * 1_000_000
+        wire = self.ended(text, 0)
+        self.reactor.run(1)
+        self.assertLess(next(iter(self.service.viewers)).written, 200_000)
+        for _ in range(7):
+            self.assertEqual(self.service.viewers.count, 1)
+            wire.take(150_000)
+            self.reactor.run(4)
+        self.assertEqual(wire.response.json["choices"][0]["message"]["content"], text)
+        self.reactor.run(1)
+        self.assertEqual(self.service.viewers.count, 0)
+
+    def test_F2_stalled(self) -> None:
+        """F2: a client that takes nothing is cut."""
+        wire = self.ended("x" * 1_000_000, 0)
+        self.reactor.run(8)
+        self.assertTrue(wire.closed)
+        self.assertEqual(self.service.viewers.count, 0)
+
+    def test_F4_drain(self) -> None:
+        """F4: a completion that ends while the server stops is sent before it has stopped."""
+        text = "x" * 1_000_000
+        wire = self.complete()
+        wire.socket.room = 0
+        self.write(text)
+        drained = self.service.viewers.drain()
+        self.end()
+        self.reactor.run(2)
+        self.assertNoResult(drained)
+        wire.take()
+        self.reactor.run(1)
+        self.assertEqual(wire.response.json["choices"][0]["message"]["content"], text)
+        self.successResultOf(drained)

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import AnswerTooLong, SourceError
-from sseserver.protocols.chatcompletions import CompletionBuilder
+from sseserver.protocols.chatcompletions import CompletionBuilder, build
 
 
 class BuilderTests(SynchronousTestCase):
@@ -18,7 +18,8 @@ class BuilderTests(SynchronousTestCase):
 
     def build(self, builder: CompletionBuilder, reason: str = "stop", usage: Any = None) -> dict[str, Any]:
         """Build the completion."""
-        return builder.build("chatcmpl-1", 1, reason, usage)
+        completion: dict[str, Any] = build(builder.build("chatcmpl-1", 1, reason, usage))
+        return completion
 
     def test_texts(self) -> None:
         """
