@@ -41,6 +41,11 @@ class Accounts:
                     self._blame(f"{name} has {figures.used} bytes, above the limit of {figures.limit}")
         self._world.after(_INTERVAL, self.start)
 
+    def areEmpty(self, *names: str) -> bool:
+        """Return whether accounts are empty."""
+        report = self._report()
+        return not any(report[name].used or report[name].count for name in names)
+
     def checkEmpty(self, when: str, *names: str) -> None:
         """
         Check that accounts are empty.
@@ -53,18 +58,6 @@ class Accounts:
         for name in names:
             if report[name].used or report[name].count:
                 self._blame(f"{name} has {report[name].used} bytes of {report[name].count} {when}")
-
-    def checkCount(self, name: str, count: int) -> None:
-        """
-        Check the number of things in an account.
-
-        Args:
-            name: The account.
-            count: Their number, as clients see it.
-        """
-        found = self._report()[name].count
-        if found != count:
-            self._blame(f"{name} counts {found}, and there are {count}")
 
     def _report(self) -> dict[str, Any]:
         report: dict[str, Any] = self._host.service.ledger.report()

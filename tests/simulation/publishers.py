@@ -159,7 +159,9 @@ class Publisher:
             headers["Stream-Closed"] = "true"
         attempts = self._stage.truth.attempts
         for entry in batch.entries:
-            attempts[entry.marker] = 1 if batch.key else attempts[entry.marker] + 1
+            # A key is forgotten with its entries, when the window of the stream drops them.
+            isOnce = batch.key and not self._stage.truth.trims
+            attempts[entry.marker] = 1 if isOnce else attempts[entry.marker] + 1
         self._ask(Query("POST", f"/streams/{self.stream}", headers, batch.body), self._answered)
 
     def _answered(self, reply: Reply) -> None:

@@ -112,9 +112,10 @@ class Scenario:
         """Wait until all runs have ended: those without viewers by their linger. What does not go on is stuck."""
         runs = self.host.service.runs
         if self.world.run(lambda: not runs.names, CALM + self.plan.settings.linger):
-            # A program may take some seconds to end.
-            self.world.run(lambda: not runs.held, 10.0)
-            self.accounts.checkEmpty("without runs", "work", "prompts")
+            # A program may take some seconds to end, and a run that is being created has a prompt.
+            self.world.run(lambda: self.accounts.areEmpty("work", "prompts"), 20.0)
+            if not runs.names:
+                self.accounts.checkEmpty("without runs", "work", "prompts")
             return
         # A slow viewer of the whole text, or a visitor that comes again and again, takes its time.
         lasts = self._lasts()
