@@ -11,8 +11,9 @@ from weakref import ReferenceType, ref
 
 from twisted.internet.defer import Deferred
 
-from sseserver.errors import StreamNotFound
+from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog
+from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
 from sseserver.streams.log import StreamLog
@@ -30,8 +31,10 @@ class KeptStream:
 
     Args:
         stored: The stream as the persistence has it, or will have it after the next write.
+        account: Counts the stream from now on, until `uncount`.
 
     Attributes:
+        account: See above.
         name: The stream's name.
         epoch: The stream's epoch.
         published: Whether entries are published into it.
@@ -52,6 +55,7 @@ class KeptStream:
     __slots__ = (
         "_open",
         "_read",
+        "account",
         "created",
         "deleting",
         "ended",
@@ -68,7 +72,8 @@ class KeptStream:
         "uncounted",
     )
 
-    def __init__(self, stored: StoredStream) -> None:
+    def __init__(self, stored: StoredStream, account: Account) -> None:
+        self.account = account
         self.name, self.epoch, self.published = stored.name, stored.epoch, stored.published
         self.created, self.ended, self.question = stored.created, stored.ended, stored.question
         self.first, self.last = stored.first, stored.last
@@ -81,6 +86,7 @@ class KeptStream:
         # The log: held while the stream is open; later only as long as it is used elsewhere.
         self._open: StreamLog | None = None
         self._read: ReferenceType[StreamLog] | None = None
+        account.add(self.size)
 
     @property
     def log(self) -> StreamLog | None:
@@ -100,6 +106,17 @@ class KeptStream:
         """Count the bytes that the stream takes: see `IStreamLog.size`."""
         streamLog = self.log
         return self.size if streamLog is None else streamLog.size
+
+    def uncount(self) -> None:
+        """Count the stream no longer: it is being deleted, or could not be created."""
+        self.uncounted = self.countBytes()
+        self.account.subtract(self.uncounted)
+
+    def recount(self) -> None:
+        """Count the stream again: it could not be deleted."""
+        self.account.add(self.uncounted or 0)
+        self.uncounted = None
+        self.answerDeleted()
 
     def answer(self, result: StreamLog | Exception) -> None:
         """Answer the calls of `create` or `find`."""
@@ -166,6 +183,11 @@ class PendingDeletion:
 
     stream: KeptStream
     deleted: Deferred[None]
+
+    def refuse(self, error: StoreUnavailable) -> None:
+        """Keep the stream: the deletion could not be written."""
+        self.stream.recount()
+        self.deleted.errback(error)
 
 
 @dataclass(slots=True)

@@ -94,8 +94,7 @@ class PersistentStore(Keeper):
         known = self.persistence.start(self._clock.seconds())
         self.state = state
         for stored in sorted(known, key=lambda each: each.created):
-            stream = self._streams[stored.name] = KeptStream(stored)
-            self.account(stream.published).add(stream.size)
+            self._streams[stored.name] = KeptStream(stored, self.account(stored.published))
         ended = [
             EndedStream(each.ended, each.name, each.epoch, each.published) for each in known if each.ended is not None
         ]
@@ -129,8 +128,7 @@ class PersistentStore(Keeper):
         if known is not None:
             return fail(StreamExists(f"There is a stream {name} already."))
         stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0, question=question)
-        stream = self._streams[name] = KeptStream(stored)
-        self.account(published).add(stream.size)
+        stream = self._streams[name] = KeptStream(stored, self.account(published))
         stream.hold(self._makeLog(stream))
         created: Deferred[IStreamLog] = Deferred()
         stream.finding = [created]
@@ -163,7 +161,7 @@ class PersistentStore(Keeper):
         else:
             stream.finding = [found]
             read = maybeDeferred(self.persistence.read, stream.epoch, stream.first, stream.last)
-            read.addCallback(self._restoreLog, stream).addErrback(self._reportUnreadable, stream)
+            read.addCallback(self._restoreLog, stream).addErrback(_reportUnreadable, stream)
         return found
 
     def publish(
@@ -183,8 +181,7 @@ class PersistentStore(Keeper):
         stream = self._streams.get(name)
         if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
             return fail(StreamNotFound(name))
-        stream.uncounted = stream.countBytes()
-        self.account(stream.published).subtract(stream.uncounted)
+        stream.uncount()
         deleted: Deferred[None] = Deferred()
         self._pending.deletions.append(PendingDeletion(stream, deleted))
         self._schedule(0)
@@ -250,13 +247,8 @@ class PersistentStore(Keeper):
         streamLog = stream.log
         if streamLog is not None:
             # Entries appended after the call of `delete` were counted.
-            self.account(stream.published).used -= streamLog.drop() - (stream.uncounted or 0)
+            stream.account.used -= streamLog.drop() - (stream.uncounted or 0)
         stream.answerDeleted()
-
-    def _discard(self, stream: KeptStream) -> None:
-        """Forget a stream that could not be stored."""
-        del self._streams[stream.name]
-        self.account(stream.published).subtract(stream.countBytes())
 
     def _refuse(self, failure: Failure, group: Group) -> None:
         """
@@ -269,13 +261,12 @@ class PersistentStore(Keeper):
             log.failure("The store cannot write; it will try again", failure)
         self._writing, self._failing = False, True
         for deletion in group.deletions:
-            self._refuseDeletion(deletion, error)
+            deletion.refuse(error)
         for stream in group.created:
             if stream.uncounted is None:
-                self._discard(stream)
-            else:
-                # It was to be deleted, and has not come to be.
-                self._drop(stream)
+                stream.uncount()
+            # Whether or not it was to be deleted, it has not come to be.
+            self._drop(stream)
             stream.answer(error)
         for deletion in self._pending.takeDeletions(group.created):
             deletion.deleted.callback(None)
@@ -297,20 +288,12 @@ class PersistentStore(Keeper):
             log.error("The store is closed with {count} streams that it could not write", count=len(pending.dirty))
         error = StoreUnavailable(_CLOSED)
         for stream in pending.created:
-            self._discard(stream)
+            del self._streams[stream.name]
             stream.answer(error)
         for streamLog in pending.dirty.values():
             streamLog.refuse(error)
         for deletion in pending.deletions:
-            self._refuseDeletion(deletion, error)
-
-    def _refuseDeletion(self, deletion: PendingDeletion, error: StoreUnavailable) -> None:
-        """Count a stream again whose deletion could not be written."""
-        stream = deletion.stream
-        self.account(stream.published).add(stream.uncounted or 0)
-        stream.uncounted = None
-        stream.answerDeleted()
-        deletion.deleted.errback(error)
+            deletion.refuse(error)
 
     def _restoreLog(self, stored: StoredEntries, stream: KeptStream) -> None:
         if stream.uncounted is not None or self._streams.get(stream.name) is not stream:
@@ -324,13 +307,9 @@ class PersistentStore(Keeper):
         streamLog.restore(segment, stream.tokensBefore, dict(stored.keys), stream.trimmedCR)
         streamLog.created, streamLog.ended = stream.created, stream.ended
         # A persistence need not know the bytes of the keys before.
-        self.account(stream.published).used += streamLog.size - stream.size
+        stream.account.used += streamLog.size - stream.size
         stream.hold(streamLog)
         stream.answer(streamLog)
-
-    def _reportUnreadable(self, failure: Failure, stream: KeptStream) -> None:
-        log.failure("The store cannot read", failure)
-        stream.answer(StoreUnavailable("The store cannot read this stream now."))
 
     def _close(self, _: None) -> None:
         self.state = step(STORE_STEPS, self.state, StoreState.CLOSED)
@@ -342,3 +321,8 @@ class PersistentStore(Keeper):
         stops, self._stops = self._stops, []
         for stopped in stops:
             stopped.callback(None)
+
+
+def _reportUnreadable(failure: Failure, stream: KeptStream) -> None:
+    log.failure("The store cannot read", failure)
+    stream.answer(StoreUnavailable("The store cannot read this stream now."))

@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.stores.groups import KeptStream, PendingChanges, PendingDeletion
+from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
 from sseserver.streams.log import Keeper, StreamLog
@@ -23,7 +24,7 @@ class GroupTestCase(SynchronousTestCase):
 
     def makeStream(self, name: str, *tokens: bytes) -> tuple[KeptStream, StreamLog]:
         """Make a stream whose log has tokens that are not stored."""
-        stream = KeptStream(StoredStream(name, f"epoch-{name}", True, 5.0, None, 1, 0, 0, 0))
+        stream = KeptStream(StoredStream(name, f"epoch-{name}", True, 5.0, None, 1, 0, 0, 0), Account())
         ticker = Ticker(Clock(), 0.005)
         streamLog = StreamLog(name, stream.epoch, ticker, 100_000, Keeper(durable=True), published=True)
         for data in tokens:
@@ -39,7 +40,7 @@ class KeptStreamTests(GroupTestCase):
         """
         The size of a stored stream is that of its data, its keys and its name, and the cost of each entry and its own.
         """
-        stream = KeptStream(StoredStream("a", "epoch", True, 5.0, 6.0, 4, 8, 100, 3, False, 500))
+        stream = KeptStream(StoredStream("a", "epoch", True, 5.0, 6.0, 4, 8, 100, 3, False, 500), Account())
         self.assertEqual((stream.size, stream.log), (measureStream("a") + 600 + 5 * ENTRY_COST, None))
 
     def test_hold(self) -> None:
