@@ -21,7 +21,7 @@ from sseserver.values import Prompt
 from tests.client.clients import ClientTestCase
 from tests.served import ServedTestCase
 
-#: What foreign code raises, besides what it should.
+#: Exceptions of foreign code that it should not raise.
 EXCEPTIONS: tuple[type[BaseException], ...] = (ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit)
 
 
