@@ -66,6 +66,7 @@ class StreamService(Service):
             tokens leave in the turn in which they are produced. `None` makes one.
 
     Attributes:
+        clock: The reactor.
         settings: See above.
         source: See above.
         store: See above.
@@ -88,6 +89,7 @@ class StreamService(Service):
     ) -> None:
         self.settings = settings or Settings()
         self.source = source
+        self.clock = reactor
         self.created: float = reactor.seconds()
         self.formats: dict[str, IFormat] = makeFormats(source.model)
         turnEnd = turnEnd or TurnEnd(reactor)

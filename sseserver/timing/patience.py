@@ -66,6 +66,8 @@ class PatientCall:
         elif due != self._due:
             self._start(0)
         else:
+            # A call that was made keeps its function, which is a method of this object.
+            del self._call, self.reset
             self._function()
             return
         self._due = self._call.getTime()

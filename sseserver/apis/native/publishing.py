@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
+from twisted.internet.defer import Deferred
 
 from sseserver.errors import BadRequest, InvalidMember, KeyReused, StreamExists, StreamNotFound, UnsupportedType
 from sseserver.interfaces import IStreamLog
@@ -37,6 +39,13 @@ _PUT_KEY = "PUT "
 
 #: Entries. The answer to a larger publish names only the first and the last ID.
 MAX_IDS = 100
+
+#: Bytes. A larger body is decoded in several turns of the reactor; of an event stream, this much in each. It has at
+#: most 2,300 events.
+STEP = 16 * 1024
+
+#: Objects of a JSON body that are checked in one turn.
+_ITEMS_PER_STEP = 1000
 
 #: Bytes. Never reached: the limit of the body is lower.
 _MAX_EVENT = 2**31
@@ -143,11 +152,42 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
         UnsupportedType: The media type is not one of `application/json`, `text/plain`,
             `text/event-stream`.
     """
+    return [entry for step in _readSteps(contentType, body) for entry in step]
+
+
+async def readInTurns(contentType: str, body: bytes, clock: Any) -> list[NewEntry]:
+    """
+    Decode the body of a publish; a large one in several turns of the reactor, so that others are served meanwhile.
+
+    Args:
+        contentType: See `readEntries`.
+        body: See `readEntries`.
+        clock: The reactor.
+
+    Returns:
+        See `readEntries`.
+
+    Raises:
+        BadRequest: See `readEntries`.
+        UnsupportedType: See `readEntries`.
+    """
+    entries: list[NewEntry] = []
+    for step in _readSteps(contentType, body):
+        entries += step
+        if len(body) > STEP:
+            turn: Deferred[None] = Deferred()
+            clock.callLater(0, turn.callback, None)
+            await turn
+    return entries
+
+
+def _readSteps(contentType: str, body: bytes) -> Iterator[list[NewEntry]]:
+    """Decode a body step by step."""
     reader = _READERS.get(contentType.partition(";")[0].strip().lower())
     if reader is None and body:
         given = f"not {contentType}" if contentType else "and name it in the header Content-Type"
         raise UnsupportedType(f"Publish one of {', '.join(_READERS)}, {given}.")
-    return reader(body) if reader is not None and body else []
+    return reader(body) if reader is not None and body else iter(())
 
 
 def encodePublication(published: Publication) -> bytes:
@@ -160,18 +200,20 @@ def encodePublication(published: Publication) -> bytes:
     return f'{{"first": "{epoch}-{first}", "last": "{epoch}-{last}"{ids}}}\n'.encode("ascii")
 
 
-def _readJSON(body: bytes) -> list[NewEntry]:
+def _readJSON(body: bytes) -> Iterator[list[NewEntry]]:
     # mypy does not accept a union as `type[T]`.
     items: _Item | list[_Item] = readJSON(body, _ITEMS)  # type: ignore[arg-type]
     if not isinstance(items, list):
-        return [_makeEntry(items)]
-    entries = []
-    for item in items:
-        try:
-            entries.append(_makeEntry(item))
-        except InvalidMember as error:
-            raise InvalidMember(str(error), f"[{len(entries)}].{error.param}") from None
-    return entries
+        yield [_makeEntry(items)]
+        return
+    for start in range(0, len(items), _ITEMS_PER_STEP):
+        entries: list[NewEntry] = []
+        for item in items[start : start + _ITEMS_PER_STEP]:
+            try:
+                entries.append(_makeEntry(item))
+            except InvalidMember as error:
+                raise InvalidMember(str(error), f"[{start + len(entries)}].{error.param}") from None
+        yield entries
 
 
 def _makeEntry(item: _Item) -> NewEntry:
@@ -187,17 +229,17 @@ def _makeEntry(item: _Item) -> NewEntry:
     return _makeEvent("message" if item.event is None else item.event, item.data)
 
 
-def _readText(body: bytes) -> list[NewEntry]:
-    return [_makeEvent("message", _decode(body))]
+def _readText(body: bytes) -> Iterator[list[NewEntry]]:
+    yield [_makeEvent("message", _decode(body))]
 
 
-def _readEventStream(body: bytes) -> list[NewEntry]:
+def _readEventStream(body: bytes) -> Iterator[list[NewEntry]]:
     _decode(body)
     decoder = Decoder(maxEventBytes=_MAX_EVENT)
-    entries = [_makeEvent(event.type, event.data) for event in decoder.feed(body)]
+    for start in range(0, len(body), STEP):
+        yield [_makeEvent(event.type, event.data) for event in decoder.feed(body[start : start + STEP])]
     if decoder.pending:
         raise BadRequest("The last event is incomplete: an empty line must follow it.")
-    return entries
 
 
 def _makeEvent(name: str, data: str) -> NewEntry:

@@ -13,7 +13,15 @@ from twisted.web.server import Request
 
 from sseserver.apis.native.listing import describeListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
-from sseserver.apis.native.publishing import checkName, encodePublication, openWith, readEntries, readStreamClosed
+from sseserver.apis.native.publishing import (
+    STEP,
+    checkName,
+    encodePublication,
+    openWith,
+    readEntries,
+    readInTurns,
+    readStreamClosed,
+)
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
@@ -55,7 +63,7 @@ class StreamCollection(AsyncResource):
         Returns:
             Fires with the body of the answer; `None` if the body cannot be published.
         """
-        if len(body) > self._service.settings.nativeBody:
+        if len(body) > min(self._service.settings.nativeBody, STEP):
             return None
         try:
             entries = readEntries(contentType, body)
@@ -138,7 +146,7 @@ class NamedStream(AsyncResource):
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into; a body is its first publish."""
         name, close = checkName(self._name), readStreamClosed(readHeader(request, b"stream-closed"))
-        entries = self._readEntries(request)
+        entries = await self._readEntries(request)
         if entries or close:
             streamLog, new = await openWith(self._service, name, entries, close, readKey(request))
         else:
@@ -150,7 +158,7 @@ class NamedStream(AsyncResource):
     async def POST(self, request: Request) -> bytes:
         """Publish: append events or tokens, all or none."""
         close = readStreamClosed(readHeader(request, b"stream-closed"))
-        entries = self._readEntries(request)
+        entries = await self._readEntries(request)
         if not entries and not close:
             raise BadRequest("The body has nothing to publish.")
         published = await self._service.publish(self._name, entries, close, readKey(request))
@@ -162,9 +170,9 @@ class NamedStream(AsyncResource):
         request.setResponseCode(NO_CONTENT)
         return b""
 
-    def _readEntries(self, request: Request) -> list[NewEntry]:
+    async def _readEntries(self, request: Request) -> list[NewEntry]:
         body = readBody(request, self._service.settings.nativeBody)
-        return readEntries(readHeader(request, b"content-type") or "", body)
+        return await readInTurns(readHeader(request, b"content-type") or "", body, self._service.clock)
 
 
 class StreamCancellation(AsyncResource):

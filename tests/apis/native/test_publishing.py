@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import json
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntries
+from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntries, readInTurns
 from sseserver.errors import BadRequest, UnsupportedType
 from sseserver.values import TERMINAL, Kind
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase
+from tests.fakes import TurnClock
 
 #: Characters that some parsers treat as line ends, or drop: none of them may change.
 HOSTILE = "  a\u2028b\u2029c\x85d\x0be\x0cf\x00g\ufeffh\n\n i\r\rj\r\n😀 "
@@ -33,6 +36,37 @@ class RefusalTestCase(SynchronousTestCase):
         except Exception as error:
             raise self.failureException(f"{body[:60]!r} raised {error!r}") from error
         raise self.failureException(f"{body[:60]!r} was taken: {entries!r}")
+
+
+class TurnTests(SynchronousTestCase):
+    """Bodies that are read in several turns of the reactor."""
+
+    def test_F48_turns(self) -> None:
+        """F48: a large body is decoded in many turns, each with a bounded number of events; a small one at once."""
+        clock = TurnClock()
+        for contentType, body, count in (
+            (EVENT_STREAM, b"data:\n\n" * 149_000, 149_000),
+            (JSON, b"[%b]" % b",".join([b'{"token":"x"}'] * 70_000), 70_000),
+        ):
+            reading = Deferred.fromCoroutine(readInTurns(contentType, body, clock))
+            turns = 0
+            while clock.getDelayedCalls():
+                clock.turn()
+                turns += 1
+            self.assertEqual(self.successResultOf(reading), readEntries(contentType, body))
+            self.assertGreater(turns, count // 2500)
+        small = Deferred.fromCoroutine(readInTurns(EVENT_STREAM, b"data: a\n\n", clock))
+        self.assertEqual(self.successResultOf(small), [(Kind.EVENT, b"message\na")])
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_refusedLate(self) -> None:
+        """An entry that is refused in a later turn refuses the body."""
+        clock = Clock()
+        body = b"data: a\n\n" * 5000 + b"event: error\ndata: a\n\n"
+        reading = Deferred.fromCoroutine(readInTurns(EVENT_STREAM, body, clock))
+        while clock.getDelayedCalls():
+            clock.advance(0)
+        self.failureResultOf(reading, BadRequest)
 
 
 class NameTests(SynchronousTestCase):
