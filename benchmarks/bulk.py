@@ -20,7 +20,7 @@ from journal import Dechunker, Figures, Journal, dataOf, spread
 from load import CLOSING, Clients, Load, LoadError, Plan, uncollected
 from paced import SPARE, Bench
 from process import Meter, Process
-from servers import PEERS, Server, ask, words
+from servers import PEERS, VIEWED, Server, ask, words
 
 #: Seconds of work before the window of clients that repeat it; until a finite stream must have been read.
 WARM, LONGEST = 0.5, 120.0
@@ -81,12 +81,15 @@ def measurePublish(bench: Bench, server: Server) -> Figures:
             path = f"/streams/{number}" if channel.create else channel.publish
             if channel.create:
                 ask(child.port, "PUT", path)
+            if server.variant == VIEWED:
+                publishers.watch(path)
             publishers.add(path, body)
         meter = Meter(child)
         with closing(publishers):
             figures = _measureRepeated(meter, publishers, p.seconds)
             posts, publishers.going = len(publishers.done), False
-            publishers.takeUntil(time.monotonic() + 10)
+            # Viewers stay until the connections are closed.
+            publishers.takeUntil(time.monotonic() + (1 if server.variant == VIEWED else 10))
         faults = publishers.refused
         for path, answers in publishers.counts.items() if channel.create else ():
             # Number of events that were answered for, less those in the stream.

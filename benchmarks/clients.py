@@ -80,6 +80,15 @@ class Publishers(Clients):
         self.counts.setdefault(path, 0)
         self.start(self._publish(path, request("POST", path, (), body)))
 
+    def watch(self, path: str) -> None:
+        """Start a viewer of a stream."""
+        self.start(self._watch(path))
+
+    def _watch(self, path: str) -> Client:
+        data = request("GET", path, EVENT_STREAM)
+        while (yield data):
+            data = b""
+
     def _publish(self, path: str, post: bytes) -> Client:
         while self.going:
             begin = time.monotonic()

@@ -167,6 +167,13 @@ def publish(bench: Bench) -> Makers:
     return few | bench.ours(*(lambda one, store=store, size=size: make(one, store, size) for store, size in sizes))
 
 
+def publishTokens(bench: Bench) -> Makers:
+    """Return every server that publishes single events; ours without viewers, with them, and with the SQLite store."""
+    stores = {"memory": None, servers.VIEWED: None, "SQLite": bench.folder}
+    makes = [lambda one, name=name: one.server(variant=name, database=stores[name]) for name in stores]
+    return servers.nchan(bench.folder) | bench.ours(*makes)
+
+
 def program(bench: Bench) -> Makers:
     """Return ours with programs that write short and long lines."""
 

@@ -35,6 +35,9 @@ OURS = "sseserver"
 BASELINE, UVICORN, NODE, FLOOR = "bare Twisted", "uvicorn", "node", "floor (C)"
 NCHAN, NGINX, AGENT, LITELLM, WEB = "nginx, nchan", "nginx", "Agent", "LiteLLM", "twisted.web"
 
+#: Variant of a question about publishing, in which each stream has a viewer.
+VIEWED = "memory, a viewer each"
+
 #: The `twistd` command, which an environment may lack that inherits Twisted.
 _TWISTD = "from twisted.scripts.twistd import run; run()"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,21 +26,9 @@ log = Logger()
 _RETRY = 5.0
 
 
-class _Deadline(NamedTuple):
-    """
-    The end of the time that an ended stream is kept.
-
-    Attributes:
-        due: Seconds on the ticker's clock.
-        name: Name of the stream.
-        epoch: Epoch of the stream.
-        published: Whether publishes write the stream, and not a run.
-    """
-
-    due: float
-    name: str
-    epoch: str
-    published: bool
+#: The end of the time that an ended stream is kept: in seconds on the ticker's clock, its name, its epoch, and whether
+#: publishes write it. A bare tuple, since there is one for each stream: the garbage collector does not walk over it.
+_Deadline = tuple[float, str, str, bool]
 
 
 class Retention:
@@ -128,10 +115,10 @@ class Retention:
         if self._stopped:
             return
         idle = not any(self._kept.values())
-        deadline = _Deadline(ended + self._settings.keep, name, epoch, published)
-        self._kept[published].append(deadline)
+        due = ended + self._settings.keep
+        self._kept[published].append((due, name, epoch, published))
         if idle:
-            self._sweep.at(deadline.due, self._forgetOld)
+            self._sweep.at(due, self._forgetOld)
 
     def _clear(self) -> None:
         for kept in self._kept.values():
@@ -140,19 +127,20 @@ class Retention:
     def _forgetOld(self, now: float) -> float | None:
         """Delete the streams whose time is over."""
         for kept in self._kept.values():
-            while kept and kept[0].due <= now:
+            while kept and kept[0][0] <= now:
                 self._forgetOldest(kept)
-        return min((kept[0].due for kept in self._kept.values() if kept), default=None)
+        return min((kept[0][0] for kept in self._kept.values() if kept), default=None)
 
     def _forgetOldest(self, kept: deque[_Deadline]) -> None:
-        stream = kept.popleft()
-        self._onForget(stream.epoch)
-        deleted = self._store.delete(stream.name, stream.epoch)
-        deleted.addErrback(self._retryLater, stream)
+        deadline = kept.popleft()
+        _, name, epoch, _ = deadline
+        self._onForget(epoch)
+        deleted = self._store.delete(name, epoch)
+        deleted.addErrback(self._retryLater, deadline)
         deleted.addErrback(lambda failure: log.failure("A stream could not be deleted", failure))
 
-    def _retryLater(self, failure: Failure, stream: _Deadline) -> None:
+    def _retryLater(self, failure: Failure, deadline: _Deadline) -> None:
         """Try again after a while, unless a client has deleted the stream already."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
             now = self._sweep.seconds()
-            self._sweep.at(now + _RETRY, lambda _: self._keep(now, stream.name, stream.epoch, stream.published))
+            self._sweep.at(now + _RETRY, lambda _: self._keep(now, *deadline[1:]))

@@ -314,7 +314,7 @@ class StreamLog:
             self.sole = next(iter(self._viewers)) if len(self._viewers) == 1 else None
             if not self._viewers:
                 self._place = viewer.cursor
-                self._renderings.clear()
+                self._renderings = {}  # A new one: the garbage collector walks over one that was filled.
             if self.onChange is not None:
                 self.onChange()
 
