@@ -204,7 +204,7 @@ def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: M
 def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
     """Return the site with all resources, and with the access log that the options describe."""
     accessLog = options["access-log"]
-    return StreamSite(
+    site = StreamSite(
         StreamResource(streams, options["prompt"]),
         accessLog=accessLog != "none",
         logPath=None if accessLog in {"none", "log"} else accessLog,
@@ -212,6 +212,8 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
         maxBody=streams.settings.modelBody,
         maxConnections=options["max-connections"],
     )
+    streams.ledger.connections = site.connections
+    return site
 
 
 def makeService(options: Options) -> Server:

@@ -8,6 +8,7 @@ that nobody uses, and what has no room after that is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from sseserver.errors import Overloaded
 from sseserver.interfaces import IStreamStore
@@ -18,11 +19,27 @@ from sseserver.streams.account import Account
 #: upstream, with its connection, takes most.
 RUN_COST = 10 * 1024
 
-#: Bytes. Memory of a viewer with its connection, over TCP and with speedups.
-VIEWER_COST = 4096
+#: Bytes. Memory of a viewer, beside its connection.
+VIEWER_COST = 2048
+
+#: Bytes. Memory of a connection over TCP, with speedups.
+CONNECTION_COST = 4096
 
 #: Share of `Settings.maxBytes` that the prompts of waiting and working runs may take.
 PROMPT_SHARE = 4
+
+
+class Connections(Protocol):
+    """
+    The connections of a site.
+
+    Attributes:
+        count: Number of open connections.
+        limit: Number of connections at a time.
+    """
+
+    count: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,7 @@ class Ledger:
         work: The runs whose sources hold something.
         prompts: The prompts of runs that wait, or whose sources have not begun to produce.
         viewers: The viewers.
+        connections: The connections of the site, if it is known: `StreamSite.connections`.
     """
 
     def __init__(self, settings: Settings, store: IStreamStore) -> None:
@@ -65,6 +83,7 @@ class Ledger:
         self.work = Account()
         self.prompts = Account()
         self.viewers = Account()
+        self.connections: Connections | None = None
 
     def hasRoom(self, streams: int = 0, published: bool = False) -> bool:
         """
@@ -102,4 +121,7 @@ class Ledger:
         prompts, viewers = self.prompts, self.viewers.count
         figures["prompts"] = Figures(prompts.used, prompts.count, maxBytes // PROMPT_SHARE)
         figures["viewers"] = Figures(viewers * VIEWER_COST, viewers, settings.maxViewers * VIEWER_COST)
+        if self.connections is not None:
+            count, limit = self.connections.count, self.connections.limit
+            figures["connections"] = Figures(count * CONNECTION_COST, count, limit * CONNECTION_COST)
         return figures

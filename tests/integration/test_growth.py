@@ -182,6 +182,25 @@ class GrowthTests(SynchronousTestCase):
         self.ask([writeRequest("POST", "/streams", body)] * 20)
         self.assertCounted(before, "prompts")
 
+    def test_connections(self) -> None:
+        """Connections that wait, half of them for the rest of a head, and those after a request."""
+        self.serve()
+        request = writeRequest("GET", "/streams")
+
+        def connect(numbers: range) -> None:
+            for number in numbers:
+                connection = self.connect()
+                if number % 2:
+                    connection.sendall(request[:-2] + b"X: " + b"y" * 1000)
+                else:
+                    connection.sendall(request)
+                    connection.recv(12)
+
+        connect(range(20))
+        before = self.report()
+        connect(range(600))
+        self.assertCounted(before, "connections")
+
     def test_viewers(self) -> None:
         """Idle viewers, half of them with large heads."""
         self.serve()

@@ -9,11 +9,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from sseserver.errors import Overloaded
-from sseserver.service.ledger import PROMPT_SHARE, RUN_COST, VIEWER_COST, Figures, Ledger
+from sseserver.service.ledger import CONNECTION_COST, PROMPT_SHARE, RUN_COST, VIEWER_COST, Figures, Ledger
 from sseserver.settings import Settings
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.values import Kind, NewEntry, Prompt
+from sseserver.web.openconnections import OpenConnections
 from tests.fakes import ClockTestCase
 from tests.service.cases import ServiceTestCase
 
@@ -61,6 +62,13 @@ class LedgerTests(ClockTestCase):
         self.assertEqual(report["keys"], Figures(100, 1, 20_000))
         self.assertEqual(report["prompts"], Figures(0, 0, 5000))
         self.assertEqual(report["viewers"], Figures(2 * VIEWER_COST, 2, 7 * VIEWER_COST))
+
+    def test_connections(self) -> None:
+        """The connections of a site are in the report if the site is known."""
+        self.ledger.connections = connections = OpenConnections(10, self.clock)
+        connections.admit()
+        report = self.ledger.report()
+        self.assertEqual(report["connections"], Figures(CONNECTION_COST, 1, 10 * CONNECTION_COST))
 
 
 class ZeroTests(ServiceTestCase):
