@@ -25,6 +25,7 @@ from sseserver.optiontypes import (
     PAUSE,
     SIZE,
     STORE,
+    SYNC,
     TEXT,
     TIMEOUT,
     URL,
@@ -291,6 +292,15 @@ OPTIONS = (
         Group.STREAMS,
         "Where streams are kept: `memory` (the default), or `sqlite:PATH`, which survives a restart.",
         otherNames=("database", "db"),
+    ),
+    Option(
+        "sync",
+        SYNC,
+        "normal",
+        Group.STREAMS,
+        "Durability of `--store sqlite:PATH`: with `normal` entries survive the end of the process, with `full` also a "
+        "loss of power; then each group of entries waits for the disk.",
+        needs=("store",),
     ),
     Option("keep", PAUSE, 600.0, Group.STREAMS, "Time to keep a stream after its end, in seconds.", setting="keep"),
     Option(

@@ -151,6 +151,18 @@ def readStore(text: str) -> str | None:
     return path
 
 
+def readSync(text: str) -> str:
+    """
+    Return the name of a degree of durability unchanged.
+
+    Raises:
+        ValueError: There is no such degree.
+    """
+    if text not in {"normal", "full"}:
+        raise ValueError(f"{text!r} is unknown; use normal or full")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class ValueType:
     """
@@ -180,6 +192,7 @@ NAME = ValueType("NAME", readFilled)
 PAUSE = ValueType("SECONDS", readPause, "{:g}".format)
 SIZE = ValueType("SIZE", readSize, writeSize)
 STORE = ValueType("memory|sqlite:PATH", readStore)
+SYNC = ValueType("normal|full", readSync)
 TEXT = ValueType("TEXT", readFilled)
 TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format)
 URL = ValueType("URL")

@@ -139,7 +139,9 @@ def makeSettings(options: Mapping[str, Any]) -> Settings:
     return Settings(**values, **flags)
 
 
-def makeStore(reactor: Any, path: str | None, window: int, turnEnd: TurnEnd | None = None) -> IStreamStore:
+def makeStore(
+    reactor: Any, path: str | None, window: int, turnEnd: TurnEnd | None = None, full: bool = False
+) -> IStreamStore:
     """
     Return the store that `--store` describes.
 
@@ -148,10 +150,11 @@ def makeStore(reactor: Any, path: str | None, window: int, turnEnd: TurnEnd | No
         path: Path of an SQLite file; `None` for memory.
         window: Bytes of entries that each stream keeps.
         turnEnd: The one of the service.
+        full: Whether a commit waits until the disk has it.
     """
     if path is None:
         return MemoryStore(reactor, window, turnEnd=turnEnd)
-    return SQLiteStore(reactor, path, window, turnEnd=turnEnd)
+    return SQLiteStore(reactor, path, window, turnEnd=turnEnd, full=full)
 
 
 def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> ITokenSource:
@@ -228,7 +231,7 @@ def makeService(options: Options) -> Server:
     tryStart(options.parent, options)
     settings = makeSettings(options)
     turnEnd = TurnEnd(reactor)
-    store = makeStore(reactor, options["store"], settings.kept, turnEnd)
+    store = makeStore(reactor, options["store"], settings.kept, turnEnd, options["sync"] == "full")
     source = makeSource(reactor, options, turnEnd)
     streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
     server = Server(options["store"])

@@ -39,6 +39,7 @@ class ValueTests(SynchronousTestCase):
             ("max-bytes", "1G", 1 << 30),
             ("model", "tom", "tom"),
             ("store", "memory", None),
+            ("sync", "full", "full"),
             ("store", "sqlite:a:b", "a:b"),
         ]
         for name, text, value in table:
@@ -57,6 +58,7 @@ class ValueTests(SynchronousTestCase):
             ("max-waiting", ("0", "-1", "1.5", "many", "")),
             ("window", ("0", "-1", "1.5", "K", "", "1T", "9223372036854775808", "8589934592G")),
             ("exec", ("", " ", "'", 'cat "a', "cat \\", "'' a")),
+            ("sync", ("", "Full", "off")),
             ("store", ("", "sqlite", "sqlite:", "redis:6379", "memory:", "Memory")),
         ]
         for name, texts in table:

@@ -113,6 +113,13 @@ class MakeServiceTests(SynchronousTestCase):
         """Without options the service has the default settings."""
         self.assertEqual(next(iter(makeService(parse()))).settings, Settings())
 
+    def test_sync(self) -> None:
+        """`--sync full` lets each commit of the store wait for the disk."""
+        made = self.record("SQLiteStore")
+        for arguments, full in (((), False), (("--sync=normal",), False), (("--sync=full",), True)):
+            self.make(f"--store=sqlite:{self.mktemp()}", *arguments)
+            self.assertIs(made[-1][1]["full"], full)
+
     def test_F14_programs(self) -> None:
         """F14: by default four programs for each core work at a time, and 10,000 runs of any other source."""
         command = f"--exec={sys.executable}"

@@ -14,7 +14,6 @@ import secrets
 import sqlite3
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -101,13 +100,6 @@ class Patches:
         self._emptyStock()
         gc.unfreeze()
         gc.enable()
-
-    def execute(self, folder: str, statement: str) -> None:
-        """Execute a statement on the open connections of SQLite to the files of a folder."""
-        for path, connection in self._connections:
-            if path.startswith(folder):
-                with suppress(sqlite3.ProgrammingError):
-                    connection.execute(statement)
 
     def closeConnections(self, folder: str) -> None:
         """Close the connections of SQLite to the files of a folder, as the end of their process does."""

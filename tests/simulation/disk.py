@@ -105,8 +105,6 @@ class Disk:
     def started(self) -> None:
         """Note that the store was opened, which synchronizes everything."""
         self._synced = self.look()
-        if self.full:
-            self._patches.execute(str(self._folder), "PRAGMA synchronous = FULL")
 
     def acknowledged(self) -> None:
         """Note that the commits so far are reported to the server."""

@@ -174,7 +174,7 @@ class Host:
         """Switch the machine off."""
         self._history.add("host", "the machine loses power")
         self._die(reset=True)
-        # Streams that are open get another epoch.
+        # Streams that are open get another epoch, unless nothing can be lost.
         self.truth.losePower(self.disk.full)
         self.disk.losePower()
 
@@ -208,7 +208,7 @@ class Host:
         if self.plan.store == "memory":
             return MemoryStore(reactor, window, turnEnd=turnEnd)
         thread = Thread(self, reactor)
-        return SQLiteStore(reactor, self.disk.path, window, thread.call, turnEnd=turnEnd)
+        return SQLiteStore(reactor, self.disk.path, window, thread.call, turnEnd=turnEnd, full=self.disk.full)
 
     def _makeSource(self, reactor: SimReactor, options: Options, turnEnd: TurnEnd) -> ITokenSource:
         if self.plan.source in ("upstream", "exec"):

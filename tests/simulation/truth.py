@@ -171,10 +171,10 @@ class Truth:
         Args:
             durable: Whether nothing that was acknowledged may be lost.
         """
-        for known in self.epochs.values():
-            known.replaced = True
         if durable:
             return
+        for known in self.epochs.values():
+            known.replaced = True
         self.fates.revive()
         self._lost = self.lives
         for name, promises in self.promises.items():

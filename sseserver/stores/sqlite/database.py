@@ -83,6 +83,7 @@ class Database:
 
     Args:
         path: Name of the file, which is made if it does not exist.
+        full: Whether a commit waits until the disk has it (`synchronous=FULL`), so that it survives a loss of power.
 
     Attributes:
         connection: The connection to the file; for one thread at a time.
@@ -91,8 +92,9 @@ class Database:
         StoreUnavailable: The file is not ours, is damaged, or is in use. It is not changed.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, full: bool = False) -> None:
         self._path = path
+        self._full = full
         self._file = findUsable(path)
         self._paths = (self._file, self._file.with_name(f"{self._file.name}-wal"))
         # The identities of both as `recover` found them; empty before.
@@ -132,7 +134,7 @@ class Database:
             execute(f"PRAGMA user_version = {VERSION}")
         execute("COMMIT")
         execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA synchronous = {'FULL' if self._full else 'NORMAL'}")
         execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT // PAGE}")
 
     def recover(self, now: float, epochs: Iterable[str], boot: str, file: str = "") -> list[RecoveredStream]:
@@ -172,7 +174,8 @@ class Database:
         self._fileAll()
         self._interruptRuns()
         execute("UPDATE streams SET ended = ? WHERE ended IS NULL AND NOT published", (now,))
-        execute("UPDATE life SET boot = ?, clean = 0, file = ?", (boot, file or original))
+        # With FULL nothing can be lost that viewers saw: every end is as good as a clean one.
+        execute("UPDATE life SET boot = ?, clean = ?, file = ?", (boot, self._full, file or original))
         execute("COMMIT")
         # On the disk before anything else: otherwise the loss of later commits could look like a clean end.
         execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -3,7 +3,8 @@ SQLiteStore: stream logs that survive the process, in one SQLite file.
 
 With `synchronous=NORMAL` in WAL mode a committed transaction survives the end of the process, however sudden. It may
 not survive the end of the machine. After a new boot, which the kernel's boot ID shows, open streams therefore get new
-epochs, so that no event ID ever stands for two contents. So they do in a copy, which lacks what viewers saw later.
+epochs, so that no event ID ever stands for two contents. With `synchronous=FULL` it survives that, too, and they keep
+their epochs. In a copy, which lacks what viewers saw later, they get new ones.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class SQLiteStore(PersistentStore):
         window: Bytes that each stream keeps; see `StreamLog`.
         inThread: See `SQLitePersistence`.
         turnEnd: See `PersistentStore`.
+        full: Whether entries are visible, and publishes answered, only when the disk has them: they survive a loss of
+            power.
     """
 
     persistence: SQLitePersistence
@@ -63,8 +66,9 @@ class SQLiteStore(PersistentStore):
         inThread: Callable[..., Deferred[Any]] | None = None,
         *,
         turnEnd: TurnEnd | None = None,
+        full: bool = False,
     ) -> None:
-        super().__init__(clock, SQLitePersistence(clock, path, inThread), window, turnEnd=turnEnd)
+        super().__init__(clock, SQLitePersistence(clock, path, inThread, full), window, turnEnd=turnEnd)
 
 
 @implementer(IPersistence)
@@ -77,23 +81,27 @@ class SQLitePersistence:
         path: Name of the file, which is made if it does not exist.
         inThread: Calls a function with arguments in another thread, one call after the other, and returns a Deferred
             of the result. By default the persistence has a thread.
+        full: See `SQLiteStore`.
 
     Attributes:
         path: See above.
         database: The file, while it is open.
     """
 
-    def __init__(self, reactor: Any, path: str, inThread: Callable[..., Deferred[Any]] | None = None) -> None:
+    def __init__(
+        self, reactor: Any, path: str, inThread: Callable[..., Deferred[Any]] | None = None, full: bool = False
+    ) -> None:
         self.database: Database | None = None
         self._reactor = reactor
         self.path = path
         self._givenThread = inThread
+        self._full = full
         self._pool: ThreadPool | None = None
         self._journal = Journal([])
 
     def start(self, now: float) -> Sequence[StoredStream]:
         """See `IPersistence.start`."""
-        database = Database(self.path)
+        database = Database(self.path, self._full)
         recovered = database.recover(now, iter(makeEpoch, ""), readBootID(), readFileID(self.path))
         self.database = database
         self._journal = Journal(recovered)
