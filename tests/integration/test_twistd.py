@@ -193,11 +193,12 @@ class TwistdServesTests(TwistdTestCase):
         """The server streams its built-in text to the end, serves the page, and ends at SIGTERM without a complaint."""
         server = self.start("--interval", "0")
         events = server.events()
-        self.assertEqual(server.output.count(f"Open http://127.0.0.1:{server.port}/\n"), 1)
         self.assertEqual([event.data for event in events if event.type == "message"][-1], WELCOME)
         self.assertEqual(events[-1].type, "done")
         self.assertIn(b"<html", server.ask(accept="text/html").read())
         self.assertEqual(server.end(), -signal.SIGTERM)
+        # Only now everything has been read.
+        self.assertEqual(server.output.count(f"Open http://127.0.0.1:{server.port}/\n"), 1)
         self.assertQuiet(server.output)
 
     def test_warningsAreErrors(self) -> None:
