@@ -64,6 +64,10 @@ class Core:
     state: State = State.CONNECTING
 
 
+def _ignore(argument: object) -> None:
+    """Do nothing, after the end."""
+
+
 _builder = TypeMachineBuilder(Steps, Core)
 _new = _builder.state("new")
 _asking = _builder.state("asking")
@@ -96,7 +100,10 @@ def _onWait(steps: Steps, core: Core, delay: float) -> None:
 @_waiting.upon(Steps.finish).to(_closed)
 def _onFinish(steps: Steps, core: Core, failure: Failure | None) -> None:
     core.state = State.CLOSED
-    core.finish(failure)
+    finish = core.finish
+    # Methods of the EventSource, which keeps this object: neither is called any more.
+    core.startWaiting = core.finish = _ignore
+    finish(failure)
 
 
 _closed.upon(Steps.finish).loop().returns(None)
