@@ -49,6 +49,7 @@ class Plan:
         prompt: Prompt of the page's visitors.
         bufferSize: Bytes that a transport queues before its producer is paused.
         diskDelay: Seconds that a transaction takes at most.
+        model: Whether the model of an upstream is given; otherwise the upstream is asked for it.
     """
 
     settings: Settings
@@ -57,6 +58,7 @@ class Plan:
     prompt: str | None
     bufferSize: int
     diskDelay: float
+    model: bool
 
 
 class Host:
@@ -235,7 +237,9 @@ def writeOptions(plan: Plan) -> Options:
             elif value is not False and value is not None:
                 line.append(f"--{option.name}={value}")
     if plan.source == "upstream":
-        line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", "--model=simulated", "--connect-timeout=5"]
+        line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", "--connect-timeout=5"]
+        if plan.model:
+            line.append("--model=simulated")
         line += ["--first-token-timeout=5", "--token-timeout=5"]
     elif plan.source == "exec":
         line += ["--exec=cat {prompt}", "--model=simulated"]

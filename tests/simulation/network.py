@@ -41,6 +41,11 @@ class Weather:
     sendBuffer: int = 64 * 1024
     receiveBuffer: int = 64 * 1024
 
+    @property
+    def wide(self) -> bool:
+        """Whether large texts arrive soon."""
+        return not (self.latency or self.cut) and min(self.sendBuffer, self.receiveBuffer) >= 4000
+
 
 class Network:
     """

@@ -43,6 +43,7 @@ def makePlan(chance: Random) -> Plan:
         prompt=None if source == "silent" else "of the page",
         bufferSize=chance.choice((500, 4000, 65536)),
         diskDelay=chance.choice((0.0, 0.0, 0.01, 0.2)),
+        model=chance.random() < 0.5,
     )
 
 

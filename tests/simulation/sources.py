@@ -35,6 +35,15 @@ _LONGEST = 30.0
 #: Tokens that a source in a thread may write before they are taken.
 _INLINE = 50
 
+#: Bodies of an upstream's errors.
+_ERRORS = (
+    b'{"error": {"message": "Slow down"}}',
+    b'{"error": {"message": "Slow down", "type": "rate_limit", "code": "slow", "param": null}}',
+    b'{"detail": [{"msg": "Slow down"}]}',
+    b"<html>Slow down</html>",
+    b"",
+)
+
 #: How a run gets its tokens.
 KINDS = ("function", "iterable", "asyncIterable", "blocking", "paced", "unpaced")
 
@@ -270,13 +279,17 @@ class _Answerer:
         self._upstream.scripts.truth.asked[prompt] += 1
         how = chance.random()
         if how < 0.08:
-            self._answer(b"application/json", b'{"error": {"message": "Slow down"}}', b"429 Too Many Requests")
+            status = chance.choice((b"429 Too Many Requests", b"502 Bad Gateway", b"503 Service Unavailable"))
+            self._answer(b"application/json", chance.choice(_ERRORS), status)
             self._asked = False
             return
         if how < 0.12:
             self._socket.reset()
             return
         script = self._upstream.scripts.write(prompt)
+        if len(script.tokens) == 1 and not script.fails and chance.random() < 0.5:
+            self._answerWhole(script)
+            return
         self._out += b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
         if chance.random() < 0.7:
             self._send({"delta": {"role": "assistant", "content": ""}})
@@ -290,6 +303,17 @@ class _Answerer:
         if chance.random() < 0.3:
             self._send({"delta": {"reasoning_content": "Hmm"}, "logprobs": {"content": [{"token": "x"}]}})
         self._next(script, 0, how > 0.2)
+
+    def _answerWhole(self, script: Script) -> None:
+        """Answer in one piece, as some APIs do whatever they are asked for."""
+        work = self._upstream.scripts.truth.works[script.run]
+        work.written, work.end = 1, "ok"
+        message = {"role": "assistant", "content": script.tokens[0], "x_unknown": None}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+        answer = {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}
+        self._answer(b"application/json", json.dumps(answer).encode())
+        self._asked = False
 
     def _next(self, script: Script, index: int, whole: bool) -> None:
         """Send the next token, or the end."""
