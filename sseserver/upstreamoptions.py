@@ -47,11 +47,9 @@ def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | No
         connections = makeConnections(reactor, connectTimeout, turnEnd, plain)
     else:
         connections = makeProxyConnections(reactor, proxy, url.startswith("https:"), connectTimeout, turnEnd, plain)
-    return UpstreamSource(
+    source = UpstreamSource(
         reactor,
         url,
-        key=readKey(options["upstream-key-file"]),
-        headers=readHeaders(options["upstream-header"]),
         model=options["model"],
         limits=UpstreamLimits(
             connectTimeout,
@@ -62,6 +60,8 @@ def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | No
         ),
         connections=connections,
     )
+    source.authenticate(readKey(options["upstream-key-file"]), readHeaders(options["upstream-header"]))
+    return source
 
 
 def readKey(name: str | None) -> str | None:

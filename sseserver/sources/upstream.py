@@ -117,8 +117,7 @@ class UpstreamSource:
     Args:
         reactor: Connects and measures time.
         url: Base URL of the API, such as `http://127.0.0.1:11434/v1`.
-        key: API key, sent as a `Bearer` token; it appears in no log and no error.
-        headers: Further headers of each request, such as `api-key`. Their values appear in no log and no error.
+        key: API key, sent as a `Bearer` token; it appears in no log and no error. `authenticate` adds other headers.
         model: Model to request when the prompt names none.
         limits: Limits of time and size.
         connections: Connections to the API, for example with an agent of your own. By default from `makeConnections`.
@@ -139,7 +138,6 @@ class UpstreamSource:
         url: str,
         *,
         key: str | None = None,
-        headers: Mapping[str, str] = _NO_HEADERS,
         model: str | None = None,
         limits: UpstreamLimits = _DEFAULT_LIMITS,
         connections: Connections | None = None,
@@ -154,7 +152,7 @@ class UpstreamSource:
         self.connections = connections or makeConnections(reactor, limits.connectTimeout)
         self._readPath = self.connections.readPath or chooseReadPath(reactor)
         self._limits = limits
-        self.authenticate(key, headers)
+        self.authenticate(key)
 
     def __repr__(self) -> str:
         """Name the source in logs, without its key."""
@@ -166,7 +164,7 @@ class UpstreamSource:
 
         Args:
             key: See `UpstreamSource`.
-            headers: See `UpstreamSource`.
+            headers: Further headers of each request, such as `api-key`. Their values appear in no log and no error.
 
         Raises:
             ValueError: The key or a header is unusable. Nothing is changed.

@@ -85,7 +85,7 @@ class RequestTests(UpstreamTestCase):
 
     def test_F88_headers(self) -> None:
         """F88: further headers are sent with each request, but none that belongs to the connection."""
-        self.source = makeSource(self.upstream, headers={"api-key": "hunter2", "Authorization": "Basic x"})
+        self.source.authenticate(None, {"api-key": "hunter2", "Authorization": "Basic x"})
         self.start()
         headers = self.upstream.asked[0].headers
         self.assertEqual((headers["api-key"], headers["authorization"]), ("hunter2", "Basic x"))
@@ -97,11 +97,11 @@ class RequestTests(UpstreamTestCase):
             ("X", ""),
             ("X", "a\r\nb"),
         ):
-            self.assertRaises(ValueError, makeSource, self.upstream, headers={name: value})
+            self.assertRaises(ValueError, self.source.authenticate, None, {name: value})
 
     def test_F88_secretHeader(self) -> None:
         """F88: the value of a header appears in no error."""
-        self.source = makeSource(self.upstream, headers={"api-key": "hunter2"})
+        self.source.authenticate(None, {"api-key": "hunter2"})
         self.upstream.scripts = [(answer("400 Bad Request", refusal("hunter2 is wrong")),)]
         self.assertEqual(str(self.error(self.start())), "*** is wrong")
 
