@@ -215,7 +215,7 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
         maxBody=streams.settings.modelBody,
         maxConnections=options["max-connections"],
     )
-    streams.ledger.connections = site.connections
+    streams.ledger.connections, streams.ledger.bodies = site.connections, site.bodies
     return site
 
 

@@ -42,6 +42,21 @@ class Connections(Protocol):
     limit: int
 
 
+class Bodies(Protocol):
+    """
+    The large bodies of requests to a site that are not complete.
+
+    Attributes:
+        used: Their bytes.
+        count: Their number.
+        limit: Bytes of all together.
+    """
+
+    used: int
+    count: int
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """
@@ -74,6 +89,7 @@ class Ledger:
         prompts: The prompts of runs that wait, or whose sources have not begun to produce.
         viewers: The viewers.
         connections: The connections of the site, if it is known: `StreamSite.connections`.
+        bodies: The bodies that arrive, if the site is known: `StreamSite.bodies`.
     """
 
     def __init__(self, settings: Settings, store: IStreamStore) -> None:
@@ -84,6 +100,7 @@ class Ledger:
         self.prompts = Account()
         self.viewers = Account()
         self.connections: Connections | None = None
+        self.bodies: Bodies | None = None
 
     def hasRoom(self, streams: int = 0, published: bool = False) -> bool:
         """
@@ -124,4 +141,6 @@ class Ledger:
         if self.connections is not None:
             count, limit = self.connections.count, self.connections.limit
             figures["connections"] = Figures(count * CONNECTION_COST, count, limit * CONNECTION_COST)
+        if self.bodies is not None:
+            figures["bodies"] = Figures(self.bodies.used, self.bodies.count, self.bodies.limit)
         return figures

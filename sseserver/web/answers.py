@@ -125,9 +125,10 @@ def _answerErrorPage(request: Request, error: SSEServerError) -> bytes:
 def encodeRefusal(error: SSEServerError) -> bytes:
     """Return the whole response for an error of a request that is not complete, after which the connection closes."""
     body = _encode(_describe(error))
+    retry = b"" if error.retryAfter is None else b"Retry-After: %d\r\n" % error.retryAfter
     return (
-        b"HTTP/1.1 %d %b\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    ) % (error.status, _findPhrase(error.status), len(body), body)
+        b"HTTP/1.1 %d %b\r\nConnection: close\r\n%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    ) % (error.status, _findPhrase(error.status), retry, len(body), body)
 
 
 def _describe(error: SSEServerError) -> dict[str, object]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from twisted.web.server import Request
 
 from sseserver import jsontext
-from sseserver.errors import BadRequest, BodyTooLarge
+from sseserver.errors import BadRequest, BodyTooLarge, Overloaded
 
 T = TypeVar("T")
 
@@ -174,6 +174,11 @@ def readBody(request: Request, limit: int) -> bytes:
 def makeBodyTooLarge(limit: int) -> BodyTooLarge:
     """Make the error for a body over a limit in bytes."""
     return BodyTooLarge(f"The body has more than {limit} bytes.")
+
+
+def makeTooManyBodies() -> Overloaded:
+    """Make the error for a body that arrives while others take all room."""
+    return Overloaded("Too many large bodies are being received; retry later.")
 
 
 def readJSONBody(request: Request, shape: type[T], limit: int) -> T:

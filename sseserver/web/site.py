@@ -26,11 +26,12 @@ from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.timing.ticker import Ticker
 from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
+from sseserver.web.arrivingbodies import SMALL_BODY, ArrivingBodies
 from sseserver.web.connection import ConnectionLimits
 from sseserver.web.deadlines import RequestDeadlines
 from sseserver.web.logfile import LogFile
 from sseserver.web.openconnections import OpenConnections, RefusedConnection
-from sseserver.web.request import makeBodyTooLarge
+from sseserver.web.request import makeBodyTooLarge, makeTooManyBodies
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
 #: which would otherwise send a request into a connection that is just being closed.
@@ -42,6 +43,9 @@ GRANULARITY = 0.25
 #: Bytes of a refused body that are still read and dropped: a client that sends before it reads gets
 #: its answer instead of a reset connection.
 DROPPED = 16 << 20
+
+#: Number of the largest bodies that may arrive at a time. Small ones do not count.
+BODIES = 4
 
 
 if TYPE_CHECKING:
@@ -62,7 +66,7 @@ class BodyLimit(_Base):
     channel: Any
 
     def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
-        self._received = 0
+        self._received = self._counted = 0
         self._refused = False
         super().__init__(channel, *args, **keywords)
 
@@ -71,32 +75,57 @@ class BodyLimit(_Base):
         # Twisted's own keeps large bodies on disk.
         self.content = io.BytesIO()
         if length is not None and length > self.channel.site.maxBody:
-            self._refuse()
+            self._refuse(self.channel.site.refusal)
 
     def handleContentChunk(self, data: bytes) -> None:
         """See `Request.handleContentChunk`."""
         self._received += len(data)
-        limit = self.channel.site.maxBody
-        if self._received > limit + DROPPED:
+        site = self.channel.site
+        if self._received > site.maxBody + DROPPED:
             self.channel.loseConnection()
-        elif self._received > limit and not self._refused:
-            self._refuse()
-        elif not self._refused:
+        elif self._refused:
+            return
+        elif self._received > site.maxBody:
+            self._refuse(site.refusal)
+        elif self._received > SMALL_BODY and not self._count():
+            self._refuse(site.overload)
+        else:
             super().handleContentChunk(data)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """See `Request.requestReceived`."""
+        self._release()
         if self._refused:
             self.channel.loseConnection()
         else:
             super().requestReceived(command, path, version)
 
-    def _refuse(self) -> None:
-        """Answer before the request is complete."""
+    def connectionLost(self, reason: Any) -> None:
+        """See `Request.connectionLost`."""
+        self._release()
+        super().connectionLost(reason)
+
+    def _count(self) -> bool:
+        """Count the body among those that arrive; return whether there is room."""
+        if not self.channel.site.bodies.grow(self._counted, self._received):
+            return False
+        self._counted = self._received
+        return True
+
+    def _release(self) -> None:
+        """Count the body no longer."""
+        if self._counted:
+            self.channel.site.bodies.remove(self._counted)
+            self._counted = 0
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answer before the request is complete. What has arrived is dropped."""
         self._refused = self.channel.refused = True
+        self._release()
+        self.content = io.BytesIO()
         # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
-        self.channel.write(self.channel.site.refusal)
+        self.channel.write(answer)
 
 
 class PlainStreamRequest(BodyLimit, Request):
@@ -116,13 +145,15 @@ class StreamRequest(PlainStreamRequest):
         if not hasattr(site, "refusal"):
             site.maxBody = getattr(site, "maxBody", MODEL_BODY)
             site.refusal = encodeRefusal(makeBodyTooLarge(site.maxBody))
+            site.overload = encodeRefusal(makeTooManyBodies())
+            site.bodies = ArrivingBodies(BODIES * MODEL_BODY)
         super().__init__(channel, *args, **keywords)
 
 
 class FastStreamRequest(BodyLimit, FastRequest):
     """The fast request, with the limit."""
 
-    __slots__ = ("_received", "_refused")
+    __slots__ = ("_counted", "_received", "_refused")
 
 
 class PlainStreamChannel(RequestDeadlines, ConnectionLimits):
@@ -211,8 +242,10 @@ class StreamSite(Site):
         keywords: See `Site`.
 
     Attributes:
+        bodies: The bodies of requests that are not complete.
         connections: The open connections.
         maxBody: See above.
+        overload: Answer to a request whose body has no room beside others.
         refusal: Answer to a request with a larger body.
         stall: See above.
         ticker: Ticker of the deadlines of requests.
@@ -231,6 +264,8 @@ class StreamSite(Site):
     ) -> None:
         self.maxBody = maxBody
         self.refusal = encodeRefusal(makeBodyTooLarge(maxBody))
+        self.overload = encodeRefusal(makeTooManyBodies())
+        self.bodies = ArrivingBodies(BODIES * maxBody)
         if plain is None:
             plain = defaultOf("plain")
         channel, request = chooseConnection(plain)

@@ -14,6 +14,7 @@ from sseserver.settings import Settings
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.values import Kind, NewEntry, Prompt
+from sseserver.web.arrivingbodies import ArrivingBodies
 from sseserver.web.openconnections import OpenConnections
 from tests.fakes import ClockTestCase
 from tests.service.cases import ServiceTestCase
@@ -64,11 +65,14 @@ class LedgerTests(ClockTestCase):
         self.assertEqual(report["viewers"], Figures(2 * VIEWER_COST, 2, 7 * VIEWER_COST))
 
     def test_connections(self) -> None:
-        """The connections of a site are in the report if the site is known."""
+        """The connections of a site, and its bodies, are in the report if the site is known."""
         self.ledger.connections = connections = OpenConnections(10, self.clock)
+        self.ledger.bodies = bodies = ArrivingBodies(1000)
         connections.admit()
+        bodies.grow(0, 70)
         report = self.ledger.report()
         self.assertEqual(report["connections"], Figures(CONNECTION_COST, 1, 10 * CONNECTION_COST))
+        self.assertEqual(report["bodies"], Figures(70, 1, 1000))
 
 
 class ZeroTests(ServiceTestCase):
