@@ -5,4 +5,6 @@ Seeds that once found a fault of the server. They run in every test run, beside 
 from __future__ import annotations
 
 #: The fault that each seed found.
-NAMED: dict[int, str] = {}
+NAMED: dict[int, str] = {
+    313: "Streams that were being deleted made pages of the list of streams short, which ended the list.",
+}
