@@ -123,7 +123,12 @@ def _publish(body: str, kind: str) -> Act:
 
 
 def _read(accept: str = "text/event-stream", query: str = "") -> Act:
-    return lambda place: place.ask("GET", STREAM + query, Accept=accept)
+    def read(place: Place) -> None:
+        size = len(place.ask("GET", STREAM + query, Accept=accept))
+        if size < len("word ") * place.parameters.tokens:
+            raise LoadError(f"{size} bytes came")
+
+    return read
 
 
 def _complete(place: Place) -> None:

@@ -84,7 +84,7 @@ class Cast:
         stream = f"s{chance.randint(1, 3)}"
         number = self._number()
         # Texts above 64 KiB leave step by step; through a narrow network they would never arrive.
-        size = chance.choice((20, 2000, 2000, 60_000 if self._stage.network.weather.wide else 20))
+        size = chance.choice((20, 2000, 2000, 200_000 if self._stage.network.weather.wide else 20))
         publisher = Publisher(self._stage, number, stream, chance.randint(1, 8), size, chance.random() < 0.4)
         self.publishers.append(publisher)
         self.streams.append(stream)

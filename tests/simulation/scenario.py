@@ -47,9 +47,8 @@ class Scenario:
         self.plan = makePlan(chance)
         network = self.network = Network(world, chance, makeWeather(chance))
         self.stage = Stage(network, self.history, self.truth, chance)
-        self.scripts = Scripts(
-            chance, self.truth, chance.choice((3, 12, 150)), chance.choice((50, 3000)), chance.choice((0.01, 0.3, 1.5))
-        )
+        size = chance.choice((50, 3000, 10_000 if network.weather.wide else 50))
+        self.scripts = Scripts(chance, self.truth, chance.choice((3, 12, 150)), size, chance.choice((0.01, 0.3, 1.5)))
         self.disk = Disk(chance, patches, full=chance.random() < 0.4)
         patches.boot = lambda: self.disk.boot
         self.host = Host(world, network, self.plan, self.scripts, self.disk, self.history)
