@@ -247,7 +247,8 @@ class EventStreamProducer:
             retry: Milliseconds until then.
         """
         if self._state is not ViewerState.ENDED:
-            if not self._refused:
+            # A full transport may still hold the end of the stream, after which nothing follows.
+            if not self._refused and not self._rendering.complete(self.cursor):
                 self._write(self._rendering.retire(retry))
             self.finish("retired")
 

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.protocols.policies import WrappingFactory
 
 from sseserver.delivery.producer import READ_BYTES
+from sseserver.formats import OpenAIFormat
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.values import Kind
@@ -30,6 +31,25 @@ class PauseTests(ProducerTestCase):
         self.assertEqual(wire.response.events[1:], [self.token(1, LARGE), self.token(4, "abc")])
         self.append("d", "e")
         self.assertEqual(wire.response.events[3:], [self.token(5, "d"), self.token(6, "e")])
+
+    def test_retiredAfterTheEnd(self) -> None:
+        """
+        A viewer whose transport still holds the end of the stream is not told to return when the server stops: nothing
+        follows the end. Seed 16986 of the simulation found it.
+        """
+        self.form = OpenAIFormat("parrot")
+        self.append("x" * 60_000, "x" * 60_000)
+        wire = self.follow(room=0)
+        producer = self.producers[0]
+        self.append("y" * 60_000)
+        wire.take()
+        self.after["write"] = producer.pauseProducing
+        self.end()
+        self.assertEqual(producer.cursor, self.streamLog.last)
+        producer.retire(1000)
+        self.after.clear()
+        wire.take()
+        self.assertEqual(wire.response.events[-1].data, "[DONE]")
 
     def test_pauseInsideAWrite(self) -> None:
         """
