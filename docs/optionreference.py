@@ -14,15 +14,15 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from sseserver.helptext import writeDefault
-from sseserver.optionrow import Group, Option
 from sseserver.options import OPTIONS
-from sseserver.optiontypes import FLAG, writeSize
+from sseserver.options.helptext import writeDefault
+from sseserver.options.row import Group, Option
+from sseserver.options.types import FLAG, writeSize
 
 PAGE = Path(__file__).with_name("options.md")
 
 INTRODUCTION = """\
-<!-- Written by docs/optionreference.py from sseserver/options.py; edit the table instead. -->
+<!-- Written by docs/optionreference.py from sseserver/options/table.py; edit the table instead. -->
 
 # Options
 

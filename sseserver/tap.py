@@ -21,26 +21,26 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from sseserver.apis.root import StreamResource
-from sseserver.commandline import Options, readText
+from sseserver.command.listening import makeURL
+from sseserver.command.parsing import Options, readText
+from sseserver.command.program import makeProgram
+from sseserver.command.signals import Signals
+from sseserver.command.starting import makeExit, tryStart
+from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
-from sseserver.listening import makeURL
 from sseserver.options import OPTIONS
-from sseserver.optiontypes import FLAG
-from sseserver.programoptions import makeProgram
+from sseserver.options.types import FLAG
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
-from sseserver.signals import Signals
 from sseserver.sources.standardinput import InputSource
 from sseserver.sources.text import TextSource
 from sseserver.speedups.garbage import RareCollections
-from sseserver.starting import makeExit, tryStart
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.turnend import TurnEnd
-from sseserver.upstreamoptions import makeUpstream, readHeaders, readKey
 from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
 

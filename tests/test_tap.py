@@ -1,7 +1,7 @@
 """
 Tests for `sseserver.tap`: the service built from the options.
 
-tests/test_commandline.py tests the options, tests/integration/test_twistd.py the process.
+tests/command tests the options, tests/integration/test_twistd.py the process.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from sseserver import programoptions, tap
+from sseserver import tap
+from sseserver.command import program
+from sseserver.command.starting import makeExit
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.speedups.garbage import RareCollections
-from sseserver.starting import makeExit
 from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.values import MODEL, Prompt
-from tests.test_commandline import parse
+from tests.command.test_parsing import parse
 
 
 class ImmediateReactor:
@@ -192,7 +193,7 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_exec(self) -> None:
         """The source is the program; it takes a prompt if its command or `--asks` says so."""
-        sources = self.record("ProcessSource", programoptions)
+        sources = self.record("ProcessSource", program)
         for arguments, command, takesPrompt in (
             (("--exec", "echo 'a b'"), ["echo", "a b"], False),
             (("--exec", "echo {prompt}"), ["echo", "{prompt}"], True),

@@ -1,7 +1,7 @@
 """
 HTTP proxies in front of an upstream: which one to use, and connections through it.
 
-`sseserver.upstreamoptions` uses it for `--upstream-proxy`, `HTTPS_PROXY` and the like. An upstream of `https` is
+`sseserver.command.upstream` uses it for `--upstream-proxy`, `HTTPS_PROXY` and the like. An upstream of `https` is
 reached through a tunnel (CONNECT, RFC 9110, 9.3.6), one of `http` by requests with absolute URLs.
 """
 

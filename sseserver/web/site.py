@@ -16,7 +16,6 @@ from twisted.web.http import combinedLogFormatter
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from sseserver.descriptors import countFree
 from sseserver.options import defaultOf
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
@@ -29,6 +28,7 @@ from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
 from sseserver.web.arrivingbodies import SMALL_BODY, ArrivingBodies
 from sseserver.web.connection import ConnectionLimits
 from sseserver.web.deadlines import RequestDeadlines
+from sseserver.web.descriptors import countFree
 from sseserver.web.logfile import LogFile
 from sseserver.web.openconnections import OpenConnections, RefusedConnection
 from sseserver.web.request import makeBodyTooLarge, makeTooManyBodies

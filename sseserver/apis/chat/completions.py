@@ -13,8 +13,8 @@ from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
 from sseserver.formats import OpenAIFormat
 from sseserver.interfaces import IFormat, IStreamLog
-from sseserver.jsonpieces import encodePieces
 from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, readCompletion, wantsUsage
+from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.service.service import StreamService
 from sseserver.web.answers import answerJSON, answerLargeJSON
 from sseserver.web.request import readJSONBody, readStartKey

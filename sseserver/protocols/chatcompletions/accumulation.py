@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sseserver.jsonpieces import PIECE, Array, Folding, Text
 from sseserver.protocols.chatcompletions.chunk import replaceSurrogates
+from sseserver.protocols.jsonpieces import PIECE, Array, Folding, Text
 
 #: Members that name a thing. Servers repeat them whole, so a value replaces the one before, unless it is empty.
 LABELS = frozenset({"format", "id", "name", "object", "role", "type"})

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sseserver.errors import AnswerTooLong, SourceError
-from sseserver.jsonpieces import Array
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions.accumulation import accumulate
 from sseserver.protocols.chatcompletions.chunk import FINISH_REASONS, decodeChunk, decodeValue
 from sseserver.protocols.chatcompletions.content import textOf
+from sseserver.protocols.jsonpieces import Array
 from sseserver.values import Reason
 
 #: Choices of one completion, as in OpenAI's API.

@@ -13,9 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.apis.chat.answer import STEP_ENTRIES, Answer, refusal
 from sseserver.errors import AnswerTooLong, RunCancelled, SourceError
-from sseserver.jsonpieces import encodePieces
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FOLDING, build
+from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.commandline`: the command line, what is refused, and the message about it.
+Tests for `sseserver.command.parsing`: the command line, what is refused, and the message about it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver import __version__, commandline
-from sseserver.commandline import Options
-from sseserver.descriptors import countFree
+from sseserver import __version__
+from sseserver.command import parsing
+from sseserver.command.parsing import Options
 from sseserver.options import OPTIONS, defaultOf
-from sseserver.optiontypes import FLAG
+from sseserver.options.types import FLAG
 from sseserver.sources.text import WELCOME
+from sseserver.web.descriptors import countFree
 
 
 def parse(*arguments: str) -> Options:
@@ -109,7 +110,7 @@ class OptionsTests(OptionsTestCase):
         for compiled, build in ((True, "compiled"), (False, "pure Python")):
             output = io.StringIO()
             self.patch(sys, "stdout", output)
-            self.patch(commandline, "compiled", compiled)
+            self.patch(parsing, "compiled", compiled)
             with self.assertRaises(SystemExit) as caught:
                 parse("--version")
             self.assertEqual((output.getvalue(), caught.exception.code), (f"sseserver {__version__}, {build}\n", 0))

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.programoptions`: `--exec` and the options that belong to it.
+Tests for `sseserver.command.program`: `--exec` and the options that belong to it.
 """
 
 from __future__ import annotations
@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sseserver.programoptions import checkProgram
-from tests.test_commandline import OptionsTestCase, parse
+from sseserver.command.program import checkProgram
+from tests.command.test_parsing import OptionsTestCase, parse
 
 
 class ExecTests(OptionsTestCase):

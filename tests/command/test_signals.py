@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.signals`: the signals of operators.
+Tests for `sseserver.command.signals`: the signals of operators.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.signals import Signals
+from sseserver.command.signals import Signals
 
 #: Signals whose handlers the tests replace.
 NUMBERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)

@@ -1,5 +1,5 @@
 """
-Tests of `sseserver.jsonpieces`: large JSON values, encoded piece by piece.
+Tests of `sseserver.protocols.jsonpieces`: large JSON values, encoded piece by piece.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.jsonpieces import PIECE, Array, Folding, Text, encodePieces
 from sseserver.jsontext import toJSON
+from sseserver.protocols.jsonpieces import PIECE, Array, Folding, Text, encodePieces
 
 #: Bytes. No piece may be larger: a character takes up to 12.
 LARGEST = 13 * PIECE

@@ -1,5 +1,5 @@
 """
-Tests of `sseserver.descriptors`: connections and runs share the file descriptors of the process.
+Tests of `sseserver.web.descriptors`: connections and runs share the file descriptors of the process.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.descriptors import SPARE, countDescriptors, countFree, shareDescriptors
+from sseserver.web.descriptors import SPARE, countDescriptors, countFree, shareDescriptors
 
 
 class CountTests(SynchronousTestCase):

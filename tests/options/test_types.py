@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.optiontypes`: the conversion of options' values.
+Tests for `sseserver.options.types`: the conversion of options' values.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from sseserver.optiontypes import ValueType
+from sseserver.options.types import ValueType
 
 
 class Group(Enum):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sseserver.optionrow import Group, Option
-from sseserver.optiontypes import (
+from sseserver.options.row import Group, Option
+from sseserver.options.types import (
     COMMAND,
     COUNT,
     DESTINATION,

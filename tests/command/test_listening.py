@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.listening`: the endpoints of `--listen`.
+Tests for `sseserver.command.listening`: the endpoints of `--listen`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.listening import BadEndpoint, checkEndpoint, makeURL, suggestEndpoint
+from sseserver.command.listening import BadEndpoint, checkEndpoint, makeURL, suggestEndpoint
 from tests.certificates import makePEM
 
 

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.upstreamoptions`: `--upstream` and the options that belong to it.
+Tests for `sseserver.command.upstream`: `--upstream` and the options that belong to it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
 
+from sseserver.command.upstream import readHeaders, readKey
 from sseserver.options import KEY_VARIABLE
 from sseserver.tap import makeSource
 from sseserver.testing.sources import RecordingSink
-from sseserver.upstreamoptions import readHeaders, readKey
 from sseserver.values import Prompt
-from tests.test_commandline import OptionsTestCase, parse
+from tests.command.test_parsing import OptionsTestCase, parse
 
 
 class UpstreamTests(OptionsTestCase):

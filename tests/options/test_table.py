@@ -10,9 +10,9 @@ from dataclasses import fields
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.optionrow import Group
 from sseserver.options import OPTIONS, defaultOf, optionNamed
-from sseserver.optiontypes import FLAG
+from sseserver.options.row import Group
+from sseserver.options.types import FLAG
 from sseserver.settings import Settings
 from tests.house import ROOT
 

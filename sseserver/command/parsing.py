@@ -15,17 +15,17 @@ from typing import Any
 from twisted.python import usage
 
 from sseserver import __version__, compiled
-from sseserver.descriptors import PROGRAM, SPARE, UPSTREAM, countDescriptors, countFree, shareDescriptors
-from sseserver.helptext import makeHelp
-from sseserver.listening import BadEndpoint, checkEndpoint, suggestEndpoint
-from sseserver.optionrow import Option
+from sseserver.command.listening import BadEndpoint, checkEndpoint, suggestEndpoint
+from sseserver.command.program import checkCommand, checkProgram
+from sseserver.command.upstream import checkUpstream
 from sseserver.options import OPTIONS, defaultOf, optionNamed
-from sseserver.optiontypes import ENDPOINT, FILE, FLAG, writeSize
-from sseserver.programoptions import checkCommand, checkProgram
+from sseserver.options.helptext import makeHelp
+from sseserver.options.row import Option
+from sseserver.options.types import ENDPOINT, FILE, FLAG, writeSize
 from sseserver.sources.process import PLACE
 from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
-from sseserver.upstreamoptions import checkUpstream
+from sseserver.web.descriptors import PROGRAM, SPARE, UPSTREAM, countDescriptors, countFree, shareDescriptors
 
 #: Options that name a token source; at most one may be given.
 _SOURCES = ("text", "exec", "upstream")

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.starting`: servers that cannot start.
+Tests for `sseserver.command.starting`: servers that cannot start.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.starting import CannotStart, tryAddress, tryStart
+from sseserver.command.starting import CannotStart, tryAddress, tryStart
 
 
 class TryStartTests(SynchronousTestCase):

@@ -7,9 +7,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from sseserver.optionrow import Group, Option
-from sseserver.options import OPTIONS
-from sseserver.optiontypes import FLAG, STORE
+from sseserver.options.row import Group, Option
+from sseserver.options.table import OPTIONS
+from sseserver.options.types import FLAG, STORE
 
 #: Columns of a terminal.
 _WIDTH = 80

@@ -1,14 +1,14 @@
 """
-Tests for `sseserver.helptext`: what `--help` prints.
+Tests for `sseserver.options.helptext`: what `--help` prints.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.helptext import makeHelp, writeDefault
-from sseserver.optionrow import Group
 from sseserver.options import OPTIONS, optionNamed
+from sseserver.options.helptext import makeHelp, writeDefault
+from sseserver.options.row import Group
 
 
 class HelpTests(SynchronousTestCase):
