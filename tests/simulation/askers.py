@@ -92,7 +92,7 @@ class Asker:
 
     def again(self) -> None:
         """Repeat a request with a key that was answered: the answer is the same, unless it may be tried again."""
-        if self.finished and self._key:
+        if self.finished and self._key and self.stage.truth.calmSince is None:
             self.finished = False
             self.start()
 

@@ -156,6 +156,7 @@ class Scenario:
             self.world.run(lambda: auditor.finished, 3.0)  # noqa: B023
             if auditor.epoch:
                 self.truth.audit(auditor.name, stream, auditor.epoch, auditor.first)
+                self._checkEnd(stream, auditor)
             auditor.finished = True
             if auditor.exchange is not None:
                 auditor.exchange.drop()
@@ -165,6 +166,12 @@ class Scenario:
             stuck = known.name in self._stuck
             if not (known.name in self.truth.published or known.terminal or gone or full or stuck):
                 self.history.blame("end", f"the run {known.name} has no end")
+
+    def _checkEnd(self, stream: str, auditor: EventsViewer) -> None:
+        """Check that a stream that is still kept has an end, if no publisher could go on."""
+        works = stream in self._stuck or stream in self.truth.published or self.plan.settings.maxBytes < 1 << 20
+        if not (works or auditor.finished):
+            self.history.blame("end", f"the run {stream} is open, and nothing works for it")
 
     def _age(self) -> None:
         """Wait until every published stream must have ended because nobody uses it."""
