@@ -281,7 +281,8 @@ class Truth:
         """Judge what could not be judged before: spans, and the ends of runs."""
         for who, epoch, again in self._repeats:
             # Its end may have been seen by nobody before the audit.
-            if self.epochs[epoch].end in ("", "done"):
+            known = self.epochs[epoch]
+            if known.end == "done" or not (known.end or self.mayBeGone(known.name)):
                 self._history.blame("key", f"{who}: the run {epoch} is repeated as {again}")
         for who, epoch in self._successes:
             if self.epochs[epoch].end not in ("", "done"):
