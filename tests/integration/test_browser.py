@@ -229,28 +229,17 @@ class PageTests(ServerTestCase):
         await self.open(link)
         await self.checkComplete()
 
-    async def test_silentConsole(self) -> None:
-        """
-        Streaming, stopping and starting anew break no rule of the Content-Security-Policy and leave the console
-        empty.
-        """
-        await self.open(self.url)
-        await self.untilWords(3)
-        await self.click("copy")
-        await self.click("stop")
-        await self.untilState("stopped")
-        await self.click("again")
-        await self.checkAnew()
-        self.assertEqual(await deferToThread(self.browser.get_log, "browser"), [])
-
     async def test_spokenByPhrases(self) -> None:
         """Screen readers get new text by phrases, and each word once; the growing text itself is not announced."""
-        await self.open(self.url)
-        await self.script(
-            "window.spoken = []; new MutationObserver(changes => changes.forEach(change =>"
+        observe = (
+            "window.spoken = []; document.addEventListener('DOMContentLoaded', () =>"
+            " new MutationObserver(changes => changes.forEach(change =>"
             " change.addedNodes.forEach(node => spoken.push(node.textContent))))"
-            ".observe(document.getElementById('spoken'), {childList: true})"
+            ".observe(document.getElementById('spoken'), {childList: true}))"
         )
+        command = "Page.addScriptToEvaluateOnNewDocument"
+        await deferToThread(self.browser.execute_cdp_cmd, command, {"source": observe})
+        await self.open(self.url)
         await self.untilState("finished")
         phrases = await self.script("return spoken")
         self.assertEqual("".join(phrases), TEXT)
@@ -322,6 +311,20 @@ class MiddleTests(ServerTestCase):
         self.assertIn("no longer has this answer", await self.read("notice"))
         self.assertEqual(await self.text(), kept)
         return kept
+
+    async def test_silentConsole(self) -> None:
+        """
+        Streaming, stopping and starting anew break no rule of the Content-Security-Policy and leave the console
+        empty.
+        """
+        await self.open(self.url)
+        await self.untilWords(3)
+        await self.click("copy")
+        await self.click("stop")
+        await self.untilState("stopped")
+        await self.click("again")
+        await self.checkAnew()
+        self.assertEqual(await deferToThread(self.browser.get_log, "browser"), [])
 
     async def test_stop(self) -> None:
         """The stop button stops the run; the text so far stays on the page."""
