@@ -4,10 +4,11 @@ The values that pass between packages: kinds, states and entries, reasons, promp
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 
 class Kind(IntEnum):
@@ -56,6 +57,51 @@ class NewEntry(NamedTuple):
 
     kind: Kind
     data: bytes
+
+
+class PackedEntries(Sequence[NewEntry]):
+    """
+    Many new entries, packed into three buffers: appending them to a stream takes nanoseconds for each.
+
+    Args:
+        entries: The first ones; see `add`.
+
+    Attributes:
+        kinds: The kind of each entry, a byte each.
+        ends: End of each entry's data, in bytes from the beginning of `data`.
+        data: The data of all entries.
+    """
+
+    __slots__ = ("data", "ends", "kinds")
+
+    def __init__(self, entries: Iterable[NewEntry] = ()) -> None:
+        self.kinds = bytearray()
+        self.ends = array("Q")
+        self.data = bytearray()
+        self.add(entries)
+
+    def add(self, entries: Iterable[NewEntry]) -> None:
+        """Add entries after the others."""
+        for kind, data in entries:
+            self.kinds.append(kind)
+            self.data += data
+            self.ends.append(len(self.data))
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self.kinds)
+
+    @overload
+    def __getitem__(self, index: int) -> NewEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[NewEntry]: ...
+    def __getitem__(self, index: int | slice) -> NewEntry | list[NewEntry]:
+        """Return an entry, or a list of several."""
+        places = range(len(self))[index]
+        if isinstance(places, range):
+            return [self[place] for place in places]
+        start = self.ends[places - 1] if places else 0
+        return NewEntry(Kind(self.kinds[places]), bytes(self.data[start : self.ends[places]]))
 
 
 class Entry(NamedTuple):

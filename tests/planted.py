@@ -113,7 +113,7 @@ BUGS = (
     Bug(
         "an idempotency key that is not looked up",
         "stores/publishing.py",
-        "use = streamLog.recall(key)",
+        "use = streamLog.keys.get(key)",
         "use = None",
         "PublishTests::test_sameKeySameAnswer",
     ),

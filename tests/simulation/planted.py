@@ -65,8 +65,9 @@ BUGS = (
     Bug(
         "visible before commit",
         "streams/log.py",
-        "            self._keeper.write(self)\n",
-        "            self._keeper.write(self)\n            self.commit(number)\n",
+        "            self.sealed = True\n        if self._durable:\n            self._keeper.write(self)\n",
+        "            self.sealed = True\n        if self._durable:\n            self._keeper.write(self)\n"
+        "            self.commit(number)\n",
     ),
     Bug(
         "lost wake-up after a flush tick",
@@ -174,7 +175,7 @@ BUGS = (
     Bug(
         "the key of a publish is not looked up",
         "stores/publishing.py",
-        "use = streamLog.recall(key)",
+        "use = streamLog.keys.get(key)",
         "use = None",
     ),
     Bug(

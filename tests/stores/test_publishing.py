@@ -10,14 +10,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import KeyReused, StreamEnded, StreamExists
+from sseserver.formats import EventsFormat
 from sseserver.stores import publishing
 from sseserver.stores.publishing import publish
 from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
-from sseserver.values import Kind, NewEntry
+from sseserver.values import Kind, NewEntry, PackedEntries, State
+from tests.fakes import FakeViewer
 
 #: The digest of one token `a` that closes no stream, with the version of its form.
-DIGEST = "01e8441eac600891466cbd3a6c0654e0cd4c08bbd433df5f3252d8b29047ed7593"
+DIGEST = "01a1654a5557b770f3428050827061a766beb116ce976d75527b5b902728ce45c7"
 
 #: The same as version 0.1 stored it, made of a `repr`.
 OLD_DIGEST = "834d15c68a39fd389d065d04e27c71c5755021ab633794fdd72e50fcb026205f"
@@ -36,7 +38,7 @@ class PublishTests(SynchronousTestCase):
         """
         streamLog = self.makeLog()
         publish(streamLog, [NewEntry(Kind.TOKEN, b"a")], False, "key")
-        use = streamLog.recall("key")
+        use = streamLog.keys.get("key")
         assert use is not None
         self.assertEqual(use.digest.hex(), DIGEST)
 
@@ -63,6 +65,35 @@ class PublishTests(SynchronousTestCase):
         for entries in others:
             with self.assertRaises(KeyReused):
                 publish(streamLog, [NewEntry(*entry) for entry in entries], False, "key")
+
+    def test_F48_packed(self) -> None:
+        """
+        F48: packed entries become visible together: viewers are woken once.
+
+        They are charged, trimmed, keyed and refused like others. A body without entries can still close its stream.
+        """
+        entries = [NewEntry(Kind.EVENT, b"message\n%d" % number) for number in range(700)]
+        logs = [self.makeLog(), self.makeLog()]
+        for streamLog, batch in zip(logs, (entries, PackedEntries(entries)), strict=True):
+            streamLog.append(Kind.TOKEN, b"a")
+            self.assertEqual(self.successResultOf(publish(streamLog, batch, False, "key")), (2, 701))
+            self.assertLessEqual(streamLog.buffer.size + streamLog.keyBytes, 10_000)
+            self.assertEqual(streamLog.buffer.entries[-1], b"message\n699")
+            self.assertEqual(streamLog.buffer.tokens, 1)
+        self.assertEqual(*[streamLog.keys for streamLog in logs])
+        streamLog = self.makeLog()
+        seen: list[int] = []
+        streamLog.follow(FakeViewer(lambda: seen.append(streamLog.last)), EventsFormat())
+        publish(streamLog, PackedEntries(entries[:5]), False, None)
+        self.assertEqual(seen, [5])
+        self.assertEqual(self.successResultOf(publish(streamLog, PackedEntries(), True, None)), (6, 6))
+        self.assertRaises(StreamEnded, streamLog.extend, PackedEntries(entries[:5]))
+
+    def test_F48_packedEnd(self) -> None:
+        """F48: packed entries whose last one is terminal end the stream."""
+        streamLog = self.makeLog()
+        publish(streamLog, PackedEntries([NewEntry(Kind.TOKEN, b"a"), NewEntry(Kind.DONE, b"{}")]), False, None)
+        self.assertEqual((streamLog.state, streamLog.sealed), (State.DONE, True))
 
     def test_close(self) -> None:
         """

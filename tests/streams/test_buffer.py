@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, EntryBuffer
 from sseserver.streams.entries import countTokens, readText
-from sseserver.values import Kind
+from sseserver.values import Kind, NewEntry, PackedEntries
 
 # A terminal entry is an entry like any other here: others may follow it.
 KINDS = st.sampled_from([Kind.TOKEN, Kind.TOKEN, Kind.TOKEN, Kind.EVENT, Kind.SILENT_CHUNK, Kind.DONE])
@@ -52,6 +52,14 @@ class BufferMachine(RuleBasedStateMachine):
         """Add many entries of one kind."""
         for number in range(count):
             self.add(Kind.TOKEN, data + b"%d" % number)
+
+    @rule(entries=st.lists(st.builds(NewEntry, KINDS, DATA), min_size=1, max_size=5))
+    def extend(self, entries: list[NewEntry]) -> None:
+        """Add packed entries."""
+        last = self.buffer.extend(PackedEntries(entries))
+        self.kinds += [entry.kind for entry in entries]
+        self.data += [entry.data for entry in entries]
+        assert last == self.first + len(self.kinds) - 1
 
     @precondition(lambda self: self.kinds)
     @rule(data=st.data())

@@ -82,8 +82,8 @@ class KeyTests(SynchronousTestCase):
         self.assertLessEqual(log.buffer.size + log.keyBytes, 10_000 + measureKey("k" * 255))
         self.assertGreater(len(log.keys), 10)
         self.assertEqual(keeper.published.used, log.size)
-        self.assertIsNotNone(log.recall(f"{100:0255}"))
-        self.assertIsNone(log.recall(f"{1:0255}"))
+        self.assertIsNotNone(log.keys.get(f"{100:0255}"))
+        self.assertIsNone(log.keys.get(f"{1:0255}"))
 
     @given(STEPS)
     def test_exact(self, steps: list[tuple[str, int]]) -> None:

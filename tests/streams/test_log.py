@@ -460,7 +460,7 @@ class KeeperTests(LogTestCase):
         settled = self.log.awaitStored()
         self.log.refuse(StoreUnavailable("The disk is full."))
         self.failureResultOf(settled, StoreUnavailable)
-        self.assertEqual((self.log.buffer.entries, self.log.recall("key"), self.log.sealed), ([b"x"], None, False))
+        self.assertEqual((self.log.buffer.entries, self.log.keys.get("key"), self.log.sealed), ([b"x"], None, False))
         self.assertEqual(self.keeper.used, ENTRY_COST + 1)
         self.assertEqual(self.token(), 2)
 

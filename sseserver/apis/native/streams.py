@@ -4,6 +4,7 @@ Resources of `/streams`: start a run, or publish; follow a stream; cancel or del
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -170,7 +171,7 @@ class NamedStream(AsyncResource):
         request.setResponseCode(NO_CONTENT)
         return b""
 
-    async def _readEntries(self, request: Request) -> list[NewEntry]:
+    async def _readEntries(self, request: Request) -> Sequence[NewEntry]:
         body = readBody(request, self._service.settings.nativeBody)
         return await readInTurns(readHeader(request, b"content-type") or "", body, self._service.clock)
 

@@ -53,7 +53,7 @@ class TurnTests(SynchronousTestCase):
             while clock.getDelayedCalls():
                 clock.turn()
                 turns += 1
-            self.assertEqual(self.successResultOf(reading), readEntries(contentType, body))
+            self.assertEqual(list(self.successResultOf(reading)), readEntries(contentType, body))
             self.assertGreater(turns, count // 2500)
         small = Deferred.fromCoroutine(readInTurns(EVENT_STREAM, b"data: a\n\n", clock))
         self.assertEqual(self.successResultOf(small), [(Kind.EVENT, b"message\na")])

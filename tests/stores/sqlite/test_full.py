@@ -53,7 +53,7 @@ class FullTests(StoreTestCase):
         self.refused(settled, StoreUnavailable)
         log = self.published
         self.assertEqual((log.last, log.buffer.entries, log.buffer.tokens, log.state), (2, [b"x", b"x"], 2, State.OPEN))
-        self.assertEqual((log.buffer.size, self.store.used, log.recall("key")), (size, used, None))
+        self.assertEqual((log.buffer.size, self.store.used, log.keys.get("key")), (size, used, None))
         self.assertEqual(len(self.entries()), 4)
         self.assertEqual(self.rows("keys"), [])
 
@@ -105,7 +105,7 @@ class FullTests(StoreTestCase):
         settled = self.publish()
         self.clock.advance(RETRY)
         self.result(settled)
-        self.assertEqual((self.published.last, self.published.recall("key")), (5, (b"digest", 3, 5)))
+        self.assertEqual((self.published.last, self.published.keys.get("key")), (5, (b"digest", 3, 5)))
         self.restart()
         self.assertEqual(self.result(self.store.find("published")).last, 5)
 

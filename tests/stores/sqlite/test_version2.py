@@ -92,7 +92,7 @@ class Version2Tests(SynchronousTestCase):
                 (4, Kind.SILENT_CHUNK, b'{"usage":null}'),
             ],
         )
-        self.assertEqual(streamLog.recall("key-1"), KeyUse(b"digest of 1 to 2", 1, 2))
+        self.assertEqual(streamLog.keys.get("key-1"), KeyUse(b"digest of 1 to 2", 1, 2))
         self.assertEqual(streamLog.append(Kind.TOKEN, b"more"), 5)
         self.clock.advance(0)
         self.assertEqual(streamLog.last, 5)
@@ -106,7 +106,7 @@ class Version2Tests(SynchronousTestCase):
         self.assertEqual((streamLog.epoch, streamLog.state), (DONE, State.DONE))
         end = b'{"reason":"stop","tokens":1}'
         self.assertEqual(entries, [(1, Kind.TOKEN, b"The end"), (2, Kind.DONE, end)])
-        self.assertEqual(streamLog.recall("key-2"), KeyUse(b"digest of 1 to 2", 1, 2))
+        self.assertEqual(streamLog.keys.get("key-2"), KeyUse(b"digest of 1 to 2", 1, 2))
 
     def test_trimmed(self) -> None:
         """
@@ -117,8 +117,8 @@ class Version2Tests(SynchronousTestCase):
         streamLog, entries = self.read("trimmed")
         self.assertEqual((streamLog.epoch, streamLog.buffer.tokens), (TRIMMED, 300))
         self.assertEqual(entries, [(number, Kind.TOKEN, b"%d " % number) for number in range(184, 301)])
-        self.assertIsNone(streamLog.recall("gone"))
-        self.assertEqual(streamLog.recall("key-3"), KeyUse(b"digest of 299", 299, 299))
+        self.assertIsNone(streamLog.keys.get("gone"))
+        self.assertEqual(streamLog.keys.get("key-3"), KeyUse(b"digest of 299", 299, 299))
 
     def test_run(self) -> None:
         """
