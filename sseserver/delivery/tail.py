@@ -18,6 +18,7 @@ from sseserver.delivery.connection import findConnection
 from sseserver.delivery.stall import measureTaken
 from sseserver.speedups.body import canBypassQueue
 from sseserver.speedups.privates import countQueued, isQueueEmpty
+from sseserver.timing.patience import LATE
 
 #: Seconds. Time until the first look; it doubles with each look, up to `_LONGEST`.
 INTERVAL = 0.01
@@ -53,6 +54,8 @@ class Tail:
         self._taken: object = None
         self._takenAt: float = clock.seconds()
         self._call: IDelayedCall | None = clock.callLater(INTERVAL, self.look)
+        # When that is due.
+        self._due: float = self._takenAt + INTERVAL
 
     def stop(self) -> None:
         """Stop watching."""
@@ -66,19 +69,28 @@ class Tail:
         self._end()
 
     def look(self) -> None:
-        """Measure what the peer has taken, and cut it if it is too slow."""
+        """
+        Measure what the peer has taken, and cut it if it is too slow.
+
+        A pause of the process does not count, and nobody is cut before the next look after it: the kernel may have room
+        again, or a `close_notify` for us.
+        """
         self.stop()
         now = self._clock.seconds()
         taken = measureTaken(self._transport, 0)
         if taken != self._taken:
             self._taken, self._takenAt = taken, now
+        late = now - self._due
+        if late > LATE:
+            self._takenAt = min(self._takenAt + late, now)
         limit = self._grace if taken is None else self._limit
         if limit is None or not isConnected(self._transport):
             self._end()
-        elif now - self._takenAt >= limit:
+        elif now - self._takenAt >= limit and late <= LATE:
             self.abort()
         else:
             self._interval = min(self._interval * 2, _LONGEST, limit)
+            self._due = now + self._interval
             self._call = self._clock.callLater(self._interval, self.look)
 
     def _end(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -28,6 +27,7 @@ from sseserver.errors import Overloaded
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
+from sseserver.timing.patience import PatientCall
 from sseserver.timing.ticker import Ticker
 
 log = Logger()
@@ -67,6 +67,8 @@ class Viewers:
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}
         self._admitting = True
+        # Cuts the viewers at the end of the drain; `None` without a drain, and after the cut.
+        self._deadline: PatientCall | None = None
         # Fires when the last viewer has left, while they are drained.
         self._drained: Deferred[None] | None = None
 
@@ -201,10 +203,10 @@ class Viewers:
         self._admitting = False
         drained: Deferred[None] = Deferred()
         self._drained = drained
-        deadline: IDelayedCall = self._sweep.clock.callLater(self._settings.drain, self._cut)
+        self._deadline = PatientCall(self._sweep.clock, self._settings.drain, self._cut)
         atOnce = not self._requests
-        drained.addCallback(lambda _: self.tails.drain(atOnce or not deadline.active()))
-        drained.addCallback(lambda _: deadline.cancel() if deadline.active() else None)
+        drained.addCallback(lambda _: self.tails.drain(atOnce or self._deadline is None))
+        drained.addCallback(self._endDrain)
         self._retire()
         self._checkDrained()
         return drained
@@ -217,9 +219,16 @@ class Viewers:
 
     def _cut(self) -> None:
         """Abort the connections of all viewers."""
+        self._deadline = None
         for viewer in self:
             viewer.abort("shutdown")
         self.tails.cut()
+
+    def _endDrain(self, _: None) -> None:
+        """Stop the deadline, since no viewer is left."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
 
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
         del self._requests[waiter]

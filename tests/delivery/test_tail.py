@@ -77,6 +77,29 @@ class TailTests(TailCase):
             self.assertTrue(wire.closed and wire.socket.reset)
         self.assertEqual(len(self.ended), 2)
 
+    def test_F127_pause(self) -> None:
+        """F127: a pause of the process does not count against the peer; afterwards the rest of the limit does."""
+        for grace in (None, GRACE):
+            wire = self.wire()
+            self.tail(wire, grace)
+            self.reactor.run(LIMIT / 2)
+            self.reactor.advance(10 * LIMIT)
+            self.reactor.run(LIMIT / 2 - 2)
+            self.assertFalse(wire.closed)
+            self.reactor.run(4)
+            self.assertTrue(wire.closed)
+
+    def test_F127_dueMeanwhile(self) -> None:
+        """F127: a limit that ends during a pause cuts nobody in the first turn after it."""
+        wire = self.wire()
+        self.tail(wire)
+        self.reactor.run(LIMIT - 0.5)
+        self.reactor.advance(LIMIT)
+        self.assertFalse(wire.closed)
+        wire.socket.arrived = None
+        self.reactor.run(2)
+        self.assertEqual((len(self.ended), wire.closed), (1, False))
+
     def test_lost(self) -> None:
         """A tail ends with its connection."""
         wire = self.wire(room=100)

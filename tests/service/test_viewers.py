@@ -171,6 +171,17 @@ class DrainTests(ServiceTestCase):
         self.assertTrue(wires[1].closed)
         self.assertEqual(list(self.service.viewers), [])
 
+    def test_F127_pause(self) -> None:
+        """F127: a deadline that is due after a pause of the process waits for what has arrived."""
+        wire = self.watch(self.startLog())
+        drained = self.service.viewers.drain()
+        self.reactor.advance(self.settings.drain + 5)
+        self.assertFalse(wire.closed)
+        self.source.runs[0].end()
+        self.reactor.run(1)
+        self.assertTrue(wire.response.complete)
+        self.successResultOf(drained)
+
 
 class WaitTests(ServiceTestCase):
     """Requests that wait as viewers."""
