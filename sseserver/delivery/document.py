@@ -26,7 +26,7 @@ from sseserver.delivery.tail import LARGE
 from sseserver.errors import GapError
 from sseserver.steps import findNext
 
-log = Logger()
+log = Logger(__name__)
 
 #: Bytes of one write: as many as Twisted's transports queue before they pause their producer. However fast the client
 #: reads, a turn of the reactor makes no more: JSON of many small values takes some milliseconds.

@@ -32,7 +32,7 @@ from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
-log = Logger()
+log = Logger(__name__)
 
 #: Bytes read from the log for one write: as many as Twisted's transports send at once
 #: (`FileDescriptor.SEND_LIMIT`).

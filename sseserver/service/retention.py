@@ -20,7 +20,7 @@ from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
 from sseserver.values import EndedStream, State
 
-log = Logger()
+log = Logger(__name__)
 
 #: Seconds between two attempts to delete a stream from an unavailable store.
 _RETRY = 5.0

@@ -30,7 +30,7 @@ from sseserver.timing.ticker import Tick, Ticker
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import Kind, NewEntry, Reason
 
-log = Logger()
+log = Logger(__name__)
 
 _TOKEN = Kind.TOKEN
 _WORKING = RunState.WORKING

@@ -40,7 +40,7 @@ from sseserver.timing.turnend import TurnEnd
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import NewEntry, Prompt, Reason, State
 
-log = Logger()
+log = Logger(__name__)
 
 #: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25

@@ -30,7 +30,7 @@ from sseserver.streams.account import Account
 from sseserver.timing.patience import PatientCall
 from sseserver.timing.ticker import Ticker
 
-log = Logger()
+log = Logger(__name__)
 
 #: A response of one viewer.
 Response = EventStreamProducer | Waiter | DocumentProducer

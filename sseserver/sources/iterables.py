@@ -29,7 +29,7 @@ from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.sources.tokenthread import TokenThread, closeIterator
 from sseserver.values import MODEL, Prompt, Reason
 
-log = Logger()
+log = Logger(__name__)
 
 #: Tokens that a run writes in one reactor turn.
 TOKENS_PER_TURN = 1000

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from sseserver.errors import SourceError
 from sseserver.values import Reason
 
-log = Logger()
+log = Logger(__name__)
 
 #: Variables that a program gets if the server has them, and the prefix of further ones.
 _VARIABLES = frozenset({"HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"})

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-log = Logger()
+log = Logger(__name__)
 
 #: Bytes. Largest read: the capacity of a pipe.
 READ = 64 * 1024

@@ -29,7 +29,7 @@ from sseserver.sources.launch import Launched, checkSystem, launch, readEnvironm
 from sseserver.sources.pipes import READ, ErrorLog, PipeReader, PipeWriter
 from sseserver.values import MODEL, Prompt, Reason
 
-log = Logger()
+log = Logger(__name__)
 
 #: Placeholder for the prompt in a command.
 PLACE = "{prompt}"

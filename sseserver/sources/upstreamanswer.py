@@ -30,7 +30,7 @@ from sseserver.tracebacks import forgetFailure
 from sseserver.values import Reason
 from sseserver.wire import Decoder, Event
 
-log = Logger()
+log = Logger(__name__)
 
 #: Seconds that an upstream has to end its response after `[DONE]`, so that the connection can be used again.
 DRAIN_SECONDS = 0.5

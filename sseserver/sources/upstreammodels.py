@@ -23,7 +23,7 @@ from sseserver.sources.upstreamerrors import makeRefusal
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.values import Reason
 
-log = Logger()
+log = Logger(__name__)
 
 #: Seconds that the list of models may take.
 LIST_SECONDS = 10.0

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from sseserver.speedups.privates import isAborting, seesAbort
 from sseserver.timing.turnend import TurnEnd
 
-log = Logger()
+log = Logger(__name__)
 
 #: Connections that are read before their bytes are worked on.
 MAX_READS = 256

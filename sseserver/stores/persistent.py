@@ -35,7 +35,7 @@ from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State, StoredEntries, StoredStream
 
-log = Logger()
+log = Logger(__name__)
 
 #: Seconds. How long the next group gathers after a group, for every tenth stream that it had. When many streams are
 #: busy, groups would otherwise hold one entry of each; a lone stream waits for nothing.

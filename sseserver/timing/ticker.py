@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from sseserver.timing.patience import LATE
 from sseserver.timing.turnend import TurnEnd
 
-log = Logger()
+log = Logger(__name__)
 
 #: Number. Added before `int`, it rounds up. It is a little less than 1 because sums of floats are
 #: not exact: 0.30000000000000004 belongs to the slot that ends at 0.3.

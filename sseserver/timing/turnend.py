@@ -14,7 +14,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-log = Logger()
+log = Logger(__name__)
 
 
 class TurnEnd:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from sseserver.delivery.connection import findConnection
 from sseserver.speedups.privates import countQueued
 
-log = Logger()
+log = Logger(__name__)
 
 #: Number of connections that are looked at to make room for a new one.
 _LOOKS = 8

@@ -25,7 +25,7 @@ from sseserver.service.viewers import Viewers
 from sseserver.tracebacks import forgetTraceback
 from sseserver.web.answers import answerError, finishAnswer
 
-log = Logger()
+log = Logger(__name__)
 
 #: Methods that a resource can support. Each resource with GET also supports HEAD.
 _METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD")
