@@ -16,7 +16,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from sseserver.apis.root import StreamResource
+from sseserver.interfaces import ITokenSink
 from sseserver.service.service import StreamService
+from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource, splitWords
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
@@ -339,23 +341,46 @@ class MiddleTests(ServerTestCase):
         self.assertEqual(await self.text(), kept)
         self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
 
+
+class HeldTests(TextTestCase):
+    """A text whose words appear when the test writes them."""
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.began: Deferred[ITokenSink] = Deferred()
+        self.end: Deferred[None] = Deferred()
+        service = StreamService(reactor, FunctionSource(self.produce))
+        service.startService()
+        self.addCleanup(service.stopService)
+        listening = reactor.listenTCP(0, Site(StreamResource(service)), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        self.url = f"http://127.0.0.1:{listening.getHost().port}/"
+
+    def produce(self, sink: ITokenSink, _: object) -> Deferred[None]:
+        """Give the sink to the test, which fails if there is another run."""
+        self.began.callback(sink)
+        return self.end
+
     async def test_watchedFromASecondWindow(self) -> None:
         """The link of a stream shows the same growing text in another window."""
+        tokens = splitWords(TEXT)
         first = self.browser.current_window_handle
         await self.open(self.url)
-        await self.untilWords(5)
-        link = await self.copyLink()
-        second = await self.openWindow(link)
+        sink = await self.began
+        sink.write(tokens[0])
+        await self.untilWords(1)
+        second = await self.openWindow(await self.copyLink())
         await self.untilState("streaming")
-        for window in (first, second, first):
+        for number, window in enumerate((first, second, first), 1):
             await self.switchTo(window)
-            before = len(await self.text())
-            await self.until(f"document.getElementById('text').textContent.length > {before}")
+            sink.write(tokens[number])
+            await self.untilWords(number + 1)
+        for token in tokens[4:]:
+            sink.write(token)
+        self.end.callback(None)
         for window in (first, second):
             await self.switchTo(window)
             await self.checkComplete()
-        await self.untilAnswered(4)
-        self.assertEqual(len(self.epochs()), 1)
 
 
 class MountedTests(BrowserTestCase):
