@@ -35,8 +35,8 @@ class KeptStreams:
         self._find = find
         self._account = account
         self._epochs: dict[str, str] = {}
-        # The keys of each stream, the oldest first.
-        self._keys: dict[str, list[str]] = {}
+        # The keys of each stream, the oldest first. The garbage collector does not walk over tuples of strings.
+        self._keys: dict[str, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         """Number of keys."""
@@ -56,8 +56,7 @@ class KeptStreams:
         self._drop(key)
         self._epochs[key] = epoch
         self._account.add(KEPT_COST + len(key))
-        keys = self._keys.setdefault(epoch, [])
-        keys.append(key)
+        keys = self._keys[epoch] = (*self._keys.get(epoch, ()), key)
         if len(keys) > MAX_KEYS:
             self._drop(keys[0])
 
@@ -79,7 +78,7 @@ class KeptStreams:
         Args:
             epoch: Epoch of the stream.
         """
-        for key in tuple(self._keys.get(epoch, ())):
+        for key in self._keys.get(epoch, ()):
             self._drop(key)
 
     def _drop(self, key: str) -> None:
@@ -87,9 +86,9 @@ class KeptStreams:
         epoch = self._epochs.pop(key, None)
         if epoch is not None:
             self._account.subtract(KEPT_COST + len(key))
-            self._keys[epoch].remove(key)
-            if not self._keys[epoch]:
-                del self._keys[epoch]
+            others = tuple(other for other in self._keys.pop(epoch) if other != key)
+            if others:
+                self._keys[epoch] = others
 
 
 def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:

@@ -137,26 +137,20 @@ class RunQueue:
         # As `acquire` does, without a Deferred.
         turns.tokens -= 1
         run.begin()
-        producing = maybeDeferred(self._source.produce, run, takePrompt(run.prompt))
-
-        def release(result: T) -> T:
-            turns.release()
-            return result
-
-        return producing.addBoth(release)
+        return maybeDeferred(self._source.produce, run, takePrompt(run.prompt)).addBoth(self._endTurn)
 
     def _await(self, run: Run) -> Deferred[Any]:
         if run.prompt is not None:
             run.prompt.wait()
 
         def produce(_: object) -> Deferred[Any]:
-            return maybeDeferred(self._callSource, run).addBoth(release)
-
-        def release(result: T) -> T:
-            self._turns.release()
-            return result
+            return maybeDeferred(self._callSource, run).addBoth(self._endTurn)
 
         return self._turns.acquire().addCallback(produce)
+
+    def _endTurn(self, result: T) -> T:
+        self._turns.release()
+        return result
 
     def _callSource(self, run: Run) -> Any:
         run.begin()

@@ -27,7 +27,7 @@ from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.starter import RunStarter
-from sseserver.service.startkeys import StartKeys, mayRepeat
+from sseserver.service.startkeys import StartKeys
 from sseserver.service.states import SERVICE_STEPS, ServiceState
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
@@ -368,9 +368,7 @@ class StreamService(Service):
             kept.forget(epoch)
 
     def _runEnded(self, run: Run) -> None:
-        if run.streamLog.sealed and mayRepeat(run.streamLog):
-            # The key keeps answers only: a retry gets a new run.
-            self._keys.forget(run.streamLog.epoch)
+        self._keys.endRun(run.streamLog)
         self._retention.keepAfter(run.streamLog)
 
     def _viewerLeft(self, streamLog: IStreamLog) -> None:

@@ -82,17 +82,19 @@ class RunStarter:
         if prompt is not None:
             self._ledger.checkPrompts()
             prompt.count(self._ledger.prompts)
-
-        def start(streamLog: IStreamLog) -> IStreamLog:
-            self._runs.start(streamLog, prompt, summarize)
-            return streamLog
-
-        def drop(failure: Failure) -> Failure:
-            if prompt is not None:
-                prompt.release()
-            return failure
-
-        created = self._createStream("" if prompt is None else prompt.question).addCallbacks(start, drop)
+        created = self._createStream("" if prompt is None else prompt.question)
+        created.addCallbacks(self._startRun, _drop, callbackArgs=(prompt, summarize), errbackArgs=(prompt,))
         if prompt is not None and not created.called:
             prompt.wait()
         return created
+
+    def _startRun(self, streamLog: IStreamLog, prompt: KeptPrompt | None, summarize: Summarize | None) -> IStreamLog:
+        self._runs.start(streamLog, prompt, summarize)
+        return streamLog
+
+
+def _drop(failure: Failure, prompt: KeptPrompt | None) -> Failure:
+    """Release the prompt of a run that has no stream."""
+    if prompt is not None:
+        prompt.release()
+    return failure

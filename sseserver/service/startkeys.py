@@ -102,8 +102,7 @@ class StartKeys:
             start.created, start.epoch = None, streamLog.epoch
             self._keyOf[streamLog.epoch] = key
             # The run of a source that fails at once has ended before.
-            if streamLog.sealed and mayRepeat(streamLog):
-                self.forget(streamLog.epoch)
+            self.endRun(streamLog)
             return streamLog
 
         def drop(failure: Failure) -> Failure:
@@ -113,6 +112,16 @@ class StartKeys:
             return failure
 
         return _branch(created).addCallbacks(keep, drop)
+
+    def endRun(self, streamLog: IStreamLog) -> None:
+        """
+        Free the key of a run that has ended without an answer: a retry gets a new run.
+
+        Args:
+            streamLog: The stream of any run.
+        """
+        if streamLog.epoch in self._keyOf and streamLog.sealed and _mayRepeat(streamLog):
+            self.forget(streamLog.epoch)
 
     def forget(self, epoch: str) -> None:
         """
@@ -136,7 +145,7 @@ class StartKeys:
         return failure
 
 
-def mayRepeat(streamLog: IStreamLog) -> bool:
+def _mayRepeat(streamLog: IStreamLog) -> bool:
     """
     Tell whether the request of a run that has ended may be tried again: it failed, or its client was lost.
 

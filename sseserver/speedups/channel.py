@@ -14,7 +14,7 @@ import re
 from functools import cache, partial
 from typing import Any
 
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -30,6 +30,7 @@ from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     REQUEST_ATTRIBUTES,
+    fillChannel,
     fillRequest,
     hasInput,
     isBetweenRequests,
@@ -84,9 +85,16 @@ class FastChannel(HTTPChannel):
     def __init__(self) -> None:
         self.direct: DirectWay | None = None
         self._host = self._peer = None
+        if fillsChannels():
+            fillChannel(self)
+        else:
+            self.fill()
+        super().__init__()
+
+    def fill(self) -> None:
+        """Give each attribute its default in Twisted's own classes."""
         for name, value in _CHANNEL_DEFAULTS:
             setattr(self, name, value)
-        super().__init__()
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
@@ -142,13 +150,13 @@ class FastChannel(HTTPChannel):
     def getPeer(self) -> Any:
         """See `HTTPChannel.getPeer`. Each request asks; the transport is asked once."""
         if self._peer is None:
-            self._peer = super().getPeer()
+            self._peer = self.transport.getPeer()
         return self._peer
 
     def getHost(self) -> Any:
         """See `HTTPChannel.getHost`."""
         if self._host is None:
-            self._host = super().getHost()
+            self._host = self.transport.getHost()
         return self._host
 
     def write(self, data: bytes) -> None:
@@ -185,7 +193,7 @@ class FastChannel(HTTPChannel):
             # The steps of `abortConnection`, but in good order.
             transport.disconnecting = True
             transport.stopReading()
-            self.callLater(0, partial(transport.connectionLost, Failure(CONNECTION_DONE)))
+            self.callLater(0, partial(transport.connectionLost, connectionDone))
             return
         super().loseConnection()
 
@@ -294,6 +302,17 @@ class FastRequest(Request):
 
 
 _REQUEST_DEFAULTS = _defaults(FastRequest.__slots__, Request)
+
+
+@probe
+def fillsChannels() -> bool:
+    """Probe `fillChannel`: with it a channel has the same attributes as without."""
+    seen = []
+    for fill in (FastChannel.fill, fillChannel):
+        channel: Any = FastChannel.__new__(FastChannel)
+        fill(channel)
+        seen.append({name: getattr(channel, name, "") for name in (*CHANNEL_ATTRIBUTES, *vars(channel))})
+    return seen[0] == seen[1]
 
 
 @probe

@@ -8,6 +8,7 @@ Functions that return `bytes` set the status and the headers of the response, an
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from html import escape
 from http import HTTPStatus
 from itertools import chain
@@ -82,6 +83,7 @@ def answerLargeJSON(request: Request, pieces: Iterable[bytes]) -> Document:
     return Document(chain(pieces, (b"\n",)))
 
 
+@lru_cache(64)
 def _findPhrase(status: int) -> bytes:
     """Return the reason phrase of a status. twisted.web has none for the newer ones, and Python none for 499 or 520."""
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

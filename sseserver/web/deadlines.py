@@ -134,12 +134,12 @@ class RequestDeadlines(HTTPChannel):
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
-        if not self.timeOut:
-            self.timeOut = _NEVER
-        # Before the limit of an idle connection, which is longer: the tick stays where it is.
-        self._begin(HEAD_TIMEOUT, _WAITING)
+        idle, self.timeOut = self.timeOut or _NEVER, HEAD_TIMEOUT  # type: ignore[assignment]
+        # Calls `setTimeout`, which begins the deadline.
         super().connectionMade()
-        self._begin(HEAD_TIMEOUT, _WAITING)
+        self.timeOut = idle
+        if self.deadline is not None:
+            self.deadline.phase = _WAITING
 
     def dataReceived(self, data: bytes) -> None:
         """See `HTTPChannel.dataReceived`."""

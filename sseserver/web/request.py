@@ -34,7 +34,13 @@ _KEY = re.compile(r"[!-~]{1,255}")
 
 def readPath(request: Request) -> str:
     """Return the path of the resource being rendered, quoted, without a trailing slash."""
-    return "/" + "/".join(quote(segment, safe="") for segment in request.prepath or () if segment)
+    # `quote` would look for letters and digits anew each time.
+    segments = [
+        segment.decode("ascii") if segment.isalnum() else quote(segment, safe="")
+        for segment in request.prepath or ()
+        if segment
+    ]
+    return "/" + "/".join(segments)
 
 
 def readParameter(request: Request, name: bytes) -> str | None:

@@ -94,7 +94,8 @@ class BodyLimit(_Base):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """See `Request.requestReceived`."""
-        self._release()
+        if self._counted:
+            self._release()
         if self._refused:
             self.channel.loseConnection()
         else:
@@ -102,7 +103,8 @@ class BodyLimit(_Base):
 
     def connectionLost(self, reason: Any) -> None:
         """See `Request.connectionLost`."""
-        self._release()
+        if self._counted:
+            self._release()
         super().connectionLost(reason)
 
     def _count(self) -> bool:

@@ -19,7 +19,7 @@ from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
 from sseserver.values import State
 from sseserver.web.answers import answerHead
-from sseserver.web.request import readLastEventID, readParameter, readPath
+from sseserver.web.request import readParameter, readPath
 
 #: Sets the headers of the page and returns its HTML, for a request and its depth: the number of
 #: segments of its path below the mount point.
@@ -61,7 +61,9 @@ def readFromNow(request: Request) -> bool:
     return value is not None
 
 
-def followStream(service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat) -> bytes | None:
+def followStream(
+    service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat, asked: str | None
+) -> bytes | None:
     """
     Let a request follow a stream from the entry after its last event ID.
 
@@ -70,6 +72,7 @@ def followStream(service: StreamService, request: Request, streamLog: IStreamLog
         request: A GET or HEAD of the URL of the stream; HEAD starts no viewer.
         streamLog: The stream.
         form: Format of the response.
+        asked: The last event ID of the client, from `readLastEventID`.
 
     Returns:
         `None` if the response is finished, or is written by a producer from now on. An empty body,
@@ -79,7 +82,7 @@ def followStream(service: StreamService, request: Request, streamLog: IStreamLog
         BadRequest: A parameter is malformed.
         Overloaded: There is no room for another viewer, and the format has no other way to say so.
     """
-    asked, fromNow = readLastEventID(request), readFromNow(request)
+    fromNow = readFromNow(request)
     if hasTerminal(streamLog, form, asked, fromNow):
         request.setResponseCode(NO_CONTENT)
         return b""

@@ -64,6 +64,7 @@ class ProbeTests(SynchronousTestCase):
             seesWaits,
             skipsLastRead,
             channel.readsHeads,
+            channel.fillsChannels,
             channel.fillsRequests,
         ):
             self.assertTrue(check(), check.__name__)
@@ -186,6 +187,23 @@ class ProbeTests(SynchronousTestCase):
 
         self.patch(channel, "receiveRequest", hasNoSuchName)
         self.assertFalse(look(channel.readsHeads))
+
+    def test_channelOfOtherAttributes(self) -> None:
+        """
+        A channel with another default, or with one more, fails the probe; the defaults of Twisted's classes serve.
+        """
+        fill = channel.fillChannel
+        for name, value in (("length", 1), ("anotherName", None)):
+
+            def change(receiver: Any, name: str = name, value: Any = value) -> None:
+                fill(receiver)
+                setattr(receiver, name, value)
+
+            with mock.patch.object(channel, "fillChannel", change):
+                self.assertFalse(look(channel.fillsChannels), name)
+                with mock.patch.object(channel, "fillsChannels", lambda: False):
+                    made = channel.FastChannel()
+            self.assertEqual((made.length, made.line_mode, hasattr(made, "anotherName")), (0, 1, False))
 
     def test_requestOfOtherAttributes(self) -> None:
         """

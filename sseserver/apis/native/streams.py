@@ -33,7 +33,15 @@ from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
 from sseserver.web.answers import answerEncoded, answerJSON
-from sseserver.web.request import readBody, readHeader, readJSONBody, readKey, readPath, readStartKey
+from sseserver.web.request import (
+    readBody,
+    readHeader,
+    readJSONBody,
+    readKey,
+    readLastEventID,
+    readPath,
+    readStartKey,
+)
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
 
@@ -142,7 +150,9 @@ class NamedStream(AsyncResource):
             return answerJSON(request, describeStream(streamLog))
         if wanted == PLAIN_TEXT:
             return answerText(request, streamLog)
-        return followStream(self._service, request, streamLog, form or self._service.formats["events"])
+        return followStream(
+            self._service, request, streamLog, form or self._service.formats["events"], readLastEventID(request)
+        )
 
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into; a body is its first publish."""

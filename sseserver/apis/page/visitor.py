@@ -67,7 +67,7 @@ class Visitor(AsyncResource):
             forgetTraceback(unavailable)
             turnAway(request, form, self._service.settings.reconnectionTime)
             return None
-        return followStream(self._service, request, streamLog, form)
+        return followStream(self._service, request, streamLog, form, asked)
 
     async def _startRun(self, request: Request, form: IFormat) -> bytes | None:
         """Start a run for this visitor, or tell the visitor to return when there is room."""
@@ -86,4 +86,4 @@ class Visitor(AsyncResource):
             turnAway(request, form, self._service.settings.reconnectionTime)
             return None
         self._started.add(streamLog.epoch, streamLog)
-        return followStream(self._service, request, streamLog, form)
+        return followStream(self._service, request, streamLog, form, None)
