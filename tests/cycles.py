@@ -8,7 +8,6 @@ import gc
 from collections import Counter
 from collections.abc import Callable
 
-
 #: Number of times that an action may leave objects before they are taken for its own. Objects of earlier tests, which
 #: end at any time, are left once only.
 ATTEMPTS = 3
