@@ -42,14 +42,19 @@ class Answers(World):
             self.forget(name)
         new = self.streams[epoch] = Stream(name, epoch)
         self.undead.pop(name, None)
-        later = {other.what for other in self.asked[self.asked.index(asked) :] if other.name == name}
+        later = self.askedAfter(asked)
         if "cancel" in later:
             new.mayEnd.add(("cancelled", "asked"))
         if "DELETE" in later:
             new.forgotten = True
             new.mayEnd.add(("cancelled", "deleted"))
+            self.raced[name] = new
         else:
             self.names[name] = new
+
+    def askedAfter(self, asked: Asked) -> set[str]:
+        """Return what is asked of the same name after a request, and not answered yet."""
+        return {other.what for other in self.asked[self.asked.index(asked) + 1 :] if other.name == asked.name}
 
     def _publish(self, asked: Asked, status: int, response: Any) -> None:
         stream = self.names.get(asked.name)
@@ -142,7 +147,12 @@ class Answers(World):
         if status == 404:
             # Its time may be over, and the store at work on that: it can still fail.
             assert asked.stream is None or self.mayBeForgotten(asked.stream) or not asked.alone, asked
+            if asked.name in self.raced and "DELETE" not in self.askedAfter(asked):
+                # It was looked for before it was made.
+                self.names[asked.name] = raced = self.raced.pop(asked.name)
+                raced.forgotten = False
             return
         assert status == 204, response
+        self.raced.pop(asked.name, None)
         if self.undead.get(asked.name) is asked.stream:
             self.undead.pop(asked.name, None)

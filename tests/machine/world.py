@@ -93,6 +93,8 @@ class World(RuleBasedStateMachine):
         self.runKeys: dict[str, Stream] = {}
         # Deleted, but perhaps not in the file: when that fails, or the process ends before, they are there again.
         self.undead: dict[str, Stream] = {}
+        # Streams that were made while their deletion was asked for; the deletion may have come first.
+        self.raced: dict[str, Stream] = {}
         self.published: list[Asked] = []
         # Bytes written to the connections of paused viewers, with those that they have taken.
         self.written: dict[Wire, int] = {}
