@@ -301,8 +301,8 @@ BUGS = (
     Bug(
         "a stop cuts the responses",
         "service/viewers.py",
-        "callLater(self._settings.drain, self._cut)",
-        "callLater(0, self._cut)",
+        "PatientCall(self._sweep.clock, self._settings.drain, self._cut)",
+        "PatientCall(self._sweep.clock, 0, self._cut)",
     ),
     Bug(
         "the client does not resume",
