@@ -26,8 +26,10 @@ PACKAGE = "sseserver"
 # The modules with a `.pxd`; tests/test_house.py checks that both lists agree.
 COMPILED = (
     "delivery.connection",
+    "delivery.document",
     "delivery.head",
     "delivery.producer",
+    "delivery.response",
     "delivery.stall",
     "formats.entries",
     "formats.events",

@@ -16,21 +16,21 @@ class DescriptorSet:
     Descriptors in the order in which they were added.
 
     Attributes:
-        readers: Descriptors to read from.
-        writers: Descriptors to write to.
+        readers: Descriptors to read from, with their numbers at that time.
+        writers: Descriptors to write to, with their numbers.
     """
 
     def __init__(self) -> None:
-        self.readers: dict[Any, None] = {}
-        self.writers: dict[Any, None] = {}
+        self.readers: dict[Any, int] = {}
+        self.writers: dict[Any, int] = {}
 
     def addReader(self, reader: Any) -> None:
         """See `IReactorFDSet.addReader`."""
-        self.readers[reader] = None
+        self.readers[reader] = reader.fileno()
 
     def addWriter(self, writer: Any) -> None:
         """See `IReactorFDSet.addWriter`."""
-        self.writers[writer] = None
+        self.writers[writer] = writer.fileno()
 
     def removeReader(self, reader: Any) -> None:
         """See `IReactorFDSet.removeReader`."""

@@ -18,6 +18,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from tests.descriptors import DescriptorSet
+
 #: Seconds. Longest time for the work of another process on a busy machine.
 PATIENCE = 120.0
 
@@ -47,34 +49,12 @@ def waitFor(condition: Callable[[], Any], what: str = "It", rest: float = 0.01) 
 
 
 @implementer(IReactorFDSet)
-class PipeReactor(Clock):
+class PipeReactor(DescriptorSet, Clock):
     """A reactor with real descriptors and a fake clock."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.readers: dict[Any, int] = {}
-        self.writers: dict[Any, int] = {}
-
-    def addReader(self, reader: Any) -> None:
-        self.readers[reader] = reader.fileno()
-
-    def addWriter(self, writer: Any) -> None:
-        self.writers[writer] = writer.fileno()
-
-    def removeReader(self, reader: Any) -> None:
-        self.readers.pop(reader, None)
-
-    def removeWriter(self, writer: Any) -> None:
-        self.writers.pop(writer, None)
-
-    def removeAll(self) -> list[Any]:
-        raise NotImplementedError
-
-    def getReaders(self) -> list[Any]:
-        return list(self.readers)
-
-    def getWriters(self) -> list[Any]:
-        return list(self.writers)
+        Clock.__init__(self)
+        DescriptorSet.__init__(self)
 
     @property
     def idle(self) -> bool:

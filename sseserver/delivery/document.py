@@ -10,21 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.logger import Logger
 from twisted.web.http import Request
-from zope.interface import implementer
+from zope.interface import classImplements
 
-from sseserver.delivery.connection import abort, isOver, resumeReading, stopReading
-from sseserver.delivery.producer import Delivery
-from sseserver.delivery.socketoptions import tune
-from sseserver.delivery.stall import StallWatch
-from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
+from sseserver.delivery.connection import resumeReading
+from sseserver.delivery.response import Delivery, ResponseProducer
+from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.delivery.tail import LARGE
 from sseserver.errors import GapError
-from sseserver.steps import findNext
 
 log = Logger(__name__)
 
@@ -77,70 +73,32 @@ def cutSteps(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-@implementer(IPushProducer)
-class DocumentProducer:
+class DocumentProducer(ResponseProducer):
     """
-    One document on its way. Its states are `ViewerState`.
+    One document on its way.
 
     Args:
         request: Its response has a status and headers, but no length.
         document: The body.
         delivery: The parts that it shares with the other responses of the service.
         onEnd: Called once with this producer when the body is written, or can no longer be.
-
-    Attributes:
-        reason: The reason for the end of the response, one word for the log; empty before.
-        request: The request.
     """
 
-    __slots__ = ("_body", "_delivery", "_next", "_onEnd", "_state", "_steps", "_watch", "reason", "request")
+    __slots__ = ("_next", "_onEnd", "_steps")
 
     def __init__(
         self, request: Request, document: Document, delivery: Delivery, onEnd: Callable[[DocumentProducer], None]
     ) -> None:
-        self.reason = ""
-        self.request = request
+        super().__init__(request, delivery)
         self._steps = cutSteps(document.pieces)
-        self._delivery = delivery
         self._onEnd = onEnd
-        self._state = ViewerState.NEW
-        self._body = delivery.makeBody(request)
-        self._watch = StallWatch(self, delivery.ticker, delivery.settings.stall)
         # The next steps, if the client reads faster than this turn of the reactor lasts.
         self._next: IDelayedCall | None = None
 
-    @property
-    def written(self) -> int:
-        """Bytes of the body so far."""
-        return self._body.written
-
-    @property
-    def isPaused(self) -> bool:
-        """Whether the transport is full."""
-        return self._state is ViewerState.PAUSED
-
     def start(self) -> None:
         """Begin the response."""
-        request = self.request
-        # See `EventStreamProducer.start`.
-        if not getattr(request, "stopsProducer", False):
-            request.notifyFinish().addBoth(self._loseClient)
-        self._step(ViewerStep.START)
-        request.registerProducer(self, True)
-        if isOver(request) or self._state is ViewerState.ENDED:
-            self._end("left")
-            return
-        tune(request.transport)
-        self._watch.start(self._delivery.settings.stall / 4)
-        self._write()
-
-    def pauseProducing(self) -> None:
-        """Stop writing: the transport is full. May be called repeatedly, and inside a write."""
-        before = self._state
-        self._step(ViewerStep.PAUSE)
-        if before is ViewerState.LIVE:
-            self._watch.noteFull()
-            stopReading(self.request)
+        if self._begin(self._delivery.settings.stall / 4):
+            self._write()
 
     def resumeProducing(self) -> None:
         """Continue: the transport is empty."""
@@ -151,31 +109,12 @@ class DocumentProducer:
             if self._next is None:
                 self._write()
 
-    def stopProducing(self) -> None:
-        """End the response: the connection is lost."""
-        self._end("left")
-
-    def abort(self, reason: str) -> None:
-        """
-        Close the connection at once, without the rest of the body. Does nothing after the end.
-
-        Args:
-            reason: See the attribute.
-        """
-        if self._state is not ViewerState.ENDED:
-            self._end(reason)
-            abort(self.request)
-
-    def beat(self, now: float) -> float:
-        """See `Watched.beat`. A document has no heartbeats."""
-        return now + self._delivery.settings.stall
-
     def _write(self) -> None:
         """Write the next step, or end the response."""
         try:
             step = next(self._steps, None)
             if step is None:
-                self._finish()
+                self.finish("complete")
                 return
             self._body.write(step)
         except GapError:
@@ -192,35 +131,14 @@ class DocumentProducer:
         if self._state is ViewerState.LIVE:
             self._write()
 
-    def _finish(self) -> None:
-        """End the response in good order."""
-        request = self.request
-        self._end("complete")
-        if not isOver(request):
-            request.unregisterProducer()
-            request.finish()
-            self._delivery.onFinish(request.transport, self.written)
-
-    def _step(self, step: ViewerStep) -> None:
-        self._state = findNext(VIEWER_STATES, self._state, step)
-
-    def _loseClient(self, result: Any) -> None:
-        """End the response: its request has ended, on any transport."""
-        self._end("left")
-        # See `EventStreamProducer`: each would keep the other.
-        self.request.producer = None
-
-    def _end(self, reason: str) -> None:
-        """Release everything, once."""
-        if self._state is ViewerState.ENDED:
-            return
-        self._step(ViewerStep.END)
-        self.reason = reason
-        self._body.close()
-        self._watch.stop()
+    def _release(self) -> None:
+        """See `ResponseProducer._release`."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
         # A generator that is abandoned is closed.
         self._steps = iter(())
         self._onEnd(self)
+
+
+classImplements(DocumentProducer, IPushProducer)

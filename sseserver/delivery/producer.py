@@ -9,26 +9,17 @@ viewer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import classImplements
 
-from sseserver.delivery.body import MakeBody
-from sseserver.delivery.connection import abort, isOver, resumeReading, stopReading
+from sseserver.delivery.connection import resumeReading
 from sseserver.delivery.head import writeHeaders
-from sseserver.delivery.socketoptions import tune
-from sseserver.delivery.stall import StallWatch
-from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
+from sseserver.delivery.response import Delivery, ResponseProducer
+from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ViewerRefused
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
-from sseserver.settings import Settings
-from sseserver.steps import findNext
-from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
@@ -43,30 +34,9 @@ _LIVE = ViewerState.LIVE
 _OPEN = State.OPEN
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class EventStreamProducer(ResponseProducer):
     """
-    The parts that all event streams of a service share.
-
-    Attributes:
-        ticker: Schedules heartbeats and the looks at slow viewers.
-        settings: The settings of the service; its heartbeat and its stall are used.
-        makeBody: From `chooseBody`.
-        onEnd: Called once with each producer when its response is over, before a finished request
-            lets the next one on its connection begin.
-        onFinish: Called with the transport of each response that was finished, and the bytes of its body.
-    """
-
-    ticker: Ticker
-    settings: Settings
-    makeBody: MakeBody
-    onEnd: Callable[[EventStreamProducer], None]
-    onFinish: Callable[[Any, int], None]
-
-
-class EventStreamProducer:
-    """
-    One viewer of a stream. Its states are `ViewerState`.
+    One viewer of a stream.
 
     Args:
         request: A GET whose response has not begun.
@@ -76,53 +46,22 @@ class EventStreamProducer:
 
     Attributes:
         cursor: Number of the last entry read.
-        reason: The reason for the end of the response, one word for the log; empty before.
-        request: The request.
         streamLog: The stream.
     """
 
-    __slots__ = (
-        "_behind",
-        "_body",
-        "_delivery",
-        "_form",
-        "_quietSince",
-        "_refused",
-        "_rendering",
-        "_state",
-        "_watch",
-        "cursor",
-        "reason",
-        "request",
-        "streamLog",
-    )
+    __slots__ = ("_behind", "_form", "_quietSince", "_refused", "_rendering", "cursor", "streamLog")
 
     def __init__(self, request: Request, streamLog: IStreamLog, form: IFormat, delivery: Delivery) -> None:
+        super().__init__(request, delivery)
         self.cursor = 0
-        self.reason = ""
-        self.request = request
         self.streamLog = streamLog
         self._form = form
         self._rendering: IRendering
-        self._delivery = delivery
-        self._state = ViewerState.NEW
         self._behind = True
         # Whether the format has refused to serve the rest of the stream.
         self._refused = False
-        self._body = delivery.makeBody(request)
-        self._watch: StallWatch | None = None
         # The time of the last write.
         self._quietSince = 0.0
-
-    @property
-    def written(self) -> int:
-        """Bytes of the body so far."""
-        return self._body.written
-
-    @property
-    def isPaused(self) -> bool:
-        """Whether the transport is full."""
-        return self._state is ViewerState.PAUSED
 
     def start(self, lastEventID: str | None, retry: int, url: str, fromNow: bool = False) -> None:
         """
@@ -135,21 +74,10 @@ class EventStreamProducer:
             fromNow: Whether a new viewer starts at the end instead of at the first entry that is
                 kept.
         """
-        request = self.request
-        # A `FastRequest` stops its producer at each end of the response, and saves the Deferred.
-        if not getattr(request, "stopsProducer", False):
-            request.notifyFinish().addBoth(self._loseClient)
-        writeHeaders(request, self._form)
-        self._step(ViewerStep.START)
-        # Before the first write: under TLS a producer that is registered later is never paused.
-        request.registerProducer(self, True)
-        if isOver(request) or self._state is ViewerState.ENDED:
-            self._end("left")
-            return
-        tune(request.transport)
+        writeHeaders(self.request, self._form)
         settings = self._delivery.settings
-        self._watch = StallWatch(self, self._delivery.ticker, settings.stall)
-        self._watch.start(min(settings.heartbeat, settings.stall))
+        if not self._begin(min(settings.heartbeat, settings.stall)):
+            return
         # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
@@ -196,17 +124,6 @@ class EventStreamProducer:
             log.failure("An event stream failed")
             self.abort("broken")
 
-    def pauseProducing(self) -> None:
-        """
-        Stop writing: the transport is full. May be called repeatedly, and inside a write.
-        """
-        before = self._state
-        self._step(ViewerStep.PAUSE)
-        if before is ViewerState.LIVE:
-            if self._watch is not None:
-                self._watch.noteFull()
-            stopReading(self.request)
-
     def resumeProducing(self) -> None:
         """Continue: the transport is empty. Entries that came meanwhile are joined."""
         before = self._state
@@ -218,26 +135,6 @@ class EventStreamProducer:
             if self._refused:
                 self.finish("refused")
             self.wake()
-
-    def stopProducing(self) -> None:
-        """End the viewer: the connection is lost."""
-        self._end("left")
-
-    def finish(self, reason: str) -> None:
-        """
-        End the response in good order. Does nothing after its end.
-
-        Args:
-            reason: See the attribute.
-        """
-        if self._state is not ViewerState.ENDED:
-            request = self.request
-            self._end(reason)
-            # The owner, who was told of the end, may have closed the connection.
-            if not isOver(request):
-                request.unregisterProducer()
-                request.finish()
-                self._delivery.onFinish(request.transport, self.written)
 
     def retire(self, retry: int) -> None:
         """
@@ -252,17 +149,6 @@ class EventStreamProducer:
                 self._write(self._rendering.retire(retry))
             self.finish("retired")
 
-    def abort(self, reason: str) -> None:
-        """
-        Close the connection at once, without the queued bytes. Does nothing after the end.
-
-        Args:
-            reason: See the attribute.
-        """
-        if self._state is not ViewerState.ENDED:
-            self._end(reason)
-            abort(self.request)
-
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
         heartbeat = self._delivery.settings.heartbeat
@@ -271,9 +157,6 @@ class EventStreamProducer:
         if now - self._quietSince >= heartbeat:
             self._write(HEARTBEAT)
         return self._quietSince + heartbeat
-
-    def _step(self, step: ViewerStep) -> None:
-        self._state = findNext(VIEWER_STATES, self._state, step)
 
     def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
         """Set the cursor; return the frames that tell of a gap, if there is one."""
@@ -304,22 +187,9 @@ class EventStreamProducer:
         self._quietSince = self._delivery.ticker.seconds()
         self._body.write(data)
 
-    def _loseClient(self, result: Any) -> None:
-        """End the viewer: its request has ended, on any transport."""
-        self._end("left")
-        # Twisted's request keeps the producer of a lost response, and each would keep the other.
-        self.request.producer = None
-
-    def _end(self, reason: str) -> None:
-        """Release everything, once."""
-        if self._state is ViewerState.ENDED:
-            return
-        self._step(ViewerStep.END)
-        self.reason = reason
-        self._body.close()
+    def _release(self) -> None:
+        """See `ResponseProducer._release`."""
         self.streamLog.leave(self)
-        if self._watch is not None:
-            self._watch.stop()
         self._delivery.onEnd(self)
 
 

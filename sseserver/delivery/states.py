@@ -8,7 +8,7 @@ from sseserver.steps import StateEnum
 
 
 class ViewerState(StateEnum):
-    """State of an `EventStreamProducer`."""
+    """State of a `ResponseProducer`."""
 
     #: The response has not begun.
     NEW = "new"
@@ -21,7 +21,7 @@ class ViewerState(StateEnum):
 
 
 class ViewerStep(StateEnum):
-    """Step of an `EventStreamProducer`."""
+    """Step of a `ResponseProducer`."""
 
     START = "start"
     PAUSE = "pause"
@@ -29,7 +29,7 @@ class ViewerStep(StateEnum):
     END = "end"
 
 
-#: The next state of an `EventStreamProducer`, by its state and the step. A step that is not listed
+#: The next state of a `ResponseProducer`, by its state and the step. A step that is not listed
 #: is illegal. Transports pause and resume a producer again and again, also after its end.
 VIEWER_STATES = {
     ViewerState.NEW: {

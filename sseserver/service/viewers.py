@@ -19,7 +19,8 @@ from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.document import Document, DocumentProducer
 from sseserver.delivery.head import jitter, trimHead
-from sseserver.delivery.producer import Delivery, EventStreamProducer
+from sseserver.delivery.producer import EventStreamProducer
+from sseserver.delivery.response import Delivery
 from sseserver.delivery.tail import Tails
 from sseserver.delivery.turnaway import NO_ROOM, turnAway
 from sseserver.delivery.waiter import Reader, Waiter
@@ -184,6 +185,7 @@ class Viewers:
             raise Overloaded(NO_ROOM)
         producer = DocumentProducer(request, document, self._delivery, self._documentLeft)
         self._requests[producer] = request
+        self._account.count += 1
         producer.start()
 
     def admit(self) -> None:
@@ -252,7 +254,8 @@ class Viewers:
         self._left(producer.streamLog)
 
     def _documentLeft(self, producer: DocumentProducer) -> None:
-        self._requests.pop(producer, None)
+        del self._requests[producer]
+        self._account.count -= 1
         if producer.reason != "complete":
             log.info("A response ended ({reason}) after {bytes} bytes", reason=producer.reason, bytes=producer.written)
         self._checkDrained()

@@ -12,7 +12,8 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from sseserver.delivery.body import chooseBody
-from sseserver.delivery.producer import Delivery, EventStreamProducer
+from sseserver.delivery.producer import EventStreamProducer
+from sseserver.delivery.response import Delivery
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog

@@ -247,8 +247,8 @@ BUGS = (
     Bug(
         "viewers never leave the log",
         "delivery/producer.py",
-        "        self._body.close()\n        self.streamLog.leave(self)\n",
-        "        self._body.close()\n",
+        "        self.streamLog.leave(self)\n        self._delivery.onEnd(self)\n",
+        "        self._delivery.onEnd(self)\n",
     ),
     Bug(
         "the response stays open after the end",

@@ -247,7 +247,7 @@ class _Ready:
 
     __slots__ = ("_act", "_reactor", "_selectable", "_watched")
 
-    def __init__(self, reactor: SimReactor, selectable: Any, watched: dict[Any, None], act: Action) -> None:
+    def __init__(self, reactor: SimReactor, selectable: Any, watched: dict[Any, int], act: Action) -> None:
         self._reactor = reactor
         self._selectable = selectable
         self._watched = watched

@@ -1,0 +1,13 @@
+from sseserver.delivery.stall cimport StallWatch
+from sseserver.steps cimport findNext
+
+
+cdef class ResponseProducer:
+    # The fields that each token touches stand first.
+    cdef object _state
+    cdef object _body
+
+    cdef public str reason
+    cdef public object request
+    cdef object _delivery
+    cdef StallWatch _watch

@@ -1,0 +1,172 @@
+"""
+The part that the producers of responses have in common: how a response begins, pauses, and ends once.
+
+`EventStreamProducer` and `DocumentProducer` derive from it. They add what is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.web.http import Request
+
+from sseserver.delivery.body import MakeBody
+from sseserver.delivery.connection import abort, isOver, stopReading
+from sseserver.delivery.socketoptions import tune
+from sseserver.delivery.stall import StallWatch
+from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
+from sseserver.settings import Settings
+from sseserver.steps import findNext
+from sseserver.timing.ticker import Ticker
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    The parts that all responses of a service share.
+
+    Attributes:
+        ticker: Schedules heartbeats and the looks at slow viewers.
+        settings: The settings of the service; its heartbeat and its stall are used.
+        makeBody: From `chooseBody`.
+        onEnd: Called once with each `EventStreamProducer` when its response is over, before a finished request
+            lets the next one on its connection begin.
+        onFinish: Called with the transport of each response that was finished, and the bytes of its body.
+    """
+
+    ticker: Ticker
+    settings: Settings
+    makeBody: MakeBody
+    onEnd: Callable[[Any], None]
+    onFinish: Callable[[Any, int], None]
+
+
+class ResponseProducer:
+    """
+    Base class of push producers of responses. Their states are `ViewerState`.
+
+    A subclass provides `resumeProducing` and `_release`.
+
+    Args:
+        request: A request whose response has not begun.
+        delivery: The parts that it shares with the other responses of the service.
+
+    Attributes:
+        reason: The reason for the end of the response, one word for the log; empty before.
+        request: The request.
+    """
+
+    __slots__ = ("_body", "_delivery", "_state", "_watch", "reason", "request")
+
+    def __init__(self, request: Request, delivery: Delivery) -> None:
+        self.reason = ""
+        self.request = request
+        self._delivery = delivery
+        self._state = ViewerState.NEW
+        self._body = delivery.makeBody(request)
+        self._watch: StallWatch | None = None
+
+    @property
+    def written(self) -> int:
+        """Bytes of the body so far."""
+        return self._body.written
+
+    @property
+    def isPaused(self) -> bool:
+        """Whether the transport is full."""
+        return self._state is ViewerState.PAUSED
+
+    def pauseProducing(self) -> None:
+        """Stop writing: the transport is full. May be called repeatedly, and inside a write."""
+        before = self._state
+        self._step(ViewerStep.PAUSE)
+        if before is ViewerState.LIVE:
+            if self._watch is not None:
+                self._watch.noteFull()
+            stopReading(self.request)
+
+    def stopProducing(self) -> None:
+        """End the response: the connection is lost."""
+        self._end("left")
+
+    def finish(self, reason: str) -> None:
+        """
+        End the response in good order. Does nothing after its end.
+
+        Args:
+            reason: See the attribute.
+        """
+        if self._state is not ViewerState.ENDED:
+            request = self.request
+            self._end(reason)
+            # The owner, who was told of the end, may have closed the connection.
+            if not isOver(request):
+                request.unregisterProducer()
+                request.finish()
+                self._delivery.onFinish(request.transport, self.written)
+
+    def abort(self, reason: str) -> None:
+        """
+        Close the connection at once, without the queued bytes. Does nothing after the end.
+
+        Args:
+            reason: See the attribute.
+        """
+        if self._state is not ViewerState.ENDED:
+            self._end(reason)
+            abort(self.request)
+
+    def beat(self, now: float) -> float:
+        """See `Watched.beat`. A response has no heartbeats unless its subclass writes them."""
+        return now + self._delivery.settings.stall
+
+    def _begin(self, seconds: float) -> bool:
+        """
+        Register the producer, and watch its client.
+
+        Args:
+            seconds: Time until the first look at the client.
+
+        Returns:
+            Whether the response can begin: the client has not left.
+        """
+        request = self.request
+        # A `FastRequest` stops its producer at each end of the response, and saves the Deferred.
+        if not getattr(request, "stopsProducer", False):
+            request.notifyFinish().addBoth(self._loseClient)
+        self._step(ViewerStep.START)
+        # Before the first write: under TLS a producer that is registered later is never paused.
+        request.registerProducer(self, True)
+        if isOver(request) or self._state is ViewerState.ENDED:
+            self._end("left")
+            return False
+        tune(request.transport)
+        self._watch = StallWatch(self, self._delivery.ticker, self._delivery.settings.stall)
+        self._watch.start(seconds)
+        return True
+
+    def _step(self, step: ViewerStep) -> None:
+        self._state = findNext(VIEWER_STATES, self._state, step)
+
+    def _loseClient(self, result: Any) -> None:
+        """End the response: its request has ended, on any transport."""
+        self._end("left")
+        # Twisted's request keeps the producer of a lost response, and each would keep the other.
+        self.request.producer = None
+
+    def _end(self, reason: str) -> None:
+        """Release everything, once."""
+        if self._state is ViewerState.ENDED:
+            return
+        self._step(ViewerStep.END)
+        self.reason = reason
+        self._body.close()
+        if self._watch is not None:
+            self._watch.stop()
+        self._release()
+
+    def _release(self) -> None:
+        """Release what the subclass holds, and report the end."""
+        raise NotImplementedError("A subclass of ResponseProducer must implement _release().")
