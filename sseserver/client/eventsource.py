@@ -5,14 +5,14 @@ It follows WHATWG HTML 9.2 and departs from it where a program needs more than a
 the statuses of an overloaded server and backs off, redirects stay within one origin (`request`), and a certificate
 that is not trusted ends the stream.
 
-`opening` gets a response, `response` reads it, and `states` has the legal steps.
+`opening` gets a response, `response` reads it, `continuation` keeps what the next request needs, and `states` has the
+legal steps.
 Events do not pass through this module: `ResponseReader` calls the callback.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from sseserver.client.agent import makeAgent
 from sseserver.client.bodies import dropResponse
+from sseserver.client.continuation import Continuation
 from sseserver.client.iteration import EventQueue
 from sseserver.client.limits import DEFAULT_LIMITS, Limits
 from sseserver.client.opening import OpenedStream, openStream
@@ -85,18 +86,13 @@ class EventSource:
         limits: Limits = DEFAULT_LIMITS,
         agent: IAgent | None = None,
     ) -> None:
-        # Seconds, as a response that is over has set it last.
-        self._reconnectionTime = (retry or DEFAULT_RETRY).reconnectionTime
         self.onEvent = onEvent
         self._reactor = reactor
-        # The next request.
-        self._request = Request(request) if isinstance(request, str) else request
-        self._firstEventID = self._request.lastEventID
-        self._retry = retry
+        self._next = Continuation(Request(request) if isinstance(request, str) else request, retry)
+        self._firstEventID = self._next.request.lastEventID
+        self._retriedStatuses = () if retry is None else retry.statuses
         self._limits = limits
         self._agent = agent or makeAgent(reactor, limits.connectTimeout)
-        # Number of requests since the last one that brought an event.
-        self._failures = 0
         self._paused = False
         # Events for the loop, if there is one.
         self._queue: EventQueue | None = None
@@ -123,13 +119,13 @@ class EventSource:
         queue = self._queue
         if queue is not None and queue.isBehind:
             return self._firstEventID if queue.lastEventID is None else queue.lastEventID
-        return self._request.lastEventID if self._reader is None else self._reader.lastEventID
+        return self._next.request.lastEventID if self._reader is None else self._reader.lastEventID
 
     @property
     def reconnectionTime(self) -> float:
         """Seconds, as the stream has set it last."""
         time = None if self._reader is None else self._reader.reconnectionTime
-        return self._reconnectionTime if time is None else time / 1000
+        return self._next.reconnectionTime if time is None else time / 1000
 
     def start(self) -> Deferred[None]:
         """
@@ -206,8 +202,7 @@ class EventSource:
         """Send a request."""
         self._timer = None
         self._machine.connect()
-        retried = () if self._retry is None else self._retry.statuses
-        opening = openStream(self._reactor, self._agent, self._request, self._limits, retried)
+        opening = openStream(self._reactor, self._agent, self._next.request, self._limits, self._retriedStatuses)
         self._opening = Deferred.fromCoroutine(opening)
         self._opening.addCallbacks(self._opened, self._failed).addErrback(self._machine.finish)
 
@@ -224,8 +219,7 @@ class EventSource:
         if stream is None:
             self._machine.finish(None)
             return
-        if stream.url != self._request.url:
-            self._request = replace(self._request, url=stream.url)
+        self._next.redirect(stream.url)
         reader = self._reader = self._makeReader()
         if self._paused:
             reader.pauseProducing()
@@ -242,7 +236,7 @@ class EventSource:
 
     def _makeReader(self) -> ResponseReader:
         """Make the reader of the next response, on the callbacks that are set now."""
-        decoder = Decoder(self._limits.maxEventBytes, lastEventID=self._request.lastEventID)
+        decoder = Decoder(self._limits.maxEventBytes, lastEventID=self._next.request.lastEventID)
         decoder.onComment = self.onComment
         onEvent, onData = self.onEvent, self.onData
         if onData is not None:
@@ -253,18 +247,10 @@ class EventSource:
 
     def _ended(self, reason: Failure) -> None:
         """Handle the end of a response."""
-        reader = self._dropReader()
-        self._settle(explainEnd(reason), reader is not None and reader.informed)
-
-    def _dropReader(self) -> ResponseReader | None:
-        """Forget the reader, but keep what it has learned for the next request."""
-        reader = self._reader
+        reader, self._reader = self._reader, None
         if reader is not None:
-            self._reconnectionTime = self.reconnectionTime
-            if reader.lastEventID != self._request.lastEventID:
-                self._request = replace(self._request, lastEventID=reader.lastEventID)
-            self._reader = None
-        return reader
+            self._next.learn(reader)
+        self._settle(explainEnd(reason), reader is not None and reader.informed)
 
     def _settle(self, failure: Failure | None, informed: bool = False) -> None:
         """
@@ -274,14 +260,13 @@ class EventSource:
             failure: The failure of the last request; `None` after a complete response.
             informed: Whether its response had an event.
         """
-        error: Any = None if failure is None else failure.value
-        if self._retry is None or not (error is None or self._retry.isTemporary(error)):
+        delay = self._next.chooseDelay(failure, informed)
+        if delay is None:
             self._machine.finish(failure)
             return
-        self._failures = 0 if informed else self._failures + 1
-        delay = self._retry.chooseDelay(self.reconnectionTime, self._failures, error)
         self._machine.wait(delay)
         if self.onRetry is not None:
+            error: Any = None if failure is None else failure.value
             try:
                 self.onRetry(error, delay)
             except BaseException:
@@ -289,8 +274,9 @@ class EventSource:
 
     def _release(self) -> None:
         """Drop the connection, or the request that makes one."""
-        reader = self._dropReader()
+        reader, self._reader = self._reader, None
         if reader is not None:
+            self._next.learn(reader)
             reader.stopProducing()
         opening, self._opening = self._opening, None
         if opening is not None:

@@ -1,7 +1,8 @@
 """
-One answer of an upstream: reads the chunks of an event stream into a sink, within time limits.
+One answer of an upstream: its request, its response, its states and its result.
 
-`UpstreamSource` makes one `UpstreamAnswer` for each run.
+`UpstreamSource` makes one `UpstreamAnswer` for each run. The chunks pass through a `ChunkRelay`, and a `SilenceTimer`
+limits the time between them.
 """
 
 from __future__ import annotations
@@ -21,22 +22,21 @@ from sseserver.client.bodies import dropResponse
 from sseserver.client.response import ReadPath, ResponseReader, explainEnd
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
-from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk, convertCompletion
-from sseserver.sources.upstreamerrors import makeSourceError, makeStreamError
+from sseserver.protocols.chatcompletions import convertCompletion
+from sseserver.sources.upstreamchunks import ChunkRelay
+from sseserver.sources.upstreamerrors import makeSourceError
 from sseserver.sources.upstreamopening import Document, UpstreamLimits
+from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.steps import StateEnum, step
 from sseserver.timing.patience import PatientCall
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import Reason
-from sseserver.wire import Decoder, Event
+from sseserver.wire import Decoder
 
 log = Logger(__name__)
 
 #: Seconds that an upstream has to end its response after `[DONE]`, so that the connection can be used again.
 DRAIN_SECONDS = 0.5
-
-#: Seconds that an upstream has after the finish reason to send the usage and `[DONE]`.
-GRACE_SECONDS = 3.0
 
 
 class AnswerState(StateEnum):
@@ -60,9 +60,6 @@ ANSWER_STEPS = {
     AnswerState.OVER: frozenset[AnswerState](),
 }
 
-# Looked up for each chunk.
-_READING = AnswerState.READING
-
 
 @implementer(IPushProducer)
 class UpstreamAnswer:
@@ -78,25 +75,19 @@ class UpstreamAnswer:
     """
 
     __slots__ = (
-        "_awaitsFirst",
-        "_choices",
         "_clock",
         "_decoder",
         "_document",
         "_done",
-        "_ended",
-        "_finish",
-        "_heard",
-        "_limit",
-        "_limits",
+        "_drainTimer",
         "_opening",
         "_readPath",
-        "_reader",
+        "_relay",
         "_response",
         "_secrets",
+        "_silence",
         "_sink",
         "_state",
-        "_timer",
     )
 
     def __init__(
@@ -104,21 +95,12 @@ class UpstreamAnswer:
     ) -> None:
         self._clock = clock
         self._sink = sink
-        self._limits = limits
-        self._choices = choices
         self._secrets = secrets
-        self._state = _READING
-        self._reader = ChunkReader()
+        self._state = AnswerState.READING
         self._decoder = Decoder(limits.maxChunkBytes)
-        # Whether no chunk has been read.
-        self._awaitsFirst = True
-        # The last finish reason of the upstream, and the numbers of the choices that have one.
-        self._finish: str | None = None
-        self._ended: frozenset[int] = frozenset()
-        # Seconds of silence, the time of the last chunk, and the timer of both.
-        self._limit = limits.firstTokenTimeout
-        self._heard = clock.seconds()
-        self._timer: PatientCall | None = None
+        self._silence = SilenceTimer(clock, limits.firstTokenTimeout, self._endSilent)
+        self._relay = ChunkRelay(sink, self._silence, limits.tokenTimeout, choices, secrets, self._succeed)
+        self._drainTimer: PatientCall | None = None
         # Work under way, at most one of the three: a request, a response, a document that waits for the sink.
         self._opening: Deferred[Any] | None = None
         self._response: ResponseReader | None = None
@@ -144,7 +126,7 @@ class UpstreamAnswer:
         """
         self._opening = opening
         self._readPath = readPath
-        self._timer = PatientCall(self._clock, self._limit, self._checkSilence)
+        self._silence.start()
         opening.addCallbacks(self._opened, self._failed).addErrback(self._failed)
         if self._isOpen():
             self._sink.registerProducer(self, True)
@@ -152,8 +134,9 @@ class UpstreamAnswer:
 
     def pauseProducing(self) -> None:
         """See `IPushProducer.pauseProducing`. The connection is not read until `resumeProducing`."""
-        if self._state is _READING:
+        if self._state is AnswerState.READING:
             self._enter(AnswerState.PAUSED)
+            self._silence.pause()
             if self._response is not None:
                 self._response.pauseProducing()
 
@@ -161,8 +144,8 @@ class UpstreamAnswer:
         """See `IPushProducer.resumeProducing`."""
         if self._state is not AnswerState.PAUSED:
             return
-        self._enter(_READING)
-        self._heard = self._clock.seconds()
+        self._enter(AnswerState.READING)
+        self._silence.resume()
         if self._response is not None:
             self._response.resumeProducing()
         document, self._document = self._document, None
@@ -176,7 +159,7 @@ class UpstreamAnswer:
 
     def _isOpen(self) -> bool:
         """Return whether the end of the answer has not come yet."""
-        return self._state is _READING or self._state is AnswerState.PAUSED
+        return self._state is AnswerState.READING or self._state is AnswerState.PAUSED
 
     def _enter(self, state: AnswerState) -> None:
         self._state = step(ANSWER_STEPS, self._state, state)
@@ -190,7 +173,7 @@ class UpstreamAnswer:
                 dropResponse(opened)
         elif not isinstance(opened, Document):
             self._response = ResponseReader(
-                self._clock, self._decoder, None, self._takeEvent, self._endResponse, self._take
+                self._clock, self._decoder, None, self._relay.takeEvent, self._endResponse, self._relay.take
             )
             if self._state is AnswerState.PAUSED:
                 self._response.pauseProducing()
@@ -200,119 +183,48 @@ class UpstreamAnswer:
         else:
             self._takeDocument(opened)
 
-    def _takeEvent(self, event: Event) -> None:
-        """Take an event that has more fields than its data."""
-        self._take(event.data.encode("utf-8"))
-
-    def _take(self, data: bytes) -> None:
-        """
-        Take the data of an event: a chunk, an error or `[DONE]`.
-
-        Args:
-            data: UTF-8.
-
-        Raises:
-            SourceError: The upstream reports an error or sent something else. This ends the reading of the response.
-        """
-        if self._state is not _READING:
-            return
-        if data.startswith(b"[DONE]"):
-            if self._awaitsFirst:
-                raise SourceError("The upstream's answer ended without a chunk.", Reason.TRUNCATED)
-            self._succeed()
-        elif data.startswith(b"{") or data.decode("utf-8").strip():
-            try:
-                read = self._reader.read(data)
-            except ErrorChunk as told:
-                raise makeStreamError(told.error, told.errorCode, self._secrets) from None
-            if read is None:
-                return
-            text, end = read
-            self._heard = self._clock.seconds()
-            if self._awaitsFirst:
-                self._awaitsFirst = False
-                self._setLimit(self._limits.tokenTimeout)
-            if end is not None:
-                self._takeEnd(end)
-            self._sink.writeChunk(data, text)
-
-    def _takeEnd(self, end: ChunkEnd) -> None:
-        """Note the end of choices. When all have ended, only the usage and `[DONE]` can follow."""
-        self._finish = end.reason or self._finish
-        self._ended |= end.choices
-        if self._isComplete():
-            self._setLimit(min(self._limits.tokenTimeout, GRACE_SECONDS))
-
-    def _isComplete(self) -> bool:
-        """Return whether all choices have ended."""
-        return len(self._ended) >= self._choices
-
     def _takeDocument(self, document: Document) -> None:
         """Take an answer in one piece, as a chunk."""
         try:
-            self._take(convertCompletion(document))
+            self._relay.take(convertCompletion(document))
         except BaseException:
             self._fail(Failure())
             return
         if self._isOpen():
             self._close()
-            self._done.callback(self._finish or Reason.STOP.value)
+            self._reportEnd()
 
-    def _setLimit(self, limit: float) -> None:
-        """Change the limit for silence, which may end sooner than the timer that runs."""
-        self._limit = limit
-        if self._timer is not None:
-            self._timer.reset(limit)
-
-    def _checkSilence(self) -> None:
-        """End the answer if the upstream has been silent for too long; otherwise check again later."""
-        self._timer = None
-        if self._state is AnswerState.PAUSED:
-            self._heard = self._clock.seconds()
-        left = self._heard + self._limit - self._clock.seconds()
-        if left > 0:
-            self._timer = PatientCall(self._clock, left, self._checkSilence)
-        elif self._isComplete():
+    def _endSilent(self, limit: float) -> None:
+        """End an answer whose upstream has been silent for too long."""
+        if self._relay.isComplete():
             self._close()
-            self._done.callback(self._finish or Reason.STOP.value)
+            self._reportEnd()
         else:
-            self._fail(SourceError(f"The upstream sent nothing for {self._limit:g} seconds.", Reason.TIMEOUT, 504))
+            self._fail(SourceError(f"The upstream sent nothing for {limit:g} seconds.", Reason.TIMEOUT, 504))
 
     def _endResponse(self, reason: Failure) -> None:
         """Handle the end of the response, which is not reported if it was closed here."""
         self._response = None
         failure = explainEnd(reason)
         if failure is None:
-            failure = self._takeRest()
-        elif failure.check(ResponseTruncated) and self._isComplete():
+            try:
+                self._relay.takeRest(self._decoder)
+            except BaseException:
+                failure = Failure()
+        elif failure.check(ResponseTruncated) and self._relay.isComplete():
             failure = None
         if self._state is AnswerState.DRAINING:
             self._release(AnswerState.OVER)
         elif self._state is not AnswerState.OVER:
             if failure is not None:
                 self._failed(failure)
-            elif self._finish is None:
+            elif self._relay.finishReason is None:
                 message = "The upstream's answer ended without [DONE] or a finish reason."
                 self._fail(SourceError(message, Reason.TRUNCATED))
             else:
                 # Some upstreams leave out `[DONE]`. A finish reason shows that the answer is complete.
                 self._release(AnswerState.OVER)
-                self._done.callback(self._finish)
-
-    def _takeRest(self) -> Failure | None:
-        """
-        Take a last event whose empty line is missing at a clean end.
-
-        An EventSource discards it (WHATWG HTML 9.2.6), because the event may be cut. A chunk that is cut is no JSON.
-        """
-        try:
-            for event in self._decoder.feed(b"\n\n"):
-                self._takeEvent(event)
-        except SourceError as error:
-            return None if error.reason == Reason.MALFORMED else Failure()
-        except BaseException:
-            return Failure()
-        return None
+                self._reportEnd()
 
     def _failed(self, failure: Failure) -> None:
         """Handle the lack of a response, or of its end."""
@@ -329,13 +241,17 @@ class UpstreamAnswer:
     def _succeed(self) -> None:
         """Report the complete answer, and read the rest of its response for a while."""
         self._release(AnswerState.DRAINING)
-        self._timer = PatientCall(self._clock, DRAIN_SECONDS, self._endDrain)
-        self._done.callback(self._finish or Reason.STOP.value)
+        self._drainTimer = PatientCall(self._clock, DRAIN_SECONDS, self._endDrain)
+        self._reportEnd()
 
     def _endDrain(self) -> None:
         """Close the connection of an upstream that does not end its answer."""
-        self._timer = None
+        self._drainTimer = None
         self._close()
+
+    def _reportEnd(self) -> None:
+        """Report the finish reason of the complete answer."""
+        self._done.callback(self._relay.finishReason or Reason.STOP.value)
 
     def _fail(self, error: SourceError | Failure) -> None:
         self._close()
@@ -353,10 +269,12 @@ class UpstreamAnswer:
             opening.cancel()
 
     def _release(self, state: AnswerState) -> None:
-        """Release the sink and the timer."""
+        """Release the sink and the timers."""
         if self._isOpen():
             self._sink.unregisterProducer()
+            self._relay.stop()
+            self._silence.stop()
         self._enter(state)
-        timer, self._timer = self._timer, None
+        timer, self._drainTimer = self._drainTimer, None
         if timer is not None:
             timer.cancel()

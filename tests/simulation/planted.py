@@ -271,7 +271,7 @@ BUGS = (
     Bug(
         "an answer without its end is a success",
         "sources/upstreamanswer.py",
-        "            elif self._finish is None:\n",
+        "            elif self._relay.finishReason is None:\n",
         "            elif False:\n",
     ),
     Bug("a page repeats the stream before it", "stores/listing.py", "newest), 1, None)", "newest), 0, None)"),
