@@ -58,6 +58,12 @@ def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
 
 
 def makeProgram(reactor: Any, options: Mapping[str, Any]) -> ProcessSource:
-    """Return the token source that the options describe."""
+    """
+    Return the token source that the options describe.
+
+    Args:
+        reactor: Starts the programs.
+        options: The options, checked.
+    """
     takesPrompt = True if options["asks"] else None
     return ProcessSource(reactor, options["exec"], takesPrompt, options["model"] or MODEL, options["exec-env"])

@@ -40,7 +40,14 @@ def checkUpstream(options: Mapping[str, Any]) -> None:
 
 
 def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> UpstreamSource:
-    """Return the token source that the options describe, with the turn end of the service."""
+    """
+    Return the token source that the options describe.
+
+    Args:
+        reactor: Connects and measures time.
+        options: The options, checked.
+        turnEnd: The one of the service; `None` makes another.
+    """
     url, connectTimeout, plain = options["upstream"], options["connect-timeout"], options["plain"] or None
     proxy = chooseProxy(options["upstream-proxy"], url)
     if proxy is None:

@@ -32,7 +32,13 @@ _KEPT_FIELD = 256
 
 
 def writeHeaders(request: Request, form: IFormat) -> None:
-    """Set the headers of an event stream in a format. The response must not have begun."""
+    """
+    Set the headers of an event stream.
+
+    Args:
+        request: Its response has not begun.
+        form: Format of the stream, which may add headers.
+    """
     for name, value in (*HEADERS, *form.headers):
         request.responseHeaders.setRawHeaders(name, [value])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
@@ -28,9 +28,17 @@ _NOTSENT_LOWAT = 128 * 1024
 _tuned: WeakSet[Any] = WeakSet()
 
 
-def listOptions(platform: str = sys.platform) -> list[tuple[int, int, int]]:
+class SocketOption(NamedTuple):
+    """The arguments of `socket.setsockopt`."""
+
+    level: int
+    number: int
+    value: int
+
+
+def listOptions(platform: str = sys.platform) -> list[SocketOption]:
     """
-    List the options of a viewer's socket: level, number, value.
+    List the options of a viewer's socket.
 
     Not among them is `TCP_USER_TIMEOUT`: it also ends a connection whose window has long been too
     small for the next segment, even if the viewer reads steadily.
@@ -38,11 +46,11 @@ def listOptions(platform: str = sys.platform) -> list[tuple[int, int, int]]:
     Args:
         platform: As in `sys.platform`. A number means something else on each.
     """
-    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    options = [SocketOption(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     # 25 is from <linux/tcp.h>.
     number = getattr(socket, "TCP_NOTSENT_LOWAT", 25 if platform == "linux" else None)
     if number is not None:
-        options.append((socket.IPPROTO_TCP, number, _NOTSENT_LOWAT))
+        options.append(SocketOption(socket.IPPROTO_TCP, number, _NOTSENT_LOWAT))
     return options
 
 

@@ -56,21 +56,47 @@ class IEntryBuffer(Interface):
         """Return the data of an entry."""
 
     def span(first: int, last: int) -> bytes:
-        """Return the data of a range of entries as one piece."""
+        """
+        Return the data of a range of entries as one piece.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
+        """
 
     def text(first: int, last: int) -> bytes:
-        """Return the text of a range of entries as one piece: of tokens, and of chunks."""
+        """
+        Return the text of a range of entries as one piece: of tokens, and of chunks.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
+        """
 
     def fit(first: int, last: int, maxBytes: int) -> int:
         """
         Find how far a range may go before its data gets large.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry that the range may have.
+            maxBytes: Limit of the data.
 
         Returns:
             Number of the entry with which the data from `first` on reaches `maxBytes`; `last` if none does.
         """
 
     def measure(first: int, last: int) -> int:
-        """Return the bytes of a range of entries, the fixed cost of each included; 0 for an empty range."""
+        """
+        Measure how much memory a range of entries takes.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry, which is included. A number before `first` is an empty range.
+
+        Returns:
+            Bytes, the fixed cost of each entry included.
+        """
 
 
 class IStreamLog(Interface):
@@ -107,6 +133,10 @@ class IStreamLog(Interface):
         Add an entry. A terminal kind ends the stream.
 
         The entry becomes visible when the store has it.
+
+        Args:
+            kind: Kind of the entry.
+            data: Its data, as the kind defines them.
 
         Returns:
             The entry's number.
@@ -163,6 +193,10 @@ class IStreamLog(Interface):
     def follow(viewer: Viewer, form: IFormat) -> IRendering:
         """
         Wake a viewer from now on, whenever there is more to read.
+
+        Args:
+            viewer: The viewer. It follows until `leave`.
+            form: Format in which it reads.
 
         Returns:
             The rendering of the log in this format, shared by all its viewers.

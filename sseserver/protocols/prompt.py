@@ -39,6 +39,10 @@ def checkModel(model: str | None, source: ITokenSource) -> None:
     """
     Check that a source has a model.
 
+    Args:
+        model: Name of the model that a client asks for; `None` leaves the choice to the source.
+        source: The source.
+
     Raises:
         ModelNotFound: The source has one model, and it is another one.
     """
@@ -85,6 +89,12 @@ def readText(content: str | list[Part] | None, place: str) -> str:
 
 
 def lastOfUser(roles: Sequence[str], texts: Sequence[str]) -> str:
-    """Return the text of the last message whose role is `user`; empty if there is none."""
+    """
+    Return the text of the last message whose role is `user`; empty if there is none.
+
+    Args:
+        roles: The role of each message.
+        texts: The text of each message, in the same order.
+    """
     users = [text for role, text in zip(roles, texts, strict=True) if role == "user"]
     return users[-1] if users else ""

@@ -95,6 +95,10 @@ def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:
     """
     Return the stream of a run that was found by its name, which is its epoch.
 
+    Args:
+        streamLog: The log that was found.
+        epoch: Epoch of the run.
+
     Raises:
         StreamNotFound: It is another one: a published stream was given this name later.
     """

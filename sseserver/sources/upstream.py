@@ -92,6 +92,10 @@ def checkHeader(name: str, value: str) -> tuple[str, str]:
     """
     Check a header that is sent with each request.
 
+    Args:
+        name: Name of the header.
+        value: Its value, which may be a secret.
+
     Returns:
         Name and value, unchanged.
 

@@ -223,7 +223,14 @@ class DirectWay:
         return True
 
     def write(self, channel: Any, head: DirectHead, body: bytes) -> None:
-        """Write an answer."""
+        """
+        Write an answer, and its line in the access log.
+
+        Args:
+            channel: The connection.
+            head: Head of the request, for the log.
+            body: Body of the answer.
+        """
         buffer = channel.sendBuffer
         buffer.hold()
         buffer.put(self._form.fill(body))

@@ -256,7 +256,14 @@ def _isClosed(transport: Any) -> bool:
 
 def makeIntake(reactor: Any, turnEnd: TurnEnd) -> Intake | None:
     """
-    Make the intake of a reactor; `None` if it, the system or the release of Twisted can have none.
+    Make the intake of a reactor.
+
+    Args:
+        reactor: Reads the connections.
+        turnEnd: Ends after the bytes that were read together are delivered.
+
+    Returns:
+        The intake; `None` if the reactor, the system or the release of Twisted can have none.
     """
     if not seesAbort() or not hasattr(select, "epoll") or not all(kind.providedBy(reactor) for kind in _REACTOR):
         return None

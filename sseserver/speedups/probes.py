@@ -110,7 +110,7 @@ class NoReactor:
     factory: Any
 
     def connectTCP(self, host: str, port: int, factory: Any, **keywords: object) -> None:
-        """Keep the factory."""
+        """See `IReactorTCP.connectTCP`. Keeps the factory."""
         self.factory = factory
 
     def callLater(self, delay: float, call: object, *arguments: object) -> None:

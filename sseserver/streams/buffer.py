@@ -133,7 +133,13 @@ class EntryBuffer:
         return self.first + min(bisect_left(self._ends, self._start(first) + maxBytes, low, high + 1), high)
 
     def segment(self, first: int, last: int) -> Segment:
-        """Return a copy of the entries from `first` to `last`, both included."""
+        """
+        Return a copy of a range of entries.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
+        """
         self._pack()
         start, end = first - self.first, last + 1 - self.first
         base, ends = self._base, self._ends[start:end]
@@ -150,6 +156,10 @@ class EntryBuffer:
     def add(self, kind: int, data: bytes) -> int:
         """
         Add an entry after the newest.
+
+        Args:
+            kind: Its kind.
+            data: Its data.
 
         Returns:
             The entry's number.

@@ -14,9 +14,6 @@ _LF = b"\n"
 _TOKEN = Kind.TOKEN
 _CHUNK = Kind.CHUNK
 
-#: The kinds of entries that have text.
-TEXT_KINDS = (_TOKEN, _CHUNK)
-
 #: The kinds of entries with text, and of the silent chunks between them.
 TEXT_PIECES = bytes((Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
 
@@ -57,7 +54,13 @@ def unpack(data: bytes) -> tuple[bytes, bytes]:
 
 
 def readText(kind: int, data: bytes) -> bytes:
-    """Return the text of an entry, which is empty for kinds without text."""
+    """
+    Return the text of an entry, which is empty for kinds without text.
+
+    Args:
+        kind: Kind of the entry.
+        data: Its data.
+    """
     if kind == _TOKEN:
         return data
     return unpack(data)[1] if kind == _CHUNK else b""
@@ -69,10 +72,25 @@ def areTokens(kinds: bytes | bytearray) -> bool:
 
 
 def countTokens(kinds: bytes | bytearray, start: int = 0) -> int:
-    """Count the entries with text from an index on."""
+    """
+    Count the entries with text.
+
+    Args:
+        kinds: The kinds of the entries, a byte each.
+        start: Index of the first entry that counts.
+    """
     return kinds.count(_TOKEN, start) + kinds.count(_CHUNK, start)
 
 
 def findLastText(kinds: bytes | bytearray, end: int) -> int:
-    """Return the index of the last entry with text before the index `end`, or -1."""
+    """
+    Find the last entry with text.
+
+    Args:
+        kinds: The kinds of the entries, a byte each.
+        end: Index behind the last entry that counts.
+
+    Returns:
+        Its index, or -1.
+    """
     return max(kinds.rfind(_TOKEN, 0, end), kinds.rfind(_CHUNK, 0, end))

@@ -54,7 +54,13 @@ class Segment:
         return self.ends[-1] - len(self.data) if self.ends else 0
 
     def select(self, first: int, last: int) -> Segment:
-        """Return the entries from `first` to `last`, both included, as far as they are in this segment."""
+        """
+        Return a range of entries, as far as they are in this segment.
+
+        Args:
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
+        """
         count = len(self.kinds)
         start = min(max(first - self.first, 0), count)
         end = max(start, min(last + 1 - self.first, count))

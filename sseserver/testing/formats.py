@@ -55,7 +55,17 @@ class FormatContract(_TestCase):
         self.streamLog.append(Kind.DONE, b'{"reason":"stop","tokens":4}')
 
     def readAll(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
-        """Read a new rendering to its end, in steps of at most so many bytes; return all steps as one reading."""
+        """
+        Read a new rendering to its end.
+
+        Args:
+            cursor: Number of the entry after which to begin.
+            maxBytes: Size of a step, after which no further entry is read.
+            joined: Whether consecutive text may be joined.
+
+        Returns:
+            All steps as one reading.
+        """
         rendering = self.form.render(self.streamLog)
         data = b""
         while (step := rendering.read(cursor, maxBytes, joined)).cursor != cursor:

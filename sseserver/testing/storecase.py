@@ -125,14 +125,28 @@ class StoreCase(_TestCase):
         return self.successResultOf(deferred)
 
     def assertRefused(self, deferred: Deferred[Any], error: type[SSEServerError]) -> None:
-        """Check that a Deferred fails with an error, after the store has done its work."""
+        """
+        Check that a Deferred fails, after the store has done its work.
+
+        Args:
+            deferred: The Deferred.
+            error: Class of the error.
+        """
         self.settle()
         self.failureResultOf(deferred, error)
 
     def create(
         self, name: str | None = None, published: bool = True, tokens: int = 0, question: str = ""
     ) -> IStreamLog:
-        """Make a stream with the tokens `1`, `2` and so on."""
+        """
+        Make a stream with the tokens `1`, `2` and so on.
+
+        Args:
+            name: Name of the stream; `None` leaves the choice to the store.
+            published: Whether it is a published stream.
+            tokens: Number of tokens.
+            question: Question that the stream answers.
+        """
         streamLog = self.result(self.store.create(name, published, question))
         for number in range(1, tokens + 1):
             streamLog.append(Kind.TOKEN, b"%d" % number)
@@ -144,7 +158,18 @@ class StoreCase(_TestCase):
         return self.result(self.store.find(name))
 
     def publish(self, name: str, *tokens: bytes, key: str | None = None, close: bool = False) -> tuple[int, int]:
-        """Publish tokens into a stream, and return the numbers of the first and of the last entry."""
+        """
+        Publish tokens into a stream.
+
+        Args:
+            name: Name of the stream.
+            tokens: Data of the entries.
+            key: Idempotency key.
+            close: Whether the stream ends after them.
+
+        Returns:
+            The numbers of the first and of the last entry.
+        """
         return self.result(self.store.publish(name, [NewEntry(Kind.TOKEN, data) for data in tokens], close, key))
 
     def describe(self, streamLog: IStreamLog) -> Description:

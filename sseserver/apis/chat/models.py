@@ -34,7 +34,7 @@ class Models(ChatResource):
         self._name = name
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return one model. Names may contain slashes."""
+        """See `Resource.getChild`: the resource of one model, whose name may contain slashes."""
         if not path:
             return self
         name = path.decode("utf-8", "replace")

@@ -36,7 +36,7 @@ class Chats(AsyncResource):
         self._newest = service.makeKeptStreams()
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """Return a chat, which has nothing but its stream below it."""
+        """See `Resource.getChild`: a chat, which has nothing but its stream below it."""
         if not path:
             return self
         chat = NotFoundResource()

@@ -44,7 +44,13 @@ class _Entries(list[Any]):
                 self.append(piece)
 
     def merge(self, index: int, piece: Mapping[str, Any]) -> None:
-        """Add a piece to the newest entry with an index, or begin a new entry with another `id`."""
+        """
+        Add a piece to the newest entry with an index. A piece with another `id` begins a new entry.
+
+        Args:
+            index: The index.
+            piece: Members of the entry, which are added to those that it has.
+        """
         known = self._newest.get(index)
         if known is None or _isOther(known, piece):
             known = self._newest[index] = {}

@@ -72,7 +72,13 @@ class SegmentRow(NamedTuple):
 
     @classmethod
     def pack(cls, stream: int, segment: Segment) -> SegmentRow:
-        """Make the row of a segment."""
+        """
+        Make the row of a segment.
+
+        Args:
+            stream: Number of the stream in the file.
+            segment: Some of its entries.
+        """
         kinds, ends, data = bytes(segment.kinds), packNumbers(segment.ends), bytes(segment.data)
         return cls(stream, segment.first, segment.last, kinds, ends, data)
 
@@ -133,7 +139,13 @@ class FreshEntries:
         return 8 * len(self.heads) + len(self.kinds) + 8 * len(self.ends) + len(self.data)
 
     def add(self, stream: int, segment: Segment) -> None:
-        """Add a segment of a stream."""
+        """
+        Add a segment of a stream.
+
+        Args:
+            stream: Number of the stream in the file.
+            segment: Some of its entries.
+        """
         self.heads.extend((stream, segment.first, len(segment.kinds), len(segment.data)))
         self.kinds.extend(segment.kinds)
         self.ends.extend(segment.ends)
