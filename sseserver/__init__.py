@@ -10,13 +10,15 @@ These are the public names; every other name may change.
 * `ProcessSource` streams the output of a program, `UpstreamSource` the answers of an OpenAI-compatible API, and
   `TextSource` a text.
 * `ITokenSource` and `ITokenSink` are the contracts of a source of your own, which fails with `SourceError`.
+* `IAuthenticator` is the contract of code that finds the `Principal` of a request, with a `Grant` of each `Right`; it
+  raises `Unauthorized`.
 * `TurnEnd`, shared by a service, its source and its store, sends tokens in the reactor turn in which they arrive.
 * `compiled` tells whether this is the compiled build.
 """
 
 from sseserver.apis.root import StreamResource
-from sseserver.errors import SourceError, SSEServerError
-from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.errors import SourceError, SSEServerError, Unauthorized
+from sseserver.interfaces import Grant, IAuthenticator, ITokenSink, ITokenSource, Principal, Right
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
@@ -35,10 +37,14 @@ compiled = not streamlog.__file__.endswith((".py", ".pyc"))
 
 __all__ = [
     "FunctionSource",
+    "Grant",
+    "IAuthenticator",
     "ITokenSink",
     "ITokenSource",
+    "Principal",
     "ProcessSource",
     "Prompt",
+    "Right",
     "SSEServerError",
     "Settings",
     "SourceError",
@@ -48,6 +54,7 @@ __all__ = [
     "StreamSite",
     "TextSource",
     "TurnEnd",
+    "Unauthorized",
     "UpstreamLimits",
     "UpstreamSource",
     "__version__",

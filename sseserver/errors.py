@@ -86,6 +86,32 @@ class EventTooLarge(BadRequest):
     code = "event_too_large"
 
 
+class Unauthorized(SSEServerError):
+    """
+    The request has no credential, or an invalid one.
+
+    Args:
+        message: A sentence for the client.
+        challenge: Value of the header `WWW-Authenticate`.
+    """
+
+    status = 401
+    type = "invalid_request_error"
+    code = "unauthorized"
+
+    def __init__(self, message: str, challenge: str = "Bearer") -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
+class Forbidden(SSEServerError):
+    """The credential of the request does not allow this."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "forbidden"
+
+
 class NotFound(SSEServerError):
     """No resource has this URL."""
 

@@ -46,6 +46,19 @@ class State(Enum):
 TERMINAL = {Kind.DONE: State.DONE, Kind.FAILED: State.FAILED, Kind.CANCELLED: State.CANCELLED}
 
 
+class StartingPlace(NamedTuple):
+    """
+    The place in a stream at which a viewer starts to read.
+
+    Attributes:
+        lastEventID: The last event ID that the client has sent; `None` for a new viewer.
+        fromNow: Whether a new viewer starts at the end instead of at the first entry that is kept.
+    """
+
+    lastEventID: str | None = None
+    fromNow: bool = False
+
+
 class NewEntry(NamedTuple):
     """
     An entry that has no number yet.

@@ -19,27 +19,29 @@ from sseserver.apis.page.page import AssetFile, AssetFolder, Page
 from sseserver.apis.page.visitor import Visitor
 from sseserver.apis.ui.chats import Chats
 from sseserver.service.service import StreamService
+from sseserver.web.access.rights import Access
 
 
-def makeAPIs(service: StreamService, prompt: str | None) -> dict[str, IResource]:
+def makeAPIs(service: StreamService, prompt: str | None, access: Access) -> dict[str, IResource]:
     """
     Make the resources of all APIs.
 
     Args:
         service: The service that runs the token source and keeps the streams.
         prompt: The prompt of the visitors of the page; see `StreamResource`.
+        access: Checks the rights of requests.
 
     Returns:
         The resources by their paths below the mount point, without slashes at the ends.
     """
     page = Page(service.source)
     return {
-        "": Visitor(service, page, prompt),
+        "": Visitor(service, page, access, prompt),
         "assets": AssetFolder(service.viewers),
         # Browsers ask for it beside pages that name no icon, such as answers in JSON.
         "favicon.ico": AssetFile(service.viewers, "icon.svg"),
-        "streams": StreamCollection(service, page.answer),
-        "v1/chat/completions": Completions(service),
-        "v1/models": Models(service),
-        "api/chat": Chats(service),
+        "streams": StreamCollection(service, page.answer, access),
+        "v1/chat/completions": Completions(service, access),
+        "v1/models": Models(service, access),
+        "api/chat": Chats(service, access),
     }

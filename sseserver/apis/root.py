@@ -12,8 +12,10 @@ from twisted.web.server import Request
 
 from sseserver.apis import makeAPIs
 from sseserver.apis.native.streams import StreamCollection
+from sseserver.interfaces import IAuthenticator
 from sseserver.service.service import StreamService
 from sseserver.speedups.direct import Respond
+from sseserver.web.access.rights import Access
 from sseserver.web.resource import NotFoundResource
 
 #: Path of the collection of streams.
@@ -31,11 +33,13 @@ class StreamResource(Resource):
         service: Runs the token source and keeps the streams. Its owner starts and stops it.
         prompt: Prompt of the runs that visitors start, if the source takes prompts. `None`:
             visitors must send their prompts by POST.
+        access: Finds the principals of requests; `None` lets everybody do everything.
     """
 
-    def __init__(self, service: StreamService, prompt: str | None = None) -> None:
+    def __init__(self, service: StreamService, prompt: str | None = None, access: IAuthenticator | None = None) -> None:
         super().__init__()
-        resources = makeAPIs(service, prompt)
+        self._access = Access(access, service.clock.seconds)
+        resources = makeAPIs(service, prompt, self._access)
         self._home = resources.pop("")
         for path, resource in resources.items():
             self._mount(path.encode("ascii").split(b"/"), resource)
@@ -43,7 +47,7 @@ class StreamResource(Resource):
     @property
     def direct(self) -> Respond | None:
         """Answers small POSTs without a request object. `None` for a derived class, which may check requests."""
-        return self._respond if type(self) is StreamResource else None
+        return self._respond if type(self) is StreamResource and self._access.isOpen else None
 
     def _respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
         parent, _, name = path[1:].rpartition(b"/")

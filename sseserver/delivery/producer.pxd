@@ -9,6 +9,7 @@ cdef class EventStreamProducer(ResponseProducer):
     # The fields that each token touches stand together.
     cdef public Py_ssize_t cursor
     cdef public StreamLog streamLog
+    cdef public double expires
     cdef object _rendering
     cdef double _quietSince
     cdef bint _behind

@@ -9,13 +9,15 @@ viewer.
 
 from __future__ import annotations
 
+from math import inf
+
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import classImplements
 
 from sseserver.delivery.connection import resumeReading
-from sseserver.delivery.head import writeHeaders
+from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ViewerRefused
@@ -46,14 +48,16 @@ class EventStreamProducer(ResponseProducer):
 
     Attributes:
         cursor: Number of the last entry read.
+        expires: The time at which the viewer is told to return, in seconds on the ticker's clock; infinite for never.
         streamLog: The stream.
     """
 
-    __slots__ = ("_behind", "_form", "_quietSince", "_refused", "_rendering", "cursor", "streamLog")
+    __slots__ = ("_behind", "_form", "_quietSince", "_refused", "_rendering", "cursor", "expires", "streamLog")
 
     def __init__(self, request: Request, streamLog: IStreamLog, form: IFormat, delivery: Delivery) -> None:
         super().__init__(request, delivery)
         self.cursor = 0
+        self.expires = inf
         self.streamLog = streamLog
         self._form = form
         self._rendering: IRendering
@@ -76,7 +80,8 @@ class EventStreamProducer(ResponseProducer):
         """
         writeHeaders(self.request, self._form)
         settings = self._delivery.settings
-        if not self._begin(min(settings.heartbeat, settings.stall)):
+        left = self.expires - self._delivery.ticker.seconds()
+        if not self._begin(min(settings.heartbeat, settings.stall, left)):
             return
         # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self._form)
@@ -151,12 +156,16 @@ class EventStreamProducer(ResponseProducer):
 
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
-        heartbeat = self._delivery.settings.heartbeat
-        if self._state is not ViewerState.LIVE:
+        settings = self._delivery.settings
+        heartbeat = settings.heartbeat
+        if now >= self.expires:
+            self.retire(jitter(settings.reconnectionTime))
             return now + heartbeat
+        if self._state is not ViewerState.LIVE:
+            return min(now + heartbeat, self.expires)
         if now - self._quietSince >= heartbeat:
             self._write(HEARTBEAT)
-        return self._quietSince + heartbeat
+        return min(self._quietSince + heartbeat, self.expires)
 
     def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
         """Set the cursor; return the frames that tell of a gap, if there is one."""

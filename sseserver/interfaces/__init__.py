@@ -1,14 +1,18 @@
 """
-The contracts between packages, for authors of token sources, formats and stores.
+The contracts between packages, for authors of token sources, formats, stores and authenticators.
 
 `sseserver.testing` has the tests that an implementation must pass.
 """
 
+from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal, Right
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import IPersistence, IStreamStore
 from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
 
 __all__ = [
+    "ANYONE",
+    "Grant",
+    "IAuthenticator",
     "IEntryBuffer",
     "IFormat",
     "IModels",
@@ -18,5 +22,7 @@ __all__ = [
     "IStreamStore",
     "ITokenSink",
     "ITokenSource",
+    "Principal",
+    "Right",
     "Viewer",
 ]

@@ -25,13 +25,16 @@ from sseserver.delivery.tail import Tails
 from sseserver.delivery.turnaway import NO_ROOM, turnAway
 from sseserver.delivery.waiter import Reader, Waiter
 from sseserver.errors import Overloaded
-from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
 from sseserver.timing.patience import PatientCall
 from sseserver.timing.ticker import Ticker
+from sseserver.values import StartingPlace
 
 log = Logger(__name__)
+
+_FIRST = StartingPlace()
 
 #: A response of one viewer.
 Response = EventStreamProducer | Waiter | DocumentProducer
@@ -102,8 +105,8 @@ class Viewers:
         streamLog: IStreamLog,
         form: IFormat,
         url: str,
-        lastEventID: str | None = None,
-        fromNow: bool = False,
+        principal: Principal = ANYONE,
+        place: StartingPlace = _FIRST,
     ) -> None:
         """
         Answer a request with a stream. Without room, tell the viewer to come back later.
@@ -113,8 +116,8 @@ class Viewers:
             streamLog: The stream.
             form: The format of the response.
             url: The stream's own URL.
-            lastEventID: The client's last event ID, if it sent one.
-            fromNow: Whether a new viewer starts at the end.
+            principal: The client. The response ends when its rights do.
+            place: Where it starts to read.
 
         Raises:
             Overloaded: There is no room, and viewers of this format do not reconnect.
@@ -128,7 +131,10 @@ class Viewers:
         producer = EventStreamProducer(request, streamLog, form, self._delivery)
         self._requests[producer] = request
         self._account.count += 1
-        producer.start(lastEventID, jitter(self._settings.reconnectionTime), url, fromNow)
+        if principal.expires is not None:
+            # The ticker has a clock of its own, which does not jump.
+            producer.expires = self._sweep.seconds() + principal.expires - self._sweep.clock.seconds()
+        producer.start(place.lastEventID, jitter(self._settings.reconnectionTime), url, place.fromNow)
 
     def wait(
         self, request: Request, streamLog: IStreamLog, form: IFormat, read: Reader, limit: float | None = None

@@ -19,7 +19,7 @@ from twisted.web.server import Request
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.document import STEP_BYTES, Document, cutBody
 from sseserver.delivery.head import writeHeaders
-from sseserver.errors import SSEServerError
+from sseserver.errors import SSEServerError, Unauthorized
 from sseserver.interfaces import IFormat
 from sseserver.jsontext import toJSON
 from sseserver.service.viewers import Viewers
@@ -107,6 +107,8 @@ def answerError(request: Request, error: SSEServerError) -> bytes:
     """
     if error.retryAfter is not None:
         request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
+    if isinstance(error, Unauthorized):
+        request.responseHeaders.setRawHeaders(b"WWW-Authenticate", [error.challenge.encode("ascii")])
     if error.final:
         # OpenAI's clients would repeat the request after 408, 409, 429 and every status from 500 up.
         request.responseHeaders.setRawHeaders(b"x-should-retry", [b"false"])

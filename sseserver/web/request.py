@@ -15,6 +15,7 @@ from twisted.web.server import Request
 
 from sseserver import jsontext
 from sseserver.errors import BadRequest, BodyTooLarge, Overloaded
+from sseserver.interfaces import ANYONE, Principal
 
 T = TypeVar("T")
 
@@ -99,32 +100,45 @@ def readLastEventID(request: Request) -> str | None:
     return None
 
 
-def readKey(request: Request) -> str | None:
+def readKey(request: Request, principal: Principal = ANYONE) -> str | None:
     """
-    Read the header `Idempotency-Key`, or `None` if it is missing.
+    Read the header `Idempotency-Key`.
+
+    Args:
+        request: Its head may have the header.
+        principal: The owner of the key. The same key of another principal has nothing to do with it.
+
+    Returns:
+        The key, unique among all principals; `None` if the header is missing.
 
     Raises:
         BadRequest: The value is not an idempotency key.
     """
     key = readHeader(request, b"idempotency-key")
-    return None if key is None else checkKey(key)
+    return None if key is None else ownKey(checkKey(key), principal)
 
 
-def readStartKey(request: Request, endpoint: str) -> str | None:
+def ownKey(key: str, principal: Principal) -> str:
+    """Return the key of a principal: keys have no spaces, so no two principals have the same."""
+    return f"{principal.name} {key}" if principal.name else key
+
+
+def readStartKey(request: Request, endpoint: str, principal: Principal = ANYONE) -> str | None:
     """
     Read the idempotency key of a request that starts a run.
 
     Args:
         request: The request.
         endpoint: Name of the endpoint, one word. Keys of different endpoints have nothing to do with each other.
+        principal: See `readKey`.
 
     Returns:
-        The key, unique among all endpoints; `None` if the header is missing.
+        The key, unique among all endpoints and principals; `None` if the header is missing.
 
     Raises:
         BadRequest: The value is not an idempotency key.
     """
-    key = readKey(request)
+    key = readKey(request, principal)
     return None if key is None else f"{endpoint} {key}"
 
 

@@ -14,10 +14,10 @@ from twisted.web.server import Request
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest
-from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
-from sseserver.values import State
+from sseserver.values import StartingPlace, State
 from sseserver.web.answers import answerHead
 from sseserver.web.request import readParameter, readPath
 
@@ -62,7 +62,12 @@ def readFromNow(request: Request) -> bool:
 
 
 def followStream(
-    service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat, asked: str | None
+    service: StreamService,
+    request: Request,
+    streamLog: IStreamLog,
+    form: IFormat,
+    asked: str | None,
+    principal: Principal = ANYONE,
 ) -> bytes | None:
     """
     Let a request follow a stream from the entry after its last event ID.
@@ -73,6 +78,7 @@ def followStream(
         streamLog: The stream.
         form: Format of the response.
         asked: The last event ID of the client, from `readLastEventID`.
+        principal: The client, which may read the stream. The response ends when its rights do.
 
     Returns:
         `None` if the response is finished, or is written by a producer from now on. An empty body,
@@ -89,7 +95,7 @@ def followStream(
     if request.method == b"HEAD":
         answerViewerHead(service, request, form)
         return None
-    service.viewers.follow(request, streamLog, form, readPath(request), asked, fromNow)
+    service.viewers.follow(request, streamLog, form, readPath(request), principal, StartingPlace(asked, fromNow))
     return None
 
 

@@ -12,10 +12,11 @@ from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
 from sseserver.formats import OpenAIFormat
-from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.interfaces import IFormat, IStreamLog, Right
 from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, readCompletion, wantsUsage
 from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.service.service import StreamService
+from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
 from sseserver.web.request import readJSONBody, readStartKey
 from sseserver.web.viewing import locateStream
@@ -27,33 +28,37 @@ class Completions(ChatResource):
 
     Args:
         service: The service that runs the token source and keeps the streams.
+        access: Checks the rights of requests.
     """
 
-    def __init__(self, service: StreamService) -> None:
+    def __init__(self, service: StreamService, access: Access) -> None:
         super().__init__(service.viewers)
+        self._access = access
         self._service = service
         self._withUsage = OpenAIFormat(service.source.model, withUsage=True)
 
     async def POST(self, request: Request) -> bytes | Document | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
+        principal = await self._access.requireSome(request, Right.RUN)
         body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
         prompt, streamed = readCompletion(body, self._service.source)
         streamLog = await self._service.startRun(
-            prompt, readStartKey(request, "chat"), makeSummary(prompt), viewed=True
+            prompt, readStartKey(request, "chat", principal), makeSummary(prompt), viewed=True
         )
         url = locateStream(request, streamLog, 3)
         if not streamed:
             return await self._complete(request, streamLog)
         form = self._withUsage if wantsUsage(prompt) else self._service.formats["openai"]
-        await self._stream(request, streamLog, form, url)
+        await self._holdHead(request, streamLog, form)
+        self._service.viewers.follow(request, streamLog, form, url, principal)
         return None
 
-    async def _stream(self, request: Request, streamLog: IStreamLog, form: IFormat, url: str) -> None:
+    async def _holdHead(self, request: Request, streamLog: IStreamLog, form: IFormat) -> None:
         """
-        Answer in chunks.
+        Hold the head of an answer in chunks until the first entry.
 
-        The head of the response is held until the first entry, so that a run that fails before it gets the status of
-        its error. It is held no longer than a heartbeat interval: clients and proxies give up on a silent server.
+        So a run that fails before it gets the status of its error. The head is held no longer than a heartbeat
+        interval: clients and proxies give up on a silent server.
         """
         service = self._service
         limit = service.settings.heartbeat
@@ -61,7 +66,6 @@ class Completions(ChatResource):
         refused = refusal(streamLog)
         if refused is not None:
             raise refused
-        service.viewers.follow(request, streamLog, form, url)
 
     async def _complete(self, request: Request, streamLog: IStreamLog) -> bytes | Document | None:
         """Answer in one piece at the end of the stream. Until then the client counts as a viewer."""

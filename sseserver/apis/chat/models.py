@@ -14,6 +14,7 @@ from sseserver.apis.chat.resource import ChatResource
 from sseserver.errors import ModelNotFound
 from sseserver.interfaces import IModels
 from sseserver.service.service import StreamService
+from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON
 
 
@@ -25,11 +26,13 @@ class Models(ChatResource):
 
     Args:
         service: The service whose source has the models.
+        access: Finds the principals of requests; each may ask for models.
         name: Name of the model; `None` for the list.
     """
 
-    def __init__(self, service: StreamService, name: str | None = None) -> None:
+    def __init__(self, service: StreamService, access: Access, name: str | None = None) -> None:
         super().__init__(service.viewers)
+        self._access = access
         self._service = service
         self._name = name
 
@@ -38,10 +41,11 @@ class Models(ChatResource):
         if not path:
             return self
         name = path.decode("utf-8", "replace")
-        return Models(self._service, name if self._name is None else f"{self._name}/{name}")
+        return Models(self._service, self._access, name if self._name is None else f"{self._name}/{name}")
 
     async def GET(self, request: Request) -> bytes:
         """Answer with the list of models, or with one of them."""
+        await self._access.identify(request)
         models = [self._describe(model) for model in await self._find()]
         if self._name is None:
             return answerJSON(request, {"object": "list", "data": models})

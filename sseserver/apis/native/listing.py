@@ -5,15 +5,21 @@ The list of streams: the parameters of its pages, and its items. Used by `stream
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest
+from sseserver.interfaces import IStreamStore, Principal, Right
 from sseserver.values import ListedPlace, ListedStream
 from sseserver.web.request import readParameter
 
 #: Streams. Largest page, which is the default: it is written in one turn.
 MAX_PAGE = 100
+
+#: Streams. So many are looked through in one turn of the reactor for those that a principal may see.
+STEP = 1000
 
 
 def readPage(request: Request) -> tuple[int, ListedPlace | None]:
@@ -27,6 +33,40 @@ def readPage(request: Request) -> tuple[int, ListedPlace | None]:
         BadRequest: A parameter is malformed.
     """
     return _readLimit(readParameter(request, b"limit")), _readPlace(readParameter(request, b"before"))
+
+
+async def findListed(
+    store: IStreamStore, clock: Any, limit: int, before: ListedPlace | None, principal: Principal
+) -> list[ListedStream]:
+    """
+    Find the streams that a principal may list and read, the newest first.
+
+    Args:
+        store: Keeps the streams.
+        clock: The reactor.
+        limit: Number of streams to find at most.
+        before: See `IStreamStore.list`.
+        principal: The client.
+    """
+    if before is not None and not _shows(principal, before.name):
+        # Otherwise the answer would tell whether there is such a stream.
+        before = before._replace(name="")
+    found: list[ListedStream] = []
+    step = limit
+    while True:
+        page = store.list(step, before)
+        found += [stream for stream in page if _shows(principal, stream.name)]
+        if len(found) >= limit or len(page) < step:
+            return found[:limit]
+        before, step = ListedPlace(page[-1].created, page[-1].name), STEP
+        turn: Deferred[None] = Deferred()
+        clock.callLater(0, turn.callback, None)
+        await turn
+
+
+def _shows(principal: Principal, name: str) -> bool:
+    """Tell whether the list of a principal has a stream of a name."""
+    return principal.allows(Right.LIST, name) and principal.allows(Right.READ, name)
 
 
 def formatPlace(place: ListedPlace) -> str:

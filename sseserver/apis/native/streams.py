@@ -12,7 +12,7 @@ from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from sseserver.apis.native.listing import describeListed, formatPlace, readPage
+from sseserver.apis.native.listing import describeListed, findListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import (
     STEP,
@@ -26,12 +26,13 @@ from sseserver.apis.native.publishing import (
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
-from sseserver.interfaces import IStreamLog
+from sseserver.interfaces import IStreamLog, Right
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
+from sseserver.web.access.rights import Access, checkRight
 from sseserver.web.answers import answerEncoded, answerJSON
 from sseserver.web.request import (
     readBody,
@@ -53,10 +54,12 @@ class StreamCollection(AsyncResource):
     Args:
         service: Runs the token source and keeps the streams.
         answerPage: Answers with the HTML representation of a stream.
+        access: Checks the rights of requests.
     """
 
-    def __init__(self, service: StreamService, answerPage: PageAnswer) -> None:
+    def __init__(self, service: StreamService, answerPage: PageAnswer, access: Access) -> None:
         super().__init__(service.viewers)
+        self._access = access
         self._service = service
         self._answerPage = answerPage
 
@@ -82,13 +85,16 @@ class StreamCollection(AsyncResource):
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
-        return NamedStream(self._service, self._answerPage, path.decode("utf-8", "replace")) if path else self
+        if not path:
+            return self
+        return NamedStream(self._service, self._answerPage, self._access, path.decode("utf-8", "replace"))
 
     async def GET(self, request: Request) -> bytes:
         """List the streams, the newest first, in pages."""
+        principal = await self._access.requireSome(request, Right.LIST)
         limit, before = readPage(request)
         # One more shows whether there is another page.
-        streams = self._service.store.list(limit + 1, before)
+        streams = await findListed(self._service.store, self._service.clock, limit + 1, before, principal)
         path = readPath(request)
         following = None
         if len(streams) > limit:
@@ -99,11 +105,13 @@ class StreamCollection(AsyncResource):
 
     async def POST(self, request: Request) -> bytes:
         """Start a run into a new stream."""
+        principal = await self._access.requireSome(request, Right.RUN)
         source = self._service.source
         prompt = readPrompt(readJSONBody(request, dict[str, Any], self._service.settings.nativeBody), source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
-        streamLog = await self._service.startRun(prompt, readStartKey(request, "streams"), makeSummary(prompt))
+        key = readStartKey(request, "streams", principal)
+        streamLog = await self._service.startRun(prompt, key, makeSummary(prompt))
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)
@@ -116,11 +124,13 @@ class NamedStream(AsyncResource):
     Args:
         service: See `StreamCollection`.
         answerPage: See `StreamCollection`.
+        access: See `StreamCollection`.
         name: Name of the stream, which may not exist.
     """
 
-    def __init__(self, service: StreamService, answerPage: PageAnswer, name: str) -> None:
+    def __init__(self, service: StreamService, answerPage: PageAnswer, access: Access, name: str) -> None:
         super().__init__(service.viewers)
+        self._access = access
         self._service = service
         self._answerPage = answerPage
         self._name = name
@@ -128,14 +138,16 @@ class NamedStream(AsyncResource):
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: the only child is `cancel`."""
         if path == b"cancel":
-            return StreamCancellation(self._service, self._name)
+            return StreamCancellation(self._service, self._access, self._name)
         return NotFoundResource() if path else self
 
     async def GET(self, request: Request) -> bytes | Document | None:
         """Answer with the events of the stream, its state, its text so far, or its page."""
+        principal = await self._access.identify(request)
         form = readFormat(request, self._service)
         wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN_TEXT, HTML)) if form is None else EVENT_STREAM
         try:
+            checkRight(principal, Right.READ, self._name)
             streamLog = await self._service.find(self._name)
         except StreamNotFound as error:
             if wanted != HTML:
@@ -150,16 +162,16 @@ class NamedStream(AsyncResource):
             return answerJSON(request, describeStream(streamLog))
         if wanted == PLAIN_TEXT:
             return answerText(request, streamLog)
-        return followStream(
-            self._service, request, streamLog, form or self._service.formats["events"], readLastEventID(request)
-        )
+        form = form or self._service.formats["events"]
+        return followStream(self._service, request, streamLog, form, readLastEventID(request), principal)
 
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into; a body is its first publish."""
+        principal = await self._access.requireNew(request, self._name)
         name, close = checkName(self._name), readStreamClosed(readHeader(request, b"stream-closed"))
         entries = await self._readEntries(request)
         if entries or close:
-            streamLog, new = await openWith(self._service, name, entries, close, readKey(request))
+            streamLog, new = await openWith(self._service, name, entries, close, readKey(request, principal))
         else:
             streamLog, new = await self._service.open(name)
         if new:
@@ -168,15 +180,17 @@ class NamedStream(AsyncResource):
 
     async def POST(self, request: Request) -> bytes:
         """Publish: append events or tokens, all or none."""
+        principal = await self._access.require(request, Right.PUBLISH, self._name)
         close = readStreamClosed(readHeader(request, b"stream-closed"))
         entries = await self._readEntries(request)
         if not entries and not close:
             raise BadRequest("The body has nothing to publish.")
-        published = await self._service.publish(self._name, entries, close, readKey(request))
+        published = await self._service.publish(self._name, entries, close, readKey(request, principal))
         return answerEncoded(request, encodePublication(published))
 
     async def DELETE(self, request: Request) -> bytes:
         """Stop the stream and delete it."""
+        await self._access.require(request, Right.DELETE, self._name)
         await self._service.delete(self._name)
         request.setResponseCode(NO_CONTENT)
         return b""
@@ -192,16 +206,19 @@ class StreamCancellation(AsyncResource):
 
     Args:
         service: See `StreamCollection`.
+        access: See `StreamCollection`.
         name: Name of the stream, which may not exist.
     """
 
-    def __init__(self, service: StreamService, name: str) -> None:
+    def __init__(self, service: StreamService, access: Access, name: str) -> None:
         super().__init__(service.viewers)
+        self._access = access
         self._service = service
         self._name = name
 
     async def POST(self, request: Request) -> bytes:
         """Cancel the run, and keep its output. A stream that has ended stays as it is."""
+        await self._access.require(request, Right.CANCEL, self._name)
         return answerJSON(request, describeStream(await self._service.cancel(self._name)))
 
 

@@ -10,13 +10,14 @@ from twisted.web.server import Request
 from sseserver.apis.page.page import Page
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, Overloaded, StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IFormat
+from sseserver.errors import BadRequest, Forbidden, Overloaded, StoreUnavailable, StreamNotFound
+from sseserver.interfaces import IFormat, Principal, Right
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Prompt
 from sseserver.web.accept import EVENT_STREAM, HTML, negotiate
+from sseserver.web.access.rights import Access, checkRight
 from sseserver.web.request import readLastEventID
 from sseserver.web.resource import AsyncResource
 from sseserver.web.viewing import answerViewerHead, followStream, readFormat
@@ -29,11 +30,13 @@ class Visitor(AsyncResource):
     Args:
         service: Runs the token source and keeps the streams.
         page: The page.
+        access: Checks the rights of requests.
         prompt: Prompt of the runs, if the source takes prompts; see `StreamResource`.
     """
 
-    def __init__(self, service: StreamService, page: Page, prompt: str | None) -> None:
+    def __init__(self, service: StreamService, page: Page, access: Access, prompt: str | None) -> None:
         super().__init__(service.viewers)
+        self._access = access
         self._service = service
         self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = page
@@ -47,9 +50,11 @@ class Visitor(AsyncResource):
             return self._page.answer(request, 0)
         form = form or self._service.formats["text"]
         asked = readLastEventID(request)
-        return await self._startRun(request, form) if asked is None else await self._resumeRun(request, form, asked)
+        if asked is None:
+            return await self._startRun(request, form, await self._access.requireSome(request, Right.RUN))
+        return await self._resumeRun(request, form, asked, await self._access.identify(request))
 
-    async def _resumeRun(self, request: Request, form: IFormat, asked: str) -> bytes | None:
+    async def _resumeRun(self, request: Request, form: IFormat, asked: str, principal: Principal) -> bytes | None:
         """
         Continue a run that was started here.
 
@@ -59,7 +64,8 @@ class Visitor(AsyncResource):
         parsed = parseID(asked)
         try:
             streamLog = await self._started.find(parsed[0] if parsed else "")
-        except StreamNotFound as missing:
+            checkRight(principal, Right.READ, streamLog.name)
+        except (Forbidden, StreamNotFound) as missing:
             forgetTraceback(missing)
             request.setResponseCode(NO_CONTENT)
             return b""
@@ -67,9 +73,9 @@ class Visitor(AsyncResource):
             forgetTraceback(unavailable)
             turnAway(request, form, self._service.settings.reconnectionTime)
             return None
-        return followStream(self._service, request, streamLog, form, asked)
+        return followStream(self._service, request, streamLog, form, asked, principal)
 
-    async def _startRun(self, request: Request, form: IFormat) -> bytes | None:
+    async def _startRun(self, request: Request, form: IFormat, principal: Principal) -> bytes | None:
         """Start a run for this visitor, or tell the visitor to return when there is room."""
         if self._service.source.takesPrompt and self._prompt is None:
             raise BadRequest("This token source needs a prompt. Start a run with POST /streams.")
@@ -86,4 +92,4 @@ class Visitor(AsyncResource):
             turnAway(request, form, self._service.settings.reconnectionTime)
             return None
         self._started.add(streamLog.epoch, streamLog)
-        return followStream(self._service, request, streamLog, form, None)
+        return followStream(self._service, request, streamLog, form, None, principal)

@@ -1,0 +1,3 @@
+"""
+Access: the checks of a request before anything is done for it.
+"""

@@ -1,0 +1,109 @@
+"""
+The rights of a request: who sends it, and whether that principal may do what it asks for.
+
+Each resource of an API has an `Access`, and asks it before it looks for a stream. So an answer never depends on whether
+a forbidden name exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.web.server import Request
+
+from sseserver.errors import Forbidden, StreamNotFound, Unauthorized
+from sseserver.interfaces import ANYONE, IAuthenticator, Principal, Right
+
+
+class Access:
+    """
+    Finds the principals of requests, and checks their rights.
+
+    Args:
+        authenticator: Finds the principals; `None` for no authentication.
+        seconds: Returns the time in seconds since 1970.
+    """
+
+    def __init__(self, authenticator: IAuthenticator | None, seconds: Callable[[], float]) -> None:
+        self._authenticator = authenticator
+        self._seconds = seconds
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether there is no authentication: everybody may do everything."""
+        return self._authenticator is None
+
+    async def identify(self, request: Request) -> Principal:
+        """
+        Find the principal of a request.
+
+        Raises:
+            Unauthorized: There is none, or its rights have ended.
+        """
+        if self._authenticator is None:
+            return ANYONE
+        found = self._authenticator.authenticate(request)
+        principal = await found if isinstance(found, Deferred) else found
+        if principal.isExpired(self._seconds()):
+            raise Unauthorized("The credential has expired.", 'Bearer error="invalid_token"')
+        return principal
+
+    async def require(self, request: Request, right: Right, name: str) -> Principal:
+        """
+        Find the principal of a request, and check a right on the stream of a name.
+
+        Raises:
+            Unauthorized: There is no principal.
+            Forbidden: See `checkRight`.
+            StreamNotFound: See `checkRight`.
+        """
+        principal = await self.identify(request)
+        checkRight(principal, right, name)
+        return principal
+
+    async def requireNew(self, request: Request, name: str) -> Principal:
+        """
+        Find the principal of a request, and check that it may open the stream of a name and publish into it.
+
+        Raises:
+            Unauthorized: There is no principal.
+            Forbidden: It does not have the right, whether or not the stream exists.
+        """
+        principal = await self.identify(request)
+        if not principal.allows(Right.PUBLISH, name):
+            raise makeForbidden(Right.PUBLISH)
+        return principal
+
+    async def requireSome(self, request: Request, right: Right) -> Principal:
+        """
+        Find the principal of a request, and check that it has a right on any name.
+
+        Raises:
+            Unauthorized: There is no principal.
+            Forbidden: It does not have the right.
+        """
+        principal = await self.identify(request)
+        if not any(right in grant.rights for grant in principal.grants):
+            raise makeForbidden(right)
+        return principal
+
+
+def checkRight(principal: Principal, right: Right, name: str) -> None:
+    """
+    Check a right on the stream of a name, which may not exist.
+
+    Raises:
+        Forbidden: The principal has other rights on this name.
+        StreamNotFound: It has none: the answer is that for a stream that does not exist.
+    """
+    if principal.allows(right, name):
+        return
+    if any(principal.allows(other, name) for other in Right):
+        raise makeForbidden(right)
+    raise StreamNotFound(name)
+
+
+def makeForbidden(right: Right) -> Forbidden:
+    """Make the error for a right that is missing."""
+    return Forbidden(f"This needs the right `{right.value}`, which the credential does not give here.")
