@@ -352,6 +352,20 @@ class ViewerRefused(SSEServerError):
         self.events = events
 
 
+class ReadingUnfinished(SSEServerError):
+    """
+    A format has more entries to read than one turn of the reactor has time for, before it can write anything.
+
+    Never the answer to a request: the producer reads again in its next turn.
+    """
+
+    status = 500
+    code = "unfinished"
+
+    def __init__(self) -> None:
+        super().__init__("The format has not read the stream to its end yet.")
+
+
 class GapError(SSEServerError):
     """
     A viewer cannot continue after its last event ID without a gap.

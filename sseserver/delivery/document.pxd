@@ -2,6 +2,5 @@ from sseserver.delivery.response cimport ResponseProducer
 
 
 cdef class DocumentProducer(ResponseProducer):
-    cdef object _next
     cdef object _onEnd
     cdef object _steps

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import classImplements
@@ -84,7 +84,7 @@ class DocumentProducer(ResponseProducer):
         onEnd: Called once with this producer when the body is written, or can no longer be.
     """
 
-    __slots__ = ("_next", "_onEnd", "_steps")
+    __slots__ = ("_onEnd", "_steps")
 
     def __init__(
         self, request: Request, document: Document, delivery: Delivery, onEnd: Callable[[DocumentProducer], None]
@@ -92,8 +92,6 @@ class DocumentProducer(ResponseProducer):
         super().__init__(request, delivery)
         self._steps = cutSteps(document.pieces)
         self._onEnd = onEnd
-        # The next steps, if the client reads faster than this turn of the reactor lasts.
-        self._next: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin the response."""
@@ -123,19 +121,15 @@ class DocumentProducer(ResponseProducer):
             log.failure("A response failed")
             self.abort("broken")
         if self._state is ViewerState.LIVE:
-            self._next = self._delivery.ticker.clock.callLater(0, self._continue)
+            # The client may read faster than this turn of the reactor lasts.
+            self._yieldTurn()
 
-    def _continue(self) -> None:
-        """Write on in another turn, unless the transport is full by then."""
-        self._next = None
-        if self._state is ViewerState.LIVE:
-            self._write()
+    def _goOn(self) -> None:
+        """See `ResponseProducer._goOn`."""
+        self._write()
 
     def _release(self) -> None:
         """See `ResponseProducer._release`."""
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
         # A generator that is abandoned is closed.
         self._steps = iter(())
         self._onEnd(self)

@@ -20,7 +20,7 @@ from sseserver.delivery.connection import resumeReading
 from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.states import ViewerState, ViewerStep
-from sseserver.errors import GapError, ViewerRefused
+from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
@@ -92,7 +92,7 @@ class EventStreamProducer(ResponseProducer):
             self.streamLog.onChange()
         self.wake()
 
-    def wake(self) -> None:
+    def wake(self) -> None:  # noqa: C901 (see below)
         """Write the entries after the cursor, as far as the transport takes them."""
         try:
             # One function without calls of its own: every token of every viewer comes through here.
@@ -105,6 +105,9 @@ class EventStreamProducer(ResponseProducer):
                     cursor, frames = gap.cursor, self._rendering.gap(asked, gap)
                 except ViewerRefused as refusal:
                     self._refuse(refusal.events)
+                    return
+                except ReadingUnfinished:
+                    self._yieldTurn()
                     return
                 if cursor == self.cursor:
                     self._behind = False
@@ -125,6 +128,10 @@ class EventStreamProducer(ResponseProducer):
                 if cursor == streamLog.last and streamLog.state is _OPEN:
                     self._behind = False
                     return
+                if len(frames) < READ_BYTES and cursor < streamLog.last:
+                    # The format leaves out most of these entries: the transport would not stop the loop.
+                    self._yieldTurn()
+                    return
         except BaseException:
             log.failure("An event stream failed")
             self.abort("broken")
@@ -140,6 +147,10 @@ class EventStreamProducer(ResponseProducer):
             if self._refused:
                 self.finish("refused")
             self.wake()
+
+    def _goOn(self) -> None:
+        """See `ResponseProducer._goOn`."""
+        self.wake()
 
     def retire(self, retry: int) -> None:
         """

@@ -10,4 +10,5 @@ cdef class ResponseProducer:
     cdef public str reason
     cdef public object request
     cdef object _delivery
+    cdef object _next
     cdef StallWatch _watch

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import Request
 
 from sseserver.delivery.body import MakeBody
@@ -47,7 +48,7 @@ class ResponseProducer:
     """
     Base class of push producers of responses. Their states are `ViewerState`.
 
-    A subclass provides `resumeProducing` and `_release`.
+    A subclass provides `resumeProducing`, `_goOn` and `_release`.
 
     Args:
         request: A request whose response has not begun.
@@ -58,7 +59,7 @@ class ResponseProducer:
         request: The request.
     """
 
-    __slots__ = ("_body", "_delivery", "_state", "_watch", "reason", "request")
+    __slots__ = ("_body", "_delivery", "_next", "_state", "_watch", "reason", "request")
 
     def __init__(self, request: Request, delivery: Delivery) -> None:
         self.reason = ""
@@ -67,6 +68,8 @@ class ResponseProducer:
         self._state = ViewerState.NEW
         self._body = delivery.makeBody(request)
         self._watch: StallWatch | None = None
+        # The call that goes on, if there is more to do than one turn of the reactor has time for.
+        self._next: IDelayedCall | None = None
 
     @property
     def written(self) -> int:
@@ -150,6 +153,21 @@ class ResponseProducer:
     def _step(self, step: ViewerStep) -> None:
         self._state = findNext(VIEWER_STATES, self._state, step)
 
+    def _yieldTurn(self) -> None:
+        """Go on in another turn of the reactor."""
+        if self._next is None:
+            self._next = self._delivery.ticker.clock.callLater(0, self._continue)
+
+    def _continue(self) -> None:
+        """Go on, unless the transport is full by now."""
+        self._next = None
+        if self._state is ViewerState.LIVE:
+            self._goOn()
+
+    def _goOn(self) -> None:
+        """Write on."""
+        raise NotImplementedError("A subclass of ResponseProducer must implement _goOn().")
+
     def _loseClient(self, result: Any) -> None:
         """End the response: its request has ended, on any transport."""
         self._end("left")
@@ -165,6 +183,9 @@ class ResponseProducer:
         self._body.close()
         if self._watch is not None:
             self._watch.stop()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
         self._release()
 
     def _release(self) -> None:

@@ -29,6 +29,9 @@ MEMO_BYTES = 1024 * 1024
 #: 64 KiB in Go and 128 KiB in aiohttp.
 JOINED_BYTES = 32 * 1024
 
+#: Entries, or rows of joined entries, of one reading. More of them make `maxBytes`, unless the format leaves them out.
+READ_ENTRIES = 4096
+
 #: Bytes. Room for the fields around a text, and for its last token.
 _MARGIN = 1024
 
@@ -162,7 +165,7 @@ class EntryRendering:
         """Read entry by entry."""
         events: list[bytes] = []
         size = 0
-        while cursor < self._log.last and size < maxBytes:
+        while cursor < self._log.last and size < maxBytes and len(events) < READ_ENTRIES:
             cursor += 1
             events.append(self._encode(cursor))
             size += len(events[-1])
@@ -174,7 +177,7 @@ class EntryRendering:
         size = 0
         # Number of the last entry of the row that the cursor is in. A row may make several events.
         end = cursor
-        while cursor < self._log.last and size < maxBytes:
+        while cursor < self._log.last and size < maxBytes and len(events) < READ_ENTRIES:
             first = cursor + 1
             if first > end:
                 start = self._index(first)

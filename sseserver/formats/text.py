@@ -4,19 +4,32 @@ The format `text`: each event is the entire text so far, so that a page can show
 
 from __future__ import annotations
 
+import re
+
 from zope.interface import classImplements
 
-from sseserver.errors import GapError, ViewerRefused
-from sseserver.formats.rendering import REFUSED, TERMINAL_TYPES, writeGap
+from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
+from sseserver.formats.rendering import READ_ENTRIES, REFUSED, TERMINAL_TYPES, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.reading import Reading
-from sseserver.streams.entries import areTokens, readText
+from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.entries import TEXT_KINDS, readText
 from sseserver.values import Kind, Reason, State
 from sseserver.wire import continued, encodeRetry, writeBlock
 
 #: Bytes. Longest text that this format serves; its cost grows with the square of the length.
 TEXT_LIMIT = 1024 * 1024
+
+#: Bytes of tokens that are read in one piece, and that count as one more entry of a reading.
+_PIECE, _UNIT = 64 * 1024, 64
+
+# Looked up once, not for each entry.
+_TOKEN, _CHUNK = Kind.TOKEN.value, Kind.CHUNK.value
+
+#: Tokens in a row; entries without text in a row.
+_TOKENS = re.compile(b"[%b]+" % bytes((_TOKEN,)))
+_SILENT = re.compile(b"[^%b]+" % bytes(TEXT_KINDS))
 
 _LF = 10
 
@@ -37,7 +50,7 @@ class _TextRendering:
         self._epoch = streamLog.epoch.encode("ascii")
         # The `data` lines of the text so far, without the last line end.
         self._lines = bytearray(b"data: ")
-        # Bytes of the text.
+        # Bytes of the text. A CR LF that two tokens share counts as two, but is written as one line end.
         self._size = 0
         # Whether the text ends with CR, which a LF at the start of the next token would complete.
         self._cr = False
@@ -89,47 +102,69 @@ class _TextRendering:
         return cursor == REFUSED or (self._log.state is not State.OPEN and cursor == self._log.last)
 
     def _grow(self) -> None:
-        """Read the entries that the log has got since the last call."""
-        log, buffer = self._log, self._buffer
-        if log.last > self._seen + 1 and self._over is None:
-            self._leap()
-        while self._seen < log.last and self._over is None:
-            number = self._seen + 1
-            if number < buffer.first:
-                self._over = number
-            elif not (token := readText(buffer.kind(number), buffer.entry(number))):
-                self._seen = number
-            elif self._size + len(token) > TEXT_LIMIT:
-                self._over = number
-            else:
-                self._seen = self._textAt = number
-                self._event = None
-                self._add(token)
+        """
+        Read the entries that the log has got since the last call, as many as a turn has time for.
 
-    def _leap(self) -> None:
-        """Read all new entries as one piece, if they are only tokens and fit the limit."""
-        log, buffer = self._log, self._buffer
-        start, end = self._seen + 1 - buffer.first, log.last + 1 - buffer.first
-        if log.state is not State.OPEN:
-            # Without the terminal entry.
-            end -= 1
-        last = buffer.first + end - 1
-        if start < 0 or end - start < 2 or not areTokens(buffer.kinds[start:end]) or not buffer.entry(last):
+        Raises:
+            ReadingUnfinished: There are more.
+        """
+        left = READ_ENTRIES
+        while self._seen < self._log.last and self._over is None:
+            if left <= 0:
+                raise ReadingUnfinished
+            size = self._size
+            self._readOn(self._seen + 1)
+            left -= 1 + (self._size - size) // _UNIT
+
+    def _readOn(self, number: int) -> None:
+        """Read one entry, or several at once that are only tokens, or that have no text."""
+        buffer = self._buffer
+        if number < buffer.first:
+            self._over = number
             return
-        text = buffer.span(self._seen + 1, last)
-        # A CR LF that two tokens share counts as one byte. Text with CR is read token by token, so that the limit is
-        # reached at the same entry however the entries are read.
-        if self._size + len(text) <= TEXT_LIMIT and b"\r" not in text:
-            self._seen = self._textAt = last
+        kind, last = buffer.kind(number), self._endRow(number)
+        if kind == _TOKEN and last > number:
+            last = self._fitText(number, last)
+            text = buffer.span(number, last)
+        else:
+            text = readText(kind, buffer.entry(number))
+        if text and self._size + len(text) > TEXT_LIMIT:
+            self._over = number
+            return
+        self._seen = last
+        if text:
+            self._textAt = last
             self._event = None
             self._add(text)
 
+    def _endRow(self, number: int) -> int:
+        """Return the number of the last entry that can be read together with an entry."""
+        buffer, last = self._buffer, self._log.last
+        kind = buffer.kind(number)
+        if number == last or kind == _CHUNK:
+            return number
+        start, end = number - buffer.first, min(last + 1, number + _PIECE) - buffer.first
+        row = (_TOKENS if kind == _TOKEN else _SILENT).match(buffer.kinds, start, end)
+        return buffer.first + row.end() - 1 if row else number
+
+    def _fitText(self, number: int, last: int) -> int:
+        """Return the number of the last token of a piece that has text and that the limit allows, or of the first."""
+        buffer = self._buffer
+        room = min(_PIECE, TEXT_LIMIT - self._size)
+        last = buffer.fit(number, last, room)
+        if buffer.measure(number, last) - ENTRY_COST * (last - number + 1) > room:
+            last -= 1
+        # The ID of the event is that of an entry with text.
+        while last > number and not buffer.entry(last):
+            last -= 1
+        return max(number, last)
+
     def _add(self, token: bytes) -> None:
         """Add one or more tokens to the text."""
+        self._size += len(token)
         if token[0] == _LF and self._cr:
             token = token[1:]
         self._cr = token.endswith(b"\r")
-        self._size += len(token)
         # The first line of the token continues the last line of the text.
         self._lines += continued(token)
 

@@ -251,7 +251,8 @@ class IRendering(Interface):
 
         Args:
             cursor: Number of the last entry read.
-            maxBytes: Stop after the entry that reaches this many bytes.
+            maxBytes: Stop after the entry that reaches this many bytes, or before it: a turn of the reactor has no
+                time for any number of entries.
             joined: Whether the text of several entries may be joined into one event, because the viewer is behind.
 
         Returns:
@@ -259,6 +260,7 @@ class IRendering(Interface):
 
         Raises:
             GapError: Entries after the cursor are no longer kept.
+            ReadingUnfinished: There is more to read before anything can be written. Read again in another turn.
             ViewerRefused: The format cannot serve the rest of the stream to this viewer. The viewer leaves the log.
         """
 

@@ -383,14 +383,14 @@ class StreamLog:
         self.announced = now
         if self.sole is not None:
             self.sole.wake()
-        elif self._round is None and len(self._viewers) <= wakes.WAKES_PER_TURN:
+        elif self._round is None and len(self._viewers) <= wakes.WAKES_PER_LOOK:
             # A copy, since viewers leave while they are woken.
             for viewer in tuple(self._viewers):
                 if viewer in self._viewers:
                     viewer.wake()
         else:
             if self._round is None:
-                self._round = WakeRound(self._viewers, self._ticker.clock)
+                self._round = WakeRound(self._viewers, self._ticker)
             self._round.start()
 
 

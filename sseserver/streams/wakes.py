@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import islice
 from operator import length_hint
-from typing import Any
 
 from sseserver.interfaces import Viewer
+from sseserver.timing.ticker import Ticker
 
 #: Viewers woken in one turn of the reactor. The others are woken in the next turns, so that a stream with ten thousand
 #: viewers does not delay all others.
 WAKES_PER_TURN = 500
+
+#: Seconds. No further viewers are woken in a turn that has lasted so long: the end of a response takes ten times as
+#: long as an event.
+LONGEST_TURN = 0.003
+
+#: Viewers woken between two looks at the time. So few are woken without a round.
+WAKES_PER_LOOK = 50
 
 
 class WakeRound:
@@ -24,12 +31,12 @@ class WakeRound:
 
     Args:
         viewers: The viewers of the log, as they come and leave.
-        clock: Schedules the turns.
+        ticker: Tells the time, and schedules the turns.
     """
 
-    def __init__(self, viewers: Collection[Viewer], clock: Any) -> None:
+    def __init__(self, viewers: Collection[Viewer], ticker: Ticker) -> None:
         self._viewers = viewers
-        self._clock = clock
+        self._ticker = ticker
         # The viewers still to be woken in this round, and whether another round must follow.
         self._waiting: Iterator[Viewer] | None = None
         self._again = False
@@ -45,13 +52,17 @@ class WakeRound:
     def _wakeSome(self) -> None:
         """Wake the next viewers of the round, and schedule the rest."""
         assert self._waiting is not None
-        for viewer in islice(self._waiting, WAKES_PER_TURN):
-            if viewer in self._viewers:
-                viewer.wake()
+        until = self._ticker.seconds() + LONGEST_TURN
+        for left in range(WAKES_PER_TURN, 0, -WAKES_PER_LOOK):
+            for viewer in islice(self._waiting, min(left, WAKES_PER_LOOK)):
+                if viewer in self._viewers:
+                    viewer.wake()
+            if self._ticker.seconds() >= until:
+                break
         if self._again and not length_hint(self._waiting):
             self._again = False
             self._waiting = iter(tuple(self._viewers))
         if length_hint(self._waiting):
-            self._clock.callLater(0, self._wakeSome)
+            self._ticker.clock.callLater(0, self._wakeSome)
         else:
             self._waiting = None

@@ -4,6 +4,8 @@ Tests of `sseserver.delivery.producer`: what a viewer is sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
@@ -11,10 +13,12 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
 from sseserver.delivery.producer import READ_BYTES
-from sseserver.formats import TextFormat
+from sseserver.formats import OpenAIFormat, TextFormat, UIFormat, rendering
 from sseserver.formats import text as textFormat
 from sseserver.reading import Reading
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.entries import packChunk, packEvent
+from sseserver.streams.ids import makeEpoch
+from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.values import Kind
 from tests.delivery.cases import BrokenFormat, ProducerTestCase
 from tests.http import EVENTSOURCE
@@ -135,6 +139,70 @@ class ProducerTests(ProducerTestCase):
         self.reactor.advance(FLUSH_TICK)
         self.assertEqual(wire.response.texts, ["first", "a", "b", "c"])
         self.assertLessEqual(len(wire.socket.sends), 2)
+
+    def watchTurns(self) -> list[int]:
+        """Return a list that gets the newest viewer's cursor after each call that the reactor makes at once."""
+        cursors: list[int] = []
+        callLater = self.reactor.callLater
+
+        def watched(delay: float, call: Callable[..., object], *arguments: Any) -> Any:
+            def made() -> None:
+                call(*arguments)
+                cursors.append(self.producers[-1].cursor)
+
+            return callLater(delay, call, *arguments) if delay else callLater(0, made)
+
+        self.patch(self.reactor, "callLater", watched)
+        return cursors
+
+    def test_entriesThatAreLeftOut(self) -> None:
+        """
+        #12: a turn reads a bounded number of entries, also if the format leaves them out, so that the transport does
+        not stop the producer.
+        """
+        self.patch(rendering, "READ_ENTRIES", 10)
+        cursors = self.watchTurns()
+        for form, behind in ((OpenAIFormat("m"), None), (UIFormat(), None), (OpenAIFormat("m"), 1)):
+            self.form = form
+            self.streamLog = StreamLog("name", makeEpoch(), self.flush, self.window)
+            for _ in range(95):
+                self.streamLog.append(Kind.EVENT, packEvent(b"message", b"x"))
+            self.end()
+            cursors.clear()
+            wire = self.follow(after=behind)
+            self.assertEqual(cursors[-1], 96)
+            for before, after in pairwise([(behind or 0) + 10, *cursors]):
+                self.assertLessEqual(after - before, 10)
+            self.assertIn("[DONE]", [event.data for event in wire.response.events])
+
+    def fillChunks(self) -> None:
+        """Append many chunks, whose texts are short."""
+        self.patch(textFormat, "READ_ENTRIES", 10)
+        for number in range(95):
+            self.streamLog.append(*packChunk(b"{}", f"{number} "))
+
+    def test_textInTurns(self) -> None:
+        """#12: a turn reads a bounded number of entries into a whole text, which is sent once, and then the end."""
+        self.form = TextFormat()
+        self.fillChunks()
+        self.end()
+        cursors = self.watchTurns()
+        wire = self.follow()
+        self.assertGreaterEqual(cursors.index(96), 8)
+        texts = [event.data for event in wire.response.events if event.type == "message"]
+        self.assertEqual(texts, ["", "".join(f"{number} " for number in range(95))])
+        self.assertEqual(wire.response.types[-1], "done")
+
+    def test_leavesBetweenTurns(self) -> None:
+        """A viewer that leaves while its text is being read leaves nothing to be called."""
+        self.form = TextFormat()
+        self.fillChunks()
+        cursors = self.watchTurns()
+        self.after["write"] = lambda: self.reactor.callLater(0, self.producers[-1].abort, "left")
+        self.follow()
+        self.assertEqual([producer.reason for producer in self.ended], ["left"])
+        self.assertEqual(set(cursors), {0})
+        self.assertEqual([call for call in self.reactor.getDelayedCalls() if call.getTime() <= 0], [])
 
     def test_catchesUpInBoundedSteps(self) -> None:
         """A long log is read and written in steps of about 128 KiB."""

@@ -282,6 +282,7 @@ class CrowdTests(LogTestCase):
         """Make turns short, so that few viewers are many."""
         super().setUp()
         self.patch(wakes, "WAKES_PER_TURN", 4)
+        self.patch(wakes, "WAKES_PER_LOOK", 2)
 
     def crowd(self, number: int) -> list[FakeViewer]:
         """Add viewers."""
@@ -329,6 +330,21 @@ class CrowdTests(LogTestCase):
         self.assertEqual(self.clock.turn(), 1)
         self.assertEqual(self.woken(viewers), 8)
         self.assertEqual(list(self.clock.getDelayedCalls()), [])
+
+    def test_slowViewers(self) -> None:
+        """
+        #12: a turn ends when its time is up, however few viewers it has woken. An end takes longer than an event.
+        """
+        self.patch(wakes, "WAKES_PER_TURN", 100)
+        viewers = self.crowd(20)
+        for viewer in viewers:
+            viewer.onWake = lambda: self.clock.step(wakes.LONGEST_TURN / 3)
+        self.log.append(Kind.DONE, b"{}")
+        counts = [self.woken(viewers)]
+        while self.clock.turn():
+            counts.append(self.woken(viewers))
+        self.assertEqual(counts, [4, 8, 12, 16, 20])
+        self.assertLessEqual(wakes.LONGEST_TURN, 0.005)
 
     def test_entriesMeanwhile(self) -> None:
         """
@@ -449,6 +465,7 @@ class NobodyIsMissedTests(SynchronousTestCase):
         that follows has read the last entry, and no timer runs.
         """
         self.patch(wakes, "WAKES_PER_TURN", perTurn)
+        self.patch(wakes, "WAKES_PER_LOOK", 1)
         clock = TurnClock()
         log = makeLog(clock)
         viewers: list[ReadingViewer] = []

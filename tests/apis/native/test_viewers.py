@@ -120,6 +120,7 @@ class ViewersTests(PublishingTestCase):
         self.put("a")
         self.assertLessEqual(wakes.WAKES_PER_TURN, 1000)
         self.patch(wakes, "WAKES_PER_TURN", 50)
+        self.patch(wakes, "WAKES_PER_LOOK", 10)
         wires = [self.view("/streams/a") for _ in range(120)]
         heads = [len(wire.received) for wire in wires]
         seen = []

@@ -36,7 +36,7 @@ class RowTests(SynchronousTestCase):
         Numbers are packed into eight bytes each, the lowest first.
         """
         packed = packNumbers(some)
-        self.assertEqual(unpackNumbers(packed), tuple(some))
+        self.assertEqual(list(unpackNumbers(packed)), some)
         self.assertEqual(packed, b"".join(number.to_bytes(8, "little") for number in some))
 
     @given(segments)
