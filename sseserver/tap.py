@@ -20,6 +20,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 
+from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
 from sseserver.command.listening import makeURL
 from sseserver.command.parsing import Options, readText
@@ -43,6 +44,10 @@ from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
 from sseserver.web.site import StreamSite
+
+#: Number of connections at a time to the endpoint of `--admin-listen`. They take descriptors that are kept for the rest
+#: of the process, so that health checks are answered when clients have taken all others.
+ADMIN_CONNECTIONS = 8
 
 #: Descriptor of standard input.
 STANDARD_INPUT = 0
@@ -219,6 +224,14 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
     return site
 
 
+def makeAdminSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
+    """Return the site for operators."""
+    resource = AdminResource(streams)
+    return StreamSite(
+        resource, accessLog=False, plain=options["plain"] or None, maxBody=1, maxConnections=ADMIN_CONNECTIONS
+    )
+
+
 def makeService(options: Options) -> Server:
     """
     Return the service that `twistd sseserver` runs.
@@ -241,6 +254,8 @@ def makeService(options: Options) -> Server:
     site: Any = makeSite(streams, options)
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)
+    if options["admin-listen"] is not None:
+        server.listen(reactor, options["admin-listen"], makeAdminSite(streams, options))
     server.signals = makeSignals(reactor, site, source, options)
     if not settings.plain:
         # Starts last: it freezes the objects that exist by then.

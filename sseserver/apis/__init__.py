@@ -2,7 +2,8 @@
 The APIs: families of URLs with one wire protocol each.
 
 Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (the Vercel AI SDK's
-`/api/chat`), `page` (`/`). `makeAPIs` is the list of them.
+`/api/chat`), `page` (`/`), `admin` (`/healthz`, `/readyz`, and the site of `--admin-listen`). `makeAPIs` is the list of
+them.
 
 A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
 and a format if it streams. CONTRIBUTING.md has the steps.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from twisted.web.resource import IResource
 
+from sseserver.apis.admin.health import Health, Readiness
 from sseserver.apis.chat.completions import Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.native.streams import StreamCollection
@@ -44,4 +46,6 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access) -> dict
         "v1/chat/completions": Completions(service, access),
         "v1/models": Models(service, access),
         "api/chat": Chats(service, access),
+        "healthz": Health(),
+        "readyz": Readiness(service),
     }

@@ -48,6 +48,21 @@ def checkEndpoint(reactor: Any, description: str) -> None:
         raise BadEndpoint(f"the port must be between 0 and {_MAX_PORT}")
 
 
+def checkInterface(description: str) -> None:
+    """
+    Check that an endpoint does not listen on all interfaces because nobody has named one.
+
+    Args:
+        description: A valid endpoint, in Twisted's notation.
+
+    Raises:
+        BadEndpoint: It is of TCP or TLS, and names no interface.
+    """
+    kind, *parameters = description.split(":")
+    if kind in {"tcp", "tcp6", "ssl"} and not any(each.startswith("interface=") for each in parameters):
+        raise BadEndpoint(f"name the interface, such as {description}:interface=127.0.0.1")
+
+
 def suggestEndpoint(text: str) -> str | None:
     """Return the endpoint that a port, a host with a port or a URL probably means, or `None`."""
     found = _ADDRESS.fullmatch(text)

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.python import usage
 
 from sseserver import __version__, compiled
-from sseserver.command.listening import BadEndpoint, checkEndpoint, suggestEndpoint
+from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, suggestEndpoint
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.upstream import checkUpstream
 from sseserver.options import OPTIONS, defaultOf, optionNamed
@@ -208,6 +208,13 @@ class Options(usage.Options):
                 checkEndpoint(reactor, endpoint)
             except BadEndpoint as error:
                 raise usage.UsageError(f"--listen {endpoint}: {error}") from None
+        admin = self["admin-listen"]
+        try:
+            if admin is not None:
+                checkEndpoint(reactor, admin)
+                checkInterface(admin)
+        except BadEndpoint as error:
+            raise usage.UsageError(f"--admin-listen {admin}: {error}") from None
 
 
 def explainName(name: str, others: frozenset[str]) -> str:

@@ -5,6 +5,7 @@ The contracts between packages, for authors of token sources, formats, stores an
 """
 
 from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal, Right
+from sseserver.interfaces.readiness import IChecked
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import IPersistence, IStreamStore
 from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
@@ -13,6 +14,7 @@ __all__ = [
     "ANYONE",
     "Grant",
     "IAuthenticator",
+    "IChecked",
     "IEntryBuffer",
     "IFormat",
     "IModels",

@@ -20,6 +20,7 @@ class Group(Enum):
     RUNS = "Runs"
     STREAMS = "Streams"
     SPEED = "Speed"
+    OPERATION = "Operation"
 
 
 @dataclass(frozen=True, slots=True)

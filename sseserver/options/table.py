@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from sseserver.options.operation import OPERATION
 from sseserver.options.row import Group, Option
 from sseserver.options.types import (
     COMMAND,
@@ -243,15 +244,6 @@ OPTIONS = (
         setting="maxViewers",
     ),
     Option(
-        "drain",
-        PAUSE,
-        30.0,
-        Group.VIEWERS,
-        "Time for viewers to read the rest of their responses when the service stops, in seconds.",
-        setting="drain",
-        onCommandLine=False,
-    ),
-    Option(
         "linger",
         PAUSE,
         60.0,
@@ -348,6 +340,7 @@ OPTIONS = (
         setting="plain",
         environment="SSESERVER_PLAIN",
     ),
+    *OPERATION,
 )
 
 

@@ -306,6 +306,15 @@ class StreamService(Service):
         speedups = listSpeedups(self.settings.plain)
         log.info("Speedups: {speedups}", speedups=", ".join(speedups) or "none")
 
+    def leave(self) -> None:
+        """
+        Tell load balancers, by `/readyz`, that the service will stop. Everything is served as before.
+
+        Does nothing unless the service is running.
+        """
+        if self.state is ServiceState.RUNNING:
+            self.state = step(SERVICE_STEPS, self.state, ServiceState.LEAVING)
+
     def stopService(self) -> Deferred[None]:
         """
         End all runs, drain the viewers, and close the store. Harmless while it is being stopped.

@@ -10,18 +10,20 @@ from sseserver.steps import StateEnum
 
 
 class ServiceState(StateEnum):
-    """The life of a `StreamService`. It accepts runs and viewers while it is NEW or RUNNING."""
+    """The life of a `StreamService`. It accepts runs and viewers while it is NEW, RUNNING or LEAVING."""
 
     NEW = "new"  # not started yet
     RUNNING = "running"
-    DRAINING = "draining"  # runs have ended, viewers receive the end of their streams
+    LEAVING = "leaving"  # everything is served, but load balancers are told to send no more clients
+    DRAINING = "draining"  # nothing new is accepted, runs and viewers come to their ends
     STOPPED = "stopped"  # the store is closed
 
 
 #: Legal steps of a service. Stopping is harmless at any time.
 SERVICE_STEPS = {
     ServiceState.NEW: frozenset({ServiceState.RUNNING, ServiceState.DRAINING}),
-    ServiceState.RUNNING: frozenset({ServiceState.DRAINING}),
+    ServiceState.RUNNING: frozenset({ServiceState.LEAVING, ServiceState.DRAINING}),
+    ServiceState.LEAVING: frozenset({ServiceState.DRAINING}),
     ServiceState.DRAINING: frozenset({ServiceState.STOPPED}),
     ServiceState.STOPPED: frozenset({ServiceState.RUNNING, ServiceState.DRAINING}),
 }

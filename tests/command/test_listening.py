@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.command.listening import BadEndpoint, checkEndpoint, makeURL, suggestEndpoint
+from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, makeURL, suggestEndpoint
 from tests.certificates import makePEM
 
 
@@ -39,6 +39,15 @@ class CheckTests(SynchronousTestCase):
             ("ssl:1:privateKey=/nowhere/key.pem", "/nowhere/key.pem: No such file or directory"),
         ):
             self.assertEqual(self.explain(description), message)
+
+    def test_interface(self) -> None:
+        """An endpoint that names no interface would listen on all of them."""
+        for description in ("tcp:9000", "tcp6:9000:backlog=7", "ssl:9000:privateKey=a"):
+            with self.assertRaises(BadEndpoint) as caught:
+                checkInterface(description)
+            self.assertIn(f"{description}:interface=127.0.0.1", str(caught.exception))
+        for description in ("tcp:9000:interface=10.0.0.1", "unix:/run/admin.sock", "systemd:domain=INET:index=1"):
+            checkInterface(description)
 
     def test_F134_systemd(self) -> None:
         """F134: without a socket of systemd the message says so; with others it has their names."""

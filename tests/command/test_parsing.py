@@ -63,6 +63,13 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual(options["words"], WELCOME)
         self.assertFalse(options["asks"] or options["plain"])
 
+    def test_admin(self) -> None:
+        """`--admin-listen` takes one endpoint, which must name its interface."""
+        endpoint = "tcp:9000:interface=127.0.0.1"
+        self.assertEqual(parse("--admin-listen", endpoint)["admin-listen"], endpoint)
+        self.assertIn("--admin-listen 9000", self.refused("--admin-listen=9000"))
+        self.assertIn("name the interface", self.refused("--admin-listen=tcp:9000"))
+
     def test_F15_connections(self) -> None:
         """F15: connections and runs share the file descriptors; more connections than there are is refused."""
         with patch("resource.getrlimit", lambda which: (1032, 1032)):

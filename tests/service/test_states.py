@@ -77,6 +77,8 @@ class ServiceTests(SynchronousTestCase):
         service: Any = StreamService(self.clock, ScriptedSource(), store=store)
         if state is not ServiceState.NEW:
             service.startService()
+        if state is ServiceState.LEAVING:
+            service.leave()
         if state in (ServiceState.DRAINING, ServiceState.STOPPED):
             service.stopService()
         if state is ServiceState.STOPPED:

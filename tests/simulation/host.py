@@ -119,8 +119,8 @@ class Host:
         self._reactor = reactor = SimReactor(self._world, self.network, self.plan.bufferSize)
         turnEnd = TurnEnd(reactor)
         options = writeOptions(self.plan)
-        # The drain has no option, and some sizes are too small for one; the environment turns the speedups off.
-        settings = replace(makeSettings(options), drain=self.plan.settings.drain, **findTooSmall(self.plan))
+        # Some sizes are too small for an option; the environment turns the speedups off.
+        settings = replace(makeSettings(options), **findTooSmall(self.plan))
         planned = replace(self.plan.settings, plain=settings.plain)
         assert settings == planned, f"{settings} of the command line, {planned} of the plan"
         store = self._makeStore(reactor, turnEnd)

@@ -1,0 +1,65 @@
+"""
+`healthz` and `readyz`: whether the process works, and whether it should get new clients.
+"""
+
+from __future__ import annotations
+
+from twisted.web.http import OK, SERVICE_UNAVAILABLE
+from twisted.web.server import Request
+
+from sseserver.interfaces import IChecked
+from sseserver.service.service import StreamService
+from sseserver.service.states import ServiceState
+from sseserver.web.answers import answerJSON, setContentType
+from sseserver.web.resource import AsyncResource
+
+#: Why a service is not ready in each state but RUNNING.
+_NOT_RUNNING = {
+    ServiceState.NEW: "The server has not started yet.",
+    ServiceState.LEAVING: "The server is going to stop.",
+    ServiceState.DRAINING: "The server is being stopped.",
+    ServiceState.STOPPED: "The server is being stopped.",
+}
+
+
+class Health(AsyncResource):
+    """`healthz`: answers 200 as long as the process turns its reactor."""
+
+    async def GET(self, request: Request) -> bytes:
+        """Answer `ok`."""
+        setContentType(request, "text/plain; charset=utf-8")
+        return b"ok\n"
+
+
+class Readiness(AsyncResource):
+    """
+    `readyz`: answers 200 if the server should get new clients, and otherwise 503 with what is not ready.
+
+    Args:
+        service: The service.
+    """
+
+    def __init__(self, service: StreamService) -> None:
+        super().__init__()
+        self._service = service
+
+    async def GET(self, request: Request) -> bytes:
+        """Answer with the problems by the part that has them: `server`, `store`, `source`."""
+        problems = findProblems(self._service)
+        answer = {"ready": not problems, "problems": problems}
+        return answerJSON(request, answer, SERVICE_UNAVAILABLE if problems else OK)
+
+
+def findProblems(service: StreamService) -> dict[str, str]:
+    """
+    Return why a service should get no new clients, by the part that is not ready.
+
+    Args:
+        service: The service, in any state.
+    """
+    problems = {"server": _NOT_RUNNING.get(service.state)}
+    for name, part in (("store", service.store), ("source", service.source)):
+        # A store is closed before and after.
+        if IChecked.providedBy(part) and service.state is not ServiceState.NEW:
+            problems[name] = part.findProblem()
+    return {name: problem for name, problem in problems.items() if problem is not None}

@@ -1,0 +1,29 @@
+"""
+The options of operation: how a server is watched, and how it stops. `sseserver.options.table` has the others.
+"""
+
+from __future__ import annotations
+
+from sseserver.options.row import Group, Option
+from sseserver.options.types import ENDPOINT, PAUSE
+
+OPERATION = (
+    Option(
+        "admin-listen",
+        ENDPOINT,
+        None,
+        Group.OPERATION,
+        "Listen on this endpoint for health checks, apart from the clients: `tcp:9000:interface=127.0.0.1`. It asks "
+        "for no credentials, so the interface must be named.",
+        otherNames=("health", "metrics", "admin"),
+    ),
+    Option(
+        "drain",
+        PAUSE,
+        30.0,
+        Group.OPERATION,
+        "Time for viewers to read the rest of their responses when the service stops, in seconds.",
+        setting="drain",
+        otherNames=("grace", "graceful-timeout", "shutdown-timeout"),
+    ),
+)
