@@ -14,6 +14,9 @@ _LF = b"\n"
 _TOKEN = Kind.TOKEN
 _CHUNK = Kind.CHUNK
 
+#: The kinds of entries that have text.
+TEXT_KINDS = (_TOKEN, _CHUNK)
+
 #: The kinds of entries with text, and of the silent chunks between them.
 TEXT_PIECES = bytes((Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK))
 
