@@ -39,12 +39,16 @@ class SSEServerError(Exception):
     final: bool = False
 
 
-class BadRequest(SSEServerError):
-    """The request is malformed."""
+class ClientError(SSEServerError):
+    """Root of the errors in requests, as opposed to those of the server."""
 
     status = 400
     type = "invalid_request_error"
     code = "bad_request"
+
+
+class BadRequest(ClientError):
+    """The request is malformed."""
 
 
 class InvalidMember(BadRequest):
@@ -86,7 +90,7 @@ class EventTooLarge(BadRequest):
     code = "event_too_large"
 
 
-class Unauthorized(SSEServerError):
+class Unauthorized(ClientError):
     """
     The request has no credential, or an invalid one.
 
@@ -96,7 +100,6 @@ class Unauthorized(SSEServerError):
     """
 
     status = 401
-    type = "invalid_request_error"
     code = "unauthorized"
 
     def __init__(self, message: str, challenge: str = "Bearer") -> None:
@@ -104,19 +107,17 @@ class Unauthorized(SSEServerError):
         self.challenge = challenge
 
 
-class Forbidden(SSEServerError):
+class Forbidden(ClientError):
     """The credential of the request does not allow this."""
 
     status = 403
-    type = "invalid_request_error"
     code = "forbidden"
 
 
-class NotFound(SSEServerError):
+class NotFound(ClientError):
     """No resource has this URL."""
 
     status = 404
-    type = "invalid_request_error"
     code = "not_found"
 
 
@@ -136,75 +137,80 @@ class StreamNotFound(NotFound):
         super().__init__(f"There is no stream {name!r}: it never existed, or it is no longer kept.")
 
 
-class MethodNotAllowed(SSEServerError):
+class MethodNotAllowed(ClientError):
     """The resource does not support this method."""
 
     status = 405
-    type = "invalid_request_error"
     code = "method_not_allowed"
 
 
-class NotAcceptable(SSEServerError):
+class NotAcceptable(ClientError):
     """The `Accept` header excludes every media type that the resource offers."""
 
     status = 406
-    type = "invalid_request_error"
     code = "not_acceptable"
 
 
-class RequestTimeout(SSEServerError):
+class RequestTimeout(ClientError):
     """A client did not send its request in time."""
 
     status = 408
-    type = "invalid_request_error"
     code = "request_timeout"
 
 
-class HeadTooLarge(SSEServerError):
+class HeadTooLarge(ClientError):
     """The head of a request exceeds the size limit."""
 
     status = 431
-    type = "invalid_request_error"
     code = "head_too_large"
 
 
-class StreamExists(SSEServerError):
+class ForeignOrigin(ClientError):
+    """A page of another origin has sent a request that would change something."""
+
+    status = 403
+    code = "foreign_origin"
+
+
+class MisdirectedRequest(ClientError):
+    """The request is meant for another host."""
+
+    status = 421
+    code = "misdirected_request"
+
+
+class StreamExists(ClientError):
     """The name is taken by a stream that this request cannot use."""
 
     status = 409
-    type = "invalid_request_error"
     code = "stream_exists"
 
 
-class StreamEnded(SSEServerError):
+class StreamEnded(ClientError):
     """The stream has a terminal entry; nothing can be appended."""
 
     status = 409
-    type = "invalid_request_error"
     code = "stream_ended"
 
 
-class BodyTooLarge(SSEServerError):
+class BodyTooLarge(ClientError):
     """The request's body exceeds the size limit."""
 
     status = 413
-    type = "invalid_request_error"
     code = "body_too_large"
 
 
-class KeyReused(SSEServerError):
+class KeyReused(ClientError):
     """An idempotency key was used before, with a different request."""
 
     status = 422
-    type = "invalid_request_error"
     code = "idempotency_key_reused"
 
 
-class UnsupportedType(SSEServerError):
+class UnsupportedType(ClientError):
     """The request's body has an unsupported content type."""
 
     status = 415
-    type = "invalid_request_error"
     code = "unsupported_media_type"
 
 
@@ -322,7 +328,7 @@ def _limit(number: object, least: int, most: float = float("inf")) -> int | None
     return number if type(number) is int and least <= number <= most else None
 
 
-class RunCancelled(SSEServerError):
+class RunCancelled(ClientError):
     """
     A run was cancelled, and its client gets no answer.
 
@@ -330,7 +336,6 @@ class RunCancelled(SSEServerError):
     """
 
     status = 410
-    type = "invalid_request_error"
     code = "cancelled"
 
 

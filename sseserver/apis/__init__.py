@@ -21,10 +21,11 @@ from sseserver.apis.page.page import AssetFile, AssetFolder, Page
 from sseserver.apis.page.visitor import Visitor
 from sseserver.apis.ui.chats import Chats
 from sseserver.service.service import StreamService
+from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 
 
-def makeAPIs(service: StreamService, prompt: str | None, access: Access) -> dict[str, IResource]:
+def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: Gate) -> dict[str, IResource]:
     """
     Make the resources of all APIs.
 
@@ -32,13 +33,14 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access) -> dict
         service: The service that runs the token source and keeps the streams.
         prompt: The prompt of the visitors of the page; see `StreamResource`.
         access: Checks the rights of requests.
+        gate: The gate that all their requests have passed.
 
     Returns:
         The resources by their paths below the mount point, without slashes at the ends.
     """
     page = Page(service.source)
     return {
-        "": Visitor(service, page, access, prompt),
+        "": Visitor(service, page, access, prompt, gate),
         "assets": AssetFolder(service.viewers),
         # Browsers ask for it beside pages that name no icon, such as answers in JSON.
         "favicon.ico": AssetFile(service.viewers, "icon.svg"),

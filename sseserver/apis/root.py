@@ -4,6 +4,7 @@ The resource that an embedder mounts: all APIs, each at its path.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +15,7 @@ from sseserver.apis import makeAPIs
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.interfaces import IAuthenticator
 from sseserver.service.service import StreamService
-from sseserver.speedups.direct import Respond
+from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 from sseserver.web.resource import NotFoundResource
 
@@ -34,28 +35,33 @@ class StreamResource(Resource):
         prompt: Prompt of the runs that visitors start, if the source takes prompts. `None`:
             visitors must send their prompts by POST.
         access: Finds the principals of requests; `None` lets everybody do everything.
+        hosts: Host names that requests may be meant for, beside loopback names, with or without a port; `*` for all.
+            `None`: the site checks them, or a proxy does.
+        corsOrigins: Origins of other sites whose pages may use this one, such as `https://example.com`; `*` for all,
+            without cookies.
     """
 
-    def __init__(self, service: StreamService, prompt: str | None = None, access: IAuthenticator | None = None) -> None:
+    def __init__(
+        self,
+        service: StreamService,
+        prompt: str | None = None,
+        access: IAuthenticator | None = None,
+        hosts: Iterable[str] | None = None,
+        corsOrigins: Iterable[str] = (),
+    ) -> None:
         super().__init__()
+        self._gate = Gate(hosts, corsOrigins)
         self._access = Access(access, service.clock.seconds)
-        resources = makeAPIs(service, prompt, self._access)
+        self._direct = DirectPublishing(self, self._gate)
+        resources = makeAPIs(service, prompt, self._access, self._gate)
         self._home = resources.pop("")
         for path, resource in resources.items():
             self._mount(path.encode("ascii").split(b"/"), resource)
 
     @property
-    def direct(self) -> Respond | None:
+    def direct(self) -> DirectPublishing | None:
         """Answers small POSTs without a request object. `None` for a derived class, which may check requests."""
-        return self._respond if type(self) is StreamResource and self._access.isOpen else None
-
-    def _respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
-        parent, _, name = path[1:].rpartition(b"/")
-        streams = self.children.get(parent)
-        # An embedder may have put something else there.
-        if parent != _STREAMS or not isinstance(streams, StreamCollection):
-            return None
-        return streams.publish(name.decode("ascii"), contentType, body)
+        return self._direct if type(self) is StreamResource and self._access.isOpen else None
 
     def _mount(self, path: list[bytes], resource: IResource) -> None:
         """Put a resource at a path, and make the nodes above it that are missing."""
@@ -66,10 +72,43 @@ class StreamResource(Resource):
             node = node.children[segment]
         node.putChild(path[-1], resource)
 
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
+        # A trailing slash leads back to this resource, which checks then.
+        stopped = self._gate.stop(request) if path else None
+        return super().getChildWithDefault(path, request) if stopped is None else stopped
+
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: a trailing slash leads back to this resource."""
         return NotFoundResource() if path else self
 
     def render(self, request: Request) -> Any:
         """Answer at the mount point itself."""
-        return self._home.render(request)
+        return (self._gate.stop(request) or self._home).render(request)
+
+
+class DirectPublishing:
+    """
+    Publishes without a request object; see `sseserver.speedups.direct`.
+
+    Args:
+        resource: The root of the APIs.
+        gate: The gate that every request passes.
+    """
+
+    def __init__(self, resource: Resource, gate: Gate) -> None:
+        self._resource = resource
+        self._gate = gate
+
+    def admits(self, fields: Mapping[bytes, bytes]) -> bool:
+        """See `DirectAnswers.admits`."""
+        return self._gate.admits(fields)
+
+    def respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
+        """See `DirectAnswers.respond`."""
+        parent, _, name = path[1:].rpartition(b"/")
+        streams = self._resource.children.get(parent)
+        # An embedder may have put something else there.
+        if parent != _STREAMS or not isinstance(streams, StreamCollection):
+            return None
+        return streams.publish(name.decode("ascii"), contentType, body)

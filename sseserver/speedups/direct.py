@@ -13,7 +13,7 @@ way from its first byte: nothing has happened to it yet. `sseserver.web.site` ch
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import lru_cache
 from time import time
 from typing import Any, NamedTuple, Protocol
@@ -47,11 +47,6 @@ _SAMPLE = re.compile(rb"(HTTP/1\.1 200 .*\r\nDate: )[^\r]*(\r\n.*Content-Length:
 
 _LENGTH = re.compile(rb"[1-9][0-9]{0,4}")
 
-#: Answers a POST: called with the path, the media type and the body. Returns `None` if the request is
-#: to go the usual way, or a Deferred that fires with the body of an answer 200 in JSON. If it fails,
-#: the request goes the usual way, too: nothing must have changed.
-Respond = Callable[[bytes, str, bytes], "Deferred[bytes] | None"]
-
 
 class DirectHead(NamedTuple):
     """
@@ -70,7 +65,6 @@ class DirectHead(NamedTuple):
     length: int
 
 
-@lru_cache(_HEADS)
 def readHead(head: bytes) -> DirectHead | None:
     """
     Read the head of a POST.
@@ -96,6 +90,32 @@ def readHead(head: bytes) -> DirectHead | None:
         return None
     contentType = fields.get(b"content-type", b"").decode("ascii", "replace")
     return DirectHead(match[1], fields, contentType, int(length))
+
+
+class DirectAnswers(Protocol):
+    """Answers POSTs."""
+
+    def admits(self, fields: Mapping[bytes, bytes]) -> bool:
+        """
+        Return whether requests with a head may be answered directly. The result is kept with the head.
+
+        Args:
+            fields: The header fields of the head.
+        """
+
+    def respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
+        """
+        Answer a POST whose head is admitted.
+
+        Args:
+            path: The path, without a query.
+            contentType: Value of the field `Content-Type`.
+            body: The body.
+
+        Returns:
+            `None` if the request is to go the usual way; otherwise fires with the body of an answer 200 in JSON. If it
+            fails, the request goes the usual way, too: nothing must have changed.
+        """
 
 
 class DirectRequest:
@@ -163,7 +183,7 @@ class DirectSite(Protocol):
     The site of the requests.
 
     Attributes:
-        resource: The root. If it answers requests directly, it has an attribute `direct`.
+        resource: The root. If it answers requests directly, it has an attribute `direct`, its `DirectAnswers`.
         maxBody: Bytes. Limit of the body of a request.
     """
 
@@ -182,12 +202,16 @@ class DirectWay:
         site: The site.
         form: The form of the answers.
         logs: Whether answers are logged.
+
+    Attributes:
+        heads: Reads a head; see `readHead`. It keeps the result.
     """
 
     def __init__(self, site: DirectSite, form: AnswerForm, logs: bool) -> None:
         self._site = site
         self._form = form
         self._logs = logs
+        self.heads = lru_cache(_HEADS)(_readAdmitted)
 
     def receive(self, channel: Any, data: bytes) -> bool:
         """
@@ -200,14 +224,16 @@ class DirectWay:
         Returns:
             Whether the request is answered or will be; if not, nothing was read.
         """
+        answers = getattr(self._site.resource, "direct", None)
+        if answers is None:
+            return False
         end = data.find(b"\r\n\r\n", 0, _SHORT_HEAD) + 4
-        head = readHead(data[:end])
+        head = self.heads(data[:end], answers)
         if head is None or len(data) != end + head.length or not isBetweenRequests(channel) or isBlocked(channel):
             return False
-        respond: Respond | None = getattr(self._site.resource, "direct", None)
-        if respond is None or head.length > self._site.maxBody:
+        if head.length > self._site.maxBody:
             return False
-        answering = respond(head.path, head.contentType, data[end:])
+        answering = answers.respond(head.path, head.contentType, data[end:])
         if answering is None:
             return False
         channel.setTimeout(channel.timeOut)
@@ -275,6 +301,12 @@ class _Waiting:
         forgetFailure(failure)
         if self._channel is not None:
             receiveAgain(self._channel, self, self._data)
+
+
+def _readAdmitted(head: bytes, answers: DirectAnswers) -> DirectHead | None:
+    """Read a head; return `None` as well if its requests must go the usual way."""
+    read = readHead(head)
+    return read if read is not None and answers.admits(read.fields) else None
 
 
 def _forget(failure: Failure) -> None:

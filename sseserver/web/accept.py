@@ -38,7 +38,8 @@ def negotiate(request: Request, offers: Sequence[str]) -> str:
     Raises:
         NotAcceptable: The `Accept` header excludes every offer.
     """
-    request.responseHeaders.setRawHeaders(b"Vary", [b"Accept"])
+    vary = request.responseHeaders.getRawHeaders(b"Vary", ())
+    request.responseHeaders.setRawHeaders(b"Vary", [b", ".join([*vary, b"Accept"])])
     best = _choose(b",".join(request.requestHeaders.getRawHeaders(b"accept", ())), tuple(offers))
     if best is None:
         raise NotAcceptable(f"The Accept header excludes every media type of this resource: {', '.join(offers)}.")

@@ -10,6 +10,7 @@ from twisted.web.server import Site
 from sseserver.apis import makeAPIs
 from sseserver.apis.root import StreamResource
 from sseserver.web.accept import JSON
+from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 from tests.apis.cases import ScriptedTestCase
 from tests.http import CHROME, EVENTSOURCE, makeRequest
@@ -24,7 +25,7 @@ class RootTests(ScriptedTestCase):
     def test_everyAPI(self) -> None:
         """Each API answers at its path, with a trailing slash as well."""
         unknown = self.ask("/nothing", method="PATCH").headers["allow"]
-        for path in makeAPIs(self.service, None, Access(None, self.reactor.seconds)):
+        for path in makeAPIs(self.service, None, Access(None, self.reactor.seconds), Gate()):
             # The folder of the assets has children only.
             for url in [f"/{path}"] if path in {"", "assets"} else [f"/{path}", f"/{path}/"]:
                 response = self.ask(url, method="PATCH")

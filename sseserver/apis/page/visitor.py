@@ -17,6 +17,7 @@ from sseserver.streams.ids import parseID
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Prompt
 from sseserver.web.accept import EVENT_STREAM, HTML, negotiate
+from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access, checkRight
 from sseserver.web.request import readLastEventID
 from sseserver.web.resource import AsyncResource
@@ -32,11 +33,13 @@ class Visitor(AsyncResource):
         page: The page.
         access: Checks the rights of requests.
         prompt: Prompt of the runs, if the source takes prompts; see `StreamResource`.
+        gate: Checks the page that sends a request.
     """
 
-    def __init__(self, service: StreamService, page: Page, access: Access, prompt: str | None) -> None:
+    def __init__(self, service: StreamService, page: Page, access: Access, prompt: str | None, gate: Gate) -> None:
         super().__init__(service.viewers)
         self._access = access
+        self._gate = gate
         self._service = service
         self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = page
@@ -48,6 +51,8 @@ class Visitor(AsyncResource):
         form = readFormat(request, self._service)
         if form is None and negotiate(request, (HTML, EVENT_STREAM)) == HTML:
             return self._page.answer(request, 0)
+        # A page of another site could start runs without being able to read them.
+        self._gate.checkPage(request)
         form = form or self._service.formats["text"]
         asked = readLastEventID(request)
         if asked is None:

@@ -12,7 +12,6 @@ from twisted.web.resource import Resource
 
 from sseserver.apis.root import StreamResource
 from sseserver.settings import Settings
-from sseserver.speedups import direct
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.web.accept import JSON, PLAIN_TEXT
 from sseserver.web.resource import NotFoundResource
@@ -164,4 +163,5 @@ class DirectTests(ServedTestCase):
 
     def test_bound(self) -> None:
         """Heads that are kept to be recognized are bounded."""
-        self.assertLessEqual(direct.readHead.cache_info().maxsize or 1 << 60, 1024)
+        channel: Any = StreamSite(self.resource, reactor=self.reactor, plain=False).buildProtocol(None)
+        self.assertLessEqual(channel.direct.heads.cache_info().maxsize or 1 << 60, 1024)
