@@ -38,6 +38,7 @@ from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.sources.text import TextSource
 from sseserver.speedups.garbage import RareCollections
+from sseserver.speedups.heap import ReturnedMemory, findHeap
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
@@ -258,6 +259,9 @@ def makeService(options: Options) -> Server:
         server.listen(reactor, options["admin-listen"], makeAdminSite(streams, options))
     server.signals = makeSignals(reactor, site, source, options)
     if not settings.plain:
+        heap = findHeap()
+        if heap is not None:
+            ReturnedMemory(reactor, heap).setServiceParent(server)
         # Starts last: it freezes the objects that exist by then.
         RareCollections().setServiceParent(server)
     return server

@@ -37,6 +37,7 @@ from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.speedups.garbage import RareCollections
+from sseserver.speedups.heap import ReturnedMemory, findHeap
 from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.values import MODEL, Prompt
@@ -128,7 +129,7 @@ class MakeServiceTests(SynchronousTestCase):
             self.assertEqual(self.make(*arguments)[1].settings.maxRuns, runs)
 
     def test_speedups(self) -> None:
-        """`--plain` and `SSESERVER_PLAIN=1` turn the speedups off, garbage collection included."""
+        """`--plain` and `SSESERVER_PLAIN=1` turn the speedups off, garbage collection and returned memory included."""
         self.patch(os, "environ", {})
         for arguments, environment, plain in (
             ((), {}, False),
@@ -139,7 +140,8 @@ class MakeServiceTests(SynchronousTestCase):
             os.environ.update(environment)
             streams, *others = list(makeService(parse(*arguments)))
             self.assertIs(streams.settings.plain, plain)
-            self.assertEqual([type(service) for service in others[1:]], [] if plain else [RareCollections])
+            expected = [] if plain else [*[ReturnedMemory] * (findHeap() is not None), RareCollections]
+            self.assertEqual([type(service) for service in others[1:]], expected)
 
     def test_accessLog(self) -> None:
         """The access log goes to the log of twistd, to a file, or nowhere."""

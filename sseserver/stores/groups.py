@@ -48,7 +48,7 @@ class KeptStream:
         size: Bytes that the stream takes while its log is not in memory: see `IStreamLog.size`.
         finding: The calls of `create` or `find` that get the log once it is stored or read; `None` if neither is
             under way.
-        uncounted: Bytes that are no longer counted, while the stream is being deleted; otherwise `None`.
+        leaving: Whether the stream is being deleted. It is not counted, and nobody finds it.
         deleting: The calls of `create` that wait until this stream is deleted.
     """
 
@@ -63,13 +63,13 @@ class KeptStream:
         "finding",
         "first",
         "last",
+        "leaving",
         "name",
         "published",
         "question",
         "size",
         "tokensBefore",
         "trimmedCR",
-        "uncounted",
     )
 
     def __init__(self, stored: StoredStream, account: Account) -> None:
@@ -81,7 +81,7 @@ class KeptStream:
         self.size = measureStream(self.name, self.question) + entries + stored.keyBytes
         self.tokensBefore, self.trimmedCR = stored.tokensBefore, stored.trimmedCR
         self.finding: list[Deferred[IStreamLog]] | None = None
-        self.uncounted: int | None = None
+        self.leaving = False
         self.deleting: list[Deferred[None]] = []
         # The log: held while the stream is open; later only as long as it is used elsewhere.
         self._open: StreamLog | None = None
@@ -109,13 +109,20 @@ class KeptStream:
 
     def uncount(self) -> None:
         """Count the stream no longer: it is being deleted, or could not be created."""
-        self.uncounted = self.countBytes()
-        self.account.subtract(self.uncounted)
+        self.leaving = True
+        self.account.subtract(self.countBytes())
+        streamLog = self.log
+        if streamLog is not None:
+            # Entries that are refused or trimmed from now on are no longer in the account.
+            streamLog.account = Account()
 
     def recount(self) -> None:
         """Count the stream again: it could not be deleted."""
-        self.account.add(self.uncounted or 0)
-        self.uncounted = None
+        self.leaving = False
+        self.account.add(self.countBytes())
+        streamLog = self.log
+        if streamLog is not None:
+            streamLog.account = self.account
         self.answerDeleted()
 
     def answer(self, result: StreamLog | Exception) -> None:
@@ -124,7 +131,7 @@ class KeptStream:
         for found in finding:
             if isinstance(result, Exception):
                 found.errback(result)
-            elif self.uncounted is not None:
+            elif self.leaving:
                 # One of them has deleted the stream.
                 found.errback(StreamNotFound(self.name))
             else:

@@ -121,7 +121,7 @@ class PersistentStore(Keeper):
         epoch = makeEpoch()
         name = name or epoch
         known = self._streams.get(name)
-        if known is not None and known.uncounted is not None:
+        if known is not None and known.leaving:
             deleted: Deferred[None] = Deferred()
             known.deleting.append(deleted)
             return deleted.addCallback(lambda _: self.create(name, published, question))
@@ -139,7 +139,7 @@ class PersistentStore(Keeper):
     def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
         """See `IStreamStore.list`."""
         # A stream that is being deleted takes no place of a page: a short page would be the last one.
-        found = findPage(self._streams, limit, before, lambda stream: stream.uncounted is None)
+        found = findPage(self._streams, limit, before, lambda stream: not stream.leaving)
         return [
             ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.countBytes())
             for each in found
@@ -150,7 +150,7 @@ class PersistentStore(Keeper):
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
         stream = self._streams.get(name)
-        if stream is None or stream.uncounted is not None:
+        if stream is None or stream.leaving:
             return fail(StreamNotFound(name))
         streamLog = stream.log
         found: Deferred[IStreamLog] = Deferred()
@@ -179,7 +179,7 @@ class PersistentStore(Keeper):
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
         stream = self._streams.get(name)
-        if stream is None or epoch not in {None, stream.epoch} or stream.uncounted is not None:
+        if stream is None or epoch not in {None, stream.epoch} or stream.leaving:
             return fail(StreamNotFound(name))
         stream.uncount()
         deleted: Deferred[None] = Deferred()
@@ -227,7 +227,7 @@ class PersistentStore(Keeper):
         """Make the changes of a group visible: they are stored."""
         self._writing = self._failing = False
         for stream in group.created:
-            streamLog = stream.log if stream.uncounted is None else None
+            streamLog = None if stream.leaving else stream.log
             stream.answer(streamLog or StreamNotFound(stream.name))
         for entries in group.added:
             stream, streamLog = entries.stream, entries.log
@@ -246,8 +246,7 @@ class PersistentStore(Keeper):
         self._pending.forget(stream)
         streamLog = stream.log
         if streamLog is not None:
-            # Entries appended after the call of `delete` were counted.
-            stream.account.used -= streamLog.drop() - (stream.uncounted or 0)
+            streamLog.drop()
         stream.answerDeleted()
 
     def _refuse(self, failure: Failure, group: Group) -> None:
@@ -263,7 +262,7 @@ class PersistentStore(Keeper):
         for deletion in group.deletions:
             deletion.refuse(error)
         for stream in group.created:
-            if stream.uncounted is None:
+            if not stream.leaving:
                 stream.uncount()
             # Whether or not it was to be deleted, it has not come to be.
             self._drop(stream)
@@ -296,7 +295,7 @@ class PersistentStore(Keeper):
             deletion.refuse(error)
 
     def _restoreLog(self, stored: StoredEntries, stream: KeptStream) -> None:
-        if stream.uncounted is not None or self._streams.get(stream.name) is not stream:
+        if stream.leaving or self._streams.get(stream.name) is not stream:
             stream.answer(StreamNotFound(stream.name))
             return
         entries = stored.entries

@@ -16,7 +16,7 @@ cdef class StreamLog:
     cdef public Py_ssize_t last
     cdef public EntryBuffer buffer
     cdef Keeper _keeper
-    cdef Account _account
+    cdef public Account account
     cdef Py_ssize_t _window
     cdef public object sole
     cdef Tick _flushing

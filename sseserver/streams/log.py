@@ -90,6 +90,7 @@ class StreamLog:
         published: Whether entries are published into the stream. Otherwise a run writes it.
 
     Attributes:
+        account: Account to which the log adds its bytes.
         buffer: The entries in memory.
 
     The other attributes are described in `IStreamLog`.
@@ -97,7 +98,6 @@ class StreamLog:
 
     __slots__ = (
         "__weakref__",
-        "_account",
         "_awaiting",
         "_durable",
         "_flushing",
@@ -108,6 +108,7 @@ class StreamLog:
         "_ticker",
         "_viewers",
         "_window",
+        "account",
         "announced",
         "buffer",
         "created",
@@ -151,7 +152,7 @@ class StreamLog:
         self._ticker = ticker
         self._window = window  # Bytes of entries to keep: what the keys leave.
         self._keeper: Keeper = keeper or Keeper()
-        self._account = self._keeper.account(published)
+        self.account = self._keeper.account(published)
         self._durable = self._keeper.durable
         # The callers of `awaitStored`, each with the number of its last entry; `None` if there was none yet.
         self._awaiting: list[tuple[int, Deferred[None]]] | None = None
@@ -179,7 +180,7 @@ class StreamLog:
         if self.sealed:
             raise StreamEnded(f"The stream {self.name} has ended; no entry can be added.")
         number = self.buffer.add(kind, data)
-        self._account.used += len(data) + ENTRY_COST
+        self.account.used += len(data) + ENTRY_COST
         if kind not in _GOES_ON:
             self.sealed = True
         if self._durable:
@@ -193,7 +194,7 @@ class StreamLog:
         if self.sealed:
             raise StreamEnded(f"The stream {self.name} has ended; no entry can be added.")
         number = self.buffer.extend(entries)
-        self._account.used += len(entries.data) + ENTRY_COST * len(entries)
+        self.account.used += len(entries.data) + ENTRY_COST * len(entries)
         self.sealed = self.buffer.kind(number) not in _GOES_ON
         if self._durable:
             self._keeper.write(self)
@@ -229,7 +230,7 @@ class StreamLog:
         Args:
             error: Errback of the calls of `awaitStored` that are not answered yet.
         """
-        self._account.used -= self.buffer.cut(self.last)
+        self.account.used -= self.buffer.cut(self.last)
         self.sealed = self.state is not _OPEN
         self.keys = {key: use for key, use in self.keys.items() if use.last <= self.last}
         self._charge(measureKeys(self.keys) - self.keyBytes)
@@ -285,7 +286,7 @@ class StreamLog:
         """
         size = self.size
         self._keeper = Keeper()
-        self._account = self._keeper.runs
+        self.account = self._keeper.runs
         self._durable = False
         if not self.sealed:
             end = packCancelled(Reason.DELETED)
@@ -345,7 +346,7 @@ class StreamLog:
         excess = findExcess(buffer, self.keys, excess)
         cost = buffer.shed(excess, self.last - buffer.first)
         if cost:
-            self._account.used -= cost
+            self.account.used -= cost
             if self.keys:
                 self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}
                 self._charge(measureKeys(self.keys) - self.keyBytes)
@@ -355,7 +356,7 @@ class StreamLog:
         """Count the bytes of new keys, or of forgotten ones, which is a negative number."""
         self.keyBytes += cost
         self._window -= cost
-        self._account.used += cost
+        self.account.used += cost
 
     def _announce(self) -> None:
         """

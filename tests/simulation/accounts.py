@@ -35,10 +35,8 @@ class Accounts:
         """Look now, and again and again."""
         if self._host.running:
             for name, figures in self._report().items():
-                # Until a deletion is written, refused entries of the stream are taken off twice; at the end nothing may
-                # be missing.
-                if figures.count < 0:
-                    self._blame(f"{name} counts {figures.count}")
+                if figures.count < 0 or figures.used < 0:
+                    self._blame(f"{name} has {figures.used} bytes of {figures.count}")
                 if figures.used > figures.limit + _SLACK:
                     self._blame(f"{name} has {figures.used} bytes, above the limit of {figures.limit}")
         self._world.after(_INTERVAL, self.start)

@@ -9,6 +9,7 @@ import select
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.speedups import report
+from sseserver.speedups.heap import findHeap
 from sseserver.speedups.report import listSpeedups
 
 
@@ -19,9 +20,11 @@ class ListSpeedupsTests(SynchronousTestCase):
         """
         With the Twisted that is installed all are on, where the system has epoll.
         """
-        modules = ["accesslog", "body", "channel", "connecting", "direct", "heads", "intake", "readpath"]
+        modules = ["accesslog", "body", "channel", "connecting", "direct", "heads", "heap", "intake", "readpath"]
         if not hasattr(select, "epoll"):
             modules.remove("intake")
+        if findHeap() is None:
+            modules.remove("heap")
         self.assertEqual(listSpeedups(False), modules)
 
     def test_plain(self) -> None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import gc
 from time import monotonic
+from unittest.mock import patch
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.stores.groups import GROUP_ENTRIES
-from sseserver.stores.persistent import LONGEST_PAUSE
+from sseserver.stores.persistent import LONGEST_PAUSE, RETRY
 from sseserver.stores.sqlite.database import Database
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.values import Kind, State
@@ -108,6 +109,38 @@ class GroupTests(StoreTestCase):
             self.successResultOf(each)
         self.assertEqual((streamLog.state, streamLog.last), (State.CANCELLED, 3))
         self.assertEqual((self.rows("streams"), self.entries(), self.store.used), ([], [], 0))
+
+    def test_refusedWhileDeleted(self) -> None:
+        """
+        Entries that are refused while their stream is being deleted are taken off the account once, whether or not the
+        deletion is refused, too.
+        """
+        for refusesDeletion in (False, True):
+            streamLog = self.create("a", tokens=2)
+            size, used = streamLog.size, self.store.used
+            streamLog.append(Kind.TOKEN, b"x" * 1000)
+            stored, deleted = streamLog.awaitStored(), self.store.delete("a")
+            self.assertEqual(self.store.used, used - size)
+            self.refuse()
+            self.refused(stored, StoreUnavailable)
+            self.assertEqual(self.store.used, used - size)
+            if refusesDeletion:
+                self.refuse()
+                self.refused(deleted, StoreUnavailable)
+                self.assertEqual(self.store.used, used)
+                self.append(streamLog, 1)
+                self.assertEqual((self.store.used, streamLog.size), (used + ENTRY_COST + 1, size + ENTRY_COST + 1))
+                deleted = self.store.delete("a")
+            self.clock.advance(RETRY)
+            self.result(deleted)
+            self.assertEqual(self.store.used, 0)
+
+    def refuse(self) -> None:
+        """Let the disk refuse the next group."""
+        with patch.object(Database, "commit", side_effect=StoreUnavailable("The disk is full.")):
+            self.clock.advance(RETRY)
+            self.thread.work()
+        self.flushLoggedErrors(StoreUnavailable)
 
     def test_listWhileDeleted(self) -> None:
         """

@@ -1,0 +1,141 @@
+"""
+Tests for `sseserver.speedups.heap`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from unittest.mock import patch
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.speedups.heap import INTERVAL, LEAST, Memory, ReturnedMemory, findHeap
+
+
+class FakeHeap:
+    """
+    A heap whose use a test sets.
+
+    Attributes:
+        trims: Number of trims.
+    """
+
+    def __init__(self) -> None:
+        self.trims = 0
+        self._used = self._most = 10 * LEAST
+        self._resident = 30 * LEAST
+
+    def use(self, size: int) -> None:
+        """Set the bytes in use. Pages stay resident when their bytes are freed."""
+        self._used = size
+        if size > self._most:
+            self._resident += size - self._most
+            self._most = size
+
+    def measure(self) -> Memory:
+        """See `IHeap.measure`."""
+        return Memory(self._resident, self._used, 50 * LEAST - self._used)
+
+    def trim(self) -> None:
+        """See `IHeap.trim`."""
+        self.trims += 1
+        self._resident -= self._most - self._used
+        self._most = self._used
+
+
+class ReturnedMemoryTests(SynchronousTestCase):
+    """When memory is returned."""
+
+    def setUp(self) -> None:
+        self.clock, self.heap = Clock(), FakeHeap()
+        self.service = ReturnedMemory(self.clock, self.heap)
+        self.service.startService()
+
+    def tearDown(self) -> None:
+        """Nothing is left in the clock."""
+        self.service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def look(self, *sizes: int) -> int:
+        """Let an interval pass in which some bytes are in use, one after the other; return the number of trims."""
+        for size in sizes:
+            self.heap.use(size)
+        before = self.heap.trims
+        self.clock.advance(INTERVAL)
+        return self.heap.trims - before
+
+    def test_F108_stays(self) -> None:
+        """F108: memory that is free at two looks in a row is returned, once."""
+        sizes = [20 * LEAST, *[10 * LEAST] * 4]
+        self.assertEqual([self.look(size) for size in sizes], [0, 0, 1, 0, 0])
+
+    def test_F108_between(self) -> None:
+        """F108: memory that was used between two looks is returned, too, each time."""
+        wave = 20 * LEAST, 10 * LEAST
+        self.assertEqual([self.look(*wave), self.look(), self.look(), self.look(*wave), self.look()], [0, 1, 0, 0, 1])
+
+    def test_little(self) -> None:
+        """Little free memory is left to the allocator."""
+        sizes = [11 * LEAST - 1, *[10 * LEAST] * 3]
+        self.assertEqual([self.look(size) for size in sizes], [0] * 4)
+
+    def test_busy(self) -> None:
+        """Memory that is free at every other look only is in use."""
+        self.assertEqual([self.look(size) for size in (20 * LEAST, 10 * LEAST) * 4], [0] * 8)
+
+    def test_stopped(self) -> None:
+        """A service that has stopped looks no more, and can start again."""
+        self.service.stopService()
+        self.assertEqual(self.look(20 * LEAST, 10 * LEAST) + self.look(), 0)
+        self.service.startService()
+        self.assertEqual(self.look(30 * LEAST, 10 * LEAST) + self.look(), 1)
+
+
+class HeapTests(SynchronousTestCase):
+    """The heap of this process."""
+
+    def test_counts(self) -> None:
+        """Bytes that are freed between blocks that stay are free, and no longer in use."""
+        heap = findHeap()
+        if heap is None:
+            self.assertFalse(sys.platform.startswith("linux") and _isGlibc(), "The probe failed.")
+            self.skipTest("The allocator is not that of glibc.")
+        blocks = [bytes(30_000) for _ in range(600)]
+        before = heap.measure()
+        blocks = blocks[::2]
+        after = heap.measure()
+        self.assertGreater(after.free - before.free, 5_000_000)
+        self.assertGreater(before.used - after.used, 5_000_000)
+        heap.trim()
+        self.assertLess(heap.measure().resident, after.resident)
+        self.assertEqual(len(blocks[-1]), 30_000)
+
+    def test_otherAllocators(self) -> None:
+        """Without glibc, or if another allocator has taken its place, there is no heap to trim."""
+
+        class Other:
+            """A C library whose counts never change."""
+
+            def __init__(self) -> None:
+                self.malloc_trim = self.mallinfo2 = _Function()
+
+        with patch.object(ctypes, "CDLL", lambda name: object()):
+            self.assertIsNone(findHeap())
+        with patch.object(ctypes, "CDLL", lambda name: Other()):
+            self.assertIsNone(findHeap())
+
+
+class _Function:
+    """A function of a C library that always returns the same."""
+
+    fordblks = uordblks = hblkhd = 1000
+
+    def __call__(self, *arguments: int) -> _Function:
+        return self
+
+
+def _isGlibc() -> bool:
+    """Return whether the C library has the functions of glibc."""
+    return hasattr(ctypes.CDLL(None), "mallinfo2")
