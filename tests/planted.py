@@ -84,8 +84,8 @@ BUGS = (
     Bug(
         "a joined event with the first ID",
         "formats/rendering.py",
-        "event = self.piece(last, text, index)",
-        "event = self.piece(first, text, index)",
+        "self.addPiece(last, text, index, parts)",
+        "self.addPiece(first, text, index, parts)",
         "ResumeTests::test_joinedEventHasTheLastID",
     ),
     Bug(

@@ -21,15 +21,16 @@ from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
+from sseserver.formats.rendering import JOINED_TEXT
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
 log = Logger(__name__)
 
-#: Bytes read from the log for one write: as many as Twisted's transports send at once
-#: (`FileDescriptor.SEND_LIMIT`).
-READ_BYTES = 128 * 1024
+#: Bytes read from the log for one write: four events with as much text as can be joined, and nearly as many bytes as
+#: Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
+READ_BYTES = 4 * JOINED_TEXT
 
 # Looked up for each token.
 _LIVE = ViewerState.LIVE

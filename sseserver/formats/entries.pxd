@@ -1,5 +1,7 @@
 from sseserver.formats.events cimport EventsRendering
+from sseserver.formats.rendering cimport EntryRendering
 
 
 cdef class _EntriesRendering(EventsRendering):
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)
+    cpdef addPiece(self, Py_ssize_t number, bytes text, Py_ssize_t index, list parts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from zope.interface import classImplements
 
 from sseserver.formats.events import EventsRendering
+from sseserver.formats.rendering import EntryRendering
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.streams.entries import unpack
@@ -24,6 +25,10 @@ class _EntriesRendering(EventsRendering):
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """See `EntryRendering.piece`. Line ends stay as they are: JSON has escapes for them."""
         return self._write(number, {"token": text.decode("utf-8")}) if text else b""
+
+    def addPiece(self, number: int, text: bytes, index: int, parts: list[bytes]) -> None:
+        """See `EntryRendering.addPiece`. The text itself is no part: it is encoded."""
+        EntryRendering.addPiece(self, number, text, index, parts)
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
         """See `EntryRendering.single`."""

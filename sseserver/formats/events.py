@@ -51,6 +51,13 @@ class EventsRendering(EntryRendering):
         # A template, not `wire.encode`: this is done for every token of every stream, and copies the text once.
         return b"id: %b-%d\ndata: %b\n\n" % (self._epoch, number, text)
 
+    def addPiece(self, number: int, text: bytes, index: int, parts: list[bytes]) -> None:
+        """See `EntryRendering.addPiece`. A text without line ends is a part of its own."""
+        if b"\n" in text or b"\r" in text or not text:
+            parts.append(self.piece(number, text, index))
+        else:
+            parts += (b"id: %b-%d\ndata: " % (self._epoch, number), text, b"\n\n")
+
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
         """See `EntryRendering.single`."""
         if kind == Kind.EVENT:

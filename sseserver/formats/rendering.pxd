@@ -5,6 +5,10 @@ from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.streams.log cimport StreamLog
 
 
+@cython.locals(index=Py_ssize_t, size=Py_ssize_t, part=bytes)
+cdef Py_ssize_t measure(list parts, Py_ssize_t start) except -1
+
+
 cdef class EntryRendering:
     cdef StreamLog _log
     cdef EntryBuffer _buffer
@@ -20,10 +24,12 @@ cdef class EntryRendering:
     @cython.locals(index=Py_ssize_t)
     cdef Py_ssize_t _index(self, Py_ssize_t number) except -1
     cpdef bytes piece(self, Py_ssize_t number, bytes text, Py_ssize_t index)
+    cpdef addPiece(self, Py_ssize_t number, bytes text, Py_ssize_t index, list parts)
     @cython.locals(index=Py_ssize_t, data=bytes)
     cdef bytes _encode(self, Py_ssize_t number)
-    @cython.locals(size=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, start=Py_ssize_t, last=Py_ssize_t, events=list)
+    @cython.locals(buffer=EntryBuffer, final=Py_ssize_t, textual=Py_ssize_t, size=Py_ssize_t, measured=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, start=Py_ssize_t, last=Py_ssize_t, tokens=bint, parts=list)
     cdef Reading _join(self, Py_ssize_t cursor, Py_ssize_t maxBytes)
-    @cython.locals(index=Py_ssize_t, text=bytes, event=bytes)
-    cdef Py_ssize_t _joinRow(self, Py_ssize_t first, Py_ssize_t last, list events) except -1
+    @cython.locals(index=Py_ssize_t, start=Py_ssize_t, size=Py_ssize_t, text=bytes)
+    cdef Py_ssize_t _joinRow(self, Py_ssize_t first, Py_ssize_t last, bint tokens, list parts) except -1
+    cdef bytes _read(self, Py_ssize_t first, Py_ssize_t last, bint tokens)
     cdef Py_ssize_t _inRow(self, Py_ssize_t start, Py_ssize_t end) except -1

@@ -29,13 +29,19 @@ MEMO_BYTES = 1024 * 1024
 #: 64 KiB in Go and 128 KiB in aiohttp.
 JOINED_BYTES = 32 * 1024
 
-#: Entries, or rows of joined entries, of one reading. More of them make `maxBytes`, unless the format leaves them out.
-READ_ENTRIES = 4096
-
-#: Bytes. Room for the fields around a text, and for its last token.
+#: Bytes. Room in it for the fields around a text, and for its last token.
 _MARGIN = 1024
 
+#: Bytes. No further entry is joined with a text of this size.
+JOINED_TEXT = JOINED_BYTES - _MARGIN
+
+#: Entries of one reading; where text is joined, parts of it. More of them make `maxBytes`, unless the format leaves
+#: them out.
+READ_ENTRIES = 4096
+
+# Looked up once, not for each reading.
 _TOKEN = Kind.TOKEN.value
+_OPEN = State.OPEN
 
 #: The event types of the terminal entries.
 TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
@@ -46,7 +52,8 @@ class EntryRendering:
     Base class of renderings that write entry by entry.
 
     All viewers share the encoded events. For a viewer that is behind, the text of consecutive entries is joined.
-    A subclass provides the rest of `IRendering` (`head`, `retire`, `gap`), and `piece` and `single`.
+    A subclass provides the rest of `IRendering` (`head`, `retire`, `gap`), and `piece` and `single`. It may provide
+    `addPiece`.
 
     Args:
         streamLog: The log.
@@ -107,7 +114,7 @@ class EntryRendering:
 
     def complete(self, cursor: int) -> bool:
         """See `IRendering.complete`."""
-        return self._log.state is not State.OPEN and cursor == self._log.last
+        return self._log.state is not _OPEN and cursor == self._log.last
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
         """
@@ -119,6 +126,20 @@ class EntryRendering:
             index: Index of the first of the entries in the buffer.
         """
         raise NotImplementedError("A subclass of EntryRendering must implement piece().")
+
+    def addPiece(self, number: int, text: bytes, index: int, parts: list[bytes]) -> None:
+        """
+        Add the result of `piece` to a list, as one part or as several.
+
+        In several, a long text is copied only once: when all parts of a reading are joined.
+
+        Args:
+            number: See `piece`.
+            text: See `piece`.
+            index: See `piece`.
+            parts: One part or more are added to it.
+        """
+        parts.append(self.piece(number, text, index))
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
         """
@@ -173,59 +194,78 @@ class EntryRendering:
 
     def _join(self, cursor: int, maxBytes: int) -> Reading:
         """Read consecutive text as one piece, with the number of its last entry; other entries one by one."""
-        events: list[bytes] = []
-        size = 0
-        # Number of the last entry of the row that the cursor is in. A row may make several events.
-        end = cursor
-        while cursor < self._log.last and size < maxBytes and len(events) < READ_ENTRIES:
+        buffer, final = self._buffer, self._log.last
+        # Number of the last entry that can have text: a terminal entry has none.
+        textual = final if self._log.state is _OPEN else final - 1
+        parts: list[bytes] = []
+        size = measured = 0
+        # Number of the last entry of the row that the cursor is in, and whether all are tokens. A row may make several
+        # events.
+        end, tokens = cursor, False
+        while cursor < final and size < maxBytes and len(parts) < READ_ENTRIES:
             first = cursor + 1
-            if first > end:
+            if end < first < textual:
                 start = self._index(first)
                 # Looking further would cost time in proportion to the length of the log.
-                last = self._buffer.fit(first, self._log.last, maxBytes - size)
-                end = cursor + self._inRow(start, last + 1 - self._buffer.first)
+                last = buffer.fit(first, textual, maxBytes - size)
+                tokens = areTokens(buffer.kinds[start : last + 1 - buffer.first])
+                end = last if tokens else cursor + self._inRow(start, last + 1 - buffer.first)
             if end > first:
-                cursor = self._joinRow(first, end, events)
+                cursor = self._joinRow(first, end, tokens, parts)
             else:
                 cursor += 1
-                events.append(self._encode(cursor))
-            size += len(events[-1])
-        return Reading(cursor, b"".join(events))
+                parts.append(self._encode(cursor))
+            size += measure(parts, measured)
+            measured = len(parts)
+        return Reading(cursor, b"".join(parts))
 
-    def _joinRow(self, first: int, last: int, events: list[bytes]) -> int:
+    def _joinRow(self, first: int, last: int, tokens: bool, parts: list[bytes]) -> int:
         """
         Write consecutive text as one event of at most `JOINED_BYTES`. A single entry may take more.
 
         Args:
             first: Number of the first entry.
             last: Number of the last entry that can be joined.
-            events: The event is added to it.
+            tokens: Whether all of these entries are tokens.
+            parts: The parts of the event are added to it.
 
         Returns:
             The number of the event's last entry.
         """
         index = self._index(first)
-        last = self._buffer.fit(first, last, JOINED_BYTES - _MARGIN)
-        text = self._buffer.text(first, last)
+        last = self._buffer.fit(first, last, JOINED_TEXT)
+        text = self._read(first, last, tokens)
         if len(text) > JOINED_BYTES and last > first:
             # The last entry exceeds the limit by far.
             last -= 1
-            text = self._buffer.text(first, last)
+            text = self._read(first, last, tokens)
+        start = len(parts)
         while True:
-            event = self.piece(last, text, index)
-            if last == first or len(event) <= JOINED_BYTES:
-                events.append(event)
+            self.addPiece(last, text, index, parts)
+            size = measure(parts, start)
+            if last == first or size <= JOINED_BYTES:
                 return last
+            del parts[start:]
             # Escapes and line ends make a text longer as it is written.
-            last = first + (last - first) * JOINED_BYTES // (len(event) + _MARGIN)
-            text = self._buffer.text(first, last)
+            last = first + (last - first) * JOINED_BYTES // (size + _MARGIN)
+            text = self._read(first, last, tokens)
+
+    def _read(self, first: int, last: int, tokens: bool) -> bytes:
+        """Return the text of a range of entries. The data of tokens is text."""
+        return self._buffer.span(first, last) if tokens else self._buffer.text(first, last)
 
     def _inRow(self, start: int, end: int) -> int:
         """Count the entries from `start` on, up to `end` (exclusive), whose text makes one piece."""
-        if areTokens(self._buffer.kinds[start:end]):
-            return end - start
         row = self.row.match(self._buffer.kinds, start, end)
         return row.end() - start if row else 0
+
+
+def measure(parts: list[bytes], start: int) -> int:
+    """Return the bytes of the parts from the index `start` on."""
+    size = 0
+    for index in range(start, len(parts)):
+        size += len(parts[index])
+    return size
 
 
 def writeGap(epoch: str, asked: str, gap: GapError) -> bytes:

@@ -5,13 +5,14 @@ Tests for `sseserver.formats.rendering`, with the formats `events` and `text`.
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError
-from sseserver.formats import EventsFormat, OpenAIFormat, UIFormat
+from sseserver.formats import EntriesFormat, EntryRendering, EventsFormat, OpenAIFormat, UIFormat
 from sseserver.formats.rendering import JOINED_BYTES, writeGap
 from sseserver.interfaces import IStreamLog
 from sseserver.values import Kind
@@ -120,6 +121,15 @@ class JoinedTests(SynchronousTestCase):
                 events = [event for event in stream.split(b"\n\n") if not event.startswith(b'data: {"type')]
                 self.assertLessEqual(max(map(len, events)), JOINED_BYTES, (form.name, text))
                 self.assertLess(len(events), len(tokens))
+
+    def test_partsOfAPiece(self) -> None:
+        """A piece has the same bytes in one part and in several, whatever its line ends."""
+        for form in (EventsFormat(), EntriesFormat(), OpenAIFormat("m"), UIFormat()):
+            rendering = cast("EntryRendering", form.render(makeLog("a\r", "\nb", "c")))
+            for text, index in ((b"ab", 0), (b"\nb", 1), (b"\nb", 2), (b"a\r\nb\n", 0), (b"", 0)):
+                parts = [b"before"]
+                rendering.addPiece(2, text, index, parts)
+                self.assertEqual(b"".join(parts), b"before" + rendering.piece(2, text, index), (form.name, text))
 
     def test_F42_longEntry(self) -> None:
         """F42: an entry that is longer is one event, not joined with others."""

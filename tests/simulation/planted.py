@@ -229,8 +229,8 @@ BUGS = (
     Bug(
         "a joined event with the ID before its last entry",
         "formats/rendering.py",
-        "self.piece(last, text, index)",
-        "self.piece(last - 1, text, index)",
+        "self.addPiece(last, text, index, parts)",
+        "self.addPiece(last - 1, text, index, parts)",
     ),
     Bug(
         "[DONE] after a failure",
