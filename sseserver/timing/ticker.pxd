@@ -37,6 +37,7 @@ cdef class Ticker:
     cpdef put(self, Tick tick, double due)
     cpdef cancel(self, Tick tick)
     cpdef stop(self)
+    cpdef setLazy(self, bint lazy)
     @cython.locals(now=double, late=double, pause=double)
     cpdef double _countActive(self)
     cdef _expectTurn(self, double now)

@@ -217,6 +217,17 @@ class Ticker:
         self._count = 0
         self._stopIfIdle()
 
+    def setLazy(self, lazy: bool) -> None:
+        """
+        Change whether the loop runs on after its last tick; if it no longer may, it stops at once when no tick waits.
+
+        Args:
+            lazy: See `Ticker`.
+        """
+        self._lazy = lazy
+        if not lazy:
+            self._stopIfIdle()
+
     def _countActive(self) -> float:
         """Return the time without the pauses of the process."""
         now = self._real()

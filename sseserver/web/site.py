@@ -284,6 +284,16 @@ class StreamSite(Site):
         self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)
         self.connections = OpenConnections(maxConnections or countFree(), self.reactor)
 
+    def startFactory(self) -> None:
+        """See `Site.startFactory`. A client on its own starts and stops no loop for its deadline."""
+        super().startFactory()
+        self.ticker.setLazy(True)
+
+    def stopFactory(self) -> None:
+        """See `Site.stopFactory`. Open connections keep their deadlines."""
+        super().stopFactory()
+        self.ticker.setLazy(False)
+
     def buildProtocol(self, addr: Any) -> Any:
         """See `Site.buildProtocol`."""
         if not self.connections.admit():

@@ -56,6 +56,18 @@ class SiteTests(ScriptedTestCase):
         site = StreamSite(Resource(), timeout=5, reactor=self.reactor)
         self.assertEqual(site.timeOut, 5)
 
+    def test_deadlinesWhileListening(self) -> None:
+        """While a port listens, the loop of the deadlines outlives a connection, afterwards it does not."""
+        site = StreamSite(Resource(), reactor=self.reactor)
+        site.doStart()
+        before = len(self.reactor.getDelayedCalls())
+        self.connect(site).close()
+        self.assertEqual(len(self.reactor.getDelayedCalls()), before + 1)
+        site.doStop()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.connect(site).close()
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
     def test_plainSite(self) -> None:
         """The resource works on a site of Twisted."""
         self.factory = Site(StreamResource(self.service), reactor=self.reactor)
