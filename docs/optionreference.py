@@ -31,7 +31,8 @@ sseserver --help` prints the same texts. A program passes the options that name 
 `Settings` to `StreamService` instead.
 
 `SECONDS` may have a fraction. `SIZE` is a number of bytes; `K`, `M` and `G` stand for powers of
-1024. `ENDPOINT` is a server endpoint in Twisted's notation. `COMMAND` is quoted as in a shell.
+1024. The largest number is 1000000000, and the largest size is 1048576G. `ENDPOINT` is a server
+endpoint in Twisted's notation. `COMMAND` is quoted as in a shell.
 """
 
 

@@ -16,17 +16,16 @@ from typing import Any
 from twisted.application import strports
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python import usage
 
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
-from sseserver.command.listening import makeURL
+from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.signals import Signals
-from sseserver.command.starting import makeExit, tryStart
+from sseserver.command.starting import makeExit, tryAccessLog, tryStart
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
@@ -74,6 +73,7 @@ class Server(MultiService):
         super().__init__()
         self.signals: Signals | None = None
         self._storePath = store
+        self._logPath: str | bytes | None = None
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
 
     def listen(self, reactor: Any, description: str, site: StreamSite) -> None:
@@ -86,26 +86,29 @@ class Server(MultiService):
             site: What is served there.
         """
         listener: Any = strports.service(description, site, reactor)
-        listener.endpoint = TunedEndpoint(listener.endpoint)
+        listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, listener.endpoint))
         listener.setServiceParent(self)
+        self._logPath = site.logPath
         self._endpoints.append((description, listener.endpoint))
 
     def privilegedStartService(self) -> None:
         """
-        Check the store, then listen.
+        Check the store and the access log, then listen.
 
         The store is opened later, without the privileges that listening may need. A server whose
         store another one has open must not take connections in between.
 
         Raises:
-            SystemExit: The store cannot be opened, or an address cannot be bound. It ends the
-                process with one line, where twistd would show a traceback.
+            SystemExit: The store or the access log cannot be opened, or an address cannot be bound. It ends
+                the process with one line, where twistd would show a traceback.
         """
         try:
             if self._storePath is not None:
                 findUsable(self._storePath)
+            if self._logPath is not None:
+                tryAccessLog(os.fsdecode(self._logPath))
             super().privilegedStartService()
-        except (CannotListenError, OSError, StoreUnavailable) as error:
+        except (BadEndpoint, OSError, StoreUnavailable) as error:
             raise makeExit(error) from None
 
     def startService(self) -> None:

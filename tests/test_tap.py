@@ -20,7 +20,7 @@ from typing import Any
 from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.error import CannotListenError, ConnectionDone
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
@@ -32,6 +32,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver import tap
 from sseserver.command import program
+from sseserver.command.listening import BadEndpoint
 from sseserver.command.starting import makeExit
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
@@ -370,7 +371,21 @@ class StartTests(TestCase):
         with self.assertRaises(SystemExit) as caught:
             server.privilegedStartService()
         self.assertEqual(caught.exception.code, 1)
-        self.assertIn("/nowhere/s.sock", written.getvalue())
+        message = "sseserver: --listen unix:/nowhere/s.sock: the folder of the socket does not exist\n"
+        self.assertEqual(written.getvalue(), message)
+
+    def test_badAccessLog(self) -> None:
+        """An access log that cannot be written ends the process with one line, before it listens."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        for path, reason in ((folder, "Is a directory"), (folder / "a" / "b", "No such file or directory")):
+            socketPath = Path(self.mktemp())
+            server = makeService(parse("--access-log", str(path), "--listen", f"unix:{socketPath}"))
+            written = self.replaceStderr()
+            with self.assertRaises(SystemExit) as caught:
+                server.privilegedStartService()
+            self.assertEqual((caught.exception.code, socketPath.exists()), (1, False))
+            self.assertEqual(written.getvalue(), f"sseserver: --access-log {path}: {reason}\n")
 
     def test_otherErrors(self) -> None:
         """An error that has nothing to do with an address is raised as it is."""
@@ -385,7 +400,7 @@ class StartTests(TestCase):
         self.assertRaises(ZeroDivisionError, server.privilegedStartService)
 
         def refuse() -> None:
-            raise CannotListenError("127.0.0.1", 8000, OSError("no"))
+            raise BadEndpoint("--listen tcp:8000: no")
 
         self.patch(listener, "privilegedStartService", refuse)
         self.assertRaises(SystemExit, server.privilegedStartService)

@@ -1,15 +1,22 @@
 """
-The endpoints of `--listen`: their check, with messages in plain words, and the URL under which each is reached.
+The endpoints of `--listen`: their check and their failures, in plain words, and the URL under which each is reached.
+
+`command.parsing` checks them, `command.starting` and `sseserver.tap` listen.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 #: Highest TCP port.
 _MAX_PORT = 65535
@@ -61,6 +68,35 @@ def checkInterface(description: str) -> None:
     kind, *parameters = description.split(":")
     if kind in {"tcp", "tcp6", "ssl"} and not any(each.startswith("interface=") for each in parameters):
         raise BadEndpoint(f"name the interface, such as {description}:interface=127.0.0.1")
+
+
+@implementer(IStreamServerEndpoint)
+class ExplainedEndpoint:
+    """
+    An endpoint that says in plain words why it cannot listen, and which option named it.
+
+    Args:
+        description: The endpoint, in Twisted's notation.
+        endpoint: Listens.
+    """
+
+    def __init__(self, description: str, endpoint: IStreamServerEndpoint) -> None:
+        self._description = description
+        self._endpoint = endpoint
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See `IStreamServerEndpoint.listen`. Fails with `BadEndpoint` if the address cannot be used."""
+        return self._endpoint.listen(factory).addErrback(self._explain)
+
+    def _explain(self, failure: Failure) -> NoReturn:
+        failure.trap(CannotListenError, OSError)
+        error: Any = failure.value
+        cause = error.socketError if isinstance(error, CannotListenError) else error
+        if self._description.startswith("unix:") and isinstance(cause, (FileNotFoundError, NotADirectoryError)):
+            reason = "the folder of the socket does not exist"
+        else:
+            reason = getattr(cause, "strerror", None) or str(cause)
+        raise BadEndpoint(f"--listen {self._description}: {reason}") from None
 
 
 def suggestEndpoint(text: str) -> str | None:

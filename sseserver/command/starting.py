@@ -18,6 +18,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from sseserver.command.listening import BadEndpoint, ExplainedEndpoint
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.sqlite.database import findUsable
 
@@ -57,7 +58,7 @@ def tryStart(runner: Mapping[str, Any] | None, options: Mapping[str, Any]) -> No
         options: Options of the server.
 
     Raises:
-        CannotStart: An address is in use, or the store is.
+        CannotStart: An address or the store is in use, or the file of the access log cannot be written.
     """
     # `twist` has no daemons. Below another root paths mean something else.
     if runner is None or runner.get("nodaemon", True) or runner.get("chroot"):
@@ -68,7 +69,9 @@ def tryStart(runner: Mapping[str, Any] | None, options: Mapping[str, Any]) -> No
         for description in options["listen"]:
             if description.partition(":")[0] in _TRIED:
                 tryAddress(description)
-    except (CannotListenError, OSError, StoreUnavailable) as error:
+        if options["access-log"] not in {"log", "none"}:
+            tryAccessLog(options["access-log"])
+    except (BadEndpoint, OSError, StoreUnavailable) as error:
         raise CannotStart(f"sseserver: {error}") from None
 
 
@@ -80,12 +83,30 @@ def tryAddress(description: str) -> None:
         description: An endpoint of type `tcp`, `tcp6`, `ssl` or `unix`, in Twisted's notation.
 
     Raises:
-        CannotListenError: Its address is in use, or not one of this machine, or the folder of its socket is missing.
+        BadEndpoint: Its address is in use, or not one of this machine, or the folder of its socket is missing.
     """
     failures: list[Failure] = []
-    serverFromString(_Binding(), description).listen(Factory()).addErrback(failures.append)
+    endpoint = ExplainedEndpoint(description, serverFromString(_Binding(), description))
+    endpoint.listen(Factory()).addErrback(failures.append)
     for failure in failures:
         failure.raiseException()
+
+
+def tryAccessLog(path: str) -> None:
+    """
+    Try whether the file of the access log can be written. It is made if it is missing.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        OSError: It cannot. The text names the option.
+    """
+    try:
+        with Path(path).open("ab"):
+            pass
+    except OSError as error:
+        raise OSError(f"--access-log {path}: {error.strerror or error}") from None
 
 
 class _Binding:

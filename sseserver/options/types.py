@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,17 +20,27 @@ _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 #: Milliseconds. Longest reconnection time: viewers are told up to a third more than the setting says.
 _MAX_RETRY = MAX_RECONNECTION_TIME * 3 // 4
 
+#: Number, and seconds (30 years). Largest value of an option: it stands for no limit, and sums of it stay exact.
+MAX_NUMBER = 1_000_000_000
+
+#: Bytes (1 PiB). Largest size: the compiled build counts bytes in a C integer, in which products of it fit.
+_MAX_SIZE = 1 << 50
+
+#: Characters of a value that a message repeats.
+_QUOTED = 40
+
 
 def readCount(text: str) -> int:
     """
-    Convert text to a whole number of 1 or more.
+    Convert text to a whole number from 1 to `MAX_NUMBER`.
 
     Raises:
-        ValueError: The text is anything but decimal digits, or the number is 0.
+        ValueError: The text is anything but decimal digits, or the number is out of range.
     """
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise ValueError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
+    number = _readWhole(text, MAX_NUMBER)
+    if number > MAX_NUMBER:
+        raise ValueError(f"{text[:_QUOTED]} is too large; the maximum is {MAX_NUMBER}")
+    return number
 
 
 def readMilliseconds(text: str) -> int:
@@ -41,9 +50,24 @@ def readMilliseconds(text: str) -> int:
     Raises:
         ValueError: The text is not a whole number, or the number is out of range.
     """
-    if len(text) > len(str(_MAX_RETRY)) or readCount(text) > _MAX_RETRY:
-        raise ValueError(f"{text[:20]!r} is not a whole number from 1 to {_MAX_RETRY}")
-    return readCount(text)
+    number = _readWhole(text, _MAX_RETRY)
+    if number > _MAX_RETRY:
+        raise ValueError(f"{text[:_QUOTED]!r} is not a whole number from 1 to {_MAX_RETRY}")
+    return number
+
+
+def _readWhole(text: str, maximum: int) -> int:
+    """
+    Convert text to a whole number of 1 or more. A number with more digits than the maximum is not exact, but larger.
+
+    Raises:
+        ValueError: The text is anything but decimal digits, or the number is 0.
+    """
+    digits = text.lstrip("0")
+    if not (text.isascii() and text.isdigit() and digits):
+        raise ValueError(f"{text[:_QUOTED]!r} is not a whole number of 1 or more")
+    # Python refuses to convert thousands of digits.
+    return int(digits) if len(digits) <= len(str(maximum)) else 10 * maximum
 
 
 def readSize(text: str) -> int:
@@ -51,16 +75,15 @@ def readSize(text: str) -> int:
     Convert text to a number of bytes; `K`, `M` and `G` stand for powers of 1024.
 
     Raises:
-        ValueError: The text is not a size, or no process can address that many bytes.
+        ValueError: The text is not a size, or the size is larger than the memory of any machine.
     """
     digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in _SIZE_UNITS else (text, "")
     try:
-        number = readCount(digits) * _SIZE_UNITS[unit]
+        number = _readWhole(digits, _MAX_SIZE) * _SIZE_UNITS[unit]
     except ValueError:
-        raise ValueError(f"{text!r} is not a number of bytes, such as 65536, 64K or 16M") from None
-    # The compiled build counts bytes in a C integer of this width.
-    if number > sys.maxsize:
-        raise ValueError(f"{text!r} is too large; the maximum is {sys.maxsize} bytes")
+        raise ValueError(f"{text[:_QUOTED]!r} is not a number of bytes, such as 65536, 64K or 16M") from None
+    if number > _MAX_SIZE:
+        raise ValueError(f"{text[:_QUOTED]!r} is too large; the maximum is {writeSize(_MAX_SIZE)} bytes")
     return number
 
 
@@ -74,10 +97,10 @@ def writeSize(size: int) -> str:
 
 def readPause(text: str) -> float:
     """
-    Convert text to a number of seconds, 0 or more.
+    Convert text to a number of seconds from 0 to `MAX_NUMBER`.
 
     Raises:
-        ValueError: The text is not a finite number, or the number is negative.
+        ValueError: The text is not a finite number, or the number is out of range.
     """
     number = _readNumber(text)
     if number < 0:
@@ -87,10 +110,10 @@ def readPause(text: str) -> float:
 
 def readTimeout(text: str) -> float:
     """
-    Convert text to a number of seconds above 0.
+    Convert text to a number of seconds above 0, up to `MAX_NUMBER`.
 
     Raises:
-        ValueError: The text is not a finite number, or the number is 0 or negative.
+        ValueError: The text is not a finite number, or the number is out of range.
     """
     number = _readNumber(text)
     if number <= 0:
@@ -102,9 +125,11 @@ def _readNumber(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+        raise ValueError(f"{text[:_QUOTED]!r} is not a number") from None
     if not math.isfinite(number):
-        raise ValueError(f"{text} is not a finite number")
+        raise ValueError(f"{text[:_QUOTED]} is not a finite number")
+    if number > MAX_NUMBER:
+        raise ValueError(f"{text[:_QUOTED]} is out of range; it must be at most {MAX_NUMBER}")
     return number
 
 

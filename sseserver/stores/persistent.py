@@ -200,7 +200,7 @@ class PersistentStore(Keeper):
 
     def _makeLog(self, stream: KeptStream) -> StreamLog:
         streamLog = StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
-        streamLog.question = stream.question
+        streamLog.created, streamLog.question = stream.created, stream.question
         return streamLog
 
     def _schedule(self, delay: float) -> None:
@@ -211,11 +211,12 @@ class PersistentStore(Keeper):
     def _writeGroup(self) -> None:
         self._next = None
         group = self._pending.takeGroup()
-        changes = group.listChanges(self._clock.seconds())
+        now = self._clock.seconds()
+        changes = group.listChanges(now)
         if changes:
             self._writing = True
             written = maybeDeferred(self.persistence.write, changes)
-            written.addCallbacks(self._commit, self._refuse, callbackArgs=(group,), errbackArgs=(group,))
+            written.addCallbacks(self._commit, self._refuse, callbackArgs=(group, now), errbackArgs=(group,))
             written.addErrback(lambda failure: log.failure("The store broke", failure))
         elif self.state is StoreState.STOPPING:
             self.state = step(STORE_STEPS, self.state, StoreState.CLOSING)
@@ -223,8 +224,8 @@ class PersistentStore(Keeper):
             closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
             closed.addCallback(self._close)
 
-    def _commit(self, _: None, group: Group) -> None:
-        """Make the changes of a group visible: they are stored."""
+    def _commit(self, _: None, group: Group, now: float) -> None:
+        """Make the changes of a group visible: they are stored, with this time as the end of streams in it."""
         self._writing = self._failing = False
         for stream in group.created:
             streamLog = None if stream.leaving else stream.log
@@ -234,6 +235,7 @@ class PersistentStore(Keeper):
             stream.last = entries.last
             streamLog.commit(entries.last)
             if streamLog.state is not State.OPEN:
+                streamLog.ended = now
                 stream.hold(streamLog)
         for deletion in group.deletions:
             self._drop(deletion.stream)
@@ -304,7 +306,7 @@ class PersistentStore(Keeper):
             raise ValueError(f"The entries of {stream.name} after {segment.last} are missing.")
         streamLog = self._makeLog(stream)
         streamLog.restore(segment, stream.tokensBefore, dict(stored.keys), stream.trimmedCR)
-        streamLog.created, streamLog.ended = stream.created, stream.ended
+        streamLog.ended = stream.ended
         # A persistence need not know the bytes of the keys before.
         stream.account.used += streamLog.size - stream.size
         stream.hold(streamLog)

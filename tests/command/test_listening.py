@@ -4,14 +4,27 @@ Tests for `sseserver.command.listening`: the endpoints of `--listen`.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, makeURL, suggestEndpoint
+from sseserver.command.listening import (
+    BadEndpoint,
+    ExplainedEndpoint,
+    checkEndpoint,
+    checkInterface,
+    makeURL,
+    suggestEndpoint,
+)
 from tests.certificates import makePEM
 
 
@@ -72,6 +85,42 @@ class CheckTests(SynchronousTestCase):
         """Addresses with escaped colons are accepted."""
         for description in (r"tcp:8000:interface=\:\:1", "tcp:0", "unix:/run/s.sock", "tcp6:8000"):
             checkEndpoint(MemoryReactorClock(), description)
+
+
+class RefusedEndpoint:
+    """Endpoint that cannot listen."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def listen(self, factory: object) -> Deferred[IListeningPort]:
+        """See `IStreamServerEndpoint.listen`."""
+        return fail(self.error)
+
+
+class ExplainTests(SynchronousTestCase):
+    """`ExplainedEndpoint`."""
+
+    def test_refused(self) -> None:
+        """The message has the option, and the reason of the system, in whichever way Twisted reports it."""
+        missing = FileNotFoundError(errno.ENOENT, "No such file or directory")
+        taken = OSError(errno.EADDRINUSE, "Address already in use")
+        for description, error, reason in (
+            ("unix:/a/s", missing, "the folder of the socket does not exist"),
+            ("unix:/a/s", CannotListenError("", "/a/s", missing), "the folder of the socket does not exist"),
+            ("unix:/a", OSError("AF_UNIX path too long"), "AF_UNIX path too long"),
+            ("tcp:80", CannotListenError("", 80, taken), "Address already in use"),
+            ("tcp:80", CannotListenError("", 80, "no"), "no"),
+        ):
+            endpoint: Any = RefusedEndpoint(error)
+            refused = ExplainedEndpoint(description, endpoint).listen(Factory())
+            message = str(self.failureResultOf(refused, BadEndpoint).value)
+            self.assertEqual(message, f"--listen {description}: {reason}")
+
+    def test_otherErrors(self) -> None:
+        """An error that has nothing to do with an address stays as it is."""
+        endpoint: Any = RefusedEndpoint(ZeroDivisionError())
+        self.failureResultOf(ExplainedEndpoint("tcp:80", endpoint).listen(Factory()), ZeroDivisionError)
 
 
 class AddressTests(SynchronousTestCase):

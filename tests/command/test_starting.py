@@ -9,18 +9,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.command.listening import BadEndpoint
 from sseserver.command.starting import CannotStart, tryAddress, tryStart
 
 
 class TryStartTests(SynchronousTestCase):
     """F126: what a daemon tries before it leaves its terminal."""
 
-    def tryIt(self, listen: str, store: str | None = None, **runner: Any) -> None:
+    def tryIt(self, listen: str, store: str | None = None, accessLog: str = "log", **runner: Any) -> None:
         """Try the start of a daemon."""
-        options = {"listen": [listen], "store": store}
+        options = {"listen": [listen], "store": store, "access-log": accessLog}
         tryStart({"nodaemon": False, "chroot": None, "rundir": ".", **runner}, options)
 
     def test_F126_portTaken(self) -> None:
@@ -30,10 +30,10 @@ class TryStartTests(SynchronousTestCase):
             endpoint = f"tcp:{port}:interface=127.0.0.1"
             with self.assertRaises(CannotStart) as caught:
                 self.tryIt(endpoint)
-            self.assertRegex(str(caught.exception.code), rf"^sseserver: .*127.0.0.1:{port}.* in use.$")
+            self.assertRegex(str(caught.exception.code), f"^sseserver: --listen {endpoint}: .* in use$")
             self.tryIt(endpoint, nodaemon=True)
             self.tryIt(endpoint, chroot="/")
-            tryStart(None, {"listen": [endpoint], "store": None})
+            tryStart(None, {"listen": [endpoint], "store": None, "access-log": "none"})
 
     def test_F126_free(self) -> None:
         """F126: a free port is free after the trial, too."""
@@ -66,8 +66,17 @@ class TryStartTests(SynchronousTestCase):
                 taken.bind(path)
                 tryAddress(f"unix:{path}")
                 taken.listen()
-                self.assertRaises(CannotListenError, tryAddress, f"unix:{path}")
-        self.assertRaises(CannotListenError, tryAddress, "unix:/nowhere/s")
+                self.assertRaises(BadEndpoint, tryAddress, f"unix:{path}")
+        self.assertRaises(BadEndpoint, tryAddress, "unix:/nowhere/s")
+
+    def test_F126_accessLog(self) -> None:
+        """F126: an access log that cannot be written ends the start; one that can is made."""
+        for accessLog in ("none", path := self.mktemp()):
+            self.tryIt("unix:s", accessLog=accessLog)
+        self.assertTrue(Path(path).is_file())
+        with self.assertRaises(CannotStart) as caught:
+            self.tryIt("unix:s", accessLog="/nowhere/log")
+        self.assertEqual(caught.exception.code, "sseserver: --access-log /nowhere/log: No such file or directory")
 
     def test_F126_caughtByTwistd(self) -> None:
         """F126: twistd reports the failure of a daemon only if it is an `Exception`."""

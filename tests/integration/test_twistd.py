@@ -474,7 +474,7 @@ class TwistdRefusesTests(TwistdTestCase):
             port = taken.getsockname()[1]
             ended = self.daemon("--listen", f"tcp:{port}:interface=127.0.0.1")
             self.assertEqual((ended.returncode, ended.stdout), (1, ""))
-            self.assertRegex(ended.stderr, rf"\Asseserver: .*{port}.* in use.\n\Z")
+            self.assertRegex(ended.stderr, rf"\Asseserver: .*{port}.* in use\n\Z")
             self.assertEqual(list(Path(self.folder).iterdir()), [])
 
     def test_F126_storeInUse(self) -> None:

@@ -91,6 +91,22 @@ class ValueTests(SynchronousTestCase):
         self.assertRaises(ValueError, read, str(longest + 1))
         self.assertLess(len(str(self.assertRaises(ValueError, read, "9" * 5000))), 200)
 
+    def test_largest(self) -> None:
+        """Each number has a largest value, up to which it is exact; the message about a larger one says so, briefly."""
+        for name, largest, larger in (
+            ("max-viewers", "1000000000", ("1000000001", "9" * 30, "9" * 5000)),
+            ("stall", "1e9", ("1000000000.1", "1e10", "1e300", "9" * 5000)),
+            ("keep", "1000000000", ("1e10", "1e300")),
+            ("window", "1048576G", ("1048577G", "9" * 30, "9" * 5000 + "K")),
+        ):
+            read = optionNamed(name).type.read
+            self.assertTrue(read(largest) > read("1"), name)
+            for text in larger:
+                message = str(self.assertRaises(ValueError, read, text))
+                self.assertRegex(message, rf"be at most {10**9}$|maximum is ({10**9}|{largest} bytes)$|not a finite")
+                self.assertLess(len(message), 120)
+        self.assertEqual(optionNamed("max-runs").type.read("0" * 5000 + "7"), 7)
+
     def test_quoting(self) -> None:
         """A command is split with the quoting rules of a shell; nothing is expanded or redirected."""
         for text, parts in (

@@ -5,8 +5,11 @@ Tests for `sseserver.stores.persistent`, on an SQLite file. The contract is in `
 from __future__ import annotations
 
 import gc
+import itertools
 from time import monotonic
 from unittest.mock import patch
+
+from twisted.internet.task import Clock
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.stores.groups import GROUP_ENTRIES
@@ -201,6 +204,26 @@ class RestartTests(StoreTestCase):
         self.refused(self.store.delete("a"), StoreUnavailable)
         self.store.start()
         self.assertEqual(self.result(self.store.find("a")).last, 1)
+
+
+class TimeTests(StoreTestCase):
+    """The times of a stream, on a clock that moves between any two looks at it."""
+
+    def test_constant(self) -> None:
+        """The times at which a stream was made and ended are the same at once, in lists and after a restart."""
+        microseconds = itertools.count()
+        self.patch(self.clock, "seconds", lambda: Clock.seconds(self.clock) + next(microseconds) * 1e-6)
+        streamLog = self.create("a", tokens=5)
+        created = streamLog.created
+        streamLog.append(Kind.DONE, b"{}")
+        self.settle()
+        times = created, streamLog.ended
+        for _ in range(2):
+            (listed,) = self.store.list(1)
+            self.assertEqual((listed.created, listed.ended), times)
+            found = self.result(self.store.find("a"))
+            self.assertEqual((found.created, found.ended), times)
+            self.restart()
 
 
 class LoadTests(StoreTestCase):
