@@ -26,6 +26,14 @@ class Untrusted(ConnectionFailed):
     """The server's certificate is not trusted. Another attempt would fail too."""
 
 
+class NotHTTP(ConnectionFailed):
+    """The server answered with something that is not HTTP, such as the greeting of another protocol."""
+
+
+class Unanswered(ConnectionFailed):
+    """The connection was closed before the head of a response was complete."""
+
+
 class ConnectTimeout(ConnectionFailed):
     """There was no response in time."""
 

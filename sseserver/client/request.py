@@ -15,13 +15,14 @@ from urllib.parse import urljoin, urlsplit
 import hyperlink
 from OpenSSL import SSL
 from service_identity import VerificationError
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError, TimeoutError
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from sseserver.client.bodies import BytesProducer, dropResponse
-from sseserver.client.errors import ConnectionFailed, ConnectTimeout, Untrusted
+from sseserver.client.errors import ConnectionFailed, ConnectTimeout, NotHTTP, Unanswered, Untrusted
 from sseserver.wire import checkID
 
 #: Content type of an event stream.
@@ -40,6 +41,9 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 # Failures of the network. Any other exception of a request is a bug in the program.
 _NETWORK_FAILURES = (ConnectError, ConnectionClosed, DNSLookupError, RequestTransmissionFailed, ResponseFailed)
+
+# Causes of a failed response that are no errors of the parser.
+_NO_PARSER = (ConnectError, ConnectionClosed, SSL.Error, CancelledError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ async def ask(agent: IAgent, request: Request) -> Answer:
         try:
             response = await agent.request(request.method, url.encode("ascii"), headers, producer)
         except _NETWORK_FAILURES as error:
-            raise _makeError(error) from error
+            raise explainFailure(error) from error
         target = _findTarget(url, response) if remaining and request.method in {b"GET", b"HEAD"} else None
         if target is None:
             break
@@ -181,12 +185,26 @@ def _findTarget(url: str, response: IResponse) -> str | None:
     return target if _findOrigin(target) == _findOrigin(url) else None
 
 
-def _makeError(error: Exception) -> ConnectionFailed:
-    """Make the error of a request without a response."""
+def explainFailure(error: Exception) -> ConnectionFailed:
+    """Return the error of a request without a response, made of the one that its agent has raised."""
     if isinstance(error, TimeoutError):
         return ConnectTimeout("The connection was not established in time.")
-    kind = Untrusted if any(map(_isDistrust, listCauses(error))) else ConnectionFailed
-    return kind(f"There is no response: {describeCauses(error)}")
+    kind = _classify(error)
+    begin = "The answer is not HTTP" if kind is NotHTTP else "There is no response"
+    return kind(f"{begin}: {describeCauses(error)}")
+
+
+def _classify(error: Exception) -> type[ConnectionFailed]:
+    """Return the class of errors that a failure of `twisted.web` belongs to."""
+    causes = listCauses(error)
+    if any(map(_isDistrust, causes)):
+        return Untrusted
+    if not isinstance(error, ResponseFailed):
+        return ConnectionFailed
+    if all(isinstance(cause, ConnectionClosed) for cause in causes):
+        return Unanswered
+    # The parser of twisted.web raises errors of many types.
+    return ConnectionFailed if any(isinstance(cause, _NO_PARSER) for cause in causes) else NotHTTP
 
 
 def _isDistrust(cause: BaseException) -> bool:

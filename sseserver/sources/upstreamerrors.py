@@ -12,7 +12,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sseserver.client import ConnectTimeout, EventTooLarge, ResponseTruncated, StatusError, WrongContentType
+from sseserver.client import (
+    ConnectTimeout,
+    EventTooLarge,
+    NotHTTP,
+    ResponseTruncated,
+    StatusError,
+    Unanswered,
+    Untrusted,
+    WrongContentType,
+)
 from sseserver.client.retry import readRetryAfter
 from sseserver.errors import ErrorDetails, SourceError
 from sseserver.values import Reason
@@ -77,6 +86,14 @@ def cleanMessage(text: str, secrets: Sequence[str], limit: int = MAX_MESSAGE) ->
     return text if len(text) <= limit else text[:limit] + " ..."
 
 
+#: Messages about connections without an answer.
+_MESSAGES: dict[type | None, str] = {
+    NotHTTP: "The upstream's answer is not HTTP; check the URL of the upstream.",
+    Unanswered: "The upstream closed the connection without an answer.",
+    Untrusted: "The upstream's certificate is not trusted.",
+}
+
+
 def makeRefusal(status: int, body: bytes, retryAfter: float, secrets: Sequence[str]) -> SourceError:
     """
     Make the error for a response whose status is not 200.
@@ -133,7 +150,7 @@ def makeSourceError(error: BaseException | None, secrets: Sequence[str]) -> Sour
         return SourceError("The connection to the upstream was lost in the middle of the answer.", Reason.TRUNCATED)
     if isinstance(error, ConnectTimeout):
         return SourceError("The upstream did not answer in time.", Reason.TIMEOUT, 504)
-    return SourceError("The upstream cannot be reached.", Reason.UNREACHABLE)
+    return SourceError(_MESSAGES.get(type(error), "The upstream cannot be reached."), Reason.UNREACHABLE)
 
 
 def _chooseStatus(status: int) -> int:

@@ -17,9 +17,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from sseserver.client.bodies import readRefusal
+from sseserver.client.request import explainFailure
 from sseserver.client.retry import readRetryAfter
 from sseserver.errors import SourceError
-from sseserver.sources.upstreamerrors import makeRefusal
+from sseserver.sources.upstreamerrors import makeRefusal, makeSourceError
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.values import Reason
 
@@ -88,7 +89,7 @@ class ModelList:
             response = await self._agent.request(b"GET", self._url, self._headers)
         except Exception as error:
             log.info("An upstream failed: {error}", error=error)
-            raise SourceError("The upstream cannot be reached.", Reason.UNREACHABLE) from None
+            raise makeSourceError(explainFailure(error), self._secrets) from None
         body = await readRefusal(self._reactor, response, LIST_BYTES, LIST_SECONDS)
         if response.code != 200:
             raise makeRefusal(response.code, body, readRetryAfter(response.headers), self._secrets)

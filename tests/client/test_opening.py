@@ -5,7 +5,15 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from sseserver.client import ConnectionFailed, State, StatusError, WrongContentCoding, WrongContentType
+from sseserver.client import (
+    ConnectionFailed,
+    NotHTTP,
+    State,
+    StatusError,
+    Unanswered,
+    WrongContentCoding,
+    WrongContentType,
+)
 from sseserver.client.opening import readContentCoding
 from sseserver.client.retry import readRetryAfter
 from tests.client.clients import STREAM, ClientTestCase
@@ -84,12 +92,21 @@ class ResponseTests(ClientTestCase):
 
     def test_noHTTP(self) -> None:
         """An answer that is not HTTP, or none at all, is a failed connection."""
-        for answer in (b"220 mail.test ESMTP\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b""):
+        for answer, kind in (
+            (b"220 mail.test ESMTP\r\n", NotHTTP),
+            (b"HTTP/1.1 abc OK\r\n", NotHTTP),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", NotHTTP),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: x\r\n\r\n", NotHTTP),
+            (b"HTTP/1.1 200 OK\r\n", Unanswered),
+            (b"", Unanswered),
+        ):
             self.begin(retry=None)
             self.wires[-1].send(answer)
             self.wires[-1].close()
-            error = self.assertFails(ConnectionFailed)
-            self.assertNotIn("\n", str(error))
+            error = self.assertFails(kind)
+            self.assertIsInstance(error, ConnectionFailed)
+            begin = "The answer is not HTTP" if kind is NotHTTP else "There is no response"
+            self.assertRegex(str(error), f"^{begin}: .+$")
 
 
 class CodingTests(SynchronousTestCase):

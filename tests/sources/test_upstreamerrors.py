@@ -12,8 +12,11 @@ from sseserver.client import (
     ConnectTimeout,
     EventSourceError,
     EventTooLarge,
+    NotHTTP,
     ResponseTruncated,
     StatusError,
+    Unanswered,
+    Untrusted,
     WrongContentType,
 )
 from sseserver.errors import SourceError
@@ -181,3 +184,15 @@ class ClientErrorTests(SynchronousTestCase):
             made = makeSourceError(error, (KEY,))
             self.assertEqual((made.reason, made.status), (reason, status))
         self.assertEqual(makeSourceError(StatusError("", 429, headers), (KEY,)).retryAfter, 7)
+
+    def test_noAnswer(self) -> None:
+        """An upstream without an answer is `unreachable`, and the message says how far the connection came."""
+        for error, message in (
+            (NotHTTP(""), "is not HTTP"),
+            (Unanswered(""), "closed the connection without an answer"),
+            (Untrusted(""), "certificate is not trusted"),
+            (ConnectionFailed(""), "cannot be reached"),
+        ):
+            made = makeSourceError(error, (KEY,))
+            self.assertEqual((made.reason, made.status), (Reason.UNREACHABLE, 502))
+            self.assertIn(message, str(made))

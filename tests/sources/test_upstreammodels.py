@@ -102,6 +102,7 @@ class ModelsTests(UpstreamTestCase):
             self.assertIsInstance(error, SourceError)
             self.assertEqual((error.reason, error.status), (reason, status))
             self.assertNotIn(KEY, str(error))
+        self.assertIn("is not HTTP", str(self.ask(b"220 mail.test ESMTP\r\n", Act.CLOSE)))
 
     def test_cancel(self) -> None:
         """Cancelling the result closes the connection."""

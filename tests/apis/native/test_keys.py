@@ -34,6 +34,14 @@ class KeyTests(PublishingTestCase):
         self.publish("a", closed="true")
         self.assertEqual(self.post("a", b'{"data":"1"}', key="k").json, first.json)
 
+    def test_putIgnoresKeys(self) -> None:
+        """A PUT needs no key: it uses up none, and does not conflict with one."""
+        self.post("a", b'{"data":"1"}', key="k")
+        for key in ("k", "other", "not\tvisible"):
+            opened = self.ask("/streams/b", method="PUT", headers={"Idempotency-Key": key})
+            self.assertIn(opened.status, (200, 201))
+        self.assertEqual(self.post("b", b'{"data":"2"}', key="other").status, 200)
+
     def test_close(self) -> None:
         """
         A publish that ends the stream can be repeated: it is no conflict, and there is one end.
