@@ -76,7 +76,7 @@ class Server(MultiService):
         self._logPath: str | bytes | None = None
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
 
-    def listen(self, reactor: Any, description: str, site: StreamSite) -> None:
+    def listen(self, reactor: Any, description: str, site: StreamSite, option: str = "listen") -> None:
         """
         Listen on one more endpoint when the server starts.
 
@@ -84,11 +84,12 @@ class Server(MultiService):
             reactor: Listens.
             description: The endpoint, in Twisted's notation.
             site: What is served there.
+            option: Name of the option that the endpoint comes from.
         """
         listener: Any = strports.service(description, site, reactor)
-        listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, listener.endpoint))
+        listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, listener.endpoint, option))
         listener.setServiceParent(self)
-        self._logPath = site.logPath
+        self._logPath = self._logPath or site.logPath
         self._endpoints.append((description, listener.endpoint))
 
     def privilegedStartService(self) -> None:
@@ -259,7 +260,7 @@ def makeService(options: Options) -> Server:
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)
     if options["admin-listen"] is not None:
-        server.listen(reactor, options["admin-listen"], makeAdminSite(streams, options))
+        server.listen(reactor, options["admin-listen"], makeAdminSite(streams, options), "admin-listen")
     server.signals = makeSignals(reactor, site, source, options)
     if not settings.plain:
         heap = findHeap()

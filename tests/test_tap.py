@@ -374,13 +374,23 @@ class StartTests(TestCase):
         message = "sseserver: --listen unix:/nowhere/s.sock: the folder of the socket does not exist\n"
         self.assertEqual(written.getvalue(), message)
 
+    def test_badAdminEndpoint(self) -> None:
+        """The message about an endpoint of `--admin-listen` has this option."""
+        server = makeService(parse("--admin-listen", "unix:/nowhere/s"))
+        self.patch(list(server)[1], "privilegedStartService", lambda: None)
+        written = self.replaceStderr()
+        with self.assertRaises(SystemExit):
+            server.privilegedStartService()
+        self.assertIn("sseserver: --admin-listen unix:/nowhere/s: ", written.getvalue())
+
     def test_badAccessLog(self) -> None:
         """An access log that cannot be written ends the process with one line, before it listens."""
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         for path, reason in ((folder, "Is a directory"), (folder / "a" / "b", "No such file or directory")):
             socketPath = Path(self.mktemp())
-            server = makeService(parse("--access-log", str(path), "--listen", f"unix:{socketPath}"))
+            endpoints = ("--listen", f"unix:{socketPath}", "--admin-listen", "unix:b")
+            server = makeService(parse("--access-log", str(path), *endpoints))
             written = self.replaceStderr()
             with self.assertRaises(SystemExit) as caught:
                 server.privilegedStartService()

@@ -78,9 +78,11 @@ class ExplainedEndpoint:
     Args:
         description: The endpoint, in Twisted's notation.
         endpoint: Listens.
+        option: Name of the option.
     """
 
-    def __init__(self, description: str, endpoint: IStreamServerEndpoint) -> None:
+    def __init__(self, description: str, endpoint: IStreamServerEndpoint, option: str = "listen") -> None:
+        self._option = option
         self._description = description
         self._endpoint = endpoint
 
@@ -96,7 +98,7 @@ class ExplainedEndpoint:
             reason = "the folder of the socket does not exist"
         else:
             reason = getattr(cause, "strerror", None) or str(cause)
-        raise BadEndpoint(f"--listen {self._description}: {reason}") from None
+        raise BadEndpoint(f"--{self._option} {self._description}: {reason}") from None
 
 
 def suggestEndpoint(text: str) -> str | None:
