@@ -50,7 +50,7 @@ _HEALTH_INTERVAL = 0.25
 #: Seconds. Longest time after an attack in which memory and descriptors come back.
 SETTLE = 60.0
 
-#: Ratio. Limit of memory and descriptors after an attack to those before.
+#: Factor. Limit of memory and descriptors after an attack to those before.
 GROWTH = 1.1
 
 #: Text that a log must not contain.
