@@ -168,7 +168,14 @@ def makeStore(
 
 
 def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> ITokenSource:
-    """Return the token source that the options describe, with the turn end of the service."""
+    """
+    Return the token source that the options describe.
+
+    Args:
+        reactor: Starts programs, connects, and measures time.
+        options: The options, checked.
+        turnEnd: The one of the service; `None` makes another.
+    """
     if options["exec"] is not None:
         return makeProgram(reactor, options)
     if options["upstream"] is not None:
@@ -198,7 +205,15 @@ def reloadSource(source: Any, options: Mapping[str, Any]) -> None:
 
 
 def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: Mapping[str, Any]) -> Signals:
-    """Return the handlers of the signals that operators send."""
+    """
+    Return the handlers of the signals that operators send.
+
+    Args:
+        reactor: Runs the handlers.
+        site: Opens its access log again.
+        source: Is read again.
+        options: The options, which name the files of the source.
+    """
     log = Logger()
 
     def reload() -> None:
@@ -215,7 +230,13 @@ def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: M
 
 
 def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
-    """Return the site with all resources, and with the access log that the options describe."""
+    """
+    Return the site with all resources, and with the access log that the options describe.
+
+    Args:
+        streams: The service behind the resources.
+        options: The options, checked.
+    """
     accessLog = options["access-log"]
     site = StreamSite(
         StreamResource(streams, options["prompt"]),
