@@ -113,8 +113,11 @@ class Preflight(Resource):
 
 def isPreflight(request: Request) -> bool:
     """Return whether a request asks for another one's permission."""
-    asked = request.requestHeaders.hasHeader(b"access-control-request-method")
-    return request.method == b"OPTIONS" and asked and request.requestHeaders.hasHeader(b"origin")
+    # The method first: every request is asked.
+    if request.method != b"OPTIONS":
+        return False
+    fields = request.requestHeaders
+    return fields.hasHeader(b"access-control-request-method") and fields.hasHeader(b"origin")
 
 
 def checkOrigin(text: str) -> str:
