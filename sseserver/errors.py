@@ -158,13 +158,6 @@ class RequestTimeout(ClientError):
     code = "request_timeout"
 
 
-class HeadTooLarge(ClientError):
-    """The head of a request exceeds the size limit."""
-
-    status = 431
-    code = "head_too_large"
-
-
 class ForeignOrigin(ClientError):
     """A page of another origin has sent a request that would change something."""
 

@@ -112,6 +112,7 @@ class FakeSocket:
         broken: Whether the connection was reset; the next read or write finds out.
         sends: Bytes taken by each call of `send`.
         arrived: Bytes that the client has acknowledged; `None` acknowledges all at once.
+        ended: Whether the server has closed its side of the connection only.
         closed: Whether the server has closed the socket.
         reset: Whether it was closed with a reset.
     """
@@ -126,6 +127,7 @@ class FakeSocket:
         self._sent = bytearray()
         self.sends: list[int] = []
         self.arrived: int | None = None
+        self.ended = False
         self.closed = False
         self.reset = False
 
@@ -185,6 +187,7 @@ class FakeSocket:
 
     def shutdown(self, how: int) -> None:
         """See `socket.shutdown`."""
+        self.ended = True
 
     def setblocking(self, blocking: bool) -> None:
         """See `socket.setblocking`."""
@@ -257,8 +260,8 @@ class Wire:
 
     @property
     def closed(self) -> bool:
-        """Whether the server has closed the connection."""
-        return self.socket.closed
+        """Whether the server has closed the connection, so that the client gets nothing more."""
+        return self.socket.closed or self.socket.ended
 
     @property
     def responses(self) -> list[Response]:

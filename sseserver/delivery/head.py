@@ -21,7 +21,13 @@ HEADERS = (
     (b"Content-Type", b"text/event-stream"),
     (b"Cache-Control", b"no-cache, no-store, no-transform"),
     (b"X-Accel-Buffering", b"no"),
+)
+
+#: Headers of every answer: browsers must not guess its media type, and pages of other origins must not embed it.
+#: CORS does not need the latter: it is not looked at for requests of `fetch` and `EventSource`.
+PROTECTION = (
     (b"X-Content-Type-Options", b"nosniff"),
+    (b"Cross-Origin-Resource-Policy", b"same-origin"),
 )
 
 #: Fields of a request that the access logs of Twisted show.
@@ -41,6 +47,14 @@ def writeHeaders(request: Request, form: IFormat) -> None:
     """
     for name, value in (*HEADERS, *form.headers):
         request.responseHeaders.setRawHeaders(name, [value])
+    protect(request)
+
+
+def protect(request: Any) -> None:
+    """Set the headers of `PROTECTION`, unless the channel does: one of a `StreamSite` writes them into every answer."""
+    if not getattr(getattr(request, "channel", None), "protection", None):
+        for name, value in PROTECTION:
+            request.responseHeaders.setRawHeaders(name, [value])
 
 
 def trimHead(request: Any) -> None:

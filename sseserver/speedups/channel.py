@@ -50,8 +50,8 @@ _HEAD = re.compile(
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
 )
 
-#: The fields that tell where a body ends.
-_FRAMING = {b"content-length", b"transfer-encoding"}
+#: The fields that `headerReceived` checks: those that tell where a body ends, and those that ask for something.
+_CHECKED = {b"content-length", b"transfer-encoding", b"expect", b"content-encoding"}
 
 #: Bytes. Limit of such a head, and the number of its header lines: well below Twisted's limits.
 _SHORT_HEAD = 8192
@@ -59,9 +59,7 @@ _FEW_LINES = 100
 
 
 def _defaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], ...]:
-    """
-    Find the class attributes that are defaults of attributes with a slot: the slot hides them.
-    """
+    """Find the class attributes that are defaults of attributes with a slot: the slot hides them."""
     return tuple((name, getattr(base, name)) for name in slots if hasattr(base, name))
 
 
@@ -81,6 +79,9 @@ class FastChannel(HTTPChannel):
     __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "direct", "sendBuffer")
 
     transport: Any
+
+    #: Header fields of every answer, by their names: each a whole line.
+    protection: dict[bytes, bytes] = {}
 
     def __init__(self) -> None:
         self.direct: DirectWay | None = None
@@ -140,7 +141,7 @@ class FastChannel(HTTPChannel):
         add = request.requestHeaders.addRawHeader
         for field in fields.split(b"\r\n")[:-1]:
             name, _, value = field.partition(b":")
-            if name.lower() in _FRAMING:
+            if name.lower() in _CHECKED:
                 if not self.headerReceived(field):
                     return False
             else:
@@ -168,10 +169,14 @@ class FastChannel(HTTPChannel):
         self.sendBuffer.put(b"".join(iovec))
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
-        """See `HTTPChannel.writeHeaders`."""
+        """See `HTTPChannel.writeHeaders`. There is no `Server`, which Twisted sets with its version."""
+        headers.removeHeader(b"Server")
         fields = b"".join(
             [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
         )
+        for name, line in self.protection.items():
+            if not headers.hasHeader(name):
+                fields += line
         self.sendBuffer.put(b"%b %b %b\r\n%b\r\n" % (version, code, reason, fields))
 
     def requestDone(self, request: Any) -> None:
@@ -389,8 +394,6 @@ def _exchange(channel: Any) -> tuple[list[object], bytes]:
 
 @probe
 def readsHeads() -> bool:
-    """
-    Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without.
-    """
+    """Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without."""
     counting = _Counting()
     return _exchange(counting) == _exchange(HTTPChannel()) and counting.heads == len(_CANNED)

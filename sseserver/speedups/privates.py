@@ -76,11 +76,7 @@ def countQueued(transport: Any) -> int:
 
 @probe
 def seesQueue() -> bool:
-    """
-    Probe `isQueueEmpty` and `countQueued`.
-
-    A write fills the queue, half a send leaves it filled, a whole one empties it.
-    """
+    """Probe `isQueueEmpty`, `countQueued`: a write fills the queue, half a send leaves it filled, a whole ends it."""
     taking = TakingSocket()
     transport = makeConnection(taking)
     seen = [isQueueEmpty(transport)]
@@ -153,18 +149,23 @@ def hasEnoughInput(channel: Any) -> bool:
     return sum(map(len, getattr(channel, "_dataBuffer", ()))) > limit
 
 
+def _makeChannel() -> Any:
+    """Make a channel in memory that does not answer requests."""
+    channel = HTTPChannel()
+    channel.requestFactory = UnansweredRequest
+    channel.makeConnection(ProbeTransport())
+    return channel
+
+
 @probe
 def seesInput() -> bool:
     """Probe `hasEnoughInput`: a channel stops reading for the same bytes."""
-    channel = HTTPChannel()
-    channel.requestFactory = UnansweredRequest
-    transport = ProbeTransport()
-    channel.makeConnection(transport)
+    channel = _makeChannel()
     channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     seen = []
     for size in (1, 2**20):
         channel.dataReceived(b"x" * size)
-        seen.append((hasEnoughInput(channel), transport.paused))
+        seen.append((hasEnoughInput(channel), channel.transport.paused))
     return seen == [(False, False), (True, True)]
 
 
@@ -250,9 +251,7 @@ def seesWaits() -> bool:
 
     A request that comes during a wait is received after it, also behind one that is received again.
     """
-    channel = HTTPChannel()
-    channel.requestFactory = UnansweredRequest
-    channel.makeConnection(ProbeTransport())
+    channel = _makeChannel()
     seen: list[object] = []
     for again in (b"", b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n"):
         waiting = Protocol()
@@ -312,6 +311,17 @@ def fillRequest(request: Any, channel: Any, queued: object = False) -> None:
     request.clientproto = b"(no clientproto yet)"
 
 
+class BadRequestHook(HTTPChannel):
+    """A channel that answers itself each request that Twisted refuses: Twisted's own answer has no body."""
+
+    __slots__ = ()
+
+    refuseMalformed: Callable[[], None]
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuseMalformed()
+
+
 def hasInput(channel: Any) -> bool:
     """Return whether a channel has bytes that it has not looked at."""
     return bool(channel._buffer)
@@ -369,7 +379,7 @@ def seesChunks() -> bool:
     asked = client.request(Request(b"GET", b"/", Headers({b"Host": [b"a"]}), None, persistent=True))
     # A client that has changed may fail the request; then nothing is found below.
     asked.addCallback(lambda response: response.deliverBody(body))
-    asked.addErrback(_ignore)
+    asked.addErrback(lambda _: None)
     wrapping.dataReceived(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     decoder = decoderOf(wrapping)
     seen = [isBetweenChunks(decoder)]
@@ -381,12 +391,8 @@ def seesChunks() -> bool:
     return found and connectionOf(body.transport) is None and seen == [True, *[False] * 6, True]
 
 
-def _ignore(failure: object) -> None:
-    """Ignore a failure."""
-
-
 def _wrapped(client: Protocol) -> Any:
     """Wrap a protocol as the endpoints of Twisted do."""
-    reactor = NoReactor()
-    TCP4ClientEndpoint(reactor, "127.0.0.1", 1).connect(GivenFactory(client))
-    return reactor.factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    reactor, address = NoReactor(), IPv4Address("TCP", "127.0.0.1", 1)
+    TCP4ClientEndpoint(reactor, address.host, address.port).connect(GivenFactory(client))
+    return reactor.factory.buildProtocol(address)

@@ -18,12 +18,15 @@ from twisted.web.server import Request
 
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.document import STEP_BYTES, Document, cutBody
-from sseserver.delivery.head import writeHeaders
+from sseserver.delivery.head import PROTECTION, protect, writeHeaders
 from sseserver.errors import SSEServerError, Unauthorized
 from sseserver.interfaces import IFormat
 from sseserver.jsontext import toJSON
 from sseserver.service.viewers import Viewers
 from sseserver.web.accept import JSON, prefersHTML
+
+#: Reason phrases of RFC 9110, which Python has from 3.13 on.
+_NEW_PHRASES = {413: b"Content Too Large", 414: b"URI Too Long"}
 
 #: The page of an error. It loads nothing but the icon of its site.
 _ERROR_PAGE = """\
@@ -41,6 +44,8 @@ _ERROR_PAGE = """\
 </body>
 </html>
 """
+
+_PROTECTION = b"".join(b"%b: %b\r\n" % field for field in PROTECTION)
 
 _ERROR_PAGE_POLICY = b"default-src 'none'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -86,9 +91,8 @@ def answerLargeJSON(request: Request, pieces: Iterable[bytes]) -> Document:
 @lru_cache(64)
 def _findPhrase(status: int) -> bytes:
     """Return the reason phrase of a status. twisted.web has none for the newer ones, and Python none for 499 or 520."""
-    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        # Its name in RFC 9110, which Python has from 3.13 on.
-        return b"Content Too Large"
+    if status in _NEW_PHRASES:
+        return _NEW_PHRASES[status]
     try:
         return HTTPStatus(status).phrase.encode("ascii")
     except ValueError:
@@ -131,8 +135,8 @@ def encodeRefusal(error: SSEServerError) -> bytes:
     body = _encode(_describe(error))
     retry = b"" if error.retryAfter is None else b"Retry-After: %d\r\n" % error.retryAfter
     return (
-        b"HTTP/1.1 %d %b\r\nConnection: close\r\n%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    ) % (error.status, _findPhrase(error.status), retry, len(body), body)
+        b"HTTP/1.1 %d %b\r\nConnection: close\r\n%b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    ) % (error.status, _findPhrase(error.status), retry, _PROTECTION, len(body), body)
 
 
 def _describe(error: SSEServerError) -> dict[str, object]:
@@ -147,7 +151,7 @@ def _encode(value: object) -> bytes:
 
 def setContentType(request: Request, contentType: str) -> None:
     """
-    Set the media type of a response that browsers must not sniff and caches must not keep.
+    Set the media type of a response that caches must not keep.
 
     Args:
         request: Its response has not begun.
@@ -155,7 +159,6 @@ def setContentType(request: Request, contentType: str) -> None:
     """
     headers = request.responseHeaders
     headers.setRawHeaders(b"Content-Type", [contentType.encode("ascii")])
-    headers.setRawHeaders(b"X-Content-Type-Options", [b"nosniff"])
     headers.setRawHeaders(b"Cache-Control", [b"no-store"])
 
 
@@ -184,6 +187,7 @@ def finishAnswer(request: Request, body: bytes | Document, viewers: Viewers | No
 
 
 def _sendWhole(request: Request, body: bytes) -> None:
+    protect(request)
     if request.code in NO_BODY_CODES:
         request.responseHeaders.removeHeader(b"Content-Type")
     else:
@@ -193,6 +197,7 @@ def _sendWhole(request: Request, body: bytes) -> None:
 
 
 def _sendDocument(request: Request, document: Document, viewers: Viewers) -> None:
+    protect(request)
     if document.length is not None:
         request.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % document.length])
     if request.method == b"HEAD":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -18,6 +19,32 @@ from sseserver.delivery.tail import Tail, isConnected
 
 #: Seconds. A peer that has everything and does not close the connection, as TLS demands it, is cut after this time.
 CLOSE_GRACE = 5.0
+
+
+#: Bytes. A client that sends more after a refusal is cut.
+DROPPED = 1 << 20
+
+
+class Dropping:
+    """
+    Drops all bytes of a connection, and cuts it after `DROPPED` bytes.
+
+    Args:
+        transport: The transport of the connection.
+    """
+
+    __slots__ = ("_left", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        self._left = DROPPED
+        self._transport = transport
+
+    def __call__(self, data: bytes) -> bool:
+        """Drop bytes. Twisted must look at no more of them: return true."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.abortConnection()
+        return True
 
 
 class ConnectionLimits(HTTPChannel):
@@ -77,6 +104,25 @@ class ConnectionLimits(HTTPChannel):
         super().loseConnection()
         if isConnected(self.transport):
             self._watch(CLOSE_GRACE)
+
+    def linger(self) -> None:
+        """
+        Close the connection when everything is sent, and drop what the client still sends.
+
+        A socket that is closed with bytes unread is reset, and the client may lose the answer.
+        """
+        drop: Any = Dropping(self.transport)
+        self.dataReceived = self.lineReceived = self.rawDataReceived = drop  # type: ignore[method-assign]
+        isTLS = isinstance(self.transport, TLSMemoryBIOProtocol)
+        canEnd = not isTLS and IHalfCloseableDescriptor.providedBy(self.transport)
+        if canEnd:
+            self.transport.unregisterProducer()
+            self.transport.resumeProducing()
+            self.transport.loseWriteConnection()
+            self._watch(CLOSE_GRACE)
+        else:
+            # TLS reads until the client closes.
+            self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See `HTTPChannel.connectionLost`."""

@@ -11,19 +11,15 @@ from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 
-from sseserver.errors import HeadTooLarge, RequestTimeout, SSEServerError
+from sseserver.errors import RequestTimeout
 from sseserver.speedups.privates import hasInput
 from sseserver.steps import StateEnum
 from sseserver.timing.ticker import IDLE, Tick, Ticker
-from sseserver.web.answers import encodeRefusal
+from sseserver.web.heads import MAX_HEAD, HeadChecks
 
 #: Seconds. Time for the head of a request, from the connection or from its first byte.
 HEAD_TIMEOUT = 10.0
-
-#: Bytes. Limit of the head of a request.
-MAX_HEAD = 16 * 1024
 
 #: Seconds. Time for the body of a request, and the bytes for which the client has a second more.
 BODY_TIMEOUT = 30.0
@@ -113,7 +109,7 @@ class Deadline(Tick):
         return None
 
 
-class RequestDeadlines(HTTPChannel):
+class RequestDeadlines(HeadChecks):
     """
     A channel whose client has a limited time for each part of a request.
 
@@ -128,9 +124,6 @@ class RequestDeadlines(HTTPChannel):
     site: Any
     deadline: Deadline | None
     phase: Phase
-
-    #: Whether a request was answered before it was complete. No further answer must follow.
-    refused = False
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
@@ -155,19 +148,13 @@ class RequestDeadlines(HTTPChannel):
             else:
                 self.deadline.due += len(data) / BODY_RATE
 
-    def lineReceived(self, line: bytes) -> None:
+    def lineReceived(self, line: bytes) -> Any:
         """See `HTTPChannel.lineReceived`."""
         if self.deadline is not None:
             self.deadline.headBytes += len(line) + 2
             if self.deadline.headBytes > MAX_HEAD:
-                self.lineLengthExceeded(line)
-                return
-        super().lineReceived(line)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """See `LineReceiver.lineLengthExceeded`: this line alone, or all together, are more than a head may have."""
-        self.refuse(HeadTooLarge(f"The head of the request has more than {MAX_HEAD} bytes."))
-        self.loseConnection()
+                return self.lineLengthExceeded(line)
+        return super().lineReceived(line)
 
     def allHeadersReceived(self) -> None:
         """See `HTTPChannel.allHeadersReceived`."""
@@ -218,14 +205,3 @@ class RequestDeadlines(HTTPChannel):
         if phase is None:
             deadline.headBytes = 0
         deadline.begin(seconds, phase)
-
-    def refuse(self, error: SSEServerError) -> None:
-        """
-        Answer a request that is not complete, which Twisted's requests cannot. The caller closes the connection.
-
-        Args:
-            error: The error to report. A second one is dropped.
-        """
-        if not self.refused:
-            self.refused = True
-            self.write(encodeRefusal(error))

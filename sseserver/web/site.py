@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
 from twisted.web.http import combinedLogFormatter
+from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from sseserver.delivery.head import PROTECTION
+from sseserver.errors import SSEServerError
 from sseserver.options import defaultOf
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
@@ -32,6 +35,7 @@ from sseserver.web.descriptors import countFree
 from sseserver.web.logfile import LogFile
 from sseserver.web.openconnections import OpenConnections, RefusedConnection
 from sseserver.web.request import makeBodyTooLarge, makeTooManyBodies
+from sseserver.web.targets import readTarget
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
 #: which would otherwise send a request into a connection that is just being closed.
@@ -98,8 +102,24 @@ class BodyLimit(_Base):
             self._release()
         if self._refused:
             self.channel.loseConnection()
-        else:
+        elif path.startswith(b"/"):
             super().requestReceived(command, path, version)
+        else:
+            self._receiveOther(command, path, version)
+
+    def _receiveOther(self, command: bytes, path: bytes, version: bytes) -> None:
+        """Receive a request whose target is not a path."""
+        try:
+            target = readTarget(command, path)
+        except SSEServerError as error:
+            self.channel.write(encodeRefusal(error))
+            self.channel.loseConnection()
+            return
+        hosts = self.requestHeaders.getRawHeaders(b"Host", ())
+        if target.authority is not None and len(hosts) == 1:
+            # A missing or repeated field is still to be refused.
+            self.requestHeaders.setRawHeaders(b"Host", [target.authority])
+        super().requestReceived(command, target.path, version)
 
     def connectionLost(self, reason: Any) -> None:
         """See `Request.connectionLost`."""
@@ -158,14 +178,30 @@ class FastStreamRequest(BodyLimit, FastRequest):
     __slots__ = ("_counted", "_received", "_refused")
 
 
-class PlainStreamChannel(RequestDeadlines, ConnectionLimits):
+#: The header fields of every answer, each a whole line.
+_PROTECTION = {name: b"%b: %b\r\n" % (name, value) for name, value in PROTECTION}
+
+
+class PlainStreamChannel(RequestDeadlines):
     """The plain channel: Twisted's own, with the limits."""
+
+    protection = _PROTECTION
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """See `HTTPChannel.writeHeaders`. There is no `Server`, which Twisted sets with its version."""
+        headers.removeHeader(b"Server")
+        for name, value in PROTECTION:
+            if not headers.hasHeader(name):
+                headers.setRawHeaders(name, [value])
+        super().writeHeaders(version, code, reason, headers)
 
 
 class FastStreamChannel(RequestDeadlines, FastChannel, ConnectionLimits):
     """The fast channel, with the limits."""
 
     __slots__ = ("deadline", "phase")
+
+    protection = _PROTECTION
 
 
 def chooseConnection(plain: bool) -> tuple[type[RequestDeadlines], type[Request]]:

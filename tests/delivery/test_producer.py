@@ -41,12 +41,13 @@ class ProducerTests(ProducerTestCase):
         response = self.follow().response
         self.assertEqual(response.status, 200)
         self.assertEqual(
-            {name: value for name, value in response.headers.items() if name not in {"date", "server"}},
+            {name: value for name, value in response.headers.items() if name != "date"},
             {
                 "content-type": "text/event-stream",
                 "cache-control": "no-cache, no-store, no-transform",
                 "x-accel-buffering": "no",
                 "x-content-type-options": "nosniff",
+                "cross-origin-resource-policy": "same-origin",
                 "transfer-encoding": "chunked",
             },
         )

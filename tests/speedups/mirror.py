@@ -20,7 +20,6 @@ GOOD = {
     "body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
     "empty body": b"POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
     "chunked": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-    "identity": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
     "form": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
     b"Content-Length: 3\r\n\r\na=b",
     "head": b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -33,7 +32,6 @@ GOOD = {
     "headers of its own": b"GET /own HTTP/1.1\r\nHost: a\r\n\r\n",
     "expect": b"POST /b HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
     "empty line before": b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: a\r\n  b\r\n\tc\r\n\r\n",
 }
 
 # After these the connection is closed.
@@ -43,6 +41,8 @@ LAST = {
     "1.0": b"GET /parts HTTP/1.0\r\n\r\n",
     "1.0 kept": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     "future": b"GET / HTTP/1.2\r\n\r\n",
+    "folded": b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: a\r\n  b\r\n\tc\r\n\r\n",
+    "identity": b"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na",
     "length and chunked": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\na",
     "no length": b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\na",

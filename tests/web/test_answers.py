@@ -100,7 +100,7 @@ class AnswerTests(HTTPTestCase):
         self.resource.answer = answer
         response = self.ask()
         self.assertEqual(response.status, 204)
-        self.assertEqual(set(response.headers), {"server", "date"})
+        self.assertEqual(set(response.headers), {"date", "x-content-type-options", "cross-origin-resource-policy"})
         self.assertTrue(self.wires[-1].received.endswith(b"\r\n\r\n"))
 
     def test_errorsAreASCII(self) -> None:
