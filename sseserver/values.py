@@ -367,6 +367,11 @@ class Prompt:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LargePrompt(Prompt):
+    """A prompt that takes more than a turn of the reactor to encode: its request had a large body."""
+
+
 #: Version of the package.
 VERSION = "0.1.0"
 

@@ -22,6 +22,12 @@ from sseserver.timing.patience import PatientCall
 #: Bytes. Kept from the body of a response that is not an event stream; enough for the JSON of an error.
 REFUSAL_BYTES = 64 * 1024
 
+#: Bytes. A larger body of a request is written step by step. Twisted reads no response before a request is written.
+WHOLE_BYTES = 1024 * 1024
+
+#: Bytes of such a step.
+STEP_BYTES = 64 * 1024
+
 #: Seconds that such a body may take.
 REFUSAL_SECONDS = 5.0
 
@@ -31,6 +37,8 @@ class BytesProducer:
     """
     Body of a request that is completely in memory.
 
+    A large one is written step by step, as its transport takes it.
+
     Attributes:
         length: Bytes of the body.
     """
@@ -38,20 +46,38 @@ class BytesProducer:
     def __init__(self, body: bytes) -> None:
         self._body = body
         self.length = len(body)
+        self._at = 0
+        self._isPaused = False
+        self._consumer: IConsumer | None = None
+        # Fires when the body is written.
+        self._written: Deferred[None] = Deferred(lambda _: self.stopProducing())
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """Write the body at once."""
-        consumer.write(self._body)
-        return succeed(None)
+        """See `IBodyProducer.startProducing`."""
+        if self.length <= WHOLE_BYTES:
+            consumer.write(self._body)
+            return succeed(None)
+        self._consumer = consumer
+        self.resumeProducing()
+        return self._written
 
     def pauseProducing(self) -> None:
-        """Do nothing: the body is already written."""
+        """See `IPushProducer.pauseProducing`."""
+        self._isPaused = True
 
     def resumeProducing(self) -> None:
-        """Do nothing: the body is already written."""
+        """See `IPushProducer.resumeProducing`."""
+        self._isPaused = False
+        while self._consumer is not None and not self._isPaused:
+            start, self._at = self._at, self._at + STEP_BYTES
+            self._consumer.write(bytes(self._body[start : self._at]))
+            if self._at >= self.length and self._consumer is not None:
+                self._consumer = None
+                self._written.callback(None)
 
     def stopProducing(self) -> None:
-        """Do nothing: the body is already written."""
+        """See `IBodyProducer.stopProducing`: write no more."""
+        self._consumer = None
 
 
 class _BodyStart(Protocol):

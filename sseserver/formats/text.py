@@ -14,7 +14,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.entries import readText
+from sseserver.streams.entries import TEXT_KINDS, readText
 from sseserver.values import Kind, Reason, State
 from sseserver.wire import continued, encodeRetry, writeBlock
 
@@ -29,7 +29,7 @@ _TOKEN, _CHUNK = Kind.TOKEN.value, Kind.CHUNK.value
 
 #: Tokens in a row; entries without text in a row.
 _TOKENS = re.compile(b"[%b]+" % bytes((_TOKEN,)))
-_SILENT = re.compile(b"[^%b]+" % bytes((_TOKEN, _CHUNK)))
+_SILENT = re.compile(b"[^%b]+" % bytes(TEXT_KINDS))
 
 _LF = 10
 

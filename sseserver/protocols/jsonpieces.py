@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from sseserver.jsontext import toJSON
 
 #: Characters. Length of the pieces of a long string.
 PIECE = 16 * 1024
+
+#: Pieces that one turn of the reactor has time for.
+PIECES_PER_TURN = 8
 
 #: Characters. Largest value that is encoded as a whole; each value in it counts as one more.
 _WHOLE = 4000
@@ -43,6 +48,19 @@ class Array:
     items: Iterable[object]
 
 
+def _encodeSpaced(value: object) -> bytes:
+    return toJSON(value, spaced=True)
+
+
+def encodeUTF8(value: object) -> bytes:
+    """Encode JSON that is kept here or sent to an upstream: in UTF-8, which takes less room than ASCII."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        # A lone surrogate, of a program's own.
+        return toJSON(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Folding:
     """
@@ -51,15 +69,21 @@ class Folding:
     Attributes:
         unfold: Turns such a value into a `Text`, an `Array`, or JSON, whose members may again be such values.
         build: Turns a small value into JSON, its members included.
+        encode: Encodes JSON.
     """
 
     unfold: Callable[[object], object]
     build: Callable[[object], object]
+    encode: Callable[[object], bytes] = _encodeSpaced
+
+
+#: Of plain JSON, in UTF-8.
+PLAIN = Folding(lambda value: value, lambda value: value, encodeUTF8)
 
 
 def encodePieces(value: object, folding: Folding) -> Iterator[bytes]:
     """
-    Encode a value as `toJSON` does with `spaced`.
+    Encode a value as `toJSON` does with `spaced`, or as the folding does.
 
     Args:
         value: JSON, `Text`, `Array`, or a value of the folding.
@@ -77,18 +101,18 @@ def encodePieces(value: object, folding: Folding) -> Iterator[bytes]:
     elif isinstance(value, list):
         value = Array(value)
     if isinstance(value, Text):
-        yield from _encodeText(value.parts)
+        yield from _encodeText(value.parts, folding)
     elif isinstance(value, Array):
         yield from _encodeArray(value.items, folding)
     elif isinstance(value, dict):
         yield from _encodeObject(value, folding)
     else:
-        yield toJSON(value, spaced=True)
+        yield folding.encode(value)
 
 
 def _encode(value: object, folding: Folding) -> bytes:
     """Encode a small value."""
-    return toJSON(folding.build(value), spaced=True)
+    return folding.encode(folding.build(value))
 
 
 def _encodeMembers(value: dict[str, object] | list[object], folding: Folding) -> bytes:
@@ -97,11 +121,11 @@ def _encodeMembers(value: dict[str, object] | list[object], folding: Folding) ->
     return _encode(members, folding)[1:-1]
 
 
-def _encodeText(parts: Iterable[str]) -> Iterator[bytes]:
+def _encodeText(parts: Iterable[str], folding: Folding) -> Iterator[bytes]:
     yield b'"'
     for part in parts:
         for start in range(0, len(part), PIECE):
-            yield toJSON(part[start : start + PIECE], spaced=True)[1:-1]
+            yield folding.encode(part[start : start + PIECE])[1:-1]
     yield b'"'
 
 

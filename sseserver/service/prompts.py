@@ -5,13 +5,21 @@ KeptPrompt: the prompt of one run, counted in the ledger until its source has it
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from hashlib import sha256
+from typing import cast
 
 import msgspec
 
 from sseserver.jsontext import toJSON
+from sseserver.protocols.jsonpieces import PLAIN, encodePieces
+from sseserver.protocols.jsonsteps import readSteps
 from sseserver.protocols.prompt import cutQuestion
 from sseserver.streams.account import Account
-from sseserver.values import Prompt
+from sseserver.values import LargePrompt, Prompt
+
+#: Values of a prompt that was packed here. There are no more than its request was allowed to have.
+_ANY = 2**31
 
 
 class KeptPrompt:
@@ -19,26 +27,56 @@ class KeptPrompt:
     A prompt on its way to the source.
 
     Args:
-        prompt: The prompt.
+        prompt: The prompt. A large one is not packed yet: see `packSteps`.
 
     Attributes:
+        isLarge: Whether the prompt is packed and unpacked in several turns of the reactor.
         packed: The prompt as JSON, until it is taken.
         question: The question that the state of the stream shows.
     """
 
-    __slots__ = ("_account", "_prompt", "_size", "packed", "question")
+    __slots__ = ("_account", "_digest", "_prompt", "_size", "isLarge", "packed", "question")
 
     def __init__(self, prompt: Prompt) -> None:
-        self.packed = _pack(prompt)
+        self.isLarge = isinstance(prompt, LargePrompt)
+        self.packed = b"" if self.isLarge else _pack(prompt)
         self.question = cutQuestion(prompt.text)
         self._prompt: Prompt | None = prompt
         self._size = len(self.packed)
+        self._digest = sha256() if self.isLarge else None
         self._account: Account | None = None
 
+    @property
+    def digest(self) -> bytes:
+        """Hash of the prompt."""
+        return sha256(self.packed).digest() if self._digest is None else self._digest.digest()
+
+    def packSteps(self, account: Account) -> Generator[None, None, None]:
+        """
+        Pack a large prompt, step by step.
+
+        Args:
+            account: Counts the prompt, as `count` does, from the first step on.
+        """
+        assert self._prompt is not None
+        assert self._digest is not None
+        self.count(account)
+        # It grows in place: a copy of tens of megabytes would take longer than a turn may last.
+        packed = bytearray()
+        for piece in encodePieces(_list(self._prompt), PLAIN):
+            packed += piece
+            self._digest.update(piece)
+            self._size += len(piece)
+            account.used += len(piece)
+            yield
+        # As good as bytes: nothing changes it any more.
+        self.packed = cast("bytes", packed)
+
     def count(self, account: Account) -> None:
-        """Count the prompt in an account, in bytes of JSON, until `release`."""
-        account.add(self._size)
-        self._account = account
+        """Count the prompt in an account, in bytes of JSON, until `release`. Harmless if it is counted."""
+        if self._account is None:
+            account.add(self._size)
+            self._account = account
 
     def wait(self) -> None:
         """Keep only the bytes: they take far less than the objects."""
@@ -50,6 +88,14 @@ class KeptPrompt:
         self._prompt = None
         self.packed = b""
         return prompt
+
+    def takeSteps(self) -> Generator[None, None, Prompt]:
+        """Return a large prompt for the source, step by step. See `take`."""
+        if self._prompt is not None:
+            return self.take()
+        packed, self.packed = self.packed, b""
+        text, messages, options = yield from readSteps(packed, _ANY)
+        return LargePrompt(text, messages or (), options)
 
     def release(self) -> None:
         """Count the prompt no longer. Harmless if it is not counted."""
@@ -65,15 +111,18 @@ def takePrompt(prompt: KeptPrompt | None) -> Prompt | None:
     return None if prompt is None else prompt.take()
 
 
+def _list(prompt: Prompt) -> list[object]:
+    return [prompt.text, list(prompt.messages), dict(prompt.options)]
+
+
 def _pack(prompt: Prompt) -> bytes:
     """Write a prompt as JSON."""
-    value = [prompt.text, list(prompt.messages), dict(prompt.options)]
     try:
         # A copy, because msgspec leaves room to grow behind what it writes.
-        return bytes(memoryview(msgspec.json.encode(value)))
+        return bytes(memoryview(msgspec.json.encode(_list(prompt))))
     except UnicodeEncodeError:
         # A lone surrogate, of a program's own.
-        return toJSON(value)
+        return toJSON(_list(prompt))
 
 
 def _unpack(packed: bytes) -> Prompt:

@@ -21,6 +21,7 @@ from sseserver.streams.account import Account
 from sseserver.streams.terminal import packFailed
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.timing.ticker import Ticker
+from sseserver.timing.turns import takeTurns
 from sseserver.values import Reason
 
 T = TypeVar("T")
@@ -154,7 +155,11 @@ class RunQueue:
 
     def _callSource(self, run: Run) -> Any:
         run.begin()
-        return self._source.produce(run, takePrompt(run.prompt))
+        prompt, produce = run.prompt, self._source.produce
+        if prompt is None or not prompt.isLarge:
+            return produce(run, takePrompt(prompt))
+        taking = Deferred.fromCoroutine(takeTurns(self._sweep.clock, prompt.takeSteps()))
+        return taking.addCallback(lambda taken: maybeDeferred(produce, run, taken))
 
     def _ended(self, run: Run) -> None:
         del self._open[run.streamLog.name]

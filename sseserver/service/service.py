@@ -107,7 +107,7 @@ class StreamService(Service):
         makeBody = chooseBody(turnEnd, self.settings.plain)
         self.viewers = Viewers(self.settings, self._beats, self.ledger.viewers, makeBody, self._viewerLeft)
         create = partial(self._create, None, False)
-        self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys)
+        self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys, reactor)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
 

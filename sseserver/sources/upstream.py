@@ -8,13 +8,14 @@ unchanged. Any server with this API will do: vLLM, Ollama, llama.cpp, OpenAI.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from sseserver.client import Request
@@ -22,10 +23,12 @@ from sseserver.client.agent import Connections, makeConnections
 from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IModels, ITokenSink, ITokenSource
+from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreammodels import ModelList
-from sseserver.sources.upstreamopening import OPTIONAL, UpstreamLimits, openAnswer
-from sseserver.values import MODEL, VERSION, Prompt, Reason
+from sseserver.sources.upstreamopening import OPTIONAL, Document, UpstreamLimits, openAnswer
+from sseserver.timing.turns import takeTurns
+from sseserver.values import MODEL, VERSION, LargePrompt, Prompt, Reason
 
 __all__ = ["UpstreamLimits", "UpstreamSource", "checkHeader", "checkKey", "checkURL"]
 
@@ -188,16 +191,35 @@ class UpstreamSource:
         if prompt is None:
             raise SourceError("An upstream needs a prompt.", Reason.PROMPT, 400)
         self._checkModel(prompt)
-        body = self._makeBody(prompt)
-        # A copy, because msgspec leaves room to grow behind what it writes.
-        encoded = bytes(memoryview(msgspec.json.encode(body)))
-        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, encoded)
         choices = prompt.options.get("n")
         expected = choices if isinstance(choices, int) else 1
         answer = UpstreamAnswer(self._reactor, sink, self._limits, expected, self._secrets)
-        asking = openAnswer(self._reactor, self.connections.agent, request, OPTIONAL in body, self._limits)
+        body = self._makeBody(prompt)
+        if isinstance(prompt, LargePrompt):
+            asking = self._askSlowly(body)
+        else:
+            # A copy, because msgspec leaves room to grow behind what it writes.
+            asking = self._ask(bytes(memoryview(msgspec.json.encode(body))), OPTIONAL in body)
         opening = Deferred.fromCoroutine(asking)
         return answer.start(opening, self._readPath)
+
+    def _ask(self, body: bytes, hasOptions: bool) -> Coroutine[Any, Any, IResponse | Document]:
+        """Send a request; see `openAnswer`."""
+        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, body)
+        return openAnswer(self._reactor, self.connections.agent, request, hasOptions, self._limits)
+
+    async def _askSlowly(self, body: dict[str, Any]) -> IResponse | Document:
+        """Encode the body of a request in several turns of the reactor, and send it."""
+        # It grows in place: a copy of tens of megabytes would take longer than a turn may last.
+        encoded = bytearray()
+
+        def encode() -> Generator[None, None, None]:
+            for piece in encodePieces(body, PLAIN):
+                encoded.extend(piece)
+                yield
+
+        await takeTurns(self._reactor, encode(), PIECES_PER_TURN)
+        return await self._ask(cast("bytes", encoded), OPTIONAL in body)
 
     def models(self) -> Deferred[Sequence[str | Mapping[str, Any]]]:
         """See `IModels.models`. The upstream's list is kept for a minute."""

@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.client import ResponseRefused, StatusError
-from sseserver.client.bodies import REFUSAL_BYTES, REFUSAL_SECONDS, BytesProducer
+from sseserver.client.bodies import REFUSAL_BYTES, REFUSAL_SECONDS, STEP_BYTES, WHOLE_BYTES, BytesProducer
 from tests.client.clients import ClientTestCase
+
+
+class BytesProducerTests(SynchronousTestCase):
+    """Bodies of requests."""
+
+    def test_steps(self) -> None:
+        """#12: a large body is written in steps, only while its transport is not full."""
+        body = bytes(range(256)) * 8192
+        producer, transport = BytesProducer(body), StringTransport()
+        write, steps = transport.write, []
+
+        def writeAndPause(data: bytes) -> None:
+            write(data)
+            steps.append(len(data))
+            producer.pauseProducing()
+
+        transport.write = writeAndPause  # type: ignore[method-assign]
+        written = producer.startProducing(transport)
+        self.assertEqual(producer.length, len(body))
+        for count in range(1, len(body) // STEP_BYTES + 1):
+            self.assertEqual(len(steps), count)
+            producer.resumeProducing()
+        self.assertIsNone(self.successResultOf(written))
+        producer.resumeProducing()
+        self.assertEqual(transport.value(), body)
+        self.assertEqual(set(steps), {STEP_BYTES})
+
+    def test_stopped(self) -> None:
+        """A body whose connection is lost, or that is cancelled, is written no further."""
+        for cancelled in (False, True):
+            producer, transport = BytesProducer(b"x" * 2 * WHOLE_BYTES), StringTransport()
+            transport.write = lambda data, producer=producer: producer.pauseProducing()  # type: ignore[assignment]
+            written = producer.startProducing(transport)
+            if cancelled:
+                written.cancel()
+                self.failureResultOf(written, CancelledError)
+            else:
+                producer.stopProducing()
+            transport.write = self.fail  # type: ignore[assignment]
+            producer.resumeProducing()
 
 
 class RefusalTests(ClientTestCase):

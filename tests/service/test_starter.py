@@ -4,14 +4,16 @@ Tests of `sseserver.service.starter`: the start of runs, and what a repeated req
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
-from sseserver.errors import Overloaded
+from sseserver.errors import KeyReused, Overloaded
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.values import Prompt
+from sseserver.streams.log import FLUSH_TICK
+from sseserver.values import LargePrompt, Prompt
 from tests.service.cases import ServiceTestCase
 
 
@@ -97,3 +99,86 @@ class StartTests(ServiceTestCase):
         before = self.service.ledger.report()
         self.failureResultOf(self.service.startRun(Prompt("y"), "other", viewed=True), Overloaded)
         self.assertEqual(self.service.ledger.report(), before)
+
+
+class LargePromptTests(ServiceTestCase):
+    """#12: prompts that are packed and unpacked in several turns of the reactor."""
+
+    settings = Settings(linger=10**6, maxRuns=1)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.prompt = self.makePrompt("word " * 50_000)
+
+    def makePrompt(self, text: str) -> LargePrompt:
+        """Make a prompt."""
+        return LargePrompt(text, [{"role": "user", "content": text}], {"seed": 1, "stop": ["a", "b"]})
+
+    def start(self, prompt: Prompt) -> Any:
+        """Start a run with a key, and let it be packed."""
+        starting = self.service.startRun(prompt, "key")
+        self.assertNoResult(starting)
+        self.reactor.advance(0)
+        return starting
+
+    def test_turns(self) -> None:
+        """A turn packs a few pieces, which are counted at once."""
+        prompts = self.service.ledger.prompts
+        counted: list[int] = []
+        callLater = self.reactor.callLater
+
+        def watch(delay: float, call: Any, *arguments: Any) -> Any:
+            counted.append(prompts.used)
+            return callLater(delay, call, *arguments)
+
+        self.patch(self.reactor, "callLater", watch)
+        self.start(self.prompt)
+        self.assertGreater(len(counted), 3)
+        for before, after in pairwise([0, *counted]):
+            self.assertLessEqual(after - before, 200_000)
+        self.assertEqual(self.source.run.prompt, self.prompt)
+        self.source.run.write("x" * 2000)
+        self.assertEqual((prompts.used, prompts.count), (0, 0))
+
+    def test_waits(self) -> None:
+        """A run that waits for its turn gets the same prompt, in several turns."""
+        self.startLog()
+        waiting = self.successResultOf(self.start(self.prompt))
+        self.assertEqual(len(self.source.runs), 1)
+        self.assertGreater(self.service.ledger.prompts.used, 500_000)
+        self.source.run.end()
+        self.assertEqual(len(self.source.runs), 1)
+        self.reactor.advance(0)
+        self.assertEqual((len(self.source.runs), self.source.run.prompt), (2, self.prompt))
+        self.source.run.end()
+        self.reactor.advance(FLUSH_TICK)
+        self.assertEqual(self.terminal(waiting)[0], "done")
+        self.assertEqual(self.service.ledger.prompts.count, 0)
+
+    def test_cancelledMeanwhile(self) -> None:
+        """A run that is cancelled while its prompt is unpacked never reaches the source, and releases everything."""
+        self.startLog()
+        waiting = self.successResultOf(self.start(self.prompt))
+        self.source.run.end()
+        self.successResultOf(self.service.cancel(waiting.name))
+        self.reactor.advance(0)
+        self.assertEqual((len(self.source.runs), self.service.runs.held), (1, 0))
+        self.assertEqual(self.service.ledger.prompts.count, 0)
+
+    def test_key(self) -> None:
+        """The same prompt and key join the run; another prompt is refused. Nothing of either is kept."""
+        first = self.successResultOf(self.start(self.prompt))
+        self.source.run.write("x" * 2000)
+        self.assertIs(self.successResultOf(self.start(self.makePrompt(self.prompt.text))), first)
+        self.failureResultOf(self.start(self.makePrompt("other " * 50_000)), KeyReused)
+        self.assertEqual(self.service.ledger.prompts.count, 0)
+
+    def test_noRoom(self) -> None:
+        """Without room for prompts it is refused, and one whose start is cancelled is not counted."""
+        starting = self.service.startRun(self.prompt)
+        self.service.ledger.prompts.used += self.settings.maxBytes
+        self.failureResultOf(self.service.startRun(self.prompt), Overloaded)
+        self.service.ledger.prompts.used -= self.settings.maxBytes
+        starting.cancel()
+        self.failureResultOf(starting, CancelledError)
+        self.assertEqual((self.service.ledger.prompts.used, self.service.ledger.prompts.count), (0, 0))

@@ -14,7 +14,7 @@ from sseserver import __version__
 from sseserver.client.agent import Connections
 from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.testing import RecordingSink, SourceContract
-from sseserver.values import MODEL, Prompt
+from sseserver.values import MODEL, LargePrompt, Prompt
 from tests.sources.upstreamcases import PROMPT, UpstreamTestCase, makeSource, play
 from tests.upstreams import MemoryUpstream
 from tests.upstreamscripts import CASES, END, EVENTS, HEAD, KEY, STREAM, Act, Drip, answer, framed, refusal, whole
@@ -42,6 +42,13 @@ class RequestTests(UpstreamTestCase):
         options = {"model": "m", "tools": [{"a": None}], "seed": 2**53, "new": {"é": 0.1}, "stream": False}
         self.start(Prompt("Käse", messages, options))
         self.assertEqual(self.upstream.asked[0].json, {**options, "messages": messages, "stream": True})
+
+    def test_largePrompt(self) -> None:
+        """#12: a large prompt is encoded in several turns, and sent as any other."""
+        messages = [{"role": "user", "content": [{"type": "text", "text": "K\u00e4se " * 100_000}] * 2}]
+        self.start(LargePrompt("x", messages, {"seed": 1}))
+        self.assertEqual(self.upstream.asked[0].json, {"seed": 1, "messages": messages, "stream": True})
+        self.assertEqual(self.upstream.asked[0].headers["content-length"], str(len(self.upstream.asked[0].body)))
 
     def test_model(self) -> None:
         """The model is that of the request or the configured one, after which the source is named too."""

@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.web.server import Request
 
 from sseserver.apis.chat.answer import Answer, refusal
@@ -18,7 +16,7 @@ from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.service.service import StreamService
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
-from sseserver.web.request import readJSONBody, readStartKey
+from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.viewing import locateStream
 
 
@@ -40,10 +38,10 @@ class Completions(ChatResource):
     async def POST(self, request: Request) -> bytes | Document | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
         principal = await self._access.requireSome(request, Right.RUN)
-        body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
-        prompt, streamed = readCompletion(body, self._service.source)
+        body = await readJSONObject(request, self._service.settings.modelBody, self._service)
+        prompt, streamed = readCompletion(body.members, self._service.source)
         streamLog = await self._service.startRun(
-            prompt, readStartKey(request, "chat", principal), makeSummary(prompt), viewed=True
+            body.mark(prompt), readStartKey(request, "chat", principal), makeSummary(prompt), viewed=True
         )
         url = locateStream(request, streamLog, 3)
         if not streamed:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred
 
 from sseserver.errors import BadRequest, InvalidMember, KeyReused, StreamExists, StreamNotFound, UnsupportedType
 from sseserver.interfaces import IStreamLog
@@ -20,6 +19,7 @@ from sseserver.jsontext import readJSON
 from sseserver.service.publication import Publication
 from sseserver.service.service import StreamService
 from sseserver.streams.entries import packEvent
+from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import TERMINAL, Kind, NewEntry, PackedEntries
 from sseserver.wire import Decoder, checkType
@@ -178,9 +178,7 @@ async def readInTurns(contentType: str, body: bytes, clock: Any) -> Sequence[New
     entries = PackedEntries()
     for step in _readSteps(contentType, body):
         entries.add(step)
-        turn: Deferred[None] = Deferred()
-        clock.callLater(0, turn.callback, None)
-        await turn
+        await awaitTurn(clock)
     return entries
 
 

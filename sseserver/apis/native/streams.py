@@ -5,7 +5,6 @@ Resources of `/streams`: start a run, or publish; follow a stream; cancel or del
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.web.http import CREATED, NO_CONTENT, OK
@@ -37,7 +36,7 @@ from sseserver.web.answers import answerEncoded, answerJSON
 from sseserver.web.request import (
     readBody,
     readHeader,
-    readJSONBody,
+    readJSONObject,
     readKey,
     readLastEventID,
     readPath,
@@ -107,11 +106,12 @@ class StreamCollection(AsyncResource):
         """Start a run into a new stream."""
         principal = await self._access.requireSome(request, Right.RUN)
         source = self._service.source
-        prompt = readPrompt(readJSONBody(request, dict[str, Any], self._service.settings.nativeBody), source)
+        body = await readJSONObject(request, self._service.settings.nativeBody, self._service)
+        prompt = readPrompt(body.members, source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
         key = readStartKey(request, "streams", principal)
-        streamLog = await self._service.startRun(prompt, key, makeSummary(prompt))
+        streamLog = await self._service.startRun(prompt and body.mark(prompt), key, makeSummary(prompt))
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)

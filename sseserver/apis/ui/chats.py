@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.web.http import NO_CONTENT
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -18,7 +16,7 @@ from sseserver.service.service import StreamService
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import State
 from sseserver.web.access.rights import Access
-from sseserver.web.request import readJSONBody, readStartKey
+from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import answerViewerHead, locateStream
 
@@ -50,9 +48,10 @@ class Chats(AsyncResource):
     async def POST(self, request: Request) -> None:
         """Start a run for the last message of a chat, or join the run of the same idempotency key."""
         principal = await self._access.requireSome(request, Right.RUN)
-        body = readJSONBody(request, dict[str, Any], self._service.settings.modelBody)
-        prompt, chat = readChat(body, self._service.source)
-        streamLog = await self._service.startRun(prompt, readStartKey(request, "ui", principal), viewed=True)
+        body = await readJSONObject(request, self._service.settings.modelBody, self._service)
+        prompt, chat = readChat(body.members, self._service.source)
+        key = readStartKey(request, "ui", principal)
+        streamLog = await self._service.startRun(body.mark(prompt), key, viewed=True)
         self._newest.add(_makeKey(principal, chat), streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url, principal)

@@ -7,17 +7,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 
-def textOf(content: object, between: str = "") -> str:
+def textOf(content: object) -> str:
     """
     Return the text of a message's content; everything that is not text is skipped.
 
     Args:
         content: A string, a list of parts, or anything else, which has no text.
-        between: Joins the texts of the parts.
+    """
+    return "".join(listTexts(content))
+
+
+def listTexts(content: object) -> list[str]:
+    """
+    Return the texts in a message's content, each as it is.
+
+    Args:
+        content: See `textOf`.
     """
     if isinstance(content, str):
-        return content
+        return [content]
     if not isinstance(content, list):
-        return ""
+        return []
     texts = [part.get("text") for part in content if isinstance(part, Mapping)]
-    return between.join(text for text in texts if isinstance(text, str))
+    return [text for text in texts if isinstance(text, str)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from sseserver.interfaces import IStreamLog
-from sseserver.protocols.chatcompletions.content import textOf
+from sseserver.protocols.chatcompletions.content import listTexts
 from sseserver.values import Kind, Prompt
 
 #: Characters. The words of a longer text are estimated from its beginning: to count them all would take the reactor
@@ -28,8 +28,9 @@ def countWords(prompt: Prompt) -> int:
 
     The words of a text with more than `COUNTED` characters are estimated.
     """
-    texts = [textOf(message.get("content"), " ") for message in prompt.messages] or [prompt.text]
-    return sum(map(_countIn, texts))
+    if not prompt.messages:
+        return _countIn(prompt.text)
+    return sum(_countIn(text) for message in prompt.messages for text in listTexts(message.get("content")))
 
 
 def _countIn(text: str) -> int:

@@ -14,7 +14,7 @@ from twisted.web.server import Site
 from sseserver.errors import SourceError
 from sseserver.service.service import Settings
 from sseserver.streams.log import FLUSH_TICK
-from sseserver.values import Prompt
+from sseserver.values import LargePrompt, Prompt
 from tests.apis.chat.cases import COMPLETIONS, HELLO, ChatTestCase
 
 
@@ -42,6 +42,34 @@ class StreamTests(ChatTestCase):
         # Without speedups the last bytes leave in a later turn of the reactor.
         self.reactor.run(0.1)
         self.assertEqual(self.service.viewers.count, 0)
+
+    def test_largeBody(self) -> None:
+        """#12: a large body is decoded in several turns; the run gets all of it, and nothing stays counted."""
+        members = {"messages": [{"role": "user", "content": f"{n} " * 1000} for n in range(100)], "seed": 7}
+        for accounts in (0, 1):
+            wire = self.stream(**members)
+            self.write("One")
+            self.end()
+            self.assertEqual(self.text(wire.response), "One")
+            prompt = self.source.run.prompt
+            self.assertIs(type(prompt), LargePrompt)
+            self.assertEqual((prompt.text, prompt.messages), ("99 " * 1000, members["messages"]))
+            self.assertEqual(prompt.options, {"seed": 7})
+            self.assertEqual(self.service.ledger.prompts.used, 0, accounts)
+
+    def test_largeBodyRefused(self) -> None:
+        """#12: a large body that is malformed, or has too many values, is refused with a reason."""
+        text = b'"%b"' % (b"x" * 200_000)
+        for body, status, words in (
+            (b'{"messages": [%b' % text, 400, "not valid JSON"),
+            (b"[%b]" % text, 400, "JSON object"),
+            (b'{"messages": %b}' % text, 400, "messages"),
+            (b'{"messages": [%b]}' % b",".join([b'{"role": "user"}'] * 60_000), 413, "100000 JSON values"),
+        ):
+            response = self.post(COMPLETIONS, body).response
+            self.assertEqual(response.status, status)
+            self.assertIn(words, response.json["error"]["message"])
+        self.assertEqual(self.service.ledger.prompts.used, 0)
 
     def test_F16_image(self) -> None:
         """F16: a message with an image of 1,300,000 bytes is answered."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.protocols.chatcompletions.content import textOf
+from sseserver.protocols.chatcompletions.content import listTexts, textOf
 
 
 class ContentTests(SynchronousTestCase):
@@ -19,4 +19,5 @@ class ContentTests(SynchronousTestCase):
         parts = [{"type": "text", "text": "a"}, {"type": "image"}, {"text": 1}, "x", {"text": "b"}]
         for content, text in (("a", "a"), (parts, "ab"), ([], ""), (None, ""), (1, ""), ({"text": "a"}, "")):
             self.assertEqual(textOf(content), text)
-        self.assertEqual(textOf(parts, " "), "a b")
+            self.assertEqual("".join(listTexts(content)), text)
+        self.assertEqual(listTexts(parts), ["a", "b"])
