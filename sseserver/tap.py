@@ -239,7 +239,7 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
     """
     accessLog = options["access-log"]
     site = StreamSite(
-        StreamResource(streams, options["prompt"]),
+        StreamResource(streams, options["prompt"], hosts=options["hosts"], corsOrigins=options["cors-origin"]),
         accessLog=accessLog != "none",
         logPath=None if accessLog in {"none", "log"} else accessLog,
         plain=options["plain"] or None,

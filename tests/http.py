@@ -5,6 +5,7 @@ HTTP/1 in the tests: requests as bytes, and a strict parser of the responses tha
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -149,10 +150,15 @@ def dechunk(data: bytes) -> tuple[bytes, bytes, bool]:
 
 
 class RequestParts(TypedDict, total=False):
-    """The parts of a request that most tests leave out: HTTP/1.1, no headers but `Host` and `Accept`."""
+    """
+    The parts of a request that most tests leave out.
+
+    By default it is HTTP/1.1, with the headers `Host`, `Accept`, and those of the body. A header that is `None` is not
+    sent.
+    """
 
     version: str
-    headers: dict[str, str] | None
+    headers: Mapping[str, str | None] | None
 
 
 def makeRequest(
@@ -169,14 +175,13 @@ def makeRequest(
         path: The target.
         accept: Value of the `Accept` header, or `None` for no such header.
         method: The method.
-        body: The body; none is sent for `None`.
+        body: The body, in JSON unless the headers say otherwise; none is sent for `None`.
         **rest: See `RequestParts`.
     """
-    version, headers = rest.get("version", "1.1"), rest.get("headers")
-    lines = [f"{method} {path} HTTP/{version}", "Host: example.com"]
-    if accept is not None:
-        lines.append(f"Accept: {accept}")
+    fields: dict[str, str | None] = {"Host": "example.com", "Accept": accept}
     if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        fields |= {"Content-Length": str(len(body)), "Content-Type": "application/json" if body else None}
+    fields |= rest.get("headers") or {}
+    lines = [f"{method} {path} HTTP/{rest.get('version', '1.1')}"]
+    lines += [f"{name}: {value}" for name, value in fields.items() if value is not None]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")

@@ -257,7 +257,9 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_listeners(self) -> None:
         """There is a listener for each endpoint, all with the same site; none listens before the start."""
-        server, _, listeners = self.make("--listen", "tcp:0:interface=127.0.0.1", "--listen", "unix:/nowhere/s.sock")
+        server, _, listeners = self.make(
+            "--listen", "tcp:0:interface=127.0.0.1", "--listen", "unix:/nowhere/s.sock", "--host=*"
+        )
         self.assertEqual(len(listeners), 2)
         self.assertIs(listeners[0].factory, listeners[1].factory)
         self.assertEqual(listeners[0].factory.acceptableProtocols(), [b"http/1.1"])
@@ -284,7 +286,7 @@ class StartTests(TestCase):
         folder = tempfile.mkdtemp(prefix="sseserver-")
         self.addCleanup(shutil.rmtree, folder)
         socketName = f"{folder}/socket"
-        server = makeService(parse("--listen", "tcp:0:interface=127.0.0.1", "--listen", f"unix:{socketName}"))
+        server = makeService(parse("--host=*", "--listen=tcp:0:interface=127.0.0.1", f"--listen=unix:{socketName}"))
         lines: list[str] = []
         observer = lambda event: lines.append(formatEvent(event))  # noqa: E731  (removed below)
         globalLogPublisher.addObserver(observer)
@@ -358,7 +360,7 @@ class StartTests(TestCase):
         path.write_text("Dear diary,")
         written = self.replaceStderr()
         socketPath = Path(self.mktemp())
-        server = makeService(parse("--store", f"sqlite:{path}", "--listen", f"unix:{socketPath}"))
+        server = makeService(parse("--store", f"sqlite:{path}", "--listen", f"unix:{socketPath}", "--host=*"))
         with self.assertRaises(SystemExit) as caught:
             server.privilegedStartService()
         self.assertEqual((caught.exception.code, socketPath.exists()), (1, False))
@@ -366,7 +368,7 @@ class StartTests(TestCase):
 
     def test_missingFolder(self) -> None:
         """A UNIX socket in a missing folder ends the process with one line."""
-        server = makeService(parse("--listen", "unix:/nowhere/s.sock"))
+        server = makeService(parse("--listen", "unix:/nowhere/s.sock", "--host=*"))
         written = self.replaceStderr()
         with self.assertRaises(SystemExit) as caught:
             server.privilegedStartService()
@@ -389,7 +391,7 @@ class StartTests(TestCase):
         folder.mkdir()
         for path, reason in ((folder, "Is a directory"), (folder / "a" / "b", "No such file or directory")):
             socketPath = Path(self.mktemp())
-            endpoints = ("--listen", f"unix:{socketPath}", "--admin-listen", "unix:b")
+            endpoints = ("--host=*", f"--listen=unix:{socketPath}", "--admin-listen", "unix:b")
             server = makeService(parse("--access-log", str(path), *endpoints))
             written = self.replaceStderr()
             with self.assertRaises(SystemExit) as caught:

@@ -22,6 +22,9 @@ from sseserver.web.resource import NotFoundResource
 #: Path of the collection of streams.
 _STREAMS = b"streams"
 
+#: Paths of the health checks. Balancers and kubelets ask the address of the server, whatever its name.
+_HEALTH = {b"healthz", b"readyz"}
+
 
 class StreamResource(Resource):
     """
@@ -75,7 +78,7 @@ class StreamResource(Resource):
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
         # A trailing slash leads back to this resource, which checks then.
-        stopped = self._gate.stop(request) if path else None
+        stopped = self._gate.stop(request) if path and path not in _HEALTH else None
         return super().getChildWithDefault(path, request) if stopped is None else stopped
 
     def getChild(self, path: bytes, request: Request) -> Resource:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from typing import Any, NoReturn
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from sseserver.web.access.hosts import parseAuthority
 
 #: Highest TCP port.
 _MAX_PORT = 65535
@@ -99,6 +102,37 @@ class ExplainedEndpoint:
         else:
             reason = getattr(cause, "strerror", None) or str(cause)
         raise BadEndpoint(f"--{self._option} {self._description}: {reason}") from None
+
+
+def findHost(reactor: Any, description: str) -> str | None:
+    """
+    Find the host under which an endpoint is reached, if there is one only: the address that it is bound to.
+
+    Args:
+        reactor: Listens later.
+        description: A valid endpoint, in Twisted's notation.
+
+    Returns:
+        The host, as URLs have it; `None` for all interfaces, for a UNIX socket, and for unknown kinds of endpoints.
+    """
+    endpoint: Any = serverFromString(reactor, description)
+    # A wrapper, such as `haproxy:`.
+    endpoint = getattr(endpoint, "_wrappedEndpoint", endpoint)
+    if isinstance(endpoint, AdoptedStreamServerEndpoint):
+        address = _findAddress(endpoint.fileno)
+    else:
+        address = getattr(endpoint, "_interface", "")
+    host = f"[{address}]" if ":" in address else address
+    try:
+        return None if not address or address in _EVERYWHERE else parseAuthority(host).name
+    except ValueError:
+        return None
+
+
+def _findAddress(descriptor: int) -> str:
+    """Return the address of a listening socket; an empty text for a UNIX socket."""
+    with socket.socket(fileno=os.dup(descriptor)) as listening:
+        return "" if listening.family == socket.AF_UNIX else str(listening.getsockname()[0])
 
 
 def suggestEndpoint(text: str) -> str | None:

@@ -8,31 +8,38 @@ import difflib
 import getopt
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
 
 from sseserver import __version__, compiled
-from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, suggestEndpoint
+from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, findHost, suggestEndpoint
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.upstream import checkUpstream
-from sseserver.options import OPTIONS, defaultOf, optionNamed
+from sseserver.options import OPTIONS, defaultOf
 from sseserver.options.helptext import makeHelp
 from sseserver.options.row import Option
 from sseserver.options.types import ENDPOINT, FILE, FLAG, writeSize
 from sseserver.sources.process import PLACE
 from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
+from sseserver.web.access.cors import checkSharedOrigin
+from sseserver.web.access.hosts import checkHost
 from sseserver.web.descriptors import PROGRAM, SPARE, UPSTREAM, countDescriptors, countFree, shareDescriptors
 
 #: Options that name a token source; at most one may be given.
 _SOURCES = ("text", "exec", "upstream")
 
 
-#: Checks of values that need the token sources; they follow the conversion that the table names.
-_CHECKS: dict[str, Callable[[Any], Any]] = {"exec": checkCommand, "upstream": checkURL}
+#: Checks of values that need other packages; they follow the conversion that the table names.
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "exec": checkCommand,
+    "upstream": checkURL,
+    "host": checkHost,
+    "cors-origin": checkSharedOrigin,
+}
 
 
 def _coercion(option: Option) -> Callable[[str], Any]:
@@ -76,6 +83,9 @@ class Options(usage.Options):
     """
     Command line of `twistd sseserver`, made from the table of options.
 
+    Beside the options it has the members `words`, the text of the source, and `hosts`, the hosts of `--host` and of
+    `--listen`.
+
     Attributes:
         given: Long names of the options that were given.
     """
@@ -89,9 +99,9 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self.given: frozenset[str] = frozenset()
-        self["listen"] = []
-        self["upstream-header"] = []
-        self["exec-env"] = []
+        for option in OPTIONS:
+            if option.repeatable:
+                self[option.name] = []
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -139,23 +149,6 @@ class Options(usage.Options):
         sys.exit(0)
 
     opt_h = opt_help
-
-    def opt_listen(self, endpoint: str) -> None:  # noqa: D102  (the table has its text)
-        self["listen"].append(endpoint)
-
-    opt_listen.__doc__ = optionNamed("listen").help.replace("`", "")
-
-    opt_l = opt_listen
-
-    def opt_upstream_header(self, header: str) -> None:  # noqa: D102  (the table has its text)
-        self["upstream-header"].append(header)
-
-    opt_upstream_header.__doc__ = optionNamed("upstream-header").help.replace("`", "")
-
-    def opt_exec_env(self, name: str) -> None:  # noqa: D102  (the table has its text)
-        self["exec-env"].append(name)
-
-    opt_exec_env.__doc__ = optionNamed("exec-env").help.replace("`", "")
 
     def opt_version(self) -> None:
         """Print the version of sseserver and whether it is the compiled build, and exit."""
@@ -215,6 +208,39 @@ class Options(usage.Options):
                 checkInterface(admin)
         except BadEndpoint as error:
             raise usage.UsageError(f"--admin-listen {admin}: {error}") from None
+        self["hosts"] = [*self["host"], *self._findHosts(reactor)]
+
+    def _findHosts(self, reactor: Any) -> Iterator[str]:
+        """Yield the hosts of the endpoints that have one."""
+        for endpoint in self["listen"]:
+            host = findHost(reactor, endpoint)
+            if host is not None:
+                yield host
+            elif not self["host"]:
+                raise usage.UsageError(
+                    f"--listen {endpoint} needs --host NAME, the host name in the server's URL (--host '*' for every "
+                    "name, behind a proxy that checks them)"
+                )
+
+
+def _collection(option: Option) -> Callable[[Options, str], None]:
+    """Return the method that takes one value of an option that may be given more than once."""
+    coerce = _coercion(option)
+
+    def take(self: Options, text: str) -> None:
+        self[option.name].append(coerce(text))
+
+    take.__doc__ = option.help.replace("`", "")
+    return take
+
+
+for _option in OPTIONS:
+    if _option.repeatable:
+        # Twisted finds methods by their names; the same method has the same meaning.
+        _take = _collection(_option)
+        setattr(Options, f"opt_{_option.name.replace('-', '_')}", _take)
+        if _option.short:
+            setattr(Options, f"opt_{_option.short}", _take)
 
 
 def explainName(name: str, others: frozenset[str]) -> str:

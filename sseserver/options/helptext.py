@@ -24,8 +24,8 @@ _EXAMPLES = """\
 Examples:
   twistd -n sseserver
         The page with the built-in text. Ctrl-C stops the server.
-  twistd -n sseserver --listen tcp:8080 --text README.md --interval 0.05
-        A file, for all hosts that can reach this one, on port 8080.
+  twistd -n sseserver --text README.md --interval 0.05
+        A file, 20 words a second.
   twistd -n sseserver --upstream http://127.0.0.1:11434/v1 --model llama3.2
         A chat with a model.
   twistd -n sseserver --exec 'grep -i --line-buffered -- {prompt} README.md'

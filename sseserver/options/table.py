@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from sseserver.options.gate import GATE
 from sseserver.options.operation import OPERATION
 from sseserver.options.row import Group, Option
 from sseserver.options.types import (
@@ -184,8 +185,9 @@ OPTIONS = (
         "`ssl:443:privateKey=key.pem:certKey=cert.pem`, `systemd:domain=INET:index=0`. May be given more than once.",
         short="l",
         repeatable=True,
-        otherNames=("port", "p", "host", "bind", "address", "interface"),
+        otherNames=("port", "p", "bind", "address", "interface"),
     ),
+    *GATE,
     Option(
         "max-connections",
         COUNT,

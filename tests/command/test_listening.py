@@ -6,22 +6,27 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.command import listening as listeningModule
 from sseserver.command.listening import (
     BadEndpoint,
     ExplainedEndpoint,
     checkEndpoint,
     checkInterface,
+    findHost,
     makeURL,
     suggestEndpoint,
 )
@@ -121,6 +126,41 @@ class ExplainTests(SynchronousTestCase):
         """An error that has nothing to do with an address stays as it is."""
         endpoint: Any = RefusedEndpoint(ZeroDivisionError())
         self.failureResultOf(ExplainedEndpoint("tcp:80", endpoint).listen(Factory()), ZeroDivisionError)
+
+
+class HostTests(SynchronousTestCase):
+    """`findHost`."""
+
+    def test_addresses(self) -> None:
+        """An endpoint on one address is reached under it; for one on several, or on none, there is no such host."""
+        for description, host in (
+            ("tcp:8000:interface=127.0.0.1", "127.0.0.1"),
+            ("tcp:8000:interface=Box.example", "box.example"),
+            (r"tcp:8000:interface=0\:\:1", "[::1]"),
+            (r"tcp6:8000:interface=\:\:1", "[::1]"),
+            ("haproxy:tcp:8000:interface=10.0.0.1", "10.0.0.1"),
+            ("tcp:8000", None),
+            ("tcp6:8000", None),
+            ("tcp:8000:interface=0.0.0.0", None),
+            (r"tcp:8000:interface=\:\:", None),
+            (r"tcp:8000:interface=fe80\:\:1%eth0", None),
+            ("unix:/run/s.sock", None),
+        ):
+            self.assertEqual(findHost(MemoryReactorClock(), description), host, description)
+
+    def test_adopted(self) -> None:
+        """A socket of systemd is asked for its address."""
+        for family, address, host in (
+            (socket.AF_INET, ("127.0.0.1", 0), "127.0.0.1"),
+            (socket.AF_INET, ("", 0), None),
+            (socket.AF_UNIX, str(Path(tempfile.mkdtemp(), "s")), None),
+        ):
+            with socket.socket(family) as listening:
+                listening.bind(address)
+                endpoint = AdoptedStreamServerEndpoint(MemoryReactorClock(), listening.fileno(), family)
+                self.patch(listeningModule, "serverFromString", lambda *_, made=endpoint: made)
+                self.assertEqual(findHost(MemoryReactorClock(), "systemd:domain=INET:index=0"), host)
+                self.assertNotEqual(listening.fileno(), -1)
 
 
 class AddressTests(SynchronousTestCase):

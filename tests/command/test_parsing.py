@@ -151,7 +151,9 @@ class MistakeTests(OptionsTestCase):
             ("--intervall=1", "--interval SECONDS"),
             ("--port=8000", "--listen tcp:8000"),
             ("-p8000", "--listen tcp:8000"),
-            ("--host=a", "--listen tcp:8000"),
+            ("--bind=a", "--listen tcp:8000"),
+            ("--hosts=a", "--host NAME[:PORT]"),
+            ("--allow-origin=a", "--cors-origin ORIGIN"),
             ("--db=x", "--store memory|sqlite:PATH"),
             ("--max-viewer-s=1", "--max-viewers COUNT"),
             ("--asksx", "--asks"),
@@ -250,7 +252,8 @@ class ListenTests(OptionsTestCase):
         """The option can be repeated; the default applies only without it."""
         given = ["tcp:8001", "tcp:8002:interface=127.0.0.1", "unix:/tmp/s.sock", "tcp6:8003"]
         arguments = [part for endpoint in given[:2] for part in ("--listen", endpoint)]
-        self.assertEqual(parse(*arguments, "-l", given[2], f"--listen={given[3]}")["listen"], given)
+        arguments += ["-l", given[2], f"--listen={given[3]}"]
+        self.assertEqual(parse("--host=*", *arguments)["listen"], given)
         self.assertEqual(parse()["listen"], [defaultOf("listen")])
 
     def test_bad(self) -> None:
@@ -285,6 +288,40 @@ class ListenTests(OptionsTestCase):
     def test_badAmongGood(self) -> None:
         """One bad endpoint among good ones is refused."""
         self.assertIn("nope:1", self.refused("--listen", "tcp:8000", "--listen", "nope:1"))
+
+
+class GateTests(OptionsTestCase):
+    """`--host` and `--cors-origin`."""
+
+    def test_F73_hosts(self) -> None:
+        """F73: the server answers to the given hosts, and to the addresses that it is bound to."""
+        self.assertEqual(parse()["hosts"], ["127.0.0.1"])
+        given = ["--host", "a.example", "--host=b.example:8000", "-l", "tcp:1", "-l", r"tcp:1:interface=2001\:db8\:\:1"]
+        self.assertEqual(parse(*given)["hosts"], ["a.example", "b.example:8000", "[2001:db8::1]"])
+
+    def test_F73_needed(self) -> None:
+        """F73: a listener that is reached under any name needs `--host`."""
+        for endpoint in ("tcp:8000", "tcp6:8000", "tcp:8000:interface=0.0.0.0", "unix:/run/s", "haproxy:tcp:8000"):
+            message = self.refused("--listen=tcp:8001:interface=127.0.0.1", "--listen", endpoint)
+            self.assertIn(f"--listen {endpoint} needs --host NAME", message)
+            self.assertEqual(parse("--listen", endpoint, "--host=*")["hosts"], ["*"])
+
+    def test_malformed(self) -> None:
+        """A host or an origin that no request can have is refused, with the option."""
+        for given, message in (
+            ("--host=", "--host: the value must not be empty"),
+            ("--host=http://a/", "--host: 'http://a/' is not a host name, with or without a port"),
+            ("--host=0.0.0.0", "--host: '0.0.0.0' is no host name in a URL; to listen on all interfaces, use --listen"),
+            ("--host=::1", "--host: '::1' is not a host name"),
+            ("--cors-origin=null", "--cors-origin: 'null' is the origin of any page that hides its own"),
+            ("--cors-origin=http://a/", "--cors-origin: 'http://a/' is not an origin, such as https://example.com"),
+        ):
+            self.assertIn(message, self.refused(given))
+
+    def test_origins(self) -> None:
+        """Origins may be repeated."""
+        given = ["http://localhost:5173", "*"]
+        self.assertEqual(parse(*(f"--cors-origin={origin}" for origin in given))["cors-origin"], given)
 
 
 class TextTests(OptionsTestCase):

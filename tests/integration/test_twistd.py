@@ -233,7 +233,7 @@ class TwistdServesTests(TwistdTestCase):
     def test_severalEndpoints(self) -> None:
         """Each `--listen` listens, including a UNIX socket, for the same streams."""
         path = f"{self.folder}/socket"
-        server = self.start("--listen", f"unix:{path}")
+        server = self.start("--listen", f"unix:{path}", "--host", "*")
         location = server.ask("/streams", method="POST").getheader("Location")
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(PATIENCE)
@@ -491,7 +491,7 @@ class TwistdRefusesTests(TwistdTestCase):
         """F126: a failure that only the start itself finds is reported by twistd, which does not hang either."""
         # Twisted's lock of a UNIX socket, held by a process that lives.
         Path(f"{self.folder}/s.lock").symlink_to(str(os.getpid()))
-        ended = self.daemon("--listen", f"unix:{self.folder}/s")
+        ended = self.daemon("--listen", f"unix:{self.folder}/s", "--host", "*")
         self.assertEqual(ended.returncode, 1)
         self.assertIn("An error has occurred", ended.stderr)
         log = Path(f"{self.folder}/d.log").read_text("utf-8")

@@ -306,7 +306,7 @@ def recordRefusals(recorder: Recorder) -> None:
     for body in (b"data: \xff\n\n", b"data: a\n\ndata: b\n", b": c\n\n", b"event: open\ndata: b\n\n", b""):
         refuse(body=body, Content_Type=EVENTS)
     refuse(body=b"a\xff", Content_Type=PLAIN)
-    refuse(body=b"x")
+    refuse(body=b"x", Content_Type=None)
     for contentType in ("text/html", "application/ndjson", "nonsense", "multipart/form-data; boundary=x"):
         refuse(body=b'{"data":"x"}', Content_Type=contentType)
     recorder.ask("/streams/a", accept=JSON)

@@ -124,7 +124,7 @@ class Recorder:
         accept: str | None = None,
         body: object = None,
         version: str = "1.1",
-        **headers: str,
+        **headers: str | None,
     ) -> Wire:
         """
         Make a request on a connection of its own. Its answer is recorded as it is when the scenario

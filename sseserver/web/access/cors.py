@@ -62,7 +62,7 @@ class SharedOrigins:
     def __init__(self, origins: Iterable[str] = ()) -> None:
         listed = list(origins)
         self._any = ANY in listed
-        self._listed = frozenset(checkOrigin(origin).encode("ascii") for origin in listed if origin != ANY)
+        self._listed = frozenset(checkSharedOrigin(origin).encode("ascii") for origin in listed)
 
     def __bool__(self) -> bool:
         return self._any or bool(self._listed)
@@ -120,13 +120,15 @@ def isPreflight(request: Request) -> bool:
     return fields.hasHeader(b"access-control-request-method") and fields.hasHeader(b"origin")
 
 
-def checkOrigin(text: str) -> str:
+def checkSharedOrigin(text: str) -> str:
     """
-    Check an origin that is to be listed, and return it.
+    Check an origin that is to be listed, or `*`, and return it.
 
     Raises:
         ValueError: It is not as browsers send it.
     """
+    if text == ANY:
+        return text
     if text == "null":
         raise ValueError("'null' is the origin of any page that hides its own; it cannot be listed")
     scheme, authority = parseOrigin(text)

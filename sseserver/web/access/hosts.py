@@ -23,6 +23,9 @@ _NUMERIC = re.compile(r"(?:.*\.)?[0-9]+")
 #: Any host.
 ANY = "*"
 
+#: Addresses that stand for all addresses of a machine. No URL has them.
+_EVERYWHERE = {"0.0.0.0", "[::]"}  # noqa: S104  (nothing listens here)
+
 _MAX_PORT = 65535
 
 #: Ports that a URL need not name.
@@ -79,6 +82,18 @@ def isLoopback(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
+def checkHost(text: str) -> str:
+    """
+    Check a host that is to be listed, or `*`, and return it.
+
+    Raises:
+        ValueError: It is no host, or one that stands for all addresses.
+    """
+    if text != ANY and parseAuthority(text).name in _EVERYWHERE:
+        raise ValueError(f"{text!r} is no host name in a URL; to listen on all interfaces, use --listen tcp:8000")
+    return text
+
+
 class HostList:
     """
     The hosts that a server answers to. Loopback names are always among them.
@@ -93,7 +108,7 @@ class HostList:
     def __init__(self, names: Iterable[str] = ()) -> None:
         listed = list(names)
         self._any = ANY in listed
-        self._hosts = frozenset(parseAuthority(name) for name in listed if name != ANY)
+        self._hosts = frozenset(parseAuthority(checkHost(name)) for name in listed if name != ANY)
         self.find = lru_cache(_REMEMBERED)(self._find)
 
     def _find(self, value: bytes) -> Authority | None:

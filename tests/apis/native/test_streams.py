@@ -71,16 +71,33 @@ class StartTests(ScriptedTestCase):
         self.assertEqual(self.source.runs, [])
 
     def test_form(self) -> None:
-        """A form is refused, although twisted.web can parse it."""
-        for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=b"):
-            response = self.ask("/streams", method="POST", body=b"prompt=x", headers={"Content-Type": kind})
-            self.assertEqual(response.status, 400, kind)
+        """
+        F67, F69, F70: a body of another type than JSON starts no run; the message has the header to send. A page of any
+        site could send these.
+        """
+        forms = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", "", None)
+        for path in ("/streams", "/v1/chat/completions", "/api/chat"):
+            for kind in (*forms, "application/jsonx", "application/x+json"):
+                for body in (b'{"prompt": "x"}', b""):
+                    if kind is not None or body:
+                        response = self.ask(path, method="POST", body=body, headers={"Content-Type": kind})
+                        self.assertEqual((response.status, response.error["code"]), (415, "unsupported_media_type"))
+                        self.assertIn("`Content-Type: application/json`", response.error["message"])
         self.assertEqual(self.source.runs, [])
+
+    def test_types(self) -> None:
+        """The media type of JSON may have parameters, and letters of any case."""
+        for kind in ("application/json; charset=utf-8", "Application/JSON ;x=y"):
+            response = self.ask("/streams", method="POST", body=b"{}", headers={"Content-Type": kind})
+            self.assertEqual(response.status, 201, kind)
+        self.source.runs[0].done.callback(None)
+        self.source.runs[1].done.callback(None)
 
     def test_chunkedBody(self) -> None:
         """A body may be chunked."""
         wire = self.connect(self.factory)
-        wire.send(b"POST /streams HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        head = b"POST /streams HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+        wire.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
         wire.send(b'd\r\n{"prompt": "a\r\n3\r\n b"\r\n1\r\n}\r\n')
         self.assertEqual(self.source.runs, [])
         wire.send(b"0\r\n\r\n")
