@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,22 @@ import msgspec
 from sseserver.errors import BadRequest, InvalidMember
 
 T = TypeVar("T")
+
+#: Number. Limit of objects and arrays inside each other. Python's own limit depends on what it does at the moment.
+MAX_DEPTH = 100
+
+_DEEP = f"The body is not valid JSON: it has more than {MAX_DEPTH} arrays and objects inside each other."
+
+#: Number. Limit of the values of a body, which take far more time and memory than the bytes of long strings. A publish
+#: of 1 MiB has fewer.
+MAX_VALUES = 200_000
+
+#: Brackets as steps: one level up, and one down in two's complement.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+#: Bytes of JSON that are looked at together: they may be as many strings.
+_WINDOW = 64 * 1024
 
 #: How msgspec ends its messages: the path of the wrong value.
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
@@ -69,9 +86,10 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         The decoded value.
 
     Raises:
-        BadRequest: The body is not UTF-8, not JSON, or of another type. The message says where.
+        BadRequest: The body is not UTF-8, not JSON, of another type, or has too many values. The message says where.
         InvalidMember: A member is missing, unknown, or has the wrong type; the error names it.
     """
+    deep = len(body) > 2 * MAX_DEPTH and isDeep(body)
     try:
         # Decoded to text first: msgspec does not check the UTF-8 of members that the shape does not name.
         value: T = _findDecoder(shape).decode(body.decode("utf-8"))
@@ -82,11 +100,43 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         raise (invalid if isNamed else BadRequest(str(invalid))) from None
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not UTF-8 at byte {error.start}.") from None
-    except (msgspec.DecodeError, RecursionError) as error:
+    except RecursionError:
+        raise BadRequest(_DEEP) from None
+    except msgspec.DecodeError as error:
         # msgspec reports an escaped lone surrogate as truncated input.
         reason = str(error).replace("Input data was truncated", "it ends too early, or contains a lone surrogate")
         raise BadRequest(f"The body is not valid JSON: {reason}.") from None
+    if deep:
+        raise BadRequest(_DEEP)
     return value
+
+
+def isDeep(body: bytes) -> bool:
+    """
+    Return whether JSON has more than `MAX_DEPTH` arrays and objects inside each other.
+
+    Args:
+        body: The JSON. If it is malformed, the result means nothing.
+
+    Raises:
+        BadRequest: It has too many values.
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) <= MAX_DEPTH:
+        return False
+    text = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    depth = deepest = quotes = values = 0
+    for start in range(0, len(text), _WINDOW):
+        parts = text[start : start + _WINDOW].split(b'"')
+        # Every second part is a string.
+        outside = b"".join(parts[quotes % 2 :: 2])
+        quotes += len(parts) - 1
+        values += sum(map(outside.count, (b",", b"[", b"{")))
+        if values > MAX_VALUES:
+            raise BadRequest(f"The body has more than {MAX_VALUES} values.")
+        steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
+        depths = list(accumulate(steps, initial=depth))
+        deepest, depth = max(deepest, max(depths)), depths[-1]
+    return deepest > MAX_DEPTH
 
 
 def convert(value: object, shape: type[T]) -> T:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import BadRequest, InvalidMember
-from sseserver.jsontext import convert, readJSON, toJSON
+from sseserver.jsontext import MAX_VALUES, convert, readJSON, toJSON
 
 #: Line ends, escapes, wide characters, and a lone surrogate.
 TEXTS = ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d", '"\\/\x7f\b\f\t')
@@ -94,6 +94,44 @@ class ReaderTests(SynchronousTestCase):
         self.assertIn("at `prompt`", self.refuse(b'{"prompt": 1}'))
         self.assertEqual(self.assertRaises(InvalidMember, readJSON, b'{"prompt": 1}', Shape).param, "prompt")
         self.assertIn("expected shape", self.refuse(b"[]"))
+
+
+class ShapeTests(SynchronousTestCase):
+    """The limits of depth and of the number of values."""
+
+    def assertRead(self, body: bytes, word: str = "") -> None:
+        """Check that a body is read, or refused with a message that has a word."""
+        if word:
+            self.assertIn(word, str(self.assertRaises(BadRequest, readJSON, body, dict)))
+        else:
+            self.assertEqual(readJSON(body, dict), json.loads(body))
+
+    def test_F84_depth(self) -> None:
+        """F84: a list that is nested 100 deep in a member is refused, and one of 99 is read, however it is written."""
+        for start, end in ((b"[", b"]"), (b'{"a":', b"}"), (b' [ "]", ', b"]\n")):
+            for depth, word in ((99, ""), (100, "inside each other"), (960, "inside each other")):
+                inner = b"[]" if b"[" in start else b"{}"
+                body = b'{"x": %b%b%b}' % (start * (depth - 1), inner, end * (depth - 1))
+                self.assertRead(body, word)
+
+    def test_F84_strings(self) -> None:
+        """Brackets in strings do not count, quotes and backslashes in them neither, across windows of any size."""
+        deep = b"[" * 101 + b"]" * 101
+        for text in (b"[" * 300, b'\\"' + b"[" * 300, b"\\\\\\" + b'"' + b"[" * 300, b"x" * 70_000 + b"[" * 300):
+            self.assertRead(b'{"%b": [], "y": "%b", "z": ["%b"]}' % (text, text, text))
+            self.assertRead(b'{"y": "%b", "x": %b}' % (text, deep), "inside each other")
+            self.assertRead(b'{"y": "%b\\\\", "x": %b}' % (text, deep), "inside each other")
+
+    def test_values(self) -> None:
+        """A body with too many values is refused before it takes a hundred times its memory; many strings are read."""
+        self.assertRead(b'{"x": [%b[]]}' % (b"[]," * (MAX_VALUES // 2)), "values")
+        self.assertRead(b'{"x": [%b0]}' % (b"0," * (MAX_VALUES - 10)))
+        self.assertRead(b'{"x": "%b"}' % (b",[{" * MAX_VALUES))
+
+    def test_F84_malformed(self) -> None:
+        """Malformed JSON is refused as before."""
+        for body in (b'"' * 500, b"[" * 500, b"]" * 500, b"\\" * 500, b'{"a": [' + b"[]," * 200):
+            self.assertRaises(BadRequest, readJSON, body, dict)
 
 
 class Nested(msgspec.Struct):

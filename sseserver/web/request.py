@@ -120,10 +120,12 @@ def readKey(request: Request, principal: Principal = ANYONE) -> str | None:
         The key, unique among all principals; `None` if the header is missing.
 
     Raises:
-        BadRequest: The value is not an idempotency key.
+        BadRequest: The value is not an idempotency key, or there are several.
     """
-    key = readHeader(request, b"idempotency-key")
-    return None if key is None else ownKey(checkKey(key), principal)
+    values = request.requestHeaders.getRawHeaders(b"idempotency-key", ())
+    if len(values) > 1:
+        raise BadRequest("A request can have one Idempotency-Key only.")
+    return ownKey(checkKey(values[0].decode("ascii", "replace")), principal) if values else None
 
 
 def ownKey(key: str, principal: Principal) -> str:

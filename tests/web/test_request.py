@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
 from sseserver.errors import BadRequest
-from sseserver.web.request import checkKey, readJSONBody, readLastEventID, readParameter
+from sseserver.web.request import checkKey, readJSONBody, readKey, readLastEventID, readParameter
 from tests.web.cases import HTTPTestCase
 
 #: Bytes. Limit of the bodies.
@@ -174,6 +174,20 @@ class BodyTests(HTTPTestCase):
         self.assertRefused(b" " * (LIMIT + 1), 413, "body_too_large")
         wire = self.wires[-1]
         self.assertEqual(wire.ask("/it", method="POST", body=b"{}").status, 200)
+
+
+class HeaderTests(HTTPTestCase):
+    """The header with the idempotency key."""
+
+    def test_oneKey(self) -> None:
+        """A request with two keys is refused: a proxy may look at the other one."""
+        self.assertEqual(self.read(readKey, headers={"Idempotency-Key": "a"}), "a")
+        self.assertIsNone(self.read(readKey))
+        wire = self.connect(self.factory)
+        self.resource.answer = lambda request: (readKey(request) or "").encode()
+        wire.methods.append("GET")
+        wire.send(b"GET /it HTTP/1.1\r\nHost: a\r\nIdempotency-Key: a\r\nidempotency-key: a\r\n\r\n")
+        self.assertEqual(wire.response.status, 400)
 
 
 class KeyTests(SynchronousTestCase):

@@ -31,6 +31,9 @@ _NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 #: lost connection.
 RESERVED_TYPES = frozenset({"stream", "gap", "open", "error", *(state.value for state in TERMINAL.values())})
 
+#: The parameter `charset` of a media type, quoted or not.
+_CHARSET = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
+
 #: Characters. Limit of an event type.
 _MAX_TYPE = 128
 
@@ -140,7 +143,7 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
     Decode the body of a publish.
 
     Args:
-        contentType: Value of the header; its parameters are ignored.
+        contentType: Value of the header; of its parameters, only `charset` has a meaning.
         body: An empty body has no entries, whatever its type.
 
     Returns:
@@ -149,8 +152,8 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
     Raises:
         BadRequest: The body is malformed.
         InvalidMember: The body contains an entry that cannot be published.
-        UnsupportedType: The media type is not one of `application/json`, `text/plain`,
-            `text/event-stream`.
+        UnsupportedType: The media type is not one of `application/json`, `text/plain`, `text/event-stream`, or the
+            charset is not UTF-8.
     """
     return [entry for step in _readSteps(contentType, body) for entry in step]
 
@@ -184,11 +187,21 @@ async def readInTurns(contentType: str, body: bytes, clock: Any) -> Sequence[New
 
 def _readSteps(contentType: str, body: bytes) -> Iterator[list[NewEntry]]:
     """Decode a body step by step."""
-    reader = _READERS.get(contentType.partition(";")[0].strip().lower())
+    mediaType, _, parameters = contentType.partition(";")
+    if parameters and body:
+        _checkCharset(parameters)
+    reader = _READERS.get(mediaType.strip().lower())
     if reader is None and body:
         given = f"not {contentType}" if contentType else "and name it in the header Content-Type"
         raise UnsupportedType(f"Publish one of {', '.join(_READERS)}, {given}.")
     return reader(body) if reader is not None and body else iter(())
+
+
+def _checkCharset(parameters: str) -> None:
+    """Check the parameters of a media type: text must be in UTF-8."""
+    for charset in _CHARSET.findall(parameters):
+        if charset.strip().lower() not in {"utf-8", "utf8"}:
+            raise UnsupportedType(f"Publish in UTF-8, not in {charset[:50]!a}: that is the charset of the body.")
 
 
 def encodePublication(published: Publication) -> bytes:

@@ -248,7 +248,7 @@ class TextTests(RefusalTestCase):
 
     def test_notUTF8(self) -> None:
         """A body that is not UTF-8 is refused, whatever its charset; the message says where."""
-        for name in (PLAIN_TEXT, "text/plain; charset=latin-1"):
+        for name in (PLAIN_TEXT, "text/plain; charset=utf-8"):
             self.assertIn("byte 1", str(self.assertRefused(name, b"a\xff")))
         self.assertRefused(PLAIN_TEXT, b"\xed\xa0\x80")
 
@@ -337,6 +337,15 @@ class ContentTypeTests(SynchronousTestCase):
             error = self.assertRaises(UnsupportedType, readEntries, name, b'{"data":"a"}')
             self.assertEqual(error.status, 415)
             self.assertIn("application/json, text/plain, text/event-stream", str(error))
+
+    def test_charset(self) -> None:
+        """Text in another charset than UTF-8 is refused with 415; UTF-8 may be named in any way."""
+        for charset in ("iso-8859-1", '"utf-16"', "latin1", "utf-8; charset=utf-16", ""):
+            for name in (f"{PLAIN_TEXT}; charset={charset}", f"{JSON};x=y;CharSet = {charset}"):
+                error = self.assertRaises(UnsupportedType, readEntries, name, b'{"data":"a"}')
+                self.assertIn("UTF-8", str(error))
+        for parameters in ("charset=utf-8", 'Charset="UTF-8" ; x=y', "x=y;charset=utf8", "x=charset", ""):
+            self.assertEqual(len(readEntries(f"{PLAIN_TEXT};{parameters}", b"a")), 1)
 
     def test_emptyBody(self) -> None:
         """An empty body has no entries, whatever its type: a header alone can end a stream."""
