@@ -229,13 +229,14 @@ def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: M
     return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
 
 
-def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
+def makeSite(reactor: Any, streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
     """
     Return the site with all resources, and with the access log that the options describe.
 
     Args:
-        streams: The service behind the resources.
-        options: The options, checked.
+        reactor: Measures the time limits of connections.
+        streams: The service.
+        options: The options.
     """
     accessLog = options["access-log"]
     site = StreamSite(
@@ -245,16 +246,28 @@ def makeSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
         plain=options["plain"] or None,
         maxBody=streams.settings.modelBody,
         maxConnections=options["max-connections"],
+        reactor=reactor,
     )
     streams.ledger.connections, streams.ledger.bodies = site.connections, site.bodies
     return site
 
 
-def makeAdminSite(streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
-    """Return the site for operators."""
-    resource = AdminResource(streams)
+def makeAdminSite(reactor: Any, streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
+    """
+    Return the site for operators.
+
+    Args:
+        reactor: Measures the time limits of connections.
+        streams: The service.
+        options: The options.
+    """
     return StreamSite(
-        resource, accessLog=False, plain=options["plain"] or None, maxBody=1, maxConnections=ADMIN_CONNECTIONS
+        AdminResource(streams),
+        accessLog=False,
+        plain=options["plain"] or None,
+        maxBody=1,
+        maxConnections=ADMIN_CONNECTIONS,
+        reactor=reactor,
     )
 
 
@@ -277,11 +290,11 @@ def makeService(options: Options) -> Server:
     streams.setServiceParent(server)
     if isinstance(source, InputSource):
         source.setServiceParent(server)
-    site: Any = makeSite(streams, options)
+    site: Any = makeSite(reactor, streams, options)
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)
     if options["admin-listen"] is not None:
-        server.listen(reactor, options["admin-listen"], makeAdminSite(streams, options), "admin-listen")
+        server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, streams, options), "admin-listen")
     server.signals = makeSignals(reactor, site, source, options)
     if not settings.plain:
         heap = findHeap()

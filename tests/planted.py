@@ -106,7 +106,7 @@ BUGS = (
     Bug(
         "a refused publish that stays",
         "streams/log.py",
-        "        self._account.used -= self.buffer.cut(self.last)\n",
+        "        self.account.used -= self.buffer.cut(self.last)\n",
         "",
         "PublishTests::test_refusedIsNotThere",
     ),

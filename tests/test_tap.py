@@ -218,7 +218,8 @@ class MakeServiceTests(SynchronousTestCase):
         options = parse("--text", str(path), "--interval=0")
         clock = Clock()
         source = makeSource(clock, options)
-        signals = makeSignals(ImmediateReactor(), makeSite(self.make()[1], options), source, options)
+        reactor = ImmediateReactor()
+        signals = makeSignals(reactor, makeSite(Clock(), self.make()[1], options), source, options)
         signals.install()
         self.addCleanup(signals.restore)
 

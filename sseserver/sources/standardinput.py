@@ -124,7 +124,8 @@ class InputSource(Service):
         self._first = 0
         self._size = 0
         self._over = False
-        self._copies: set[_Copy] = set()
+        # In the order of their starts.
+        self._copies: dict[_Copy, None] = {}
 
     def startService(self) -> None:
         """Begin to read."""
@@ -139,7 +140,7 @@ class InputSource(Service):
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """See `ITokenSource.produce`."""
         copy = _Copy(self, sink, self.clock, self._first)
-        self._copies.add(copy)
+        self._copies[copy] = None
         return copy.start()
 
     def read(self, number: int) -> str | None:
@@ -167,7 +168,7 @@ class InputSource(Service):
 
     def forget(self, copy: _Copy) -> None:
         """Wake a run no longer."""
-        self._copies.discard(copy)
+        self._copies.pop(copy, None)
 
     def _take(self, data: bytes) -> None:
         self._keep(self._decoder.decode(data))

@@ -16,9 +16,16 @@ _INTERVAL = 0.7
 _SLACK = 1 << 20
 
 
+#: Seconds that a run without viewers may go on after its linger: the server looks at intervals.
+_LATE = 3.0
+
+#: Seconds. Shortest linger of a run that had no viewer yet.
+_FIRST_LINGER = 5.0
+
+
 class Accounts:
     """
-    Looks at the ledger of a host's server from time to time, and at the end of each phase.
+    Looks at the ledger and at the runs of a host's server from time to time, and at the end of each phase.
 
     Args:
         world: Tells the time.
@@ -30,6 +37,9 @@ class Accounts:
         self._world = world
         self._history = history
         self._host = host
+        # Since when runs had no viewer for certain, and the number of connections by then.
+        self._lonely: dict[str, float] = {}
+        self._connections = 0
 
     def start(self) -> None:
         """Look now, and again and again."""
@@ -39,7 +49,23 @@ class Accounts:
                     self._blame(f"{name} has {figures.used} bytes of {figures.count}")
                 if figures.used > figures.limit + _SLACK:
                     self._blame(f"{name} has {figures.used} bytes, above the limit of {figures.limit}")
+            self._lookAtRuns()
         self._world.after(_INTERVAL, self.start)
+
+    def _lookAtRuns(self) -> None:
+        """Check that no run goes on for longer than the linger after its last viewer could have left."""
+        now, runs, connections = self._world.now, self._host.service.runs, self._host.network.connections
+        if connections != self._connections:
+            # Any of them may have had a viewer between two looks.
+            self._lonely.clear()
+            self._connections = connections
+        found = {name: runs.find(name) for name in runs.names}
+        lonely = [name for name, run in found.items() if run is not None and not run.streamLog.viewers]
+        self._lonely = {name: self._lonely.get(name, now) for name in lonely}
+        longest = max(self._host.plan.settings.linger, _FIRST_LINGER) + _LATE
+        for name, since in self._lonely.items():
+            if now - since > longest:
+                self._history.blame("linger", f"the run {name} has had no viewer for {now - since:.3f} seconds")
 
     def areEmpty(self, *names: str) -> bool:
         """Return whether accounts are empty."""

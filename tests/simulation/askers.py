@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.simulation.facts import Span
 from tests.simulation.textviewers import ChunkReader, PartReader
+from tests.simulation.upstream import CONNECT_TIMEOUT, SECRET
 from tests.simulation.viewers import Stage, Viewer, parseID
 from tests.simulation.wire import EventParser, Exchange, Frame, Malformed, Query, Reply
 
@@ -66,6 +67,7 @@ class Asker:
         # Lives of the server in which the run was started, and in which the request was sent: keys
         # are in its memory.
         self._life = self._askedLife = 0
+        self._askedAt = 0.0
         # Whether the key must be free, because the run that it has started failed or lost its client.
         self._free = False
         # The failure that was answered last, and how often the source was asked by then.
@@ -81,6 +83,7 @@ class Asker:
             return
         self._tries += 1
         self._askedLife = self.stage.truth.lives
+        self._askedAt = self.stage.now
         self._free = bool(self._key) and self._mayRepeat()
         headers = {"Content-Type": "application/json"}
         if self._key:
@@ -132,12 +135,14 @@ class Asker:
 
     def _over(self, reply: Reply) -> None:
         self.stage.history.add(self.name, f"over: {reply.status} {reply.complete} {reply.body[:200]!r}")
+        if SECRET.encode() in reply.body:
+            self.blame("secret", f"{reply.body[:300]!r} has the key of the upstream")
         if self.finished:
             # It was dropped.
             return
         if reply.status in (200, 201):
             self.answered(reply)
-        elif reply.status in (400, 410, 422, 429, 500, 502, 504) and self.allows(reply):
+        elif reply.status in (400, 402, 403, 404, 410, 418, 422, 429, 500, 502, 504, 529) and self.allows(reply):
             self._judgeFailure(reply)
             self.finished = True
         elif reply.status not in (0, 503):
@@ -160,7 +165,9 @@ class Asker:
         if not self._key or not reply.complete or reply.status in (400, 410):
             return
         failure = Failure(reply.status, self.stage.truth.asked[self.prompt or "nothing"], self._askedLife)
-        if failure == self._failure:
+        # An upstream that could not be reached is not asked, but was waited for.
+        waited = self.stage.now - self._askedAt >= CONNECT_TIMEOUT - 1
+        if failure == self._failure and not waited:
             self.blame("key", f"the failure {reply.status} is told again, and the source was not asked")
         self._failure = failure
 

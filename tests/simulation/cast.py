@@ -11,7 +11,7 @@ from tests.simulation.askers import Asker, Chat, ChatReturn, Completion, Streame
 from tests.simulation.clients import Client, CommandClient, LoopClient
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.operators import Operator
-from tests.simulation.publishers import Publisher
+from tests.simulation.publishers import LARGE, Opener, Publisher
 from tests.simulation.textviewers import ChunkViewer, PartViewer, TextViewer
 from tests.simulation.viewers import Stage, Viewer
 
@@ -39,7 +39,7 @@ class Cast:
 
     def __init__(self, stage: Stage, prompts: bool, without: frozenset[int] = frozenset()) -> None:
         self.viewers: list[Viewer] = []
-        self.publishers: list[Publisher] = []
+        self.publishers: list[Publisher | Opener] = []
         self.askers: list[Asker] = []
         self.clients: list[Client] = []
         self.streams: list[str] = []
@@ -56,6 +56,8 @@ class Cast:
             self.enter(self._publish)
         for _ in range(chance.randint(1, 4)):
             self.enter(self._start)
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            self.enter(self._open)
         for _ in range(chance.randint(2, 7)):
             self.enter(self._view)
         for _ in range(chance.randint(0, 3)):
@@ -84,13 +86,20 @@ class Cast:
         stream = f"s{chance.randint(1, 3)}"
         number = self._number()
         # Texts above 64 KiB leave step by step; through a narrow network they would never arrive.
-        size = chance.choice((20, 2000, 2000, 200_000 if self._stage.network.weather.wide else 20))
+        size = chance.choice((20, 2000, 2000, LARGE if self._stage.network.weather.wide else 20))
         publisher = Publisher(self._stage, number, stream, chance.randint(1, 8), size, chance.random() < 0.4)
         self.publishers.append(publisher)
         self.streams.append(stream)
         publisher.start()
         if chance.random() < 0.6:
             self._stage.after(0.2, lambda: self._watch(stream))
+
+    def _open(self) -> None:
+        """Open a stream together with its first entries."""
+        opener = Opener(self._stage, self._number(), self._stage.chance.random() < 0.5)
+        self.publishers.append(opener)
+        self.streams.append(opener.stream)
+        opener.start()
 
     def _start(self) -> None:
         """Start a run."""

@@ -23,6 +23,7 @@ from unittest.mock import patch
 from twisted.web import server as twistedServer
 
 from sseserver.stores.sqlite.database import OPEN_FILES
+from sseserver.streams import wakes
 from sseserver.streams.ids import makeEpoch
 
 #: File with the identity of the machine's boot, in Linux.
@@ -77,6 +78,9 @@ class Patches:
             patch.object(sqlite3, "connect", self._record),
             patch.object(twistedServer, "datetimeToString", lambda: b"Fri, 15 Jan 2027 08:00:00 GMT"),
             patch("sseserver.sources.tokenthread.Thread", InlineThread),
+            # Few viewers make a crowd, which is woken in several turns.
+            patch.object(wakes, "WAKES_PER_LOOK", self._chance.choice((1, wakes.WAKES_PER_LOOK))),
+            patch.object(wakes, "WAKES_PER_TURN", self._chance.choice((1, 2, wakes.WAKES_PER_TURN))),
             patch.object(sys, "unraisablehook", lambda told: self.unraised.append(repr(told.exc_value))),
             patch.object(Path, "read_text", lambda path, *args: self._readText(path, *args)),
         ]

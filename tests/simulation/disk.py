@@ -75,6 +75,11 @@ class Disk:
         self._synced = Image({})
 
     @property
+    def folder(self) -> Path:
+        """Folder of files that are not the store's."""
+        return self._root
+
+    @property
     def path(self) -> str:
         """Path of the database in this life of the server."""
         return str(self._folder / _NAME)

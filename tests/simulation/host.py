@@ -7,34 +7,38 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.python.failure import Failure
 
-from sseserver.apis.root import StreamResource
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
 from sseserver.options import OPTIONS
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
+from sseserver.sources.standardinput import InputSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.tap import Options, Server, TunedEndpoint, makeSettings, makeSource
+from sseserver.tap import Options, Server, makeAdminSite, makeSettings, makeSite, makeSource
 from sseserver.timing.turnend import TurnEnd
 from sseserver.web.site import StreamSite
 from tests.simulation.disk import Disk
 from tests.simulation.history import History
+from tests.simulation.inputs import Feeder
 from tests.simulation.network import Network
 from tests.simulation.programs import Programs
 from tests.simulation.reactor import SimReactor
-from tests.simulation.sources import UPSTREAM_PORT, Scripts, ScriptSource
+from tests.simulation.sources import Scripts, ScriptSource
 from tests.simulation.truth import Truth
-from tests.simulation.wire import PORT
+from tests.simulation.upstream import CONNECT_TIMEOUT, PROXY_PORT, SECRET, UPSTREAM_PORT
+from tests.simulation.wire import ADMIN_PORT, PORT
 from tests.simulation.world import World
+
+#: Name of the access log.
+_ACCESS_LOG = "access.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,14 @@ class Plan:
     Attributes:
         settings: Limits and intervals.
         store: `memory` or `sqlite`.
-        source: `script`, `silent` (takes no prompt), `upstream` or `exec`.
+        source: `script`, `silent` (takes no prompt), `input`, `upstream` or `exec`.
         prompt: Prompt of the page's visitors.
         bufferSize: Bytes that a transport queues before its producer is paused.
         diskDelay: Seconds that a transaction takes at most.
         model: Whether the model of an upstream is given; otherwise the upstream is asked for it.
+        proxy: Whether the upstream is reached through a proxy.
+        accessLog: `none`, `log` or `file`.
+        connections: Most connections at a time; `None` for the default.
     """
 
     settings: Settings
@@ -59,6 +66,9 @@ class Plan:
     bufferSize: int
     diskDelay: float
     model: bool
+    proxy: bool
+    accessLog: str
+    connections: int | None
 
 
 class Host:
@@ -75,6 +85,7 @@ class Host:
     Attributes:
         onCommit: Called after each commit that the server knows of.
         programs: Processes that the server has started.
+        feeder: Writes to the standard input of the server.
         truth: Is told what a restart may lose.
         running: Whether the server answers.
         network: See above.
@@ -101,7 +112,8 @@ class Host:
         self._reactor: SimReactor | None = None
         self._server: Server | None = None
         self._service: StreamService
-        self._memory: MemoryStore | None = None
+        self._site: StreamSite
+        self.feeder = Feeder(world, scripts, plan.settings.window)
 
     @property
     def reactor(self) -> SimReactor:
@@ -118,7 +130,7 @@ class Host:
         """Start the server's process."""
         self._reactor = reactor = SimReactor(self._world, self.network, self.plan.bufferSize)
         turnEnd = TurnEnd(reactor)
-        options = writeOptions(self.plan)
+        options = writeOptions(self.plan, self.disk.folder)
         # Some sizes are too small for an option; the environment turns the speedups off.
         settings = replace(makeSettings(options), **findTooSmall(self.plan))
         planned = replace(self.plan.settings, plain=settings.plain)
@@ -126,11 +138,13 @@ class Host:
         store = self._makeStore(reactor, turnEnd)
         source = self._makeSource(reactor, options, turnEnd)
         self._service = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
-        site = StreamSite(StreamResource(self._service, self.plan.prompt), accessLog=False, reactor=reactor)
         server = self._server = Server()
         self._service.setServiceParent(server)
-        endpoint = TunedEndpoint(TCP4ServerEndpoint(reactor, PORT, interface="127.0.0.1"))
-        StreamServerEndpointService(endpoint, site).setServiceParent(server)
+        if isinstance(source, InputSource):
+            source.setServiceParent(server)
+        self._site = makeSite(reactor, self._service, options)
+        server.listen(reactor, f"tcp:{PORT}:interface=127.0.0.1", self._site)
+        server.listen(reactor, f"tcp:{ADMIN_PORT}:interface=127.0.0.1", makeAdminSite(reactor, self._service, options))
         server.privilegedStartService()
         server.startService()
         if self.plan.store == "sqlite":
@@ -140,6 +154,13 @@ class Host:
         self.running = True
         self.truth.lives += 1
         self._history.add("host", "the server runs")
+
+    def rotate(self) -> None:
+        """Rename the access log, and send USR1."""
+        if self.plan.accessLog == "file":
+            path = self.disk.folder / _ACCESS_LOG
+            path.replace(path.with_suffix(".1"))
+        self._site.reopenLog()
 
     def stop(self) -> Deferred[None]:
         """
@@ -202,6 +223,7 @@ class Host:
         self.killed = True
         self.reactor.die(reset)
         self.programs.abandon()
+        self.feeder.abandon()
         if self.plan.store == "memory":
             self.truth.forgetAll()
 
@@ -213,6 +235,8 @@ class Host:
         return SQLiteStore(reactor, self.disk.path, window, thread.call, turnEnd=turnEnd, full=self.disk.full)
 
     def _makeSource(self, reactor: SimReactor, options: Options, turnEnd: TurnEnd) -> ITokenSource:
+        if self.plan.source == "input":
+            return self.feeder.makeSource(reactor, options)
         if self.plan.source in ("upstream", "exec"):
             return makeSource(reactor, options, turnEnd)
         return ScriptSource(reactor, self._scripts, self.plan.source == "script")
@@ -225,9 +249,17 @@ def findTooSmall(plan: Plan) -> dict[str, int]:
     return {name: value for name, value in found.items() if value is not None and value < values[name]}
 
 
-def writeOptions(plan: Plan) -> Options:
-    """Write the command line of a plan, and parse it."""
-    line = []
+def writeOptions(plan: Plan, folder: Path) -> Options:
+    """
+    Write the command line of a plan, and parse it.
+
+    Args:
+        plan: The plan.
+        folder: Folder of the access log, and of the key of an upstream.
+    """
+    line = [f"--access-log={folder / _ACCESS_LOG if plan.accessLog == 'file' else plan.accessLog}"]
+    if plan.connections is not None:
+        line.append(f"--max-connections={plan.connections}")
     tooSmall = findTooSmall(plan)
     for option in OPTIONS:
         if option.setting and option.onCommandLine and option.setting not in tooSmall:
@@ -237,14 +269,22 @@ def writeOptions(plan: Plan) -> Options:
             elif value is not False and value is not None:
                 line.append(f"--{option.name}={value}")
     if plan.source == "upstream":
-        line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", "--connect-timeout=5"]
+        line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", f"--connect-timeout={CONNECT_TIMEOUT}"]
         if plan.model:
             line.append("--model=simulated")
         line += ["--first-token-timeout=5", "--token-timeout=5"]
+        key = folder / "key"
+        key.write_text(f"{SECRET}\n", "ascii")
+        line += [f"--upstream-key-file={key}", f"--upstream-header=X-Tenant: @{key}"]
+        line.append(
+            f"--upstream-proxy=http://user:{SECRET}@127.0.0.1:{PROXY_PORT}" if plan.proxy else "--upstream-proxy=none"
+        )
     elif plan.source == "exec":
         line += ["--exec=cat {prompt}", "--model=simulated"]
     options = Options()
     options.parseOptions(line)
+    # The option is for some sources only.
+    options["prompt"] = plan.prompt
     return options
 
 

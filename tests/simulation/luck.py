@@ -74,11 +74,15 @@ class Luck:
         """Do something to the server."""
         if self._restarting or not self._host.running:
             return
-        what = self._chance.choice(("kill", "kill", "stop", "stop", "power", "full", "full"))
+        what = self._chance.choice(("kill", "kill", "stop", "stop", "power", "full", "full", "rotate"))
+        if what == "rotate":
+            self._history.add("scenario", "the access log is renamed")
+            self._host.rotate()
+            return
         if what == "full":
             if self._host.plan.store == "sqlite":
                 self._history.add("scenario", "the disk is full")
-                self._host.full = True
+                self._host.full = self._host.truth.copies.refused = True
                 self._world.after(round(self._chance.random() * 3, 3), self._empty)
             return
         self._restarting = True

@@ -55,6 +55,9 @@ class Network:
         world: Schedules deliveries.
         chance: Decides about latency and cuts.
         weather: How bytes travel.
+
+    Attributes:
+        connections: Number of connections so far.
     """
 
     def __init__(self, world: World, chance: Random, weather: Weather) -> None:
@@ -62,7 +65,7 @@ class Network:
         self.chance = chance
         self.weather = weather
         self._ports: dict[int, Accept] = {}
-        self._clients = 50000
+        self.connections = 0
 
     def listen(self, port: int, accept: Accept) -> None:
         """Accept connections at a port."""
@@ -84,8 +87,8 @@ class Network:
             there, back = Pipe(self), Pipe(self)
             client, server = SimSocket(there, back), SimSocket(back, there)
             there.ends, back.ends = (client, server), (server, client)
-            self._clients += 1
-            accept(server, ("127.0.0.1", self._clients))
+            self.connections += 1
+            accept(server, ("127.0.0.1", 50000 + self.connections))
             connected(client)
 
         self.world.after(self.delay(), arrive)

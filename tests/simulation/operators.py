@@ -9,7 +9,7 @@ from typing import Any
 from tests.simulation.facts import Span
 from tests.simulation.payloads import wrap
 from tests.simulation.viewers import Stage
-from tests.simulation.wire import Exchange, Query, Reply
+from tests.simulation.wire import ADMIN_PORT, Exchange, Query, Reply
 
 #: Requests that must be answered with one status, whatever the server does, or 503.
 PROBES: tuple[tuple[int, Query], ...] = (
@@ -37,6 +37,19 @@ PROBES: tuple[tuple[int, Query], ...] = (
     (204, Query("GET", "/", {"Accept": "text/event-stream", "Last-Event-ID": "nobody"})),
     (400, Query("GET", "/streams?limit=0")),
     (400, Query("GET", "/streams?before=yesterday")),
+    (200, Query("GET", "/healthz")),
+    (200, Query("GET", "/readyz")),
+    (200, Query("GET", "/healthz", port=ADMIN_PORT)),
+    (200, Query("GET", "/readyz", port=ADMIN_PORT)),
+    (404, Query("GET", "/streams", port=ADMIN_PORT)),
+    (403, Query("POST", "/streams", {"Origin": "https://elsewhere.example"}, b"")),
+    (403, Query("PUT", "/streams/s1", {"Sec-Fetch-Site": "cross-site"}, b"")),
+    (400, Query("GET", "/streams", {"Host": "a b"})),
+    (400, Query("GET", "/streams/nobody?format=unknown", {"Accept": "text/event-stream"})),
+    (406, Query("GET", "/streams/nobody", {"Accept": "image/png"})),
+    (400, Query("POST", "/streams", {"Content-Type": "image/png"}, b"x")),
+    (400, Query("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"messages": [')),
+    (400, Query("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"messages": "x"}')),
 )
 
 #: Requests to a stream that must be refused.

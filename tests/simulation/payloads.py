@@ -27,11 +27,13 @@ class Sent:
         marker: Its marker, without the brackets.
         text: The text of a token, or the data of an event.
         type: The type of an event; `None` for a token.
+        key: Idempotency key of its publish; empty for none.
     """
 
     marker: str
     text: str
     type: str | None = None
+    key: str = ""
 
     @property
     def run(self) -> str:

@@ -35,15 +35,18 @@ def makeSettings(chance: Random) -> Settings:
 
 def makePlan(chance: Random) -> Plan:
     """Choose how a server is set up."""
-    source = chance.choice(("script", "script", "silent", "upstream", "exec"))
+    source = chance.choice(("script", "script", "silent", "input", "upstream", "upstream", "exec", "exec"))
     return Plan(
         settings=makeSettings(chance),
         store=chance.choice(("memory", "sqlite", "sqlite", "sqlite")),
         source=source,
-        prompt=None if source == "silent" else "of the page",
+        prompt=None if source in ("silent", "input") else "of the page",
         bufferSize=chance.choice((500, 4000, 65536)),
         diskDelay=chance.choice((0.0, 0.0, 0.01, 0.2)),
         model=chance.random() < 0.5,
+        proxy=chance.random() < 0.4,
+        accessLog=chance.choice(("none", "log", "file")),
+        connections=chance.choice((None, None, None, 20)),
     )
 
 

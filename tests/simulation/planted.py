@@ -110,7 +110,7 @@ BUGS = (
     Bug(
         "refused entries stay in the ledger",
         "streams/log.py",
-        "self._account.used -= self.buffer.cut(self.last)",
+        "self.account.used -= self.buffer.cut(self.last)",
         "self.buffer.cut(self.last)",
     ),
     Bug(
@@ -177,6 +177,18 @@ BUGS = (
         "stores/publishing.py",
         "use = streamLog.keys.get(key)",
         "use = None",
+    ),
+    Bug(
+        "all keys of a stream are forgotten with its oldest entries",
+        "streams/log.py",
+        "self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}",
+        "self.keys = {}",
+    ),
+    Bug(
+        "bytes of a stream that is being deleted are taken off twice",
+        "stores/groups.py",
+        "            streamLog.account = Account()\n",
+        "            pass\n",
     ),
     Bug(
         "a refused group of runs is dropped",

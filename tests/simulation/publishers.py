@@ -19,6 +19,13 @@ _TYPES = ("message", "headline", "x-y", "tick")
 _MOST = 12
 
 
+#: Characters. A publisher of such entries also has batches of many entries.
+LARGE = 200_000
+
+#: Entries of such a batch.
+MANY = 2500
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """
@@ -129,11 +136,15 @@ class Publisher:
         chance = self._stage.chance
         kind = chance.choice(("application/json", "application/json", "text/plain", "text/event-stream"))
         count = 1 if kind == "text/plain" else chance.choice((1, 1, 2, 5))
+        if count > 1 and self._size >= LARGE and chance.random() < 0.4:
+            # The body is decoded in several turns.
+            count = MANY
         entries = []
+        key = f"{self.name}-{self._entries + count}" if chance.random() < 0.6 else ""
         for _ in range(count):
             self._entries += 1
             marker = f"{self.name}.{self._entries}"
-            size = chance.randint(0, self._size) if chance.random() < 0.3 else 0
+            size = chance.randint(0, self._size) if count < MANY and chance.random() < 0.3 else 0
             text = makeText(chance, marker, size)
             event: str | None = chance.choice(_TYPES)
             if kind == "text/plain":
@@ -142,9 +153,8 @@ class Publisher:
                 text = text.replace("\r", "")
             elif chance.random() < 0.6:
                 event = None
-            entries.append(Sent(marker, text, event))
+            entries.append(Sent(marker, text, event, key))
             self._stage.truth.send(entries[-1])
-        key = f"{self.name}-{self._entries}" if chance.random() < 0.6 else ""
         return Batch(tuple(entries), kind, _write(kind, entries), key, close)
 
     def _publish(self) -> None:
@@ -159,7 +169,7 @@ class Publisher:
             headers["Stream-Closed"] = "true"
         attempts = self._stage.truth.attempts
         for entry in batch.entries:
-            # A key is forgotten with its entries, when the window of the stream drops them.
+            # A key is forgotten with its entries, when the window of the stream drops them: see `Repeats`.
             isOnce = batch.key and not self._stage.truth.trims
             attempts[entry.marker] = 1 if isOnce else attempts[entry.marker] + 1
         self._ask(Query("POST", f"/streams/{self.stream}", headers, batch.body), self._answered)
@@ -231,3 +241,68 @@ def _write(kind: str, entries: list[Sent]) -> bytes:
         {"token": entry.text} if entry.type is None else {"event": entry.type, "data": entry.text} for entry in entries
     ]
     return json.dumps(items if len(items) > 1 else items[0]).encode()
+
+
+class Opener:
+    """
+    Opens a stream of its own together with its first entries, and repeats that until it is answered.
+
+    Args:
+        stage: See `Stage`.
+        number: Of this opener, in its markers.
+        closes: Whether the stream ends after the entries.
+
+    Attributes:
+        finished: Whether it was answered, or has given up.
+    """
+
+    def __init__(self, stage: Stage, number: int, closes: bool) -> None:
+        self.finished = False
+        self.exchange: Exchange | None = None
+        self.name = f"p{number}"
+        self.stream = f"opened{number}"
+        self._stage = stage
+        self._tries = 0
+        self._life = 0
+        truth, chance = stage.truth, stage.chance
+        truth.published.add(self.stream)
+        headers = {"Content-Type": "application/json"}
+        if closes:
+            truth.closing.add(self.stream)
+            headers["Stream-Closed"] = "true"
+        if chance.random() < 0.5:
+            headers["Idempotency-Key"] = f"{self.name}-open"
+        markers = [f"{self.name}.{index}" for index in range(1, chance.randint(2, 5))]
+        self._entries = [Sent(marker, makeText(chance, marker, 0), "message") for marker in markers]
+        for entry in self._entries:
+            truth.send(entry)
+            # Without a key of its own the request has the one of its stream.
+            truth.attempts[entry.marker] = 1
+        body = _write("application/json", self._entries)
+        self._query = Query("PUT", f"/streams/{self.stream}", headers, body)
+
+    def start(self) -> None:
+        """Send the request."""
+        self._tries += 1
+        self._life = self._stage.truth.lives
+        self._stage.history.add(self.name, f"opens {self.stream}")
+        self.exchange = Exchange(self._stage.network, self._query, self._answered, timeout=10.0)
+
+    def _answered(self, reply: Reply) -> None:
+        stage, truth = self._stage, self._stage.truth
+        stage.history.add(self.name, f"answer: {reply.status} {reply.body[:200]!r}")
+        if reply.status in (200, 201) and reply.complete:
+            self.finished = True
+            state = reply.json
+            truth.exists(self.name, self.stream, state["epoch"], self._life)
+            for number, entry in enumerate(self._entries, 1):
+                truth.promise(self.name, state["epoch"], number, entry.marker, self._life)
+            if reply.status == 201 and state["last"] < len(self._entries):
+                stage.history.blame("new", f"{self.name}: {self.stream} has {state['last']} entries")
+        elif reply.status in (0, 200, 201, 503) and self._tries <= _MOST:
+            stage.after(round(stage.chance.random(), 3) + 0.1, self.start)
+        else:
+            self.finished = True
+            # Somebody has ended the stream, or has deleted it together with its key.
+            if reply.status not in (0, 200, 201, 409, 503):
+                stage.history.blame("status", f"{self.name}: {reply.status} {reply.body[:200]!r}")

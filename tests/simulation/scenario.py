@@ -18,8 +18,9 @@ from tests.simulation.network import Network, Weather
 from tests.simulation.operators import Operator
 from tests.simulation.plans import makePlan, makeWeather
 from tests.simulation.recovery import Rehearsal
-from tests.simulation.sources import Scripts, Upstream
+from tests.simulation.sources import Scripts
 from tests.simulation.truth import Truth
+from tests.simulation.upstream import Upstream
 from tests.simulation.viewers import Stage
 from tests.simulation.world import World
 
@@ -47,7 +48,7 @@ class Scenario:
         self.plan = makePlan(chance)
         network = self.network = Network(world, chance, makeWeather(chance))
         self.stage = Stage(network, self.history, self.truth, chance)
-        size = chance.choice((50, 3000, 10_000 if network.weather.wide else 50))
+        size = chance.choice((50, 3000, 60_000 if network.weather.wide else 50))
         self.scripts = Scripts(chance, self.truth, chance.choice((3, 12, 150)), size, chance.choice((0.01, 0.3, 1.5)))
         self.disk = Disk(chance, patches, full=chance.random() < 0.4)
         patches.boot = lambda: self.disk.boot
@@ -58,12 +59,13 @@ class Scenario:
             self.host.onCommit = rehearsal.committed
         self.truth.trims = settings.window < 1 << 20
         self.truth.fates.idle = settings.idle
+        self.truth.copies.window = settings.kept
         self.truth.sparse = self.plan.source == "upstream"
-        self.truth.programs = self.plan.source == "exec"
+        self.truth.programs = self.plan.source in ("exec", "input")
         self.truth.forgets = settings.maxStreams < 1000 or settings.maxBytes < 1 << 20 or settings.keep < 100
         limits = (settings.maxStreams, settings.maxViewers, settings.maxWaiting, settings.maxRuns)
-        self.truth.roomy = min(limits) >= 1000 and settings.maxBytes > 1 << 20
-        self.cast = Cast(self.stage, self.plan.source != "silent", without)
+        self.truth.roomy = min(limits) >= 1000 and settings.maxBytes > 1 << 20 and self.plan.connections is None
+        self.cast = Cast(self.stage, self.plan.source not in ("silent", "input"), without)
         self.luck = Luck(world, self.history, self.host, self.cast)
         self.accounts = Accounts(world, self.history, self.host)
         # Whether the server forgets everything soon after its end, so that it can be seen to forget everything.
@@ -71,7 +73,7 @@ class Scenario:
         # Names of the runs that do not go on.
         self._stuck: set[str] = set()
         if self.plan.source == "upstream":
-            Upstream(network, self.scripts, chance)
+            Upstream(network, self.scripts, chance, self.history)
         self.history.add("scenario", f"{self.plan} {network.weather}")
 
     def run(self) -> None:
@@ -215,3 +217,4 @@ class Scenario:
         if reactor.getReaders() or reactor.getWriters():
             self.history.blame("left", f"descriptors: {reactor.getReaders()} {reactor.getWriters()}")
         reactor.die()
+        self.host.feeder.abandon()

@@ -14,6 +14,7 @@ from tests.simulation.fates import Fates
 from tests.simulation.history import History
 from tests.simulation.outputs import Output, judgeOutput
 from tests.simulation.payloads import Sent, findMarkers, withoutCR
+from tests.simulation.repeats import Repeats
 
 
 class Truth:
@@ -40,6 +41,7 @@ class Truth:
         roomy: Whether the server has room for everybody.
         calmSince: Time since which nothing goes wrong any more; `None` before.
         fates: Deletions and ages.
+        copies: Entries with keys that stand twice.
         asked: How often the source was asked, by prompts.
     """
 
@@ -62,6 +64,7 @@ class Truth:
         self.roomy = False
         self.calmSince: float | None = None
         self.fates = Fates(history)
+        self.copies = Repeats(history)
         self.asked: dict[str, int] = defaultdict(int)
         self._successes: list[tuple[str, str]] = []
         self._repeats: list[tuple[str, str, str]] = []
@@ -290,6 +293,7 @@ class Truth:
                 self._history.blame("success is shown", text)
         self._judgeKeys()
         self.fates.judge()
+        self.copies.judge(self.epochs, self.sent)
         for who, epoch, run, count in self._finals:
             work = self.works[run]
             if self.epochs[epoch].end == "done" and (work.end != "ok" or work.written != count):

@@ -16,6 +16,9 @@ from tests.simulation.world import Timer
 #: Port of the server.
 PORT = 8000
 
+#: Port for operators.
+ADMIN_PORT = 8001
+
 #: Status of a response that is no HTTP.
 MALFORMED = 599
 
@@ -31,6 +34,7 @@ class Query:
         headers: Its headers, without those that `encode` adds.
         body: Its body; `None` for none.
         close: Whether the connection ends after the response.
+        port: Port of the server.
     """
 
     method: str
@@ -38,6 +42,7 @@ class Query:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     close: bool = False
+    port: int = PORT
 
     def encode(self) -> bytes:
         """Write the request."""
@@ -209,7 +214,7 @@ class Exchange:
         self._timer: Timer | None = None
         if timeout is not None:
             self._timer = network.world.after(timeout, self.drop)
-        network.connect(PORT, self._connected, self.drop)
+        network.connect(query.port, self._connected, self.drop)
 
     @property
     def reply(self) -> Reply:

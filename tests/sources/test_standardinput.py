@@ -126,6 +126,15 @@ class InputTests(SynchronousTestCase):
         self.turn()
         self.assertEqual("".join(sink.tokens), "ä📖\ufffd \ufffd")
 
+    def test_order(self) -> None:
+        """New input is written in the order in which the runs were started: seed 61 of the simulation."""
+        written: list[int] = []
+        for number in range(20):
+            sink = self.run_()
+            self.patch(sink, "write", lambda token, number=number: written.append(number))
+        self.feed(b"a")
+        self.assertEqual(written, list(range(20)))
+
     def test_pause(self) -> None:
         """A paused run writes nothing, and the others go on. Resumed, it writes everything that it missed."""
         paused, other = self.run_(), self.run_()
