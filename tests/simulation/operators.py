@@ -45,9 +45,10 @@ PROBES: tuple[tuple[int, Query], ...] = (
     (403, Query("POST", "/streams", {"Origin": "https://elsewhere.example"}, b"")),
     (403, Query("PUT", "/streams/s1", {"Sec-Fetch-Site": "cross-site"}, b"")),
     (400, Query("GET", "/streams", {"Host": "a b"})),
+    (421, Query("GET", "/streams", {"Host": "elsewhere.example"})),
     (400, Query("GET", "/streams/nobody?format=unknown", {"Accept": "text/event-stream"})),
     (406, Query("GET", "/streams/nobody", {"Accept": "image/png"})),
-    (400, Query("POST", "/streams", {"Content-Type": "image/png"}, b"x")),
+    (415, Query("POST", "/streams", {"Content-Type": "image/png"}, b"x")),
     (400, Query("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"messages": [')),
     (400, Query("POST", "/v1/chat/completions", {"Content-Type": "application/json"}, b'{"messages": "x"}')),
 )
