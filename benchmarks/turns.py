@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, NamedTuple
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import process
@@ -143,8 +145,40 @@ def _askAtLength(place: Place) -> None:
 
 
 def _askInParts(place: Place) -> None:
-    messages = [{"role": "user", "content": "word"}] * (BODY // 40)
+    """Ask with a long conversation of nearly as many values as a body may have."""
+    messages = [{"role": "user", "content": "word " * 330}] * (BODY // 1700)
     place.ask("POST", COMPLETIONS, json.dumps({"messages": messages}))
+
+
+def _askInTooManyParts(place: Place) -> None:
+    """Ask with a conversation that is refused."""
+    messages = [{"role": "user", "content": "word"}] * (BODY // 40)
+    try:
+        place.ask("POST", COMPLETIONS, json.dumps({"messages": messages}))
+    except HTTPError as refusal:
+        if refusal.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return
+        raise
+    raise LoadError("too many values were accepted")
+
+
+def _readText(place: Place) -> None:
+    """Replay a text that is longer than the format `text` serves."""
+    if not place.ask("GET", f"{STREAM}?format=text", Accept="text/event-stream"):
+        raise LoadError("nothing came")
+
+
+def _readNothing(place: Place) -> None:
+    """Replay events as chunks of a completion, which leave them out."""
+    place.ask("GET", f"{STREAM}?format=openai", Accept="text/event-stream")
+
+
+def _fillEvents(place: Place) -> None:
+    """Publish many events."""
+    place.ask("PUT")
+    for _ in range(place.parameters.tokens // len(_EVENT_LIST) + 1):
+        place.ask("POST", body=json.dumps(_EVENT_LIST))
+    place.ask("POST", body="[]", Stream_Closed="true")
 
 
 def _list(place: Place) -> None:
@@ -179,6 +213,7 @@ def _publishOne(place: Place) -> None:
     place.ask("POST", body='{"data": "event"}')
 
 
+_EVENT_LIST = [{"data": "event"}] * 10_000
 _TOKENS = "[" + ",".join(['{"token":"x"}'] * (PUBLISH // 14 - 1)) + "]"
 _JSON, _EVENTS, _TEXT = "application/json", "text/event-stream", "text/plain"
 
@@ -190,12 +225,14 @@ WORKS = (
     Work("text of an open stream", _read("text/plain"), lambda place: place.fill(end=False)),
     Work("text of an ended stream", _read("text/plain"), Place.fill),
     *(Work(f"replay as {name}", _read(query=f"?format={name}"), Place.fill) for name in ("events", "openai", "ui")),
-    Work("replay as text", _read(query="?format=text"), Place.fill),
+    Work("replay as text", _readText, Place.fill),
+    Work("replay of events that are left out", _readNothing, _fillEvents),
     Work("deletion of a long stream", lambda place: place.ask("DELETE"), Place.fill),
     Work("completion", _complete, bool, text=True),
     Work("tool call", _complete, bool, UPSTREAM),
     Work("long prompt", _askAtLength, bool, UPSTREAM),
     Work("long conversation", _askInParts, bool, UPSTREAM),
+    Work("conversation that is refused", _askInTooManyParts, bool, UPSTREAM),
     Work("viewers of a paused run, at once", Place.sweep, _gatherPaused, text=True),
     Work("viewers of a paused run, in turn", lambda place: place.sweep(CROWD), _gatherPaused, text=True),
     Work("publish to viewers", _publishOne, _gather),

@@ -37,7 +37,7 @@ JOINED_TEXT = JOINED_BYTES - _MARGIN
 
 #: Entries of one reading; where text is joined, parts of it. More of them make `maxBytes`, unless the format leaves
 #: them out.
-READ_ENTRIES = 4096
+READ_ENTRIES = 1500
 
 # Looked up once, not for each reading.
 _TOKEN = Kind.TOKEN.value

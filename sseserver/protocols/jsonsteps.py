@@ -19,13 +19,13 @@ from sseserver.errors import BadRequest, BodyTooLarge
 STEP = 64 * 1024
 
 #: JSON values of one document. Everything that is done with a prompt later takes time for each.
-MAX_VALUES = 100_000
+MAX_VALUES = 60_000
 
 #: Bytes of space between two values.
 _MOST_SPACE = 64 * 1024
 
 #: Objects and arrays inside each other, as far as they are read member by member.
-_DEEPEST = 200
+_DEEPEST = 100
 
 #: Objects and arrays inside each other that can be decoded together. A deeper value is read member by member.
 _LEVELS = 8

@@ -20,7 +20,7 @@ from sseserver.service.run import Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.startkeys import StartKeys
 from sseserver.service.viewers import Viewers
-from sseserver.timing.turns import takeTurns
+from sseserver.timing.turns import awaitTurn, takeTurns
 from sseserver.values import Prompt
 
 _NO_PROMPT = sha256(b"").digest()
@@ -74,6 +74,8 @@ class RunStarter:
         """
         self._ledger.checkPrompts()
         try:
+            # The turn in which the request was checked has lasted long enough.
+            await awaitTurn(self._clock)
             await takeTurns(self._clock, kept.packSteps(self._ledger.prompts), PIECES_PER_TURN)
         except BaseException:
             kept.release()

@@ -18,8 +18,8 @@ from sseserver.timing.ticker import Ticker
 WAKES_PER_TURN = 500
 
 #: Seconds. No further viewers are woken in a turn that has lasted so long: the end of a response takes ten times as
-#: long as an event.
-LONGEST_TURN = 0.003
+#: long as an event. Their bytes are sent at the end of the turn, which takes as long again.
+LONGEST_TURN = 0.002
 
 #: Viewers woken between two looks at the time. So few are woken without a round.
 WAKES_PER_LOOK = 50

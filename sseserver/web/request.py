@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from io import BytesIO
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from twisted.web.server import Request
@@ -19,10 +19,8 @@ from sseserver.errors import BadRequest, BodyTooLarge, Overloaded, UnsupportedTy
 from sseserver.interfaces import ANYONE, Principal
 from sseserver.protocols.jsonsteps import readSteps
 from sseserver.service.service import StreamService
-from sseserver.timing.turns import takeTurns
+from sseserver.timing.turns import awaitTurn, takeTurns
 from sseserver.values import LargePrompt, Prompt
-
-T = TypeVar("T")
 
 #: Bytes. A larger JSON body of a model API is decoded in several turns of the reactor.
 LARGE_BODY = 128 * 1024
@@ -212,28 +210,21 @@ def makeTooManyBodies() -> Overloaded:
     return Overloaded("Too many large bodies are being received; retry later.")
 
 
-def readJSONBody(request: Request, shape: type[T], limit: int) -> T:
+def readTypedBody(request: Request, limit: int) -> bytes:
     """
-    Decode a JSON body into a typed value. An empty body without a media type counts as an empty object.
+    Read a body that must be JSON. An empty body without a media type counts as an empty object.
 
     A page of any site may send bodies of three other media types, and of none, without asking the server before
     (Fetch standard, "CORS-safelisted request-header").
 
     Args:
         request: Its body was not read yet.
-        shape: Type of the value; see `jsontext.readJSON`.
         limit: Bytes.
 
     Raises:
         BodyTooLarge: The body has more bytes.
         UnsupportedType: The media type is not `application/json`.
-        BadRequest: The body is not JSON, or not of this shape.
     """
-    return jsontext.readJSON(_readTypedBody(request, limit), shape)
-
-
-def _readTypedBody(request: Request, limit: int) -> bytes:
-    """Read a body, and check that it says that it is JSON; return an empty object for an empty body without a type."""
     body = readBody(request, limit)
     contentType = readHeader(request, b"content-type")
     if contentType is None and not body:
@@ -266,7 +257,7 @@ async def readJSONObject(request: Request, limit: int, service: StreamService) -
     Decode a JSON object; a large one in several turns of the reactor.
 
     Args:
-        request: See `readJSONBody`.
+        request: See `readTypedBody`.
         limit: Bytes.
         service: Counts the body as a prompt meanwhile.
 
@@ -276,7 +267,7 @@ async def readJSONObject(request: Request, limit: int, service: StreamService) -
         BadRequest: The body is not a JSON object.
         Overloaded: Other prompts take all room.
     """
-    body = _readTypedBody(request, limit)
+    body = readTypedBody(request, limit)
     if len(body) <= LARGE_BODY:
         return JSONObject(jsontext.readJSON(body, dict[str, Any]), isLarge=False)
     prompts = service.ledger.prompts
@@ -284,6 +275,8 @@ async def readJSONObject(request: Request, limit: int, service: StreamService) -
     prompts.add(len(body))
     try:
         value = await takeTurns(service.clock, readSteps(body))
+        # The members are checked in a turn of their own.
+        await awaitTurn(service.clock)
     finally:
         prompts.subtract(len(body))
     if not isinstance(value, dict):

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import Site
 
 from sseserver.errors import BadRequest
-from sseserver.web.request import checkKey, readJSONBody, readKey, readLastEventID, readParameter
+from sseserver.jsontext import readJSON
+from sseserver.web.request import checkKey, readKey, readLastEventID, readParameter, readTypedBody
 from tests.web.cases import HTTPTestCase
 
 #: Bytes. Limit of the bodies.
@@ -88,7 +89,7 @@ class BodyTests(HTTPTestCase):
 
     def post(self, body: bytes | None) -> Any:
         """Send a body; return the value that is read, or the error as a response."""
-        return self.read(lambda request: readJSONBody(request, Shape, LIMIT), method="POST", body=body)
+        return self.read(lambda request: readJSON(readTypedBody(request, LIMIT), Shape), method="POST", body=body)
 
     def assertRefused(self, body: bytes, status: int, code: str) -> str:
         """Check that a body is refused; return the message."""

@@ -90,7 +90,11 @@ def readCompletion(body: Mapping[str, Any], source: ITokenSource) -> CompletionR
     checkModel(asked.model, source)
     if asked.n is not None and asked.n > 1 and not IModels.providedBy(source):
         raise InvalidMember("`n` must be 1.", "n")
-    texts = [readText(message.content, f"messages[{number}].content") for number, message in enumerate(asked.messages)]
+    # There can be tens of thousands: most of them have no place to name.
+    texts = [
+        one.content if isinstance(one.content, str) else readText(one.content, f"messages[{number}].content")
+        for number, one in enumerate(asked.messages)
+    ]
     text = lastOfUser([message.role for message in asked.messages], texts)
     checkText(text, source, "messages")
     return CompletionRequest(Prompt(text, body["messages"], _options(body, asked)), bool(asked.stream))

@@ -11,7 +11,7 @@ from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions.content import listTexts
 from sseserver.values import Kind, Prompt
 
-#: Characters. The words of a longer text are estimated from its beginning: to count them all would take the reactor
+#: Characters. The words of a longer prompt are estimated from its beginning: to count them all would take the reactor
 #: a hundredth of a second for each megabyte.
 COUNTED = 64 * 1024
 
@@ -26,16 +26,18 @@ def countWords(prompt: Prompt) -> int:
     """
     Count the words of a prompt: each counts as a token if the source does not report the usage.
 
-    The words of a text with more than `COUNTED` characters are estimated.
+    The words of a prompt with more than `COUNTED` characters are estimated.
     """
-    if not prompt.messages:
-        return _countIn(prompt.text)
-    return sum(_countIn(text) for message in prompt.messages for text in listTexts(message.get("content")))
-
-
-def _countIn(text: str) -> int:
-    words = len(text[:COUNTED].split())
-    return words if len(text) <= COUNTED else words * len(text) // COUNTED
+    contents = [message.get("content") for message in prompt.messages] or [prompt.text]
+    words = counted = total = 0
+    for content in contents:
+        for text in (content,) if isinstance(content, str) else listTexts(content):
+            total += len(text)
+            if counted < COUNTED:
+                part = text[: COUNTED - counted]
+                counted += len(part)
+                words += len(part.split())
+    return words if total == counted else words * total // counted
 
 
 def makeSummary(prompt: Prompt | None) -> Callable[[IStreamLog], dict[str, object]] | None:

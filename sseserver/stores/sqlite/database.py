@@ -17,6 +17,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import sleep
 from typing import NamedTuple
 
 from sseserver.errors import StoreUnavailable
@@ -75,6 +76,10 @@ class RecoveredStream(NamedTuple):
 
     number: int
     stream: StoredStream
+
+
+#: Seconds. Pause of the thread between two segments that it reads, for the thread of the reactor.
+YIELD = 0.0001
 
 
 class Database:
@@ -230,7 +235,13 @@ class Database:
         rows = execute(
             "SELECT * FROM segments WHERE stream = ? AND last >= ? AND first <= ? ORDER BY first", (stream, first, last)
         )
-        segment = joinSegments((SegmentRow(*row).unpack() for row in rows), first).select(first, last)
+        segments: list[Segment] = []
+        for row in rows:
+            if segments:
+                # Otherwise this thread would keep the lock of the interpreter for 5 ms at a time.
+                sleep(YIELD)
+            segments.append(SegmentRow(*row).unpack())
+        segment = joinSegments(segments, first).select(first, last)
         keys = execute("SELECT key, digest, first, last FROM keys WHERE stream = ?", (stream,))
         return StoredEntries(segment, {key: KeyUse(*use) for key, *use in keys})
 
