@@ -168,6 +168,8 @@ class Process:
 
     def _end(self) -> None:
         self._child.terminate()
+        # It must not wait for its clients.
+        self._child.send_signal(signal.SIGINT)
         with self._output:
             try:
                 self._child.wait(ENDING)

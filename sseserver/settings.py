@@ -46,7 +46,7 @@ class Settings:
             are dropped first, then new streams are refused.
         readAhead: Bytes. A run that is further ahead of its fastest viewer is paused.
         maxBody: Bytes. Size of the body of a request; `None` for `MODEL_BODY` and `NATIVE_BODY`.
-        drain: Seconds. Time for viewers to read the rest of their responses when the service stops.
+        drain: Seconds. Time for runs to end and for viewers to read the rest when the service stops.
         plain: Whether all speedups are off. The default is the environment variable
             `SSESERVER_PLAIN`.
     """

@@ -15,17 +15,20 @@ from typing import Any
 
 from twisted.application import strports
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python import usage
 
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
+from sseserver.command.control import Control
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.signals import Signals
 from sseserver.command.starting import makeExit, tryAccessLog, tryStart
+from sseserver.command.stopping import Stop, StopState
+from sseserver.command.supervisor import Supervisor
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
@@ -64,14 +67,14 @@ class Server(MultiService):
         store: File of the SQLite store, if there is one.
 
     Attributes:
-        signals: Installed while the server runs; `None` for none.
+        control: Handles signals and tells the service manager, while the server runs; `None` for none.
     """
 
     _log = Logger()
 
     def __init__(self, store: str | None = None) -> None:
         super().__init__()
-        self.signals: Signals | None = None
+        self.control: Control | None = None
         self._storePath = store
         self._logPath: str | bytes | None = None
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
@@ -123,21 +126,31 @@ class Server(MultiService):
             super().startService()
         except StoreUnavailable as error:
             raise makeExit(error) from None
-        if self.signals is not None:
-            self.signals.install()
+        if self.control is not None:
+            self.control.start()
         for description, endpoint in self._endpoints:
             url = None if endpoint.port is None else makeURL(description, endpoint.port.getHost())
             if url is not None:
                 self._log.info("Open {url}", url=url)
 
     def stopService(self) -> Deferred[Any]:
-        """Stop everything; signals are handled until the last part has stopped."""
-        stopping: Deferred[Any] = maybeDeferred(super().stopService)
-        return stopping.addBoth(self._restoreSignals)
+        """
+        Drain the stream service, then stop everything.
 
-    def _restoreSignals(self, result: Any) -> Any:
-        if self.signals is not None:
-            self.signals.restore()
+        The server listens while it drains: a client that comes is told to return later. Signals are handled until the
+        last part has stopped.
+        """
+        if self.control is not None:
+            self.control.stop.begin()
+        drains = [service.drain() for service in self if isinstance(service, StreamService)]
+        if self.control is not None and self.control.stop.state is StopState.HURRIED:
+            self.control.stop.hurry()
+        stopping: Deferred[Any] = gatherResults(drains).addCallback(lambda _: MultiService.stopService(self))
+        return stopping.addBoth(self._endControl)
+
+    def _endControl(self, result: Any) -> Any:
+        if self.control is not None:
+            self.control.end()
         return result
 
 
@@ -204,19 +217,23 @@ def reloadSource(source: Any, options: Mapping[str, Any]) -> None:
         source.replaceText(readText(options["text"]))
 
 
-def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: Mapping[str, Any]) -> Signals:
+def makeSignals(
+    reactor: Any, site: StreamSite, source: ITokenSource, supervisor: Supervisor, options: Mapping[str, Any]
+) -> Signals:
     """
-    Return the handlers of the signals that operators send.
+    Return the handlers of the signals that operators send, but for those that stop the server.
 
     Args:
         reactor: Runs the handlers.
         site: Opens its access log again.
         source: Is read again.
+        supervisor: Is told that files are read again.
         options: The options, which name the files of the source.
     """
     log = Logger()
 
     def reload() -> None:
+        supervisor.reloading()
         site.reopenLog()
         try:
             reloadSource(source, options)
@@ -224,6 +241,7 @@ def makeSignals(reactor: Any, site: StreamSite, source: ITokenSource, options: M
             log.error("Not reloaded: {error}", error=error)
         else:
             log.info("Reloaded.")
+        supervisor.ready()
 
     # USR2 has no meaning here, but by default it would end the process.
     return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
@@ -295,7 +313,9 @@ def makeService(options: Options) -> Server:
         server.listen(reactor, endpoint, site)
     if options["admin-listen"] is not None:
         server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, streams, options), "admin-listen")
-    server.signals = makeSignals(reactor, site, source, options)
+    supervisor = Supervisor(reactor, os.environ)
+    stop = Stop(reactor, streams, options["drain-wait"], supervisor, getattr(source, "kill", lambda: None))
+    server.control = Control(reactor, makeSignals(reactor, site, source, supervisor, options), stop, supervisor)
     if not settings.plain:
         heap = findHeap()
         if heap is not None:

@@ -187,7 +187,7 @@ class SQLiteMixin(CutMixin):
 
     def stop(self: Any) -> None:
         """Stop the service; the store stops in a later reactor turn."""
-        stopped = [service.stopService() for service in self.services]
+        stopped = self.beginStop()
         self.reactor.run(0.1)
         for done in stopped:
             self.successResultOf(done)

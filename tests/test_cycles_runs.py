@@ -84,6 +84,7 @@ class RunTests(SynchronousTestCase):
 
         def stop() -> None:
             service.stopService()
+            service.hurry()
             self.reactor.advance(0.5)
 
         def act() -> None:

@@ -70,7 +70,7 @@ class PromiseTestCase(ServedTestCase):
 
     def stop(self) -> None:
         """Stop the service; the SQLite store stops in a later reactor turn."""
-        stopped = [service.stopService() for service in self.services]
+        stopped = self.beginStop()
         self.reactor.run(3, 0.5)
         for done in stopped:
             self.successResultOf(done)

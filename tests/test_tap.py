@@ -34,6 +34,7 @@ from sseserver import tap
 from sseserver.command import program
 from sseserver.command.listening import BadEndpoint
 from sseserver.command.starting import makeExit
+from sseserver.command.supervisor import Supervisor
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
@@ -218,8 +219,8 @@ class MakeServiceTests(SynchronousTestCase):
         options = parse("--text", str(path), "--interval=0")
         clock = Clock()
         source = makeSource(clock, options)
-        reactor = ImmediateReactor()
-        signals = makeSignals(reactor, makeSite(Clock(), self.make()[1], options), source, options)
+        reactor, site = ImmediateReactor(), makeSite(Clock(), self.make()[1], options)
+        signals = makeSignals(reactor, site, source, Supervisor(clock, {}), options)
         signals.install()
         self.addCleanup(signals.restore)
 

@@ -1,5 +1,5 @@
 """
-The signals that operators send to a running server, but for those that stop it.
+The signals that operators send to a running server.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ class Signals:
     """
     Calls functions at signals while it is installed, and keeps those signals from ending the process.
 
-    A handler that was there before, such as twistd's own for the rotation of its log, is called as well.
-
     Args:
         reactor: Makes the calls.
         actions: What to call, by number of the signal.
+        adds: Whether a handler that was there before, such as twistd's own for the rotation of its log, is called as
+            well.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
+    def __init__(self, reactor: Any, actions: Mapping[signal.Signals, Callable[[], object]], adds: bool = True) -> None:
         self._reactor = reactor
+        self._adds = adds
         self._actions = dict(actions)
         self._before: dict[signal.Signals, Any] = {}
 
@@ -47,7 +48,7 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         before = self._before.get(signal.Signals(number))
-        if callable(before):
+        if self._adds and callable(before):
             before(number, frame)
         # A handler runs between any two steps of the program.
         self._reactor.callFromThread(self._act, signal.Signals(number))

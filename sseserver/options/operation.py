@@ -18,11 +18,21 @@ OPERATION = (
         otherNames=("health", "metrics", "admin"),
     ),
     Option(
+        "drain-wait",
+        PAUSE,
+        5.0,
+        Group.OPERATION,
+        "Time between SIGTERM and the drain, in seconds: everything is served, but `/readyz` answers 503, so that a "
+        "load balancer sends new clients elsewhere.",
+        otherNames=("pre-stop", "shutdown-delay"),
+    ),
+    Option(
         "drain",
         PAUSE,
         30.0,
         Group.OPERATION,
-        "Time for viewers to read the rest of their responses when the service stops, in seconds.",
+        "Time for runs to end and for viewers to read the rest when the service stops, in seconds. Then runs end "
+        "`failed`, and what is left is cut.",
         setting="drain",
         otherNames=("grace", "graceful-timeout", "shutdown-timeout"),
     ),

@@ -6,7 +6,7 @@ RunQueue: the runs of a service, working and waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
@@ -16,10 +16,11 @@ from sseserver.interfaces import IStreamLog, ITokenSource
 from sseserver.service.ledger import RUN_COST
 from sseserver.service.prompts import KeptPrompt, takePrompt
 from sseserver.service.run import Run, Summarize
+from sseserver.service.states import RunState
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
 from sseserver.streams.terminal import packFailed
-from sseserver.timing.patience import addPatientTimeout
+from sseserver.timing.patience import PatientCall
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turns import takeTurns
 from sseserver.values import Reason
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 #: Seconds that sources have to release their resources when the service stops: a little more than a
 #: program has between TERM and KILL.
-RELEASE_LIMIT = 8.0
+RELEASE_LIMIT = 4.0
 
 
 class RunQueue:
@@ -64,8 +65,9 @@ class RunQueue:
         # Runs whose source still holds something.
         self._held: set[Run] = set()
         self._turns = DeferredSemaphore(settings.maxRuns)
-        # Fires when the last source has released everything, after all runs were ended.
+        # Fires when the last source has released everything, and the limit of that time after all runs were ended.
         self._released: Deferred[None] | None = None
+        self._limit: PatientCall | None = None
 
     @property
     def names(self) -> list[str]:
@@ -115,21 +117,36 @@ class RunQueue:
         self._work.add(RUN_COST)
         run.start(self._produce, self._sourceReleased)
 
-    def shutDown(self) -> Deferred[None]:
+    def endWaiting(self) -> None:
+        """End the runs that wait for their turn: the server stops, and their sources have not begun."""
+        self._stop(run for run in tuple(self._open.values()) if run.state is RunState.WAITING)
+
+    def endAll(self) -> None:
         """
         End all runs because the server stops.
 
-        Returns:
-            A Deferred that fires when all sources have released their resources, at the latest
-            after `RELEASE_LIMIT` seconds.
+        From now on `awaitRelease` waits `RELEASE_LIMIT` seconds at most.
         """
-        entry = packFailed(SourceError("The server was stopped before the end.", Reason.SHUTDOWN))
-        for run in tuple(self._open.values()):
-            run.stop(entry)
+        self._stop(tuple(self._open.values()))
+        if self._released is not None and self._limit is None:
+            self._limit = PatientCall(self._sweep.clock, RELEASE_LIMIT, self._giveUp)
+
+    def awaitRelease(self) -> Deferred[None]:
+        """
+        Wait until no source holds anything, because the server stops.
+
+        Returns:
+            A Deferred that fires when all runs have ended, and their sources have released their resources.
+        """
         if not self._held:
             return succeed(None)
         self._released = Deferred()
-        return addPatientTimeout(self._released, self._sweep.clock, RELEASE_LIMIT, _giveUp)
+        return self._released
+
+    def _stop(self, runs: Iterable[Run]) -> None:
+        entry = packFailed(SourceError("The server was stopped before the end.", Reason.SHUTDOWN))
+        for run in runs:
+            run.stop(entry)
 
     def _produce(self, run: Run) -> Deferred[Any]:
         turns = self._turns
@@ -171,9 +188,13 @@ class RunQueue:
         if run.prompt is not None:
             run.prompt.release()
         if not self._held and self._released is not None:
-            released, self._released = self._released, None
+            if self._limit is not None:
+                self._limit.cancel()
+            self._giveUp()
+
+    def _giveUp(self) -> None:
+        """Stop waiting for the sources."""
+        self._limit = None
+        released, self._released = self._released, None
+        if released is not None:
             released.callback(None)
-
-
-def _giveUp(seconds: float) -> None:
-    """Stop waiting for the sources."""

@@ -19,6 +19,7 @@ from sseserver.delivery.body import chooseBody
 from sseserver.errors import Overloaded, StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
+from sseserver.service.drain import Drain
 from sseserver.service.idle import IdleStreams
 from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.ledger import Ledger
@@ -108,6 +109,7 @@ class StreamService(Service):
         self.viewers = Viewers(self.settings, self._beats, self.ledger.viewers, makeBody, self._viewerLeft)
         create = partial(self._create, None, False)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys, reactor)
+        self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
 
@@ -154,9 +156,11 @@ class StreamService(Service):
         Raises:
             StreamExists: (errback) The stream is written by a run.
             StreamEnded: (errback) The stream has ended.
-            Overloaded: (errback) There is no room for another stream.
+            Overloaded: (errback) There is no room for another stream, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
+        if self._isStopped():
+            raise Overloaded(_STOPPED)
         new = False
         try:
             streamLog = yield self.store.find(name).addCallback(checkPublished)
@@ -192,7 +196,7 @@ class StreamService(Service):
             StreamExists: (errback) The stream is written by a run.
             StreamEnded: (errback) The stream has ended.
             KeyReused: (errback) The key was used with other entries.
-            Overloaded: (errback) There is no room for the entries.
+            Overloaded: (errback) There is no room for the entries, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the entries now; none is in the log.
         """
         return self.store.find(name).addCallback(self._publish, entries, close, key)
@@ -201,6 +205,7 @@ class StreamService(Service):
         self, streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None
     ) -> Deferred[Publication]:
         repeated = key is not None and streamLog.keys.get(key) is not None
+        self._checkRunning(streamLog)
         if not repeated:
             checkPublished(streamLog)
             if not self._retention.makeRoom(published=True):
@@ -307,19 +312,29 @@ class StreamService(Service):
         log.info("Speedups: {speedups}", speedups=", ".join(speedups) or "none")
 
     def leave(self) -> None:
-        """
-        Tell load balancers, by `/readyz`, that the service will stop. Everything is served as before.
-
-        Does nothing unless the service is running.
-        """
+        """Tell load balancers, by `/readyz`, that a running service will stop. Everything is served as before."""
         if self.state is ServiceState.RUNNING:
             self.state = step(SERVICE_STEPS, self.state, ServiceState.LEAVING)
 
+    def drain(self) -> Deferred[None]:
+        """
+        Accept no more runs, viewers and publishes, and wait until those that are there have ended. See `Drain`.
+
+        Returns:
+            A Deferred that fires when no run and no viewer is left: `Settings.drain` and some seconds later at most.
+        """
+        if self.state is not ServiceState.DRAINING:
+            self.state = step(SERVICE_STEPS, self.state, ServiceState.DRAINING)
+            self._drain.start()
+        return self._drain.wait()
+
+    def hurry(self) -> None:
+        """End a drain that is under way at once: runs are ended, viewers are cut."""
+        self._drain.hurry()
+
     def stopService(self) -> Deferred[None]:
         """
-        End all runs, drain the viewers, and close the store. Harmless while it is being stopped.
-
-        twistd calls it on SIGTERM and SIGINT, after the listeners are closed.
+        Drain the service, and close the store. Harmless while it is being stopped.
 
         Returns:
             A Deferred that fires when no viewer is left and everything is stored.
@@ -327,11 +342,8 @@ class StreamService(Service):
         super().stopService()
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
-        if self.state is not ServiceState.DRAINING:
-            self.state = step(SERVICE_STEPS, self.state, ServiceState.DRAINING)
-            drained = self.viewers.drain()
-            released = self.runs.shutDown()
-            drained.addCallback(lambda _: released).addCallback(self._closeStore).addBoth(self._stop)
+        if len(self._stopping) == 1:
+            self.drain().addCallback(self._closeStore).addBoth(self._stop)
         return stopped
 
     def _closeStore(self, _: None) -> Deferred[None]:
@@ -359,7 +371,7 @@ class StreamService(Service):
         return creating if creating.called else creating.addCallback(self._checkRunning)
 
     def _checkRunning(self, streamLog: IStreamLog) -> IStreamLog:
-        """Refuse a stream that the store has created after the service was stopped."""
+        """Refuse what the store has found or created after the service was stopped."""
         if self._isStopped():
             raise Overloaded(_STOPPED)
         return streamLog

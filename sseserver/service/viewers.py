@@ -28,7 +28,6 @@ from sseserver.errors import Overloaded
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
-from sseserver.timing.patience import PatientCall
 from sseserver.timing.ticker import Ticker
 from sseserver.values import StartingPlace
 
@@ -45,7 +44,7 @@ class Viewers:
     All viewers of a service.
 
     Args:
-        settings: `maxViewers`, `drain`, and the numbers of a response.
+        settings: `maxViewers`, and the numbers of a response.
         sweep: Ticker of heartbeats and time limits.
         account: Counts the viewers.
         makeBody: Makes the body of each response, from `chooseBody`.
@@ -71,8 +70,10 @@ class Viewers:
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}
         self._admitting = True
-        # Cuts the viewers at the end of the drain; `None` without a drain, and after the cut.
-        self._deadline: PatientCall | None = None
+        # Whether the viewers were cut in this drain.
+        self._isCut = False
+        # The request that has waited, while it may become a viewer.
+        self._passing: Request | None = None
         # Fires when the last viewer has left, while they are drained.
         self._drained: Deferred[None] | None = None
 
@@ -124,7 +125,7 @@ class Viewers:
         """
         if isOver(request):
             return
-        if not self.hasRoom():
+        if not self.hasRoom() and request is not self._passing:
             turnAway(request, form, self._settings.reconnectionTime)
             return
         trimHead(request)
@@ -196,14 +197,14 @@ class Viewers:
 
     def admit(self) -> None:
         """Accept viewers again after a drain."""
-        self._admitting = True
+        self._admitting, self._isCut = True, False
 
     def drain(self) -> Deferred[None]:
         """
         Accept no more viewers, and wait until all have left.
 
-        Viewers of published streams are told to come back later. Viewers that have not left after
-        `Settings.drain` seconds are cut.
+        Viewers of published streams are told to come back later: nothing follows for them. A request that waits for a
+        run becomes a viewer still.
 
         Returns:
             A Deferred that fires when no viewer is left.
@@ -211,38 +212,34 @@ class Viewers:
         self._admitting = False
         drained: Deferred[None] = Deferred()
         self._drained = drained
-        self._deadline = PatientCall(self._sweep.clock, self._settings.drain, self._cut)
         atOnce = not self._requests
-        drained.addCallback(lambda _: self.tails.drain(atOnce or self._deadline is None))
-        drained.addCallback(self._endDrain)
-        self._retire()
-        self._checkDrained()
-        return drained
-
-    def _retire(self) -> None:
-        """End the responses of published streams, which may continue later."""
+        drained.addCallback(lambda _: self.tails.drain(atOnce or self._isCut))
         for viewer in self:
             if isinstance(viewer, EventStreamProducer) and viewer.streamLog.published:
                 viewer.retire(jitter(self._settings.reconnectionTime))
+        self._checkDrained()
+        return drained
 
-    def _cut(self) -> None:
+    def retire(self) -> None:
+        """Tell the viewers that have not read everything to come back later."""
+        for viewer in self:
+            if isinstance(viewer, EventStreamProducer):
+                viewer.retire(jitter(self._settings.reconnectionTime))
+
+    def cut(self) -> None:
         """Abort the connections of all viewers."""
-        self._deadline = None
+        self._isCut = True
         for viewer in self:
             viewer.abort("shutdown")
         self.tails.cut()
-
-    def _endDrain(self, _: None) -> None:
-        """Stop the deadline, since no viewer is left."""
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None:
-            deadline.cancel()
 
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
         del self._requests[waiter]
         self._account.count -= 1
         # A caller that follows the stream now is a viewer before this one leaves.
+        self._passing = waiter.request
         waiter.over.callback(result)
+        self._passing = None
         waiter.streamLog.leave(waiter)
         self._left(waiter.streamLog)
 

@@ -15,7 +15,7 @@ from fcntl import ioctl
 from io import FileIO
 from struct import unpack
 from termios import FIONREAD
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IPushProducer
@@ -31,11 +31,13 @@ from sseserver.values import MODEL, Prompt, Reason
 
 log = Logger(__name__)
 
+T = TypeVar("T")
+
 #: Placeholder for the prompt in a command.
 PLACE = "{prompt}"
 
 #: Seconds between SIGTERM and SIGKILL.
-KILL_AFTER = 5.0
+KILL_AFTER = 2.5
 
 #: Seconds after the end of a program in which other processes that hold its pipes may still write.
 GRACE = 1.0
@@ -81,6 +83,7 @@ class ProcessSource:
         self._reactor = reactor
         self._command = [os.fsencode(part) for part in command]
         self._environment = readEnvironment(variables)
+        self._programs: set[_Program] = set()
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """
@@ -93,7 +96,18 @@ class ProcessSource:
         """
         text = _encode(prompt)
         command = [part.replace(PLACE.encode("ascii"), text) for part in self._command]
-        return _Program(self._reactor, sink, launch(command, self._environment), text).start()
+        program = _Program(self._reactor, sink, launch(command, self._environment), text)
+        self._programs.add(program)
+        return program.start().addBoth(self._forget, program)
+
+    def kill(self) -> None:
+        """Kill the process groups of all programs at once. Their runs end as those of any program that is killed."""
+        for program in tuple(self._programs):
+            program.kill()
+
+    def _forget(self, result: T, program: _Program) -> T:
+        self._programs.remove(program)
+        return result
 
 
 def _encode(prompt: Prompt | None) -> bytes:
@@ -177,6 +191,11 @@ class _Program:
             self._signal(signal.SIGTERM)
         # SIGPIPE tells a program that continues to write.
         self._output.close()
+
+    def kill(self) -> None:
+        """Send SIGKILL to the whole group, whether or not it was stopped."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGKILL)
 
     def _wait(self) -> Deferred[None]:
         """

@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import deferLater
 
-from tests.integration.servers import ENVIRONMENT
+from tests.integration.servers import ENVIRONMENT, QUICK
 
 
 class ServerProcess(ProcessProtocol):
@@ -44,7 +44,7 @@ class ServerProcess(ProcessProtocol):
         """Start the server with a pace in seconds for each word, and wait until it accepts connections."""
         arguments = [
             str(Path(sys.executable).with_name("twistd")),
-            *("-n", "--pidfile=", "sseserver"),
+            *("-n", "--pidfile=", "sseserver", *QUICK),
             *("--listen", f"tcp:{self.port}:interface=127.0.0.1"),
             *("--interval", str(interval)),
             *self._options,

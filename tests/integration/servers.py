@@ -44,9 +44,15 @@ def freePort() -> int:
     raise AssertionError("No port is free.")
 
 
+#: Options of a server that stops at once: it waits for no load balancer, and ends its runs.
+QUICK = ("--drain-wait=0", "--drain=0")
+
+
 def twistd(*arguments: str) -> list[str]:
-    """Return the command line of `twistd` in the foreground."""
-    return [sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", *arguments]
+    """Return the command line of `twistd` in the foreground, for a server that stops at once unless it says else."""
+    start = [sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile="]
+    words = ((word, *QUICK) if word == "sseserver" else (word,) for word in arguments)
+    return [*start, *(word for each in words for word in each)]
 
 
 @contextlib.contextmanager

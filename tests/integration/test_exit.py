@@ -125,7 +125,7 @@ class ExitTests(SynchronousTestCase):
 
     def test_F4_stoppedServer(self) -> None:
         """F4: a server that is stopped in the middle of a snapshot delivers all of it, and then ends at once."""
-        with self.server() as process:
+        with self.server("--drain=30") as process:
             text = self.publish(6_000_000)
             client = self.connect(65_536)
             client.sendall(makeRequest("/streams/b", SNAPSHOT))

@@ -31,7 +31,7 @@ from twisted.application.service import Application
 from twisted.application.strports import service
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
-from sseserver import StreamResource, StreamService, StreamSite, tokensFrom
+from sseserver import Settings, StreamResource, StreamService, StreamSite, tokensFrom
 from sseserver.service import runqueue
 
 runqueue.RELEASE_LIMIT = 2.0
@@ -66,7 +66,9 @@ async def deferred(prompt):
     finally:
         note("finally")
 
-streams = StreamService(reactor, tokensFrom(reactor, FUNCTION, takesPrompt=True, thread=FUNCTION is blocked))
+streams = StreamService(
+    reactor, tokensFrom(reactor, FUNCTION, takesPrompt=True, thread=FUNCTION is blocked), Settings(drain=0)
+)
 application = Application("iterables")
 streams.setServiceParent(application)
 service("ENDPOINT", StreamSite(StreamResource(streams))).setServiceParent(application)

@@ -33,7 +33,7 @@ from tests.readers import Connection
 from tests.served import ScriptedSource
 from tests.wires import Wire, WireReactor, countUnsent
 
-SETTINGS = Settings(heartbeat=5, linger=20, stall=10, keep=60, window=2048, drain=2)
+SETTINGS = Settings(heartbeat=5, linger=20, stall=10, keep=60, window=2048, drain=0)
 
 #: Seconds by which the ends of lingers and ages may be off: two slots of the ticker, and the steps of our clock.
 SLACK = 2.0

@@ -377,7 +377,7 @@ def recordLimits(recorder: Recorder) -> None:
 
 def recordStopping(recorder: Recorder) -> None:
     """A server that is stopped."""
-    recorder.serve()
+    recorder.serve(drain=0)
     recorder.open("/streams/a")
     path = recorder.startRun()
     recorder.write("a")

@@ -214,7 +214,9 @@ class ReadAheadTests(ServiceTestCase):
 
         self.serve(FunctionSource(produce), self.settings)
         streamLog = self.startLog()
-        self.successResultOf(self.service.stopService())
+        stopped = self.service.stopService()
+        self.service.hurry()
+        self.successResultOf(stopped)
         self.assertEqual(self.terminal(streamLog)[1]["reason"], "shutdown")
         self.service.startService()
 

@@ -151,6 +151,7 @@ class LettingGoTests(ServedTestCase):
         """A service that is stopped waits until the sources have released their resources."""
         self.start()
         stopped = self.service.stopService()
+        self.service.hurry()
         self.reactor.advance(1)
         self.assertNoResult(stopped)
         self.slow.released[0].callback(None)
@@ -162,6 +163,7 @@ class LettingGoTests(ServedTestCase):
         self.start()
         with logged() as events:
             stopped = self.service.stopService()
+            self.service.hurry()
             self.reactor.pump([1.0] * int(RELEASE_LIMIT + 1))
             self.successResultOf(stopped)
         self.assertEqual([event for event in events if "log_failure" in event], [])

@@ -13,6 +13,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import Overloaded, StreamNotFound
+from sseserver.service.drain import CUT_AFTER, RETIRE_AFTER
 from sseserver.service.service import Settings, StreamService
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.values import State
@@ -25,7 +26,7 @@ from tests.wires import Wire
 class StopTests(ServiceTestCase):
     """Stopping the service."""
 
-    settings = Settings(drain=5)
+    settings = Settings(drain=0)
 
     def assertShutDown(self, wire: Wire) -> None:
         """Check that a viewer received the end."""
@@ -34,9 +35,11 @@ class StopTests(ServiceTestCase):
         self.assertTrue(wire.response.complete)
 
     def test_nobodyThere(self) -> None:
-        """Without viewers the service stops at once, and its runs have ended."""
+        """Without time for its runs the service stops at once, and they have ended."""
         streamLog = self.startLog()
-        self.successResultOf(self.service.stopService())
+        stopped = self.service.stopService()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
         self.assertEqual(streamLog.state, State.FAILED)
         self.assertEqual(self.terminal(streamLog)[1]["reason"], "shutdown")
         self.assertTrue(self.source.run.cancelled)
@@ -120,11 +123,11 @@ class StopTests(ServiceTestCase):
         quick, slow = self.view(), self.view(room=0)
         self.source.run.write("x" * 500_000)
         stopped = self.service.stopService()
-        self.reactor.run(4.9)
+        self.reactor.run(RETIRE_AFTER + CUT_AFTER - 0.1)
         self.assertShutDown(quick)
         self.assertNoResult(stopped)
         self.assertFalse(slow.closed)
-        self.reactor.run(0.1)
+        self.reactor.run(0.3)
         self.successResultOf(stopped)
         self.reactor.advance(0)
         self.assertTrue(slow.socket.reset)
@@ -138,7 +141,7 @@ class StopTests(ServiceTestCase):
         slow = self.view(room=0)
         self.source.run.write("x" * 500_000)
         stopped = self.service.stopService()
-        self.reactor.run(3)
+        self.reactor.run(RETIRE_AFTER - 0.1)
         slow.take()
         self.reactor.run(0.5)
         self.successResultOf(stopped)
@@ -229,7 +232,9 @@ class StopTests(ServiceTestCase):
         self.source.run.write("a")
         self.source.run.write("b")
         wire.close()
-        self.successResultOf(self.service.stopService())
+        stopped = self.service.stopService()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
         self.assertEqual([str(call) for call in self.reactor.getDelayedCalls()], [])
 
     def test_restartOfKeptStreamsIsNotDoubled(self) -> None:

@@ -158,7 +158,7 @@ class DrainTests(ServiceTestCase):
         self.successResultOf(drained)
 
     def test_run(self) -> None:
-        """A viewer of a run stays until the run has ended, or until it is cut at the end of the drain."""
+        """A viewer of a run stays until the run has ended, or until it is cut."""
         wires = [self.watch(self.startLog()) for _ in range(2)]
         drained = self.service.viewers.drain()
         self.source.runs[0].end()
@@ -166,21 +166,37 @@ class DrainTests(ServiceTestCase):
         self.assertEqual([wire.response.complete for wire in wires], [True, False])
         self.assertNoResult(drained)
         self.assertEqual(self.service.viewers.count, 1)
-        self.reactor.run(self.settings.drain)
+        self.service.viewers.cut()
+        self.reactor.run(1)
         self.successResultOf(drained)
         self.assertTrue(wires[1].closed)
         self.assertEqual(list(self.service.viewers), [])
 
-    def test_F127_pause(self) -> None:
-        """F127: a deadline that is due after a pause of the process waits for what has arrived."""
+    def test_retire(self) -> None:
+        """A viewer that is retired gets a reconnection time, and the end of its response."""
         wire = self.watch(self.startLog())
         drained = self.service.viewers.drain()
-        self.reactor.advance(self.settings.drain + 5)
-        self.assertFalse(wire.closed)
-        self.source.runs[0].end()
+        self.service.viewers.retire()
         self.reactor.run(1)
+        self.assertRegex(wire.response.body, rb"\nretry: \d+\n\n$")
         self.assertTrue(wire.response.complete)
         self.successResultOf(drained)
+
+    def test_waited(self) -> None:
+        """A request that has waited while the drain began follows its stream; any other one is turned away."""
+        streamLog = self.startLog()
+        ask = b'{"messages": [{"role": "user", "content": "x"}], "stream": true}'
+        wire = self.connect(self.factory)
+        wire.begin("/v1/chat/completions", method="POST", body=ask, headers={"Content-Type": "application/json"})
+        late = self.connect(self.factory)
+        self.service.viewers.drain()
+        self.source.run.write("a")
+        self.reactor.run(1)
+        self.assertEqual(wire.response.status, 200)
+        self.assertIn(b'"content":"a"', wire.response.body)
+        late.begin(f"/streams/{streamLog.name}", "text/event-stream")
+        self.reactor.run(1)
+        self.assertRegex(late.response.body, rb"^retry: \d+\n\n$")
 
 
 class WaitTests(ServiceTestCase):

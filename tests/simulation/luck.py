@@ -9,8 +9,8 @@ from tests.simulation.history import History
 from tests.simulation.host import Host
 from tests.simulation.world import World
 
-#: Seconds of a stop beyond the drain: programs have five to end, and the store writes.
-LONGEST_STOP = 8.0
+#: Seconds of a stop beyond the drain, whatever programs and clients do.
+LONGEST_STOP = 5.0
 
 
 class Luck:

@@ -312,9 +312,9 @@ BUGS = (
     Bug("programs stay zombies", "sources/process.py", "        self._process.wait()\n", ""),
     Bug(
         "a stop cuts the responses",
-        "service/viewers.py",
-        "PatientCall(self._sweep.clock, self._settings.drain, self._cut)",
-        "PatientCall(self._sweep.clock, 0, self._cut)",
+        "service/drain.py",
+        "self._schedule(self._seconds, self._endRuns)",
+        "self._schedule(0, self._cut)",
     ),
     Bug(
         "the client does not resume",

@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 
 from sseserver.service.prompts import KeptPrompt
 from sseserver.service.runqueue import RELEASE_LIMIT, RunQueue
@@ -325,7 +325,8 @@ class RunsTests(ProgramTestCase):
         runs = self.runs(shell(STUBBORN), 10)
         logs = [self.begin(runs, "x") for _ in range(3)]
         self.reactor.until(lambda: all(one.buffer.appended for one in logs))
-        released: Deferred[None] = runs.shutDown()
+        released = runs.awaitRelease()
+        runs.endAll()
         self.assertTrue(all(one.sealed for one in logs))
         self.assertNoResult(released)
         self.reactor.advance(KILL_AFTER)
@@ -333,3 +334,15 @@ class RunsTests(ProgramTestCase):
         self.reactor.until(lambda: released.called)
         self.successResultOf(released)
         waitFor(self.started.gone)
+
+    def test_kill(self) -> None:
+        """A source kills all its programs at once, with their groups, whatever they do about SIGTERM."""
+        source = ProcessSource(self.reactor, shell(STUBBORN))
+        runs = RunQueue(source, Settings(), self.sweep, Account(), lambda: True, lambda run: None)
+        logs = [self.begin(runs, "x") for _ in range(2)]
+        self.reactor.until(lambda: all(one.buffer.appended for one in logs))
+        runs.endAll()
+        source.kill()
+        self.reactor.until(lambda: not runs.held)
+        waitFor(self.started.gone)
+        source.kill()

@@ -306,8 +306,9 @@ class StreamTests(ChatTestCase):
 
     def test_stopped(self) -> None:
         """
-        A server that stops answers clients that wait for the first token with 503.
+        A server that stops answers clients that wait for the first token with 503 at the end of the drain.
         """
+        self.serve(self.source, Settings(drain=0))
         wires = [self.stream(), self.complete()]
         stopped = self.service.stopService()
         self.reactor.run(1)

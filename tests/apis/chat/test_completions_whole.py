@@ -161,7 +161,7 @@ class WholeTests(ChatTestCase):
         wire = self.complete()
         self.end()
         stopped = self.service.stopService()
-        self.reactor.run(6)
+        self.reactor.run(9)
         self.successResultOf(stopped)
         self.assertTrue(wire.socket.closed)
         self.assertEqual(wire.received, b"")

@@ -5,6 +5,7 @@ Tests of publishing and runs while the store is writing, and when it cannot.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -72,7 +73,7 @@ class SlowStoreTests(PublishingTestCase):
         self.thread.held = self.thread.full = False
         self.thread.work()
         self.reactor.advance(2)
-        stopped = [service.stopService() for service in self.services]
+        stopped = self.beginStop()
         for _ in range(5):
             self.reactor.advance(FLUSH_TICK)
         for each in stopped:
@@ -261,9 +262,13 @@ class SlowStoreTests(PublishingTestCase):
 
     def test_stoppedWhileItRuns(self) -> None:
         """When the service stops, the end of a run is stored, and no timer is left."""
+        super().stop()
+        self.serveSlowly(replace(self.settings, drain=0))
         path = self.begin("/streams", method="POST", body=b"").response.headers["location"]
         viewer = self.view(path)
-        self.stop()
+        stopped = self.service.stopService()
+        self.reactor.pump([FLUSH_TICK] * 5)
+        self.successResultOf(stopped)
         # Idle connections have deadlines.
         for wire in self.wires:
             wire.close()

@@ -5,6 +5,7 @@ Tests of `sseserver.apis.native.snapshot`: the text of a stream so far.
 from __future__ import annotations
 
 from sseserver.delivery.document import STEP_BYTES
+from sseserver.service.drain import CUT_AFTER, RETIRE_AFTER
 from sseserver.service.service import Settings
 from sseserver.values import Kind
 from tests.http import Response
@@ -158,6 +159,7 @@ class SnapshotTests(ServiceTestCase):
         text = self.fill()
         slow, stalled = self.get(room=0), self.get(room=0)
         stopped = self.service.stopService()
+        self.source.run.end()
         for _ in range(39):
             slow.take(10_000)
             self.reactor.run(0.5)
@@ -177,9 +179,9 @@ class SnapshotTests(ServiceTestCase):
         self.fill()
         wire = self.get(room=0)
         stopped = self.service.stopService()
-        self.reactor.run(4.9)
+        self.reactor.run(5 + RETIRE_AFTER + CUT_AFTER - 0.1)
         self.assertNoResult(stopped)
-        self.reactor.run(0.2)
+        self.reactor.run(0.3)
         self.successResultOf(stopped)
         self.reactor.advance(0)
         self.assertTrue(wire.closed)
