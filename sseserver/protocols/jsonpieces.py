@@ -77,6 +77,9 @@ class Folding:
     encode: Callable[[object], bytes] = _encodeSpaced
 
 
+#: Of plain JSON, as in the answers to requests.
+SPACED = Folding(lambda value: value, lambda value: value)
+
 #: Of plain JSON, in UTF-8.
 PLAIN = Folding(lambda value: value, lambda value: value, encodeUTF8)
 

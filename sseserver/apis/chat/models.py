@@ -11,11 +11,16 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.apis.chat.resource import ChatResource
+from sseserver.delivery.document import Document
 from sseserver.errors import ModelNotFound
 from sseserver.interfaces import IModels
+from sseserver.protocols.jsonpieces import SPACED, Array, encodePieces
 from sseserver.service.service import StreamService
 from sseserver.web.access.rights import Access
-from sseserver.web.answers import answerJSON
+from sseserver.web.answers import answerJSON, answerLargeJSON
+
+#: Models. A longer list is encoded and sent piece by piece.
+MOST_WHOLE = 100
 
 
 class Models(ChatResource):
@@ -43,15 +48,18 @@ class Models(ChatResource):
         name = path.decode("utf-8", "replace")
         return Models(self._service, self._access, name if self._name is None else f"{self._name}/{name}")
 
-    async def GET(self, request: Request) -> bytes:
+    async def GET(self, request: Request) -> bytes | Document:
         """Answer with the list of models, or with one of them."""
         await self._access.identify(request)
-        models = [self._describe(model) for model in await self._find()]
+        models = await self._find()
         if self._name is None:
-            return answerJSON(request, {"object": "list", "data": models})
+            described = map(self._describe, models)
+            if len(models) > MOST_WHOLE:
+                return answerLargeJSON(request, encodePieces({"object": "list", "data": Array(described)}, SPACED))
+            return answerJSON(request, {"object": "list", "data": list(described)})
         for model in models:
-            if model["id"] == self._name:
-                return answerJSON(request, model)
+            if self._name == (model if isinstance(model, str) else model.get("id")):
+                return answerJSON(request, self._describe(model))
         raise ModelNotFound(f"There is no model {self._name!r} here. GET /v1/models lists the models.")
 
     async def _find(self) -> Sequence[str | Mapping[str, Any]]:

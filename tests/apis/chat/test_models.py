@@ -4,9 +4,12 @@ Tests for `sseserver.apis.chat.models`.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from sseserver.delivery.document import STEP_BYTES
 from sseserver.errors import SourceError
 from sseserver.interfaces import IModels
 from tests.apis.chat.cases import ChatTestCase
@@ -54,6 +57,25 @@ class ModelTests(ChatTestCase):
         self.assertEqual(self.ask("/v1/models/org").status, 404)
         self.complete(model="another")
         self.assertEqual(source.run.prompt and source.run.prompt.options["model"], "another")
+
+    def test_longList(self) -> None:
+        """#12: a long list is made and sent in several turns, without `Content-Length`."""
+        source = ManyModels(takesPrompt=True)
+        names = [f"model-{number}" for number in range(20_000)]
+        source.answer = succeed(names)
+        self.serve(source)
+        turns = []
+        callLater = self.reactor.callLater
+
+        def watch(delay: float, call: Any, *arguments: Any) -> Any:
+            turns.append(delay)
+            return callLater(delay, call, *arguments)
+
+        self.patch(self.reactor, "callLater", watch)
+        response = self.ask("/v1/models")
+        self.assertEqual([model["id"] for model in response.json["data"]], names)
+        self.assertNotIn("content-length", response.headers)
+        self.assertGreaterEqual(turns.count(0), len(response.body) // STEP_BYTES)
 
     def test_unknown(self) -> None:
         """
