@@ -12,6 +12,9 @@ from tests.simulation.world import World
 #: Seconds of a stop beyond the drain, whatever programs and clients do.
 LONGEST_STOP = 5.0
 
+#: Seconds. After a failure the store waits so long at most before it writes again: a short drain may end before.
+STORE_RETRY = 1.5
+
 
 class Luck:
     """
@@ -31,6 +34,8 @@ class Luck:
         self._host = host
         self._cast = cast
         self._restarting = False
+        # The last time that the disk got room again.
+        self._emptied = float("-inf")
 
     def cue(self) -> None:
         """Choose the faults and when they happen."""
@@ -43,7 +48,7 @@ class Luck:
     def end(self) -> None:
         """End all faults."""
         self._world.run(lambda: self._host.running, 60)
-        self._host.full = False
+        self._empty()
         for actor in self._cast.connected:
             if actor.exchange is not None:
                 actor.exchange.stall(False)
@@ -97,7 +102,7 @@ class Luck:
         begin, settings = self._world.now, self._host.plan.settings
         exchanges = {actor.name: actor.exchange for actor in self._cast.connected if actor.exchange is not None}
         under = {name: one for name, one in exchanges.items() if not one.over and one.reply.status == 200}
-        lossless = self._calm and not self._host.full
+        lossless = self._calm and not self._host.full and begin - self._emptied > STORE_RETRY
 
         def stopped(_: None) -> None:
             seconds = self._world.now - begin
@@ -118,6 +123,7 @@ class Luck:
 
     def _empty(self) -> None:
         self._host.full = False
+        self._emptied = self._world.now
 
     def _restartSoon(self) -> None:
         self._world.after(round(0.1 + self._chance.random() * 2, 3), self._restart)
