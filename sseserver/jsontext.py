@@ -134,8 +134,8 @@ def isDeep(body: bytes) -> bool:
         if values > MAX_VALUES:
             raise BadRequest(f"The body has more than {MAX_VALUES} values.")
         steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
-        depths = list(accumulate(steps, initial=depth))
-        deepest, depth = max(deepest, max(depths)), depths[-1]
+        depths = [deepest, *accumulate(steps, initial=depth)]
+        deepest, depth = max(depths), depths[-1]
     return deepest > MAX_DEPTH
 
 

@@ -22,13 +22,14 @@ from twisted.python import usage
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
 from sseserver.command.control import Control
-from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL
+from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL, restrictEndpoint
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.signals import Signals
 from sseserver.command.starting import makeExit, tryAccessLog, tryStart
 from sseserver.command.stopping import Stop, StopState
 from sseserver.command.supervisor import Supervisor
+from sseserver.command.tlsport import TLSReactor, isTLS
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.errors import StoreUnavailable
@@ -78,6 +79,7 @@ class Server(MultiService):
         self._storePath = store
         self._logPath: str | bytes | None = None
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
+        self._tlsPorts: list[TLSReactor] = []
 
     def listen(self, reactor: Any, description: str, site: StreamSite, option: str = "listen") -> None:
         """
@@ -89,11 +91,24 @@ class Server(MultiService):
             site: What is served there.
             option: Name of the option that the endpoint comes from.
         """
-        listener: Any = strports.service(description, site, reactor)
+        if isTLS(description):
+            reactor = TLSReactor(reactor, description)
+            self._tlsPorts.append(reactor)
+        listener: Any = strports.service(restrictEndpoint(description), site, reactor)
         listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, listener.endpoint, option))
         listener.setServiceParent(self)
         self._logPath = self._logPath or site.logPath
         self._endpoints.append((description, listener.endpoint))
+
+    def reloadCertificates(self) -> None:
+        """
+        Read keys and certificates of all TLS ports again. Open connections keep theirs.
+
+        Raises:
+            BadEndpoint: One cannot be used. Its port keeps the one that it has.
+        """
+        for port in self._tlsPorts:
+            port.reload()
 
     def privilegedStartService(self) -> None:
         """
@@ -218,7 +233,12 @@ def reloadSource(source: Any, options: Mapping[str, Any]) -> None:
 
 
 def makeSignals(
-    reactor: Any, site: StreamSite, source: ITokenSource, supervisor: Supervisor, options: Mapping[str, Any]
+    reactor: Any,
+    site: StreamSite,
+    source: ITokenSource,
+    supervisor: Supervisor,
+    options: Mapping[str, Any],
+    server: Server | None = None,
 ) -> Signals:
     """
     Return the handlers of the signals that operators send, but for those that stop the server.
@@ -229,6 +249,7 @@ def makeSignals(
         source: Is read again.
         supervisor: Is told that files are read again.
         options: The options, which name the files of the source.
+        server: Its certificates are read again, if it is given.
     """
     log = Logger()
 
@@ -237,7 +258,9 @@ def makeSignals(
         site.reopenLog()
         try:
             reloadSource(source, options)
-        except usage.UsageError as error:
+            if server is not None:
+                server.reloadCertificates()
+        except (usage.UsageError, BadEndpoint) as error:
             log.error("Not reloaded: {error}", error=error)
         else:
             log.info("Reloaded.")
@@ -315,7 +338,8 @@ def makeService(options: Options) -> Server:
         server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, streams, options), "admin-listen")
     supervisor = Supervisor(reactor, os.environ)
     stop = Stop(reactor, streams, options["drain-wait"], supervisor, getattr(source, "kill", lambda: None))
-    server.control = Control(reactor, makeSignals(reactor, site, source, supervisor, options), stop, supervisor)
+    signals = makeSignals(reactor, site, source, supervisor, options, server)
+    server.control = Control(reactor, signals, stop, supervisor)
     if not settings.plain:
         heap = findHeap()
         if heap is not None:

@@ -30,6 +30,12 @@ _ADDRESS = re.compile(r"(?:http://)?(?:(?P<host>[A-Za-z0-9.-]+)?:)?(?P<port>[0-9
 #: Hosts that stand for all interfaces, and the one under which this machine reaches itself then.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (nothing listens here)
 
+#: Octal. Mode of UNIX sockets, for which `--listen` names none.
+SOCKET_MODE = "660"
+
+#: The end of a field of an endpoint.
+_FIELD = re.compile(r"(?<!\\):")
+
 _COLON = r"a colon in a value is written as \:, such as interface=\:\:1"
 
 
@@ -52,7 +58,7 @@ def checkEndpoint(reactor: Any, description: str) -> None:
         endpoint = serverFromString(reactor, description)
     except Exception as error:
         # Endpoint plugins raise any type: `ValueError`, `TypeError`, `OSError` for a certificate file.
-        raise BadEndpoint(_explain(description, error)) from None
+        raise BadEndpoint(explainError(description, error)) from None
     # Twisted checks the port when it binds: with an `OverflowError` that leaves the socket open.
     if not 0 <= getattr(endpoint, "_port", 0) <= _MAX_PORT:
         raise BadEndpoint(f"the port must be between 0 and {_MAX_PORT}")
@@ -135,6 +141,19 @@ def _findAddress(descriptor: int) -> str:
         return "" if listening.family == socket.AF_UNIX else str(listening.getsockname()[0])
 
 
+def restrictEndpoint(description: str) -> str:
+    """
+    Return an endpoint whose UNIX socket, if it is one, is for its owner and its group only, unless it has a mode.
+
+    Args:
+        description: In Twisted's notation. Twisted's own default lets every user of the machine connect.
+    """
+    kind, *fields = _FIELD.split(description)
+    # The mode is also the second field without a name.
+    hasMode = any(field.startswith("mode=") for field in fields) or any("=" not in field for field in fields[1:2])
+    return description if kind != "unix" or hasMode else f"{description}:mode={SOCKET_MODE}"
+
+
 def suggestEndpoint(text: str) -> str | None:
     """Return the endpoint that a port, a host with a port or a URL probably means, or `None`."""
     found = _ADDRESS.fullmatch(text)
@@ -163,8 +182,14 @@ def makeURL(description: str, address: Any) -> str | None:
     return f"{scheme}://{host}/" if address.port == usual else f"{scheme}://{host}:{address.port}/"
 
 
-def _explain(description: str, error: Exception) -> str:
-    """Return in plain words why Twisted does not take an endpoint."""
+def explainError(description: str, error: Exception) -> str:
+    """
+    Return in plain words why Twisted does not take an endpoint.
+
+    Args:
+        description: In Twisted's notation.
+        error: Raised when it was parsed.
+    """
     kind = description.partition(":")[0]
     text = str(error)
     if text.startswith("Unknown endpoint type"):

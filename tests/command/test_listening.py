@@ -28,9 +28,21 @@ from sseserver.command.listening import (
     checkInterface,
     findHost,
     makeURL,
+    restrictEndpoint,
     suggestEndpoint,
 )
 from tests.certificates import makePEM
+
+
+class RestrictTests(SynchronousTestCase):
+    """`restrictEndpoint`."""
+
+    def test_F75_mode(self) -> None:
+        """F75: a UNIX socket without a mode is for its owner and its group; every other endpoint stays as it is."""
+        for description in ("unix:/run/a", r"unix:/run/a\:mode=600", "unix:/run/a:backlog=5", "unix:address=/run/a"):
+            self.assertEqual(restrictEndpoint(description), f"{description}:mode=660")
+        for description in ("unix:/a:mode=666", "unix:/a:600", "unix:/a:lockfile=0:mode=600", "tcp:8000", "unixes:/a"):
+            self.assertEqual(restrictEndpoint(description), description)
 
 
 class CheckTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.sqlite.database import OPEN_FILES, Database
-from sseserver.stores.sqlite.files import describeError
+from sseserver.stores.sqlite.files import createPrivate, describeError
 
 #: Copies that are tried, if the log is begun anew while one is made.
 ATTEMPTS = 20
@@ -59,9 +59,11 @@ def _copyUnchanged(source: Path, copy: Path) -> None:
     """Copy a file and its log, again and again until the log was not begun anew meanwhile."""
     for _ in range(ATTEMPTS):
         before = _readMark(source)
+        createPrivate(copy)
         shutil.copyfile(source, copy)
         shutil.copymode(source, copy)
         if before[0]:
+            createPrivate(_findLog(copy))
             shutil.copyfile(_findLog(source), _findLog(copy))
         if _readMark(source) == before:
             return

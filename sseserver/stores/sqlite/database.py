@@ -27,6 +27,7 @@ from sseserver.stores.sqlite.files import (
     VERSION,
     FileIdentity,
     checkFile,
+    createPrivate,
     describeError,
     identifyFile,
 )
@@ -105,6 +106,7 @@ class Database:
         # The identities of both as `recover` found them; empty before.
         self._identities: list[FileIdentity | None] = []
         with self._reportErrors():
+            createPrivate(self._file)
             self.connection = sqlite3.connect(self._file, timeout=1, isolation_level=None, check_same_thread=False)
         OPEN_FILES.add(self._file)
         with self._reportErrors(closing=True):

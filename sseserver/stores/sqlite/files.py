@@ -7,6 +7,7 @@ The SQLite file on the disk: what marks it as ours, and checks that do not chang
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,17 @@ class FileIdentity(NamedTuple):
     def __str__(self) -> str:
         """Return both numbers, for the file itself."""
         return f"{self.device}:{self.inode}"
+
+
+def createPrivate(file: Path) -> None:
+    """
+    Create a file that only its owner can read. One that exists keeps its mode.
+
+    SQLite gives its other files, which have the same content, the mode of this one. It also reports a file that cannot
+    be created.
+    """
+    with suppress(OSError):
+        file.touch(0o600, exist_ok=False)
 
 
 def identifyFile(path: Path) -> FileIdentity | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,21 @@ class BackupTests(StoreTestCase):
 
         self.patch(shutil, "copyfile", copyAndChange)
         return copied
+
+    def test_F75_mode(self) -> None:
+        """F75: a copy has the mode of the store, and is for its owner only while it is made."""
+        Path(self.path).chmod(0o640)
+        during: list[int] = []
+        copyfile = shutil.copyfile
+
+        def look(source: Path, target: Path) -> None:
+            during.append(stat.S_IMODE(target.stat().st_mode))
+            copyfile(source, target)
+
+        self.patch(shutil, "copyfile", look)
+        makeBackup(Path(self.path), self.copy)
+        self.assertEqual(set(during), {0o600})
+        self.assertEqual(stat.S_IMODE(self.copy.stat().st_mode), 0o640)
 
     def test_F135_running(self) -> None:
         """F135: the copy is one file with what was stored when it was made, and its open streams have new epochs."""

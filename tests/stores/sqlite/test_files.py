@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -20,6 +21,30 @@ from sseserver.stores.sqlite.files import PAGE, VERSION, identifyFile
 from sseserver.stores.sqlite.rows import StreamSegment, Transaction
 from tests.stores.sqlite.files import StoreTestCase
 from tests.stores.sqlite.test_database import NOBODY, DatabaseTestCase, foreign, segment, snapshot
+
+
+class ModeTests(StoreTestCase):
+    """F75: modes of the files."""
+
+    def modes(self) -> list[int]:
+        """Return the modes of the file, its log and their index."""
+        path = Path(self.path)
+        return [stat.S_IMODE(each.stat().st_mode) for each in sorted(path.parent.glob(f"{path.name}*"))]
+
+    def test_F75_new(self) -> None:
+        """A new store is for its owner only, with its log."""
+        self.create("a", tokens=2)
+        self.settle()
+        self.assertGreater(len(self.modes()), 1)
+        self.assertEqual(set(self.modes()), {0o600})
+
+    def test_F75_existing(self) -> None:
+        """A store that exists keeps the mode that its owner has given it."""
+        self.result(self.store.stop())
+        Path(self.path).chmod(0o640)
+        self.store = self.makeStore()
+        self.store.start()
+        self.assertEqual(set(self.modes()), {0o640})
 
 
 class IdentityTests(SynchronousTestCase):
