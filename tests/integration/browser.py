@@ -34,7 +34,11 @@ new MutationObserver(() => {
 }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
 """
 
+#: A host name of an attacker that points to this machine.
+REBOUND = "rebind.evil.example"
+
 SWITCHES = [
+    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
