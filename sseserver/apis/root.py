@@ -42,6 +42,9 @@ class StreamResource(Resource):
             `None`: the site checks them, or a proxy does.
         corsOrigins: Origins of other sites whose pages may use this one, such as `https://example.com`; `*` for all,
             without cookies.
+
+    Attributes:
+        gate: The gate that every request passes.
     """
 
     def __init__(
@@ -53,10 +56,10 @@ class StreamResource(Resource):
         corsOrigins: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self._gate = Gate(hosts, corsOrigins)
+        self.gate = Gate(hosts, corsOrigins)
         self._access = Access(access, service.clock.seconds)
-        self._direct = DirectPublishing(self, self._gate)
-        resources = makeAPIs(service, prompt, self._access, self._gate)
+        self._direct = DirectPublishing(self, self.gate)
+        resources = makeAPIs(service, prompt, self._access, self.gate)
         self._home = resources.pop("")
         for path, resource in resources.items():
             self._mount(path.encode("ascii").split(b"/"), resource)
@@ -78,7 +81,7 @@ class StreamResource(Resource):
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
         # A trailing slash leads back to this resource, which checks then.
-        stopped = self._gate.stop(request) if path and path not in _HEALTH else None
+        stopped = self.gate.stop(request) if path and path not in _HEALTH else None
         return super().getChildWithDefault(path, request) if stopped is None else stopped
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -87,7 +90,7 @@ class StreamResource(Resource):
 
     def render(self, request: Request) -> Any:
         """Answer at the mount point itself."""
-        return (self._gate.stop(request) or self._home).render(request)
+        return (self.gate.stop(request) or self._home).render(request)
 
 
 class DirectPublishing:

@@ -31,6 +31,9 @@ _SMALL = 64 * 1024
 #: An entity tag, from its opening quote on (RFC 9110 section 8.8.3).
 _ENTITY_TAG = re.compile(rb'"[!#-~\x80-\xff]*"')
 
+#: Media type of forms.
+_FORM = "application/x-www-form-urlencoded"
+
 #: Parameters that carry the last event ID, the first given counts: ours, and the names that polyfills of EventSource
 #: use because a page cannot set the header.
 _LAST_EVENT_IDS = (b"last_event_id", b"lastEventId", b"lastEventID")
@@ -231,7 +234,9 @@ def readTypedBody(request: Request, limit: int) -> bytes:
         return b"{}"
     if (contentType or "").partition(";")[0].strip().lower() != "application/json":
         given = f"not {contentType!r}" if contentType else "which has none"
-        raise UnsupportedType(f"Send the header `Content-Type: application/json` with this body, {given}.")
+        # The type of `curl -d`.
+        hint = " With curl: -H 'Content-Type: application/json'." if contentType == _FORM else ""
+        raise UnsupportedType(f"Send the header `Content-Type: application/json` with this body, {given}.{hint}")
     return body or b"{}"
 
 

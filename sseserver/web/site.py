@@ -147,7 +147,8 @@ class BodyLimit(_Base):
         self.content = io.BytesIO()
         # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
-        self.channel.write(answer)
+        gate = getattr(self.channel.site.resource, "gate", None)
+        self.channel.write(answer if gate is None else gate.share(self, answer))
 
 
 class PlainStreamRequest(BodyLimit, Request):

@@ -44,6 +44,14 @@ _EXPOSED = (
     b"x-should-retry, x-vercel-ai-ui-message-stream"
 )
 
+#: Header fields: names and values.
+Fields = tuple[tuple[bytes, bytes], ...]
+
+#: Caches must not give the answer for one origin to another one.
+_VARYING: Fields = ((b"Vary", b"Origin"),)
+
+_ANY_ORIGIN = ANY.encode("ascii")
+
 #: Seconds for which a browser need not ask again; Chromium's maximum.
 _MAX_AGE = b"7200"
 
@@ -60,9 +68,12 @@ class SharedOrigins:
     """
 
     def __init__(self, origins: Iterable[str] = ()) -> None:
-        listed = list(origins)
+        listed = frozenset(origins)
         self._any = ANY in listed
-        self._listed = frozenset(checkSharedOrigin(origin).encode("ascii") for origin in listed)
+        self._all = _listFields(_ANY_ORIGIN) if self._any else _VARYING
+        names = [checkSharedOrigin(origin).encode("ascii") for origin in listed - {ANY}]
+        # The header fields of answers to pages of each origin.
+        self._listed = {name: _listFields(name) for name in names}
 
     def __bool__(self) -> bool:
         return self._any or bool(self._listed)
@@ -73,24 +84,27 @@ class SharedOrigins:
             return True
         return self._any and not request.requestHeaders.hasHeader(b"cookie")
 
+    def findFields(self, request: Request) -> Fields:
+        """Return the header fields that let a page of a listed origin read the answer to its request."""
+        origin = readOrigin(request)
+        return self._listed.get(origin, self._all) if origin else _VARYING
+
     def mark(self, request: Request) -> None:
         """
-        Set the headers that let a page of a listed origin read the answer.
+        Set the header fields of `findFields`.
 
         Args:
             request: Its response has not begun.
         """
-        headers = request.responseHeaders
-        headers.setRawHeaders(b"Vary", [b"Origin"])
-        origin = readOrigin(request)
-        if origin in self._listed:
-            headers.setRawHeaders(b"Access-Control-Allow-Origin", [origin])
-            headers.setRawHeaders(b"Access-Control-Allow-Credentials", [b"true"])
-        elif self._any and origin:
-            headers.setRawHeaders(b"Access-Control-Allow-Origin", [b"*"])
-        else:
-            return
-        headers.setRawHeaders(b"Access-Control-Expose-Headers", [_EXPOSED])
+        for name, value in self.findFields(request):
+            request.responseHeaders.setRawHeaders(name, [value])
+
+
+def _listFields(origin: bytes) -> Fields:
+    """List the header fields of answers to pages of an origin."""
+    fields = ((b"Access-Control-Allow-Origin", origin), (b"Access-Control-Expose-Headers", _EXPOSED))
+    credentials = ((b"Access-Control-Allow-Credentials", b"true"),)
+    return (*_VARYING, *fields, *(credentials if origin != _ANY_ORIGIN else ()))
 
 
 class Preflight(Resource):
@@ -112,12 +126,9 @@ class Preflight(Resource):
 
 
 def isPreflight(request: Request) -> bool:
-    """Return whether a request asks for another one's permission."""
-    # The method first: every request is asked.
-    if request.method != b"OPTIONS":
-        return False
-    fields = request.requestHeaders
-    return fields.hasHeader(b"access-control-request-method") and fields.hasHeader(b"origin")
+    """Return whether an OPTIONS asks for the permission of another request."""
+    headers = request.requestHeaders
+    return headers.hasHeader(b"origin") and headers.hasHeader(b"access-control-request-method")
 
 
 def checkSharedOrigin(text: str) -> str:

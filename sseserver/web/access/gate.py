@@ -35,6 +35,7 @@ class Gate:
     def __init__(self, hosts: Iterable[str] | None = None, origins: Iterable[str] = ()) -> None:
         self._hosts = HostList((ANY,) if hosts is None else hosts)
         self._origins = SharedOrigins(origins)
+        self._shares = bool(self._origins)
 
     def stop(self, request: Request) -> Resource | None:
         """
@@ -48,13 +49,14 @@ class Gate:
         """
         try:
             host = self._readHost(request)
-            if self._origins:
+            if self._shares:
                 self._origins.mark(request)
-            if isPreflight(request):
+            method = request.method
+            if method not in _SAFE:
+                self._checkPage(request, host)
+            elif method == b"OPTIONS" and isPreflight(request):
                 self._checkPage(request, host)
                 return Preflight()
-            if request.method not in _SAFE:
-                self._checkPage(request, host)
         except SSEServerError as error:
             return Refusal(error)
         return None
@@ -70,6 +72,23 @@ class Gate:
             return self._hosts.find(fields.get(b"host", b"")) is not None
         except ValueError:
             return False
+
+    def share(self, request: Request, answer: bytes) -> bytes:
+        """
+        Let a page of a listed origin read an answer that is written without a resource.
+
+        Args:
+            request: Its head is complete.
+            answer: The answer from its first byte on.
+
+        Returns:
+            The answer with more header fields.
+        """
+        if not self._shares:
+            return answer
+        fields = b"".join([b"%b: %b\r\n" % field for field in self._origins.findFields(request)])
+        status, end, rest = answer.partition(b"\r\n")
+        return status + end + fields + rest
 
     def checkPage(self, request: Request) -> None:
         """
@@ -93,7 +112,7 @@ class Gate:
             raise BadRequest("The header Host must be a host name, with or without a port.") from None
         if host is None:
             asked = _quote(values[0])
-            raise MisdirectedRequest(f"This server does not answer to the host {asked}: list it with --host.")
+            raise MisdirectedRequest(f"This server does not answer to the host {asked}: it is not listed with --host.")
         return host
 
     def _checkPage(self, request: Request, host: Authority | None) -> None:
@@ -106,7 +125,7 @@ class Gate:
             foreign = host is None or not isOwn(origin, host, request.isSecure()) or isCrossSite(request)
         if foreign:
             page = f"the origin {_quote(origin)}" if origin else "another origin"
-            raise ForeignOrigin(f"A page of {page} must not send this request: list it with --cors-origin.")
+            raise ForeignOrigin(f"A page of {page} must not send this request: it is not listed with --cors-origin.")
 
 
 class Refusal(Resource):

@@ -51,6 +51,16 @@ class AnswerTests(SharedTestCase):
             self.assertShared(response, APP, "true")
             self.assertEqual(set(response.headers["vary"].split(", ")), {"Origin", "Accept"})
 
+    def test_earlyRefusals(self) -> None:
+        """A body that is refused before it arrives is answered so that the page can read why."""
+        for origin in (APP, EVIL, None):
+            response = self.send("POST", "/streams", None, Origin=origin, Content_Length="99999999999")
+            self.assertEqual((response.status, response.error["code"]), (413, "body_too_large"))
+            self.assertShared(response, APP if origin == APP else None, "true" if origin == APP else None)
+            self.assertEqual(response.headers["vary"], "Origin")
+        self.open()
+        self.assertNotIn("vary", self.send("POST", "/streams", None, Content_Length="99999999999").headers)
+
     def test_others(self) -> None:
         """No other origin is named, and none is if there is no origin."""
         for fields in ({"Origin": EVIL}, {"Origin": "null"}, {"Origin": ""}, {"Origin": APP + ".evil.example"}, {}):

@@ -46,7 +46,7 @@ class GateTestCase(ServedTestCase):
         self.resource = StreamResource(self.service, hosts=hosts, corsOrigins=corsOrigins)
         self.factory = self.site(self.resource)
 
-    def send(self, method: str, path: str, body: bytes | None = None, **fields: str) -> Response:
+    def send(self, method: str, path: str, body: bytes | None = None, **fields: str | None) -> Response:
         """Send a request with these header fields, named in Python's way."""
         headers = {name.replace("_", "-"): value for name, value in fields.items()}
         return self.connect(self.factory).ask(path, JSON, method, body, headers=headers)
