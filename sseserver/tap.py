@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import FileIO
 from typing import Any
 
@@ -21,6 +22,7 @@ from twisted.python import usage
 
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
+from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL, restrictEndpoint
 from sseserver.command.parsing import Options, readText
@@ -47,6 +49,7 @@ from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
+from sseserver.web.access.credentials import Credentials
 from sseserver.web.site import StreamSite
 
 #: Number of connections at a time to the endpoint of `--admin-listen`. They take descriptors that are kept for the rest
@@ -238,7 +241,7 @@ def makeSignals(
     source: ITokenSource,
     supervisor: Supervisor,
     options: Mapping[str, Any],
-    server: Server | None = None,
+    others: Sequence[Callable[[], object]] = (),
 ) -> Signals:
     """
     Return the handlers of the signals that operators send, but for those that stop the server.
@@ -249,20 +252,23 @@ def makeSignals(
         source: Is read again.
         supervisor: Is told that files are read again.
         options: The options, which name the files of the source.
-        server: Its certificates are read again, if it is given.
+        others: Read other files again.
     """
     log = Logger()
 
     def reload() -> None:
         supervisor.reloading()
         site.reopenLog()
-        try:
-            reloadSource(source, options)
-            if server is not None:
-                server.reloadCertificates()
-        except (usage.UsageError, BadEndpoint) as error:
-            log.error("Not reloaded: {error}", error=error)
-        else:
+        failed = False
+        reads: list[Callable[[], object]] = [partial(reloadSource, source, options), *others]
+        for read in reads:
+            # A key that was taken back must not depend on another file.
+            try:
+                read()
+            except (usage.UsageError, BadEndpoint) as error:
+                failed = True
+                log.error("Not reloaded: {error}", error=error)
+        if not failed:
             log.info("Reloaded.")
         supervisor.ready()
 
@@ -270,7 +276,9 @@ def makeSignals(
     return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
 
 
-def makeSite(reactor: Any, streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
+def makeSite(
+    reactor: Any, streams: StreamService, options: Mapping[str, Any], credentials: Credentials | None = None
+) -> StreamSite:
     """
     Return the site with all resources, and with the access log that the options describe.
 
@@ -278,10 +286,11 @@ def makeSite(reactor: Any, streams: StreamService, options: Mapping[str, Any]) -
         reactor: Measures the time limits of connections.
         streams: The service.
         options: The options.
+        credentials: Finds the principals of requests; `None` asks for none.
     """
     accessLog = options["access-log"]
     site = StreamSite(
-        StreamResource(streams, options["prompt"], hosts=options["hosts"], corsOrigins=options["cors-origin"]),
+        StreamResource(streams, options["prompt"], credentials, options["hosts"], options["cors-origin"]),
         accessLog=accessLog != "none",
         logPath=None if accessLog in {"none", "log"} else accessLog,
         plain=options["plain"] or None,
@@ -331,14 +340,18 @@ def makeService(options: Options) -> Server:
     streams.setServiceParent(server)
     if isinstance(source, InputSource):
         source.setServiceParent(server)
-    site: Any = makeSite(reactor, streams, options)
+    credentials = makeCredentials(reactor, options)
+    site: Any = makeSite(reactor, streams, options, credentials)
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)
     if options["admin-listen"] is not None:
         server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, streams, options), "admin-listen")
     supervisor = Supervisor(reactor, os.environ)
     stop = Stop(reactor, streams, options["drain-wait"], supervisor, getattr(source, "kill", lambda: None))
-    signals = makeSignals(reactor, site, source, supervisor, options, server)
+    others: list[Callable[[], object]] = [server.reloadCertificates]
+    if credentials is not None:
+        others.append(partial(reloadCredentials, credentials, options))
+    signals = makeSignals(reactor, site, source, supervisor, options, others)
     server.control = Control(reactor, signals, stop, supervisor)
     if not settings.plain:
         heap = findHeap()

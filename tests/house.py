@@ -31,7 +31,15 @@ PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "benchma
 UNFINISHED = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]))
 
 #: Pages whose Python code must be part of a program in docs/examples, where tests/integration/test_examples.py runs it.
-PRINTED = ("README.md", "docs/client.md", "docs/embedding.md", "docs/sources.md", "docs/stores.md", "docs/tutorial.md")
+PRINTED = (
+    "README.md",
+    "docs/access.md",
+    "docs/client.md",
+    "docs/embedding.md",
+    "docs/sources.md",
+    "docs/stores.md",
+    "docs/tutorial.md",
+)
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)")
 

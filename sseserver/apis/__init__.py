@@ -2,8 +2,8 @@
 The APIs: families of URLs with one wire protocol each.
 
 Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (the Vercel AI SDK's
-`/api/chat`), `page` (`/`), `admin` (`/healthz`, `/readyz`, and the site of `--admin-listen`). `makeAPIs` is the list of
-them.
+`/api/chat`), `page` (`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the site of
+`--admin-listen`). `makeAPIs` is the list of them.
 
 A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
 and a format if it streams. CONTRIBUTING.md has the steps.
@@ -19,6 +19,7 @@ from sseserver.apis.chat.models import Models
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.apis.page.page import AssetFile, AssetFolder, Page
 from sseserver.apis.page.visitor import Visitor
+from sseserver.apis.session.session import Session
 from sseserver.apis.ui.chats import Chats
 from sseserver.service.service import StreamService
 from sseserver.web.access.gate import Gate
@@ -39,7 +40,7 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         The resources by their paths below the mount point, without slashes at the ends.
     """
     page = Page(service.source)
-    return {
+    resources: dict[str, IResource] = {
         "": Visitor(service, page, access, prompt, gate),
         "assets": AssetFolder(service.viewers),
         # Browsers ask for it beside pages that name no icon, such as answers in JSON.
@@ -51,3 +52,6 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "healthz": Health(),
         "readyz": Readiness(service),
     }
+    if access.credentials is not None:
+        resources["session"] = Session(service, access, access.credentials)
+    return resources

@@ -15,6 +15,7 @@ from sseserver.apis import makeAPIs
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.interfaces import IAuthenticator
 from sseserver.service.service import StreamService
+from sseserver.speedups.direct import DirectHead
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 from sseserver.web.resource import NotFoundResource
@@ -67,7 +68,7 @@ class StreamResource(Resource):
     @property
     def direct(self) -> DirectPublishing | None:
         """Answers small POSTs without a request object. `None` for a derived class, which may check requests."""
-        return self._direct if type(self) is StreamResource and self._access.isOpen else None
+        return self._direct if type(self) is StreamResource and self._access.recalls else None
 
     def _mount(self, path: list[bytes], resource: IResource) -> None:
         """Put a resource at a path, and make the nodes above it that are missing."""
@@ -110,11 +111,11 @@ class DirectPublishing:
         """See `DirectAnswers.admits`."""
         return self._gate.admits(fields)
 
-    def respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
         """See `DirectAnswers.respond`."""
-        parent, _, name = path[1:].rpartition(b"/")
+        parent, _, name = head.path[1:].rpartition(b"/")
         streams = self._resource.children.get(parent)
         # An embedder may have put something else there.
         if parent != _STREAMS or not isinstance(streams, StreamCollection):
             return None
-        return streams.publish(name.decode("ascii"), contentType, body)
+        return streams.publish(name.decode("ascii"), head, body)

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.python import usage
 
 from sseserver import __version__, compiled
+from sseserver.command.access import checkAccess
 from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, findHost, suggestEndpoint
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.upstream import checkUpstream
@@ -164,11 +165,14 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check endpoints, files and combinations of options before anything listens."""
+        from twisted.internet import reactor
+
         self._checkEndpoints()
         checkSource(self)
         checkEffects(self)
         checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
         checkUpstream(self)
+        checkAccess(reactor, self)
         self._shareDescriptors()
         if self["text"] == "-":
             checkInput(self)

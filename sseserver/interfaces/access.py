@@ -74,7 +74,23 @@ class Principal:
 
     def allows(self, right: Right, name: str) -> bool:
         """Tell whether the principal has a right on the stream of a name, which may not exist."""
-        return any(right in grant.rights and grant.matches(name) for grant in self.grants)
+        for grant in self.grants:  # noqa: SIM110  (each publish comes through here, and a generator would cost more)
+            if right in grant.rights and grant.matches(name):
+                return True
+        return False
+
+    @property
+    def runPrefix(self) -> str | None:
+        """
+        Begins the names of the streams of the runs that this principal starts; `None` if it may start none.
+
+        It is the prefix of the first grant with the right to run. The name of one stream is not enough: each run has a
+        stream of its own.
+        """
+        for grant in self.grants:
+            if Right.RUN in grant.rights and grant.pattern.endswith("*"):
+                return grant.pattern[:-1]
+        return None
 
     def isExpired(self, now: float) -> bool:
         """

@@ -16,6 +16,7 @@ class Group(Enum):
 
     SOURCE = "Token source"
     LISTENING = "Listening"
+    ACCESS = "Access"
     VIEWERS = "Viewers"
     RUNS = "Runs"
     STREAMS = "Streams"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from sseserver.options.credentials import CREDENTIALS
 from sseserver.options.gate import GATE
 from sseserver.options.operation import OPERATION
 from sseserver.options.row import Group, Option
@@ -342,6 +343,7 @@ OPTIONS = (
         setting="plain",
         environment="SSESERVER_PLAIN",
     ),
+    *CREDENTIALS,
     *OPERATION,
 )
 

@@ -17,6 +17,9 @@ from sseserver.wire import MAX_RECONNECTION_TIME
 #: Multipliers of the size suffixes.
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
+#: The algorithms of JSON Web Tokens.
+ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
+
 #: Milliseconds. Longest reconnection time: viewers are told up to a third more than the setting says.
 _MAX_RETRY = MAX_RECONNECTION_TIME * 3 // 4
 
@@ -188,6 +191,18 @@ def readSync(text: str) -> str:
     return text
 
 
+def readAlgorithm(text: str) -> str:
+    """
+    Return the name of an algorithm of JSON Web Tokens unchanged.
+
+    Raises:
+        ValueError: It is not one of those that are supported.
+    """
+    if text not in ALGORITHMS:
+        raise ValueError(f"{text[:20]!r} is unknown; use one of {', '.join(ALGORITHMS)}")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class ValueType:
     """
@@ -206,6 +221,7 @@ class ValueType:
 
 
 FLAG = ValueType("")
+ALGORITHM = ValueType("|".join(ALGORITHMS), readAlgorithm)
 COMMAND = ValueType("COMMAND", readCommand)
 COUNT = ValueType("COUNT", readCount)
 DESTINATION = ValueType("log|none|PATH", readFilled)

@@ -34,13 +34,14 @@ class KeptStreams:
     def __init__(self, find: Callable[[str], Deferred[IStreamLog]], account: Account) -> None:
         self._find = find
         self._account = account
-        self._epochs: dict[str, str] = {}
+        # The epoch and the name of each key's stream in one text, with a space between them.
+        self._places: dict[str, str] = {}
         # The keys of each stream, the oldest first. The garbage collector does not walk over tuples of strings.
         self._keys: dict[str, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         """Number of keys."""
-        return len(self._epochs)
+        return len(self._places)
 
     def add(self, key: str, streamLog: IStreamLog) -> None:
         """
@@ -48,13 +49,14 @@ class KeptStreams:
 
         Args:
             key: An older stream of this key is no longer found.
-            streamLog: The stream of a run, whose name is its epoch.
+            streamLog: The stream of a run.
         """
         epoch = streamLog.epoch
-        if self._epochs.get(key) == epoch:
+        place = f"{epoch} {streamLog.name}"
+        if self._places.get(key) == place:
             return
         self._drop(key)
-        self._epochs[key] = epoch
+        self._places[key] = place
         self._account.add(KEPT_COST + len(key))
         keys = self._keys[epoch] = (*self._keys.get(epoch, ()), key)
         if len(keys) > MAX_KEYS:
@@ -68,8 +70,8 @@ class KeptStreams:
             StreamNotFound: (errback) There is none, or it is no longer kept.
             StoreUnavailable: (errback) The store cannot look it up now.
         """
-        epoch = self._epochs.get(key)
-        return fail(StreamNotFound(key)) if epoch is None else self._find(epoch).addCallback(checkEpoch, epoch)
+        epoch, _, name = self._places.get(key, "").partition(" ")
+        return self._find(name).addCallback(checkEpoch, epoch) if epoch else fail(StreamNotFound(key))
 
     def forget(self, epoch: str) -> None:
         """
@@ -83,8 +85,8 @@ class KeptStreams:
 
     def _drop(self, key: str) -> None:
         """Drop a key. Harmless if it is not known."""
-        epoch = self._epochs.pop(key, None)
-        if epoch is not None:
+        epoch = self._places.pop(key, "").partition(" ")[0]
+        if epoch:
             self._account.subtract(KEPT_COST + len(key))
             others = tuple(other for other in self._keys.pop(epoch) if other != key)
             if others:
@@ -93,7 +95,7 @@ class KeptStreams:
 
 def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:
     """
-    Return the stream of a run that was found by its name, which is its epoch.
+    Return the stream of a run that was found by its name.
 
     Args:
         streamLog: The log that was found.

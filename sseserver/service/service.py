@@ -107,7 +107,7 @@ class StreamService(Service):
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         makeBody = chooseBody(turnEnd, self.settings.plain)
         self.viewers = Viewers(self.settings, self._beats, self.ledger.viewers, makeBody, self._viewerLeft)
-        create = partial(self._create, None, False)
+        create = partial(self._create, published=False)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys, reactor)
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
         # Fire when the service has stopped.
@@ -120,27 +120,27 @@ class StreamService(Service):
         summarize: Summarize | None = None,
         *,
         viewed: bool = False,
+        prefix: str = "",
     ) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
 
         Args:
             prompt: Passed to the source.
-            key: An idempotency key: while its stream is kept, the same key and prompt give the same
-                stream.
+            key: An idempotency key: while its stream is kept, the same key and prompt give the same stream.
             summarize: Returns further members of the terminal entry `done`, if any.
-            viewed: Whether the caller follows the stream at once. If so, a run that could not have
-                this viewer is refused.
+            viewed: Whether the caller follows the stream at once. If so, there must be room for this viewer.
+            prefix: Begins the name of the stream.
 
         Returns:
-            A Deferred that fires with the stream's log. The name of the stream is its epoch.
+            A Deferred that fires with the stream's log. Its name is its epoch, or the prefix and 22 characters.
 
         Raises:
             KeyReused: (errback) The key was used with another prompt.
             Overloaded: (errback) There is no room, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        return self._starter.start(prompt, key, summarize, viewed)
+        return self._starter.start(prompt, key, summarize, viewed, prefix)
 
     @inlineCallbacks
     def open(self, name: str) -> Generator[Deferred[Any], Any, tuple[IStreamLog, bool]]:

@@ -20,6 +20,7 @@ from sseserver.service.run import Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.startkeys import StartKeys
 from sseserver.service.viewers import Viewers
+from sseserver.streams.ids import makeEpoch
 from sseserver.timing.turns import awaitTurn, takeTurns
 from sseserver.values import Prompt
 
@@ -31,7 +32,7 @@ class RunStarter:
     Starts runs after all checks for room.
 
     Args:
-        create: Makes the stream of a run, with the question that it answers.
+        create: Makes the stream of a run: called with its name, or `None`, and the question that it answers.
         runs: Takes the runs.
         viewers: Tells whether a run could be viewed.
         ledger: Counts the prompts.
@@ -41,7 +42,7 @@ class RunStarter:
 
     def __init__(
         self,
-        create: Callable[[str], Deferred[IStreamLog]],
+        create: Callable[..., Deferred[IStreamLog]],
         runs: RunQueue,
         viewers: Viewers,
         ledger: Ledger,
@@ -56,14 +57,14 @@ class RunStarter:
         self._clock = clock
 
     def start(
-        self, prompt: Prompt | None, key: str | None, summarize: Summarize | None, viewed: bool
+        self, prompt: Prompt | None, key: str | None, summarize: Summarize | None, viewed: bool, prefix: str = ""
     ) -> Deferred[IStreamLog]:
         """See `StreamService.startRun`."""
         kept = None if prompt is None else KeptPrompt(prompt)
         if kept is None or not kept.isLarge:
-            return self._startOrJoin(prompt, kept, key, summarize, viewed)
+            return self._startOrJoin(prompt, kept, key, summarize, viewed, prefix)
         packing = Deferred.fromCoroutine(self._pack(kept))
-        return packing.addCallback(lambda _: self._startOrJoin(prompt, kept, key, summarize, viewed))
+        return packing.addCallback(lambda _: self._startOrJoin(prompt, kept, key, summarize, viewed, prefix))
 
     async def _pack(self, kept: KeptPrompt) -> None:
         """
@@ -82,15 +83,21 @@ class RunStarter:
             raise
 
     def _startOrJoin(
-        self, prompt: Prompt | None, kept: KeptPrompt | None, key: str | None, summarize: Summarize | None, viewed: bool
+        self,
+        prompt: Prompt | None,
+        kept: KeptPrompt | None,
+        key: str | None,
+        summarize: Summarize | None,
+        viewed: bool,
+        prefix: str,
     ) -> Deferred[IStreamLog]:
         try:
             if key is None:
-                return self._start(kept, summarize, viewed)
+                return self._start(kept, summarize, viewed, prefix)
             digest = _NO_PROMPT if kept is None else kept.digest
             joined = self._keys.join(key, digest)
             if joined is None:
-                return self._keys.remember(key, digest, self._start(kept, summarize, viewed))
+                return self._keys.remember(key, digest, self._start(kept, summarize, viewed, prefix))
         except (KeyReused, Overloaded) as refusal:
             if kept is not None:
                 kept.release()
@@ -101,11 +108,13 @@ class RunStarter:
         def startAgain(failure: Failure) -> Deferred[IStreamLog]:
             # The stream was being deleted, which has freed the key.
             failure.trap(StreamNotFound)
-            return self.start(prompt, key, summarize, viewed)
+            return self.start(prompt, key, summarize, viewed, prefix)
 
         return joined.addErrback(startAgain)
 
-    def _start(self, prompt: KeptPrompt | None, summarize: Summarize | None, viewed: bool) -> Deferred[IStreamLog]:
+    def _start(
+        self, prompt: KeptPrompt | None, summarize: Summarize | None, viewed: bool, prefix: str
+    ) -> Deferred[IStreamLog]:
         """
         Start a new run.
 
@@ -119,7 +128,8 @@ class RunStarter:
             if not prompt.isLarge:
                 self._ledger.checkPrompts()
             prompt.count(self._ledger.prompts)
-        created = self._createStream("" if prompt is None else prompt.question)
+        name = prefix + makeEpoch() if prefix else None
+        created = self._createStream(name, question="" if prompt is None else prompt.question)
         created.addCallbacks(self._startRun, _drop, callbackArgs=(prompt, summarize), errbackArgs=(prompt,))
         if prompt is not None and not created.called and not prompt.isLarge:
             prompt.wait()

@@ -36,11 +36,13 @@ class _Start:
         digest: Hash of the request.
         created: Fires with the run's stream log; `None` when it has.
         epoch: Epoch of the stream; empty before.
+        name: Name of the stream; empty before.
     """
 
     digest: bytes
     created: Deferred[IStreamLog] | None
     epoch: str = ""
+    name: str = ""
 
 
 class StartKeys:
@@ -81,7 +83,7 @@ class StartKeys:
             raise KeyReused("This idempotency key was used with another request.")
         if start.created is not None:
             return _branch(start.created)
-        return self._find(start.epoch).addCallback(checkEpoch, start.epoch).addErrback(self._gone, start.epoch)
+        return self._find(start.name).addCallback(checkEpoch, start.epoch).addErrback(self._gone, start.epoch)
 
     def remember(self, key: str, digest: bytes, created: Deferred[IStreamLog]) -> Deferred[IStreamLog]:
         """
@@ -99,7 +101,7 @@ class StartKeys:
         self._account.add(START_COST + len(key))
 
         def keep(streamLog: IStreamLog) -> IStreamLog:
-            start.created, start.epoch = None, streamLog.epoch
+            start.created, start.epoch, start.name = None, streamLog.epoch, streamLog.name
             self._keyOf[streamLog.epoch] = key
             # The run of a source that fails at once has ended before.
             self.endRun(streamLog)

@@ -12,6 +12,8 @@ from twisted.web.http import combinedLogFormatter
 from twisted.web.iweb import IAccessLogFormatter
 from zope.interface import provider
 
+from sseserver.redaction import ShownRequest
+
 #: Bytes that the log shows unchanged: printable, but neither a quote nor a backslash.
 _isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
@@ -19,13 +21,15 @@ _isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 @provider(IAccessLogFormatter)
 def accessLine(timestamp: str, request: Any) -> str:
     """
-    Write the line of `combinedLogFormatter`, in a quarter of the time if nothing has to be escaped.
+    Write the line of `combinedLogFormatter`, in a quarter of the time if nothing has to be escaped or hidden.
 
     Args:
         timestamp: Time of the end of the request, as the log shows it.
         request: The request, whose response is over.
     """
     client = request.getClientAddress()
+    if b"?" in request.uri or b"?" in (request.getHeader(b"referer") or b""):
+        request = ShownRequest(request)
     referer = request.getHeader(b"referer") or b"-"
     agent = request.getHeader(b"user-agent") or b"-"
     target = b"%b %b %b" % (request.method, request.uri, request.clientproto)

@@ -26,7 +26,7 @@ from sseserver.speedups.privates import beginWait, isBetweenRequests, isBlocked,
 from sseserver.tracebacks import forgetFailure
 
 #: Bytes. Limit of the head of such a request.
-_SHORT_HEAD = 1024
+_SHORT_HEAD = 2048
 
 #: Heads that are recognized; a publisher has one for each length of its bodies.
 _HEADS = 1024
@@ -38,8 +38,8 @@ _HEAD = re.compile(
 
 #: The only header fields that such a head may have. No other one has a meaning for such a request.
 _FIELDS = frozenset(
-    b"accept accept-encoding accept-language cache-control connection content-length content-type host pragma referer"
-    b" user-agent".split()
+    b"accept accept-encoding accept-language authorization cache-control connection content-length content-type host"
+    b" pragma referer user-agent".split()
 )
 
 #: An answer with an empty body, around the date and the length.
@@ -103,13 +103,12 @@ class DirectAnswers(Protocol):
             fields: The header fields of the head.
         """
 
-    def respond(self, path: bytes, contentType: str, body: bytes) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
         """
         Answer a POST whose head is admitted.
 
         Args:
-            path: The path, without a query.
-            contentType: Value of the field `Content-Type`.
+            head: The head.
             body: The body.
 
         Returns:
@@ -233,7 +232,7 @@ class DirectWay:
             return False
         if head.length > self._site.maxBody:
             return False
-        answering = answers.respond(head.path, head.contentType, data[end:])
+        answering = answers.respond(head, data[end:])
         if answering is None:
             return False
         channel.setTimeout(channel.timeOut)

@@ -12,7 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
-from twisted.web.http import combinedLogFormatter
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -27,6 +26,7 @@ from sseserver.speedups.direct import AnswerForm, DirectWay
 from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.timing.ticker import Ticker
+from sseserver.web.accessline import plainLine
 from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
 from sseserver.web.arrivingbodies import SMALL_BODY, ArrivingBodies
 from sseserver.web.connection import ConnectionLimits
@@ -311,7 +311,7 @@ class StreamSite(Site):
         # `Site` would choose between HTTP/1.1 and HTTP/2 for each connection.
         self.protocol: Any = channel
         keywords.setdefault("timeout", IDLE_TIMEOUT)
-        formatter = keywords.setdefault("logFormatter", combinedLogFormatter if plain else accessLine)
+        formatter = keywords.setdefault("logFormatter", plainLine if plain else accessLine)
         self._accessLog = accessLog
         self.stall: float = defaultOf("stall") if stall is None else stall
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)

@@ -253,7 +253,7 @@ class ListenTests(OptionsTestCase):
         given = ["tcp:8001", "tcp:8002:interface=127.0.0.1", "unix:/tmp/s.sock", "tcp6:8003"]
         arguments = [part for endpoint in given[:2] for part in ("--listen", endpoint)]
         arguments += ["-l", given[2], f"--listen={given[3]}"]
-        self.assertEqual(parse("--host=*", *arguments)["listen"], given)
+        self.assertEqual(parse("--host=*", "--public", *arguments)["listen"], given)
         self.assertEqual(parse()["listen"], [defaultOf("listen")])
 
     def test_bad(self) -> None:
@@ -297,14 +297,14 @@ class GateTests(OptionsTestCase):
         """F73: the server answers to the given hosts, and to the addresses that it is bound to."""
         self.assertEqual(parse()["hosts"], ["127.0.0.1"])
         given = ["--host", "a.example", "--host=b.example:8000", "-l", "tcp:1", "-l", r"tcp:1:interface=2001\:db8\:\:1"]
-        self.assertEqual(parse(*given)["hosts"], ["a.example", "b.example:8000", "[2001:db8::1]"])
+        self.assertEqual(parse("--public", *given)["hosts"], ["a.example", "b.example:8000", "[2001:db8::1]"])
 
     def test_F73_needed(self) -> None:
         """F73: a listener that is reached under any name needs `--host`."""
         for endpoint in ("tcp:8000", "tcp6:8000", "tcp:8000:interface=0.0.0.0", "unix:/run/s", "haproxy:tcp:8000"):
             message = self.refused("--listen=tcp:8001:interface=127.0.0.1", "--listen", endpoint)
             self.assertIn(f"--listen {endpoint} needs --host NAME", message)
-            self.assertEqual(parse("--listen", endpoint, "--host=*")["hosts"], ["*"])
+            self.assertEqual(parse("--public", "--listen", endpoint, "--host=*")["hosts"], ["*"])
 
     def test_malformed(self) -> None:
         """A host or an origin that no request can have is refused, with the option."""

@@ -121,6 +121,35 @@ class ExampleTests(SynchronousTestCase):
         """A generator that blocks feeds the streams, from a thread."""
         self.python("generator.py", "/", "These words come from code that blocks . ")
 
+    def test_authenticated(self) -> None:
+        """An authenticator of one's own lets each user start and read runs, and nobody read those of another one."""
+        port = self.port
+        with serving([sys.executable, self.copy("authenticated.py")], port, env=ENVIRONMENT):
+            self.checkPage(port, "/")
+            self.assertEqual(ask(port, "POST", "/streams")[0], 401)
+            alice, bob = {"Cookie": "user=4f1d"}, {"Cookie": "user=97c2"}
+            status, headers, _ = ask(port, "POST", "/streams", {**alice, "Content-Type": "application/json"}, b"{}")
+            self.assertEqual((status, headers["location"][:15]), (201, "/streams/alice-"))
+            events = stream(port, headers["location"], alice)
+            text = "".join(event.data for event in events if event.type == "message")
+            self.assertEqual(text, "Words for you alone. ")
+            self.assertEqual(ask(port, "GET", headers["location"], bob)[0], 404)
+
+    def test_token(self) -> None:
+        """A token of the application lets its user run and read."""
+        port, key = self.port, self.folder / "jwt.key"
+        key.write_text(f"{'k' * 64}\n")
+        program = [sys.executable, str(EXAMPLES / "maketoken.py"), str(key), "alice"]
+        made = subprocess.run(program, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout.strip()
+        options = ("--jwt-algorithm", "HS256", "--jwt-key-file", str(key), "--jwt-audience", "sseserver")
+        listen = f"tcp:{port}:interface=127.0.0.1"
+        with serving(twistd("sseserver", "--listen", listen, "--interval=0", *options), port, env=ENVIRONMENT):
+            token = {"Authorization": f"Bearer {made}", "Content-Type": "application/json"}
+            status, headers, _ = ask(port, "POST", "/streams", token, b"{}")
+            self.assertEqual((status, headers["location"][:15]), (201, "/streams/alice-"))
+            self.assertEqual(stream(port, headers["location"], token)[-1].type, "done")
+            self.assertEqual(ask(port, "GET", headers["location"])[0], 401)
+
     def test_program(self) -> None:
         """A program is the source."""
         self.python("program.py", "/", "3\n2\n1\n")

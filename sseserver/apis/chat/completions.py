@@ -10,7 +10,7 @@ from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
 from sseserver.formats import OpenAIFormat
-from sseserver.interfaces import IFormat, IStreamLog, Right
+from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, readCompletion, wantsUsage
 from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.service.service import StreamService
@@ -37,11 +37,12 @@ class Completions(ChatResource):
 
     async def POST(self, request: Request) -> bytes | Document | None:
         """Start a run, or join the run of the same idempotency key; answer in chunks or in one piece."""
-        principal = await self._access.requireSome(request, Right.RUN)
+        principal = await self._access.requireRun(request)
         body = await readJSONObject(request, self._service.settings.modelBody, self._service)
         prompt, streamed = readCompletion(body.members, self._service.source)
+        key = readStartKey(request, "chat", principal)
         streamLog = await self._service.startRun(
-            body.mark(prompt), readStartKey(request, "chat", principal), makeSummary(prompt), viewed=True
+            body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=principal.runPrefix or ""
         )
         url = locateStream(request, streamLog, 3)
         if not streamed:

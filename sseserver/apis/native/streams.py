@@ -11,6 +11,7 @@ from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from sseserver.apis.native.links import StreamLinks
 from sseserver.apis.native.listing import describeListed, findListed, formatPlace, readPage
 from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import (
@@ -28,6 +29,7 @@ from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
 from sseserver.interfaces import IStreamLog, Right
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.service import StreamService
+from sseserver.speedups.direct import DirectHead
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
@@ -62,22 +64,26 @@ class StreamCollection(AsyncResource):
         self._service = service
         self._answerPage = answerPage
 
-    def publish(self, name: str, contentType: str, body: bytes) -> Deferred[bytes] | None:
+    def publish(self, name: str, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
         """
         Publish without a request object: see `NamedStream.POST`.
 
         Args:
             name: Name of the stream.
-            contentType: Value of the header.
+            head: The head of the request.
             body: The body.
 
         Returns:
-            Fires with the body of the answer; `None` if the body cannot be published.
+            Fires with the body of the answer; `None` if the body cannot be published, or the client is to be
+            authenticated first.
         """
+        principal = self._access.recall(head.fields.get(b"authorization"))
+        if principal is None or not principal.allows(Right.PUBLISH, name):
+            return None
         if len(body) > min(self._service.settings.nativeBody, STEP):
             return None
         try:
-            entries = readEntries(contentType, body)
+            entries = readEntries(head.contentType, body)
         except SSEServerError:
             return None
         return self._service.publish(name, entries, False).addCallback(encodePublication) if entries else None
@@ -90,7 +96,7 @@ class StreamCollection(AsyncResource):
 
     async def GET(self, request: Request) -> bytes:
         """List the streams, the newest first, in pages."""
-        principal = await self._access.requireSome(request, Right.LIST)
+        principal = await self._access.requireList(request)
         limit, before = readPage(request)
         # One more shows whether there is another page.
         streams = await findListed(self._service.store, self._service.clock, limit + 1, before, principal)
@@ -104,14 +110,16 @@ class StreamCollection(AsyncResource):
 
     async def POST(self, request: Request) -> bytes:
         """Start a run into a new stream."""
-        principal = await self._access.requireSome(request, Right.RUN)
+        principal = await self._access.requireRun(request)
         source = self._service.source
         body = await readJSONObject(request, self._service.settings.nativeBody, self._service)
         prompt = readPrompt(body.members, source)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
         key = readStartKey(request, "streams", principal)
-        streamLog = await self._service.startRun(prompt and body.mark(prompt), key, makeSummary(prompt))
+        streamLog = await self._service.startRun(
+            prompt and body.mark(prompt), key, makeSummary(prompt), prefix=principal.runPrefix or ""
+        )
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
         return answerJSON(request, {"name": streamLog.name, "url": url}, CREATED)
@@ -136,9 +144,11 @@ class NamedStream(AsyncResource):
         self._name = name
 
     def getChild(self, path: bytes, request: Request) -> Resource:
-        """See `Resource.getChild`: the only child is `cancel`."""
+        """See `Resource.getChild`: the children are `cancel` and `links`."""
         if path == b"cancel":
             return StreamCancellation(self._service, self._access, self._name)
+        if path == b"links":
+            return StreamLinks(self._service, self._access, self._name)
         return NotFoundResource() if path else self
 
     async def GET(self, request: Request) -> bytes | Document | None:

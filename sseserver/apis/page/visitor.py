@@ -56,7 +56,7 @@ class Visitor(AsyncResource):
         form = form or self._service.formats["text"]
         asked = readLastEventID(request)
         if asked is None:
-            return await self._startRun(request, form, await self._access.requireSome(request, Right.RUN))
+            return await self._startRun(request, form, await self._access.requireRun(request))
         return await self._resumeRun(request, form, asked, await self._access.identify(request))
 
     async def _resumeRun(self, request: Request, form: IFormat, asked: str, principal: Principal) -> bytes | None:
@@ -88,7 +88,7 @@ class Visitor(AsyncResource):
             answerViewerHead(self._service, request, form)
             return None
         try:
-            streamLog = await self._service.startRun(self._prompt, viewed=True)
+            streamLog = await self._service.startRun(self._prompt, viewed=True, prefix=principal.runPrefix or "")
         except (Overloaded, StoreUnavailable) as refusal:
             forgetTraceback(refusal)
             if isOver(request):

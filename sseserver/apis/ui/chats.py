@@ -47,11 +47,11 @@ class Chats(AsyncResource):
 
     async def POST(self, request: Request) -> None:
         """Start a run for the last message of a chat, or join the run of the same idempotency key."""
-        principal = await self._access.requireSome(request, Right.RUN)
+        principal = await self._access.requireRun(request)
         body = await readJSONObject(request, self._service.settings.modelBody, self._service)
         prompt, chat = readChat(body.members, self._service.source)
         key = readStartKey(request, "ui", principal)
-        streamLog = await self._service.startRun(body.mark(prompt), key, viewed=True)
+        streamLog = await self._service.startRun(body.mark(prompt), key, viewed=True, prefix=principal.runPrefix or "")
         self._newest.add(_makeKey(principal, chat), streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url, principal)

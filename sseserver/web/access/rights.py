@@ -8,12 +8,14 @@ a forbidden name exists.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from sseserver.errors import Forbidden, StreamNotFound, Unauthorized
 from sseserver.interfaces import ANYONE, IAuthenticator, Principal, Right
+from sseserver.web.access.credentials import Credentials
 
 
 class Access:
@@ -23,16 +25,38 @@ class Access:
     Args:
         authenticator: Finds the principals; `None` for no authentication.
         seconds: Returns the time in seconds since 1970.
+
+    Attributes:
+        credentials: The authenticator, if it makes links and sessions.
     """
 
     def __init__(self, authenticator: IAuthenticator | None, seconds: Callable[[], float]) -> None:
         self._authenticator = authenticator
         self._seconds = seconds
+        given: Any = authenticator
+        self.credentials: Credentials | None = given if isinstance(given, Credentials) else None
 
     @property
-    def isOpen(self) -> bool:
-        """Whether there is no authentication: everybody may do everything."""
-        return self._authenticator is None
+    def recalls(self) -> bool:
+        """Whether `recall` can find principals. If not, each request is to be authenticated."""
+        return self._authenticator is None or self.credentials is not None
+
+    def recall(self, header: bytes | None) -> Principal | None:
+        """
+        Return the principal of a header `Authorization` that was verified before.
+
+        Args:
+            header: Its value, if the request has one.
+
+        Returns:
+            The principal; `None` if the request is to be authenticated.
+        """
+        if self._authenticator is None:
+            return ANYONE
+        if self.credentials is None or header is None:
+            return None
+        principal = self.credentials.verdicts.find(header)
+        return None if principal is None or principal.isExpired(self._seconds()) else principal
 
     async def identify(self, request: Request) -> Principal:
         """
@@ -75,17 +99,30 @@ class Access:
             raise makeForbidden(Right.PUBLISH)
         return principal
 
-    async def requireSome(self, request: Request, right: Right) -> Principal:
+    async def requireList(self, request: Request) -> Principal:
         """
-        Find the principal of a request, and check that it has a right on any name.
+        Find the principal of a request, and check that it may list any streams.
 
         Raises:
             Unauthorized: There is no principal.
-            Forbidden: It does not have the right.
+            Forbidden: It may not.
         """
         principal = await self.identify(request)
-        if not any(right in grant.rights for grant in principal.grants):
-            raise makeForbidden(right)
+        if not any(Right.LIST in grant.rights for grant in principal.grants):
+            raise makeForbidden(Right.LIST)
+        return principal
+
+    async def requireRun(self, request: Request) -> Principal:
+        """
+        Find the principal of a request, and check that it may start a run, whose stream is named by `runPrefix`.
+
+        Raises:
+            Unauthorized: There is no principal.
+            Forbidden: It may not.
+        """
+        principal = await self.identify(request)
+        if principal.runPrefix is None:
+            raise makeForbidden(Right.RUN)
         return principal
 
 

@@ -12,8 +12,12 @@ from zope.interface import implementer
 from sseserver.apis.root import StreamResource
 from sseserver.errors import Unauthorized
 from sseserver.interfaces import Grant, IAuthenticator, Principal, Right
+from sseserver.web.access.apikeys import ApiKeys, makeKey, readKeyFile, writeLine
+from sseserver.web.access.credentials import Credentials, Secrets
+from sseserver.web.access.jwts import FixedKey, TokenRules, TokenVerifier
 from tests.apis.cases import PublishingTestCase
 from tests.http import Response
+from tests.web.access.tokens import NOW, SHARED
 from tests.wires import Wire
 
 
@@ -51,6 +55,47 @@ class Names:
         if name not in self.principals:
             raise Unauthorized("Say who you are.")
         return self.principals[name]
+
+
+class SecretsTestCase(PublishingTestCase):
+    """
+    A server with credentials of all kinds, beside the same server without authentication, which the shortcuts use.
+
+    The clock shows the time of the tokens.
+
+    Attributes:
+        credentials: The authenticator.
+        keys: API keys, by the names of their clients.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor.rightNow += NOW
+        self.keys: dict[str, str] = {}
+        self.lines: list[str] = []
+        tokens = TokenVerifier(TokenRules("HS256", "issuer", "here"), FixedKey("HS256", SHARED), self.reactor.seconds)
+        self.tokens: Any = tokens
+        self.credentials = Credentials(self.makeSecrets(), b"s" * 32)
+        self.guarded: Any = self.site(StreamResource(self.service, None, self.credentials))
+
+    def makeSecrets(self, signingKeys: tuple[bytes, ...] = (b"1" * 32,)) -> Secrets:
+        """Make the secrets of this moment."""
+        return Secrets(ApiKeys(readKeyFile("\n".join(self.lines))), self.tokens, signingKeys)
+
+    def addKey(self, name: str, *grants: str, expires: str | None = None) -> str:
+        """Add an API key, and return it."""
+        key = self.keys[name] = makeKey()
+        self.lines.append(writeLine(name, key, grants, expires))
+        self.credentials.replace(self.makeSecrets())
+        return key
+
+    def send(self, path: str, method: str = "GET", credential: str | None = None, **keywords: Any) -> Wire:
+        """Send a request with a bearer token, or without; its answer may last."""
+        wire = self.connect(self.guarded)
+        given = {} if credential is None else {"Authorization": f"Bearer {credential}"}
+        headers = {**given, **keywords.pop("headers", {})}
+        wire.begin(path, keywords.pop("accept", None), method, keywords.pop("body", None), headers=headers)
+        return wire
 
 
 class AccessTestCase(PublishingTestCase):

@@ -1,0 +1,59 @@
+"""
+Redaction: lines of logs show no credentials.
+
+A signed link has its credential in the query of its URL, and so have the tokens of clients that know no better.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+#: Members of a query that carry a credential, in lower case.
+CREDENTIALS = frozenset(
+    b"access_token api-key api_key apikey auth authorization bearer client_secret code credential id_token jwt key"
+    b" password passwd pwd refresh_token secret session sig signature token".split()
+)
+
+
+def hideCredentials(target: bytes) -> bytes:
+    """
+    Drop the members of a query that carry a credential.
+
+    Args:
+        target: A target of a request or a URL, with or without a query.
+    """
+    path, mark, query = target.partition(b"?")
+    if not mark:
+        return target
+    members = query.split(b"&")
+    shown = [member for member in members if not _isCredential(member)]
+    if len(shown) == len(members):
+        return target
+    return b"%b?%b" % (path, b"&".join(shown)) if shown else path
+
+
+def _isCredential(member: bytes) -> bool:
+    name = member.partition(b"=")[0]
+    return unquote_to_bytes(name).replace(b"+", b" ").strip().lower() in CREDENTIALS
+
+
+class ShownRequest:
+    """
+    A request as a log may show it; see `IRequest`.
+
+    Args:
+        request: The request.
+    """
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self.uri = hideCredentials(request.uri)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+    def getHeader(self, name: bytes) -> bytes | None:
+        """See `IRequest.getHeader`."""
+        value = self._request.getHeader(name)
+        return value if value is None or name != b"referer" else hideCredentials(value)

@@ -1,0 +1,200 @@
+"""
+A JSON Web Key Set (RFC 7517) at a URL: fetched when it is needed, kept, and fetched again when keys may have changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import jwt
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent
+
+from sseserver.client.bodies import readRefusal
+from sseserver.errors import Overloaded, SSEServerError
+from sseserver.timing.patience import addPatientTimeout
+
+log = Logger(__name__)
+
+#: Seconds after which the set is fetched again.
+KEPT_SECONDS = 600.0
+
+#: Seconds for which keys are accepted that could not be fetched again.
+STALE_SECONDS = 86_400.0
+
+#: Seconds between two fetches, whatever keys tokens name.
+PAUSE_SECONDS = 10.0
+
+#: Seconds that a fetch may take.
+FETCH_SECONDS = 10.0
+
+#: Bytes. Largest set.
+SET_BYTES = 256 * 1024
+
+#: Number of keys of a set.
+MAX_KEYS = 100
+
+
+class KeysUnavailable(Overloaded):
+    """The keys that verify tokens cannot be fetched now."""
+
+    code = "keys_unavailable"
+
+
+class RemoteKeys:
+    """
+    The keys of a set.
+
+    Args:
+        clock: The reactor.
+        agent: Fetches the set. It must not follow redirects.
+        url: URL of the set.
+        algorithm: The algorithm of the tokens; other keys of the set are ignored.
+        onChange: Called after a fetch that has brought other keys than the one before.
+    """
+
+    def __init__(
+        self, clock: Any, agent: IAgent, url: str, algorithm: str, onChange: Callable[[], object] = lambda: None
+    ) -> None:
+        self._clock = clock
+        self._agent = agent
+        self._url = url.encode("ascii")
+        self._algorithm = algorithm
+        self.onChange = onChange
+        self._keys: dict[str | None, Any] = {}
+        self._body = b""
+        # The times of the last fetch that has brought keys, and of the last one that was begun.
+        self._received: float | None = None
+        self._asked: float | None = None
+        self._waiting: list[Deferred[None]] | None = None
+
+    def find(self, kid: str | None) -> Any | Deferred[Any]:
+        """See `KeySet.find`. A token without `kid` is verified with the only key of the set."""
+        isMissing = self._lookUp(kid) is None
+        if isMissing or self._isOlderThan(KEPT_SECONDS):
+            fetching = self._fetch()
+            # Otherwise the present key is good enough while the others come.
+            if fetching is not None and (isMissing or self._isOlderThan(STALE_SECONDS)):
+                return fetching.addCallback(lambda _: self._require(kid))
+        return self._require(kid)
+
+    def _require(self, kid: str | None) -> Any:
+        """
+        Return a key, or `None`.
+
+        Raises:
+            KeysUnavailable: There are no keys that are new enough.
+        """
+        if self._isOlderThan(STALE_SECONDS):
+            raise KeysUnavailable("The keys that verify tokens cannot be fetched now; retry later.")
+        return self._lookUp(kid)
+
+    def _lookUp(self, kid: str | None) -> Any:
+        if kid is None:
+            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return self._keys.get(kid)
+
+    def _isOlderThan(self, seconds: float) -> bool:
+        """Tell whether the keys are older than a time, or there are none."""
+        return self._received is None or not 0 <= self._clock.seconds() - self._received < seconds
+
+    def _fetch(self) -> Deferred[None] | None:
+        """Fetch the set, or join the fetch that is under way. Return `None` if the last one was just now."""
+        now = self._clock.seconds()
+        isNew = self._waiting is None
+        if isNew and self._asked is not None and 0 <= now - self._asked < PAUSE_SECONDS:
+            return None
+        waiting: Deferred[None] = Deferred()
+        self._waiting = [*(self._waiting or ()), waiting]
+        if isNew:
+            self._asked = now
+            asking = Deferred.fromCoroutine(self._ask())
+            addPatientTimeout(asking, self._clock, FETCH_SECONDS, _raiseTimeout)
+            asking.addCallbacks(self._receive, self._fail)
+        return waiting
+
+    async def _ask(self) -> bytes:
+        response = await self._agent.request(b"GET", self._url, Headers({b"Accept": [b"application/json"]}))
+        body = await readRefusal(self._clock, response, SET_BYTES + 1, FETCH_SECONDS)
+        if response.code != 200:
+            raise KeysUnavailable(f"The answer has the status {response.code}.")
+        if len(body) > SET_BYTES:
+            raise KeysUnavailable(f"The answer has more than {SET_BYTES} bytes.")
+        return body
+
+    def _receive(self, body: bytes) -> None:
+        try:
+            keys = readKeySet(body, self._algorithm)
+        except ValueError as error:
+            log.error("The key set at {url} cannot be used: {error}", url=self._url.decode("ascii"), error=error)
+        else:
+            self._received = self._clock.seconds()
+            self._keys = keys
+            if body != self._body:
+                self._body = body
+                self.onChange()
+        self._endFetch()
+
+    def _fail(self, failure: Failure) -> None:
+        error = failure.value if failure.check(SSEServerError) else failure.getErrorMessage()
+        log.error("The key set at {url} cannot be fetched: {error}", url=self._url.decode("ascii"), error=error)
+        self._endFetch()
+
+    def _endFetch(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        for one in waiting or ():
+            one.callback(None)
+
+
+def readKeySet(body: bytes, algorithm: str) -> dict[str | None, Any]:
+    """
+    Read a key set.
+
+    Args:
+        body: JSON.
+        algorithm: The algorithm that the keys are for. Keys for anything else are left out.
+
+    Returns:
+        The keys by their names.
+
+    Raises:
+        ValueError: It is not a key set, or has no key for the algorithm.
+    """
+    try:
+        described = json.loads(body)["keys"]
+        if len(described) > MAX_KEYS:
+            raise ValueError("too many keys")
+        keys = {each.get("kid"): _readKey(each, algorithm) for each in described if _isFor(each, algorithm)}
+    except Exception:
+        raise ValueError("it is not a JSON Web Key Set") from None
+    if not keys:
+        raise ValueError(f"it has no key for {algorithm}")
+    return keys
+
+
+#: Types of keys, by algorithms. A shared key must never come from a URL.
+_TYPES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", None)}
+
+
+def _isFor(described: Mapping[str, Any], algorithm: str) -> bool:
+    kind, curve = _TYPES[algorithm]
+    return (
+        described.get("kty") == kind
+        and described.get("use", "sig") == "sig"
+        and described.get("alg", algorithm) == algorithm
+        and (curve is None or described.get("crv") == curve)
+    )
+
+
+def _readKey(described: Mapping[str, Any], algorithm: str) -> Any:
+    return jwt.PyJWK({name: value for name, value in described.items() if name != "d"}, algorithm=algorithm).key
+
+
+def _raiseTimeout(seconds: float) -> NoReturn:
+    """Give up a fetch."""
+    raise KeysUnavailable(f"There was no answer within {seconds:g} seconds.")

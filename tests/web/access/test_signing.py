@@ -1,0 +1,42 @@
+"""
+Tests of `sseserver.web.access.signing`.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.web.access.signing import Signer, readSigningKeys
+
+KEYS = (b"1" * 32, b"2" * 32)
+
+
+class SigningTests(SynchronousTestCase):
+    """Keys and signatures."""
+
+    def test_keys(self) -> None:
+        """A file has a key in each line; short ones and none are refused."""
+        self.assertEqual(readSigningKeys(f"\n{'1' * 32}\n {'2' * 32} \n"), KEYS)
+        for text in ("", "\n", "canary", f"{'1' * 32}\ncanary", "x" * 1025):
+            self.assertNotIn("canary", str(self.assertRaises(ValueError, readSigningKeys, text)))
+
+    def test_signatures(self) -> None:
+        """A signature is worth its own text, for its own purpose, under any of the keys."""
+        signer = Signer(KEYS, b"link")
+        signature = signer.sign(b"text")
+        self.assertRegex(signature, r"^[A-Za-z0-9_-]{43}$")
+        self.assertTrue(signer.isSigned(b"text", signature))
+        self.assertTrue(Signer(KEYS[::-1], b"link").isSigned(b"text", signature))
+        self.assertFalse(Signer(KEYS[1:], b"link").isSigned(b"text", signature))
+        self.assertFalse(Signer(KEYS, b"session").isSigned(b"text", signature))
+        for text, given in (
+            (b"texT", signature),
+            (b"", signature),
+            (b"text", ""),
+            (b"text", signature[:-1]),
+            (b"text", f"{signature}="),
+            (b"text", signature.swapcase()),
+            (b"text", "\xe4" * 43),
+            (b"text", "\ud800"),
+        ):
+            self.assertFalse(signer.isSigned(text, given), (text, given))
