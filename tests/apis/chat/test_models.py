@@ -75,7 +75,8 @@ class ModelTests(ChatTestCase):
         response = self.ask("/v1/models")
         self.assertEqual([model["id"] for model in response.json["data"]], names)
         self.assertNotIn("content-length", response.headers)
-        self.assertGreaterEqual(turns.count(0), len(response.body) // STEP_BYTES)
+        # A full transport also ends a turn: its producer goes on when the bytes are sent.
+        self.assertGreaterEqual(turns.count(0), len(response.body) // STEP_BYTES // 2)
 
     def test_unknown(self) -> None:
         """
