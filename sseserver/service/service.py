@@ -210,10 +210,11 @@ class StreamService(Service):
             checkPublished(streamLog)
             if not self._retention.makeRoom(published=True):
                 raise Overloaded("The limit of bytes of published streams is reached; retry later.")
+        if streamLog.state is State.OPEN:
+            # Now, since the store may take longer than the rest of the stream's time.
+            self._idle.use(streamLog.name)
 
         def note(numbers: tuple[int, int]) -> Publication:
-            if streamLog.state is State.OPEN:
-                self._idle.use(streamLog.name)
             if close and not repeated:
                 self._idle.forget(streamLog.name)
                 self._retention.keepAfter(streamLog)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from sseserver.service.service import Settings
 from sseserver.values import Kind, NewEntry, State
 from tests.fakes import FakeViewer
@@ -52,6 +54,18 @@ class IdleTests(ServiceTestCase):
         viewed.leave(viewer)
         self.reactor.run(101, 1)
         self.assertIs(viewed.state, State.CANCELLED)
+
+    def test_publishUnderWay(self) -> None:
+        """A publish that the store has not finished keeps its stream open: seed 1100331 of the simulation."""
+        streamLog = self.open("a")
+        self.reactor.run(99, 1)
+        stored: Deferred[tuple[int, int]] = Deferred()
+        self.patch(self.service.store, "publish", lambda *arguments: stored)
+        published = self.service.publish("a", [NewEntry(Kind.TOKEN, b"x")], False)
+        self.reactor.run(5, 1)
+        self.assertIs(streamLog.state, State.OPEN)
+        stored.callback((1, 1))
+        self.successResultOf(published)
 
     def test_viewerThatLeaves(self) -> None:
         """The time of a stream counts from the leave of its last viewer."""

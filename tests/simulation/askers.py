@@ -185,7 +185,8 @@ class Asker:
         if not reply.complete:
             return reply.status != 500
         if reply.status == 400:
-            return error.get("code") == "answer_too_long"
+            # An upstream refuses for reasons of its own.
+            return bool(error.get("code")) if self.stage.truth.sparse else error.get("code") == "answer_too_long"
         return reply.status != 500 and bool(error.get("code"))
 
 

@@ -7,5 +7,6 @@ from __future__ import annotations
 #: The fault that each seed found.
 NAMED: dict[int, str] = {
     313: "Streams that were being deleted made pages of the list of streams short, which ended the list.",
+    61: "Runs of standard input were woken in the order of their addresses.",
     16986: "A viewer whose transport held the end of its stream was told to return later when the server stopped.",
 }

@@ -179,18 +179,6 @@ BUGS = (
         "use = None",
     ),
     Bug(
-        "all keys of a stream are forgotten with its oldest entries",
-        "streams/log.py",
-        "self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}",
-        "self.keys = {}",
-    ),
-    Bug(
-        "bytes of a stream that is being deleted are taken off twice",
-        "stores/groups.py",
-        "            streamLog.account = Account()\n",
-        "            pass\n",
-    ),
-    Bug(
         "a refused group of runs is dropped",
         "stores/persistent.py",
         "                self._pending.dirty[entries.stream] = entries.log\n",

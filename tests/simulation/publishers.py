@@ -181,6 +181,10 @@ class Publisher:
         if reply.status == 200:
             if reply.complete:
                 self._acknowledged(batch, reply.json)
+            if batch.key and self._tries == 1 and stage.chance.random() < 0.3:
+                # A client that was not told repeats what is there, at any time.
+                self._later(self._publish)
+                return
             self._batch = None
             self._continue()
         elif reply.status == 0:

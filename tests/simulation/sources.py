@@ -30,6 +30,9 @@ _LONGEST = 30.0
 #: Tokens that a source in a thread may write before they are taken.
 _INLINE = 50
 
+#: Characters of the largest piece of a program's output, at least.
+_OUTPUT = 4000
+
 #: How a run gets its tokens.
 KINDS = ("function", "iterable", "asyncIterable", "blocking", "paced", "unpaced")
 
@@ -91,7 +94,9 @@ class Scripts:
         tokens = []
         for index in range(1, count + 1):
             marker = f"{run}.{index}"
-            size = chance.randint(0, self._size) if chance.random() < 0.2 else 0
+            # The output of a program fills its pipe while the run is paused.
+            most = max(self._size, _OUTPUT) if letter == "x" else self._size
+            size = chance.randint(0, most) if chance.random() < 0.2 else 0
             text = f"{wrap(marker)} " if plain else makeText(chance, marker, size)
             if letter == "x":
                 text = text.replace("\r", "")
