@@ -177,7 +177,7 @@ class IPersistence(Interface):
         If the process ends meanwhile, some changes may be stored and others not, but each of them whole.
 
         Args:
-            changes: The changes, in the order in which they apply.
+            changes: The changes, in the order in which they apply. None at all asks whether changes could be stored.
 
         Returns:
             Fires when the changes survive the end of the process. Their entries become visible then.

@@ -9,28 +9,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Generator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from sseserver.client import Request
+from sseserver.client import ConnectionFailed, Request
 from sseserver.client.agent import Connections, makeConnections
 from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
-from sseserver.interfaces import IModels, ITokenSink, ITokenSource
+from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreammodels import ModelList
 from sseserver.sources.upstreamopening import OPTIONAL, Document, UpstreamLimits, openAnswer
 from sseserver.timing.turns import takeTurns
+from sseserver.tracebacks import forgetFailure
 from sseserver.values import MODEL, VERSION, LargePrompt, Prompt, Reason
 
 __all__ = ["UpstreamLimits", "UpstreamSource", "checkHeader", "checkKey", "checkURL"]
+
+#: Seconds between two checks of an upstream that was not reached, if somebody asks.
+CHECK_SECONDS = 10.0
+
+T = TypeVar("T")
 
 _DEFAULT_LIMITS = UpstreamLimits()
 _NO_HEADERS: Mapping[str, str] = {}
@@ -114,7 +121,7 @@ def checkHeader(name: str, value: str) -> tuple[str, str]:
     return name, value
 
 
-@implementer(ITokenSource, IModels)
+@implementer(ITokenSource, IModels, IChecked)
 class UpstreamSource:
     """
     Token source that sends each prompt to an OpenAI-compatible API.
@@ -159,6 +166,9 @@ class UpstreamSource:
         self.connections = connections or makeConnections(reactor, limits.connectTimeout)
         self._readPath = self.connections.readPath or chooseReadPath(reactor)
         self._limits = limits
+        # Why the last connection failed, and when that was checked last.
+        self._problem: str | None = None
+        self._checkedAt: float = reactor.seconds()
         self.authenticate(key)
 
     def __repr__(self) -> str:
@@ -200,7 +210,7 @@ class UpstreamSource:
         else:
             # A copy, because msgspec leaves room to grow behind what it writes.
             asking = self._ask(bytes(memoryview(msgspec.json.encode(body))), OPTIONAL in body)
-        opening = Deferred.fromCoroutine(asking)
+        opening = Deferred.fromCoroutine(asking).addCallbacks(self._noteReached, self._noteFailure)
         return answer.start(opening, self._readPath)
 
     def _ask(self, body: bytes, hasOptions: bool) -> Coroutine[Any, Any, IResponse | Document]:
@@ -225,7 +235,20 @@ class UpstreamSource:
         """See `IModels.models`. The upstream's list is kept for a minute."""
         if self._requestedModel is not None:
             return succeed([self._requestedModel])
-        return self._models.find()
+        return self._models.find().addCallbacks(self._noteReached, self._noteFailure)
+
+    def findProblem(self) -> str | None:
+        """
+        See `IChecked.findProblem`: whether the last connection to the upstream failed.
+
+        While it did, the list of models is requested now and then: nobody else may ask the upstream.
+        """
+        now = self._reactor.seconds()
+        if self._problem is not None and not 0 <= now - self._checkedAt < CHECK_SECONDS:
+            self._checkedAt = now
+            checking = self._models.find(anew=True).addCallbacks(self._noteReached, self._noteFailure)
+            checking.addErrback(forgetFailure)
+        return self._problem
 
     def close(self) -> Deferred[None]:
         """
@@ -237,6 +260,20 @@ class UpstreamSource:
         pool = self.connections.pool
         closing: Deferred[None] = succeed(None) if pool is None else pool.closeCachedConnections()
         return closing
+
+    def _noteReached(self, result: T) -> T:
+        self._problem = None
+        return result
+
+    def _noteFailure(self, failure: Failure) -> Failure:
+        """Note whether the upstream was reached: any answer of it shows that."""
+        error = failure.value
+        unreached = isinstance(error, SourceError) and error.reason in {Reason.UNREACHABLE, Reason.TIMEOUT}
+        if unreached or isinstance(error, ConnectionFailed):
+            self._problem = "The upstream cannot be reached."
+        elif not isinstance(error, CancelledError):
+            self._problem = None
+        return failure
 
     def _locate(self, path: str) -> str:
         """Return the URL of a resource of the API."""

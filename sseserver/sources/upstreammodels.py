@@ -64,15 +64,18 @@ class ModelList:
         self._request: Deferred[Any] | None = None
         self._waiting: list[Deferred[Models]] = []
 
-    def find(self) -> Deferred[Models]:
+    def find(self, anew: bool = False) -> Deferred[Models]:
         """
         Return the models, as the upstream describes them.
+
+        Args:
+            anew: Whether the upstream is asked even if the list is known.
 
         Raises:
             SourceError: (errback) There is no list.
         """
         age = self._reactor.seconds() - self._received
-        if self._models is not None and 0 <= age < KEPT_SECONDS:
+        if not anew and self._models is not None and 0 <= age < KEPT_SECONDS:
             return succeed(self._models)
         waiting: Deferred[Models] = Deferred(self._leave)
         self._waiting.append(waiting)

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
-from sseserver.interfaces import IPersistence, IStreamLog, IStreamStore
+from sseserver.interfaces import IChecked, IPersistence, IStreamLog, IStreamStore
 from sseserver.steps import step
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
 from sseserver.stores.listing import findPage
@@ -47,10 +47,13 @@ LONGEST_PAUSE = 0.005
 #: Seconds. Time until the next group is written after one that failed.
 RETRY = 1.0
 
+#: Seconds between two checks whether the persistence can be written, if somebody asks.
+CHECK = 2.0
+
 _CLOSED = "The store is closed."
 
 
-@implementer(IStreamStore)
+@implementer(IStreamStore, IChecked)
 class PersistentStore(Keeper):
     """
     Keeps stream logs in a persistence.
@@ -76,10 +79,13 @@ class PersistentStore(Keeper):
         self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
         self._streams: dict[str, KeptStream] = {}
         self._pending = PendingChanges()
-        # The call that writes the next group; whether a group is being written; whether the last one failed.
+        # The call that writes the next group; whether a group is being written; why the last one failed.
         self._next: IDelayedCall | None = None
         self._writing = False
-        self._failing = False
+        self._problem: str | None = None
+        # Whether the next group is written even if it is empty, and when that was wanted last.
+        self._checking = False
+        self._checkedAt: float = clock.seconds()
         # The calls of `stop` that are not answered yet.
         self._stops: list[Deferred[None]] = []
 
@@ -198,6 +204,14 @@ class PersistentStore(Keeper):
         self._pending.trimmed[self._streams[streamLog.name]] = streamLog
         self._schedule(0)
 
+    def findProblem(self) -> str | None:
+        """See `IChecked.findProblem`. A check writes an empty group."""
+        now = self._clock.seconds()
+        if not 0 <= now - self._checkedAt < CHECK:
+            self._checkedAt, self._checking = now, True
+            self._schedule(0)
+        return self._problem if self.state is StoreState.OPEN else _CLOSED
+
     def _makeLog(self, stream: KeptStream) -> StreamLog:
         streamLog = StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
         streamLog.created, streamLog.question = stream.created, stream.question
@@ -213,8 +227,8 @@ class PersistentStore(Keeper):
         group = self._pending.takeGroup()
         now = self._clock.seconds()
         changes = group.listChanges(now)
-        if changes:
-            self._writing = True
+        if changes or self._checking:
+            self._checking, self._writing = False, True
             written = maybeDeferred(self.persistence.write, changes)
             written.addCallbacks(self._commit, self._refuse, callbackArgs=(group, now), errbackArgs=(group,))
             written.addErrback(lambda failure: log.failure("The store broke", failure))
@@ -226,7 +240,7 @@ class PersistentStore(Keeper):
 
     def _commit(self, _: None, group: Group, now: float) -> None:
         """Make the changes of a group visible: they are stored, with this time as the end of streams in it."""
-        self._writing = self._failing = False
+        self._writing, self._problem = False, None
         for stream in group.created:
             streamLog = None if stream.leaving else stream.log
             stream.answer(streamLog or StreamNotFound(stream.name))
@@ -258,9 +272,9 @@ class PersistentStore(Keeper):
         Publishes, new streams and deletions are refused. Entries of runs, and trims, are written later.
         """
         error = failure.value if isinstance(failure.value, StoreUnavailable) else StoreUnavailable("The store broke.")
-        if not self._failing:
+        if self._problem is None:
             log.failure("The store cannot write; it will try again", failure)
-        self._writing, self._failing = False, True
+        self._writing, self._problem = False, str(error)
         for deletion in group.deletions:
             deletion.refuse(error)
         for stream in group.created:

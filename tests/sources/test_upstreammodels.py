@@ -8,6 +8,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from sseserver.errors import SourceError
+from sseserver.sources.upstream import CHECK_SECONDS
 from sseserver.sources.upstreammodels import KEPT_SECONDS
 from tests.sources.upstreamcases import UpstreamTestCase, makeSource
 from tests.upstreamscripts import KEY, Act, Step, answer, head, refusal
@@ -38,6 +39,20 @@ class ModelsTests(UpstreamTestCase):
         """A list of thousands of models is read completely."""
         listed = {"data": [{"id": f"model-{number}", "description": "x" * 100} for number in range(3000)]}
         self.assertEqual(len(self.ask(answer("200 OK", json.dumps(listed)))), 3000)
+
+    def test_problem(self) -> None:
+        """A source whose upstream was not reached asks it again now and then, until there is any answer."""
+        self.assertIsNone(self.source.findProblem())
+        self.ask(Act.CLOSE)
+        self.assertEqual(self.source.findProblem(), "The upstream cannot be reached.")
+        asked = len(self.upstream.asked)
+        self.upstream.scripts = [(answer("404 Not Found", refusal("no")),)]
+        self.clock.advance(CHECK_SECONDS)
+        for _ in range(2):
+            self.source.findProblem()
+            self.turn()
+        self.assertEqual(len(self.upstream.asked), asked + 1)
+        self.assertIsNone(self.source.findProblem())
 
     def test_F33_unusualLists(self) -> None:
         """F33: a bare list is read, null is no model, and entries without an ID are skipped."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+from pathlib import Path
 from time import monotonic
 from unittest.mock import patch
 
@@ -13,7 +14,7 @@ from twisted.internet.task import Clock
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.stores.groups import GROUP_ENTRIES
-from sseserver.stores.persistent import LONGEST_PAUSE, RETRY
+from sseserver.stores.persistent import CHECK, LONGEST_PAUSE, RETRY
 from sseserver.stores.sqlite.database import Database
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.values import Kind, State
@@ -43,6 +44,24 @@ class GroupTests(StoreTestCase):
         self.thread.work()
         self.assertEqual((streamLog.last, len(self.entries())), (1, 1))
         self.successResultOf(settled)
+
+    def test_problem(self) -> None:
+        """While somebody asks, the store checks whether it can write: it notices a moved file, and its return."""
+        checked = self.store
+        path, moved = Path(self.path), Path(f"{self.path}.moved")
+        self.assertIsNone(checked.findProblem())
+        for move, problem in (
+            (lambda: path.rename(moved), "The store cannot write: its file was deleted, renamed or replaced."),
+            (lambda: moved.rename(path), None),
+        ):
+            move()
+            self.clock.advance(CHECK)
+            checked.findProblem()
+            checked.findProblem()
+            self.settle()
+            self.assertEqual(checked.findProblem(), problem)
+        self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_oneGroup(self) -> None:
         """
