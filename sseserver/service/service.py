@@ -185,7 +185,7 @@ class StreamService(Service):
             name: Name of the stream.
             entries: Tokens and events.
             close: Whether the stream ends `done` after them.
-            key: An idempotency key: as long as the entries are kept, the same key with the same entries appends nothing.
+            key: An idempotency key: while the entries are kept, the same key with the same entries appends nothing.
 
         Returns:
             A Deferred that fires when the entries are in the log.
