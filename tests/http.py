@@ -178,7 +178,7 @@ def makeRequest(
         body: The body, in JSON unless the headers say otherwise; none is sent for `None`.
         **rest: See `RequestParts`.
     """
-    fields: dict[str, str | None] = {"Host": "example.com", "Accept": accept}
+    fields: dict[str, str | None] = {"Host": "localhost", "Accept": accept}
     if body is not None:
         fields |= {"Content-Length": str(len(body)), "Content-Type": "application/json" if body else None}
     fields |= rest.get("headers") or {}

@@ -114,7 +114,9 @@ class FloodTests(SynchronousTestCase):
                     viewer = self.connect((self.port, self.tlsPort)[number % 2])
                     with contextlib.suppress(OSError):
                         viewers.append(context.wrap_socket(viewer) if number % 2 else viewer)
-                        viewers[-1].send(b"GET /streams/a HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")
+                        viewers[-1].send(
+                            b"GET /streams/a HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+                        )
                         viewers[-1].recv(1000)
                 left = self.countOpen(viewers)
                 self.assertGreater(left, 20)

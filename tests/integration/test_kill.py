@@ -132,7 +132,12 @@ class Server:
         await self.up.wait()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            lines = [f"{method} {path} HTTP/1.1", "Host: a", "Connection: close", f"Content-Length: {len(body)}"]
+            lines = [
+                f"{method} {path} HTTP/1.1",
+                "Host: localhost",
+                "Connection: close",
+                f"Content-Length: {len(body)}",
+            ]
             lines += [f"{name}: {value}" for name, value in headers.items()]
             writer.write("\r\n".join([*lines, "", ""]).encode("ascii") + body)
             if sent is not None:

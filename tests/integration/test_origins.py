@@ -96,7 +96,7 @@ window.got = got;
 
 PAGE = '<!doctype html><meta charset="utf-8"><title>App</title><script type="module" src="/main.js"></script>'
 
-#: What each client gets of a server that lists the origin of the page.
+#: The results of all clients if the server lists the origin of the page.
 EVERYTHING = {
     "fetch": [201, True, TEXT, "stream_not_found"],
     "publish": [201, 200, 200, 204],

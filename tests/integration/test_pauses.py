@@ -35,7 +35,7 @@ class PauseTests(SynchronousTestCase):
         """Send the request of a viewer; its answer is read later."""
         connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self.addCleanup(connection.close)
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
         return connection
 
     def test_F127_tokenTimeout(self) -> None:
@@ -46,7 +46,7 @@ class PauseTests(SynchronousTestCase):
         options = (f"--listen=tcp:{port}:interface=127.0.0.1", f"--upstream=http://127.0.0.1:{upstream.port}/v1")
         with serving(twistd("sseserver", *options, "--token-timeout=3"), port, env=ENVIRONMENT) as process:
             body = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
-            path = json.loads(ask(port, "POST", "/streams", body=body)[2])["url"]
+            path = json.loads(ask(port, "POST", "/streams", {"Content-Type": "application/json"}, body)[2])["url"]
             time.sleep(1)
             self.pause(process, PAUSE)
             text = b""

@@ -141,7 +141,7 @@ class Recorder:
     def send(self, data: bytes, method: str = "GET") -> Wire:
         """Send a request as it is written."""
         wire = Wire(self.factory, self.reactor)
-        text = data.decode("latin-1").replace("Host: example.com\r\n", "").replace("\r\n", "\n")
+        text = data.decode("latin-1").replace("Host: localhost\r\n", "").replace("\r\n", "\n")
         self._asked.append((text[:LONGEST_REQUEST] + "..." * (len(text) > LONGEST_REQUEST), method, wire))
         wire.send(data)
         self.wait()

@@ -70,11 +70,11 @@ class OriginTests(GateTestCase):
                 {"Origin": EVIL},
                 {"Origin": "null"},
                 {"Origin": ""},
-                {"Origin": f"{EVIL}, http://example.com"},
-                {"Origin": "http://example.com:8000"},
-                {"Origin": "ftp://example.com"},
-                {"Origin": "http://example.com/"},
-                {"Origin": "http://example.com", "Sec_Fetch_Site": "same-site"},
+                {"Origin": f"{EVIL}, http://localhost"},
+                {"Origin": "http://localhost:8000"},
+                {"Origin": "ftp://localhost"},
+                {"Origin": "http://localhost/"},
+                {"Origin": "http://localhost", "Sec_Fetch_Site": "same-site"},
                 {"Sec_Fetch_Site": "cross-site"},
                 {"Sec_Fetch_Site": "same-site"},
             ):
@@ -93,10 +93,10 @@ class OriginTests(GateTestCase):
         """Programs, the server's own pages, and people who type the URL may send every request."""
         for fields in (
             {},
-            {"Origin": "http://example.com"},
-            {"Origin": "http://example.com", "Sec_Fetch_Site": "same-origin"},
+            {"Origin": "http://localhost"},
+            {"Origin": "http://localhost", "Sec_Fetch_Site": "same-origin"},
             # A proxy has decrypted it.
-            {"Origin": "https://example.com"},
+            {"Origin": "https://localhost"},
             {"Sec_Fetch_Site": "same-origin"},
             {"Sec_Fetch_Site": "none"},
         ):
