@@ -41,6 +41,7 @@ class Feeder:
         self._scripts = scripts
         self._most = min(_MOST if window < 4 * _MOST else 20 * _MOST, window)
         self._out: FileIO | None = None
+        self._in: FileIO | None = None
         self._timer: Timer | None = None
 
     def makeSource(self, reactor: SimReactor, options: Mapping[str, Any]) -> ITokenSource:
@@ -51,6 +52,7 @@ class Feeder:
             reactor: Of the server's process.
             options: Its command line, without the input: a test has none.
         """
+        self.abandon()
         into, out = os.pipe()
         self._out = FileIO(out, "wb")
         script = self._scripts.write("", "x")
@@ -59,18 +61,30 @@ class Feeder:
         work.text = data.decode("utf-8", "replace")
         self._feed(data, work)
         try:
-            with patch.object(tap, "STANDARD_INPUT", into):
+            with patch.object(tap, "STANDARD_INPUT", into), patch.object(tap, "FileIO", self._open):
                 return tap.makeSource(reactor, {**options, "text": "-"})
         finally:
             os.close(into)
 
     def abandon(self) -> None:
-        """Take the input from the server."""
+        """Take the input from the server, which may have been killed."""
+        self._finish()
+        if self._in is not None:
+            self._in.close()
+            self._in = None
+
+    def _finish(self) -> None:
+        """Write no more."""
         if self._timer is not None:
             self._timer.cancel()
         if self._out is not None:
             self._out.close()
             self._out = None
+
+    def _open(self, number: int) -> FileIO:
+        """Open the end from which the server reads, as the server does."""
+        self._in = FileIO(number)
+        return self._in
 
     def _feed(self, data: bytes, work: Work) -> None:
         """Write the next piece, or the end."""
@@ -79,13 +93,13 @@ class Feeder:
             return
         if not data:
             work.end = "ok"
-            self.abandon()
+            self._finish()
             return
         chance = self._scripts.chance
         size = chance.randint(1, max(1, self._most // _PIECES)) + len(data) // _PIECES
         try:
             self._out.write(data[:size])
         except BrokenPipeError:
-            self.abandon()
+            self._finish()
             return
         self._timer = self._world.after(round(chance.random() * 2, 3), lambda: self._feed(data[size:], work))

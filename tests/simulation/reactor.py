@@ -17,7 +17,10 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.base import BaseConnector, DelayedCall
 from twisted.internet.interfaces import (
     IHalfCloseableDescriptor,
+    IHostnameResolver,
+    IHostResolution,
     IListeningPort,
+    IReactorPluggableNameResolver,
     IReactorTCP,
     IReactorTime,
 )
@@ -36,7 +39,24 @@ log = Logger()
 HOST = "127.0.0.1"
 
 
-@implementer(IReactorTime, IReactorTCP)
+@implementer(IHostnameResolver, IHostResolution)
+class Addresses:
+    """Resolves the only names that there are: addresses."""
+
+    name = HOST
+
+    def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, *args: Any) -> Any:
+        """See `IHostnameResolver.resolveHostName`."""
+        receiver.resolutionBegan(self)
+        receiver.addressResolved(IPv4Address("TCP", hostName, portNumber))
+        receiver.resolutionComplete()
+        return self
+
+    def cancel(self) -> None:
+        """See `IHostResolution.cancel`: it is over at once."""
+
+
+@implementer(IReactorTime, IReactorTCP, IReactorPluggableNameResolver)
 class SimReactor(DescriptorSet):
     """
     Args:
@@ -46,11 +66,13 @@ class SimReactor(DescriptorSet):
 
     Attributes:
         alive: Whether the process runs.
+        nameResolver: See `IReactorPluggableNameResolver`.
         network: See above.
         ports: Ports that listen.
     """
 
     running = True
+    nameResolver = Addresses()
 
     def __init__(self, world: World, network: Network, bufferSize: int = 64 * 1024) -> None:
         super().__init__()
@@ -96,6 +118,10 @@ class SimReactor(DescriptorSet):
 
     def _cancelled(self, call: DelayedCall) -> None:
         self._calls.pop(call, None)
+
+    def installNameResolver(self, resolver: Any) -> None:
+        """See `IReactorPluggableNameResolver.installNameResolver`."""
+        raise AssertionError("Nothing needs another resolver.")
 
     # IReactorTCP
 

@@ -323,7 +323,9 @@ class ServedTests(ServedTestCase):
         self.serve(tokensFrom(self.reactor, lambda: self.generate(notes)))
         self.startRun()
         self.reactor.advance(1)
-        self.successResultOf(self.service.stopService())
+        stopping = self.service.stopService()
+        self.reactor.advance(self.service.settings.drain)
+        self.successResultOf(stopping)
         self.assertEqual(notes, ["finally"])
 
     def test_bug(self) -> None:
