@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from sseserver.errors import BadRequest, InvalidMember
+from sseserver.errors import BadRequest, BodyTooLarge, InvalidMember
 
 T = TypeVar("T")
 
@@ -86,7 +86,8 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         The decoded value.
 
     Raises:
-        BadRequest: The body is not UTF-8, not JSON, of another type, or has too many values. The message says where.
+        BadRequest: The body is not UTF-8, not JSON, nested too deep, or of another type. The message says where.
+        BodyTooLarge: It has too many values.
         InvalidMember: A member is missing, unknown, or has the wrong type; the error names it.
     """
     deep = len(body) > 2 * MAX_DEPTH and isDeep(body)
@@ -119,7 +120,7 @@ def isDeep(body: bytes) -> bool:
         body: The JSON. If it is malformed, the result means nothing.
 
     Raises:
-        BadRequest: It has too many values.
+        BodyTooLarge: It has too many values.
     """
     if sum(map(body.count, (b",", b"[", b"{"))) <= MAX_DEPTH:
         return False
@@ -132,7 +133,7 @@ def isDeep(body: bytes) -> bool:
         quotes += len(parts) - 1
         values += sum(map(outside.count, (b",", b"[", b"{")))
         if values > MAX_VALUES:
-            raise BadRequest(f"The body has more than {MAX_VALUES} values.")
+            raise BodyTooLarge(f"The body has more than {MAX_VALUES} JSON values.")
         steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
         depths = [deepest, *accumulate(steps, initial=depth)]
         deepest, depth = max(depths), depths[-1]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import BadRequest, InvalidMember
+from sseserver.errors import BadRequest, ClientError, InvalidMember
 from sseserver.jsontext import MAX_VALUES, convert, readJSON, toJSON
 
 #: Line ends, escapes, wide characters, and a lone surrogate.
@@ -102,7 +102,7 @@ class ShapeTests(SynchronousTestCase):
     def assertRead(self, body: bytes, word: str = "") -> None:
         """Check that a body is read, or refused with a message that has a word."""
         if word:
-            self.assertIn(word, str(self.assertRaises(BadRequest, readJSON, body, dict)))
+            self.assertIn(word, str(self.assertRaises(ClientError, readJSON, body, dict)))
         else:
             self.assertEqual(readJSON(body, dict), json.loads(body))
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from sseserver.errors import BadRequest, BodyTooLarge
+from sseserver.jsontext import MAX_DEPTH
 
 #: Bytes that are read in one step.
 STEP = 64 * 1024
@@ -21,11 +22,11 @@ STEP = 64 * 1024
 #: JSON values of one document. Everything that is done with a prompt later takes time for each.
 MAX_VALUES = 60_000
 
+#: Number of values that are read one by one in a step.
+_SINGLE = 500
+
 #: Bytes of space between two values.
 _MOST_SPACE = 64 * 1024
-
-#: Objects and arrays inside each other, as far as they are read member by member.
-_DEEPEST = 100
 
 #: Objects and arrays inside each other that can be decoded together. A deeper value is read member by member.
 _LEVELS = 8
@@ -103,10 +104,12 @@ class _Reader:
         return value
 
     def _readValue(self, depth: int) -> Generator[None, None, Any]:
-        if depth > _DEEPEST:
-            raise self._refuse("it is nested too deep")
         self._count(1)
+        if not self._values % _SINGLE:
+            yield
         mark = self._skip()
+        if depth >= MAX_DEPTH and mark in {b"{", b"["}:
+            raise self._refuse(f"it has more than {MAX_DEPTH} arrays and objects inside each other")
         if mark == b"{":
             return (yield from self._readObject(depth))
         if mark == b"[":
@@ -125,7 +128,7 @@ class _Reader:
             self._at += 1
             return items
         while True:
-            row = self._takeRow(_ITEMS)
+            row = self._takeRow(_ITEMS, depth)
             if row:
                 items += self._decode(b"[%b]" % row)
                 yield
@@ -140,7 +143,7 @@ class _Reader:
             self._at += 1
             return members
         while True:
-            row = self._takeRow(_MEMBERS)
+            row = self._takeRow(_MEMBERS, depth)
             if row:
                 members.update(self._decode(b"{%b}" % row))
                 yield
@@ -185,8 +188,19 @@ class _Reader:
                 end -= 6
         return end
 
-    def _takeRow(self, row: re.Pattern[bytes]) -> bytes:
-        """Take the next short items, without the comma after the last one; nothing if the next item is long."""
+    def _takeRow(self, row: re.Pattern[bytes], depth: int) -> bytes:
+        """
+        Take the next short items of a container.
+
+        Args:
+            row: The pattern of its items.
+            depth: Number of containers around it.
+
+        Returns:
+            The items, without the comma after the last one; nothing if the next item is long, or could be too deep.
+        """
+        if depth + _LEVELS >= MAX_DEPTH:
+            return b""
         found = row.match(self._body, self._at, self._at + STEP)
         assert found is not None
         taken = found[0]

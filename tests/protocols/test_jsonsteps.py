@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import BadRequest, BodyTooLarge
+from sseserver.jsontext import MAX_DEPTH
 from sseserver.protocols import jsonsteps
 from sseserver.protocols.jsonsteps import MAX_VALUES, readSteps
 from sseserver.values import Prompt
@@ -82,6 +83,17 @@ class StepsTests(SynchronousTestCase):
             self.assertRaises(BodyTooLarge, read, body)
         texts = ["1, 2, [3], {4}, " * 1000] * 100
         self.assertEqual(read(json.dumps(texts).encode())[0], texts)
+
+    def test_F84_depth(self) -> None:
+        """F84: the depth that a small document may have is that of a large one, whether items are short or long."""
+        for start, end in (("[", "]"), ('{"a":', "}"), ("[1,", ",2]"), ('{"a":1,"b":', "}")):
+            for inside in ("[]", "[1, 2]", '["%s"]' % ("x" * 2 * jsonsteps.STEP)):
+                for depth in (MAX_DEPTH - 9, MAX_DEPTH - 1, MAX_DEPTH):
+                    body = (start * depth + inside + end * depth).encode()
+                    if depth < MAX_DEPTH:
+                        self.assertEqual(read(body)[0], json.loads(body))
+                    else:
+                        self.assertIn("inside each other", str(self.assertRaises(BadRequest, read, body)))
 
     def test_refusals(self) -> None:
         """Malformed JSON is refused with a reason, and so is a value that is nested too deep."""
