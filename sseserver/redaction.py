@@ -15,6 +15,11 @@ CREDENTIALS = frozenset(
     b" password passwd pwd refresh_token secret session sig signature token".split()
 )
 
+_JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(127, 160)}
+
+#: Escapes of control characters, by their code points.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
 
 def hideCredentials(target: bytes) -> bytes:
     """
@@ -57,3 +62,23 @@ class ShownRequest:
         """See `IRequest.getHeader`."""
         value = self._request.getHeader(name)
         return value if value is None or name != b"referer" else hideCredentials(value)
+
+
+def escapeControls(text: str) -> str:
+    r"""
+    Replace the control characters of a text, but LF and TAB, by escapes such as `\x1b`, and lone surrogates, too.
+
+    Args:
+        text: Foreign text for a log: it must not move the cursor of a terminal, or look like another line.
+    """
+    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def escapeJSON(text: str) -> str:
+    """
+    Replace the control characters that JSON allows, DEL and those from U+0080 on, by its escapes.
+
+    Args:
+        text: A text in JSON.
+    """
+    return text if text.isascii() and "\x7f" not in text else text.translate(_JSON_CONTROLS)

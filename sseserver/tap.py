@@ -17,14 +17,16 @@ from typing import Any
 from twisted.application import strports
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
+from twisted.python.components import Componentized
 
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
 from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL, restrictEndpoint
+from sseserver.command.logs import ProcessLog, makeProcessLog
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.signals import Signals
@@ -72,6 +74,7 @@ class Server(MultiService):
 
     Attributes:
         control: Handles signals and tells the service manager, while the server runs; `None` for none.
+        log: The log of the process; `None` leaves it to the runner.
     """
 
     _log = Logger()
@@ -79,6 +82,7 @@ class Server(MultiService):
     def __init__(self, store: str | None = None) -> None:
         super().__init__()
         self.control: Control | None = None
+        self.log: ProcessLog | None = None
         self._storePath = store
         self._logPath: str | bytes | None = None
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
@@ -112,6 +116,12 @@ class Server(MultiService):
         """
         for port in self._tlsPorts:
             port.reload()
+
+    def setServiceParent(self, parent: Any) -> None:
+        """See `IService.setServiceParent`. twistd asks the application for the observer of the log."""
+        if self.log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.log)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """
@@ -293,6 +303,7 @@ def makeSite(
         StreamResource(streams, options["prompt"], credentials, options["hosts"], options["cors-origin"]),
         accessLog=accessLog != "none",
         logPath=None if accessLog in {"none", "log"} else accessLog,
+        logFormat=options["log-format"],
         plain=options["plain"] or None,
         maxBody=streams.settings.modelBody,
         maxConnections=options["max-connections"],
@@ -346,6 +357,7 @@ def makeService(options: Options) -> Server:
         server.listen(reactor, endpoint, site)
     if options["admin-listen"] is not None:
         server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, streams, options), "admin-listen")
+    server.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     supervisor = Supervisor(reactor, os.environ)
     stop = Stop(reactor, streams, options["drain-wait"], supervisor, getattr(source, "kill", lambda: None))
     others: list[Callable[[], object]] = [server.reloadCertificates]

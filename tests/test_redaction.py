@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.redaction import ShownRequest, hideCredentials
+from sseserver.redaction import ShownRequest, escapeControls, escapeJSON, hideCredentials
 
 
 class RedactionTests(SynchronousTestCase):
@@ -38,3 +38,9 @@ class RedactionTests(SynchronousTestCase):
         shown = ShownRequest(request)
         self.assertEqual((shown.uri, shown.method, shown.getHeader(b"referer")), (b"/a", b"GET", b"http://a/b?c"))
         self.assertEqual((shown.getHeader(b"user-agent"), shown.getHeader(b"x")), (b"x?sig=1", None))
+
+    def test_F76_controls(self) -> None:
+        """F76: control characters of a text are escaped, but for LF and TAB; in JSON those that it allows."""
+        self.assertEqual(escapeControls("a\r\x1b\x07\x7f\x9b\ud800\n\tö"), "a\\x0d\\x1b\\x07\\x7f\\x9b\\ud800\n\tö")
+        self.assertEqual(escapeJSON('"ö\x7f\x9b"'), '"ö\\u007f\\u009b"')
+        self.assertEqual(escapeJSON('"\\u001b"'), '"\\u001b"')

@@ -14,6 +14,7 @@ cdef class EventStreamProducer(ResponseProducer):
     cdef double _quietSince
     cdef bint _behind
     cdef bint _refused
+    cdef Py_ssize_t _first
 
     cdef object _form
 

@@ -53,11 +53,21 @@ class EventStreamProducer(ResponseProducer):
         streamLog: The stream.
     """
 
-    __slots__ = ("_behind", "_form", "_quietSince", "_refused", "_rendering", "cursor", "expires", "streamLog")
+    __slots__ = (
+        "_behind",
+        "_first",
+        "_form",
+        "_quietSince",
+        "_refused",
+        "_rendering",
+        "cursor",
+        "expires",
+        "streamLog",
+    )
 
     def __init__(self, request: Request, streamLog: IStreamLog, form: IFormat, delivery: Delivery) -> None:
         super().__init__(request, delivery)
-        self.cursor = 0
+        self.cursor = self._first = 0
         self.expires = inf
         self.streamLog = streamLog
         self._form = form
@@ -87,6 +97,7 @@ class EventStreamProducer(ResponseProducer):
         # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
+        self._first = self.cursor
         self._write(gap + self._rendering.head(self.cursor, retry, url))
         # A viewer that starts at the end reads nothing, and yet a paused run may go on for it.
         if self.streamLog.onChange is not None:
@@ -178,6 +189,10 @@ class EventStreamProducer(ResponseProducer):
         if now - self._quietSince >= heartbeat:
             self._write(HEARTBEAT)
         return min(self._quietSince + heartbeat, self.expires)
+
+    def countEvents(self) -> int:
+        """See `ResponseProducer.countEvents`."""
+        return self.cursor - self._first
 
     def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
         """Set the cursor; return the frames that tell of a gap, if there is one."""

@@ -125,6 +125,10 @@ class ResponseProducer:
         """See `Watched.beat`. A response has no heartbeats unless its subclass writes them."""
         return now + self._delivery.settings.stall
 
+    def countEvents(self) -> int:
+        """Return the number of entries that were written so far. Only event streams have any."""
+        return 0
+
     def _begin(self, seconds: float) -> bool:
         """
         Register the producer, and watch its client.
@@ -181,6 +185,9 @@ class ResponseProducer:
         self._step(ViewerStep.END)
         self.reason = reason
         self._body.close()
+        # For the access log, without a reference to this object.
+        request: Any = self.request
+        request.outcome = (reason, self.countEvents())
         if self._watch is not None:
             self._watch.stop()
         if self._next is not None:

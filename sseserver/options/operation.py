@@ -5,7 +5,7 @@ The options of operation: how a server is watched, and how it stops. `sseserver.
 from __future__ import annotations
 
 from sseserver.options.row import Group, Option
-from sseserver.options.types import ENDPOINT, PAUSE
+from sseserver.options.types import ENDPOINT, LEVEL, LOG_FORMAT, PAUSE
 
 OPERATION = (
     Option(
@@ -16,6 +16,21 @@ OPERATION = (
         "Listen on this endpoint for health checks, apart from the clients: `tcp:9000:interface=127.0.0.1`. It asks "
         "for no credentials, so the interface must be named.",
         otherNames=("health", "metrics", "admin"),
+    ),
+    Option(
+        "log-format",
+        LOG_FORMAT,
+        "text",
+        Group.OPERATION,
+        "Format of the log and of the access log: lines of text, or of JSON objects.",
+    ),
+    Option(
+        "log-level",
+        LEVEL,
+        "info",
+        Group.OPERATION,
+        "Lowest level that the log has. Requests are of the level `info`, if the access log is in the log.",
+        otherNames=("loglevel", "verbose", "quiet"),
     ),
     Option(
         "drain-wait",

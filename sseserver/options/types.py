@@ -20,6 +20,9 @@ _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 #: The algorithms of JSON Web Tokens.
 ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
 
+#: Levels of the log, the lowest first.
+_LEVELS = ("debug", "info", "warn", "error", "critical")
+
 #: Milliseconds. Longest reconnection time: viewers are told up to a third more than the setting says.
 _MAX_RETRY = MAX_RECONNECTION_TIME * 3 // 4
 
@@ -203,6 +206,30 @@ def readAlgorithm(text: str) -> str:
     return text
 
 
+def readLogFormat(text: str) -> str:
+    """
+    Return the name of a format of logs unchanged.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    if text not in {"text", "json"}:
+        raise ValueError(f"{text!r} is unknown; use text or json")
+    return text
+
+
+def readLevel(text: str) -> str:
+    """
+    Return the name of a level of the log unchanged.
+
+    Raises:
+        ValueError: There is no such level.
+    """
+    if text not in _LEVELS:
+        raise ValueError(f"{text!r} is unknown; use {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}")
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class ValueType:
     """
@@ -228,6 +255,8 @@ DESTINATION = ValueType("log|none|PATH", readFilled)
 ENDPOINT = ValueType("ENDPOINT")
 FILE = ValueType("FILE", readFilled)
 HEADER = ValueType("HEADER")
+LEVEL = ValueType("|".join(_LEVELS), readLevel)
+LOG_FORMAT = ValueType("text|json", readLogFormat)
 HOST = ValueType("NAME[:PORT]", readFilled)
 MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
 NAME = ValueType("NAME", readFilled)

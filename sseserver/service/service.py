@@ -45,7 +45,6 @@ log = Logger(__name__)
 
 #: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25
-
 _IDLE_END = packCancelled(Reason.IDLE)
 
 _STOPPED = "The server is being stopped."
@@ -321,7 +320,7 @@ class StreamService(Service):
         Accept no more runs, viewers and publishes, and wait until those that are there have ended. See `Drain`.
 
         Returns:
-            A Deferred that fires when no run and no viewer is left: `Settings.drain` and some seconds later at most.
+            Fires when no run and no viewer is left: `Settings.drain` and some seconds later at most.
         """
         if self.state is not ServiceState.DRAINING:
             self.state = step(SERVICE_STEPS, self.state, ServiceState.DRAINING)
@@ -337,7 +336,7 @@ class StreamService(Service):
         Drain the service, and close the store. Harmless while it is being stopped.
 
         Returns:
-            A Deferred that fires when no viewer is left and everything is stored.
+            Fires when no viewer is left and everything is stored.
         """
         super().stopService()
         stopped: Deferred[None] = Deferred()

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 
@@ -30,8 +29,6 @@ from sseserver.settings import Settings
 from sseserver.streams.account import Account
 from sseserver.timing.ticker import Ticker
 from sseserver.values import StartingPlace
-
-log = Logger(__name__)
 
 _FIRST = StartingPlace()
 
@@ -246,21 +243,11 @@ class Viewers:
     def _producerLeft(self, producer: EventStreamProducer) -> None:
         del self._requests[producer]
         self._account.count -= 1
-        if producer.reason != "complete":
-            # twisted.web logs a response that is finished, and none that the client closed.
-            log.info(
-                "A viewer of {name} ended ({reason}) after {bytes} bytes",
-                name=producer.streamLog.name,
-                reason=producer.reason,
-                bytes=producer.written,
-            )
         self._left(producer.streamLog)
 
     def _documentLeft(self, producer: DocumentProducer) -> None:
         del self._requests[producer]
         self._account.count -= 1
-        if producer.reason != "complete":
-            log.info("A response ended ({reason}) after {bytes} bytes", reason=producer.reason, bytes=producer.written)
         self._checkDrained()
 
     def _left(self, streamLog: IStreamLog) -> None:

@@ -19,6 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sseserver.redaction import escapeControls
+
 log = Logger(__name__)
 
 #: Bytes. Largest read: the capacity of a pipe.
@@ -207,7 +209,7 @@ class ErrorLog:
                 "Program {pid} says on standard error, {left} bytes left out: {text}",
                 pid=self._pid,
                 left=self._received - len(self._kept),
-                text=self._kept.decode("utf-8", "replace"),
+                text=escapeControls(self._kept.decode("utf-8", "replace")),
             )
         self._received = 0
         self._kept.clear()

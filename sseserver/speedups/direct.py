@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from time import time
+from time import monotonic, time
 from typing import Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
@@ -125,15 +125,17 @@ class DirectRequest:
         channel: Its connection.
         head: Its head.
         sentLength: Bytes of the body of the answer.
+        begun: When it came, in seconds of `time.monotonic`.
     """
 
-    __slots__ = ("_channel", "_head", "sentLength", "uri")
+    __slots__ = ("_channel", "_head", "begun", "sentLength", "uri")
 
     method = b"POST"
     clientproto = b"HTTP/1.1"
     code = OK
 
-    def __init__(self, channel: Any, head: DirectHead, sentLength: int) -> None:
+    def __init__(self, channel: Any, head: DirectHead, sentLength: int, begun: float) -> None:
+        self.begun = begun
         self._channel = channel
         self._head = head
         self.uri = head.path
@@ -232,22 +234,23 @@ class DirectWay:
             return False
         if head.length > self._site.maxBody:
             return False
+        begun = monotonic() if self._logs else 0.0
         answering = answers.respond(head, data[end:])
         if answering is None:
             return False
         channel.setTimeout(channel.timeOut)
         result = answering.result if answering.called else None
         if isinstance(result, bytes):
-            self.write(channel, head, result)
+            self.write(channel, head, result, begun)
             return True
         if isinstance(result, Failure):
             answering.addErrback(_forget)
             return False
-        waiting = _Waiting(self, channel, head, data)
+        waiting = _Waiting(self, channel, head, data, begun)
         answering.addCallbacks(waiting.answer, waiting.refuse)
         return True
 
-    def write(self, channel: Any, head: DirectHead, body: bytes) -> None:
+    def write(self, channel: Any, head: DirectHead, body: bytes, begun: float) -> None:
         """
         Write an answer, and its line in the access log.
 
@@ -255,13 +258,14 @@ class DirectWay:
             channel: The connection.
             head: Head of the request, for the log.
             body: Body of the answer.
+            begun: When the request came, in seconds of `time.monotonic`, for the log.
         """
         buffer = channel.sendBuffer
         buffer.hold()
         buffer.put(self._form.fill(body))
         buffer.release()
         if self._logs:
-            self._site.log(DirectRequest(channel, head, len(body)))
+            self._site.log(DirectRequest(channel, head, len(body), begun))
 
 
 class _Waiting:
@@ -273,11 +277,13 @@ class _Waiting:
         channel: The connection.
         head: The head of the request.
         data: The whole request.
+        begun: When it came.
     """
 
-    __slots__ = ("_channel", "_data", "_head", "_way")
+    __slots__ = ("_begun", "_channel", "_data", "_head", "_way")
 
-    def __init__(self, way: DirectWay, channel: Any, head: DirectHead, data: bytes) -> None:
+    def __init__(self, way: DirectWay, channel: Any, head: DirectHead, data: bytes, begun: float) -> None:
+        self._begun = begun
         self._way = way
         self._channel = channel
         self._head = head
@@ -292,7 +298,7 @@ class _Waiting:
         """Write the answer, and let the channel go on."""
         channel = self._channel
         if channel is not None:
-            self._way.write(channel, self._head, body)
+            self._way.write(channel, self._head, body, self._begun)
             channel.requestDone(self)
 
     def refuse(self, failure: Failure) -> None:

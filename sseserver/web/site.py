@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -35,7 +37,11 @@ from sseserver.web.descriptors import countFree
 from sseserver.web.logfile import LogFile
 from sseserver.web.openconnections import OpenConnections, RefusedConnection
 from sseserver.web.request import makeBodyTooLarge, makeTooManyBodies
+from sseserver.web.requestlog import LINES, JSONLine, TextLine, describeRequest
 from sseserver.web.targets import readTarget
+
+# Its events are those of requests, in a log of JSON objects.
+_accessLog = Logger("sseserver.access")
 
 #: Seconds after which an idle connection is closed. It exceeds the 60 of common load balancers,
 #: which would otherwise send a request into a connection that is just being closed.
@@ -72,6 +78,7 @@ class BodyLimit(_Base):
     def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
         self._received = self._counted = 0
         self._refused = False
+        self.begun = monotonic()
         super().__init__(channel, *args, **keywords)
 
     def gotLength(self, length: int | None) -> None:
@@ -125,7 +132,11 @@ class BodyLimit(_Base):
         """See `Request.connectionLost`."""
         if self._counted:
             self._release()
+        channel = self.channel
         super().connectionLost(reason)
+        if channel is not None and self.clientproto != Request.clientproto:
+            # The request was complete. Twisted logs those that are finished only.
+            channel.site.log(self)
 
     def _count(self) -> bool:
         """Count the body among those that arrive; return whether there is room."""
@@ -176,7 +187,7 @@ class StreamRequest(PlainStreamRequest):
 class FastStreamRequest(BodyLimit, FastRequest):
     """The fast request, with the limit."""
 
-    __slots__ = ("_counted", "_received", "_refused")
+    __slots__ = ("_counted", "_received", "_refused", "begun")
 
 
 #: The header fields of every answer, each a whole line.
@@ -231,7 +242,7 @@ def chooseDirect(site: StreamSite, plain: bool, formatter: object | None) -> Dir
     Returns:
         The way of these answers; `None` if all requests go the usual way.
     """
-    if plain or formatter not in {None, accessLine} or not answersDirectly():
+    if plain or not (formatter is None or isinstance(formatter, LINES)) or not answersDirectly():
         return None
     return DirectWay(site, AnswerForm(_sampleAnswer()), formatter is not None)
 
@@ -273,11 +284,12 @@ class StreamSite(Site):
 
     Args:
         resource: The root.
-        accessLog: Whether each finished response is logged in a line.
+        accessLog: Whether each request is logged in a line at its end.
         plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
         maxBody: Bytes. Limit of the body of a request, the largest of those of its resources.
         maxConnections: Number of connections at a time. By default the limit of file descriptors of the process, but
             for some that are kept for everything else.
+        logFormat: Format of the access log, `text` or `json`.
         keywords: See `Site`.
 
     Attributes:
@@ -299,6 +311,7 @@ class StreamSite(Site):
         maxBody: int = MODEL_BODY,
         stall: float | None = None,
         maxConnections: int | None = None,
+        logFormat: str = "text",
         **keywords: Any,
     ) -> None:
         self.maxBody = maxBody
@@ -311,8 +324,9 @@ class StreamSite(Site):
         # `Site` would choose between HTTP/1.1 and HTTP/2 for each connection.
         self.protocol: Any = channel
         keywords.setdefault("timeout", IDLE_TIMEOUT)
-        formatter = keywords.setdefault("logFormatter", plainLine if plain else accessLine)
-        self._accessLog = accessLog
+        text = TextLine(plainLine if plain else accessLine)
+        formatter = keywords.setdefault("logFormatter", JSONLine() if logFormat == "json" else text)
+        self._accessLog, self._isJSON = accessLog, logFormat == "json"
         self.stall: float = defaultOf("stall") if stall is None else stall
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
         # One bound method for all connections.
@@ -345,7 +359,10 @@ class StreamSite(Site):
     def log(self, request: Any) -> None:
         """See `Site.log`."""
         if self._accessLog:
-            super().log(request)
+            if self.logPath is None and self._isJSON:
+                _accessLog.info("{method} {target} {status}", **describeRequest(request))
+            else:
+                super().log(request)
 
     def reopenLog(self) -> None:
         """Open the file of the access log again, if there is one and it is open."""

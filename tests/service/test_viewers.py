@@ -5,14 +5,12 @@ Tests of `sseserver.service.viewers`: the room for viewers, and the log of those
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from twisted.web.test.requesthelper import DummyRequest
 
 from sseserver.errors import Overloaded
 from sseserver.service.service import Settings
 from sseserver.streams.log import FLUSH_TICK
-from tests.fakes import logged
 from tests.service.cases import ServiceTestCase
 from tests.wires import Wire
 
@@ -106,38 +104,6 @@ class ReconnectionTimeTests(ServiceTestCase):
         times = {self.watch(streamLog).response.events[0].retry for _ in range(20)}
         self.assertGreater(len(times), 1)
         self.assertTrue(all(time is not None and 6000 <= time <= 12_000 for time in times))
-
-
-class LogTests(ServiceTestCase):
-    """Log events about viewers."""
-
-    def lines(self, events: list[dict[str, Any]]) -> list[str]:
-        """Return the lines about viewers."""
-        formats = [event.get("log_format") or "" for event in events]
-        return [text.format(**event) for text, event in zip(formats, events, strict=True) if "viewer" in text]
-
-    def test_viewerThatLeft(self) -> None:
-        """
-        A viewer that leaves, for which twisted.web logs nothing, has one line: its stream, the
-        reason, and the number of bytes.
-        """
-        streamLog = self.startLog()
-        wire = self.watch(streamLog)
-        self.write("a")
-        size = len(wire.response.body)
-        with logged() as events:
-            wire.close()
-        self.assertEqual(self.lines(events), [f"A viewer of {streamLog.name} ended (left) after {size} bytes"])
-
-    def test_viewerThatHasAll(self) -> None:
-        """
-        A viewer that has its stream to the end has no line of ours: twisted.web logs the response.
-        """
-        self.watch(self.startLog())
-        with logged() as events:
-            self.source.run.end()
-            self.reactor.advance(FLUSH_TICK)
-        self.assertEqual(self.lines(events), [])
 
 
 class DrainTests(ServiceTestCase):

@@ -31,6 +31,12 @@ class StandardErrorTests(ProgramTestCase):
         self.assertEqual((sink.tokens, self.said(events)), ([], [(0, "no\ufffd ä")]))
         self.assertNotIn("no", str(self.problem(sink)))
 
+    def test_F76_controls(self) -> None:
+        """F76: a program cannot forge lines of the log: control characters in its standard error are escaped."""
+        with logged() as events:
+            self.run_(["sh", "-c", r"printf 'a\r2026 [-] b\033[2J\007\tc\nd' >&2; exit 1"])
+        self.assertEqual(self.said(events), [(0, r"a\x0d2026 [-] b\x1b[2J\x07" + "\tc\nd")])
+
     def test_rate(self) -> None:
         """
         The first bytes are logged at once, then those of an interval together, the rest at the end.

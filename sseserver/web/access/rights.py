@@ -71,6 +71,9 @@ class Access:
         principal = await found if isinstance(found, Deferred) else found
         if principal.isExpired(self._seconds()):
             raise Unauthorized("The credential has expired.", 'Bearer error="invalid_token"')
+        # For the access log.
+        logged: Any = request
+        logged.principalName = principal.name
         return principal
 
     async def require(self, request: Request, right: Right, name: str) -> Principal:

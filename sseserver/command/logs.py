@@ -1,0 +1,100 @@
+"""
+The log of the process: its level, and its lines as text or as JSON objects.
+
+twistd writes its own log if it is told to use syslog or a logger of its own.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import IO, Any
+
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+    formatEventAsClassicLogText,
+)
+from twisted.python.logfile import LogFile
+from zope.interface import implementer
+
+from sseserver.jsontext import toJSON
+from sseserver.redaction import escapeControls, escapeJSON
+
+#: Namespace of the events of the access log. They have members of their own.
+_ACCESS = "sseserver.access"
+
+
+@implementer(ILogObserver)
+class ProcessLog:
+    """
+    Writes the events of the process, each in a line without control characters.
+
+    Args:
+        file: Takes the lines.
+        asJSON: Whether a line is a JSON object.
+        level: Name of the lowest level that is written: `debug`, `info`, `warn`, `error` or `critical`.
+    """
+
+    def __init__(self, file: IO[str] | LogFile, asJSON: bool, level: str) -> None:
+        self._file: Any = file
+        self._write = writeJSON if asJSON else writeText
+        self._level = LogLevel.levelWithName(level)
+
+    def __call__(self, event: LogEvent) -> None:
+        """See `ILogObserver.__call__`."""
+        if event.get("log_level", LogLevel.info) < self._level:
+            return
+        line = self._write(event)
+        if line:
+            self._file.write(line)
+            self._file.flush()
+
+
+def makeProcessLog(reactor: Any, runner: Mapping[str, Any] | None, form: str, level: str) -> ProcessLog | None:
+    """
+    Make the log of the process. As with twistd's own, SIGUSR1 rotates a file.
+
+    Args:
+        reactor: Rotates the file.
+        runner: Options of twistd, which name the destination. `None` for another runner.
+        form: `text` or `json`.
+        level: See `ProcessLog`.
+
+    Returns:
+        `None` if the runner writes a log of its own.
+    """
+    if runner is None or runner.get("syslog") or runner.get("logger") or "nodaemon" not in runner:
+        return None
+    name = runner.get("logfile")
+    if name == "-" or (not name and runner["nodaemon"]):
+        return ProcessLog(sys.stdout, form == "json", level)
+    file = LogFile.fromFullPath(name or "twistd.log")
+    if not signal.getsignal(signal.SIGUSR1):
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(file.rotate))
+    return ProcessLog(file, form == "json", level)
+
+
+def writeText(event: LogEvent) -> str | None:
+    """Return an event as a line of text. Further lines of it begin with TAB."""
+    line = formatEventAsClassicLogText(event)
+    return None if line is None else escapeControls(line)
+
+
+def writeJSON(event: LogEvent) -> str:
+    """Return an event as a JSON object in a line."""
+    time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
+    level: Any = event.get("log_level", LogLevel.info)
+    namespace = event.get("log_namespace")
+    members: dict[str, object] = {"time": time, "level": level.name, "logger": namespace}
+    if namespace == _ACCESS and "target" in event:
+        members |= {name: value for name, value in event.items() if not name.startswith("log_")}
+    else:
+        members["message"] = formatEvent(event)
+        if "log_failure" in event:
+            members["traceback"] = event["log_failure"].getTraceback()
+    return escapeJSON(toJSON(members).decode("utf-8")) + "\n"

@@ -1,0 +1,114 @@
+"""
+The access log: one line for each request at its end, also for clients that leave and for responses that are cut.
+
+A line has the fields of the combined format and, after them, the number of events, the seconds, and the reason of the
+end. With `--log-format json` it is an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+from twisted.web.iweb import IAccessLogFormatter
+from zope.interface import implementer
+
+from sseserver.jsontext import toJSON
+from sseserver.redaction import ShownRequest, escapeJSON
+
+#: Writes the combined format for a timestamp and a request.
+Combined = Callable[[str, Any], str]
+
+
+@implementer(IAccessLogFormatter)
+class TextLine:
+    """
+    Writes lines of text.
+
+    Args:
+        combined: Writes the fields of the combined format.
+    """
+
+    def __init__(self, combined: Combined) -> None:
+        self._combined = combined
+
+    def __call__(self, timestamp: str, request: Any) -> str:
+        """See `IAccessLogFormatter`."""
+        line, principal = self._combined(timestamp, request), findPrincipal(request)
+        if principal != "-":
+            line = line.replace(" - - ", f" - {principal} ", 1)
+        reason, events = findOutcome(request)
+        return f"{line} {events} {measureTime(request):.3f} {reason}"
+
+
+@implementer(IAccessLogFormatter)
+class JSONLine:
+    """Writes lines that are JSON objects."""
+
+    def __call__(self, timestamp: str, request: Any) -> str:
+        """See `IAccessLogFormatter`."""
+        return escapeJSON(toJSON(describeRequest(request)).decode("utf-8"))
+
+
+#: The formats of the access log that need no request object of Twisted.
+LINES = (TextLine, JSONLine)
+
+
+def describeRequest(request: Any) -> dict[str, object]:
+    """
+    Return what the log tells about a request, by name.
+
+    Args:
+        request: The request, which has ended.
+    """
+    shown = ShownRequest(request)
+    reason, events = findOutcome(request)
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "client": getattr(request.getClientAddress(), "host", None),
+        "principal": findPrincipal(request),
+        "method": _decode(request.method),
+        "target": _decode(shown.uri),
+        "status": request.code if wasAnswered(request) else None,
+        "bytes": int(request.sentLength),
+        "events": events,
+        "duration": round(measureTime(request), 3),
+        "reason": reason,
+        "referer": _decode(shown.getHeader(b"referer")),
+        "agent": _decode(request.getHeader(b"user-agent")),
+    }
+
+
+def findPrincipal(request: Any) -> str:
+    """Return the name of the principal of a request, with its control characters and spaces escaped; `-` for nobody."""
+    name: str = getattr(request, "principalName", "")
+    return ascii(name)[1:-1].replace(" ", "\\x20") if name else "-"
+
+
+def findOutcome(request: Any) -> tuple[str, int]:
+    """
+    Return the reason of the end of a request, one word, and the number of events that it was sent.
+
+    Args:
+        request: The request, which has ended.
+    """
+    outcome: tuple[str, int] | None = getattr(request, "outcome", None)
+    # A request loses its channel with the connection.
+    return outcome or ("left" if getattr(request, "channel", request) is None else "complete", 0)
+
+
+def measureTime(request: Any) -> float:
+    """Return the seconds since a request began; 0 if that is unknown."""
+    begun: float | None = getattr(request, "begun", None)
+    return 0.0 if begun is None else monotonic() - begun
+
+
+def wasAnswered(request: Any) -> bool:
+    """Tell whether the response of a request has begun."""
+    return bool(getattr(request, "startedWriting", True))
+
+
+def _decode(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")
