@@ -40,7 +40,7 @@ class StreamResource(Resource):
             visitors must send their prompts by POST.
         access: Finds the principals of requests; `None` lets everybody do everything.
         hosts: Host names that requests may be meant for, beside loopback names, with or without a port; `*` for all.
-            `None`: the site checks them, or a proxy does.
+            `None`: the site checks them, or a proxy does. A site that only this machine reaches needs an empty list.
         corsOrigins: Origins of other sites whose pages may use this one, such as `https://example.com`; `*` for all,
             without cookies.
 

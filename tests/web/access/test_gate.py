@@ -11,7 +11,7 @@ from twisted.web.server import Site
 
 from sseserver.apis.root import StreamResource
 from sseserver.web.accept import JSON
-from tests.http import CHROME, EVENTSOURCE, Response
+from tests.http import CHROME, EVENTSOURCE, Response, makeRequest
 from tests.served import ServedTestCase
 
 EVIL = "https://evil.example"
@@ -103,6 +103,16 @@ class OriginTests(GateTestCase):
             self.assertEqual(self.send("POST", "/streams", b"", **fields).status, 201, fields)
             response = self.ask("/", EVENTSOURCE, headers={n.replace("_", "-"): v for n, v in fields.items()})
             self.assertEqual(response.status, 200, fields)
+        self.stopRuns()
+
+    def test_pipelined(self) -> None:
+        """Each request of a connection is judged by its own headers, also when they arrive together."""
+        wire = self.connect(self.factory)
+        origins = ("http://localhost", EVIL, None, EVIL)
+        wire.methods += ["POST"] * len(origins)
+        posts = [makeRequest("/streams", method="POST", body=b"{}", headers={"Origin": origin}) for origin in origins]
+        wire.send(b"".join(posts))
+        self.assertEqual([response.status for response in wire.responses], [201, 403, 201, 403])
         self.stopRuns()
 
     def test_reading(self) -> None:
