@@ -13,9 +13,14 @@ from typing import Any
 
 from twisted.python import usage
 
+from sseserver.options import KEY_VARIABLE
+from sseserver.options.credentials import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 from sseserver.sources.launch import checkSystem, readEnvironment
 from sseserver.sources.process import PLACE, ProcessSource
 from sseserver.values import MODEL
+
+#: Variables that no program gets.
+_SECRETS = frozenset({KEY_VARIABLE, TOKEN_KEY_VARIABLE, LINK_KEY_VARIABLE})
 
 
 def checkCommand(parts: list[str]) -> list[str]:
@@ -39,10 +44,14 @@ def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
         folder: Working directory of the server, where a relative path begins; `None` for the present one.
 
     Raises:
-        usage.UsageError: There is no such program, a variable is not set, or this system cannot run programs.
+        usage.UsageError: There is no such program, a variable is not set or has a secret, or this system cannot run
+            programs.
     """
     if options["exec"] is None:
         return
+    for name in options["exec-env"]:
+        if name in _SECRETS:
+            raise usage.UsageError(f"--exec-env: {name} has a secret of the server")
     try:
         checkSystem()
         environment = readEnvironment(options["exec-env"])

@@ -48,7 +48,7 @@ class _OpenAIRendering(EntryRendering):
 
     def retire(self, retry: int) -> bytes:
         """See `IRendering.retire`."""
-        error = writeError("The server is shutting down. Resume the stream later.", Reason.SHUTDOWN)
+        error = writeError("The server ends this response early. Resume the stream later.", Reason.SHUTDOWN)
         return writeBlock(error, retry=retry)
 
     def gap(self, asked: str, gap: GapError) -> bytes:

@@ -56,7 +56,7 @@ class _UIRendering(EntryRendering):
 
     def retire(self, retry: int) -> bytes:
         """See `IRendering.retire`."""
-        return _writePart(errorPart("The server is shutting down.")) + _DONE
+        return _writePart(errorPart("The server ended this response early.")) + _DONE
 
     def gap(self, asked: str, gap: GapError) -> bytes:
         """See `IRendering.gap`."""

@@ -48,6 +48,12 @@ class ExecTests(OptionsTestCase):
         for name in ("C", "A=1"):
             self.assertIn(f"--exec-env: {name!r}", self.refused("--exec=cat", f"--exec-env={name}"))
 
+    def test_secrets(self) -> None:
+        """No program gets a variable with a secret of the server, even if it is named."""
+        for name in ("SSESERVER_UPSTREAM_KEY", "SSESERVER_JWT_KEY", "SSESERVER_LINK_KEY"):
+            self.patch(os, "environ", {**os.environ, name: "canary" * 10})
+            self.assertIn(f"--exec-env: {name} has a secret", self.refused("--exec=cat", f"--exec-env={name}"))
+
     def test_F85_noPidfd(self) -> None:
         """F85: a system that cannot watch programs refuses the option."""
         pidfd = os.pidfd_open

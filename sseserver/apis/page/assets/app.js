@@ -8,6 +8,20 @@
   const base = new URL("..", document.currentScript.src);
   const streams = new URL("streams/", base);
 
+  // A signed link has its rights in the query of the page. They are for the stream of that page.
+  const link = [...new URLSearchParams(location.search)].filter(([name]) => ["rights", "streams", "expires", "sig"].includes(name));
+  const linked = nameOf(location);
+
+  function nameOf(place) {
+    return place.pathname.startsWith(streams.pathname) ? place.pathname.slice(streams.pathname.length).replace(/\/$/, "") : "";
+  }
+
+  function locate(name) {
+    const url = new URL(streams + name);
+    if (name === linked) for (const [member, value] of link) url.searchParams.set(member, value);
+    return url;
+  }
+
   // Whether the token source takes prompts. If so, no run starts before the first question.
   const asks = "asks" in document.documentElement.dataset;
 
@@ -53,7 +67,7 @@
   // Show the stream that the URL names: <base>streams/NAME. At <base> itself, start a run, or wait for a question.
   function open(turns) {
     leave();
-    const name = location.pathname.startsWith(streams.pathname) ? location.pathname.slice(streams.pathname.length).replace(/\/$/, "") : "";
+    const name = nameOf(location);
     const started = Boolean(turns || (read(name) || {}).started);
     turns = turns || recall(name);
     run = { name, started, linked: name !== "" && !started, turn: turns.pop(), turns, text: "", unspoken: "", tries: 0, opened: false, over: false };
@@ -83,7 +97,7 @@
   function follow() {
     if (!run.tries) enter("connecting");
     if (run.turn && !run.tries) window.scrollTo(0, document.documentElement.scrollHeight);
-    const url = new URL(run.name ? streams + run.name : base);
+    const url = run.name ? locate(run.name) : new URL(base);
     url.searchParams.set("format", run.published ? "entries" : "events");
     if (run.lastID) url.searchParams.set("last_event_id", run.lastID);
     run.source = new EventSource(url);
@@ -171,7 +185,7 @@
     const options = { headers: { Accept: name ? "application/json" : "text/event-stream" }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
     try {
       if (!name) return await fetch(base, { method: "HEAD", ...options });
-      const response = await fetch(streams + name, options);
+      const response = await fetch(locate(name), options);
       return { status: response.status, state: response.ok ? await response.json() : null };
     } catch (error) {
       return { status: 0 };
