@@ -207,6 +207,15 @@ class UnsupportedType(ClientError):
     code = "unsupported_media_type"
 
 
+class RateLimited(ClientError):
+    """A client has reached a limit of its own; others are served."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retryAfter = 3
+
+
 class Overloaded(SSEServerError):
     """A limit of the server is reached; the client should retry later."""
 

@@ -31,6 +31,11 @@ class Settings:
         linger: Seconds. A run is cancelled after this time without viewers, counted from its
             start if no viewer has come. 0 cancels it as soon as the last viewer has left.
         maxViewers: Number of viewers at a time.
+        maxViewersPerClient: Number of viewers at a time of one client: a principal, or else an address. `None` limits
+            only addresses of the public internet (`sseserver.service.clients`); so do the next three.
+        maxRunsPerClient: Number of runs at a time of one client.
+        runsPerMinute: Number of runs that one client may start in a minute.
+        publishesPerSecond: Number of publishes of one client in a second.
         maxRuns: Number of runs that work at a time; further runs wait in a queue.
         maxWaiting: Length of that queue; further runs are refused.
         stall: Seconds. A viewer that reads nothing for this time is disconnected; it can
@@ -55,6 +60,10 @@ class Settings:
     reconnectionTime: int = defaultOf("retry")
     linger: float = defaultOf("linger")
     maxViewers: int = defaultOf("max-viewers")
+    maxViewersPerClient: int | None = defaultOf("max-viewers-per-client")
+    maxRunsPerClient: int | None = defaultOf("max-runs-per-client")
+    runsPerMinute: int | None = defaultOf("runs-per-minute")
+    publishesPerSecond: int | None = defaultOf("publishes-per-second")
     maxRuns: int = defaultOf("max-runs")
     maxWaiting: int = defaultOf("max-waiting")
     stall: float = defaultOf("stall")

@@ -45,7 +45,8 @@ class TreeTests(SynchronousTestCase):
             self.assertGreaterEqual(HTTPStatus(each.status), 400)
             self.assertTrue(each.code.replace("_", "").isalpha(), each)
             if each.status < 500 and each not in {GapError, ViewerRefused}:
-                self.assertEqual(each.type, "invalid_request_error", each)
+                expected = "rate_limit_error" if each.status == 429 else "invalid_request_error"
+                self.assertEqual(each.type, expected, each)
 
 
 class SourceErrorTests(SynchronousTestCase):

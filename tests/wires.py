@@ -208,16 +208,17 @@ class Wire:
     Args:
         factory: Factory of the server: a site, or a wrapper of one.
         reactor: Moves the bytes.
+        host: Address of the client.
 
     Attributes:
         methods: Methods of the requests so far. A test that sends raw bytes appends the method of each request itself.
     """
 
-    def __init__(self, factory: Any, reactor: WireReactor) -> None:
+    def __init__(self, factory: Any, reactor: WireReactor, host: str = "127.0.0.1") -> None:
         self.reactor = reactor
         self.socket = FakeSocket()
         self.methods: list[str] = []
-        peer = ("127.0.0.1", 54321)
+        peer = (host, 54321)
         protocol = factory.buildProtocol(IPv4Address("TCP", *peer))
         fake: Any = self.socket
         none: Any = None
@@ -302,7 +303,12 @@ class Wire:
 class WireTestCase(SynchronousTestCase):
     """
     Tests on wires. At the end of each test all connections are closed and the clock is empty.
+
+    Attributes:
+        host: Address of the client of new connections.
     """
+
+    host = "127.0.0.1"
 
     def setUp(self) -> None:
         self.reactor = WireReactor()
@@ -324,7 +330,7 @@ class WireTestCase(SynchronousTestCase):
 
     def connect(self, factory: Any) -> Wire:
         """Open a connection."""
-        wire = Wire(factory, self.reactor)
+        wire = Wire(factory, self.reactor, self.host)
         self.wires.append(wire)
         return wire
 

@@ -111,11 +111,11 @@ class DirectPublishing:
         """See `DirectAnswers.admits`."""
         return self._gate.admits(fields)
 
-    def respond(self, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """See `DirectAnswers.respond`."""
         parent, _, name = head.path[1:].rpartition(b"/")
         streams = self._resource.children.get(parent)
         # An embedder may have put something else there.
         if parent != _STREAMS or not isinstance(streams, StreamCollection):
             return None
-        return streams.publish(name.decode("ascii"), head, body)
+        return streams.publish(name.decode("ascii"), head, body, peer)

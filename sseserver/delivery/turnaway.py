@@ -7,14 +7,14 @@ from __future__ import annotations
 from twisted.web.http import Request
 
 from sseserver.delivery.head import jitter, writeHeaders
-from sseserver.errors import Overloaded
+from sseserver.errors import Overloaded, SSEServerError
 from sseserver.interfaces import IFormat
 
 #: Text of the error for a viewer that cannot be served.
 NO_ROOM = "The server cannot serve another viewer now: its limit is reached, or it is being stopped."
 
 
-def turnAway(request: Request, form: IFormat, reconnectionTime: int) -> None:
+def turnAway(request: Request, form: IFormat, reconnectionTime: int, refusal: SSEServerError | None = None) -> None:
     """
     Tell a viewer to come back later.
 
@@ -24,13 +24,16 @@ def turnAway(request: Request, form: IFormat, reconnectionTime: int) -> None:
     Args:
         request: Its response has not begun.
         form: The format that the viewer asked for.
-        reconnectionTime: Milliseconds, before jitter.
+        reconnectionTime: Milliseconds, before jitter. The time that the refusal demands, if that is longer.
+        refusal: The reason; `None` for `Overloaded`.
 
     Raises:
-        Overloaded: The viewers of this format are no EventSources.
+        SSEServerError: The refusal, if the viewers of this format are no EventSources.
     """
+    if refusal is None:
+        refusal = Overloaded(NO_ROOM)
     if not form.reconnects:
-        raise Overloaded(NO_ROOM)
+        raise refusal
     writeHeaders(request, form)
-    request.write(b"retry: %d\n\n" % jitter(reconnectionTime))
+    request.write(b"retry: %d\n\n" % jitter(max(reconnectionTime, 1000 * (refusal.retryAfter or 0))))
     request.finish()

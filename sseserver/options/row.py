@@ -20,6 +20,7 @@ class Group(Enum):
     VIEWERS = "Viewers"
     RUNS = "Runs"
     STREAMS = "Streams"
+    CLIENTS = "Clients"
     SPEED = "Speed"
     OPERATION = "Operation"
 

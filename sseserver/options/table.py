@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from sseserver.options.clients import CLIENTS
 from sseserver.options.credentials import CREDENTIALS
 from sseserver.options.gate import GATE
 from sseserver.options.operation import OPERATION
@@ -343,6 +344,7 @@ OPTIONS = (
         setting="plain",
         environment="SSESERVER_PLAIN",
     ),
+    *CLIENTS,
     *CREDENTIALS,
     *OPERATION,
 )

@@ -10,6 +10,7 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
 from sseserver.wire import MAX_RECONNECTION_TIME
@@ -230,6 +231,27 @@ def readLevel(text: str) -> str:
     return text
 
 
+#: Stands for all Unix sockets in place of a network.
+UNIX = "unix"
+
+
+def readNetwork(text: str) -> str:
+    """
+    Return an address or a network of addresses in its shortest form, and `unix` unchanged.
+
+    Raises:
+        ValueError: The text is neither, or an address of the network has bits beyond its length.
+    """
+    if text == UNIX:
+        return text
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError(
+            f"{text[:_QUOTED]!r} is not an address or a network, such as 127.0.0.1, 10.0.0.0/8 or fd00::/8; or {UNIX}"
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class ValueType:
     """
@@ -260,6 +282,7 @@ LOG_FORMAT = ValueType("text|json", readLogFormat)
 HOST = ValueType("NAME[:PORT]", readFilled)
 MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
 NAME = ValueType("NAME", readFilled)
+NETWORK = ValueType("ADDRESS|NETWORK|unix", readNetwork)
 ORIGIN = ValueType("ORIGIN", readFilled)
 PAUSE = ValueType("SECONDS", readPause, "{:g}".format)
 SIZE = ValueType("SIZE", readSize, writeSize)

@@ -7,11 +7,14 @@ that nobody uses, and what has no room after that is refused.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from sseserver.errors import Overloaded
 from sseserver.interfaces import IStreamStore
+from sseserver.service.buckets import MAX_BUCKETS
+from sseserver.service.clients import CLIENT_COST, ClientLimits
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
 
@@ -82,6 +85,7 @@ class Ledger:
     Args:
         settings: Limits: `maxBytes`, `maxStreams`, `maxViewers`.
         store: Keeps the streams.
+        seconds: Returns the time.
 
     Attributes:
         keys: The keys by which runs are found again: idempotency keys, chats, visitors.
@@ -89,16 +93,18 @@ class Ledger:
         prompts: The prompts of runs that wait, or whose sources have not begun to produce.
         viewers: The viewers.
         connections: The connections of the site, if it is known: `StreamSite.connections`.
+        clients: The shares of the clients.
         bodies: The bodies that arrive, if the site is known: `StreamSite.bodies`.
     """
 
-    def __init__(self, settings: Settings, store: IStreamStore) -> None:
+    def __init__(self, settings: Settings, store: IStreamStore, seconds: Callable[[], float]) -> None:
         self._settings = settings
         self._store = store
         self.keys = Account()
         self.work = Account()
         self.prompts = Account()
         self.viewers = Account()
+        self.clients = ClientLimits(settings, seconds)
         self.connections: Connections | None = None
         self.bodies: Bodies | None = None
 
@@ -138,9 +144,16 @@ class Ledger:
         prompts, viewers = self.prompts, self.viewers.count
         figures["prompts"] = Figures(prompts.used, prompts.count, maxBytes // PROMPT_SHARE)
         figures["viewers"] = Figures(viewers * VIEWER_COST, viewers, settings.maxViewers * VIEWER_COST)
+        figures["clients"] = self._countClients()
         if self.connections is not None:
             count, limit = self.connections.count, self.connections.limit
             figures["connections"] = Figures(count * CONNECTION_COST, count, limit * CONNECTION_COST)
         if self.bodies is not None:
             figures["bodies"] = Figures(self.bodies.used, self.bodies.count, self.bodies.limit)
         return figures
+
+    def _countClients(self) -> Figures:
+        """Return the figures of the limits of clients: two tables of buckets, and counts of viewers and runs."""
+        settings, count = self._settings, self.clients.count
+        limit = 2 * MAX_BUCKETS + settings.maxViewers + settings.maxRuns + settings.maxWaiting
+        return Figures(count * CLIENT_COST, count, limit * CLIENT_COST)

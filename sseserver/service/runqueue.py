@@ -62,8 +62,8 @@ class RunQueue:
         self._onEnd = onEnd
         # Runs without a terminal entry, by the names of their streams.
         self._open: dict[str, Run] = {}
-        # Runs whose source still holds something.
-        self._held: set[Run] = set()
+        # Runs whose source still holds something, with a function to call when it does not.
+        self._held: dict[Run, Callable[[], None] | None] = {}
         self._turns = DeferredSemaphore(settings.maxRuns)
         # Fires when the last source has released everything, and the limit of that time after all runs were ended.
         self._released: Deferred[None] | None = None
@@ -101,7 +101,13 @@ class RunQueue:
         if not self._turns.tokens and len(self._turns.waiting) >= self._settings.maxWaiting:
             raise Overloaded("Too many runs are waiting for their turn; retry later.")
 
-    def start(self, streamLog: IStreamLog, prompt: KeptPrompt | None, summarize: Summarize | None = None) -> None:
+    def start(
+        self,
+        streamLog: IStreamLog,
+        prompt: KeptPrompt | None,
+        summarize: Summarize | None = None,
+        onReleased: Callable[[], None] | None = None,
+    ) -> None:
         """
         Start a run, now or when it is its turn.
 
@@ -109,11 +115,12 @@ class RunQueue:
             streamLog: A new stream.
             prompt: Passed to the source. It is released when the source has it.
             summarize: Adds members to the entry `done`, if any.
+            onReleased: Called when the source has released everything.
         """
         run = Run(streamLog, self._settings, self._sweep, self._makeRoom, self._ended, summarize)
         run.prompt = prompt
         self._open[streamLog.name] = run
-        self._held.add(run)
+        self._held[run] = onReleased
         self._work.add(RUN_COST)
         run.start(self._produce, self._sourceReleased)
 
@@ -183,8 +190,10 @@ class RunQueue:
         self._onEnd(run)
 
     def _sourceReleased(self, run: Run) -> None:
-        self._held.remove(run)
+        onReleased = self._held.pop(run)
         self._work.subtract(RUN_COST)
+        if onReleased is not None:
+            onReleased()
         if run.prompt is not None:
             run.prompt.release()
         if not self._held and self._released is not None:

@@ -1,8 +1,7 @@
 """
 StreamService: streams, runs and viewers in one Twisted service.
 
-The APIs ask it for streams, start runs, and give requests to its viewers. It knows no URLs and
-writes no responses.
+The APIs ask it for streams, start runs, and give requests to its viewers. It knows no URLs and writes no responses.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from sseserver.delivery.body import chooseBody
 from sseserver.errors import Overloaded, StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
+from sseserver.service.clients import Client
 from sseserver.service.drain import Drain
 from sseserver.service.idle import IdleStreams
 from sseserver.service.keptstreams import KeptStreams
@@ -27,7 +27,7 @@ from sseserver.service.publication import Publication, checkPublished
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
-from sseserver.service.starter import RunStarter
+from sseserver.service.starter import RunStarter, RunTerms
 from sseserver.service.startkeys import StartKeys
 from sseserver.service.states import SERVICE_STEPS, ServiceState
 from sseserver.service.viewers import Viewers
@@ -46,7 +46,6 @@ log = Logger(__name__)
 #: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25
 _IDLE_END = packCancelled(Reason.IDLE)
-
 _STOPPED = "The server is being stopped."
 
 
@@ -54,16 +53,16 @@ class StreamService(Service):
     """
     The streams of a server, with their runs and viewers.
 
-    Add it to your application, or call `startService` and `stopService` yourself. Stopping it ends
-    the runs, and lets the viewers receive the end of their streams.
+    Add it to your application, or call `startService` and `stopService` yourself. Stopping it ends the runs, and lets
+    the viewers receive the end of their streams.
 
     Args:
         reactor: The clock of everything.
         source: Produces the tokens of the runs.
         settings: Limits and intervals.
         store: Keeps the streams; `None` keeps them in memory.
-        turnEnd: End of the reactor turn, when queued writes are sent. Share it with the source and the store, so that
-            tokens leave in the turn in which they are produced. `None` makes one.
+        turnEnd: End of the reactor turn, when queued writes are sent. Share it with the source and the store: tokens
+            then leave in the turn in which they are produced. `None` makes one.
 
     Attributes:
         clock: The reactor.
@@ -95,7 +94,7 @@ class StreamService(Service):
         turnEnd = turnEnd or TurnEnd(reactor)
         self.store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
         self.state = ServiceState.NEW
-        self.ledger = Ledger(self.settings, self.store)
+        self.ledger = Ledger(self.settings, self.store, reactor.seconds)
         self._keys = StartKeys(self.find, self.ledger.keys)
         self._kept: list[KeptStreams] = []
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
@@ -104,9 +103,8 @@ class StreamService(Service):
         self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, partial(self._seal, entry=_IDLE_END))
         makeRoom = self._retention.makeRoom
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
-        makeBody = chooseBody(turnEnd, self.settings.plain)
-        self.viewers = Viewers(self.settings, self._beats, self.ledger.viewers, makeBody, self._viewerLeft)
-        create = partial(self._create, published=False)
+        makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(self._create, published=False)
+        self.viewers = Viewers(self.settings, self._beats, self.ledger, makeBody, self._viewerLeft)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys, reactor)
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
         # Fire when the service has stopped.
@@ -120,6 +118,7 @@ class StreamService(Service):
         *,
         viewed: bool = False,
         prefix: str = "",
+        client: Client | None = None,
     ) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
@@ -130,6 +129,7 @@ class StreamService(Service):
             summarize: Returns further members of the terminal entry `done`, if any.
             viewed: Whether the caller follows the stream at once. If so, there must be room for this viewer.
             prefix: Begins the name of the stream.
+            client: The client, from `identifyClient`; `None` for no limit.
 
         Returns:
             A Deferred that fires with the stream's log. Its name is its epoch, or the prefix and 22 characters.
@@ -137,9 +137,10 @@ class StreamService(Service):
         Raises:
             KeyReused: (errback) The key was used with another prompt.
             Overloaded: (errback) There is no room, or the service is being stopped.
+            RateLimited: (errback) The client has too many runs or viewers, or has started too many runs.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        return self._starter.start(prompt, key, summarize, viewed, prefix)
+        return self._starter.start(prompt, key, RunTerms(summarize, viewed, prefix, client))
 
     @inlineCallbacks
     def open(self, name: str) -> Generator[Deferred[Any], Any, tuple[IStreamLog, bool]]:
@@ -307,8 +308,7 @@ class StreamService(Service):
                 self._idle.use(stream.name)
         self.state = running
         self.viewers.admit()
-        speedups = listSpeedups(self.settings.plain)
-        log.info("Speedups: {speedups}", speedups=", ".join(speedups) or "none")
+        log.info("Speedups: {speedups}", speedups=", ".join(listSpeedups(self.settings.plain)) or "none")
 
     def leave(self) -> None:
         """Tell load balancers, by `/readyz`, that a running service will stop. Everything is served as before."""

@@ -5,15 +5,18 @@ RunStarter: starts the runs of a service, or finds the run of an earlier request
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from sseserver.errors import KeyReused, Overloaded, StreamNotFound
+from sseserver.errors import KeyReused, Overloaded, RateLimited, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN
+from sseserver.service.clients import Client
 from sseserver.service.ledger import Ledger
 from sseserver.service.prompts import KeptPrompt
 from sseserver.service.run import Summarize
@@ -27,6 +30,24 @@ from sseserver.values import Prompt
 _NO_PROMPT = sha256(b"").digest()
 
 
+@dataclass(frozen=True, slots=True)
+class RunTerms:
+    """
+    The terms of a run; see `StreamService.startRun`.
+
+    Attributes:
+        summarize: Returns further members of the terminal entry `done`, if any.
+        viewed: Whether there must be room for a viewer.
+        prefix: Begins the name of the stream.
+        client: The client; `None` for no limit.
+    """
+
+    summarize: Summarize | None = None
+    viewed: bool = False
+    prefix: str = ""
+    client: Client | None = None
+
+
 class RunStarter:
     """
     Starts runs after all checks for room.
@@ -35,7 +56,7 @@ class RunStarter:
         create: Makes the stream of a run: called with its name, or `None`, and the question that it answers.
         runs: Takes the runs.
         viewers: Tells whether a run could be viewed.
-        ledger: Counts the prompts.
+        ledger: Counts the prompts, and the runs of each client.
         keys: The idempotency keys.
         clock: The reactor.
     """
@@ -56,15 +77,13 @@ class RunStarter:
         self._keys = keys
         self._clock = clock
 
-    def start(
-        self, prompt: Prompt | None, key: str | None, summarize: Summarize | None, viewed: bool, prefix: str = ""
-    ) -> Deferred[IStreamLog]:
+    def start(self, prompt: Prompt | None, key: str | None, terms: RunTerms) -> Deferred[IStreamLog]:
         """See `StreamService.startRun`."""
         kept = None if prompt is None else KeptPrompt(prompt)
         if kept is None or not kept.isLarge:
-            return self._startOrJoin(prompt, kept, key, summarize, viewed, prefix)
+            return self._startOrJoin(prompt, kept, key, terms)
         packing = Deferred.fromCoroutine(self._pack(kept))
-        return packing.addCallback(lambda _: self._startOrJoin(prompt, kept, key, summarize, viewed, prefix))
+        return packing.addCallback(lambda _: self._startOrJoin(prompt, kept, key, terms))
 
     async def _pack(self, kept: KeptPrompt) -> None:
         """
@@ -83,22 +102,16 @@ class RunStarter:
             raise
 
     def _startOrJoin(
-        self,
-        prompt: Prompt | None,
-        kept: KeptPrompt | None,
-        key: str | None,
-        summarize: Summarize | None,
-        viewed: bool,
-        prefix: str,
+        self, prompt: Prompt | None, kept: KeptPrompt | None, key: str | None, terms: RunTerms
     ) -> Deferred[IStreamLog]:
         try:
             if key is None:
-                return self._start(kept, summarize, viewed, prefix)
+                return self._start(kept, terms)
             digest = _NO_PROMPT if kept is None else kept.digest
             joined = self._keys.join(key, digest)
             if joined is None:
-                return self._keys.remember(key, digest, self._start(kept, summarize, viewed, prefix))
-        except (KeyReused, Overloaded) as refusal:
+                return self._keys.remember(key, digest, self._start(kept, terms))
+        except (KeyReused, Overloaded, RateLimited) as refusal:
             if kept is not None:
                 kept.release()
             return fail(refusal)
@@ -108,40 +121,42 @@ class RunStarter:
         def startAgain(failure: Failure) -> Deferred[IStreamLog]:
             # The stream was being deleted, which has freed the key.
             failure.trap(StreamNotFound)
-            return self.start(prompt, key, summarize, viewed, prefix)
+            return self.start(prompt, key, terms)
 
         return joined.addErrback(startAgain)
 
-    def _start(
-        self, prompt: KeptPrompt | None, summarize: Summarize | None, viewed: bool, prefix: str
-    ) -> Deferred[IStreamLog]:
+    def _start(self, prompt: KeptPrompt | None, terms: RunTerms) -> Deferred[IStreamLog]:
         """
         Start a new run.
 
         Raises:
             Overloaded: There is no room.
+            RateLimited: The client has too many viewers or runs.
         """
-        if viewed:
-            self._viewers.checkRoom()
+        if terms.viewed:
+            self._viewers.checkRoom(terms.client)
         self._runs.checkRoom()
+        if prompt is not None and not prompt.isLarge:
+            self._ledger.checkPrompts()
+        self._ledger.clients.startRun(terms.client)
         if prompt is not None:
-            if not prompt.isLarge:
-                self._ledger.checkPrompts()
             prompt.count(self._ledger.prompts)
-        name = prefix + makeEpoch() if prefix else None
+        name = terms.prefix + makeEpoch() if terms.prefix else None
         created = self._createStream(name, question="" if prompt is None else prompt.question)
-        created.addCallbacks(self._startRun, _drop, callbackArgs=(prompt, summarize), errbackArgs=(prompt,))
+        created.addCallbacks(self._startRun, self._drop, (prompt, terms), {}, (prompt, terms.client))
         if prompt is not None and not created.called and not prompt.isLarge:
             prompt.wait()
         return created
 
-    def _startRun(self, streamLog: IStreamLog, prompt: KeptPrompt | None, summarize: Summarize | None) -> IStreamLog:
-        self._runs.start(streamLog, prompt, summarize)
+    def _startRun(self, streamLog: IStreamLog, prompt: KeptPrompt | None, terms: RunTerms) -> IStreamLog:
+        # Bound only where there is a client: every run would keep it.
+        released = terms.client and partial(self._ledger.clients.runs.remove, terms.client)
+        self._runs.start(streamLog, prompt, terms.summarize, released)
         return streamLog
 
-
-def _drop(failure: Failure, prompt: KeptPrompt | None) -> Failure:
-    """Release the prompt of a run that has no stream."""
-    if prompt is not None:
-        prompt.release()
-    return failure
+    def _drop(self, failure: Failure, prompt: KeptPrompt | None, client: Client | None) -> Failure:
+        """Release the prompt of a run that has no stream, and its share."""
+        if prompt is not None:
+            prompt.release()
+        self._ledger.clients.runs.remove(client)
+        return failure

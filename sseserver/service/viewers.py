@@ -23,11 +23,13 @@ from sseserver.delivery.response import Delivery
 from sseserver.delivery.tail import Tails
 from sseserver.delivery.turnaway import NO_ROOM, turnAway
 from sseserver.delivery.waiter import Reader, Waiter
-from sseserver.errors import Overloaded
+from sseserver.errors import Overloaded, RateLimited
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
+from sseserver.service.clients import Client, identifyClient
+from sseserver.service.ledger import Ledger
 from sseserver.settings import Settings
-from sseserver.streams.account import Account
 from sseserver.timing.ticker import Ticker
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import StartingPlace
 
 _FIRST = StartingPlace()
@@ -43,7 +45,7 @@ class Viewers:
     Args:
         settings: `maxViewers`, and the numbers of a response.
         sweep: Ticker of heartbeats and time limits.
-        account: Counts the viewers.
+        ledger: Counts the viewers, and those of each client.
         makeBody: Makes the body of each response, from `chooseBody`.
         onLeft: Called with the stream log of each viewer that has left.
 
@@ -55,17 +57,19 @@ class Viewers:
         self,
         settings: Settings,
         sweep: Ticker,
-        account: Account,
+        ledger: Ledger,
         makeBody: MakeBody,
         onLeft: Callable[[IStreamLog], None],
     ) -> None:
-        self._account = account
+        self._ledger = ledger
         self._settings = settings
         self._sweep = sweep
         self.tails = Tails(sweep.clock, settings.stall)
         self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft, self.tails.add)
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}
+        # The clients of those that count for one.
+        self._clientOf: dict[Response, Client] = {}
         self._admitting = True
         # Whether the viewers were cut in this drain.
         self._isCut = False
@@ -87,15 +91,20 @@ class Viewers:
         """Whether one more viewer can be served."""
         return len(self._requests) + len(self.tails) < self._settings.maxViewers and self._admitting
 
-    def checkRoom(self) -> None:
+    def checkRoom(self, client: Client | None) -> None:
         """
         Check that one more viewer can be served.
 
+        Args:
+            client: The client of that viewer, from `identifyClient`.
+
         Raises:
             Overloaded: There is no room.
+            RateLimited: The client has too many viewers.
         """
         if not self.hasRoom():
             raise Overloaded(NO_ROOM)
+        self._ledger.clients.checkViewer(client)
 
     def follow(
         self,
@@ -119,16 +128,21 @@ class Viewers:
 
         Raises:
             Overloaded: There is no room, and viewers of this format do not reconnect.
+            RateLimited: The client has too many viewers, and those of this format do not reconnect.
         """
         if isOver(request):
             return
-        if not self.hasRoom() and request is not self._passing:
-            turnAway(request, form, self._settings.reconnectionTime)
+        client = identifyClient(request)
+        try:
+            if request is not self._passing:
+                self.checkRoom(client)
+        except (Overloaded, RateLimited) as refusal:
+            turnAway(request, form, self._settings.reconnectionTime, refusal)
+            forgetTraceback(refusal)
             return
         trimHead(request)
         producer = EventStreamProducer(request, streamLog, form, self._delivery)
-        self._requests[producer] = request
-        self._account.count += 1
+        self._add(producer, request, client)
         if principal.expires is not None:
             # The ticker has a clock of its own, which does not jump.
             producer.expires = self._sweep.seconds() + principal.expires - self._sweep.clock.seconds()
@@ -157,16 +171,17 @@ class Viewers:
 
         Raises:
             Overloaded: There is no room.
+            RateLimited: The client has too many viewers.
             Exception: An exception of `read`, also as the errback.
         """
         cursor, over = read(0)
         if over or isOver(request):
             return succeed(over)
-        self.checkRoom()
+        client = identifyClient(request)
+        self.checkRoom(client)
         trimHead(request)
         waiter = Waiter(request, streamLog, self._sweep, read, cursor, self._waiterLeft)
-        self._requests[waiter] = request
-        self._account.count += 1
+        self._add(waiter, request, client)
         waiter.start(form, limit)
         return waiter.over
 
@@ -182,14 +197,16 @@ class Viewers:
 
         Raises:
             Overloaded: There is no room.
+            RateLimited: The client has too many viewers.
         """
         if isOver(request):
             return
         if self.count >= self._settings.maxViewers:
             raise Overloaded(NO_ROOM)
+        client = identifyClient(request)
+        self._ledger.clients.checkViewer(client)
         producer = DocumentProducer(request, document, self._delivery, self._documentLeft)
-        self._requests[producer] = request
-        self._account.count += 1
+        self._add(producer, request, client)
         producer.start()
 
     def admit(self) -> None:
@@ -230,9 +247,22 @@ class Viewers:
             viewer.abort("shutdown")
         self.tails.cut()
 
+    def _add(self, viewer: Response, request: Request, client: Client | None) -> None:
+        """Count a viewer."""
+        self._requests[viewer] = request
+        self._ledger.viewers.count += 1
+        if client is not None:
+            self._clientOf[viewer] = client
+            self._ledger.clients.viewers.add(client)
+
+    def _remove(self, viewer: Response) -> None:
+        """Count a viewer no longer."""
+        del self._requests[viewer]
+        self._ledger.viewers.count -= 1
+        self._ledger.clients.viewers.remove(self._clientOf.pop(viewer, None))
+
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
-        del self._requests[waiter]
-        self._account.count -= 1
+        self._remove(waiter)
         # A caller that follows the stream now is a viewer before this one leaves.
         self._passing = waiter.request
         waiter.over.callback(result)
@@ -241,13 +271,11 @@ class Viewers:
         self._left(waiter.streamLog)
 
     def _producerLeft(self, producer: EventStreamProducer) -> None:
-        del self._requests[producer]
-        self._account.count -= 1
+        self._remove(producer)
         self._left(producer.streamLog)
 
     def _documentLeft(self, producer: DocumentProducer) -> None:
-        del self._requests[producer]
-        self._account.count -= 1
+        self._remove(producer)
         self._checkDrained()
 
     def _left(self, streamLog: IStreamLog) -> None:

@@ -103,13 +103,14 @@ class DirectAnswers(Protocol):
             fields: The header fields of the head.
         """
 
-    def respond(self, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """
         Answer a POST whose head is admitted.
 
         Args:
             head: The head.
             body: The body.
+            peer: Address of the client.
 
         Returns:
             `None` if the request is to go the usual way; otherwise fires with the body of an answer 200 in JSON. If it
@@ -235,7 +236,7 @@ class DirectWay:
         if head.length > self._site.maxBody:
             return False
         begun = monotonic() if self._logs else 0.0
-        answering = answers.respond(head, data[end:])
+        answering = answers.respond(head, data[end:], channel.getPeer())
         if answering is None:
             return False
         channel.setTimeout(channel.timeOut)

@@ -13,10 +13,12 @@ from twisted.web.server import Request
 
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest
+from sseserver.errors import BadRequest, Overloaded, RateLimited
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
+from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import StartingPlace, State
 from sseserver.web.answers import answerHead
 from sseserver.web.request import readParameter, readPath
@@ -87,6 +89,7 @@ def followStream(
     Raises:
         BadRequest: A parameter is malformed.
         Overloaded: There is no room for another viewer, and the format has no other way to say so.
+        RateLimited: The client has too many viewers, and the format has no other way to say so.
     """
     fromNow = readFromNow(request)
     if hasTerminal(streamLog, form, asked, fromNow):
@@ -110,13 +113,17 @@ def answerViewerHead(service: StreamService, request: Request, form: IFormat) ->
 
     Raises:
         Overloaded: There is no room for a viewer, and the format has no other way to say so.
+        RateLimited: The client has too many viewers, and the format has no other way to say so.
     """
     if isOver(request):
         return
-    if service.viewers.hasRoom():
-        answerHead(request, form)
+    try:
+        service.viewers.checkRoom(identifyClient(request))
+    except (Overloaded, RateLimited) as refusal:
+        turnAway(request, form, service.settings.reconnectionTime, refusal)
+        forgetTraceback(refusal)
     else:
-        turnAway(request, form, service.settings.reconnectionTime)
+        answerHead(request, form)
 
 
 def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, fromNow: bool = False) -> bool:

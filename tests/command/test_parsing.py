@@ -134,8 +134,8 @@ class OptionsTests(OptionsTestCase):
 
     def test_given(self) -> None:
         """The options that were given are known by their long names, whatever was typed."""
-        typed = ("-i", "0.1", "--max-vie=5", "--upstream-proxy", "none", "--upstream=http://a/", "-ltcp:1")
-        given = {"interval", "max-viewers", "upstream-proxy", "upstream", "listen"}
+        typed = ("-i", "0.1", "--heart=5", "--upstream-proxy", "none", "--upstream=http://a/", "-ltcp:1")
+        given = {"interval", "heartbeat", "upstream-proxy", "upstream", "listen"}
         options = Options()
         with self.assertRaises(UsageError):
             options.parseOptions(typed)
@@ -162,7 +162,7 @@ class MistakeTests(OptionsTestCase):
             self.assertIn(f"there is no option {typed.partition('=')[0][:2]}", message)
             self.assertTrue(message.endswith(f"did you mean {meant}?"), message)
         self.assertIn("see --help", self.refused("--zzz"))
-        self.assertIn("--max-bytes or --max-streams", self.refused("--max=1"))
+        self.assertIn("--max-bytes, --max-streams", self.refused("--max=1"))
 
     def test_F95_otherNames(self) -> None:
         """F95: what newcomers call an option is not an option itself, and leads to one only."""

@@ -26,7 +26,7 @@ class LedgerTests(ClockTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.store = MemoryStore(self.clock, Settings().kept)
-        self.ledger = Ledger(Settings(maxStreams=3, maxBytes=20_000, maxViewers=7), self.store)
+        self.ledger = Ledger(Settings(maxStreams=3, maxBytes=20_000, maxViewers=7), self.store, self.clock.seconds)
 
     def test_hasRoom(self) -> None:
         """The limits of streams and of bytes hold for each kind of streams."""
@@ -59,9 +59,10 @@ class LedgerTests(ClockTestCase):
         self.ledger.keys.add(100)
         self.ledger.viewers.count += 2
         report = self.ledger.report()
-        self.assertEqual(list(report), ["runs", "published", "keys", "work", "prompts", "viewers"])
+        self.assertEqual(list(report), ["runs", "published", "keys", "work", "prompts", "viewers", "clients"])
         self.assertEqual(report["keys"], Figures(100, 1, 20_000))
         self.assertEqual(report["prompts"], Figures(0, 0, 5000))
+        self.assertEqual((report["clients"].used, report["clients"].count), (0, 0))
         self.assertEqual(report["viewers"], Figures(2 * VIEWER_COST, 2, 7 * VIEWER_COST))
 
     def test_connections(self) -> None:

@@ -115,7 +115,8 @@ class RoomTests(ClockTestCase):
         self.forgotten: list[str] = []
         settings = Settings(maxStreams=3, maxBytes=20_000)
         sweep = Ticker(self.clock, SLOT)
-        self.retention = Retention(self.store, Ledger(settings, self.store), settings, sweep, self.forgotten.append)
+        ledger = Ledger(settings, self.store, self.clock.seconds)
+        self.retention = Retention(self.store, ledger, settings, sweep, self.forgotten.append)
         self.stopAtEnd(sweep.stop)
         self.retention.start([])
 

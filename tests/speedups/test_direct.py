@@ -55,7 +55,7 @@ class Answering(Resource):
         self.asked += 1
         return fields[b"host"] != b"elsewhere"
 
-    def respond(self, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """Answer without a request object; not the path `/s/usual`."""
         path = head.path
         if path == b"/s/usual":

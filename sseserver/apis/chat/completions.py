@@ -13,6 +13,7 @@ from sseserver.formats import OpenAIFormat
 from sseserver.interfaces import IFormat, IStreamLog
 from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, readCompletion, wantsUsage
 from sseserver.protocols.jsonpieces import encodePieces
+from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
@@ -40,9 +41,10 @@ class Completions(ChatResource):
         principal = await self._access.requireRun(request)
         body = await readJSONObject(request, self._service.settings.modelBody, self._service)
         prompt, streamed = readCompletion(body.members, self._service.source)
-        key = readStartKey(request, "chat", principal)
+        key, prefix = readStartKey(request, "chat", principal), principal.runPrefix or ""
+        client = identifyClient(request)
         streamLog = await self._service.startRun(
-            body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=principal.runPrefix or ""
+            body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=prefix, client=client
         )
         url = locateStream(request, streamLog, 3)
         if not streamed:

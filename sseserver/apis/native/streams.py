@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
 from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -28,6 +29,7 @@ from sseserver.delivery.document import Document
 from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
 from sseserver.interfaces import IStreamLog, Right
 from sseserver.protocols.chatcompletions import makeSummary
+from sseserver.service.clients import findClient, identifyClient
 from sseserver.service.service import StreamService
 from sseserver.speedups.direct import DirectHead
 from sseserver.tracebacks import forgetTraceback
@@ -64,7 +66,7 @@ class StreamCollection(AsyncResource):
         self._service = service
         self._answerPage = answerPage
 
-    def publish(self, name: str, head: DirectHead, body: bytes) -> Deferred[bytes] | None:
+    def publish(self, name: str, head: DirectHead, body: bytes, peer: IAddress) -> Deferred[bytes] | None:
         """
         Publish without a request object: see `NamedStream.POST`.
 
@@ -72,10 +74,11 @@ class StreamCollection(AsyncResource):
             name: Name of the stream.
             head: The head of the request.
             body: The body.
+            peer: Address of the client.
 
         Returns:
-            Fires with the body of the answer; `None` if the body cannot be published, or the client is to be
-            authenticated first.
+            Fires with the body of the answer; `None` if the body cannot be published, the client is to be
+            authenticated first, or it publishes too often.
         """
         principal = self._access.recall(head.fields.get(b"authorization"))
         if principal is None or not principal.allows(Right.PUBLISH, name):
@@ -86,7 +89,9 @@ class StreamCollection(AsyncResource):
             entries = readEntries(head.contentType, body)
         except SSEServerError:
             return None
-        return self._service.publish(name, entries, False).addCallback(encodePublication) if entries else None
+        if not entries or self._service.ledger.clients.publishes.take(findClient(principal, peer)):
+            return None
+        return self._service.publish(name, entries, False).addCallback(encodePublication)
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
@@ -117,8 +122,9 @@ class StreamCollection(AsyncResource):
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
         key = readStartKey(request, "streams", principal)
+        prefix, client = principal.runPrefix or "", identifyClient(request)
         streamLog = await self._service.startRun(
-            prompt and body.mark(prompt), key, makeSummary(prompt), prefix=principal.runPrefix or ""
+            prompt and body.mark(prompt), key, makeSummary(prompt), prefix=prefix, client=client
         )
         url = f"{readPath(request)}/{streamLog.name}"
         request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
@@ -178,6 +184,7 @@ class NamedStream(AsyncResource):
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into; a body is its first publish."""
         principal = await self._access.requireNew(request, self._name)
+        self._service.ledger.clients.checkPublish(identifyClient(request))
         name, close = checkName(self._name), readStreamClosed(readHeader(request, b"stream-closed"))
         entries = await self._readEntries(request)
         if entries or close:
@@ -191,6 +198,7 @@ class NamedStream(AsyncResource):
     async def POST(self, request: Request) -> bytes:
         """Publish: append events or tokens, all or none."""
         principal = await self._access.require(request, Right.PUBLISH, self._name)
+        self._service.ledger.clients.checkPublish(identifyClient(request))
         close = readStreamClosed(readHeader(request, b"stream-closed"))
         entries = await self._readEntries(request)
         if not entries and not close:

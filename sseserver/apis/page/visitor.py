@@ -10,8 +10,9 @@ from twisted.web.server import Request
 from sseserver.apis.page.page import Page
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, Forbidden, Overloaded, StoreUnavailable, StreamNotFound
+from sseserver.errors import BadRequest, Forbidden, Overloaded, RateLimited, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IFormat, Principal, Right
+from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
 from sseserver.tracebacks import forgetTraceback
@@ -88,13 +89,15 @@ class Visitor(AsyncResource):
             answerViewerHead(self._service, request, form)
             return None
         try:
-            streamLog = await self._service.startRun(self._prompt, viewed=True, prefix=principal.runPrefix or "")
-        except (Overloaded, StoreUnavailable) as refusal:
+            streamLog = await self._service.startRun(
+                self._prompt, viewed=True, prefix=principal.runPrefix or "", client=identifyClient(request)
+            )
+        except (Overloaded, RateLimited, StoreUnavailable) as refusal:
             forgetTraceback(refusal)
             if isOver(request):
                 # The visitor has left while the store was trying.
                 return None
-            turnAway(request, form, self._service.settings.reconnectionTime)
+            turnAway(request, form, self._service.settings.reconnectionTime, refusal)
             return None
         self._started.add(streamLog.epoch, streamLog)
         return followStream(self._service, request, streamLog, form, None, principal)

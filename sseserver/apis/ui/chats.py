@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from sseserver.errors import StreamNotFound
 from sseserver.interfaces import Principal, Right
 from sseserver.protocols.uimessages import checkChatID, readChat
+from sseserver.service.clients import identifyClient
 from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.service import StreamService
 from sseserver.tracebacks import forgetTraceback
@@ -51,7 +52,8 @@ class Chats(AsyncResource):
         body = await readJSONObject(request, self._service.settings.modelBody, self._service)
         prompt, chat = readChat(body.members, self._service.source)
         key = readStartKey(request, "ui", principal)
-        streamLog = await self._service.startRun(body.mark(prompt), key, viewed=True, prefix=principal.runPrefix or "")
+        prefix, client = principal.runPrefix or "", identifyClient(request)
+        streamLog = await self._service.startRun(body.mark(prompt), key, viewed=True, prefix=prefix, client=client)
         self._newest.add(_makeKey(principal, chat), streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url, principal)

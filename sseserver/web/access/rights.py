@@ -69,6 +69,8 @@ class Access:
             return ANYONE
         found = self._authenticator.authenticate(request)
         principal = await found if isinstance(found, Deferred) else found
+        # For the limits of clients.
+        request.principal = principal  # type: ignore[attr-defined]
         if principal.isExpired(self._seconds()):
             raise Unauthorized("The credential has expired.", 'Bearer error="invalid_token"')
         # For the access log.

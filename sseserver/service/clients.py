@@ -1,0 +1,259 @@
+"""
+Clients: who a request comes from, and how much of the server each may use.
+
+A client is a principal, or else an address. The limits for all clients together are in `Settings`, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address as IPv6
+from ipaddress import IPv6Network, ip_address
+from typing import Any, NamedTuple
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.web.http import Request
+
+from sseserver.errors import RateLimited
+from sseserver.interfaces import ANYONE, Principal
+from sseserver.service.buckets import Buckets
+from sseserver.settings import Settings
+
+#: Number. Limits of an address of the public internet, where `Settings` have none: connections, viewers and runs at a
+#: time, runs a minute, publishes a second.
+PUBLIC_CONNECTIONS = 256
+PUBLIC_VIEWERS = 200
+PUBLIC_RUNS = 20
+PUBLIC_STARTS = 60
+PUBLIC_PUBLISHES = 1000
+
+#: Bytes. Memory of a bucket, or of the count of a client: its name, and its places in the tables.
+CLIENT_COST = 256
+
+#: Names of clients that are remembered.
+_REMEMBERED = 4096
+
+#: Bits of an IPv6 address that belong to one customer of a provider (RFC 6177).
+_SITE_BITS = 64
+
+
+class Client(NamedTuple):
+    """
+    Someone whose share of the server is limited.
+
+    Attributes:
+        name: The kind of client and its name. A principal and an address never have the same.
+        isPublic: Whether it is an address of the public internet.
+    """
+
+    name: str
+    isPublic: bool
+
+
+class ForwardedIPv4(IPv4Address):
+    """An address that a trusted proxy has named."""
+
+
+class ForwardedIPv6(IPv6Address):
+    """An address that a trusted proxy has named."""
+
+
+@lru_cache(_REMEMBERED)
+def _findHost(host: str, isForwarded: bool) -> Client | None:
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6):
+        address = address.ipv4_mapped or address
+    if address.is_loopback and not isForwarded:
+        return None
+    network = IPv6Network((int(address), _SITE_BITS), strict=False) if isinstance(address, IPv6) else address
+    return Client(f"address {network}", address.is_global)
+
+
+@lru_cache(_REMEMBERED)
+def _findPrincipal(name: str) -> Client:
+    return Client(f"principal {name}", False)
+
+
+def findAddress(address: Any) -> Client | None:
+    """
+    Return the client at an address.
+
+    Args:
+        address: See `ITransport.getPeer`.
+
+    Returns:
+        The client. All addresses of an IPv6 network of 64 bits are one. `None` for a program on this machine, which has
+        no limits.
+    """
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return _findHost(address.host, isinstance(address, (ForwardedIPv4, ForwardedIPv6)))
+    return None
+
+
+def findClient(principal: Principal, address: Any) -> Client | None:
+    """
+    Return the client that is a principal, or else has an address.
+
+    Args:
+        principal: The principal. Without authentication it has no name.
+        address: See `findAddress`.
+    """
+    return _findPrincipal(principal.name) if principal.name else findAddress(address)
+
+
+def identifyClient(request: Request) -> Client | None:
+    """
+    Return the client that has sent a request.
+
+    Args:
+        request: If it has a principal, `Access` has found it.
+    """
+    # Requests of an embedder may be of a class that has no such method.
+    find: Callable[[], Any] = getattr(request, "getClientAddress", lambda: None)
+    return findClient(getattr(request, "principal", ANYONE), find())
+
+
+class Shares:
+    """
+    Counts things that each client has at a time.
+
+    Args:
+        limit: Number of them for each client; `None` for those of the public internet only.
+        publicLimit: Their number then.
+
+    Attributes:
+        counts: The numbers that are not 0.
+        refused: Number of times that a client had too many.
+    """
+
+    def __init__(self, limit: int | None, publicLimit: int) -> None:
+        self.counts: Counter[Client] = Counter()
+        self.refused = 0
+        self._limit = limit
+        self._publicLimit = publicLimit
+
+    def findLimit(self, client: Client | None) -> int | None:
+        """Return the limit of a client, if it has one."""
+        if client is None:
+            return None
+        return self._publicLimit if self._limit is None and client.isPublic else self._limit
+
+    def hasRoom(self, client: Client | None) -> bool:
+        """Return whether a client may have one more."""
+        limit = self.findLimit(client)
+        return limit is None or client is None or self.counts[client] < limit
+
+    def add(self, client: Client | None) -> None:
+        """Count one more."""
+        if client is not None:
+            self.counts[client] += 1
+
+    def remove(self, client: Client | None) -> None:
+        """Count one less."""
+        if client is not None:
+            self.counts[client] -= 1
+            if self.counts[client] <= 0:
+                del self.counts[client]
+
+
+class Rate:
+    """
+    Counts things that each client does, over a time.
+
+    Args:
+        buckets: The buckets of the clients.
+        limit: Number of them for each client in a period; `None` for those of the public internet only.
+        publicLimit: Their number then.
+
+    Attributes:
+        buckets: See above.
+    """
+
+    def __init__(self, buckets: Buckets, limit: int | None, publicLimit: int) -> None:
+        self.buckets = buckets
+        self._limit = limit
+        self._publicLimit = publicLimit
+
+    def take(self, client: Client | None) -> float:
+        """Count one more, and return 0; or the seconds until a client may do this again."""
+        if client is None:
+            return 0.0
+        limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
+        return 0.0 if limit is None else self.buckets.take(client, limit)
+
+
+class ClientLimits:
+    """
+    The shares of clients in a service.
+
+    Args:
+        settings: The limits.
+        seconds: Returns the time.
+
+    Attributes:
+        viewers: Viewers at a time, but those whose response is finished.
+        runs: Runs at a time, waiting ones among them.
+        starts: Runs a minute.
+        publishes: Publishes a second.
+    """
+
+    def __init__(self, settings: Settings, seconds: Callable[[], float]) -> None:
+        self.viewers = Shares(settings.maxViewersPerClient, PUBLIC_VIEWERS)
+        self.runs = Shares(settings.maxRunsPerClient, PUBLIC_RUNS)
+        self.starts = Rate(Buckets(60.0, seconds), settings.runsPerMinute, PUBLIC_STARTS)
+        self.publishes = Rate(Buckets(1.0, seconds), settings.publishesPerSecond, PUBLIC_PUBLISHES)
+
+    @property
+    def count(self) -> int:
+        """Number of counts and buckets that are kept."""
+        shares = len(self.viewers.counts) + len(self.runs.counts)
+        return shares + self.starts.buckets.count + self.publishes.buckets.count
+
+    def checkViewer(self, client: Client | None) -> None:
+        """
+        Check that a client may have one more viewer.
+
+        Raises:
+            RateLimited: It has too many.
+        """
+        if not self.viewers.hasRoom(client):
+            self.viewers.refused += 1
+            limit = self.viewers.findLimit(client)
+            raise RateLimited(f"You have {limit} viewers, which is the limit for one client; retry later.")
+
+    def startRun(self, client: Client | None) -> None:
+        """
+        Count a run that is about to start.
+
+        Raises:
+            RateLimited: The client has too many, or has started too many.
+        """
+        if not self.runs.hasRoom(client):
+            self.runs.refused += 1
+            limit = self.runs.findLimit(client)
+            raise RateLimited(f"You have {limit} runs, which is the limit for one client; retry later.")
+        wait = self.starts.take(client)
+        if wait:
+            raise _refuse("You have started too many runs within a minute; retry later.", wait)
+        self.runs.add(client)
+
+    def checkPublish(self, client: Client | None) -> None:
+        """
+        Count a publish.
+
+        Raises:
+            RateLimited: The client publishes too often.
+        """
+        wait = self.publishes.take(client)
+        if wait:
+            raise _refuse("You publish too often; retry later, or put more into each publish.", wait)
+
+
+def _refuse(message: str, wait: float) -> RateLimited:
+    """Make the error for a client that may try again after some seconds."""
+    error = RateLimited(message)
+    error.retryAfter = math.ceil(wait)
+    return error
