@@ -124,7 +124,8 @@ class Asker:
         if name and name == self.stream and self._free and self._life == self._askedLife:
             self.blame("key", f"the run {name} has failed, and its key is not free")
         if name and name != self.stream:
-            same = self._life == self._askedLife
+            # A request that began while no server ran was answered by the next one.
+            same = self._life == self._askedLife == self.stage.truth.lives
             if self.stream and self._key and same and not self.stage.truth.mayBeGone(self.stream):
                 self.stage.truth.repeat(self.name, self.stream, name)
             self.stream = name

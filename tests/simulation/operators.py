@@ -214,6 +214,8 @@ class Operator:
                 self.blame("status", f"{reply.status} for {query.method} {query.path} {(query.body or b'')[:80]!r}")
             elif reply.status >= 400 and reply.complete and query.headers.get("Accept") != "text/html":
                 error = (reply.json or {}).get("error", {})
+                if reply.status == 503 and query.path == "/readyz" and (reply.json or {}).get("problems"):
+                    return
                 if not (error.get("message") and error.get("type") and error.get("code")):
                     self.blame("error", f"{reply.body[:200]!r} for {query.path}")
 
