@@ -7,6 +7,8 @@ cdef class StallWatch(Tick):
     cdef double _limit
     cdef object _taken
     cdef double _takenAt
+    cdef double _lookedAt
+    cdef Py_ssize_t _written
 
     cpdef fire(self, double now)
     cpdef cancelled(self)

@@ -72,7 +72,7 @@ class StallWatch(Tick):
         limit: Seconds. A viewer to which bytes are on their way must take some within this time.
     """
 
-    __slots__ = ("_limit", "_taken", "_takenAt", "_ticker", "_watched")
+    __slots__ = ("_limit", "_lookedAt", "_taken", "_takenAt", "_ticker", "_watched", "_written")
 
     def __init__(self, watched: Watched, ticker: Ticker, limit: float) -> None:
         self.slot = IDLE
@@ -82,6 +82,9 @@ class StallWatch(Tick):
         # The measure at the last look, and the time when it changed.
         self._taken: object = None
         self._takenAt = 0.0
+        # The time of the last look, and the bytes that were written by its end.
+        self._lookedAt = 0.0
+        self._written = -1
 
     def start(self, interval: float) -> None:
         """Start watching: the first look comes after an interval in seconds."""
@@ -106,15 +109,19 @@ class StallWatch(Tick):
         # A paused viewer has bytes on their way, even if no connection can be asked.
         isIdle = taken is None and not watched.isPaused
         if isIdle or taken != self._taken:
+            # What is on its way since the last look, such as a heartbeat, was not taken since then.
+            isOld = self._taken is None and not isIdle and watched.written == self._written
             self._taken = taken
-            self._takenAt = now
+            self._takenAt = min(self._lookedAt + self._ticker.late, now) if isOld else now
         else:
             # A viewer could not show that it reads while the process was paused.
             self._takenAt += self._ticker.late
             if now - self._takenAt >= self._limit:
                 watched.abort("stalled")
                 return None
-        return min(watched.beat(now), now + (self._limit if isIdle else self._limit / 4))
+        beat = watched.beat(now)
+        self._lookedAt, self._written = now, watched.written
+        return min(beat, now + (self._limit if isIdle else self._limit / 4))
 
     def cancelled(self) -> None:
         """See `Tick.cancelled`."""

@@ -106,6 +106,25 @@ class ReconnectionTimeTests(ServiceTestCase):
         self.assertTrue(all(time is not None and 6000 <= time <= 12_000 for time in times))
 
 
+class VanishedTests(ServiceTestCase):
+    """Viewers that vanish without closing their connections."""
+
+    settings = Settings(linger=10**6)
+
+    def test_F113_silent(self) -> None:
+        """F113: one of a silent stream is cut after a heartbeat and the stall limit, whenever it vanishes."""
+        longest = self.settings.heartbeat + self.settings.stall + 5
+        path = f"/streams/{self.startLog().name}"
+        for seconds in (0.1, 7, 14.7, 15.1, 31):
+            wire = self.view(path)
+            self.reactor.run(seconds, 0.05)
+            wire.stall()
+            self.reactor.run(self.settings.stall - 1, 0.25)
+            self.assertFalse(wire.socket.reset, seconds)
+            self.reactor.run(longest - self.settings.stall + 1, 0.25)
+            self.assertTrue(wire.socket.reset, seconds)
+
+
 class DrainTests(ServiceTestCase):
     """The end of all viewers when the service stops."""
 
