@@ -239,8 +239,7 @@ class FastRequest(Request):
         hasLargeHead: Whether the head has more than `KEPT_HEAD` bytes, or its size is not known.
         stopsProducer: Whether the request stops its producer at every end of the response. Such a
             producer need not ask `notifyFinish`.
-        outcome: Reason of the end and number of events, from the producer of the response, for the access log.
-        principalName: Name of the principal, if it was asked for.
+        outcome: Reason of the end and number of events, for the access log; `principalName`: of the principal.
     """
 
     __slots__ = (*REQUEST_ATTRIBUTES, "hasLargeHead", "outcome", "principalName")
