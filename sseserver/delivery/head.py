@@ -30,6 +30,9 @@ PROTECTION = (
     (b"Cross-Origin-Resource-Policy", b"same-origin"),
 )
 
+#: The same as whole lines.
+PROTECTION_LINES = b"".join([b"%b: %b\r\n" % field for field in PROTECTION])
+
 #: Fields of a request that the access logs of Twisted show.
 _LOGGED = (b"referer", b"user-agent", b"x-forwarded-for")
 

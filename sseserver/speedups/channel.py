@@ -80,8 +80,8 @@ class FastChannel(HTTPChannel):
 
     transport: Any
 
-    #: Header fields of every answer, by their names: each a whole line.
-    protection: dict[bytes, bytes] = {}
+    #: Header fields of answers that have no `Cross-Origin-Resource-Policy` of their own, as whole lines.
+    protection = b""
 
     def __init__(self) -> None:
         self.direct: DirectWay | None = None
@@ -170,14 +170,10 @@ class FastChannel(HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """See `HTTPChannel.writeHeaders`. There is no `Server`, which Twisted sets with its version."""
-        headers.removeHeader(b"Server")
-        fields = b"".join(
-            [b"%b: %b\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
-        )
-        for name, line in self.protection.items():
-            if not headers.hasHeader(name):
-                fields += line
-        self.sendBuffer.put(b"%b %b %b\r\n%b\r\n" % (version, code, reason, fields))
+        protection = b"" if headers.hasHeader(b"Cross-Origin-Resource-Policy") else self.protection
+        pairs = [(name, value) for name, values in headers.getAllRawHeaders() if name != b"Server" for value in values]
+        fields = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        self.sendBuffer.put(b"%b %b %b\r\n%b%b\r\n" % (version, code, reason, fields, protection))
 
     def requestDone(self, request: Any) -> None:
         """See `HTTPChannel.requestDone`: the next request begins, or the connection ends."""

@@ -18,7 +18,7 @@ from twisted.web.server import Request
 
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.document import STEP_BYTES, Document, cutBody
-from sseserver.delivery.head import PROTECTION, protect, writeHeaders
+from sseserver.delivery.head import PROTECTION_LINES, protect, writeHeaders
 from sseserver.errors import SSEServerError, Unauthorized
 from sseserver.interfaces import IFormat
 from sseserver.jsontext import toJSON
@@ -44,8 +44,6 @@ _ERROR_PAGE = """\
 </body>
 </html>
 """
-
-_PROTECTION = b"".join(b"%b: %b\r\n" % field for field in PROTECTION)
 
 _ERROR_PAGE_POLICY = b"default-src 'none'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -136,7 +134,7 @@ def encodeRefusal(error: SSEServerError) -> bytes:
     retry = b"" if error.retryAfter is None else b"Retry-After: %d\r\n" % error.retryAfter
     return (
         b"HTTP/1.1 %d %b\r\nConnection: close\r\n%b%bContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    ) % (error.status, _findPhrase(error.status), retry, _PROTECTION, len(body), body)
+    ) % (error.status, _findPhrase(error.status), retry, PROTECTION_LINES, len(body), body)
 
 
 def _describe(error: SSEServerError) -> dict[str, object]:

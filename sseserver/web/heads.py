@@ -20,9 +20,6 @@ from sseserver.web.connection import ConnectionLimits
 #: Bytes. Limit of the head of a request.
 MAX_HEAD = 16 * 1024
 
-#: Number of digits of a length. Python refuses to convert some thousands of them.
-_MAX_DIGITS = 1000
-
 
 class HeadTooLarge(ClientError):
     """The head of a request exceeds the size limit."""
@@ -46,7 +43,9 @@ class ExpectationFailed(ClientError):
 
 
 #: For a head that Twisted does not accept. It does not say why.
-_MALFORMED = BadRequest("The request is not valid HTTP/1.1, or its head has more than 500 fields.")
+_MALFORMED = BadRequest(
+    "The request is not valid HTTP/1.1, its length is no number, or its head has more than 500 fields."
+)
 
 
 class HeadChecks(BadRequestHook, ConnectionLimits):
@@ -79,15 +78,12 @@ class HeadChecks(BadRequestHook, ConnectionLimits):
         if error is not None:
             self.reject(error)
             return False
-        accepted: bool = super().headerReceived(line)
-        return accepted
-
-    def checkPersistence(self, request: Any, version: bytes) -> bool:
-        """See `HTTPChannel.checkPersistence`: refuse a transfer coding in a version that has none."""
-        if version != b"HTTP/1.1" and request.requestHeaders.hasHeader(b"Transfer-Encoding"):
-            self.reject(BadRequest("A request of HTTP/1.0 cannot have a Transfer-Encoding."))
-        persistent: bool = super().checkPersistence(request, version)
-        return persistent
+        try:
+            return bool(super().headerReceived(line))
+        except ValueError:
+            # Python does not convert a length of some thousands of digits.
+            self.refuseMalformed()
+            return False
 
     def refuseMalformed(self) -> None:
         """See `BadRequestHook.refuseMalformed`."""
@@ -115,13 +111,6 @@ class HeadChecks(BadRequestHook, ConnectionLimits):
         self.linger()
 
 
-def _checkLength(value: bytes) -> SSEServerError | None:
-    """Check a `Content-Length`."""
-    if value.isdigit() and len(value) <= _MAX_DIGITS:
-        return None
-    return BadRequest("Content-Length must be a number of bytes, written in digits.")
-
-
 def _checkCoding(value: bytes) -> SSEServerError | None:
     """Check a `Transfer-Encoding`. A proxy of another opinion would see another end of the body."""
     if value.lower() != b"chunked":
@@ -145,7 +134,6 @@ def _checkContentCoding(value: bytes) -> SSEServerError | None:
 
 #: The fields that are checked, by their names in lower case. Each check returns the error, or `None`.
 CHECKS: dict[bytes, Callable[[bytes], SSEServerError | None]] = {
-    b"content-length": _checkLength,
     b"transfer-encoding": _checkCoding,
     b"expect": _checkExpectation,
     b"content-encoding": _checkContentCoding,

@@ -18,8 +18,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from sseserver.delivery.head import PROTECTION
-from sseserver.errors import SSEServerError
+from sseserver.delivery.head import PROTECTION, PROTECTION_LINES
+from sseserver.errors import BadRequest, SSEServerError
 from sseserver.options import defaultOf
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
@@ -58,6 +58,10 @@ DROPPED = 16 << 20
 BODIES = 4
 
 
+#: Answer to a body in chunks in a version that has none (RFC 9112 section 6.1).
+_OLD_CHUNKS = encodeRefusal(BadRequest("A request of HTTP/1.0 cannot have a Transfer-Encoding."))
+
+
 if TYPE_CHECKING:
     _Base = Request
 else:
@@ -87,6 +91,9 @@ class BodyLimit(_Base):
         self.content = io.BytesIO()
         if length is not None and length > self.channel.site.maxBody:
             self._refuse(self.channel.site.refusal)
+        elif length is None and not self.channel.persistent and not self.responseHeaders.hasHeader(b"Connection"):
+            # The connection of a request of HTTP/1.1 is kept, unless an answer says that it is not.
+            self._refuse(_OLD_CHUNKS)
 
     def handleContentChunk(self, data: bytes) -> None:
         """See `Request.handleContentChunk`."""
@@ -116,13 +123,16 @@ class BodyLimit(_Base):
 
     def _receiveOther(self, command: bytes, path: bytes, version: bytes) -> None:
         """Receive a request whose target is not a path."""
+        hosts = self.requestHeaders.getRawHeaders(b"Host", ())
         try:
             target = readTarget(command, path)
+            if target.authority is None and len(hosts) != 1 and version == b"HTTP/1.1":
+                # No resource sees this target, so none looks for a host.
+                raise BadRequest(f"A request needs one header Host, and has {len(hosts)}.")
         except SSEServerError as error:
             self.channel.write(encodeRefusal(error))
             self.channel.loseConnection()
             return
-        hosts = self.requestHeaders.getRawHeaders(b"Host", ())
         if target.authority is not None and len(hosts) == 1:
             # A missing or repeated field is still to be refused.
             self.requestHeaders.setRawHeaders(b"Host", [target.authority])
@@ -190,21 +200,17 @@ class FastStreamRequest(BodyLimit, FastRequest):
     __slots__ = ("_counted", "_received", "_refused", "begun")
 
 
-#: The header fields of every answer, each a whole line.
-_PROTECTION = {name: b"%b: %b\r\n" % (name, value) for name, value in PROTECTION}
-
-
 class PlainStreamChannel(RequestDeadlines):
     """The plain channel: Twisted's own, with the limits."""
 
-    protection = _PROTECTION
+    protection = PROTECTION_LINES
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """See `HTTPChannel.writeHeaders`. There is no `Server`, which Twisted sets with its version."""
         headers.removeHeader(b"Server")
-        for name, value in PROTECTION:
-            if not headers.hasHeader(name):
-                headers.setRawHeaders(name, [value])
+        if not headers.hasHeader(b"Cross-Origin-Resource-Policy"):
+            for name, value in PROTECTION:
+                headers.addRawHeader(name, value)
         super().writeHeaders(version, code, reason, headers)
 
 
@@ -213,7 +219,7 @@ class FastStreamChannel(RequestDeadlines, FastChannel, ConnectionLimits):
 
     __slots__ = ("deadline", "phase")
 
-    protection = _PROTECTION
+    protection = PROTECTION_LINES
 
 
 def chooseConnection(plain: bool) -> tuple[type[RequestDeadlines], type[Request]]:

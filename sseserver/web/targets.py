@@ -43,11 +43,11 @@ def readTarget(method: bytes, target: bytes) -> Target:
 
     Raises:
         MethodNotSupported: The method is `CONNECT`, which only proxies have.
-        BadRequest: The target has none of the forms.
+        BadRequest: The target has none of the forms, or one that the method does not have.
     """
     if method == b"CONNECT":
         raise MethodNotSupported("This server is no proxy: it does not support CONNECT.")
-    if target == b"*":
+    if target == b"*" and method == b"OPTIONS":
         return Target(target, None)
     match = _ABSOLUTE.fullmatch(target)
     if match is None:

@@ -40,6 +40,7 @@ class TargetTests(SynchronousTestCase):
             b"ftp://a/",
             b"http://a/#x",
             b"?x",
+            b"*",
             b"**",
         ):
             self.assertRaises(BadRequest, readTarget, b"GET", target)
@@ -48,6 +49,16 @@ class TargetTests(SynchronousTestCase):
 
 class RequestTests(WireTestCase):
     """Requests with such targets."""
+
+    def test_F80_asterisk(self) -> None:
+        """F80: a request for the whole server needs one `Host` as well; no resource sees it."""
+        for fields, status in ((b"Host: a\r\n", b"200"), (b"", b"400"), (b"Host: a\r\nHost: a\r\n", b"400")):
+            for plain in (True, False):
+                wire = self.connect(StreamSite(Mirror(), reactor=self.reactor, plain=plain))
+                wire.send(b"OPTIONS * HTTP/1.1\r\n" + fields + b"\r\n")
+                self.assertTrue(wire.received.startswith(b"HTTP/1.1 " + status), wire.received)
+                self.reactor.advance(0)
+                self.assertEqual(wire.closed, status == b"400")
 
     def see(self, head: bytes) -> tuple[bytes, list[bytes]]:
         """Send a head to a plain and to a fast site; return the target and the `Host` fields that the resource sees."""
