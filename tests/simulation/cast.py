@@ -5,11 +5,14 @@ Cast: the actors of a simulation, and when each of them enters.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from random import Random
 from typing import Any
 
 from tests.simulation.askers import Asker, Chat, ChatReturn, Completion, StreamedCompletion
 from tests.simulation.clients import Client, CommandClient, LoopClient
 from tests.simulation.eventsviewer import EventsViewer
+from tests.simulation.guests import Guest, Stranger
 from tests.simulation.operators import Operator
 from tests.simulation.publishers import LARGE, Opener, Publisher
 from tests.simulation.textviewers import ChunkViewer, PartViewer, TextViewer
@@ -76,6 +79,24 @@ class Cast:
         time = round(self._stage.chance.random() * BUSY * 0.8, 3)
         if self.acts not in self._without:
             self._stage.after(time, act)
+
+    def invite(self, chance: Random) -> None:
+        """
+        Let guests and strangers enter, in some seeds.
+
+        Args:
+            chance: Not the one of the stage, so that seeds without guests keep their histories.
+        """
+        if chance.random() < 0.7:
+            return
+        for number in range(chance.randint(1, 3)):
+            stream = f"s{chance.randint(1, 3)}"
+            guest = Guest(self._stage, f"guest{number}", stream, chance)
+            stranger = Stranger(self._stage, f"stranger{number}")
+            for act in (partial(self._follow, guest), partial(stranger.ask, stream)):
+                self.acts += 1
+                if self.acts not in self._without:
+                    self._stage.after(round(chance.random() * BUSY * 0.8, 3), act)
 
     def _number(self) -> int:
         self._count += 1

@@ -26,6 +26,7 @@ from sseserver.tap import Options, Server, makeAdminSite, makeSettings, makeSite
 from sseserver.timing.turnend import TurnEnd
 from sseserver.web.site import StreamSite
 from tests.simulation.disk import Disk
+from tests.simulation.guests import guard
 from tests.simulation.history import History
 from tests.simulation.inputs import Feeder
 from tests.simulation.network import Network
@@ -143,6 +144,7 @@ class Host:
         if isinstance(source, InputSource):
             source.setServiceParent(server)
         self._site = makeSite(reactor, self._service, options)
+        guard(self._site.resource, self._service)
         server.listen(reactor, f"tcp:{PORT}:interface=127.0.0.1", self._site)
         server.listen(reactor, f"tcp:{ADMIN_PORT}:interface=127.0.0.1", makeAdminSite(reactor, self._service, options))
         server.privilegedStartService()

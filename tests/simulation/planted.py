@@ -61,6 +61,8 @@ class Bug:
 
 
 BUGS = (
+    Bug("rights without an end", "delivery/producer.py", "        if now >= self.expires:\n", "        if now < 0:\n"),
+    Bug("strangers see", "web/access/rights.py", "    if principal.allows(right, name):\n", "    if True:\n"),
     Bug("ack before commit", "streams/log.py", "        if self.last == appended:\n", "        if appended:\n"),
     Bug(
         "visible before commit",

@@ -4,6 +4,7 @@ Scenario: what one seed makes of a server, its users, and their bad luck; and th
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from tests.simulation.accounts import Accounts
@@ -81,6 +82,7 @@ class Scenario:
         self.host.start()
         self.accounts.start()
         self.cast.cue()
+        self.cast.invite(Random(f"visitors {self.seed}"))
         self.luck.cue()
         self.world.pass_(BUSY)
         self._restore()

@@ -74,6 +74,7 @@ class Viewer:
         epoch: Epoch that it follows; empty before the first event.
         cursor: Number in the last event ID.
         live: Whether a response is under way.
+        headers: Headers of its requests, beside the usual ones.
     """
 
     accept = "text/event-stream"
@@ -88,6 +89,7 @@ class Viewer:
         self.epoch = ""
         self.cursor = 0
         self.requests = 0
+        self.headers: dict[str, str] = {}
         self.exchange: Exchange | None = None
         self.heard = 0.0
         self._lastEventID = lastEventID
@@ -119,7 +121,7 @@ class Viewer:
         self.requests += 1
         self._parser = EventParser()
         self._count = 0
-        headers = {"Accept": self.accept}
+        headers = {"Accept": self.accept, **self.headers}
         if self._lastEventID and self.resumes:
             headers["Last-Event-ID"] = self._lastEventID
         self.heard = self._askedAt = self.stage.now
