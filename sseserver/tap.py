@@ -52,6 +52,8 @@ from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
 from sseserver.web.access.credentials import Credentials
+from sseserver.web.access.proxies import TrustedProxies
+from sseserver.web.peers import Peers
 from sseserver.web.site import StreamSite
 
 #: Number of connections at a time to the endpoint of `--admin-listen`. They take descriptors that are kept for the rest
@@ -306,7 +308,12 @@ def makeSite(
         logFormat=options["log-format"],
         plain=options["plain"] or None,
         maxBody=streams.settings.modelBody,
-        maxConnections=options["max-connections"],
+        peers=Peers(
+            TrustedProxies(options["trusted-proxy"]),
+            options["proxy-protocol"],
+            options["max-connections"],
+            options["max-connections-per-address"],
+        ),
         reactor=reactor,
     )
     streams.ledger.connections, streams.ledger.bodies = site.connections, site.bodies
@@ -327,7 +334,7 @@ def makeAdminSite(reactor: Any, streams: StreamService, options: Mapping[str, An
         accessLog=False,
         plain=options["plain"] or None,
         maxBody=1,
-        maxConnections=ADMIN_CONNECTIONS,
+        peers=Peers(maxConnections=ADMIN_CONNECTIONS),
         reactor=reactor,
     )
 

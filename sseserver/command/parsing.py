@@ -170,6 +170,7 @@ class Options(usage.Options):
         self._checkEndpoints()
         checkSource(self)
         checkEffects(self)
+        checkProxies(self)
         checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
         checkUpstream(self)
         checkAccess(reactor, self)
@@ -306,6 +307,18 @@ def checkEffects(options: Options) -> None:
     if "window" in options.given and options["window"] > options["max-bytes"]:
         size = writeSize(options["max-bytes"])
         raise usage.UsageError(f"--window: no stream can be larger than all together, which is {size} (--max-bytes)")
+
+
+def checkProxies(options: Options) -> None:
+    """
+    Check that the PROXY protocol can be read on each endpoint.
+
+    Raises:
+        usage.UsageError: One is of TLS, which would begin before it.
+    """
+    for endpoint in options["listen"]:
+        if options["proxy-protocol"] and endpoint.partition(":")[0] == "ssl":
+            raise usage.UsageError(f"--proxy-protocol cannot be read on --listen {endpoint}: let the proxy end TLS")
 
 
 def checkInput(options: Options) -> None:

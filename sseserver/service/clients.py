@@ -18,7 +18,6 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.web.http import Request
 
 from sseserver.errors import RateLimited
-from sseserver.interfaces import ANYONE, Principal
 from sseserver.service.buckets import Buckets
 from sseserver.settings import Settings
 
@@ -93,15 +92,15 @@ def findAddress(address: Any) -> Client | None:
     return None
 
 
-def findClient(principal: Principal, address: Any) -> Client | None:
+def findClient(principalName: str, address: Any) -> Client | None:
     """
     Return the client that is a principal, or else has an address.
 
     Args:
-        principal: The principal. Without authentication it has no name.
+        principalName: Name of the principal; empty without authentication.
         address: See `findAddress`.
     """
-    return _findPrincipal(principal.name) if principal.name else findAddress(address)
+    return _findPrincipal(principalName) if principalName else findAddress(address)
 
 
 def identifyClient(request: Request) -> Client | None:
@@ -113,7 +112,7 @@ def identifyClient(request: Request) -> Client | None:
     """
     # Requests of an embedder may be of a class that has no such method.
     find: Callable[[], Any] = getattr(request, "getClientAddress", lambda: None)
-    return findClient(getattr(request, "principal", ANYONE), find())
+    return findClient(getattr(request, "principalName", ""), find())
 
 
 class Shares:

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.delivery.connection import findConnection
+from sseserver.service.clients import PUBLIC_CONNECTIONS, Client, Shares
 from sseserver.speedups.privates import countQueued
 
 log = Logger(__name__)
@@ -37,39 +38,64 @@ class OpenConnections:
     Args:
         limit: Number of connections at a time.
         clock: Tells the time for the log.
+        limitEach: Number of connections of one client; `None` limits only addresses of the public internet.
 
     Attributes:
         limit: See above.
+        clients: The numbers of connections of each client.
         count: Number of open connections.
         waiting: The channels without a request, the one that has waited longest first.
     """
 
-    def __init__(self, limit: int, clock: Any) -> None:
+    def __init__(self, limit: int, clock: Any, limitEach: int | None = None) -> None:
         self.limit = limit
+        self.clients = Shares(limitEach, PUBLIC_CONNECTIONS)
         self.count = 0
         self.waiting: dict[Any, None] = {}
         self._clock = clock
         self._refused = 0
         self._loggedAt: float | None = None
 
-    def admit(self) -> bool:
+    def admit(self, client: Client | None = None) -> bool:
         """
         Make room for a new connection and count it.
+
+        Args:
+            client: Whose connection it is; `None` for no limit.
 
         Returns:
             Whether there is room.
         """
+        if not self._hasShare(client):
+            return False
         if self.count >= self.limit:
             self._makeRoom()
         if self.count >= self.limit:
-            self._logRefusal()
+            self._logRefusal(None)
             return False
         self.count += 1
+        self.clients.add(client)
         return True
+
+    def share(self, client: Client | None) -> bool:
+        """Count a connection, which is open, for a client. Return whether there is room."""
+        if not self._hasShare(client):
+            return False
+        self.clients.add(client)
+        return True
+
+    def _hasShare(self, client: Client | None) -> bool:
+        """Return whether a client may have one more connection, and count the refusal."""
+        if self.clients.hasRoom(client):
+            return True
+        self.clients.refused += 1
+        self._logRefusal(client)
+        return False
 
     def remove(self, channel: Any) -> None:
         """Note that a connection is closed."""
         self.count -= 1
+        self.clients.remove(channel.client)
         self.waiting.pop(channel, None)
 
     def _makeRoom(self) -> None:
@@ -80,18 +106,33 @@ class OpenConnections:
                 closeNow(channel.transport)
                 return
 
-    def _logRefusal(self) -> None:
-        """Log refused connections, now and then."""
+    def _logRefusal(self, client: Client | None) -> None:
+        """
+        Log refused connections, now and then.
+
+        Args:
+            client: The client that has too many; `None` if there are too many of all.
+        """
         self._refused += 1
         now = self._clock.seconds()
-        if self._loggedAt is None or not 0 <= now - self._loggedAt < _LOG_INTERVAL:
-            self._loggedAt = now
+        if self._loggedAt is not None and 0 <= now - self._loggedAt < _LOG_INTERVAL:
+            return
+        self._loggedAt = now
+        if client is None:
             log.info(
                 "{refused} connections were refused: {limit} are open and busy (--max-connections)",
                 refused=self._refused,
                 limit=self.limit,
             )
-            self._refused = 0
+        else:
+            log.info(
+                "{refused} connections were refused: {client} has {limit} (--max-connections-per-address; if it is a "
+                "proxy, --trusted-proxy)",
+                refused=self._refused,
+                client=client.name,
+                limit=self.clients.findLimit(client),
+            )
+        self._refused = 0
 
 
 class RefusedConnection(Protocol):

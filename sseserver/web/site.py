@@ -7,10 +7,8 @@ Twisted's, or the fast ones of `sseserver.speedups.channel`; the limits are the 
 
 from __future__ import annotations
 
-import io
 from functools import cache
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.logger import Logger
@@ -19,8 +17,8 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.delivery.head import PROTECTION, PROTECTION_LINES
-from sseserver.errors import BadRequest, SSEServerError
 from sseserver.options import defaultOf
+from sseserver.service.clients import Client
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
 from sseserver.speedups.channel import FastChannel, FastRequest, readsHeads
@@ -30,15 +28,16 @@ from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.timing.ticker import Ticker
 from sseserver.web.accessline import plainLine
 from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
-from sseserver.web.arrivingbodies import SMALL_BODY, ArrivingBodies
+from sseserver.web.arrivingbodies import ArrivingBodies
+from sseserver.web.bodylimit import BodyLimit
 from sseserver.web.connection import ConnectionLimits
 from sseserver.web.deadlines import RequestDeadlines
 from sseserver.web.descriptors import countFree
 from sseserver.web.logfile import LogFile
 from sseserver.web.openconnections import OpenConnections, RefusedConnection
+from sseserver.web.peers import Peers, ProxiedConnection
 from sseserver.web.request import makeBodyTooLarge, makeTooManyBodies
 from sseserver.web.requestlog import LINES, JSONLine, TextLine, describeRequest
-from sseserver.web.targets import readTarget
 
 # Its events are those of requests, in a log of JSON objects.
 _accessLog = Logger("sseserver.access")
@@ -50,126 +49,8 @@ IDLE_TIMEOUT = 75
 #: Seconds. Slot width of the ticker of deadlines.
 GRANULARITY = 0.25
 
-#: Bytes of a refused body that are still read and dropped: a client that sends before it reads gets
-#: its answer instead of a reset connection.
-DROPPED = 16 << 20
-
 #: Number of the largest bodies that may arrive at a time. Small ones do not count.
 BODIES = 4
-
-
-#: Answer to a body in chunks in a version that has none (RFC 9112 section 6.1).
-_OLD_CHUNKS = encodeRefusal(BadRequest("A request of HTTP/1.0 cannot have a Transfer-Encoding."))
-
-
-if TYPE_CHECKING:
-    _Base = Request
-else:
-    _Base = object
-
-
-class BodyLimit(_Base):
-    """
-    A mixin for requests with a limited body.
-
-    The body is kept in memory. One over the limit of the site is refused before it is read.
-    """
-
-    __slots__ = ()
-
-    channel: Any
-
-    def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
-        self._received = self._counted = 0
-        self._refused = False
-        self.begun = monotonic()
-        super().__init__(channel, *args, **keywords)
-
-    def gotLength(self, length: int | None) -> None:
-        """See `Request.gotLength`."""
-        # Twisted's own keeps large bodies on disk.
-        self.content = io.BytesIO()
-        if length is not None and length > self.channel.site.maxBody:
-            self._refuse(self.channel.site.refusal)
-        elif length is None and not self.channel.persistent and not self.responseHeaders.hasHeader(b"Connection"):
-            # The connection of a request of HTTP/1.1 is kept, unless an answer says that it is not.
-            self._refuse(_OLD_CHUNKS)
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """See `Request.handleContentChunk`."""
-        self._received += len(data)
-        site = self.channel.site
-        if self._received > site.maxBody + DROPPED:
-            self.channel.loseConnection()
-        elif self._refused:
-            return
-        elif self._received > site.maxBody:
-            self._refuse(site.refusal)
-        elif self._received > SMALL_BODY and not self._count():
-            self._refuse(site.overload)
-        else:
-            super().handleContentChunk(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        """See `Request.requestReceived`."""
-        if self._counted:
-            self._release()
-        if self._refused:
-            self.channel.loseConnection()
-        elif path.startswith(b"/"):
-            super().requestReceived(command, path, version)
-        else:
-            self._receiveOther(command, path, version)
-
-    def _receiveOther(self, command: bytes, path: bytes, version: bytes) -> None:
-        """Receive a request whose target is not a path."""
-        hosts = self.requestHeaders.getRawHeaders(b"Host", ())
-        try:
-            target = readTarget(command, path)
-            if target.authority is None and len(hosts) != 1 and version == b"HTTP/1.1":
-                # No resource sees this target, so none looks for a host.
-                raise BadRequest(f"A request needs one header Host, and has {len(hosts)}.")
-        except SSEServerError as error:
-            self.channel.write(encodeRefusal(error))
-            self.channel.loseConnection()
-            return
-        if target.authority is not None and len(hosts) == 1:
-            # A missing or repeated field is still to be refused.
-            self.requestHeaders.setRawHeaders(b"Host", [target.authority])
-        super().requestReceived(command, target.path, version)
-
-    def connectionLost(self, reason: Any) -> None:
-        """See `Request.connectionLost`."""
-        if self._counted:
-            self._release()
-        channel = self.channel
-        super().connectionLost(reason)
-        if channel is not None and self.clientproto != Request.clientproto:
-            # The request was complete. Twisted logs those that are finished only.
-            channel.site.log(self)
-
-    def _count(self) -> bool:
-        """Count the body among those that arrive; return whether there is room."""
-        if not self.channel.site.bodies.grow(self._counted, self._received):
-            return False
-        self._counted = self._received
-        return True
-
-    def _release(self) -> None:
-        """Count the body no longer."""
-        if self._counted:
-            self.channel.site.bodies.remove(self._counted)
-            self._counted = 0
-
-    def _refuse(self, answer: bytes) -> None:
-        """Answer before the request is complete. What has arrived is dropped."""
-        self._refused = self.channel.refused = True
-        self._release()
-        self.content = io.BytesIO()
-        # No `100 Continue`: the client should not send the body.
-        self.requestHeaders.removeHeader(b"Expect")
-        gate = getattr(self.channel.site.resource, "gate", None)
-        self.channel.write(answer if gate is None else gate.share(self, answer))
 
 
 class PlainStreamRequest(BodyLimit, Request):
@@ -191,19 +72,24 @@ class StreamRequest(PlainStreamRequest):
             site.refusal = encodeRefusal(makeBodyTooLarge(site.maxBody))
             site.overload = encodeRefusal(makeTooManyBodies())
             site.bodies = ArrivingBodies(BODIES * MODEL_BODY)
+            site.peers = getattr(site, "peers", Peers())
         super().__init__(channel, *args, **keywords)
 
 
 class FastStreamRequest(BodyLimit, FastRequest):
     """The fast request, with the limit."""
 
-    __slots__ = ("_counted", "_received", "_refused", "begun")
+    __slots__ = ("_counted", "_isForwardedTLS", "_received", "_refused", "begun")
 
 
 class PlainStreamChannel(RequestDeadlines):
     """The plain channel: Twisted's own, with the limits."""
 
     protection = PROTECTION_LINES
+
+    def standFor(self, address: Any) -> None:
+        """Take the address that a proxy has named for that of the client."""
+        self.getPeer = lambda: address  # type: ignore[method-assign]
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """See `HTTPChannel.writeHeaders`. There is no `Server`, which Twisted sets with its version."""
@@ -217,9 +103,13 @@ class PlainStreamChannel(RequestDeadlines):
 class FastStreamChannel(RequestDeadlines, FastChannel, ConnectionLimits):
     """The fast channel, with the limits."""
 
-    __slots__ = ("deadline", "phase")
+    __slots__ = ("client", "deadline", "phase")
 
     protection = PROTECTION_LINES
+
+    def standFor(self, address: Any) -> None:
+        """Take the address that a proxy has named for that of the client."""
+        self._peer = address
 
 
 def chooseConnection(plain: bool) -> tuple[type[RequestDeadlines], type[Request]]:
@@ -293,15 +183,15 @@ class StreamSite(Site):
         accessLog: Whether each request is logged in a line at its end.
         plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
         maxBody: Bytes. Limit of the body of a request, the largest of those of its resources.
-        maxConnections: Number of connections at a time. By default the limit of file descriptors of the process, but
-            for some that are kept for everything else.
         logFormat: Format of the access log, `text` or `json`.
+        peers: Trusted proxies, and the limits of connections.
         keywords: See `Site`.
 
     Attributes:
         bodies: The bodies of requests that are not complete.
         connections: The open connections.
         maxBody: See above.
+        peers: See above.
         overload: Answer to a request whose body has no room beside others.
         refusal: Answer to a request with a larger body.
         stall: See above.
@@ -316,8 +206,8 @@ class StreamSite(Site):
         plain: bool | None = None,
         maxBody: int = MODEL_BODY,
         stall: float | None = None,
-        maxConnections: int | None = None,
         logFormat: str = "text",
+        peers: Peers | None = None,
         **keywords: Any,
     ) -> None:
         self.maxBody = maxBody
@@ -339,7 +229,9 @@ class StreamSite(Site):
         self._callLater = self.reactor.callLater
         self._direct = chooseDirect(self, plain, formatter if accessLog else None)
         self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)
-        self.connections = OpenConnections(maxConnections or countFree(), self.reactor)
+        self.peers = peers or Peers()
+        limit = self.peers.maxConnections or countFree()
+        self.connections = OpenConnections(limit, self.reactor, self.peers.maxConnectionsEach)
 
     def startFactory(self) -> None:
         """See `Site.startFactory`. A client on its own starts and stops no loop for its deadline."""
@@ -353,9 +245,23 @@ class StreamSite(Site):
 
     def buildProtocol(self, addr: Any) -> Any:
         """See `Site.buildProtocol`."""
-        if not self.connections.admit():
+        client = self.peers.findClient(addr)
+        if not self.connections.admit(client):
             return RefusedConnection()
-        channel = super().buildProtocol(addr)
+        if self.peers.proxyProtocol and self.peers.proxies.trusts(addr):
+            return ProxiedConnection(self)
+        return self.makeChannel(addr, client)
+
+    def makeChannel(self, address: Any, client: Client | None) -> Any:
+        """
+        Make the channel of a connection.
+
+        Args:
+            address: Address of the client.
+            client: The client, for whom the connection is counted.
+        """
+        channel: Any = super().buildProtocol(address)
+        channel.client = client
         channel.callLater = self._callLater
         if self._direct is not None:
             channel.direct = self._direct

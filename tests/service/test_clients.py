@@ -11,7 +11,6 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import RateLimited
-from sseserver.interfaces import ANYONE, Principal
 from sseserver.service.clients import (
     PUBLIC_RUNS,
     PUBLIC_STARTS,
@@ -66,12 +65,11 @@ class ClientTests(SynchronousTestCase):
 
     def test_principal(self) -> None:
         """A principal is a client wherever it is; one without a name is its address."""
-        principal = Principal("8.8.8.8", ())
-        client = findClient(principal, address("127.0.0.1"))
-        self.assertEqual(client, findClient(principal, address("8.8.4.4")))
+        client = findClient("8.8.8.8", address("127.0.0.1"))
+        self.assertEqual(client, findClient("8.8.8.8", address("8.8.4.4")))
         self.assertNotEqual(client, find("8.8.8.8"))
-        self.assertEqual(findClient(ANYONE, address("8.8.8.8")), find("8.8.8.8"))
-        self.assertIsNone(findClient(ANYONE, address("127.0.0.1")))
+        self.assertEqual(findClient("", address("8.8.8.8")), find("8.8.8.8"))
+        self.assertIsNone(findClient("", address("127.0.0.1")))
 
 
 PUBLIC = Client("address 8.8.8.8", True)

@@ -340,7 +340,9 @@ class SizeTests(FastTestCase, ServedTestCase):
             slots = [name for base in kind.__mro__ for name in getattr(base, "__slots__", ())]
             unset = {name for name in slots if not hasattr(one, name)}
             # Attributes that exist only while a head is read, with a principal, or at the end.
-            self.assertLessEqual(unset, {"_command", "_path", "_version", "principalName", "outcome"})
+            self.assertLessEqual(
+                unset, {"_command", "_path", "_version", "principalName", "outcome", "_isForwardedTLS"}
+            )
 
     def test_unknownAttribute(self) -> None:
         """An attribute without a slot can be set."""

@@ -5,6 +5,7 @@ Tests of `sseserver.web.openconnections`: the number of connections is bounded.
 from __future__ import annotations
 
 from sseserver.web.openconnections import OpenConnections
+from sseserver.web.peers import Peers
 from sseserver.web.site import StreamSite
 from tests.fakes import logged
 from tests.resources import HoldingResource
@@ -19,7 +20,7 @@ class ConnectionTests(WireTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.held = HoldingResource()
-        self.factory = StreamSite(self.held, reactor=self.reactor, maxConnections=3)
+        self.factory = StreamSite(self.held, reactor=self.reactor, peers=Peers(maxConnections=3))
 
     def open(self, data: bytes = b"") -> Wire:
         """Connect, and send something."""

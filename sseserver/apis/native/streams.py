@@ -89,7 +89,7 @@ class StreamCollection(AsyncResource):
             entries = readEntries(head.contentType, body)
         except SSEServerError:
             return None
-        if not entries or self._service.ledger.clients.publishes.take(findClient(principal, peer)):
+        if not entries or self._service.ledger.clients.publishes.take(findClient(principal.name, peer)):
             return None
         return self._service.publish(name, entries, False).addCallback(encodePublication)
 

@@ -69,11 +69,9 @@ class Access:
             return ANYONE
         found = self._authenticator.authenticate(request)
         principal = await found if isinstance(found, Deferred) else found
-        # For the limits of clients.
-        request.principal = principal  # type: ignore[attr-defined]
         if principal.isExpired(self._seconds()):
             raise Unauthorized("The credential has expired.", 'Bearer error="invalid_token"')
-        # For the access log.
+        # For the access log, and the limits of clients.
         logged: Any = request
         logged.principalName = principal.name
         return principal
