@@ -9,7 +9,7 @@ from twisted.web.server import Site
 
 from sseserver.web.arrivingbodies import SMALL_BODY, ArrivingBodies
 from sseserver.web.site import StreamRequest, StreamSite
-from tests.web.test_site import Reading
+from tests.web.test_bodylimit import Reading
 from tests.wires import Wire, WireTestCase
 
 #: Bytes. The largest body.
