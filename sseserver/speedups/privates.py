@@ -23,6 +23,7 @@ from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxy
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
+from sseserver.speedups.headers import HEADERS
 from sseserver.speedups.probes import (
     EndingProtocol,
     GivenFactory,
@@ -296,8 +297,8 @@ def fillRequest(request: Any, channel: Any, queued: object = False) -> None:
     request.host = channel.getHost()
     request.transport = channel.transport
     request.queued = queued
-    request.requestHeaders = Headers()
-    request.responseHeaders = Headers()
+    request.requestHeaders = HEADERS()
+    request.responseHeaders = HEADERS()
     request.received_cookies = {}
     request.cookies = []
     request.notifications = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 import select
 
 from sseserver.speedups.channel import readsHeads
+from sseserver.speedups.headers import looksUpHeaders
 from sseserver.speedups.heap import findHeap
 from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
 
@@ -28,6 +29,7 @@ def listSpeedups(plain: bool) -> list[str]:
         "connecting": True,
         "direct": readsHeads() and seesWaits(),
         "heads": readsHeads(),
+        "headers": looksUpHeaders(),
         "heap": findHeap() is not None,
         "intake": seesChunks() and seesAbort() and hasattr(select, "epoll"),
         "readpath": seesChunks(),

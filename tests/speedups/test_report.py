@@ -20,7 +20,18 @@ class ListSpeedupsTests(SynchronousTestCase):
         """
         With the Twisted that is installed all are on, where the system has epoll.
         """
-        modules = ["accesslog", "body", "channel", "connecting", "direct", "heads", "heap", "intake", "readpath"]
+        modules = [
+            "accesslog",
+            "body",
+            "channel",
+            "connecting",
+            "direct",
+            "heads",
+            "headers",
+            "heap",
+            "intake",
+            "readpath",
+        ]
         if not hasattr(select, "epoll"):
             modules.remove("intake")
         if findHeap() is None:

@@ -48,14 +48,14 @@ class Gate:
             `None` if the request may go on; otherwise the resource that answers it.
         """
         try:
-            host = self._readHost(request)
+            self._readHost(request)
             if self._shares:
                 self._origins.mark(request)
             method = request.method
             if method not in _SAFE:
-                self._checkPage(request, host)
+                self.checkPage(request)
             elif method == b"OPTIONS" and isPreflight(request):
-                self._checkPage(request, host)
+                self.checkPage(request)
                 return Preflight()
         except SSEServerError as error:
             return Refusal(error)
@@ -90,15 +90,6 @@ class Gate:
         status, end, rest = answer.partition(b"\r\n")
         return status + end + fields + rest
 
-    def checkPage(self, request: Request) -> None:
-        """
-        Check that no page of a foreign origin has sent a request. For a GET that starts a run; others are checked.
-
-        Raises:
-            ForeignOrigin: One has.
-        """
-        self._checkPage(request, self._readHost(request))
-
     def _readHost(self, request: Request) -> Authority | None:
         """Return the host that a request is meant for; `None` for one of HTTP/1.0 that names none."""
         values = request.requestHeaders.getRawHeaders(b"host", ())
@@ -115,13 +106,20 @@ class Gate:
             raise MisdirectedRequest(f"This server does not answer to the host {asked}: it is not listed with --host.")
         return host
 
-    def _checkPage(self, request: Request, host: Authority | None) -> None:
+    def checkPage(self, request: Request) -> None:
+        """
+        Check that no page of a foreign origin has sent a request. For a GET that starts a run; others are checked.
+
+        Raises:
+            ForeignOrigin: One has.
+        """
         origin = readOrigin(request)
         if origin is None:
             foreign = isCrossSite(request)
         elif self._origins.trusts(request, origin):
             foreign = False
         else:
+            host = self._readHost(request)
             foreign = host is None or not isOwn(origin, host, request.isSecure()) or isCrossSite(request)
         if foreign:
             page = f"the origin {_quote(origin)}" if origin else "another origin"

@@ -85,6 +85,8 @@ class Access:
             Forbidden: See `checkRight`.
             StreamNotFound: See `checkRight`.
         """
+        if self._authenticator is None:
+            return ANYONE
         principal = await self.identify(request)
         checkRight(principal, right, name)
         return principal
@@ -123,6 +125,8 @@ class Access:
             Unauthorized: There is no principal.
             Forbidden: It may not.
         """
+        if self._authenticator is None:
+            return ANYONE
         principal = await self.identify(request)
         if principal.runPrefix is None:
             raise makeForbidden(Right.RUN)

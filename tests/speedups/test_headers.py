@@ -1,0 +1,86 @@
+"""
+Tests of `sseserver.speedups.headers`: fast headers do what Twisted's do.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers, InvalidHeaderName
+
+from sseserver.speedups.headers import HEADERS, FastHeaders, looksUpHeaders
+
+#: Names: usual ones in three forms, another one, and text.
+NAMES = (b"Host", b"host", b"HOST", b"X-Other", b"x-other", "host", "X-Other")
+
+#: Values: of one line, of several, empty, and text.
+VALUES = (b"one", b"a\r\nb: c", b"a\nb", b"", b"\n", "text", "two\r\nlines")
+
+
+class FastHeadersTests(SynchronousTestCase):
+    """The operations of fast headers, beside those of Twisted's."""
+
+    def test_probe(self) -> None:
+        """
+        The fast headers are used with this Twisted.
+        """
+        self.assertTrue(looksUpHeaders())
+        self.assertIs(HEADERS, FastHeaders)
+
+    def test_set(self) -> None:
+        """
+        A value that is set is found by every form of its name, and its line ends are gone.
+        """
+        for name in NAMES:
+            for value in VALUES:
+                fast, plain = FastHeaders(), Headers()
+                for headers in (fast, plain):
+                    headers.setRawHeaders(name, [value])
+                self._compare(fast, plain)
+
+    def test_add(self) -> None:
+        """
+        Values that are added stand in their order.
+        """
+        for name in NAMES:
+            fast, plain = FastHeaders(), Headers()
+            for value in VALUES:
+                for headers in (fast, plain):
+                    headers.addRawHeader(name, value)
+                self._compare(fast, plain)
+
+    def test_several(self) -> None:
+        """
+        Several values, or none, replace the ones before.
+        """
+        for values in ([b"a", b"b\nc"], (b"a",), []):
+            fast, plain = FastHeaders({b"host": [b"before"]}), Headers({b"host": [b"before"]})
+            for headers in (fast, plain):
+                headers.setRawHeaders(b"host", values)
+            self._compare(fast, plain)
+
+    def test_remove(self) -> None:
+        """
+        A field is removed by every form of its name; a second time is harmless.
+        """
+        for name in NAMES:
+            fast, plain = FastHeaders({name: ["a"]}), Headers({name: ["a"]})
+            for _ in range(2):
+                for headers in (fast, plain):
+                    headers.removeHeader(name)
+                self._compare(fast, plain)
+
+    def test_malformed(self) -> None:
+        """
+        A name that is no token is refused.
+        """
+        self.assertRaises(InvalidHeaderName, FastHeaders().setRawHeaders, b"a b", [b""])
+        self.assertRaises(InvalidHeaderName, FastHeaders().addRawHeader, b"", b"")
+
+    def _compare(self, fast: FastHeaders, plain: Headers) -> None:
+        """Compare everything that can be read."""
+        self.assertEqual(list(fast.getAllRawHeaders()), list(plain.getAllRawHeaders()))
+        self.assertEqual(fast, plain)
+        for name in NAMES:
+            self.assertEqual(fast.hasHeader(name), plain.hasHeader(name))
+            self.assertEqual(fast.getRawHeaders(name), plain.getRawHeaders(name))
+            self.assertEqual(fast.getRawHeaders(name, ()), plain.getRawHeaders(name, ()))
