@@ -218,7 +218,8 @@ class ClientLimits:
         Raises:
             RateLimited: It has too many.
         """
-        if not self.viewers.hasRoom(client):
+        # Most clients have no limits where there is a proxy, or no other machine.
+        if client is not None and not self.viewers.hasRoom(client):
             self.viewers.refused += 1
             limit = self.viewers.findLimit(client)
             raise RateLimited(f"You have {limit} viewers, which is the limit for one client; retry later.")
@@ -230,6 +231,8 @@ class ClientLimits:
         Raises:
             RateLimited: The client has too many, or has started too many.
         """
+        if client is None:
+            return
         if not self.runs.hasRoom(client):
             self.runs.refused += 1
             limit = self.runs.findLimit(client)

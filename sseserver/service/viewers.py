@@ -259,7 +259,9 @@ class Viewers:
         """Count a viewer no longer."""
         del self._requests[viewer]
         self._ledger.viewers.count -= 1
-        self._ledger.clients.viewers.remove(self._clientOf.pop(viewer, None))
+        client = self._clientOf.pop(viewer, None)
+        if client is not None:
+            self._ledger.clients.viewers.remove(client)
 
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
         self._remove(waiter)
