@@ -36,13 +36,26 @@ http {{
 """
 
 
-class ProxyTests(SynchronousTestCase):
-    """F125: proxies in front of a server."""
+class ProxyTestCase(SynchronousTestCase):
+    """A folder and two ports, for a server and a proxy in front of it."""
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sseserver-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.port, self.proxied = freePort(), freePort()
+
+    def find(self, name: str) -> str:
+        """Return the path of a program; without it the test is skipped, but fails in CI."""
+        # A user's path often lacks the folder of servers.
+        if path := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"):
+            return path
+        if os.environ.get("CI"):
+            self.fail(f"There is no {name}.")
+        raise SkipTest(f"There is no {name}.")
+
+
+class ProxyTests(ProxyTestCase):
+    """F125: proxies in front of a server."""
 
     def configuration(self, word: str) -> str:
         """Return the block of the page that has a word, with the ports of this test."""
@@ -76,15 +89,6 @@ class ProxyTests(SynchronousTestCase):
         """Return the number of viewers of the stream."""
         viewers: int = json.loads(ask(self.port, "GET", "/streams/a", {"Accept": "application/json"})[2])["viewers"]
         return viewers
-
-    def find(self, name: str) -> str:
-        """Return the path of a program; without it the test is skipped, but fails in CI."""
-        # A user's path often lacks the folder of servers.
-        if path := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"):
-            return path
-        if os.environ.get("CI"):
-            self.fail(f"There is no {name}.")
-        raise SkipTest(f"There is no {name}.")
 
     def test_F125_nginx(self) -> None:
         """F125: nginx."""
