@@ -21,6 +21,9 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 from twisted.python.components import Componentized
 
+from sseserver import compiled
+from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.metrics import Metrics
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
 from sseserver.command.access import makeCredentials, reloadCredentials
@@ -49,6 +52,7 @@ from sseserver.speedups.heap import ReturnedMemory, findHeap
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
+from sseserver.timing.reactorlag import ReactorLag
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
 from sseserver.web.access.credentials import Credentials
@@ -320,23 +324,35 @@ def makeSite(
     return site
 
 
-def makeAdminSite(reactor: Any, streams: StreamService, options: Mapping[str, Any]) -> StreamSite:
+def makeAdminSite(reactor: Any, measured: Measured, options: Mapping[str, Any]) -> StreamSite:
     """
     Return the site for operators.
 
     Args:
         reactor: Measures the time limits of connections.
-        streams: The service.
+        measured: The parts of the server.
         options: The options.
     """
-    return StreamSite(
-        AdminResource(streams),
-        accessLog=False,
-        plain=options["plain"] or None,
-        maxBody=1,
-        peers=Peers(maxConnections=ADMIN_CONNECTIONS),
-        reactor=reactor,
-    )
+    plain, peers = options["plain"] or None, Peers(maxConnections=ADMIN_CONNECTIONS)
+    return StreamSite(AdminResource(measured), accessLog=False, plain=plain, maxBody=1, peers=peers, reactor=reactor)
+
+
+def watch(reactor: Any, server: Server, measured: Measured, options: Mapping[str, Any]) -> None:
+    """
+    Let operators watch a server, if the options say so.
+
+    Args:
+        reactor: Listens.
+        server: The server.
+        measured: Its parts.
+        options: The options.
+    """
+    if options["admin-listen"] is not None or options["metrics"]:
+        measured.lag.setServiceParent(server)
+    if options["admin-listen"] is not None:
+        server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, measured, options), "admin-listen")
+    if options["metrics"]:
+        measured.site.resource.putChild(b"metrics", Metrics(measured))
 
 
 def makeService(options: Options) -> Server:
@@ -362,8 +378,7 @@ def makeService(options: Options) -> Server:
     site: Any = makeSite(reactor, streams, options, credentials)
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, site)
-    if options["admin-listen"] is not None:
-        server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, streams, options), "admin-listen")
+    watch(reactor, server, Measured(streams, site, ReactorLag(reactor), compiled), options)
     server.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     supervisor = Supervisor(reactor, os.environ)
     stop = Stop(reactor, streams, options["drain-wait"], supervisor, getattr(source, "kill", lambda: None))

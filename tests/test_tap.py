@@ -42,6 +42,7 @@ from sseserver.speedups.garbage import RareCollections
 from sseserver.speedups.heap import ReturnedMemory, findHeap
 from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
 from sseserver.testing.sources import RecordingSink
+from sseserver.timing.reactorlag import ReactorLag
 from sseserver.values import MODEL, Prompt
 from tests.command.test_parsing import parse
 
@@ -386,6 +387,19 @@ class StartTests(TestCase):
         with self.assertRaises(SystemExit):
             server.privilegedStartService()
         self.assertIn("sseserver: --admin-listen unix:/nowhere/s: ", written.getvalue())
+
+    def test_metrics(self) -> None:
+        """Metrics are on the endpoint that asks for them, and the reactor is measured only for them."""
+        for arguments, onClients, measured in (
+            ((), False, 0),
+            (("--admin-listen", "tcp:9000:interface=127.0.0.1"), False, 1),
+            (("--metrics",), True, 1),
+            (("--metrics", "--admin-listen", "tcp:9000:interface=127.0.0.1"), True, 1),
+        ):
+            server = makeService(parse(*arguments))
+            root = list(server)[1].factory.resource
+            self.assertEqual(b"metrics" in root.children, onClients, arguments)
+            self.assertEqual(sum(isinstance(part, ReactorLag) for part in server), measured, arguments)
 
     def test_badAccessLog(self) -> None:
         """An access log that cannot be written ends the process with one line, before it listens."""

@@ -66,6 +66,12 @@ def checkAccess(reactor: Any, options: Mapping[str, Any]) -> None:
             raise usage.UsageError("--jwks-url needs --jwt-audience: the issuer has tokens for others, too")
         _checkKeySetURL(url)
     readSecrets(options)
+    if options["metrics"]:
+        for description in options["listen"]:
+            if not isLocal(reactor, description):
+                raise usage.UsageError(
+                    f"--metrics: everybody who reaches --listen {description} could read them; use --admin-listen"
+                )
     if not isGuarded(options) and not options["public"]:
         for description in options["listen"]:
             if not isLocal(reactor, description):

@@ -15,8 +15,10 @@ cdef class EventStreamProducer(ResponseProducer):
     cdef bint _behind
     cdef bint _refused
     cdef Py_ssize_t _first
+    cdef Py_ssize_t _sent
 
     cdef object _form
 
     @cython.locals(reading=Reading, cursor=Py_ssize_t, streamLog=StreamLog)
     cpdef wake(self)
+    cdef _count(self)

@@ -17,6 +17,7 @@ from twisted.web.http import Request
 from zope.interface import classImplements
 
 from sseserver.delivery.connection import resumeReading
+from sseserver.delivery.counts import CONTINUED, GAP, UNKNOWN
 from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.states import ViewerState, ViewerStep
@@ -60,6 +61,7 @@ class EventStreamProducer(ResponseProducer):
         "_quietSince",
         "_refused",
         "_rendering",
+        "_sent",
         "cursor",
         "expires",
         "streamLog",
@@ -77,6 +79,8 @@ class EventStreamProducer(ResponseProducer):
         self._refused = False
         # The time of the last write.
         self._quietSince = 0.0
+        # Number of the last entry that is counted as sent.
+        self._sent = 0
 
     def start(self, lastEventID: str | None, retry: int, url: str, fromNow: bool = False) -> None:
         """
@@ -97,7 +101,7 @@ class EventStreamProducer(ResponseProducer):
         # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self._form)
         gap = self._locate(lastEventID, fromNow)
-        self._first = self.cursor
+        self._first = self._sent = self.cursor
         self._write(gap + self._rendering.head(self.cursor, retry, url))
         # A viewer that starts at the end reads nothing, and yet a paused run may go on for it.
         if self.streamLog.onChange is not None:
@@ -115,6 +119,7 @@ class EventStreamProducer(ResponseProducer):
                 except GapError as gap:
                     asked = f"{self.streamLog.epoch}-{self.cursor}"
                     cursor, frames = gap.cursor, self._rendering.gap(asked, gap)
+                    self._noteGap(gap)
                 except ViewerRefused as refusal:
                     self._refuse(refusal.events)
                     return
@@ -164,25 +169,28 @@ class EventStreamProducer(ResponseProducer):
         """See `ResponseProducer._goOn`."""
         self.wake()
 
-    def retire(self, retry: int) -> None:
+    def retire(self, retry: int, reason: str = "retired") -> None:
         """
         End the response of an open stream, and tell the viewer to return later.
 
         Args:
             retry: Milliseconds until then.
+            reason: See the attribute.
         """
         if self._state is not ViewerState.ENDED:
             # A full transport may still hold the end of the stream, after which nothing follows.
             if not self._refused and not self._rendering.complete(self.cursor):
                 self._write(self._rendering.retire(retry))
-            self.finish("retired")
+            self.finish(reason)
 
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
+        self._count()
+        self._noteLag(now)
         settings = self._delivery.settings
         heartbeat = settings.heartbeat
         if now >= self.expires:
-            self.retire(jitter(settings.reconnectionTime))
+            self.retire(jitter(settings.reconnectionTime), "expired")
             return now + heartbeat
         if self._state is not ViewerState.LIVE:
             return min(now + heartbeat, self.expires)
@@ -199,12 +207,37 @@ class EventStreamProducer(ResponseProducer):
         if lastEventID is None:
             self.cursor = self._rendering.start(fromNow)
             return b""
+        resumes = self._delivery.counts.resumes
         try:
             self.cursor = self.streamLog.locate(lastEventID)
         except GapError as gap:
             self.cursor = gap.cursor
+            resumes.add(UNKNOWN if gap.reason == UNKNOWN else GAP)
+            self._delivery.counts.gaps.add(gap.reason)
             return self._rendering.gap(lastEventID, gap)
+        resumes.add(CONTINUED)
         return b""
+
+    def _noteGap(self, gap: GapError) -> None:
+        """Count a gap that this viewer is told of while it reads. The entries in it are not sent."""
+        self._delivery.counts.gaps.add(gap.reason)
+        self._sent += gap.cursor - self.cursor
+
+    def _noteLag(self, now: float) -> None:
+        """Note how long the viewer has not got what there is to read."""
+        since = now
+        if self.cursor < self.streamLog.last and not self._refused:
+            # A wake-up is on its way to a viewer that is not paused.
+            since = self._quietSince if self.isPaused else max(self._quietSince, self.streamLog.announced)
+        self._delivery.counts.lags.note(now - since)
+
+    def _count(self) -> None:
+        """See `ResponseProducer._count`. Entries are counted, too."""
+        written = self._body.written
+        counts = self._delivery.counts
+        counts.bytes += written - self._counted
+        counts.entries += self.cursor - self._sent
+        self._counted, self._sent = written, self.cursor
 
     def _refuse(self, events: bytes) -> None:
         """

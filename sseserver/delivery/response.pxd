@@ -11,4 +11,7 @@ cdef class ResponseProducer:
     cdef public object request
     cdef object _delivery
     cdef object _next
+    cdef Py_ssize_t _counted
     cdef StallWatch _watch
+
+    cdef _count(self)

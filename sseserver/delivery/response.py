@@ -15,6 +15,7 @@ from twisted.web.http import Request
 
 from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import abort, isOver, stopReading
+from sseserver.delivery.counts import DeliveryCounts
 from sseserver.delivery.socketoptions import tune
 from sseserver.delivery.stall import StallWatch
 from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
@@ -35,6 +36,7 @@ class Delivery:
         onEnd: Called once with each `EventStreamProducer` when its response is over, before a finished request
             lets the next one on its connection begin.
         onFinish: Called with the transport of each response that was finished, and the bytes of its body.
+        counts: Counts all responses.
     """
 
     ticker: Ticker
@@ -42,6 +44,7 @@ class Delivery:
     makeBody: MakeBody
     onEnd: Callable[[Any], None]
     onFinish: Callable[[Any, int], None]
+    counts: DeliveryCounts
 
 
 class ResponseProducer:
@@ -59,7 +62,7 @@ class ResponseProducer:
         request: The request.
     """
 
-    __slots__ = ("_body", "_delivery", "_next", "_state", "_watch", "reason", "request")
+    __slots__ = ("_body", "_counted", "_delivery", "_next", "_state", "_watch", "reason", "request")
 
     def __init__(self, request: Request, delivery: Delivery) -> None:
         self.reason = ""
@@ -67,6 +70,8 @@ class ResponseProducer:
         self._delivery = delivery
         self._state = ViewerState.NEW
         self._body = delivery.makeBody(request)
+        # Bytes of the body that are counted.
+        self._counted = 0
         self._watch: StallWatch | None = None
         # The call that goes on, if there is more to do than one turn of the reactor has time for.
         self._next: IDelayedCall | None = None
@@ -123,6 +128,7 @@ class ResponseProducer:
 
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A response has no heartbeats unless its subclass writes them."""
+        self._count()
         return now + self._delivery.settings.stall
 
     def countEvents(self) -> int:
@@ -156,6 +162,12 @@ class ResponseProducer:
 
     def _step(self, step: ViewerStep) -> None:
         self._state = findNext(VIEWER_STATES, self._state, step)
+
+    def _count(self) -> None:
+        """Count the bytes that were written since the last time."""
+        written = self._body.written
+        self._delivery.counts.bytes += written - self._counted
+        self._counted = written
 
     def _yieldTurn(self) -> None:
         """Go on in another turn of the reactor."""
@@ -193,6 +205,8 @@ class ResponseProducer:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        self._count()
+        self._delivery.counts.ends.add(reason)
         self._release()
 
     def _release(self) -> None:

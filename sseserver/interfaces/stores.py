@@ -31,10 +31,18 @@ class Usage(Protocol):
     Attributes:
         used: Bytes: the sum of `IStreamLog.size`.
         count: Number of streams.
+        open: Number of those that are open.
+        done: Number of streams that have ended `done` since the start, deleted ones included.
+        failed: The same for `failed`.
+        cancelled: The same for `cancelled`.
     """
 
     used: int
     count: int
+    open: int
+    done: int
+    failed: int
+    cancelled: int
 
 
 class IStreamStore(Interface):

@@ -5,7 +5,7 @@ The options of operation: how a server is watched, and how it stops. `sseserver.
 from __future__ import annotations
 
 from sseserver.options.row import Group, Option
-from sseserver.options.types import ENDPOINT, LEVEL, LOG_FORMAT, PAUSE
+from sseserver.options.types import ENDPOINT, FLAG, LEVEL, LOG_FORMAT, PAUSE
 
 OPERATION = (
     Option(
@@ -13,9 +13,18 @@ OPERATION = (
         ENDPOINT,
         None,
         Group.OPERATION,
-        "Listen on this endpoint for health checks, apart from the clients: `tcp:9000:interface=127.0.0.1`. It asks "
-        "for no credentials, so the interface must be named.",
-        otherNames=("health", "metrics", "admin"),
+        "Listen on this endpoint for health checks and `/metrics`, apart from the clients: "
+        "`tcp:9000:interface=127.0.0.1`. It asks for no credentials, so the interface must be named.",
+        otherNames=("health", "admin"),
+    ),
+    Option(
+        "metrics",
+        FLAG,
+        False,
+        Group.OPERATION,
+        "Serve `/metrics` on the endpoints of `--listen` as well. All of them must be loopback addresses or Unix "
+        "sockets, and a proxy in front of them must not pass the URL on.",
+        otherNames=("prometheus",),
     ),
     Option(
         "log-format",

@@ -94,6 +94,7 @@ class Ledger:
         viewers: The viewers.
         connections: The connections of the site, if it is known: `StreamSite.connections`.
         clients: The shares of the clients.
+        publishedEntries: Number of entries that were published since the start, those that ended a stream included.
         bodies: The bodies that arrive, if the site is known: `StreamSite.bodies`.
     """
 
@@ -105,6 +106,7 @@ class Ledger:
         self.prompts = Account()
         self.viewers = Account()
         self.clients = ClientLimits(settings, seconds)
+        self.publishedEntries = 0
         self.connections: Connections | None = None
         self.bodies: Bodies | None = None
 

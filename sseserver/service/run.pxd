@@ -8,6 +8,12 @@ cdef class Run:
     cdef public object state
     cdef public object prompt
     cdef public StreamLog streamLog
+    cdef Py_ssize_t _nextCheck
+    cdef public double firstToken
+    cdef public double started
+    cdef public Py_ssize_t counted
+    cdef public Py_ssize_t tokens
+    cdef object _counts
     cdef list _awaiting
     cdef bint _evaluating
     cdef Py_ssize_t _readAhead
@@ -24,4 +30,4 @@ cdef class Run:
     # Not `str`, which would refuse a derived type such as StrEnum.
     cpdef write(self, token)
     cdef _append(self, kind, bytes data)
-    cdef _check(self)
+    cdef _check(self, kind, Py_ssize_t number, Py_ssize_t size)

@@ -21,6 +21,7 @@ from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
 from sseserver.service.linger import Linger
 from sseserver.service.prompts import KeptPrompt
+from sseserver.service.runcounts import RunCounts
 from sseserver.service.states import RUN_STEPS, RunState
 from sseserver.settings import Settings
 from sseserver.steps import step
@@ -33,6 +34,7 @@ from sseserver.values import Kind, NewEntry, Reason
 log = Logger(__name__)
 
 _TOKEN = Kind.TOKEN
+_SILENT_CHUNK = Kind.SILENT_CHUNK
 _WORKING = RunState.WORKING
 _PAUSED = RunState.PAUSED
 _ENDED = RunState.ENDED
@@ -74,13 +76,16 @@ class Run:
         streamLog: See above.
         state: State of the run.
         prompt: The prompt, until the source has it; `None` if there is none.
+        started: See `Counted`; so are `firstToken`, `counted` and `tokens`.
     """
 
     __slots__ = (
         "_awaiting",
+        "_counts",
         "_evaluating",
         "_linger",
         "_makeRoom",
+        "_nextCheck",
         "_onEnd",
         "_producer",
         "_readAhead",
@@ -89,9 +94,13 @@ class Run:
         "_summarize",
         "_sweep",
         "_work",
+        "counted",
+        "firstToken",
         "prompt",
+        "started",
         "state",
         "streamLog",
+        "tokens",
     )
 
     def __init__(
@@ -119,8 +128,16 @@ class Run:
         self._linger: Linger | None = None
         self._work: Deferred[Any] | None = None
         self.prompt: KeptPrompt | None = None
+        self._counts: RunCounts
+        # Number of the entry after which the read-ahead is checked next: at first the one with the first token.
+        self._nextCheck = 1
+        self.started = sweep.seconds()
+        self.firstToken = -1.0
+        self.counted = self.tokens = 0
 
-    def start(self, produce: Callable[[Run], Deferred[Any]], onReleased: Callable[[Run], None]) -> None:
+    def start(
+        self, produce: Callable[[Run], Deferred[Any]], onReleased: Callable[[Run], None], counts: RunCounts
+    ) -> None:
         """
         Queue the source's work. Its result or exception ends the stream.
 
@@ -128,7 +145,10 @@ class Run:
             produce: Called with this run. It calls `begin` and the source when it is the run's turn;
                 its Deferred fires with the source's result.
             onReleased: Called once with this run when the source holds nothing any more.
+            counts: Counts the tokens and the end.
         """
+        self._counts = counts
+        counts.started += 1
         self._linger = Linger(self.streamLog, self._sweep, partial(self.stop, _LINGERED))
         self._linger.begin(max(self._settings.linger, _FIRST_VIEWER))
         self._work = produce(self)
@@ -205,11 +225,25 @@ class Run:
     def _append(self, kind: Kind, data: bytes) -> None:
         number = self.streamLog.append(kind, data)
         # The check costs more than the entry, so it is not made for each small one.
-        if number % _AHEAD_CHECK == 0 or len(data) > _LARGE:
-            self._check()
+        if number >= self._nextCheck or len(data) > _LARGE:
+            self._check(kind, number, len(data))
 
-    def _check(self) -> None:
-        """Pause if the viewers are too far behind, or the store is full. A source that writes has its prompt."""
+    def _check(self, kind: Kind, number: int, size: int) -> None:
+        """
+        Note the first token. Pause if the viewers are too far behind, or the store is full.
+
+        Args:
+            kind: Kind of the newest entry.
+            number: Its number.
+            size: Bytes of its data.
+        """
+        if self.firstToken < 0 and kind is not _SILENT_CHUNK:
+            self._counts.noteFirst(self, self._sweep.seconds())
+        self._nextCheck = number + 1 if self.firstToken < 0 else number - number % _AHEAD_CHECK + _AHEAD_CHECK
+        if number % _AHEAD_CHECK and size <= _LARGE:
+            return
+        self._counts.noteEntries(self, self.streamLog.buffer, number)
+        # A source that writes has its prompt.
         if self.prompt is not None:
             self.prompt.release()
             self.prompt = None
@@ -307,6 +341,7 @@ class Run:
         self._release()
         if entry is not None:
             self.streamLog.append(entry.kind, entry.data)
+        self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.seconds())
         self._onEnd(self)
 
 

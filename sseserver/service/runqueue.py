@@ -16,6 +16,7 @@ from sseserver.interfaces import IStreamLog, ITokenSource
 from sseserver.service.ledger import RUN_COST
 from sseserver.service.prompts import KeptPrompt, takePrompt
 from sseserver.service.run import Run, Summarize
+from sseserver.service.runcounts import RunCounts
 from sseserver.service.states import RunState
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
@@ -43,6 +44,9 @@ class RunQueue:
         work: Account of the runs.
         makeRoom: Forgets ended streams if the store is full; returns whether the store has room.
         onEnd: Called with each run whose terminal entry is written.
+
+    Attributes:
+        counts: The counts of the runs.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class RunQueue:
         makeRoom: Callable[[], bool],
         onEnd: Callable[[Run], None],
     ) -> None:
+        self.counts = RunCounts()
         self._work = work
         self._source = source
         self._settings = settings
@@ -78,6 +83,16 @@ class RunQueue:
     def held(self) -> int:
         """Number of runs whose source still works or releases its resources."""
         return len(self._held)
+
+    @property
+    def waiting(self) -> int:
+        """Number of runs that wait for their turn."""
+        return len(self._turns.waiting)
+
+    @property
+    def working(self) -> int:
+        """Number of runs whose turn it is: their source works, or releases its resources."""
+        return self._settings.maxRuns - self._turns.tokens
 
     def find(self, name: str) -> Run | None:
         """
@@ -122,7 +137,7 @@ class RunQueue:
         self._open[streamLog.name] = run
         self._held[run] = onReleased
         self._work.add(RUN_COST)
-        run.start(self._produce, self._sourceReleased)
+        run.start(self._produce, self._sourceReleased, self.counts)
 
     def endWaiting(self) -> None:
         """End the runs that wait for their turn: the server stops, and their sources have not begun."""

@@ -214,6 +214,7 @@ class StreamService(Service):
             self._idle.use(streamLog.name)
 
         def note(numbers: tuple[int, int]) -> Publication:
+            self.ledger.publishedEntries += 0 if repeated else numbers[1] + 1 - numbers[0]
             if close and not repeated:
                 self._idle.forget(streamLog.name)
                 self._retention.keepAfter(streamLog)

@@ -16,6 +16,7 @@ from twisted.web.http import Request
 
 from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import isOver
+from sseserver.delivery.counts import DeliveryCounts
 from sseserver.delivery.document import Document, DocumentProducer
 from sseserver.delivery.head import jitter, trimHead
 from sseserver.delivery.producer import EventStreamProducer
@@ -50,6 +51,7 @@ class Viewers:
         onLeft: Called with the stream log of each viewer that has left.
 
     Attributes:
+        counts: The counts of their responses.
         tails: Responses that are finished and not sent.
     """
 
@@ -65,7 +67,8 @@ class Viewers:
         self._settings = settings
         self._sweep = sweep
         self.tails = Tails(sweep.clock, settings.stall)
-        self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft, self.tails.add)
+        self.counts = DeliveryCounts()
+        self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft, self.tails.add, self.counts)
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}
         # The clients of those that count for one.
@@ -103,6 +106,7 @@ class Viewers:
             RateLimited: The client has too many viewers.
         """
         if not self.hasRoom():
+            self._countRefusal()
             raise Overloaded(NO_ROOM)
         self._ledger.clients.checkViewer(client)
 
@@ -202,6 +206,7 @@ class Viewers:
         if isOver(request):
             return
         if self.count >= self._settings.maxViewers:
+            self._countRefusal()
             raise Overloaded(NO_ROOM)
         client = identifyClient(request)
         self._ledger.clients.checkViewer(client)
@@ -262,6 +267,10 @@ class Viewers:
         client = self._clientOf.pop(viewer, None)
         if client is not None:
             self._ledger.clients.viewers.remove(client)
+
+    def _countRefusal(self) -> None:
+        """Count a viewer that is turned away."""
+        self.counts.ends.add("limit" if self._admitting else "shutdown")
 
     def _waiterLeft(self, waiter: Waiter, result: bool | Failure) -> None:
         self._remove(waiter)

@@ -86,12 +86,18 @@ class KeptStream:
         # The log: held while the stream is open; later only as long as it is used elsewhere.
         self._open: StreamLog | None = None
         self._read: ReferenceType[StreamLog] | None = None
-        account.add(self.size)
+        account.add(self.size, self.isOpen)
 
     @property
     def log(self) -> StreamLog | None:
         """The log, if it is in memory."""
         return self._open or (None if self._read is None else self._read())
+
+    @property
+    def isOpen(self) -> bool:
+        """Whether the stream has not ended."""
+        streamLog = self.log
+        return self.ended is None if streamLog is None else streamLog.state is State.OPEN
 
     def hold(self, streamLog: StreamLog) -> None:
         """Remember the log: as long as the stream is open, and then as long as it is used elsewhere."""
@@ -110,7 +116,7 @@ class KeptStream:
     def uncount(self) -> None:
         """Count the stream no longer: it is being deleted, or could not be created."""
         self.leaving = True
-        self.account.subtract(self.countBytes())
+        self.account.subtract(self.countBytes(), self.isOpen)
         streamLog = self.log
         if streamLog is not None:
             # Entries that are refused or trimmed from now on are no longer in the account.
@@ -119,7 +125,7 @@ class KeptStream:
     def recount(self) -> None:
         """Count the stream again: it could not be deleted."""
         self.leaving = False
-        self.account.add(self.countBytes())
+        self.account.add(self.countBytes(), self.isOpen)
         streamLog = self.log
         if streamLog is not None:
             streamLog.account = self.account

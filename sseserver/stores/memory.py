@@ -18,7 +18,7 @@ from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry
+from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State
 
 
 @implementer(IStreamStore)
@@ -66,7 +66,7 @@ class MemoryStore(Keeper):
             return fail(StreamExists(f"There is a stream {name} already."))
         streamLog = self._logs[name] = StreamLog(name, epoch, self._ticker, self._window, self, published=published)
         streamLog.question = question
-        self.account(published).add(streamLog.size)
+        self.account(published).add(streamLog.size, True)
         return succeed(streamLog)
 
     def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
@@ -93,5 +93,6 @@ class MemoryStore(Keeper):
         if streamLog is None or epoch not in {None, streamLog.epoch}:
             return fail(StreamNotFound(name))
         del self._logs[name]
-        self.account(streamLog.published).subtract(streamLog.drop())
+        isOpen = streamLog.state is State.OPEN
+        self.account(streamLog.published).subtract(streamLog.drop(), isOpen)
         return succeed(None)

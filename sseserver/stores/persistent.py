@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sseserver.counting import Durations
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IChecked, IPersistence, IStreamLog, IStreamStore
 from sseserver.steps import step
@@ -50,6 +51,9 @@ RETRY = 1.0
 #: Seconds between two checks whether the persistence can be written, if somebody asks.
 CHECK = 2.0
 
+#: Seconds. Bounds of the histogram of commits.
+COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
 _CLOSED = "The store is closed."
 
 
@@ -66,6 +70,8 @@ class PersistentStore(Keeper):
             its own.
 
     Attributes:
+        commits: Seconds from the begin of a write to its end, of each group that was stored.
+        failures: Number of groups that could not be stored.
         persistence: See above.
         state: State of the store.
     """
@@ -74,6 +80,8 @@ class PersistentStore(Keeper):
         super().__init__(durable=True)
         self.persistence = persistence
         self.state = StoreState.CLOSED
+        self.commits = Durations(COMMITS)
+        self.failures = 0
         self._clock = clock
         self._window = window
         self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
@@ -86,6 +94,8 @@ class PersistentStore(Keeper):
         # Whether the next group is written even if it is empty, and when that was wanted last.
         self._checking = False
         self._checkedAt: float = clock.seconds()
+        # When the group that is being written was given to the persistence.
+        self._began = 0.0
         # The calls of `stop` that are not answered yet.
         self._stops: list[Deferred[None]] = []
 
@@ -229,6 +239,7 @@ class PersistentStore(Keeper):
         changes = group.listChanges(now)
         if changes or self._checking:
             self._checking, self._writing = False, True
+            self._began = self._ticker.seconds()
             written = maybeDeferred(self.persistence.write, changes)
             written.addCallbacks(self._commit, self._refuse, callbackArgs=(group, now), errbackArgs=(group,))
             written.addErrback(lambda failure: log.failure("The store broke", failure))
@@ -241,6 +252,7 @@ class PersistentStore(Keeper):
     def _commit(self, _: None, group: Group, now: float) -> None:
         """Make the changes of a group visible: they are stored, with this time as the end of streams in it."""
         self._writing, self._problem = False, None
+        self.commits.note(self._ticker.seconds() - self._began)
         for stream in group.created:
             streamLog = None if stream.leaving else stream.log
             stream.answer(streamLog or StreamNotFound(stream.name))
@@ -275,6 +287,7 @@ class PersistentStore(Keeper):
         if self._problem is None:
             log.failure("The store cannot write; it will try again", failure)
         self._writing, self._problem = False, str(error)
+        self.failures += 1
         for deletion in group.deletions:
             deletion.refuse(error)
         for stream in group.created:

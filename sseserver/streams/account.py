@@ -6,6 +6,8 @@ A `Keeper` has one for each kind of streams. Logs add their bytes to it; stores 
 
 from __future__ import annotations
 
+from sseserver.values import State
+
 
 class Account:
     """
@@ -14,20 +16,37 @@ class Account:
     Attributes:
         used: Bytes: see `IStreamLog.size`.
         count: Number of streams.
+        open: Number of those that are open.
+        done: Number of streams that have ended `done` while they were counted here.
+        failed: The same for `failed`.
+        cancelled: The same for `cancelled`.
     """
 
-    __slots__ = ("count", "used")
+    __slots__ = ("cancelled", "count", "done", "failed", "open", "used")
 
     def __init__(self) -> None:
         self.used = 0
-        self.count = 0
+        self.count = self.open = 0
+        self.done = self.failed = self.cancelled = 0
 
-    def add(self, size: int) -> None:
+    def add(self, size: int, isOpen: bool = False) -> None:
         """Count a stream of this size in bytes."""
         self.count += 1
+        self.open += isOpen
         self.used += size
 
-    def subtract(self, size: int) -> None:
+    def subtract(self, size: int, isOpen: bool = False) -> None:
         """Count a stream of this size in bytes no longer."""
         self.count -= 1
+        self.open -= isOpen
         self.used -= size
+
+    def end(self, state: State) -> None:
+        """Count the end of a stream that was open."""
+        self.open -= 1
+        if state is State.DONE:
+            self.done += 1
+        elif state is State.FAILED:
+            self.failed += 1
+        else:
+            self.cancelled += 1

@@ -49,7 +49,7 @@ class Keeper:
     Attributes:
         durable: Whether an entry becomes visible by `commit` only. Otherwise it is visible as soon as it is appended.
         runs: Account of the streams that runs write. The logs add and subtract the bytes of entries and keys, the store
-            adds `StreamLog.size` of a new log, subtracts the result of `StreamLog.drop`, and keeps the count.
+            adds `StreamLog.size` of a new log, subtracts the result of `StreamLog.drop`, and keeps the counts.
         published: Account of the streams that are published into.
     """
 
@@ -213,6 +213,7 @@ class StreamLog:
         if self.sealed and number == self.buffer.appended:
             self.state = TERMINAL[Kind(self.buffer.kind(number))]
             self.ended = self._ticker.clock.seconds()
+            self.account.end(self.state)
         if self.buffer.size > self._window:
             self._trim()
         awaiting = self._awaiting

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest, SSEServerError
-from sseserver.web.answers import encodeRefusal
+from sseserver.web.answers import encodeRefusal, readStatus
 from sseserver.web.arrivingbodies import SMALL_BODY
 from sseserver.web.peers import ForwardedRequest
 from sseserver.web.targets import readTarget
@@ -94,6 +94,7 @@ class BodyLimit(ForwardedRequest, _Base):
                 # No resource sees this target, so none looks for a host.
                 raise BadRequest(f"A request needs one header Host, and has {len(hosts)}.")
         except SSEServerError as error:
+            self.channel.site.refusals.add(str(error.status))
             self.channel.write(encodeRefusal(error))
             self.channel.loseConnection()
             return
@@ -128,6 +129,7 @@ class BodyLimit(ForwardedRequest, _Base):
     def _refuse(self, answer: bytes) -> None:
         """Answer before the request is complete. What has arrived is dropped."""
         self._refused = self.channel.refused = True
+        self.channel.site.refusals.add(readStatus(answer))
         self._release()
         self.content = io.BytesIO()
         # No `100 Continue`: the client should not send the body.

@@ -98,6 +98,7 @@ class HeadChecks(BadRequestHook, ConnectionLimits):
         """
         if not self.refused:
             self.refused = True
+            self.site.refusals.add(str(error.status))
             self.write(encodeRefusal(error))
 
     def reject(self, error: SSEServerError) -> None:

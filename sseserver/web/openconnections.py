@@ -44,16 +44,18 @@ class OpenConnections:
         limit: See above.
         clients: The numbers of connections of each client.
         count: Number of open connections.
+        refused: Number of connections that were refused so far.
         waiting: The channels without a request, the one that has waited longest first.
     """
 
     def __init__(self, limit: int, clock: Any, limitEach: int | None = None) -> None:
         self.limit = limit
         self.clients = Shares(limitEach, PUBLIC_CONNECTIONS)
-        self.count = 0
+        self.count = self.refused = 0
         self.waiting: dict[Any, None] = {}
         self._clock = clock
-        self._refused = 0
+        # Refused connections that the log knows, and when it was told.
+        self._logged = 0
         self._loggedAt: float | None = None
 
     def admit(self, client: Client | None = None) -> bool:
@@ -113,7 +115,7 @@ class OpenConnections:
         Args:
             client: The client that has too many; `None` if there are too many of all.
         """
-        self._refused += 1
+        self.refused += 1
         now = self._clock.seconds()
         if self._loggedAt is not None and 0 <= now - self._loggedAt < _LOG_INTERVAL:
             return
@@ -121,18 +123,18 @@ class OpenConnections:
         if client is None:
             log.info(
                 "{refused} connections were refused: {limit} are open and busy (--max-connections)",
-                refused=self._refused,
+                refused=self.refused - self._logged,
                 limit=self.limit,
             )
         else:
             log.info(
                 "{refused} connections were refused: {client} has {limit} (--max-connections-per-address; if it is a "
                 "proxy, --trusted-proxy)",
-                refused=self._refused,
+                refused=self.refused - self._logged,
                 client=client.name,
                 limit=self.clients.findLimit(client),
             )
-        self._refused = 0
+        self._logged = self.refused
 
 
 class RefusedConnection(Protocol):

@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
+from sseserver.counting import Tally
 from sseserver.delivery.head import PROTECTION, PROTECTION_LINES
 from sseserver.options import defaultOf
 from sseserver.service.clients import Client
@@ -52,6 +53,15 @@ GRANULARITY = 0.25
 #: Number of the largest bodies that may arrive at a time. Small ones do not count.
 BODIES = 4
 
+#: HTTP status. The lowest of a request that is refused.
+_REFUSED = 400
+
+#: The statuses that are counted, one by one. They are those of our own errors; an upstream may have others.
+REFUSALS = (
+    *("400", "401", "403", "404", "405", "406", "408", "409", "410", "413", "414", "415", "417", "421", "422"),
+    *("429", "431", "500", "501", "502", "503", "504"),
+)
+
 
 class PlainStreamRequest(BodyLimit, Request):
     """The plain request: Twisted's own, with the limit."""
@@ -73,6 +83,7 @@ class StreamRequest(PlainStreamRequest):
             site.overload = encodeRefusal(makeTooManyBodies())
             site.bodies = ArrivingBodies(BODIES * MODEL_BODY)
             site.peers = getattr(site, "peers", Peers())
+            site.refusals = Tally(REFUSALS)
         super().__init__(channel, *args, **keywords)
 
 
@@ -194,6 +205,7 @@ class StreamSite(Site):
         peers: See above.
         overload: Answer to a request whose body has no room beside others.
         refusal: Answer to a request with a larger body.
+        refusals: Number of requests that were refused, by status.
         stall: See above.
         ticker: Ticker of the deadlines of requests.
     """
@@ -212,6 +224,7 @@ class StreamSite(Site):
     ) -> None:
         self.maxBody = maxBody
         self.refusal = encodeRefusal(makeBodyTooLarge(maxBody))
+        self.refusals = Tally(REFUSALS)
         self.overload = encodeRefusal(makeTooManyBodies())
         self.bodies = ArrivingBodies(BODIES * maxBody)
         if plain is None:
@@ -270,6 +283,8 @@ class StreamSite(Site):
 
     def log(self, request: Any) -> None:
         """See `Site.log`."""
+        if request.code >= _REFUSED:
+            self.refusals.add(str(request.code))
         if self._accessLog:
             if self.logPath is None and self._isJSON:
                 _accessLog.info("{method} {target} {status}", **describeRequest(request))

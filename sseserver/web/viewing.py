@@ -12,6 +12,7 @@ from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
 from sseserver.delivery.connection import isOver
+from sseserver.delivery.counts import FINISHED
 from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest, Overloaded, RateLimited
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
@@ -93,13 +94,27 @@ def followStream(
     """
     fromNow = readFromNow(request)
     if hasTerminal(streamLog, form, asked, fromNow):
-        request.setResponseCode(NO_CONTENT)
-        return b""
+        return answerFinished(service, request, asked)
     if request.method == b"HEAD":
         answerViewerHead(service, request, form)
         return None
     service.viewers.follow(request, streamLog, form, readPath(request), principal, StartingPlace(asked, fromNow))
     return None
+
+
+def answerFinished(service: StreamService, request: Request, asked: str | None) -> bytes:
+    """
+    Set the status 204: nothing follows what the viewer has. Return the empty body.
+
+    Args:
+        service: Counts the answers to viewers that return.
+        request: Its response has not begun.
+        asked: The last event ID of the client.
+    """
+    if asked is not None:
+        service.viewers.counts.resumes.add(FINISHED)
+    request.setResponseCode(NO_CONTENT)
+    return b""
 
 
 def answerViewerHead(service: StreamService, request: Request, form: IFormat) -> None:

@@ -38,6 +38,17 @@ class AccessOptionsTestCase(OptionsTestCase):
         self.keyFile = self.write(writeLine("one", self.key, ["read:a"]).encode())
 
 
+class MetricsTests(AccessOptionsTestCase):
+    """`--metrics`."""
+
+    def test_local(self) -> None:
+        """The endpoints of clients have metrics only if nobody else reaches them, whatever guards them."""
+        self.assertTrue(parse("--metrics", "--listen=tcp:8000:interface=127.0.0.1")["metrics"])
+        for guard in (["--public"], [f"--api-keys={self.keyFile}"]):
+            message = self.refused("--metrics", "--host=*", "--listen=tcp:8000", *guard)
+            self.assertIn("--metrics: everybody who reaches --listen tcp:8000 could read them; use --admin", message)
+
+
 class PublicTests(AccessOptionsTestCase):
     """Listeners that everybody reaches."""
 

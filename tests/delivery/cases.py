@@ -12,6 +12,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from sseserver.delivery.body import chooseBody
+from sseserver.delivery.counts import DeliveryCounts
 from sseserver.delivery.producer import EventStreamProducer
 from sseserver.delivery.response import Delivery
 from sseserver.errors import GapError
@@ -129,7 +130,8 @@ class ProducerTestCase(WireTestCase):
         self.ended: list[EventStreamProducer] = []
         makeBody = chooseBody(turnEnd, SETTINGS.plain)
         self.finished: list[int] = []
-        self.delivery = Delivery(self.ticker, SETTINGS, makeBody, self.noteEnd, self.noteFinish)
+        self.counts = DeliveryCounts()
+        self.delivery = Delivery(self.ticker, SETTINGS, makeBody, self.noteEnd, self.noteFinish, self.counts)
         self.lastEventID: str | None = None
         self.form: Any = EventsFormat()
         self.after: dict[str, Callable[[], None]] = {}

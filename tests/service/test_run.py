@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 from sseserver.errors import SourceError, StreamNotFound
 from sseserver.interfaces import ITokenSink
 from sseserver.service.run import Run
+from sseserver.service.runcounts import RunCounts
 from sseserver.service.service import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
@@ -146,7 +147,7 @@ class RunTests(ServiceTestCase):
         store = MemoryStore(self.reactor, self.settings.kept)
         streamLog = self.successResultOf(store.create("freed", False))
         run = Run(streamLog, self.settings, Ticker(self.reactor, SLOT), lambda: True, lambda run: None)
-        run.start(lambda run: Deferred(), lambda run: None)
+        run.start(lambda run: Deferred(), lambda run: None, RunCounts())
         run.stop(packCancelled(Reason.ASKED))
         self.reactor.run(1)
         self.successResultOf(store.delete("freed"))

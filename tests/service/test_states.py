@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.service.run import Run
+from sseserver.service.runcounts import RunCounts
 from sseserver.service.service import StreamService
 from sseserver.service.states import RUN_STEPS, SERVICE_STEPS, RunState, ServiceState
 from sseserver.settings import Settings
@@ -129,7 +130,7 @@ class RunTests(SynchronousTestCase):
         streamLog = self.successResultOf(MemoryStore(self.clock, Settings().kept).create(None, False))
         self.ended: list[Run] = []
         run = Run(streamLog, Settings(), Ticker(self.clock, 0.25), lambda: self.room, self.ended.append)
-        run.start(lambda run: Deferred(), lambda run: None)
+        run.start(lambda run: Deferred(), lambda run: None, RunCounts())
         if state is not RunState.WAITING:
             run.begin()
         if state is RunState.PAUSED:

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from sseserver.apis.admin.families import Measured
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
 from sseserver.options import OPTIONS
@@ -23,6 +24,7 @@ from sseserver.sources.standardinput import InputSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.tap import Options, Server, makeAdminSite, makeSettings, makeSite, makeSource
+from sseserver.timing.reactorlag import ReactorLag
 from sseserver.timing.turnend import TurnEnd
 from sseserver.web.site import StreamSite
 from tests.simulation.disk import Disk
@@ -146,7 +148,8 @@ class Host:
         self._site = makeSite(reactor, self._service, options)
         guard(self._site.resource, self._service)
         server.listen(reactor, f"tcp:{PORT}:interface=127.0.0.1", self._site)
-        server.listen(reactor, f"tcp:{ADMIN_PORT}:interface=127.0.0.1", makeAdminSite(reactor, self._service, options))
+        admin = makeAdminSite(reactor, Measured(self._service, self._site, ReactorLag(reactor)), options)
+        server.listen(reactor, f"tcp:{ADMIN_PORT}:interface=127.0.0.1", admin)
         server.privilegedStartService()
         server.startService()
         if self.plan.store == "sqlite":

@@ -118,7 +118,7 @@ BUGS = (
     Bug(
         "a deleted stream stays in the ledger",
         "stores/memory.py",
-        "self.account(streamLog.published).subtract(streamLog.drop())",
+        "self.account(streamLog.published).subtract(streamLog.drop(), isOpen)",
         "streamLog.drop()",
     ),
     Bug(

@@ -1,3 +1,3 @@
 """
-The resources for operators: `/healthz` and `/readyz`, which are on every listener, and the site of `--admin-listen`.
+The resources for operators: `/healthz`, `/readyz` and `/metrics`, and the site of `--admin-listen`.
 """

@@ -4,8 +4,9 @@ The root of the site of `--admin-listen`: what operators and their programs ask 
 
 from __future__ import annotations
 
+from sseserver.apis.admin.families import Measured
 from sseserver.apis.admin.health import Health, Readiness
-from sseserver.service.service import StreamService
+from sseserver.apis.admin.metrics import Metrics
 from sseserver.web.resource import NotFoundResource
 
 
@@ -14,10 +15,11 @@ class AdminResource(NotFoundResource):
     The root. A new resource for operators is a `putChild` here.
 
     Args:
-        service: The service.
+        measured: The parts of the server.
     """
 
-    def __init__(self, service: StreamService) -> None:
+    def __init__(self, measured: Measured) -> None:
         super().__init__()
         self.putChild(b"healthz", Health())
-        self.putChild(b"readyz", Readiness(service))
+        self.putChild(b"readyz", Readiness(measured.service))
+        self.putChild(b"metrics", Metrics(measured))

@@ -4,7 +4,6 @@ The mount point `/`: the page, and for an `EventSource` a run of the visitor's o
 
 from __future__ import annotations
 
-from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
 
 from sseserver.apis.page.page import Page
@@ -22,7 +21,7 @@ from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access, checkRight
 from sseserver.web.request import readLastEventID
 from sseserver.web.resource import AsyncResource
-from sseserver.web.viewing import answerViewerHead, followStream, readFormat
+from sseserver.web.viewing import answerFinished, answerViewerHead, followStream, readFormat
 
 
 class Visitor(AsyncResource):
@@ -73,8 +72,7 @@ class Visitor(AsyncResource):
             checkRight(principal, Right.READ, streamLog.name)
         except (Forbidden, StreamNotFound) as missing:
             forgetTraceback(missing)
-            request.setResponseCode(NO_CONTENT)
-            return b""
+            return answerFinished(self._service, request, asked)
         except StoreUnavailable as unavailable:
             forgetTraceback(unavailable)
             turnAway(request, form, self._service.settings.reconnectionTime)

@@ -4,20 +4,19 @@ Tests of `sseserver.apis.admin.site`: the resources of `--admin-listen`.
 
 from __future__ import annotations
 
-from sseserver.apis.admin.site import AdminResource
-from tests.served import ServedTestCase
+from tests.apis.admin.cases import MetricsTestCase
 
 
-class AdminSiteTests(ServedTestCase):
+class AdminSiteTests(MetricsTestCase):
     """The site for operators."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.factory = self.site(AdminResource(self.service))
+        self.factory = self.admin
 
     def test_health(self) -> None:
-        """It has both checks, with a trailing slash as well."""
-        for path in ("/healthz", "/readyz", "/healthz/", "/readyz/"):
+        """It has both checks and the metrics, with a trailing slash as well."""
+        for path in ("/healthz", "/readyz", "/metrics", "/healthz/", "/readyz/", "/metrics/"):
             self.assertEqual(self.ask(path).status, 200, path)
 
     def test_nothingElse(self) -> None:

@@ -1,0 +1,65 @@
+"""
+`metrics`: the numbers of a server, for Prometheus.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.web.server import Request
+
+from sseserver.apis.admin.families import Measured
+from sseserver.errors import SSEServerError
+from sseserver.web.answers import setContentType
+from sseserver.web.resource import AsyncResource
+
+if TYPE_CHECKING:
+    from sseserver.apis.admin.collector import MetricsCollector
+
+
+class PackageMissing(SSEServerError):
+    """An optional package is not installed."""
+
+    status = 501
+    code = "package_missing"
+    final = True
+
+
+_MISSING = "Metrics need the package prometheus-client: pip install 'sseserver[metrics]'."
+
+
+class Metrics(AsyncResource):
+    """
+    `metrics`: answers with all metrics, in the text format of Prometheus or as OpenMetrics.
+
+    Without the package `prometheus-client` it answers with the name of the extra that has it.
+
+    Args:
+        measured: The parts of the server.
+    """
+
+    def __init__(self, measured: Measured) -> None:
+        super().__init__()
+        self._collector = makeCollector(measured)
+
+    async def GET(self, request: Request) -> bytes:
+        """
+        Answer with the metrics.
+
+        Raises:
+            PackageMissing: The package is not installed.
+        """
+        if self._collector is None:
+            raise PackageMissing(_MISSING)
+        contentType, text = self._collector.encode(request.getHeader("accept") or "")
+        setContentType(request, contentType)
+        return text
+
+
+def makeCollector(measured: Measured) -> MetricsCollector | None:
+    """Return the collector of a server; `None` without the package `prometheus-client`."""
+    try:
+        from sseserver.apis.admin.collector import MetricsCollector  # noqa: PLC0415  (optional)
+    except ImportError:
+        return None
+    return MetricsCollector(measured)

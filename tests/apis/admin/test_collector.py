@@ -1,0 +1,75 @@
+"""Tests for `sseserver.apis.admin.collector`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from twisted.trial.unittest import SkipTest
+
+from sseserver.apis.admin.collector import MetricsCollector
+from sseserver.apis.admin.families import FAMILIES
+from sseserver.values import Kind
+from tests.apis.admin.cases import MetricsTestCase
+
+#: Media type of OpenMetrics, as Prometheus asks for it.
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+
+
+class CollectorTests(MetricsTestCase):
+    """`MetricsCollector`."""
+
+    def test_families(self) -> None:
+        """All families are exported, with help and type, in both formats."""
+        text = self.scrape()
+        for family in FAMILIES:
+            self.assertIn(f"\n# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n", f"\n{text}")
+        # The parser of OpenMetrics is strict.
+        parsed = {family.name for family in text_string_to_metric_families(self.scrape(OPENMETRICS))}
+        self.assertEqual(parsed, {family.name.removesuffix("_total") for family in FAMILIES})
+
+    def test_promtool(self) -> None:
+        """`promtool check metrics` of Prometheus has nothing to say."""
+        program = shutil.which("promtool")
+        if program is None:
+            reason = "There is no promtool, which is in Debian's package prometheus."
+            raise AssertionError(reason) if os.environ.get("CI") else SkipTest(reason)
+        self.startRun()
+        self.write("a")
+        checked = subprocess.run(
+            [program, "check", "metrics"], input=self.scrape(), capture_output=True, text=True, check=False
+        )
+        self.assertEqual((checked.returncode, checked.stdout, checked.stderr), (0, "", ""))
+
+    def countCalls(self) -> int:
+        """Count the calls of Python functions that one scrape makes."""
+        collector = MetricsCollector(self.measured)
+        collector.encode("")
+        calls = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal calls
+            calls += event in {"call", "c_call"}
+
+        sys.setprofile(count)
+        try:
+            collector.encode("")
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    def test_cost(self) -> None:
+        """A scrape does the same work with many streams and viewers as without."""
+        before, size = self.countCalls(), self.scrape().count("\n")
+        for number in range(300):
+            streamLog, _ = self.successResultOf(self.service.open(f"s{number}"))
+            streamLog.append(Kind.TOKEN, b"x")
+            if number % 3 == 0:
+                self.view(f"/streams/s{number}")
+        # Larger numbers have more digits.
+        self.assertLess(self.countCalls(), before * 1.05)
+        self.assertEqual(self.scrape().count("\n"), size)
