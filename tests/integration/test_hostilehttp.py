@@ -7,25 +7,16 @@ The sizes are small; with `SSESERVER_LONG=1` they are those of a real attack.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import resource
 import signal
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
-
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import makePEM
-from tests.integration.alive import Watch, watching
-from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort, serving, twistd
+from tests.integration.hostile import LONG, HostileTestCase
+from tests.integration.servers import PATIENCE
 from tests.smuggling import FORMS, SECOND
-
-LONG = os.environ.get("SSESERVER_LONG") == "1"
 
 #: Number of slow clients, of endless bodies, and of JSON bombs of each kind.
 SLOW, ENDLESS, BOMBS = (1000, 50, 20) if LONG else (200, 5, 2)
@@ -37,62 +28,6 @@ BOMB = 30_000_000 if LONG else 3_000_000
 BODY_TIME = 40 if LONG else 3
 
 _STATUS = re.compile(rb"(?:^|\n)HTTP/1\.1 (\d{3}) ")
-
-
-class HostileTestCase(SynchronousTestCase):
-    """A server with a plain and a TLS port."""
-
-    def setUp(self) -> None:
-        self.pem = Path(self.mktemp())
-        self.pem.write_bytes(b"".join(makePEM()))
-        self.port, self.tlsPort = freePort(), freePort()
-        self.output = Path(self.mktemp()).open("w+b")  # noqa: SIM115  (closed below)
-        self.addCleanup(self.output.close)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * SLOW)), hard))
-
-    @contextlib.contextmanager
-    def serve(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run the server."""
-        command = twistd(
-            "sseserver",
-            f"--listen=tcp:{self.port}:interface=127.0.0.1",
-            f"--listen=ssl:{self.tlsPort}:interface=127.0.0.1:privateKey={self.pem}:certKey={self.pem}",
-        )
-        with serving(command, self.port, self.output, env=ENVIRONMENT) as process:
-            yield process
-
-    @contextlib.contextmanager
-    def alive(self) -> Iterator[Watch]:
-        """Run the server, and check that it is alive during the block and after it."""
-        with self.serve() as process, watching(process.pid, self.port) as watch:
-            yield watch
-            watch.check(self, self.output)
-
-    def connect(self, tls: bool = False) -> socket.socket:
-        """Open a connection."""
-        connection = socket.create_connection(("127.0.0.1", self.tlsPort if tls else self.port), PATIENCE)
-        if tls:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            connection = context.wrap_socket(connection)
-        self.addCleanup(connection.close)
-        return connection
-
-    def read(self, connection: socket.socket) -> bytes:
-        """Read everything until the server closes the connection."""
-        received = b""
-        while data := connection.recv(65536):
-            received += data
-        return received
-
-    def send(self, connection: socket.socket, data: bytes) -> bool:
-        """Send bytes; return whether the server takes them."""
-        try:
-            connection.sendall(data)
-        except OSError:
-            return False
-        return True
 
 
 class SlowTests(HostileTestCase):
