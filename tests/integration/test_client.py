@@ -30,6 +30,7 @@ from sseserver.client import (
     SilenceTimeout,
     State,
     StatusError,
+    Unanswered,
     Untrusted,
     WrongContentType,
 )
@@ -157,7 +158,7 @@ class MisbehavingTests(TestCase):
             StatusError,
             StatusError,
             None,
-            ConnectionFailed,
+            Unanswered,
         ]
         self.assertEqual([error and type(error) for error in self.retries], kinds)
         ids = [

@@ -99,7 +99,7 @@ class Reader:
 
     def _listens(self) -> bool:
         try:
-            return ask(self.port, "GET", "/v1/models")[0] in {200, 502}
+            return ask(self.port, "GET", "/v1/models")[0] in {200, 401, 502}
         except OSError:
             return False
 
@@ -127,9 +127,9 @@ class Reader:
         return texts
 
     def stop(self) -> None:
-        """Stop the server."""
+        """Stop the server, without the wait for load balancers."""
         if self._server is not None:
-            os.killpg(self._server.pid, signal.SIGTERM)
+            os.killpg(self._server.pid, signal.SIGINT)
             awaitGroup(self._server)
             self._server = None
 

@@ -176,10 +176,10 @@ class GrowthTests(SynchronousTestCase):
 
     def askPrompts(self) -> None:
         """Send prompts of many objects. A few small objects that stay pin some of their memory: once, not each time."""
-        body = b'{"messages":[{"role":"user","content":"x"}],"x":[%b]}' % b",".join([b"[]"] * 100_000)
+        body = b'{"messages":[{"role":"user","content":"x"}],"x":[%b]}' % b",".join([b"[]"] * 25_000)
         self.ask([writeRequest("POST", "/streams", body, Content_Type=JSON)] * 12)
         before = self.report()
-        self.ask([writeRequest("POST", "/streams", body, Content_Type=JSON)] * 20)
+        self.ask([writeRequest("POST", "/streams", body, Content_Type=JSON)] * 30)
         self.assertCounted(before, "prompts")
 
     def test_connections(self) -> None:
