@@ -10,7 +10,6 @@ cdef class Run:
     cdef public StreamLog streamLog
     cdef Py_ssize_t _nextCheck
     cdef public double firstToken
-    cdef public double started
     cdef public Py_ssize_t counted
     cdef public Py_ssize_t tokens
     cdef object _counts

@@ -76,7 +76,7 @@ class Run:
         streamLog: See above.
         state: State of the run.
         prompt: The prompt, until the source has it; `None` if there is none.
-        started: See `Counted`; so are `firstToken`, `counted` and `tokens`.
+        firstToken: See `Counted`; so are `counted` and `tokens`.
     """
 
     __slots__ = (
@@ -97,7 +97,6 @@ class Run:
         "counted",
         "firstToken",
         "prompt",
-        "started",
         "state",
         "streamLog",
         "tokens",
@@ -131,7 +130,6 @@ class Run:
         self._counts: RunCounts
         # Number of the entry after which the read-ahead is checked next: at first the one with the first token.
         self._nextCheck = 1
-        self.started = sweep.seconds()
         self.firstToken = -1.0
         self.counted = self.tokens = 0
 
@@ -238,7 +236,7 @@ class Run:
             size: Bytes of its data.
         """
         if self.firstToken < 0 and kind is not _SILENT_CHUNK:
-            self._counts.noteFirst(self, self._sweep.seconds())
+            self._counts.noteFirst(self, self.streamLog.created, self._sweep.clock.seconds())
         self._nextCheck = number + 1 if self.firstToken < 0 else number - number % _AHEAD_CHECK + _AHEAD_CHECK
         if number % _AHEAD_CHECK and size <= _LARGE:
             return
@@ -341,7 +339,7 @@ class Run:
         self._release()
         if entry is not None:
             self.streamLog.append(entry.kind, entry.data)
-        self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.seconds())
+        self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())
         self._onEnd(self)
 
 

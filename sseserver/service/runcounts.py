@@ -10,10 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from sseserver.counting import Durations, Tally
+from sseserver.counting import OTHER, Durations, Tally
 from sseserver.interfaces import IEntryBuffer
 from sseserver.streams.entries import countTokens
-from sseserver.values import Kind, NewEntry, Reason
+from sseserver.values import NewEntry, Reason
 
 #: Seconds.
 _FIRST_TOKENS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -23,12 +23,22 @@ _TOKENS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 
 class _Terminal(msgspec.Struct):
-    """The member of a terminal entry that is counted."""
+    """The members of a terminal entry that are counted. Only `done` has a number of tokens."""
 
     reason: str
+    tokens: int | None = None
 
 
+_DELETED = _Terminal(Reason.DELETED)
 _readTerminal = msgspec.json.Decoder(_Terminal).decode
+
+
+def _readEnd(entry: NewEntry) -> _Terminal:
+    """Read a terminal entry. The word of a source may be one that cannot be decoded, such as a lone surrogate."""
+    try:
+        return _readTerminal(entry.data)
+    except (msgspec.MsgspecError, UnicodeError):
+        return _Terminal(OTHER)
 
 
 class Counted(Protocol):
@@ -36,13 +46,11 @@ class Counted(Protocol):
     A run, as far as it is counted.
 
     Attributes:
-        started: When it was started, in seconds on the ticker's clock.
-        firstToken: When its first token came; negative before.
+        firstToken: When its first token came, in seconds since 1970; negative before.
         counted: Number of its last entry that was counted.
         tokens: Number of its tokens that were counted.
     """
 
-    started: float
     firstToken: float
     counted: int
     tokens: int
@@ -69,10 +77,17 @@ class RunCounts:
         self.firstTokens = Durations(_FIRST_TOKENS)
         self.tokenTimes = Durations(_TOKENS)
 
-    def noteFirst(self, run: Counted, now: float) -> None:
-        """Note that a run has its first token."""
+    def noteFirst(self, run: Counted, created: float, now: float) -> None:
+        """
+        Note that a run has its first token.
+
+        Args:
+            run: The run.
+            created: When its stream was made, in seconds since 1970.
+            now: The time. The wall clock is cheap; a jump of it makes one wrong sample.
+        """
         run.firstToken = now
-        self.firstTokens.note(now - run.started)
+        self.firstTokens.note(now - created)
 
     def noteEntries(self, run: Counted, buffer: IEntryBuffer, number: int) -> None:
         """
@@ -96,14 +111,14 @@ class RunCounts:
             run: The run.
             buffer: Its entries.
             entry: The terminal entry; `None` if the stream is deleted.
-            now: The time, in seconds on the ticker's clock.
+            now: The time, in seconds since 1970.
         """
-        tokens = buffer.tokens
+        end = _DELETED if entry is None else _readEnd(entry)
+        self.ends.add(end.reason)
+        tokens = end.tokens
+        if tokens is None:
+            tokens = buffer.tokens
+        elif tokens > 1:
+            self.tokenTimes.note((now - run.firstToken) / (tokens - 1))
         self.tokens += tokens - run.tokens
         run.tokens = tokens
-        if entry is None:
-            self.ends.add(Reason.DELETED)
-            return
-        self.ends.add(_readTerminal(entry.data).reason)
-        if entry.kind is Kind.DONE and tokens > 1 and run.firstToken >= 0:
-            self.tokenTimes.note((now - run.firstToken) / (tokens - 1))

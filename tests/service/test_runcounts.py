@@ -61,7 +61,7 @@ class RunCountsTests(ServiceTestCase):
 
     def test_ends(self) -> None:
         """Each end is counted by its reason; a source's own word counts as `other`."""
-        for outcome in ("stop", "length", "a word of the source"):
+        for outcome in ("stop", "length", "a word of the source", "\ud800"):
             self.startLog()
             self.source.run.end(outcome)
         self.startLog()
@@ -69,8 +69,8 @@ class RunCountsTests(ServiceTestCase):
         self.successResultOf(self.service.cancel(self.startLog().name))
         self.successResultOf(self.service.delete(self.startLog().name))
         found = {reason: count for reason, count in self.counts.ends.counts.items() if count}
-        reasons = {"stop": 1, "length": 1, "other": 1, "refused": 1, "asked": 1, "deleted": 1}
-        self.assertEqual((found, self.counts.started), (reasons, 6))
+        reasons = {"stop": 1, "length": 1, "other": 2, "refused": 1, "asked": 1, "deleted": 1}
+        self.assertEqual((found, self.counts.started), (reasons, 7))
 
     def test_failedTimes(self) -> None:
         """A run that fails has no time of a token: its source may have been silent before."""
