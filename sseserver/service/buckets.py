@@ -54,19 +54,24 @@ class Buckets:
             0 if there was one; otherwise the seconds until there is one.
         """
         now, period = self._seconds(), self._period
-        if not 0 <= now - self._turned < period or len(self._new) >= MAX_BUCKETS // 2:
-            self._old, self._new, self._turned = self._new, {}, now
-        full = self._new.get(client)
+        new, turned, each = self._new, self._turned, period / size
+        if now >= turned + period or now < turned or len(new) >= MAX_BUCKETS // 2:
+            self._old, self._new, self._turned = new, {}, now
+            new = self._new
+        full = new.get(client)
         if full is None:
             full = self._old.pop(client, now)
-        each = period / size
-        # The clock may have been set back.
-        full = min(max(full, now), now + period + each)
+        # Comparisons, since each publish comes through here: `min` and `max` would cost more.
+        if full < now:
+            full = now
+        elif full > now + period + each:
+            # The clock was set back.
+            full = now + period + each
         wait = full + each - now - period
         # Sums of fractions are not exact: a permit comes back early by half of the time of one.
         if wait > each / 2:
-            self._new[client] = full
+            new[client] = full
             self.refused += 1
             return wait
-        self._new[client] = full + each
+        new[client] = full + each
         return 0.0

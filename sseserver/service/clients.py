@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
+from ipaddress import IPv4Address as IPv4
 from ipaddress import IPv6Address as IPv6
 from ipaddress import IPv6Network, ip_address
 from typing import Any, NamedTuple
@@ -60,15 +61,23 @@ class ForwardedIPv6(IPv6Address):
     """An address that a trusted proxy has named."""
 
 
-@lru_cache(_REMEMBERED)
-def _findHost(host: str, isForwarded: bool) -> Client | None:
+def _readHost(host: str) -> IPv4 | IPv6:
+    """Read an address; one of IPv4 that is written as one of IPv6 is itself."""
     address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6):
-        address = address.ipv4_mapped or address
-    if address.is_loopback and not isForwarded:
-        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6) else address
+
+
+@lru_cache(_REMEMBERED)
+def _findForwarded(host: str) -> Client:
+    address = _readHost(host)
     network = IPv6Network((int(address), _SITE_BITS), strict=False) if isinstance(address, IPv6) else address
     return Client(f"address {network}", address.is_global)
+
+
+@lru_cache(_REMEMBERED)
+def _findHost(host: str) -> Client | None:
+    address = _readHost(host)
+    return None if address.is_loopback else _findForwarded(host)
 
 
 @lru_cache(_REMEMBERED)
@@ -88,7 +97,8 @@ def findAddress(address: Any) -> Client | None:
         no limits.
     """
     if isinstance(address, (IPv4Address, IPv6Address)):
-        return _findHost(address.host, isinstance(address, (ForwardedIPv4, ForwardedIPv6)))
+        find = _findForwarded if isinstance(address, (ForwardedIPv4, ForwardedIPv6)) else _findHost
+        return find(address.host)
     return None
 
 

@@ -89,7 +89,7 @@ class ClientLimitTests(ProxyTestCase):
         self.checkLimits([program, "-c", str(path)])
 
     def test_haproxy(self) -> None:
-        """So does HAProxy, in a field of its own."""
+        """HAProxy names them in a field of its own."""
         self.checkLimits(self.writeProxy("http", "option forwardfor", ""))
 
     def test_proxyProtocol(self) -> None:
