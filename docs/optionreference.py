@@ -38,8 +38,6 @@ endpoint in Twisted's notation. `COMMAND` is quoted as in a shell.
 
 def heading(option: Option) -> str:
     """Return the heading of an option: its names as they are typed."""
-    if not option.onCommandLine:
-        return f"### `Settings.{option.setting}`"
     names = [f"`--{option.name}`", *([f"`-{option.short}`"] if option.short else [])]
     return f"### {', '.join(names)}"
 
@@ -57,7 +55,7 @@ def properties(option: Option) -> Iterator[str]:
     if option.excludes:
         yield f"Not with: {', '.join(f'`--{name}`' for name in option.excludes)}"
     if option.setting is not None:
-        yield f"Setting: `{option.setting}`" if option.onCommandLine else "Only for programs"
+        yield f"Setting: `{option.setting}`"
     if option.environment is not None:
         yield f"Environment: `{option.environment}=1`"
 

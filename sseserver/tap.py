@@ -32,6 +32,7 @@ from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL,
 from sseserver.command.logs import ProcessLog, makeProcessLog
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
+from sseserver.command.reactortime import useMonotonicTime
 from sseserver.command.signals import Signals
 from sseserver.command.starting import makeExit, tryAccessLog, tryStart
 from sseserver.command.stopping import Stop, StopState
@@ -190,7 +191,7 @@ class Server(MultiService):
 
 def makeSettings(options: Mapping[str, Any]) -> Settings:
     """Return the settings that the options describe; a flag that is not given keeps its default."""
-    given = [option for option in OPTIONS if option.setting and option.onCommandLine]
+    given = [option for option in OPTIONS if option.setting]
     values = {str(option.setting): options[option.name] for option in given if option.type is not FLAG}
     flags = {str(option.setting): True for option in given if option.type is FLAG and options[option.name]}
     return Settings(**values, **flags)
@@ -334,7 +335,8 @@ def makeAdminSite(reactor: Any, measured: Measured, options: Mapping[str, Any]) 
         options: The options.
     """
     plain, peers = options["plain"] or None, Peers(maxConnections=ADMIN_CONNECTIONS)
-    return StreamSite(AdminResource(measured), accessLog=False, plain=plain, maxBody=1, peers=peers, reactor=reactor)
+    root = AdminResource(measured, options["hosts"])
+    return StreamSite(root, accessLog=False, plain=plain, maxBody=1, peers=peers, reactor=reactor)
 
 
 def watch(reactor: Any, server: Server, measured: Measured, options: Mapping[str, Any]) -> None:
@@ -364,6 +366,7 @@ def makeService(options: Options) -> Server:
     """
     from twisted.internet import reactor
 
+    useMonotonicTime(reactor)
     tryStart(options.parent, options)
     settings = makeSettings(options)
     turnEnd = TurnEnd(reactor)

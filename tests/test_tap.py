@@ -44,6 +44,7 @@ from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, m
 from sseserver.testing.sources import RecordingSink
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.values import MODEL, Prompt
+from sseserver.web import descriptors
 from tests.command.test_parsing import parse
 
 
@@ -115,7 +116,8 @@ class MakeServiceTests(SynchronousTestCase):
         )
 
     def test_defaultSettings(self) -> None:
-        """Without options the service has the default settings."""
+        """Without options the service has the default settings, if the process may have enough open files."""
+        self.patch(descriptors, "countDescriptors", lambda: 1 << 20)
         self.assertEqual(next(iter(makeService(parse()))).settings, Settings())
 
     def test_sync(self) -> None:

@@ -12,6 +12,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from sseserver.apis import makeAPIs
+from sseserver.apis.admin.health import HEALTH
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.interfaces import IAuthenticator
 from sseserver.service.service import StreamService
@@ -22,9 +23,6 @@ from sseserver.web.resource import NotFoundResource
 
 #: Path of the collection of streams.
 _STREAMS = b"streams"
-
-#: Paths of the health checks. Balancers and kubelets ask the address of the server, whatever its name.
-_HEALTH = {b"healthz", b"readyz"}
 
 
 class StreamResource(Resource):
@@ -58,7 +56,7 @@ class StreamResource(Resource):
     ) -> None:
         super().__init__()
         self.gate = Gate(hosts, corsOrigins)
-        self._access = Access(access, service.clock.seconds)
+        self._access = Access(access, service.wall)
         self._direct = DirectPublishing(self, self.gate)
         resources = makeAPIs(service, prompt, self._access, self.gate)
         self._home = resources.pop("")
@@ -82,7 +80,7 @@ class StreamResource(Resource):
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
         # A trailing slash leads back to this resource, which checks then.
-        stopped = self.gate.stop(request) if path and path not in _HEALTH else None
+        stopped = self.gate.stop(request) if path and path not in HEALTH else None
         return super().getChildWithDefault(path, request) if stopped is None else stopped
 
     def getChild(self, path: bytes, request: Request) -> Resource:

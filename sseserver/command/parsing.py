@@ -28,7 +28,15 @@ from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
 from sseserver.web.access.cors import checkSharedOrigin
 from sseserver.web.access.hosts import checkHost
-from sseserver.web.descriptors import PROGRAM, SPARE, UPSTREAM, countDescriptors, countFree, shareDescriptors
+from sseserver.web.descriptors import (
+    PROGRAM,
+    SPARE,
+    UPSTREAM,
+    countDescriptors,
+    countFree,
+    countViewers,
+    shareDescriptors,
+)
 
 #: Options that name a token source; at most one may be given.
 _SOURCES = ("text", "exec", "upstream")
@@ -71,7 +79,7 @@ def _parameters() -> list[list[Any]]:
             _coercion(option),
         ]
         for option in OPTIONS
-        if option.onCommandLine and option.type is not FLAG and not option.repeatable
+        if option.type is not FLAG and not option.repeatable
     ]
 
 
@@ -181,7 +189,7 @@ class Options(usage.Options):
             self["words"] = WELCOME if self["text"] is None else readText(self["text"])
 
     def _shareDescriptors(self) -> None:
-        """Set the numbers of runs and connections that the command line leaves out."""
+        """Set the numbers of runs and connections that are not given, and the number of viewers that fits."""
         free, runs, each = countFree(), defaultOf("max-runs"), 0
         if self["exec"] is not None:
             # A program takes a core; other sources mostly wait.
@@ -196,6 +204,7 @@ class Options(usage.Options):
             )
         share = shareDescriptors(free, each, runs, self["max-runs"], given)
         self["max-runs"], self["max-connections"] = share.runs, share.connections
+        self["max-viewers"] = min(self["max-viewers"], countViewers(share.connections))
 
     def _checkEndpoints(self) -> None:
         from twisted.internet import reactor
@@ -256,7 +265,7 @@ def explainName(name: str, others: frozenset[str]) -> str:
         name: As it was typed, without dashes.
         others: Names of the options of `twistd`.
     """
-    names = {option.name: option for option in OPTIONS if option.onCommandLine}
+    names = {option.name: option for option in OPTIONS}
     typed = f"--{name}" if len(name) > 1 else f"-{name}"
     known = names.get(name) or next((option for option in names.values() if option.short == name), None)
     if known is not None:

@@ -109,7 +109,7 @@ class StallWatch(Tick):
         # A paused viewer has bytes on their way, even if no connection can be asked.
         isIdle = taken is None and not watched.isPaused
         if isIdle or taken != self._taken:
-            # Bytes written since the last look, such as a heartbeat, were not taken since then.
+            # Bytes that were written before the last look are old; a heartbeat since then is not.
             isOld = self._taken is None and not isIdle and watched.written == self._written
             self._taken = taken
             self._takenAt = min(self._lookedAt + self._ticker.late, now) if isOld else now

@@ -56,7 +56,7 @@ def makeHelp(synopsis: str) -> str:
     """
     parts = [synopsis.strip(), textwrap.fill(_INTRODUCTION, _WIDTH), _EXAMPLES.rstrip()]
     for group in Group:
-        options = [option for option in OPTIONS if option.group is group and option.onCommandLine]
+        options = [option for option in OPTIONS if option.group is group]
         parts.append("\n".join([f"{group.value}:", *(line for option in options for line in _describe(option))]))
     parts.append("Help:\n  -h, --help\n        Print this text.\n      --version\n        Print the version.")
     parts.append(textwrap.fill(_NOTES, _WIDTH))

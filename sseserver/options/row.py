@@ -44,7 +44,6 @@ class Option:
         needs: Names of options of which one must be given; without them this one has no effect.
         excludes: Names of options with which this one has no effect.
         repeatable: Whether the option may be given more than once.
-        onCommandLine: Whether the command line has the option; if not, it is a setting for embedders.
     """
 
     name: str
@@ -60,4 +59,3 @@ class Option:
     needs: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     repeatable: bool = False
-    onCommandLine: bool = True

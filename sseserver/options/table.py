@@ -244,7 +244,8 @@ OPTIONS = (
         COUNT,
         10_000,
         Group.VIEWERS,
-        "Number of viewers at a time; further viewers are told to reconnect later.",
+        "Number of viewers at a time; further viewers are told to reconnect later. They leave up to 16 of "
+        "the connections to short requests.",
         setting="maxViewers",
     ),
     Option(

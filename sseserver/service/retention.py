@@ -39,8 +39,8 @@ class Retention:
         store: Keeps the streams.
         ledger: Tells whether there is room.
         settings: `keep`.
-        sweep: Ticker of the deletions. Its clock tells the time of day, in which the store records
-            the ends of streams.
+        sweep: Ticker of the deletions. It tells the time of day, too, in which the store records the
+            ends of streams.
         onForget: Called with the epoch of each stream before it is deleted.
     """
 
@@ -70,7 +70,7 @@ class Retention:
         """
         self._stopped = False
         self._clear()
-        wall, now = self._sweep.clock.seconds(), self._sweep.seconds()
+        wall, now = self._sweep.wall(), self._sweep.seconds()
         for stream in ended:
             self._keep(now - max(0.0, wall - stream.ended), stream.name, stream.epoch, stream.published)
 

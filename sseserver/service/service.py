@@ -6,7 +6,7 @@ The APIs ask it for streams, start runs, and give requests to its viewers. It kn
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,15 +21,14 @@ from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
 from sseserver.service.clients import Client
 from sseserver.service.drain import Drain
 from sseserver.service.idle import IdleStreams
-from sseserver.service.keptstreams import KeptStreams
 from sseserver.service.ledger import Ledger
 from sseserver.service.publication import Publication, checkPublished
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.starter import RunStarter, RunTerms
-from sseserver.service.startkeys import StartKeys
 from sseserver.service.states import SERVICE_STEPS, ServiceState
+from sseserver.service.streamkeys import StreamKeys
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
 from sseserver.speedups.report import listSpeedups
@@ -38,6 +37,7 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
+from sseserver.timing.wallclock import findWallClock
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import NewEntry, Prompt, Reason, State
 
@@ -71,10 +71,12 @@ class StreamService(Service):
         store: See above.
         formats: The formats that a viewer can ask for, by name.
         created: When the service was made, in seconds since 1970.
+        keys: The keys under which streams are found again.
         ledger: The accounts of everything that takes memory.
         runs: The runs.
         viewers: The viewers.
         state: State of the service.
+        wall: Returns the time of day, in seconds since 1970.
     """
 
     def __init__(
@@ -89,23 +91,23 @@ class StreamService(Service):
         self.settings = settings or Settings()
         self.source = source
         self.clock = reactor
-        self.created: float = reactor.seconds()
+        self.wall: Callable[[], float] = findWallClock(reactor)
+        self.created: float = self.wall()
         self.formats: dict[str, IFormat] = makeFormats(source.model)
         turnEnd = turnEnd or TurnEnd(reactor)
         self.store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
         self.state = ServiceState.NEW
         self.ledger = Ledger(self.settings, self.store, reactor.seconds)
-        self._keys = StartKeys(self.find, self.ledger.keys)
-        self._kept: list[KeptStreams] = []
+        self.keys = StreamKeys(self.find, self.ledger.keys)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
         self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, lazy=True)
-        self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self._forget)
+        self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self.keys.forget)
         self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, partial(self._seal, entry=_IDLE_END))
         makeRoom = self._retention.makeRoom
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(self._create, published=False)
         self.viewers = Viewers(self.settings, self._beats, self.ledger, makeBody, self._viewerLeft)
-        self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self._keys, reactor)
+        self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self.keys.starts, reactor)
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
@@ -159,7 +161,7 @@ class StreamService(Service):
             Overloaded: (errback) There is no room for another stream, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        if self._isStopped():
+        if not self.state.takesWork:
             raise Overloaded(_STOPPED)
         new = False
         try:
@@ -246,7 +248,7 @@ class StreamService(Service):
                 self._seal(streamLog, packCancelled(Reason.ASKED))
             raise
         self._idle.forget(name)
-        self._forget(streamLog.epoch)
+        self.keys.forget(streamLog.epoch)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
@@ -262,12 +264,6 @@ class StreamService(Service):
             StreamNotFound: (errback) There is no such stream.
         """
         return self.store.find(name)
-
-    def makeKeptStreams(self) -> KeptStreams:
-        """Make an empty set of keys under which an API finds streams of runs again, as long as they are kept."""
-        kept = KeptStreams(self.find, self.ledger.keys)
-        self._kept.append(kept)
-        return kept
 
     @inlineCallbacks
     def cancel(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
@@ -359,20 +355,17 @@ class StreamService(Service):
         for stopped in stopping:
             stopped.callback(result)
 
-    def _isStopped(self) -> bool:
-        return self.state in (ServiceState.DRAINING, ServiceState.STOPPED)
-
     def _create(self, name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
         if not self._retention.makeRoom(1, published):
             return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
-        if self._isStopped():
+        if not self.state.takesWork:
             return fail(Overloaded(_STOPPED))
         creating = self.store.create(name, published, question)
         return creating if creating.called else creating.addCallback(self._checkRunning)
 
     def _checkRunning(self, streamLog: IStreamLog) -> IStreamLog:
         """Refuse what the store has found or created after the service was stopped."""
-        if self._isStopped():
+        if not self.state.takesWork:
             raise Overloaded(_STOPPED)
         return streamLog
 
@@ -382,14 +375,8 @@ class StreamService(Service):
         streamLog.append(entry.kind, entry.data)
         self._retention.keepAfter(streamLog)
 
-    def _forget(self, epoch: str) -> None:
-        """Drop all keys of a stream that is deleted."""
-        self._keys.forget(epoch)
-        for kept in self._kept:
-            kept.forget(epoch)
-
     def _runEnded(self, run: Run) -> None:
-        self._keys.endRun(run.streamLog)
+        self.keys.starts.endRun(run.streamLog)
         self._retention.keepAfter(run.streamLog)
 
     def _viewerLeft(self, streamLog: IStreamLog) -> None:

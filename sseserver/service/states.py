@@ -10,13 +10,18 @@ from sseserver.steps import StateEnum
 
 
 class ServiceState(StateEnum):
-    """The life of a `StreamService`. It accepts runs and viewers while it is NEW, RUNNING or LEAVING."""
+    """The life of a `StreamService`. It takes runs, viewers and publishes while it is NEW, RUNNING or LEAVING."""
 
     NEW = "new"  # not started yet
     RUNNING = "running"
     LEAVING = "leaving"  # everything is served, but load balancers are told to send no more clients
     DRAINING = "draining"  # nothing new is accepted, runs and viewers come to their ends
     STOPPED = "stopped"  # the store is closed
+
+    @property
+    def takesWork(self) -> bool:
+        """Whether a service starts runs and takes publishes."""
+        return self not in (ServiceState.DRAINING, ServiceState.STOPPED)
 
 
 #: Legal steps of a service. Stopping is harmless at any time.

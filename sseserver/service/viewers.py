@@ -149,7 +149,7 @@ class Viewers:
         self._add(producer, request, client)
         if principal.expires is not None:
             # The ticker has a clock of its own, which does not jump.
-            producer.expires = self._sweep.seconds() + principal.expires - self._sweep.clock.seconds()
+            producer.expires = self._sweep.seconds() + principal.expires - self._sweep.wall()
         producer.start(place.lastEventID, jitter(self._settings.reconnectionTime), url, place.fromNow)
 
     def wait(

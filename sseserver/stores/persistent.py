@@ -107,7 +107,7 @@ class PersistentStore(Keeper):
     def start(self) -> Sequence[EndedStream]:
         """See `IStreamStore.start`."""
         state = step(STORE_STEPS, self.state, StoreState.OPEN)
-        known = self.persistence.start(self._clock.seconds())
+        known = self.persistence.start(self._ticker.wall())
         self.state = state
         for stored in sorted(known, key=lambda each: each.created):
             self._streams[stored.name] = KeptStream(stored, self.account(stored.published))
@@ -143,7 +143,7 @@ class PersistentStore(Keeper):
             return deleted.addCallback(lambda _: self.create(name, published, question))
         if known is not None:
             return fail(StreamExists(f"There is a stream {name} already."))
-        stored = StoredStream(name, epoch, published, self._clock.seconds(), None, 1, 0, 0, 0, question=question)
+        stored = StoredStream(name, epoch, published, self._ticker.wall(), None, 1, 0, 0, 0, question=question)
         stream = self._streams[name] = KeptStream(stored, self.account(published))
         stream.hold(self._makeLog(stream))
         created: Deferred[IStreamLog] = Deferred()
@@ -235,7 +235,7 @@ class PersistentStore(Keeper):
     def _writeGroup(self) -> None:
         self._next = None
         group = self._pending.takeGroup()
-        now = self._clock.seconds()
+        now = self._ticker.wall()
         changes = group.listChanges(now)
         if changes or self._checking:
             self._checking, self._writing = False, True

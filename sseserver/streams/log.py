@@ -147,7 +147,7 @@ class StreamLog:
         self.keys: dict[str, KeyUse] = {}
         self.keyBytes = 0
         self.onChange: Callable[[], None] | None = None
-        self.created: float = ticker.clock.seconds()
+        self.created: float = ticker.wall()
         self.ended: float | None = None
         self._ticker = ticker
         self._window = window  # Bytes of entries to keep: what the keys leave.
@@ -212,7 +212,7 @@ class StreamLog:
         self.last = number
         if self.sealed and number == self.buffer.appended:
             self.state = TERMINAL[Kind(self.buffer.kind(number))]
-            self.ended = self._ticker.clock.seconds()
+            self.ended = self._ticker.wall()
             self.account.end(self.state)
         if self.buffer.size > self._window:
             self._trim()

@@ -17,6 +17,7 @@ cdef class _Call(Tick):
 cdef class Ticker:
     cdef public object clock
     cdef public object seconds
+    cdef public object wall
     cdef object _real
     cdef double _paused
     cdef double _expected

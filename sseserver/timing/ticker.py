@@ -23,6 +23,7 @@ from twisted.logger import Logger
 
 from sseserver.timing.patience import LATE
 from sseserver.timing.turnend import TurnEnd
+from sseserver.timing.wallclock import findWallClock
 
 log = Logger(__name__)
 
@@ -110,8 +111,8 @@ class Ticker:
     Args:
         clock: Schedules the loop.
         granularity: Seconds. Width of a slot.
-        seconds: Returns the time. By default `time.monotonic` for a reactor, whose own time is the
-            wall clock and can jump (twisted#2424); for a `task.Clock` its own time.
+        seconds: Returns the time. By default `time.monotonic` for a reactor, whose own time may be the
+            wall clock and jump (twisted#2424); for a `task.Clock` its own time.
         turnEnd: The calls of each tick are a batch of it. By default the ticker has its own.
         patient: Whether `seconds` stands still while the process is paused (suspended, stopped by a debugger, starved
             by its host). Limits for others must not count that time: what would have kept them is still to be read.
@@ -124,6 +125,7 @@ class Ticker:
         late: Seconds by which the present turn is late, if the process was paused and the ticker is not patient.
         seconds: Returns the time, by which calls are due.
         turnEnd: See above.
+        wall: Returns the time of day, in seconds since 1970.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Ticker:
         lazy: bool = False,
     ) -> None:
         self.clock = clock
+        self.wall = findWallClock(clock)
         self._granularity = granularity
         self._lazy = lazy
         real: Callable[[], float] = seconds or (monotonic if IReactorCore.providedBy(clock) else clock.seconds)
@@ -245,8 +248,8 @@ class Ticker:
             self._expected = now + self._granularity
 
     def _stopIfIdle(self) -> None:
-        # Not inside a tick: a LoopingCall that its own function stops and starts runs twice from
-        # then on.
+        # Not inside a turn of the loop: a LoopingCall that its own function stops and starts runs
+        # twice from then on.
         if not self._count and self._walking is None:
             self._slots.clear()
             self._heap.clear()
@@ -280,8 +283,12 @@ class Ticker:
         try:
             self._walk(now)
         finally:
-            self._walking = None
-            self.turnEnd.end()
+            # What happens at the end of the turn is still inside the loop's function, see `_stopIfIdle`.
+            self._walking = {}
+            try:
+                self.turnEnd.end()
+            finally:
+                self._walking = None
         self._stopIfIdle()
 
     def _walk(self, now: float) -> None:

@@ -12,6 +12,9 @@ from typing import NamedTuple
 #: name resolution, the start of a program.
 SPARE = 32
 
+#: Number of connections that viewers leave to short requests, such as health checks: a quarter, and this many at most.
+SHORT = 16
+
 #: Number of descriptors that one run holds: the pipes of a program and the way to notice its end; the connection to an
 #: upstream.
 PROGRAM, UPSTREAM = 4, 1
@@ -41,6 +44,16 @@ def countDescriptors() -> int:
         return _NO_LIMIT
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return _NO_LIMIT if limit == resource.RLIM_INFINITY else min(limit, _NO_LIMIT)
+
+
+def countViewers(connections: int) -> int:
+    """
+    Return the number of viewers that leave connections to short requests, at least 1.
+
+    Args:
+        connections: Number of connections at a time.
+    """
+    return max(1, connections - max(1, min(SHORT, connections // 4)))
 
 
 def countFree() -> int:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
+from twisted.web.http import datetimeToLogString
 from twisted.web.iweb import IAccessLogFormatter
 from zope.interface import implementer
 
@@ -33,10 +34,16 @@ class TextLine:
 
     def __init__(self, combined: Combined) -> None:
         self._combined = combined
+        # The timestamp of a second.
+        self._second = -1
+        self._timestamp = ""
 
     def __call__(self, timestamp: str, request: Any) -> str:
-        """See `IAccessLogFormatter`."""
-        line, principal = self._combined(timestamp, request), findPrincipal(request)
+        """See `IAccessLogFormatter`. A site takes the timestamp from its reactor, whose time may be another one."""
+        second = int(time())
+        if second != self._second:
+            self._second, self._timestamp = second, datetimeToLogString(second)
+        line, principal = self._combined(self._timestamp, request), findPrincipal(request)
         if principal != "-":
             line = line.replace(" - - ", f" - {principal} ", 1)
         reason, events = findOutcome(request)

@@ -157,7 +157,7 @@ class SignalTests(StopTestCase):
 
     def test_manyStreams(self) -> None:
         """With many streams under way, each viewer gets its end, and the process is gone in time."""
-        with self.server("--drain-wait=0", "--drain=2", "--interval=0.2", "--max-viewers=20000") as process:
+        with self.server("--drain-wait=0", "--drain=2", "--interval=2", "--max-viewers=20000") as process:
             clients = [self.begin() for _ in range(STREAMS)]
             for client in clients:
                 self.assertIn(b"200 OK", client.recv(65536))

@@ -31,11 +31,6 @@ class OptionTableTests(SynchronousTestCase):
         settings = sorted(option.setting for option in OPTIONS if option.setting is not None)
         self.assertEqual(settings, sorted(field.name for field in fields(Settings)))
 
-    def test_settingWithoutOption(self) -> None:
-        """An option that the command line does not have is a setting; otherwise nothing could set it."""
-        for option in OPTIONS:
-            self.assertTrue(option.onCommandLine or option.setting, option.name)
-
     def test_flags(self) -> None:
         """A flag is off by default; only a flag has an environment variable."""
         for option in OPTIONS:
@@ -65,7 +60,7 @@ class OptionTableTests(SynchronousTestCase):
         """docs/options.md is what docs/optionreference.py makes of the table."""
         made = runpy.run_path(str(ROOT / "docs" / "optionreference.py"))["reference"]()
         self.assertEqual(made, (ROOT / "docs" / "options.md").read_text("utf-8"))
-        self.assertTrue(all(f"`--{option.name}`" in made for option in OPTIONS if option.onCommandLine))
+        self.assertTrue(all(f"`--{option.name}`" in made for option in OPTIONS))
 
 
 class DefaultTests(SynchronousTestCase):

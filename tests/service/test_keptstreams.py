@@ -20,7 +20,7 @@ class KeptStreamsTests(ServiceTestCase):
     def setUp(self) -> None:
         """Make a set of keys."""
         super().setUp()
-        self.kept = self.service.makeKeptStreams()
+        self.kept = self.service.keys.makeKept()
 
     def find(self, key: str) -> Any:
         """Return the stream of a key."""

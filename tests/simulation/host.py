@@ -267,7 +267,7 @@ def writeOptions(plan: Plan, folder: Path) -> Options:
         line.append(f"--max-connections={plan.connections}")
     tooSmall = findTooSmall(plan)
     for option in OPTIONS:
-        if option.setting and option.onCommandLine and option.setting not in tooSmall:
+        if option.setting and option.setting not in tooSmall:
             value = getattr(plan.settings, str(option.setting))
             if value is True:
                 line.append(f"--{option.name}")

@@ -8,5 +8,6 @@ from __future__ import annotations
 NAMED: dict[int, str] = {
     313: "Streams that were being deleted made pages of the list of streams short, which ended the list.",
     61: "Runs of standard input were woken in the order of their addresses.",
+    16526: "A ticker whose last tick was cancelled at the end of a turn, and that got a new one there, ran twice.",
     16986: "A viewer whose transport held the end of its stream was told to return later when the server stopped.",
 }

@@ -471,6 +471,22 @@ class LoopTests(TickerTestCase):
         self.slots(4)
         self.assertEqual(self.calls, ["new"])
 
+    def test_lastTickAtTheEndOfATurn(self) -> None:
+        """A send at the end of a turn that fails may cancel the last tick and bring a new one: the loop goes on once."""
+        turnEnd = TurnEnd(self.clock)
+        ticker = Ticker(self.clock, SLOT, turnEnd=turnEnd)
+        waiting = ticker.at(9 * SLOT, self.record())
+
+        def fail() -> None:
+            ticker.cancel(waiting)
+            ticker.at(self.clock.seconds() + 2 * SLOT, self.record("new"))
+
+        ticker.at(SLOT, lambda now: turnEnd.atEnd(fail))
+        self.slots(2)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.slots(4)
+        self.assertEqual((self.calls, self.clock.getDelayedCalls()), (["new"], []))
+
     def test_stopInsideACall(self) -> None:
         """
         A call that stops the ticker is the last one that is made: not even

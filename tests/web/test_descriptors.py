@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.web.descriptors import SPARE, countDescriptors, countFree, shareDescriptors
+from sseserver.web.descriptors import SPARE, countDescriptors, countFree, countViewers, shareDescriptors
 
 
 class CountTests(SynchronousTestCase):
@@ -32,6 +32,11 @@ class CountTests(SynchronousTestCase):
         """A limit below what is kept leaves some all the same."""
         with patch("resource.getrlimit", lambda which: (10, 10)):
             self.assertEqual(countFree(), 2)
+
+    def test_F111_viewers(self) -> None:
+        """F111: viewers leave connections to short requests, and one viewer is possible in any case."""
+        for connections, viewers in ((10_000, 9984), (224, 208), (40, 30), (2, 1), (1, 1)):
+            self.assertEqual(countViewers(connections), viewers)
 
 
 class ShareTests(SynchronousTestCase):

@@ -13,6 +13,9 @@ from sseserver.service.states import ServiceState
 from sseserver.web.answers import answerJSON, setContentType
 from sseserver.web.resource import AsyncResource
 
+#: Paths of the health checks. Balancers and kubelets ask the address of the server, whatever its name.
+HEALTH = frozenset({b"healthz", b"readyz"})
+
 #: Why a service is not ready in each state but RUNNING.
 _NOT_RUNNING = {
     ServiceState.NEW: "The server has not started yet.",

@@ -4,9 +4,15 @@ The root of the site of `--admin-listen`: what operators and their programs ask 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
 from sseserver.apis.admin.families import Measured
-from sseserver.apis.admin.health import Health, Readiness
+from sseserver.apis.admin.health import HEALTH, Health, Readiness
 from sseserver.apis.admin.metrics import Metrics
+from sseserver.web.access.gate import Gate
 from sseserver.web.resource import NotFoundResource
 
 
@@ -14,12 +20,22 @@ class AdminResource(NotFoundResource):
     """
     The root. A new resource for operators is a `putChild` here.
 
+    Every request passes a gate, but for health checks: a page whose host name was pointed to this machine must not read
+    the rest.
+
     Args:
         measured: The parts of the server.
+        hosts: Host names that requests may be meant for, beside IP addresses and loopback names; see `HostList`.
     """
 
-    def __init__(self, measured: Measured) -> None:
+    def __init__(self, measured: Measured, hosts: Iterable[str] = ()) -> None:
         super().__init__()
+        self._gate = Gate(hosts, addresses=True)
         self.putChild(b"healthz", Health())
         self.putChild(b"readyz", Readiness(measured.service))
         self.putChild(b"metrics", Metrics(measured))
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
+        """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
+        stopped = None if path in HEALTH else self._gate.stop(request)
+        return super().getChildWithDefault(path, request) if stopped is None else stopped

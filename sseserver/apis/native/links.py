@@ -61,7 +61,7 @@ class StreamLinks(AsyncResource):
             checkRight(principal, right, self._name)
         if not 1 <= wanted.seconds <= MAX_LIFETIME:
             raise InvalidMember(f"The lifetime of a link must be 1 to {MAX_LIFETIME} seconds.", "seconds")
-        now = self._service.clock.seconds()
+        now = self._service.wall()
         expires = now + wanted.seconds if principal.expires is None else min(now + wanted.seconds, principal.expires)
         query = links.make(grant, int(expires))
         url = f"{readPath(request).removesuffix('/links')}?{query}"

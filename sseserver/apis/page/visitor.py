@@ -44,7 +44,7 @@ class Visitor(AsyncResource):
         self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = page
         # The runs started here, by their epochs.
-        self._started = service.makeKeptStreams()
+        self._started = service.keys.makeKept()
 
     async def GET(self, request: Request) -> bytes | None:
         """Answer with the page, or with the visitor's own stream; with `format` always with the stream."""

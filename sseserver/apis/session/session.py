@@ -35,7 +35,7 @@ class Session(AsyncResource):
     async def POST(self, request: Request) -> bytes:
         """Begin a session for the credential of the request, which ends no later than that."""
         principal = await self._access.identify(request)
-        now = self._service.clock.seconds()
+        now = self._service.wall()
         value, seconds = self._credentials.sessions.make(principal, now)
         _setCookie(request, value, seconds)
         return answerJSON(request, {"expires": int(now) + seconds}, CREATED)

@@ -36,7 +36,7 @@ class Chats(AsyncResource):
         self._access = access
         self._service = service
         # The newest stream of each chat, by its principal and the ID of the chat.
-        self._newest = service.makeKeptStreams()
+        self._newest = service.keys.makeKept()
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: a chat, which has nothing but its stream below it."""

@@ -30,10 +30,13 @@ class Gate:
     Args:
         hosts: See `HostList`. `None`: the site checks them, or a proxy.
         origins: See `SharedOrigins`.
+        addresses: See `HostList`.
     """
 
-    def __init__(self, hosts: Iterable[str] | None = None, origins: Iterable[str] = ()) -> None:
-        self._hosts = HostList((ANY,) if hosts is None else hosts)
+    def __init__(
+        self, hosts: Iterable[str] | None = None, origins: Iterable[str] = (), *, addresses: bool = False
+    ) -> None:
+        self._hosts = HostList((ANY,) if hosts is None else hosts, addresses)
         self._origins = SharedOrigins(origins)
         self._shares = bool(self._origins)
 

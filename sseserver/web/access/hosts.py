@@ -82,6 +82,11 @@ def isLoopback(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
+def isAddress(name: str) -> bool:
+    """Return whether the name of an authority is an IP address."""
+    return name.startswith("[") or _NUMERIC.fullmatch(name) is not None
+
+
 def checkHost(text: str) -> str:
     """
     Check a host that is to be listed, or `*`, and return it.
@@ -100,13 +105,16 @@ class HostList:
 
     Args:
         names: Hosts, with or without a port. One without a port stands for every port; `*` stands for every host.
+        addresses: Whether every IP address is among them. No other address can stand behind one, as it can behind a
+            name.
 
     Raises:
         ValueError: One of them is no host.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), addresses: bool = False) -> None:
         listed = list(names)
+        self._addresses = addresses
         self._any = ANY in listed
         self._hosts = frozenset(parseAuthority(checkHost(name)) for name in listed if name != ANY)
         self.find = lru_cache(_REMEMBERED)(self._find)
@@ -128,5 +136,7 @@ class HostList:
         """Return whether an authority is on the list."""
         name, port = authority
         if self._any or isLoopback(name) or not self._hosts.isdisjoint({authority, Authority(name, None)}):
+            return True
+        if self._addresses and isAddress(name):
             return True
         return port is None and any(Authority(name, default) in self._hosts for default in DEFAULT_PORTS.values())
