@@ -283,7 +283,7 @@ class Ticker:
         try:
             self._walk(now)
         finally:
-            # What happens at the end of the turn is still inside the loop's function, see `_stopIfIdle`.
+            # The end of the turn is still inside the loop's function, see `_stopIfIdle`.
             self._walking = {}
             try:
                 self.turnEnd.end()

@@ -91,3 +91,6 @@ class AccessBrowserTests(BrowserTestCase):
         await self.until("document.getElementById('text').textContent.includes('first')")
         await self.send("POST", "/streams/news", b'{"data": "second"}')
         await self.until("document.getElementById('text').textContent.includes('second')")
+        # Its copy is for other people, who have nothing else either.
+        query = await self.script(f"return [...new URL({json.dumps(await self.copyLink())}).searchParams].join()")
+        self.assertEqual(query, await self.script("return [...new URLSearchParams(location.search)].join()"))

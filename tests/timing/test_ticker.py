@@ -472,7 +472,7 @@ class LoopTests(TickerTestCase):
         self.assertEqual(self.calls, ["new"])
 
     def test_lastTickAtTheEndOfATurn(self) -> None:
-        """A send at the end of a turn that fails may cancel the last tick and bring a new one: the loop goes on once."""
+        """A failed send at the end of a turn may cancel the last tick and bring a new one: the loop goes on once."""
         turnEnd = TurnEnd(self.clock)
         ticker = Ticker(self.clock, SLOT, turnEnd=turnEnd)
         waiting = ticker.at(9 * SLOT, self.record())

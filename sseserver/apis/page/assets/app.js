@@ -514,7 +514,7 @@
   }
 
   async function onCopy() {
-    const link = streams + run.name;
+    const link = locate(run.name).href; // Of a signed link, its copy with the rights.
     try {
       await navigator.clipboard.writeText(link); // Undefined on pages served over plain HTTP by another machine.
       page.copy.textContent = "Copied";
