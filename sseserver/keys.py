@@ -58,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def addLine(path: Path, line: str) -> None:
     """
-    Add a line to a key file, which is made if there is none.
+    Add a line to a key file.
+
+    Args:
+        path: The file. If there is none, it is made with mode 0600.
+        line: The line of a key, from `writeLine`, without its end.
 
     Raises:
         OSError: The file cannot be read or written.

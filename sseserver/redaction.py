@@ -1,5 +1,5 @@
 """
-Redaction: lines of logs show no credentials.
+Redaction: credentials and control characters, removed from the lines of logs.
 
 A signed link has its credential in the query of its URL, and so have the tokens of clients that know no better.
 """
@@ -15,6 +15,7 @@ CREDENTIALS = frozenset(
     b" password passwd pwd refresh_token secret session sig signature token".split()
 )
 
+#: Escapes of JSON, by the code points of the control characters that it allows unescaped.
 _JSON_CONTROLS = {code: f"\\u{code:04x}" for code in range(127, 160)}
 
 #: Escapes of control characters, by their code points.
@@ -66,7 +67,7 @@ class ShownRequest:
 
 def escapeControls(text: str) -> str:
     r"""
-    Replace the control characters of a text, but LF and TAB, by escapes such as `\x1b`, and lone surrogates, too.
+    Replace control characters other than LF and TAB, and lone surrogates, by escapes such as `\x1b`.
 
     Args:
         text: Foreign text for a log: it must not move the cursor of a terminal, or look like another line.
@@ -76,7 +77,7 @@ def escapeControls(text: str) -> str:
 
 def escapeJSON(text: str) -> str:
     """
-    Replace the control characters that JSON allows, DEL and those from U+0080 on, by its escapes.
+    Replace the control characters that JSON allows unescaped, U+007F to U+009F, by its escapes.
 
     Args:
         text: A text in JSON.

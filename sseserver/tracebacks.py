@@ -2,7 +2,8 @@
 Tracebacks of exceptions that were handled: dropped, because they refer to themselves.
 
 An exception that has come out of a Deferred belongs to a frame of its own traceback. Both stay until a garbage
-collection, with everything that the frames hold, such as the log of a stream.
+collection, with everything that the frames hold, such as the log of a stream. Code that handles an exception for good
+calls `forgetTraceback`, or `forgetFailure` in an errback.
 """
 
 from __future__ import annotations

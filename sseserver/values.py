@@ -1,5 +1,7 @@
 """
 The values that pass between packages: kinds, states and entries, reasons, prompts, changes of a store.
+
+Every package may use them; they know none.
 """
 
 from __future__ import annotations

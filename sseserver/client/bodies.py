@@ -2,7 +2,7 @@
 Bodies of requests, and of responses that are not event streams.
 
 `request` sends with `BytesProducer`, `opening` reads the start of a refusal, and `response` aborts connections. The
-upstream source reads its list of models here.
+upstream source reads its list of models here, and `web.access` its keys.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ REFUSAL_BYTES = 64 * 1024
 #: Bytes. A larger body of a request is written step by step. Twisted reads no response before a request is written.
 WHOLE_BYTES = 1024 * 1024
 
-#: Bytes of such a step.
+#: Bytes. Size of such a step.
 STEP_BYTES = 64 * 1024
 
-#: Seconds that such a body may take.
+#: Seconds. Time in which the body of a response that is not an event stream must arrive.
 REFUSAL_SECONDS = 5.0
 
 
@@ -118,7 +118,7 @@ class _BodyStart(Protocol):
             done.callback(body)
 
 
-def readRefusal(
+def readBodyStart(
     clock: IReactorTime, response: IResponse, maxBytes: int = REFUSAL_BYTES, seconds: float = REFUSAL_SECONDS
 ) -> Deferred[bytes]:
     """

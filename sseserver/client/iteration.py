@@ -1,4 +1,8 @@
-"""Queue between the events of an `EventSource` and the `async for` loop that takes them."""
+"""
+Iteration over the events of an `EventSource`: the queue between them and the `async for` loop that takes them.
+
+`EventSource.__aiter__` makes one `EventQueue`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Opening of an event stream: one request within its time limit, and the decision about its response."""
+"""
+Opening of an event stream: one request within its time limit, and the decision about its response.
+
+`EventSource` calls `openStream` for each request.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
-from sseserver.client.bodies import dropResponse, readRefusal
+from sseserver.client.bodies import dropResponse, readBodyStart
 from sseserver.client.errors import ConnectTimeout, SilenceTimeout, StatusError, WrongContentCoding, WrongContentType
 from sseserver.client.limits import Limits
 from sseserver.client.request import EVENT_STREAM, Answer, Request, ask
@@ -71,7 +75,7 @@ async def openStream(
         dropResponse(response)
         body = b""
     else:
-        body = await readRefusal(clock, response)
+        body = await readBodyStart(clock, response)
     if status == 200:
         message = f"The content type is {contentType or 'missing'}, not {EVENT_STREAM}."
         raise WrongContentType(message, status, response.headers, body)

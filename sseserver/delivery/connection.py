@@ -1,5 +1,7 @@
 """
-The connection of a response: whether it is still there, and the TCP connection below it.
+The connection of a response: whether it is still there, the TCP connection below it, and whether it is read.
+
+Used by the producers, and wherever a response can find its client gone: in `service`, `web` and `apis`.
 """
 
 from __future__ import annotations

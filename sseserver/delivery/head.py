@@ -36,7 +36,7 @@ PROTECTION_LINES = b"".join([b"%b: %b\r\n" % field for field in PROTECTION])
 #: Fields of a request that the access logs of Twisted show.
 _LOGGED = (b"referer", b"user-agent", b"x-forwarded-for")
 
-#: Bytes that are kept of such a field if the head is large.
+#: Bytes. Kept of such a field if the head is large.
 _KEPT_FIELD = 256
 
 

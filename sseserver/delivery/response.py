@@ -1,5 +1,5 @@
 """
-The part that the producers of responses have in common: how a response begins, pauses, and ends once.
+The base of the producers of responses: how a response begins, pauses at a full transport, and ends once.
 
 `EventStreamProducer` and `DocumentProducer` derive from it. They add what is written.
 """
@@ -31,7 +31,7 @@ class Delivery:
 
     Attributes:
         ticker: Schedules heartbeats and the looks at slow viewers.
-        settings: The settings of the service; its heartbeat and its stall are used.
+        settings: The settings of the service; its heartbeat, stall and reconnection time are used.
         makeBody: From `chooseBody`.
         onEnd: Called once with each `EventStreamProducer` when its response is over, before a finished request
             lets the next one on its connection begin.

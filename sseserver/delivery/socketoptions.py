@@ -1,5 +1,5 @@
 """
-The options of viewers' sockets.
+The socket options of viewers' connections.
 
 They limit the bytes that the kernel takes ahead, and let it notice that a peer is gone.
 

@@ -3,7 +3,8 @@ The stall limit: a viewer that takes no bytes for too long is cut.
 
 Twisted sees only its own buffer, which is the last to fill: the kernel buffers megabytes for a
 viewer that reads nothing. A `StallWatch` therefore asks the kernel for the number of bytes that the
-viewer has acknowledged. Each `EventStreamProducer` has one; its checks also trigger the heartbeats.
+viewer has acknowledged. Each `ResponseProducer` has one; its looks also trigger the heartbeats of an
+`EventStreamProducer`.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class StallWatch(Tick):
         # A paused viewer has bytes on their way, even if no connection can be asked.
         isIdle = taken is None and not watched.isPaused
         if isIdle or taken != self._taken:
-            # Bytes that were written before the last look are old; a heartbeat since then is not.
+            # Bytes that the last look wrote, such as a heartbeat, and that are still on their way, count from then.
             isOld = self._taken is None and not isIdle and watched.written == self._written
             self._taken = taken
             self._takenAt = min(self._lookedAt + self._ticker.late, now) if isOld else now

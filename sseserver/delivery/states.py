@@ -1,5 +1,5 @@
 """
-The states of a viewer's response, as a table.
+The states of a response that a producer writes, as a table. `ResponseProducer` takes its steps by it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ class ViewerState(StateEnum):
 
     #: The response has not begun.
     NEW = "new"
-    #: Entries are written as they come.
+    #: Bytes are written as they come.
     LIVE = "live"
-    #: The transport is full. Nothing is written; the cursor keeps the place.
+    #: The transport is full. Nothing is written; the cursor of the producer keeps the place.
     PAUSED = "paused"
     #: The response is finished or its client is gone. The request is not touched any more.
     ENDED = "ended"

@@ -1,5 +1,7 @@
 """
-The response to a viewer for which the server has no room; `sseserver.service.viewers` sends it.
+The response to a viewer for which the server has no room: an error, or a reconnection time for an EventSource.
+
+`sseserver.web.viewing` and `sseserver.service.viewers` send it.
 """
 
 from __future__ import annotations

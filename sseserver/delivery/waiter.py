@@ -2,7 +2,7 @@
 A viewer that waits: its response has not begun, and nothing is written to it yet.
 
 A completion in one piece waits for the end of its stream; a streamed one holds its head until the
-first entry. Both keep their run from lingering, as every viewer does.
+first entry. Both keep their run from lingering, as every viewer does. `Viewers.wait` makes a `Waiter` for each.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The part that formats have in common: renderings that write a stream log entry by entry.
+The base of the formats: renderings that write a stream log entry by entry, and join text for viewers that are behind.
 
 A format is stateless. Its rendering of one log keeps what the log's viewers in that format share, above all the
 encoded events. Derive from `EntryRendering` to write a format of your own; `text` shows one that does not.
@@ -35,8 +35,8 @@ _MARGIN = 1024
 #: Bytes. No further entry is joined with a text of this size.
 JOINED_TEXT = JOINED_BYTES - _MARGIN
 
-#: Entries of one reading; where text is joined, parts of it. More of them make `maxBytes`, unless the format leaves
-#: them out.
+#: Entries (parts, where text is joined). Limit of one reading, beside its limit in bytes: a format that leaves entries
+#: out would otherwise read any number of them in one turn.
 READ_ENTRIES = 1500
 
 # Looked up once, not for each reading.
@@ -261,7 +261,13 @@ class EntryRendering:
 
 
 def measure(parts: list[bytes], start: int) -> int:
-    """Return the bytes of the parts from the index `start` on."""
+    """
+    Return the bytes of some parts together.
+
+    Args:
+        parts: The parts.
+        start: Index of the first part that counts.
+    """
     size = 0
     for index in range(start, len(parts)):
         size += len(parts[index])

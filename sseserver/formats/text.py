@@ -21,8 +21,11 @@ from sseserver.wire import continued, encodeRetry, writeBlock
 #: Bytes. Longest text that this format serves; its cost grows with the square of the length.
 TEXT_LIMIT = 1024 * 1024
 
-#: Bytes of tokens that are read in one piece, and that count as one more entry of a reading.
-_PIECE, _UNIT = 64 * 1024, 64
+#: Bytes. Limit of the tokens that are read in one piece.
+_PIECE = 64 * 1024
+
+#: Bytes. A piece counts as one entry of a reading, and each such number of bytes in it as one more: see `READ_ENTRIES`.
+_UNIT = 64
 
 # Looked up once, not for each entry.
 _TOKEN, _CHUNK = Kind.TOKEN.value, Kind.CHUNK.value

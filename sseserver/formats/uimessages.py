@@ -22,7 +22,7 @@ from sseserver.wire import HEARTBEAT, writeBlock
 
 
 def _writePart(part: object) -> bytes:
-    """Write a part as an event."""
+    """Write a part of a UI message stream as an event."""
     return writeBlock(toJSON(part))
 
 

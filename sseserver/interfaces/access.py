@@ -73,7 +73,13 @@ class Principal:
     expires: float | None = None
 
     def allows(self, right: Right, name: str) -> bool:
-        """Tell whether the principal has a right on the stream of a name, which may not exist."""
+        """
+        Tell whether the principal has a right on a stream.
+
+        Args:
+            right: The right.
+            name: Name of the stream, which need not exist.
+        """
         if self is ANYONE:
             return True
         for grant in self.grants:  # noqa: SIM110  (each publish comes through here, and a generator would cost more)

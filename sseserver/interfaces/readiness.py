@@ -1,5 +1,5 @@
 """
-Contract for stores and token sources that can tell whether they work.
+Contract for stores and token sources that can tell whether they work. `sseserver.apis.admin` asks them for `/readyz`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Contracts of token sources, and of the sinks that they write to.
+
+The author of a source writes an `ITokenSource` (docs/sources.md). A run (`sseserver.service.run`) is its sink.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Contracts of one stream: its log, and the formats in which viewers read it.
+
+`sseserver.streams` has the log, and the author of a format writes an `IFormat` with its `IRendering`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The options of clients: the share of each in the server, and the proxies that name them.
 
-`sseserver.options.table` has the other options.
+`sseserver.options.table` puts them beside the other options.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The options of access: the credentials that clients need. `sseserver.options.table` has the other options.
+The options of access: the credentials that clients need. `sseserver.options.table` puts them beside the other options.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The options of the gate: the hosts that a server answers to, and the pages that may use it.
 
-`sseserver.options.table` has the others.
+`sseserver.options.table` puts them beside the other options.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The text of `twistd sseserver --help`, made from the table of options.
+The text of `twistd sseserver --help`, made from the table of options. `sseserver.command.parsing` prints it.
 """
 
 from __future__ import annotations

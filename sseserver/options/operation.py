@@ -1,5 +1,7 @@
 """
-The options of operation: how a server is watched, and how it stops. `sseserver.options.table` has the others.
+The options of operation: how a server is watched, and how it stops.
+
+`sseserver.options.table` puts them beside the other options.
 """
 
 from __future__ import annotations

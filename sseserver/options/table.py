@@ -1,9 +1,10 @@
 """
 The table of options: name, type, default and help text of everything that can be set.
 
-The command line and its `--help` (`sseserver.tap`), the defaults of `Settings`, and the option
-reference in the documentation are all made from `OPTIONS`. To add an option, add a row here; an
-option that is a number of the service also needs a field in `Settings`.
+The command line (`sseserver.command.parsing`) and its `--help` (`helptext`), the defaults of
+`Settings`, and the option reference in the documentation are all made from `OPTIONS`. To add an
+option, add a row here, or to the module of its topic; an option that is a number of the service
+also needs a field in `Settings`.
 """
 
 from __future__ import annotations

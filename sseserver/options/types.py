@@ -1,7 +1,7 @@
 """
 Types of the options' values: the conversion of the text of a command line, with a message for each mistake.
 
-`sseserver.options` gives each option one of these types.
+Each row of the table has one of these types; `sseserver.command.parsing` calls its `read`.
 """
 
 from __future__ import annotations

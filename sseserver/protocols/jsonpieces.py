@@ -2,7 +2,8 @@
 Large JSON values, encoded piece by piece.
 
 `encodePieces` writes what `toJSON` writes, but never more of it than a turn of the reactor has time for. The value may
-be in pieces itself: `Text` stands for a string, `Array` for an array.
+be in pieces itself: `Text` stands for a string, `Array` for an array. The chat API and the lists answer with it, the
+service packs large prompts, and the upstream source encodes large requests.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def encodeUTF8(value: object) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Folding:
     """
-    The values beside JSON that can be encoded: those of classes derived from `list` and `dict`.
+    How `encodePieces` encodes JSON, and values that are not JSON yet: those of classes derived from `list` and `dict`.
 
     Attributes:
         unfold: Turns such a value into a `Text`, an `Array`, or JSON, whose members may again be such values.
@@ -77,10 +78,10 @@ class Folding:
     encode: Callable[[object], bytes] = _encodeSpaced
 
 
-#: Of plain JSON, as in the answers to requests.
+#: Plain JSON with a space after each colon and comma, as in the answers to requests.
 SPACED = Folding(lambda value: value, lambda value: value)
 
-#: Of plain JSON, in UTF-8.
+#: Plain JSON in UTF-8, without such spaces.
 PLAIN = Folding(lambda value: value, lambda value: value, encodeUTF8)
 
 
@@ -90,7 +91,7 @@ def encodePieces(value: object, folding: Folding) -> Iterator[bytes]:
 
     Args:
         value: JSON, `Text`, `Array`, or a value of the folding.
-        folding: Knows the values beside JSON.
+        folding: Encodes JSON, and turns other values into it.
 
     Returns:
         The JSON text in pieces of some ten kilobytes at most.

@@ -1,8 +1,9 @@
 """
 Large JSON values, decoded step by step: no step takes longer than a turn of the reactor has time for.
 
-`readSteps` reads what `jsontext.readJSON` reads. Values that are short are decoded together, many at once; a longer
-object or array is read member by member, and a longer string in pieces.
+`readSteps` reads what `jsontext.readJSON` reads: `web.request` the large bodies of requests, and the service the large
+prompts that it has packed. Values that are short are decoded together, many at once; a longer object or array is read
+member by member, and a longer string in pieces.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from sseserver.jsontext import MAX_DEPTH
 #: Bytes that are read in one step.
 STEP = 64 * 1024
 
-#: JSON values of one document. Everything that is done with a prompt later takes time for each.
-MAX_VALUES = 60_000
+#: Number. Limit of the values of one body, lower than `jsontext.MAX_VALUES`: everything that is done with a prompt
+#: later takes time for each.
+MAX_PROMPT_VALUES = 60_000
 
 #: Number of values that are read one by one in a step.
 _SINGLE = 500
 
-#: Bytes of space between two values.
+#: Bytes. Limit of the white space between two values.
 _MOST_SPACE = 64 * 1024
 
 #: Objects and arrays inside each other that can be decoded together. A deeper value is read member by member.
@@ -66,7 +68,7 @@ _FIRST_HALF = re.compile(rb"\\u[dD][89abAB][0-9A-Fa-f]{2}\Z")
 _COMMA, _QUOTE = b",", b'"'
 
 
-def readSteps(body: bytes, maxValues: int = MAX_VALUES) -> Generator[None, None, Any]:
+def readSteps(body: bytes, maxValues: int = MAX_PROMPT_VALUES) -> Generator[None, None, Any]:
     """
     Decode JSON. The generator yields after each step, and returns the value.
 
@@ -83,7 +85,7 @@ def readSteps(body: bytes, maxValues: int = MAX_VALUES) -> Generator[None, None,
 
 class _Reader:
     """
-    A place in a JSON text.
+    Reader of one JSON text, and its place in it.
 
     Args:
         body: The text.
@@ -223,7 +225,7 @@ class _Reader:
         self._at = found.end()
         mark = self._body[self._at : self._at + 1]
         if mark and mark in b" \t\r\n":
-            raise self._refuse("it has too much space")
+            raise self._refuse(f"it has more than {_MOST_SPACE} bytes of white space in a row")
         return mark
 
     def _open(self) -> bytes:

@@ -1,5 +1,5 @@
 """
-FunctionSource: a function that writes tokens to a sink, as a token source.
+FunctionSource: a function that writes tokens to a sink, as a token source. Embedders make one of their own code.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreammodels import ModelList
-from sseserver.sources.upstreamopening import OPTIONAL, Document, UpstreamLimits, openAnswer
+from sseserver.sources.upstreamopening import OPTIONAL, JSONDocument, UpstreamLimits, openAnswer
 from sseserver.timing.turns import takeTurns
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import MODEL, VERSION, LargePrompt, Prompt, Reason
@@ -157,7 +157,7 @@ class UpstreamSource:
         connections: Connections | None = None,
     ) -> None:
         if limits.pinModel and model is None:
-            raise ValueError("a model can be pinned only if there is one")
+            raise ValueError("`pinModel` needs a `model`")
         self.model = model or MODEL
         self._reactor = reactor
         self._url = urlsplit(checkURL(url))
@@ -213,12 +213,12 @@ class UpstreamSource:
         opening = Deferred.fromCoroutine(asking).addCallbacks(self._noteReached, self._noteFailure)
         return answer.start(opening, self._readPath)
 
-    def _ask(self, body: bytes, hasOptions: bool) -> Coroutine[Any, Any, IResponse | Document]:
+    def _ask(self, body: bytes, hasOptions: bool) -> Coroutine[Any, Any, IResponse | JSONDocument]:
         """Send a request; see `openAnswer`."""
         request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, body)
         return openAnswer(self._reactor, self.connections.agent, request, hasOptions, self._limits)
 
-    async def _askSlowly(self, body: dict[str, Any]) -> IResponse | Document:
+    async def _askSlowly(self, body: dict[str, Any]) -> IResponse | JSONDocument:
         """Encode the body of a request in several turns of the reactor, and send it."""
         # It grows in place: a copy of tens of megabytes would take longer than a turn may last.
         encoded = bytearray()

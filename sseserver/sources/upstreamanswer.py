@@ -25,7 +25,7 @@ from sseserver.interfaces import ITokenSink
 from sseserver.protocols.chatcompletions import convertCompletion
 from sseserver.sources.upstreamchunks import ChunkRelay
 from sseserver.sources.upstreamerrors import makeSourceError
-from sseserver.sources.upstreamopening import Document, UpstreamLimits
+from sseserver.sources.upstreamopening import JSONDocument, UpstreamLimits
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.steps import StateEnum, step
 from sseserver.timing.patience import PatientCall
@@ -104,7 +104,7 @@ class UpstreamAnswer:
         # Work under way, at most one of the three: a request, a response, a document that waits for the sink.
         self._opening: Deferred[Any] | None = None
         self._response: ResponseReader | None = None
-        self._document: Document | None = None
+        self._document: JSONDocument | None = None
         self._readPath: ReadPath | None = None
         self._done: Deferred[str] = Deferred(lambda _: self.stopProducing())
 
@@ -113,7 +113,7 @@ class UpstreamAnswer:
         """The current state."""
         return self._state
 
-    def start(self, opening: Deferred[IResponse | Document], readPath: ReadPath) -> Deferred[str]:
+    def start(self, opening: Deferred[IResponse | JSONDocument], readPath: ReadPath) -> Deferred[str]:
         """
         Read the answer.
 
@@ -164,14 +164,14 @@ class UpstreamAnswer:
     def _enter(self, state: AnswerState) -> None:
         self._state = step(ANSWER_STEPS, self._state, state)
 
-    def _opened(self, opened: IResponse | Document) -> None:
+    def _opened(self, opened: IResponse | JSONDocument) -> None:
         """Read the response."""
         self._opening = None
         if not self._isOpen():
             # The sink ended while the request was made.
-            if not isinstance(opened, Document):
+            if not isinstance(opened, JSONDocument):
                 dropResponse(opened)
-        elif not isinstance(opened, Document):
+        elif not isinstance(opened, JSONDocument):
             self._response = ResponseReader(
                 self._clock, self._decoder, None, self._relay.takeEvent, self._endResponse, self._relay.take
             )
@@ -183,7 +183,7 @@ class UpstreamAnswer:
         else:
             self._takeDocument(opened)
 
-    def _takeDocument(self, document: Document) -> None:
+    def _takeDocument(self, document: JSONDocument) -> None:
         """Take an answer in one piece, as a chunk."""
         try:
             self._relay.take(convertCompletion(document))

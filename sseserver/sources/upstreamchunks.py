@@ -1,5 +1,5 @@
 """
-Relay of an upstream's chunks: the data of its events on their way into a sink.
+Relay of an upstream's chunks: the data of its events on their way into a sink, and the errors that it sends among them.
 
 `UpstreamAnswer` makes one `ChunkRelay` for each answer, and asks it whether the answer is complete.
 """

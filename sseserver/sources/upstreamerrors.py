@@ -1,7 +1,8 @@
 """
 Errors of an upstream as `SourceError`: one bounded line for viewers and clients, without the API key.
 
-`upstream` and `upstreamanswer` raise them.
+The other modules of the upstream source raise them: `upstreamchunks` for an error in a chunk, `upstreamanswer` for a
+response that was refused or cut, `upstreammodels` for a list of models.
 """
 
 from __future__ import annotations

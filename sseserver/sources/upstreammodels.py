@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
-from sseserver.client.bodies import readRefusal
+from sseserver.client.bodies import readBodyStart
 from sseserver.client.request import explainFailure
 from sseserver.client.retry import readRetryAfter
 from sseserver.errors import SourceError
@@ -93,7 +93,7 @@ class ModelList:
         except Exception as error:
             log.info("An upstream failed: {error}", error=error)
             raise makeSourceError(explainFailure(error), self._secrets) from None
-        body = await readRefusal(self._reactor, response, LIST_BYTES, LIST_SECONDS)
+        body = await readBodyStart(self._reactor, response, LIST_BYTES, LIST_SECONDS)
         if response.code != 200:
             raise makeRefusal(response.code, body, readRetryAfter(response.headers), self._secrets)
         return readModels(body)

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IAgent, IResponse
 
 from sseserver.client import Request, StatusError, WrongContentType
-from sseserver.client.bodies import dropResponse, readRefusal
+from sseserver.client.bodies import dropResponse, readBodyStart
 from sseserver.client.opening import readContentCoding, readContentType
 from sseserver.client.request import EVENT_STREAM, ask
 from sseserver.errors import SourceError
@@ -54,13 +54,13 @@ class UpstreamLimits:
     pinModel: bool = False
 
 
-class Document(bytes):
-    """An answer that is a JSON document, complete."""
+class JSONDocument(bytes):
+    """The JSON of an answer that an upstream sent in one piece, instead of as an event stream."""
 
 
 async def openAnswer(
     clock: IReactorTime, agent: IAgent, request: Request, hasOptions: bool, limits: UpstreamLimits
-) -> IResponse | Document:
+) -> IResponse | JSONDocument:
     """
     Send a request for an answer.
 
@@ -91,7 +91,7 @@ async def openAnswer(
         dropResponse(response)
         raise SourceError("The upstream's answer is empty.", Reason.TRUNCATED)
     if response.code != 200:
-        refusal = await readRefusal(clock, response)
+        refusal = await readBodyStart(clock, response)
         raise StatusError(f"The server answered {response.code}.", response.code, response.headers, refusal)
     coding = readContentCoding(response.headers)
     if coding or contentType in _PAGES:
@@ -101,7 +101,7 @@ async def openAnswer(
             raise SourceError(f"{message}{ascii(coding)[1:50]}.", Reason.MALFORMED)
         raise WrongContentType(f"The content type is {contentType}.", response.code, response.headers)
     if "json" in contentType and EVENT_STREAM not in contentType:
-        return Document(await readRefusal(clock, response, limits.maxChunkBytes, DOCUMENT_SECONDS))
+        return JSONDocument(await readBodyStart(clock, response, limits.maxChunkBytes, DOCUMENT_SECONDS))
     # As OpenAI's clients do: whatever the content type, an upstream that was asked for an event stream sends one.
     return response
 

@@ -1,5 +1,5 @@
 """
-The fast line of an access log. `sseserver.web.site` chooses between it and Twisted's.
+The fast line of an access log. `sseserver.web.site` chooses between it and `sseserver.web.accessline`.
 """
 
 from __future__ import annotations

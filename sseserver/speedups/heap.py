@@ -1,5 +1,5 @@
 """
-Free memory goes back to the operating system.
+Return of free memory to the operating system.
 
 The allocator of glibc returns memory only from the end of its heap. The buffers of hundreds of
 viewers that were cut off at once lie in front of some small object that stays; without a trim their
@@ -29,10 +29,10 @@ LEAST = 2 * 1024 * 1024
 #: The pages of this process, in Linux.
 _STATM = Path("/proc/self/statm")
 
-#: Bytes of a page.
+#: Bytes. Size of a page.
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
-#: Bytes that the probe allocates: less than the allocator takes from elsewhere than its heap.
+#: Bytes. Size of the block that the probe allocates: small enough to come from the heap.
 _PROBED = 64 * 1024
 
 

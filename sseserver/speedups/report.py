@@ -1,5 +1,5 @@
 """
-The list of the speedups that are on, for the log.
+The list of the speedups that are on. `StreamService` logs it when it starts.
 """
 
 from __future__ import annotations

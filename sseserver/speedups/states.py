@@ -1,5 +1,5 @@
 """
-The states of a fast body, as a table.
+The states of a fast body, as a table. `FastBody` takes its steps by it.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ from sseserver.interfaces import IStreamLog
 from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
-from sseserver.streams.log import StreamLog
+from sseserver.streams.log import Keeper, StreamLog
 from sseserver.streams.segments import Segment
+from sseserver.timing.ticker import Ticker
 from sseserver.values import Addition, Change, Creation, Deletion, Entry, KeyUse, State, StoredStream, Trim
 
 #: Entries. A group with this many gets no further streams. The new entries of one stream are never divided, so that
@@ -99,6 +100,19 @@ class KeptStream:
         streamLog = self.log
         return self.ended is None if streamLog is None else streamLog.state is State.OPEN
 
+    def makeLog(self, ticker: Ticker, window: int, keeper: Keeper) -> StreamLog:
+        """
+        Make an empty log of the stream.
+
+        Args:
+            ticker: See `StreamLog`.
+            window: See `StreamLog`.
+            keeper: The store.
+        """
+        streamLog = StreamLog(self.name, self.epoch, ticker, window, keeper, published=self.published)
+        streamLog.created, streamLog.question = self.created, self.question
+        return streamLog
+
     def hold(self, streamLog: StreamLog) -> None:
         """Remember the log: as long as the stream is open, and then as long as it is used elsewhere."""
         buffer = streamLog.buffer
@@ -172,11 +186,11 @@ class BufferedEntries:
         self.last = buffer.appended
 
     def __len__(self) -> int:
-        """Number of entries."""
+        """Return the number of entries."""
         return self.last + 1 - self.first
 
     def __iter__(self) -> Iterator[Entry]:
-        """Give each entry."""
+        """Yield each entry."""
         return iter(self.copy())
 
     def copy(self) -> Segment:

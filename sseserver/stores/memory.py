@@ -29,8 +29,8 @@ class MemoryStore(Keeper):
     Args:
         clock: The reactor, or a `task.Clock`.
         window: Bytes that each stream keeps; see `StreamLog`.
-        turnEnd: The service's, so that its writes are sent once the calls of a tick are made; by default one of its
-            own.
+        turnEnd: Turn end of the service, so that the entries of one tick are sent together. By default the store has
+            its own.
     """
 
     def __init__(self, clock: Any, window: int, *, turnEnd: TurnEnd | None = None) -> None:
@@ -47,9 +47,9 @@ class MemoryStore(Keeper):
     def start(self) -> Sequence[EndedStream]:
         """See `IStreamStore.start`. A store that was stopped still has its streams."""
         ended = [
-            EndedStream(log.ended, log.name, log.epoch, log.published)
-            for log in self._logs.values()
-            if log.ended is not None
+            EndedStream(each.ended, each.name, each.epoch, each.published)
+            for each in self._logs.values()
+            if each.ended is not None
         ]
         return sorted(ended)
 
@@ -72,8 +72,8 @@ class MemoryStore(Keeper):
     def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
         """See `IStreamStore.list`."""
         return [
-            ListedStream(log.name, log.epoch, log.published, log.created, log.ended, log.size)
-            for log in findPage(self._logs, limit, before)
+            ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.size)
+            for each in findPage(self._logs, limit, before)
         ]
 
     def find(self, name: str) -> Deferred[IStreamLog]:

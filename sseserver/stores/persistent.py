@@ -145,7 +145,7 @@ class PersistentStore(Keeper):
             return fail(StreamExists(f"There is a stream {name} already."))
         stored = StoredStream(name, epoch, published, self._ticker.wall(), None, 1, 0, 0, 0, question=question)
         stream = self._streams[name] = KeptStream(stored, self.account(published))
-        stream.hold(self._makeLog(stream))
+        stream.hold(stream.makeLog(self._ticker, self._window, self))
         created: Deferred[IStreamLog] = Deferred()
         stream.finding = [created]
         self._pending.created.append(stream)
@@ -221,11 +221,6 @@ class PersistentStore(Keeper):
             self._checkedAt, self._checking = now, True
             self._schedule(0)
         return self._problem if self.state is StoreState.OPEN else _CLOSED
-
-    def _makeLog(self, stream: KeptStream) -> StreamLog:
-        streamLog = StreamLog(stream.name, stream.epoch, self._ticker, self._window, self, published=stream.published)
-        streamLog.created, streamLog.question = stream.created, stream.question
-        return streamLog
 
     def _schedule(self, delay: float) -> None:
         """Write the next group after a delay in seconds, unless that is scheduled, or a group is being written."""
@@ -331,7 +326,7 @@ class PersistentStore(Keeper):
         segment = entries if isinstance(entries, Segment) else makeSegment(stream.first, entries)
         if segment.last != stream.last:
             raise ValueError(f"The entries of {stream.name} after {segment.last} are missing.")
-        streamLog = self._makeLog(stream)
+        streamLog = stream.makeLog(self._ticker, self._window, self)
         streamLog.restore(segment, stream.tokensBefore, dict(stored.keys), stream.trimmedCR)
         streamLog.ended = stream.ended
         # A persistence need not know the bytes of the keys before.

@@ -1,7 +1,8 @@
 """
 EntryBuffer: the entries that a stream log keeps in memory.
 
-Every `StreamLog` has one. Formats read entries from it; stores take segments of it.
+Every `StreamLog` has one, and decides which entries are dropped (`StreamLog._trim`). Formats read entries from it;
+stores take segments of it.
 """
 
 from __future__ import annotations

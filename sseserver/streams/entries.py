@@ -1,5 +1,7 @@
 """
-The data of an entry, which `sseserver.values.Kind` defines: made and read here only.
+The data of an entry, as `sseserver.values.Kind` defines it: made and read here only.
+
+Runs and the native API make it; the formats, the buffer and the chat API read it.
 """
 
 from __future__ import annotations

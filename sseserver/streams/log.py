@@ -1,9 +1,9 @@
 """
 StreamLog: the record of one stream.
 
-The log gives each entry its number, keeps the newest entries in memory, and wakes the viewers when there is more to
-read. Stores create logs; runs and publishers append to them; formats read them. A log knows nothing of HTTP, of formats
-or of token sources.
+The log gives each entry its number, keeps the newest entries in memory, trims the oldest ones to the window of the
+stream, and wakes the viewers when there is more to read. Stores create logs; runs and publishers append to them;
+formats read them. A log knows nothing of HTTP, of formats or of token sources.
 """
 
 from __future__ import annotations

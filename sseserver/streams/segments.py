@@ -34,7 +34,7 @@ class Segment:
     data: bytes | bytearray
 
     def __iter__(self) -> Iterator[Entry]:
-        """Give each entry."""
+        """Yield each entry."""
         return map(Entry, range(self.first, self.last + 1), map(Kind, self.kinds), self.entries)
 
     @property

@@ -1,5 +1,5 @@
 """
-StoreCase: what the tests of `StoreContract` have in common.
+StoreCase: the base of the tests of `StoreContract`, with a store for each test and a viewer that records.
 """
 
 from __future__ import annotations

@@ -1,1 +1,6 @@
-"""Timing: one timer for many calls (`ticker`), and work at the end of a reactor turn (`turnend`)."""
+"""
+Timing on the reactor.
+
+`ticker` makes many calls from one timer, `turnend` does work once at the end of a turn, `turns` cuts long work into
+several, and `patience` measures limits that do not count the pauses of the process.
+"""

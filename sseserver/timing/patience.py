@@ -3,7 +3,7 @@ PatientCall: a delayed call for a limit of time, which does not count the time t
 
 When a process goes on that was suspended, stopped by a debugger or starved by its host, all its delayed calls are due
 at once, while the bytes that would have reset them are still to be read. A limit for the silence of a peer must not
-fire then. The client measures its limits with this class.
+fire then. The client, the upstream source and the service measure their limits with this class.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Long work, cut into turns of the reactor, so that others are served meanwhile.
+
+Requests with a large body are decoded so (`web`), and large prompts packed (`service`) and sent (`sources`).
 """
 
 from __future__ import annotations

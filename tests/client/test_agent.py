@@ -18,7 +18,7 @@ from twisted.web.client import ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
 
 from sseserver.client.agent import PlainConnecting, chooseConnecting, makeAgent, makeConnections
-from sseserver.client.bodies import BytesProducer, readRefusal
+from sseserver.client.bodies import BytesProducer, readBodyStart
 from sseserver.options import defaultOf
 from sseserver.speedups.connecting import FastConnecting
 
@@ -105,7 +105,7 @@ class PlainTests(TestCase):
             received = await self.turn(lambda: peer.recv(65536))
             self.assertTrue(received.endswith(b"\r\n\r\nbody"))
             peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+            self.assertEqual(await readBodyStart(reactor, await asked, 100), b"ok")
             asked = connections.agent.request(b"POST", url, None, BytesProducer(b"body"))
         asked.cancel()
         await self.assertFailure(asked, ResponseNeverReceived)

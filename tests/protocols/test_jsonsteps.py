@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.errors import BadRequest, BodyTooLarge
 from sseserver.jsontext import MAX_DEPTH
 from sseserver.protocols import jsonsteps
-from sseserver.protocols.jsonsteps import MAX_VALUES, readSteps
+from sseserver.protocols.jsonsteps import MAX_PROMPT_VALUES, readSteps
 from sseserver.values import Prompt
 
 #: Bytes of a step that cuts everything.
@@ -79,7 +79,7 @@ class StepsTests(SynchronousTestCase):
     def test_tooManyValues(self) -> None:
         """#12: a document with too many values is refused before it is read to its end."""
         for item in ("1", "[]", '""', '{"role": "user"}', "[[[[[[[[[[[[[1]]]]]]]]]]]]]"):
-            body = b"[" + b",".join([item.encode()] * (2 * MAX_VALUES)) + b"]"
+            body = b"[" + b",".join([item.encode()] * (2 * MAX_PROMPT_VALUES)) + b"]"
             self.assertRaises(BodyTooLarge, read, body)
         texts = ["1, 2, [3], {4}, " * 1000] * 100
         self.assertEqual(read(json.dumps(texts).encode())[0], texts)

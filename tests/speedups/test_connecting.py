@@ -16,7 +16,7 @@ from twisted.web.client import ResponseNeverReceived
 from twisted.web.iweb import IResponse
 
 from sseserver.client.agent import ConnectionPool, makeAgent
-from sseserver.client.bodies import BytesProducer, readRefusal
+from sseserver.client.bodies import BytesProducer, readBodyStart
 
 reactor: Any = realReactor
 
@@ -60,7 +60,7 @@ class LoopbackTests(TestCase):
         for body in (b"first", b"second"):
             self.assertTrue(peer.recv(65536).endswith(b"\r\n\r\n" + body))
             peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+            self.assertEqual(await readBodyStart(reactor, await asked, 100), b"ok")
             asked = self.ask(b"second")
         asked.cancel()
         await self.assertFailure(asked, ResponseNeverReceived)
@@ -81,7 +81,7 @@ class LoopbackTests(TestCase):
             if received.endswith(b"\r\n\r\n" + body):
                 break
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+        self.assertEqual(await readBodyStart(reactor, await asked, 100), b"ok")
         peer.close()
 
     async def test_noDescriptor(self) -> None:
@@ -96,7 +96,7 @@ class LoopbackTests(TestCase):
         await deferLater(reactor, 0.01)
         peer, _ = self.server.accept()
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-        self.assertEqual(await readRefusal(reactor, await asked, 100), b"ok")
+        self.assertEqual(await readBodyStart(reactor, await asked, 100), b"ok")
         peer.close()
 
     async def test_refused(self) -> None:

@@ -2,7 +2,7 @@
 OpenAI's chat completions, without I/O.
 
 The modules are `request`, `content` (of a message), `chunk` (one piece of a streamed answer), `completion` (an answer
-in one piece) and `usage`.
+in one piece), `accumulation` (its members, put together from those of chunks) and `usage`.
 
 Reference: https://platform.openai.com/docs/api-reference/chat.
 """

@@ -1,5 +1,7 @@
 """
 The content of a chat message: a string, or a list of parts some of which are text.
+
+`chunk`, `completion` and `usage` read it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 The usage of an answer: how many tokens the prompt and the answer took.
+
+The APIs give `makeSummary` to the runs that they start; the entry `done` then has the usage.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-Database: the SQL of the SQLite store. It is synchronous and knows nothing of Twisted.
+Database: reads and writes the rows of the SQLite store, with all of its SQL.
 
-There is one connection, used by one thread at a time, and the file is locked for all other processes. A group is
-written as one transaction: all of it, or nothing.
+It is synchronous and knows nothing of Twisted. There is one connection, used by one thread at a time, and the file is
+locked for all other processes. A group is written as one transaction: all of it, or nothing.
 
 Entries are written twice. First all entries of a group are written as one row of the table `fresh`, whose pages follow
 one another: to write them into the pages of each stream would cost ten times as much. When a stream has gathered enough

@@ -1,5 +1,5 @@
 """
-Rows of the SQLite file: their columns, and how entries are packed into them.
+Shapes of the rows of the SQLite file: their columns, and how entries are packed into them. Nothing is written here.
 
 `database` reads and writes these rows; `journal` decides which.
 """
@@ -106,7 +106,7 @@ class FreshRow(NamedTuple):
     data: bytes | bytearray
 
     def unpack(self) -> Iterator[StreamSegment]:
-        """Give the segments, in the order in which they were added."""
+        """Yield the segments, in the order in which they were added."""
         numbers, ends = unpackNumbers(self.heads), unpackNumbers(self.ends)
         start = begin = 0
         for index in range(0, len(numbers), 4):

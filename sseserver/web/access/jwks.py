@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
-from sseserver.client.bodies import readRefusal
+from sseserver.client.bodies import readBodyStart
 from sseserver.errors import Overloaded, SSEServerError
 from sseserver.timing.patience import addPatientTimeout
 
@@ -120,7 +120,7 @@ class RemoteKeys:
 
     async def _ask(self) -> bytes:
         response = await self._agent.request(b"GET", self._url, Headers({b"Accept": [b"application/json"]}))
-        body = await readRefusal(self._clock, response, SET_BYTES + 1, FETCH_SECONDS)
+        body = await readBodyStart(self._clock, response, SET_BYTES + 1, FETCH_SECONDS)
         if response.code != 200:
             raise KeysUnavailable(f"The answer has the status {response.code}.")
         if len(body) > SET_BYTES:

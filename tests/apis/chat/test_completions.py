@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from sseserver.errors import SourceError
-from sseserver.protocols.jsonsteps import MAX_VALUES
+from sseserver.protocols.jsonsteps import MAX_PROMPT_VALUES
 from sseserver.service.service import Settings
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.values import LargePrompt, Prompt
@@ -65,7 +65,11 @@ class StreamTests(ChatTestCase):
             (b'{"messages": [%b' % text, 400, "not valid JSON"),
             (b"[%b]" % text, 400, "JSON object"),
             (b'{"messages": %b}' % text, 400, "messages"),
-            (b'{"messages": [%b]}' % b",".join([b'{"role": "user"}'] * 60_000), 413, f"{MAX_VALUES} JSON values"),
+            (
+                b'{"messages": [%b]}' % b",".join([b'{"role": "user"}'] * 60_000),
+                413,
+                f"{MAX_PROMPT_VALUES} JSON values",
+            ),
         ):
             response = self.post(COMPLETIONS, body).response
             self.assertEqual(response.status, status)
