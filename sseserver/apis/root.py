@@ -57,7 +57,7 @@ class StreamResource(Resource):
         super().__init__()
         self.gate = Gate(hosts, corsOrigins)
         self._access = Access(access, service.wall)
-        self._direct = DirectPublishing(self, self.gate)
+        self._direct = DirectPublishing(self, self.gate, self._access)
         resources = makeAPIs(service, prompt, self._access, self.gate)
         self._home = resources.pop("")
         for path, resource in resources.items():
@@ -99,15 +99,22 @@ class DirectPublishing:
     Args:
         resource: The root of the APIs.
         gate: The gate that every request passes.
+        access: Finds the principals of requests.
     """
 
-    def __init__(self, resource: Resource, gate: Gate) -> None:
+    def __init__(self, resource: Resource, gate: Gate, access: Access) -> None:
         self._resource = resource
         self._gate = gate
+        self._access = access
 
     def admits(self, fields: Mapping[bytes, bytes]) -> bool:
         """See `DirectAnswers.admits`."""
         return self._gate.admits(fields)
+
+    def findPrincipal(self, fields: Mapping[bytes, bytes]) -> str:
+        """See `DirectAnswers.findPrincipal`."""
+        principal = self._access.recall(fields[b"authorization"])
+        return "" if principal is None else principal.name
 
     def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """See `DirectAnswers.respond`."""

@@ -103,6 +103,14 @@ class DirectAnswers(Protocol):
             fields: The header fields of the head.
         """
 
+    def findPrincipal(self, fields: Mapping[bytes, bytes]) -> str:
+        """
+        Return the name of the principal whose request was answered, for the access log.
+
+        Args:
+            fields: The header fields of its head, with a field `Authorization`.
+        """
+
     def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """
         Answer a POST whose head is admitted.
@@ -141,6 +149,13 @@ class DirectRequest:
         self._head = head
         self.uri = head.path
         self.sentLength = sentLength
+
+    @property
+    def principalName(self) -> str:
+        """Name of the principal; empty for nobody."""
+        fields = self._head.fields
+        answers = self._channel.site.resource.direct if b"authorization" in fields else None
+        return "" if answers is None else answers.findPrincipal(fields)
 
     def getHeader(self, name: bytes) -> bytes | None:
         """See `IRequest.getHeader`."""

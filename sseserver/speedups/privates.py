@@ -1,11 +1,9 @@
 """
 The private names of Twisted, all in one place, each behind a probe.
 
-The speedups look at state that Twisted does not publish: whether a transport's write queue is
-empty, where a channel is in a request's head, whether a chunk begins. The functions here are the
-only code that does so. A probe makes Twisted do something in memory and checks that these functions
-see it; where one fails, because a release of Twisted has other names, the plain implementation
-serves. The probes run once, at first use.
+The speedups look at state that Twisted does not publish: whether a transport's write queue is empty, where a channel is
+in a request's head, whether a chunk begins. The functions here are the only code that does so. A probe makes Twisted do
+something in memory and checks that these functions see it; where one fails, the plain path serves. They run once.
 """
 
 from __future__ import annotations
@@ -36,8 +34,7 @@ from sseserver.speedups.probes import (
     probe,
 )
 
-#: The attributes that Twisted gives to each connection, private and public: they become slots of
-#: `FastChannel`.
+#: The attributes that Twisted gives to each connection, private and public: they become slots of `FastChannel`.
 CHANNEL_ATTRIBUTES = (
     "_HTTPChannel__first_line", "_HTTPChannel__header", "_TimeoutMixin__timeoutCall", "_buffer",
     "_busyReceiving", "_command", "_dataBuffer", "_handlingRequest", "_networkProducer", "_path",
@@ -68,8 +65,7 @@ def countQueued(transport: Any) -> int:
     """
     Count the bytes in the write queue of a connection.
 
-    Without the private part of the queue, these are the bytes that the socket did not take at the
-    last send.
+    Without the private part of the queue, these are the bytes that the socket did not take at the last send.
     """
     written: int = sum(map(len, transport._tempDataBuffer)) if seesQueue() else 0
     return written + len(transport.dataBuffer) - int(transport.offset)
@@ -207,6 +203,11 @@ def receiveRequest(channel: Any, requestLine: Iterable[bytes], readFields: Calla
                 channel.setRawMode()
     finally:
         channel._busyReceiving = False
+
+
+def readLine(channel: Any) -> list[bytes]:
+    """Return method, target and version of the request that a channel is reading; `-` for what it has not read."""
+    return [getattr(channel, name, b"-") for name in ("_command", "_path", "_version")]
 
 
 def isBlocked(channel: Any) -> bool:

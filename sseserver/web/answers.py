@@ -137,11 +137,6 @@ def encodeRefusal(error: SSEServerError) -> bytes:
     ) % (error.status, _findPhrase(error.status), retry, PROTECTION_LINES, len(body), body)
 
 
-def readStatus(refusal: bytes) -> str:
-    """Return the HTTP status of a response that `encodeRefusal` has made, in digits."""
-    return refusal.split(b" ", 2)[1].decode("ascii")
-
-
 def _describe(error: SSEServerError) -> dict[str, object]:
     """Describe an error in the shape of OpenAI's API."""
     param = {} if error.param is None else {"param": error.param}

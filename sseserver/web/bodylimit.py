@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest, SSEServerError
-from sseserver.web.answers import encodeRefusal, readStatus
+from sseserver.web.answers import encodeRefusal
 from sseserver.web.arrivingbodies import SMALL_BODY
 from sseserver.web.peers import ForwardedRequest
+from sseserver.web.requestlog import RefusedRequest
 from sseserver.web.targets import readTarget
 
 #: Bytes of a refused body that are still read and dropped: a client that sends before it reads gets
@@ -94,8 +95,9 @@ class BodyLimit(ForwardedRequest, _Base):
                 # No resource sees this target, so none looks for a host.
                 raise BadRequest(f"A request needs one header Host, and has {len(hosts)}.")
         except SSEServerError as error:
-            self.channel.site.refusals.add(str(error.status))
-            self.channel.write(encodeRefusal(error))
+            answer = encodeRefusal(error)
+            self.channel.write(answer)
+            self.channel.site.log(RefusedRequest(self.channel, answer, (command, path, version)))
             self.channel.loseConnection()
             return
         if target.authority is not None and len(hosts) == 1:
@@ -129,10 +131,10 @@ class BodyLimit(ForwardedRequest, _Base):
     def _refuse(self, answer: bytes) -> None:
         """Answer before the request is complete. What has arrived is dropped."""
         self._refused = self.channel.refused = True
-        self.channel.site.refusals.add(readStatus(answer))
         self._release()
         self.content = io.BytesIO()
         # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
         gate = getattr(self.channel.site.resource, "gate", None)
         self.channel.write(answer if gate is None else gate.share(self, answer))
+        self.channel.site.log(RefusedRequest(self.channel, answer))

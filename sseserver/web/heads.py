@@ -16,6 +16,7 @@ from sseserver.errors import BadRequest, ClientError, SSEServerError, Unsupporte
 from sseserver.speedups.privates import BadRequestHook
 from sseserver.web.answers import encodeRefusal
 from sseserver.web.connection import ConnectionLimits
+from sseserver.web.requestlog import RefusedRequest
 
 #: Bytes. Limit of the head of a request.
 MAX_HEAD = 16 * 1024
@@ -98,8 +99,9 @@ class HeadChecks(BadRequestHook, ConnectionLimits):
         """
         if not self.refused:
             self.refused = True
-            self.site.refusals.add(str(error.status))
-            self.write(encodeRefusal(error))
+            answer = encodeRefusal(error)
+            self.write(answer)
+            self.site.log(RefusedRequest(self, answer))
 
     def reject(self, error: SSEServerError) -> None:
         """

@@ -7,7 +7,7 @@ end. With `--log-format json` it is an object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from time import monotonic, time
 from typing import Any
@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from sseserver.jsontext import toJSON
 from sseserver.redaction import ShownRequest, escapeJSON
+from sseserver.speedups.privates import readLine
 
 #: Writes the combined format for a timestamp and a request.
 Combined = Callable[[str, Any], str]
@@ -115,6 +116,35 @@ def measureTime(request: Any) -> float:
 def wasAnswered(request: Any) -> bool:
     """Tell whether the response of a request has begun."""
     return bool(getattr(request, "startedWriting", True))
+
+
+class RefusedRequest:
+    """
+    A request that was refused before it was complete, as the access log needs it; see `IRequest`.
+
+    Args:
+        channel: Its connection.
+        answer: The answer, from its first byte on.
+        line: Its method, target and version; `None` if the channel is still reading it.
+    """
+
+    outcome = ("refused", 0)
+
+    def __init__(self, channel: Any, answer: bytes, line: Sequence[bytes] | None = None) -> None:
+        self.method, self.uri, self.clientproto = line or readLine(channel)
+        self.code = int(answer[9:12])
+        self.sentLength = len(answer.partition(b"\r\n\r\n")[2])
+        self._channel = channel
+        self._request = channel.requests[-1] if channel.requests else None
+        self.begun: float | None = getattr(self._request, "begun", None)
+
+    def getHeader(self, name: bytes) -> bytes | None:
+        """See `IRequest.getHeader`: what was read of the head."""
+        return None if self._request is None else self._request.getHeader(name)
+
+    def getClientAddress(self) -> Any:
+        """See `twisted.web.http.Request.getClientAddress`."""
+        return self._channel.getPeer()
 
 
 def _decode(value: bytes | None) -> str | None:

@@ -83,7 +83,6 @@ class StreamRequest(PlainStreamRequest):
             site.overload = encodeRefusal(makeTooManyBodies())
             site.bodies = ArrivingBodies(BODIES * MODEL_BODY)
             site.peers = getattr(site, "peers", Peers())
-            site.refusals = Tally(REFUSALS)
         super().__init__(channel, *args, **keywords)
 
 

@@ -55,6 +55,10 @@ class Answering(Resource):
         self.asked += 1
         return fields[b"host"] != b"elsewhere"
 
+    def findPrincipal(self, fields: Mapping[bytes, bytes]) -> str:
+        """Return the credential itself."""
+        return fields[b"authorization"].decode("ascii")
+
     def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """Answer without a request object; not the path `/s/usual`."""
         path = head.path
@@ -294,6 +298,13 @@ class AccessLogTests(DirectTestCase):
             self.root.ways.clear()
             self.assertEqual(self.log(post, plain=False), self.log(post, plain=True))
             self.assertEqual(self.root.ways, ["direct", "usual"])
+
+    def test_principal(self) -> None:
+        """The line has the principal, if the request has a credential."""
+        self.assertTrue(self.log(makePost(), plain=False).startswith('"127.0.0.1" - - [] '))
+        post = makePost("/s/a", b"{}", "Authorization: alice")
+        self.assertTrue(self.log(post, plain=False).startswith('"127.0.0.1" - alice [] '))
+        self.assertEqual(self.root.ways, ["direct", "direct"])
 
     def test_formatter(self) -> None:
         """An embedder's own lines are made of request objects."""

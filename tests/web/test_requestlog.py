@@ -98,6 +98,29 @@ class RequestLogTests(ServedTestCase):
         wire.close()
         self.assertEqual(self.lines(), [])
 
+    def test_refused(self) -> None:
+        """A request that is refused before it is complete has a line, with what was read of it, and only one."""
+        post = b"POST /streams/a HTTP/1.1\r\nHost: localhost\r\n"
+        for sent, line, status in (
+            (post + b"User-Agent: it\r\nContent-Length: 99999999999\r\n\r\n", "POST /streams/a HTTP/1.1", 413),
+            (post + b"Transfer-Encoding: gzip\r\n\r\n", "POST /streams/a HTTP/1.1", 400),
+            (post + b"X: " + b"x" * 20_000, "POST /streams/a HTTP/1.1", 431),
+            (post + b"Content-Length: 7\r\n\r\nabc", "POST /streams/a HTTP/1.1", 408),
+            (b"GET /" + b"x" * 20_000, "- - -", 414),
+            (b"GET ", "- - -", 408),
+            (b"nothing\r\n\r\n", "- - -", 400),
+            (b"GET x HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET x HTTP/1.1", 400),
+        ):
+            self.serveLogged("text")
+            wire = self.connect(self.factory)
+            wire.methods.append("GET")
+            wire.send(sent)
+            self.reactor.run(40, 0.25)
+            wire.close()
+            (logged_,) = self.lines()
+            self.assertIn('"127.0.0.1" - - [', logged_)
+            self.assertRegex(logged_, rf'"{line}" {status} \d+ "-" "(-|it)" 0 \d+\.\d\d\d refused$')
+
     def test_F76_controls(self) -> None:
         """F76: control characters of a request appear escaped, in each format."""
         for form in ("text", "json"):

@@ -4,14 +4,17 @@ Tests of `sseserver.web.access.credentials`: the credentials of requests to a wh
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from sseserver.apis.root import StreamResource
 from sseserver.errors import Overloaded, Unauthorized
 from sseserver.interfaces import Principal
 from sseserver.web.accept import JSON
+from sseserver.web.site import StreamSite
 from tests.http import EVENTSOURCE
 from tests.web.access.cases import SecretsTestCase, grant
 from tests.web.access.tokens import CLAIMS, NOW, forge, makeToken
@@ -226,3 +229,21 @@ class RecalledTests(SecretsTestCase):
                 "/streams/news", "POST", key, body=b'{"data": "a"}', headers={"Content-Type": JSON}
             ).response
             self.assertEqual(set(response.json), {"first", "last", "ids"})
+
+
+class AccessLogTests(SecretsTestCase):
+    """Principals in the access log."""
+
+    def test_publishes(self) -> None:
+        """Each publish has its principal: the first one, whose key is verified, and the direct ones after it."""
+        key, path = self.addKey("alice", "publish:*"), self.mktemp()
+        site = StreamSite(StreamResource(self.service, None, self.credentials), reactor=self.reactor, logPath=path)
+        site.startFactory()
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "text/plain"}
+        self.connect(site).ask("/streams/news", None, "PUT", None, headers=headers)
+        wire = self.connect(site)
+        for _ in range(2):
+            wire.ask("/streams/news", None, "POST", b"x", headers=headers)
+        site.stopFactory()
+        for line in Path(path).read_text("ascii").splitlines():
+            self.assertTrue(line.startswith('"127.0.0.1" - key:alice ['), line)
