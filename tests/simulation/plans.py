@@ -4,6 +4,7 @@ Plans: how a seed sets up the server and the network.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from sseserver.settings import Settings
@@ -18,7 +19,8 @@ def makeSettings(chance: Random) -> Settings:
         heartbeat=pick((1.0, 2.0, 5.0)),
         reconnectionTime=pick((100, 500, 2000)),
         linger=pick((0.0, 1.0, 6.0, 60.0)),
-        maxViewers=pick((2, 5, 1000, 1000)),
+        # A small limit of open files would lower a larger one.
+        maxViewers=pick((2, 5, 100, 100)),
         idle=pick((6.0, 86_400.0, 86_400.0)),
         maxRuns=pick((1, 2, 1000)),
         maxWaiting=pick((1, 1000)),
@@ -36,7 +38,7 @@ def makeSettings(chance: Random) -> Settings:
 def makePlan(chance: Random) -> Plan:
     """Choose how a server is set up."""
     source = chance.choice(("script", "script", "silent", "input", "upstream", "upstream", "exec", "exec"))
-    return Plan(
+    plan = Plan(
         settings=makeSettings(chance),
         store=chance.choice(("memory", "sqlite", "sqlite", "sqlite")),
         source=source,
@@ -48,6 +50,11 @@ def makePlan(chance: Random) -> Plan:
         accessLog=chance.choice(("none", "log", "file")),
         connections=chance.choice((None, None, None, 20)),
     )
+    if plan.connections is None:
+        return plan
+    # A quarter of the connections is left to short requests.
+    viewers = min(plan.settings.maxViewers, plan.connections * 3 // 4)
+    return replace(plan, settings=replace(plan.settings, maxViewers=viewers))
 
 
 def makeWeather(chance: Random) -> Weather:
