@@ -1,11 +1,10 @@
 """
-A server process for hostile clients, and the size of attacks.
+A server process for hostile clients.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import socket
 import ssl
@@ -18,9 +17,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.certificates import makePEM
 from tests.integration.alive import Watch, watching
 from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort, serving, twistd
-
-#: Whether attacks have their real sizes; they are small otherwise.
-LONG = os.environ.get("SSESERVER_LONG") == "1"
 
 #: Descriptors that the test and the server may have.
 DESCRIPTORS = 8192

@@ -17,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.integration.alive import watching
+from tests.integration.alive import LONG, watching
+from tests.integration.hostile import HostileTestCase
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
-from tests.integration.test_hostilehttp import LONG, HostileTestCase
 
 #: Connections a second, and seconds.
 RATE, DURATION = 500, 120 if LONG else 3

@@ -14,7 +14,8 @@ import ssl
 import time
 
 from tests.certificates import makePEM
-from tests.integration.hostile import LONG, HostileTestCase
+from tests.integration.alive import LONG
+from tests.integration.hostile import HostileTestCase
 from tests.integration.servers import PATIENCE
 from tests.smuggling import FORMS, SECOND
 

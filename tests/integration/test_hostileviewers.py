@@ -18,8 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.integration.alive import Watch, measure, watching
-from tests.integration.hostile import LONG, HostileTestCase
+from tests.integration.alive import LONG, Watch, measure, watching
+from tests.integration.hostile import HostileTestCase
 from tests.integration.servers import PATIENCE, ask
 
 #: Number of viewers that never read, over plain connections and over TLS; number of peers that vanish.
