@@ -264,7 +264,8 @@ class PageTests(ServerTestCase):
         await self.untilWords(5)
         self.assertEqual(await self.script("return document.documentElement.scrollWidth"), 320)
         heights = await self.script(
-            "return [...document.querySelectorAll('button:not([hidden])')].map(button => button.offsetHeight)"
+            "return [...document.querySelectorAll('button')].filter(button => button.offsetParent)"
+            ".map(button => button.offsetHeight)"
         )
         self.assertGreaterEqual(min(heights), 44)
 
