@@ -28,6 +28,9 @@ from sseserver.redaction import escapeControls, escapeJSON
 #: Namespace of the events of the access log. They have members of their own.
 _ACCESS = "sseserver.access"
 
+#: Members that Twisted's older observers add to the events that they see.
+_LEGACY = frozenset({"format", "isError", "logLevel", "message", "system", "time"})
+
 
 @implementer(ILogObserver)
 class ProcessLog:
@@ -92,7 +95,7 @@ def writeJSON(event: LogEvent) -> str:
     namespace = event.get("log_namespace")
     members: dict[str, object] = {"time": time, "level": level.name, "logger": namespace}
     if namespace == _ACCESS and "target" in event:
-        members |= {name: value for name, value in event.items() if not name.startswith("log_")}
+        members |= {name: event[name] for name in event if not (name.startswith("log_") or name in _LEGACY)}
     else:
         members["message"] = formatEvent(event)
         if "log_failure" in event:

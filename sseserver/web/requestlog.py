@@ -57,7 +57,8 @@ class JSONLine:
 
     def __call__(self, timestamp: str, request: Any) -> str:
         """See `IAccessLogFormatter`."""
-        return escapeJSON(toJSON(describeRequest(request)).decode("utf-8"))
+        members = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **describeRequest(request)}
+        return escapeJSON(toJSON(members).decode("utf-8"))
 
 
 #: The formats of the access log that need no request object of Twisted.
@@ -66,7 +67,7 @@ LINES = (TextLine, JSONLine)
 
 def describeRequest(request: Any) -> dict[str, object]:
     """
-    Return what the log tells about a request, by name.
+    Return what the log tells about a request, by name; not the time, which events of Twisted's log have as well.
 
     Args:
         request: The request, which has ended.
@@ -74,7 +75,6 @@ def describeRequest(request: Any) -> dict[str, object]:
     shown = ShownRequest(request)
     reason, events = findOutcome(request)
     return {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "client": getattr(request.getClientAddress(), "host", None),
         "principal": findPrincipal(request),
         "method": _decode(request.method),

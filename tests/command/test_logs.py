@@ -69,9 +69,10 @@ class ProcessLogTests(SynchronousTestCase):
         """A request is an object with members of its own."""
         file = io.StringIO()
         log = Logger("sseserver.access", observer=ProcessLog(file, True, "info"))
-        log.info("{target}", target="/a", status=200, time="2026")
+        log.info("{target}", target="/a", status=200, time=7.0, system="-")
         read = json.loads(file.getvalue())
-        self.assertEqual((read["target"], read["status"], read["time"]), ("/a", 200, "2026"))
+        self.assertEqual((read["target"], read["status"], read["time"][:2]), ("/a", 200, "20"))
+        self.assertNotIn("system", read)
         self.assertNotIn("message", read)
 
     def test_destination(self) -> None:
