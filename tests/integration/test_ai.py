@@ -113,7 +113,7 @@ class AITests(TestCase):
         self.folder = nodeFolder(SCRIPT, *PACKAGES)
         self.prompts: list[Prompt] = []
         source = FunctionSource(self.answer, takesPrompt=True, model="answers")
-        self.service = StreamService(reactor, source, Settings(heartbeat=0.25))
+        self.service = StreamService(reactor, source, Settings(heartbeat=0.25, drain=0))
         self.service.startService()
         self.port = reactor.listenTCP(0, StreamSite(StreamResource(self.service)), interface="127.0.0.1")
 

@@ -18,6 +18,7 @@ from twisted.web.server import Site
 from sseserver.apis.root import StreamResource
 from sseserver.interfaces import ITokenSink
 from sseserver.service.service import StreamService
+from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource, splitWords
 from tests.integration.browser import BrowserTestCase
@@ -350,7 +351,7 @@ class HeldTests(TextTestCase):
         await super().setUp()
         self.began: Deferred[ITokenSink] = Deferred()
         self.end: Deferred[None] = Deferred()
-        service = StreamService(reactor, FunctionSource(self.produce))
+        service = StreamService(reactor, FunctionSource(self.produce), Settings(drain=0))
         service.startService()
         self.addCleanup(service.stopService)
         listening = reactor.listenTCP(0, Site(StreamResource(service)), interface="127.0.0.1")
@@ -390,7 +391,7 @@ class MountedTests(BrowserTestCase):
     async def setUp(self) -> None:
         await super().setUp()
         # The test does not wait for the end of the stream.
-        service = StreamService(reactor, TextSource(reactor, TEXT, 2 * SLOWLY))
+        service = StreamService(reactor, TextSource(reactor, TEXT, 2 * SLOWLY), Settings(drain=0))
         service.startService()
         self.addCleanup(service.stopService)
         root = Resource()

@@ -65,7 +65,7 @@ class ChatTests(BrowserTestCase):
     async def setUp(self) -> None:
         await super().setUp()
         self.answers: list[Answer] = []
-        settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1)
+        settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1, drain=0)
         service = StreamService(reactor, FunctionSource(self.answer, takesPrompt=True), settings)
         service.startService()
         self.addCleanup(service.stopService)

@@ -314,7 +314,7 @@ class OwnServerTests(TestCase):
     timeout = 300
 
     async def setUp(self) -> None:
-        self.service = StreamService(reactor, TextSource(reactor, TEXT, 0.001), Settings(reconnectionTime=1))
+        self.service = StreamService(reactor, TextSource(reactor, TEXT, 0.001), Settings(reconnectionTime=1, drain=0))
         self.service.startService()
         self.port = reactor.listenTCP(0, StreamSite(StreamResource(self.service)), interface="127.0.0.1")
         self.proxy = CuttingProxy(reactor, self.port.getHost().port)

@@ -83,6 +83,9 @@ class Reader:
         self.stop()
         if "twistd -n" in command and "--listen" not in command:
             command = command.rstrip() + f" --listen tcp:{self.port}:interface=127.0.0.1\n"
+        if "twistd -n sseserver" in command and "--drain" not in command:
+            # Nothing waits for what is running when the next server starts.
+            command = command.rstrip() + " --drain 0\n"
         if "twistd -n" in command:
             # A folder has one pid file; the server before may still be there.
             command = command.replace("twistd -n", "twistd -n --pidfile=")

@@ -176,7 +176,7 @@ class OpenAITests(TestCase):
     def setUp(self) -> None:
         self.answers = Answers()
         source = FunctionSource(self.answers.produce, takesPrompt=True, model="answers")
-        self.service = StreamService(reactor, source, Settings(heartbeat=0.25, linger=0))
+        self.service = StreamService(reactor, source, Settings(heartbeat=0.25, linger=0, drain=0))
         self.service.startService()
         self.port = reactor.listenTCP(0, StreamSite(StreamResource(self.service)), interface="127.0.0.1")
         self.url = f"http://127.0.0.1:{self.port.getHost().port}/v1"
@@ -529,7 +529,7 @@ class UpstreamTests(TestCase):
         """F121: the client sees the upstream's type, param and code, also over two servers."""
         first = await Stage(self, (answer("400 Bad Request", CODED),)).open()
         source = UpstreamSource(reactor, f"{first.url}/v1")
-        service = StreamService(reactor, source)
+        service = StreamService(reactor, source, Settings(drain=0))
         service.startService()
         port = reactor.listenTCP(0, StreamSite(StreamResource(service)), interface="127.0.0.1")
         for clean in (port.stopListening, service.stopService, source.close):

@@ -102,7 +102,8 @@ class PageTestCase(BrowserTestCase):
 
     async def setUp(self) -> None:
         await super().setUp()
-        self.service = StreamService(reactor, TextSource(reactor, self.words, 0.001), Settings(reconnectionTime=200))
+        settings = Settings(reconnectionTime=200, drain=0)
+        self.service = StreamService(reactor, TextSource(reactor, self.words, 0.001), settings)
         self.service.startService()
         self.addCleanup(self.service.stopService)
         self.moody = Moody(StreamResource(self.service))

@@ -96,7 +96,7 @@ class ScriptingTests(BrowserTestCase):
         self.addCleanup(upstream.stopListening)
         self.source = UpstreamSource(reactor, f"http://127.0.0.1:{upstream.getHost().port}/v1")
         self.addCleanup(self.source.close)
-        service = StreamService(reactor, self.source, Settings(reconnectionTime=200))
+        service = StreamService(reactor, self.source, Settings(reconnectionTime=200, drain=0))
         service.startService()
         self.addCleanup(service.stopService)
         self.formats = list(service.formats)

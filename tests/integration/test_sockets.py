@@ -160,7 +160,7 @@ class SocketTestCase(TestCase):
     async def serve(self, source: Any = None, settings: Settings | None = None) -> None:
         """Serve a source."""
         # Without heartbeats, which would hide a missing notice.
-        self.service = StreamService(reactor, source or self.source, settings or Settings(heartbeat=1000))
+        self.service = StreamService(reactor, source or self.source, settings or Settings(heartbeat=1000, drain=0))
         self.service.startService()
         self.port = await self.endpoint().listen(StreamSite(StreamResource(self.service)))
 
@@ -275,7 +275,7 @@ class TCPTests(SocketTestCase):
                 if produced % MEBIBYTE == 0:
                     await deferLater(reactor, 0)
 
-        await self.serve(FunctionSource(produce), Settings(heartbeat=1000))
+        await self.serve(FunctionSource(produce), Settings(heartbeat=1000, drain=0))
         streamLog = await self.service.startRun()
         client = await self.view(f"/streams/{streamLog.name}")
         await until(lambda: client.received, "the head")
@@ -516,7 +516,7 @@ class WindowTests(SocketTestCase):
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
             sink.write("x" * MEBIBYTE)
 
-        await self.serve(FunctionSource(produce), Settings(stall=1))
+        await self.serve(FunctionSource(produce), Settings(stall=1, drain=0))
         streamLog = await self.service.startRun()
         with socket.socket() as viewer:
             # Set before the connection, since it decides on the window.

@@ -75,7 +75,7 @@ class Stage:
         **more: Any,
     ) -> None:
         self.upstream = ScriptedUpstream(reactor, *scripts)
-        self.settings = Settings()
+        self.settings = Settings(drain=0)
         self._test = test
         self._certificate = certificate
         self._more = {**more, "limits": limits or UpstreamLimits()}
@@ -191,7 +191,7 @@ class LoopbackTests(TestCase):
         """A run that is cancelled, or whose linger is over, closes the upstream's connection; the text so far stays."""
         for linger in (60.0, 0.0):
             stage = Stage(self, (HEAD, framed(EVENTS[1]), Act.HANG))
-            stage.settings = Settings(linger=linger)
+            stage.settings = Settings(linger=linger, drain=0)
             await stage.open()
             streamLog = await stage.service.startRun(PROMPT)
             events: list[Event] = []
@@ -211,7 +211,7 @@ class LoopbackTests(TestCase):
         """A run that is far ahead of its viewers stops its upstream, and continues when they read."""
         piece = framed(event(chunk({"content": "x" * 1000})) * 100)
         stage = Stage(self, (HEAD, *[piece] * 100, framed(*EVENTS[3:]), END))
-        stage.settings = Settings(readAhead=200_000, window=100_000_000)
+        stage.settings = Settings(readAhead=200_000, window=100_000_000, drain=0)
         await stage.open()
         streamLog = await stage.service.startRun(PROMPT)
         await until(lambda: streamLog.buffer.size > 200_000, "the run is ahead")
