@@ -36,10 +36,9 @@ alert. After this page you can watch a server.
 
 ## Switch them on
 
-Metrics need the package `prometheus-client`, which is in an extra:
+Metrics need the package `prometheus-client`, which is in the extra `sseserver[metrics]`:
 
 ```sh
-pip install 'sseserver[metrics]'
 twistd -n sseserver --admin-listen tcp:9000:interface=127.0.0.1
 ```
 
