@@ -35,6 +35,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Bytes. Size of the block that the probe allocates: small enough to come from the heap.
 _PROBED = 64 * 1024
 
+#: Rounds of the probe: another thread, or a garbage collection, may free something meanwhile.
+_PROBES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Memory:
@@ -106,12 +109,16 @@ def findHeap() -> Heap | None:
     """
     try:
         heap = Heap(ctypes.CDLL(None))
-        before = heap.measure().used
-        block = ctypes.create_string_buffer(_PROBED)
-        grown = heap.measure().used - before
+        return heap if any(_seesBlock(heap) for _ in range(_PROBES)) else None
     except (AttributeError, OSError, TypeError):
         return None
-    return heap if grown >= len(block) else None
+
+
+def _seesBlock(heap: Heap) -> bool:
+    """Return whether the figures of a heap include a block that is allocated now."""
+    before = heap.measure().used
+    block = ctypes.create_string_buffer(_PROBED)
+    return heap.measure().used - before >= len(block)
 
 
 class ReturnedMemory(Service):
