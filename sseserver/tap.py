@@ -28,6 +28,7 @@ from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.root import StreamResource
 from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
+from sseserver.command.heap import ReturnedMemory, findHeap
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL, restrictEndpoint
 from sseserver.command.logs import ProcessLog, makeProcessLog
 from sseserver.command.parsing import Options, readText
@@ -49,7 +50,6 @@ from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.sources.text import TextSource
 from sseserver.speedups.garbage import RareCollections
-from sseserver.speedups.heap import ReturnedMemory, findHeap
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
@@ -390,10 +390,10 @@ def makeService(options: Options) -> Server:
         others.append(partial(reloadCredentials, credentials, options))
     signals = makeSignals(reactor, site, source, supervisor, options, others)
     server.control = Control(reactor, signals, stop, supervisor)
+    heap = findHeap()
+    if heap is not None:
+        ReturnedMemory(reactor, heap).setServiceParent(server)
     if not settings.plain:
-        heap = findHeap()
-        if heap is not None:
-            ReturnedMemory(reactor, heap).setServiceParent(server)
         # Starts last: it freezes the objects that exist by then.
         RareCollections().setServiceParent(server)
     return server

@@ -32,6 +32,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver import tap
 from sseserver.command import program
+from sseserver.command.heap import ReturnedMemory, findHeap
 from sseserver.command.listening import BadEndpoint
 from sseserver.command.starting import makeExit
 from sseserver.command.supervisor import Supervisor
@@ -39,7 +40,6 @@ from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.speedups.garbage import RareCollections
-from sseserver.speedups.heap import ReturnedMemory, findHeap
 from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.timing.reactorlag import ReactorLag
@@ -62,8 +62,9 @@ class MakeServiceTests(SynchronousTestCase):
     def make(self, *arguments: str) -> tuple[Server, Any, list[Any]]:
         """Return the service, its stream service, and its listeners."""
         server = makeService(parse("--plain", *arguments))
-        streams, *listeners = list(server)
+        streams, *others = list(server)
         self.assertIsInstance(streams, StreamService)
+        listeners = [service for service in others if not isinstance(service, ReturnedMemory)]
         return server, streams, listeners
 
     def record(self, name: str, module: Any = tap) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -134,7 +135,7 @@ class MakeServiceTests(SynchronousTestCase):
             self.assertEqual(self.make(*arguments)[1].settings.maxRuns, runs)
 
     def test_speedups(self) -> None:
-        """`--plain` and `SSESERVER_PLAIN=1` turn the speedups off, garbage collection and returned memory included."""
+        """`--plain` and `SSESERVER_PLAIN=1` turn the speedups off, rare garbage collection too; memory is returned."""
         self.patch(os, "environ", {})
         for arguments, environment, plain in (
             ((), {}, False),
@@ -145,7 +146,7 @@ class MakeServiceTests(SynchronousTestCase):
             os.environ.update(environment)
             streams, *others = list(makeService(parse(*arguments)))
             self.assertIs(streams.settings.plain, plain)
-            expected = [] if plain else [*[ReturnedMemory] * (findHeap() is not None), RareCollections]
+            expected = [*[ReturnedMemory] * (findHeap() is not None), *[RareCollections] * (not plain)]
             self.assertEqual([type(service) for service in others[1:]], expected)
 
     def test_accessLog(self) -> None:

@@ -8,7 +8,6 @@ import select
 
 from sseserver.speedups.channel import readsHeads
 from sseserver.speedups.headers import looksUpHeaders
-from sseserver.speedups.heap import findHeap
 from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
 
 
@@ -30,7 +29,6 @@ def listSpeedups(plain: bool) -> list[str]:
         "direct": readsHeads() and seesWaits(),
         "heads": readsHeads(),
         "headers": looksUpHeaders(),
-        "heap": findHeap() is not None,
         "intake": seesChunks() and seesAbort() and hasattr(select, "epoll"),
         "readpath": seesChunks(),
     }

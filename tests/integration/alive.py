@@ -35,7 +35,6 @@ from typing import IO, Any, NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.options import defaultOf
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT
 
 #: Seconds between two events.
@@ -44,9 +43,9 @@ INTERVAL = 0.05
 #: Whether attacks have the sizes of real ones (`SSESERVER_LONG=1`).
 LONG = os.environ.get("SSESERVER_LONG") == "1"
 
-#: Seconds. Limit of the lag of events, 99th percentile, and of each answer to the health check. A run of all tests
-#: keeps the processors busy with others, so that only a server that hangs is told from one that is alive.
-LAG, HEALTH = (0.25, 1.0) if LONG else (5.0, 10.0)
+#: Seconds. Limit of the lag of events, 99th percentile, and of each answer to the health check.
+LAG = 0.25
+HEALTH = 1.0
 
 #: Seconds between two health checks.
 _HEALTH_INTERVAL = 0.25
@@ -74,9 +73,8 @@ class Footprint(NamedTuple):
     descriptors: int
 
     def isWithin(self, before: Footprint) -> bool:
-        """Return whether neither has grown by more than a tenth. Without speedups the heap keeps what was freed."""
-        resident = defaultOf("plain") or self.resident <= before.resident * GROWTH
-        return resident and self.descriptors <= before.descriptors * GROWTH
+        """Return whether neither has grown by more than a tenth."""
+        return self.resident <= before.resident * GROWTH and self.descriptors <= before.descriptors * GROWTH
 
 
 def measure(pid: int) -> Footprint:

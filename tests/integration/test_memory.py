@@ -15,8 +15,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.options import defaultOf
-from sseserver.speedups.heap import findHeap
+from sseserver.command.heap import findHeap
 from tests.certificates import makePEM
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 
@@ -32,8 +31,8 @@ class MemoryTests(SynchronousTestCase):
     def setUp(self) -> None:
         if not sys.platform.startswith("linux"):
             self.skipTest("The memory of a process is read from /proc.")
-        if findHeap() is None or defaultOf("plain"):
-            self.skipTest("Memory is returned with glibc and speedups only.")
+        if findHeap() is None:
+            self.skipTest("Memory is returned with glibc only.")
         self.port, self.tlsPort = freePort(), freePort()
         folder = Path(self.mktemp())
         folder.mkdir()

@@ -9,7 +9,6 @@ import select
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.speedups import report
-from sseserver.speedups.heap import findHeap
 from sseserver.speedups.report import listSpeedups
 
 
@@ -28,14 +27,11 @@ class ListSpeedupsTests(SynchronousTestCase):
             "direct",
             "heads",
             "headers",
-            "heap",
             "intake",
             "readpath",
         ]
         if not hasattr(select, "epoll"):
             modules.remove("intake")
-        if findHeap() is None:
-            modules.remove("heap")
         self.assertEqual(listSpeedups(False), modules)
 
     def test_plain(self) -> None:

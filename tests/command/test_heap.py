@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.speedups.heap`.
+Tests for `sseserver.command.heap`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from unittest.mock import patch
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.speedups.heap import INTERVAL, LEAST, Memory, ReturnedMemory, findHeap
+from sseserver.command.heap import INTERVAL, LEAST, Memory, ReturnedMemory, findHeap
 
 
 class FakeHeap:
