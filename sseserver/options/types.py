@@ -21,9 +21,6 @@ _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 #: The algorithms of JSON Web Tokens.
 ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA")
 
-#: Levels of the log, the lowest first.
-_LEVELS = ("debug", "info", "warn", "error", "critical")
-
 #: Milliseconds. Longest reconnection time: viewers are told up to a third more than the setting says.
 _MAX_RETRY = MAX_RECONNECTION_TIME * 3 // 4
 
@@ -183,54 +180,6 @@ def readStore(text: str) -> str | None:
     return path
 
 
-def readSync(text: str) -> str:
-    """
-    Return the name of a degree of durability unchanged.
-
-    Raises:
-        ValueError: There is no such degree.
-    """
-    if text not in {"normal", "full"}:
-        raise ValueError(f"{text!r} is unknown; use normal or full")
-    return text
-
-
-def readAlgorithm(text: str) -> str:
-    """
-    Return the name of an algorithm of JSON Web Tokens unchanged.
-
-    Raises:
-        ValueError: It is not one of those that are supported.
-    """
-    if text not in ALGORITHMS:
-        raise ValueError(f"{text[:20]!r} is unknown; use one of {', '.join(ALGORITHMS)}")
-    return text
-
-
-def readLogFormat(text: str) -> str:
-    """
-    Return the name of a format of logs unchanged.
-
-    Raises:
-        ValueError: There is no such format.
-    """
-    if text not in {"text", "json"}:
-        raise ValueError(f"{text!r} is unknown; use text or json")
-    return text
-
-
-def readLevel(text: str) -> str:
-    """
-    Return the name of a level of the log unchanged.
-
-    Raises:
-        ValueError: There is no such level.
-    """
-    if text not in _LEVELS:
-        raise ValueError(f"{text!r} is unknown; use {', '.join(_LEVELS[:-1])} or {_LEVELS[-1]}")
-    return text
-
-
 #: Stands for all Unix sockets in place of a network.
 UNIX = "unix"
 
@@ -269,16 +218,32 @@ class ValueType:
     write: Callable[[Any], str] = str
 
 
+def makeChoice(*words: str) -> ValueType:
+    """
+    Make the type of a value that is one of some words; it is returned unchanged.
+
+    Args:
+        words: Two words or more.
+    """
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"{text[:_QUOTED]!r} is unknown; use {', '.join(words[:-1])} or {words[-1]}")
+        return text
+
+    return ValueType("|".join(words), read)
+
+
 FLAG = ValueType("")
-ALGORITHM = ValueType("|".join(ALGORITHMS), readAlgorithm)
+ALGORITHM = makeChoice(*ALGORITHMS)
 COMMAND = ValueType("COMMAND", readCommand)
 COUNT = ValueType("COUNT", readCount)
 DESTINATION = ValueType("log|none|PATH", readFilled)
 ENDPOINT = ValueType("ENDPOINT")
 FILE = ValueType("FILE", readFilled)
 HEADER = ValueType("HEADER")
-LEVEL = ValueType("|".join(_LEVELS), readLevel)
-LOG_FORMAT = ValueType("text|json", readLogFormat)
+LEVEL = makeChoice("debug", "info", "warn", "error", "critical")
+LOG_FORMAT = makeChoice("text", "json")
 HOST = ValueType("NAME[:PORT]", readFilled)
 MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
 NAME = ValueType("NAME", readFilled)
@@ -287,7 +252,7 @@ ORIGIN = ValueType("ORIGIN", readFilled)
 PAUSE = ValueType("SECONDS", readPause, "{:g}".format)
 SIZE = ValueType("SIZE", readSize, writeSize)
 STORE = ValueType("memory|sqlite:PATH", readStore)
-SYNC = ValueType("normal|full", readSync)
+SYNC = makeChoice("normal", "full")
 TEXT = ValueType("TEXT", readFilled)
 TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format)
 URL = ValueType("URL")

@@ -163,15 +163,15 @@ def readKeySet(body: bytes, algorithm: str) -> dict[str | None, Any]:
         The keys by their names.
 
     Raises:
-        ValueError: It is not a key set, or has no key for the algorithm.
+        ValueError: It is not a key set, has too many keys, or has no key for the algorithm.
     """
     try:
         described = json.loads(body)["keys"]
-        if len(described) > MAX_KEYS:
-            raise ValueError("too many keys")
-        keys = {each.get("kid"): _readKey(each, algorithm) for each in described if _isFor(each, algorithm)}
+        keys = {each.get("kid"): _readKey(each, algorithm) for each in described[:MAX_KEYS] if _isFor(each, algorithm)}
     except Exception:
         raise ValueError("it is not a JSON Web Key Set") from None
+    if len(described) > MAX_KEYS:
+        raise ValueError(f"it has more than {MAX_KEYS} keys")
     if not keys:
         raise ValueError(f"it has no key for {algorithm}")
     return keys

@@ -244,5 +244,6 @@ class KeySetTests(SynchronousTestCase):
     def test_number(self) -> None:
         """The number of keys is limited."""
         keys = [describe(0, f"k{number}") for number in range(MAX_KEYS + 1)]
-        self.assertRaises(ValueError, readKeySet, json.dumps({"keys": keys}).encode(), "ES256")
+        error = self.assertRaises(ValueError, readKeySet, json.dumps({"keys": keys}).encode(), "ES256")
+        self.assertEqual(str(error), f"it has more than {MAX_KEYS} keys")
         self.assertEqual(len(readKeySet(json.dumps({"keys": keys[1:]}).encode(), "ES256")), MAX_KEYS)
