@@ -51,6 +51,12 @@ class TokenTests(SynchronousTestCase):
                     self.assertEqual(error.challenge, 'Bearer error="invalid_token"')
                     self.assertRegex(str(error), r"^The token is refused\. [A-Z][A-Za-z0-9 ;]+\.$")
 
+    def test_noExpiry(self) -> None:
+        """The message for a token without an expiry names the claim that is missing."""
+        claims = {name: value for name, value in CLAIMS.items() if name != "exp"}
+        error = self.assertRaises(Unauthorized, makeVerifier().verify, makeToken(claims))
+        self.assertIn("exp is required", str(error))
+
     def test_scope(self) -> None:
         """Scopes that begin with the name of the server are grants; others mean nothing."""
         claims = {**CLAIMS, "scope": "openid sseserver:read,list:chat-* sseserver:publish:news"}
