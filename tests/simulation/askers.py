@@ -72,6 +72,13 @@ class Asker:
         self._free = False
         # The failure that was answered last, and how often the source was asked by then.
         self._failure: Failure | None = None
+        # How often the source had been asked for the prompt when the request was sent.
+        self._askedBefore = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the source was not asked since the last request: the run may wait for its turn."""
+        return self.stage.truth.asked[self.prompt or "nothing"] == self._askedBefore
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request."""
@@ -84,6 +91,7 @@ class Asker:
         self._tries += 1
         self._askedLife = self.stage.truth.lives
         self._askedAt = self.stage.now
+        self._askedBefore = self.stage.truth.asked[self.prompt or "nothing"]
         self._free = bool(self._key) and self._mayRepeat()
         headers = {"Content-Type": "application/json"}
         if self._key:

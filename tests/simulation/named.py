@@ -1,5 +1,5 @@
 """
-Seeds that once found a fault of the server. They run in every test run, beside the others.
+Seeds that once found a fault of the server, or of its oracle. They run in every test run, beside the others.
 """
 
 from __future__ import annotations
@@ -10,4 +10,6 @@ NAMED: dict[int, str] = {
     61: "Runs of standard input were woken in the order of their addresses.",
     16526: "A ticker whose last tick was cancelled at the end of a turn, and that got a new one there, ran twice.",
     16986: "A viewer whose transport held the end of its stream was told to return later when the server stopped.",
+    18117: "The oracle blamed a server whose only turn was taken by a run that lingered: its queue outlasted a client.",
+    18434: "The same, with another queue.",
 }

@@ -166,6 +166,12 @@ BUGS = (
         "        return\n",
     ),
     Bug(
+        "a turn is never given back",
+        "service/runqueue.py",
+        "        self._turns.release()\n        return result\n",
+        "        return result\n",
+    ),
+    Bug(
         "the key of a refused run is kept",
         "service/startkeys.py",
         "            self._release(key)\n            #",

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.accounts import Accounts
+from tests.simulation.askers import Asker
 from tests.simulation.cast import BUSY, Cast
 from tests.simulation.chance import Patches
 from tests.simulation.disk import Disk
@@ -21,6 +22,7 @@ from tests.simulation.plans import makePlan, makeWeather
 from tests.simulation.recovery import Rehearsal
 from tests.simulation.sources import Scripts
 from tests.simulation.truth import Truth
+from tests.simulation.turns import Turns
 from tests.simulation.upstream import Upstream
 from tests.simulation.viewers import Stage
 from tests.simulation.world import World
@@ -104,10 +106,14 @@ class Scenario:
     def _settle(self) -> None:
         """Wait until all actors have ended, or have nothing more to do."""
         actors: list[Any] = [*self.cast.publishers, *self.cast.askers]
-        done = self.world.run(lambda: all(actor.finished for actor in actors), CALM)
-        if not done and self.plan.settings.maxBytes > 1 << 20:
-            late = [actor.name for actor in actors if not actor.finished]
-            self.history.blame("life", f"{late} are not answered")
+        turns = Turns(self.world, self.host, CALM + self.plan.settings.linger)
+        while not self.world.run(lambda: all(actor.finished for actor in actors), CALM):
+            late = [actor for actor in actors if not actor.finished]
+            # A run that waits for its turn has all the time of those before it.
+            if not (any(isinstance(actor, Asker) and actor.waits for actor in late) and turns.pass_()):
+                if self.plan.settings.maxBytes > 1 << 20:
+                    self.history.blame("life", f"{[actor.name for actor in late]} are not answered")
+                break
         self._awaitRuns()
         self.world.pass_(12.0)
 
