@@ -24,8 +24,6 @@ from twisted.python.components import Componentized
 from sseserver import compiled
 from sseserver.apis.admin.families import Measured
 from sseserver.apis.admin.metrics import Metrics
-from sseserver.apis.admin.site import AdminResource
-from sseserver.apis.root import StreamResource
 from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
 from sseserver.command.heap import ReturnedMemory, findHeap
@@ -35,6 +33,7 @@ from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.reactortime import useMonotonicTime
 from sseserver.command.signals import Signals
+from sseserver.command.sites import makeAdminSite, makeSite
 from sseserver.command.starting import makeExit, tryAccessLog, tryStart
 from sseserver.command.stopping import Stop, StopState
 from sseserver.command.supervisor import Supervisor
@@ -56,20 +55,13 @@ from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
-from sseserver.web.access.credentials import Credentials
-from sseserver.web.access.proxies import TrustedProxies
-from sseserver.web.peers import Peers
 from sseserver.web.site import StreamSite
-
-#: Number of connections at a time to the endpoint of `--admin-listen`. They take descriptors that are kept for the rest
-#: of the process, so that health checks are answered when clients have taken all others.
-ADMIN_CONNECTIONS = 8
 
 #: Descriptor of standard input.
 STANDARD_INPUT = 0
 
 # `Options` is here for the plugin: twistd looks for it in this module.
-__all__ = ["Options", "Server", "makeService", "makeSettings", "makeSite", "makeSource", "makeStore"]
+__all__ = ["Options", "Server", "makeService", "makeSettings", "makeSource", "makeStore"]
 
 
 class Server(MultiService):
@@ -291,52 +283,6 @@ def makeSignals(
 
     # USR2 has no meaning here, but by default it would end the process.
     return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
-
-
-def makeSite(
-    reactor: Any, streams: StreamService, options: Mapping[str, Any], credentials: Credentials | None = None
-) -> StreamSite:
-    """
-    Return the site with all resources, and with the access log that the options describe.
-
-    Args:
-        reactor: Measures the time limits of connections.
-        streams: The service.
-        options: The options.
-        credentials: Finds the principals of requests; `None` asks for none.
-    """
-    accessLog = options["access-log"]
-    site = StreamSite(
-        StreamResource(streams, options["prompt"], credentials, options["hosts"], options["cors-origin"]),
-        accessLog=accessLog != "none",
-        logPath=None if accessLog in {"none", "log"} else accessLog,
-        logFormat=options["log-format"],
-        plain=options["plain"] or None,
-        maxBody=streams.settings.modelBody,
-        peers=Peers(
-            TrustedProxies(options["trusted-proxy"]),
-            options["proxy-protocol"],
-            options["max-connections"],
-            options["max-connections-per-address"],
-        ),
-        reactor=reactor,
-    )
-    streams.ledger.connections, streams.ledger.bodies = site.connections, site.bodies
-    return site
-
-
-def makeAdminSite(reactor: Any, measured: Measured, options: Mapping[str, Any]) -> StreamSite:
-    """
-    Return the site for operators.
-
-    Args:
-        reactor: Measures the time limits of connections.
-        measured: The parts of the server.
-        options: The options.
-    """
-    plain, peers = options["plain"] or None, Peers(maxConnections=ADMIN_CONNECTIONS)
-    root = AdminResource(measured, options["hosts"])
-    return StreamSite(root, accessLog=False, plain=plain, maxBody=1, peers=peers, reactor=reactor)
 
 
 def watch(reactor: Any, server: Server, measured: Measured, options: Mapping[str, Any]) -> None:

@@ -34,13 +34,14 @@ from sseserver import tap
 from sseserver.command import program
 from sseserver.command.heap import ReturnedMemory, findHeap
 from sseserver.command.listening import BadEndpoint
+from sseserver.command.sites import makeSite
 from sseserver.command.starting import makeExit
 from sseserver.command.supervisor import Supervisor
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.speedups.garbage import RareCollections
-from sseserver.tap import Options, Server, makeService, makeSignals, makeSite, makeSource, reloadSource
+from sseserver.tap import Options, Server, makeService, makeSignals, makeSource, reloadSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.values import MODEL, Prompt
@@ -148,21 +149,6 @@ class MakeServiceTests(SynchronousTestCase):
             self.assertIs(streams.settings.plain, plain)
             expected = [*[ReturnedMemory] * (findHeap() is not None), *[RareCollections] * (not plain)]
             self.assertEqual([type(service) for service in others[1:]], expected)
-
-    def test_accessLog(self) -> None:
-        """The access log goes to the log of twistd, to a file, or nowhere."""
-        folder = Path(self.mktemp()).resolve()
-        folder.mkdir()
-        sites = self.record("StreamSite")
-        for arguments, expected in (
-            ((), (True, None)),
-            (("--access-log=log",), (True, None)),
-            (("--access-log=none",), (False, None)),
-            ((f"--access-log={folder}/access",), (True, f"{folder}/access")),
-        ):
-            self.make(*arguments)
-            keywords = sites.pop()[1]
-            self.assertEqual((keywords["accessLog"], keywords["logPath"]), expected)
 
     def test_text(self) -> None:
         """The source streams the given text at the given pace."""

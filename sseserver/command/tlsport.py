@@ -137,5 +137,13 @@ class _Reading:
     options: Any = None
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, **keywords: Any) -> None:
-        """Take the certificate."""
+        """
+        Take the certificate.
+
+        Args:
+            port: Number of the port.
+            factory: Would serve its connections.
+            contextFactory: Has key and certificate.
+            keywords: Other arguments of the endpoint.
+        """
         self.options = contextFactory

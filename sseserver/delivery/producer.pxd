@@ -1,7 +1,7 @@
 cimport cython
 
 from sseserver.delivery.response cimport ResponseProducer
-from sseserver.reading cimport Reading
+from sseserver.interfaces.reading cimport Reading
 from sseserver.streams.log cimport StreamLog
 
 

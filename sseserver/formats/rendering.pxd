@@ -1,6 +1,6 @@
 cimport cython
 
-from sseserver.reading cimport Reading, makeReading
+from sseserver.interfaces.reading cimport Reading, makeReading
 from sseserver.streams.buffer cimport EntryBuffer
 from sseserver.streams.log cimport StreamLog
 

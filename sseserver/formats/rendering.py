@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
+from sseserver.interfaces.reading import Reading, makeReading
 from sseserver.jsontext import toJSON
-from sseserver.reading import Reading, makeReading
 from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
 from sseserver.values import TERMINAL, Kind, State
 from sseserver.wire import writeBlock

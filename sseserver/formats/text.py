@@ -11,8 +11,8 @@ from zope.interface import classImplements
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import READ_ENTRIES, REFUSED, TERMINAL_TYPES, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.interfaces.reading import Reading
 from sseserver.jsontext import toJSON
-from sseserver.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import TEXT_KINDS, readText
 from sseserver.values import Kind, Reason, State

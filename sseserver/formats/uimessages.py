@@ -14,9 +14,9 @@ from zope.interface import classImplements
 from sseserver.errors import GapError, ViewerRefused
 from sseserver.formats.rendering import EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.interfaces.reading import Reading
 from sseserver.jsontext import toJSON
 from sseserver.protocols.uimessages import ABORT_PART, END_PARTS, HEADER, deltaPart, errorPart, startParts
-from sseserver.reading import Reading
 from sseserver.values import Kind
 from sseserver.wire import HEARTBEAT, writeBlock
 

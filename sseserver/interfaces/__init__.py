@@ -6,6 +6,7 @@ The contracts between packages, for authors of token sources, formats, stores an
 
 from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal, Right
 from sseserver.interfaces.readiness import IChecked
+from sseserver.interfaces.reading import Reading
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import IPersistence, IStreamStore
 from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
@@ -25,6 +26,7 @@ __all__ = [
     "ITokenSink",
     "ITokenSource",
     "Principal",
+    "Reading",
     "Right",
     "Viewer",
 ]

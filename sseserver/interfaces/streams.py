@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.values import (
     KeyUse,
     Kind,

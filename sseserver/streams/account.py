@@ -30,13 +30,25 @@ class Account:
         self.done = self.failed = self.cancelled = 0
 
     def add(self, size: int, isOpen: bool = False) -> None:
-        """Count a stream of this size in bytes."""
+        """
+        Count a stream.
+
+        Args:
+            size: Bytes: see `IStreamLog.size`.
+            isOpen: Whether it is open.
+        """
         self.count += 1
         self.open += isOpen
         self.used += size
 
     def subtract(self, size: int, isOpen: bool = False) -> None:
-        """Count a stream of this size in bytes no longer."""
+        """
+        Count a stream no longer.
+
+        Args:
+            size: See `add`.
+            isOpen: See `add`.
+        """
         self.count -= 1
         self.open -= isOpen
         self.used -= size

@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker

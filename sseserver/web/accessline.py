@@ -15,6 +15,12 @@ from sseserver.redaction import ShownRequest
 
 @provider(IAccessLogFormatter)
 def plainLine(timestamp: str, request: Any) -> str:
-    """Write the line of `combinedLogFormatter`, without credentials."""
+    """
+    Write the line of `combinedLogFormatter`, without credentials.
+
+    Args:
+        timestamp: The time, as it is written.
+        request: The request.
+    """
     line: str = combinedLogFormatter(timestamp, ShownRequest(request))
     return line

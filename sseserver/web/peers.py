@@ -93,7 +93,13 @@ class ProxiedSite(Protocol):
     ticker: Ticker
 
     def makeChannel(self, address: Any, client: Client | None) -> Any:
-        """Make the channel of a connection."""
+        """
+        Make the channel of a connection.
+
+        Args:
+            address: See `StreamSite.makeChannel`.
+            client: See `StreamSite.makeChannel`.
+        """
 
 
 class ProxiedConnection(ConnectedProtocol):

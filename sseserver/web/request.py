@@ -130,7 +130,13 @@ def readKey(request: Request, principal: Principal = ANYONE) -> str | None:
 
 
 def ownKey(key: str, principal: Principal) -> str:
-    """Return the key of a principal: keys have no spaces, so no two principals have the same."""
+    """
+    Return the key of a principal: keys have no spaces, so no two principals have the same.
+
+    Args:
+        key: The key that a client has sent.
+        principal: The client.
+    """
     return f"{principal.name} {key}" if principal.name else key
 
 

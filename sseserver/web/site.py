@@ -174,7 +174,7 @@ class _Sample(Resource):
 def _sampleAnswer() -> bytes:
     """Return an answer in JSON, written in the usual way."""
     reactor = Clock()
-    channel = StreamSite(_Sample(), accessLog=False, plain=True, reactor=reactor).buildProtocol(None)
+    channel = StreamSite(_Sample(), accessLog=None, plain=True, reactor=reactor).buildProtocol(None)
     transport = ProbeTransport()
     channel.makeConnection(transport)
     channel.dataReceived(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -190,10 +190,11 @@ class StreamSite(Site):
 
     Args:
         resource: The root.
-        accessLog: Whether each request is logged in a line at its end.
+        accessLog: Format of the access log, `text` or `json`: each request is logged in a line at its end. `None` for
+            no access log.
         plain: Whether to use no speedup; by default as the environment says (`SSESERVER_PLAIN=1`).
         maxBody: Bytes. Limit of the body of a request, the largest of those of its resources.
-        logFormat: Format of the access log, `text` or `json`.
+        stall: Seconds after which a client that takes nothing is cut; by default that of `Settings`.
         peers: Trusted proxies, and the limits of connections.
         keywords: See `Site`.
 
@@ -213,11 +214,10 @@ class StreamSite(Site):
         self,
         resource: IResource,
         *,
-        accessLog: bool = True,
+        accessLog: str | None = "text",
         plain: bool | None = None,
         maxBody: int = MODEL_BODY,
         stall: float | None = None,
-        logFormat: str = "text",
         peers: Peers | None = None,
         **keywords: Any,
     ) -> None:
@@ -233,13 +233,13 @@ class StreamSite(Site):
         self.protocol: Any = channel
         keywords.setdefault("timeout", IDLE_TIMEOUT)
         text = TextLine(plainLine if plain else accessLine)
-        formatter = keywords.setdefault("logFormatter", JSONLine() if logFormat == "json" else text)
-        self._accessLog, self._isJSON = accessLog, logFormat == "json"
+        formatter = keywords.setdefault("logFormatter", JSONLine() if accessLog == "json" else text)
+        self._accessLog = accessLog
         self.stall: float = defaultOf("stall") if stall is None else stall
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
-        self._direct = chooseDirect(self, plain, formatter if accessLog else None)
+        self._direct = chooseDirect(self, plain, None if accessLog is None else formatter)
         self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)
         self.peers = peers or Peers()
         limit = self.peers.maxConnections or countFree()
@@ -284,11 +284,10 @@ class StreamSite(Site):
         """See `Site.log`."""
         if request.code >= _REFUSED:
             self.refusals.add(str(request.code))
-        if self._accessLog:
-            if self.logPath is None and self._isJSON:
-                _accessLog.info("{method} {target} {status}", **describeRequest(request))
-            else:
-                super().log(request)
+        if self._accessLog == "json" and self.logPath is None:
+            _accessLog.info("{method} {target} {status}", **describeRequest(request))
+        elif self._accessLog is not None:
+            super().log(request)
 
     def reopenLog(self) -> None:
         """Open the file of the access log again, if there is one and it is open."""

@@ -15,13 +15,14 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
 
 from sseserver.command.access import isLocal, makeCredentials, reloadCredentials
+from sseserver.command.sites import makeSite
 from sseserver.command.supervisor import Supervisor
 from sseserver.errors import Unauthorized
 from sseserver.interfaces import Principal
 from sseserver.options.credentials import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource
-from sseserver.tap import makeSignals, makeSite
+from sseserver.tap import makeSignals
 from sseserver.web.access.apikeys import makeKey, writeLine
 from tests.command.test_parsing import OptionsTestCase, parse
 from tests.web.access.tokens import SHARED, makeToken, publicPEM

@@ -100,7 +100,7 @@ class PortTests(SynchronousTestCase):
         self.clock = MemoryReactorClock()
         description = f"ssl:443:privateKey={self.pem}:certKey={self.pem}:interface=127.0.0.1"
         self.port = TLSReactor(self.clock, description)
-        site: Any = StreamSite(Hello(), reactor=self.clock, accessLog=False)
+        site: Any = StreamSite(Hello(), reactor=self.clock, accessLog=None)
         strports.service(description, site, self.port).startService()
         ((number, self.factory, _, interface),) = self.clock.tcpServers
         self.assertEqual((number, interface), (443, "127.0.0.1"))

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from sseserver.delivery.producer import EventStreamProducer
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
 from sseserver.values import State

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 from sseserver.delivery.producer import READ_BYTES
 from sseserver.formats import OpenAIFormat, TextFormat, UIFormat, rendering
 from sseserver.formats import text as textFormat
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.entries import packChunk, packEvent
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.values import Kind
 from sseserver.wire import Event

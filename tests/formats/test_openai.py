@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.errors import GapError
 from sseserver.formats import OpenAIFormat
 from sseserver.interfaces import IFormat
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packEvent
 from sseserver.streams.log import StreamLog

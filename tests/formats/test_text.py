@@ -14,7 +14,7 @@ from sseserver.errors import ViewerRefused
 from sseserver.formats import TextFormat
 from sseserver.formats import text as textFormat
 from sseserver.interfaces import IRendering
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.values import Kind
 from sseserver.wire import Decoder, Event
 from tests.formats.cases import (

@@ -13,7 +13,7 @@ from sseserver.formats import TextFormat
 from sseserver.formats import text as textFormat
 from sseserver.formats.rendering import REFUSED
 from sseserver.formats.text import TEXT_LIMIT
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.values import Kind
 from sseserver.wire import Event

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sseserver.apis.admin.families import Measured
+from sseserver.command.sites import makeAdminSite, makeSite
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
 from sseserver.options import OPTIONS
@@ -23,7 +24,7 @@ from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.tap import Options, Server, makeAdminSite, makeSettings, makeSite, makeSource
+from sseserver.tap import Options, Server, makeSettings, makeSource
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.timing.turnend import TurnEnd
 from sseserver.web.site import StreamSite

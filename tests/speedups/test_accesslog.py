@@ -43,8 +43,8 @@ class LogTests(FastTestCase):
         """
         A site without an access log writes nothing there.
         """
-        for accessLog in (True, False):
+        for accessLog in ("text", None):
             site: Any = makeFastSite(Mirror(), self.reactor, accessLog=accessLog)
             site._logFile = io.StringIO()
             self.connect(site).send(GOOD["plain"])
-            self.assertEqual(site._logFile.getvalue().count("GET / HTTP/1.1"), int(accessLog))
+            self.assertEqual(site._logFile.getvalue().count("GET / HTTP/1.1"), int(accessLog is not None))

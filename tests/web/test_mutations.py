@@ -37,7 +37,7 @@ class MutationTests(ServedTestCase):
 
     def site(self, resource: IResource) -> StreamSite:
         """See `WireTestCase.site`."""
-        return StreamSite(resource, reactor=self.reactor, plain=self.plain, accessLog=False)
+        return StreamSite(resource, reactor=self.reactor, plain=self.plain, accessLog=None)
 
     def attack(self, random: Random) -> None:
         """Send one request in some pieces, and disconnect."""

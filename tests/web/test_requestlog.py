@@ -26,7 +26,7 @@ class RequestLogTests(ServedTestCase):
     def serveLogged(self, form: str) -> None:
         """Serve with an access log in a file."""
         self.file = io.StringIO()
-        site: Any = StreamSite(StreamResource(self.service), logFormat=form, reactor=self.reactor)
+        site: Any = StreamSite(StreamResource(self.service), accessLog=form, reactor=self.reactor)
         site.logPath = "access"
         site._logFile = self.file  # noqa: SLF001
         self.factory = site
@@ -132,7 +132,7 @@ class RequestLogTests(ServedTestCase):
 
     def test_processLog(self) -> None:
         """Without a file, the members of a line in JSON are members of an event of the log."""
-        self.factory = StreamSite(StreamResource(self.service), logFormat="json", reactor=self.reactor)
+        self.factory = StreamSite(StreamResource(self.service), accessLog="json", reactor=self.reactor)
         with logged() as events:
             self.ask("/healthz")
         (event,) = events
@@ -145,7 +145,7 @@ class RequestLogTests(ServedTestCase):
 
     def test_none(self) -> None:
         """Without an access log there is no line."""
-        self.factory = StreamSite(StreamResource(self.service), accessLog=False, reactor=self.reactor)
+        self.factory = StreamSite(StreamResource(self.service), accessLog=None, reactor=self.reactor)
         with logged() as events:
             self.end("left")
         self.assertEqual(events, [])

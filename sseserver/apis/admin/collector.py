@@ -55,7 +55,13 @@ class MetricsCollector(Collector):
 
 
 def makeMetric(family: Family, measured: Measured) -> Metric:
-    """Read the numbers of a family."""
+    """
+    Read the numbers of a family.
+
+    Args:
+        family: The family.
+        measured: The parts of the server that it is read from.
+    """
     read = family.read(measured)
     if isinstance(read, Durations):
         return _makeHistogram(family, read)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sseserver.errors import RunCancelled, SourceError, SSEServerError
 from sseserver.interfaces import IStreamLog
@@ -24,6 +24,19 @@ STEP_ENTRIES = 250
 _TOKENS = re.compile(b"[%b]+" % bytes((Kind.TOKEN,)))
 
 
+class _End(NamedTuple):
+    """
+    The end of a stream.
+
+    Attributes:
+        kind: Kind of the terminal entry.
+        members: Members of its data.
+    """
+
+    kind: int
+    members: Mapping[str, Any]
+
+
 class Answer:
     """
     Reads a run's stream log into a chat completion.
@@ -37,7 +50,7 @@ class Answer:
     def __init__(self, streamLog: IStreamLog, model: str, maxBytes: int) -> None:
         self._log = streamLog
         self._builder = CompletionBuilder(model, maxBytes)
-        self._ended: tuple[int, dict[str, Any]] | None = None
+        self._end: _End | None = None
 
     def read(self, cursor: int) -> tuple[int, bool]:
         """
@@ -79,30 +92,29 @@ class Answer:
             SourceError: The run failed.
             RunCancelled: The run was cancelled.
         """
-        assert self._ended is not None
-        kind, terminal = self._ended
-        if kind != Kind.DONE:
-            raise _failure(kind, terminal)
-        log = self._log
+        assert self._end is not None
+        if self._end.kind != Kind.DONE:
+            raise _failure(self._end)
+        log, members = self._log, self._end.members
         return self._builder.build(
-            f"chatcmpl-{log.epoch}", int(log.created), terminal.get("reason"), terminal.get("usage")
+            f"chatcmpl-{log.epoch}", int(log.created), members.get("reason"), members.get("usage")
         )
 
     def _take(self, kind: int, data: bytes) -> None:
         if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
             self._builder.addChunk(unpack(data)[0])
         elif kind != Kind.EVENT:
-            self._ended = kind, json.loads(data)
+            self._end = _End(kind, json.loads(data))
 
 
 def refusal(streamLog: IStreamLog) -> SSEServerError | None:
     """Return the error of a run that ended without an answer; `None` if it has produced something, or nothing yet."""
     if streamLog.buffer.first == 1 and streamLog.last and streamLog.buffer.kind(1) in (Kind.FAILED, Kind.CANCELLED):
-        return _failure(streamLog.buffer.kind(1), json.loads(streamLog.buffer.entry(1)))
+        return _failure(_End(streamLog.buffer.kind(1), json.loads(streamLog.buffer.entry(1))))
     return None
 
 
-def _failure(kind: int, terminal: Mapping[str, Any]) -> SSEServerError:
-    if kind == Kind.FAILED:
-        return SourceError.fromEntry(terminal)
-    return RunCancelled(f"The answer was cancelled ({terminal.get('reason')}).")
+def _failure(end: _End) -> SSEServerError:
+    if end.kind == Kind.FAILED:
+        return SourceError.fromEntry(end.members)
+    return RunCancelled(f"The answer was cancelled ({end.members.get('reason')}).")

@@ -149,7 +149,16 @@ class ApiKeys:
         return None if digest is None else sha256(digest).hexdigest()[:16]
 
     def recall(self, name: str, fingerprint: object) -> Principal | None:
-        """Return the principal of a name with its present rights, if it still has the key of a fingerprint."""
+        """
+        Return the principal of a name with its present rights.
+
+        Args:
+            name: The name.
+            fingerprint: What `fingerprint` has returned for it; anything else is never one.
+
+        Returns:
+            The principal; `None` if it no longer has that key.
+        """
         if fingerprint is None or fingerprint != self.fingerprint(name):
             return None
         return self._principals[self._digests[name]]

@@ -79,7 +79,13 @@ class SharedOrigins:
         return self._any or bool(self._listed)
 
     def trusts(self, request: Request, origin: bytes) -> bool:
-        """Return whether the page of an origin may send a request. Cookies need an origin that is listed by name."""
+        """
+        Return whether a page may send a request. Cookies need an origin that is listed by name.
+
+        Args:
+            request: The request.
+            origin: Origin of the page.
+        """
         if origin in self._listed:
             return True
         return self._any and not request.requestHeaders.hasHeader(b"cookie")

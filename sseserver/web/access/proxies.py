@@ -95,6 +95,10 @@ def makeAddress(host: str, port: int = 0) -> ForwardedIPv4 | ForwardedIPv6:
     """
     Make an address that a proxy has named.
 
+    Args:
+        host: The address as text.
+        port: Number of the port; 0 if the proxy names none.
+
     Raises:
         ValueError: The host is no address.
     """

@@ -78,7 +78,12 @@ class Access:
 
     async def require(self, request: Request, right: Right, name: str) -> Principal:
         """
-        Find the principal of a request, and check a right on the stream of a name.
+        Find the principal of a request, and check its right on a stream.
+
+        Args:
+            request: The request.
+            right: The right.
+            name: Name of the stream.
 
         Raises:
             Unauthorized: There is no principal.
@@ -93,7 +98,11 @@ class Access:
 
     async def requireNew(self, request: Request, name: str) -> Principal:
         """
-        Find the principal of a request, and check that it may open the stream of a name and publish into it.
+        Find the principal of a request, and check that it may open a stream and publish into it.
+
+        Args:
+            request: The request.
+            name: Name of the stream.
 
         Raises:
             Unauthorized: There is no principal.
@@ -135,7 +144,12 @@ class Access:
 
 def checkRight(principal: Principal, right: Right, name: str) -> None:
     """
-    Check a right on the stream of a name, which may not exist.
+    Check a right on a stream, which may not exist.
+
+    Args:
+        principal: The client.
+        right: The right.
+        name: Name of the stream.
 
     Raises:
         Forbidden: The principal has other rights on this name.

@@ -51,7 +51,13 @@ class Signer:
         return _encode(hmac.digest(self._keys[0], text, "sha256"))
 
     def isSigned(self, text: bytes, signature: str) -> bool:
-        """Tell whether a signature is that of a text, in a time that does not depend on the signature."""
+        """
+        Tell whether a signature is that of a text, in a time that does not depend on the signature.
+
+        Args:
+            text: The text.
+            signature: From a client.
+        """
         given = signature.encode("utf-8", "replace")
         # All keys are tried: the time does not show which one it was.
         matches = [hmac.compare_digest(_encode(hmac.digest(key, text, "sha256")).encode(), given) for key in self._keys]

@@ -42,7 +42,13 @@ class Verdicts:
         return self._principals.get(header)
 
     def add(self, header: bytes, principal: Principal) -> None:
-        """Keep the principal of a header that was verified."""
+        """
+        Keep the principal of a header that was verified.
+
+        Args:
+            header: Value of the header.
+            principal: Its principal.
+        """
         if header not in self._principals:
             self._bytes += len(header) + VERDICT_COST
         self._principals[header] = principal

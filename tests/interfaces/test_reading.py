@@ -1,12 +1,12 @@
 """
-Tests for `sseserver.reading`.
+Tests for `sseserver.interfaces.reading`.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.reading import Reading
+from sseserver.interfaces.reading import Reading
 
 
 class ReadingTests(SynchronousTestCase):
