@@ -5,6 +5,7 @@ The contracts between packages, for authors of token sources, formats, stores an
 """
 
 from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal, Right
+from sseserver.interfaces.descriptions import Publication, StreamDescription
 from sseserver.interfaces.readiness import IChecked
 from sseserver.interfaces.reading import Reading
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
@@ -26,7 +27,9 @@ __all__ = [
     "ITokenSink",
     "ITokenSource",
     "Principal",
+    "Publication",
     "Reading",
     "Right",
+    "StreamDescription",
     "Viewer",
 ]

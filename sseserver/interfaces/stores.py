@@ -12,6 +12,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from sseserver.interfaces.descriptions import Publication, StreamDescription
 from sseserver.interfaces.streams import IStreamLog
 from sseserver.values import (
     Change,
@@ -90,13 +91,29 @@ class IStreamStore(Interface):
             StoreUnavailable: (as the errback) The store cannot take it now.
         """
 
-    def list(limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
+    def list(limit: int, before: ListedPlace | None = None) -> Deferred[Sequence[ListedStream]]:
         """
         List streams, the newest first. Streams that are being deleted are left out.
 
         Args:
-            limit: Number of streams to list at most.
+            limit: Number of streams to list at most. Fewer are listed only if there are no more.
             before: List the streams that are older than the one at this place, which may have been deleted since.
+
+        Raises:
+            StoreUnavailable: (as the errback) The store cannot list them now.
+        """
+
+    def describe(name: str, key: str | None = None) -> Deferred[StreamDescription]:
+        """
+        Describe a stream without its entries.
+
+        Args:
+            name: Name of the stream.
+            key: An idempotency key; the description tells whether it was used.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no stream of this name.
+            StoreUnavailable: (as the errback) The store cannot look it up now.
         """
 
     def find(name: str) -> Deferred[IStreamLog]:
@@ -109,8 +126,8 @@ class IStreamStore(Interface):
         """
 
     def publish(
-        name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
-    ) -> Deferred[tuple[int, int]]:
+        name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None, room: bool = True
+    ) -> Deferred[Publication]:
         """
         Append entries to a published stream, all or none. The store gives them their numbers.
 
@@ -120,17 +137,35 @@ class IStreamStore(Interface):
             close: Append the terminal entry `done` after them. Without it there must be an entry.
             key: An idempotency key. While the entries that were published with it are kept, the same key with the
                 same entries appends nothing.
+            room: Whether there is room for new entries. Without it only a repeat succeeds.
 
         Returns:
-            Fires when the entries are visible, with the numbers of the first and of the last one. For a repeat with
-            the same key they are the numbers of the first time.
+            Fires when the entries are visible. A repeat with the same key gives the numbers of the first time.
 
         Raises:
             StreamNotFound: (as the errback) There is no stream of this name.
             StreamExists: (as the errback) A run writes the stream.
             StreamEnded: (as the errback) The stream has ended.
             KeyReused: (as the errback) The key was used with other entries.
+            Overloaded: (as the errback) There is no room.
             StoreUnavailable: (as the errback) The store cannot take the entries; none is in the log.
+        """
+
+    def end(name: str, entry: NewEntry, epoch: str | None = None) -> Deferred[bool]:
+        """
+        End a stream, unless it has ended. Of several calls, one ends it.
+
+        Args:
+            name: Name of the stream.
+            entry: The terminal entry.
+            epoch: End it only if it has this epoch, which another stream of the same name has not.
+
+        Returns:
+            Fires when a terminal entry is visible, with whether it is that of this call.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no such stream.
+            StoreUnavailable: (as the errback) The store cannot end it now.
         """
 
     def delete(name: str, epoch: str | None = None) -> Deferred[None]:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IStreamLog
+from sseserver.interfaces import StreamDescription
 from sseserver.timing.ticker import Tick, Ticker
 from sseserver.values import State
 
@@ -24,20 +24,20 @@ class IdleStreams:
     Args:
         limit: Seconds. A stream is ended after this time without publishes and viewers.
         sweep: Ticker of the ends.
-        find: Finds a stream by its name.
-        end: Ends a stream.
+        describe: Describes a stream; see `IStreamStore.describe`.
+        end: Ends a stream. Fires when its end is visible.
     """
 
     def __init__(
         self,
         limit: float,
         sweep: Ticker,
-        find: Callable[[str], Deferred[IStreamLog]],
-        end: Callable[[IStreamLog], object],
+        describe: Callable[[str], Deferred[StreamDescription]],
+        end: Callable[[StreamDescription], Deferred[None]],
     ) -> None:
         self._limit = limit
         self._sweep = sweep
-        self._find = find
+        self._describe = describe
         self._end = end
         # Times on the ticker's clock, by name; the stream that was used longest ago first.
         self._used: dict[str, float] = {}
@@ -74,22 +74,22 @@ class IdleStreams:
         while self._used and self._dueTime() <= now:
             name = next(iter(self._used))
             del self._used[name]
-            self._find(name).addCallback(self._check).addErrback(self._retry, name)
+            self._describe(name).addCallback(self._check).addErrback(self._retry, name)
         if self._used:
             return self._dueTime()
         self._tick = None
         return None
 
-    def _check(self, streamLog: IStreamLog) -> None:
+    def _check(self, stream: StreamDescription) -> Deferred[None] | None:
         """End a stream, unless it has viewers."""
-        if not streamLog.published or streamLog.state is not State.OPEN:
-            return
-        if streamLog.viewers:
-            self.use(streamLog.name)
-        else:
-            self._end(streamLog)
+        if not stream.published or stream.state is not State.OPEN:
+            return None
+        if stream.viewers:
+            self.use(stream.name)
+            return None
+        return self._end(stream)
 
     def _retry(self, failure: Failure, name: str) -> None:
-        """Look at a stream again after its time if the store cannot find it now."""
+        """Look at a stream again after its time if the store cannot find or end it now."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable:
             self.use(name)

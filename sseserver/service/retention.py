@@ -87,6 +87,17 @@ class Retention:
         else:
             self._keepEnded(None, streamLog)
 
+    def keep(self, name: str, epoch: str, published: bool) -> None:
+        """
+        Keep a stream that has just ended for its time.
+
+        Args:
+            name: Its name.
+            epoch: Its epoch.
+            published: Whether entries were published into it.
+        """
+        self._keep(self._sweep.seconds(), name, epoch, published)
+
     def makeRoom(self, streams: int = 0, published: bool = False) -> bool:
         """
         Delete ended streams until the others are within their limits.
@@ -108,7 +119,7 @@ class Retention:
     def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
         # The run of a stream that is being deleted ends before the stream does.
         if streamLog.state is not State.OPEN:
-            self._keep(self._sweep.seconds(), streamLog.name, streamLog.epoch, streamLog.published)
+            self.keep(streamLog.name, streamLog.epoch, streamLog.published)
 
     def _keep(self, ended: float, name: str, epoch: str, published: bool) -> None:
         """Schedule the deletion of a stream; its end is on the ticker's clock."""

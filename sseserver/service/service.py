@@ -13,16 +13,17 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from sseserver.delivery.body import chooseBody
-from sseserver.errors import Overloaded, StoreUnavailable, StreamExists, StreamNotFound
+from sseserver.errors import Overloaded, StoreUnavailable
 from sseserver.formats import makeFormats
-from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource
+from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Publication, StreamDescription
 from sseserver.service.clients import Client
 from sseserver.service.drain import Drain
 from sseserver.service.idle import IdleStreams
 from sseserver.service.ledger import Ledger
-from sseserver.service.publication import Publication, checkPublished
+from sseserver.service.publisher import Publisher
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
@@ -38,8 +39,7 @@ from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.timing.wallclock import findWallClock
-from sseserver.tracebacks import forgetTraceback
-from sseserver.values import NewEntry, Prompt, Reason, State
+from sseserver.values import ListedStream, NewEntry, Prompt, Reason, State
 
 log = Logger(__name__)
 
@@ -102,7 +102,10 @@ class StreamService(Service):
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
         self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, lazy=True)
         self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self.keys.forget)
-        self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.find, partial(self._seal, entry=_IDLE_END))
+        end = partial(self._seal, entry=_IDLE_END)
+        self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.describe, end)
+        createOpen = partial(self._create, published=True)
+        self._publisher = Publisher(self.store, createOpen, self._retention, self._idle, self.ledger)
         makeRoom = self._retention.makeRoom
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(self._create, published=False)
@@ -144,8 +147,7 @@ class StreamService(Service):
         """
         return self._starter.start(prompt, key, RunTerms(summarize, viewed, prefix, client))
 
-    @inlineCallbacks
-    def open(self, name: str) -> Generator[Deferred[Any], Any, tuple[IStreamLog, bool]]:
+    def open(self, name: str) -> Deferred[tuple[StreamDescription, bool]]:
         """
         Open a named stream to publish into.
 
@@ -153,7 +155,7 @@ class StreamService(Service):
             name: Name of the stream.
 
         Returns:
-            A Deferred that fires with the stream's log, and whether the stream is new.
+            A Deferred that fires with the stream, and whether it is new.
 
         Raises:
             StreamExists: (errback) The stream is written by a run.
@@ -161,21 +163,7 @@ class StreamService(Service):
             Overloaded: (errback) There is no room for another stream, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        if not self.state.takesWork:
-            raise Overloaded(_STOPPED)
-        new = False
-        try:
-            streamLog = yield self.store.find(name).addCallback(checkPublished)
-        except StreamNotFound as missing:
-            forgetTraceback(missing)
-            try:
-                streamLog = yield self._create(name, published=True)
-                new = True
-            except StreamExists:
-                # Another request has created it meanwhile.
-                streamLog = yield self.store.find(name).addCallback(checkPublished)
-        self._idle.use(name)
-        return streamLog, new
+        return self._publisher.open(name) if self.state.takesWork else fail(Overloaded(_STOPPED))
 
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
@@ -200,29 +188,9 @@ class StreamService(Service):
             Overloaded: (errback) There is no room for the entries, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the entries now; none is in the log.
         """
-        return self.store.find(name).addCallback(self._publish, entries, close, key)
-
-    def _publish(
-        self, streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None
-    ) -> Deferred[Publication]:
-        repeated = key is not None and streamLog.keys.get(key) is not None
-        self._checkRunning(streamLog)
-        if not repeated:
-            checkPublished(streamLog)
-            if not self._retention.makeRoom(published=True):
-                raise Overloaded("The limit of bytes of published streams is reached; retry later.")
-        if streamLog.state is State.OPEN:
-            # Now, since the store may take longer than the rest of the stream's time.
-            self._idle.use(streamLog.name)
-
-        def note(numbers: tuple[int, int]) -> Publication:
-            self.ledger.publishedEntries += 0 if repeated else numbers[1] + 1 - numbers[0]
-            if close and not repeated:
-                self._idle.forget(streamLog.name)
-                self._retention.keepAfter(streamLog)
-            return Publication(streamLog, *numbers)
-
-        return self.store.publish(streamLog.name, entries, close, key).addCallback(note)
+        if self.state.takesWork:
+            return self._publisher.publish(name, entries, close, key)
+        return fail(Overloaded(_STOPPED))
 
     @inlineCallbacks
     def delete(self, name: str) -> Generator[Deferred[Any], Any, None]:
@@ -236,7 +204,7 @@ class StreamService(Service):
             StreamNotFound: (errback) There is no such stream.
             StoreUnavailable: (errback) The store cannot delete it now.
         """
-        streamLog: IStreamLog = yield self.store.find(name)
+        stream: StreamDescription = yield self.store.describe(name)
         run = self.runs.find(name)
         if run is not None:
             run.stop(None)
@@ -244,11 +212,25 @@ class StreamService(Service):
             yield self.store.delete(name)
         except StoreUnavailable:
             # The stream stays, so the run that was stopped needs a terminal entry.
-            if run is not None and not streamLog.sealed:
-                self._seal(streamLog, packCancelled(Reason.ASKED))
+            if run is not None:
+                self._seal(stream, packCancelled(Reason.ASKED)).addErrback(_reportNotEnded)
             raise
         self._idle.forget(name)
-        self.keys.forget(streamLog.epoch)
+        self.keys.forget(stream.epoch)
+
+    def describe(self, name: str, key: str | None = None) -> Deferred[StreamDescription]:
+        """
+        Describe a stream without its entries.
+
+        Args:
+            name: Name of the stream.
+            key: An idempotency key of a publish; the description tells whether it was used.
+
+        Raises:
+            StreamNotFound: (errback) There is no such stream.
+            StoreUnavailable: (errback) The store cannot look it up now.
+        """
+        return self.store.describe(name, key)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """
@@ -266,7 +248,7 @@ class StreamService(Service):
         return self.store.find(name)
 
     @inlineCallbacks
-    def cancel(self, name: str) -> Generator[Deferred[Any], Any, IStreamLog]:
+    def cancel(self, name: str) -> Generator[Deferred[Any], Any, StreamDescription]:
         """
         End a stream `cancelled`, and stop its run. Its entries are kept. Harmless after the end.
 
@@ -274,20 +256,23 @@ class StreamService(Service):
             name: Name of the stream.
 
         Returns:
-            A Deferred that fires with the stream's log when the end is in it.
+            A Deferred that fires with the stream when the end is in its log.
 
         Raises:
             StreamNotFound: (errback) There is no such stream.
             StoreUnavailable: (errback) The store cannot take the terminal entry now.
         """
-        streamLog: IStreamLog = yield self.store.find(name)
+        stream: StreamDescription = yield self.store.describe(name)
+        if stream.state is not State.OPEN:
+            return stream
         run = self.runs.find(name)
         if run is not None:
             run.stop(packCancelled(Reason.ASKED))
-        elif not streamLog.sealed:
-            self._seal(streamLog, packCancelled(Reason.ASKED))
-        yield streamLog.awaitStored()
-        return streamLog
+            yield run.streamLog.awaitStored()
+        else:
+            yield self._seal(stream, packCancelled(Reason.ASKED))
+        stream = yield self.store.describe(name)
+        return stream
 
     def startService(self) -> None:
         """
@@ -300,9 +285,8 @@ class StreamService(Service):
         running = step(SERVICE_STEPS, self.state, ServiceState.RUNNING)
         super().startService()
         self._retention.start(self.store.start())
-        for stream in self.store.list(self.store.count):
-            if stream.published and stream.ended is None:
-                self._idle.use(stream.name)
+        listed = self.store.list(self.store.count).addCallback(self._useOpen)
+        listed.addErrback(lambda failure: log.failure("The open streams could not be listed", failure))
         self.state = running
         self.viewers.admit()
         log.info("Speedups: {speedups}", speedups=", ".join(listSpeedups(self.settings.plain)) or "none")
@@ -369,11 +353,20 @@ class StreamService(Service):
             raise Overloaded(_STOPPED)
         return streamLog
 
-    def _seal(self, streamLog: IStreamLog, entry: NewEntry) -> None:
-        """Append the terminal entry."""
-        self._idle.forget(streamLog.name)
-        streamLog.append(entry.kind, entry.data)
-        self._retention.keepAfter(streamLog)
+    def _seal(self, stream: StreamDescription, entry: NewEntry) -> Deferred[None]:
+        """End a stream that no run of this process writes; fire when the end is visible."""
+        return self.store.end(stream.name, entry, stream.epoch).addCallback(self._keepSealed, stream)
+
+    def _keepSealed(self, sealed: bool, stream: StreamDescription) -> None:
+        self._idle.forget(stream.name)
+        if sealed:
+            self._retention.keep(stream.name, stream.epoch, stream.published)
+
+    def _useOpen(self, streams: Sequence[ListedStream]) -> None:
+        """Count the time of the open published streams from now on."""
+        for stream in streams:
+            if stream.published and stream.ended is None:
+                self._idle.use(stream.name)
 
     def _runEnded(self, run: Run) -> None:
         self.keys.starts.endRun(run.streamLog)
@@ -385,3 +378,8 @@ class StreamService(Service):
             run.viewerLeft()
         elif streamLog.published and streamLog.state is State.OPEN:
             self._idle.use(streamLog.name)
+
+
+def _reportNotEnded(failure: Failure) -> None:
+    """Report that a stream stays open."""
+    log.failure("A stream could not be ended", failure)

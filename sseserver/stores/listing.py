@@ -1,5 +1,5 @@
 """
-Pages of a list of streams, for the stores of this package.
+Pages of a list of streams, and the description of one, from the streams in memory.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import dropwhile, islice
 from typing import Protocol, TypeVar
 
+from sseserver.interfaces import IStreamLog, StreamDescription
 from sseserver.values import ListedPlace
 
 
@@ -41,3 +42,28 @@ def findPage(
         else:
             newest = dropwhile(lambda stream: stream.created >= created, newest)
     return list(islice(newest if isListed is None else filter(isListed, newest), limit))
+
+
+def describe(streamLog: IStreamLog, key: str | None = None) -> StreamDescription:
+    """
+    Describe a stream whose log is in memory. See `IStreamStore.describe`.
+
+    Args:
+        streamLog: The log.
+        key: An idempotency key; `None` if it does not matter whether one was used.
+    """
+    buffer = streamLog.buffer
+    return StreamDescription(
+        streamLog.name,
+        streamLog.epoch,
+        streamLog.published,
+        streamLog.question,
+        streamLog.state,
+        buffer.first,
+        streamLog.last,
+        buffer.measure(buffer.first, streamLog.last) + streamLog.keyBytes,
+        streamLog.viewers,
+        streamLog.created,
+        streamLog.ended,
+        key is not None and key in streamLog.keys,
+    )

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
 from sseserver.errors import StreamExists, StreamNotFound
-from sseserver.interfaces import IStreamLog, IStreamStore
-from sseserver.stores.listing import findPage
-from sseserver.stores.publishing import publish
+from sseserver.interfaces import IStreamLog, IStreamStore, Publication, StreamDescription
+from sseserver.stores.listing import describe, findPage
+from sseserver.stores.publishing import end, publish
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
 from sseserver.timing.ticker import Ticker
@@ -69,12 +69,17 @@ class MemoryStore(Keeper):
         self.account(published).add(streamLog.size, True)
         return succeed(streamLog)
 
-    def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
+    def list(self, limit: int, before: ListedPlace | None = None) -> Deferred[Sequence[ListedStream]]:
         """See `IStreamStore.list`."""
-        return [
+        page = [
             ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.size)
             for each in findPage(self._logs, limit, before)
         ]
+        return succeed(page)
+
+    def describe(self, name: str, key: str | None = None) -> Deferred[StreamDescription]:
+        """See `IStreamStore.describe`."""
+        return self.find(name).addCallback(describe, key)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See `IStreamStore.find`."""
@@ -82,10 +87,17 @@ class MemoryStore(Keeper):
         return fail(StreamNotFound(name)) if streamLog is None else succeed(streamLog)
 
     def publish(
-        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
-    ) -> Deferred[tuple[int, int]]:
+        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None, room: bool = True
+    ) -> Deferred[Publication]:
         """See `IStreamStore.publish`."""
-        return self.find(name).addCallback(publish, entries, close, key)
+        streamLog = self._logs.get(name)
+        if streamLog is None:
+            return fail(StreamNotFound(name))
+        return maybeDeferred(publish, streamLog, entries, close, key, room)
+
+    def end(self, name: str, entry: NewEntry, epoch: str | None = None) -> Deferred[bool]:
+        """See `IStreamStore.end`."""
+        return self.find(name).addCallback(end, entry, epoch)
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
         """See `IStreamStore.delete`."""

@@ -22,11 +22,11 @@ from zope.interface import implementer
 
 from sseserver.counting import Durations
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
-from sseserver.interfaces import IChecked, IPersistence, IStreamLog, IStreamStore
+from sseserver.interfaces import IChecked, IPersistence, IStreamLog, IStreamStore, Publication, StreamDescription
 from sseserver.steps import step
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
-from sseserver.stores.listing import findPage
-from sseserver.stores.publishing import publish
+from sseserver.stores.listing import describe, findPage
+from sseserver.stores.publishing import end, publish
 from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.account import Account
 from sseserver.streams.ids import makeEpoch
@@ -152,14 +152,19 @@ class PersistentStore(Keeper):
         self._schedule(0)
         return created
 
-    def list(self, limit: int, before: ListedPlace | None = None) -> Sequence[ListedStream]:
+    def list(self, limit: int, before: ListedPlace | None = None) -> Deferred[Sequence[ListedStream]]:
         """See `IStreamStore.list`."""
         # A stream that is being deleted takes no place of a page: a short page would be the last one.
         found = findPage(self._streams, limit, before, lambda stream: not stream.leaving)
-        return [
+        page = [
             ListedStream(each.name, each.epoch, each.published, each.created, each.ended, each.countBytes())
             for each in found
         ]
+        return succeed(page)
+
+    def describe(self, name: str, key: str | None = None) -> Deferred[StreamDescription]:
+        """See `IStreamStore.describe`. A log that is not in memory is read as a whole."""
+        return self.find(name).addCallback(describe, key)
 
     def find(self, name: str) -> Deferred[IStreamLog]:
         """See `IStreamStore.find`. A log that is not in memory is read as a whole."""
@@ -181,10 +186,14 @@ class PersistentStore(Keeper):
         return found
 
     def publish(
-        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
-    ) -> Deferred[tuple[int, int]]:
+        self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None, room: bool = True
+    ) -> Deferred[Publication]:
         """See `IStreamStore.publish`."""
-        return self.find(name).addCallback(publish, entries, close, key)
+        return self.find(name).addCallback(publish, entries, close, key, room)
+
+    def end(self, name: str, entry: NewEntry, epoch: str | None = None) -> Deferred[bool]:
+        """See `IStreamStore.end`."""
+        return self.find(name).addCallback(end, entry, epoch)
 
     def delete(self, name: str, epoch: str | None = None) -> Deferred[None]:
         """

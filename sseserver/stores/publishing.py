@@ -1,7 +1,7 @@
 """
-Publishing into a stream log that this process numbers, as all stores of this package do.
+Publishing into a stream log that this process numbers, and ending it: for stores that no other process shares.
 
-A store that gives numbers elsewhere has its own way to publish and does not use this module.
+A store that gives numbers elsewhere has its own way to do both; it uses `checkOpen` only.
 """
 
 from __future__ import annotations
@@ -11,54 +11,78 @@ from hashlib import sha256
 
 from twisted.internet.defer import Deferred
 
-from sseserver.errors import KeyReused, StreamEnded, StreamExists
-from sseserver.interfaces import IStreamLog
+from sseserver.errors import KeyReused, Overloaded, StreamEnded, StreamExists, StreamNotFound
+from sseserver.interfaces import IStreamLog, Publication
 from sseserver.streams.terminal import packDone
-from sseserver.values import KeyUse, NewEntry, PackedEntries, Reason, State
+from sseserver.values import NewEntry, PackedEntries, Reason, State
 
 #: Version of the form of digests.
 _FORM = b"\x01"
 
 
 def publish(
-    streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None
-) -> Deferred[tuple[int, int]]:
+    streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None, room: bool = True
+) -> Deferred[Publication]:
     """
     Append entries to a log, or find that they were appended with the same key before.
 
     See `IStreamStore.publish`.
     """
+    repeated = False
     if key is None:
-        first, last = _append(streamLog, entries, close)
-        return streamLog.awaitStored().addCallback(lambda _: (first, last))
-    digest = _makeDigest(entries, close)
-    use = streamLog.keys.get(key)
-    if use is None:
-        first, last = _append(streamLog, entries, close)
-        use = KeyUse(digest, first, last)
-        streamLog.remember(key, digest, first)
-    elif use.digest != digest and len(use.digest) == len(digest):
-        # A digest of another length is one of an earlier version, which tells nothing about this body.
-        raise KeyReused("This idempotency key was used with another body.")
-    return streamLog.awaitStored().addCallback(lambda _: (use.first, use.last))
+        first, last = _append(streamLog, entries, close, room)
+    else:
+        digest = _makeDigest(entries, close)
+        use = streamLog.keys.get(key)
+        if use is None:
+            first, last = _append(streamLog, entries, close, room)
+            streamLog.remember(key, digest, first)
+        elif use.digest != digest and len(use.digest) == len(digest):
+            # A digest of another length is one of an earlier version, which tells nothing about this body.
+            raise KeyReused("This idempotency key was used with another body.")
+        else:
+            repeated, first, last = True, use.first, use.last
+    publication = Publication(streamLog.epoch, first, last, repeated)
+    return streamLog.awaitStored().addCallback(lambda _: publication)
 
 
-def checkOpen(streamLog: IStreamLog) -> None:
+def end(streamLog: IStreamLog, entry: NewEntry, epoch: str | None) -> Deferred[bool]:
+    """
+    Append a terminal entry to a log, unless there is one.
+
+    See `IStreamStore.end`.
+    """
+    if epoch not in {None, streamLog.epoch}:
+        raise StreamNotFound(streamLog.name)
+    ends = not streamLog.sealed
+    if ends:
+        streamLog.append(entry.kind, entry.data)
+    return streamLog.awaitStored().addCallback(lambda _: ends)
+
+
+def checkOpen(name: str, published: bool, state: State) -> None:
     """
     Check that a stream can be published into.
+
+    Args:
+        name: Name of the stream.
+        published: Whether entries are published into it.
+        state: Its state.
 
     Raises:
         StreamExists: A run writes the stream.
         StreamEnded: The stream has ended.
     """
-    if not streamLog.published:
-        raise StreamExists(f"A run writes the stream {streamLog.name}; nothing can be published into it.")
-    if streamLog.state is not State.OPEN:
-        raise StreamEnded(f"The stream {streamLog.name} has ended ({streamLog.state.value}).")
+    if not published:
+        raise StreamExists(f"The stream {name} is written by a run; publish into another one.")
+    if state is not State.OPEN:
+        raise StreamEnded(f"The stream {name} has ended ({state.value}).")
 
 
-def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool) -> tuple[int, int]:
-    checkOpen(streamLog)
+def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, room: bool) -> tuple[int, int]:
+    checkOpen(streamLog.name, streamLog.published, streamLog.state)
+    if not room:
+        raise Overloaded("The limit of bytes of published streams is reached; retry later.")
     if isinstance(entries, PackedEntries) and entries:
         last = streamLog.extend(entries)
         numbers = [last - len(entries) + 1, last]

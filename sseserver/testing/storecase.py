@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from sseserver.errors import SSEServerError
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, IStreamStore
-from sseserver.values import EndedStream, Kind, NewEntry, State
+from sseserver.values import EndedStream, Kind, ListedPlace, ListedStream, NewEntry, State
 
 T = TypeVar("T")
 
@@ -170,7 +170,19 @@ class StoreCase(_TestCase):
         Returns:
             The numbers of the first and of the last entry.
         """
-        return self.result(self.store.publish(name, [NewEntry(Kind.TOKEN, data) for data in tokens], close, key))
+        entries = [NewEntry(Kind.TOKEN, data) for data in tokens]
+        publication = self.result(self.store.publish(name, entries, close, key))
+        return publication.first, publication.last
+
+    def listStreams(self, limit: int, before: ListedPlace | None = None) -> list[ListedStream]:
+        """
+        List streams.
+
+        Args:
+            limit: See `IStreamStore.list`.
+            before: See `IStreamStore.list`.
+        """
+        return [*self.result(self.store.list(limit, before))]
 
     def describe(self, streamLog: IStreamLog) -> Description:
         """Describe a stream."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from sseserver.errors import GapError, KeyReused, StreamEnded, StreamExists, StreamNotFound
+from sseserver.errors import GapError, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats.events import EventsFormat
-from sseserver.interfaces import IEntryBuffer, IPersistence, IStreamLog, IStreamStore
+from sseserver.interfaces import IEntryBuffer, IPersistence, IStreamLog, IStreamStore, StreamDescription
 from sseserver.stores.persistent import PersistentStore
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.testing.storecase import NoFormat, RecordingViewer, StoreCase
-from sseserver.values import Entry, Kind, ListedPlace, ListedStream, NewEntry, PackedEntries, State
+from sseserver.testing.storepublishing import EndContract, PublishContract
+from sseserver.values import Entry, Kind, ListedPlace, ListedStream, State
 
 
 class StreamContract(StoreCase):
@@ -89,13 +90,39 @@ class StreamContract(StoreCase):
         expected = [
             ListedStream(log.name, log.epoch, log.published, log.created, log.ended, log.size) for log in reversed(logs)
         ]
-        self.assertEqual(list(self.store.list(10)), expected)
-        self.assertEqual(list(self.store.list(2)), expected[:2])
+        self.assertEqual(self.listStreams(10), expected)
+        self.assertEqual(self.listStreams(2), expected[:2])
         place = ListedPlace(expected[1].created, expected[1].name)
-        self.assertEqual(list(self.store.list(1, place)), expected[2:3])
+        self.assertEqual(self.listStreams(1, place), expected[2:3])
         self.result(self.store.delete(expected[1].name))
-        self.assertEqual(list(self.store.list(10, place)), expected[2:])
-        self.assertEqual(list(self.store.list(10)), [expected[0], *expected[2:]])
+        self.assertEqual(self.listStreams(10, place), expected[2:])
+        self.assertEqual(self.listStreams(10), [expected[0], *expected[2:]])
+
+    def test_describe(self) -> None:
+        """A description has what a log tells without its entries, of visible entries only; another name is refused."""
+        logs = [self.create(name, name != "b", 3, question=f"{name}?") for name in "abc"]
+        logs[0].follow(RecordingViewer(logs[0]), NoFormat())
+        logs[2].append(Kind.FAILED, b"{}")
+        self.settle()
+        for streamLog in logs:
+            size = streamLog.buffer.size + streamLog.keyBytes
+            described = self.result(self.store.describe(streamLog.name))
+            state, number = streamLog.state, streamLog.last
+            expected = StreamDescription(
+                streamLog.name,
+                streamLog.epoch,
+                streamLog.published,
+                streamLog.question,
+                state,
+                1,
+                number,
+                size,
+                streamLog.viewers,
+                streamLog.created,
+                streamLog.ended,
+            )
+            self.assertEqual(described, expected)
+        self.assertRefused(self.store.describe("d"), StreamNotFound)
 
     def test_delete(self) -> None:
         """A deleted stream is not found. Viewers of an open one get the entry `cancelled`, reason `deleted`."""
@@ -220,70 +247,6 @@ class EntryContract(StoreCase):
         self.assertEqual((buffer.first, len(buffer.entries)), (1001, 1))
 
 
-class PublishContract(StoreCase):
-    """Entries are published, once for each idempotency key."""
-
-    def test_publish(self) -> None:
-        """A publish gives the numbers of its entries when they are visible; those of one publish follow one another."""
-        streamLog = self.create("a", tokens=1)
-        entries = [NewEntry(Kind.TOKEN, b"b"), NewEntry(Kind.EVENT, b"type\nc")]
-        published = [self.store.publish("a", each, False) for each in (PackedEntries(entries), entries[:1])]
-        self.assertEqual([self.result(each) for each in published], [(2, 3), (4, 4)])
-        self.assertEqual(streamLog.last, 4)
-        self.assertEqual(streamLog.buffer.entries, [b"1", b"b", b"type\nc", b"b"])
-
-    def test_close(self) -> None:
-        """A publish that closes the stream appends `done` with the number of tokens, and needs no entry of its own."""
-        first, second = self.create("a"), self.create("b", tokens=2)
-        self.assertEqual(self.publish("a", b"x", close=True), (1, 2))
-        self.assertEqual(self.publish("b", close=True), (3, 3))
-        for streamLog, tokens in ((first, 1), (second, 2)):
-            self.assertEqual((streamLog.state, streamLog.sealed), (State.DONE, True))
-            self.assertEqual(streamLog.buffer.entries[-1], b'{"reason":"stop","tokens":%d}' % tokens)
-
-    def test_key(self) -> None:
-        """
-        A publish that is repeated with its idempotency key appends nothing and gives the same numbers.
-
-        This also holds while the first one is not visible yet. The key with other entries is refused.
-        """
-        streamLog = self.create("a")
-        entries = [NewEntry(Kind.TOKEN, b"a"), NewEntry(Kind.TOKEN, b"b")]
-        both = [self.store.publish("a", each, False, "key") for each in (PackedEntries(entries), entries)]
-        self.assertEqual([self.result(each) for each in both], [(1, 2), (1, 2)])
-        self.assertEqual(self.publish("a", b"a", b"b", key="key"), (1, 2))
-        self.assertRefused(self.store.publish("a", entries[:1], False, "key"), KeyReused)
-        self.assertRefused(self.store.publish("a", entries, True, "key"), KeyReused)
-        self.assertEqual((streamLog.last, self.publish("a", b"a", key="other")), (2, (3, 3)))
-
-    def test_keyOfEnded(self) -> None:
-        """A publish that closed its stream can be repeated with its key."""
-        self.create("a")
-        self.assertEqual(self.publish("a", b"x", key="key", close=True), (1, 2))
-        self.assertEqual(self.publish("a", b"x", key="key", close=True), (1, 2))
-
-    def test_keyForgotten(self) -> None:
-        """An idempotency key is known as long as its entries are kept; then it can be used anew."""
-        streamLog = self.create("a")
-        for _ in range(2):
-            first, last = self.publish("a", b"a", b"b", key="key")
-            use = streamLog.keys.get("key")
-            assert use is not None
-            self.assertEqual((use.first, use.last), (first, last))
-            self.assertIsNone(streamLog.keys.get("other"))
-            self.publish("a", b"x" * self.window, b"c")
-            self.assertIsNone(streamLog.keys.get("key"))
-
-    def test_refused(self) -> None:
-        """Nothing is published into a stream that is missing, that a run writes, or that has ended."""
-        entries = [NewEntry(Kind.TOKEN, b"x")]
-        run, ended = self.create("run", published=False), self.create("ended")
-        self.publish("ended", b"x", close=True)
-        for name, error in (("none", StreamNotFound), ("run", StreamExists), ("ended", StreamEnded)):
-            self.assertRefused(self.store.publish(name, entries, False), error)
-        self.assertEqual((run.last, ended.last), (0, 2))
-
-
 class RecoveryContract(StoreCase):
     """The store is stopped, or its process ends, and another one starts."""
 
@@ -387,7 +350,7 @@ class RecoveryContract(StoreCase):
             self.assertEqual(self.find(empty.name).last, 1)
 
 
-class StoreContract(StreamContract, EntryContract, PublishContract, RecoveryContract):
+class StoreContract(StreamContract, EntryContract, PublishContract, EndContract, RecoveryContract):
     """
     The tests that every `IStreamStore` must pass.
 

@@ -60,7 +60,7 @@ class BugTests(ScriptedTestCase):
             ("startRun", "/", EVENTSOURCE, "GET"),
             ("startRun", "/streams", None, "POST"),
             ("find", path, EVENTSOURCE, "GET"),
-            ("find", path, JSON, "GET"),
+            ("describe", path, JSON, "GET"),
             ("cancel", f"{path}/cancel", None, "POST"),
             ("follow", path, EVENTSOURCE, "GET"),
         )

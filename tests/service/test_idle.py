@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from sseserver.interfaces import Publication
 from sseserver.service.service import Settings
 from sseserver.values import Kind, NewEntry, State
 from tests.fakes import FakeViewer
@@ -21,7 +22,8 @@ class IdleTests(ServiceTestCase):
 
     def open(self, name: str) -> Any:
         """Open a published stream."""
-        return self.successResultOf(self.service.open(name))[0]
+        self.successResultOf(self.service.open(name))
+        return self.successResultOf(self.service.find(name))
 
     def publish(self, name: str, data: bytes = b"x") -> None:
         """Publish a token."""
@@ -59,12 +61,12 @@ class IdleTests(ServiceTestCase):
         """A publish that the store has not finished keeps its stream open: seed 1100331 of the simulation."""
         streamLog = self.open("a")
         self.reactor.run(99, 1)
-        stored: Deferred[tuple[int, int]] = Deferred()
+        stored: Deferred[Publication] = Deferred()
         self.patch(self.service.store, "publish", lambda *arguments: stored)
         published = self.service.publish("a", [NewEntry(Kind.TOKEN, b"x")], False)
         self.reactor.run(5, 1)
         self.assertIs(streamLog.state, State.OPEN)
-        stored.callback((1, 1))
+        stored.callback(Publication(streamLog.epoch, 1, 1))
         self.successResultOf(published)
 
     def test_viewerThatLeaves(self) -> None:

@@ -289,8 +289,8 @@ BUGS = (
         '(("segments", "stream"), ("keys", "stream"), ("streams", "number"))',
         '(("segments", "stream"), ("keys", "stream"))',
     ),
-    Bug("a stream with viewers ends as idle", "service/idle.py", "if streamLog.viewers:", "if False:"),
-    Bug("idle streams never end", "service/idle.py", "            self._end(streamLog)\n", "            pass\n"),
+    Bug("a stream with viewers ends as idle", "service/idle.py", "if stream.viewers:", "if False:"),
+    Bug("idle streams never end", "service/idle.py", "        return self._end(stream)\n", "        return None\n"),
     Bug("the key of a failed run is kept", "service/startkeys.py", "return kind == Kind.FAILED", "return False"),
     Bug("the exit status is ignored", "sources/process.py", "        elif status:\n", "        elif False:\n"),
     Bug(

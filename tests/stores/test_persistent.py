@@ -172,7 +172,7 @@ class GroupTests(StoreTestCase):
         for name in "abcd":
             self.create(name)
         deleted = [self.store.delete("d"), self.store.delete("b")]
-        self.assertEqual([stream.name for stream in self.store.list(2)], ["c", "a"])
+        self.assertEqual([stream.name for stream in self.successResultOf(self.store.list(2))], ["c", "a"])
         self.settle()
         for each in deleted:
             self.successResultOf(each)
@@ -238,7 +238,7 @@ class TimeTests(StoreTestCase):
         self.settle()
         times = created, streamLog.ended
         for _ in range(2):
-            (listed,) = self.store.list(1)
+            (listed,) = self.successResultOf(self.store.list(1))
             self.assertEqual((listed.created, listed.ended), times)
             found = self.result(self.store.find("a"))
             self.assertEqual((found.created, found.ended), times)

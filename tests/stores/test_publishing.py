@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import KeyReused, StreamEnded, StreamExists
 from sseserver.formats import EventsFormat
+from sseserver.interfaces import Publication
 from sseserver.stores import publishing
 from sseserver.stores.publishing import publish
 from sseserver.streams.log import StreamLog
@@ -49,7 +50,8 @@ class PublishTests(SynchronousTestCase):
         streamLog = self.makeLog()
         streamLog.append(Kind.TOKEN, b"a")
         streamLog.remember("key", bytes.fromhex(OLD_DIGEST), 1)
-        self.assertEqual(self.successResultOf(publish(streamLog, [NewEntry(Kind.TOKEN, b"a")], False, "key")), (1, 1))
+        repeated = self.successResultOf(publish(streamLog, [NewEntry(Kind.TOKEN, b"a")], False, "key"))
+        self.assertEqual(repeated, Publication("epoch", 1, 1, True))
         self.assertEqual(streamLog.last, 1)
 
     def test_F47_noKeyNoDigest(self) -> None:
@@ -76,7 +78,8 @@ class PublishTests(SynchronousTestCase):
         logs = [self.makeLog(), self.makeLog()]
         for streamLog, batch in zip(logs, (entries, PackedEntries(entries)), strict=True):
             streamLog.append(Kind.TOKEN, b"a")
-            self.assertEqual(self.successResultOf(publish(streamLog, batch, False, "key")), (2, 701))
+            publication = self.successResultOf(publish(streamLog, batch, False, "key"))
+            self.assertEqual(publication, Publication("epoch", 2, 701))
             self.assertLessEqual(streamLog.buffer.size + streamLog.keyBytes, 10_000)
             self.assertEqual(streamLog.buffer.entries[-1], b"message\n699")
             self.assertEqual(streamLog.buffer.tokens, 1)
@@ -86,7 +89,8 @@ class PublishTests(SynchronousTestCase):
         streamLog.follow(FakeViewer(lambda: seen.append(streamLog.last)), EventsFormat())
         publish(streamLog, PackedEntries(entries[:5]), False, None)
         self.assertEqual(seen, [5])
-        self.assertEqual(self.successResultOf(publish(streamLog, PackedEntries(), True, None)), (6, 6))
+        publication = self.successResultOf(publish(streamLog, PackedEntries(), True, None))
+        self.assertEqual(publication, Publication("epoch", 6, 6))
         self.assertRaises(StreamEnded, streamLog.extend, PackedEntries(entries[:5]))
 
     def test_F48_packedEnd(self) -> None:
@@ -101,8 +105,8 @@ class PublishTests(SynchronousTestCase):
         """
         streamLog = self.makeLog()
         publish(streamLog, [NewEntry(Kind.TOKEN, b"a"), NewEntry(Kind.EVENT, b"type\ndata")], False, None)
-        numbers = self.successResultOf(publish(streamLog, [], True, None))
-        self.assertEqual((numbers, streamLog.buffer.entries[-1]), ((3, 3), b'{"reason":"stop","tokens":1}'))
+        self.assertEqual(self.successResultOf(publish(streamLog, [], True, None)), Publication("epoch", 3, 3))
+        self.assertEqual(streamLog.buffer.entries[-1], b'{"reason":"stop","tokens":1}')
         self.assertEqual(streamLog.buffer.kind(3), Kind.DONE)
 
     def test_refused(self) -> None:

@@ -1,5 +1,6 @@
 """
-Tests for `sseserver.testing.stores` and `sseserver.testing.storecase`: the contract on a broken store.
+Tests for `sseserver.testing.stores`, `sseserver.testing.storepublishing` and `sseserver.testing.storecase`: the
+contract on a broken store.
 
 tests/stores runs the contract on ours.
 """

@@ -54,7 +54,7 @@ async def findListed(
     found: list[ListedStream] = []
     step = limit
     while True:
-        page = store.list(step, before)
+        page = await store.list(step, before)
         found += [stream for stream in page if _shows(principal, stream.name)]
         if len(found) >= limit or len(page) < step:
             return found[:limit]

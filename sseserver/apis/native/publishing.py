@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 
 from sseserver.errors import BadRequest, InvalidMember, KeyReused, StreamExists, StreamNotFound, UnsupportedType
-from sseserver.interfaces import IStreamLog
+from sseserver.interfaces import Publication, StreamDescription
 from sseserver.jsontext import readJSON
-from sseserver.service.publication import Publication
 from sseserver.service.service import StreamService
 from sseserver.streams.entries import packEvent
 from sseserver.timing.turns import awaitTurn
@@ -81,7 +80,7 @@ def checkName(name: str) -> str:
 
 async def openWith(
     service: StreamService, name: str, entries: Sequence[NewEntry], close: bool, key: str | None
-) -> tuple[IStreamLog, bool]:
+) -> tuple[StreamDescription, bool]:
     """
     Open a stream with its first publish. Repeated with the same entries, nothing changes: PUT is idempotent.
 
@@ -93,7 +92,7 @@ async def openWith(
         key: Idempotency key of the request, if it has one.
 
     Returns:
-        The stream's log, and whether the stream is new.
+        The stream, and whether it is new.
 
     Raises:
         StreamExists: A run writes the stream, or it has other entries.
@@ -104,14 +103,13 @@ async def openWith(
     """
     used, new = key or _PUT_KEY, False
     try:
-        streamLog = await service.find(name)
-        repeated = streamLog.keys.get(used) is not None
+        repeated = (await service.describe(name, used)).keyUsed
     except StreamNotFound as missing:
         forgetTraceback(missing)
         repeated = False
     if not repeated:
-        streamLog, new = await service.open(name)
-        if streamLog.last:
+        stream, new = await service.open(name)
+        if stream.last:
             raise StreamExists(f"The stream {name} has entries already; publish into it with POST.")
     try:
         await service.publish(name, entries, close, used)
@@ -119,7 +117,7 @@ async def openWith(
         if key is not None:
             raise
         raise StreamExists(f"The stream {name} was opened with another body; publish into it with POST.") from None
-    return streamLog, new
+    return await service.describe(name), new
 
 
 def readStreamClosed(value: str | None) -> bool:
@@ -206,7 +204,7 @@ def _checkCharset(parameters: str) -> None:
 
 def encodePublication(published: Publication) -> bytes:
     """Encode the answer to a publish: the IDs of the entries, which have no character that JSON would escape."""
-    epoch, first, last = published.streamLog.epoch, published.first, published.last
+    epoch, first, last = published.epoch, published.first, published.last
     ids = ""
     if last - first < MAX_IDS:
         names = '", "'.join([f"{epoch}-{number}" for number in range(first, last + 1)])

@@ -27,7 +27,7 @@ from sseserver.apis.native.publishing import (
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
-from sseserver.interfaces import IStreamLog, Right
+from sseserver.interfaces import Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import findClient, identifyClient
 from sseserver.service.service import StreamService
@@ -164,6 +164,9 @@ class NamedStream(AsyncResource):
         wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN_TEXT, HTML)) if form is None else EVENT_STREAM
         try:
             checkRight(principal, Right.READ, self._name)
+            if wanted in {HTML, JSON}:
+                stream = await self._service.describe(self._name)
+                return self._answerPage(request, 2) if wanted == HTML else answerJSON(request, describeStream(stream))
             streamLog = await self._service.find(self._name)
         except StreamNotFound as error:
             if wanted != HTML:
@@ -172,10 +175,6 @@ class NamedStream(AsyncResource):
             # The page says so in words, for people.
             request.setResponseCode(error.status)
             return self._answerPage(request, 2)
-        if wanted == HTML:
-            return self._answerPage(request, 2)
-        if wanted == JSON:
-            return answerJSON(request, describeStream(streamLog))
         if wanted == PLAIN_TEXT:
             return answerText(request, streamLog)
         form = form or self._service.formats["events"]
@@ -188,12 +187,12 @@ class NamedStream(AsyncResource):
         name, close = checkName(self._name), readStreamClosed(readHeader(request, b"stream-closed"))
         entries = await self._readEntries(request)
         if entries or close:
-            streamLog, new = await openWith(self._service, name, entries, close, readKey(request, principal))
+            stream, new = await openWith(self._service, name, entries, close, readKey(request, principal))
         else:
-            streamLog, new = await self._service.open(name)
+            stream, new = await self._service.open(name)
         if new:
             request.responseHeaders.setRawHeaders(b"Location", [readPath(request).encode("ascii")])
-        return answerJSON(request, describeStream(streamLog), CREATED if new else OK)
+        return answerJSON(request, describeStream(stream), CREATED if new else OK)
 
     async def POST(self, request: Request) -> bytes:
         """Publish: append events or tokens, all or none."""
@@ -240,19 +239,19 @@ class StreamCancellation(AsyncResource):
         return answerJSON(request, describeStream(await self._service.cancel(self._name)))
 
 
-def describeStream(streamLog: IStreamLog) -> dict[str, object]:
+def describeStream(stream: StreamDescription) -> dict[str, object]:
     """Describe the state of a stream. Sizes are bytes, times are seconds since 1970."""
     return {
-        "name": streamLog.name,
-        "epoch": streamLog.epoch,
-        "published": streamLog.published,
-        "question": streamLog.question or None,
-        "state": streamLog.state.value,
-        "first": streamLog.buffer.first,
-        "last": streamLog.last,
-        "entries": streamLog.last - streamLog.buffer.first + 1,
-        "bytes": streamLog.buffer.measure(streamLog.buffer.first, streamLog.last) + streamLog.keyBytes,
-        "viewers": streamLog.viewers,
-        "created": streamLog.created,
-        "ended": streamLog.ended,
+        "name": stream.name,
+        "epoch": stream.epoch,
+        "published": stream.published,
+        "question": stream.question or None,
+        "state": stream.state.value,
+        "first": stream.first,
+        "last": stream.last,
+        "entries": stream.last - stream.first + 1,
+        "bytes": stream.size,
+        "viewers": stream.viewers,
+        "created": stream.created,
+        "ended": stream.ended,
     }

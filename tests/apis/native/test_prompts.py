@@ -52,7 +52,7 @@ class RunTests(ChatTestCase):
 
     def question(self) -> object:
         """Return the question in the state of the newest stream."""
-        [newest] = self.service.store.list(1)
+        [newest] = self.successResultOf(self.service.store.list(1))
         return self.state(f"/streams/{newest.name}")["question"]
 
     def test_F99_question(self) -> None:
