@@ -43,6 +43,7 @@ class Accounts:
 
     def start(self) -> None:
         """Look now, and again and again."""
+        self._host.manager.watch()
         if self._host.running:
             for name, figures in self._report().items():
                 if figures.count < 0 or figures.used < 0:

@@ -99,7 +99,7 @@ class Asker:
         query = Query("POST", self.path, headers, json.dumps(self.body()).encode())
         self.stage.history.add(self.name, f"asks {self.prompt!r}")
         self.begin()
-        self.exchange = Exchange(self.stage.network, query, self._over, self.read, timeout=60.0)
+        self.exchange = self.stage.ask(query, self._over, self.read, timeout=60.0)
 
     def again(self) -> None:
         """Repeat a request with a key that was answered: the answer is the same, unless it may be tried again."""
@@ -151,6 +151,9 @@ class Asker:
             return
         if reply.status in (200, 201):
             self.answered(reply)
+        elif reply.status == 429 and self.stage.identity.client and not self.stage.refusals.relays:
+            # It retries below.
+            pass
         elif reply.status in (400, 402, 403, 404, 410, 418, 422, 429, 500, 502, 504, 529) and self.allows(reply):
             self._judgeFailure(reply)
             self.finished = True
@@ -158,9 +161,8 @@ class Asker:
             self.blame("status", f"{reply.status} {reply.body[:200]!r}")
             self.finished = True
         if not self.finished:
-            self._checkRefusal(reply)
-            if self._tries < _MOST and (self._key or reply.status in (0, 503)):
-                self.stage.after(round(0.2 + self.stage.chance.random(), 3), self.start)
+            if self._tries < _MOST and (self._key or reply.status in (0, 429, 503)):
+                self.stage.after(round((reply.retryAfter or 0.2) + self.stage.chance.random(), 3), self.start)
             else:
                 self.finished = True
 
@@ -179,14 +181,6 @@ class Asker:
         if failure == self._failure and not waited:
             self.blame("key", f"the failure {reply.status} is told again, and the source was not asked")
         self._failure = failure
-
-    def _checkRefusal(self, reply: Reply) -> None:
-        """Check that a server with room refuses nothing once all is well."""
-        truth = self.stage.truth
-        calm = truth.calmSince is not None and self.stage.network.world.now - truth.calmSince > 10
-        error = (reply.json or {}).get("error", {})
-        if reply.status == 503 and truth.roomy and calm and error.get("code") in ("overloaded", "store_unavailable"):
-            self.blame("refused", f"{reply.body[:200]!r}, and there is room")
 
     def allows(self, reply: Reply) -> bool:
         """Return whether a status is a true answer."""

@@ -5,6 +5,7 @@ Cast: the actors of a simulation, and when each of them enters.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ from tests.simulation.askers import Asker, Chat, ChatReturn, Completion, Streame
 from tests.simulation.clients import Client, CommandClient, LoopClient
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.guests import Guest, Stranger
+from tests.simulation.identities import makeNeighbours
 from tests.simulation.operators import Operator
 from tests.simulation.publishers import LARGE, Opener, Publisher
 from tests.simulation.textviewers import ChunkViewer, PartViewer, TextViewer
@@ -97,6 +99,44 @@ class Cast:
                 self.acts += 1
                 if self.acts not in self._without:
                     self._stage.after(round(chance.random() * BUSY * 0.8, 3), act)
+
+    def crowd(self, chance: Random) -> None:
+        """
+        Let the neighbours of a client enter, in some seeds: each wants its share, and more.
+
+        Args:
+            chance: Not the one of the stage, as for `invite`.
+        """
+        for _ in range(chance.choice((0, 0, 1, 2))):
+            identities = makeNeighbours(chance, self._stage.now)
+            stream, begin = f"n{chance.randint(1, 2)}", chance.random() * BUSY * 0.5
+            for _ in range(chance.randint(2, 9)):
+                stage = replace(self._stage, identity=chance.choice(identities))
+                act = partial(
+                    chance.choice((self._publishToo, self._viewToo, self._viewToo, self._startToo)), stage, stream
+                )
+                self.acts += 1
+                if self.acts not in self._without:
+                    self._stage.after(round(begin + chance.random() ** 3 * BUSY * 0.5, 3), act)
+
+    def _publishToo(self, stage: Stage, stream: str) -> None:
+        publisher = Publisher(stage, self._number(), stream, 6, 20, False)
+        self.publishers.append(publisher)
+        self.streams.append(stream)
+        publisher.start()
+
+    def _viewToo(self, stage: Stage, stream: str) -> None:
+        viewer = EventsViewer(stage, f"neighbour{self._number()}", stream)
+        self._follow(viewer)
+        if stage.chance.random() < 0.5:
+            stage.after(round(2 + stage.chance.random() * 6, 3), viewer.leave)
+
+    def _startToo(self, stage: Stage, stream: str) -> None:
+        number = self._number()
+        asker = stage.chance.choice((Completion, StreamedCompletion, Chat))(stage, number, f"prompt {number}", False)
+        asker.onStream = self._started
+        self.askers.append(asker)
+        asker.start()
 
     def _number(self) -> int:
         self._count += 1
@@ -200,8 +240,11 @@ class Cast:
         chance = self._stage.chance
         operator = Operator(self._stage, self._number())
         what = chance.random()
-        if what < 0.3:
+        if what < 0.25:
             operator.probe()
+            return
+        if what < 0.3:
+            operator.checkReady()
             return
         if what < 0.45 or not self.streams:
             operator.list()

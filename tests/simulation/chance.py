@@ -78,6 +78,7 @@ class Patches:
             patch.object(sqlite3, "connect", self._record),
             patch.object(twistedServer, "datetimeToString", lambda: b"Fri, 15 Jan 2027 08:00:00 GMT"),
             patch("sseserver.sources.tokenthread.Thread", InlineThread),
+            patch("sseserver.command.access.time", seconds),
             # Few viewers make a crowd, which is woken in several turns.
             patch.object(wakes, "WAKES_PER_LOOK", self._chance.choice((1, wakes.WAKES_PER_LOOK))),
             patch.object(wakes, "WAKES_PER_TURN", self._chance.choice((1, 2, wakes.WAKES_PER_TURN))),

@@ -1,46 +1,33 @@
 """
 Guests: viewers whose credentials end, and strangers who have none for what they ask for.
 
-The server has its streams a second time below `/guarded`, behind an authenticator that believes the header `X-Guest`.
+They come through the gate of the server: with a token, with a signed link that the application has asked for, or with
+the cookie of a session.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
-from typing import Any
 
-from twisted.web.resource import Resource
-from zope.interface import implementer
-
-from sseserver import Grant, IAuthenticator, Principal, Right, StreamResource, StreamService, Unauthorized
+from tests.simulation.credentials import APPLICATION, LINK_KEY, bear, grantOf, makeKey, makeToken
 from tests.simulation.eventsviewer import EventsViewer
+from tests.simulation.identities import Identity
 from tests.simulation.viewers import Stage
-from tests.simulation.wire import Exchange, Query, Reply
+from tests.simulation.wire import GATE_PORT, Exchange, Query, Reply
 
 #: Seconds. Time in which a response must end after the expiry of its principal.
 EXPIRY = 5.0
 
-
-@implementer(IAuthenticator)
-class Believer:
-    """Believes a header: the name of the stream that the guest may read, and the end of its rights."""
-
-    def authenticate(self, request: Any) -> Principal:
-        """See `IAuthenticator.authenticate`."""
-        name, _, expires = (request.getHeader(b"x-guest") or b"").decode("ascii").partition(" ")
-        if not name:
-            raise Unauthorized("Guests have a name.")
-        return Principal(name, (Grant(frozenset({Right.READ}), name),), float(expires))
-
-
-def guard(root: Resource, service: StreamService) -> None:
-    """Put the streams of a service below `/guarded` of a site's root."""
-    root.putChild(b"guarded", StreamResource(service, access=Believer()))
+#: How a guest shows its rights.
+WAYS = ("token", "token", "link", "cookie")
 
 
 class Guest(EventsViewer):
     """
-    A viewer of a guarded stream: each of its responses ends with its rights, and it resumes with new ones.
+    A viewer of a stream behind the gate: each of its responses ends with its rights, and it resumes with new ones.
 
     Args:
         stage: See `Stage`.
@@ -50,19 +37,62 @@ class Guest(EventsViewer):
     """
 
     def __init__(self, stage: Stage, name: str, stream: str, chance: Random) -> None:
-        super().__init__(stage, name, stream)
-        self.path = f"/guarded{self.path}"
+        super().__init__(replace(stage, identity=Identity(name, port=GATE_PORT)), name, stream)
         self._chance = chance
         self._expires = 0.0
+        self._way = chance.choice(WAYS)
+        self._asks = False
+        self._plainPath = self.path
 
     def start(self) -> None:
         """See `Viewer.start`."""
-        if not (self.finished or self.live):
-            self._expires = self.stage.now + round(1 + 6 * self._chance.random(), 3)
-            self.headers = {"X-Guest": f"{self.stream} {self._expires!r}"}
+        if self.finished or self.live or self._asks:
+            return
+        expires = self.stage.now + round(1 + 6 * self._chance.random(), 3)
+        token = makeToken(self.name, [grantOf("read", self.stream)], expires)
+        if self._way == "token":
+            self.headers = bear(token)
+            self._begin(expires)
+        elif self._way == "cookie":
+            self._ask(Query("POST", "/session", bear(token), b""), self._takeCookie)
+        else:
+            # Links end at a full second.
+            body = json.dumps({"seconds": 1 + int(expires - self.stage.now)}).encode()
+            headers = {**bear(makeKey(APPLICATION)), "Content-Type": "application/json"}
+            self._ask(Query("POST", f"/streams/{self.stream}/links", headers, body), self._takeLink)
+
+    def _ask(self, query: Query, take: Callable[[Reply], object]) -> None:
+        """Ask for a credential."""
+        self._asks = True
+
+        def answered(reply: Reply) -> None:
+            self._asks = False
+            self.stage.history.add(self.name, f"{query.path}: {reply.status}")
+            if reply.status == 201 and reply.complete:
+                take(reply)
+            elif reply.status in (0, 201, 503) or (reply.status == 401 and "Cookie" not in query.headers):
+                self._return()
+            else:
+                self.blame("status", f"{reply.status} for {query.path}: {reply.body[:200]!r}")
+                self.finished = True
+
+        self.stage.ask(query, answered)
+
+    def _takeCookie(self, reply: Reply) -> None:
+        self.headers = {"Cookie": reply.headers["set-cookie"].partition(";")[0]}
+        self._begin(reply.json["expires"])
+
+    def _takeLink(self, reply: Reply) -> None:
+        self.path = reply.json["url"]
+        if not self.path.startswith(f"{self._plainPath}?"):
+            self.blame("link", f"the link is {self.path}")
+        self._begin(reply.json["expires"])
+
+    def _begin(self, expires: float) -> None:
+        self._expires = expires
         super().start()
         exchange = self.exchange
-        self.stage.after(self._expires - self.stage.now + EXPIRY, lambda: self._checkEnd(exchange))
+        self.stage.after(max(0.0, expires - self.stage.now) + EXPIRY, lambda: self._checkEnd(exchange))
 
     def _checkEnd(self, exchange: Exchange | None) -> None:
         """Check that a response which nothing has delayed is over."""
@@ -77,6 +107,7 @@ class Guest(EventsViewer):
         if reply.status != 401:
             super()._over(reply)
             return
+        # A session that is made in the last second of its rights has none.
         if self.stage.now < self._expires:
             self.blame("rights", f"401 before {self._expires}")
         self._return()
@@ -84,7 +115,7 @@ class Guest(EventsViewer):
 
 class Stranger:
     """
-    A client that asks for a stream with the rights for another one.
+    A client that asks for a stream with the rights for another one, or with a forged credential.
 
     Args:
         stage: See `Stage`.
@@ -92,22 +123,52 @@ class Stranger:
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
-        self._stage = stage
+        self._stage = replace(stage, identity=Identity(name, port=GATE_PORT))
         self._name = name
 
     def ask(self, stream: str) -> None:
         """Ask for a stream in any way; it must look as if there were none."""
-        headers = {"X-Guest": f"{stream}x {self._stage.now + 60!r}"}
+        now, grants = self._stage.now, [grantOf("read,publish,cancel,delete", f"{stream}x")]
+        headers = bear(makeToken(self._name, grants, now + 60))
         for method, path, status in (
             ("GET", f"/streams/{stream}", 404),
             ("DELETE", f"/streams/{stream}", 404),
             ("POST", f"/streams/{stream}/cancel", 404),
             ("PUT", f"/streams/{stream}", 403),
+            ("POST", f"/streams/{stream}", 404),
+            ("GET", "/streams", 403),
+            ("POST", "/streams", 403),
+            ("POST", "/v1/chat/completions", 403),
         ):
-            query = Query(method, f"/guarded{path}", headers, b"" if method == "POST" else None)
-            Exchange(self._stage.network, query, lambda reply, s=status, q=query: self._judge(reply, s, q))
+            self._try(Query(method, path, headers, b"" if method == "POST" else None), status)
+        self._forge(stream)
+
+    def _forge(self, stream: str) -> None:
+        """Ask with credentials that nobody has given."""
+        now, all_ = self._stage.now, [grantOf("read,publish,run,cancel,delete,list", "*")]
+        link = f"rights=read&streams={stream}&expires={int(now) + 60}"
+        for headers, query in (
+            ({}, ""),
+            (bear("sse_unknown"), ""),
+            (bear(makeToken(self._name, all_, now + 60, LINK_KEY)), ""),
+            (bear(makeToken(self._name, all_, now - 1)), ""),
+            (bear(makeToken(self._name, all_, now + 60, alg="none")), ""),
+            (bear(makeToken(self._name, all_, now + 60, crit=["x"])), ""),
+            ({"Authorization": "Basic dXNlcjpwYXNz"}, ""),
+            ({"Cookie": "sseserver_session=e30.AAAA"}, ""),
+            ({}, f"?{link}&sig={'A' * 43}"),
+            ({}, f"?{link}&sig=x&sig=y"),
+        ):
+            self._try(Query("GET", f"/streams/{stream}{query}", headers), 401)
+
+    def _try(self, query: Query, status: int) -> None:
+        self._stage.ask(query, lambda reply: self._judge(reply, status, query))
 
     def _judge(self, reply: Reply, status: int, query: Query) -> None:
-        self._stage.history.add(self._name, f"{query.method} {query.path}: {reply.status}")
-        if reply.status not in (0, status, 503):
-            self._stage.history.blame("rights", f"{self._name}: {reply.status} for {query.method} {query.path}")
+        path = query.path.partition("?")[0]
+        self._stage.history.add(self._name, f"{query.method} {path}: {reply.status}")
+        if reply.status == 401 and "www-authenticate" not in reply.headers:
+            self._stage.history.blame("rights", f"{self._name}: 401 without WWW-Authenticate")
+        if reply.status not in (0, status, 429, 503):
+            text = f"{reply.status} for {query.method} {path} with {sorted(query.headers)}, must be {status}"
+            self._stage.history.blame("rights", f"{self._name}: {text}")

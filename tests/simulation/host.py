@@ -4,75 +4,34 @@ Host: the machine of the server. It starts the whole server as a process, and st
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
 from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sseserver.apis.admin.families import Measured
-from sseserver.command.sites import makeAdminSite, makeSite
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore, ITokenSource
-from sseserver.options import OPTIONS
 from sseserver.service.service import StreamService
-from sseserver.settings import Settings
-from sseserver.sources.standardinput import InputSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.tap import Options, Server, makeSettings, makeSource
-from sseserver.timing.reactorlag import ReactorLag
-from sseserver.timing.turnend import TurnEnd
-from sseserver.web.site import StreamSite
+from sseserver.tap import Options, Server
+from tests.simulation.commandline import ACCESS_LOG, Plan, writeOptions
 from tests.simulation.disk import Disk
-from tests.simulation.guests import guard
+from tests.simulation.gate import Gate
 from tests.simulation.history import History
 from tests.simulation.inputs import Feeder
+from tests.simulation.launch import Parts, launch
+from tests.simulation.manager import ServiceManager
 from tests.simulation.network import Network
 from tests.simulation.programs import Programs
 from tests.simulation.reactor import SimReactor
 from tests.simulation.sources import Scripts, ScriptSource
 from tests.simulation.truth import Truth
-from tests.simulation.upstream import CONNECT_TIMEOUT, PROXY_PORT, SECRET, UPSTREAM_PORT
-from tests.simulation.wire import ADMIN_PORT, PORT
 from tests.simulation.world import World
-
-#: Name of the access log.
-_ACCESS_LOG = "access.log"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """
-    How a server is set up.
-
-    Attributes:
-        settings: Limits and intervals.
-        store: `memory` or `sqlite`.
-        source: `script`, `silent` (takes no prompt), `input`, `upstream` or `exec`.
-        prompt: Prompt of the page's visitors.
-        bufferSize: Bytes that a transport queues before its producer is paused.
-        diskDelay: Seconds that a transaction takes at most.
-        model: Whether the model of an upstream is given; otherwise the upstream is asked for it.
-        proxy: Whether the upstream is reached through a proxy.
-        accessLog: `none`, `log` or `file`.
-        connections: Most connections at a time; `None` for the default.
-    """
-
-    settings: Settings
-    store: str
-    source: str
-    prompt: str | None
-    bufferSize: int
-    diskDelay: float
-    model: bool
-    proxy: bool
-    accessLog: str
-    connections: int | None
 
 
 class Host:
@@ -88,8 +47,11 @@ class Host:
 
     Attributes:
         onCommit: Called after each commit that the server knows of.
+        onDown: Called when the server begins to refuse everything, or is gone.
+        onUp: Called when a server has started.
         programs: Processes that the server has started.
         feeder: Writes to the standard input of the server.
+        manager: Sends signals to the server.
         truth: Is told what a restart may lose.
         running: Whether the server answers.
         network: See above.
@@ -107,6 +69,8 @@ class Host:
         self.plan = plan
         self.disk = disk
         self.onCommit: Callable[[], object] = lambda: None
+        self.onDown: Callable[[], object] = lambda: None
+        self.onUp: Callable[[], object] = lambda: None
         self.programs = Programs(world, scripts, world.chance)
         self._world = world
         self.network = network
@@ -116,7 +80,10 @@ class Host:
         self._reactor: SimReactor | None = None
         self._server: Server | None = None
         self._service: StreamService
-        self._site: StreamSite
+        self._gate = Gate(disk.folder, plan.settings.plain)
+        # Fires when the process that stops has ended.
+        self._ending: Deferred[None] | None = None
+        self.manager = ServiceManager(world, history)
         self.feeder = Feeder(world, scripts, plan.settings.window)
 
     @property
@@ -133,24 +100,13 @@ class Host:
     def start(self) -> None:
         """Start the server's process."""
         self._reactor = reactor = SimReactor(self._world, self.network, self.plan.bufferSize)
-        turnEnd = TurnEnd(reactor)
-        options = writeOptions(self.plan, self.disk.folder)
-        # Some sizes are too small for an option; the environment turns the speedups off.
-        settings = replace(makeSettings(options), **findTooSmall(self.plan))
-        planned = replace(self.plan.settings, plain=settings.plain)
-        assert settings == planned, f"{settings} of the command line, {planned} of the plan"
-        store = self._makeStore(reactor, turnEnd)
-        source = self._makeSource(reactor, options, turnEnd)
-        self._service = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
-        server = self._server = Server()
-        self._service.setServiceParent(server)
-        if isinstance(source, InputSource):
-            source.setServiceParent(server)
-        self._site = makeSite(reactor, self._service, options)
-        guard(self._site.resource, self._service)
-        server.listen(reactor, f"tcp:{PORT}:interface=127.0.0.1", self._site)
-        admin = makeAdminSite(reactor, Measured(self._service, self._site, ReactorLag(reactor)), options)
-        server.listen(reactor, f"tcp:{ADMIN_PORT}:interface=127.0.0.1", admin)
+        reactor.onStop = self._stopServices
+        self.manager.reset()
+        options = writeOptions(self.plan, self.disk.folder, self.disk.path, self.disk.full)
+        parts = Parts(self._makeStore, self._makeSource)
+        server = self._server = launch(reactor, options, self.plan, parts)
+        self._service = next(service for service in server if isinstance(service, StreamService))
+        self._gate.open(reactor, server, self._service)
         server.privilegedStartService()
         server.startService()
         if self.plan.store == "sqlite":
@@ -159,27 +115,51 @@ class Host:
             self.truth.keep()
         self.running = True
         self.truth.lives += 1
+        self.onUp()
         self._history.add("host", "the server runs")
 
     def rotate(self) -> None:
         """Rename the access log, and send USR1."""
         if self.plan.accessLog == "file":
-            path = self.disk.folder / _ACCESS_LOG
+            path = self.disk.folder / ACCESS_LOG
             path.replace(path.with_suffix(".1"))
-        self._site.reopenLog()
+        self.manager.signal(signal.SIGUSR1)
 
-    def stop(self) -> Deferred[None]:
+    def reload(self) -> None:
+        """Send HUP."""
+        self.manager.signal(signal.SIGHUP)
+        self._gate.reload()
+
+    def stop(self, number: signal.Signals | None = None) -> Deferred[None]:
         """
-        Stop the server's process in good order, as SIGTERM does.
+        Stop the server's process in good order.
+
+        Args:
+            number: The signal that stops it; `None` stops its services, as an embedding program does.
 
         Returns:
             A Deferred that fires when the process has ended.
         """
+        self._history.add("host", f"the server stops, {'asked' if number is None else number.name}")
+        ending = self._ending = Deferred()
+        if number is None:
+            self._stopServices()
+        else:
+            self.manager.signal(number)
+        return ending
+
+    def hurry(self) -> None:
+        """Send another signal to a process that stops."""
+        self._history.add("host", "the server stops at once")
+        self.manager.signal(signal.SIGINT)
+
+    def _stopServices(self) -> None:
+        """Stop the services, and then the process, as a reactor does that is stopped."""
         assert self._server is not None
-        self._history.add("host", "the server stops")
         self.running = False
+        self.onDown()
         stopping: Deferred[Any] = self._server.stopService()
-        return stopping.addBoth(self._stopped)
+        stopping.addBoth(self._stopped)
 
     def stopListening(self) -> Deferred[None]:
         """
@@ -190,6 +170,7 @@ class Host:
         """
         assert self._server is not None
         self.running = False
+        self.onDown()
         stopping: Deferred[Any] = self._server.stopService()
         return stopping.addBoth(lambda _: self._checkStopped())
 
@@ -211,21 +192,28 @@ class Host:
         if isinstance(result, Failure):
             self._history.blame("stop", f"stopService failed: {result.value!r}")
         self._checkStopped()
+        self.manager.watch()
         self._die(reset=False)
         if self.plan.store == "sqlite":
             self.disk.kill()
         self._history.add("host", "the server has stopped")
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending.callback(None)
 
     def _checkStopped(self) -> None:
         """Check that a stopped service has let go of everything."""
         service = self._service
         # A request that came after the drain may still be told so: it is refused, and no viewer.
+        self.manager.reset()
         kept = {"viewers": len(tuple(service.viewers)), "runs": service.runs.held, "programs": self.programs.left}
         if any(kept.values()):
             self._history.blame("stop", f"a stopped service has {kept}")
 
     def _die(self, reset: bool) -> None:
         self.running = False
+        self.onDown()
+        self.manager.reset()
         self.killed = True
         self.reactor.die(reset)
         self.programs.abandon()
@@ -233,65 +221,19 @@ class Host:
         if self.plan.store == "memory":
             self.truth.forgetAll()
 
-    def _makeStore(self, reactor: SimReactor, turnEnd: TurnEnd) -> IStreamStore:
-        window = self.plan.settings.kept
+    def _makeStore(self, turnEnd: Any) -> IStreamStore:
+        window, reactor = self.plan.settings.kept, self.reactor
         if self.plan.store == "memory":
             return MemoryStore(reactor, window, turnEnd=turnEnd)
         thread = Thread(self, reactor)
         return SQLiteStore(reactor, self.disk.path, window, thread.call, turnEnd=turnEnd, full=self.disk.full)
 
-    def _makeSource(self, reactor: SimReactor, options: Options, turnEnd: TurnEnd) -> ITokenSource:
+    def _makeSource(self, options: Options, turnEnd: Any, make: Callable[..., ITokenSource]) -> ITokenSource:
         if self.plan.source == "input":
-            return self.feeder.makeSource(reactor, options)
+            return self.feeder.makeSource(self.reactor, options, make)
         if self.plan.source in ("upstream", "exec"):
-            return makeSource(reactor, options, turnEnd)
-        return ScriptSource(reactor, self._scripts, self.plan.source == "script")
-
-
-def findTooSmall(plan: Plan) -> dict[str, int]:
-    """Return the settings of a plan that are below the minimum of their options."""
-    values = {str(option.setting): option.minimum for option in OPTIONS if option.setting and option.minimum}
-    found = {name: getattr(plan.settings, name) for name in values}
-    return {name: value for name, value in found.items() if value is not None and value < values[name]}
-
-
-def writeOptions(plan: Plan, folder: Path) -> Options:
-    """
-    Write the command line of a plan, and parse it.
-
-    Args:
-        plan: The plan.
-        folder: Folder of the access log, and of the key of an upstream.
-    """
-    line = [f"--access-log={folder / _ACCESS_LOG if plan.accessLog == 'file' else plan.accessLog}"]
-    if plan.connections is not None:
-        line.append(f"--max-connections={plan.connections}")
-    tooSmall = findTooSmall(plan)
-    for option in OPTIONS:
-        if option.setting and option.setting not in tooSmall:
-            value = getattr(plan.settings, str(option.setting))
-            if value is True:
-                line.append(f"--{option.name}")
-            elif value is not False and value is not None:
-                line.append(f"--{option.name}={value}")
-    if plan.source == "upstream":
-        line += [f"--upstream=http://127.0.0.1:{UPSTREAM_PORT}/v1", f"--connect-timeout={CONNECT_TIMEOUT}"]
-        if plan.model:
-            line.append("--model=simulated")
-        line += ["--first-token-timeout=5", "--token-timeout=5"]
-        key = folder / "key"
-        key.write_text(f"{SECRET}\n", "ascii")
-        line += [f"--upstream-key-file={key}", f"--upstream-header=X-Tenant: @{key}"]
-        line.append(
-            f"--upstream-proxy=http://user:{SECRET}@127.0.0.1:{PROXY_PORT}" if plan.proxy else "--upstream-proxy=none"
-        )
-    elif plan.source == "exec":
-        line += ["--exec=cat {prompt}", "--model=simulated"]
-    options = Options()
-    options.parseOptions(line)
-    # The option is for some sources only.
-    options["prompt"] = plan.prompt
-    return options
+            return make(self.reactor, options, turnEnd)
+        return ScriptSource(self.reactor, self._scripts, self.plan.source == "script")
 
 
 class Thread:

@@ -7,7 +7,7 @@ The pipe is real. It is written in pieces that are cut at any byte; every run ge
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import FileIO
 from typing import Any
 from unittest.mock import patch
@@ -44,13 +44,16 @@ class Feeder:
         self._in: FileIO | None = None
         self._timer: Timer | None = None
 
-    def makeSource(self, reactor: SimReactor, options: Mapping[str, Any]) -> ITokenSource:
+    def makeSource(
+        self, reactor: SimReactor, options: Mapping[str, Any], make: Callable[..., ITokenSource]
+    ) -> ITokenSource:
         """
         Start a new input, and make its token source.
 
         Args:
             reactor: Of the server's process.
             options: Its command line, without the input: a test has none.
+            make: The server's own function for this.
         """
         self.abandon()
         into, out = os.pipe()
@@ -62,7 +65,7 @@ class Feeder:
         self._feed(data, work)
         try:
             with patch.object(tap, "STANDARD_INPUT", into), patch.object(tap, "FileIO", self._open):
-                return tap.makeSource(reactor, {**options, "text": "-"})
+                return make(reactor, {**options, "text": "-"})
         finally:
             os.close(into)
 

@@ -1,19 +1,25 @@
 """
-Luck: the faults of the network and of the machine.
+Luck: the faults of the network and of the machine, and the stops that operators ask for.
 """
 
 from __future__ import annotations
 
-from tests.simulation.cast import Cast
-from tests.simulation.history import History
-from tests.simulation.host import Host
-from tests.simulation.world import World
+import signal
 
-#: Seconds of a stop beyond the drain, whatever programs and clients do.
+from tests.simulation.cast import Cast
+from tests.simulation.host import Host
+from tests.simulation.operators import Operator
+from tests.simulation.viewers import Stage
+
+#: Seconds of a stop beyond its wait and its drain, whatever programs and clients do.
 LONGEST_STOP = 5.0
 
 #: Seconds. After a failure the store waits so long at most before it writes again: a short drain may end before.
 STORE_RETRY = 1.5
+
+
+#: Faults of a server, and events in its life.
+_FAULTS = ("kill", "kill", "stop", "stop", "stop", "power", "full", "full", "rotate", "reload")
 
 
 class Luck:
@@ -21,16 +27,17 @@ class Luck:
     Disturbs connections, and breaks the server.
 
     Args:
-        world: Schedules the ends of the faults.
-        history: Takes the faults.
+        stage: See `Stage`.
         host: The machine of the server.
         cast: The actors.
     """
 
-    def __init__(self, world: World, history: History, host: Host, cast: Cast) -> None:
-        self._world = world
-        self._chance = world.chance
-        self._history = history
+    def __init__(self, stage: Stage, host: Host, cast: Cast) -> None:
+        self._stage = stage
+        self._world = stage.network.world
+        self._chance = stage.chance
+        self._history = stage.history
+        self._refusals = stage.refusals
         self._host = host
         self._cast = cast
         self._restarting = False
@@ -47,7 +54,7 @@ class Luck:
 
     def end(self) -> None:
         """End all faults."""
-        self._world.run(lambda: self._host.running, 60)
+        self._world.run(lambda: self._host.running and not self._restarting, 60)
         self._empty()
         for actor in self._cast.connected:
             if actor.exchange is not None:
@@ -79,15 +86,18 @@ class Luck:
         """Do something to the server."""
         if self._restarting or not self._host.running:
             return
-        what = self._chance.choice(("kill", "kill", "stop", "stop", "power", "full", "full", "rotate"))
-        if what == "rotate":
-            self._history.add("scenario", "the access log is renamed")
-            self._host.rotate()
+        what = self._chance.choice(
+            ("kill", "kill", "stop", "stop", "stop", "power", "full", "full", "rotate", "reload")
+        )
+        if what in ("rotate", "reload"):
+            self._history.add("scenario", what)
+            getattr(self._host, what)()
             return
         if what == "full":
             if self._host.plan.store == "sqlite":
                 self._history.add("scenario", "the disk is full")
                 self._host.full = self._host.truth.copies.refused = True
+                self._refusals.shutFrom("disk", self._world.now)
                 self._world.after(round(self._chance.random() * 3, 3), self._empty)
             return
         self._restarting = True
@@ -99,21 +109,53 @@ class Luck:
 
     def _stop(self) -> None:
         """Stop the server in good order; all responses under way must arrive as a whole."""
-        begin, settings = self._world.now, self._host.plan.settings
+        begin, plan = self._world.now, self._host.plan
+        number = self._chance.choice((None, signal.SIGTERM, signal.SIGTERM, signal.SIGINT))
+        wait = plan.drainWait if number is signal.SIGTERM else 0.0
         exchanges = {actor.name: actor.exchange for actor in self._cast.connected if actor.exchange is not None}
         under = {name: one for name, one in exchanges.items() if not one.over and one.reply.status == 200}
         lossless = self._calm and not self._host.full and begin - self._emptied > STORE_RETRY
+        hurried: list[float] = []
+
+        def hurry() -> None:
+            if not isOver:
+                hurried.append(self._world.now)
+                self._host.hurry()
 
         def stopped(_: None) -> None:
-            seconds = self._world.now - begin
-            if seconds > settings.drain + LONGEST_STOP:
-                self._history.blame("stop", f"the server has stopped after {seconds:.3f} seconds")
-            for name, exchange in under.items() if lossless and not self._host.full else ():
+            isOver.append(True)
+            self._judgeTime(begin, wait, hurried)
+            for name, exchange in under.items() if lossless and not (self._host.full or hurried) else ():
                 if not (exchange.disturbed or exchange.reply.complete):
                     self._history.blame("drain", f"the response of {name} is cut when the server stops")
             self._restartSoon()
 
-        self._host.stop().addCallback(stopped)
+        isOver: list[bool] = []
+        self._host.stop(number).addCallback(stopped)
+        if number is not None and self._chance.random() < 0.3:
+            self._world.after(round(self._chance.random() * (wait + plan.settings.drain), 3), hurry)
+        if wait and not isOver:
+            self._refusals.shutFrom("leaving", begin)
+            operator, at = Operator(self._stage, 0), round(self._chance.random() * wait, 3)
+            self._world.after(at, lambda: operator.checkLeaving(lambda: not (hurried or isOver), begin + wait))
+
+    def _judgeTime(self, begin: float, wait: float, hurried: list[float]) -> None:
+        """
+        Judge the time that a stop has taken.
+
+        Args:
+            begin: When it was asked for.
+            wait: Seconds in which everything had to be served.
+            hurried: When a second signal came, if one did.
+        """
+        seconds, drain = self._world.now - begin, self._host.plan.settings.drain
+        if seconds < wait and not hurried:
+            self._history.blame("stop", f"the server has stopped after {seconds:.3f} of {wait} seconds")
+        if seconds > wait + drain + LONGEST_STOP:
+            self._history.blame("stop", f"the server has stopped after {seconds:.3f} seconds")
+        if hurried and self._world.now - hurried[0] > LONGEST_STOP:
+            late = self._world.now - hurried[0]
+            self._history.blame("stop", f"the server has stopped {late:.3f} seconds after the second signal")
 
     @property
     def _calm(self) -> bool:
@@ -124,6 +166,8 @@ class Luck:
     def _empty(self) -> None:
         self._host.full = False
         self._emptied = self._world.now
+        # A transaction that has failed is repeated a little later.
+        self._refusals.shutUntil("disk", self._world.now + STORE_RETRY + 2 * self._host.plan.diskDelay)
 
     def _restartSoon(self) -> None:
         self._world.after(round(0.1 + self._chance.random() * 2, 3), self._restart)

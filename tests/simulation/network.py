@@ -76,8 +76,22 @@ class Network:
         """Refuse connections at a port from now on."""
         self._ports.pop(port, None)
 
-    def connect(self, port: int, connected: Callable[[SimSocket], object], refused: Callable[[], object]) -> None:
-        """Connect to a port after a round trip; one of the two functions is called."""
+    def connect(
+        self,
+        port: int,
+        connected: Callable[[SimSocket], object],
+        refused: Callable[[], object],
+        source: str = "127.0.0.1",
+    ) -> None:
+        """
+        Connect to a port after a round trip.
+
+        Args:
+            port: The port.
+            connected: Called with the socket of the client.
+            refused: Called if nobody listens.
+            source: Address of the client.
+        """
 
         def arrive() -> None:
             accept = self._ports.get(port)
@@ -88,7 +102,7 @@ class Network:
             client, server = SimSocket(there, back), SimSocket(back, there)
             there.ends, back.ends = (client, server), (server, client)
             self.connections += 1
-            accept(server, ("127.0.0.1", 50000 + self.connections))
+            accept(server, (source, 50000 + self.connections))
             connected(client)
 
         self.world.after(self.delay(), arrive)

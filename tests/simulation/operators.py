@@ -4,12 +4,13 @@ Operators: actors that look at streams, cancel and delete them, and send what no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.simulation.facts import Span
 from tests.simulation.payloads import wrap
 from tests.simulation.viewers import Stage
-from tests.simulation.wire import ADMIN_PORT, Exchange, Query, Reply
+from tests.simulation.wire import ADMIN_PORT, PORT, Query, Reply
 
 #: Requests that must be answered with one status, whatever the server does, or 503.
 PROBES: tuple[tuple[int, Query], ...] = (
@@ -38,9 +39,7 @@ PROBES: tuple[tuple[int, Query], ...] = (
     (400, Query("GET", "/streams?limit=0")),
     (400, Query("GET", "/streams?before=yesterday")),
     (200, Query("GET", "/healthz")),
-    (200, Query("GET", "/readyz")),
     (200, Query("GET", "/healthz", port=ADMIN_PORT)),
-    (200, Query("GET", "/readyz", port=ADMIN_PORT)),
     (404, Query("GET", "/streams", port=ADMIN_PORT)),
     (403, Query("POST", "/streams", {"Origin": "https://elsewhere.example"}, b"")),
     (403, Query("PUT", "/streams/s1", {"Sec-Fetch-Site": "cross-site"}, b"")),
@@ -82,7 +81,7 @@ class Operator:
     def ask(self, query: Query, answered: Any) -> None:
         """Send a request."""
         self.stage.history.add(self.name, f"{query.method} {query.path}")
-        Exchange(self.stage.network, query, answered, timeout=30.0)
+        self.stage.ask(query, answered, timeout=30.0)
 
     def probe(self) -> None:
         """Send a request whose answer is known."""
@@ -163,6 +162,42 @@ class Operator:
 
         self.ask(Query("GET", f"/streams/{stream}", {"Accept": "application/json"}), answered)
 
+    def checkReady(self) -> None:
+        """Check that a server is ready, unless it stops or its disk is full."""
+        asked = self.stage.now
+
+        def answered(reply: Reply) -> None:
+            self.stage.history.add(self.name, f"readiness: {reply.status}")
+            excused = self.stage.refusals.isShut(asked, self.stage.now, "leaving", "down", "disk")
+            # The upstream is a part of the server that may not be ready, too.
+            excused = excused or (self.stage.refusals.relays and "source" in (reply.json or {}).get("problems", {}))
+            if reply.status not in (0, 200) and not (reply.status == 503 and excused):
+                self.blame("ready", f"{reply.status} {reply.body[:200]!r}")
+
+        self.ask(Query("GET", "/readyz", port=self.stage.chance.choice((PORT, ADMIN_PORT))), answered)
+
+    def checkLeaving(self, stillLeaves: Callable[[], bool], until: float) -> None:
+        """
+        Check that a server which waits before its drain says that it is not ready, and is alive.
+
+        Args:
+            stillLeaves: Tells whether it waits, and may not do anything else.
+            until: When the drain begins, in seconds since 1970.
+        """
+
+        def answered(reply: Reply) -> None:
+            self.stage.history.add(self.name, f"leaving: {reply.status}")
+            if stillLeaves() and self.stage.now < until and reply.complete and reply.status != 503:
+                self.blame("ready", f"{reply.status} for /readyz, and the server leaves")
+
+        def answeredHealth(reply: Reply) -> None:
+            if stillLeaves() and self.stage.now < until and reply.complete and reply.status != 200:
+                self.blame("ready", f"{reply.status} for /healthz, and the server lives")
+
+        if stillLeaves():
+            self.ask(Query("GET", "/readyz"), answered)
+            self.ask(Query("GET", "/healthz"), answeredHealth)
+
     def blame(self, rule: str, text: str) -> None:
         """Report a broken promise."""
         self.stage.history.blame(rule, f"{self.name}: {text}")
@@ -214,8 +249,6 @@ class Operator:
                 self.blame("status", f"{reply.status} for {query.method} {query.path} {(query.body or b'')[:80]!r}")
             elif reply.status >= 400 and reply.complete and query.headers.get("Accept") != "text/html":
                 error = (reply.json or {}).get("error", {})
-                if reply.status == 503 and query.path == "/readyz" and (reply.json or {}).get("problems"):
-                    return
                 if not (error.get("message") and error.get("type") and error.get("code")):
                     self.blame("error", f"{reply.body[:200]!r} for {query.path}")
 

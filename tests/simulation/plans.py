@@ -8,8 +8,11 @@ from dataclasses import replace
 from random import Random
 
 from sseserver.settings import Settings
-from tests.simulation.host import Plan
+from tests.simulation.commandline import Plan
+from tests.simulation.history import History
+from tests.simulation.limits import Limits
 from tests.simulation.network import Weather
+from tests.simulation.refusals import Refusals
 
 
 def makeSettings(chance: Random) -> Settings:
@@ -22,8 +25,8 @@ def makeSettings(chance: Random) -> Settings:
         # A small limit of open files would lower a larger one.
         maxViewers=pick((2, 5, 100, 100)),
         idle=pick((6.0, 86_400.0, 86_400.0)),
-        maxRuns=pick((1, 2, 1000)),
-        maxWaiting=pick((1, 1000)),
+        maxRuns=pick((1, 2, 1000, 1000)),
+        maxWaiting=pick((1, 1000, 1000)),
         stall=pick((1.5, 4.0, 30.0)),
         keep=pick((30.0, 600.0, 600.0)),
         window=pick((2000, 20_000, 16 << 20, 16 << 20, 16 << 20)),
@@ -32,6 +35,10 @@ def makeSettings(chance: Random) -> Settings:
         readAhead=pick((200, 4000, 1 << 20)),
         drain=pick((0.5, 3.0)),
         plain=chance.random() < 0.2,
+        maxViewersPerClient=pick((None, 1, 3)),
+        maxRunsPerClient=pick((None, 1, 2)),
+        runsPerMinute=pick((None, 2, 6)),
+        publishesPerSecond=pick((None, 1, 3)),
     )
 
 
@@ -49,6 +56,8 @@ def makePlan(chance: Random) -> Plan:
         proxy=chance.random() < 0.4,
         accessLog=chance.choice(("none", "log", "file")),
         connections=chance.choice((None, None, None, 20)),
+        drainWait=chance.choice((0.0, 0.5, 3.0)),
+        connectionsEach=chance.choice((None, None, 4)),
     )
     if plan.connections is None:
         return plan
@@ -66,4 +75,34 @@ def makeWeather(chance: Random) -> Weather:
         cut=chance.choice((0, 0, 0, 7, 300)) if latency < 0.1 else chance.choice((0, 1000)),
         sendBuffer=chance.choice((300, 4000, 65536)),
         receiveBuffer=chance.choice((300, 4000, 65536)),
+    )
+
+
+def makeRefusals(plan: Plan, weather: Weather, history: History) -> Refusals:
+    """
+    Make the judge of refusals.
+
+    Args:
+        plan: How the server is set up.
+        weather: How the network treats its connections.
+        history: Takes the verdicts.
+    """
+    settings = plan.settings
+    bounds = {
+        "connection": plan.connectionsEach,
+        "viewer": settings.maxViewersPerClient,
+        "run": settings.maxRunsPerClient,
+        "start": settings.runsPerMinute,
+        "publish": settings.publishesPerSecond,
+    }
+    tight = {
+        "streams": settings.maxBytes < 1 << 20 or settings.maxStreams < 1000,
+        "runs": min(settings.maxRuns, settings.maxWaiting) < 1000,
+        "viewers": settings.maxViewers < 100,
+    }
+    limits = Limits(
+        history, {kind: limit for kind, limit in bounds.items() if limit is not None}, settings.stall, weather.wide
+    )
+    return Refusals(
+        history, limits, frozenset(what for what, isTight in tight.items() if isTight), plan.source == "upstream"
     )

@@ -318,6 +318,88 @@ BUGS = (
         'headers.setRawHeaders(b"Last-Event-ID", [self.lastEventID.encode("utf-8")])',
         "pass",
     ),
+    Bug(
+        "keys are forgotten with the oldest entries",
+        "streams/log.py",
+        "self.keys = {key: use for key, use in self.keys.items() if use.last >= buffer.first}",
+        "self.keys = {}",
+    ),
+    Bug(
+        "a client may have one more than its limit",
+        "service/clients.py",
+        "self.counts[client] < limit",
+        "self.counts[client] <= limit",
+    ),
+    Bug(
+        "shares are never given back",
+        "service/clients.py",
+        "            self.counts[client] -= 1\n",
+        "",
+    ),
+    Bug(
+        "guests have no limits",
+        "service/clients.py",
+        "return _findPrincipal(principalName) if principalName else findAddress(address)",
+        "return findAddress(address)",
+    ),
+    Bug("each address of a network is a client", "service/clients.py", "_SITE_BITS = 64", "_SITE_BITS = 128"),
+    Bug("Retry-After is a second too short", "service/clients.py", "math.ceil(wait)", "math.floor(wait)"),
+    Bug(
+        "permits come back too late",
+        "service/buckets.py",
+        "self._turned, period / size",
+        "self._turned, 2 * period / size",
+    ),
+    Bug(
+        "permits come back too early",
+        "service/buckets.py",
+        "self._turned, period / size",
+        "self._turned, period / size / 2",
+    ),
+    Bug(
+        "what a client says about its address is believed",
+        "web/access/proxies.py",
+        "            if not self.trusts(found):\n",
+        "            if not entry:\n",
+    ),
+    Bug(
+        "everybody is a proxy",
+        "web/access/proxies.py",
+        "            return self._trustsHost(address.host)\n",
+        "            return bool(self._networks)\n",
+    ),
+    Bug(
+        "the drain begins at once",
+        "command/stopping.py",
+        "self._reactor.callLater(wait, self._stop)",
+        "self._reactor.callLater(0, self._stop)",
+    ),
+    Bug(
+        "a server that leaves says that it is ready",
+        "command/stopping.py",
+        "            self._streams.leave()\n",
+        "",
+    ),
+    Bug("a second signal has no effect", "command/stopping.py", "            self._hurry()\n", "            pass\n"),
+    Bug(
+        "no sign of life",
+        "command/supervisor.py",
+        "            self._signs.start(self._interval)\n",
+        "            pass\n",
+    ),
+    Bug("expired tokens are taken", "web/access/jwts.py", "    if expires <= now:\n", "    if not expires:\n"),
+    Bug(
+        "links of anybody are taken",
+        "web/access/links.py",
+        "if not self._signer.isSigned(_join(rights, pattern, expires), signature) or",
+        "if",
+    ),
+    Bug(
+        "a cookie has no end",
+        "web/access/sessions.py",
+        "return Principal(content.name, readGrants(content.grants), content.expires)",
+        "return Principal(content.name, readGrants(content.grants), None)",
+    ),
 )
 
 

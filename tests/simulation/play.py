@@ -79,7 +79,7 @@ def play(seed: int, without: frozenset[int] = frozenset()) -> Outcome:
         # Nobody else hears the log: an observer that keeps events would keep all objects of the simulation.
         with patch.object(globalLogPublisher, "_observers", [Ear(history)]):
             try:
-                with scenario.host.programs:
+                with scenario.host.programs, scenario.host.manager:
                     scenario.run()
             except Stuck as stuck:
                 history.blame("life", str(stuck))

@@ -87,7 +87,7 @@ class Publisher:
         self._life = self._stage.truth.lives
         self._askedAt = self._stage.now
         self._stage.history.add(self.name, f"{query.method} {query.path} {(query.body or b'')[:100]!r}")
-        exchange = self.exchange = Exchange(self._stage.network, query, answered, timeout=10.0)
+        exchange = self.exchange = self._stage.ask(query, answered, timeout=10.0)
         if self._stage.chance.random() < 0.1:
             # The request may be on its way, or its answer.
             self._stage.after(round(self._stage.chance.random() * 0.1, 3), exchange.cut)
@@ -103,9 +103,9 @@ class Publisher:
                 if reply.status == 201 and state["last"]:
                     self._blame("new", f"a new stream has {state['last']} entries")
             self._continue()
-        elif reply.status in (0, 503):
+        elif reply.status in (0, 429, 503):
             self._tries += 1
-            self._later(self.start)
+            self._later(self.start, reply.retryAfter if reply.status == 429 else None)
         elif reply.status == 409:
             self.finished = True
         else:
@@ -115,11 +115,12 @@ class Publisher:
     def _blame(self, rule: str, text: str) -> None:
         self._stage.history.blame(rule, f"{self.name} in {self.stream}: {text}")
 
-    def _later(self, call: Any) -> None:
+    def _later(self, call: Any, wait: int | None = None) -> None:
+        """Go on after some time, or after the seconds of `Retry-After`."""
         if self._tries > _MOST:
             self.finished = True
         else:
-            self._stage.after(round(self._stage.chance.random(), 3) + 0.1, call)
+            self._stage.after(round(self._stage.chance.random(), 3) + 0.1 if wait is None else wait, call)
 
     def _continue(self) -> None:
         if self._batch is None and not self._left:
@@ -202,8 +203,8 @@ class Publisher:
         if not batch.key:
             for entry in batch.entries:
                 self._stage.truth.attempts[entry.marker] -= 1
-        if reply.status == 503:
-            self._later(self._publish)
+        if reply.status in (429, 503):
+            self._later(self._publish, reply.retryAfter if reply.status == 429 else None)
         elif reply.status == 404:
             if not self._stage.truth.mayBeGone(self.stream):
                 self._blame("gone", "404 for a stream that was opened")
@@ -290,7 +291,7 @@ class Opener:
         self._tries += 1
         self._life = self._stage.truth.lives
         self._stage.history.add(self.name, f"opens {self.stream}")
-        self.exchange = Exchange(self._stage.network, self._query, self._answered, timeout=10.0)
+        self.exchange = self._stage.ask(self._query, self._answered, timeout=10.0)
 
     def _answered(self, reply: Reply) -> None:
         stage, truth = self._stage, self._stage.truth

@@ -69,6 +69,7 @@ class SimReactor(DescriptorSet):
         nameResolver: See `IReactorPluggableNameResolver`.
         network: See above.
         ports: Ports that listen.
+        onStop: Called to stop the services of the process.
     """
 
     running = True
@@ -84,6 +85,7 @@ class SimReactor(DescriptorSet):
         self._calls: dict[DelayedCall, None] = {}
         self._count = 0
         self.ports: list[SimPort] = []
+        self.onStop: Callable[[], object] = lambda: None
         self._sockets: dict[SimSocket, None] = {}
         world.add(self)
 
@@ -140,6 +142,10 @@ class SimReactor(DescriptorSet):
         return connector
 
     # The process
+
+    def stop(self) -> None:
+        """See `IReactorCore.stop`."""
+        self.onStop()
 
     @property
     def sockets(self) -> list[SimSocket]:

@@ -18,7 +18,7 @@ from tests.simulation.host import Host
 from tests.simulation.luck import Luck
 from tests.simulation.network import Network, Weather
 from tests.simulation.operators import Operator
-from tests.simulation.plans import makePlan, makeWeather
+from tests.simulation.plans import makePlan, makeRefusals, makeWeather
 from tests.simulation.recovery import Rehearsal
 from tests.simulation.sources import Scripts
 from tests.simulation.truth import Truth
@@ -29,6 +29,11 @@ from tests.simulation.world import World
 
 #: Seconds of virtual time that they have to end after the last fault.
 CALM = 90.0
+
+
+def isLate(actor: Any) -> bool:
+    """Return whether an actor has no answer. To be refused is one: `Refusals` judges it."""
+    return not (actor.finished or (actor.exchange is not None and actor.exchange.reply.status in (429, 503)))
 
 
 class Scenario:
@@ -50,7 +55,8 @@ class Scenario:
         self.truth = Truth(self.history)
         self.plan = makePlan(chance)
         network = self.network = Network(world, chance, makeWeather(chance))
-        self.stage = Stage(network, self.history, self.truth, chance)
+        self.refusals = makeRefusals(self.plan, network.weather, self.history)
+        self.stage = Stage(network, self.history, self.truth, chance, self.refusals)
         size = chance.choice((50, 3000, 60_000 if network.weather.wide else 50))
         self.scripts = Scripts(chance, self.truth, chance.choice((3, 12, 150)), size, chance.choice((0.01, 0.3, 1.5)))
         self.disk = Disk(chance, patches, full=chance.random() < 0.4)
@@ -66,10 +72,11 @@ class Scenario:
         self.truth.sparse = self.plan.source == "upstream"
         self.truth.programs = self.plan.source in ("exec", "input")
         self.truth.forgets = settings.maxStreams < 1000 or settings.maxBytes < 1 << 20 or settings.keep < 100
-        limits = (settings.maxStreams, settings.maxViewers, settings.maxWaiting, settings.maxRuns)
-        self.truth.roomy = min(limits) >= 1000 and settings.maxBytes > 1 << 20 and self.plan.connections is None
+        self.truth.roomy = not self.refusals.tight and self.plan.connections is None
+        self.host.onDown = lambda: self.refusals.shutFrom("down", world.now)
+        self.host.onUp = lambda: self._open()
         self.cast = Cast(self.stage, self.plan.source not in ("silent", "input"), without)
-        self.luck = Luck(world, self.history, self.host, self.cast)
+        self.luck = Luck(self.stage, self.host, self.cast)
         self.accounts = Accounts(world, self.history, self.host)
         # Whether the server forgets everything soon after its end, so that it can be seen to forget everything.
         self._forgetful = self.plan.settings.keep < 100
@@ -79,12 +86,18 @@ class Scenario:
             Upstream(network, self.scripts, chance, self.history)
         self.history.add("scenario", f"{self.plan} {network.weather}")
 
+    def _open(self) -> None:
+        """Note that a server has started."""
+        for reason in ("down", "leaving"):
+            self.refusals.shutUntil(reason, self.world.now)
+
     def run(self) -> None:
         """Run the scenario from its start to its verdict."""
         self.host.start()
         self.accounts.start()
         self.cast.cue()
         self.cast.invite(Random(f"visitors {self.seed}"))
+        self.cast.crowd(Random(f"neighbours {self.seed}"))
         self.luck.cue()
         self.world.pass_(BUSY)
         self._restore()
@@ -95,6 +108,7 @@ class Scenario:
         self._forget()
         self._closeDown()
         self.truth.judge()
+        self.refusals.limits.judge()
 
     # The end
 
@@ -107,8 +121,8 @@ class Scenario:
         """Wait until all actors have ended, or have nothing more to do."""
         actors: list[Any] = [*self.cast.publishers, *self.cast.askers]
         turns = Turns(self.world, self.host, CALM + self.plan.settings.linger)
-        while not self.world.run(lambda: all(actor.finished for actor in actors), CALM):
-            late = [actor for actor in actors if not actor.finished]
+        while not self.world.run(lambda: not any(map(isLate, actors)), CALM):
+            late = [actor for actor in actors if isLate(actor)]
             # A run that waits for its turn has all the time of those before it.
             if not (any(isinstance(actor, Asker) and actor.waits for actor in late) and turns.pass_()):
                 if self.plan.settings.maxBytes > 1 << 20:

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.simulation.history import History
+from tests.simulation.identities import LOCAL, Identity
+from tests.simulation.limits import Use
 from tests.simulation.network import Network
+from tests.simulation.refusals import Refusals
 from tests.simulation.truth import Truth
 from tests.simulation.wire import EventParser, Exchange, Frame, Malformed, Query, Reply
 
@@ -35,17 +38,41 @@ class Stage:
         history: Takes what they see.
         truth: Knows all streams.
         chance: Decides what they do.
+        refusals: Judges all answers.
+        identity: Who they are for the server.
     """
 
     network: Network
     history: History
     truth: Truth
     chance: Random
+    refusals: Refusals
+    identity: Identity = LOCAL
 
     @property
     def now(self) -> float:
         """Seconds since 1970."""
         return self.network.world.now
+
+    def ask(
+        self,
+        query: Query,
+        onEnd: Callable[[Reply], object],
+        onBody: Callable[[bytes], object] = lambda _: None,
+        timeout: float | None = 30.0,
+    ) -> Exchange:
+        """Send a request; see `Exchange`."""
+        identity, refusals, truth = self.identity, self.refusals, self.truth
+        query = identity.dress(query)
+        use: Use | None = None
+
+        def end(reply: Reply) -> None:
+            refusals.judge(identity, query, exchange, use, truth.lives)
+            onEnd(reply)
+
+        exchange = Exchange(self.network, query, end, onBody, timeout)
+        use = refusals.limits.watch(identity, query, exchange, self.now, truth.lives)
+        return exchange
 
     def after(self, delay: float, call: Callable[[], object]) -> None:
         """Do something later."""
@@ -127,13 +154,15 @@ class Viewer:
         self.heard = self._askedAt = self.stage.now
         self._askedLife = self.stage.truth.lives
         self._mayBeGone = self.stage.truth.mayBeGone(self.stream)
-        self.exchange = Exchange(
-            self.stage.network, Query("GET", self.path, headers), self._over, self._take, timeout=None
-        )
+        self.exchange = self.stage.ask(Query("GET", self.path, headers), self._over, self._take, timeout=None)
 
     def blame(self, rule: str, text: str) -> None:
         """Report a broken promise."""
         self.stage.history.blame(rule, f"{self.name} at {self.path}: {text}")
+
+    def leave(self) -> None:
+        """Need nothing more, and close the connection."""
+        self._finish()
 
     def see(self, frame: Frame) -> None:
         """Take an event of the stream."""
@@ -183,7 +212,7 @@ class Viewer:
             self.finished = True
         elif reply.status >= 500 and reply.status != 503:
             self.blame("status", f"{reply.status} {reply.body[:300]!r}")
-        elif reply.status not in (0, 200, 503):
+        elif reply.status not in (0, 200, 503) and not (reply.status == 429 and self.stage.identity.client):
             self.blame("status", f"{reply.status} {reply.body[:300]!r}")
             self.finished = True
         self._return()
@@ -193,7 +222,8 @@ class Viewer:
             self.finished = True
         if not self.finished:
             retry = (self._parser.retry or 1000) / 1000
-            self.stage.after(min(retry, 5.0), self.start)
+            wait = self.exchange.reply.retryAfter if self.exchange is not None else None
+            self.stage.after(max(min(retry, 5.0), wait or 0), self.start)
 
     def _refused(self) -> None:
         """Judge a 204: the viewer must have the terminal event."""

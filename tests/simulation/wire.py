@@ -13,11 +13,17 @@ from typing import Any
 from tests.simulation.network import Network, SimSocket
 from tests.simulation.world import Timer
 
+#: Address of the server, and of the programs on its machine.
+LOCALHOST = "127.0.0.1"
+
 #: Port of the server.
 PORT = 8000
 
 #: Port for operators.
 ADMIN_PORT = 8001
+
+#: Port that asks for credentials.
+GATE_PORT = 8002
 
 #: Status of a response that is no HTTP.
 MALFORMED = 599
@@ -35,6 +41,7 @@ class Query:
         body: Its body; `None` for none.
         close: Whether the connection ends after the response.
         port: Port of the server.
+        source: Address of the client.
     """
 
     method: str
@@ -43,10 +50,11 @@ class Query:
     body: bytes | None = None
     close: bool = False
     port: int = PORT
+    source: str = LOCALHOST
 
     def encode(self) -> bytes:
         """Write the request."""
-        headers = {"Host": "127.0.0.1:8000", **self.headers}
+        headers = {"Host": f"127.0.0.1:{self.port}", **self.headers}
         if self.body is not None:
             headers["Content-Length"] = str(len(self.body))
         if self.close:
@@ -75,6 +83,12 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     complete: bool = False
+
+    @property
+    def retryAfter(self) -> int | None:
+        """Seconds of the header `Retry-After`; `None` if it is missing, or has no whole number of them."""
+        value = self.headers.get("retry-after", "")
+        return int(value) if value.isascii() and value.isdigit() else None
 
     @property
     def json(self) -> Any:
@@ -177,6 +191,10 @@ class ReplyParser:
             self._onBody(data)
 
 
+#: The body of a response that tells an EventSource to return later.
+_RETURN = re.compile(rb"retry: [0-9]+\n\n")
+
+
 class Exchange:
     """
     One request on one connection, and its response.
@@ -192,6 +210,11 @@ class Exchange:
         reply: The response so far.
         paused: Whether the actor reads nothing for now.
         disturbed: Whether the actor or the network has kept the response from arriving as it was sent.
+        hindered: The same, but for an actor that closes the connection.
+        sentAt: When it began, in seconds since 1970.
+        begunAt: When the first byte of the response has arrived; `None` before.
+        heardAt: When the last one has.
+        overAt: When the exchange was over; `None` before.
     """
 
     def __init__(
@@ -203,7 +226,10 @@ class Exchange:
         timeout: float | None = 30.0,
     ) -> None:
         self.paused = False
-        self.disturbed = False
+        self.disturbed = self.hindered = False
+        self.sentAt = self.heardAt = network.world.now
+        self.begunAt: float | None = None
+        self.overAt: float | None = None
         self._network = network
         self._parser = ReplyParser(query.method == "HEAD", onBody)
         self._onEnd: Callable[[Reply], object] | None = onEnd
@@ -214,7 +240,7 @@ class Exchange:
         self._timer: Timer | None = None
         if timeout is not None:
             self._timer = network.world.after(timeout, self.drop)
-        network.connect(query.port, self._connected, self.drop)
+        network.connect(query.port, self._connected, self.drop, query.source)
 
     @property
     def reply(self) -> Reply:
@@ -225,6 +251,17 @@ class Exchange:
     def over(self) -> bool:
         """Whether nothing more will arrive."""
         return self._onEnd is None
+
+    @property
+    def isClosed(self) -> bool:
+        """Whether the server has accepted the connection, and has closed it without a word."""
+        return self.over and self._socket is not None and self._ended and self.begunAt is None and not self.hindered
+
+    @property
+    def isTurnedAway(self) -> bool:
+        """Whether the whole response is an event stream that tells the client to return later."""
+        reply = self.reply
+        return reply.complete and reply.status == 200 and _RETURN.fullmatch(reply.body) is not None
 
     def drop(self, reset: bool = False) -> None:
         """Close the connection, and report what has arrived."""
@@ -239,25 +276,27 @@ class Exchange:
 
     def cut(self) -> None:
         """Lose the connection on its way."""
-        self.disturbed = True
+        self.disturbed = self.hindered = True
         if self._socket is not None:
             self._socket.cut()
 
     def stall(self, stalled: bool) -> None:
         """Let the network deliver nothing, or go on."""
         self.disturbed = self.disturbed or stalled
+        self.hindered = self.hindered or stalled
         if self._socket is not None:
             self._socket.stall(stalled)
 
     def shutdown(self) -> None:
         """Close the sending half."""
-        self.disturbed = True
+        self.disturbed = self.hindered = True
         if self._socket is not None:
             self._socket.shutdown(1)
 
     def pause(self, paused: bool) -> None:
         """Stop reading, or go on."""
         self.disturbed = self.disturbed or paused
+        self.hindered = self.hindered or paused
         self.paused = paused
         if not paused:
             self._work()
@@ -285,6 +324,8 @@ class Exchange:
                     self._parser.end()
                     self.drop()
                     return
+                self.heardAt = self._network.world.now
+                self.begunAt = self.heardAt if self.begunAt is None else self.begunAt
                 self._parser.feed(data)
                 if self.reply.complete:
                     self._ended = True
@@ -299,6 +340,7 @@ class Exchange:
 
     def _end(self) -> None:
         onEnd, self._onEnd = self._onEnd, None
+        self.overAt = self._network.world.now if self.overAt is None else self.overAt
         if self._timer is not None:
             self._timer.cancel()
         if onEnd is not None:
