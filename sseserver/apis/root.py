@@ -5,6 +5,7 @@ The resource that an embedder mounts: all APIs, each at its path.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -57,6 +58,9 @@ class StreamResource(Resource):
         super().__init__()
         self.gate = Gate(hosts, corsOrigins)
         self._access = Access(access, service.wall)
+        credentials = self._access.credentials
+        if credentials is not None:
+            credentials.onChange = partial(service.viewers.rights.recheck, credentials.renew)
         self._direct = DirectPublishing(self, self.gate, self._access)
         resources = makeAPIs(service, prompt, self._access, self.gate)
         self._home = resources.pop("")

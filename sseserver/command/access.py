@@ -173,7 +173,7 @@ def _makeRemoteVerifier(reactor: Any, options: Mapping[str, Any], credentials: C
         makeAgent(reactor, _CONNECT_TIMEOUT),
         options["jwks-url"],
         options["jwt-algorithm"],
-        credentials.verdicts.clear,
+        credentials.noteChange,
     )
     verifier: Verifier = jwts.TokenVerifier(_makeRules(options), keys, time)
     return verifier

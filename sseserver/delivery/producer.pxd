@@ -18,6 +18,7 @@ cdef class EventStreamProducer(ResponseProducer):
     cdef Py_ssize_t _sent
 
     cdef object _form
+    cdef public object principal
 
     @cython.locals(reading=Reading, cursor=Py_ssize_t, streamLog=StreamLog)
     cpdef wake(self)

@@ -23,7 +23,7 @@ from sseserver.delivery.response import Delivery, ResponseProducer
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import JOINED_TEXT
-from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.interfaces import ANYONE, IFormat, IRendering, IStreamLog
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
@@ -51,6 +51,7 @@ class EventStreamProducer(ResponseProducer):
     Attributes:
         cursor: Number of the last entry read.
         expires: The time at which the viewer is told to return, in seconds on the ticker's clock; infinite for never.
+        principal: The client.
         streamLog: The stream.
     """
 
@@ -64,6 +65,7 @@ class EventStreamProducer(ResponseProducer):
         "_sent",
         "cursor",
         "expires",
+        "principal",
         "streamLog",
     )
 
@@ -71,6 +73,7 @@ class EventStreamProducer(ResponseProducer):
         super().__init__(request, delivery)
         self.cursor = self._first = 0
         self.expires = inf
+        self.principal = ANYONE
         self.streamLog = streamLog
         self._form = form
         self._rendering: IRendering

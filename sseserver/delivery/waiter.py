@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from sseserver.delivery.connection import abort
-from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.errors import SSEServerError
+from sseserver.interfaces import ANYONE, IFormat, IStreamLog
 from sseserver.timing.ticker import Tick, Ticker
 
 #: Reads the entries after a cursor; returns the new cursor, and whether the wait is over. It may leave entries for
@@ -40,11 +41,12 @@ class Waiter:
     Attributes:
         cursor: Number of the last entry read.
         over: Fires at the end of the wait.
+        principal: The client.
         request: The request.
         streamLog: The stream.
     """
 
-    __slots__ = ("_next", "_onEnd", "_read", "_tick", "_ticker", "cursor", "over", "request", "streamLog")
+    __slots__ = ("_next", "_onEnd", "_read", "_tick", "_ticker", "cursor", "over", "principal", "request", "streamLog")
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Waiter:
         self.cursor = cursor
         self.streamLog = streamLog
         self.over: Deferred[bool] = Deferred()
+        self.principal = ANYONE
         self.request = request
         self._ticker = ticker
         self._read = read
@@ -111,6 +114,10 @@ class Waiter:
         """
         abort(self.request)
         self._end(False)
+
+    def refuse(self, error: SSEServerError) -> None:
+        """End the wait with an error."""
+        self._end(Failure(error))
 
     def _expire(self, now: float) -> None:
         self._tick = None

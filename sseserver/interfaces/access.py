@@ -7,7 +7,7 @@ Access: rights, grants, principals, and the contract of an authenticator.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from twisted.internet.defer import Deferred
@@ -66,11 +66,14 @@ class Principal:
             empty name belongs to clients of a server without authentication.
         grants: What it may do.
         expires: Seconds since 1970. Its rights end then; `None` for never.
+        key: Digest of the key that vouches for it, by which its authenticator recognizes it when keys were taken back.
+            `None` if keys never are.
     """
 
     name: str
     grants: tuple[Grant, ...]
     expires: float | None = None
+    key: bytes | None = field(default=None, compare=False, repr=False)
 
     def allows(self, right: Right, name: str) -> bool:
         """

@@ -28,6 +28,7 @@ from sseserver.errors import Overloaded, RateLimited
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
 from sseserver.service.clients import Client, identifyClient
 from sseserver.service.ledger import Ledger
+from sseserver.service.viewerrights import ViewerRights
 from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetTraceback
@@ -52,6 +53,7 @@ class Viewers:
 
     Attributes:
         counts: The counts of their responses.
+        rights: Checks the rights of their clients again.
         tails: Responses that are finished and not sent.
     """
 
@@ -68,6 +70,7 @@ class Viewers:
         self._sweep = sweep
         self.tails = Tails(sweep.clock, settings.stall)
         self.counts = DeliveryCounts()
+        self.rights = ViewerRights(self, sweep, settings)
         self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft, self.tails.add, self.counts)
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}
@@ -133,9 +136,12 @@ class Viewers:
         Raises:
             Overloaded: There is no room, and viewers of this format do not reconnect.
             RateLimited: The client has too many viewers, and those of this format do not reconnect.
+            Unauthorized: The rights of the client have ended since the request came.
         """
         if isOver(request):
             return
+        if principal is not ANYONE:
+            principal = self.rights.check(principal, streamLog)
         client = identifyClient(request)
         try:
             if request is not self._passing:
@@ -147,13 +153,19 @@ class Viewers:
         trimHead(request)
         producer = EventStreamProducer(request, streamLog, form, self._delivery)
         self._add(producer, request, client)
+        producer.principal = principal
         if principal.expires is not None:
-            # The ticker has a clock of its own, which does not jump.
-            producer.expires = self._sweep.seconds() + principal.expires - self._sweep.wall()
+            producer.expires = self.rights.findEnd(principal)
         producer.start(place.lastEventID, jitter(self._settings.reconnectionTime), url, place.fromNow)
 
     def wait(
-        self, request: Request, streamLog: IStreamLog, form: IFormat, read: Reader, limit: float | None = None
+        self,
+        request: Request,
+        streamLog: IStreamLog,
+        form: IFormat,
+        read: Reader,
+        limit: float | None = None,
+        principal: Principal = ANYONE,
     ) -> Deferred[bool]:
         """
         Count a request as a viewer until a stream has what it needs.
@@ -168,6 +180,7 @@ class Viewers:
             read: Reads what follows a cursor, and returns the new cursor and whether the wait is
                 over.
             limit: Seconds to wait; `None` waits without limit.
+            principal: The client. The wait ends when a key that vouches for it is taken back.
 
         Returns:
             A Deferred that fires with true when the wait is over, and with false after the limit,
@@ -176,16 +189,20 @@ class Viewers:
         Raises:
             Overloaded: There is no room.
             RateLimited: The client has too many viewers.
+            Unauthorized: (also as the errback) The rights of the client have ended since the request came.
             Exception: An exception of `read`, also as the errback.
         """
         cursor, over = read(0)
         if over or isOver(request):
             return succeed(over)
+        if principal is not ANYONE:
+            principal = self.rights.check(principal, streamLog)
         client = identifyClient(request)
         self.checkRoom(client)
         trimHead(request)
         waiter = Waiter(request, streamLog, self._sweep, read, cursor, self._waiterLeft)
         self._add(waiter, request, client)
+        waiter.principal = principal
         waiter.start(form, limit)
         return waiter.over
 

@@ -4,6 +4,7 @@ Credentials against real servers: curl, OpenAI's client, forged tokens, and a se
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import shutil
@@ -20,6 +21,7 @@ import openai
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.web.access.apikeys import makeKey, writeLine
+from tests.http import EVENTSOURCE
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, stream, twistd
 from tests.web.access.tokens import CLAIMS, forge, makeToken
 
@@ -113,12 +115,20 @@ class ClientTests(AccessProcessTestCase):
             self.assertEqual([event.data for event in events if event.type == "message"], ["b"])
 
     def test_reload(self) -> None:
-        """After SIGHUP a key that was taken back opens nothing."""
-        with serving(self.command(), self.port, env=ENVIRONMENT) as process:
-            self.assertEqual(ask(self.port, "GET", "/streams", self.bearer())[0], 200)
+        """After SIGHUP a key that was taken back opens nothing, and its event stream ends within five seconds."""
+        with serving(self.command("--heartbeat=60"), self.port, env=ENVIRONMENT) as process:
+            self.assertEqual(ask(self.port, "PUT", "/streams/a", self.bearer())[0], 201)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+            self.addCleanup(connection.close)
+            connection.request("GET", "/streams/a", headers={**self.bearer(), "Accept": EVENTSOURCE})
+            response = connection.getresponse()
+            self.assertEqual(response.status, 200)
             (self.folder / "keys.txt").write_text("")
             process.send_signal(signal.SIGHUP)
             self.until(lambda: ask(self.port, "GET", "/streams", self.bearer())[0] == 401)
+            started = time.monotonic()
+            self.assertIn(b"retry:", response.read())
+            self.assertLess(time.monotonic() - started, 5)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition."""

@@ -10,7 +10,7 @@ from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
 from sseserver.formats import OpenAIFormat
-from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.interfaces import IFormat, IStreamLog, Principal
 from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, readCompletion, wantsUsage
 from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.service.clients import identifyClient
@@ -48,13 +48,13 @@ class Completions(ChatResource):
         )
         url = locateStream(request, streamLog, 3)
         if not streamed:
-            return await self._complete(request, streamLog)
+            return await self._complete(request, streamLog, principal)
         form = self._withUsage if wantsUsage(prompt) else self._service.formats["openai"]
-        await self._holdHead(request, streamLog, form)
+        await self._holdHead(request, streamLog, form, principal)
         self._service.viewers.follow(request, streamLog, form, url, principal)
         return None
 
-    async def _holdHead(self, request: Request, streamLog: IStreamLog, form: IFormat) -> None:
+    async def _holdHead(self, request: Request, streamLog: IStreamLog, form: IFormat, principal: Principal) -> None:
         """
         Hold the head of an answer in chunks until the first entry.
 
@@ -63,16 +63,19 @@ class Completions(ChatResource):
         """
         service = self._service
         limit = service.settings.heartbeat
-        await service.viewers.wait(request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit)
+        await service.viewers.wait(
+            request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit, principal
+        )
         refused = refusal(streamLog)
         if refused is not None:
             raise refused
 
-    async def _complete(self, request: Request, streamLog: IStreamLog) -> bytes | Document | None:
+    async def _complete(self, request: Request, streamLog: IStreamLog, principal: Principal) -> bytes | Document | None:
         """Answer in one piece at the end of the stream. Until then the client counts as a viewer."""
         service = self._service
         answer = Answer(streamLog, service.source.model, service.settings.window)
-        if await service.viewers.wait(request, streamLog, service.formats["openai"], answer.read):
+        form = service.formats["openai"]
+        if await service.viewers.wait(request, streamLog, form, answer.read, principal=principal):
             if answer.isLarge:
                 return answerLargeJSON(request, encodePieces(answer.completion(), FOLDING))
             return answerJSON(request, build(answer.completion()))

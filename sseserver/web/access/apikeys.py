@@ -107,7 +107,8 @@ def _readLine(line: str) -> KeyLine:
         raise ValueError("it is not NAME sha256:HASH GRANT …; python -m sseserver.keys makes such lines")
     expires = readTime(grants.pop().removeprefix(_EXPIRY)) if grants and grants[-1].startswith(_EXPIRY) else None
     # The prefix keeps the names of keys apart from those that a token claims.
-    return KeyLine(bytes.fromhex(match[1]), Principal(f"key:{name}", readGrants(grants), expires))
+    hashed = bytes.fromhex(match[1])
+    return KeyLine(hashed, Principal(f"key:{name}", readGrants(grants), expires, hashed))
 
 
 def readTime(text: str) -> float:
@@ -141,7 +142,11 @@ class ApiKeys:
 
     def find(self, key: str) -> Principal | None:
         """Return the principal of a key, or `None`."""
-        return self._principals.get(sha256(key.encode("ascii")).digest())
+        return self.findDigest(sha256(key.encode("ascii")).digest())
+
+    def findDigest(self, digest: bytes) -> Principal | None:
+        """Return the principal of the key of a digest, or `None`."""
+        return self._principals.get(digest)
 
     def fingerprint(self, name: str) -> str | None:
         """Return a short text that changes with the key of a principal; `None` if it has none."""

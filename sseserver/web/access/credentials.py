@@ -5,8 +5,8 @@ Credentials: the authenticator of `twistd sseserver`, which takes API keys, toke
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -31,6 +31,9 @@ _NONE = "This server needs a credential: send the header `Authorization: Bearer 
 
 class Verifier(Protocol):
     """Verifies tokens; `TokenVerifier` is one."""
+
+    def knows(self, digest: bytes) -> bool:
+        """Tell whether a digest is that of a key that verifies tokens."""
 
     def verify(self, token: str) -> Principal | Deferred[Principal]:
         """
@@ -73,6 +76,7 @@ class Credentials:
 
     Attributes:
         links: Makes signed links; `None` without a key.
+        onChange: Called when keys have changed.
         sessions: Makes the cookies of sessions.
         verdicts: The credentials that were verified before.
     """
@@ -80,15 +84,41 @@ class Credentials:
     def __init__(self, secrets: Secrets, sessionKey: bytes) -> None:
         self._sessionKey = sessionKey
         self.verdicts = Verdicts()
+        self.onChange: Callable[[], object] = lambda: None
         self.links: Links | None = None
         self.replace(secrets)
 
     def replace(self, secrets: Secrets) -> None:
-        """Take other keys. All credentials are verified anew."""
+        """Take other keys."""
         self._secrets = secrets
         self.links = Links(secrets.signingKeys) if secrets.signingKeys else None
         self.sessions = Sessions(secrets.signingKeys or [self._sessionKey], secrets.apiKeys)
+        self.noteChange()
+
+    def noteChange(self) -> None:
+        """Note that keys have changed: all credentials are verified anew."""
         self.verdicts.clear()
+        self.onChange()
+
+    def renew(self, principal: Principal) -> Principal | None:
+        """
+        Find the present rights of a principal.
+
+        Args:
+            principal: The principal as it was found before. One of another authenticator is returned as it is.
+
+        Returns:
+            The principal, whose rights end no later than before; `None` if the key that vouches for it was taken back.
+        """
+        key, secrets = principal.key, self._secrets
+        if key is None:
+            return principal
+        found = secrets.apiKeys.findDigest(key)
+        if found is not None:
+            ends = [end for end in (found.expires, principal.expires) if end is not None]
+            return replace(found, expires=min(ends, default=None))
+        keepers = (secrets.tokens, self.links, self.sessions)
+        return principal if any(each is not None and each.knows(key) for each in keepers) else None
 
     @property
     def tokens(self) -> Verifier | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, NoReturn
 
 import jwt
@@ -18,6 +19,7 @@ from twisted.web.iweb import IAgent
 from sseserver.client.bodies import readBodyStart
 from sseserver.errors import Overloaded, SSEServerError
 from sseserver.timing.patience import addPatientTimeout
+from sseserver.web.access.jwts import TokenKey
 
 log = Logger(__name__)
 
@@ -66,14 +68,18 @@ class RemoteKeys:
         self._url = url.encode("ascii")
         self._algorithm = algorithm
         self.onChange = onChange
-        self._keys: dict[str | None, Any] = {}
+        self._keys: dict[str | None, TokenKey] = {}
         self._body = b""
         # The times of the last fetch that has brought keys, and of the last one that was begun.
         self._received: float | None = None
         self._asked: float | None = None
         self._waiting: list[Deferred[None]] | None = None
 
-    def find(self, kid: str | None) -> Any | Deferred[Any]:
+    def knows(self, digest: bytes) -> bool:
+        """See `KeySet.knows`: the keys are those of the last fetch."""
+        return any(key.digest == digest for key in self._keys.values())
+
+    def find(self, kid: str | None) -> TokenKey | Deferred[TokenKey | None] | None:
         """See `KeySet.find`. A token without `kid` is verified with the only key of the set."""
         isMissing = self._lookUp(kid) is None
         if isMissing or self._isOlderThan(KEPT_SECONDS):
@@ -83,7 +89,7 @@ class RemoteKeys:
                 return fetching.addCallback(lambda _: self._require(kid))
         return self._require(kid)
 
-    def _require(self, kid: str | None) -> Any:
+    def _require(self, kid: str | None) -> TokenKey | None:
         """
         Return a key, or `None`.
 
@@ -94,7 +100,7 @@ class RemoteKeys:
             raise KeysUnavailable("The keys that verify tokens cannot be fetched now; retry later.")
         return self._lookUp(kid)
 
-    def _lookUp(self, kid: str | None) -> Any:
+    def _lookUp(self, kid: str | None) -> TokenKey | None:
         if kid is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(kid)
@@ -151,7 +157,7 @@ class RemoteKeys:
             one.callback(None)
 
 
-def readKeySet(body: bytes, algorithm: str) -> dict[str | None, Any]:
+def readKeySet(body: bytes, algorithm: str) -> dict[str | None, TokenKey]:
     """
     Read a key set.
 
@@ -180,6 +186,9 @@ def readKeySet(body: bytes, algorithm: str) -> dict[str | None, Any]:
 #: Types of keys, by algorithms. A shared key must never come from a URL.
 _TYPES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256"), "EdDSA": ("OKP", None)}
 
+#: Members that make a public key (RFC 7638 section 3.2, RFC 8037 section 2).
+_THUMBPRINT = ("kty", "crv", "n", "e", "x", "y")
+
 
 def _isFor(described: Mapping[str, Any], algorithm: str) -> bool:
     kind, curve = _TYPES[algorithm]
@@ -191,8 +200,11 @@ def _isFor(described: Mapping[str, Any], algorithm: str) -> bool:
     )
 
 
-def _readKey(described: Mapping[str, Any], algorithm: str) -> Any:
-    return jwt.PyJWK({name: value for name, value in described.items() if name != "d"}, algorithm=algorithm).key
+def _readKey(described: Mapping[str, Any], algorithm: str) -> TokenKey:
+    material = jwt.PyJWK({name: value for name, value in described.items() if name != "d"}, algorithm=algorithm).key
+    # The members of its thumbprint: the rest, such as a certificate, may change.
+    numbers = [described.get(name) for name in _THUMBPRINT]
+    return TokenKey(material, sha256(json.dumps(numbers).encode("utf-8")).digest())
 
 
 def _raiseTimeout(seconds: float) -> NoReturn:

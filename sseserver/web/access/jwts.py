@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, NamedTuple, Protocol
 
 import jwt
 from twisted.internet.defer import Deferred
@@ -35,10 +36,26 @@ _SKEW = 60
 _MAX_SUBJECT = 255
 
 
+class TokenKey(NamedTuple):
+    """
+    A key that verifies signatures.
+
+    Attributes:
+        material: The key, as PyJWT takes it.
+        digest: Tells it from other keys.
+    """
+
+    material: Any
+    digest: bytes
+
+
 class KeySet(Protocol):
     """Keys that verify signatures."""
 
-    def find(self, kid: str | None) -> Any | Deferred[Any]:
+    def knows(self, digest: bytes) -> bool:
+        """Tell whether a digest is that of one of the keys."""
+
+    def find(self, kid: str | None) -> TokenKey | Deferred[TokenKey | None] | None:
         """
         Find a key.
 
@@ -66,9 +83,13 @@ class FixedKey:
     """
 
     def __init__(self, algorithm: str, text: str) -> None:
-        self._key = _prepareKey(algorithm, text)
+        self._key = TokenKey(_prepareKey(algorithm, text), sha256(text.encode("utf-8")).digest())
 
-    def find(self, kid: str | None) -> Any:
+    def knows(self, digest: bytes) -> bool:
+        """See `KeySet.knows`."""
+        return digest == self._key.digest
+
+    def find(self, kid: str | None) -> TokenKey:
         """See `KeySet.find`. Whatever its name, there is one key only."""
         return self._key
 
@@ -121,6 +142,10 @@ class TokenVerifier:
         self._keys = keys
         self._seconds = seconds
 
+    def knows(self, digest: bytes) -> bool:
+        """See `KeySet.knows`."""
+        return self._keys.knows(digest)
+
     def verify(self, token: str) -> Principal | Deferred[Principal]:
         """
         Return the principal of a token.
@@ -152,26 +177,27 @@ class TokenVerifier:
             raise _makeRefusal("The name of its key must be a string")
         return kid
 
-    def _verifyWith(self, token: str, key: Any) -> Principal:
+    def _verifyWith(self, token: str, key: TokenKey | None) -> Principal:
         if key is None:
             raise _makeRefusal("Its key is not known")
         rules = self._rules
         try:
             claims = jwt.decode(
                 token,
-                key,
+                key.material,
                 algorithms=[rules.algorithm],
                 issuer=rules.issuer,
                 audience=rules.audience,
                 # The times are checked below, with the clock of the server.
                 options={"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
             )
-            return _makePrincipal(claims, token, self._seconds())
+            principal = _makePrincipal(claims, token, self._seconds())
         except SSEServerError:
             raise
         except Exception as error:
             # PyJWT and the parsers below it raise many types. None of them is our own fault.
             raise _makeRefusal(_REASONS.get(type(error), "It is not valid")) from None
+        return replace(principal, key=key.digest)
 
 
 #: Hints for developers. They say what is wrong, and quote nothing of the token.

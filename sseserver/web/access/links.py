@@ -38,6 +38,10 @@ class Links:
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._signer = Signer(keys, b"link")
 
+    def knows(self, digest: bytes) -> bool:
+        """See `Signer.knows`."""
+        return self._signer.knows(digest)
+
     def make(self, grant: Grant, expires: int) -> str:
         """
         Make the query of a link.
@@ -64,10 +68,11 @@ class Links:
         if any(len(each) != 1 for each in values):
             raise _makeRefusal()
         rights, pattern, expires, signature = (each[0].decode("utf-8", "replace") for each in values)
-        if not self._signer.isSigned(_join(rights, pattern, expires), signature) or not _SECONDS.fullmatch(expires):
+        key = self._signer.findKey(_join(rights, pattern, expires), signature)
+        if key is None or not _SECONDS.fullmatch(expires):
             raise _makeRefusal()
         # Each link is a principal of its own: whoever has it shares its limits.
-        return Principal(f"link:{signature[:22]}", (readGrant(f"{rights}:{pattern}"),), float(expires))
+        return Principal(f"link:{signature[:22]}", (readGrant(f"{rights}:{pattern}"),), float(expires), key)
 
 
 def _join(rights: str, pattern: str, expires: str) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -53,6 +54,10 @@ class Sessions:
         self._signer = Signer(keys, b"session")
         self._apiKeys = apiKeys
 
+    def knows(self, digest: bytes) -> bool:
+        """See `Signer.knows`. A session of an API key ends with that key."""
+        return self._signer.knows(digest)
+
     def make(self, principal: Principal, now: float) -> tuple[str, int]:
         """
         Make the cookie of a principal.
@@ -87,17 +92,18 @@ class Sessions:
             Unauthorized: It is not a cookie that was made here, or its API key is gone.
         """
         match = _VALUE.fullmatch(value)
-        if match is None or not self._signer.isSigned(match[1].encode("ascii"), match[2]):
+        key = None if match is None else self._signer.findKey(match[1].encode("ascii"), match[2])
+        if match is None or key is None:
             raise _makeRefusal()
         text = match[1]
         content = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Content)
         if content.key is None:
-            return Principal(content.name, readGrants(content.grants), content.expires)
+            return Principal(content.name, readGrants(content.grants), content.expires, key)
         principal = self._apiKeys.recall(content.name, content.key)
         if principal is None:
             raise _makeRefusal()
         expires = min(content.expires, content.expires if principal.expires is None else principal.expires)
-        return Principal(principal.name, principal.grants, expires)
+        return replace(principal, expires=expires)
 
 
 def _makeRefusal() -> Unauthorized:

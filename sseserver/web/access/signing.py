@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
+from hashlib import sha256
 
 #: Bytes. Shortest key: as many as the signature has.
 MIN_KEY = 32
@@ -45,23 +46,31 @@ class Signer:
 
     def __init__(self, keys: Sequence[bytes], purpose: bytes) -> None:
         self._keys = tuple(hmac.digest(key, b"sseserver " + purpose, "sha256") for key in keys)
+        self._digests = tuple(sha256(key).digest() for key in self._keys)
 
     def sign(self, text: bytes) -> str:
         """Return the signature of a text: 43 characters that need no quoting in a URL."""
         return _encode(hmac.digest(self._keys[0], text, "sha256"))
 
-    def isSigned(self, text: bytes, signature: str) -> bool:
+    def knows(self, digest: bytes) -> bool:
+        """Tell whether a digest is that of one of the keys."""
+        return digest in self._digests
+
+    def findKey(self, text: bytes, signature: str) -> bytes | None:
         """
-        Tell whether a signature is that of a text, in a time that does not depend on the signature.
+        Find the key that has signed a text, in a time that does not depend on the signature.
 
         Args:
             text: The text.
             signature: From a client.
+
+        Returns:
+            The digest of the key; `None` if the signature is not that of the text.
         """
         given = signature.encode("utf-8", "replace")
         # All keys are tried: the time does not show which one it was.
         matches = [hmac.compare_digest(_encode(hmac.digest(key, text, "sha256")).encode(), given) for key in self._keys]
-        return any(matches)
+        return next((digest for digest, isMatch in zip(self._digests, matches, strict=True) if isMatch), None)
 
 
 def _encode(digest: bytes) -> str:

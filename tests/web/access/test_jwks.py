@@ -144,6 +144,17 @@ class RemoteKeysTests(SynchronousTestCase):
         self.failureResultOf(found, Unauthorized)
         self.assertEqual((len(self.agent.asked), self.changes), (3, 2))
 
+    def test_knows(self) -> None:
+        """The principal of a token has the digest of its key, which is known as long as the set has the key."""
+        self.begin(0, 1)
+        digests = [self.verifier.verify(sign(number)).key or b"" for number in (0, 1)]  # type: ignore[union-attr]
+        self.assertEqual([self.verifier.knows(digest) for digest in digests], [True, True])
+        self.clock.advance(KEPT_SECONDS)
+        self.verifier.verify(sign(1))
+        self.agent.answer(json.dumps({"keys": [describe(1, "renamed", x5t="new")]}).encode())
+        self.assertEqual([self.verifier.knows(digest) for digest in digests], [False, True])
+        self.assertEqual(self.changes, 2)
+
     def test_pause(self) -> None:
         """Tokens with invented keys cause one fetch in ten seconds."""
         self.begin(0)

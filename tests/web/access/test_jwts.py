@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import Unauthorized
 from sseserver.interfaces import Principal
-from sseserver.web.access.jwts import FixedKey, TokenRules, TokenVerifier
+from sseserver.web.access.jwts import FixedKey, TokenKey, TokenRules, TokenVerifier
 from tests.web.access.cases import grant
 from tests.web.access.tokens import CLAIMS, NOW, SHARED, forge, makeToken, privatePEM, publicPEM
 
@@ -98,14 +98,18 @@ class TokenTests(SynchronousTestCase):
         class Later:
             came: Deferred[Any] = Deferred()
 
+            def knows(self, digest: bytes) -> bool:
+                return False
+
             def find(self, kid: str | None) -> Any:
                 return self.came
 
         verifier = TokenVerifier(TokenRules("HS256", "issuer", "here"), Later(), lambda: NOW)
         found: Any = verifier.verify(makeToken())
         self.assertNoResult(found)
-        Later.came.callback(SHARED.encode())
-        self.assertEqual(self.successResultOf(found).name, "jwt:alice")
+        Later.came.callback(TokenKey(SHARED.encode(), b"digest"))
+        principal = self.successResultOf(found)
+        self.assertEqual((principal.name, principal.key), ("jwt:alice", b"digest"))
 
 
 class KeyTests(SynchronousTestCase):

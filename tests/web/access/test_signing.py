@@ -25,10 +25,11 @@ class SigningTests(SynchronousTestCase):
         signer = Signer(KEYS, b"link")
         signature = signer.sign(b"text")
         self.assertRegex(signature, r"^[A-Za-z0-9_-]{43}$")
-        self.assertTrue(signer.isSigned(b"text", signature))
-        self.assertTrue(Signer(KEYS[::-1], b"link").isSigned(b"text", signature))
-        self.assertFalse(Signer(KEYS[1:], b"link").isSigned(b"text", signature))
-        self.assertFalse(Signer(KEYS, b"session").isSigned(b"text", signature))
+        digest = signer.findKey(b"text", signature)
+        self.assertIsNotNone(digest)
+        self.assertEqual(Signer(KEYS[::-1], b"link").findKey(b"text", signature), digest)
+        self.assertIsNone(Signer(KEYS[1:], b"link").findKey(b"text", signature))
+        self.assertIsNone(Signer(KEYS, b"session").findKey(b"text", signature))
         for text, given in (
             (b"texT", signature),
             (b"", signature),
@@ -39,4 +40,13 @@ class SigningTests(SynchronousTestCase):
             (b"text", "\xe4" * 43),
             (b"text", "\ud800"),
         ):
-            self.assertFalse(signer.isSigned(text, given), (text, given))
+            self.assertIsNone(signer.findKey(text, given), (text, given))
+
+    def test_digests(self) -> None:
+        """A signer knows its keys by their digests, which are no keys, and differ by purpose."""
+        signer = Signer(KEYS, b"link")
+        digest = signer.findKey(b"text", signer.sign(b"text")) or b""
+        self.assertTrue(signer.knows(digest))
+        self.assertFalse(Signer(KEYS[1:], b"link").knows(digest))
+        self.assertFalse(Signer(KEYS, b"session").knows(digest))
+        self.assertFalse(any(signer.knows(key) for key in KEYS))
