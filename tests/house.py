@@ -221,8 +221,9 @@ def _hasCode(tree: ast.Module) -> bool:
 
 
 def _isContract(node: ast.ClassDef) -> bool:
-    """Tell whether a class is an interface or a protocol."""
-    return bool({"Interface", "Protocol"} & {ast.unparse(base).rpartition(".")[2] for base in node.bases})
+    """Tell whether a class is a protocol, or an interface, which may extend others."""
+    bases = [ast.unparse(base).rpartition(".")[2] for base in node.bases]
+    return any(re.fullmatch("Protocol|Interface|I[A-Z][a-z]+.*", base) for base in bases)
 
 
 def brokenLinks(root: Path) -> list[str]:

@@ -8,6 +8,7 @@ from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal
 from sseserver.interfaces.descriptions import Publication, StreamDescription
 from sseserver.interfaces.readiness import IChecked
 from sseserver.interfaces.reading import Reading
+from sseserver.interfaces.sharing import ICounts, IKeyDirectory, IRate, ISharedStore, KeyedStream
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import IPersistence, IStreamStore
 from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
@@ -17,15 +18,20 @@ __all__ = [
     "Grant",
     "IAuthenticator",
     "IChecked",
+    "ICounts",
     "IEntryBuffer",
     "IFormat",
+    "IKeyDirectory",
     "IModels",
     "IPersistence",
+    "IRate",
     "IRendering",
+    "ISharedStore",
     "IStreamLog",
     "IStreamStore",
     "ITokenSink",
     "ITokenSource",
+    "KeyedStream",
     "Principal",
     "Publication",
     "Reading",

@@ -68,7 +68,7 @@ class IStreamStore(Interface):
             have ended `failed`.
 
         Raises:
-            StoreUnavailable: What is stored cannot be used. It is not changed.
+            StoreUnavailable: What is stored cannot be used. It is not changed. The service does not start.
         """
 
     def stop() -> Deferred[None]:

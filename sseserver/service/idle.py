@@ -22,7 +22,7 @@ class IdleStreams:
     The open published streams, and when each was used last.
 
     Args:
-        limit: Seconds. A stream is ended after this time without publishes and viewers.
+        limit: Seconds. A stream is ended after this time without publishes and viewers; `None` if the store does that.
         sweep: Ticker of the ends.
         describe: Describes a stream; see `IStreamStore.describe`.
         end: Ends a stream. Fires when its end is visible.
@@ -30,7 +30,7 @@ class IdleStreams:
 
     def __init__(
         self,
-        limit: float,
+        limit: float | None,
         sweep: Ticker,
         describe: Callable[[str], Deferred[StreamDescription]],
         end: Callable[[StreamDescription], Deferred[None]],
@@ -49,6 +49,8 @@ class IdleStreams:
 
     def use(self, name: str) -> None:
         """Note that a stream is used now."""
+        if self._limit is None:
+            return
         self._used.pop(name, None)
         self._used[name] = self._sweep.seconds()
         if self._tick is None:
@@ -67,7 +69,7 @@ class IdleStreams:
 
     def _dueTime(self) -> float:
         """Return when the stream that was used longest ago is to be ended."""
-        return next(iter(self._used.values())) + self._limit
+        return next(iter(self._used.values())) + (self._limit or 0)
 
     def _endOld(self, now: float) -> float | None:
         """End the streams whose time is over."""

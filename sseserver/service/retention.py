@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.interfaces import ISharedStore, IStreamLog, IStreamStore
 from sseserver.service.ledger import Ledger
 from sseserver.settings import Settings
 from sseserver.timing.ticker import Ticker
@@ -53,6 +53,8 @@ class Retention:
         onForget: Callable[[str], object],
     ) -> None:
         self._store = store
+        # A shared store keeps ended streams itself, and makes room by dropping logs that it can load again.
+        self._shared = store if ISharedStore.providedBy(store) else None
         self._ledger = ledger
         self._settings = settings
         self._sweep = sweep
@@ -111,9 +113,10 @@ class Retention:
         """
         kept = self._kept[published]
         while not self._ledger.hasRoom(streams, published):
-            if not kept:
+            if kept:
+                self._forgetOldest(kept)
+            elif self._shared is None or not self._shared.shed(published):
                 return False
-            self._forgetOldest(kept)
         return True
 
     def _keepEnded(self, _: None, streamLog: IStreamLog) -> None:
@@ -123,7 +126,7 @@ class Retention:
 
     def _keep(self, ended: float, name: str, epoch: str, published: bool) -> None:
         """Schedule the deletion of a stream; its end is on the ticker's clock."""
-        if self._stopped:
+        if self._stopped or self._shared is not None:
             return
         idle = not any(self._kept.values())
         due = ended + self._settings.keep

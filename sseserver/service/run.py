@@ -200,7 +200,8 @@ class Run:
         Stop the source; what it has produced is kept. Harmless after the end.
 
         Args:
-            entry: The terminal entry; `None` if the stream is being deleted, which ends it.
+            entry: The terminal entry, which another process may have put into the log; `None` if the stream is being
+                deleted, which ends it.
         """
         if self.state is _ENDED:
             return
@@ -337,7 +338,7 @@ class Run:
             self._linger = None
         self._producer = None
         self._release()
-        if entry is not None:
+        if entry is not None and not self.streamLog.sealed:
             self.streamLog.append(entry.kind, entry.data)
         self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())
         self._onEnd(self)

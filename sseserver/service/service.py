@@ -6,22 +6,28 @@ The APIs ask it for streams, start runs, and give requests to its viewers. It kn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, inlineCallbacks
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from sseserver.delivery.body import chooseBody
-from sseserver.errors import Overloaded, StoreUnavailable
+from sseserver.errors import Overloaded
 from sseserver.formats import makeFormats
-from sseserver.interfaces import IFormat, IStreamLog, IStreamStore, ITokenSource, Publication, StreamDescription
+from sseserver.interfaces import (
+    IFormat,
+    ISharedStore,
+    IStreamLog,
+    IStreamStore,
+    ITokenSource,
+    Publication,
+    StreamDescription,
+)
 from sseserver.service.clients import Client
 from sseserver.service.drain import Drain
-from sseserver.service.idle import IdleStreams
 from sseserver.service.ledger import Ledger
 from sseserver.service.publisher import Publisher
 from sseserver.service.retention import Retention
@@ -29,23 +35,22 @@ from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.starter import RunStarter, RunTerms
 from sseserver.service.states import SERVICE_STEPS, ServiceState
+from sseserver.service.streamends import StreamEnds
 from sseserver.service.streamkeys import StreamKeys
 from sseserver.service.viewers import Viewers
 from sseserver.settings import Settings
 from sseserver.speedups.report import listSpeedups
 from sseserver.steps import step
 from sseserver.stores.memory import MemoryStore
-from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.timing.wallclock import findWallClock
-from sseserver.values import ListedStream, NewEntry, Prompt, Reason, State
+from sseserver.values import NewEntry, Prompt, State
 
 log = Logger(__name__)
 
 #: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25
-_IDLE_END = packCancelled(Reason.IDLE)
 _STOPPED = "The server is being stopped."
 
 
@@ -102,13 +107,12 @@ class StreamService(Service):
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
         self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, lazy=True)
         self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self.keys.forget)
-        end = partial(self._seal, entry=_IDLE_END)
-        self._idle = IdleStreams(self.settings.idle, self._sweep, self.store.describe, end)
-        createOpen = partial(self._create, published=True)
-        self._publisher = Publisher(self.store, createOpen, self._retention, self._idle, self.ledger)
         makeRoom = self._retention.makeRoom
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(self._create, published=False)
+        self._ends = StreamEnds(self.store, self.runs, self._retention, self.keys, self.settings.idle, self._sweep)
+        createOpen = partial(self._create, published=True)
+        self._publisher = Publisher(self.store, createOpen, self._retention, self._ends.idle, self.ledger)
         self.viewers = Viewers(self.settings, self._beats, self.ledger, makeBody, self._viewerLeft)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self.keys.starts, reactor)
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
@@ -192,8 +196,7 @@ class StreamService(Service):
             return self._publisher.publish(name, entries, close, key)
         return fail(Overloaded(_STOPPED))
 
-    @inlineCallbacks
-    def delete(self, name: str) -> Generator[Deferred[Any], Any, None]:
+    def delete(self, name: str) -> Deferred[None]:
         """
         Stop a stream and delete it. Its viewers get the terminal entry `cancelled`.
 
@@ -204,19 +207,7 @@ class StreamService(Service):
             StreamNotFound: (errback) There is no such stream.
             StoreUnavailable: (errback) The store cannot delete it now.
         """
-        stream: StreamDescription = yield self.store.describe(name)
-        run = self.runs.find(name)
-        if run is not None:
-            run.stop(None)
-        try:
-            yield self.store.delete(name)
-        except StoreUnavailable:
-            # The stream stays, so the run that was stopped needs a terminal entry.
-            if run is not None:
-                self._seal(stream, packCancelled(Reason.ASKED)).addErrback(_reportNotEnded)
-            raise
-        self._idle.forget(name)
-        self.keys.forget(stream.epoch)
+        return self._ends.delete(name)
 
     def describe(self, name: str, key: str | None = None) -> Deferred[StreamDescription]:
         """
@@ -247,8 +238,7 @@ class StreamService(Service):
         """
         return self.store.find(name)
 
-    @inlineCallbacks
-    def cancel(self, name: str) -> Generator[Deferred[Any], Any, StreamDescription]:
+    def cancel(self, name: str) -> Deferred[StreamDescription]:
         """
         End a stream `cancelled`, and stop its run. Its entries are kept. Harmless after the end.
 
@@ -262,17 +252,7 @@ class StreamService(Service):
             StreamNotFound: (errback) There is no such stream.
             StoreUnavailable: (errback) The store cannot take the terminal entry now.
         """
-        stream: StreamDescription = yield self.store.describe(name)
-        if stream.state is not State.OPEN:
-            return stream
-        run = self.runs.find(name)
-        if run is not None:
-            run.stop(packCancelled(Reason.ASKED))
-            yield run.streamLog.awaitStored()
-        else:
-            yield self._seal(stream, packCancelled(Reason.ASKED))
-        stream = yield self.store.describe(name)
-        return stream
+        return self._ends.cancel(name)
 
     def startService(self) -> None:
         """
@@ -285,8 +265,9 @@ class StreamService(Service):
         running = step(SERVICE_STEPS, self.state, ServiceState.RUNNING)
         super().startService()
         self._retention.start(self.store.start())
-        listed = self.store.list(self.store.count).addCallback(self._useOpen)
-        listed.addErrback(lambda failure: log.failure("The open streams could not be listed", failure))
+        self._ends.start()
+        if ISharedStore.providedBy(self.store) and (problem := self.store.findProblem()) is not None:
+            log.warn("The store is awaited: {problem}", problem=problem)  # noqa: G010 (a logger of Twisted)
         self.state = running
         self.viewers.admit()
         log.info("Speedups: {speedups}", speedups=", ".join(listSpeedups(self.settings.plain)) or "none")
@@ -328,7 +309,7 @@ class StreamService(Service):
 
     def _closeStore(self, _: None) -> Deferred[None]:
         self._retention.stop()
-        self._idle.stop()
+        self._ends.idle.stop()
         self._sweep.stop()
         self._beats.stop()
         return self.store.stop()
@@ -353,21 +334,6 @@ class StreamService(Service):
             raise Overloaded(_STOPPED)
         return streamLog
 
-    def _seal(self, stream: StreamDescription, entry: NewEntry) -> Deferred[None]:
-        """End a stream that no run of this process writes; fire when the end is visible."""
-        return self.store.end(stream.name, entry, stream.epoch).addCallback(self._keepSealed, stream)
-
-    def _keepSealed(self, sealed: bool, stream: StreamDescription) -> None:
-        self._idle.forget(stream.name)
-        if sealed:
-            self._retention.keep(stream.name, stream.epoch, stream.published)
-
-    def _useOpen(self, streams: Sequence[ListedStream]) -> None:
-        """Count the time of the open published streams from now on."""
-        for stream in streams:
-            if stream.published and stream.ended is None:
-                self._idle.use(stream.name)
-
     def _runEnded(self, run: Run) -> None:
         self.keys.starts.endRun(run.streamLog)
         self._retention.keepAfter(run.streamLog)
@@ -377,9 +343,4 @@ class StreamService(Service):
         if run is not None:
             run.viewerLeft()
         elif streamLog.published and streamLog.state is State.OPEN:
-            self._idle.use(streamLog.name)
-
-
-def _reportNotEnded(failure: Failure) -> None:
-    """Report that a stream stays open."""
-    log.failure("A stream could not be ended", failure)
+            self._ends.idle.use(streamLog.name)

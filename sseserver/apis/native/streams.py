@@ -26,7 +26,8 @@ from sseserver.apis.native.publishing import (
 )
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
-from sseserver.errors import BadRequest, SSEServerError, StreamNotFound
+from sseserver.delivery.turnaway import turnAway
+from sseserver.errors import BadRequest, SSEServerError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import findClient, identifyClient
@@ -168,6 +169,13 @@ class NamedStream(AsyncResource):
                 stream = await self._service.describe(self._name)
                 return self._answerPage(request, 2) if wanted == HTML else answerJSON(request, describeStream(stream))
             streamLog = await self._service.find(self._name)
+        except StoreUnavailable as unavailable:
+            if wanted != EVENT_STREAM:
+                raise
+            forgetTraceback(unavailable)
+            form = form or self._service.formats["events"]
+            turnAway(request, form, self._service.settings.reconnectionTime, unavailable)
+            return None
         except StreamNotFound as error:
             if wanted != HTML:
                 raise

@@ -1,0 +1,44 @@
+"""
+A store that says that other processes share it, for tests of what a service leaves to such a store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from sseserver.interfaces import ISharedStore
+from sseserver.stores.memory import MemoryStore
+
+
+@implementer(ISharedStore)
+class SharedMemoryStore(MemoryStore):
+    """
+    A store in memory that no other process shares yet.
+
+    Attributes:
+        onEnded: See `ISharedStore`.
+        problem: The answer of `findProblem`.
+        sheds: The calls of `shed`; each drops a stream whose name is in `unused`.
+        unused: Names of streams whose logs nobody uses.
+    """
+
+    def __init__(self, clock: Any, window: int) -> None:
+        super().__init__(clock, window)
+        self.onEnded: Any = None
+        self.problem: str | None = None
+        self.sheds: list[bool] = []
+        self.unused: list[str] = []
+
+    def findProblem(self) -> str | None:
+        """See `IChecked.findProblem`."""
+        return self.problem
+
+    def shed(self, published: bool) -> bool:
+        """See `ISharedStore.shed`."""
+        self.sheds.append(published)
+        if not self.unused:
+            return False
+        self.delete(self.unused.pop(0))
+        return True
