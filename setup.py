@@ -51,6 +51,7 @@ COMPILED = (
     "streams.entries",
     "streams.log",
     "streams.terminal",
+    "timing.nextturn",
     "timing.ticker",
     "timing.turnend",
     "web.viewing",

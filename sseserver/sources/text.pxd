@@ -1,3 +1,4 @@
+from sseserver.timing.nextturn cimport NextTurn
 from sseserver.timing.ticker cimport Tick, Ticker
 
 
@@ -24,7 +25,6 @@ cdef class _PacedWriter(_WordWriter):
 
 
 cdef class _UnpacedWriter(_WordWriter):
-    cdef object _call
-    cdef object _clock
+    cdef NextTurn _nextTurn
 
-    cpdef _writeSome(self)
+    cpdef fire(self, double now)

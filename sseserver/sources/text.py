@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
+from twisted.internet.interfaces import IPushProducer
 from zope.interface import classImplements
 
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.options import defaultOf
+from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL, Prompt
@@ -100,10 +101,10 @@ class TextSource:
         if not 0 <= interval < float("inf"):
             raise ValueError(f"The interval must be 0 or more seconds, not {interval!r}.")
         self.model = model
-        self._clock = clock
         self._words = splitWords(text)
         self._interval = interval
         self._ticker = Ticker(clock, chooseSlot(interval), turnEnd=turnEnd)
+        self._nextTurn = NextTurn(clock, self._ticker.turnEnd)
 
     def replaceText(self, text: str) -> None:
         """Stream another text in the runs that start from now on."""
@@ -113,7 +114,7 @@ class TextSource:
         """See `ITokenSource.produce`."""
         if self._interval and self._words:
             return _PacedWriter(sink, self._words, self._interval, self._ticker).start()
-        return _UnpacedWriter(sink, self._words, self._clock).start()
+        return _UnpacedWriter(sink, self._words, self._nextTurn).start()
 
 
 classImplements(TextSource, ITokenSource)
@@ -218,36 +219,32 @@ class _PacedWriter(_WordWriter):
 class _UnpacedWriter(_WordWriter):
     """Producer without a pace: some words in each turn of the reactor, as fast as the sink takes them."""
 
-    __slots__ = ("_call", "_clock")
+    __slots__ = ("_nextTurn",)
 
-    def __init__(self, sink: ITokenSink, words: list[str], clock: Any) -> None:
+    def __init__(self, sink: ITokenSink, words: list[str], nextTurn: NextTurn) -> None:
         super().__init__(sink, words)
-        self._clock = clock
-        self._call: IDelayedCall | None = None
+        self._nextTurn = nextTurn
 
     def pauseProducing(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self._nextTurn.cancel(self)
 
     def resumeProducing(self) -> None:
-        if self._call is None and not self._done.called:
-            self._call = self._clock.callLater(0, self._writeSome)
+        if self.slot == IDLE and not self._done.called:
+            self._nextTurn.put(self)
 
-    def _writeSome(self) -> None:
-        """Write the words of this turn, and schedule the next one."""
+    def fire(self, now: float) -> float | None:
+        """Write the words of this turn."""
         if self._next == len(self._words):
-            self._call = None
             self._finish()
-            return
-        # Scheduled before the first word, so that a pause inside a write can cancel it, which ends this turn too.
-        self._call = call = self._clock.callLater(0, self._writeSome)
+            return None
         for _ in range(WORDS_PER_TURN):
             if not self._write():
+                # The sink may have paused and resumed it inside the last write.
                 self.pauseProducing()
-                return
-            if self._call is not call:
-                return
+                return None
+            if self.slot != FIRING:
+                return None
+        return now
 
 
 #: Text of a server without options.
