@@ -1,18 +1,18 @@
 """
-The fast channel and request of a site: small in memory, heads read and written in one piece.
+The fast channel of a site: small in memory, heads read and written in one piece.
 
 twisted.web is made for requests that are over in milliseconds. The request of a viewer lasts for
 hours, and there are many: the memory of each counts, and so does the price of a short one.
-`FastChannel` and `FastRequest` have slots for the attributes of Twisted's own, and drop the parts
-that an event stream never needs. Everything that is not overridden here is Twisted's.
-`sseserver.web.site` chooses between them and Twisted's own.
+`FastChannel`, and `FastRequest` in `sseserver.speedups.request`, have slots for the attributes of
+Twisted's own, and drop the parts that an event stream never needs. Everything that is not overridden
+here is Twisted's. `sseserver.web.site` chooses between them and Twisted's own.
 """
 
 from __future__ import annotations
 
 import re
 from functools import cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -20,28 +20,26 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
-from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
-from sseserver.speedups.body import KEPT_HEAD, SENT, FastBody
+from sseserver.speedups.body import KEPT_HEAD, FastBody
 from sseserver.speedups.direct import DirectWay
+from sseserver.speedups.headers import CHECKED, takeUsual
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
-    REQUEST_ATTRIBUTES,
     fillChannel,
-    fillRequest,
     hasInput,
     isBetweenRequests,
     markLost,
+    readVersion,
     receiveRequest,
     skipsLastRead,
 )
-from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
-
-#: Replaces the collections of a request whose head was written.
-_NOTHING: Any = ()
+from sseserver.speedups.probes import ProbeTransport, probe
+from sseserver.speedups.request import FastRequest, listDefaults
+from sseserver.timing.nextturn import NextTurn
+from sseserver.timing.ticker import IDLE, Tick
 
 #: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
 #: same checks. Twisted reads every other head itself.
@@ -50,22 +48,25 @@ _HEAD = re.compile(
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
 )
 
-#: The fields that `headerReceived` checks: those that tell where a body ends, and those that ask for something.
-_CHECKED = {b"content-length", b"transfer-encoding", b"expect", b"content-encoding"}
-
 #: Bytes. Limit of such a head, and the number of its header lines: well below Twisted's limits.
 _SHORT_HEAD = 8192
 _FEW_LINES = 100
 
 
-def _defaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], ...]:
-    """Find the class attributes that are defaults of attributes with a slot: the slot hides them."""
-    return tuple((name, getattr(base, name)) for name in slots if hasattr(base, name))
+class ClosingSite(Protocol):
+    """
+    The site of a channel.
+
+    Attributes:
+        closing: Closes its connections, those of a turn together.
+    """
+
+    closing: NextTurn
 
 
 class FastChannel(HTTPChannel):
     """
-    One connection of a site.
+    One connection of a site, a `ClosingSite`.
 
     The slots are the attributes that Twisted gives to every connection. If a later release has
     others, they are kept in a dictionary: that works, and takes more memory.
@@ -79,6 +80,7 @@ class FastChannel(HTTPChannel):
     __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "direct", "sendBuffer")
 
     transport: Any
+    site: Any
 
     #: Header fields of answers that have no `Cross-Origin-Resource-Policy` of their own, as whole lines.
     protection = b""
@@ -94,7 +96,7 @@ class FastChannel(HTTPChannel):
 
     def fill(self) -> None:
         """Give each attribute its default in Twisted's own classes."""
-        for name, value in _CHANNEL_DEFAULTS:
+        for name, value in _DEFAULTS:
             setattr(self, name, value)
 
     def connectionMade(self) -> None:
@@ -138,15 +140,24 @@ class FastChannel(HTTPChannel):
             Whether Twisted takes them all.
         """
         request.hasLargeHead = size > KEPT_HEAD
-        add = request.requestHeaders.addRawHeader
-        for field in fields.split(b"\r\n")[:-1]:
+        for field in takeUsual(request.requestHeaders, fields.split(b"\r\n")[:-1]):
             name, _, value = field.partition(b":")
-            if name.lower() in _CHECKED:
+            if name.lower() in CHECKED:
                 if not self.headerReceived(field):
                     return False
             else:
-                add(name, value.strip(b" \t"))
+                request.requestHeaders.addRawHeader(name, value.strip(b" \t"))
         return True
+
+    def allHeadersReceived(self) -> None:
+        """See `HTTPChannel.allHeadersReceived`."""
+        request: Any = self.requests[-1]
+        kept = request.readHead(readVersion(self)) if isinstance(request, FastRequest) else None
+        if kept is None:
+            super().allHeadersReceived()
+        else:
+            self.persistent = kept
+            request.gotLength(self.length)
 
     def getPeer(self) -> Any:
         """See `HTTPChannel.getPeer`. Each request asks; the transport is asked once."""
@@ -194,9 +205,28 @@ class FastChannel(HTTPChannel):
             # The steps of `abortConnection`, but in good order.
             transport.disconnecting = True
             transport.stopReading()
-            self.callLater(0, partial(transport.connectionLost, connectionDone))
+            self.site.closing.put(_Closing(transport))
             return
         super().loseConnection()
+
+
+class _Closing(Tick):
+    """
+    The close of a connection that has sent everything, in the next turn.
+
+    Args:
+        transport: Its transport, which reads no more.
+    """
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: Any) -> None:
+        self.slot = IDLE
+        self._transport = transport
+
+    def fire(self, now: float) -> None:
+        """Close it."""
+        self._transport.connectionLost(connectionDone)
 
 
 def _attendTLS(transport: Any) -> None:
@@ -224,86 +254,7 @@ def _loseTLS(transport: Any, reason: Failure) -> None:
     transport.connectionLost(reason)
 
 
-_CHANNEL_DEFAULTS = _defaults(FastChannel.__slots__, HTTPChannel)
-
-
-class FastRequest(Request):
-    """
-    One request on a `FastChannel`.
-
-    Attributes:
-        hasLargeHead: Whether the head has more than `KEPT_HEAD` bytes, or its size is not known.
-        stopsProducer: Whether the request stops its producer at every end of the response. Such a
-            producer need not ask `notifyFinish`.
-        outcome: Reason of the end and number of events, for the access log; `principalName`: of the principal.
-    """
-
-    __slots__ = (*REQUEST_ATTRIBUTES, "hasLargeHead", "outcome", "principalName")
-
-    stopsProducer = True
-    channel: Any
-    content: Any
-
-    def __init__(self, channel: FastChannel, *args: Any, **keywords: Any) -> None:
-        self.hasLargeHead = True
-        if fillsRequests():
-            fillRequest(self, channel, *args, **keywords)
-        else:
-            self.fill(channel, *args, **keywords)
-
-    def fill(self, channel: Any, *args: Any, **keywords: Any) -> None:
-        """Give each attribute its value in Twisted's own way."""
-        for name, value in _REQUEST_DEFAULTS:
-            setattr(self, name, value)
-        super().__init__(channel, *args, **keywords)
-
-    def write(self, data: bytes) -> None:
-        """
-        See `Request.write`.
-
-        The head leaves with the first bytes of the body, at once unless the buffer is held.
-        """
-        buffer = getattr(self.channel, "sendBuffer", None)
-        if self.startedWriting or buffer is None or buffer.held:
-            super().write(data)
-        else:
-            buffer.hold()
-            super().write(data)
-            buffer.release()
-
-    def finish(self) -> None:
-        """See `Request.finish`."""
-        producer = self.producer
-        super().finish()
-        if producer is not None:
-            producer.stopProducing()
-
-    def connectionLost(self, reason: Any) -> None:
-        """See `Request.connectionLost`."""
-        producer, self.producer = self.producer, None
-        super().connectionLost(reason)
-        if producer is not None:
-            producer.stopProducing()
-
-    def notifyFinish(self) -> Any:
-        """See `Request.notifyFinish`."""
-        if self.notifications is _NOTHING:
-            self.notifications = []
-        return super().notifyFinish()
-
-    def slim(self) -> None:
-        """Release everything that only the head needs: it was written, and the end is far away."""
-        self.responseHeaders = SENT
-        self.cookies = self.prepath = self.postpath = self.sitepath = _NOTHING
-        self.args = {}
-        if not self.notifications:
-            self.notifications = _NOTHING
-        if self.content is not None:
-            self.content.close()
-            self.content = None
-
-
-_REQUEST_DEFAULTS = _defaults(FastRequest.__slots__, Request)
+_DEFAULTS = listDefaults(FastChannel.__slots__, HTTPChannel)
 
 
 @probe
@@ -315,28 +266,6 @@ def fillsChannels() -> bool:
         fill(channel)
         seen.append({name: getattr(channel, name, "") for name in (*CHANNEL_ATTRIBUTES, *vars(channel))})
     return seen[0] == seen[1]
-
-
-@probe
-def fillsRequests() -> bool:
-    """Probe `fillRequest`: with it a request has the same attributes as without."""
-    channel: Any = HTTPChannel()
-    channel.site = Site(Resource(), reactor=NoReactor(), parsePOSTFormSubmission=False)
-    channel.makeConnection(ProbeTransport())
-    seen = []
-    for fill in (partial(FastRequest.fill), fillRequest):
-        request: Any = FastRequest.__new__(FastRequest)
-        fill(request, channel, False)
-        seen.append({name: getattr(request, name, "") for name in (*REQUEST_ATTRIBUTES, *vars(request))})
-    return _describe(seen[0]) == _describe(seen[1])
-
-
-def _describe(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Return attributes in a form that can be compared."""
-    return {
-        name: list(value.getAllRawHeaders()) if isinstance(value, Headers) else value
-        for name, value in attributes.items()
-    }
 
 
 # The probe of `FastChannel.receiveHead`.

@@ -34,12 +34,38 @@ def _listNames() -> dict[bytes, bytes]:
 _NAMES: dict[Any, bytes] = _listNames()
 
 
+#: The fields that the channel checks, in lower case: they tell where a body ends, or ask for something.
+CHECKED = {b"content-length", b"transfer-encoding", b"expect", b"content-encoding"}
+
+#: The usual names of other fields.
+_UNCHECKED = {name: known for name, known in _NAMES.items() if known.lower() not in CHECKED}
+
+#: The fields that Twisted reads before a request is complete.
+_RARE = {b"Cookie", b"Expect"}
+
+
 class FastHeaders(Headers):
     """Header fields. Names that are not usual, and values that are not bytes of one line, are left to Twisted."""
 
     __slots__ = ()
 
     _rawHeaders: dict[bytes, list[bytes]]
+
+    def takeUsual(self, lines: list[bytes]) -> list[bytes]:
+        """See `takeUsual`."""
+        known, others = self._rawHeaders, []
+        for line in lines:
+            name, _, value = line.partition(b":")
+            usual = _UNCHECKED.get(name) or _UNCHECKED.get(name.lower())
+            if usual is None or usual in known:
+                others.append(line)
+            else:
+                known[usual] = [value.strip(b" \t")]
+        return others
+
+    def hasRare(self) -> bool:
+        """Return whether Twisted must look at the fields of a request before it is complete."""
+        return not _RARE.isdisjoint(self._rawHeaders)
 
     def hasHeader(self, name: Any) -> bool:
         """See `Headers.hasHeader`."""
@@ -105,3 +131,17 @@ def _operate(headers: Headers) -> list[object]:
 
 #: Headers of the fast requests and their answers.
 HEADERS: type[Headers] = FastHeaders if looksUpHeaders() else Headers
+
+
+def takeUsual(headers: Headers, lines: list[bytes]) -> list[bytes]:
+    """
+    Add the fields of a head that are usual, and the first of their names.
+
+    Args:
+        headers: Headers of a request, still empty.
+        lines: The fields; their values have no line ends.
+
+    Returns:
+        The lines of the other fields, which the caller checks and adds.
+    """
+    return headers.takeUsual(lines) if isinstance(headers, FastHeaders) else lines

@@ -1,5 +1,5 @@
 """
-The private names of Twisted, all in one place, each behind a probe.
+The private names of Twisted, each behind a probe; those of requests are in `request`, and of headers in `headers`.
 
 The speedups look at state that Twisted does not publish: whether a transport's write queue is empty, where a channel is
 in a request's head, whether a chunk begins. The functions here are the only code that does so. A probe makes Twisted do
@@ -21,7 +21,6 @@ from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxy
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
-from sseserver.speedups.headers import HEADERS
 from sseserver.speedups.probes import (
     EndingProtocol,
     GivenFactory,
@@ -41,14 +40,6 @@ CHANNEL_ATTRIBUTES = (
     "_receivedHeaderCount", "_receivedHeaderSize", "_requestProducer", "_requestProducerStreaming",
     "_savedTimeOut", "_transferDecoder", "_version", "_waitingForTransport", "callLater", "connected",
     "factory", "length", "line_mode", "persistent", "requestFactory", "requests", "site", "timeOut", "transport",
-)  # fmt: skip
-
-#: The same of each request: they become slots of `FastRequest`.
-REQUEST_ATTRIBUTES = (
-    "_adapterCache", "_disconnected", "_parsePOSTFormSubmission", "args", "channel", "chunked", "client",
-    "clientproto", "content", "cookies", "finished", "host", "method", "notifications", "path", "postpath",
-    "prepath", "producer", "queued", "received_cookies", "requestHeaders", "responseHeaders", "sentLength",
-    "site", "sitepath", "startedWriting", "streamingProducer", "transport", "uri",
 )  # fmt: skip
 
 
@@ -210,6 +201,11 @@ def readLine(channel: Any) -> list[bytes]:
     return [getattr(channel, name, b"-") for name in ("_command", "_path", "_version")]
 
 
+def readVersion(channel: Any) -> Any:
+    """Return the version of the request whose head a channel has read."""
+    return channel._version
+
+
 def isBlocked(channel: Any) -> bool:
     """Return whether the transport of a channel takes no more bytes for now."""
     return bool(channel._waitingForTransport)
@@ -282,35 +278,6 @@ def fillChannel(channel: Any) -> None:
     channel._receivedHeaderCount = channel._receivedHeaderSize = channel.connected = channel.length = 0
     channel.callLater = HTTPChannel.callLater
     channel.requestFactory = HTTPChannel.requestFactory
-
-
-def fillRequest(request: Any, channel: Any, queued: object = False) -> None:
-    """
-    Do at once what the constructors of Twisted's `Request` do one after another, and give each attribute its value.
-
-    Args:
-        request: A request of twisted.web, whose attributes are slots.
-        channel: Its channel, on a site that does not parse forms.
-        queued: See `Request`.
-    """
-    request.channel = channel
-    request.client = channel.getPeer()
-    request.host = channel.getHost()
-    request.transport = channel.transport
-    request.queued = queued
-    request.requestHeaders = HEADERS()
-    request.responseHeaders = HEADERS()
-    request.received_cookies = {}
-    request.cookies = []
-    request.notifications = []
-    request._adapterCache = {}
-    request._parsePOSTFormSubmission = request._disconnected = False
-    request.args = request.content = request.path = request.producer = None
-    request.postpath = request.prepath = request.site = None
-    request.chunked = request.finished = request.sentLength = request.startedWriting = 0
-    request.method = b"(no method yet)"
-    request.uri = b"(no uri yet)"
-    request.clientproto = b"(no clientproto yet)"
 
 
 class BadRequestHook(HTTPChannel):

@@ -1,7 +1,7 @@
 """
 The probes of Twisted's private names: how they are run, and the fakes with which Twisted does something in memory.
 
-`privates` and `channel` have the probes themselves.
+`privates`, `channel`, `request` and `headers` have the probes themselves.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import select
 from sseserver.speedups.channel import readsHeads
 from sseserver.speedups.headers import looksUpHeaders
 from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
+from sseserver.speedups.request import servesRequests
 
 
 def listSpeedups(plain: bool) -> list[str]:
@@ -31,5 +32,6 @@ def listSpeedups(plain: bool) -> list[str]:
         "headers": looksUpHeaders(),
         "intake": seesChunks() and seesAbort() and hasattr(select, "epoll"),
         "readpath": seesChunks(),
+        "request": servesRequests(),
     }
     return [] if plain else [name for name, isOn in works.items() if isOn]

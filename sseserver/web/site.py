@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
@@ -22,10 +23,12 @@ from sseserver.options import defaultOf
 from sseserver.service.clients import Client
 from sseserver.settings import MODEL_BODY
 from sseserver.speedups.accesslog import accessLine
-from sseserver.speedups.channel import FastChannel, FastRequest, readsHeads
+from sseserver.speedups.channel import FastChannel, readsHeads
 from sseserver.speedups.direct import AnswerForm, DirectWay
 from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
+from sseserver.speedups.request import FastRequest
+from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import Ticker
 from sseserver.web.accessline import plainLine
 from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
@@ -200,6 +203,7 @@ class StreamSite(Site):
 
     Attributes:
         bodies: The bodies of requests that are not complete.
+        closing: Closes connections that have sent everything, those of a turn together.
         connections: The open connections.
         maxBody: See above.
         peers: See above.
@@ -239,6 +243,8 @@ class StreamSite(Site):
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
+        self.closing = NextTurn(self.reactor)
+        self._isFast = not plain
         self._direct = chooseDirect(self, plain, None if accessLog is None else formatter)
         self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)
         self.peers = peers or Peers()
@@ -278,6 +284,9 @@ class StreamSite(Site):
         if self._direct is not None:
             channel.direct = self._direct
         channel.deadline = None
+        if self._isFast and isinstance(address, (IPv4Address, IPv6Address)):
+            # The transport would make it again.
+            channel.standFor(address)
         return channel
 
     def log(self, request: Any) -> None:

@@ -10,14 +10,11 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web._newclient import HTTP11ClientProtocol, TransportProxyProducer
-from twisted.web.http import HTTPChannel, Request
-from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.http import HTTPChannel
 
 from sseserver.speedups import channel, privates
 from sseserver.speedups.privates import (
@@ -29,7 +26,7 @@ from sseserver.speedups.privates import (
     seesWaits,
     skipsLastRead,
 )
-from sseserver.speedups.probes import ProbeTransport, probe
+from sseserver.speedups.probes import probe
 
 
 def look(check: Callable[[], bool]) -> bool:
@@ -65,7 +62,6 @@ class ProbeTests(SynchronousTestCase):
             skipsLastRead,
             channel.readsHeads,
             channel.fillsChannels,
-            channel.fillsRequests,
         ):
             self.assertTrue(check(), check.__name__)
 
@@ -204,27 +200,3 @@ class ProbeTests(SynchronousTestCase):
                 with mock.patch.object(channel, "fillsChannels", lambda: False):
                     made = channel.FastChannel()
             self.assertEqual((made.length, made.line_mode, hasattr(made, "anotherName")), (0, 1, False))
-
-    def test_requestOfOtherAttributes(self) -> None:
-        """
-        A request whose constructor sets another attribute, or another value, fails the probe; its constructor serves.
-        """
-        construct = Request.__init__
-        for name, value in (("anotherName", None), ("queued", 2)):
-
-            def change(request: Any, *arguments: Any, name: str = name, value: Any = value, **keywords: Any) -> None:
-                construct(request, *arguments, **keywords)
-                setattr(request, name, value)
-
-            self.patch(Request, "__init__", change)
-            self.assertFalse(look(channel.fillsRequests), name)
-            with mock.patch.object(channel, "fillsRequests", lambda: False):
-                request = channel.FastRequest(self.makeChannel(), False)
-            self.assertEqual(getattr(request, name), value)
-
-    def makeChannel(self) -> Any:
-        """Make the channel of a site."""
-        made: Any = HTTPChannel()
-        made.site = Site(Resource(), reactor=Clock(), parsePOSTFormSubmission=False)
-        made.makeConnection(ProbeTransport())
-        return made

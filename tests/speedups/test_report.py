@@ -29,6 +29,7 @@ class ListSpeedupsTests(SynchronousTestCase):
             "headers",
             "intake",
             "readpath",
+            "request",
         ]
         if not hasattr(select, "epoll"):
             modules.remove("intake")
