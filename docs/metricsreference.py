@@ -89,7 +89,7 @@ Reasons for the end of a response, as in the log:
 | --- | --- |
 | `complete` | has everything |
 | `left` | has closed its connection |
-| `stalled` | took nothing for `--stall` seconds |
+| `stalled` | took nothing for `--stall` seconds, or too little of a large entry |
 | `expired` | had a token that expired, and was told to return |
 | `retired`, `shutdown` | was told to return, or cut, because the server stops |
 | `limit` | found no room; see [Limits](operations.md#limits) |

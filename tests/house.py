@@ -101,7 +101,10 @@ class Structure:
 _STRUCTURE = re.compile(r"cdef class (\w+)(?:\(([\w.]+)\))?:")
 _METHOD = re.compile(r" *cp?def (?:inline )?(?:[\w.]+ )?(\w+)\(.*\).*")
 _FIELD = re.compile(r"    cdef (public )?(?!public )[\w.]+ (\w+)")
-_NO_DECLARATION = re.compile(r"(?: *#.*| *@cython\..*|from [\w.]+ cimport .*|cimport cython|    pass)?")
+# A constant of the module, which the compiler looks up as a number of C, is none of a class.
+_NO_DECLARATION = re.compile(
+    r"(?: *#.*| *@cython\..*|from [\w.]+ cimport .*|cimport cython|    pass|cdef Py_ssize_t _[A-Z]+)?"
+)
 
 
 def _compareStructures(path: Path, pxd: Path) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from twisted.web.http import Request
 
-from sseserver.speedups.body import Outbox
+from sseserver.speedups.body import PIECE, Outbox
 from sseserver.timing.turnend import TurnEnd
 
 
@@ -32,6 +32,21 @@ class Body(Protocol):
 
         If the transport is full, the registered producer is paused: before this returns, or at the
         end of the turn.
+        """
+
+    def writeSome(self, data: bytes, start: int) -> int:
+        """
+        Write a part of large data: what the transport has room for, and up to `PIECE` bytes that it queues.
+
+        Call this again, until the transport has paused its producer or everything is written. Nothing else is written
+        in between.
+
+        Args:
+            data: The same bytes in each call.
+            start: Index of the first byte that is not written yet.
+
+        Returns:
+            The index after the last byte that was written.
         """
 
     def cork(self) -> None:
@@ -71,6 +86,12 @@ class ResponseBody:
         """See `Body.write`."""
         self.written += len(data)
         self._request.write(data)
+
+    def writeSome(self, data: bytes, start: int) -> int:
+        """See `Body.writeSome`."""
+        piece = data[start : start + PIECE]
+        self.write(piece)
+        return start + len(piece)
 
     def cork(self) -> None:
         """See `Body.cork`."""

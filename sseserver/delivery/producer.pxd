@@ -5,6 +5,9 @@ from sseserver.interfaces.reading cimport Reading
 from sseserver.streams.log cimport StreamLog
 
 
+cdef Py_ssize_t _LARGE
+
+
 cdef class EventStreamProducer(ResponseProducer):
     # The fields that each token touches stand together.
     cdef public Py_ssize_t cursor
@@ -19,7 +22,8 @@ cdef class EventStreamProducer(ResponseProducer):
 
     cdef object _form
     cdef public object principal
+    cdef object _rest
 
-    @cython.locals(reading=Reading, cursor=Py_ssize_t, streamLog=StreamLog)
+    @cython.locals(reading=Reading, cursor=Py_ssize_t, frames=bytes, streamLog=StreamLog)
     cpdef wake(self)
     cdef _count(self)

@@ -20,9 +20,10 @@ from sseserver.delivery.connection import resumeReading
 from sseserver.delivery.counts import CONTINUED, GAP, UNKNOWN
 from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.delivery.response import Delivery, ResponseProducer
+from sseserver.delivery.rests import Rest
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
-from sseserver.formats.rendering import JOINED_TEXT
+from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT
 from sseserver.interfaces import ANYONE, IFormat, IRendering, IStreamLog
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
@@ -33,9 +34,14 @@ log = Logger(__name__)
 #: Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
 READ_BYTES = 4 * JOINED_TEXT
 
+#: Bytes. A reading of more is written as the transport takes it, and its rest is shared: one large entry, or few. Other
+#: readings are never so large: they are written at once.
+LARGE_READING = READ_BYTES + JOINED_BYTES
+
 # Looked up for each token.
 _LIVE = ViewerState.LIVE
 _OPEN = State.OPEN
+_LARGE = LARGE_READING
 
 
 class EventStreamProducer(ResponseProducer):
@@ -62,6 +68,7 @@ class EventStreamProducer(ResponseProducer):
         "_quietSince",
         "_refused",
         "_rendering",
+        "_rest",
         "_sent",
         "cursor",
         "expires",
@@ -84,6 +91,8 @@ class EventStreamProducer(ResponseProducer):
         self._quietSince = 0.0
         # Number of the last entry that is counted as sent.
         self._sent = 0
+        # The large reading that was written in part. While there is one, the producer is paused.
+        self._rest: Rest | None = None
 
     def start(self, lastEventID: str | None, retry: int, url: str, fromNow: bool = False) -> None:
         """
@@ -111,7 +120,7 @@ class EventStreamProducer(ResponseProducer):
             self.streamLog.onChange()
         self.wake()
 
-    def wake(self) -> None:  # noqa: C901 (see below)
+    def wake(self) -> None:  # noqa: C901, PLR0912 (see below)
         """Write the entries after the cursor, as far as the transport takes them."""
         try:
             # One function without calls of its own: every token of every viewer comes through here.
@@ -142,7 +151,10 @@ class EventStreamProducer(ResponseProducer):
                 if frames:
                     # The time of the wake-up: the log has read the clock already.
                     self._quietSince = max(self._quietSince, streamLog.announced)
-                    self._body.write(frames)
+                    if len(frames) > _LARGE:
+                        self._writeLarge(frames)
+                    else:
+                        self._body.write(frames)
                 if streamLog.onChange is not None:
                     streamLog.onChange()
                 if cursor == streamLog.last and streamLog.state is _OPEN:
@@ -164,7 +176,10 @@ class EventStreamProducer(ResponseProducer):
             self._behind = True
             resumeReading(self.request)
             self._quietSince = self._delivery.ticker.seconds()
-            if self._refused:
+            if self._rest is not None:
+                self._writeRest(self._rest)
+            # The transport may be full again.
+            if self._refused and self._state is _LIVE:
                 self.finish("refused")
             self.wake()
 
@@ -180,7 +195,10 @@ class EventStreamProducer(ResponseProducer):
             retry: Milliseconds until then.
             reason: See the attribute.
         """
-        if self._state is not ViewerState.ENDED:
+        if self._rest is not None:
+            # Not between two events.
+            self._rest.retirement = (retry, reason)
+        elif self._state is not ViewerState.ENDED:
             # A full transport may still hold the end of the stream, after which nothing follows.
             if not self._refused and not self._rendering.complete(self.cursor):
                 self._write(self._rendering.retire(retry))
@@ -257,10 +275,38 @@ class EventStreamProducer(ResponseProducer):
 
     def _write(self, data: bytes) -> None:
         self._quietSince = self._delivery.ticker.seconds()
-        self._body.write(data)
+        if len(data) > LARGE_READING:
+            self._writeLarge(data)
+        else:
+            self._body.write(data)
+
+    def _writeLarge(self, data: bytes) -> None:
+        """Begin to write a large reading, and hold it if the transport does not take everything."""
+        self._rest = rest = Rest(data)
+        self._writeRest(rest)
+        if self._rest is not None:
+            rests = self._delivery.rests
+            rests.hold(rest, self)
+            rests.makeRoom()
+
+    def _writeRest(self, rest: Rest) -> None:
+        """Write a large reading on, until the transport is full."""
+        while self._state is _LIVE and not rest.isWritten():
+            rest.write(self._body)
+        if rest.isWritten():
+            self._releaseRest()
+            if rest.retirement is not None:
+                self.retire(*rest.retirement)
+
+    def _releaseRest(self) -> None:
+        """Hold no reading."""
+        if self._rest is not None:
+            self._delivery.rests.release(self._rest, self)
+            self._rest = None
 
     def _release(self) -> None:
         """See `ResponseProducer._release`."""
+        self._releaseRest()
         self.streamLog.leave(self)
         self._delivery.onEnd(self)
 

@@ -16,6 +16,7 @@ from twisted.web.http import Request
 from sseserver.delivery.body import MakeBody
 from sseserver.delivery.connection import abort, isOver, stopReading
 from sseserver.delivery.counts import DeliveryCounts
+from sseserver.delivery.rests import Rests
 from sseserver.delivery.socketoptions import tune
 from sseserver.delivery.stall import StallWatch
 from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
@@ -37,6 +38,7 @@ class Delivery:
             lets the next one on its connection begin.
         onFinish: Called with the transport of each response that was finished, and the bytes of its body.
         counts: Counts all responses.
+        rests: Keeps the large readings that viewers have in part.
     """
 
     ticker: Ticker
@@ -45,6 +47,7 @@ class Delivery:
     onEnd: Callable[[Any], None]
     onFinish: Callable[[Any, int], None]
     counts: DeliveryCounts
+    rests: Rests
 
 
 class ResponseProducer:

@@ -75,6 +75,16 @@ class IEntryBuffer(Interface):
             last: Number of the last entry, which is included.
         """
 
+    def part(number: int, start: int, size: int) -> bytes:
+        """
+        Return a part of the text of an entry.
+
+        Args:
+            number: Number of the entry.
+            start: Index of the first byte in the text; beyond its end, the part is empty.
+            size: Bytes of the part, unless the text ends before.
+        """
+
     def fit(first: int, last: int, maxBytes: int) -> int:
         """
         Find how far a range may go before its data gets large.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from sseserver.delivery.rests import Rests
 from sseserver.errors import Overloaded
 from sseserver.interfaces import IStreamStore
 from sseserver.service.buckets import MAX_BUCKETS
@@ -27,6 +28,9 @@ VIEWER_COST = 2048
 
 #: Bytes. Memory of a connection over TCP, with speedups.
 CONNECTION_COST = 4096
+
+#: Share of `Settings.maxBytes` that large readings may take which viewers have in part.
+REST_SHARE = 8
 
 #: Share of `Settings.maxBytes` that the prompts of waiting and working runs may take.
 PROMPT_SHARE = 4
@@ -93,6 +97,7 @@ class Ledger:
         prompts: The prompts of runs that wait, or whose sources have not begun to produce.
         viewers: The viewers.
         connections: The connections of the site, if it is known: `StreamSite.connections`.
+        rests: The large readings that viewers have in part.
         clients: The shares of the clients.
         publishedEntries: Number of entries that were published since the start, those that ended a stream included.
         bodies: The bodies that arrive, if the site is known: `StreamSite.bodies`.
@@ -105,6 +110,7 @@ class Ledger:
         self.work = Account()
         self.prompts = Account()
         self.viewers = Account()
+        self.rests = Rests(settings.maxBytes // REST_SHARE)
         self.clients = ClientLimits(settings, seconds)
         self.publishedEntries = 0
         self.connections: Connections | None = None
@@ -146,6 +152,7 @@ class Ledger:
         prompts, viewers = self.prompts, self.viewers.count
         figures["prompts"] = Figures(prompts.used, prompts.count, maxBytes // PROMPT_SHARE)
         figures["viewers"] = Figures(viewers * VIEWER_COST, viewers, settings.maxViewers * VIEWER_COST)
+        figures["rests"] = Figures(self.rests.used, self.rests.count, self.rests.limit)
         figures["clients"] = self._countClients()
         if self.connections is not None:
             count, limit = self.connections.count, self.connections.limit

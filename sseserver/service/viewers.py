@@ -71,7 +71,9 @@ class Viewers:
         self.tails = Tails(sweep.clock, settings.stall)
         self.counts = DeliveryCounts()
         self.rights = ViewerRights(self, sweep, settings)
-        self._delivery = Delivery(sweep, settings, makeBody, self._producerLeft, self.tails.add, self.counts)
+        self._delivery = Delivery(
+            sweep, settings, makeBody, self._producerLeft, self.tails.add, self.counts, ledger.rests
+        )
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}
         # The clients of those that count for one.

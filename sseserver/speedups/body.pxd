@@ -14,10 +14,13 @@ cdef class SendBuffer:
     cpdef bint add(self, bytes data) except -1
     cpdef put(self, bytes data)
     cpdef writeLarge(self, tuple pieces)
+    @cython.locals(sent=Py_ssize_t, taken=Py_ssize_t, place=Py_ssize_t, end=Py_ssize_t)
+    cpdef Py_ssize_t sendSome(self, bytes data, Py_ssize_t start, bytes before, bytes after) except -1
     @cython.locals(waiting=bytes)
     cpdef flush(self)
     cpdef hold(self)
     cpdef release(self)
+    cdef Py_ssize_t _send(self, tuple pieces) except -1
     cdef bint _isClear(self) except -1
 
 
@@ -43,6 +46,8 @@ cdef class FastBody(SendBuffer):
 
     cpdef begin(self, request, Outbox outbox)
     cpdef write(self, bytes data)
+    @cython.locals(end=Py_ssize_t, before=bytes)
+    cpdef Py_ssize_t writeSome(self, bytes data, Py_ssize_t start) except -1
     cpdef cork(self)
     cpdef close(self)
     cdef bint _isShared(self) except -1

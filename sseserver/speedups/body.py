@@ -33,6 +33,10 @@ from sseserver.timing.turnend import TurnEnd
 #: told soon that the socket is full.
 SMALL = 2048
 
+#: Bytes. Large data go into the queue of a transport in such pieces: one byte more than Twisted's transports queue
+#: before they pause their producer (`FileDescriptor.bufferSize`).
+PIECE = 64 * 1024 + 1
+
 #: Bytes. A larger head is not kept as long as its response lasts: see `sseserver.delivery.head.trimHead`.
 KEPT_HEAD = 1024
 
@@ -114,13 +118,7 @@ class SendBuffer:
         if self._waiting:
             pieces = (self._waiting, *pieces)
             self._waiting = b""
-        sent = 0
-        if self._clear or self._isClear():
-            try:
-                sent = self._socket.sendmsg(pieces)
-            except OSError:
-                # See `flush`.
-                sent = 0
+        sent = self._send(pieces)
         rest = []
         for piece in pieces:
             if sent < len(piece):
@@ -129,6 +127,31 @@ class SendBuffer:
         if rest:
             self._clear = False
             self._transport.writeSequence(rest)
+
+    def sendSome(self, data: bytes, start: int, before: bytes, after: bytes) -> int:
+        """
+        Send the bytes that wait, and large data as far as the socket takes them; queue a piece of the rest.
+
+        Args:
+            data: See `Body.writeSome`.
+            start: See `Body.writeSome`.
+            before: Sent before the data.
+            after: Sent after the last of the data.
+
+        Returns:
+            See `Body.writeSome`.
+        """
+        before, self._waiting = self._waiting + before, b""
+        sent = self._send((before, memoryview(data)[start:], after))
+        # Bytes of the data and what follows that were sent.
+        taken = max(0, sent - len(before))
+        place = min(start + taken, len(data))
+        end = min(place + PIECE, len(data))
+        rest = (before[sent:], data[place:end], after[max(0, start + taken - end) :] if end == len(data) else b"")
+        if any(rest):
+            self._clear = False
+            self._transport.writeSequence(rest)
+        return end
 
     def flush(self) -> None:
         """Send the bytes that wait; queue the rest that the socket does not take."""
@@ -161,6 +184,14 @@ class SendBuffer:
     def isEmpty(self) -> bool:
         """Return whether all bytes that were written are with the kernel."""
         return not self._waiting and self._isClear()
+
+    def _send(self, pieces: tuple[bytes | memoryview, ...]) -> int:
+        """Send some pieces past the queue, if that is possible; return the number of bytes that the socket took."""
+        try:
+            return int(self._socket.sendmsg(pieces)) if self._clear or self._isClear() else 0
+        except OSError:
+            # See `flush`.
+            return 0
 
     def _isClear(self) -> bool:
         """Look whether bytes can be sent past the queue, and note it."""
@@ -284,6 +315,17 @@ class FastBody(SendBuffer):
             self.writeLarge((b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,))
         elif self.add(self._outbox.frame(data) if self._chunked else data):
             self._outbox.add(self)
+
+    def writeSome(self, data: bytes, start: int) -> int:
+        """See `Body.writeSome`."""
+        if self._sending:
+            before = b"%x\r\n" % len(data) if self._chunked and not start else b""
+            end = self.sendSome(data, start, before, b"\r\n" if self._chunked else b"")
+            self.written += end - start
+        else:
+            end = min(start + PIECE, len(data))
+            self.write(data[start:end])
+        return end
 
     def cork(self) -> None:
         """See `Body.cork`."""

@@ -17,7 +17,7 @@ from zope.interface import classImplements
 from sseserver.interfaces import IEntryBuffer
 from sseserver.streams.entries import areTokens, countTokens, findLastText, readText
 from sseserver.streams.segments import Segment
-from sseserver.values import PackedEntries
+from sseserver.values import Kind, PackedEntries
 
 #: Bytes. Memory of an entry beside its data: its end (8), its kind (1), and room to grow (up to an eighth of both and
 #: of the data).
@@ -28,6 +28,8 @@ LOOSE = 32
 
 #: Bytes. A loose entry is packed with those before it when the next one is larger than this.
 LARGE = 1024
+
+_TOKEN = Kind.TOKEN
 
 
 class EntryBuffer:
@@ -126,6 +128,16 @@ class EntryBuffer:
             # The tokens of a stream that has ended: its terminal entry has no text.
             return self.span(first, last - 1) + readText(kinds[-1], self.entry(last))
         return b"".join([readText(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
+
+    def part(self, number: int, start: int, size: int) -> bytes:
+        """See `IEntryBuffer.part`."""
+        kind = self.kind(number)
+        if kind != _TOKEN:
+            return readText(kind, self.entry(number))[start : start + size]
+        self._pack()
+        begin = self._start(number) - self._base + start
+        end = min(begin + size, self._ends[number - self.first] - self._base)
+        return bytes(memoryview(self._data)[begin:end])
 
     def fit(self, first: int, last: int, maxBytes: int) -> int:
         """See `IEntryBuffer.fit`."""

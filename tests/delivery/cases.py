@@ -15,6 +15,7 @@ from sseserver.delivery.body import chooseBody
 from sseserver.delivery.counts import DeliveryCounts
 from sseserver.delivery.producer import EventStreamProducer
 from sseserver.delivery.response import Delivery
+from sseserver.delivery.rests import Rests
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
@@ -37,6 +38,9 @@ SETTINGS = Settings(heartbeat=HEARTBEAT, stall=3600.0)
 SLOT = 0.25
 
 URL = "/streams/name"
+
+#: Bytes. Limit of the readings that viewers have in part.
+RESTS = 10_000_000
 
 #: A token that fills what a transport queues (64 KiB) and so pauses its producer.
 LARGE = "x" * 70_000
@@ -131,7 +135,10 @@ class ProducerTestCase(WireTestCase):
         makeBody = chooseBody(turnEnd, SETTINGS.plain)
         self.finished: list[int] = []
         self.counts = DeliveryCounts()
-        self.delivery = Delivery(self.ticker, SETTINGS, makeBody, self.noteEnd, self.noteFinish, self.counts)
+        self.rests = Rests(RESTS)
+        self.delivery = Delivery(
+            self.ticker, SETTINGS, makeBody, self.noteEnd, self.noteFinish, self.counts, self.rests
+        )
         self.lastEventID: str | None = None
         self.form: Any = EventsFormat()
         self.after: dict[str, Callable[[], None]] = {}

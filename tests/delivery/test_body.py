@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.web.server import Request
 
 from sseserver.delivery.body import ResponseBody, chooseBody
-from sseserver.speedups.body import FastBody
+from sseserver.speedups.body import PIECE, FastBody
 from sseserver.timing.turnend import TurnEnd
 from tests.resources import HoldingResource
 from tests.wires import Wire, WireTestCase
@@ -31,14 +31,17 @@ class BodyTests(WireTestCase):
         body = chooseBody(TurnEnd(self.reactor), plain=True)(request)
         self.assertIsInstance(body, ResponseBody)
         body.write(b"first")
+        large = b"x" * 2 * PIECE
+        self.assertEqual(body.writeSome(large, 0), PIECE)
+        self.assertEqual(body.writeSome(large, PIECE), 2 * PIECE)
         body.cork()
         body.write(b"last")
         body.close()
         request.finish()
         self.reactor.turn()
-        self.assertEqual(wire.response.body, b"firstlast")
+        self.assertEqual(wire.response.body, b"first" + large + b"last")
         self.assertTrue(wire.response.complete)
-        self.assertEqual((body.written, request.sentLength), (9, 9))
+        self.assertEqual((body.written, request.sentLength), (9 + 2 * PIECE,) * 2)
 
     def test_fast(self) -> None:
         """

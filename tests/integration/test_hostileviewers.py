@@ -32,13 +32,16 @@ LIMITS = () if LONG else ("--stall=3", "--heartbeat=1")
 #: connection, which is longer; and time for a busy machine.
 GONE = 120.0
 
-#: Bytes of the stream that is not read, and of one publish into it.
+#: Bytes of the stream that is not read, of one publish into it, and of its entries.
 SIZE, PART = 20_000_000, 1_000_000
+SMALL, LARGE = 4_000, PART
 
 LINE = "All work and no play makes Jack a dull boy.\n"
 
-#: Bytes. Limit of the resident memory of the server, stream included.
+#: Bytes. Limit of the resident memory of the server, stream included; and of its growth for each viewer, in which they
+#: share what they have in common.
 PEAK = 300_000_000
+VIEWER = 200_000
 
 #: Requests of viewers of a stream.
 REQUESTS = [
@@ -68,6 +71,11 @@ def mute(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
 
 
+def resetPeak(pid: int) -> None:
+    """Let the largest resident memory of a process be what it is now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", "ascii")
+
+
 def readPeak(pid: int) -> int:
     """Return the largest resident memory that a process has had, in bytes."""
     match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text("ascii"))
@@ -79,10 +87,16 @@ class ViewerTests(HostileTestCase):
     """A server with a stream of 20 MB and a quiet one."""
 
     @contextlib.contextmanager
-    def watch(self) -> Iterator[tuple[int, Watch]]:
-        """Run the server with its streams, check that it is alive, and yield its process ID and the watch."""
+    def watch(self, entry: int) -> Iterator[tuple[int, Watch]]:
+        """
+        Run the server with its streams, check that it is alive, and yield its process ID and the watch.
+
+        Args:
+            entry: Bytes of the entries of the large stream.
+        """
         with self.serve(f"--window={2 * SIZE}", *LIMITS) as process:
-            body = json.dumps({"token": (LINE * (PART // len(LINE) + 1))[:PART]}).encode("ascii")
+            token = (LINE * (entry // len(LINE) + 1))[:entry]
+            body = json.dumps([{"token": token}] * (PART // entry)).encode("ascii")
             for name, bodies in (("quiet", [b'{"token": "x"}']), ("large", [body] * (SIZE // PART))):
                 self.assertEqual(ask(self.port, "PUT", f"/streams/{name}")[0], 201)
                 for each in bodies:
@@ -92,6 +106,7 @@ class ViewerTests(HostileTestCase):
             text = ask(self.port, "GET", "/streams/large", {"Accept": "text/plain"})[2]
             self.assertEqual(len(text), SIZE)
             with watching(process.pid, self.port) as watch:
+                resetPeak(process.pid)
                 yield process.pid, watch
                 watch.check(self, self.output)
 
@@ -103,21 +118,35 @@ class ViewerTests(HostileTestCase):
             time.sleep(0.2)
         return time.monotonic() - began
 
-    def test_F2_neverReading(self) -> None:
-        """F2: viewers that never read are cut, over TLS too, and take little memory until then."""
-        with self.watch() as (pid, watch):
+    def ignore(self, entry: int) -> None:
+        """Send requests of viewers that never read, and check the server."""
+        with self.watch(entry) as (pid, watch):
             held = []
             for number in range(PLAIN + TLS):
                 held.append(self.connect(number >= PLAIN))
                 held[-1].sendall(REQUESTS[number % len(REQUESTS)])
             self.awaitGone(pid, watch)
-            self.assertLess(readPeak(pid), PEAK)
+            self.checkPeak(pid, watch, PLAIN + TLS)
             for connection in held:
                 connection.close()
 
+    def checkPeak(self, pid: int, watch: Watch, viewers: int) -> None:
+        """Check the largest memory of the server."""
+        peak = readPeak(pid)
+        self.assertLess(peak, PEAK)
+        self.assertLess((peak - watch.before.resident) / viewers, VIEWER)
+
+    def test_F2_neverReading(self) -> None:
+        """F2: viewers that never read are cut, over TLS too, and take little memory until then."""
+        self.ignore(SMALL)
+
+    def test_F2_neverReadingLarge(self) -> None:
+        """F2: the same with entries of 1 MB."""
+        self.ignore(LARGE)
+
     def test_F2_muted(self) -> None:
         """F2: peers that vanish without closing their connections are cut, whatever their connections did last."""
-        with self.watch() as (pid, watch):
+        with self.watch(LARGE) as (pid, watch):
             held = []
             kinds = VANISHING if LONG else [*VANISHING[:3], VANISHING[4]]
             for number in range(MUTED):
@@ -130,7 +159,7 @@ class ViewerTests(HostileTestCase):
                 mute(connection)
                 held.append(connection)
             self.awaitGone(pid, watch)
-            self.assertLess(readPeak(pid), PEAK)
+            self.checkPeak(pid, watch, MUTED)
             for connection in held:
                 self.cut(connection)
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 
 from sseserver.errors import Overloaded
-from sseserver.service.ledger import CONNECTION_COST, PROMPT_SHARE, RUN_COST, VIEWER_COST, Figures, Ledger
+from sseserver.service.ledger import CONNECTION_COST, PROMPT_SHARE, REST_SHARE, RUN_COST, VIEWER_COST, Figures, Ledger
 from sseserver.settings import Settings
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
@@ -59,7 +59,8 @@ class LedgerTests(ClockTestCase):
         self.ledger.keys.add(100)
         self.ledger.viewers.count += 2
         report = self.ledger.report()
-        self.assertEqual(list(report), ["runs", "published", "keys", "work", "prompts", "viewers", "clients"])
+        self.assertEqual(list(report), ["runs", "published", "keys", "work", "prompts", "viewers", "rests", "clients"])
+        self.assertEqual(report["rests"], Figures(0, 0, 20_000 // REST_SHARE))
         self.assertEqual(report["keys"], Figures(100, 1, 20_000))
         self.assertEqual(report["prompts"], Figures(0, 0, 5000))
         self.assertEqual((report["clients"].used, report["clients"].count), (0, 0))

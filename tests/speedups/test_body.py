@@ -17,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
 from sseserver.speedups import body as bodies
-from sseserver.speedups.body import Outbox, canBypassQueue
+from sseserver.speedups.body import PIECE, Outbox, canBypassQueue
 from sseserver.speedups.privates import isQueueEmpty
 from sseserver.timing.turnend import TurnEnd
 from tests.certificates import makeCertificate
@@ -25,7 +25,7 @@ from tests.fakes import RecordingProducer
 from tests.http import makeRequest
 from tests.resources import HoldingResource
 from tests.speedups.cases import PIECES, BodyTestCase, Write
-from tests.wires import Wire, soon
+from tests.wires import Wire, countUnsent, soon
 
 
 class SameBytesTests(BodyTestCase):
@@ -117,6 +117,34 @@ class SameBytesTests(BodyTestCase):
 
             self.assertSame(play)
             self.assertSame(play, version="1.0")
+
+    def test_someInAnyPart(self) -> None:
+        """The same for large data that are written as the transport takes them: they are one chunk."""
+        large = bytes(range(256)) * 600
+        size = len(b"%x\r\n%b\r\n" % (len(large), large))
+        for taken in (*range(8), 100_000, size - PIECE, *range(size - 4, size + 1)):
+            for held in (False, True):
+                received = []
+                for version in ("1.0", "1.1"):
+                    wire, request, body = self.openBody(version)
+                    if held:
+                        body.cork()
+                    body.write(PIECES[0])
+                    wire.socket.room = taken
+                    place = body.writeSome(large, 0)
+                    self.assertLess(countUnsent(wire.transport), PIECE + 300)
+                    while place < len(large):
+                        wire.take(taken)
+                        place = body.writeSome(large, place)
+                    body.write(PIECES[1])
+                    body.close()
+                    wire.take()
+                    request.finish()
+                    self.reactor.turn()
+                    received.append(wire)
+                    self.assertEqual(wire.response.body, b"first" + PIECES[0] + large + PIECES[1])
+                    self.assertTrue(wire.response.complete)
+                self.assertIn(b"\r\n%x\r\n%b\r\n" % (len(large), large), received[1].received)
 
     def test_headThatWaits(self) -> None:
         """Writes wait behind a head that is still queued."""

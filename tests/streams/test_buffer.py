@@ -102,13 +102,18 @@ class BufferMachine(RuleBasedStateMachine):
         first, last = self.first + start, self.first + end
         some = slice(start, end + 1)
         buffer, text = self.buffer, b"".join(map(readText, self.kinds[some], self.data[some]))
-        read = data.draw(st.sampled_from(["measure", "span", "text", "segment", "fit"]))
+        read = data.draw(st.sampled_from(["measure", "span", "text", "part", "segment", "fit"]))
         if read == "measure":
             assert buffer.measure(first, last) == self.cost(start, end + 1)
         elif read == "span":
             assert buffer.span(first, last) == b"".join(self.data[some])
         elif read == "text":
             assert buffer.text(first, last) == text
+        elif read == "part":
+            begin, size = data.draw(st.integers(0, 8)), data.draw(st.integers(1, 8))
+            assert (
+                buffer.part(first, begin, size) == readText(self.kinds[start], self.data[start])[begin : begin + size]
+            )
         elif read == "segment":
             segment = buffer.segment(first, last)
             assert (segment.first, segment.last) == (first, last)

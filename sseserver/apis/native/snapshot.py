@@ -45,11 +45,41 @@ def _readTexts(buffer: IEntryBuffer, first: int, last: int) -> Iterator[bytes]:
         GapError: The rest of it was trimmed meanwhile.
     """
     while first <= last:
-        if first < buffer.first:
-            raise GapError("trimmed", buffer.first - 1, buffer.first - first)
+        _checkKept(buffer, first)
         end = buffer.fit(first, last, STEP_BYTES)
-        yield buffer.text(first, end)
+        if end > first and buffer.measure(end, end) > STEP_BYTES:
+            # A large entry is read by itself.
+            end -= 1
+        if end > first:
+            yield buffer.text(first, end)
+        else:
+            yield from _readParts(buffer, first)
         first = end + 1
+
+
+def _readParts(buffer: IEntryBuffer, number: int) -> Iterator[bytes]:
+    """
+    Read the text of one entry step by step.
+
+    Raises:
+        GapError: It was trimmed meanwhile.
+    """
+    start = 0
+    while part := buffer.part(number, start, STEP_BYTES):
+        yield part
+        start += len(part)
+        _checkKept(buffer, number)
+
+
+def _checkKept(buffer: IEntryBuffer, number: int) -> None:
+    """
+    Check that an entry is still there.
+
+    Raises:
+        GapError: It was trimmed.
+    """
+    if number < buffer.first:
+        raise GapError("trimmed", buffer.first - 1, buffer.first - number)
 
 
 def _measureText(buffer: IEntryBuffer, first: int, last: int) -> int | None:

@@ -4,6 +4,8 @@ Tests of `sseserver.apis.native.snapshot`: the text of a stream so far.
 
 from __future__ import annotations
 
+import tracemalloc
+
 from sseserver.delivery.document import STEP_BYTES
 from sseserver.service.drain import CUT_AFTER, RETIRE_AFTER
 from sseserver.service.service import Settings
@@ -101,6 +103,33 @@ class SnapshotTests(ServiceTestCase):
             self.assertLess(document.written - len(wire.received), 3 * STEP_BYTES)
         wire.take()
         self.assertText(wire.response, text)
+
+    def test_largeEntries(self) -> None:
+        """Of a large entry, too, no more than a step is kept for a client."""
+        text = self.fill(3)
+        for kind, size in ((Kind.TOKEN, 300_000), (Kind.CHUNK, 200_000), (Kind.TOKEN, 1)):
+            more = f"{kind}" * size
+            self.log.append(kind, more.encode() if kind is Kind.TOKEN else b"{}\n" + more.encode())
+            text += more
+        wire = self.get(room=0)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        wires = [self.get(room=0) for _ in range(2)]
+        self.assertLess(tracemalloc.get_traced_memory()[0], 2 * 4 * STEP_BYTES)
+        for each in (wire, *wires):
+            for _ in soon(lambda: each.socket.room):  # noqa: B023  (is played at once)
+                each.take(30_000)
+            self.assertText(each.response, text)
+
+    def test_largeTrimmedMeanwhile(self) -> None:
+        """The same if a part of an entry was sent before it is trimmed."""
+        self.log.append(Kind.TOKEN, b"x" * 500_000)
+        wire = self.get(room=100_000)
+        self.fill(90)
+        wire.take()
+        self.reactor.turn()
+        self.assertTrue(wire.closed)
+        self.assertFalse(wire.response.complete)
 
     def test_trimmedMeanwhile(self) -> None:
         """A snapshot whose rest is trimmed before the client has read it does not look complete."""
