@@ -136,8 +136,8 @@ BUGS = (
     Bug(
         "forgotten terminal entry",
         "service/run.py",
-        "        if entry is not None:\n            self.streamLog.append",
-        '        if entry is not None and b"linger" not in entry.data:\n            self.streamLog.append',
+        "        if entry is not None and not self.streamLog.sealed:\n",
+        '        if entry is not None and not self.streamLog.sealed and b"linger" not in entry.data:\n',
     ),
     Bug(
         "done in place of failed",
@@ -391,14 +391,14 @@ BUGS = (
     Bug(
         "links of anybody are taken",
         "web/access/links.py",
-        "if not self._signer.isSigned(_join(rights, pattern, expires), signature) or",
-        "if",
+        "if key is None or not",
+        "if not",
     ),
     Bug(
         "a cookie has no end",
         "web/access/sessions.py",
-        "return Principal(content.name, readGrants(content.grants), content.expires)",
-        "return Principal(content.name, readGrants(content.grants), None)",
+        "return Principal(content.name, readGrants(content.grants), content.expires, key)",
+        "return Principal(content.name, readGrants(content.grants), None, key)",
     ),
 )
 
