@@ -18,7 +18,7 @@ _USUAL = (
     b"accept accept-encoding accept-language authorization cache-control connection content-encoding content-length"
     b" content-location content-type cookie cross-origin-resource-policy date expect host idempotency-key incremental"
     b" last-event-id location origin pragma referer sec-fetch-site server stream-closed transfer-encoding user-agent"
-    b" vary x-accel-buffering x-content-type-options"
+    b" vary x-accel-buffering x-content-type-options x-request-id"
 ).split()
 
 

@@ -172,7 +172,7 @@ def isBetweenRequests(channel: Any) -> bool:
 
 def receiveRequest(channel: Any, requestLine: Iterable[bytes], readFields: Callable[[Any], bool], body: bytes) -> None:
     """
-    Do at once what `LineReceiver.dataReceived` and `HTTPChannel.lineReceived` do line by line.
+    Do at once what `LineReceiver.dataReceived` and `HTTPChannel.lineReceived` do line by line, and a decoder of bodies.
 
     Args:
         channel: An `HTTPChannel` between two requests.
@@ -187,6 +187,11 @@ def receiveRequest(channel: Any, requestLine: Iterable[bytes], readFields: Calla
         channel._command, channel._path, channel._version = requestLine
         if readFields(request):
             channel.allHeadersReceived()
+            if channel.length == len(body) > 0 and not channel.transport.disconnecting:
+                # As `_IdentityTransferDecoder` does with a body that is complete.
+                request.handleContentChunk(body)
+                channel.allContentReceived()
+                return
             channel._buffer += body
             if channel.length == 0:
                 channel.allContentReceived()

@@ -8,12 +8,9 @@ with a bare 500: no traceback reaches a client, and no HTML an event stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
-from functools import partial
-from types import coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -68,8 +65,25 @@ class AsyncResource(Resource):
         except BaseException:
             self._answerBug(Failure(), request)
             return NOT_DONE_YET
-        Deferred.fromCoroutine(_resume(answering, waited)).addErrback(self._answerBug, request)
+        waited.addBoth(self._goOn, answering, request)
         return NOT_DONE_YET
+
+    def _goOn(self, result: Any, answering: Coroutine[Any, Any, None], request: Request) -> None:
+        """
+        Go on with the coroutine of a request: the Deferred that it awaits has fired.
+
+        `Deferred.fromCoroutine` would make a Deferred of its own for a result that nobody waits for.
+        """
+        try:
+            # It takes the result out of the Deferred itself.
+            problem: Any = result.value if isinstance(result, Failure) else None
+            waited = answering.send(None) if problem is None else answering.throw(problem)
+        except StopIteration:
+            return
+        except BaseException:
+            self._answerBug(Failure(), request)
+        else:
+            waited.addBoth(self._goOn, answering, request)
 
     def listMethods(self) -> list[str]:
         """Return the names of the methods that this resource supports."""
@@ -103,33 +117,6 @@ class AsyncResource(Resource):
         else:
             error = SSEServerError("The server failed to answer this request.")
             finishAnswer(request, answerError(request, error), self._viewers)
-
-
-@coroutine
-def _resume(begun: Coroutine[Any, Any, None], waited: Any) -> Generator[Any, Any, None]:
-    """
-    Run the rest of a coroutine that has been started.
-
-    Args:
-        begun: The coroutine.
-        waited: The first Deferred that it awaits.
-    """
-    while True:
-        try:
-            result = yield waited
-        except GeneratorExit:
-            # Garbage collection: the objects that the coroutine would use next may be gone before
-            # it.
-            begun.close()
-            raise
-        except BaseException as problem:
-            step = partial(begun.throw, problem)
-        else:
-            step = partial(begun.send, result)
-        try:
-            waited = step()
-        except StopIteration:
-            return
 
 
 class NotFoundResource(AsyncResource):

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+from binascii import hexlify
 from typing import Any
 
 from twisted.web.server import Request
@@ -17,5 +18,5 @@ class ChatResource(AsyncResource):
 
     def render(self, request: Request) -> Any:
         """Name the request, and start its coroutine."""
-        request.responseHeaders.setRawHeaders(b"x-request-id", [b"req_" + secrets.token_hex(16).encode("ascii")])
+        request.responseHeaders.setRawHeaders(b"x-request-id", [b"req_%b" % hexlify(os.urandom(16))])
         return super().render(request)

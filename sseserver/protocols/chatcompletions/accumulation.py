@@ -17,6 +17,9 @@ from sseserver.protocols.jsonpieces import PIECE, Array, Folding, Text
 #: Members that name a thing. Servers repeat them whole, so a value replaces the one before, unless it is empty.
 LABELS = frozenset({"format", "id", "name", "object", "role", "type"})
 
+#: Types of values that have no pieces.
+_WHOLE = frozenset({str, int, float, bool, type(None)})
+
 
 class _Pieces(list[str]):
     """Pieces of a string."""
@@ -152,10 +155,11 @@ def unfold(value: object) -> object:
 
 def build(value: Any) -> Any:
     """Return accumulated pieces as a value for JSON, without lone surrogates in joined strings."""
-    if type(value) is str:
+    if type(value) in _WHOLE:
         return value
     if isinstance(value, dict):
-        return {name: build(member) for name, member in value.items()}
+        # Most members are whole: a call for each would take longer than all the rest.
+        return {name: member if type(member) in _WHOLE else build(member) for name, member in value.items()}
     value = unfold(value)
     if isinstance(value, Text):
         return "".join(value.parts)

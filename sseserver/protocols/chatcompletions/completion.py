@@ -26,6 +26,9 @@ _CHUNK_MEMBERS = frozenset({"object", "choices", "usage", "error", "obfuscation"
 #: Members of choices in chunks that the builder itself reads. `message` repeats the deltas (Perplexity).
 _CHOICE_MEMBERS = frozenset({"index", "delta", "message", "finish_reason", "logprobs", "error"})
 
+#: Members of messages that may stand for an answer in words.
+_INSTEAD = ("tool_calls", "function_call", "refusal", "audio")
+
 #: Types of members that OpenAI's clients rely on.
 _TYPES = {"id": str, "created": int, "model": str, "system_fingerprint": str, "service_tier": str}
 
@@ -175,8 +178,7 @@ class _ChoiceBuilder:
         """
         message = {"role": None, "content": "", "refusal": None, **self._message}
         message["role"] = message["role"] or "assistant"
-        instead = any(message.get(name) for name in ("tool_calls", "function_call", "refusal", "audio"))
-        if not message["content"] and instead:
+        if not message["content"] and any(map(message.get, _INSTEAD)):
             # OpenAI's clients take an empty string for the answer.
             message["content"] = None
         return {
