@@ -7,13 +7,17 @@ from __future__ import annotations
 import io
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request
 
 from sseserver.errors import BadRequest, SSEServerError
+from sseserver.speedups.privates import readLine
+from sseserver.web.access.gate import shareAnswer
 from sseserver.web.answers import encodeRefusal
 from sseserver.web.arrivingbodies import SMALL_BODY
 from sseserver.web.peers import ForwardedRequest
+from sseserver.web.request import makeBodyTooLarge
 from sseserver.web.requestlog import RefusedRequest
 from sseserver.web.targets import readTarget
 
@@ -31,11 +35,33 @@ else:
     _Base = object
 
 
+def findLimit(site: Any, target: bytes) -> int:
+    """
+    Find the limit of a body before its resource is looked for.
+
+    Args:
+        site: The site.
+        target: Target of the request.
+
+    Returns:
+        Bytes. The attribute `maxBody` of the resource, or of the nearest one above it that has one; at most the limit
+        of the site. Resources that are made for each request have no say.
+    """
+    limit: int = site.maxBody
+    resource = site.resource
+    for segment in target.partition(b"?")[0].split(b"/")[1:]:
+        resource = getattr(resource, "children", {}).get(unquote_to_bytes(segment))
+        if resource is None:
+            break
+        limit = min(site.maxBody, getattr(resource, "maxBody", limit))
+    return limit
+
+
 class BodyLimit(ForwardedRequest, _Base):
     """
     A mixin for requests with a limited body.
 
-    The body is kept in memory. One over the limit of the site is refused before it is read.
+    The body is kept in memory. One over the limit of its resource is refused before it is read.
     """
 
     __slots__ = ()
@@ -45,6 +71,7 @@ class BodyLimit(ForwardedRequest, _Base):
     def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
         self._received = self._counted = 0
         self._refused = False
+        self._limit = 0
         self.begun = monotonic()
         super().__init__(channel, *args, **keywords)
 
@@ -52,8 +79,12 @@ class BodyLimit(ForwardedRequest, _Base):
         """See `Request.gotLength`."""
         # Twisted's own keeps large bodies on disk.
         self.content = io.BytesIO()
-        if length is not None and length > self.channel.site.maxBody:
-            self._refuse(self.channel.site.refusal)
+        site = self.channel.site
+        self._limit = site.maxBody
+        if length is None or length > SMALL_BODY:
+            self._limit = findLimit(site, readLine(self.channel)[1])
+        if length is not None and length > self._limit:
+            self._refuseSize()
         elif length is None and not self.channel.persistent and not self.responseHeaders.hasHeader(b"Connection"):
             # The connection of a request of HTTP/1.1 is kept, unless an answer says that it is not.
             self._refuse(_OLD_CHUNKS)
@@ -62,12 +93,12 @@ class BodyLimit(ForwardedRequest, _Base):
         """See `Request.handleContentChunk`."""
         self._received += len(data)
         site = self.channel.site
-        if self._received > site.maxBody + DROPPED:
+        if self._received > self._limit + DROPPED:
             self.channel.loseConnection()
         elif self._refused:
             return
-        elif self._received > site.maxBody:
-            self._refuse(site.refusal)
+        elif self._received > self._limit:
+            self._refuseSize()
         elif self._received > SMALL_BODY and not self._count():
             self._refuse(site.overload)
         else:
@@ -95,7 +126,7 @@ class BodyLimit(ForwardedRequest, _Base):
                 # No resource sees this target, so none looks for a host.
                 raise BadRequest(f"A request needs one header Host, and has {len(hosts)}.")
         except SSEServerError as error:
-            answer = encodeRefusal(error)
+            answer = shareAnswer(self.channel.site, self, encodeRefusal(error))
             self.channel.write(answer)
             self.channel.site.log(RefusedRequest(self.channel, answer, (command, path, version)))
             self.channel.loseConnection()
@@ -128,6 +159,10 @@ class BodyLimit(ForwardedRequest, _Base):
             self.channel.site.bodies.remove(self._counted)
             self._counted = 0
 
+    def _refuseSize(self) -> None:
+        """Refuse a body that is too large."""
+        self._refuse(encodeRefusal(makeBodyTooLarge(self._limit)))
+
     def _refuse(self, answer: bytes) -> None:
         """Answer before the request is complete. What has arrived is dropped."""
         self._refused = self.channel.refused = True
@@ -135,6 +170,6 @@ class BodyLimit(ForwardedRequest, _Base):
         self.content = io.BytesIO()
         # No `100 Continue`: the client should not send the body.
         self.requestHeaders.removeHeader(b"Expect")
-        gate = getattr(self.channel.site.resource, "gate", None)
-        self.channel.write(answer if gate is None else gate.share(self, answer))
+        answer = shareAnswer(self.channel.site, self, answer)
+        self.channel.write(answer)
         self.channel.site.log(RefusedRequest(self.channel, answer))

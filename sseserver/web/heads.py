@@ -14,6 +14,7 @@ from typing import Any
 
 from sseserver.errors import BadRequest, ClientError, SSEServerError, UnsupportedType
 from sseserver.speedups.privates import BadRequestHook
+from sseserver.web.access.gate import shareAnswer
 from sseserver.web.answers import encodeRefusal
 from sseserver.web.connection import ConnectionLimits
 from sseserver.web.requestlog import RefusedRequest
@@ -99,7 +100,8 @@ class HeadChecks(BadRequestHook, ConnectionLimits):
         """
         if not self.refused:
             self.refused = True
-            answer = encodeRefusal(error)
+            request = self.requests[-1] if self.requests else None
+            answer = shareAnswer(self.site, request, encodeRefusal(error))
             self.write(answer)
             self.site.log(RefusedRequest(self, answer))
 

@@ -40,7 +40,7 @@ from sseserver.web.descriptors import countFree
 from sseserver.web.logfile import LogFile
 from sseserver.web.openconnections import OpenConnections, RefusedConnection
 from sseserver.web.peers import Peers, ProxiedConnection
-from sseserver.web.request import makeBodyTooLarge, makeTooManyBodies
+from sseserver.web.request import makeTooManyBodies
 from sseserver.web.requestlog import LINES, JSONLine, TextLine, describeRequest
 
 # Its events are those of requests, in a log of JSON objects.
@@ -80,9 +80,8 @@ class StreamRequest(PlainStreamRequest):
 
     def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
         site = channel.site
-        if not hasattr(site, "refusal"):
+        if not hasattr(site, "overload"):
             site.maxBody = getattr(site, "maxBody", MODEL_BODY)
-            site.refusal = encodeRefusal(makeBodyTooLarge(site.maxBody))
             site.overload = encodeRefusal(makeTooManyBodies())
             site.bodies = ArrivingBodies(BODIES * MODEL_BODY)
             site.peers = getattr(site, "peers", Peers())
@@ -92,7 +91,7 @@ class StreamRequest(PlainStreamRequest):
 class FastStreamRequest(BodyLimit, FastRequest):
     """The fast request, with the limit."""
 
-    __slots__ = ("_counted", "_isForwardedTLS", "_received", "_refused", "begun")
+    __slots__ = ("_counted", "_isForwardedTLS", "_limit", "_received", "_refused", "begun")
 
 
 class PlainStreamChannel(RequestDeadlines):
@@ -208,7 +207,6 @@ class StreamSite(Site):
         maxBody: See above.
         peers: See above.
         overload: Answer to a request whose body has no room beside others.
-        refusal: Answer to a request with a larger body.
         refusals: Number of requests that were refused, by status.
         stall: See above.
         ticker: Ticker of the deadlines of requests.
@@ -226,7 +224,6 @@ class StreamSite(Site):
         **keywords: Any,
     ) -> None:
         self.maxBody = maxBody
-        self.refusal = encodeRefusal(makeBodyTooLarge(maxBody))
         self.refusals = Tally(REFUSALS)
         self.overload = encodeRefusal(makeTooManyBodies())
         self.bodies = ArrivingBodies(BODIES * maxBody)

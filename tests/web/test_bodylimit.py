@@ -9,8 +9,11 @@ import io
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from sseserver.apis.root import StreamResource
+from sseserver.settings import MODEL_BODY, NATIVE_BODY, Settings
 from sseserver.web.bodylimit import DROPPED
 from sseserver.web.site import StreamRequest, StreamSite
+from tests.served import ServedTestCase
 from tests.wires import Wire, WireTestCase
 
 
@@ -97,3 +100,59 @@ class LimitTests(WireTestCase):
             wire.send(b"x")
             self.reactor.advance(0)
             self.assertTrue(wire.closed)
+
+
+class ResourceLimitTests(ServedTestCase):
+    """Limits of resources, which hold before they are looked for."""
+
+    def begin(self, target: bytes, fields: bytes, mounted: bool = False) -> Wire:
+        """Send the head of a POST."""
+        root: Resource = StreamResource(self.service)
+        if mounted:
+            root, below = Resource(), root
+            root.putChild(b"chat", below)
+        wire = self.connect(StreamSite(root, reactor=self.reactor))
+        wire.send(b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % (target, fields))
+        return wire
+
+    def test_continue(self) -> None:
+        """A body over the limit of its resource is refused at once, and not asked for; others are."""
+        fields = b"Content-Length: %d\r\nExpect: 100-continue"
+        for target, size, expected in (
+            (b"/streams", NATIVE_BODY, b"100"),
+            (b"/streams", NATIVE_BODY + 1, b"413"),
+            (b"/streams/", NATIVE_BODY + 1, b"413"),
+            (b"/%73treams/news/cancel?x=/", NATIVE_BODY + 1, b"413"),
+            (b"/v1/chat/completions", NATIVE_BODY + 1, b"100"),
+            (b"/api/chat", MODEL_BODY, b"100"),
+            (b"/api/chat", MODEL_BODY + 1, b"413"),
+            (b"/nothing", NATIVE_BODY + 1, b"100"),
+            (b"http://localhost/streams", NATIVE_BODY + 1, b"100"),
+        ):
+            wire = self.begin(target, fields % size)
+            self.assertEqual(wire.received[9:12], expected, target)
+            self.assertEqual(wire.received.count(b"HTTP/1.1 "), 1, target)
+        self.assertIn(b"has more than 1048576 bytes", self.begin(b"/streams", fields % 2_000_000).received)
+
+    def test_mounted(self) -> None:
+        """The limit also holds where the resource is mounted elsewhere."""
+        for target, expected in ((b"/chat/streams/a", b"413"), (b"/streams/a", b"100"), (b"/chat/api/chat", b"100")):
+            wire = self.begin(target, b"Content-Length: 2000000\r\nExpect: 100-continue", mounted=True)
+            self.assertEqual(wire.received[9:12], expected, target)
+
+    def test_chunks(self) -> None:
+        """A body of unknown length is refused when it exceeds the limit of its resource."""
+        wire = self.begin(b"/streams/a", b"Transfer-Encoding: chunked")
+        wire.send(b"100000\r\n%b\r\n" % (b"x" * NATIVE_BODY))
+        self.assertEqual(wire.received, b"")
+        wire.send(b"1\r\nx\r\n")
+        self.assertEqual(wire.received[9:12], b"413")
+
+    def test_option(self) -> None:
+        """`--max-body` is the limit of all resources."""
+        self.serve(self.source, Settings(maxBody=100_000))
+        for target in (b"/streams", b"/v1/chat/completions"):
+            root = StreamResource(self.service)
+            wire = self.connect(StreamSite(root, reactor=self.reactor, maxBody=self.service.settings.modelBody))
+            wire.send(b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100001\r\n\r\n" % target)
+            self.assertEqual(wire.received[9:12], b"413")

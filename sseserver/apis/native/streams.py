@@ -59,10 +59,14 @@ class StreamCollection(AsyncResource):
         service: Runs the token source and keeps the streams.
         answerPage: Answers with the HTML representation of a stream.
         access: Checks the rights of requests.
+
+    Attributes:
+        maxBody: Bytes. Limit of the bodies of requests, also for single streams.
     """
 
     def __init__(self, service: StreamService, answerPage: PageAnswer, access: Access) -> None:
         super().__init__(service.viewers)
+        self.maxBody = service.settings.nativeBody
         self._access = access
         self._service = service
         self._answerPage = answerPage

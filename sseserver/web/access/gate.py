@@ -81,7 +81,7 @@ class Gate:
         Let a page of a listed origin read an answer that is written without a resource.
 
         Args:
-            request: Its head is complete.
+            request: Its head, as far as it was read.
             answer: The answer from its first byte on.
 
         Returns:
@@ -127,6 +127,22 @@ class Gate:
         if foreign:
             page = f"the origin {_quote(origin)}" if origin else "another origin"
             raise ForeignOrigin(f"A page of {page} must not send this request: it is not listed with --cors-origin.")
+
+
+def shareAnswer(site: Any, request: Request | None, answer: bytes) -> bytes:
+    """
+    Let a page of a listed origin read an answer that is written without a resource, if the root has a gate.
+
+    Args:
+        site: The site.
+        request: What was read of the request; `None` if that is less than its first line.
+        answer: The answer from its first byte on.
+
+    Returns:
+        The answer, perhaps with more header fields.
+    """
+    gate: Gate | None = getattr(site.resource, "gate", None)
+    return answer if gate is None or request is None else gate.share(request, answer)
 
 
 class Refusal(Resource):

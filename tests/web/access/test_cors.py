@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from sseserver.web.accept import JSON
 from sseserver.web.access.cors import SharedOrigins
+from sseserver.web.deadlines import BODY_TIMEOUT, HEAD_TIMEOUT
 from tests.http import EVENTSOURCE, Response
 from tests.web.access.test_gate import APP, CHANGES, EVIL, GateTestCase
 
@@ -60,6 +61,29 @@ class AnswerTests(SharedTestCase):
             self.assertEqual(response.headers["vary"], "Origin")
         self.open()
         self.assertNotIn("vary", self.send("POST", "/streams", None, Content_Length="99999999999").headers)
+
+    def test_incomplete(self) -> None:
+        """An answer before the request is complete can be read if the origin was; not if the target is too long."""
+        head = b"POST /streams HTTP/1.1\r\nHost: localhost\r\nOrigin: %b\r\n" % APP.encode()
+        for rest, seconds, status in (
+            (b"Expect: x\r\n\r\n", 0, 417),
+            (b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 0, 415),
+            (b"Transfer-Encoding: identity\r\n\r\n", 0, 400),
+            (b"X: y\r\nX: " + b"x" * 20_000, 0, 431),
+            (b"X: y\r\nX: y\r\n", HEAD_TIMEOUT + 1, 408),
+            (b"Content-Length: 2\r\n\r\nx", BODY_TIMEOUT + 1, 408),
+        ):
+            wire = self.connect(self.factory)
+            wire.methods.append("POST")
+            wire.send(head + rest)
+            self.reactor.run(seconds, 1)
+            self.assertEqual(wire.response.status, status)
+            self.assertShared(wire.response, APP, "true")
+        wire = self.connect(self.factory)
+        wire.methods.append("GET")
+        wire.send(b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\nOrigin: %b\r\n\r\n" % APP.encode())
+        self.assertEqual(wire.response.status, 414)
+        self.assertShared(wire.response, None, None)
 
     def test_others(self) -> None:
         """No other origin is named, and none is if there is no origin."""
