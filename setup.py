@@ -49,6 +49,7 @@ COMPILED = (
     "streams.account",
     "streams.buffer",
     "streams.entries",
+    "streams.keeper",
     "streams.log",
     "streams.terminal",
     "timing.nextturn",

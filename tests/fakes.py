@@ -81,18 +81,24 @@ class FakeViewer:
     Attributes:
         cursor: Number of the last entry read.
         wakes: Number of wake-ups.
+        dismissed: Whether it was told that entries were lost.
         onWake: Called at each wake-up, after it was counted.
     """
 
     def __init__(self, onWake: Callable[[], object] = lambda: None, cursor: int = 0) -> None:
         self.cursor = cursor
         self.wakes = 0
+        self.dismissed = False
         self.onWake = onWake
 
     def wake(self) -> None:
         """Count the wake-up and call `onWake`."""
         self.wakes += 1
         self.onWake()
+
+    def dismiss(self) -> None:
+        """Note that entries were lost."""
+        self.dismissed = True
 
 
 @implementer(ITokenSink)

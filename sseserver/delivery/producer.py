@@ -204,6 +204,10 @@ class EventStreamProducer(ResponseProducer):
                 self._write(self._rendering.retire(retry))
             self.finish(reason)
 
+    def dismiss(self) -> None:
+        """See `Viewer.dismiss`."""
+        self.retire(jitter(self._delivery.settings.reconnectionTime))
+
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
         self._count()

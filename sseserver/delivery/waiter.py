@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from sseserver.delivery.connection import abort
-from sseserver.errors import SSEServerError
+from sseserver.errors import SSEServerError, StoreUnavailable
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog
 from sseserver.timing.ticker import Tick, Ticker
 
@@ -99,6 +99,10 @@ class Waiter:
             self._end(True)
         elif self.cursor < self.streamLog.last and self._onEnd is not None:
             self._next = self._ticker.clock.callLater(0, self._continue)
+
+    def dismiss(self) -> None:
+        """See `Viewer.dismiss`."""
+        self.refuse(StoreUnavailable("Entries of this stream were lost; retry."))
 
     def _continue(self) -> None:
         """Read on."""

@@ -18,6 +18,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, writeError
 from sseserver.streams.entries import unpack
+from sseserver.streams.ids import findFirstEpoch
 from sseserver.values import Kind, Reason
 from sseserver.wire import encodeRetry, writeBlock
 
@@ -39,7 +40,7 @@ class _OpenAIRendering(EntryRendering):
 
     def __init__(self, streamLog: IStreamLog, model: str, withUsage: bool) -> None:
         super().__init__(streamLog)
-        self._writer = ChunkWriter(f"chatcmpl-{streamLog.epoch}", int(streamLog.created), model, withUsage)
+        self._writer = ChunkWriter(f"chatcmpl-{findFirstEpoch(streamLog)}", int(streamLog.created), model, withUsage)
         self._before, self._behind = self._writer.split()
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:

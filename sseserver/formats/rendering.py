@@ -112,6 +112,12 @@ class EntryRendering:
                 self._remember(key, found)
         return found
 
+    def renew(self) -> None:
+        """See `IRendering.renew`."""
+        self._epoch = self._log.epoch.encode("ascii")
+        self._newestAt = self._memoLast = self._memoSize = 0
+        self._memo.clear()
+
     def complete(self, cursor: int) -> bool:
         """See `IRendering.complete`."""
         return self._log.state is not _OPEN and cursor == self._log.last

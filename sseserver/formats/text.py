@@ -100,6 +100,11 @@ class _TextRendering:
         """See `IRendering.gap`."""
         return writeGap(self._log.epoch, asked, gap)
 
+    def renew(self) -> None:
+        """See `IRendering.renew`."""
+        self._epoch = self._log.epoch.encode("ascii")
+        self._event = None
+
     def complete(self, cursor: int) -> bool:
         """See `IRendering.complete`."""
         return cursor == REFUSED or (self._log.state is not State.OPEN and cursor == self._log.last)

@@ -17,6 +17,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.jsontext import toJSON
 from sseserver.protocols.uimessages import ABORT_PART, END_PARTS, HEADER, deltaPart, errorPart, startParts
+from sseserver.streams.ids import findFirstEpoch
 from sseserver.values import Kind
 from sseserver.wire import HEARTBEAT, writeBlock
 
@@ -80,7 +81,7 @@ class _UIRendering(EntryRendering):
 
     def _opening(self) -> bytes:
         """Write the parts before the first text."""
-        return b"".join(map(_writePart, startParts(f"msg-{self._log.epoch}")))
+        return b"".join(map(_writePart, startParts(f"msg-{findFirstEpoch(self._log)}")))
 
 
 classImplements(_UIRendering, IRendering)

@@ -35,6 +35,9 @@ class Viewer(Protocol):
     def wake(self) -> None:
         """Read the entries after the cursor. There may be none."""
 
+    def dismiss(self) -> None:
+        """Leave the log, and let the client return later: the store has lost entries that it may have read."""
+
 
 class IEntryBuffer(Interface):
     """
@@ -118,6 +121,10 @@ class IStreamLog(Interface):
 
     name: str = Attribute("Name of the stream in URLs.")
     epoch: str = Attribute("22 characters that no other stream ever had.")
+    earlier: Mapping[str, int] = Attribute(
+        "Epochs that the stream had before, the oldest first, each with the number of the last entry that the stream "
+        "still had when it got the next one."
+    )
     state: State = Attribute("State of the stream, as far as it is visible.")
     published: bool = Attribute("Whether entries are published into the stream; otherwise a run writes it.")
     question: str = Attribute("Question that the stream answers, as its state shows it; empty if there is none.")
@@ -199,7 +206,8 @@ class IStreamLog(Interface):
             lastEventID: The last event ID that the client sent.
 
         Raises:
-            GapError: The viewer cannot continue without a gap.
+            GapError: The viewer cannot continue without a gap. IDs of an earlier epoch are continued as far as the
+                stream had the same entries.
         """
 
     def follow(viewer: Viewer, form: IFormat) -> IRendering:
@@ -292,6 +300,9 @@ class IRendering(Interface):
             asked: The last event ID that could not be continued.
             gap: Says why, and where the viewer continues.
         """
+
+    def renew() -> None:
+        """Write the IDs of all entries with the epoch that the log has now."""
 
     def complete(cursor: int) -> bool:
         """

@@ -104,6 +104,6 @@ def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:
     Raises:
         StreamNotFound: It is another one: a published stream was given this name later.
     """
-    if streamLog.epoch != epoch:
+    if epoch != streamLog.epoch and epoch not in streamLog.earlier:
         raise StreamNotFound(epoch)
     return streamLog

@@ -16,7 +16,8 @@ from sseserver.interfaces import IStreamLog
 from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
-from sseserver.streams.log import Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Addition, Change, Creation, Deletion, Entry, KeyUse, State, StoredStream, Trim

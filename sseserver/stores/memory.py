@@ -15,7 +15,8 @@ from sseserver.interfaces import IStreamLog, IStreamStore, Publication, StreamDe
 from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State

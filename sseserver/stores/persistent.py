@@ -30,7 +30,8 @@ from sseserver.stores.publishing import end, publish
 from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.account import Account
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.streams.segments import Segment, makeSegment
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd

@@ -11,6 +11,8 @@ import re
 import secrets
 import string
 
+from sseserver.interfaces import IStreamLog
+
 _ALPHABET = string.ascii_letters + string.digits
 
 # Two characters at a time, which halves the divisions.
@@ -45,6 +47,11 @@ def _write(number: int) -> str:
         number, pair = divmod(number, len(_PAIRS))
         pairs.append(_PAIRS[pair])
     return "".join(pairs)
+
+
+def findFirstEpoch(streamLog: IStreamLog) -> str:
+    """Return the epoch that a stream had first. Other protocols name an answer by it, so it must not change."""
+    return next(iter(streamLog.earlier), streamLog.epoch)
 
 
 def parseID(lastEventID: str) -> tuple[str, int] | None:

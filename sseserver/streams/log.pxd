@@ -2,13 +2,8 @@ cimport cython
 
 from sseserver.streams.account cimport Account
 from sseserver.streams.buffer cimport EntryBuffer
+from sseserver.streams.keeper cimport Keeper
 from sseserver.timing.ticker cimport Tick, Ticker
-
-
-cdef class Keeper:
-    cdef public Account published
-    cdef public Account runs
-    cdef public bint durable
 
 
 cdef class StreamLog:
@@ -32,6 +27,7 @@ cdef class StreamLog:
     # Not `str`: an embedder's may derive from it.
     cdef public object name
     cdef public str epoch
+    cdef public dict earlier
     cdef public bint published
     cdef public object question
     cdef public dict keys

@@ -16,10 +16,10 @@ from zope.interface import classImplements
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
 from sseserver.streams import wakes
-from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.cost import findExcess, measureKey, measureKeys, measureStream
 from sseserver.streams.ids import parseID
+from sseserver.streams.keeper import Keeper
 from sseserver.streams.segments import Segment
 from sseserver.streams.terminal import packCancelled
 from sseserver.streams.wakes import WakeRound
@@ -34,46 +34,8 @@ _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
 
 _OPEN = State.OPEN
 
-
-class Keeper:
-    """
-    The contract between a stream log and the store that keeps it.
-
-    A store derives from this class. The class itself serves logs that belong to no store: it keeps nothing.
-
-    A store whose logs are `durable` gets a call of `write` for each entry appended. It collects the entries that are
-    new (from `log.last + 1` to `log.buffer.appended`), stores them, and calls `log.commit` with the number of the last
-    one stored, which makes them visible; or `log.refuse`, which drops all that are not visible. It may do so later, for
-    many entries at once, but not inside the call of `write`.
-
-    Attributes:
-        durable: Whether an entry becomes visible by `commit` only. Otherwise it is visible as soon as it is appended.
-        runs: Account of the streams that runs write. The logs add and subtract the bytes of entries and keys, the store
-            adds `StreamLog.size` of a new log, subtracts the result of `StreamLog.drop`, and keeps the counts.
-        published: Account of the streams that are published into.
-    """
-
-    __slots__ = ("durable", "published", "runs")
-
-    def __init__(self, durable: bool = False) -> None:
-        self.durable = durable
-        self.runs = Account()
-        self.published = Account()
-
-    @property
-    def used(self) -> int:
-        """Bytes that all logs of the store take: see `IStreamLog.size`."""
-        return self.runs.used + self.published.used
-
-    def account(self, published: bool) -> Account:
-        """Return the account of one kind of streams."""
-        return self.published if published else self.runs
-
-    def write(self, streamLog: StreamLog) -> None:
-        """Note that the log has entries that are not stored yet."""
-
-    def trim(self, streamLog: StreamLog) -> None:
-        """Note that the log has dropped its entries before `log.buffer.first`; the store may drop them, too."""
+#: Earlier epochs of a stream that has none. It is never changed.
+_NONE: dict[str, int] = {}
 
 
 class StreamLog:
@@ -112,6 +74,7 @@ class StreamLog:
         "announced",
         "buffer",
         "created",
+        "earlier",
         "ended",
         "epoch",
         "keyBytes",
@@ -138,6 +101,7 @@ class StreamLog:
     ) -> None:
         self.name = name
         self.epoch = epoch
+        self.earlier = _NONE
         self.published = published
         self.question = ""
         self.state = _OPEN
@@ -151,7 +115,7 @@ class StreamLog:
         self.ended: float | None = None
         self._ticker = ticker
         self._window = window  # Bytes of entries to keep: what the keys leave.
-        self._keeper: Keeper = keeper or Keeper()
+        self._keeper: Keeper = Keeper() if keeper is None else keeper
         self.account = self._keeper.account(published)
         self._durable = self._keeper.durable
         # The callers of `awaitStored`, each with the number of its last entry; `None` if there was none yet.
@@ -276,6 +240,19 @@ class StreamLog:
             self.state = TERMINAL.get(Kind(segment.kinds[-1]), _OPEN)
         self.sealed = self.state is not _OPEN
 
+    def release(self) -> int:
+        """
+        Leave the memory of the store, which keeps the stream elsewhere. Nobody uses the log any more.
+
+        Returns:
+            The bytes that the log took: its size until now.
+        """
+        size = self.size
+        self._keeper = Keeper()
+        self.account = self._keeper.runs
+        self._durable = False
+        return size
+
     def drop(self) -> int:
         """
         Leave the store, which forgets this stream.
@@ -285,14 +262,30 @@ class StreamLog:
         Returns:
             The bytes that the log took: its size until now.
         """
-        size = self.size
-        self._keeper = Keeper()
-        self.account = self._keeper.runs
-        self._durable = False
+        size = self.release()
         if not self.sealed:
             end = packCancelled(Reason.DELETED)
             self.append(end.kind, end.data)
         return size
+
+    def renew(self, epoch: str) -> None:
+        """
+        Give the stream another epoch, because its store may have lost entries after the last one.
+
+        Viewers go on: up to the last entry the IDs of both epochs mean the same.
+
+        Args:
+            epoch: The new epoch, from `makeEpoch`.
+        """
+        self.earlier = {**self.earlier, self.epoch: self.last}
+        self.epoch = epoch
+        for rendering in self._renderings.values():
+            rendering.renew()
+
+    def dismiss(self) -> None:
+        """Tell all viewers to return later: the store has lost entries of this log, and drops it."""
+        for viewer in tuple(self._viewers):
+            viewer.dismiss()
 
     def locate(self, lastEventID: str) -> int:
         """See `IStreamLog.locate`."""
@@ -301,7 +294,7 @@ class StreamLog:
         if parsed is None:
             raise GapError("unknown", start, None)
         epoch, number = parsed
-        if epoch != self.epoch or number > self.last:
+        if number > (self.last if epoch == self.epoch else self.earlier.get(epoch, -1)):
             raise GapError("lost", start, None)
         if number < start:
             raise GapError("trimmed", start, start - number)

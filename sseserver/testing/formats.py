@@ -138,6 +138,24 @@ class FormatContract(_TestCase):
             expected = self.form.render(self.streamLog).read(cursor, 1 << 20, True)
             self.assertEqual(rendering.read(cursor, 1 << 20, True), expected)
 
+    def test_renewed(self) -> None:
+        """After the log has got another epoch, a rendering reads the same as a new one: IDs of that epoch."""
+        rendering = self.form.render(self.streamLog)
+        for kind in (Kind.TOKEN, Kind.EVENT, Kind.TOKEN):
+            self.streamLog.append(kind, b"a\nb")
+            for joined in (False, True):
+                for cursor in (0, self.streamLog.last - 1):
+                    rendering.read(cursor, 1 << 20, joined)
+        before = self.streamLog.epoch.encode("ascii")
+        self.streamLog.renew(makeEpoch())
+        rendering.renew()
+        for fill in (lambda: None, self.fill):
+            fill()
+            for cursor in (0, 1, self.streamLog.last - 1):
+                expected = self.form.render(self.streamLog).read(cursor, 1 << 20, True)
+                self.assertEqual(rendering.read(cursor, 1 << 20, True), expected)
+                self.assertNotIn(b"id: " + before, expected.data)
+
     def test_headAndGap(self) -> None:
         """
         A gap is one event of this log.

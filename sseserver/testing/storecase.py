@@ -44,6 +44,10 @@ class RecordingViewer:
         """See `sseserver.interfaces.Viewer`."""
         self.seen.append(self._log.last)
 
+    def dismiss(self) -> None:
+        """See `sseserver.interfaces.Viewer`."""
+        self._log.leave(self)
+
 
 @implementer(IFormat)
 class NoFormat:

@@ -154,9 +154,12 @@ def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, f
     if lastEventID is None:
         return fromNow and streamLog.state is not State.OPEN
     parsed = parseID(lastEventID)
-    if parsed is None or parsed[0] != streamLog.epoch:
+    if parsed is None:
         return False
-    return streamLog.findRendering(form).complete(parsed[1])
+    epoch, number = parsed
+    if epoch != streamLog.epoch and number > streamLog.earlier.get(epoch, -1):
+        return False
+    return streamLog.findRendering(form).complete(number)
 
 
 def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:

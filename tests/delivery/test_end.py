@@ -40,6 +40,17 @@ class EndTests(ProducerTestCase):
         self.assertEqual(producer.reason, reason)
         self.assertEqual(self.streamLog.viewers, 0)
 
+    def test_dismissed(self) -> None:
+        """A viewer of entries that the store has lost is told to return, and leaves the log."""
+        wire = self.follow()
+        self.append("a")
+        self.streamLog.dismiss()
+        self.reactor.advance(0)
+        self.assertRegex(wire.response.body.decode(), r"retry: \d+\n\n$")
+        self.assertTrue(wire.response.complete)
+        self.assertEqual([producer.reason for producer in self.ended], ["retired"])
+        self.assertUntouched()
+
     def test_clientCloses(self) -> None:
         """
         A client that leaves is noticed without a write; the producer leaves the log and does not

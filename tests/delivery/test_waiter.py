@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.test.requesthelper import DummyRequest
 
 from sseserver.delivery.waiter import Waiter
+from sseserver.errors import StoreUnavailable
 from sseserver.formats import EventsFormat
 from sseserver.timing.ticker import Ticker
 from tests.fakes import ClockTestCase, FakeViewer
@@ -115,3 +116,12 @@ class WaiterTests(ClockTestCase):
         (failure,) = self.results
         assert isinstance(failure, Failure)
         self.assertIsInstance(failure.value, ValueError)
+
+    def test_dismissed(self) -> None:
+        """A wait for entries that the store has lost fails: the client may retry."""
+        waiter = self.start()
+        waiter.dismiss()
+        waiter.dismiss()
+        [failure] = self.results
+        assert isinstance(failure, Failure)
+        self.assertIsNotNone(failure.check(StoreUnavailable))

@@ -9,6 +9,7 @@ from typing import Any
 from sseserver.errors import StreamNotFound
 from sseserver.service.keptstreams import KEPT_COST
 from sseserver.service.service import Settings
+from sseserver.streams.ids import makeEpoch
 from tests.service.cases import ServiceTestCase
 
 
@@ -78,3 +79,10 @@ class KeptStreamsTests(ServiceTestCase):
         self.successResultOf(self.service.store.delete(streamLog.name))
         self.successResultOf(self.service.open(streamLog.name))
         self.failureResultOf(self.kept.find("a"), StreamNotFound)
+
+    def test_renewed(self) -> None:
+        """A stream that has got another epoch is still the stream of its keys, and is found after its end."""
+        streamLog = self.startLog()
+        self.kept.add("a", streamLog)
+        streamLog.renew(makeEpoch())
+        self.assertIs(self.find("a"), streamLog)

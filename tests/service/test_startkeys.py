@@ -25,6 +25,7 @@ class Log:
     """A stream log, as far as keys need one."""
 
     name = epoch = "epoch"
+    earlier: dict[str, int] = {}
     sealed = False
 
 

@@ -14,7 +14,8 @@ from sseserver.stores.groups import KeptStream, PendingChanges, PendingDeletion
 from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
-from sseserver.streams.log import Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Addition, Creation, Deletion, Entry, KeyUse, Kind, StoredStream, Trim
 

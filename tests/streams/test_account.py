@@ -8,7 +8,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 from tests.streams.logs import EPOCH

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.errors import StoreUnavailable
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.cost import KEY_COST, STREAM_COST, findExcess, measureKey, measureKeys, measureStream
-from sseserver.streams.log import Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import KeyUse, Kind
 

@@ -1,5 +1,7 @@
 """
-Tests for `sseserver.streams.log`: entries, the window, places and renderings. Wake-ups are in `test_wakes`.
+Tests for `sseserver.streams.log` and `sseserver.streams.keeper`: entries, the window, places and renderings.
+
+Wake-ups are in `test_wakes`, epochs in `test_renewal`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from sseserver.formats import EventsFormat, TextFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.ids import parseID
-from sseserver.streams.log import Keeper, StreamLog
+from sseserver.streams.keeper import Keeper
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, State
 from tests.fakes import FakeViewer, TurnClock

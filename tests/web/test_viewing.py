@@ -10,6 +10,7 @@ from twisted.web.server import Request
 
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.settings import Settings
+from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.viewing import hasTerminal, locateStream, readFormat, readFromNow
 from tests.apis.cases import ScriptedTestCase
@@ -81,6 +82,18 @@ class TerminalTests(ViewingTestCase):
         for lastEventID in (None, f"{self.name}-0", f"{self.name}-1", f"{self.name}-99", "nonsense"):
             for fromNow in (False, True):
                 self.assertFalse(hasTerminal(self.log, EventsFormat(), lastEventID, fromNow), lastEventID)
+
+    def test_renewed(self) -> None:
+        """An ID of an earlier epoch has the terminal event only if the entry with its number was the same then."""
+        self.write("a")
+        self.log.renew(makeEpoch())
+        self.end()
+        self.assertTrue(hasTerminal(self.log, EventsFormat(), f"{self.log.epoch}-2"))
+        for number in (1, 2):
+            self.assertFalse(hasTerminal(self.log, EventsFormat(), f"{self.name}-{number}"))
+        self.log.renew(makeEpoch())
+        self.assertFalse(hasTerminal(self.log, EventsFormat(), f"{self.name}-2"))
+        self.assertTrue(hasTerminal(self.log, EventsFormat(), f"{[*self.log.earlier][1]}-2"))
 
     def test_ended(self) -> None:
         """

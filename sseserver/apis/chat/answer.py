@@ -13,6 +13,7 @@ from sseserver.errors import RunCancelled, SourceError, SSEServerError
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import CompletionBuilder
 from sseserver.streams.entries import unpack
+from sseserver.streams.ids import findFirstEpoch
 from sseserver.values import Kind, State
 
 #: Bytes of entries that are read in one turn of the reactor, at least one entry.
@@ -97,7 +98,7 @@ class Answer:
             raise _failure(self._end)
         log, members = self._log, self._end.members
         return self._builder.build(
-            f"chatcmpl-{log.epoch}", int(log.created), members.get("reason"), members.get("usage")
+            f"chatcmpl-{findFirstEpoch(log)}", int(log.created), members.get("reason"), members.get("usage")
         )
 
     def _take(self, kind: int, data: bytes) -> None:
