@@ -5,6 +5,10 @@ The allocator of glibc returns memory only from the end of its heap. The buffers
 viewers that were cut off at once lie in front of some small object that stays; without a trim their
 pages would stay resident until the process ends.
 
+`malloc_trim` returns the pages of everything that is free, and keeps the lock of the allocator
+meanwhile: in a thread it would stop the reactor for as long. So the free memory is taken first, as
+blocks that nobody writes to. Then a few of them are freed and trimmed in each turn.
+
 `twistd sseserver` adds the service; embedders decide for their own process.
 """
 
@@ -12,12 +16,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 #: Seconds between two looks. Memory that is free at two of them in a row is returned.
@@ -25,6 +30,14 @@ INTERVAL = 5.0
 
 #: Bytes. Less free memory is left to the allocator.
 LEAST = 2 * 1024 * 1024
+
+#: Bytes. Sizes of the blocks in which free memory is taken, one after the other. All are smaller than those that glibc
+#: asks the system for (128 KiB), and larger than a page, without which there is nothing to return.
+BLOCKS = (64_000, 16_000, 5_000)
+
+#: Bytes freed in one step, and number of blocks taken or freed in one step. A step takes about 2 ms.
+STEP_BYTES = 8 * 1024 * 1024
+STEP_BLOCKS = 1000
 
 #: The pages of this process, in Linux.
 _STATM = Path("/proc/self/statm")
@@ -61,8 +74,13 @@ class IHeap(Protocol):
     def measure(self) -> Memory:
         """Measure the memory."""
 
-    def trim(self) -> None:
-        """Return the pages of the free bytes to the operating system."""
+    def trim(self) -> Iterator[None]:
+        """
+        Return the pages of the free bytes to the operating system.
+
+        Returns:
+            The steps, each of which is short enough for a turn of the reactor. Between them some free memory is taken.
+        """
 
 
 class _Info(ctypes.Structure):
@@ -82,12 +100,15 @@ class Heap:
     The heap of glibc.
 
     Args:
-        library: The C library.
+        library: The C library, whose functions are called with Python's lock: most take nanoseconds.
     """
 
     def __init__(self, library: Any) -> None:
         library.mallinfo2.restype = _Info
-        library.malloc_trim.argtypes = [ctypes.c_size_t]
+        library.malloc_trim.argtypes = library.malloc.argtypes = [ctypes.c_size_t]
+        library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
+        library.sbrk.argtypes = [ctypes.c_ssize_t]
+        library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
         self._library = library
 
     def measure(self) -> Memory:
@@ -96,8 +117,48 @@ class Heap:
         resident = int(_STATM.read_bytes().split()[1]) * _PAGE
         return Memory(resident, info.uordblks + info.hblkhd, info.fordblks)
 
-    def trim(self) -> None:
+    def trim(self) -> Iterator[None]:
         """See `IHeap.trim`."""
+        taken: list[tuple[int, int]] = []
+        try:
+            yield from self._take(self.measure().free, taken)
+            self._free(taken)
+            while taken:
+                yield
+                self._free(taken)
+        finally:
+            for address, _ in taken:
+                self._library.free(address)
+
+    def _take(self, limit: int, taken: list[tuple[int, int]]) -> Iterator[None]:
+        """
+        Take the free memory of the heap, in steps.
+
+        Args:
+            limit: Bytes to take at most.
+            taken: Address and size of each block are added to it.
+        """
+        malloc = self._library.malloc
+        for size in BLOCKS:
+            # A block behind the end of the heap was not free: the system has just given it.
+            end = self._library.sbrk(0)
+            while limit > 0 and (address := malloc(size)):
+                taken.append((address, size))
+                limit -= size
+                if address >= end:
+                    break
+                if len(taken) % STEP_BLOCKS == 0:
+                    yield
+                    end = self._library.sbrk(0)
+
+    def _free(self, taken: list[tuple[int, int]]) -> None:
+        """Free some of the blocks, the newest first, and return their pages."""
+        size = count = 0
+        while taken and size < STEP_BYTES and count < STEP_BLOCKS:
+            address, block = taken.pop()
+            self._library.free(address)
+            size += block
+            count += 1
         self._library.malloc_trim(0)
 
 
@@ -108,7 +169,7 @@ def findHeap() -> Heap | None:
     Another allocator may have taken the place of glibc's, whose functions are there all the same.
     """
     try:
-        heap = Heap(ctypes.CDLL(None))
+        heap = Heap(ctypes.PyDLL(None))
         return heap if any(_seesBlock(heap) for _ in range(_PROBES)) else None
     except (AttributeError, OSError, TypeError):
         return None
@@ -131,12 +192,16 @@ class ReturnedMemory(Service):
     """
 
     def __init__(self, clock: IReactorTime, heap: IHeap) -> None:
+        self._clock = clock
         self._heap = heap
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         # The memory after the last trim, and the idle bytes of the look before.
         self._trimmed: Memory
         self._before = 0
+        # The steps of a trim under way, and the call that takes the next one.
+        self._steps: Iterator[None] | None = None
+        self._next: IDelayedCall | None = None
 
     def startService(self) -> None:
         """See `Service.startService`."""
@@ -150,15 +215,30 @@ class ReturnedMemory(Service):
         super().stopService()
         if self._loop.running:
             self._loop.stop()
+        if self._next is not None:
+            self._next.cancel()
+        self._next = self._steps = None
 
     def _look(self) -> None:
         """Trim the heap if enough of it was idle for an interval."""
+        if self._steps is not None:
+            return
         idle = self._measureIdle(self._heap.measure())
         if min(idle, self._before) >= LEAST:
-            self._heap.trim()
+            self._steps = self._heap.trim()
+            self._step(self._steps)
+        else:
+            self._before = idle
+
+    def _step(self, steps: Iterator[None]) -> None:
+        """Take the next step of a trim."""
+        self._next = None
+        if next(steps, self) is self:
+            self._steps = None
             self._trimmed = self._heap.measure()
-            idle = 0
-        self._before = idle
+            self._before = 0
+        else:
+            self._next = self._clock.callLater(0, self._step, steps)
 
     def _measureIdle(self, memory: Memory) -> int:
         """Return the bytes that were used since the last trim, and are free and resident now."""

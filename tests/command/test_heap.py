@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from itertools import pairwise
 from unittest.mock import patch
 
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.command.heap import INTERVAL, LEAST, Memory, ReturnedMemory, findHeap
+from sseserver.command.heap import INTERVAL, LEAST, Heap, Memory, ReturnedMemory, findHeap
+from tests.fakes import TurnClock
+
+#: Bytes that a step of a trim returns at most: returning a megabyte takes up to 0.3 ms.
+MOST = 16 * 2**20
 
 
 class FakeHeap:
@@ -20,10 +25,11 @@ class FakeHeap:
 
     Attributes:
         trims: Number of trims.
+        ends: Number of trims that were ended, complete or not.
     """
 
     def __init__(self) -> None:
-        self.trims = 0
+        self.trims = self.ends = 0
         self._used = self._most = 10 * LEAST
         self._resident = 30 * LEAST
 
@@ -38,18 +44,23 @@ class FakeHeap:
         """See `IHeap.measure`."""
         return Memory(self._resident, self._used, 50 * LEAST - self._used)
 
-    def trim(self) -> None:
+    def trim(self) -> Iterator[None]:
         """See `IHeap.trim`."""
-        self.trims += 1
-        self._resident -= self._most - self._used
-        self._most = self._used
+        try:
+            for _ in range(2):
+                yield
+            self.trims += 1
+            self._resident -= self._most - self._used
+            self._most = self._used
+        finally:
+            self.ends += 1
 
 
 class ReturnedMemoryTests(SynchronousTestCase):
     """When memory is returned."""
 
     def setUp(self) -> None:
-        self.clock, self.heap = Clock(), FakeHeap()
+        self.clock, self.heap = TurnClock(), FakeHeap()
         self.service = ReturnedMemory(self.clock, self.heap)
         self.service.startService()
 
@@ -92,23 +103,84 @@ class ReturnedMemoryTests(SynchronousTestCase):
         self.service.startService()
         self.assertEqual(self.look(30 * LEAST, 10 * LEAST) + self.look(), 1)
 
+    def begin(self) -> None:
+        """Begin a trim, and take its first step."""
+        self.look(20 * LEAST, 10 * LEAST)
+        self.clock.step(INTERVAL)
+        self.clock.turn()
+
+    def test_steps(self) -> None:
+        """A trim takes each of its steps in a turn of its own, and no other begins meanwhile."""
+        self.begin()
+        self.assertEqual(self.heap.trims, 0)
+        self.clock.step(INTERVAL)
+        self.assertEqual((self.clock.turn(), self.heap.trims), (2, 0))
+        self.assertEqual((self.clock.turn(), self.heap.trims), (1, 1))
+        self.assertEqual((self.clock.turn(), self.heap.ends), (0, 1))
+
+    def test_stoppedMeanwhile(self) -> None:
+        """A trim that is under way ends with the service, and another one can begin later."""
+        self.begin()
+        self.service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual((self.heap.trims, self.heap.ends), (0, 1))
+        self.service.startService()
+        self.assertEqual(self.look(30 * LEAST, 10 * LEAST) + self.look(), 1)
+
 
 class HeapTests(SynchronousTestCase):
     """The heap of this process."""
 
-    def test_counts(self) -> None:
-        """Bytes that are freed between blocks that stay are free, and no longer in use."""
+    def find(self) -> Heap:
+        """Find it, or skip the test."""
         heap = findHeap()
         if heap is None:
             self.assertFalse(sys.platform.startswith("linux") and _isGlibc(), "The probe failed.")
             self.skipTest("The allocator is not that of glibc.")
+        return heap
+
+    def fragment(self, count: int, size: int) -> list[bytes]:
+        """Allocate blocks, free every other one, and return the rest."""
+        blocks = [b"x" * size for _ in range(count)]
+        return blocks[::2]
+
+    def test_F108_steps(self) -> None:
+        """F108: no step returns much memory, all of them return most of what is free, and nothing stays taken."""
+        heap = self.find()
+        for count, size in ((2000, 65_000), (4000, 7_000)):
+            blocks = self.fragment(count, size)
+            before = heap.measure()
+            residents = [before.resident, *(heap.measure().resident for _ in heap.trim()), heap.measure().resident]
+            self.assertLess(max(a - b for a, b in pairwise(residents)), MOST)
+            self.assertGreater(len(residents), 3)
+            # Of each block between two others, the pages that are not theirs.
+            self.assertGreater(before.resident - residents[-1], count // 2 * (size - 8192) * 0.9)
+            self.assertLess(heap.measure().used - before.used, 100_000)
+            self.assertEqual(blocks[-1], b"x" * size)
+
+    def test_F108_ended(self) -> None:
+        """F108: a trim that ends early keeps nothing."""
+        heap = self.find()
+        blocks = self.fragment(1000, 65_000)
+        before = heap.measure()
+        steps = heap.trim()
+        next(steps)
+        self.assertGreater(heap.measure().used - before.used, 20_000_000)
+        del steps
+        self.assertLess(heap.measure().used - before.used, 100_000)
+        self.assertEqual(blocks[-1], b"x" * 65_000)
+
+    def test_counts(self) -> None:
+        """Bytes that are freed between blocks that stay are free, and no longer in use."""
+        heap = self.find()
         blocks = [bytes(30_000) for _ in range(600)]
         before = heap.measure()
         blocks = blocks[::2]
         after = heap.measure()
         self.assertGreater(after.free - before.free, 5_000_000)
         self.assertGreater(before.used - after.used, 5_000_000)
-        heap.trim()
+        for _ in heap.trim():
+            pass
         self.assertLess(heap.measure().resident, after.resident)
         self.assertEqual(len(blocks[-1]), 30_000)
 
@@ -119,11 +191,11 @@ class HeapTests(SynchronousTestCase):
             """A C library whose counts never change."""
 
             def __init__(self) -> None:
-                self.malloc_trim = self.mallinfo2 = _Function()
+                self.malloc_trim = self.mallinfo2 = self.malloc = self.free = self.sbrk = _Function()
 
-        with patch.object(ctypes, "CDLL", lambda name: object()):
+        with patch.object(ctypes, "PyDLL", lambda name: object()):
             self.assertIsNone(findHeap())
-        with patch.object(ctypes, "CDLL", lambda name: Other()):
+        with patch.object(ctypes, "PyDLL", lambda name: Other()):
             self.assertIsNone(findHeap())
 
 

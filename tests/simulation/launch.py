@@ -7,7 +7,7 @@ clock, its heap, its garbage collector, and the thread of its store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -84,6 +84,7 @@ class SimHeap:
         idle = (self._looks % 4) << 22
         return Memory(resident=idle + (1 << 22), used=1 << 22, free=idle)
 
-    def trim(self) -> None:
+    def trim(self) -> Iterator[None]:
         """See `IHeap.trim`."""
+        yield
         self._looks = 0
