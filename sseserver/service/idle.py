@@ -13,7 +13,8 @@ from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import StreamDescription
-from sseserver.timing.ticker import Tick, Ticker
+from sseserver.timing.ages import Ages
+from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 
 
@@ -41,7 +42,7 @@ class IdleStreams:
         self._end = end
         # Times on the ticker's clock, by name; the stream that was used longest ago first.
         self._used: dict[str, float] = {}
-        self._tick: Tick | None = None
+        self._ages = Ages(sweep, self._findDue, self._endOldest)
 
     def __len__(self) -> int:
         """Number of streams."""
@@ -53,8 +54,7 @@ class IdleStreams:
             return
         self._used.pop(name, None)
         self._used[name] = self._sweep.seconds()
-        if self._tick is None:
-            self._tick = self._sweep.at(self._dueTime(), self._endOld)
+        self._ages.start()
 
     def forget(self, name: str) -> None:
         """Note that a stream has ended. Harmless if it is not known."""
@@ -63,24 +63,17 @@ class IdleStreams:
     def stop(self) -> None:
         """Forget all streams."""
         self._used.clear()
-        if self._tick is not None:
-            self._sweep.cancel(self._tick)
-            self._tick = None
+        self._ages.stop()
 
-    def _dueTime(self) -> float:
-        """Return when the stream that was used longest ago is to be ended."""
-        return next(iter(self._used.values())) + (self._limit or 0)
+    def _findDue(self) -> float | None:
+        """Return when the stream that was used longest ago is to be ended; `None` if there is no stream."""
+        return next(iter(self._used.values())) + (self._limit or 0) if self._used else None
 
-    def _endOld(self, now: float) -> float | None:
-        """End the streams whose time is over."""
-        while self._used and self._dueTime() <= now:
-            name = next(iter(self._used))
-            del self._used[name]
-            self._describe(name).addCallback(self._check).addErrback(self._retry, name)
-        if self._used:
-            return self._dueTime()
-        self._tick = None
-        return None
+    def _endOldest(self) -> None:
+        """End the stream that was used longest ago."""
+        name = next(iter(self._used))
+        del self._used[name]
+        self._describe(name).addCallback(self._check).addErrback(self._retry, name)
 
     def _check(self, stream: StreamDescription) -> Deferred[None] | None:
         """End a stream, unless it has viewers."""

@@ -17,6 +17,7 @@ from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import ISharedStore, IStreamLog, IStreamStore
 from sseserver.service.ledger import Ledger
 from sseserver.settings import Settings
+from sseserver.timing.ages import Ages
 from sseserver.timing.ticker import Ticker
 from sseserver.values import EndedStream, State
 
@@ -61,6 +62,7 @@ class Retention:
         self._onForget = onForget
         # By `published`, the oldest first.
         self._kept: dict[bool, deque[_Deadline]] = {False: deque(), True: deque()}
+        self._ages = Ages(sweep, self._findDue, lambda: self._forgetOldest(self._findOldest()))
         self._stopped = False
 
     def start(self, ended: Sequence[EndedStream]) -> None:
@@ -128,22 +130,23 @@ class Retention:
         """Schedule the deletion of a stream; its end is on the ticker's clock."""
         if self._stopped or self._shared is not None:
             return
-        idle = not any(self._kept.values())
-        due = ended + self._settings.keep
-        self._kept[published].append((due, name, epoch, published))
-        if idle:
-            self._sweep.at(due, self._forgetOld)
+        self._kept[published].append((ended + self._settings.keep, name, epoch, published))
+        self._ages.start()
 
     def _clear(self) -> None:
+        self._ages.stop()
         for kept in self._kept.values():
             kept.clear()
 
-    def _forgetOld(self, now: float) -> float | None:
-        """Delete the streams whose time is over."""
-        for kept in self._kept.values():
-            while kept and kept[0][0] <= now:
-                self._forgetOldest(kept)
-        return min((kept[0][0] for kept in self._kept.values() if kept), default=None)
+    def _findOldest(self) -> deque[_Deadline]:
+        """Return the streams of the kind whose oldest one ended first; empty if there is no stream."""
+        runs, published = self._kept[False], self._kept[True]
+        return published if not runs or (published and published[0] < runs[0]) else runs
+
+    def _findDue(self) -> float | None:
+        """Return when the next stream is to be deleted, or `None`."""
+        oldest = self._findOldest()
+        return oldest[0][0] if oldest else None
 
     def _forgetOldest(self, kept: deque[_Deadline]) -> None:
         deadline = kept.popleft()

@@ -6,9 +6,8 @@ A `StreamLog` with more than `WAKES_PER_LOOK` viewers has one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from itertools import islice
-from operator import length_hint
+from collections import deque
+from collections.abc import Collection
 
 from sseserver.interfaces import Viewer
 from sseserver.timing.ticker import Ticker
@@ -21,8 +20,9 @@ WAKES_PER_TURN = 500
 #: long as an event. Their bytes are sent at the end of the turn, which takes as long again.
 LONGEST_TURN = 0.002
 
-#: Viewers woken between two looks at the time. So few are woken without a round.
-WAKES_PER_LOOK = 50
+#: Viewers woken between two looks at the time. So few are woken without a round. Each of them may write 128 KiB, which
+#: takes a quarter of a millisecond.
+WAKES_PER_LOOK = 10
 
 
 class WakeRound:
@@ -37,32 +37,33 @@ class WakeRound:
     def __init__(self, viewers: Collection[Viewer], ticker: Ticker) -> None:
         self._viewers = viewers
         self._ticker = ticker
-        # The viewers still to be woken in this round, and whether another round must follow.
-        self._waiting: Iterator[Viewer] | None = None
+        # The viewers still to be woken in this round, and whether another round must follow. They are taken off one by
+        # one: to free ten thousand producers at once takes longer than a turn may last.
+        self._waiting: deque[Viewer] = deque()
         self._again = False
 
     def start(self) -> None:
         """Wake the viewers of this moment; those of a round under way once more after it."""
-        if self._waiting is None:
-            self._waiting = iter(tuple(self._viewers))
-            self._wakeSome()
-        else:
+        if self._waiting:
             self._again = True
+        else:
+            self._waiting.extend(self._viewers)
+            self._wakeSome()
 
     def _wakeSome(self) -> None:
         """Wake the next viewers of the round, and schedule the rest."""
-        assert self._waiting is not None
+        viewers, waiting = self._viewers, self._waiting
         until = self._ticker.seconds() + LONGEST_TURN
         for left in range(WAKES_PER_TURN, 0, -WAKES_PER_LOOK):
-            for viewer in islice(self._waiting, min(left, WAKES_PER_LOOK)):
-                if viewer in self._viewers:
+            for _ in range(min(left, WAKES_PER_LOOK, len(waiting))):
+                viewer = waiting[0]
+                if viewer in viewers:
                     viewer.wake()
+                del waiting[0]
             if self._ticker.seconds() >= until:
                 break
-        if self._again and not length_hint(self._waiting):
+        if self._again and not waiting:
             self._again = False
-            self._waiting = iter(tuple(self._viewers))
-        if length_hint(self._waiting):
+            waiting.extend(viewers)
+        if waiting:
             self._ticker.clock.callLater(0, self._wakeSome)
-        else:
-            self._waiting = None

@@ -31,6 +31,7 @@ cdef class Ticker:
     cdef Py_ssize_t _count
     cdef Py_ssize_t _present
     cdef dict _walking
+    cdef object _next
     cdef object _loop
     cdef public TurnEnd turnEnd
 
@@ -47,5 +48,9 @@ cdef class Ticker:
     cdef _put(self, Tick tick, double due)
     @cython.locals(now=double, real=double, late=double)
     cpdef _turn(self)
-    @cython.locals(slot=Py_ssize_t, tick=Tick)
+    cpdef _goOn(self)
+    cdef _makeCalls(self, double now)
+    @cython.locals(slot=Py_ssize_t, tick=Tick, room=Py_ssize_t, ticks=dict, until=double)
     cdef _walk(self, double now)
+    @cython.locals(tick=Tick, ticks=dict)
+    cdef _interrupt(self, Py_ssize_t slot)

@@ -6,7 +6,8 @@ themselves (28 microseconds a tick with 2,000 loops). So time is cut into slots:
 slot in which they are due, and one loop walks over the slots. A call that is due in the middle of
 a slot is made at its end: late by one slot at most, never early.
 
-Paced sources, flushes, heartbeats, lingers and ages share the tickers of a service.
+Paced sources, flushes, heartbeats, lingers and ages share the tickers of a service. Ten thousand heartbeats may be due
+in one slot: a walk that takes too long goes on in the next turns of the reactor.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorCore, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -30,6 +31,13 @@ log = Logger(__name__)
 #: Number. Added before `int`, it rounds up. It is a little less than 1 because sums of floats are
 #: not exact: 0.30000000000000004 belongs to the slot that ends at 0.3.
 _UP = 1 - 1e-6
+
+#: Seconds. No further calls are made in a turn of the reactor that has lasted so long. What they have written is sent
+#: at the end of the turn, which takes twice as long.
+LONGEST_TURN = 0.0015
+
+#: Calls that are made between two looks at the time.
+CALLS_PER_LOOK = 20
 
 
 #: Slot numbers of a tick that does not wait, and of one whose call is being made.
@@ -163,6 +171,8 @@ class Ticker:
         # made.
         self._present = 0
         self._walking: dict[Tick, None] | None = None
+        # Goes on with a walk that was interrupted.
+        self._next: IDelayedCall | None = None
         self.turnEnd = turnEnd or TurnEnd(clock)
         self._loop = LoopingCall(self._turn)
         steady: Any = _Steady(clock, real)
@@ -256,6 +266,9 @@ class Ticker:
             self._expected = inf
             if self._loop.running:
                 self._loop.stop()
+            if self._next is not None:
+                self._next.cancel()
+                self._next = None
 
     def _put(self, tick: Tick, due: float) -> None:
         # A tick that is due now or was due before waits for the next slot, so that each walk ends.
@@ -279,6 +292,16 @@ class Ticker:
         late = real - self._expected
         self.late = late if late > LATE else 0.0
         self._expectTurn(real)
+        self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
+        self._makeCalls(now)
+
+    def _goOn(self) -> None:
+        """Go on with a walk."""
+        self._next = None
+        self._makeCalls(self.seconds())
+
+    def _makeCalls(self, now: float) -> None:
+        """Make calls in one batch; stop the loop if no tick waits then."""
         self.turnEnd.begin()
         try:
             self._walk(now)
@@ -292,24 +315,41 @@ class Ticker:
         self._stopIfIdle()
 
     def _walk(self, now: float) -> None:
-        """Make the calls of all slots that have ended."""
-        self._present = max(self._present, int((now - self._origin) / self._granularity + 1e-6))
+        """Make the calls of the slots that have ended, as far as the turn has time for them."""
+        room = CALLS_PER_LOOK
+        until = self._real() + LONGEST_TURN
         while self._heap and self._heap[0] <= self._present:
             slot = heappop(self._heap)
-            self._walking = self._slots.pop(slot, {})
-            self._count -= len(self._walking)
-            for tick in self._walking:
+            ticks = self._walking = self._slots.pop(slot, {})
+            self._count -= len(ticks)
+            for tick in ticks:
                 # A call before this one may have cancelled it.
-                if tick.slot == slot:
-                    tick.slot = FIRING
-                    try:
-                        due = tick.fire(now)
-                        # Inside the call the tick may be cancelled, and even put again.
-                        if tick.slot == FIRING:
-                            tick.slot = IDLE
-                            if due is not None:
-                                self._put(tick, due)
-                    except BaseException:
-                        # `SystemExit`, too: it would end the loop, and with it all other ticks.
+                if tick.slot != slot:
+                    continue
+                if not room:
+                    if self._real() >= until:
+                        self._interrupt(slot)
+                        return
+                    room = CALLS_PER_LOOK
+                room -= 1
+                tick.slot = FIRING
+                try:
+                    due = tick.fire(now)
+                    # Inside the call the tick may be cancelled, and even put again.
+                    if tick.slot == FIRING:
                         tick.slot = IDLE
-                        log.failure("A call of a ticker failed; it is not repeated")
+                        if due is not None:
+                            self._put(tick, due)
+                except BaseException:
+                    # `SystemExit`, too: it would end the loop, and with it all other ticks.
+                    tick.slot = IDLE
+                    log.failure("A call of a ticker failed; it is not repeated")
+
+    def _interrupt(self, slot: int) -> None:
+        """Let the ticks of a slot that were not called wait for the next turn of the reactor."""
+        ticks = {tick: None for tick in self._walking or () if tick.slot == slot}
+        self._slots[slot] = ticks
+        self._count += len(ticks)
+        heappush(self._heap, slot)
+        if self._next is None:
+            self._next = self.clock.callLater(0, self._goOn)

@@ -417,6 +417,46 @@ class CrowdTests(LogTestCase):
         self.assertIsNone(gone())
 
 
+class LeavingViewer(FakeViewer):
+    """A viewer that leaves when it is woken, and counts its end."""
+
+    def __init__(self, log: StreamLog, freed: list[None]) -> None:
+        super().__init__(lambda: None)
+        self.log = log
+        weakref.finalize(self, freed.append, None)
+        log.follow(self, EVENTS)
+
+    def wake(self) -> None:
+        """Leave."""
+        self.log.leave(self)
+
+
+class LongTurnTests(LogTestCase):
+    """No turn of the reactor grows with the number of viewers."""
+
+    def test_largeWrites(self) -> None:
+        """#12: viewers that take a quarter of a millisecond each make no turn long, be they few or many."""
+        for number in (10, 30, 50, 51, 300):
+            self.log = makeLog(self.clock)
+            viewers = [FakeViewer(lambda: self.clock.step(0.00025)) for _ in range(number)]
+            for viewer in viewers:
+                self.log.follow(viewer, EVENTS)
+            begin = self.clock.seconds()
+            self.token()
+            while self.clock.seconds() - begin and self.clock.seconds() - begin <= 0.0051:
+                begin = self.clock.seconds()
+                self.clock.turn()
+            self.assertEqual([viewer.wakes for viewer in viewers], [1] * number)
+
+    def test_freedInTurns(self) -> None:
+        """#12: viewers that leave when they are woken are freed one by one, not all at the end of the round."""
+        freed: list[None] = []
+        for _ in range(2 * DEFAULT):
+            LeavingViewer(self.log, freed)
+        self.token()
+        self.assertEqual(len(freed), DEFAULT)
+
+
 class ReadingViewer(FakeViewer):
     """A viewer that reads to the end when it is woken, and then stays, leaves, or appends an entry."""
 
