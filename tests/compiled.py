@@ -17,8 +17,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 
-#: Integration tests that say nothing about the installed package: they build, or check the source tree.
-OTHERS = ("test_benchmarks.py", "test_house.py", "test_packaging.py")
+#: Integration tests that say nothing about the installed package: they check the source tree, or copies of it.
+OTHERS = ("test_benchmarks.py", "test_house.py", "test_packaging.py", "test_planted.py")
 
 #: Number of kills in tests/integration/test_kill.py. Each entry takes the same code, so that fewer rounds are enough.
 KILLS = "5"

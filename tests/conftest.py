@@ -1,33 +1,130 @@
 """
-Settings for pytest: the order of the tests, and a scratch folder.
+Settings for pytest: the order of the tests, their distribution to processes, and a scratch folder.
 """
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.unittest import TestCaseFunction
+from xdist.scheduler import LoadScopeScheduling
+
+#: Tests that take the same lines thousands of times. Coverage makes them three to ten times as slow, so it is off in
+#: them; each of their lines is measured in another test.
+REPEATING = (
+    "tests/simulation/",
+    "tests/test_cut.py",
+    "tests/test_model.py",
+    "tests/formats/test_rendering.py::JoinedTests::test_F42_joinedEventsAreBounded",
+    "tests/stores/sqlite/test_power.py",
+    "tests/streams/test_buffer.py::BufferTests::test_likeLists",
+    "tests/web/access/test_oracle.py",
+    "tests/web/test_heads.py::FormTests::test_F78_inPieces",
+    "tests/web/test_mutations.py",
+    "tests/wire/test_decoder.py::DecoderTests::test_timeIsLinear",
+    "tests/wire/test_decoder_properties.py::PropertyTests::test_manySplits",
+)
+
+#: Integration tests that share something slow to make, a browser or a package: the tests of such a file stay together.
+SHARING = (
+    "test_access_browser.py",
+    "test_browser.py",
+    "test_chat_page.py",
+    "test_foreign.py",
+    "test_origins.py",
+    "test_packaging.py",
+    "test_page.py",
+    "test_scripting.py",
+)
+
+#: Files with the longest tests, which start first: none of them must begin when all others have ended.
+LONGEST = (
+    "test_kill.py",
+    "test_packaging.py",
+    "test_browser.py",
+    "test_page.py",
+    "test_documents.py",
+    "test_oracle.py",
+    "test_simulation.py",
+    "test_power.py",
+)
+
+#: Factor. Place of the last integration test in the order; 1.0 is that of the last unit test.
+BESIDE = 0.8
+
+
+def isIntegration(name: str) -> bool:
+    """Return whether the name of a test or file is that of an integration test."""
+    return "integration/" in name
+
+
+def findScope(name: str) -> str:
+    """Return the name of what stays in one process: the file of a test, or a test that may run by itself."""
+    path = name.partition("::")[0]
+    alone = isIntegration(path) and not path.endswith(SHARING)
+    return name if alone or path.endswith("test_simulation.py") else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run `TestCase`s first, then plain test functions; of both, integration tests first.
+    Run `TestCase`s first, then plain test functions; spread the integration tests between the files of unit tests.
+
+    Integration tests mostly wait and unit tests compute, so that several processes do both at the same time. The last
+    tests decide how long the others idle: those of unit tests are short.
 
     pytest-twisted runs a plain test function inside the reactor's greenlet and leaves the reactor running. A
     `TestCase` of trial that waits for a Deferred afterwards fails with a dirty or running reactor
-    (https://github.com/pytest-dev/pytest-twisted/issues/147). The sort is stable, so that all parts keep their
-    order.
-
-    With several processes (pytest-xdist) the last files decide how long the others idle: those of unit tests are short.
+    (https://github.com/pytest-dev/pytest-twisted/issues/147).
     """
-    items.sort(key=lambda item: (not isinstance(item, TestCaseFunction), "integration" not in item.path.parts))
+    scopes = sorted(dict.fromkeys(findScope(item.nodeid) for item in items), key=_rank)
+    integration = [scope for scope in scopes if isIntegration(scope)]
+    units = [scope for scope in scopes if not isIntegration(scope)]
+    places = {scope: BESIDE * number / len(integration) for number, scope in enumerate(integration)}
+    places |= {scope: number / len(units) for number, scope in enumerate(units)}
+    items.sort(key=lambda item: (not isinstance(item, TestCaseFunction), places[findScope(item.nodeid)]))
+
+
+def _rank(scope: str) -> int:
+    return next((number for number, name in enumerate(LONGEST) if f"/{name}" in scope), len(LONGEST))
+
+
+class Scheduler(LoadScopeScheduling):
+    """Hands out files, and single integration tests, in the order of the tests."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return findScope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler | None:
+    """Distribute the tests to processes as `findScope` says, unless another way was asked for."""
+    return Scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """
+    Run a test of `REPEATING` without coverage.
+
+    The marker `no_cover` of pytest-cov does not do that in a process of pytest-xdist: there pytest-cov measures twice.
+    """
+    if not (item.nodeid.startswith(REPEATING) and item.config.pluginmanager.hasplugin("_cov")):
+        return (yield)
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for `--numprocesses=auto`: more than cores, since integration tests often wait."""
-    return (os.cpu_count() or 1) * 2
+    """Return the number of processes for `--numprocesses=auto`: more than cores, since many tests only wait."""
+    return (os.cpu_count() or 1) * 3
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -30,14 +31,25 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sseserver.__file__).resolve(
 PATIENCE = 120.0
 
 
+def _samplePorts() -> Iterator[int]:
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(20_000 + process % 8, 32_768, 8)
+    while True:
+        yield from random.sample(ports, len(ports))
+
+
+_PORTS = _samplePorts()
+
+
 def freePort() -> int:
     """
     Return a free port of 127.0.0.1.
 
     It is below 32768, where Linux takes the ports of clients from: a browser or `pip` could otherwise take it before
-    the server listens.
+    the server listens. Each process of pytest-xdist has ports of its own, and takes none twice: two servers that start
+    at the same time would both get it.
     """
-    for port in random.sample(range(20_000, 32_768), 100):
+    for port in islice(_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from twisted.internet import reactor, ssl
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
@@ -51,6 +51,9 @@ TEXT = "Zwölf Wörter, 一本 辞典,\nand a  few more of them; " * 4
 
 #: Policy for tests in real time.
 QUICK = RetryPolicy(reconnectionTime=0.01, maxDelay=0.05)
+
+#: Number of clients at the same time, each behind a proxy of its own: most of their time is waiting.
+READERS = 16
 
 #: Seconds. Longest time for a process that imports Twisted on a busy machine.
 PATIENCE = 120
@@ -334,10 +337,15 @@ class OwnServerTests(TestCase):
         dropResponse(response)
         return location if location.startswith("/") else f"/streams/{location}"
 
-    async def follow(self, path: str, onRetry: Callable[..., object] = lambda error, delay: None) -> list[Event]:
-        """Read a stream through the proxy to its end."""
+    async def follow(
+        self,
+        path: str,
+        onRetry: Callable[..., object] = lambda error, delay: None,
+        proxy: CuttingProxy | None = None,
+    ) -> list[Event]:
+        """Read a stream through a proxy to its end."""
         events: list[Event] = []
-        url = f"http://127.0.0.1:{self.proxy.port}{path}"
+        url = f"http://127.0.0.1:{(proxy or self.proxy).port}{path}"
         source = EventSource(reactor, url, events.append, retry=RetryPolicy(reconnectionTime=0.001, maxDelay=0.002))
         source.onRetry = onRetry
         await source.start()
@@ -359,12 +367,26 @@ class OwnServerTests(TestCase):
         client.transport.loseConnection()
         self.assertGreater(len(client.received), 500)
 
-        def letPass(error: object, delay: float) -> None:
-            self.proxy.cutEach = None
+        sizes = iter(range(1, len(client.received) + 1))
+        readers = [Deferred.fromCoroutine(self.followCut(path, sizes)) for _ in range(READERS)]
+        await gatherResults(readers, consumeErrors=True)
+        self.assertEqual(list(sizes), [])
 
-        for size in range(1, len(client.received) + 1):
-            self.proxy.cutEach = size
-            self.check(await self.follow(path, letPass), size)
+    async def followCut(self, path: str, sizes: Iterator[int]) -> None:
+        """Read a finished stream again and again, each time with the first response cut after the next size."""
+        proxy = CuttingProxy(reactor, self.port.getHost().port)
+        proxy.start()
+
+        def letPass(error: object, delay: float) -> None:
+            proxy.cutEach = None
+
+        try:
+            for size in sizes:
+                proxy.cutEach = size
+                self.check(await self.follow(path, letPass, proxy), size)
+        finally:
+            await proxy.stop()
+            await until(lambda: not proxy.connections, "the end of all connections")
 
     async def test_liveCutAgainAndAgain(self) -> None:
         """A growing stream arrives completely, with the first connections cut after some bytes of their bodies."""
