@@ -39,11 +39,14 @@ class BytesProducer:
 
     A large one is written step by step, as its transport takes it.
 
+    Args:
+        body: The body. It may also be a `bytearray` that nobody changes any more.
+
     Attributes:
         length: Bytes of the body.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | bytearray) -> None:
         self._body = body
         self.length = len(body)
         self._at = 0
@@ -55,7 +58,8 @@ class BytesProducer:
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See `IBodyProducer.startProducing`."""
         if self.length <= WHOLE_BYTES:
-            consumer.write(self._body)
+            # The body may be a `bytearray`, which a transport does not take. Of bytes this is no copy.
+            consumer.write(bytes(self._body))
             return succeed(None)
         self._consumer = consumer
         self.resumeProducing()

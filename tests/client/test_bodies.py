@@ -36,6 +36,13 @@ class BytesProducerTests(SynchronousTestCase):
         self.assertEqual(transport.value(), body)
         self.assertEqual(set(steps), {STEP_BYTES})
 
+    def test_growable(self) -> None:
+        """#12: a body that has grown in place reaches a transport as bytes, in one piece or in steps."""
+        for size in (WHOLE_BYTES, WHOLE_BYTES + 1):
+            producer, transport = BytesProducer(bytearray(b"x" * size)), StringTransport()
+            self.assertIsNone(self.successResultOf(producer.startProducing(transport)))
+            self.assertEqual(transport.value(), b"x" * size)
+
     def test_stopped(self) -> None:
         """A body whose connection is lost, or that is cancelled, is written no further."""
         for cancelled in (False, True):

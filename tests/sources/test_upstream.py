@@ -44,11 +44,13 @@ class RequestTests(UpstreamTestCase):
         self.assertEqual(self.upstream.asked[0].json, {**options, "messages": messages, "stream": True})
 
     def test_largePrompt(self) -> None:
-        """#12: a large prompt is encoded in several turns, and sent as any other."""
-        messages = [{"role": "user", "content": [{"type": "text", "text": "K\u00e4se " * 100_000}] * 2}]
-        self.start(LargePrompt("x", messages, {"seed": 1}))
-        self.assertEqual(self.upstream.asked[0].json, {"seed": 1, "messages": messages, "stream": True})
-        self.assertEqual(self.upstream.asked[0].headers["content-length"], str(len(self.upstream.asked[0].body)))
+        """#12: a large prompt is encoded in several turns, and sent as any other, in one piece or in steps."""
+        for number, words in enumerate((20_000, 100_000)):
+            messages = [{"role": "user", "content": [{"type": "text", "text": "K\u00e4se " * words}] * 2}]
+            self.start(LargePrompt("x", messages, {"seed": 1}))
+            asked = self.upstream.asked[number]
+            self.assertEqual(asked.json, {"seed": 1, "messages": messages, "stream": True})
+            self.assertEqual(asked.headers["content-length"], str(len(asked.body)))
 
     def test_model(self) -> None:
         """The model is that of the request or the configured one, after which the source is named too."""
