@@ -75,3 +75,16 @@ class Buckets:
             return wait
         new[client] = full + each
         return 0.0
+
+    def giveBack(self, client: Hashable, size: float) -> None:
+        """
+        Give back a permit that was taken.
+
+        Args:
+            client: The client.
+            size: See `take`.
+        """
+        # A bucket that is forgotten meanwhile is full.
+        for buckets in (self._new, self._old):
+            if client in buckets:
+                buckets[client] -= self._period / size

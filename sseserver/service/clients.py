@@ -16,6 +16,7 @@ from ipaddress import IPv6Network, ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from sseserver.errors import RateLimited
@@ -192,6 +193,14 @@ class Rate:
             return 0.0
         limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
         return 0.0 if limit is None else self.buckets.take(client, limit)
+
+    def giveBack(self, failure: Failure, client: Client | None) -> Failure:
+        """Count one less: what was counted has failed, and is tried in another way. An errback."""
+        if client is not None:
+            limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
+            if limit is not None:
+                self.buckets.giveBack(client, limit)
+        return failure
 
 
 class ClientLimits:

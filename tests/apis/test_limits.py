@@ -166,6 +166,17 @@ class PublishLimitTests(LimitTestCase):
         self.assertEqual(wire.response.status, 200)
         self.assertEqual(self.service.find("a").result.last, 3)
 
+    def test_directRefused(self) -> None:
+        """#13: a publish that the direct way cannot do is counted once: its client learns why, and not of a limit."""
+        wire = self.connect(self.factory)
+        for _ in range(3):
+            wire.methods.append("POST")
+            wire.send(
+                b"POST /streams/none HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+                b"Content-Length: 1\r\n\r\nx"
+            )
+        self.assertEqual([response.status for response in wire.responses], [404, 404, 404])
+
     def test_loopback(self) -> None:
         """Programs on this machine have no limits."""
         self.host = "127.0.0.1"

@@ -54,6 +54,18 @@ class BucketTests(SynchronousTestCase):
         self.clock.advance(4)
         self.assertEqual(self.buckets.take("a", 10), 0)
 
+    def test_giveBack(self) -> None:
+        """A permit that is given back can be taken again, but a bucket holds no more than its size."""
+        self.takeAll("a", 10)
+        self.buckets.giveBack("a", 10)
+        self.assertEqual(self.takeAll("a", 10), 1)
+        self.buckets.giveBack("b", 10)
+        self.buckets.take("c", 10)
+        self.clock.advance(60)
+        self.buckets.take("a", 10)
+        self.buckets.giveBack("c", 10)
+        self.assertEqual([self.takeAll(client, 10) for client in "abc"], [9, 10, 10])
+
     def test_clients(self) -> None:
         """Each client has a bucket of its own."""
         self.takeAll("a", 10)

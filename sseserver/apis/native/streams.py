@@ -94,9 +94,12 @@ class StreamCollection(AsyncResource):
             entries = readEntries(head.contentType, body)
         except SSEServerError:
             return None
-        if not entries or self._service.ledger.clients.publishes.take(findClient(principal.name, peer)):
+        publishes, client = self._service.ledger.clients.publishes, findClient(principal.name, peer)
+        if not entries or publishes.take(client):
             return None
-        return self._service.publish(name, entries, False).addCallback(encodePublication)
+        published = self._service.publish(name, entries, False)
+        # The usual way counts a request that comes back to it.
+        return published.addCallbacks(encodePublication, publishes.giveBack, errbackArgs=(client,))
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""
