@@ -14,6 +14,9 @@ from tests.simulation.upstream import CONNECT_TIMEOUT, SECRET
 from tests.simulation.viewers import Stage, Viewer, parseID
 from tests.simulation.wire import EventParser, Exchange, Frame, Malformed, Query, Reply
 
+#: Characters of a long conversation, about.
+LARGE = 120_000
+
 #: Requests of an asker until it gives up.
 _MOST = 30
 
@@ -72,6 +75,8 @@ class Asker:
         self._free = False
         # The failure that was answered last, and how often the source was asked by then.
         self._failure: Failure | None = None
+        # Characters of the conversation before the prompt: such a body is decoded in several turns.
+        self._history = stage.chance.choice((0, 0, 0, LARGE)) if stage.network.weather.wide else 0
         # How often the source had been asked for the prompt when the request was sent.
         self._askedBefore = 0
 
@@ -82,7 +87,19 @@ class Asker:
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request."""
-        return {} if self.prompt is None else {"prompt": self.prompt}
+        if self.prompt is None:
+            return {}
+        if self._history:
+            return {"messages": [*self.before(), {"role": "user", "content": self.prompt}]}
+        return {"prompt": self.prompt}
+
+    def before(self) -> list[dict[str, Any]]:
+        """Return the conversation before the prompt: a long text, many short ones, and structures."""
+        if not self._history:
+            return []
+        short = [{"role": role, "content": f'{n} é "quoted"'} for n in range(400) for role in ("user", "assistant")]
+        parts = [{"type": "text", "text": "\\ x" * (self._history // 8)}, {"type": "text", "text": ""}]
+        return [{"role": "system", "content": "y" * (self._history // 2)}, *short, {"role": "user", "content": parts}]
 
     def start(self) -> None:
         """Send the request."""
@@ -201,7 +218,7 @@ class Completion(Asker):
 
     def body(self) -> dict[str, Any]:
         """See `Asker.body`."""
-        messages = [{"role": "user", "content": self.prompt or "nothing"}]
+        messages = [*self.before(), {"role": "user", "content": self.prompt or "nothing"}]
         return {"messages": messages, "stream": self.streamed, "x_unknown": [1, None]}
 
     def answered(self, reply: Reply) -> None:
@@ -279,9 +296,11 @@ class Chat(StreamedCompletion):
     def body(self) -> dict[str, Any]:
         """See `Asker.body`."""
         parts = [{"type": "text", "text": self.prompt or "nothing"}]
+        texts = [one["content"] for one in self.before() if isinstance(one["content"], str)]
+        earlier = [{"id": f"e{n}", "role": "user", "parts": [{"type": "text", "text": t}]} for n, t in enumerate(texts)]
         return {
             "id": self.chat,
-            "messages": [{"id": "m1", "role": "user", "parts": parts}],
+            "messages": [*earlier, {"id": "m1", "role": "user", "parts": parts}],
             "trigger": "submit-message",
             "messageId": None,
         }

@@ -15,9 +15,13 @@ from tests.simulation.clients import Client, CommandClient, LoopClient
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.guests import Guest, Stranger
 from tests.simulation.identities import makeNeighbours
+from tests.simulation.locksmith import Locksmith
+from tests.simulation.metrics import Observer
 from tests.simulation.operators import Operator
+from tests.simulation.pages import Page
 from tests.simulation.publishers import LARGE, Opener, Publisher
 from tests.simulation.textviewers import ChunkViewer, PartViewer, TextViewer
+from tests.simulation.vandals import Vandal
 from tests.simulation.viewers import Stage, Viewer
 
 #: Seconds of virtual time in which the actors begin.
@@ -89,13 +93,13 @@ class Cast:
         Args:
             chance: Not the one of the stage, so that seeds without guests keep their histories.
         """
-        if chance.random() < 0.7:
+        if chance.random() < 0.6:
             return
         for number in range(chance.randint(1, 3)):
             stream = f"s{chance.randint(1, 3)}"
             guest = Guest(self._stage, f"guest{number}", stream, chance)
-            stranger = Stranger(self._stage, f"stranger{number}")
-            for act in (partial(self._follow, guest), partial(stranger.ask, stream)):
+            stranger, page = Stranger(self._stage, f"stranger{number}"), Page(self._stage, number)
+            for act in (partial(self._follow, guest), partial(stranger.ask, stream), partial(page.visit, stream)):
                 self.acts += 1
                 if self.acts not in self._without:
                     self._stage.after(round(chance.random() * BUSY * 0.8, 3), act)
@@ -108,7 +112,7 @@ class Cast:
             chance: Not the one of the stage, as for `invite`.
         """
         for _ in range(chance.choice((0, 0, 1, 2))):
-            identities = makeNeighbours(chance, self._stage.now)
+            identities = makeNeighbours(chance, self._stage.now, self._stage.issuer.signer)
             stream, begin = f"n{chance.randint(1, 2)}", chance.random() * BUSY * 0.5
             for _ in range(chance.randint(2, 9)):
                 stage = replace(self._stage, identity=chance.choice(identities))
@@ -118,6 +122,38 @@ class Cast:
                 self.acts += 1
                 if self.acts not in self._without:
                     self._stage.after(round(begin + chance.random() ** 3 * BUSY * 0.5, 3), act)
+
+    def ravage(self, chance: Random, strict: bool) -> None:
+        """
+        Let vandals enter, in some seeds.
+
+        Args:
+            chance: Not the one of the stage, as for `invite`.
+            strict: See `Vandal`.
+        """
+        for number in range(chance.choice((0, 0, 2, 8))):
+            self.acts += 1
+            if self.acts not in self._without:
+                vandal = Vandal(replace(self._stage, chance=chance), number, strict)
+                self._stage.after(round(chance.random() * BUSY * 0.8, 3), vandal.start)
+
+    def administrate(self, chance: Random, host: Any) -> None:
+        """
+        Let operators of the machine enter, in some seeds.
+
+        Args:
+            chance: Not the one of the stage, as for `invite`.
+            host: The machine.
+        """
+        stage = replace(self._stage, chance=chance)
+        locksmiths = [Locksmith(stage, host, number) for number in range(chance.choice((0, 0, 0, 1, 2)))]
+        acts: list[Callable[[], object]] = [partial(one.give, f"s{chance.randint(1, 3)}") for one in locksmiths]
+        if chance.random() < 0.25:
+            acts.append(Observer(stage, host).look)
+        for act in acts:
+            self.acts += 1
+            if self.acts not in self._without:
+                self._stage.after(round(chance.random() * BUSY * 0.8, 3), act)
 
     def _publishToo(self, stage: Stage, stream: str) -> None:
         publisher = Publisher(stage, self._number(), stream, 6, 20, False)

@@ -36,6 +36,7 @@ class Plan:
         connections: Most connections at a time; `None` for the default.
         drainWait: Seconds from SIGTERM to the drain.
         connectionsEach: Most connections at a time of one address; `None` for the default.
+        keyServer: Whether the keys of tokens come from a URL; otherwise there is a shared key.
     """
 
     settings: Settings
@@ -50,6 +51,7 @@ class Plan:
     connections: int | None
     drainWait: float
     connectionsEach: int | None
+    keyServer: bool
 
 
 def findTooSmall(plan: Plan) -> dict[str, int]:

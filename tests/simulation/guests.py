@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from tests.simulation.credentials import APPLICATION, LINK_KEY, bear, grantOf, makeKey, makeToken
+from tests.simulation.credentials import APPLICATION, LINK_KEY, Signer, bear, grantOf, makeKey
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.identities import Identity
 from tests.simulation.viewers import Stage
@@ -39,17 +39,17 @@ class Guest(EventsViewer):
     def __init__(self, stage: Stage, name: str, stream: str, chance: Random) -> None:
         super().__init__(replace(stage, identity=Identity(name, port=GATE_PORT)), name, stream)
         self._chance = chance
-        self._expires = 0.0
+        self._expires = self._ends = 0.0
         self._way = chance.choice(WAYS)
-        self._asks = False
+        self._asks = self._isTried = False
         self._plainPath = self.path
 
     def start(self) -> None:
         """See `Viewer.start`."""
         if self.finished or self.live or self._asks:
             return
-        expires = self.stage.now + round(1 + 6 * self._chance.random(), 3)
-        token = makeToken(self.name, [grantOf("read", self.stream)], expires)
+        expires = self._ends = self.stage.now + round(1 + 6 * self._chance.random(), 3)
+        token = self.stage.issuer.signer.sign(self.name, [grantOf("read", self.stream)], expires)
         if self._way == "token":
             self.headers = bear(token)
             self._begin(expires)
@@ -80,7 +80,10 @@ class Guest(EventsViewer):
 
     def _takeCookie(self, reply: Reply) -> None:
         self.headers = {"Cookie": reply.headers["set-cookie"].partition(";")[0]}
-        self._begin(reply.json["expires"])
+        # In full seconds, the end that is told is a little earlier.
+        if not self._ends - 2.0 <= reply.json["expires"] <= self._ends:
+            self.blame("rights", f"the cookie of {self._ends} ends at {reply.json['expires']}")
+        self._begin(self._ends)
 
     def _takeLink(self, reply: Reply) -> None:
         self.path = reply.json["url"]
@@ -92,7 +95,17 @@ class Guest(EventsViewer):
         self._expires = expires
         super().start()
         exchange = self.exchange
-        self.stage.after(max(0.0, expires - self.stage.now) + EXPIRY, lambda: self._checkEnd(exchange))
+        wait, query = max(0.0, expires - self.stage.now), Query("GET", self.path, self.headers)
+        self.stage.after(wait + EXPIRY, lambda: self._checkEnd(exchange))
+        if not self._isTried:
+            self._isTried = True
+            self.stage.after(wait + 0.5, lambda: self.stage.ask(query, self._judgeLate))
+
+    def _judgeLate(self, reply: Reply) -> None:
+        """Judge the answer to a request with a credential that has expired."""
+        self.stage.history.add(self.name, f"late: {reply.status}")
+        if reply.status not in (0, 401, 429, 503):
+            self.blame("rights", f"{reply.status} for a {self._way} that has expired")
 
     def _checkEnd(self, exchange: Exchange | None) -> None:
         """Check that a response which nothing has delayed is over."""
@@ -107,8 +120,8 @@ class Guest(EventsViewer):
         if reply.status != 401:
             super()._over(reply)
             return
-        # A session that is made in the last second of its rights has none.
-        if self.stage.now < self._expires:
+        unknown = self._way == "token" and self.stage.issuer.mayBeUnknown(self.stage.now)
+        if self.stage.now < self._expires and not unknown:
             self.blame("rights", f"401 before {self._expires}")
         self._return()
 
@@ -129,7 +142,7 @@ class Stranger:
     def ask(self, stream: str) -> None:
         """Ask for a stream in any way; it must look as if there were none."""
         now, grants = self._stage.now, [grantOf("read,publish,cancel,delete", f"{stream}x")]
-        headers = bear(makeToken(self._name, grants, now + 60))
+        headers = bear(self._stage.issuer.signer.sign(self._name, grants, now + 60))
         for method, path, status in (
             ("GET", f"/streams/{stream}", 404),
             ("DELETE", f"/streams/{stream}", 404),
@@ -140,20 +153,24 @@ class Stranger:
             ("POST", "/streams", 403),
             ("POST", "/v1/chat/completions", 403),
         ):
-            self._try(Query(method, path, headers, b"" if method == "POST" else None), status)
+            query = Query(method, path, headers, b"" if method == "POST" else None)
+            self._try(query, status, *((401,) if self._stage.issuer.mayBeUnknown(now) else ()))
         self._forge(stream)
 
     def _forge(self, stream: str) -> None:
         """Ask with credentials that nobody has given."""
         now, all_ = self._stage.now, [grantOf("read,publish,run,cancel,delete,list", "*")]
+        signer = self._stage.issuer.signer
         link = f"rights=read&streams={stream}&expires={int(now) + 60}"
         for headers, query in (
             ({}, ""),
             (bear("sse_unknown"), ""),
-            (bear(makeToken(self._name, all_, now + 60, LINK_KEY)), ""),
-            (bear(makeToken(self._name, all_, now - 1)), ""),
-            (bear(makeToken(self._name, all_, now + 60, alg="none")), ""),
-            (bear(makeToken(self._name, all_, now + 60, crit=["x"])), ""),
+            (bear(Signer(LINK_KEY).sign(self._name, all_, now + 60)), ""),
+            (bear(Signer(None, 99).sign(self._name, all_, now + 60)), ""),
+            (bear(Signer(None, 99).sign(self._name, all_, now + 60, kid="key0")), ""),
+            (bear(signer.sign(self._name, all_, now - 1)), ""),
+            (bear(signer.sign(self._name, all_, now + 60, alg="none")), ""),
+            (bear(signer.sign(self._name, all_, now + 60, crit=["x"])), ""),
             ({"Authorization": "Basic dXNlcjpwYXNz"}, ""),
             ({"Cookie": "sseserver_session=e30.AAAA"}, ""),
             ({}, f"?{link}&sig={'A' * 43}"),
@@ -161,14 +178,15 @@ class Stranger:
         ):
             self._try(Query("GET", f"/streams/{stream}{query}", headers), 401)
 
-    def _try(self, query: Query, status: int) -> None:
-        self._stage.ask(query, lambda reply: self._judge(reply, status, query))
+    def _try(self, query: Query, *statuses: int) -> None:
+        """Ask; one of the statuses must be the answer."""
+        self._stage.ask(query, lambda reply: self._judge(reply, set(statuses), query))
 
-    def _judge(self, reply: Reply, status: int, query: Query) -> None:
+    def _judge(self, reply: Reply, statuses: set[int], query: Query) -> None:
         path = query.path.partition("?")[0]
         self._stage.history.add(self._name, f"{query.method} {path}: {reply.status}")
         if reply.status == 401 and "www-authenticate" not in reply.headers:
             self._stage.history.blame("rights", f"{self._name}: 401 without WWW-Authenticate")
-        if reply.status not in (0, status, 429, 503):
-            text = f"{reply.status} for {query.method} {path} with {sorted(query.headers)}, must be {status}"
+        if reply.status not in {0, 429, 503, *statuses}:
+            text = f"{reply.status} for {query.method} {path} with {sorted(query.headers)}, must be {statuses}"
             self._stage.history.blame("rights", f"{self._name}: {text}")

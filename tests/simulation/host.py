@@ -80,7 +80,7 @@ class Host:
         self._reactor: SimReactor | None = None
         self._server: Server | None = None
         self._service: StreamService
-        self._gate = Gate(disk.folder, plan.settings.plain)
+        self._gate = Gate(disk.folder, plan)
         # Fires when the process that stops has ended.
         self._ending: Deferred[None] | None = None
         self.manager = ServiceManager(world, history)

@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from tests.simulation.credentials import bear, grantOf, makeKey, makeToken
-from tests.simulation.wire import GATE_PORT, PORT, Query
+from tests.simulation.credentials import Signer, bear, grantOf, makeKey
+from tests.simulation.wire import GATE_PORT, PORT, PROXIED_PORT, Query
 
 #: Address of a proxy that the server trusts; its network.
 PROXY, PROXIES = "10.9.0.1", "10.9.0.0/16"
+
+
+#: Begins the header of the PROXY protocol, version 2.
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Identity:
         headers: Headers of its requests.
         port: Port of its requests.
         isPublic: Whether it has an address of the public internet, with limits of its own.
+        prefix: The header of the PROXY protocol, before each request.
     """
 
     client: str = ""
@@ -35,27 +40,36 @@ class Identity:
     headers: Mapping[str, str] = field(default_factory=dict)
     port: int = PORT
     isPublic: bool = False
+    prefix: bytes = b""
 
     def dress(self, query: Query) -> Query:
         """Return a request as this client sends it."""
         port = self.port if query.port == PORT else query.port
-        return replace(query, source=self.source, headers={**self.headers, **query.headers}, port=port)
+        headers = {**self.headers, **query.headers}
+        return replace(query, source=self.source, headers=headers, port=port, prefix=self.prefix)
 
 
 #: A program on the machine of the server.
 LOCAL = Identity()
 
 
-def makeNeighbours(chance: Random, now: float) -> list[Identity]:
+def makeNeighbours(chance: Random, now: float, signer: Signer) -> list[Identity]:
     """
     Make the identities of one client: several ways to be the same.
 
     Args:
         chance: Chooses.
         now: Seconds since 1970.
+        signer: Signs tokens.
     """
     number = chance.randint(2, 9)
-    kind = chance.choice(("address", "forwarded", "network", "public", "key", "token"))
+    kind = chance.choice(("address", "forwarded", "network", "public", "key", "token", "proxied"))
+    if kind == "proxied":
+        # The PROXY protocol, versions 1 and 2; what the client itself says about its address is not believed.
+        client, addresses = f"10.5.0.{number}", bytes((10, 5, 0, number, 10, 9, 0, 1, 1, 0, 31, 64))
+        lines = (b"PROXY TCP4 %b 10.9.0.1 256 8000\r\n" % client.encode(), _SIGNATURE + b"\x21\x11\0\x0c" + addresses)
+        owner = f"address {client}"
+        return [Identity(owner, owner, PROXY, port=PROXIED_PORT, prefix=line) for line in lines]
     if kind == "address":
         # Nobody believes the claims of a client.
         source = f"10.1.0.{number}"
@@ -80,7 +94,7 @@ def makeNeighbours(chance: Random, now: float) -> list[Identity]:
         return [Identity("shop", headers=bear(makeKey("shop")), port=GATE_PORT)]
     name = f"user{number}"
     grants = [grantOf("read,publish,run,cancel", "*")]
-    tokens = [makeToken(name, grants, now + life) for life in (1000, 2000)]
+    tokens = [signer.sign(name, grants, now + life) for life in (1000, 2000)]
     return [Identity(name, headers=bear(token), port=GATE_PORT) for token in tokens]
 
 

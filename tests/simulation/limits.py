@@ -26,8 +26,8 @@ _PERIODS = {"start": 60.0, "publish": 1.0}
 #: Seconds. `Retry-After` of a limit for things at a time: nobody knows when there is room again.
 _FIXED = 3
 
-#: Number. Permits by which a client may be early: one comes back when half of its time is left.
-_EARLY = 0.5
+#: Number. Permits by which a client may be early: one comes back when half of its time is left. Floats are not exact.
+_EARLY = 0.501
 
 #: Seconds in which the server has surely seen what a client has done on a connection that nothing delays.
 _SOON = 1.0
@@ -219,9 +219,8 @@ class Limits:
         rate, levels = limit / _PERIODS[kind], []
         for at in (use.sent, *(one.sent for one in others if one.sent > use.sent)):
             level, last = float(limit), at
-            # An answer that is no success may have cost two: the fast way and the usual one.
-            costs = sorted((min(one.answered, at), 1 if one.takes else 2) for one in others if one.sent <= at)
-            for time, cost in [*costs, (at, 0)]:
+            times = sorted(min(one.answered, at) for one in others if one.sent <= at)
+            for time, cost in [*((time, 1) for time in times), (at, 0)]:
                 level = min(limit, level + rate * max(0.0, time - last)) - cost
                 last = time
             levels.append(level)

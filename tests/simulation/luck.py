@@ -132,8 +132,8 @@ class Luck:
 
         isOver: list[bool] = []
         self._host.stop(number).addCallback(stopped)
-        if number is not None and self._chance.random() < 0.3:
-            self._world.after(round(self._chance.random() * (wait + plan.settings.drain), 3), hurry)
+        if number is not None and self._chance.random() < 0.4:
+            self._world.after(round(self._chance.random() * (wait + min(plan.settings.drain, 3.0)), 3), hurry)
         if wait and not isOver:
             self._refusals.shutFrom("leaving", begin)
             operator, at = Operator(self._stage, 0), round(self._chance.random() * wait, 3)

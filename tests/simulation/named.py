@@ -10,6 +10,8 @@ NAMED: dict[int, str] = {
     61: "Runs of standard input were woken in the order of their addresses.",
     16526: "A ticker whose last tick was cancelled at the end of a turn, and that got a new one there, ran twice.",
     16986: "A viewer whose transport held the end of its stream was told to return later when the server stopped.",
+    23: "A prompt between 64 KiB and 1 MiB was sent to an upstream as no bytes, which no transport takes.",
+    5: "A publish that the direct way could not do was counted twice, and refused for the rate of its client.",
     18117: "The oracle blamed a server whose only turn was taken by a run that lingered: its queue outlasted a client.",
     18434: "The same, with another queue.",
 }

@@ -33,7 +33,7 @@ def makeSettings(chance: Random) -> Settings:
         maxBytes=pick((100_000, 512 << 20, 512 << 20)),
         maxStreams=pick((3, 100_000, 100_000)),
         readAhead=pick((200, 4000, 1 << 20)),
-        drain=pick((0.5, 3.0)),
+        drain=pick((0.5, 3.0, 12.0)),
         plain=chance.random() < 0.2,
         maxViewersPerClient=pick((None, 1, 3)),
         maxRunsPerClient=pick((None, 1, 2)),
@@ -58,6 +58,7 @@ def makePlan(chance: Random) -> Plan:
         connections=chance.choice((None, None, None, 20)),
         drainWait=chance.choice((0.0, 0.5, 3.0)),
         connectionsEach=chance.choice((None, None, 4)),
+        keyServer=chance.random() < 0.4,
     )
     if plan.connections is None:
         return plan
@@ -68,6 +69,9 @@ def makePlan(chance: Random) -> Plan:
 
 def makeWeather(chance: Random) -> Weather:
     """Choose how the network treats its connections."""
+    if chance.random() < 0.2:
+        # Only then do large texts arrive soon, and are times exact.
+        return Weather()
     latency = chance.choice((0.0, 0.0, 0.005, 0.1))
     return Weather(
         latency=latency,

@@ -89,7 +89,12 @@ BUGS = (
         "        return number\n\n    def findRendering",
         "        return max(start, number - 1)\n\n    def findRendering",
     ),
-    Bug("an ID of any epoch is taken", "streams/log.py", "if epoch != self.epoch or number > self.last:", "if False:"),
+    Bug(
+        "an ID of any epoch is taken",
+        "streams/log.py",
+        "if number > (self.last if epoch == self.epoch else self.earlier.get(epoch, -1)):",
+        "if False:",
+    ),
     Bug(
         "wrong number of missed entries",
         "streams/log.py",
@@ -213,13 +218,13 @@ BUGS = (
     Bug(
         "204 for a viewer without the terminal event",
         "web/viewing.py",
-        ".complete(parsed[1])",
+        ".complete(number)",
         ".complete(streamLog.last)",
     ),
     Bug(
         "no 204 after the terminal event",
         "web/viewing.py",
-        ".complete(parsed[1])",
+        ".complete(number)",
         ".complete(-1)",
     ),
     Bug(
@@ -387,7 +392,43 @@ BUGS = (
         "            self._signs.start(self._interval)\n",
         "            pass\n",
     ),
-    Bug("expired tokens are taken", "web/access/jwts.py", "    if expires <= now:\n", "    if not expires:\n"),
+    Bug(
+        "a large prompt is not sent as bytes",
+        "client/bodies.py",
+        "consumer.write(bytes(self._body))\n            return",
+        "consumer.write(self._body)\n            return",
+    ),
+    Bug(
+        "a publish that is tried again costs twice",
+        "service/buckets.py",
+        "                buckets[client] -= self._period / size\n",
+        "                pass\n",
+    ),
+    Bug(
+        "a foreign origin may read answers",
+        "web/access/cors.py",
+        "self._listed.get(origin, self._all) if origin",
+        "_listFields(origin) if origin",
+    ),
+    Bug("a key that was taken back is known", "web/access/credentials.py", "        self.verdicts.clear()\n", ""),
+    Bug(
+        "a body without an end has all the time",
+        "web/deadlines.py",
+        "                self._begin(BODY_TIMEOUT, _RECEIVING)\n",
+        "                self._begin(1000 * BODY_TIMEOUT, _RECEIVING)\n",
+    ),
+    Bug(
+        "published entries are counted as one",
+        "service/publisher.py",
+        "+= publication.last + 1 - publication.first",
+        "+= 1",
+    ),
+    Bug(
+        "a credential that was seen before has no end",
+        "interfaces/access.py",
+        "return self.expires is not None and self.expires <= now",
+        "return False",
+    ),
     Bug(
         "links of anybody are taken",
         "web/access/links.py",

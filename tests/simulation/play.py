@@ -18,8 +18,9 @@ from tests.simulation.history import History, Violation
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import Stuck, World
 
-#: Starts of what a server logs as an error if the disk is full to the end, and without a process or a descriptor.
-_EXPECTED = ("The store is closed with", "{program} cannot be started")
+#: Starts of what a server logs as an error if the disk is full to the end, without a process or a descriptor, and
+#: without the keys of tokens.
+_EXPECTED = ("The store is closed with", "{program} cannot be started", "The key set at")
 
 
 @dataclass(frozen=True, slots=True)

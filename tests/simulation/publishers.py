@@ -224,6 +224,8 @@ class Publisher:
             self._blame("answer", f"{ids} for {len(batch.entries)} entries")
             return
         epoch = first[0]
+        if not batch.key and self._life == truth.lives:
+            truth.keyless[truth.lives] += len(batch.entries)
         truth.know(epoch, self.stream, self.name)
         truth.fates.meet(self.name, epoch, self._askedAt)
         truth.fates.use(epoch, self._askedAt)

@@ -11,10 +11,12 @@ from tests.simulation.accounts import Accounts
 from tests.simulation.askers import Asker
 from tests.simulation.cast import BUSY, Cast
 from tests.simulation.chance import Patches
+from tests.simulation.credentials import Issuer
 from tests.simulation.disk import Disk
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.history import History
 from tests.simulation.host import Host
+from tests.simulation.keyserver import KeyServer
 from tests.simulation.luck import Luck
 from tests.simulation.network import Network, Weather
 from tests.simulation.operators import Operator
@@ -56,7 +58,8 @@ class Scenario:
         self.plan = makePlan(chance)
         network = self.network = Network(world, chance, makeWeather(chance))
         self.refusals = makeRefusals(self.plan, network.weather, self.history)
-        self.stage = Stage(network, self.history, self.truth, chance, self.refusals)
+        issuer = KeyServer(network, Random(f"keys {seed}")) if self.plan.keyServer else Issuer()
+        self.stage = Stage(network, self.history, self.truth, chance, self.refusals, issuer)
         size = chance.choice((50, 3000, 60_000 if network.weather.wide else 50))
         self.scripts = Scripts(chance, self.truth, chance.choice((3, 12, 150)), size, chance.choice((0.01, 0.3, 1.5)))
         self.disk = Disk(chance, patches, full=chance.random() < 0.4)
@@ -98,6 +101,8 @@ class Scenario:
         self.cast.cue()
         self.cast.invite(Random(f"visitors {self.seed}"))
         self.cast.crowd(Random(f"neighbours {self.seed}"))
+        self.cast.administrate(Random(f"operators {self.seed}"), self.host)
+        self.cast.ravage(Random(f"vandals {self.seed}"), self.plan.connections is None)
         self.luck.cue()
         self.world.pass_(BUSY)
         self._restore()

@@ -43,6 +43,7 @@ class Truth:
         fates: Deletions and ages.
         copies: Entries with keys that stand twice.
         asked: How often the source was asked, by prompts.
+        keyless: Number of entries that were acknowledged at once, without a key, by lives of the server.
     """
 
     def __init__(self, history: History) -> None:
@@ -66,6 +67,7 @@ class Truth:
         self.fates = Fates(history)
         self.copies = Repeats(history)
         self.asked: dict[str, int] = defaultdict(int)
+        self.keyless: dict[int, int] = defaultdict(int)
         self._successes: list[tuple[str, str]] = []
         self._repeats: list[tuple[str, str, str]] = []
         self._finals: list[tuple[str, str, str, int]] = []

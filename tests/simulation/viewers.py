@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from tests.simulation.credentials import Issuer
 from tests.simulation.history import History
 from tests.simulation.identities import LOCAL, Identity
 from tests.simulation.limits import Use
@@ -39,6 +40,7 @@ class Stage:
         truth: Knows all streams.
         chance: Decides what they do.
         refusals: Judges all answers.
+        issuer: Issues tokens.
         identity: Who they are for the server.
     """
 
@@ -47,6 +49,7 @@ class Stage:
     truth: Truth
     chance: Random
     refusals: Refusals
+    issuer: Issuer
     identity: Identity = LOCAL
 
     @property

@@ -25,6 +25,9 @@ ADMIN_PORT = 8001
 #: Port that asks for credentials.
 GATE_PORT = 8002
 
+#: Port on which each connection begins with the PROXY protocol.
+PROXIED_PORT = 8003
+
 #: Status of a response that is no HTTP.
 MALFORMED = 599
 
@@ -42,6 +45,7 @@ class Query:
         close: Whether the connection ends after the response.
         port: Port of the server.
         source: Address of the client.
+        prefix: Bytes before the request.
     """
 
     method: str
@@ -51,6 +55,7 @@ class Query:
     close: bool = False
     port: int = PORT
     source: str = LOCALHOST
+    prefix: bytes = b""
 
     def encode(self) -> bytes:
         """Write the request."""
@@ -60,7 +65,8 @@ class Query:
         if self.close:
             headers["Connection"] = "close"
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return f"{self.method} {self.path} HTTP/1.1\r\n{fields}\r\n".encode() + (self.body or b"")
+        head = f"{self.method} {self.path} HTTP/1.1\r\n{fields}\r\n"
+        return self.prefix + head.encode() + (self.body or b"")
 
 
 class Malformed(Exception):
