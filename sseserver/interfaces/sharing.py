@@ -75,7 +75,7 @@ class IKeyDirectory(Interface):
             StoreUnavailable: (as the errback) The key cannot be looked up now.
         """
 
-    def release(key: str, epoch: str = "", error: Exception | None = None) -> None:
+    def release(key: str, epoch: str = "", error: BaseException | None = None) -> None:
         """
         Drop a key. Harmless if it is not known.
 

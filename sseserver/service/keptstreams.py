@@ -9,58 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from sseserver.errors import StreamNotFound
-from sseserver.interfaces import IStreamLog
-from sseserver.streams.account import Account
+from sseserver.interfaces import IKeyDirectory, IStreamLog, KeyedStream
 
-#: Bytes. Memory of a key beside its characters: its places in the tables.
-KEPT_COST = 512
-
-#: Keys of one stream. A further key replaces the oldest: a client can repeat a request with ever new chats.
-MAX_KEYS = 16
+log = Logger(__name__)
 
 
 class KeptStreams:
     """
-    The epochs of kept streams of runs, by keys of one API.
+    The streams of runs, by keys of one API.
 
     Args:
+        directory: Keeps the keys.
         find: Finds a stream in the store by its name, as `StreamService.find` does.
-        account: Counts the keys.
     """
 
-    def __init__(self, find: Callable[[str], Deferred[IStreamLog]], account: Account) -> None:
+    def __init__(self, directory: IKeyDirectory, find: Callable[[str], Deferred[IStreamLog]]) -> None:
+        self._directory = directory
         self._find = find
-        self._account = account
-        # The epoch and the name of each key's stream in one text, with a space between them.
-        self._places: dict[str, str] = {}
-        # The keys of each stream, the oldest first. The garbage collector does not walk over tuples of strings.
-        self._keys: dict[str, tuple[str, ...]] = {}
 
-    def __len__(self) -> int:
-        """Number of keys."""
-        return len(self._places)
-
-    def add(self, key: str, streamLog: IStreamLog) -> None:
+    def add(self, key: str, streamLog: IStreamLog) -> Deferred[None]:
         """
         Keep a key for as long as the store keeps a stream.
 
         Args:
             key: An older stream of this key is no longer found.
             streamLog: The stream of a run.
+
+        Returns:
+            Fires when every process finds the stream by the key, or when the key cannot be stored, which is logged.
         """
-        epoch = streamLog.epoch
-        place = f"{epoch} {streamLog.name}"
-        if self._places.get(key) == place:
-            return
-        self._drop(key)
-        self._places[key] = place
-        self._account.add(KEPT_COST + len(key))
-        keys = self._keys[epoch] = (*self._keys.get(epoch, ()), key)
-        if len(keys) > MAX_KEYS:
-            self._drop(keys[0])
+        bound = self._directory.bind(key, KeyedStream(streamLog.name, streamLog.epoch))
+        return bound.addErrback(reportUnbound)
 
     def find(self, key: str) -> Deferred[IStreamLog]:
         """
@@ -70,27 +54,15 @@ class KeptStreams:
             StreamNotFound: (errback) There is none, or it is no longer kept.
             StoreUnavailable: (errback) The store cannot look it up now.
         """
-        epoch, _, name = self._places.get(key, "").partition(" ")
-        return self._find(name).addCallback(checkEpoch, epoch) if epoch else fail(StreamNotFound(key))
+        return self._directory.find(key).addCallback(self._findStream)
 
-    def forget(self, epoch: str) -> None:
-        """
-        Drop the keys of a stream that is deleted.
+    def _findStream(self, stream: KeyedStream) -> Deferred[IStreamLog]:
+        return self._find(stream.name).addCallback(checkEpoch, stream.epoch)
 
-        Args:
-            epoch: Epoch of the stream.
-        """
-        for key in self._keys.get(epoch, ()):
-            self._drop(key)
 
-    def _drop(self, key: str) -> None:
-        """Drop a key. Harmless if it is not known."""
-        epoch = self._places.pop(key, "").partition(" ")[0]
-        if epoch:
-            self._account.subtract(KEPT_COST + len(key))
-            others = tuple(other for other in self._keys.pop(epoch) if other != key)
-            if others:
-                self._keys[epoch] = others
+def reportUnbound(failure: Failure) -> None:
+    """Report that a key is not kept: its stream will not be found by it."""
+    log.failure("A key could not be stored", failure)
 
 
 def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:
@@ -99,7 +71,7 @@ def checkEpoch(streamLog: IStreamLog, epoch: str) -> IStreamLog:
 
     Args:
         streamLog: The log that was found.
-        epoch: Epoch of the run.
+        epoch: Epoch of the run, now or before.
 
     Raises:
         StreamNotFound: It is another one: a published stream was given this name later.

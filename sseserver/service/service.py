@@ -103,7 +103,7 @@ class StreamService(Service):
         self.store: IStreamStore = store or MemoryStore(reactor, self.settings.kept, turnEnd=turnEnd)
         self.state = ServiceState.NEW
         self.ledger = Ledger(self.settings, self.store, reactor.seconds)
-        self.keys = StreamKeys(self.find, self.ledger.keys)
+        self.keys = StreamKeys(self.store, self.ledger.keys)
         self._sweep = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, patient=True)
         self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, lazy=True)
         self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self.keys.forget)

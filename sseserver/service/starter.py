@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from sseserver.errors import KeyReused, Overloaded, RateLimited, StreamNotFound
+from sseserver.errors import Overloaded, RateLimited
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN
 from sseserver.service.clients import Client
@@ -81,9 +81,9 @@ class RunStarter:
         """See `StreamService.startRun`."""
         kept = None if prompt is None else KeptPrompt(prompt)
         if kept is None or not kept.isLarge:
-            return self._startOrJoin(prompt, kept, key, terms)
+            return self._startOrJoin(kept, key, terms)
         packing = Deferred.fromCoroutine(self._pack(kept))
-        return packing.addCallback(lambda _: self._startOrJoin(prompt, kept, key, terms))
+        return packing.addCallback(lambda _: self._startOrJoin(kept, key, terms))
 
     async def _pack(self, kept: KeptPrompt) -> None:
         """
@@ -101,29 +101,34 @@ class RunStarter:
             kept.release()
             raise
 
-    def _startOrJoin(
-        self, prompt: Prompt | None, kept: KeptPrompt | None, key: str | None, terms: RunTerms
-    ) -> Deferred[IStreamLog]:
+    def _startOrJoin(self, kept: KeptPrompt | None, key: str | None, terms: RunTerms) -> Deferred[IStreamLog]:
+        if key is None:
+            return self._tryStart(kept, terms)
+        joined = self._keys.join(key, _NO_PROMPT if kept is None else kept.digest)
+        return joined.addCallbacks(self._startUnlessJoined, self._refuse, (kept, key, terms), {}, (kept,))
+
+    def _startUnlessJoined(
+        self, joined: IStreamLog | None, kept: KeptPrompt | None, key: str, terms: RunTerms
+    ) -> IStreamLog | Deferred[IStreamLog]:
+        if joined is None:
+            return self._keys.remember(key, self._tryStart(kept, terms))
+        if kept is not None:
+            kept.release()
+        return joined
+
+    def _refuse(self, failure: Failure, kept: KeptPrompt | None) -> Failure:
+        if kept is not None:
+            kept.release()
+        return failure
+
+    def _tryStart(self, kept: KeptPrompt | None, terms: RunTerms) -> Deferred[IStreamLog]:
+        """Start a new run, or fail with the refusal."""
         try:
-            if key is None:
-                return self._start(kept, terms)
-            digest = _NO_PROMPT if kept is None else kept.digest
-            joined = self._keys.join(key, digest)
-            if joined is None:
-                return self._keys.remember(key, digest, self._start(kept, terms))
-        except (KeyReused, Overloaded, RateLimited) as refusal:
+            return self._start(kept, terms)
+        except (Overloaded, RateLimited) as refusal:
             if kept is not None:
                 kept.release()
             return fail(refusal)
-        if kept is not None:
-            kept.release()
-
-        def startAgain(failure: Failure) -> Deferred[IStreamLog]:
-            # The stream was being deleted, which has freed the key.
-            failure.trap(StreamNotFound)
-            return self.start(prompt, key, terms)
-
-        return joined.addErrback(startAgain)
 
     def _start(self, prompt: KeptPrompt | None, terms: RunTerms) -> Deferred[IStreamLog]:
         """

@@ -8,41 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sseserver.errors import KeyReused, StreamNotFound
-from sseserver.interfaces import IStreamLog
-from sseserver.service.keptstreams import checkEpoch
-from sseserver.streams.account import Account
+from sseserver.errors import StreamNotFound
+from sseserver.interfaces import IKeyDirectory, IStreamLog, KeyedStream
+from sseserver.service.keptstreams import checkEpoch, reportUnbound
 from sseserver.values import Kind, Reason
-
-T = TypeVar("T")
-
-
-#: Bytes. Memory of a key beside its characters: the hash of its request, and its places in the tables.
-START_COST = 512
-
-
-@dataclass(slots=True)
-class _Start:
-    """
-    The start of a run with a key.
-
-    Attributes:
-        digest: Hash of the request.
-        created: Fires with the run's stream log; `None` when it has.
-        epoch: Epoch of the stream; empty before.
-        name: Name of the stream; empty before.
-    """
-
-    digest: bytes
-    created: Deferred[IStreamLog] | None
-    epoch: str = ""
-    name: str = ""
 
 
 class StartKeys:
@@ -50,70 +23,47 @@ class StartKeys:
     The keys of all runs whose streams are kept.
 
     Args:
+        directory: Keeps the keys.
         find: Finds a stream in the store by its name, as `StreamService.find` does.
-        account: Counts the keys.
     """
 
-    def __init__(self, find: Callable[[str], Deferred[IStreamLog]], account: Account) -> None:
+    def __init__(self, directory: IKeyDirectory, find: Callable[[str], Deferred[IStreamLog]]) -> None:
+        self._directory = directory
         self._find = find
-        self._account = account
-        self._starts: dict[str, _Start] = {}
+        # The keys of the runs of this process that have not ended, by the epochs of their streams.
         self._keyOf: dict[str, str] = {}
 
-    def join(self, key: str, digest: bytes) -> Deferred[IStreamLog] | None:
+    def join(self, key: str, digest: bytes) -> Deferred[IStreamLog | None]:
         """
-        Find the run that was started with a key.
+        Take a key for a run, or find the run that was started with it.
 
         Args:
             key: The idempotency key.
             digest: Hash of the request.
 
         Returns:
-            `None` if the key is new; otherwise a Deferred that fires with the stream log of the first start, which may
-            be under way. It fails as that start does, with `StreamNotFound` if the stream is being deleted, which frees
-            the key, or with `StoreUnavailable` if the store cannot look it up now.
+            Fires with `None` if the caller has the key now: it starts a run and calls `remember`. Otherwise fires with
+            the stream log of the first start, when that is made.
 
         Raises:
-            KeyReused: The key was used with another request.
+            KeyReused: (errback) The key was used with another request.
+            SSEServerError: (errback) The first start was under way, and has failed with this error.
+            StoreUnavailable: (errback) The store cannot look it up now.
         """
-        start = self._starts.get(key)
-        if start is None:
-            return None
-        if start.digest != digest:
-            raise KeyReused("This idempotency key was used with another request.")
-        if start.created is not None:
-            return _branch(start.created)
-        return self._find(start.name).addCallback(checkEpoch, start.epoch).addErrback(self._gone, start.epoch)
+        return self._directory.claim(key, digest).addCallback(self._findStream, key, digest)
 
-    def remember(self, key: str, digest: bytes, created: Deferred[IStreamLog]) -> Deferred[IStreamLog]:
+    def remember(self, key: str, created: Deferred[IStreamLog]) -> Deferred[IStreamLog]:
         """
         Keep a key as long as the stream that is being created for it.
 
         Args:
-            key: The idempotency key.
-            digest: Hash of the request.
+            key: The idempotency key, which the caller has by `join`.
             created: Fires with the stream log. If it fails, the key is free again.
 
         Returns:
-            A Deferred that fires as `created` does.
+            The same Deferred.
         """
-        start = self._starts[key] = _Start(digest, created)
-        self._account.add(START_COST + len(key))
-
-        def keep(streamLog: IStreamLog) -> IStreamLog:
-            start.created, start.epoch, start.name = None, streamLog.epoch, streamLog.name
-            self._keyOf[streamLog.epoch] = key
-            # The run of a source that fails at once has ended before.
-            self.endRun(streamLog)
-            return streamLog
-
-        def drop(failure: Failure) -> Failure:
-            self._release(key)
-            # Each branch reports the failure.
-            created.addErrback(lambda _: None)
-            return failure
-
-        return _branch(created).addCallbacks(keep, drop)
+        return created.addCallbacks(self._keep, self._drop, (key,), {}, (key,))
 
     def endRun(self, streamLog: IStreamLog) -> None:
         """
@@ -122,29 +72,38 @@ class StartKeys:
         Args:
             streamLog: The stream of any run.
         """
-        if streamLog.epoch in self._keyOf and streamLog.sealed and _mayRepeat(streamLog):
-            self.forget(streamLog.epoch)
+        if streamLog.epoch in self._keyOf and streamLog.sealed:
+            key = self._keyOf.pop(streamLog.epoch)
+            if _mayRepeat(streamLog):
+                self._directory.release(key, streamLog.epoch)
 
     def forget(self, epoch: str) -> None:
-        """
-        Free the key of a stream that is deleted.
+        """Note that the stream of a run was deleted."""
+        self._keyOf.pop(epoch, None)
 
-        Args:
-            epoch: Epoch of the stream.
-        """
-        key = self._keyOf.pop(epoch, None)
-        if key is not None:
-            self._release(key)
+    def _keep(self, streamLog: IStreamLog, key: str) -> IStreamLog:
+        stream = KeyedStream(streamLog.name, streamLog.epoch)
+        self._keyOf[stream.epoch] = key
+        self._directory.bind(key, stream).addErrback(reportUnbound)
+        # The run of a source that fails at once has ended before.
+        self.endRun(streamLog)
+        return streamLog
 
-    def _release(self, key: str) -> None:
-        del self._starts[key]
-        self._account.subtract(START_COST + len(key))
-
-    def _gone(self, failure: Failure, epoch: str) -> Failure:
-        """Free the key of a stream that the store does not have any more."""
-        if failure.check(StreamNotFound):
-            self.forget(epoch)
+    def _drop(self, failure: Failure, key: str) -> Failure:
+        self._directory.release(key, error=failure.value)
         return failure
+
+    def _findStream(self, stream: KeyedStream | None, key: str, digest: bytes) -> Deferred[IStreamLog | None] | None:
+        if stream is None:
+            return None
+        found: Deferred[IStreamLog | None] = self._find(stream.name).addCallback(checkEpoch, stream.epoch)
+        return found.addErrback(self._findAnother, key, digest, stream.epoch)
+
+    def _findAnother(self, failure: Failure, key: str, digest: bytes, epoch: str) -> Deferred[IStreamLog | None]:
+        """Free the key of a stream that the store does not have any more."""
+        failure.trap(StreamNotFound)
+        self._directory.release(key, epoch)
+        return self.join(key, digest)
 
 
 def _mayRepeat(streamLog: IStreamLog) -> bool:
@@ -159,19 +118,3 @@ def _mayRepeat(streamLog: IStreamLog) -> bool:
     if kind == Kind.CANCELLED:
         return bool(json.loads(data).get("reason") == Reason.LINGER)
     return kind == Kind.FAILED
-
-
-def _branch(deferred: Deferred[T]) -> Deferred[T]:
-    """Return a Deferred that fires as another one does, and leave that one its result."""
-    branch: Deferred[T] = Deferred()
-
-    def tell(result: T) -> T:
-        branch.callback(result)
-        return result
-
-    def fail(failure: Failure) -> Failure:
-        branch.errback(failure)
-        return failure
-
-    deferred.addCallbacks(tell, fail)
-    return branch

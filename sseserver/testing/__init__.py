@@ -10,13 +10,22 @@ A contract is a mixin for a `SynchronousTestCase`. Tell it how to make the objec
             return MyStore(self.clock, window)
 
 - `StoreContract` tests an `IStreamStore` and its logs.
+- `KeyDirectoryContract` tests an `IKeyDirectory`, which a store that several processes share has.
 - `SourceContract` tests an `ITokenSource`; `RecordingSink` records the tokens of a source.
 - `FormatContract` tests an `IFormat`; `RecordingViewer` records when a log wakes it.
 """
 
+from sseserver.testing.directories import KeyDirectoryContract
 from sseserver.testing.formats import FormatContract
 from sseserver.testing.sources import RecordingSink, SourceContract
 from sseserver.testing.storecase import RecordingViewer
 from sseserver.testing.stores import StoreContract
 
-__all__ = ["FormatContract", "RecordingSink", "RecordingViewer", "SourceContract", "StoreContract"]
+__all__ = [
+    "FormatContract",
+    "KeyDirectoryContract",
+    "RecordingSink",
+    "RecordingViewer",
+    "SourceContract",
+    "StoreContract",
+]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from sseserver.errors import StreamNotFound
-from sseserver.service.keptstreams import KEPT_COST
+from sseserver.service.localdirectory import KEY_COST
 from sseserver.service.service import Settings
 from sseserver.streams.ids import makeEpoch
 from tests.service.cases import ServiceTestCase
@@ -21,7 +21,7 @@ class KeptStreamsTests(ServiceTestCase):
     def setUp(self) -> None:
         """Make a set of keys."""
         super().setUp()
-        self.kept = self.service.keys.makeKept()
+        self.kept = self.service.keys.makeKept("chats")
 
     def find(self, key: str) -> Any:
         """Return the stream of a key."""
@@ -43,7 +43,7 @@ class KeptStreamsTests(ServiceTestCase):
         account = self.service.ledger.keys
         for streamLog in (first, second, first, second):
             self.kept.add("a", streamLog)
-        self.assertEqual((account.used, account.count), (KEPT_COST + 1, 1))
+        self.assertEqual((account.used, account.count), (KEY_COST + 1, 1))
         self.successResultOf(self.service.delete(first.name))
         self.assertEqual(account.count, 1)
         self.successResultOf(self.service.delete(second.name))
@@ -54,7 +54,7 @@ class KeptStreamsTests(ServiceTestCase):
         streamLog = self.startLog()
         for number in range(20):
             self.kept.add(str(number), streamLog)
-        self.assertEqual((len(self.kept), self.service.ledger.keys.count), (16, 16))
+        self.assertEqual(self.service.ledger.keys.count, 16)
         self.failureResultOf(self.kept.find("3"), StreamNotFound)
         self.assertIs(self.find("4"), streamLog)
 
@@ -64,11 +64,11 @@ class KeptStreamsTests(ServiceTestCase):
         for key, streamLog in (("a", first), ("a", second), ("b", first), ("c", third)):
             self.kept.add(key, streamLog)
         self.successResultOf(self.service.delete(first.name))
-        self.assertEqual((len(self.kept), self.find("a")), (2, second))
+        self.assertEqual((self.service.ledger.keys.count, self.find("a")), (2, second))
         for run in self.source.runs[1:]:
             run.end()
         self.reactor.run(20, 1)
-        self.assertEqual(len(self.kept), 0)
+        self.assertEqual(self.service.ledger.keys.count, 0)
         self.failureResultOf(self.kept.find("a"), StreamNotFound)
 
     def test_nameThatWasGivenAgain(self) -> None:

@@ -95,7 +95,7 @@ class ZeroTests(ServiceTestCase):
 
     def exercise(self) -> None:
         """Use each account."""
-        kept = self.service.keys.makeKept()
+        kept = self.service.keys.makeKept("chats")
         for number in range(4):
             streamLog = self.settle(self.service.startRun(Prompt("x" * 100)))
             kept.add(str(number), streamLog)

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import KeyReused, SourceError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import ITokenSink
-from sseserver.service.startkeys import START_COST, StartKeys
+from sseserver.service.localdirectory import LocalDirectory
+from sseserver.service.startkeys import StartKeys
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.streams.account import Account
@@ -81,88 +82,75 @@ class StartKeysTests(SynchronousTestCase):
         self.created: Deferred[Any] = Deferred()
         self.log: Any = Log()
         self.found: Any = self.log
-        self.keys = StartKeys(self.find, self.account)
+        self.keys = StartKeys(LocalDirectory(self.account), self.find)
 
     def find(self, name: str) -> Deferred[Any]:
         """Find the stream."""
         self.assertEqual(name, "epoch")
         return fail(StreamNotFound(name)) if self.found is None else succeed(self.found)
 
-    def remember(self) -> Deferred[Any]:
-        """Start a run with the key `k`."""
-        return self.keys.remember("k", b"digest", self.created)
-
-    def test_new(self) -> None:
-        """
-        A new key joins nothing.
-        """
-        self.assertIsNone(self.keys.join("k", b"digest"))
+    def start(self) -> Deferred[Any]:
+        """Start a run with the key `k`, which is new."""
+        self.assertIsNone(self.successResultOf(self.keys.join("k", b"digest")))
+        return self.keys.remember("k", self.created)
 
     def test_joined(self) -> None:
         """
         Requests with the key get the stream of the first one, while it is created and afterwards.
         """
-        first, second = self.remember(), self.keys.join("k", b"digest")
-        assert second is not None
+        first, second = self.start(), self.keys.join("k", b"digest")
         self.assertNoResult(second)
         self.created.callback(self.log)
-        third = self.keys.join("k", b"digest")
-        assert third is not None
-        for deferred in (first, second, third):
+        for deferred in (first, second, self.keys.join("k", b"digest")):
             self.assertIs(self.successResultOf(deferred), self.log)
 
     def test_reused(self) -> None:
         """
-        The key of another request is refused.
+        The key of another request is refused, also while the first one is under way.
         """
+        self.start()
+        self.failureResultOf(self.keys.join("k", b"other"), KeyReused)
         self.created.callback(self.log)
-        self.successResultOf(self.remember())
-        self.assertRaises(KeyReused, self.keys.join, "k", b"other")
+        self.failureResultOf(self.keys.join("k", b"other"), KeyReused)
 
     def test_failed(self) -> None:
         """
         If the stream cannot be created, every request fails, nothing is logged, and the key is free
         again.
         """
-        first, second = self.remember(), self.keys.join("k", b"digest")
-        assert second is not None
+        first, second = self.start(), self.keys.join("k", b"digest")
         self.created.errback(StoreUnavailable("The disk is full."))
         for deferred in (first, second):
             self.failureResultOf(deferred, StoreUnavailable)
-        self.assertIsNone(self.keys.join("k", b"other"))
         self.assertEqual((self.account.used, self.account.count), (0, 0))
+        self.assertIsNone(self.successResultOf(self.keys.join("k", b"other")))
 
     def test_F9_onlyTheEpoch(self) -> None:
-        """F9: a key keeps no log, and is counted until its stream is deleted."""
+        """F9: a key keeps no log."""
         self.created.callback(self.log)
-        self.successResultOf(self.remember())
-        self.assertEqual((self.account.used, self.account.count), (START_COST + 1, 1))
+        self.successResultOf(self.start())
         gone = ref(self.log)
         self.log = self.found = self.created = None
         gc.collect()
         self.assertIsNone(gone())
-        self.keys.forget("epoch")
-        self.assertEqual((self.account.used, self.account.count), (0, 0))
 
     def test_beingDeleted(self) -> None:
         """The key of a stream that the store does not find any more, or that another one has replaced, is free."""
         for found in (None, Other()):
             self.created = succeed(self.log)
-            self.successResultOf(self.remember())
+            self.found = self.log
+            self.successResultOf(self.start())
             self.found = found
-            joined = self.keys.join("k", b"digest")
-            assert joined is not None
-            self.failureResultOf(joined, StreamNotFound)
-            self.assertIsNone(self.keys.join("k", b"digest"))
+            self.assertIsNone(self.successResultOf(self.keys.join("k", b"digest")))
+            self.keys = StartKeys(LocalDirectory(self.account), self.find)
 
-    def test_forgotten(self) -> None:
-        """
-        The key is free when its stream is deleted; the deletion of any other stream changes
-        nothing.
-        """
+    def test_storeThatFails(self) -> None:
+        """A key that cannot be stored is logged, and the run goes on; a lookup that fails is reported."""
+        directory: Any = LocalDirectory(self.account)
+        self.keys = StartKeys(directory, self.find)
+        self.patch(directory, "bind", lambda key, stream: fail(StoreUnavailable("No connection.")))
         self.created.callback(self.log)
-        self.successResultOf(self.remember())
-        self.keys.forget("another")
-        self.assertIsNotNone(self.keys.join("k", b"digest"))
-        self.keys.forget("epoch")
-        self.assertIsNone(self.keys.join("k", b"other"))
+        self.assertIs(self.successResultOf(self.start()), self.log)
+        self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
+        self.patch(directory, "claim", lambda key, digest: fail(StoreUnavailable("No connection.")))
+        self.failureResultOf(self.keys.join("k", b"digest"), StoreUnavailable)

@@ -4,16 +4,18 @@ Tests of `sseserver.service.streamends`, and of what a service leaves to a store
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.defer import fail
 from twisted.logger import globalLogPublisher
 
 from sseserver.apis.admin.health import findProblems
-from sseserver.errors import Overloaded, SourceError, StoreUnavailable
+from sseserver.apis.root import StreamResource
+from sseserver.errors import KeyReused, Overloaded, SourceError, StoreUnavailable
 from sseserver.service.service import Settings
 from sseserver.streams.terminal import packCancelled, packFailed
-from sseserver.values import Kind, NewEntry, Reason, State
+from sseserver.values import Kind, NewEntry, Prompt, Reason, State
 from tests.http import EVENTSOURCE
 from tests.service.cases import ServiceTestCase
 from tests.stores.shared import SharedMemoryStore
@@ -119,3 +121,43 @@ class SharedTests(ServiceTestCase):
         self.assertEqual(response.status, 200)
         self.assertRegex(response.body.decode(), r"^retry: \d+\n\n$")
         self.assertEqual(self.ask("/streams/a", "application/json").status, 503)
+
+
+class TwoServicesTests(ServiceTestCase):
+    """Two services with one store, as two processes have it."""
+
+    takesPrompt = True
+
+    def setUp(self) -> None:
+        super().setUp()
+        store = SharedMemoryStore(self.reactor, 100_000)
+        self.serve(self.source, self.settings, store)
+        self.other = self.service
+        self.serve(self.source, self.settings, store)
+
+    def test_joined(self) -> None:
+        """A running answer is joined from another process by its idempotency key; another request is refused."""
+        started = self.successResultOf(self.service.startRun(Prompt("Why?"), "key"))
+        self.assertIs(self.successResultOf(self.other.startRun(Prompt("Why?"), "key")), started)
+        self.failureResultOf(self.other.startRun(Prompt("How?"), "key"), KeyReused)
+        self.assertEqual((len(self.source.runs), self.other.ledger.keys.used), (1, 0))
+        self.source.run.fail(SourceError("Slower."))
+        again = self.successResultOf(self.other.startRun(Prompt("Why?"), "key"))
+        self.assertIsNot(again, started)
+
+    def test_chats(self) -> None:
+        """The newest answer of a chat, and the run of a visitor, are found by another process."""
+        body = {"id": "chat-1", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]}
+        wire = self.connect(self.factory)
+        wire.begin(
+            "/api/chat", method="POST", body=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+        )
+        self.source.run.write("Hello")
+        self.factory = self.site(StreamResource(self.other))
+        self.assertIn("Hello", self.view("/api/chat/chat-1/stream").response.body.decode())
+
+    def test_cancelled(self) -> None:
+        """A stream is cancelled by any process, once."""
+        self.successResultOf(self.service.open("a"))
+        ended = [self.successResultOf(service.cancel("a")) for service in (self.other, self.service)]
+        self.assertEqual([(stream.state, stream.last) for stream in ended], [(State.CANCELLED, 1)] * 2)

@@ -20,9 +20,9 @@ class StreamKeysTests(SynchronousTestCase):
         """The keys of a stream that is deleted are dropped from every set, and no longer counted."""
         store, account = MemoryStore(Clock(), 1000), Account()
         store.start()
-        keys = StreamKeys(store.find, account)
+        keys = StreamKeys(store, account)
         streamLog = self.successResultOf(store.create("a", published=False))
-        sets = [keys.makeKept(), keys.makeKept()]
+        sets = [keys.makeKept("chats"), keys.makeKept("visitors")]
         for kept in sets:
             kept.add("key", streamLog)
             self.assertIs(self.successResultOf(kept.find("key")), streamLog)

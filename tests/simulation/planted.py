@@ -134,9 +134,9 @@ BUGS = (
     ),
     Bug(
         "the key of a deleted run stays in the ledger",
-        "service/startkeys.py",
-        "        self._account.subtract(START_COST + len(key))\n",
-        "",
+        "service/localdirectory.py",
+        "            self._digests.pop(key, None)\n            self._account.subtract(KEY_COST + len(key))\n",
+        "            self._digests.pop(key, None)\n",
     ),
     Bug(
         "forgotten terminal entry",
@@ -179,11 +179,14 @@ BUGS = (
     Bug(
         "the key of a refused run is kept",
         "service/startkeys.py",
-        "            self._release(key)\n            #",
-        "            #",
+        "        self._directory.release(key, error=failure.value)\n",
+        "",
     ),
     Bug(
-        "the key of a run is not looked up", "service/startkeys.py", "        if start is None:\n", "        if True:\n"
+        "the key of a run is not looked up",
+        "service/startkeys.py",
+        "        if stream is None:\n",
+        "        if True:\n",
     ),
     Bug(
         "the key of a publish is not looked up",

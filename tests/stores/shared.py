@@ -8,14 +8,16 @@ from typing import Any
 
 from zope.interface import implementer
 
-from sseserver.interfaces import ISharedStore
+from sseserver.interfaces import IKeyDirectory, ISharedStore
+from sseserver.service.localdirectory import LocalDirectory
 from sseserver.stores.memory import MemoryStore
+from sseserver.streams.account import Account
 
 
 @implementer(ISharedStore)
 class SharedMemoryStore(MemoryStore):
     """
-    A store in memory that no other process shares yet.
+    A store in memory. Services that have the same one share it as processes share a store.
 
     Attributes:
         onEnded: See `ISharedStore`.
@@ -30,10 +32,15 @@ class SharedMemoryStore(MemoryStore):
         self.problem: str | None = None
         self.sheds: list[bool] = []
         self.unused: list[str] = []
+        self._directories: dict[str, IKeyDirectory] = {}
 
     def findProblem(self) -> str | None:
         """See `IChecked.findProblem`."""
         return self.problem
+
+    def makeDirectory(self, purpose: str) -> IKeyDirectory:
+        """See `ISharedStore.makeDirectory`."""
+        return self._directories.setdefault(purpose, LocalDirectory(Account()))
 
     def shed(self, published: bool) -> bool:
         """See `ISharedStore.shed`."""

@@ -44,7 +44,7 @@ class Visitor(AsyncResource):
         self._prompt = Prompt(prompt) if prompt is not None and service.source.takesPrompt else None
         self._page = page
         # The runs started here, by their epochs.
-        self._started = service.keys.makeKept()
+        self._started = service.keys.makeKept("visitors")
 
     async def GET(self, request: Request) -> bytes | None:
         """Answer with the page, or with the visitor's own stream; with `format` always with the stream."""
@@ -97,5 +97,5 @@ class Visitor(AsyncResource):
                 return None
             turnAway(request, form, self._service.settings.reconnectionTime, refusal)
             return None
-        self._started.add(streamLog.epoch, streamLog)
+        await self._started.add(streamLog.epoch, streamLog)
         return followStream(self._service, request, streamLog, form, None, principal)

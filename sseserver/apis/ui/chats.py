@@ -36,7 +36,7 @@ class Chats(AsyncResource):
         self._access = access
         self._service = service
         # The newest stream of each chat, by its principal and the ID of the chat.
-        self._newest = service.keys.makeKept()
+        self._newest = service.keys.makeKept("chats")
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: a chat, which has nothing but its stream below it."""
@@ -54,7 +54,7 @@ class Chats(AsyncResource):
         key = readStartKey(request, "ui", principal)
         prefix, client = principal.runPrefix or "", identifyClient(request)
         streamLog = await self._service.startRun(body.mark(prompt), key, viewed=True, prefix=prefix, client=client)
-        self._newest.add(_makeKey(principal, chat), streamLog)
+        await self._newest.add(_makeKey(principal, chat), streamLog)
         url = locateStream(request, streamLog, 2)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url, principal)
 
