@@ -32,6 +32,7 @@ from sseserver.command.logs import ProcessLog, makeProcessLog
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.reactortime import useMonotonicTime
+from sseserver.command.redisstore import isRedis, makeRedisStore
 from sseserver.command.signals import Signals
 from sseserver.command.sites import makeAdminSite, makeSite
 from sseserver.command.starting import makeExit, tryAccessLog, tryStart
@@ -189,22 +190,25 @@ def makeSettings(options: Mapping[str, Any]) -> Settings:
     return Settings(**values, **flags)
 
 
-def makeStore(
-    reactor: Any, path: str | None, window: int, turnEnd: TurnEnd | None = None, full: bool = False
-) -> IStreamStore:
+def makeStore(reactor: Any, options: Mapping[str, Any], window: int, turnEnd: TurnEnd | None = None) -> IStreamStore:
     """
     Return the store that `--store` describes.
 
     Args:
         reactor: Passed to the store.
-        path: Path of an SQLite file; `None` for memory.
+        options: The options, checked.
         window: Bytes of entries that each stream keeps.
         turnEnd: The one of the service.
-        full: Whether a commit waits until the disk has it.
+
+    Raises:
+        usage.UsageError: The store needs another package, or its credentials cannot be read.
     """
+    path = options["store"]
     if path is None:
         return MemoryStore(reactor, window, turnEnd=turnEnd)
-    return SQLiteStore(reactor, path, window, turnEnd=turnEnd, full=full)
+    if isRedis(path):
+        return makeRedisStore(reactor, options, window, turnEnd)
+    return SQLiteStore(reactor, path, window, turnEnd=turnEnd, full=options["sync"] == "full")
 
 
 def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None = None) -> ITokenSource:
@@ -316,10 +320,10 @@ def makeService(options: Options) -> Server:
     tryStart(options.parent, options)
     settings = makeSettings(options)
     turnEnd = TurnEnd(reactor)
-    store = makeStore(reactor, options["store"], settings.kept, turnEnd, options["sync"] == "full")
+    store = makeStore(reactor, options, settings.kept, turnEnd)
     source = makeSource(reactor, options, turnEnd)
     streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
-    server = Server(options["store"])
+    server = Server(None if isRedis(options["store"]) else options["store"])
     streams.setServiceParent(server)
     if isinstance(source, InputSource):
         source.setServiceParent(server)

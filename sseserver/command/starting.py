@@ -19,6 +19,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint
+from sseserver.command.redisstore import isRedis
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.sqlite.database import findUsable
 
@@ -64,7 +65,7 @@ def tryStart(runner: Mapping[str, Any] | None, options: Mapping[str, Any]) -> No
     if runner is None or runner.get("nodaemon", True) or runner.get("chroot"):
         return
     try:
-        if options["store"] is not None:
+        if options["store"] is not None and not isRedis(options["store"]):
             findUsable(str(Path(runner["rundir"]) / options["store"]))
         for description in options["listen"]:
             if description.partition(":")[0] in _TRIED:

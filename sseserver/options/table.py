@@ -39,6 +39,9 @@ from sseserver.options.types import (
 #: Environment variable with the key of the upstream API.
 KEY_VARIABLE = "SSESERVER_UPSTREAM_KEY"
 
+#: Environment variable with the credentials for the Redis of `--store`.
+REDIS_VARIABLE = "SSESERVER_REDIS_CREDENTIALS"
+
 
 OPTIONS = (
     Option(
@@ -288,8 +291,27 @@ OPTIONS = (
         STORE,
         None,
         Group.STREAMS,
-        "Where streams are kept: `memory` (the default), or `sqlite:PATH`, which survives a restart.",
+        "Where streams are kept: `memory` (the default), `sqlite:PATH`, which survives a restart, or in a Redis that "
+        "several servers share: `redis://HOST:PORT/DATABASE`, `rediss://…` with TLS, or `redis+unix:///PATH`.",
         otherNames=("database", "db"),
+    ),
+    Option(
+        "redis-credentials-file",
+        FILE,
+        None,
+        Group.STREAMS,
+        f"File with the password of the Redis, in one line, or with the user and the password, in two. Without this "
+        f"option they are in `${REDIS_VARIABLE}`, if any are needed.",
+        needs=("store",),
+        otherNames=("redis-password", "redis-user", "redis-auth"),
+    ),
+    Option(
+        "redis-prefix",
+        NAME,
+        "sseserver:",
+        Group.STREAMS,
+        "Begin of the names of all keys in the Redis. Servers with the same prefix share their streams.",
+        needs=("store",),
     ),
     Option(
         "sync",

@@ -165,19 +165,31 @@ def readFilled(text: str) -> str:
     return text
 
 
+#: Begins of the URLs of a Redis.
+REDIS = ("redis://", "rediss://", "redis+unix://")
+
+
 def readStore(text: str) -> str | None:
     """
-    Convert the name of a store to the path of its SQLite file; `memory` becomes `None`.
+    Convert the name of a store to the path of its SQLite file; `memory` becomes `None`, the URL of a Redis stays.
 
     Raises:
         ValueError: There is no such store, or the path is missing.
     """
     if text == "memory":
         return None
+    if text.startswith(REDIS):
+        return text
     kind, _, path = text.partition(":")
     if kind != "sqlite" or not path:
-        raise ValueError(f"{text!r} is not a store; use memory or sqlite:PATH")
+        raise ValueError(f"{_hideUser(text)!r} is not a store; use memory, sqlite:PATH or redis://HOST")
     return path
+
+
+def _hideUser(text: str) -> str:
+    """Return a URL without what stands before an `@`, which may be a password."""
+    before, at, after = text.rpartition("@")
+    return f"{before.partition('//')[0]}//…@{after}" if at else text
 
 
 #: Stands for all Unix sockets in place of a network.
@@ -251,7 +263,7 @@ NETWORK = ValueType("ADDRESS|NETWORK|unix", readNetwork)
 ORIGIN = ValueType("ORIGIN", readFilled)
 PAUSE = ValueType("SECONDS", readPause, "{:g}".format)
 SIZE = ValueType("SIZE", readSize, writeSize)
-STORE = ValueType("memory|sqlite:PATH", readStore)
+STORE = ValueType("memory|sqlite:PATH|redis:URL", readStore)
 SYNC = makeChoice("normal", "full")
 TEXT = ValueType("TEXT", readFilled)
 TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format)

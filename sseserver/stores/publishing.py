@@ -32,7 +32,7 @@ def publish(
     if key is None:
         first, last = _append(streamLog, entries, close, room)
     else:
-        digest = _makeDigest(entries, close)
+        digest = makeDigest(entries, close)
         use = streamLog.keys.get(key)
         if use is None:
             first, last = _append(streamLog, entries, close, room)
@@ -93,7 +93,7 @@ def _append(streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, roo
     return numbers[0], numbers[-1]
 
 
-def _makeDigest(entries: Sequence[NewEntry], close: bool) -> bytes:
+def makeDigest(entries: Sequence[NewEntry], close: bool) -> bytes:
     """
     Hash what is published: the number of entries, their kinds, the ends of their data, and the data.
 

@@ -86,12 +86,15 @@ class StoreCase(_TestCase):
 
     Attributes:
         survives: Whether the store outlives its process. Then implement `crash`.
+        shared: Whether it is an `ISharedStore`, which counts only the streams in memory. Then let `restart` and
+            `startAfterCrash` wait until the store works and interrupted runs have ended, and list the ended streams.
         window: Bytes that each stream keeps in these tests.
         clock: The store's clock.
         store: The store, started.
     """
 
     survives = False
+    shared = False
     window = 8000
 
     def makeStore(self, window: int) -> IStreamStore:

@@ -150,7 +150,7 @@ class MistakeTests(OptionsTestCase):
             ("--bind=a", "--listen tcp:8000"),
             ("--hosts=a", "--host NAME[:PORT]"),
             ("--allow-origin=a", "--cors-origin ORIGIN"),
-            ("--db=x", "--store memory|sqlite:PATH"),
+            ("--db=x", "--store memory|sqlite:PATH|redis:URL"),
             ("--max-viewer-s=1", "--max-viewers COUNT"),
             ("--asksx", "--asks"),
         ):

@@ -63,7 +63,7 @@ def launch(reactor: SimReactor, options: Options, plan: Plan, parts: Parts) -> S
             patch.object(internet, "reactor", reactor, create=True),
             patch.object(tap, "useMonotonicTime", lambda _: None),
             patch.object(tap, "makeSettings", makeAll),
-            patch.object(tap, "makeStore", lambda _, path, window, turnEnd, full: parts.makeStore(turnEnd)),
+            patch.object(tap, "makeStore", lambda _, options, window, turnEnd: parts.makeStore(turnEnd)),
             patch.object(tap, "makeSource", lambda _, given, end: parts.makeSource(given, end, makeSource)),
             patch.object(tap, "findHeap", SimHeap),
             patch.object(tap, "RareCollections", Service),

@@ -1,0 +1,74 @@
+"""
+The store of `--store redis://…`, with its credentials. The extra `redis` is imported only if the option is given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from sseserver.interfaces import IStreamStore
+from sseserver.options.table import REDIS_VARIABLE
+from sseserver.options.types import REDIS
+from sseserver.timing.turnend import TurnEnd
+
+#: Bytes. Largest file of credentials.
+_MAX_FILE = 4096
+
+
+def isRedis(store: str | None) -> bool:
+    """Return whether a value of `--store` is the URL of a Redis."""
+    return store is not None and store.startswith(REDIS)
+
+
+def makeRedisStore(reactor: Any, options: Mapping[str, Any], window: int, turnEnd: TurnEnd | None) -> IStreamStore:
+    """
+    Return the store in a Redis that the options describe.
+
+    Args:
+        reactor: Passed to the store.
+        options: The options.
+        window: Bytes of entries that each stream keeps.
+        turnEnd: The one of the service.
+
+    Raises:
+        usage.UsageError: The address or the credentials cannot be used, or the extra is not installed.
+    """
+    try:
+        import hiredis  # noqa: F401, PLC0415  (optional)
+    except ImportError:
+        raise usage.UsageError("--store redis: needs hiredis: pip install 'sseserver[redis]'") from None
+    from sseserver.stores.redis import address, client, store  # noqa: PLC0415  (they need the extra)
+
+    prefix = options["redis-prefix"]
+    if "{" in prefix or not prefix.isprintable() or " " in prefix:
+        raise usage.UsageError("--redis-prefix must not have braces, spaces or control characters")
+    try:
+        place = address.readAddress(options["store"])
+    except ValueError as error:
+        raise usage.UsageError(f"--store: {error}") from None
+    text, origin = _findCredentials(options["redis-credentials-file"])
+    try:
+        credentials = address.readCredentials(text) if text else None
+    except ValueError as error:
+        raise usage.UsageError(f"{origin}: {error}") from None
+    connections = client.Client(reactor, place, credentials)
+    keep, idle = options["keep"], options["idle"]
+    return store.RedisStore(reactor, connections, window, keep=keep, idle=idle, prefix=prefix, turnEnd=turnEnd)
+
+
+def _findCredentials(path: str | None) -> tuple[str, str]:
+    """Return the text with the credentials, empty if there are none, and where it comes from."""
+    if path is None:
+        return os.environ.get(REDIS_VARIABLE, ""), f"${REDIS_VARIABLE}"
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(_MAX_FILE).decode("utf-8"), f"--redis-credentials-file {path}"
+    except OSError as error:
+        raise usage.UsageError(f"--redis-credentials-file {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise usage.UsageError(f"--redis-credentials-file {path}: it is not UTF-8") from None

@@ -1,0 +1,311 @@
+"""
+Follower: fills logs with the entries that other processes append.
+
+It subscribes to the tail of a stream first, then reads the entries that are there, and then applies the messages that
+have come meanwhile. So nothing is missed and nothing is polled, and one connection serves all streams.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.steps import step
+from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.messages import TailEntries, parseEntries
+from sseserver.stores.redis.reader import ReadStream, SharedState, readStream
+from sseserver.stores.redis.streams import TRACKING_STEPS, SharedStream, Tracking
+from sseserver.streams.entries import countTokens
+from sseserver.streams.log import StreamLog
+from sseserver.streams.segments import Segment
+from sseserver.values import Kind, PackedEntries, State
+
+log = Logger(__name__)
+
+#: Seconds. A live stream that has heard nothing for so long is compared with Redis: its last message may be lost.
+SILENCE = 10.0
+
+#: The kinds by their numbers. A look into a list takes less time than a call of `Kind`.
+KINDS = {int(kind): kind for kind in Kind}
+
+#: Seconds. A subscription that is not confirmed by then is made again.
+CONFIRMATION = 3.0
+
+
+class Follower:
+    """
+    Follows streams.
+
+    Args:
+        client: The Redis.
+        seconds: Returns the time.
+        onGone: Called with a stream that has been deleted, or replaced by another one.
+        onLost: Called with a stream whose log does not fit to what Redis has.
+
+    Attributes:
+        messages: Number of messages received.
+        seconds: See above; so are `onGone` and `onLost`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        seconds: Callable[[], float],
+        onGone: Callable[[SharedStream], object],
+        onLost: Callable[[SharedStream], object],
+    ) -> None:
+        self.messages = 0
+        self.seconds = seconds
+        self.onGone, self.onLost = onGone, onLost
+        self._client = client
+        self._tails: dict[bytes, SharedStream] = {}
+
+    def join(self, stream: SharedStream) -> None:
+        """Follow a stream from now on. Its log may be empty, or have all entries up to some place."""
+        self._tails[stream.place.tail] = stream
+        self._step(stream, Tracking.JOINING)
+        self._client.follow(stream.place.tail)
+
+    def leave(self, stream: SharedStream) -> None:
+        """Follow a stream no longer. Harmless if it is not followed."""
+        if self._tails.get(stream.place.tail) is stream:
+            del self._tails[stream.place.tail]
+            self._client.leave(stream.place.tail)
+        stream.tracking = Tracking.NONE
+        stream.messages = []
+
+    def joinAgain(self) -> None:
+        """Follow all streams again: the connection was lost, and messages with it."""
+        for stream in self._tails.values():
+            if stream.tracking is not Tracking.JOINING:
+                self._step(stream, Tracking.JOINING)
+        self._client.follow(*self._tails)
+
+    def confirm(self, channel: bytes) -> None:
+        """Read what came before the first message: the channel is subscribed to."""
+        stream = self._tails.get(channel)
+        if stream is not None and stream.tracking is Tracking.JOINING:
+            self.read(stream)
+
+    def read(self, stream: SharedStream) -> Deferred[None]:
+        """
+        Read the entries that a log does not have.
+
+        Args:
+            stream: A stream with a log; it need not be followed.
+        """
+        self._step(stream, Tracking.READING)
+        reading = readStream(self._client, stream.name, stream.place, stream.log.last)
+        return reading.addCallback(self._fill, stream).addErrback(self._noteUnread, stream)
+
+    def receive(self, channel: bytes, message: bytes) -> None:
+        """
+        Apply a message, or keep it until the entries before are there.
+
+        Args:
+            channel: The tail of a stream.
+            message: The message.
+        """
+        self.messages += 1
+        stream = self._tails.get(channel)
+        if stream is None:
+            return
+        if stream.tracking is not Tracking.LIVE or stream.writing:
+            stream.messages.append(message)
+        else:
+            self._apply(stream, message)
+
+    def release(self, stream: SharedStream) -> None:
+        """Apply the messages that were kept."""
+        messages, stream.messages = stream.messages, []
+        for message in messages:
+            self.receive(stream.place.tail, message)
+
+    def check(self, now: float) -> None:
+        """
+        Look after streams that have heard nothing for long.
+
+        Args:
+            now: The time.
+        """
+        behind = self._client.problem is not None
+        for stream in list(self._tails.values()):
+            if behind and stream.reaching:
+                # The entries are stored. The log gets them later.
+                stream.answerReached(everything=True)
+            silent = now - stream.heardAt
+            if stream.tracking is Tracking.JOINING and silent > CONFIRMATION:
+                stream.heardAt = now
+                self._client.follow(stream.place.tail)
+            elif stream.tracking is Tracking.LIVE and silent > SILENCE and not stream.writing:
+                stream.heardAt = now
+                asked = self._client.ask("HMGET", stream.place.stream, "epoch", "last")
+                asked.addCallbacks(self._compare, lambda failure: failure.trap(StoreUnavailable), (stream,))
+
+    def stop(self) -> None:
+        """Forget all streams; the connection ends."""
+        self._tails.clear()
+
+    def append(self, stream: SharedStream, entries: Segment, ended: float | None) -> None:
+        """
+        Add entries to the log that follow its last one.
+
+        Args:
+            stream: The stream.
+            entries: One or more entries.
+            ended: When the stream ended; `None` while it is open.
+        """
+        packed = PackedEntries()
+        packed.kinds, packed.data = bytearray(entries.kinds), bytearray(entries.data)
+        origin = entries.ends[-1] - len(entries.data)
+        packed.ends = array("Q", [end - origin for end in entries.ends]) if origin else entries.ends
+        streamLog = stream.log
+        stream.applying = True
+        try:
+            last = streamLog.extend(packed)
+        finally:
+            stream.applying = False
+        self._commit(stream, streamLog, last, ended)
+
+    def _step(self, stream: SharedStream, tracking: Tracking) -> None:
+        stream.tracking = step(TRACKING_STEPS, stream.tracking, tracking)
+        stream.heardAt = self.seconds()
+
+    def _fill(self, read: ReadStream, stream: SharedStream) -> None:
+        """Add what was read to the log."""
+        if stream.tracking is not Tracking.READING or stream.gone:
+            return
+        state, entries, streamLog = read.state, read.entries, stream.log
+        if not self.keepsEpoch(stream, state.epoch, state.epochs):
+            return
+        if stream.finding is None and entries.first > streamLog.last + 1:
+            # The entries between were trimmed while they were not read.
+            self.onLost(stream)
+            return
+        if stream.finding is not None:
+            restore(stream, streamLog, state, entries)
+        elif entries.last > streamLog.last:
+            self.append(stream, entries.select(streamLog.last + 1, entries.last), state.ended)
+        stream.stored = streamLog.last
+        if stream.place.tail in self._tails:
+            self._step(stream, Tracking.LIVE)
+        else:
+            self._step(stream, Tracking.NONE)
+        stream.answer()
+        stream.answerReached()
+        self.release(stream)
+
+    def keepsEpoch(self, stream: SharedStream, epoch: str, epochs: Mapping[str, int]) -> bool:
+        """
+        Follow a stream into a new epoch.
+
+        Args:
+            stream: The stream.
+            epoch: Its epoch in Redis.
+            epochs: Its earlier epochs there, each with the last number that is the same in both.
+
+        Returns:
+            Whether its log goes on. Otherwise it was dropped.
+        """
+        if epoch == stream.epoch:
+            return True
+        if stream.epoch not in epochs:
+            self.onGone(stream)
+        elif epochs[stream.epoch] < stream.log.last:
+            self.onLost(stream)
+        else:
+            stream.renew(epoch)
+            return True
+        return False
+
+    def _noteUnread(self, failure: Failure, stream: SharedStream) -> None:
+        if failure.check(StreamNotFound):
+            self.onGone(stream)
+            return
+        if not failure.check(StoreUnavailable):
+            log.failure("A stream of the store cannot be read", failure)
+        if stream.finding is not None:
+            stream.answer(StoreUnavailable("The store cannot read this stream now."))
+            self.onGone(stream)
+        elif stream.tracking is Tracking.READING:
+            # `check` tries again.
+            self._step(stream, Tracking.JOINING if stream.place.tail in self._tails else Tracking.NONE)
+
+    def _compare(self, fields: list[Any], stream: SharedStream) -> None:
+        """Read a stream again if Redis has more of it."""
+        streamLog = stream.log
+        if stream.tracking is not Tracking.LIVE or stream.writing:
+            return
+        epoch, last = fields
+        if epoch is None or epoch.decode("ascii") != stream.epoch or int(last) > streamLog.last:
+            self.read(stream)
+
+    def _apply(self, stream: SharedStream, message: bytes) -> None:
+        stream.heardAt = self.seconds()
+        if message[:1] != b"+":
+            self._applyChange(stream, message)
+            return
+        entries, streamLog = parseEntries(message), stream.log
+        if entries.epoch != stream.epoch or entries.first > streamLog.last + 1:
+            self.read(stream)
+            return
+        known = streamLog.last + 1 - entries.first
+        if known < len(entries.kinds):
+            self._add(stream, streamLog, entries, known)
+
+    def _add(self, stream: SharedStream, streamLog: StreamLog, entries: TailEntries, known: int) -> None:
+        """Add the entries of a message, but for those that are known."""
+        stream.applying = True
+        try:
+            for kind, data in zip(entries.kinds[known:], entries.data[known:], strict=True):
+                last = streamLog.append(KINDS[kind], data)
+        finally:
+            stream.applying = False
+        self._commit(stream, streamLog, last, entries.ended)
+
+    def _commit(self, stream: SharedStream, streamLog: StreamLog, last: int, ended: float | None) -> None:
+        stream.stored = last
+        streamLog.commit(last)
+        if streamLog.state is not State.OPEN:
+            streamLog.ended = ended
+        if stream.reaching:
+            stream.answerReached()
+
+    def _applyChange(self, stream: SharedStream, message: bytes) -> None:
+        """Apply a message that has no entries."""
+        epoch, *words = message[1:].decode("ascii").split(" ")
+        if epoch == stream.epoch and message[:1] == b"-":
+            self.onGone(stream)
+        elif epoch == stream.epoch and message[:1] == b"=" and int(words[1]) <= stream.log.last:
+            self.keepsEpoch(stream, words[0], {epoch: int(words[1])})
+        else:
+            self.read(stream)
+
+
+def restore(stream: SharedStream, streamLog: StreamLog, state: SharedState, entries: Segment) -> None:
+    """
+    Fill an empty log with what Redis has.
+
+    Args:
+        stream: The stream.
+        streamLog: Its log.
+        state: Its state.
+        entries: All its entries.
+
+    Raises:
+        StoreUnavailable: They do not fit together: a foreign hand has changed them.
+    """
+    before = streamLog.size
+    streamLog.restore(entries, state.tokens - countTokens(bytearray(entries.kinds)), {}, state.trimmedCR)
+    streamLog.ended, streamLog.earlier = state.ended, state.epochs
+    if (state.ended is None) is not (streamLog.state is State.OPEN):
+        raise StoreUnavailable(f"The end of the stream {stream.name} is damaged.")
+    stream.account.used += streamLog.size - before
+    if streamLog.state is not State.OPEN:
+        stream.account.open -= 1

@@ -1,0 +1,142 @@
+"""
+Node: the lease of this process, and the end of runs whose process has lost its own.
+
+A node is one process. Its lease covers all its runs. Redis's clock decides when a lease is over, never a node's.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sseserver.errors import StoreUnavailable
+from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.connection import unwrap
+from sseserver.stores.redis.layout import SHARDS, Layout
+from sseserver.stores.redis.scripts import LEASE
+
+log = Logger(__name__)
+
+#: Seconds. Length of a lease.
+LEASE_TIME = 10.0
+
+#: Number. Part of a lease after which it is renewed, and other nodes are looked at.
+RENEWAL = 0.3
+
+
+class Node:
+    """
+    This process, as the others see it.
+
+    Args:
+        clock: The reactor: leases pass in real time.
+        client: The Redis.
+        layout: Names of the keys.
+        onLapsed: Called when the lease had run out before it was renewed: others may have ended the runs.
+        end: Called with the name of a run and its dead owner; ends it.
+
+    Attributes:
+        id: ID of this node. A process has a new one at each start, so an ID never gets a run back that it has lost.
+        lease: Seconds. Length of a lease.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        client: Client,
+        layout: Layout,
+        onLapsed: Callable[[], object],
+        end: Callable[[str, bytes], Deferred[Any]],
+    ) -> None:
+        self.id = b""
+        self.lease = LEASE_TIME
+        self._clock = clock
+        self._client = client
+        self._layout = layout
+        self._onLapsed = onLapsed
+        self._end = end
+        self._timer: Any = None
+        self._joined = False
+        self._burying: set[bytes] = set()
+
+    def start(self) -> None:
+        """Take an ID, and keep a lease until `stop`."""
+        self.id = secrets.token_hex(11).encode("ascii")
+        self._joined = False
+        self._renew()
+
+    def hurry(self) -> None:
+        """Renew the lease now: the connection is there."""
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(0)
+
+    def stop(self) -> Deferred[None]:
+        """Give the lease back. Others end the runs that are still open."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        # At once over, but known: its runs must be found.
+        left = self._client.ask("ZADD", self._layout.nodes, 0, self.id)
+        return left.addCallback(lambda _: None).addErrback(_trap)
+
+    def adopt(self, owners: list[bytes]) -> None:
+        """
+        Give a lease to owners of runs that have none: Redis has lost it. One that is dead will not renew it.
+
+        Args:
+            owners: IDs of nodes.
+        """
+
+        def add(time: list[bytes]) -> None:
+            over = int(time[0]) + self.lease
+            pairs = [part for owner in owners for part in (over, owner)]
+            self._client.ask("ZADD", self._layout.nodes, "NX", *pairs).addErrback(_trap)
+
+        self._client.ask("TIME").addCallbacks(add, _trap)
+
+    def _renew(self) -> None:
+        self._timer = self._clock.callLater(self.lease * RENEWAL, self._renew)
+        if self._client.up:
+            renewed = self._client.run(LEASE, [self._layout.nodes], (self.id, self.lease))
+            renewed.addCallback(self._note).addErrback(_trap)
+
+    def _note(self, reply: list[Any]) -> None:
+        lapsed, over = reply
+        if lapsed and self._joined:
+            self._onLapsed()
+        self._joined = True
+        for node in over:
+            if node not in self._burying and node != self.id:
+                self._burying.add(node)
+                self._bury(node).addErrback(_trap).addCallback(self._noteBuried, node)
+
+    def _noteBuried(self, _: None, node: bytes) -> None:
+        self._burying.discard(node)
+
+    @inlineCallbacks
+    def _bury(self, node: bytes) -> Generator[Deferred[Any], Any, None]:
+        """End the open runs of a node whose lease is over, then forget the node."""
+        asked = [self._client.ask("HGETALL", self._layout.findBase(shard) + b"runs") for shard in range(SHARDS)]
+        shards = yield gatherResults(asked, consumeErrors=True)
+        names = [
+            name.decode("utf-8")
+            for pairs in shards
+            for name, owner in zip(pairs[::2], pairs[1::2], strict=True)
+            if owner == node
+        ]
+        if names:
+            log.warn("A node is gone; its {count} runs end", count=len(names))  # noqa: G010 (a logger of Twisted)
+        yield gatherResults([self._end(name, node) for name in names], consumeErrors=True)
+        yield self._client.ask("ZREM", self._layout.nodes, node)
+
+
+def _trap(failure: Failure) -> None:
+    """Ignore the loss of the connection: the next renewal tries again."""
+    first = unwrap(failure)
+    if not first.check(StoreUnavailable):
+        log.failure("The node of a store broke", first)

@@ -1,0 +1,237 @@
+"""
+Reading streams from Redis: their state, and their entries in pages.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Generator, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.layout import Place
+from sseserver.streams.segments import Segment, joinSegments
+from sseserver.values import State
+
+#: Bytes. Aim for the data of a page.
+PAGE = 256 * 1024
+
+#: Entries. Most of a page: decoding them takes about 2 ms.
+PAGE_ENTRIES = 500
+
+#: Times that a stream is read again because its oldest entries were dropped meanwhile.
+ATTEMPTS = 5
+
+_FIELDS = (
+    "epoch",
+    "published",
+    "created",
+    "ended",
+    "first",
+    "last",
+    "size",
+    "tokens",
+    "trimmedCR",
+    "keyBytes",
+    "owner",
+    "state",
+    "epochs",
+    "question",
+)
+
+
+class SharedState(NamedTuple):
+    """
+    The state of a stream as Redis has it.
+
+    Attributes:
+        epoch: Its epoch.
+        state: Whether it is open, or how it has ended.
+        published: Whether entries are published into it.
+        created: When it was made, in seconds since 1970.
+        ended: When it ended; `None` while it is open.
+        first: Number of the oldest entry kept.
+        last: Number of the newest entry.
+        size: Bytes of the data of the entries kept.
+        tokens: Number of tokens that it ever had.
+        trimmedCR: Whether the text before `first` ends with CR.
+        keyBytes: Bytes that its idempotency keys take, by `measureKeys`.
+        owner: Node that writes it; empty for a published stream.
+        epochs: Its earlier epochs, each with the number of the last entry that is the same in both.
+        question: Question that it answers.
+    """
+
+    epoch: str
+    state: State
+    published: bool
+    created: float
+    ended: float | None
+    first: int
+    last: int
+    size: int
+    tokens: int
+    trimmedCR: bool
+    keyBytes: int
+    owner: bytes
+    epochs: dict[str, int]
+    question: str
+
+
+class ReadStream(NamedTuple):
+    """
+    A stream with its entries.
+
+    Attributes:
+        state: Its state.
+        entries: The entries that were asked for, up to `state.last`.
+    """
+
+    state: SharedState
+    entries: Segment
+
+
+def parseState(name: str, fields: Sequence[bytes | None]) -> SharedState:
+    """
+    Read the fields of a stream.
+
+    Args:
+        name: Name of the stream.
+        fields: The values of the fields in the order of `askState`.
+
+    Raises:
+        StreamNotFound: There is no such stream.
+        StoreUnavailable: The fields are not those of a stream.
+    """
+    if fields[0] is None:
+        raise StreamNotFound(name)
+    try:
+        epoch, published, created, ended, *numbers = [b"" if value is None else value for value in fields]
+        first, last, size, tokens, trimmedCR, keyBytes = map(int, numbers[:6])
+        owner, state, epochs, question = numbers[6:]
+        return SharedState(
+            epoch.decode("ascii"),
+            State(state.decode("ascii")),
+            published == b"1",
+            float(created),
+            None if state == b"open" else float(ended),
+            first,
+            last,
+            size,
+            tokens,
+            trimmedCR == 1,
+            keyBytes,
+            owner,
+            parseEpochs(epochs.decode("ascii")),
+            question.decode("utf-8"),
+        )
+    except ValueError:
+        raise StoreUnavailable(f"What the store has at the name {name} is not a stream.") from None
+
+
+def parseEpochs(text: str) -> dict[str, int]:
+    """
+    Read the earlier epochs of a stream.
+
+    Args:
+        text: `epoch-number` and a space for each epoch, the oldest first.
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    epochs: dict[str, int] = {}
+    least: int | None = None
+    for pair in reversed(text.split()):
+        epoch, _, number = pair.partition("-")
+        # Entries that a later epoch has lost are lost for the earlier ones, too.
+        least = int(number) if least is None else min(least, int(number))
+        epochs[epoch] = least
+    return epochs
+
+
+def askState(client: Client, name: str, place: Place) -> Deferred[SharedState]:
+    """
+    Ask for the state of a stream.
+
+    Args:
+        client: The Redis.
+        name: Name of the stream.
+        place: Its keys.
+
+    Raises:
+        StreamNotFound: (errback) There is no such stream.
+        StoreUnavailable: (errback) It cannot be read now.
+    """
+    return client.ask("HMGET", place.stream, *_FIELDS).addCallback(lambda fields: parseState(name, fields))
+
+
+@inlineCallbacks
+def readStream(client: Client, name: str, place: Place, after: int = 0) -> Generator[Deferred[Any], Any, ReadStream]:
+    """
+    Read a stream.
+
+    Args:
+        client: The Redis.
+        name: Name of the stream.
+        place: Its keys.
+        after: Number of the last entry that is known; 0 for none.
+
+    Returns:
+        Fires with the stream. Its entries begin after `after`, or with the oldest that is kept.
+
+    Raises:
+        StreamNotFound: (errback) There is no such stream.
+        StoreUnavailable: (errback) It cannot be read now, or not as a whole.
+    """
+    for _ in range(ATTEMPTS):
+        state: SharedState = yield askState(client, name, place)
+        entries = yield _readEntries(client, place, state, max(after + 1, state.first))
+        if entries is not None:
+            return ReadStream(state, entries)
+    raise StoreUnavailable(f"The stream {name} changes too fast to be read.")
+
+
+@inlineCallbacks
+def _readEntries(
+    client: Client, place: Place, state: SharedState, first: int
+) -> Generator[Deferred[Any], Any, Segment | None]:
+    """Read the entries from `first` to the last of the state. Returns `None` if the oldest were dropped meanwhile."""
+    average = state.size // max(1, state.last + 1 - state.first)
+    count = max(1, min(PAGE_ENTRIES, PAGE // (average + 1)))
+    pages: list[Segment] = []
+    at = first
+    while at <= state.last:
+        rows = yield client.ask("XRANGE", place.entries, b"%d-0" % at, b"%d-0" % state.last, "COUNT", count)
+        page = _makeSegment(rows)
+        if page is None or page.first != at:
+            # The oldest entries were dropped. Entries in the middle never are, but by a foreign hand.
+            return None
+        pages.append(page)
+        at = page.last + 1
+    return joinSegments(_rebase(pages), first)
+
+
+def _makeSegment(rows: Sequence[Any]) -> Segment | None:
+    """Make a segment of the rows of a page. Returns `None` if they have a hole, or are none."""
+    if not rows:
+        return None
+    numbers = [int(row[0].partition(b"-")[0]) for row in rows]
+    if numbers[-1] - numbers[0] + 1 != len(numbers):
+        return None
+    data = [row[1][3] for row in rows]
+    return Segment(
+        numbers[0], bytes([int(row[1][1]) for row in rows]), array("Q", accumulate(map(len, data))), b"".join(data)
+    )
+
+
+def _rebase(pages: list[Segment]) -> list[Segment]:
+    """Count the ends of all pages from one origin."""
+    origin = 0
+    for page in pages:
+        if origin:
+            page.ends = array("Q", [end + origin for end in page.ends])
+        origin += len(page.data)
+    return pages

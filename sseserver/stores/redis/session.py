@@ -1,0 +1,225 @@
+"""
+Session: the parts of a `RedisStore`, and their reactions to events of Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.interfaces import IStreamLog
+from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.directory import RedisDirectory
+from sseserver.stores.redis.follower import Follower
+from sseserver.stores.redis.layout import Layout
+from sseserver.stores.redis.limits import SharedLimits
+from sseserver.stores.redis.nodes import Node
+from sseserver.stores.redis.opener import MakeLog, Opener
+from sseserver.stores.redis.publisher import Publisher
+from sseserver.stores.redis.shards import Shards
+from sseserver.stores.redis.streams import SharedStream, StreamTerms
+from sseserver.stores.redis.table import StreamTable
+from sseserver.stores.redis.unused import UnusedStreams
+from sseserver.stores.redis.writer import Writer
+from sseserver.streams.terminal import INTERRUPTED
+from sseserver.timing.ticker import Ticker
+
+log = Logger(__name__)
+
+#: Seconds between two looks for logs that nobody uses, and for streams that are silent.
+SWEEP = 2.0
+
+
+class Session:
+    """
+    The parts of a store.
+
+    Args:
+        clock: The reactor, or a `task.Clock`.
+        ticker: Tells the time.
+        client: The connections to the Redis.
+        layout: Names of keys and channels.
+        terms: The limits of streams.
+        makeLog: Makes an empty log.
+
+    Attributes:
+        node: The lease of this process.
+        onEnded: See `ISharedStore.onEnded`.
+        opener: Finds streams.
+        publisher: Publishes, and ends streams.
+        shards: Runs scripts.
+        table: The streams in memory.
+        follower: Fills their logs.
+        limits: The limits of clients.
+        writer: Writes runs.
+    """
+
+    def __init__(
+        self, clock: Any, ticker: Ticker, client: Client, layout: Layout, terms: StreamTerms, makeLog: MakeLog
+    ) -> None:
+        self.onEnded: Callable[[IStreamLog], None] | None = None
+        self._clock = clock
+        self._ticker = ticker
+        self._client = client
+        self._layout = layout
+        self.table = StreamTable()
+        self.node = Node(client.reactor, client, layout, self._noteLapsed, self._interrupt)
+        self.shards = Shards(client, layout, self.node.adopt)
+        self.follower = Follower(client, ticker.seconds, self.forget, self._lose)
+        self.opener = Opener(client, layout, self.table, self.follower, makeLog)
+        self.publisher = Publisher(ticker, self.shards, layout, terms)
+        self.writer = Writer(clock, ticker, client, self.shards, terms, self._noteRefused)
+        self.limits = SharedLimits(client.reactor, client, layout, self.findNode)
+        self._unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
+        self._sweeping: IDelayedCall | None = None
+        self._generation = b""
+        client.onUp, client.onFollowing = self._noteUp, self._noteFollowing
+        client.onMessage, client.onConfirmed = self._receive, self.follower.confirm
+
+    def start(self) -> None:
+        """Connect, and begin to work."""
+        self._generation = b""
+        self._client.start()
+        self.node.start()
+        self.limits.start()
+        self.writer.node = self.node.id
+        self._sweeping = self._clock.callLater(SWEEP, self._sweep)
+
+    def findNode(self) -> bytes:
+        """Return the ID of this process."""
+        return self.node.id
+
+    def makeDirectory(self, purpose: str) -> RedisDirectory:
+        """See `ISharedStore.makeDirectory`."""
+        return RedisDirectory(self._client.reactor, self._client, self._layout, purpose, self.findNode)
+
+    def stop(self, error: StoreUnavailable) -> Deferred[None]:
+        """
+        Stop to work, and give the lease back.
+
+        Args:
+            error: Reason for entries that Redis does not have.
+        """
+        self.limits.stop()
+        unwritten = self.writer.stop()
+        if unwritten:
+            log.error("The store is closed with {count} streams that it could not write", count=len(unwritten))
+        for stream in unwritten:
+            stream.log.refuse(error)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        return self.node.stop().addCallback(self._disconnect, error)
+
+    def forget(self, stream: SharedStream, taken: bool = True) -> None:
+        """
+        Forget a stream that is deleted, or that another one has replaced.
+
+        Args:
+            stream: The stream.
+            taken: Whether somebody else has done that: a run of this process must stop.
+        """
+        mine = stream.own and stream.isOpen
+        self.table.remove(stream)
+        self.follower.leave(stream)
+        self.writer.forget(stream)
+        stream.drop()
+        stream.answer(StreamNotFound(stream.name))
+        stream.answerReached(everything=True)
+        if mine and taken:
+            self._noteTaken(stream.log)
+
+    def release(self, stream: SharedStream) -> None:
+        """Drop a log that nobody uses."""
+        self.follower.leave(stream)
+        self.table.release(stream)
+
+    def _lose(self, stream: SharedStream) -> None:
+        """Drop a log that does not fit to what Redis has. Its viewers return, and learn what they have lost."""
+        self.table.remove(stream)
+        self.follower.leave(stream)
+        stream.answer(StoreUnavailable("The store has lost entries of this stream; retry."))
+        stream.answerReached(everything=True)
+        stream.log.dismiss()
+        stream.release()
+
+    def _disconnect(self, _: None, error: StoreUnavailable) -> None:
+        self._client.stop()
+        self.follower.stop()
+        self.table.clear(error)
+
+    def _interrupt(self, name: str, owner: bytes) -> Deferred[Any]:
+        """End a run whose process is gone. Another process may have done it before."""
+        ended = self.publisher.end(name, INTERRUPTED, owner=owner)
+        return ended.addErrback(lambda failure: failure.trap(StreamNotFound))
+
+    def _noteRefused(self, stream: SharedStream, gone: bool) -> None:
+        """Give up a run that somebody else has ended, or deleted."""
+        if gone:
+            self.forget(stream)
+        else:
+            self.opener.giveUp(stream).addCallbacks(self._noteTaken, self._noteUnread, errbackArgs=(stream,))
+
+    def _noteTaken(self, streamLog: IStreamLog | None) -> None:
+        if streamLog is not None and self.onEnded is not None:
+            self.onEnded(streamLog)
+
+    def _noteUnread(self, failure: Failure, stream: SharedStream) -> None:
+        """Let the run be refused again later: it could not be read how its stream has ended."""
+        if failure.check(StreamNotFound):
+            self.forget(stream)
+        else:
+            failure.trap(StoreUnavailable)
+            self.writer.postpone(stream)
+
+    def _noteLapsed(self) -> None:
+        """Ask Redis about all runs: others may have ended them while this process stood still."""
+        for stream in self.table.listOwn():
+            self.writer.write(stream)
+
+    def _noteUp(self) -> None:
+        self.node.hurry()
+        if self._client.generation != self._generation:
+            self._generation = self._client.generation
+            self._noteLapsed()
+        self.writer.schedule()
+
+    def _noteFollowing(self) -> None:
+        self._client.listen(self._layout.nameControl(self.node.id))
+        self._client.listen(self.limits.channel)
+        self.follower.joinAgain()
+
+    def _receive(self, channel: bytes, message: bytes) -> None:
+        if channel == self._layout.nameControl(self.node.id):
+            self._obey(message)
+        elif channel == self.limits.channel:
+            self.limits.receive(message)
+        else:
+            self.follower.receive(channel, message)
+
+    def _obey(self, message: bytes) -> None:
+        """Note that another process has ended or deleted a run of this one."""
+        word, epoch, name = message.decode("utf-8").split(" ", 2)
+        stream = self.table.find(name)
+        if stream is None or stream.epoch != epoch or stream.leaving:
+            return
+        if word == "deleted":
+            self.forget(stream)
+        elif stream.own:
+            self.writer.write(stream)
+
+    def _sweep(self) -> None:
+        self._sweeping = self._clock.callLater(SWEEP, self._sweep)
+        now = self._ticker.seconds()
+        for stream in self.table.listUnused(now):
+            self.release(stream)
+        self.follower.check(now)
+        if self._client.up:
+            self._unused.touch(self.table, now)
+            self._unused.endOld()

@@ -1,0 +1,199 @@
+"""
+Faults of a Redis under two stores.
+
+Tests of `sseserver.stores.redis.shards` and `sseserver.stores.redis.scripts`, and of all that must survive a fault.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.errors import GapError, StoreUnavailable
+from sseserver.formats import EventsFormat
+from sseserver.streams.terminal import packDone
+from sseserver.values import Kind, NewEntry, Reason, State
+from tests.fakes import FakeViewer
+from tests.redisservers import RedisServer, findMissing
+
+if findMissing() is None:
+    from sseserver.stores.redis.reader import parseEpochs
+    from sseserver.stores.redis.store import RedisStore
+    from tests.stores.redis.cases import Pump
+
+_X = [NewEntry(Kind.TOKEN, b"x")]
+
+
+class FaultTests(SynchronousTestCase):
+    """A Redis that fails."""
+
+    skip = findMissing()
+
+    def setUp(self) -> None:
+        self.pump = Pump(Clock())
+        self.stores: list[RedisStore] = []
+
+    def startStores(self, *options: str) -> RedisServer:
+        """Start a server for this test only, and two stores."""
+        server = RedisServer(*options)
+        self.addCleanup(server.remove)
+        server.start()
+        for _ in range(2):
+            # Leases are long: these processes do not die.
+            store = self.pump.makeStore(server)
+            store.session.node.lease = 60.0
+            store.start()
+            self.stores.append(store)
+        self.awaitStores()
+        return server
+
+    def awaitStores(self) -> None:
+        """Wait until both stores work."""
+        self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
+
+    def tearDown(self) -> None:
+        for store in self.stores:
+            self.pump.result(store.stop())
+        self.assertEqual(self.pump.clock.getDelayedCalls(), [])
+
+    def test_down(self) -> None:
+        """A store starts without its Redis, refuses work meanwhile, and works when the Redis is there."""
+        server = RedisServer()
+        self.addCleanup(server.remove)
+        store = self.pump.makeStore(server)
+        self.assertEqual(store.start(), [])
+        self.stores.append(store)
+        self.assertIsNotNone(store.findProblem())
+        for refused in (store.create("a", True), store.find("a"), store.publish("a", _X, False), store.list(1)):
+            with self.assertRaises(StoreUnavailable):
+                self.pump.result(refused)
+        server.start()
+        self.awaitStores()
+        self.pump.result(store.create("a", True))
+
+    def test_outage(self) -> None:
+        """A run goes on while the Redis is away, and what it wrote comes to all viewers afterwards, once."""
+        server = self.startStores("appendonly yes", "appendfsync always")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        there = self.pump.result(self.stores[1].find(run.name))
+        run.append(Kind.TOKEN, b"before")
+        self.pump.until(lambda: there.last == 1)
+        server.kill()
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        for number in range(50):
+            run.append(Kind.TOKEN, b"%d" % number)
+        self.pump.run(0.1)
+        self.assertEqual((run.last, there.last), (1, 1))
+        server.start()
+        self.pump.until(lambda: there.last == 51)
+        run.append(*packDone(Reason.STOP, 51))
+        self.pump.until(lambda: there.state is not State.OPEN)
+        self.assertEqual((run.buffer.entries, run.epoch), (there.buffer.entries, there.epoch))
+
+    def test_renewed(self) -> None:
+        """After a restart a published stream has a new epoch; viewers go on, and earlier IDs are continued."""
+        server = self.startStores("appendonly yes", "appendfsync always")
+        logs = [self.pump.result(self.stores[0].create("a", published=True))]
+        logs.append(self.pump.result(self.stores[1].find("a")))
+        self.pump.result(self.stores[0].publish("a", _X * 2, False))
+        epoch = logs[0].epoch
+        server.kill()
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        server.start()
+        self.awaitStores()
+        self.pump.result(self.stores[1].publish("a", _X, False))
+        self.pump.until(lambda: all(log.last == 3 for log in logs))
+        self.assertEqual({log.epoch == epoch for log in logs}, {False})
+        self.assertEqual(logs[0].epoch, logs[1].epoch)
+        for log in logs:
+            self.assertEqual(log.locate(f"{epoch}-2"), 2)
+            self.assertRaises(GapError, log.locate, f"{epoch}-3")
+
+    def test_lostWrites(self) -> None:
+        """Entries that the Redis has lost: a run appends them again, viewers of a published stream must return."""
+        server = self.startStores("appendonly no")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        published = self.pump.result(self.stores[0].create("a", published=True))
+        viewer = FakeViewer()
+        published.follow(viewer, EventsFormat())
+        run.append(Kind.TOKEN, b"1")
+        self.pump.result(self.stores[0].publish("a", _X, False))
+        self.pump.until(lambda: run.last == 1)
+        server.command("SAVE")
+        epoch = published.epoch
+        run.append(Kind.TOKEN, b"2")
+        self.pump.result(self.stores[0].publish("a", _X, False))
+        self.pump.until(lambda: run.last == published.last == 2)
+        server.kill()
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        server.start()
+        self.awaitStores()
+        run.append(Kind.TOKEN, b"3")
+        there = self.pump.result(self.stores[1].find(run.name))
+        self.pump.until(lambda: there.last == 3)
+        self.assertEqual((there.buffer.entries, there.epoch), ([b"1", b"2", b"3"], run.epoch))
+        self.pump.result(self.stores[1].publish("a", [NewEntry(Kind.TOKEN, b"other")], False))
+        again = self.pump.result(self.stores[0].find("a"))
+        self.assertNotEqual(again.epoch, epoch)
+        self.assertEqual(again.locate(f"{epoch}-1"), 1)
+        self.assertRaises(GapError, again.locate, f"{epoch}-2")
+        self.assertTrue(viewer.dismissed)
+
+    def test_empty(self) -> None:
+        """A Redis that comes back empty: all streams end for their viewers."""
+        server = self.startStores()
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        published = self.pump.result(self.stores[1].create("a", published=True))
+        there = self.pump.result(self.stores[1].find(run.name))
+        server.kill()
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        server.start()
+        self.pump.until(lambda: not any(log.state is State.OPEN for log in (run, published, there)))
+
+    def test_frozen(self) -> None:
+        """A Redis that stands still for long blocks nothing, and nothing is lost."""
+        server = self.startStores()
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        there = self.pump.result(self.stores[1].find(run.name))
+        server.signal(signal.SIGSTOP)
+        run.append(Kind.TOKEN, b"a")
+        self.pump.until(lambda: not self.stores[0].client.up)
+        run.append(Kind.TOKEN, b"b")
+        server.signal(signal.SIGCONT)
+        self.pump.until(lambda: there.last == 2)
+        self.assertEqual(there.buffer.entries, [b"a", b"b"])
+
+    def test_full(self) -> None:
+        """Without memory publishes are refused and runs wait; a stream can still be ended."""
+        server = self.startStores("maxmemory-policy noeviction")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        self.pump.result(self.stores[1].create("a", published=True))
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        with self.assertRaises(StoreUnavailable):
+            self.pump.result(self.stores[1].publish("a", _X, False))
+        run.append(Kind.TOKEN, b"a")
+        self.pump.until(lambda: self.stores[0].findProblem() is not None)
+        self.assertTrue(self.pump.result(self.stores[1].end("a", packDone(Reason.STOP, 0))))
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        self.pump.until(lambda: run.last == 1)
+        self.assertIsNone(self.stores[0].findProblem())
+
+    def test_wrongType(self) -> None:
+        """A foreign value at a key of one stream harms no other stream."""
+        server = self.startStores()
+        runs = [self.pump.result(self.stores[0].create(None, published=False)) for _ in range(2)]
+        key = self.stores[0].session.table.streams[runs[0].name].place.entries
+        server.command("SET", key, "x")
+        for run in runs:
+            run.append(Kind.TOKEN, b"a")
+        self.pump.until(lambda: runs[1].last == 1)
+        self.assertEqual(runs[0].last, 0)
+        server.command("DEL", key)
+        self.pump.until(lambda: runs[0].last == 1)
+
+    def test_epochs(self) -> None:
+        """Entries that a later epoch has lost are lost for the earlier ones, too."""
+        self.assertEqual(parseEpochs(""), {})
+        self.assertEqual(parseEpochs("a-5 b-3 c-9 "), {"a": 3, "b": 3, "c": 9})

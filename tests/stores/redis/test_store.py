@@ -1,0 +1,75 @@
+"""
+The contract of stores, on a real Redis.
+
+Tests of `sseserver.stores.redis.store` and `sseserver.stores.redis.listing`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.interfaces import IStreamStore
+from sseserver.testing import StoreContract
+from sseserver.values import EndedStream
+from tests.redisservers import findMissing
+
+T = TypeVar("T")
+
+if findMissing() is None:
+    from sseserver.stores.redis.layout import Layout
+    from tests.stores.redis.cases import Pump, sharedServer
+
+
+class RedisStoreTests(StoreContract, SynchronousTestCase):
+    """In a Redis."""
+
+    skip = findMissing()
+    survives = True
+    shared = True
+
+    def setUp(self) -> None:
+        self.server = sharedServer()
+        super().setUp()
+        self.pump.until(lambda: self.store.findProblem() is None)
+
+    def makeStore(self, window: int) -> IStreamStore:
+        if not hasattr(self, "pump"):
+            self.pump = Pump(self.clock)
+        return self.pump.makeStore(self.server, window)
+
+    def settle(self) -> None:
+        for _ in range(3):
+            self.pump.run(0.1)
+            self.pump.until(lambda: self.store.client.awaiting == 0)
+
+    def result(self, deferred: Deferred[T]) -> T:
+        self.pump.run(0.1)
+        self.pump.until(lambda: deferred.called)
+        self.settle()
+        return self.successResultOf(deferred)
+
+    def crash(self) -> None:
+        """Its connections end without a word."""
+        self.store.client.stop()
+        self.result(self.store.stop())
+
+    def restart(self) -> list[EndedStream]:
+        super().restart()
+        return self.awaitStart()
+
+    def startAfterCrash(self) -> list[EndedStream]:
+        super().startAfterCrash()
+        return self.awaitStart()
+
+    def awaitStart(self) -> list[EndedStream]:
+        """Wait until the store is connected, and the runs of dead ones have ended."""
+        self.pump.until(lambda: self.store.findProblem() is None)
+        base = Layout().findBase
+        self.pump.until(
+            lambda: not any(self.server.command("EXISTS", base(n) + b"runs") != b":0\r\n" for n in range(64))
+        )
+        listed = self.result(self.store.list(100))
+        return sorted(EndedStream(each.ended, each.name, each.epoch, each.published) for each in listed if each.ended)
