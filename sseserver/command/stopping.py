@@ -96,7 +96,8 @@ class Stop:
         self._begin(self._wait)
 
     def interrupt(self) -> None:
-        """Handle SIGINT: stop without that time."""
+        """Handle SIGINT: stop without that time. Somebody waits, so runs that nobody watches end at once."""
+        self._streams.abandon()
         self._begin(0)
 
     def begin(self) -> None:

@@ -35,9 +35,13 @@ class Drain:
         seconds: Time that runs have to end, and viewers to read.
         runs: The runs.
         viewers: The viewers.
+
+    Attributes:
+        isForWatched: Whether only runs with viewers have that time.
     """
 
     def __init__(self, clock: Any, seconds: float, runs: RunQueue, viewers: Viewers) -> None:
+        self.isForWatched = False
         self._clock = clock
         self._seconds = seconds
         self._runs = runs
@@ -52,6 +56,7 @@ class Drain:
         self._waiting = []
         left = self._viewers.drain()
         self._runs.endWaiting()
+        self.endUnwatched()
         released = self._runs.awaitRelease()
         if self._runs.names or self._viewers.count:
             log.info(
@@ -62,6 +67,11 @@ class Drain:
             )
         self._schedule(self._seconds, self._endRuns)
         left.addCallback(lambda _: released).addCallback(self._end)
+
+    def endUnwatched(self) -> None:
+        """End the runs without viewers, if the drain is only for the others. Does nothing before the start."""
+        if self.isForWatched and self._waiting is not None:
+            self._runs.endUnwatched()
 
     def wait(self) -> Deferred[None]:
         """Return a Deferred that fires when no run holds anything and no viewer is left."""
@@ -92,6 +102,7 @@ class Drain:
         self._viewers.cut()
 
     def _end(self, _: None) -> None:
+        self.isForWatched = False
         self._unschedule()
         waiting, self._waiting = self._waiting or [], None
         for each in waiting:

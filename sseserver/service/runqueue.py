@@ -143,6 +143,10 @@ class RunQueue:
         """End the runs that wait for their turn: the server stops, and their sources have not begun."""
         self._stop(run for run in tuple(self._open.values()) if run.state is RunState.WAITING)
 
+    def endUnwatched(self) -> None:
+        """End the runs whose streams have no viewers: the server stops, and nobody waits for them."""
+        self._stop(run for run in tuple(self._open.values()) if not run.streamLog.viewers)
+
     def endAll(self) -> None:
         """
         End all runs because the server stops.

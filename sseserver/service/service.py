@@ -277,6 +277,11 @@ class StreamService(Service):
         if self.state is ServiceState.RUNNING:
             self.state = step(SERVICE_STEPS, self.state, ServiceState.LEAVING)
 
+    def abandon(self) -> None:
+        """Let the drain, which follows or is under way, give no time to runs that nobody watches."""
+        self._drain.isForWatched = True
+        self._drain.endUnwatched()
+
     def drain(self) -> Deferred[None]:
         """
         Accept no more runs, viewers and publishes, and wait until those that are there have ended. See `Drain`.
@@ -342,5 +347,6 @@ class StreamService(Service):
         run = self.runs.find(streamLog.name)
         if run is not None:
             run.viewerLeft()
+            self._drain.endUnwatched()
         elif streamLog.published and streamLog.state is State.OPEN:
             self._ends.idle.use(streamLog.name)

@@ -19,6 +19,7 @@ from sseserver.service.service import StreamService
 from sseserver.service.states import ServiceState
 from sseserver.settings import Settings
 from sseserver.tap import Server
+from sseserver.testing.storecase import NoFormat, RecordingViewer
 from sseserver.values import State
 from tests.served import ScriptedSource
 
@@ -127,11 +128,14 @@ class StopTests(SynchronousTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_interrupt(self) -> None:
-        """SIGINT skips the wait, not the drain."""
+        """SIGINT skips the wait, not the drain. A run that nobody watches ends at once."""
+        self.log.follow(RecordingViewer(self.log), NoFormat())
+        unwatched = self.successResultOf(self.service.startRun())
+        run = self.source.runs[0]
         self.send(signal.SIGINT)
         self.assertIs(self.service.state, ServiceState.DRAINING)
-        self.assertIs(self.log.state, State.OPEN)
-        self.source.run.end()
+        self.assertEqual((self.log.state, unwatched.state), (State.OPEN, State.FAILED))
+        run.end()
         self.wait(1)
         self.assertIs(self.log.state, State.DONE)
         assert self.reactor.stopped is not None

@@ -126,6 +126,18 @@ class SignalTests(StopTestCase):
             self.assertGreater(time.monotonic() - begin, 0.9)
             self.assertEnded(process, 1 + 5, begin)
 
+    def test_unwatched(self) -> None:
+        """SIGINT: runs that nobody watches do not keep the server, nor does one whose last viewer leaves meanwhile."""
+        with self.server("--drain=600", "--linger=600", "--interval=600") as process:
+            self.assertEqual(ask(self.port, "POST", "/streams", {"Content-Type": "application/json"}, b"{}")[0], 201)
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as viewer:
+                viewer.sendall(makeRequest("/", "text/event-stream"))
+                self.assertIn(b"200 OK", viewer.recv(1000))
+                process.send_signal(signal.SIGINT)
+                self.until(lambda: self.ready() == 503)
+                self.assertIsNone(process.poll())
+            self.assertEnded(process, 5, time.monotonic())
+
     def test_F110_again(self) -> None:
         """F110: a second signal ends the server at once, in the wait and in the drain, without a traceback."""
         for wait, first, second in (

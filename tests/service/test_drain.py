@@ -60,6 +60,38 @@ class DrainTests(ServiceTestCase):
         self.assertTrue(wire.response.complete)
         self.successResultOf(stopped)
 
+    def test_unwatched(self) -> None:
+        """A run without viewers has the time of the drain, too, unless the drain is for the others only."""
+        for abandons in (False, True):
+            self.startLog()
+            if abandons:
+                self.service.abandon()
+            stopped = self.begin()
+            self.reactor.run(0.1)
+            if not abandons:
+                self.assertNoResult(stopped)
+                self.source.run.end()
+                self.reactor.run(0.1)
+            self.successResultOf(stopped)
+            self.service.startService()
+
+    def test_abandoned(self) -> None:
+        """In such a drain a run ends when its last viewer leaves; it may also become one when it is under way."""
+        log = self.startLog()
+        wires = [self.watch(log) for _ in range(2)]
+        unwatched = self.startLog()
+        stopped = self.begin()
+        self.assertIs(unwatched.state, State.OPEN)
+        self.service.abandon()
+        self.assertIs(unwatched.state, State.FAILED)
+        wires.pop().close()
+        self.assertIs(log.state, State.OPEN)
+        self.assertNoResult(stopped)
+        wires.pop().close()
+        self.assertIs(log.state, State.FAILED)
+        self.reactor.run(0.1)
+        self.successResultOf(stopped)
+
     def test_waitingRun(self) -> None:
         """A run that has not begun yet ends at once: its client can ask elsewhere."""
         working = [self.startLog() for _ in range(2)]
