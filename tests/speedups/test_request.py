@@ -18,6 +18,7 @@ from twisted.web.server import GzipEncoderFactory, Site
 from sseserver.speedups import request
 from sseserver.speedups.probes import ProbeTransport
 from sseserver.speedups.request import FastRequest, fillsRequests, servesRequests
+from tests.fakes import logged
 from tests.speedups.cases import FastTestCase
 from tests.speedups.mirror import GOOD, Mirror
 from tests.speedups.test_privates import look
@@ -29,7 +30,9 @@ class ProbeTests(FastTestCase):
     def test_pass(self) -> None:
         """With the Twisted that is installed the probes pass: see `tests.speedups.test_privates`."""
         self.assertTrue(fillsRequests())
-        self.assertTrue(servesRequests())
+        with logged() as events:
+            self.assertTrue(look(servesRequests))
+        self.assertEqual(events, [])
         self.assertIs(FastRequest.isShort, True)
 
     def test_otherAttributes(self) -> None:
