@@ -18,8 +18,9 @@ from tests.house import PACKAGE, ROOT, modulesOf
 # Seconds. Longest time for a process.
 PATIENCE = 300
 
-# Imports each module in a child process, so that no module depends on an import of another one. Foreign packages that
-# most modules need are imported once, before.
+# Imports each module in a child process, so that no module depends on an import of another one. The first name is that
+# of the package: Python imports it before any of its modules, so that those it imports itself are never the first.
+# Foreign packages that most modules need are imported once, before.
 IMPORT_EACH = """
 import importlib, os, sys, tempfile
 sys.path.insert(0, os.getcwd())
@@ -28,13 +29,11 @@ import twisted.application.service, twisted.internet.endpoints, twisted.plugin, 
 # What one child has compiled serves the next.
 compiled = tempfile.TemporaryDirectory()
 sys.pycache_prefix, sys.dont_write_bytecode = compiled.name, False
-status = 0
-for name in sys.argv[1:]:
+def tryInChild(name):
     sys.stdout.flush()
     child = os.fork()
     if child:
-        status |= os.waitpid(child, 0)[1]
-        continue
+        return os.waitpid(child, 0)[1] == 0
     try:
         importlib.import_module(name)
         assert "twisted.internet.reactor" not in sys.modules, "it installs a reactor"
@@ -42,8 +41,15 @@ for name in sys.argv[1:]:
         print(f"{name}: {type(problem).__name__}: {problem}", flush=True)
         os._exit(1)
     os._exit(0)
+package, *modules = sys.argv[1:]
+fine = tryInChild(package)
+if fine:
+    importlib.import_module(package)
+for name in modules:
+    if name not in sys.modules:
+        fine &= tryInChild(name)
 compiled.cleanup()
-sys.exit(bool(status))
+sys.exit(not fine)
 """
 
 # Prints the ID of each test case that trial would run.
@@ -80,8 +86,8 @@ def run(*command: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def noisyImports(root: Path) -> list[str]:
     """Find modules that cannot be imported alone, with every warning an error, or that install a reactor."""
-    names = [f"{PACKAGE}.{name}".rstrip(".") for name in modulesOf(root)]
-    imported = run("-W", "error", "-c", IMPORT_EACH, *names, folder=root)
+    names = [f"{PACKAGE}.{name}" for name in modulesOf(root) if name]
+    imported = run("-W", "error", "-c", IMPORT_EACH, PACKAGE, *names, folder=root)
     lines = imported.stdout.splitlines()
     return lines if imported.returncode == bool(lines) else [*lines, imported.stderr]
 

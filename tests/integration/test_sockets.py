@@ -516,7 +516,8 @@ class WindowTests(SocketTestCase):
         async def produce(sink: ITokenSink, prompt: Prompt | None) -> None:
             sink.write("x" * MEBIBYTE)
 
-        await self.serve(FunctionSource(produce), Settings(stall=1, drain=0))
+        stall = 2.0
+        await self.serve(FunctionSource(produce), Settings(stall=stall, drain=0))
         streamLog = await self.service.startRun()
         with socket.socket() as viewer:
             # Set before the connection, since it decides on the window.
@@ -524,10 +525,11 @@ class WindowTests(SocketTestCase):
             viewer.connect(("127.0.0.1", self.port.getHost().port))
             viewer.sendall(makeRequest(f"/streams/{streamLog.name}", EVENTSOURCE))
             viewer.setblocking(False)
-            received = 0
-            for _ in range(200):
+            received, begun = 0, reactor.seconds()
+            while (elapsed := reactor.seconds() - begun) < 3 * stall:
+                # 5,000 bytes a second: after a pause of the machine the viewer takes what it owes.
                 with contextlib.suppress(BlockingIOError):
-                    received += len(viewer.recv(100))
+                    received += len(viewer.recv(max(1, int(5000 * elapsed) - received)))
                 await deferLater(reactor, 0.02)
             self.assertGreater(received, 5000)
             self.assertEqual(self.service.viewers.count, 1)
