@@ -25,6 +25,7 @@ PACKAGE = "sseserver"
 
 # The modules with a `.pxd`; tests/test_house.py checks that both lists agree.
 COMPILED = (
+    "command.reactortime",
     "delivery.connection",
     "delivery.document",
     "delivery.head",

@@ -7,7 +7,10 @@ Limit for the silence of an upstream: the timer between two chunks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
+
+from twisted.internet.interfaces import IReactorCore
 
 from sseserver.timing.patience import PatientCall
 
@@ -22,23 +25,24 @@ class SilenceTimer:
         onSilence: Called once with the limit, in seconds, when the silence has lasted as long.
 
     Attributes:
-        clock: See above.
-        heard: Time of the last chunk, on the clock. The relay assigns it: moving a timer for each chunk costs more.
+        heard: Time of the last chunk, by `seconds`. The relay assigns it: moving a timer for each chunk costs more.
+        seconds: Returns the time: that of the clock, or monotonic time for a reactor, which takes it for each chunk.
     """
 
-    __slots__ = ("_call", "_limit", "_onSilence", "_paused", "clock", "heard")
+    __slots__ = ("_call", "_clock", "_limit", "_onSilence", "_paused", "heard", "seconds")
 
     def __init__(self, clock: Any, limit: float, onSilence: Callable[[float], object]) -> None:
-        self.clock = clock
+        self._clock = clock
+        self.seconds: Callable[[], float] = monotonic if IReactorCore.providedBy(clock) else clock.seconds
         self._limit = limit
         self._onSilence = onSilence
         self._paused = False
         self._call: PatientCall | None = None
-        self.heard: float = clock.seconds()
+        self.heard = self.seconds()
 
     def start(self) -> None:
         """Start the timer."""
-        self._call = PatientCall(self.clock, self._limit, self._check)
+        self._call = PatientCall(self._clock, self._limit, self._check)
 
     def setLimit(self, limit: float) -> None:
         """
@@ -58,7 +62,7 @@ class SilenceTimer:
     def resume(self) -> None:
         """Count the silence from now on."""
         self._paused = False
-        self.heard = self.clock.seconds()
+        self.heard = self.seconds()
 
     def stop(self) -> None:
         """Stop the timer for good, and forget the callback. Does nothing if it was stopped before."""
@@ -71,10 +75,10 @@ class SilenceTimer:
         """Report the silence if it has lasted long enough; otherwise check again later."""
         self._call = None
         if self._paused:
-            self.heard = self.clock.seconds()
-        left = self.heard + self._limit - self.clock.seconds()
+            self.heard = self.seconds()
+        left = self.heard + self._limit - self.seconds()
         if left > 0:
-            self._call = PatientCall(self.clock, left, self._check)
+            self._call = PatientCall(self._clock, left, self._check)
         else:
             self._onSilence(self._limit)
 

@@ -204,10 +204,11 @@ class Intake:
                 continue
             except OSError:
                 data = b""
-            if len(data) == READ_BYTES:
+            isFull = len(data) == READ_BYTES
+            if isFull:
                 data += _readMore(descriptor)
                 self._left = self._left or len(data) == READ_BYTES + MORE_BYTES
-            if len(data) >= READ_BYTES or (data and events != _DATA):
+            if isFull or (events != _DATA and data):
                 # There may be more, or the end, which the kernel does not report again.
                 self._epoll.modify(descriptor, _EVENTS)
             if data:
@@ -221,7 +222,12 @@ class Intake:
                 # A receiver before this one may have closed the connection. One that was only paused
                 # gets its bytes.
                 if receivers[descriptor] is receiver or not _isClosed(receiver.transport):
-                    _deliver(receiver, data)
+                    try:
+                        receiver.dataReceived(data)
+                    except BaseException:
+                        # `SystemExit`, too. It costs its own connection, as in the reactor.
+                        log.failure("A receiver failed on bytes of its connection")
+                        receiver.transport.abortConnection()
         finally:
             self._turnEnd.end()
         return bool(ready)
@@ -238,15 +244,6 @@ def _readMore(descriptor: int) -> bytes:
         return os.read(descriptor, MORE_BYTES)
     except OSError:
         return b""
-
-
-def _deliver(receiver: Receiver, data: bytes) -> None:
-    """Hand bytes on. Whatever the receiver raises, `SystemExit` too, costs its own connection, as in the reactor."""
-    try:
-        receiver.dataReceived(data)
-    except BaseException:
-        log.failure("A receiver failed on bytes of its connection")
-        receiver.transport.abortConnection()
 
 
 def _isClosed(transport: Any) -> bool:

@@ -16,7 +16,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = ord(":")
-_LF = ord("\n")
+_CR, _LF = b"\r\n"
 
 
 def wholeEvent(data: bytes) -> bytes | None:
@@ -28,7 +28,7 @@ def wholeEvent(data: bytes) -> bytes | None:
     Returns:
         The event's data, not checked to be UTF-8; `None` for any other bytes.
     """
-    if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1] == _LF and b"\r" not in data:
+    if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1] == _LF and _CR not in data:
         return data[6:-2]
     return None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -122,6 +122,66 @@ class ReadTests(SynchronousTestCase):
         for data in (b"", b"{}x", b"[" * 100_000):
             refused = self.assertRaises(SourceError, ChunkReader().read, data)
             self.assertEqual((refused.status, refused.code), (502, "malformed"), data[:80])
+
+
+#: Chunks around a text in JSON: usual ones, some whose other members look like the text, and others.
+FRAMES = (
+    b'{"id":"a","choices":[{"index":0,"delta":{"content":%b},"logprobs":null,"finish_reason":null}]}',
+    b'{"choices":[{"delta":{"content":%b}}],"created":1}',
+    b'{"choices":[{"delta":{"content":%b}}],"created":2}',
+    b'{"choices":[{"delta":{"content":%b,"name":"stop"}}],"x":[",",":","stop"]}',
+    b'{"choices":[{"delta":{"content":"stop","name":%b}}]}',
+    b'{"choices":[{"delta":{"content":%b,"content":"stop"}}]}',
+    b'{"choices":[{"delta":{"content":"stop"},"finish_reason":%b}]}',
+    b'{"choices":[{"delta":{"content":"stop"}}],"error":%b}',
+    b'{"choices":[{"index":1,"delta":{"content":%b}}]}',
+)
+
+#: Texts in JSON, escaped, with halves of characters, and such as are not JSON.
+TEXTS = (
+    *(b'"stop"', b'","', b'":"', b'"a"', b'"word "', b'""', b'"\xc3\xa9"', b'"\\n"', b'"\\"}"', b"null"),
+    *(b'"a","name":"b"', b'"\\ud83d"', b'"\\ude00"', b'"\xff"', b'"a\nb"', b'"\xed\xa0\xbd"'),
+    b'"%b"' % (b"long " * 500),
+)
+
+
+class LearningTests(SynchronousTestCase):
+    """A `ChunkReader` that has learned how the chunks of an answer look."""
+
+    def read(self, reader: ChunkReader, data: bytes) -> object:
+        """Return what a reader returns or raises."""
+        try:
+            return reader.read(data)
+        except (ErrorChunk, SourceError) as error:
+            return type(error), str(error)
+
+    @given(st.lists(st.tuples(st.sampled_from(FRAMES), st.sampled_from(TEXTS)), max_size=12))
+    @example([(FRAMES[0], text) for text in TEXTS])
+    @example([(FRAMES[3], b'","'), (FRAMES[3], b'":"'), (FRAMES[3], b'"stop"'), (FRAMES[3], b'"a"')])
+    @example([(FRAMES[0], b'"a"'), (FRAMES[0], b'"b"'), (FRAMES[1], b'"c"'), (FRAMES[2], b'"d"'), (FRAMES[2], b'"e"')])
+    @example([(FRAMES[4], b'"stop"'), (FRAMES[4], b'"stop"'), (FRAMES[4], b'"a"')])
+    @example([(FRAMES[0], b'"a"'), (FRAMES[0], b'"b"'), (FRAMES[4], b'"stop"'), (FRAMES[4], b'"a"')])
+    @example([(FRAMES[0], text) for text in (b'"a"', b'"b"', b'"\\ud83d"', b'"a"')])
+    def test_same(self, chunks: list[tuple[bytes, bytes]]) -> None:
+        """It reads each chunk as one that learns nothing, because of the space behind each chunk."""
+        learned, other = ChunkReader(), ChunkReader()
+        for frame, text in chunks:
+            data = frame % text
+            self.assertEqual(self.read(learned, data), self.read(other, data + b" " * 3000), (chunks, data))
+
+    def test_otherAnswers(self) -> None:
+        """A chunk of another look behind learned ones is read, and an error in it is raised."""
+        reader = ChunkReader()
+        for text in ("a", "b", "c"):
+            self.assertEqual(reader.read(chunk(index=0, delta={"content": text})), (text, None))
+        self.assertEqual(
+            reader.read(chunk(index=0, delta={"content": "d"}, finish_reason="stop")), ("d", ("stop", {0}))
+        )
+        self.assertEqual(reader.read(chunk(index=1, delta={"content": "e"})), ("", None))
+        self.assertRaises(ErrorChunk, reader.read, b'{"error":"No."}')
+        self.assertRaises(SourceError, reader.read, chunk(index=0, delta={"content": "f"})[:-1])
+        # Head and end share the quote.
+        self.assertRaises(SourceError, reader.read, chunk(index=0, delta={"content": ""}).replace(b'""', b'"'))
 
 
 class WriterTests(SynchronousTestCase):

@@ -1,0 +1,2 @@
+cdef class MonotonicTime:
+    cdef double _offset
