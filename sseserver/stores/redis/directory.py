@@ -56,21 +56,24 @@ class RedisDirectory:
         self._layout = layout
         self._purpose = purpose
         self._findNode = findNode
-        # The claims of this process, with the calls that wait for their ends.
-        self._claims: dict[str, list[_Waiting]] = {}
+        # The claims that this process has, and its calls that wait for a key.
+        self._claims: set[str] = set()
+        self._waiting: dict[str, list[_Waiting]] = {}
         # The keys of each stream that was bound here, by its epoch; the oldest first.
         self._keys: dict[str, list[str]] = {}
 
     def claim(self, key: str, digest: bytes) -> Deferred[KeyedStream | None]:
         """See `IKeyDirectory.claim`."""
-        claimed: Deferred[KeyedStream | None] = Deferred()
-        self._try(_Waiting(claimed, digest), key)
-        return claimed
+        waiting = _Waiting(Deferred(), digest)
+        self._waiting.setdefault(key, []).append(waiting)
+        self._try(waiting, key)
+        return waiting.claimed
 
     def bind(self, key: str, stream: KeyedStream) -> Deferred[None]:
         """See `IKeyDirectory.bind`."""
         keys = self._keys.setdefault(stream.epoch, [])
-        keys.append(key)
+        if key not in keys:
+            keys.append(key)
         if len(keys) > MAX_KEYS:
             self.release(keys[0], stream.epoch)
         if len(self._keys) > MAX_STREAMS:
@@ -78,8 +81,9 @@ class RedisDirectory:
         place = self._locate(key)
         bound = self._client.ask("HSET", place, "name", stream.name, "epoch", stream.epoch)
         self._client.ask("PEXPIRE", place, BOUND_TIME).addErrback(_trap)
-        for waiting in self._claims.pop(key, ()):
-            waiting.claimed.callback(stream)
+        self._claims.discard(key)
+        for waiting in self._waiting.pop(key, ()):
+            waiting.answer(stream)
         return bound.addCallback(lambda _: None)
 
     def find(self, key: str) -> Deferred[KeyedStream]:
@@ -93,22 +97,17 @@ class RedisDirectory:
 
         return self._client.ask("HMGET", self._locate(key), "name", "epoch").addCallback(read)
 
-    def release(self, key: str, epoch: str = "", error: Exception | None = None) -> None:
+    def release(self, key: str, epoch: str = "", error: BaseException | None = None) -> None:
         """See `IKeyDirectory.release`."""
-        if epoch:
-            known = self._keys.get(epoch, [])
-            if key in known:
-                known.remove(key)
-        elif key not in self._claims:
+        known = self._keys.get(epoch, [])
+        if key in known:
+            known.remove(key)
+        if not epoch and key not in self._claims:
             return
-        waiting = self._claims.pop(key, []) if not epoch else []
-        released = self._client.run(RELEASE, [self._locate(key)], (epoch, self._findNode()))
-        released.addErrback(_trap)
-        for each in waiting:
-            if error is not None:
-                each.claimed.errback(error)
-            else:
-                self._try(each, key)
+        self._client.run(RELEASE, [self._locate(key)], (epoch, self._findNode())).addErrback(_trap)
+        if not epoch:
+            self._claims.discard(key)
+            self._passOn(key, error)
 
     def forget(self, epoch: str) -> None:
         """See `IKeyDirectory.forget`."""
@@ -118,24 +117,58 @@ class RedisDirectory:
     def _locate(self, key: str) -> bytes:
         return self._layout.nameKey(self._purpose, key)
 
+    def _passOn(self, key: str, error: BaseException | None) -> None:
+        """Answer the calls of this process that wait for a claim which is released, or let them try again."""
+        if error is not None:
+            for waiting in self._waiting.pop(key, ()):
+                waiting.answer(error)
+        for waiting in tuple(self._waiting.get(key, ())):
+            if waiting.asking:
+                waiting.again = True
+            else:
+                self._try(waiting, key)
+
     def _try(self, waiting: _Waiting, key: str) -> None:
+        if waiting.isAnswered or waiting.asking:
+            return
+        waiting.asking, waiting.again = True, False
         arguments = (waiting.digest.hex(), self._findNode(), CLAIM_TIME)
         asked = self._client.run(CLAIM, [self._locate(key)], arguments)
-        asked.addCallback(self._note, waiting, key).addErrback(waiting.claimed.errback)
+        asked.addCallbacks(self._note, self._fail, (waiting, key), errbackArgs=(waiting, key))
+        asked.addErrback(lambda failure: log.failure("A directory of keys broke", failure))
 
     def _note(self, reply: Reply, waiting: _Waiting, key: str) -> None:
+        waiting.asking = False
         word = reply[0]
+        if word == b"mine":
+            self._claims.add(key)
+            if waiting.isAnswered:
+                # It was answered by a claim of this process that has ended meanwhile.
+                self.release(key)
+                return
+        if waiting.isAnswered:
+            return
+        if word == b"wait":
+            if waiting.again:
+                self._try(waiting, key)
+            elif key not in self._claims:
+                self._clock.callLater(LOOK, self._try, waiting, key)
+            return
+        self._waiting[key].remove(waiting)
+        if not self._waiting[key]:
+            del self._waiting[key]
         if word == b"reused":
-            waiting.claimed.errback(KeyReused("This idempotency key was used with another body."))
+            waiting.answer(KeyReused("This idempotency key was used with another body."))
         elif word == b"mine":
-            self._claims[key] = []
-            waiting.claimed.callback(None)
-        elif word == b"bound":
-            waiting.claimed.callback(KeyedStream(reply[1].decode("utf-8"), reply[2].decode("ascii")))
-        elif key in self._claims:
-            self._claims[key].append(waiting)
+            waiting.answer(None)
         else:
-            self._clock.callLater(LOOK, self._try, waiting, key)
+            waiting.answer(KeyedStream(reply[1].decode("utf-8"), reply[2].decode("ascii")))
+
+    def _fail(self, failure: Failure, waiting: _Waiting, key: str) -> None:
+        waiting.asking = False
+        if not waiting.isAnswered:
+            self._waiting[key].remove(waiting)
+            waiting.answer(failure.value)
 
 
 class _Waiting:
@@ -145,13 +178,30 @@ class _Waiting:
     Args:
         claimed: Fires when it has the key, or the stream of the key.
         digest: Hash of its request.
+
+    Attributes:
+        asking: Whether Redis is being asked.
+        again: Whether to ask once more, since the key was released meanwhile.
     """
 
-    __slots__ = ("claimed", "digest")
+    __slots__ = ("again", "asking", "claimed", "digest")
 
     def __init__(self, claimed: Deferred[KeyedStream | None], digest: bytes) -> None:
         self.claimed = claimed
         self.digest = digest
+        self.asking = self.again = False
+
+    @property
+    def isAnswered(self) -> bool:
+        """Whether the call has its answer."""
+        return bool(self.claimed.called)
+
+    def answer(self, result: KeyedStream | BaseException | None) -> None:
+        """Answer the call with a stream, with an error, or with `None`: it has the key."""
+        if isinstance(result, BaseException):
+            self.claimed.errback(result)
+        else:
+            self.claimed.callback(result)
 
 
 def _trap(failure: Failure) -> None:

@@ -162,10 +162,13 @@ class FollowTests(ProcessCase):
     def test_idle(self) -> None:
         """A published stream that no process uses ends after its time."""
         other = self.makeStore(idle=0.05)
-        here = self.pump.result(other.create("a", published=True))
+        self.pump.result(other.create("a", published=True))
+        # Each sweep looks at a part of the shards.
         self.pump.clock.pump([SWEEP] * 20)
-        self.pump.until(lambda: here.state is not State.OPEN)
-        self.assertEqual(here.buffer.entries, [b'{"reason":"idle"}'])
+        self.pump.until(lambda: other.client.awaiting == 0)
+        found = self.pump.result(self.second.find("a"))
+        self.pump.until(lambda: found.state is not State.OPEN)
+        self.assertEqual(found.buffer.entries, [b'{"reason":"idle"}'])
 
 
 class DeathTests(ProcessCase):

@@ -1,0 +1,209 @@
+"""
+Server processes that share their streams in a real Redis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException
+
+import pytest
+
+from sseserver.wire import Decoder, Event
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
+from tests.redisservers import RedisServer, findMissing
+
+pytestmark = pytest.mark.skipif(findMissing() is not None, reason=str(findMissing()))
+
+#: Seconds. A run of a dead process must have ended by then, on a machine that is busy.
+TAKEN_OVER = 15.0
+
+_TEXT = {"Content-Type": "text/plain"}
+
+
+class Watcher(threading.Thread):
+    """
+    A viewer in a thread.
+
+    Attributes:
+        events: The events so far.
+    """
+
+    def __init__(self, port: int, path: str, lastEventID: str | None = None) -> None:
+        super().__init__(daemon=True)
+        self.events: list[Event] = []
+        self._decoder = Decoder()
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        headers = {"Accept": "text/event-stream", **({"Last-Event-ID": lastEventID} if lastEventID else {})}
+        self._connection.request("GET", path, headers=headers)
+        self._answer = self._connection.getresponse()
+        assert self._answer.status == 200, self._answer.read()
+        self.start()
+
+    def run(self) -> None:
+        """Read to the end."""
+        with contextlib.suppress(OSError, HTTPException):
+            while data := self._answer.read1():
+                self.events += self._decoder.feed(data)
+        self._answer.close()
+        self._connection.close()
+
+    @property
+    def words(self) -> list[tuple[str, str]]:
+        """ID and data of each token."""
+        return [(event.id, event.data) for event in self.events if event.type == "message"]
+
+
+def until(condition: Callable[[], object], limit: float = PATIENCE) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "It did not happen."
+        time.sleep(0.02)
+
+
+def isReady(port: int) -> bool:
+    """Return whether a server has its store."""
+    return ask(port, "GET", "/readyz")[0] == 200
+
+
+@contextlib.contextmanager
+def servers(url: str, *options: str) -> Iterator[tuple[list[int], list[subprocess.Popen[bytes]]]]:
+    """Run two servers on one Redis; give their ports and processes."""
+    with contextlib.ExitStack() as stack:
+        ports, processes = [freePort(), freePort()], []
+        for port in ports:
+            command = twistd("sseserver", "--listen", f"tcp:{port}:interface=127.0.0.1", "--store", url, *options)
+            processes.append(stack.enter_context(serving(command, port, env=ENVIRONMENT)))
+        for port in ports:
+            until(lambda port=port: isReady(port))
+        yield ports, processes
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """Run a Redis for one test."""
+    server = RedisServer("appendonly yes", "appendfsync always").start()
+    yield server
+    server.remove()
+
+
+def startRun(port: int) -> str:
+    """Start a run, and return the path of its stream."""
+    status, headers, _ = ask(port, "POST", "/streams")
+    assert status == 201
+    return headers["location"]
+
+
+def test_run(redis: RedisServer) -> None:
+    """A run of one server is watched on the other one, with curl and with our client, and is cancelled there."""
+    with servers(redis.url, "--interval=0.05") as ((first, second), _):
+        path = startRun(first)
+        here, there = Watcher(first, path), Watcher(second, path)
+        client = subprocess.Popen(
+            [sys.executable, "-m", "sseserver.client", f"http://127.0.0.1:{second}{path}"],
+            stdout=subprocess.PIPE,
+            env=ENVIRONMENT,
+        )
+        curl = shutil.which("curl")
+        assert curl is not None
+        curled = subprocess.Popen(
+            [curl, "-sN", "-H", "Accept: text/event-stream", f"http://127.0.0.1:{second}{path}"],
+            stdout=subprocess.PIPE,
+        )
+        until(lambda: len(there.words) > 20)
+        assert ask(second, "POST", f"{path}/cancel")[0] == 200
+        for watcher in (here, there):
+            watcher.join(PATIENCE)
+            assert (watcher.events[-1].type, watcher.events[-1].data) == ("cancelled", '{"reason":"asked"}')
+        assert here.words == there.words
+        assert b"event: cancelled" in curled.communicate(timeout=PATIENCE)[0]
+        client.communicate(timeout=PATIENCE)
+        state = json.loads(ask(first, "GET", path, {"Accept": "application/json"})[2])
+        assert state["state"] == "cancelled"
+
+
+def test_published(redis: RedisServer) -> None:
+    """Publishes at any server are seen at all others, in one order; a key is one key everywhere."""
+    with servers(redis.url) as (ports, _):
+        assert ask(ports[0], "PUT", "/streams/a")[0] == 201
+        watchers = [Watcher(port, "/streams/a") for port in ports]
+        for number in range(20):
+            answer = ask(ports[number % 2], "POST", "/streams/a", _TEXT, b"%d" % number)
+            assert answer[0] == 200, answer
+        for port in ports:
+            headers = {**_TEXT, "Idempotency-Key": '"k"', "Stream-Closed": "true"}
+            assert ask(port, "POST", "/streams/a", headers, b"end")[0] == 200
+        for watcher in watchers:
+            watcher.join(PATIENCE)
+            assert [data for _, data in watcher.words] == [*map(str, range(20)), "end"]
+            assert watcher.events[-1].type == "done"
+        assert ask(ports[1], "DELETE", "/streams/a")[0] == 204
+        assert ask(ports[0], "GET", "/streams/a", {"Accept": "application/json"})[0] == 404
+
+
+def test_killed(redis: RedisServer) -> None:
+    """After `kill -9` of a server its viewers go on at the other one, and its run ends within 15 seconds, once."""
+    with servers(redis.url, "--interval=0.05") as ((first, second), (killed, _)):
+        path = startRun(first)
+        here, there = Watcher(first, path), Watcher(second, path)
+        until(lambda: len(here.words) > 10)
+        killed.send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        here.join(PATIENCE)
+        again = Watcher(second, path, here.words[-1][0])
+        there.join(PATIENCE)
+        again.join(PATIENCE)
+        assert time.monotonic() - began < TAKEN_OVER
+        assert here.words + again.words == there.words
+        for watcher in (there, again):
+            assert watcher.events[-1].type == "failed"
+            assert '"interrupted"' in watcher.events[-1].data
+
+
+def test_redisRestarted(redis: RedisServer) -> None:
+    """Viewers keep their connections and heartbeats while the Redis is away, and lose nothing."""
+    with servers(redis.url, "--interval=0.05", "--heartbeat=0.5") as ((first, second), _):
+        path = startRun(first)
+        ask(first, "PUT", "/streams/a")
+        there, published = Watcher(second, path), Watcher(second, "/streams/a")
+        until(lambda: len(there.words) > 10)
+        redis.kill()
+        until(lambda: not isReady(first) and not isReady(second))
+        assert ask(second, "POST", "/streams/a", _TEXT, b"x")[0] == 503
+        known = len(there.words)
+        time.sleep(2)
+        redis.start()
+        until(lambda: isReady(first) and isReady(second))
+        until(lambda: len(there.words) > known)
+        assert ask(first, "POST", "/streams/a", {**_TEXT, "Stream-Closed": "true"}, b"after")[0] == 200
+        published.join(PATIENCE)
+        assert [data for _, data in published.words] == ["after"]
+        there.join(PATIENCE)
+        assert there.events[-1].type == "done"
+        numbers = [int(lastEventID.partition("-")[2]) for lastEventID, _ in there.words]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_downAtStart() -> None:
+    """A server starts without its Redis, says that it is not ready, and is when the Redis is there."""
+    redis = RedisServer()
+    port = freePort()
+    command = twistd("sseserver", "--listen", f"tcp:{port}:interface=127.0.0.1", "--store", redis.url)
+    with serving(command, port, env=ENVIRONMENT):
+        assert not isReady(port)
+        assert ask(port, "PUT", "/streams/a")[0] == 503
+        redis.start()
+        try:
+            until(lambda: isReady(port))
+            assert ask(port, "PUT", "/streams/a")[0] == 201
+        finally:
+            redis.remove()
