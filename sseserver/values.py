@@ -264,8 +264,6 @@ class StoredStream(NamedTuple):
         keyBytes: Bytes that its idempotency keys take, by `sseserver.streams.cost.measureKeys`; 0 if that is not known
             before they are read.
         question: Question that the stream answers, as its state shows it; empty if there is none.
-        earlier: The epochs that it had before, the oldest first, each with the number of the last entry that is still
-            the same: see `IStreamLog.earlier`.
     """
 
     name: str
@@ -280,7 +278,6 @@ class StoredStream(NamedTuple):
     trimmedCR: bool = False
     keyBytes: int = 0
     question: str = ""
-    earlier: Sequence[tuple[str, int]] = ()
 
 
 class StoredEntries(NamedTuple):

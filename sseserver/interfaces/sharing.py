@@ -108,6 +108,15 @@ class IRate(Interface):
             0 if there was one; otherwise the seconds until there is one.
         """
 
+    def giveBack(client: str, size: float) -> None:
+        """
+        Give back a permit that was taken: what it was for has not come to be.
+
+        Args:
+            client: See `take`.
+            size: See `take`.
+        """
+
 
 class ICounts(Interface):
     """Counts of what each client has at a time, in all processes."""

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from zope.interface import implementer
+
+from sseserver.interfaces import IRate
+
 #: Number of buckets that are kept. Beyond it the oldest are forgotten, which fills them.
 MAX_BUCKETS = 65_536
 
 
+@implementer(IRate)
 class Buckets:
     """
     The buckets of all clients for one limit.

@@ -7,7 +7,6 @@ A client is a principal, or else an address. The limits for all clients together
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address as IPv4
@@ -20,7 +19,9 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from sseserver.errors import RateLimited
+from sseserver.interfaces import ICounts, IRate, ISharedStore, IStreamStore
 from sseserver.service.buckets import Buckets
+from sseserver.service.localcounts import LocalCounts
 from sseserver.settings import Settings
 
 #: Number. Limits of an address of the public internet, where `Settings` have none: connections, viewers and runs at a
@@ -133,14 +134,15 @@ class Shares:
     Args:
         limit: Number of them for each client; `None` for those of the public internet only.
         publicLimit: Their number then.
+        counts: Keeps the numbers; `None` keeps them in this process.
 
     Attributes:
-        counts: The numbers that are not 0.
+        counts: See above.
         refused: Number of times that a client had too many.
     """
 
-    def __init__(self, limit: int | None, publicLimit: int) -> None:
-        self.counts: Counter[Client] = Counter()
+    def __init__(self, limit: int | None, publicLimit: int, counts: ICounts | None = None) -> None:
+        self.counts: ICounts = LocalCounts() if counts is None else counts
         self.refused = 0
         self._limit = limit
         self._publicLimit = publicLimit
@@ -154,19 +156,17 @@ class Shares:
     def hasRoom(self, client: Client | None) -> bool:
         """Return whether a client may have one more."""
         limit = self.findLimit(client)
-        return limit is None or client is None or self.counts[client] < limit
+        return limit is None or client is None or self.counts.get(client.name) < limit
 
     def add(self, client: Client | None) -> None:
         """Count one more."""
         if client is not None:
-            self.counts[client] += 1
+            self.counts.add(client.name)
 
     def remove(self, client: Client | None) -> None:
         """Count one less."""
         if client is not None:
-            self.counts[client] -= 1
-            if self.counts[client] <= 0:
-                del self.counts[client]
+            self.counts.remove(client.name)
 
 
 class Rate:
@@ -182,7 +182,7 @@ class Rate:
         buckets: See above.
     """
 
-    def __init__(self, buckets: Buckets, limit: int | None, publicLimit: int) -> None:
+    def __init__(self, buckets: IRate, limit: int | None, publicLimit: int) -> None:
         self.buckets = buckets
         self._limit = limit
         self._publicLimit = publicLimit
@@ -192,14 +192,14 @@ class Rate:
         if client is None:
             return 0.0
         limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
-        return 0.0 if limit is None else self.buckets.take(client, limit)
+        return 0.0 if limit is None else self.buckets.take(client.name, limit)
 
     def giveBack(self, failure: Failure, client: Client | None) -> Failure:
         """Count one less: what was counted has failed, and is tried in another way. An errback."""
         if client is not None:
             limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
             if limit is not None:
-                self.buckets.giveBack(client, limit)
+                self.buckets.giveBack(client.name, limit)
         return failure
 
 
@@ -210,6 +210,7 @@ class ClientLimits:
     Args:
         settings: The limits.
         seconds: Returns the time.
+        store: If several processes share it, it counts for all of them.
 
     Attributes:
         viewers: Viewers at a time, but those whose response is finished.
@@ -218,16 +219,20 @@ class ClientLimits:
         publishes: Publishes a second.
     """
 
-    def __init__(self, settings: Settings, seconds: Callable[[], float]) -> None:
-        self.viewers = Shares(settings.maxViewersPerClient, PUBLIC_VIEWERS)
-        self.runs = Shares(settings.maxRunsPerClient, PUBLIC_RUNS)
-        self.starts = Rate(Buckets(60.0, seconds), settings.runsPerMinute, PUBLIC_STARTS)
-        self.publishes = Rate(Buckets(1.0, seconds), settings.publishesPerSecond, PUBLIC_PUBLISHES)
+    def __init__(self, settings: Settings, seconds: Callable[[], float], store: IStreamStore | None = None) -> None:
+        viewers = runs = starts = publishes = None
+        if ISharedStore.providedBy(store):
+            viewers, runs = store.makeCounts("viewers"), store.makeCounts("runs")
+            starts, publishes = store.makeRate("starts", 60.0), store.makeRate("publishes", 1.0)
+        self.viewers = Shares(settings.maxViewersPerClient, PUBLIC_VIEWERS, viewers)
+        self.runs = Shares(settings.maxRunsPerClient, PUBLIC_RUNS, runs)
+        self.starts = Rate(starts or Buckets(60.0, seconds), settings.runsPerMinute, PUBLIC_STARTS)
+        self.publishes = Rate(publishes or Buckets(1.0, seconds), settings.publishesPerSecond, PUBLIC_PUBLISHES)
 
     @property
     def count(self) -> int:
         """Number of counts and buckets that are kept."""
-        shares = len(self.viewers.counts) + len(self.runs.counts)
+        shares = self.viewers.counts.count + self.runs.counts.count
         return shares + self.starts.buckets.count + self.publishes.buckets.count
 
     def checkViewer(self, client: Client | None) -> None:

@@ -111,7 +111,7 @@ class Ledger:
         self.prompts = Account()
         self.viewers = Account()
         self.rests = Rests(settings.maxBytes // REST_SHARE)
-        self.clients = ClientLimits(settings, seconds)
+        self.clients = ClientLimits(settings, seconds, store)
         self.publishedEntries = 0
         self.connections: Connections | None = None
         self.bodies: Bodies | None = None

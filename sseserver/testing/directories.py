@@ -85,6 +85,7 @@ class KeyDirectoryContract(_TestCase):
         """A claim that is released goes to one of those that wait, then to anyone, with any digest."""
         self.claim()
         waiting = self.directory.claim("key", b"digest")
+        self.settle()
         self.directory.release("key")
         self.assertIsNone(self.result(waiting))
         self.directory.release("key")
@@ -94,6 +95,7 @@ class KeyDirectoryContract(_TestCase):
         """A claim that is released with an error fails those of this process that wait, and the key is free."""
         self.claim()
         waiting = [self.directory.claim("key", b"digest") for _ in range(2)]
+        self.settle()
         self.directory.release("key", error=StoreUnavailable("The disk is full."))
         self.settle()
         for each in waiting:

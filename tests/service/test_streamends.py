@@ -12,7 +12,8 @@ from twisted.logger import globalLogPublisher
 
 from sseserver.apis.admin.health import findProblems
 from sseserver.apis.root import StreamResource
-from sseserver.errors import KeyReused, Overloaded, SourceError, StoreUnavailable
+from sseserver.errors import KeyReused, Overloaded, RateLimited, SourceError, StoreUnavailable
+from sseserver.service.clients import Client, ClientLimits
 from sseserver.service.service import Settings
 from sseserver.streams.terminal import packCancelled, packFailed
 from sseserver.values import Kind, NewEntry, Prompt, Reason, State
@@ -161,3 +162,18 @@ class TwoServicesTests(ServiceTestCase):
         self.successResultOf(self.service.open("a"))
         ended = [self.successResultOf(service.cancel("a")) for service in (self.other, self.service)]
         self.assertEqual([(stream.state, stream.last) for stream in ended], [(State.CANCELLED, 1)] * 2)
+
+    def test_limits(self) -> None:
+        """The limits of a client hold for all processes together."""
+        client = Client("principal a", False)
+        settings = Settings(maxRunsPerClient=2, runsPerMinute=3)
+        first, second = [ClientLimits(settings, self.reactor.seconds, self.service.store) for _ in range(2)]
+        first.startRun(client)
+        second.startRun(client)
+        for limits in (first, second):
+            self.assertRaises(RateLimited, limits.startRun, client)
+        first.runs.remove(client)
+        second.startRun(client)
+        first.runs.remove(client)
+        self.assertRaises(RateLimited, first.startRun, client)
+        self.assertEqual((first.starts.buckets.refused, first.count), (1, 2))

@@ -335,14 +335,14 @@ BUGS = (
     Bug(
         "a client may have one more than its limit",
         "service/clients.py",
-        "self.counts[client] < limit",
-        "self.counts[client] <= limit",
+        "self.counts.get(client.name) < limit",
+        "self.counts.get(client.name) <= limit",
     ),
     Bug(
         "shares are never given back",
         "service/clients.py",
-        "            self.counts[client] -= 1\n",
-        "",
+        "            self.counts.remove(client.name)\n",
+        "            pass\n",
     ),
     Bug(
         "guests have no limits",

@@ -8,7 +8,9 @@ from typing import Any
 
 from zope.interface import implementer
 
-from sseserver.interfaces import IKeyDirectory, ISharedStore
+from sseserver.interfaces import ICounts, IKeyDirectory, IRate, ISharedStore
+from sseserver.service.buckets import Buckets
+from sseserver.service.localcounts import LocalCounts
 from sseserver.service.localdirectory import LocalDirectory
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.account import Account
@@ -32,7 +34,10 @@ class SharedMemoryStore(MemoryStore):
         self.problem: str | None = None
         self.sheds: list[bool] = []
         self.unused: list[str] = []
+        self._seconds = clock.seconds
         self._directories: dict[str, IKeyDirectory] = {}
+        self._rates: dict[str, IRate] = {}
+        self._counts: dict[str, ICounts] = {}
 
     def findProblem(self) -> str | None:
         """See `IChecked.findProblem`."""
@@ -41,6 +46,14 @@ class SharedMemoryStore(MemoryStore):
     def makeDirectory(self, purpose: str) -> IKeyDirectory:
         """See `ISharedStore.makeDirectory`."""
         return self._directories.setdefault(purpose, LocalDirectory(Account()))
+
+    def makeRate(self, purpose: str, period: float) -> IRate:
+        """See `ISharedStore.makeRate`."""
+        return self._rates.setdefault(purpose, Buckets(period, self._seconds))
+
+    def makeCounts(self, purpose: str) -> ICounts:
+        """See `ISharedStore.makeCounts`."""
+        return self._counts.setdefault(purpose, LocalCounts())
 
     def shed(self, published: bool) -> bool:
         """See `ISharedStore.shed`."""

@@ -72,6 +72,13 @@ class SharedRate:
             self._fullAt = {each: at for each, at in self._fullAt.items() if at > now}
         return 0.0
 
+    def giveBack(self, client: str, size: float) -> None:
+        """See `IRate.giveBack`."""
+        # A bucket that is forgotten meanwhile is full.
+        if client in self._fullAt:
+            self._fullAt[client] -= self._period / size
+            self.uses[client] = self.uses.get(client, 0.0) - 1 / size
+
     def takeNews(self) -> dict[str, float]:
         """Return the uses that the others do not know, and count them as known."""
         uses, self.uses = self.uses, {}
