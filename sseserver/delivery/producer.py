@@ -25,6 +25,7 @@ from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT
 from sseserver.interfaces import ANYONE, IFormat, IRendering, IStreamLog
+from sseserver.speedups.body import PIECE
 from sseserver.values import State
 from sseserver.wire import HEARTBEAT
 
@@ -34,14 +35,14 @@ log = Logger(__name__)
 #: Twisted's transports send at once (`FileDescriptor.SEND_LIMIT`).
 READ_BYTES = 4 * JOINED_TEXT
 
-#: Bytes. A reading of more is written as the transport takes it, and its rest is shared: one large entry, or few. Other
-#: readings are never so large: they are written at once.
+#: Bytes. A reading of more is one large entry, or few: others never have as many. Its viewer is cut if there is no room
+#: to keep the rest of it; the rest of another reading is written at once.
 LARGE_READING = READ_BYTES + JOINED_BYTES
 
 # Looked up for each token.
 _LIVE = ViewerState.LIVE
 _OPEN = State.OPEN
-_LARGE = LARGE_READING
+_LARGE = PIECE
 
 
 class EventStreamProducer(ResponseProducer):
@@ -277,26 +278,42 @@ class EventStreamProducer(ResponseProducer):
         if self._state is _LIVE:
             self.finish("refused")
 
+    def giveUp(self) -> None:
+        """See `Holder.giveUp`. A small reading is no more than the transport may queue."""
+        rest = self._rest
+        if rest is not None and len(rest.data) > LARGE_READING:
+            self.abort("stalled")
+        elif rest is not None:
+            while self._rest is rest and not rest.isWritten():
+                rest.write(self._body)
+            self._endRest(rest)
+
     def _write(self, data: bytes) -> None:
         self._quietSince = self._delivery.ticker.seconds()
-        if len(data) > LARGE_READING:
+        if len(data) > PIECE:
             self._writeLarge(data)
         else:
             self._body.write(data)
 
     def _writeLarge(self, data: bytes) -> None:
         """Begin to write a large reading, and hold it if the transport does not take everything."""
-        self._rest = rest = Rest(data)
-        self._writeRest(rest)
-        if self._rest is not None:
-            rests = self._delivery.rests
-            rests.hold(rest, self)
-            rests.makeRoom()
+        place = self._body.writeSome(data, 0)
+        if place < len(data) and self._state is not ViewerState.ENDED:
+            self._rest = rest = Rest(data, place)
+            self._writeRest(rest)
+            if self._rest is not None:
+                rests = self._delivery.rests
+                rests.hold(rest, self)
+                rests.makeRoom()
 
     def _writeRest(self, rest: Rest) -> None:
         """Write a large reading on, until the transport is full."""
         while self._state is _LIVE and not rest.isWritten():
             rest.write(self._body)
+        self._endRest(rest)
+
+    def _endRest(self, rest: Rest) -> None:
+        """Hold a reading no longer, if all of it is written."""
         if rest.isWritten():
             self._releaseRest()
             if rest.retirement is not None:

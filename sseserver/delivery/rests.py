@@ -1,5 +1,5 @@
 """
-Rests: the large readings that viewers with a full transport have in part.
+Rests: the readings that viewers with a full transport have in part.
 
 A reading that is larger than a transport should queue stays here, and its viewers write it on as they read: each of
 them has its place in it. Viewers that read the same share it.
@@ -11,12 +11,37 @@ from typing import Protocol
 
 from sseserver.delivery.body import Body
 
+#: Bytes at both ends of a reading by which it is found. The ID of an event is among them.
+_ENDS = 128
+
 
 class Holder(Protocol):
     """A viewer that has a reading in part."""
 
-    def abort(self, reason: str) -> None:
-        """Close the connection at once, and release the reading."""
+    def giveUp(self) -> None:
+        """Release the reading: write the rest at once, or close the connection."""
+
+
+class SharedReading:
+    """
+    A reading that one viewer has in part, or several.
+
+    Args:
+        key: Finds it again.
+        data: The encoded events.
+
+    Attributes:
+        data: See above.
+        holders: The viewers.
+        key: See above.
+    """
+
+    __slots__ = ("data", "holders", "key")
+
+    def __init__(self, key: object, data: bytes) -> None:
+        self.key = key
+        self.data = data
+        self.holders: dict[Holder, None] = {}
 
 
 class Rest:
@@ -24,19 +49,22 @@ class Rest:
     The rest of a reading that one viewer has in part.
 
     Args:
-        data: The reading.
+        data: The encoded events.
+        place: Index of the first byte that is not written.
 
     Attributes:
-        data: The reading.
-        place: Index of the first byte that is not written.
+        data: See above.
+        place: See above.
+        reading: Shares the data with other viewers, once the rest is held.
         retirement: Milliseconds and a reason: the viewer is to be told to return later, once it has everything.
     """
 
-    __slots__ = ("data", "place", "retirement")
+    __slots__ = ("data", "place", "reading", "retirement")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, place: int) -> None:
         self.data = data
-        self.place = 0
+        self.place = place
+        self.reading: SharedReading | None = None
         self.retirement: tuple[int, str] | None = None
 
     def isWritten(self) -> bool:
@@ -52,8 +80,8 @@ class Rests:
     """
     The readings that viewers of a service have in part.
 
-    Together they have a limit. Above it, readings leave with their viewers, which are cut: as few viewers as possible,
-    and the slowest of them first.
+    Together they have a limit. Above it, viewers give their readings up: as few viewers as possible, and the slowest
+    of them first.
 
     Args:
         limit: Bytes.
@@ -66,43 +94,52 @@ class Rests:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
-        # The viewers of each reading, and the reading itself; the oldest first.
-        self._holders: dict[bytes, dict[Holder, None]] = {}
-        self._readings: dict[bytes, bytes] = {}
+        # The oldest first.
+        self._readings: dict[object, SharedReading] = {}
 
     @property
     def count(self) -> int:
         """Number of readings."""
-        return len(self._holders)
+        return len(self._readings)
 
     def hold(self, rest: Rest, holder: Holder) -> None:
         """
         Keep a reading for a viewer, until it is released. Its data become those of other viewers, if they are the same.
         """
-        data = self._readings.get(rest.data)
-        if data is None:
-            data = self._readings[rest.data] = rest.data
-            self._holders[data] = {}
+        data = rest.data
+        # A hash of all the bytes would take as long as making them.
+        key: object = (len(data), data[:_ENDS], data[-_ENDS:])
+        reading = self._readings.get(key)
+        if reading is not None and reading.data != data:
+            key, reading = id(data), None
+        if reading is None:
+            reading = self._readings[key] = SharedReading(key, data)
             self.used += len(data)
-        rest.data = data
-        self._holders[data][holder] = None
+        reading.holders[holder] = None
+        rest.reading, rest.data = reading, reading.data
 
     def release(self, rest: Rest, holder: Holder) -> None:
         """Keep a reading for a viewer no longer. Harmless if it is not kept."""
-        holders = self._holders.get(rest.data, {})
-        holders.pop(holder, None)
-        if not holders and self._holders.pop(rest.data, None) is not None:
-            del self._readings[rest.data]
-            self.used -= len(rest.data)
+        reading, rest.reading = rest.reading, None
+        if reading is not None:
+            del reading.holders[holder]
+            if not reading.holders:
+                del self._readings[reading.key]
+                self.used -= len(reading.data)
 
     def makeRoom(self) -> None:
         """
-        Cut viewers, if the readings take too much: of the readings with the fewest viewers, those of the oldest.
+        Let viewers give up, if the readings take too much.
 
-        The newest reading stays.
+        These are the viewers of the oldest of the readings with the fewest viewers. The newest reading stays.
         """
-        while self.used > self.limit and len(self._holders) > 1:
-            older = list(self._holders.values())[:-1]
-            fewest = min(older, key=len)
-            for holder in tuple(fewest):
-                holder.abort("stalled")
+        while self.used > self.limit and len(self._readings) > 1:
+            older = list(self._readings.values())[:-1]
+            fewest = min(older, key=_countHolders)
+            for holder in tuple(fewest.holders):
+                holder.giveUp()
+
+
+def _countHolders(reading: SharedReading) -> int:
+    """Return the number of viewers of a reading."""
+    return len(reading.holders)

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.protocols.policies import WrappingFactory
 
 from sseserver.delivery.body import ResponseBody
-from sseserver.delivery.producer import LARGE_READING
+from sseserver.delivery.producer import LARGE_READING, READ_BYTES
 from sseserver.formats import EntriesFormat, EventsFormat, TextFormat
 from sseserver.jsontext import toJSON
 from sseserver.streams.ids import makeEpoch
@@ -38,11 +38,11 @@ class LargeTests(ProducerTestCase):
         self.assertTrue(self.producers[-1].isPaused)
         return wire
 
-    def takeAll(self, wire: Wire) -> list[Event]:
-        """Take everything step by step; return the events after the first."""
+    def takeAll(self, wire: Wire, queued: int = QUEUED) -> list[Event]:
+        """Take everything step by step, while a transport queues no more; return the events after the first."""
         for _ in soon(lambda: wire.socket.room):
             wire.take(STEP)
-            self.assertLess(countUnsent(wire.transport), QUEUED)
+            self.assertLess(countUnsent(wire.transport), queued)
         wire.take()
         return wire.response.events[1:]
 
@@ -203,13 +203,50 @@ class LargeTests(ProducerTestCase):
         self.assertEqual(events[0].data, "a" * 900_000)
         self.assertTrue(wire.response.complete)
 
-    def test_threshold(self) -> None:
-        """Readings of small entries are written at once, whatever their number."""
-        for _ in range(500):
-            self.streamLog.append(Kind.TOKEN, b"x" * 4000)
-        wire = self.follow(room=10_000)
-        self.assertEqual(self.rests.count, 0)
-        self.assertLess(countUnsent(wire.transport), 2**16 + LARGE_READING)
+    def test_smallEntries(self) -> None:
+        """Readings of many small entries are shared, too."""
+        text = self.fill()
+        wires = [self.follow(room=10_000) for _ in range(3)]
+        self.assertEqual(self.rests.count, 1)
+        for wire in wires:
+            self.assertEqual("".join(event.data for event in self.takeAll(wire, 2 * QUEUED)), text)
+
+    def test_smallWithoutRoom(self) -> None:
+        """Without room for such readings, their rest is written at once; nobody is cut."""
+        text = self.fill()
+        self.rests.limit = 2 * READ_BYTES
+        wires = []
+        for cursor in range(5):
+            wires.append(self.follow(cursor, room=10_000))
+            self.assertLess(self.rests.used, 2 * READ_BYTES + 2 * LARGE_READING)
+            self.assertLess(countUnsent(wires[-1].transport), QUEUED + LARGE_READING)
+        self.assertEqual((self.rests.count, self.ended), (1, []))
+        self.producers[4].retire(1000)
+        self.producers[0].retire(1000)
+        for cursor, wire in enumerate(wires[1:], 1):
+            for _ in soon(lambda: wire.socket.room):  # noqa: B023  (is played at once)
+                wire.take(STEP)
+            data = "".join(event.data for event in wire.response.events[1:])
+            self.assertEqual(data, text[4000 * cursor :][: None if cursor < 4 else len(data)])
+        self.assertTrue(wires[4].response.complete)
+        self.assertTrue(wires[4].response.body.endswith(b"\n\nretry: 1000\n\n"))
+
+    def fill(self) -> str:
+        """Append many small entries; return their text."""
+        texts = [f"{number:04}" * 1000 for number in range(500)]
+        for text in texts:
+            self.streamLog.append(Kind.TOKEN, text.encode())
+        return "".join(texts)
+
+    def test_leftAtOnce(self) -> None:
+        """A viewer whose connection is found broken by the first write keeps nothing."""
+        wire = self.follow()
+        wire.stall()
+        self.after["write"] = lambda: self.producers[0].stopProducing()
+        wire.breakDown()
+        self.append(TEXT)
+        self.after.clear()
+        self.assertEqual((self.producers[0].reason, self.rests.count), ("left", 0))
 
 
 class QueuedLargeTests(LargeTests):
