@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from twisted.web.http import Request
 
+from sseserver.delivery.connection import isOver
 from sseserver.delivery.head import jitter, writeHeaders
 from sseserver.errors import Overloaded, SSEServerError
 from sseserver.interfaces import IFormat
@@ -36,6 +37,9 @@ def turnAway(request: Request, form: IFormat, reconnectionTime: int, refusal: SS
         refusal = Overloaded(NO_ROOM)
     if not form.reconnects:
         raise refusal
+    if isOver(request):
+        # It has left, while its stream was looked for.
+        return
     writeHeaders(request, form)
     request.write(b"retry: %d\n\n" % jitter(max(reconnectionTime, 1000 * (refusal.retryAfter or 0))))
     request.finish()

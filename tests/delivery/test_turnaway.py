@@ -24,6 +24,7 @@ class TurnAwayTests(SynchronousTestCase):
         times = set()
         for _ in range(30):
             request = DummyRequest([])
+            request.channel = object()
             turnAway(request, self.formats["events"], 3000)
             self.assertEqual(request.finished, 1)
             self.assertEqual(request.responseHeaders.getRawHeaders("content-type"), ["text/event-stream"])
@@ -39,4 +40,10 @@ class TurnAwayTests(SynchronousTestCase):
         """
         request = DummyRequest([])
         self.assertRaises(Overloaded, turnAway, request, self.formats["openai"], 3000)
+        self.assertEqual((request.finished, request.written), (0, []))
+
+    def test_left(self) -> None:
+        """Nothing is written to a client that has left."""
+        request = DummyRequest([])
+        turnAway(request, self.formats["events"], 3000)
         self.assertEqual((request.finished, request.written), (0, []))

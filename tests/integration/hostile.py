@@ -40,8 +40,9 @@ class HostileTestCase(SynchronousTestCase):
         command = twistd(
             "sseserver",
             *options,
-            f"--listen=tcp:{self.port}:interface=127.0.0.1",
-            f"--listen=ssl:{self.tlsPort}:interface=127.0.0.1:privateKey={self.pem}:certKey={self.pem}",
+            # Without room in the backlog, the system of a client would try again after seconds.
+            f"--listen=tcp:{self.port}:interface=127.0.0.1:backlog=4096",
+            f"--listen=ssl:{self.tlsPort}:interface=127.0.0.1:backlog=4096:privateKey={self.pem}:certKey={self.pem}",
         )
         with serving(command, self.port, self.output, env=ENVIRONMENT) as process:
             yield process
