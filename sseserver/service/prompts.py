@@ -9,10 +9,7 @@ from collections.abc import Generator
 from hashlib import sha256
 from typing import cast
 
-import msgspec
-
-from sseserver.jsontext import toJSON
-from sseserver.protocols.jsonpieces import PLAIN, encodePieces
+from sseserver.protocols.jsonpieces import PLAIN, encodePieces, encodeUTF8
 from sseserver.protocols.jsonsteps import readSteps
 from sseserver.protocols.prompt import cutQuestion
 from sseserver.streams.account import Account
@@ -117,12 +114,8 @@ def _list(prompt: Prompt) -> list[object]:
 
 def _pack(prompt: Prompt) -> bytes:
     """Write a prompt as JSON."""
-    try:
-        # A copy, because msgspec leaves room to grow behind what it writes.
-        return bytes(memoryview(msgspec.json.encode(_list(prompt))))
-    except UnicodeEncodeError:
-        # A lone surrogate, of a program's own.
-        return toJSON(_list(prompt))
+    # A copy, because msgspec leaves room to grow behind what it writes.
+    return bytes(memoryview(encodeUTF8(_list(prompt))))
 
 
 def _unpack(packed: bytes) -> Prompt:

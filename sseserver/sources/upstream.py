@@ -12,7 +12,6 @@ from collections.abc import Coroutine, Generator, Mapping, Sequence
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-import msgspec
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
@@ -24,7 +23,7 @@ from sseserver.client.agent import Connections, makeConnections
 from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
-from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
+from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces, encodeUTF8
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreammodels import ModelList
 from sseserver.sources.upstreamopening import OPTIONAL, JSONDocument, UpstreamLimits, openAnswer
@@ -209,7 +208,7 @@ class UpstreamSource:
             asking = self._askSlowly(body)
         else:
             # A copy, because msgspec leaves room to grow behind what it writes.
-            asking = self._ask(bytes(memoryview(msgspec.json.encode(body))), OPTIONAL in body)
+            asking = self._ask(bytes(memoryview(encodeUTF8(body))), OPTIONAL in body)
         opening = Deferred.fromCoroutine(asking).addCallbacks(self._noteReached, self._noteFailure)
         return answer.start(opening, self._readPath)
 

@@ -5,6 +5,7 @@ Tests for `sseserver.command.stopping` and `sseserver.command.control`: the step
 from __future__ import annotations
 
 import signal
+from itertools import product
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,11 +14,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.command.control import Control
 from sseserver.command.signals import Signals
-from sseserver.command.stopping import END_AFTER, Stop, StopState
+from sseserver.command.stopping import END_AFTER, STOP_STEPS, Stop, StopState
 from sseserver.command.supervisor import Supervisor
 from sseserver.service.service import StreamService
 from sseserver.service.states import ServiceState
 from sseserver.settings import Settings
+from sseserver.steps import step
 from sseserver.tap import Server
 from sseserver.testing.storecase import NoFormat, RecordingViewer
 from sseserver.values import State
@@ -77,6 +79,20 @@ class Manager(Supervisor):
     def close(self) -> None:
         """See `Supervisor.close`."""
         self.told.append("closed")
+
+
+class StateTests(SynchronousTestCase):
+    """The table of the states of a stop."""
+
+    def test_steps(self) -> None:
+        """Each state can be reached; a step that is not in the table raises."""
+        self.assertEqual(set(STOP_STEPS), set(StopState))
+        self.assertEqual({StopState.NONE}.union(*STOP_STEPS.values()), set(StopState))
+        for old, new in product(StopState, repeat=2):
+            if new in STOP_STEPS[old]:
+                self.assertIs(step(STOP_STEPS, old, new), new)
+            else:
+                self.assertRaises(RuntimeError, step, STOP_STEPS, old, new)
 
 
 class StopTests(SynchronousTestCase):

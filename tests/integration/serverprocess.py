@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import deferLater
 
-from tests.integration.servers import ENVIRONMENT, QUICK
+from tests.integration.servers import ENVIRONMENT, QUICK, checkSecrets
 
 
 class ServerProcess(ProcessProtocol):
@@ -79,6 +79,7 @@ class ServerProcess(ProcessProtocol):
     errReceived = outReceived
 
     def processEnded(self, reason: Any) -> None:
+        checkSecrets(self.output, "The output of a server")
         ended, self.ended = self.ended, None
         if ended is not None:
             ended.callback(None)

@@ -19,13 +19,23 @@ from pathlib import Path
 from typing import IO
 
 import sseserver
+from sseserver.options import KEY_VARIABLE
+from sseserver.options.credentials import TOKEN_KEY_VARIABLE
 from sseserver.sources.launch import resetSignals
 from sseserver.wire import Decoder, Event
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+#: Begins the secrets that each server has in its environment. It must be in nothing that a server writes or answers.
+CANARY = "canary-2f9c41d7"
+
 #: Environment of programs that import sseserver: they get the same package as the tests, the tree or an installed one.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(sseserver.__file__).resolve().parent.parent)}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(sseserver.__file__).resolve().parent.parent),
+    KEY_VARIABLE: f"{CANARY}-upstream",
+    TOKEN_KEY_VARIABLE: f"{CANARY}-{'j' * 64}",
+}
 
 #: Seconds. Longest time for a process to listen, answer or end; on a busy machine the import of Twisted takes some.
 PATIENCE = 120.0
@@ -95,6 +105,19 @@ def serving(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            checkSecrets(Path(f"/proc/self/fd/{output.fileno()}").read_bytes(), "The output of a server")
+
+
+def checkSecrets(text: bytes, place: str) -> None:
+    """
+    Check that a text has no secret of the servers.
+
+    Args:
+        text: Something that a server has written or answered.
+        place: Names it.
+    """
+    if CANARY.encode("ascii") in text:
+        raise AssertionError(f"{place} shows a secret.")
 
 
 def _awaitPort(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
@@ -124,7 +147,9 @@ def ask(
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        content = answer.read()
+        checkSecrets(f"{answer.getheaders()}".encode() + content, f"The answer to {method} {path}")
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
     finally:
         connection.close()
 

@@ -179,7 +179,7 @@ class CanaryTests(AccessProcessTestCase):
             "SSESERVER_JWT_KEY": f"canary-{'j' * 40}",
             "SSESERVER_LINK_KEY": f"canary-{'l' * 40}",
         }
-        options = ("--exec=env", f"--access-log={log}", "--linger=1000")
+        options = ("--exec=env", f"--access-log={log}", "--linger=1000", "--metrics")
         secretTexts = [self.key, self.signingKey, self.tokenKey, "canary"]
         with tempfile.TemporaryFile() as output:
             with serving(self.command(*options), self.port, output, env=environment) as process:
@@ -235,4 +235,5 @@ class CanaryTests(AccessProcessTestCase):
         send("GET", f"{link}canary", {"Accept": JSON})
         send("HEAD", f"/streams/news?format=events&{link.partition('?')[2]}", {})
         send("GET", "/readyz", {})
+        send("GET", "/metrics", {})
         return told

@@ -43,6 +43,12 @@ class RequestTests(UpstreamTestCase):
         self.start(Prompt("Käse", messages, options))
         self.assertEqual(self.upstream.asked[0].json, {**options, "messages": messages, "stream": True})
 
+    def test_surrogate(self) -> None:
+        """A lone surrogate, which only a program can have in a prompt, is sent as an escape."""
+        messages = [{"role": "user", "content": "\ud800"}]
+        self.start(Prompt("x", messages))
+        self.assertEqual(self.upstream.asked[0].json["messages"], messages)
+
     def test_largePrompt(self) -> None:
         """#12: a large prompt is encoded in several turns, and sent as any other, in one piece or in steps."""
         for number, words in enumerate((20_000, 100_000)):
