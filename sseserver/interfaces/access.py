@@ -25,6 +25,9 @@ class Right(Enum):
     DELETE = "delete"
     LIST = "list"
 
+    # The members are singletons. The hash of `Enum` is a function in Python, which each check of a right would call.
+    __hash__ = object.__hash__
+
 
 #: All rights.
 ALL_RIGHTS = frozenset(Right)

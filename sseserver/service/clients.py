@@ -122,9 +122,12 @@ def identifyClient(request: Request) -> Client | None:
     Args:
         request: If it has a principal, `Access` has found it.
     """
+    principalName = getattr(request, "principalName", "")
+    if principalName:
+        return _findPrincipal(principalName)
     # Requests of an embedder may be of a class that has no such method.
     find: Callable[[], Any] = getattr(request, "getClientAddress", lambda: None)
-    return findClient(getattr(request, "principalName", ""), find())
+    return findAddress(find())
 
 
 class Shares:
@@ -155,8 +158,10 @@ class Shares:
 
     def hasRoom(self, client: Client | None) -> bool:
         """Return whether a client may have one more."""
-        limit = self.findLimit(client)
-        return limit is None or client is None or self.counts.get(client.name) < limit
+        if client is None:
+            return True
+        limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
+        return limit is None or self.counts.get(client.name) < limit
 
     def add(self, client: Client | None) -> None:
         """Count one more."""

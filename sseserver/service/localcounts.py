@@ -4,8 +4,6 @@ LocalCounts: what each client has at a time in this process.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from zope.interface import implementer
 
 from sseserver.interfaces import ICounts
@@ -16,7 +14,8 @@ class LocalCounts:
     """Numbers by the names of clients. Those that are 0 take no memory."""
 
     def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
+        # No `Counter`, whose methods take twice as long for a number that comes from 0 or goes to it.
+        self._counts: dict[str, int] = {}
 
     @property
     def count(self) -> int:
@@ -25,14 +24,14 @@ class LocalCounts:
 
     def get(self, client: str) -> int:
         """See `ICounts.get`."""
-        return self._counts[client]
+        return self._counts.get(client, 0)
 
     def add(self, client: str) -> None:
         """See `ICounts.add`."""
-        self._counts[client] += 1
+        self._counts[client] = self._counts.get(client, 0) + 1
 
     def remove(self, client: str) -> None:
         """See `ICounts.remove`."""
-        self._counts[client] -= 1
-        if self._counts[client] <= 0:
-            del self._counts[client]
+        count = self._counts.pop(client, 0) - 1
+        if count > 0:
+            self._counts[client] = count

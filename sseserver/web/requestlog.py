@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import monotonic, time
 from typing import Any
 
@@ -92,7 +93,7 @@ def describeRequest(request: Any) -> dict[str, object]:
 def findPrincipal(request: Any) -> str:
     """Return the name of the principal of a request, with its control characters and spaces escaped; `-` for nobody."""
     name: str = getattr(request, "principalName", "")
-    return ascii(name)[1:-1].replace(" ", "\\x20") if name else "-"
+    return _escapeName(name) if name else "-"
 
 
 def findOutcome(request: Any) -> tuple[str, int]:
@@ -145,6 +146,11 @@ class RefusedRequest:
     def getClientAddress(self) -> Any:
         """See `twisted.web.http.Request.getClientAddress`."""
         return self._channel.getPeer()
+
+
+@lru_cache(256)
+def _escapeName(name: str) -> str:
+    return ascii(name)[1:-1].replace(" ", "\\x20")
 
 
 def _decode(value: bytes | None) -> str | None:

@@ -58,6 +58,15 @@ class Access:
         principal = self.credentials.verdicts.find(header)
         return None if principal is None or principal.isExpired(self._seconds()) else principal
 
+    def _recognize(self, request: Request) -> Principal | None:
+        """Return the principal of a request whose only credential was verified before, without a coroutine for it."""
+        headers = request.requestHeaders.getRawHeaders(b"authorization", ())
+        principal = self.recall(headers[0]) if len(headers) == 1 else None
+        if principal is not None:
+            logged: Any = request
+            logged.principalName = principal.name
+        return principal
+
     async def identify(self, request: Request) -> Principal:
         """
         Find the principal of a request.
@@ -92,7 +101,7 @@ class Access:
         """
         if self._authenticator is None:
             return ANYONE
-        principal = await self.identify(request)
+        principal = self._recognize(request) or await self.identify(request)
         checkRight(principal, right, name)
         return principal
 
@@ -136,7 +145,7 @@ class Access:
         """
         if self._authenticator is None:
             return ANYONE
-        principal = await self.identify(request)
+        principal = self._recognize(request) or await self.identify(request)
         if principal.runPrefix is None:
             raise makeForbidden(Right.RUN)
         return principal
