@@ -105,6 +105,10 @@ class Rests:
     def hold(self, rest: Rest, holder: Holder) -> None:
         """
         Keep a reading for a viewer, until it is released. Its data become those of other viewers, if they are the same.
+
+        Args:
+            rest: The reading.
+            holder: The viewer.
         """
         data = rest.data
         # A hash of all the bytes would take as long as making them.
@@ -119,7 +123,13 @@ class Rests:
         rest.reading, rest.data = reading, reading.data
 
     def release(self, rest: Rest, holder: Holder) -> None:
-        """Keep a reading for a viewer no longer. Harmless if it is not kept."""
+        """
+        Keep a reading for a viewer no longer. Harmless if it is not kept.
+
+        Args:
+            rest: See `hold`.
+            holder: See `hold`.
+        """
         reading, rest.reading = rest.reading, None
         if reading is not None:
             del reading.holders[holder]

@@ -62,6 +62,10 @@ class IKeyDirectory(Interface):
 
         A stream has at most 16 keys; a further one replaces the oldest.
 
+        Args:
+            key: The key.
+            stream: The stream.
+
         Raises:
             StoreUnavailable: (as the errback) The key cannot be stored now.
         """

@@ -200,7 +200,13 @@ class Rate:
         return 0.0 if limit is None else self.buckets.take(client.name, limit)
 
     def giveBack(self, failure: Failure, client: Client | None) -> Failure:
-        """Count one less: what was counted has failed, and is tried in another way. An errback."""
+        """
+        Count one less: what was counted has failed, and is tried in another way. An errback.
+
+        Args:
+            failure: Is returned.
+            client: The client for whom it was counted; `None` if it was for nobody.
+        """
         if client is not None:
             limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
             if limit is not None:

@@ -39,7 +39,16 @@ _formatDate = lru_cache(2)(datetimeToString)
 
 
 def listDefaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], ...]:
-    """Find the class attributes that are defaults of attributes with a slot: the slot hides them."""
+    """
+    Find the class attributes that are defaults of attributes with a slot: the slot hides them.
+
+    Args:
+        slots: Names of attributes.
+        base: The class that has the defaults.
+
+    Returns:
+        The names with a default, and the defaults.
+    """
     return tuple((name, getattr(base, name)) for name in slots if hasattr(base, name))
 
 

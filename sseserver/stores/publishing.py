@@ -98,6 +98,10 @@ def makeDigest(entries: Sequence[NewEntry], close: bool) -> bytes:
     Hash what is published: the number of entries, their kinds, the ends of their data, and the data.
 
     Digests are stored, and begin with the version of this form. Those of earlier versions have no such byte.
+
+    Args:
+        entries: The entries.
+        close: Whether the publish closes the stream.
     """
     packed = entries if isinstance(entries, PackedEntries) else PackedEntries(entries)
     digest = sha256(b"%s:%d:" % (b"close" if close else b"open", len(packed)))
