@@ -39,6 +39,9 @@ _MAX_TYPE = 128
 #: Idempotency key of a PUT without one. No client can send it: it contains a space.
 _PUT_KEY = "PUT "
 
+#: Number. Attempts to open a stream that others delete meanwhile, before the last one.
+_OPENINGS = 2
+
 #: Entries. The answer to a larger publish names only the first and the last ID.
 MAX_IDS = 100
 
@@ -100,6 +103,24 @@ async def openWith(
         KeyReused: The key was used with another body.
         Overloaded: There is no room.
         StoreUnavailable: The store cannot take the stream or the entries now.
+    """
+    for _ in range(_OPENINGS):
+        try:
+            return await _tryOpenWith(service, name, entries, close, key)
+        except StreamNotFound as deleted:
+            # Deleted while it was opened: this request comes after the deletion.
+            forgetTraceback(deleted)
+    return await _tryOpenWith(service, name, entries, close, key)
+
+
+async def _tryOpenWith(
+    service: StreamService, name: str, entries: Sequence[NewEntry], close: bool, key: str | None
+) -> tuple[StreamDescription, bool]:
+    """
+    Open a stream with its first publish; see `openWith`.
+
+    Raises:
+        StreamNotFound: It was deleted meanwhile.
     """
     used, new = key or _PUT_KEY, False
     try:

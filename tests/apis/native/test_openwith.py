@@ -63,6 +63,26 @@ class OpenWithTests(PublishingTestCase):
         self.assertError(self.open(b'{"data":"2"}', key="k"), 422, "idempotency_key_reused")
         self.assertEqual(self.read("a"), [("message", "1")])
 
+    def test_deletedMeanwhile(self) -> None:
+        """A stream that is deleted between its opening and the first publish is opened again, but not for ever."""
+        publish, left = self.service.publish, 0
+
+        def deleteFirst(name: str, *arguments: object) -> object:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                self.service.delete(name)
+            return publish(name, *arguments)
+
+        self.patch(self.service, "publish", deleteFirst)
+        for times, status in ((1, 201), (2, 201), (9, 404)):
+            left = times
+            self.assertEqual(self.open(b'{"data":"1"}').status, status)
+            if status == 201:
+                self.assertEqual(self.read("a"), [("message", "1")])
+                self.delete("a")
+        self.assertEqual(left, 6)
+
     def test_F131_entries(self) -> None:
         """A stream that has other entries is not opened with a body: the answer is 409."""
         self.open(b'{"data":"1"}')
