@@ -50,6 +50,7 @@ class Asker:
     Attributes:
         finished: Whether it has its answer, or has given up.
         stream: Name of the stream of the run; empty as long as it is unknown.
+        refused: Whether the last answer was that there is no room.
     """
 
     path = "/streams"
@@ -58,7 +59,7 @@ class Asker:
         self.stage = stage
         self.name = f"{type(self).__name__.lower()}{number}"
         self.prompt = prompt
-        self.finished = False
+        self.finished = self.refused = False
         self.stream = ""
         self.cursor = 0
         self.exchange: Exchange | None = None
@@ -160,6 +161,7 @@ class Asker:
             self.onStream(name)
 
     def _over(self, reply: Reply) -> None:
+        self.refused = reply.status in (429, 503)
         self.stage.history.add(self.name, f"over: {reply.status} {reply.complete} {reply.body[:200]!r}")
         if SECRET.encode() in reply.body:
             self.blame("secret", f"{reply.body[:300]!r} has the key of the upstream")

@@ -14,7 +14,7 @@ from tests.simulation.askers import Asker, Chat, ChatReturn, Completion, Streame
 from tests.simulation.clients import Client, CommandClient, LoopClient
 from tests.simulation.eventsviewer import EventsViewer
 from tests.simulation.guests import Guest, Stranger
-from tests.simulation.identities import makeNeighbours
+from tests.simulation.identities import SECURE, makeNeighbours
 from tests.simulation.locksmith import Locksmith
 from tests.simulation.metrics import Observer
 from tests.simulation.operators import Operator
@@ -150,6 +150,24 @@ class Cast:
         acts: list[Callable[[], object]] = [partial(one.give, f"s{chance.randint(1, 3)}") for one in locksmiths]
         if chance.random() < 0.25:
             acts.append(Observer(stage, host).look)
+        for act in acts:
+            self.acts += 1
+            if self.acts not in self._without:
+                self._stage.after(round(chance.random() * BUSY * 0.8, 3), act)
+
+    def secure(self, chance: Random) -> None:
+        """
+        Let clients enter that speak TLS, and one that does not know that it should.
+
+        Args:
+            chance: Not the one of the stage, as for `invite`.
+        """
+        stage = replace(self._stage, identity=SECURE, chance=chance)
+        acts: list[Callable[[], object]] = [partial(Operator(self._stage, 0).speakPlainly)]
+        for _ in range(chance.randint(1, 4)):
+            stream = f"s{chance.randint(1, 3)}"
+            act = chance.choice((self._publishToo, self._viewToo, self._viewToo, self._startToo))
+            acts += [partial(act, stage, stream), partial(Operator(stage, self._number()).look, stream)]
         for act in acts:
             self.acts += 1
             if self.acts not in self._without:

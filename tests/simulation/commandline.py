@@ -11,8 +11,9 @@ from sseserver.options import OPTIONS
 from sseserver.settings import Settings
 from sseserver.tap import Options
 from tests.simulation.identities import PROXIES
+from tests.simulation.secure import writeCertificate
 from tests.simulation.upstream import CONNECT_TIMEOUT, PROXY_PORT, SECRET, UPSTREAM_PORT
-from tests.simulation.wire import ADMIN_PORT, PORT
+from tests.simulation.wire import ADMIN_PORT, PORT, TLS_PORT
 
 #: Name of the access log.
 ACCESS_LOG = "access.log"
@@ -37,6 +38,7 @@ class Plan:
         drainWait: Seconds from SIGTERM to the drain.
         connectionsEach: Most connections at a time of one address; `None` for the default.
         keyServer: Whether the keys of tokens come from a URL; otherwise there is a shared key.
+        isSecure: Whether a port has TLS.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Plan:
     drainWait: float
     connectionsEach: int | None
     keyServer: bool
+    isSecure: bool = False
 
 
 def findTooSmall(plan: Plan) -> dict[str, int]:
@@ -79,6 +82,9 @@ def writeOptions(plan: Plan, folder: Path, database: str, full: bool) -> Options
         f"--trusted-proxy={PROXIES}",
         *_writeSettings(plan),
     ]
+    if plan.isSecure:
+        path = writeCertificate(folder)
+        line.append(f"--listen=ssl:{TLS_PORT}:privateKey={path}:certKey={path}:interface=127.0.0.1")
     if plan.store == "sqlite":
         line += [f"--store=sqlite:{database}", f"--sync={'full' if full else 'normal'}"]
     if plan.connections is not None:

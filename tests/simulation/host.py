@@ -29,6 +29,7 @@ from tests.simulation.manager import ServiceManager
 from tests.simulation.network import Network
 from tests.simulation.programs import Programs
 from tests.simulation.reactor import SimReactor
+from tests.simulation.secure import writeCertificate
 from tests.simulation.sources import Scripts, ScriptSource
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
@@ -126,7 +127,9 @@ class Host:
         self.manager.signal(signal.SIGUSR1)
 
     def reload(self) -> None:
-        """Send HUP."""
+        """Send HUP. If there is a certificate, it is another one from now on."""
+        if self.plan.isSecure:
+            writeCertificate(self.disk.folder, 1)
         self.manager.signal(signal.SIGHUP)
         self._gate.reload()
 

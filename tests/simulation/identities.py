@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from tests.simulation.credentials import Signer, bear, grantOf, makeKey
-from tests.simulation.wire import GATE_PORT, PORT, PROXIED_PORT, Query
+from tests.simulation.wire import GATE_PORT, PORT, PROXIED_PORT, TLS_PORT, Query
 
 #: Address of a proxy that the server trusts; its network.
 PROXY, PROXIES = "10.9.0.1", "10.9.0.0/16"
@@ -32,6 +32,7 @@ class Identity:
         port: Port of its requests.
         isPublic: Whether it has an address of the public internet, with limits of its own.
         prefix: The header of the PROXY protocol, before each request.
+        isSecure: Whether it speaks TLS.
     """
 
     client: str = ""
@@ -41,16 +42,19 @@ class Identity:
     port: int = PORT
     isPublic: bool = False
     prefix: bytes = b""
+    isSecure: bool = False
 
     def dress(self, query: Query) -> Query:
         """Return a request as this client sends it."""
         port = self.port if query.port == PORT else query.port
         headers = {**self.headers, **query.headers}
-        return replace(query, source=self.source, headers=headers, port=port, prefix=self.prefix)
+        query = replace(query, prefix=self.prefix, isSecure=self.isSecure)
+        return replace(query, source=self.source, headers=headers, port=port)
 
 
-#: A program on the machine of the server.
+#: A program on the machine of the server, and one that speaks TLS.
 LOCAL = Identity()
+SECURE = Identity(port=TLS_PORT, isSecure=True)
 
 
 def makeNeighbours(chance: Random, now: float, signer: Signer) -> list[Identity]:

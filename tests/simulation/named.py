@@ -12,6 +12,8 @@ NAMED: dict[int, str] = {
     16986: "A viewer whose transport held the end of its stream was told to return later when the server stopped.",
     23: "A prompt between 64 KiB and 1 MiB was sent to an upstream as no bytes, which no transport takes.",
     5: "A publish that the direct way could not do was counted twice, and refused for the rate of its client.",
+    20092: "The oracle let a client that is refused start a run after all runs should have ended.",
+    20208: "A PUT with entries was answered 404, because its stream was deleted between its opening and its publish.",
     18117: "The oracle blamed a server whose only turn was taken by a run that lingered: its queue outlasted a client.",
     18434: "The same, with another queue.",
 }

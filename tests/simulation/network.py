@@ -165,6 +165,7 @@ class Pipe:
         """Give arrived bytes to the receiver."""
         data = bytes(self.inbox[:size])
         del self.inbox[:size]
+        self.ends[1].readable = bool(self.inbox) or self.ended
         self.push()
         return data
 
@@ -187,6 +188,7 @@ class Pipe:
         self.arrived += size
         if self.finished and not self.queue:
             self.ended = True
+        receiver.readable = bool(self.inbox) or self.ended
         self.push()
         if receiver.watch is not None:
             receiver.watch()
@@ -201,6 +203,7 @@ class SimSocket:
     Attributes:
         closed: Whether this end is closed.
         broken: Whether the connection was reset; the next read or write finds out.
+        readable: Whether `epoll` would report something to read.
         watch: Called when there may be something to read, or room to write. For actors without a reactor.
     """
 
@@ -208,7 +211,7 @@ class SimSocket:
 
     def __init__(self, out: Pipe | None = None, into: Pipe | None = None) -> None:
         self.closed = False
-        self.broken = False
+        self.broken = self.readable = False
         self.watch: Callable[[], object] | None = None
         self._out = out
         self._in = into
@@ -218,11 +221,6 @@ class SimSocket:
     def writable(self) -> bool:
         """Whether `epoll` would report room to write."""
         return self.broken or (self._out is not None and self._out.room > 0)
-
-    @property
-    def readable(self) -> bool:
-        """Whether `epoll` would report something to read."""
-        return self.broken or (self._in is not None and bool(self._in.inbox or self._in.ended))
 
     @property
     def unread(self) -> int:
@@ -286,7 +284,7 @@ class SimSocket:
 
     def breakDown(self) -> None:
         """Lose the connection: both directions, and what was on its way."""
-        self.broken = True
+        self.broken = self.readable = True
         if self.watch is not None and self._in is not None:
             self._in.network.world.after(0, self.watch)
 

@@ -10,7 +10,7 @@ from typing import Any
 from tests.simulation.facts import Span
 from tests.simulation.payloads import wrap
 from tests.simulation.viewers import Stage
-from tests.simulation.wire import ADMIN_PORT, PORT, Query, Reply
+from tests.simulation.wire import ADMIN_PORT, PORT, TLS_PORT, Query, Reply
 
 #: Requests that must be answered with one status, whatever the server does, or 503.
 PROBES: tuple[tuple[int, Query], ...] = (
@@ -87,6 +87,10 @@ class Operator:
         """Send a request whose answer is known."""
         status, query = self.stage.chance.choice(PROBES)
         self._expect(query, status)
+
+    def speakPlainly(self) -> None:
+        """Send a request without TLS to the port with TLS: the answer must say so."""
+        self._expect(Query("GET", "/streams", port=TLS_PORT), 400)
 
     def abuse(self, stream: str) -> None:
         """Publish what must be refused."""

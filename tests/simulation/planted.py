@@ -427,6 +427,18 @@ BUGS = (
         "+= 1",
     ),
     Bug(
+        "a TLS port answers plain HTTP with TLS",
+        "command/tlsport.py",
+        "if data[:1].isalpha() and not data.startswith(_HANDSHAKE):",
+        "if False:",
+    ),
+    Bug(
+        "the end of a response over TLS is lost",
+        "web/connection.py",
+        "        super().loseConnection()\n        if isConnected",
+        "        self.transport.abortConnection()\n        if isConnected",
+    ),
+    Bug(
         "a credential that was seen before has no end",
         "interfaces/access.py",
         "return self.expires is not None and self.expires <= now",

@@ -60,10 +60,11 @@ class Publisher:
 
     Attributes:
         finished: Whether everything was published, or given up.
+        refused: Whether the last answer was that there is no room.
     """
 
     def __init__(self, stage: Stage, number: int, stream: str, batches: int, size: int, closes: bool) -> None:
-        self.finished = False
+        self.finished = self.refused = False
         self.exchange: Exchange | None = None
         self.name = f"p{number}"
         self.stream = stream
@@ -93,6 +94,7 @@ class Publisher:
             self._stage.after(round(self._stage.chance.random() * 0.1, 3), exchange.cut)
 
     def _opened(self, reply: Reply) -> None:
+        self.refused = reply.status in (429, 503)
         self._stage.history.add(self.name, f"open: {reply.status}")
         if reply.status in (200, 201):
             if reply.complete:
@@ -176,6 +178,7 @@ class Publisher:
         self._ask(Query("POST", f"/streams/{self.stream}", headers, batch.body), self._answered)
 
     def _answered(self, reply: Reply) -> None:
+        self.refused = reply.status in (429, 503)
         stage, batch = self._stage, self._batch
         assert batch is not None
         stage.history.add(self.name, f"answer: {reply.status} {reply.body[:200]!r}")
@@ -261,10 +264,11 @@ class Opener:
 
     Attributes:
         finished: Whether it was answered, or has given up.
+        refused: Whether the last answer was that there is no room.
     """
 
     def __init__(self, stage: Stage, number: int, closes: bool) -> None:
-        self.finished = False
+        self.finished = self.refused = False
         self.exchange: Exchange | None = None
         self.name = f"p{number}"
         self.stream = f"opened{number}"
@@ -296,6 +300,7 @@ class Opener:
         self.exchange = self._stage.ask(self._query, self._answered, timeout=10.0)
 
     def _answered(self, reply: Reply) -> None:
+        self.refused = reply.status in (429, 503)
         stage, truth = self._stage, self._stage.truth
         stage.history.add(self.name, f"answer: {reply.status} {reply.body[:200]!r}")
         if reply.status in (200, 201) and reply.complete:

@@ -79,6 +79,8 @@ class Refusals:
             self.limits.end(use, life, isServed)
             if exchange.isClosed and isUp:
                 self.limits.judgeConnection(use)
+        if query.isSecure and reply.status and exchange.protocol != "http/1.1":
+            self.history.blame("edge", f"{query.path}: the server speaks {exchange.protocol}")
         if not reply.complete:
             return
         code = (reply.json or {}).get("error", {}).get("code") if reply.status in (429, 503) else None

@@ -4,6 +4,7 @@ Scenario: what one seed makes of a server, its users, and their bad luck; and th
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -35,7 +36,7 @@ CALM = 90.0
 
 def isLate(actor: Any) -> bool:
     """Return whether an actor has no answer. To be refused is one: `Refusals` judges it."""
-    return not (actor.finished or (actor.exchange is not None and actor.exchange.reply.status in (429, 503)))
+    return not (actor.finished or actor.refused)
 
 
 class Scenario:
@@ -55,7 +56,8 @@ class Scenario:
         self.world = world
         self.history = History(world)
         self.truth = Truth(self.history)
-        self.plan = makePlan(chance)
+        # By a chance of its own, so that seeds without TLS keep their histories.
+        self.plan = replace(makePlan(chance), isSecure=Random(f"TLS {seed}").random() < 0.25)
         network = self.network = Network(world, chance, makeWeather(chance))
         self.refusals = makeRefusals(self.plan, network.weather, self.history)
         issuer = KeyServer(network, Random(f"keys {seed}")) if self.plan.keyServer else Issuer()
@@ -102,6 +104,8 @@ class Scenario:
         self.cast.invite(Random(f"visitors {self.seed}"))
         self.cast.crowd(Random(f"neighbours {self.seed}"))
         self.cast.administrate(Random(f"operators {self.seed}"), self.host)
+        if self.plan.isSecure:
+            self.cast.secure(Random(f"secure {self.seed}"))
         self.cast.ravage(Random(f"vandals {self.seed}"), self.plan.connections is None)
         self.luck.cue()
         self.world.pass_(BUSY)
@@ -126,13 +130,16 @@ class Scenario:
         """Wait until all actors have ended, or have nothing more to do."""
         actors: list[Any] = [*self.cast.publishers, *self.cast.askers]
         turns = Turns(self.world, self.host, CALM + self.plan.settings.linger)
-        while not self.world.run(lambda: not any(map(isLate, actors)), CALM):
+        while not self.world.run(lambda: all(actor.finished for actor in actors), CALM):
             late = [actor for actor in actors if isLate(actor)]
             # A run that waits for its turn has all the time of those before it.
-            if not (any(isinstance(actor, Asker) and actor.waits for actor in late) and turns.pass_()):
-                if self.plan.settings.maxBytes > 1 << 20:
+            if not late or not (any(isinstance(actor, Asker) and actor.waits for actor in late) and turns.pass_()):
+                if late and self.plan.settings.maxBytes > 1 << 20:
                     self.history.blame("life", f"{[actor.name for actor in late]} are not answered")
                 break
+        for actor in actors:
+            # A client that is refused again and again gives up.
+            actor.finished = True
         self._awaitRuns()
         self.world.pass_(12.0)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation.network import Network, SimSocket
+from tests.simulation.secure import SecureSocket
 from tests.simulation.world import Timer
 
 #: Address of the server, and of the programs on its machine.
@@ -24,6 +25,9 @@ ADMIN_PORT = 8001
 
 #: Port that asks for credentials.
 GATE_PORT = 8002
+
+#: Port with TLS.
+TLS_PORT = 8004
 
 #: Port on which each connection begins with the PROXY protocol.
 PROXIED_PORT = 8003
@@ -46,6 +50,7 @@ class Query:
         port: Port of the server.
         source: Address of the client.
         prefix: Bytes before the request.
+        isSecure: Whether it is sent with TLS.
     """
 
     method: str
@@ -56,6 +61,7 @@ class Query:
     port: int = PORT
     source: str = LOCALHOST
     prefix: bytes = b""
+    isSecure: bool = False
 
     def encode(self) -> bytes:
         """Write the request."""
@@ -240,7 +246,8 @@ class Exchange:
         self._parser = ReplyParser(query.method == "HEAD", onBody)
         self._onEnd: Callable[[Reply], object] | None = onEnd
         self._out = query.encode()
-        self._socket: SimSocket | None = None
+        self._isSecure = query.isSecure
+        self._socket: SimSocket | SecureSocket | None = None
         # Whether the server has ended the response, well or not.
         self._ended = False
         self._timer: Timer | None = None
@@ -257,6 +264,11 @@ class Exchange:
     def over(self) -> bool:
         """Whether nothing more will arrive."""
         return self._onEnd is None
+
+    @property
+    def protocol(self) -> str | None:
+        """Protocol that the server has chosen in the handshake of TLS, if there was one."""
+        return self._socket.protocol if isinstance(self._socket, SecureSocket) else None
 
     @property
     def isClosed(self) -> bool:
@@ -311,8 +323,8 @@ class Exchange:
         if self.over:
             sock.close()
             return
-        self._socket = sock
-        sock.watch = self._work
+        self._socket = SecureSocket(sock) if self._isSecure else sock
+        self._socket.watch = self._work
         self._work()
 
     def _work(self) -> None:
