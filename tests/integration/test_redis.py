@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 import pytest
 
 from sseserver.wire import Decoder, Event
+from tests.certificates import makePEM
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 from tests.redisservers import RedisServer, findMissing
 
@@ -207,3 +209,26 @@ def test_downAtStart() -> None:
             assert ask(port, "PUT", "/streams/a")[0] == 201
         finally:
             redis.remove()
+
+
+def test_tls(tmp_path: Path) -> None:
+    """Over TLS the certificate is verified. The password comes from a file, and stands in no log."""
+    key, certificate = makePEM()
+    for name, content in (("key", key), ("certificate", certificate), ("password", b"pass-word\n")):
+        (tmp_path / name).write_bytes(content)
+    files = [f"tls-{use}-file {tmp_path / name}" for use, name in (("cert", "certificate"), ("key", "key"))]
+    port, tlsPort = freePort(), freePort()
+    options = (f"tls-port {tlsPort}", *files, f"tls-ca-cert-file {tmp_path / 'certificate'}", "tls-auth-clients no")
+    redis = RedisServer("bind 127.0.0.1", "requirepass pass-word", *options).start()
+    command = twistd("sseserver", "--listen", f"tcp:{port}:interface=127.0.0.1")
+    command += ["--store", f"rediss://localhost:{tlsPort}", "--redis-credentials-file", str(tmp_path / "password")]
+    trusting = {**ENVIRONMENT, "SSL_CERT_FILE": str(tmp_path / "certificate")}
+    try:
+        for environment, ready in ((trusting, True), (ENVIRONMENT, False)):
+            with (tmp_path / "log").open("w+b") as log, serving(command, port, log, env=environment):
+                said = b"Connected to Redis" if ready else b"Trying again"
+                until(lambda said=said: said in (tmp_path / "log").read_bytes())
+                until(lambda ready=ready: isReady(port) is ready)
+            assert b"pass-word" not in (tmp_path / "log").read_bytes()
+    finally:
+        redis.remove()
