@@ -41,7 +41,7 @@ LINE = "All work and no play makes Jack a dull boy.\n"
 #: Bytes. Limit of the resident memory of the server, stream included; and of its growth for each viewer, in which they
 #: share what they have in common.
 PEAK = 300_000_000
-VIEWER = 200_000
+VIEWER = 300_000
 
 #: Requests of viewers of a stream.
 REQUESTS = [
