@@ -28,7 +28,10 @@ REPEATING = (
     "tests/wire/test_decoder_properties.py::PropertyTests::test_manySplits",
 )
 
-#: Integration tests that share something slow to make, a browser or a package: the tests of such a file stay together.
+#: Folders of tests that mostly wait: for servers, browsers and clocks.
+WAITING = ("tests/integration/", "tests/stores/redis/")
+
+#: Tests among them that share something slow to make, a browser or a package: the tests of such a file stay together.
 SHARING = (
     "test_access_browser.py",
     "test_browser.py",
@@ -52,38 +55,33 @@ LONGEST = (
     "test_power.py",
 )
 
-#: Factor. Place of the last integration test in the order; 1.0 is that of the last unit test.
+#: Factor. Place of the last test that waits in the order; 1.0 is that of the last of the others.
 BESIDE = 0.8
-
-
-def isIntegration(name: str) -> bool:
-    """Return whether the name of a test or file is that of an integration test."""
-    return "integration/" in name
 
 
 def findScope(name: str) -> str:
     """Return the name of what stays in one process: the file of a test, or a test that may run by itself."""
     path = name.partition("::")[0]
-    alone = isIntegration(path) and not path.endswith(SHARING)
+    alone = path.startswith(WAITING) and not path.endswith(SHARING)
     return name if alone or path.endswith("test_simulation.py") else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run `TestCase`s first, then plain test functions; spread the integration tests between the files of unit tests.
+    Run `TestCase`s first, then plain test functions; spread those that wait between the files of the others.
 
-    Integration tests mostly wait and unit tests compute, so that several processes do both at the same time. The last
-    tests decide how long the others idle: those of unit tests are short.
+    Several processes then wait and compute at the same time. The last tests decide how long the other processes idle:
+    unit tests are short.
 
     pytest-twisted runs a plain test function inside the reactor's greenlet and leaves the reactor running. A
     `TestCase` of trial that waits for a Deferred afterwards fails with a dirty or running reactor
     (https://github.com/pytest-dev/pytest-twisted/issues/147).
     """
     scopes = sorted(dict.fromkeys(findScope(item.nodeid) for item in items), key=_rank)
-    integration = [scope for scope in scopes if isIntegration(scope)]
-    units = [scope for scope in scopes if not isIntegration(scope)]
-    places = {scope: BESIDE * number / len(integration) for number, scope in enumerate(integration)}
-    places |= {scope: number / len(units) for number, scope in enumerate(units)}
+    waiting = [scope for scope in scopes if scope.startswith(WAITING)]
+    others = [scope for scope in scopes if not scope.startswith(WAITING)]
+    places = {scope: BESIDE * number / len(waiting) for number, scope in enumerate(waiting)}
+    places |= {scope: number / len(others) for number, scope in enumerate(others)}
     items.sort(key=lambda item: (not isinstance(item, TestCaseFunction), places[findScope(item.nodeid)]))
 
 
@@ -92,7 +90,7 @@ def _rank(scope: str) -> int:
 
 
 class Scheduler(LoadScopeScheduling):
-    """Hands out files, and single integration tests, in the order of the tests."""
+    """Hands out files, and single tests that wait, in the order of the tests."""
 
     def _split_scope(self, nodeid: str) -> str:
         return findScope(nodeid)
