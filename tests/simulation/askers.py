@@ -82,9 +82,14 @@ class Asker:
         self._askedBefore = 0
 
     @property
+    def asked(self) -> int:
+        """How often the source was asked for the prompt."""
+        return self.stage.truth.asked[self.prompt or "nothing"]
+
+    @property
     def waits(self) -> bool:
         """Whether the source was not asked since the last request: the run may wait for its turn."""
-        return self.stage.truth.asked[self.prompt or "nothing"] == self._askedBefore
+        return self.asked == self._askedBefore
 
     def body(self) -> dict[str, Any]:
         """Return the body of the request."""
@@ -109,7 +114,7 @@ class Asker:
         self._tries += 1
         self._askedLife = self.stage.truth.lives
         self._askedAt = self.stage.now
-        self._askedBefore = self.stage.truth.asked[self.prompt or "nothing"]
+        self._askedBefore = self.asked
         self._free = bool(self._key) and self._mayRepeat()
         headers = {"Content-Type": "application/json"}
         if self._key:

@@ -155,15 +155,16 @@ class Cast:
             if self.acts not in self._without:
                 self._stage.after(round(chance.random() * BUSY * 0.8, 3), act)
 
-    def secure(self, chance: Random) -> None:
+    def secure(self, chance: Random, strict: bool) -> None:
         """
         Let clients enter that speak TLS, and one that does not know that it should.
 
         Args:
             chance: Not the one of the stage, as for `invite`.
+            strict: See `Vandal`.
         """
         stage = replace(self._stage, identity=SECURE, chance=chance)
-        acts: list[Callable[[], object]] = [partial(Operator(self._stage, 0).speakPlainly)]
+        acts: list[Callable[[], object]] = [partial(Operator(self._stage, 0).speakPlainly, strict)]
         for _ in range(chance.randint(1, 4)):
             stream = f"s{chance.randint(1, 3)}"
             act = chance.choice((self._publishToo, self._viewToo, self._viewToo, self._startToo))

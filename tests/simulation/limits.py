@@ -131,8 +131,10 @@ class Limits:
             # It may have waited for a new process.
             use.life = life
             return
-        use.isRefused = reply.status == 429 or use.exchange.isTurnedAway
-        if reply.status == 429 or (use.isRefused and hasRoom):
+        # An upstream may answer 429 as well.
+        isLimited = reply.status == 429 and (reply.json or {}).get("error", {}).get("code") == "rate_limit_exceeded"
+        use.isRefused = isLimited or use.exchange.isTurnedAway
+        if isLimited or (use.isRefused and hasRoom):
             self._judgeRefusal(use)
         elif reply.status in (200, 201) and not use.isRefused:
             name = reply.headers.get("content-location", reply.headers.get("location", ""))

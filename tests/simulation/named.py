@@ -16,4 +16,6 @@ NAMED: dict[int, str] = {
     20208: "A PUT with entries was answered 404, because its stream was deleted between its opening and its publish.",
     18117: "The oracle blamed a server whose only turn was taken by a run that lingered: its queue outlasted a client.",
     18434: "The same, with another queue.",
+    20905: "The oracle took the 429 of an upstream for that of a limit.",
+    20282: "The same as 18117, with a client whose turn came shortly before the end of the oracle's patience.",
 }

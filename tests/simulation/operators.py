@@ -88,9 +88,23 @@ class Operator:
         status, query = self.stage.chance.choice(PROBES)
         self._expect(query, status)
 
-    def speakPlainly(self) -> None:
-        """Send a request without TLS to the port with TLS: the answer must say so."""
-        self._expect(Query("GET", "/streams", port=TLS_PORT), 400)
+    def speakPlainly(self, strict: bool) -> None:
+        """
+        Send a request without TLS to the port with TLS: the answer must say so.
+
+        Args:
+            strict: Whether the server closes a connection without an answer only if it goes down.
+        """
+        asked = self.stage.now
+
+        def answered(reply: Reply) -> None:
+            self.stage.history.add(self.name, f"without TLS: {reply.status}")
+            # A request in pieces is reset by the server's close, and its answer may be lost.
+            excused = self.stage.refusals.isShut(asked, self.stage.now) or not self.stage.network.weather.wide
+            if reply.status != 400 and strict and not excused:
+                self.blame("edge", f"{reply.status} {reply.body[:80]!r} for plain HTTP on the port with TLS")
+
+        self.ask(Query("GET", "/streams", port=TLS_PORT), answered)
 
     def abuse(self, stream: str) -> None:
         """Publish what must be refused."""

@@ -105,7 +105,7 @@ class Scenario:
         self.cast.crowd(Random(f"neighbours {self.seed}"))
         self.cast.administrate(Random(f"operators {self.seed}"), self.host)
         if self.plan.isSecure:
-            self.cast.secure(Random(f"secure {self.seed}"))
+            self.cast.secure(Random(f"secure {self.seed}"), self.plan.connections is None)
         self.cast.ravage(Random(f"vandals {self.seed}"), self.plan.connections is None)
         self.luck.cue()
         self.world.pass_(BUSY)
@@ -130,10 +130,15 @@ class Scenario:
         """Wait until all actors have ended, or have nothing more to do."""
         actors: list[Any] = [*self.cast.publishers, *self.cast.askers]
         turns = Turns(self.world, self.host, CALM + self.plan.settings.linger)
-        while not self.world.run(lambda: all(actor.finished for actor in actors), CALM):
+        while True:
+            before = {asker: asker.asked for asker in self.cast.askers}
+            if self.world.run(lambda: all(actor.finished for actor in actors), CALM):
+                break
             late = [actor for actor in actors if isLate(actor)]
-            # A run that waits for its turn has all the time of those before it.
-            if not late or not (any(isinstance(actor, Asker) and actor.waits for actor in late) and turns.pass_()):
+            askers = [actor for actor in late if isinstance(actor, Asker)]
+            # A run that waits for its turn has all the time of those before it, and then some of its own.
+            began = any(asker.asked != before[asker] for asker in askers)
+            if not (began or (any(asker.waits for asker in askers) and turns.pass_())):
                 if late and self.plan.settings.maxBytes > 1 << 20:
                     self.history.blame("life", f"{[actor.name for actor in late]} are not answered")
                 break
