@@ -34,15 +34,17 @@ _MOST_SPACE = 64 * 1024
 _LEVELS = 8
 
 _SPACE = rb"[ \t\r\n]*"
-_STRING = rb'(?>"[^"\\]*(?:\\.[^"\\]*)*")'
+# `*+` gives nothing back: a string that does not end within a step would otherwise be tried at each of its lengths.
+# Only for single bytes: Python before 3.11.5 has a fault with groups (gh-106052).
+_STRING = rb'(?>"[^"\\]*+(?:\\.[^"\\]*+)*")'
 
 
 def _makeValue(levels: int) -> bytes:
     """Make the pattern of a value. It also matches some values that are not JSON, which the decoder refuses."""
-    inside = rb'(?>[^"\[\]{}]+)|' + _STRING
+    inside = rb'[^"\[\]{}]++|' + _STRING
     for _ in range(levels):
-        inside = rb'(?>[^"\[\]{}]+)|' + _STRING + rb"|(?>[\[{](?:" + inside + rb")*[\]}])"
-    return inside.replace(rb'(?>[^"\[\]{}]+)', rb'(?>[^"\[\]{},: \t\r\n]+)', 1)
+        inside = rb'[^"\[\]{}]++|' + _STRING + rb"|(?>[\[{](?:" + inside + rb")*[\]}])"
+    return inside.replace(rb'[^"\[\]{}]++', rb'[^"\[\]{},: \t\r\n]++', 1)
 
 
 def _makeRow(item: bytes) -> re.Pattern[bytes]:

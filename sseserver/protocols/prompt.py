@@ -15,7 +15,8 @@ from sseserver.interfaces import IModels, ITokenSource
 LONGEST_QUESTION = 4096
 
 
-class Part(msgspec.Struct):
+# Without `gc`: a long conversation has ten thousands, and the collector would walk over them while they are made.
+class Part(msgspec.Struct, gc=False):
     """A part of a message: text, an image, a file."""
 
     type: str

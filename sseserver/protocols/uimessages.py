@@ -27,7 +27,8 @@ TEXT_ID = "0"
 _CHAT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
-class _Message(msgspec.Struct):
+# See `Part`.
+class _Message(msgspec.Struct, gc=False):
     """The members of a UI message that are read."""
 
     role: Literal["system", "user", "assistant"]

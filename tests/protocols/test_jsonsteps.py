@@ -4,7 +4,9 @@ Tests for `sseserver.protocols.jsonsteps`: large JSON, decoded step by step.
 
 from __future__ import annotations
 
+import gc
 import json
+from time import thread_time
 from typing import Any
 
 import msgspec
@@ -38,6 +40,57 @@ def read(body: bytes) -> tuple[Any, int]:
         except StopIteration as end:
             return end.value, count
         count += 1
+
+
+def measureSteps(body: bytes) -> float:
+    """Return the CPU time of the longest step of reading a text, which may be refused, in seconds."""
+    steps, longest = readSteps(body, 10**9), 0.0
+    while True:
+        begin = thread_time()
+        try:
+            next(steps)
+        except (StopIteration, BadRequest):
+            return max(longest, thread_time() - begin)
+        longest = max(longest, thread_time() - begin)
+
+
+class LongStepsTests(SynchronousTestCase):
+    """The longest step."""
+
+    def test_budget(self) -> None:
+        """
+        #12: no step takes 10 ms, of many tiny values of any kind, of one long string, of unfinished ones.
+
+        Collections of garbage are not counted: how long they take depends on the objects of the process.
+        """
+        # Each with what stands before it and after it.
+        items = [("[", item, "1]") for item in ("[],", "{},", '"",', "1,", "[[[[[[[[]]]]]]]],", '{"a":1},', "1e5,")]
+        items += [
+            ("{", '"":1,', '"a":1}'),
+            ('["', "\\n", '"]'),
+            ('["', "\\u00e9", '"]'),
+            ('["', "\\", ""),
+            ('{"a":[{"b":"', "a", '"}]}'),
+        ]
+        items += [("", "[", ""), ("", '{"a":', ""), ("[", '"', ""), ("[", "[[[[[[[1,", ""), ("[", '{"a":[{"b":"c', "")]
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            for start, item, end in items:
+                body = (start + item * (3 * jsonsteps.STEP // len(item)) + end).encode()
+                # Other processes move the caches of the processor.
+                longest = min(measureSteps(body) for _ in range(3))
+                self.assertLess(longest, 0.01, (start, item))
+        finally:
+            if enabled:
+                gc.enable()
+
+    def test_longString(self) -> None:
+        """#12: a string that does not end within a step is looked at once, not at each of its lengths."""
+        long = b'{"messages": [{"role": "user", "content": "' + b"word " * jsonsteps.STEP + b'"}]}'
+        short = b'["' + b'word", "' * jsonsteps.STEP + b'"]'
+        longest = [min(measureSteps(body) for _ in range(5)) for body in (long, short)]
+        self.assertLess(longest[0], 1.5 * longest[1])
 
 
 class StepsTests(SynchronousTestCase):

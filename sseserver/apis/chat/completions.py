@@ -15,6 +15,7 @@ from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary, rea
 from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
+from sseserver.timing.turns import awaitTurn
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
 from sseserver.web.request import readJSONObject, readStartKey
@@ -41,6 +42,9 @@ class Completions(ChatResource):
         principal = await self._access.requireRun(request)
         body = await readJSONObject(request, self._service.settings.modelBody, self._service)
         prompt, streamed = readCompletion(body.members, self._service.source)
+        if body.isLarge:
+            # The words of the prompt are counted in a turn of their own.
+            await awaitTurn(self._service.clock)
         key, prefix = readStartKey(request, "chat", principal), principal.runPrefix or ""
         client = identifyClient(request)
         streamLog = await self._service.startRun(

@@ -33,6 +33,7 @@ from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import findClient, identifyClient
 from sseserver.service.service import StreamService
 from sseserver.speedups.direct import DirectHead
+from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
 from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
@@ -127,6 +128,9 @@ class StreamCollection(AsyncResource):
         source = self._service.source
         body = await readJSONObject(request, self._service.settings.nativeBody, self._service)
         prompt = readPrompt(body.members, source)
+        if body.isLarge:
+            # See `Completions.POST`.
+            await awaitTurn(self._service.clock)
         if source.takesPrompt and prompt is None:
             raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
         key = readStartKey(request, "streams", principal)

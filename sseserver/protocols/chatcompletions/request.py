@@ -18,7 +18,8 @@ from sseserver.protocols.prompt import Part, checkModel, checkText, lastOfUser, 
 from sseserver.values import Prompt
 
 
-class _Message(msgspec.Struct):
+# See `Part`.
+class _Message(msgspec.Struct, gc=False):
     """The members of a message that are checked."""
 
     role: str

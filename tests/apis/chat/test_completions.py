@@ -11,7 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from sseserver.apis.chat import completions
 from sseserver.errors import SourceError
+from sseserver.protocols.chatcompletions import makeSummary, readCompletion
 from sseserver.protocols.jsonsteps import MAX_PROMPT_VALUES
 from sseserver.service.service import Settings
 from sseserver.streams.log import FLUSH_TICK
@@ -57,6 +59,26 @@ class StreamTests(ChatTestCase):
             self.assertEqual((prompt.text, prompt.messages), ("99 " * 1000, members["messages"]))
             self.assertEqual(prompt.options, {"seed": 7})
             self.assertEqual(self.service.ledger.prompts.used, 0, accounts)
+
+    def test_largeBodyTurns(self) -> None:
+        """#12: the messages of a large body are checked in one turn of the reactor, and their words counted in another."""
+        order: list[str] = []
+
+        def read(*arguments: Any) -> Any:
+            order.append("read")
+            self.reactor.callLater(0, order.append, "turn")
+            return readCompletion(*arguments)
+
+        def count(prompt: Prompt) -> Any:
+            order.append("count")
+            return makeSummary(prompt)
+
+        self.patch(completions, "readCompletion", read)
+        self.patch(completions, "makeSummary", count)
+        self.stream(messages=[{"role": "user", "content": "word " * 40_000}])
+        self.write("One")
+        self.end()
+        self.assertEqual(order, ["read", "turn", "count"])
 
     def test_largeBodyRefused(self) -> None:
         """#12: a large body that is malformed, or has too many values, is refused with a reason."""
