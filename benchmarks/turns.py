@@ -2,8 +2,8 @@
 The longest turns: how long does one request keep a second client waiting?
 
 Each piece of work is prepared, and then done beside `peers/watcher.py`. Its longest wait is the longest
-turn of the server's reactor, with its own request. The CPU time that the server used in one wait is the
-same without the time in which other processes of the machine had its core.
+turn of the server's reactor, with its own request. The CPU time that the reactor's thread used in one wait
+is the same without the time in which other threads of the machine had its core.
 """
 
 import json

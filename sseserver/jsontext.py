@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Generator
 from functools import cache
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -31,6 +32,12 @@ MAX_VALUES = 200_000
 #: Brackets as steps: one level up, and one down in two's complement.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+#: Number of brackets whose depths are looked at together.
+_BRACKETS = 64
+
+#: A bracket that opens, as a step.
+_UP = b"\x01"
 
 #: Bytes of JSON that are looked at together: they may be as many strings.
 _WINDOW = 64 * 1024
@@ -74,13 +81,14 @@ def toJSON(value: object, spaced: bool = False) -> bytes:
     return _encodeCompact(value).encode("ascii")
 
 
-def readJSON(body: bytes, shape: type[T]) -> T:
+def readJSON(body: bytes, shape: type[T], deep: bool | None = None) -> T:
     """
     Decode the JSON body of a request into a typed value.
 
     Args:
         body: UTF-8.
         shape: Type of the value: a `msgspec.Struct`, a container, a union.
+        deep: Whether the body is nested too deep, if that is known.
 
     Returns:
         The decoded value.
@@ -90,7 +98,8 @@ def readJSON(body: bytes, shape: type[T]) -> T:
         BodyTooLarge: It has too many values.
         InvalidMember: A member is missing, unknown, or has the wrong type; the error names it.
     """
-    deep = len(body) > 2 * MAX_DEPTH and isDeep(body)
+    if deep is None:
+        deep = len(body) > 2 * MAX_DEPTH and isDeep(body)
     try:
         # Decoded to text first: msgspec does not check the UTF-8 of members that the shape does not name.
         value: T = _findDecoder(shape).decode(body.decode("utf-8"))
@@ -112,6 +121,21 @@ def readJSON(body: bytes, shape: type[T]) -> T:
     return value
 
 
+def readJSONSteps(body: bytes, shape: type[T]) -> Generator[None, None, T]:
+    """
+    Decode as `readJSON` does, but look at the depth step by step. The decoder takes some milliseconds for 1 MiB.
+
+    Args:
+        body: UTF-8.
+        shape: See `readJSON`.
+
+    Returns:
+        The decoded value.
+    """
+    deep = yield from _findDepth(body)
+    return readJSON(body, shape, deep)
+
+
 def isDeep(body: bytes) -> bool:
     """
     Return whether JSON has more than `MAX_DEPTH` arrays and objects inside each other.
@@ -122,10 +146,22 @@ def isDeep(body: bytes) -> bool:
     Raises:
         BodyTooLarge: It has too many values.
     """
+    steps = _findDepth(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            deep: bool = end.value
+            return deep
+
+
+def _findDepth(body: bytes) -> Generator[None, None, bool]:
+    """See `isDeep`. Yields after each step."""
     if sum(map(body.count, (b",", b"[", b"{"))) <= MAX_DEPTH:
         return False
     text = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    depth = deepest = quotes = values = 0
+    depth = quotes = values = 0
+    isDeeper = False
     for start in range(0, len(text), _WINDOW):
         parts = text[start : start + _WINDOW].split(b'"')
         # Every second part is a string.
@@ -134,10 +170,16 @@ def isDeep(body: bytes) -> bool:
         values += sum(map(outside.count, (b",", b"[", b"{")))
         if values > MAX_VALUES:
             raise BodyTooLarge(f"The body has more than {MAX_VALUES} JSON values.")
-        steps = memoryview(outside.translate(_STEPS, _NO_BRACKETS)).cast("b")
-        depths = [deepest, *accumulate(steps, initial=depth)]
-        deepest, depth = max(depths), depths[-1]
-    return deepest > MAX_DEPTH
+        steps = outside.translate(_STEPS, _NO_BRACKETS)
+        for begin in range(0, len(steps), _BRACKETS):
+            some = steps[begin : begin + _BRACKETS]
+            opened = some.count(_UP)
+            # Far below the limit the order of the brackets makes no difference.
+            if depth + opened > MAX_DEPTH:
+                isDeeper = isDeeper or max(accumulate(memoryview(some).cast("b"), initial=depth)) > MAX_DEPTH
+            depth += 2 * opened - len(some)
+        yield
+    return isDeeper
 
 
 def convert(value: object, shape: type[T]) -> T:

@@ -4,8 +4,9 @@ A second client: requests a small file again and again on one connection, and no
     python benchmarks/peers/watcher.py PORT PID
 
 Each line on standard input ends a window and begins the next. For each window it prints the longest waits
-in milliseconds, at most 1,000, each with the CPU time that the server has used meanwhile. If the load
-client runs in real time, this one runs at the next higher priority, so that the other does not delay it.
+in milliseconds, at most 1,000, each with the CPU time that the server's first thread has used meanwhile: the
+one of its reactor. If the load client runs in real time, this one runs at the next higher priority, so that
+the other does not delay it.
 """
 
 import json
@@ -28,15 +29,15 @@ class Watcher:
     """The client, connected to the port of a process."""
 
     def __init__(self, port: int, pid: int) -> None:
-        # The ID of the clock of a process, as `clock_getcpuclockid(3)` makes it.
-        self._clock = (~pid << 3) | 2
+        # The first number is the CPU time of the first thread, in nanoseconds.
+        self._statistics = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._size = 0
 
     def wait(self) -> tuple[float, float]:
-        """Return the seconds from a request to the end of its answer, and the server's CPU time in between."""
-        used, begin = time.clock_gettime(self._clock), time.monotonic()
+        """Return the seconds from a request to the end of its answer, and the reactor's CPU time in between."""
+        used, begin = self._readUsed(), time.monotonic()
         self._socket.sendall(REQUEST)
         received = 0
         while not self._size or received < self._size:
@@ -49,7 +50,11 @@ class Watcher:
                 head, _, _ = data.partition(b"\r\n\r\n")
                 length = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
                 self._size = len(head) + 4 + int(length[15:])
-        return time.monotonic() - begin, time.clock_gettime(self._clock) - used
+        return time.monotonic() - begin, self._readUsed() - used
+
+    def _readUsed(self) -> float:
+        """Return the CPU time that the reactor has used, in seconds."""
+        return int(os.pread(self._statistics, 64, 0).split()[0]) / 1e9
 
     def watch(self) -> list[tuple[float, float]]:
         """Watch until a line comes, and return the waits."""

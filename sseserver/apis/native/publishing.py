@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from sseserver.errors import BadRequest, InvalidMember, KeyReused, StreamExists, StreamNotFound, UnsupportedType
 from sseserver.interfaces import Publication, StreamDescription
-from sseserver.jsontext import readJSON
+from sseserver.jsontext import readJSON, readJSONSteps
 from sseserver.service.service import StreamService
 from sseserver.streams.entries import packEvent
 from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import TERMINAL, Kind, NewEntry, PackedEntries
 from sseserver.wire import Decoder, checkType
+
+T = TypeVar("T")
 
 #: A stream name: characters that never need quoting in a URL.
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
@@ -233,9 +235,13 @@ def encodePublication(published: Publication) -> bytes:
     return f'{{"first": "{epoch}-{first}", "last": "{epoch}-{last}"{ids}}}\n'.encode("ascii")
 
 
-def _readJSON(body: bytes) -> Iterator[list[NewEntry]]:
+def _readJSON(body: bytes) -> Generator[list[NewEntry], None, None]:
     # mypy does not accept a union as `type[T]`.
-    items: _Item | list[_Item] = readJSON(body, _ITEMS)  # type: ignore[arg-type]
+    shape: Any = _ITEMS
+    if len(body) <= STEP:
+        items: _Item | list[_Item] = readJSON(body, shape)
+    else:
+        items = yield from _readLarge(readJSONSteps(body, shape))
     if not isinstance(items, list):
         yield [_makeEntry(items)]
         return
@@ -247,6 +253,17 @@ def _readJSON(body: bytes) -> Iterator[list[NewEntry]]:
             except InvalidMember as error:
                 raise InvalidMember(str(error), f"[{start + len(entries)}].{error.param}") from None
         yield entries
+
+
+def _readLarge(steps: Generator[None, None, T]) -> Generator[list[NewEntry], None, T]:
+    """Yield no entries after each step of a decoder, and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        yield []
 
 
 def _makeEntry(item: _Item) -> NewEntry:

@@ -61,7 +61,7 @@ class StreamTests(ChatTestCase):
             self.assertEqual(self.service.ledger.prompts.used, 0, accounts)
 
     def test_largeBodyTurns(self) -> None:
-        """#12: the messages of a large body are checked in one turn of the reactor, and their words counted in another."""
+        """#12: the messages of a large body are checked in one turn, and their words are counted in another."""
         order: list[str] = []
 
         def read(*arguments: Any) -> Any:

@@ -4,14 +4,16 @@ Tests of `sseserver.apis.native.publishing`: a body becomes entries, or is refus
 
 from __future__ import annotations
 
+import gc
 import json
+from time import thread_time
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.apis.native.publishing import RESERVED_TYPES, checkName, readEntries, readInTurns
-from sseserver.errors import BadRequest, UnsupportedType
+from sseserver.errors import BadRequest, BodyTooLarge, UnsupportedType
 from sseserver.values import TERMINAL, Kind
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase
@@ -58,6 +60,41 @@ class TurnTests(SynchronousTestCase):
         small = Deferred.fromCoroutine(readInTurns(EVENT_STREAM, b"data: a\n\n", clock))
         self.assertEqual(self.successResultOf(small), [(Kind.EVENT, b"message\na")])
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def measureTurns(self, contentType: str, body: bytes) -> float:
+        """Return the CPU time of the longest turn of reading a body, which may be refused, in seconds."""
+        clock = TurnClock()
+        begin = thread_time()
+        reading = Deferred.fromCoroutine(readInTurns(contentType, body, clock))
+        longest = thread_time() - begin
+        while clock.getDelayedCalls():
+            begin = thread_time()
+            clock.turn()
+            longest = max(longest, thread_time() - begin)
+        reading.addErrback(lambda failure: failure.trap(BadRequest, BodyTooLarge))
+        return longest
+
+    def test_budget(self) -> None:
+        """#12: no turn takes 12 ms, of bodies of 1 MiB of any kind. Collections of garbage are not counted."""
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            for item in (
+                '{"token":"x"},',
+                '{"data":""},',
+                "{},",
+                '"",',
+                '{"token":"[[{"},',
+                '{"token":"\\\\"},',
+                "[",
+                '{"a":',
+            ):
+                body = b"[" + item.encode() * (2**20 // len(item)) + b'{"token":"x"}]'
+                longest = min(self.measureTurns(JSON, body) for _ in range(3))
+                self.assertLess(longest, 0.012, item)
+        finally:
+            if enabled:
+                gc.enable()
 
     def test_refusedLate(self) -> None:
         """An entry that is refused in a later turn refuses the body."""
