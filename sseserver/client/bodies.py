@@ -52,8 +52,8 @@ class BytesProducer:
         self._at = 0
         self._isPaused = False
         self._consumer: IConsumer | None = None
-        # Fires when the body is written.
-        self._written: Deferred[None] = Deferred(lambda _: self.stopProducing())
+        # Fires when a large body is written.
+        self._written: Deferred[None] | None = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See `IBodyProducer.startProducing`."""
@@ -62,8 +62,9 @@ class BytesProducer:
             consumer.write(bytes(self._body))
             return succeed(None)
         self._consumer = consumer
+        written = self._written = Deferred(lambda _: self.stopProducing())
         self.resumeProducing()
-        return self._written
+        return written
 
     def pauseProducing(self) -> None:
         """See `IPushProducer.pauseProducing`."""
@@ -76,12 +77,16 @@ class BytesProducer:
             start, self._at = self._at, self._at + STEP_BYTES
             self._consumer.write(bytes(self._body[start : self._at]))
             if self._at >= self.length and self._consumer is not None:
-                self._consumer = None
-                self._written.callback(None)
+                written = self._written
+                self.stopProducing()
+                if written is not None:
+                    written.callback(None)
 
     def stopProducing(self) -> None:
         """See `IBodyProducer.stopProducing`: write no more."""
         self._consumer = None
+        # Its canceller refers to this object.
+        self._written = None
 
 
 class _BodyStart(Protocol):

@@ -18,6 +18,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
+from sseserver.speedups.privates import releaseParser
+
 
 class FastConnecting:
     """Connects to this machine at once, and writes requests at once."""
@@ -33,6 +35,7 @@ class FastConnecting:
     def sendRequest(self, connection: Any, request: Any) -> Deferred[Any]:
         """See `Connecting.sendRequest`; the request is written to the socket before the reactor does so."""
         responding: Deferred[Any] = connection.request(request)
+        releaseParser(connection)
         transport = connection.transport
         if isinstance(transport, Connection) and transport.connected:
             # An error occurs again when the reactor writes, and is reported then.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import ref
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -17,7 +18,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from twisted.web._newclient import HTTP11ClientProtocol, Request, TransportProxyProducer
+from twisted.web._newclient import HTTP11ClientProtocol, HTTPClientParser, Request, TransportProxyProducer
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
@@ -340,11 +341,7 @@ def isBetweenChunks(decoder: Any) -> bool:
 
 @probe
 def seesChunks() -> bool:
-    """
-    Probe `connectionOf`, `decoderOf` and `isBetweenChunks`.
-
-    A response in memory is read byte by byte.
-    """
+    """Probe `connectionOf`, `decoderOf` and `isBetweenChunks`: a response in memory is read byte by byte."""
     client = HTTP11ClientProtocol()
     wrapping = _wrapped(client)
     transport = ProbeTransport()
@@ -370,3 +367,34 @@ def _wrapped(client: Protocol) -> Any:
     reactor, address = NoReactor(), IPv4Address("TCP", "127.0.0.1", 1)
     TCP4ClientEndpoint(reactor, address.host, address.port).connect(GivenFactory(client))
     return reactor.factory.buildProtocol(address)
+
+
+class ReleasedParser(HTTPClientParser):
+    """A parser that releases the decoder at the end of its response. That of chunks keeps a method of the parser."""
+
+    bodyDecoder: Any
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """See `HTTPClientParser.connectionLost`. The client calls it at each end."""
+        super().connectionLost(reason)
+        self.bodyDecoder = None
+
+
+def releaseParser(client: Any) -> None:
+    """Let the parser of the response to the request that a client has just sent be freed at its end."""
+    parser = getattr(client, "_parser", None)
+    if type(parser) is HTTPClientParser and releasesParser():
+        parser.__class__ = ReleasedParser
+
+
+@probe
+def releasesParser() -> bool:
+    """Probe `ReleasedParser`: the parser of a response in chunks is freed, and the end of the body is told."""
+    client, body = HTTP11ClientProtocol(), EndingProtocol()
+    client.makeConnection(ProbeTransport())
+    asked = client.request(Request(b"GET", b"/", Headers({b"Host": [b"a"]}), None, persistent=True))
+    asked.addCallbacks(lambda response: response.deliverBody(body), lambda _: None)
+    client._parser.__class__ = ReleasedParser
+    parser = ref(client._parser)
+    client.dataReceived(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+    return parser() is None and body.ends == 1
