@@ -54,6 +54,11 @@ class Response:
         return [event.type for event in self.events]
 
     @property
+    def turnedAway(self) -> bool:
+        """Whether the viewer is told to come back later: the stream of events is complete, and has none."""
+        return self.status == 200 and self.complete and self.body.startswith(b"retry: ") and not self.events
+
+    @property
     def heartbeats(self) -> int:
         """Number of heartbeats in the body."""
         return self.body.split(b"\n").count(HEARTBEAT.rstrip(b"\n"))

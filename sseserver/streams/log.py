@@ -218,6 +218,9 @@ class StreamLog:
         """See `IStreamLog.remember`."""
         self._charge(0 if key in self.keys else measureKey(key))
         self.keys[key] = KeyUse(digest, first, self.buffer.appended)
+        # Otherwise `commit` trims, once the entries are visible.
+        if self.buffer.size > self._window and self.last == self.buffer.appended:
+            self._trim()
 
     def restore(self, segment: Segment, tokensBefore: int, keys: dict[str, KeyUse], trimmedCR: bool = False) -> None:
         """

@@ -7,7 +7,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer_only
 
 from sseserver.command.upstream import readHeaders, readKey
 from sseserver.options import KEY_VARIABLE
@@ -15,6 +17,11 @@ from sseserver.tap import makeSource
 from sseserver.testing.sources import RecordingSink
 from sseserver.values import Prompt
 from tests.command.test_parsing import OptionsTestCase, parse
+
+
+@implementer_only(IReactorTCP, IReactorTime)
+class _ClockedReactor(MemoryReactorClock):
+    """A reactor whose time is that of its clock: no `IReactorCore`, whose time passes by itself."""
 
 
 class UpstreamTests(OptionsTestCase):
@@ -66,7 +73,7 @@ class UpstreamTests(OptionsTestCase):
         """The source requests from the given host, within the given time limits."""
         for connect, first, words in ((1, 2, "in time"), (5, 2, "2 seconds")):
             arguments = [f"--connect-timeout={connect}", f"--first-token-timeout={first}", "--token-timeout=3"]
-            reactor, sink = MemoryReactorClock(), RecordingSink()
+            reactor, sink = _ClockedReactor(), RecordingSink()
             source: Any = makeSource(reactor, parse("--upstream=http://127.0.0.1:81/v1", *arguments))
             self.assertTrue(source.takesPrompt)
             sink.start(source, Prompt("?"))
