@@ -183,7 +183,9 @@ def pack(arguments: Sequence[Argument]) -> bytes:
     Args:
         arguments: The command and its arguments.
     """
-    return bytes(hiredis.pack_command(tuple(arguments)))
+    # The types of hiredis allow a single argument only.
+    command: Any = tuple(arguments)
+    return bytes(hiredis.pack_command(command))
 
 
 def settle(answered: Deferred[Reply], reply: Reply) -> None:

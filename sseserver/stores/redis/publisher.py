@@ -18,6 +18,7 @@ from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.scripts import END, PUBLISH
 from sseserver.stores.redis.shards import Shards, isRefusedBy
 from sseserver.stores.redis.streams import SharedStream, StreamTerms, listAllKeys
+from sseserver.streams.ids import makeEpoch
 from sseserver.streams.terminal import packDone
 from sseserver.timing.ticker import Ticker
 from sseserver.values import TERMINAL, Kind, NewEntry, PackedEntries, Reason, State
@@ -118,7 +119,7 @@ class Publisher:
         """
         place = self._layout.locate(name)
         head = (*self._listTerms(), self._layout.nameControl(b""), owner, epoch, unused)
-        arguments = (*head, bytes((entry.kind,)), entry.data)
+        arguments = (*head, bytes((entry.kind,)), entry.data, makeEpoch())
         return self._shards.run(END, place.shard, listAllKeys(place), arguments).addCallback(_readEnd, name)
 
     def _listTerms(self) -> tuple[Argument, ...]:

@@ -109,11 +109,11 @@ end
 
 local function load(stream)
   local f = redis.call('HMGET', stream, 'epoch', 'state', 'last', 'size', 'tokens', 'first', 'keyBytes', 'owner',
-    'name', 'published', 'node')
+    'name', 'published', 'node', 'stale')
   if not f[1] then return nil end
   return {epoch = f[1], was = f[2], last = tonumber(f[3]), size = tonumber(f[4]), tokens = tonumber(f[5]),
     first = tonumber(f[6]), keyBytes = tonumber(f[7]), owner = f[8], name = f[9], published = f[10] == '1',
-    node = f[11]}
+    node = f[11], stale = f[12]}
 end
 
 local function locate(at)
@@ -179,6 +179,7 @@ local function append(place, epoch, first, kinds, from)
   if s.was ~= 'open' then return {'ended', s.last} end
   if s.owner ~= node then return {'owner', s.last} end
   if s.last + 1 ~= first then return {'moved', s.last} end
+  if s.stale then redis.call('HDEL', place.stream, 'stale') end
   if #kinds == 0 then return s.last end
   local message = add(s, place.entries, kinds, from, now)
   save(s, place, trim(s, place.entries, place.keys, window), now, keep)
@@ -247,8 +248,8 @@ return {s.epoch, first, s.last, 0}
 
 #: Ends a stream, whoever writes it. Keys: as for CREATE. Arguments: generation, time, window, milliseconds to keep,
 #: control channels without the node, owner that it must have or nothing, epoch that it must have or nothing, time since
-#: when it must have been unused or nothing, kind, data. Returns the number of the terminal entry, or a list of a word
-#: and the number of the last entry.
+#: when it must have been unused or nothing, kind, data, another epoch: a stale stream gets it. Returns the number of
+#: the terminal entry, or a list of a word and the number of the last entry.
 END = _make(
     """
 local now, window, keep, control, owner, epoch = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -261,10 +262,18 @@ if owner ~= '' and owner ~= s.owner then return {'other', s.last} end
 if unused ~= '' and tonumber(redis.call('ZSCORE', place.idle, s.name) or '0') > tonumber(unused) then
   return {'other', s.last}
 end
+local before = s.epoch
+if s.stale then
+  local epochs = redis.call('HGET', place.stream, 'epochs') .. before .. '-' .. s.last .. ' '
+  s.epoch = ARGV[11]
+  redis.call('HSET', place.stream, 'epoch', s.epoch, 'epochs', epochs)
+  redis.call('HDEL', place.stream, 'stale')
+  redis.call('SPUBLISH', place.tail, '=' .. before .. ' ' .. s.epoch .. ' ' .. s.last)
+end
 local message = add(s, place.entries, ARGV[9], 10, now)
 save(s, place, trim(s, place.entries, place.keys, window), now, keep)
 redis.call('SPUBLISH', place.tail, message)
-redis.call('PUBLISH', control .. s.node, 'ended ' .. s.epoch .. ' ' .. s.name)
+redis.call('PUBLISH', control .. s.node, 'ended ' .. before .. ' ' .. s.name)
 return s.last
 """,
     "allow-oom",
@@ -301,7 +310,8 @@ return {(before and tonumber(before) >= now) and 0 or 1, over}
 
 #: Gives a shard to the present generation of the server. Keys: generation, streams. Arguments: generation, begin of
 #: the keys of the shard, 40 random characters. Each published stream that is open gets a new epoch, and remembers the
-#: earlier ones, each with the number of the last entry that is the same in both. Returns the owners of open runs.
+#: earlier ones, each with the number of the last entry that is the same in both. Open runs are stale until their owner
+#: has appended what the server may have lost. Returns the owners of open runs.
 RENEW = Script("""#!lua flags=allow-oom
 local generation, base, random = ARGV[1], ARGV[2], ARGV[3]
 local before = redis.call('GET', KEYS[1])
@@ -316,6 +326,8 @@ for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     local epochs = f[5] .. f[1] .. '-' .. f[4] .. ' '
     redis.call('HSET', stream, 'epoch', epoch, 'epochs', epochs)
     redis.call('SPUBLISH', base .. 'tail:' .. name, '=' .. f[1] .. ' ' .. epoch .. ' ' .. f[4])
+  elseif f[2] == 'open' then
+    redis.call('HSET', stream, 'stale', 1)
   end
 end
 redis.call('SET', KEYS[1], generation)

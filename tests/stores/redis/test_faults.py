@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError, StoreUnavailable
 from sseserver.formats import EventsFormat
-from sseserver.streams.terminal import packDone
+from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.fakes import FakeViewer
 from tests.redisservers import RedisServer, findMissing
@@ -140,6 +140,26 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(again.locate(f"{epoch}-1"), 1)
         self.assertRaises(GapError, again.locate, f"{epoch}-2")
         self.assertTrue(viewer.dismissed)
+
+    def test_lostRun(self) -> None:
+        """A run that lost entries and its process ends with a new epoch: the IDs of these entries stay lost."""
+        server = self.startStores("appendonly no")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(Kind.TOKEN, b"1")
+        self.pump.until(lambda: run.last == 1)
+        server.command("SAVE")
+        run.append(Kind.TOKEN, b"2")
+        self.pump.until(lambda: run.last == 2)
+        server.kill()
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        self.pump.result(self.stores.pop(0).stop())
+        server.start()
+        self.awaitStores()
+        self.assertTrue(self.pump.result(self.stores[0].end(run.name, INTERRUPTED)))
+        there = self.pump.result(self.stores[0].find(run.name))
+        self.assertEqual((there.buffer.entries[:1], there.last, there.state), ([b"1"], 2, State.FAILED))
+        self.assertEqual(there.locate(f"{run.epoch}-1"), 1)
+        self.assertRaises(GapError, there.locate, f"{run.epoch}-2")
 
     def test_empty(self) -> None:
         """A Redis that comes back empty: all streams end for their viewers."""
