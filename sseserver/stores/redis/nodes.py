@@ -7,7 +7,7 @@ A node is one process. Its lease covers all its runs. Redis's clock decides when
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
@@ -19,6 +19,7 @@ from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
 from sseserver.stores.redis.layout import SHARDS, Layout
 from sseserver.stores.redis.scripts import LEASE
+from sseserver.stores.redis.streams import SharedStream
 
 log = Logger(__name__)
 
@@ -99,6 +100,15 @@ class Node:
 
         self._client.ask("TIME").addCallbacks(add, _trap)
 
+    def endForgotten(self, listKnown: Callable[[], Iterable[SharedStream]]) -> None:
+        """
+        End the open runs of this node that it does not know any more: it had ended them, and Redis has lost the ends.
+
+        Args:
+            listKnown: Lists the runs of this process that are in memory.
+        """
+        self._endRuns(self.id, lambda: {stream.name for stream in listKnown()}).addErrback(_trap)
+
     def _renew(self) -> None:
         self._timer = self._clock.callLater(self.lease * RENEWAL, self._renew)
         if self._client.up:
@@ -118,21 +128,25 @@ class Node:
     def _noteBuried(self, _: None, node: bytes) -> None:
         self._burying.discard(node)
 
-    @inlineCallbacks
-    def _bury(self, node: bytes) -> Generator[Deferred[Any], Any, None]:
+    def _bury(self, node: bytes) -> Deferred[None]:
         """End the open runs of a node whose lease is over, then forget the node."""
+        ended = self._endRuns(node, set)
+        return ended.addCallback(lambda _: self._client.ask("ZREM", self._layout.nodes, node))
+
+    @inlineCallbacks
+    def _endRuns(self, node: bytes, listKnown: Callable[[], set[str]]) -> Generator[Deferred[Any], Any, None]:
         asked = [self._client.ask("HGETALL", self._layout.findBase(shard) + b"runs") for shard in range(SHARDS)]
         shards = yield gatherResults(asked, consumeErrors=True)
-        names = [
+        found = {
             name.decode("utf-8")
             for pairs in shards
             for name, owner in zip(pairs[::2], pairs[1::2], strict=True)
             if owner == node
-        ]
+        }
+        names = sorted(found - listKnown())
         if names:
-            log.warn("A node is gone; its {count} runs end", count=len(names))  # noqa: G010 (a logger of Twisted)
+            log.warn("{count} runs have lost their process; they end", count=len(names))  # noqa: G010 (of Twisted)
         yield gatherResults([self._end(name, node) for name in names], consumeErrors=True)
-        yield self._client.ask("ZREM", self._layout.nodes, node)
 
 
 def _trap(failure: Failure) -> None:

@@ -186,8 +186,11 @@ class Session:
     def _noteUp(self) -> None:
         self.node.hurry()
         if self._client.generation != self._generation:
-            self._generation = self._client.generation
+            # Redis may have lost the last writes: those of runs that work, and the ends of those that do not any more.
             self._noteLapsed()
+            if self._generation:
+                self.node.endForgotten(self.table.listOwn)
+            self._generation = self._client.generation
         self.writer.schedule()
 
     def _noteFollowing(self) -> None:

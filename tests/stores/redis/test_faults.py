@@ -161,6 +161,26 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(there.locate(f"{run.epoch}-1"), 1)
         self.assertRaises(GapError, there.locate, f"{run.epoch}-2")
 
+    def test_lostEnd(self) -> None:
+        """A run whose end the Redis has lost is ended again, also when its process has forgotten it."""
+        server = self.startStores("appendonly no")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(Kind.TOKEN, b"1")
+        self.pump.until(lambda: run.last == 1)
+        server.command("SAVE")
+        run.append(*packDone(Reason.STOP, 1))
+        self.pump.until(lambda: run.state is State.DONE)
+        session = self.stores[0].session
+        session.release(session.table.streams[run.name])
+        server.kill()
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        server.start()
+        self.awaitStores()
+        there = self.pump.result(self.stores[1].find(run.name))
+        self.pump.until(lambda: there.state is not State.OPEN)
+        self.assertEqual((there.state, there.last), (State.FAILED, 2))
+        self.assertNotEqual(there.epoch, run.epoch)
+
     def test_empty(self) -> None:
         """A Redis that comes back empty: all streams end for their viewers."""
         server = self.startStores()
