@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 #: Number of times that an action may leave objects before they are taken for its own. Objects of earlier tests, which
 #: end at any time, are left once only.
-ATTEMPTS = 3
+ATTEMPTS = 12
 
 
 def findCycles(act: Callable[[], object]) -> Counter[str]:
