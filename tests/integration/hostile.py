@@ -40,9 +40,10 @@ class HostileTestCase(SynchronousTestCase):
         command = twistd(
             "sseserver",
             *options,
-            # Without room in the backlog, the system of a client would try again after seconds.
-            f"--listen=tcp:{self.port}:interface=127.0.0.1:backlog=4096",
+            # Without room in the backlog, the system of a client would try again after seconds. The port that the test
+            # waits for comes last: the server opens them in this order.
             f"--listen=ssl:{self.tlsPort}:interface=127.0.0.1:backlog=4096:privateKey={self.pem}:certKey={self.pem}",
+            f"--listen=tcp:{self.port}:interface=127.0.0.1:backlog=4096",
         )
         with serving(command, self.port, self.output, env=ENVIRONMENT) as process:
             yield process

@@ -40,8 +40,9 @@ class FloodTests(SynchronousTestCase):
         (self.folder / "pem").write_bytes(b"".join(makePEM()))
         self.port, self.tlsPort = freePort(), freePort()
         self.options = (
-            f"--listen=tcp:{self.port}:interface=127.0.0.1",
             f"--listen=ssl:{self.tlsPort}:interface=127.0.0.1:privateKey={self.folder}/pem:certKey={self.folder}/pem",
+            # The last one, since the tests wait for it.
+            f"--listen=tcp:{self.port}:interface=127.0.0.1",
             f"--store=sqlite:{self.folder}/streams.db",
             f"--exec={sys.executable} -c 'print(12345)'",
         )

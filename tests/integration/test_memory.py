@@ -46,7 +46,8 @@ class MemoryTests(SynchronousTestCase):
         command.append(f"--listen=ssl:{self.tlsPort}:interface=127.0.0.1:privateKey={pem}:certKey={pem}")
         stack = ExitStack()
         self.addCleanup(stack.close)
-        self.process = stack.enter_context(serving(command, self.port, env=ENVIRONMENT))
+        # The port that comes last: then the other one listens, too.
+        self.process = stack.enter_context(serving(command, self.tlsPort, env=ENVIRONMENT))
 
     def measure(self) -> int:
         """Return the resident memory of the server in bytes."""
