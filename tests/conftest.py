@@ -122,7 +122,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of processes for `--numprocesses=auto`: more than cores, since many tests only wait."""
-    return (os.cpu_count() or 1) * 3
+    return (os.cpu_count() or 1) * 2
 
 
 @pytest.fixture(scope="session", autouse=True)

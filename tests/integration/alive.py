@@ -6,8 +6,8 @@ Whether a server stays alive during an attack.
         watch.check(self, output)
 
 Alive means: a healthy viewer that was there before the attack gets its 20 events a second with a lag of at most 250 ms
-(99th percentile; 500 ms beside other tests), `/healthz` answers within a second, the log has nothing unhandled, and
-afterwards the memory and the descriptors of the process are back within a tenth.
+(99th percentile), `/healthz` answers within a second, the log has nothing unhandled, and afterwards the memory and the
+descriptors of the process are back within a tenth.
 
 The viewer, its publisher and the health check run in a process of their own, since the attack keeps the one of the test
 busy:
@@ -43,9 +43,8 @@ INTERVAL = 0.05
 #: Whether attacks have the sizes of real ones (`SSESERVER_LONG=1`).
 LONG = os.environ.get("SSESERVER_LONG") == "1"
 
-#: Seconds. Limit of the lag of events, 99th percentile, and of each answer to the health check. Short attacks run
-#: beside other tests, and their lag is that of the slowest event.
-LAG = 0.25 if LONG else 0.5
+#: Seconds. Limit of the lag of events, 99th percentile, and of each answer to the health check.
+LAG = 0.25
 HEALTH = 1.0
 
 #: Seconds between two health checks.
