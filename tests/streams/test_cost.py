@@ -86,6 +86,15 @@ class KeyTests(SynchronousTestCase):
         self.assertIsNotNone(log.keys.get(f"{100:0255}"))
         self.assertIsNone(log.keys.get(f"{1:0255}"))
 
+    def test_newKey(self) -> None:
+        """A new key counts for the window at once, and not only when the next entry comes."""
+        log = makeLog(Keeping())
+        for number in range(1, 401):
+            log.append(Kind.TOKEN, b"x" * (number % 97))
+            if number % 5 == 0:
+                log.remember(f"{number:0255}", b"digest", number)
+            self.assertLessEqual(log.buffer.size + log.keyBytes, 10_000)
+
     @given(STEPS)
     def test_exact(self, steps: list[tuple[str, int]]) -> None:
         """
