@@ -93,11 +93,13 @@ class ClientTests(AccessProcessTestCase):
         asked: Any = {"model": "sseserver", "messages": [{"role": "user", "content": "x"}]}
         with serving(self.command(f"--text={text}", "--interval=0"), self.port, env=ENVIRONMENT):
             client = openai.OpenAI(base_url=f"{self.server}/v1", api_key=self.key, max_retries=0)
+            self.addCleanup(client.close)
             chunks = client.chat.completions.create(stream=True, **asked)
             told = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
             self.assertEqual("".join(told), "One two three.")
             self.assertEqual(client.models.list().data[0].owned_by, "sseserver")
             stranger = openai.OpenAI(base_url=f"{self.server}/v1", api_key="sse_wrong", max_retries=0)
+            self.addCleanup(stranger.close)
             self.assertRaises(openai.AuthenticationError, stranger.chat.completions.create, **asked)
 
     def test_expiry(self) -> None:
