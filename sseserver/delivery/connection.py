@@ -30,6 +30,19 @@ def findConnection(transport: Any) -> Connection | None:
     return transport
 
 
+def setReadSize(transport: Any, size: int | None) -> None:
+    """
+    Set how many bytes a connection reads at a time.
+
+    Args:
+        transport: The transport of a channel. Nothing happens if there is no TCP or UNIX connection below it.
+        size: Bytes; `None` for the default of Twisted.
+    """
+    connection = findConnection(transport)
+    if connection is not None:
+        connection.bufferSize = size or Connection.bufferSize
+
+
 def abort(request: Request) -> None:
     """Close the connection of a response at once, without the bytes that are still to be sent."""
     transport: Any = request.transport

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request
 
+from sseserver.delivery.connection import setReadSize
 from sseserver.errors import BadRequest, SSEServerError
 from sseserver.speedups.privates import readLine
 from sseserver.web.access.gate import shareAnswer
@@ -24,6 +25,9 @@ from sseserver.web.targets import readTarget
 #: Bytes of a refused body that are still read and dropped: a client that sends before it reads gets
 #: its answer instead of a reset connection.
 DROPPED = 16 << 20
+
+#: Bytes that are read at a time of a body in chunks. Each chunk takes microseconds, and may have a single byte.
+READ_CHUNKED = 8192
 
 #: Answer to a body in chunks in a version that has none (RFC 9112 section 6.1).
 _OLD_CHUNKS = encodeRefusal(BadRequest("A request of HTTP/1.0 cannot have a Transfer-Encoding."))
@@ -70,7 +74,7 @@ class BodyLimit(ForwardedRequest, _Base):
 
     def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
         self._received = self._counted = 0
-        self._refused = False
+        self._refused = self._inChunks = False
         self._limit = 0
         self.begun = monotonic()
         super().__init__(channel, *args, **keywords)
@@ -85,7 +89,10 @@ class BodyLimit(ForwardedRequest, _Base):
             self._limit = findLimit(site, readLine(self.channel)[1])
         if length is not None and length > self._limit:
             self._refuseSize()
-        elif length is None and not self.channel.persistent and not self.responseHeaders.hasHeader(b"Connection"):
+        if length is None:
+            self._inChunks = True
+            setReadSize(self.channel.transport, READ_CHUNKED)
+        if length is None and not self.channel.persistent and not self.responseHeaders.hasHeader(b"Connection"):
             # The connection of a request of HTTP/1.1 is kept, unless an answer says that it is not.
             self._refuse(_OLD_CHUNKS)
 
@@ -108,6 +115,8 @@ class BodyLimit(ForwardedRequest, _Base):
         """See `Request.requestReceived`."""
         if self._counted:
             self._release()
+        if self._inChunks:
+            setReadSize(self.channel.transport, None)
         if self.channel.site.peers.proxies:
             self.believeProxy()
         if self._refused:

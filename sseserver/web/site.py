@@ -91,7 +91,7 @@ class StreamRequest(PlainStreamRequest):
 class FastStreamRequest(BodyLimit, FastRequest):
     """The fast request, with the limit."""
 
-    __slots__ = ("_counted", "_isForwardedTLS", "_limit", "_received", "_refused", "begun")
+    __slots__ = ("_counted", "_inChunks", "_isForwardedTLS", "_limit", "_received", "_refused", "begun")
 
 
 class PlainStreamChannel(RequestDeadlines):

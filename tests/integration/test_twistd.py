@@ -479,10 +479,14 @@ class TwistdRefusesTests(TwistdTestCase):
         ended = self.daemon("--listen", f"unix:{self.folder}/s", "--host", "*")
         self.assertEqual(ended.returncode, 1)
         self.assertIn("An error has occurred", ended.stderr)
-        log = Path(f"{self.folder}/d.log").read_text("utf-8")
-        self.assertIn("sseserver: ", log.splitlines()[-1])
-        self.assertNotIn("Traceback", log)
-        self.assertFalse(Path(f"{self.folder}/d.pid").exists())
+        # The daemon tells twistd of its failure before it writes the log and removes its pid file.
+        log, pid = Path(f"{self.folder}/d.log"), Path(f"{self.folder}/d.pid")
+        deadline = time.monotonic() + PATIENCE
+        while ("sseserver: " not in log.read_text("utf-8") or pid.exists()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertIn("sseserver: ", log.read_text("utf-8").splitlines()[-1])
+        self.assertNotIn("Traceback", log.read_text("utf-8"))
+        self.assertFalse(pid.exists())
 
     def test_version(self) -> None:
         """`--version` prints the version and the build of the tested package, and nothing else."""

@@ -29,6 +29,10 @@ from sseserver.streams.ids import makeEpoch
 #: File with the identity of the machine's boot, in Linux.
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
+#: File with the sizes of the memory of the process, in Linux, and what it says in a simulation.
+_MEMORY = "/proc/self/statm"
+_MEMORY_TEXT = "50000 20000 3000 1 0 40000 0\n"
+
 #: Epochs that `makeEpoch` may have in stock.
 _STOCK = 64
 
@@ -79,6 +83,8 @@ class Patches:
             patch.object(twistedServer, "datetimeToString", lambda: b"Fri, 15 Jan 2027 08:00:00 GMT"),
             patch("sseserver.sources.tokenthread.Thread", InlineThread),
             patch("sseserver.command.access.time", seconds),
+            # The number of digits in `/metrics` decides in which pieces it is sent.
+            patch("sseserver.apis.admin.families.process_time", seconds),
             # Few viewers make a crowd, which is woken in several turns.
             patch.object(wakes, "WAKES_PER_LOOK", self._chance.choice((1, wakes.WAKES_PER_LOOK))),
             patch.object(wakes, "WAKES_PER_TURN", self._chance.choice((1, 2, wakes.WAKES_PER_TURN))),
@@ -131,7 +137,9 @@ class Patches:
                 makeEpoch()
 
     def _readText(self, path: Path, *args: Any) -> str:
-        return self.boot() if str(path) == _BOOT else self._plainReadText(path, *args)
+        if str(path) == _BOOT:
+            return self.boot()
+        return _MEMORY_TEXT if str(path) == _MEMORY else self._plainReadText(path, *args)
 
     def _record(self, path: Any, *args: Any, **keywords: Any) -> sqlite3.Connection:
         connection = self._connect(path, *args, **keywords)

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import io
 
+from twisted.internet.tcp import Server
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from sseserver.apis.root import StreamResource
 from sseserver.settings import MODEL_BODY, NATIVE_BODY, Settings
-from sseserver.web.bodylimit import DROPPED
+from sseserver.web.bodylimit import DROPPED, READ_CHUNKED
 from sseserver.web.site import StreamRequest, StreamSite
 from tests.served import ServedTestCase
 from tests.wires import Wire, WireTestCase
@@ -66,6 +67,15 @@ class LimitTests(WireTestCase):
                 wire.send(piece)
         self.reactor.advance(0)
         return wire
+
+    def test_smallReads(self) -> None:
+        """A body in chunks is read in small pieces, since each chunk takes time; what follows it is not."""
+        for plain in (True, False):
+            wire = self.post(plain, b"Transfer-Encoding: chunked", b"1\r\n")
+            self.assertEqual(wire.transport.bufferSize, READ_CHUNKED)
+            wire.send(b"x\r\n0\r\n\r\n")
+            self.assertTrue(wire.received.endswith(b"read"), plain)
+            self.assertEqual(wire.transport.bufferSize, Server.bufferSize)
 
     def test_length(self) -> None:
         """A body within the limit is read; a longer one is refused with its head, and the connection is closed."""

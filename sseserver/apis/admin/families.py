@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import platform
 import resource
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from time import process_time
 from typing import NamedTuple
 
 import twisted
@@ -361,7 +361,7 @@ FAMILIES = (
         "sseserver_cpu_seconds_total",
         _COUNTER,
         "CPU time of the process.",
-        _one(lambda _: time.process_time()),
+        _one(lambda _: process_time()),
     ),
     Family(
         "sseserver_resident_memory_bytes",
