@@ -57,8 +57,8 @@ def makeRedisStore(reactor: Any, options: Mapping[str, Any], window: int, turnEn
     except ValueError as error:
         raise usage.UsageError(f"{origin}: {error}") from None
     connections = client.Client(reactor, place, credentials)
-    keep, idle = options["keep"], options["idle"]
-    return store.RedisStore(reactor, connections, window, keep=keep, idle=idle, prefix=prefix, turnEnd=turnEnd)
+    terms = store.StoreTerms(window, options["keep"], options["idle"], prefix)
+    return store.RedisStore(reactor, connections, terms, turnEnd)
 
 
 def _findCredentials(path: str | None) -> tuple[str, str]:

@@ -4,5 +4,5 @@ The store of `--store redis://…`: streams that several processes share. It nee
 By role: `address` (where the Redis is), `connection`, `handshake`, `link` and `client` (commands on kept connections),
 `layout` and `scripts` (what is in Redis, and how it changes), `shards` (generations of the server), `streams`, `table`
 and `reader` (what this process knows), `writer` (entries of its runs), `messages` and `follower` (entries of others),
-`opener`, `publisher`, `listing` (calls of the service), `nodes` (leases), `store` (all together).
+`opener`, `publisher`, `registry`, `listing` (calls of the service), `nodes` (leases), `store` (all together).
 """

@@ -20,10 +20,30 @@ from sseserver.stores.redis.reader import ReadStream, SharedState, askState, rea
 from sseserver.stores.redis.streams import Reaching, SharedStream, Tracking
 from sseserver.stores.redis.table import StreamTable
 from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.keeper import Keeper
 from sseserver.streams.log import StreamLog
+from sseserver.timing.ticker import Ticker
 
 #: Makes an empty log of a name, an epoch, whether it is published, the time when it was made, and a question.
 MakeLog = Callable[[str, str, bool, float, str], StreamLog]
+
+
+def bindLogs(ticker: Ticker, window: int, keeper: Keeper) -> MakeLog:
+    """
+    Return a function that makes the logs of a store.
+
+    Args:
+        ticker: The ticker of the logs.
+        window: Bytes that each stream keeps.
+        keeper: The store.
+    """
+
+    def makeLog(name: str, epoch: str, published: bool, created: float, question: str) -> StreamLog:
+        streamLog = StreamLog(name, epoch, ticker, window, keeper, published=published)
+        streamLog.created, streamLog.question = created, question
+        return streamLog
+
+    return makeLog
 
 
 class Opener:

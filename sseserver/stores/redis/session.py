@@ -63,7 +63,7 @@ class Session:
     def __init__(
         self, clock: Any, ticker: Ticker, client: Client, layout: Layout, terms: StreamTerms, makeLog: MakeLog
     ) -> None:
-        self.onEnded: Callable[[IStreamLog], None] | None = None
+        self.onEnded: Callable[[IStreamLog], object] = bool
         self._clock = clock
         self._ticker = ticker
         self._client = client
@@ -167,7 +167,7 @@ class Session:
             self.opener.giveUp(stream).addCallbacks(self._noteTaken, self._noteUnread, errbackArgs=(stream,))
 
     def _noteTaken(self, streamLog: IStreamLog | None) -> None:
-        if streamLog is not None and self.onEnded is not None:
+        if streamLog is not None:
             self.onEnded(streamLog)
 
     def _noteUnread(self, failure: Failure, stream: SharedStream) -> None:

@@ -8,14 +8,13 @@ publishes into any stream. What Redis has is the truth; a log here is a copy of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sseserver.counting import Durations
-from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
+from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import (
     ICounts,
     IKeyDirectory,
@@ -27,17 +26,14 @@ from sseserver.interfaces import (
 )
 from sseserver.steps import step
 from sseserver.stores.redis.client import Client
-from sseserver.stores.redis.connection import Reply, unwrap
 from sseserver.stores.redis.layout import PREFIX, Layout
-from sseserver.stores.redis.listing import listPage
+from sseserver.stores.redis.opener import bindLogs
 from sseserver.stores.redis.publisher import End, PublishTerms
-from sseserver.stores.redis.scripts import CREATE, DELETE
+from sseserver.stores.redis.registry import Registry
 from sseserver.stores.redis.session import Session
-from sseserver.stores.redis.shards import isRefusedBy
-from sseserver.stores.redis.streams import SharedStream, StreamTerms, listAllKeys
+from sseserver.stores.redis.streams import StreamTerms
 from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.account import Account
-from sseserver.streams.ids import makeEpoch
 from sseserver.streams.keeper import Keeper
 from sseserver.streams.log import FLUSH_TICK, StreamLog
 from sseserver.timing.ticker import Ticker
@@ -50,6 +46,24 @@ LAST_WRITES = 5.0
 _CLOSED = "The store is closed."
 
 
+@dataclass(frozen=True, slots=True)
+class StoreTerms:
+    """
+    The terms of a store.
+
+    Attributes:
+        window: Bytes that each stream keeps; see `StreamLog`.
+        keep: Seconds for which an ended stream is kept.
+        idle: Seconds. An open published stream ends after this time without use.
+        prefix: Begin of the names of all keys and channels.
+    """
+
+    window: int
+    keep: float = 600.0
+    idle: float = 86400.0
+    prefix: str = PREFIX
+
+
 @implementer(ISharedStore)
 class RedisStore(Keeper):
     """
@@ -58,59 +72,38 @@ class RedisStore(Keeper):
     Args:
         clock: The reactor, or a `task.Clock`.
         client: The connections to the Redis.
-        window: Bytes that each stream keeps; see `StreamLog`.
-        keep: Seconds for which an ended stream is kept.
-        idle: Seconds. An open published stream ends after this time without use.
-        prefix: Begin of the names of all keys and channels.
+        terms: The terms of the store.
         turnEnd: Turn end of the service, so that the entries of one tick are sent together. By default the store has
             its own.
 
     Attributes:
         client: See above.
+        commits: Seconds from the begin of a write to its end, of each group of entries that was stored.
+        onEnded: See `ISharedStore.onEnded`.
         session: The parts of the store.
         state: State of the store.
     """
 
-    def __init__(
-        self,
-        clock: Any,
-        client: Client,
-        window: int,
-        *,
-        keep: float = 600.0,
-        idle: float = 86400.0,
-        prefix: str = PREFIX,
-        turnEnd: TurnEnd | None = None,
-    ) -> None:
+    def __init__(self, clock: Any, client: Client, terms: StoreTerms, turnEnd: TurnEnd | None = None) -> None:
         super().__init__(durable=True)
         self.client = client
+        self.onEnded: Callable[[IStreamLog], None] | None = None
         self.state = StoreState.CLOSED
         self._clock = clock
-        self._window = window
         self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
-        self._layout = Layout(prefix)
-        terms = StreamTerms(window, int(1000 * keep), idle)
-        self.session = Session(clock, self._ticker, client, self._layout, terms, self._makeLog)
+        layout = Layout(terms.prefix)
+        makeLog = bindLogs(self._ticker, terms.window, self)
+        streamTerms = StreamTerms(terms.window, int(1000 * terms.keep), terms.idle)
+        self.session = Session(clock, self._ticker, client, layout, streamTerms, makeLog)
+        self.session.onEnded = lambda streamLog: self.onEnded is not None and self.onEnded(streamLog)
+        self.commits = self.session.writer.commits
+        self._registry = Registry(self.session, client, layout, self._ticker, makeLog)
         self._stops: list[Deferred[None]] = []
 
     @property
     def count(self) -> int:
         """See `IStreamStore.count`."""
         return self.runs.count + self.published.count
-
-    @property
-    def onEnded(self) -> Callable[[IStreamLog], None] | None:
-        """See `ISharedStore.onEnded`."""
-        return self.session.onEnded
-
-    @onEnded.setter
-    def onEnded(self, value: Callable[[IStreamLog], None] | None) -> None:
-        self.session.onEnded = value
-
-    @property
-    def commits(self) -> Durations:
-        """Seconds from the begin of a write to its end, of each group of entries that was stored."""
-        return self.session.writer.commits
 
     @property
     def failures(self) -> int:
@@ -138,24 +131,13 @@ class RedisStore(Keeper):
         """See `IStreamStore.create`."""
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
-        epoch = makeEpoch()
-        name = name or epoch
-        streamLog = self._makeLog(name, epoch, published, self._ticker.wall(), question)
-        stream = SharedStream(name, self._layout.locate(name), streamLog, own=not published)
-        arguments = (name, epoch, int(published), repr(streamLog.created), question, self.session.node.id)
-        created = self.session.shards.run(
-            CREATE,
-            stream.place.shard,
-            listAllKeys(stream.place),
-            (*arguments, self.session.publisher.findUnused()),
-        )
-        return created.addCallbacks(self._noteCreated, _drop, (stream,), errbackArgs=(stream,))
+        return self._registry.create(name, published, question)
 
     def list(self, limit: int, before: ListedPlace | None = None) -> Deferred[Sequence[ListedStream]]:
         """See `IStreamStore.list`."""
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
-        return listPage(self.client, self._layout, limit, before).addErrback(unwrap)
+        return self._registry.list(limit, before)
 
     def describe(self, name: str, key: str | None = None) -> Deferred[StreamDescription]:
         """See `IStreamStore.describe`."""
@@ -196,17 +178,7 @@ class RedisStore(Keeper):
         """See `IStreamStore.delete`."""
         if not self.state.takesChanges:
             return fail(StoreUnavailable(_CLOSED))
-        stream = self.session.table.find(name)
-        if stream is not None and epoch not in {None, stream.epoch}:
-            stream = None
-        elif stream is not None and stream.leaving:
-            return fail(StreamNotFound(name))
-        elif stream is not None:
-            stream.uncount()
-        place = self._layout.locate(name)
-        arguments = (epoch or "", self._layout.nameControl(b""))
-        deleted = self.session.shards.run(DELETE, place.shard, listAllKeys(place), arguments)
-        return deleted.addCallbacks(self._noteDeleted, _recount, (name, stream), errbackArgs=(stream,))
+        return self._registry.delete(name, epoch)
 
     def shed(self, published: bool) -> bool:
         """See `ISharedStore.shed`."""
@@ -244,32 +216,6 @@ class RedisStore(Keeper):
         """See `IChecked.findProblem`."""
         return (self.client.problem or self.session.writer.problem) if self.state is StoreState.OPEN else _CLOSED
 
-    def _makeLog(self, name: str, epoch: str, published: bool, created: float, question: str) -> StreamLog:
-        streamLog = StreamLog(name, epoch, self._ticker, self._window, self, published=published)
-        streamLog.created, streamLog.question = created, question
-        return streamLog
-
-    def _noteCreated(self, reply: Reply, stream: SharedStream) -> IStreamLog:
-        if reply != 1:
-            stream.drop()
-            raise StreamExists(f"There is a stream {stream.name} already.")
-        before = self.session.table.find(stream.name)
-        if before is not None:
-            self.session.forget(before)
-        stream.usedAt = self._ticker.seconds()
-        self.session.table.add(stream)
-        if not stream.own:
-            self.session.follower.join(stream)
-        return stream.log
-
-    def _noteDeleted(self, reply: Reply, name: str, stream: SharedStream | None) -> None:
-        missing = isRefusedBy(reply, "missing")
-        stream = stream or (None if missing else self.session.table.find(name))
-        if stream is not None:
-            self.session.forget(stream, taken=False)
-        if missing:
-            raise StreamNotFound(name)
-
     def _awaitWrites(self, deadline: float) -> None:
         """Close the store when Redis has everything, or cannot be reached."""
         if not self.session.writer.isIdle and self.client.up and self._clock.seconds() < deadline:
@@ -285,16 +231,3 @@ class RedisStore(Keeper):
         stops, self._stops = self._stops, []
         for stopped in stops:
             stopped.callback(None)
-
-
-def _drop(failure: Failure, stream: SharedStream) -> Failure:
-    """Forget a stream that could not be made."""
-    stream.drop()
-    return failure
-
-
-def _recount(failure: Failure, stream: SharedStream | None) -> Failure:
-    """Count a stream again that could not be deleted."""
-    if stream is not None and stream.leaving:
-        stream.recount()
-    return failure

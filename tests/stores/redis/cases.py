@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from sseserver.stores.redis.address import readAddress
 from sseserver.stores.redis.client import Client
-from sseserver.stores.redis.store import RedisStore
+from sseserver.stores.redis.store import RedisStore, StoreTerms
 from tests.redisservers import RedisServer
 
 T = TypeVar("T")
@@ -84,6 +84,7 @@ class Pump:
 
     def makeStore(self, server: RedisServer, window: int = 8000, **keywords: Any) -> RedisStore:
         """Make a store on a server. Its leases are short."""
-        store = RedisStore(self.clock, Client(self.reactor, readAddress(server.url)), window, **keywords)
+        terms = StoreTerms(window, **keywords)
+        store = RedisStore(self.clock, Client(self.reactor, readAddress(server.url)), terms)
         store.session.node.lease = LEASE
         return store

@@ -1,7 +1,7 @@
 """
 The contract of stores, on a real Redis.
 
-Tests of `sseserver.stores.redis.store` and `sseserver.stores.redis.listing`.
+Tests of `sseserver.stores.redis.store`, `sseserver.stores.redis.registry` and `sseserver.stores.redis.listing`.
 """
 
 from __future__ import annotations
