@@ -35,7 +35,7 @@ from sseserver.command.reactortime import useMonotonicTime
 from sseserver.command.redisstore import isRedis, makeRedisStore
 from sseserver.command.signals import Signals
 from sseserver.command.sites import makeAdminSite, makeSite
-from sseserver.command.starting import makeExit, tryAccessLog, tryStart
+from sseserver.command.starting import endStart, makeExit, tryAccessLog, tryStart
 from sseserver.command.stopping import Stop, StopState
 from sseserver.command.supervisor import Supervisor
 from sseserver.command.tlsport import TLSReactor, isTLS
@@ -207,7 +207,7 @@ def makeStore(reactor: Any, options: Mapping[str, Any], window: int, turnEnd: Tu
     if path is None:
         return MemoryStore(reactor, window, turnEnd=turnEnd)
     if isRedis(path):
-        return makeRedisStore(reactor, options, window, turnEnd)
+        return makeRedisStore(reactor, options, window, turnEnd, partial(endStart, reactor))
     return SQLiteStore(reactor, path, window, turnEnd=turnEnd, full=options["sync"] == "full")
 
 

@@ -5,12 +5,13 @@ The store of `--store redis://…`, with its credentials. The extra `redis` is i
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
 
+from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore
 from sseserver.options.table import REDIS_VARIABLE
 from sseserver.options.types import REDIS
@@ -25,7 +26,13 @@ def isRedis(store: str | None) -> bool:
     return store is not None and store.startswith(REDIS)
 
 
-def makeRedisStore(reactor: Any, options: Mapping[str, Any], window: int, turnEnd: TurnEnd | None) -> IStreamStore:
+def makeRedisStore(
+    reactor: Any,
+    options: Mapping[str, Any],
+    window: int,
+    turnEnd: TurnEnd | None,
+    onUnfit: Callable[[StoreUnavailable], object],
+) -> IStreamStore:
     """
     Return the store in a Redis that the options describe.
 
@@ -34,6 +41,7 @@ def makeRedisStore(reactor: Any, options: Mapping[str, Any], window: int, turnEn
         options: The options.
         window: Bytes of entries that each stream keeps.
         turnEnd: The one of the service.
+        onUnfit: Called with the reason if the Redis is configured so that it must not be used.
 
     Raises:
         usage.UsageError: The address or the credentials cannot be used, or the extra is not installed.
@@ -57,6 +65,7 @@ def makeRedisStore(reactor: Any, options: Mapping[str, Any], window: int, turnEn
     except ValueError as error:
         raise usage.UsageError(f"{origin}: {error}") from None
     connections = client.Client(reactor, place, credentials)
+    connections.onUnfit = onUnfit
     terms = store.StoreTerms(window, options["keep"], options["idle"], prefix)
     return store.RedisStore(reactor, connections, terms, turnEnd)
 

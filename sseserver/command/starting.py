@@ -4,11 +4,12 @@ The ways in which a server does not start: what ends it, and what is tried befor
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from twisted.internet.abstract import isIPv6Address
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint
 from sseserver.command.redisstore import isRedis
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.sqlite.database import findUsable
+
+log = Logger(__name__)
 
 #: Types of endpoints whose address can be tried.
 _TRIED = ("tcp", "tcp6", "ssl", "unix")
@@ -48,6 +52,22 @@ def makeExit(error: Exception) -> CannotStart:
         return CannotStart(line)
     sys.__stderr__.write(f"{line}\n")
     return CannotStart(1)
+
+
+def endStart(reactor: Any, error: Exception, register: Callable[..., object] = atexit.register) -> None:
+    """
+    End a server that runs already, but has found out only now that it cannot start. Its exit code is 1.
+
+    Args:
+        reactor: Is stopped.
+        error: The reason.
+        register: Registers a call at the end of the process.
+    """
+    log.error("The server cannot start: {error}", error=error)
+    makeExit(error)
+    # twistd removes its pid file, and would end with 0.
+    register(os._exit, 1)
+    reactor.stop()
 
 
 def tryStart(runner: Mapping[str, Any] | None, options: Mapping[str, Any]) -> None:

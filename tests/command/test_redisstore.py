@@ -24,7 +24,7 @@ class RedisStoreTests(SynchronousTestCase):
         """Make the store of a command line."""
         options = Options()
         options.parseOptions(words)
-        return makeRedisStore(reactor, options, 1000, None)
+        return makeRedisStore(reactor, options, 1000, None, bool)
 
     def test_recognized(self) -> None:
         """A URL of a Redis is not the path of a file."""

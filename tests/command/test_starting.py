@@ -4,15 +4,18 @@ Tests for `sseserver.command.starting`: servers that cannot start.
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.command.listening import BadEndpoint
-from sseserver.command.starting import CannotStart, tryAddress, tryStart
+from sseserver.command.starting import CannotStart, endStart, tryAddress, tryStart
 
 
 class TryStartTests(SynchronousTestCase):
@@ -82,3 +85,22 @@ class TryStartTests(SynchronousTestCase):
         """F126: twistd reports the failure of a daemon only if it is an `Exception`."""
         self.assertTrue(issubclass(CannotStart, Exception) and issubclass(CannotStart, SystemExit))
         self.assertEqual((CannotStart("No.").code, str(CannotStart("No."))), ("No.", "No."))
+
+
+class EndStartTests(SynchronousTestCase):
+    """A server that finds out too late that it cannot start."""
+
+    def test_ended(self) -> None:
+        """The reactor is stopped, the log has the reason, and the exit code is 1."""
+        calls: list[object] = []
+        error = ValueError("Bad.")
+
+        class Reactor:
+            """Notes that it is stopped."""
+
+            stop = staticmethod(lambda: calls.append("stop"))
+
+        with capturedLogs() as events, patch("sseserver.command.starting.makeExit", calls.append):
+            endStart(Reactor(), error, lambda *call: calls.append(call))
+        self.assertEqual(calls, [error, (os._exit, 1), "stop"])
+        self.assertEqual([str(event["error"]) for event in events], ["Bad."])

@@ -211,6 +211,23 @@ def test_downAtStart() -> None:
             redis.remove()
 
 
+def test_evicting(tmp_path: Path) -> None:
+    """A server ends with exit code 1 and one line when its Redis, which comes up late, evicts streams."""
+    redis = RedisServer("maxmemory-policy allkeys-lru")
+    port = freePort()
+    command = twistd("sseserver", "--listen", f"tcp:{port}:interface=127.0.0.1", "--store", redis.url)
+    with (tmp_path / "log").open("w+b") as log, serving(command, port, log, env=ENVIRONMENT) as process:
+        assert ask(port, "POST", "/streams")[0] == 503
+        redis.start()
+        try:
+            assert process.wait(PATIENCE) == 1
+        finally:
+            redis.remove()
+        lines = (tmp_path / "log").read_text().splitlines()
+    assert any(line.startswith("sseserver: The Redis evicts streams") and "noeviction" in line for line in lines)
+    assert not any("Traceback" in line for line in lines)
+
+
 def test_tls(tmp_path: Path) -> None:
     """Over TLS the certificate is verified. The password comes from a file, and stands in no log."""
     key, certificate = makePEM()

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from sseserver.stores.redis.address import Address, Credentials, makeEndpoint
 from sseserver.stores.redis.connection import Argument, Disconnected, RedisConnection, Refused, Reply, pack, settle
-from sseserver.stores.redis.handshake import ServerInfo
+from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
 from sseserver.stores.redis.link import Link, Terms
 from sseserver.stores.redis.scripts import Script
 
@@ -20,6 +20,11 @@ log = Logger(__name__)
 
 _MESSAGES = frozenset((b"smessage", b"message"))
 _CONFIRMATIONS = frozenset((b"ssubscribe", b"subscribe"))
+
+_EVICTING = (
+    "The Redis evicts streams: its maxmemory-policy is {}. Set maxmemory-policy to noeviction, in its configuration "
+    "file and by CONFIG SET."
+)
 
 
 class Client:
@@ -40,6 +45,8 @@ class Client:
             before must be followed again.
         onMessage: Called with the channel and the data of each message.
         onConfirmed: Called with each channel whose messages come from now on.
+        onUnfit: Called if the first server that answers is configured so that it must not be used: its operator must
+            change that. A server that is configured so later is only not used.
     """
 
     def __init__(self, reactor: Any, address: Address, credentials: Credentials | None = None) -> None:
@@ -51,9 +58,9 @@ class Client:
         self.onFollowing: Callable[[], object] = bool
         self.onMessage: Callable[[bytes, bytes], object] = max
         self.onConfirmed: Callable[[bytes], object] = bool
-        terms = Terms(
-            makeEndpoint(reactor, address.server, address.tls), credentials or Credentials(), address.database
-        )
+        self.onUnfit: Callable[[Unsuitable], object] = bool
+        endpoint = makeEndpoint(reactor, address.server, address.tls)
+        terms = Terms(endpoint, credentials or Credentials(), address.database, self._check)
         self._orders = Link(reactor, terms, self._noteUp, self._noteDown)
         self._tails = Link(reactor, terms, self._noteFollowing, bool, self._receive)
         self._warned = False
@@ -155,11 +162,20 @@ class Client:
         elif kind in _CONFIRMATIONS:
             self.onConfirmed(channel)
 
+    def _check(self, info: ServerInfo) -> ServerInfo:
+        if info.evicts:
+            unfit = Unsuitable(_EVICTING.format(info.policy))
+            if not self.generation and not self._warned:
+                self._warned = True
+                self.onUnfit(unfit)
+            raise unfit
+        return info
+
     def _noteUp(self, connection: RedisConnection, info: ServerInfo) -> None:
         self.generation = info.generation
         if not info.durable and not self._warned:
             self._warned = True
-            log.warn("The Redis keeps no append-only file: a restart of it loses streams.")  # noqa: G010 (a logger of Twisted)
+            log.warn("The Redis keeps no append-only file: a restart of it loses streams. Set its appendonly to yes.")  # noqa: G010 (a logger of Twisted)
         log.info("Connected to Redis {version} at {server}", version=info.version, server=self.address.server)
         self.onUp()
 

@@ -32,12 +32,19 @@ class ServerInfo:
         generation: Changes whenever the server may have lost writes: with each of its starts, and when another
             server takes over.
         version: Its version.
-        durable: Whether it writes anything to a disk.
+        durable: Whether it keeps an append-only file.
+        policy: Its `maxmemory-policy`.
     """
 
     generation: bytes
     version: str
     durable: bool
+    policy: str
+
+    @property
+    def evicts(self) -> bool:
+        """Whether it deletes streams that are in use when its memory is full."""
+        return self.policy.startswith("allkeys-")
 
 
 @inlineCallbacks
@@ -56,7 +63,7 @@ def introduce(
         Fires with the description of the server.
 
     Raises:
-        Unsuitable: (errback) The server is too old, a replica, loading its data, or evicts streams.
+        Unsuitable: (errback) The server is too old, a replica, or loading its data.
         StoreUnavailable: (errback) The server refuses the credentials or the database, or the connection ended.
     """
     try:
@@ -96,8 +103,6 @@ def checkServer(fields: dict[str, str]) -> ServerInfo:
         raise Unsuitable(f"Redis {version} is too old; version {OLDEST} or later is needed.")
     if fields.get("cluster_enabled") == "1":
         raise Unsuitable("The Redis is a cluster, which is not supported.")
-    if policy.startswith("allkeys-"):
-        raise Unsuitable(f"The Redis evicts streams: its maxmemory-policy is {policy}. Use noeviction or volatile-ttl.")
     if fields.get("loading", "0") != "0":
         raise Unsuitable("The Redis is loading its data.")
     if fields.get("role") != "master":
@@ -105,7 +110,7 @@ def checkServer(fields: dict[str, str]) -> ServerInfo:
     # RDB files are written only where the configuration has rules; `aof_enabled` says more.
     durable = fields.get("aof_enabled") == "1"
     generation = f"{fields.get('run_id', '')}:{fields.get('master_replid', '')}"
-    return ServerInfo(generation.encode("utf-8"), version, durable)
+    return ServerInfo(generation.encode("utf-8"), version, durable, policy)
 
 
 def _explain(refused: Refused) -> str:

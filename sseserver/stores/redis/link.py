@@ -58,11 +58,13 @@ class Terms(NamedTuple):
         endpoint: Connects.
         credentials: Sent in each handshake.
         database: Number of the database.
+        check: Called with the description of the server. Raises `Unsuitable` if it must not be used.
     """
 
     endpoint: IStreamClientEndpoint
     credentials: Credentials
     database: int
+    check: Callable[[ServerInfo], ServerInfo]
 
 
 class Link:
@@ -133,7 +135,8 @@ class Link:
     def _shake(self, connection: RedisConnection) -> Deferred[ServerInfo]:
         self._making = connection
         self._timer = self._reactor.callLater(HANDSHAKE, connection.abort)
-        return introduce(connection, self._connect.credentials, self._connect.database)
+        shaken = introduce(connection, self._connect.credentials, self._connect.database)
+        return shaken.addCallback(self._connect.check)
 
     def _noteUp(self, info: ServerInfo) -> None:
         self._endTimer()

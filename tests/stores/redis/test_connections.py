@@ -88,10 +88,29 @@ class ConnectionTests(SynchronousTestCase):
         self.assertFalse(bad.up or none.up)
 
     def test_policy(self) -> None:
-        """A server that evicts streams is refused."""
+        """A server that evicts streams is refused, and the client says once that it is unfit."""
         client = self.connect(self.startServer("maxmemory-policy allkeys-lru"))
+        unfit: list[Unsuitable] = []
+        client.onUnfit = unfit.append
         self.pump.until(lambda: "allkeys-lru" in (client.problem or ""))
+        self.pump.until(lambda: client.awaiting == 0)
         self.assertFalse(client.up)
+        self.assertEqual([str(each) for each in unfit], [client.problem])
+        self.assertIn("Set maxmemory-policy to noeviction", str(unfit[0]))
+
+    def test_policyLater(self) -> None:
+        """A server that is made to evict streams while it is used is not used; the process is not told to end."""
+        server = self.startServer()
+        client = self.connect(server)
+        unfit: list[Unsuitable] = []
+        client.onUnfit = unfit.append
+        self.pump.until(lambda: client.problem is None)
+        server.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        server.command("CLIENT", "KILL", "TYPE", "normal")
+        self.pump.until(lambda: "allkeys-lfu" in (client.problem or ""))
+        server.command("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
+        self.pump.until(lambda: client.problem is None)
+        self.assertEqual(unfit, [])
 
     def test_unsuitable(self) -> None:
         """Old servers, replicas, clusters, and servers that load their data are refused."""
