@@ -290,6 +290,15 @@ class PendingChanges:
             self.deletions = [deletion for deletion in self.deletions if deletion.stream in writing]
         return group
 
+    def takeAll(self) -> PendingChanges:
+        """Take all changes, however many they are."""
+        taken = PendingChanges()
+        taken.created, self.created = self.created, taken.created
+        taken.dirty, self.dirty = self.dirty, taken.dirty
+        taken.trimmed, self.trimmed = self.trimmed, taken.trimmed
+        taken.deletions, self.deletions = self.deletions, taken.deletions
+        return taken
+
     def _takeEntries(self, group: Group) -> None:
         count = 0
         for stream, streamLog in self.dirty.items():

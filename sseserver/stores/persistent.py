@@ -1,12 +1,12 @@
 """
 PersistentStore: stream logs that outlive the process, kept by any `IPersistence`.
 
-The store gives entries their numbers, keeps the logs of open streams in memory, and decides what is written when. The
-persistence only reads and writes: that of `sseserver.stores.sqlite`, or one that you write (docs/stores.md).
+The store gives entries their numbers, and keeps the logs of open streams in memory. The persistence only reads and
+writes: that of `sseserver.stores.sqlite`, or one that you write (docs/stores.md).
 
-Changes are written in groups. While one group is being written, and for a moment after a group of many streams, the
-next one gathers. An entry is visible when its group is written. Viewers never wait for a disk: the log of an open
-stream, and of any other that is being read, is in memory as a whole.
+Changes are written in groups: `sseserver.stores.groupwriter` decides when. An entry is visible when its group is
+written. Viewers never wait for a disk: the log of an open stream, and of any other that is being read, is in memory as
+a whole.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sseserver.counting import Durations
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IChecked, IPersistence, IStreamLog, IStreamStore, Publication, StreamDescription
 from sseserver.steps import step
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
+from sseserver.stores.groupwriter import GroupWriter
 from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
 from sseserver.stores.states import STORE_STEPS, StoreState
@@ -38,22 +37,6 @@ from sseserver.timing.turnend import TurnEnd
 from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State, StoredEntries, StoredStream
 
 log = Logger(__name__)
-
-#: Seconds. How long the next group gathers after a group, for every tenth stream that it had. When many streams are
-#: busy, groups would otherwise hold one entry of each; a lone stream waits for nothing.
-PAUSE = 0.001
-
-#: Seconds. The longest such pause.
-LONGEST_PAUSE = 0.005
-
-#: Seconds. Time until the next group is written after one that failed.
-RETRY = 1.0
-
-#: Seconds between two checks whether the persistence can be written, if somebody asks.
-CHECK = 2.0
-
-#: Seconds. Bounds of the histogram of commits.
-COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 _CLOSED = "The store is closed."
 
@@ -71,32 +54,20 @@ class PersistentStore(Keeper):
             its own.
 
     Attributes:
-        commits: Seconds from the begin of a write to its end, of each group that was stored.
-        failures: Number of groups that could not be stored.
         persistence: See above.
         state: State of the store.
+        writer: Writes the changes, and counts the groups that could be stored, and those that could not.
     """
 
     def __init__(self, clock: Any, persistence: IPersistence, window: int, *, turnEnd: TurnEnd | None = None) -> None:
         super().__init__(durable=True)
         self.persistence = persistence
         self.state = StoreState.CLOSED
-        self.commits = Durations(COMMITS)
-        self.failures = 0
-        self._clock = clock
         self._window = window
         self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
         self._streams: dict[str, KeptStream] = {}
         self._pending = PendingChanges()
-        # The call that writes the next group; whether a group is being written; why the last one failed.
-        self._next: IDelayedCall | None = None
-        self._writing = False
-        self._problem: str | None = None
-        # Whether the next group is written even if it is empty, and when that was wanted last.
-        self._checking = False
-        self._checkedAt: float = clock.seconds()
-        # When the group that is being written was given to the persistence.
-        self._began = 0.0
+        self.writer = GroupWriter(clock, self._ticker, self, self._pending)
         # The calls of `stop` that are not answered yet.
         self._stops: list[Deferred[None]] = []
 
@@ -125,10 +96,8 @@ class PersistentStore(Keeper):
         self._stops.append(stopped)
         if self.state is StoreState.OPEN:
             self.state = step(STORE_STEPS, self.state, StoreState.STOPPING)
-            if self._next is None:
-                self._schedule(0)
-            else:
-                self._next.reset(0)
+            closed = Deferred.fromCoroutine(self._close())
+            closed.addErrback(lambda failure: log.failure("The store broke", failure))
         return stopped
 
     def create(self, name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
@@ -150,7 +119,7 @@ class PersistentStore(Keeper):
         created: Deferred[IStreamLog] = Deferred()
         stream.finding = [created]
         self._pending.created.append(stream)
-        self._schedule(0)
+        self.writer.schedule()
         return created
 
     def list(self, limit: int, before: ListedPlace | None = None) -> Deferred[Sequence[ListedStream]]:
@@ -210,54 +179,30 @@ class PersistentStore(Keeper):
         stream.uncount()
         deleted: Deferred[None] = Deferred()
         self._pending.deletions.append(PendingDeletion(stream, deleted))
-        self._schedule(0)
+        self.writer.schedule()
         return deleted
 
     def write(self, streamLog: StreamLog) -> None:
         """See `Keeper.write`."""
-        self._pending.dirty[self._streams[streamLog.name]] = streamLog
-        if self._next is None:
-            self._schedule(0)
+        dirty = self._pending.dirty
+        stream = self._streams[streamLog.name]
+        # Otherwise a group is scheduled, or is being written, and the next one follows it.
+        if not dirty:
+            self.writer.schedule()
+        dirty[stream] = streamLog
 
     def trim(self, streamLog: StreamLog) -> None:
         """See `Keeper.trim`."""
         self._pending.trimmed[self._streams[streamLog.name]] = streamLog
-        self._schedule(0)
+        self.writer.schedule()
 
     def findProblem(self) -> str | None:
         """See `IChecked.findProblem`. A check writes an empty group."""
-        now = self._clock.seconds()
-        if not 0 <= now - self._checkedAt < CHECK:
-            self._checkedAt, self._checking = now, True
-            self._schedule(0)
-        return self._problem if self.state is StoreState.OPEN else _CLOSED
+        self.writer.check()
+        return self.writer.problem if self.state is StoreState.OPEN else _CLOSED
 
-    def _schedule(self, delay: float) -> None:
-        """Write the next group after a delay in seconds, unless that is scheduled, or a group is being written."""
-        if self._next is None and not self._writing and self.state.takesChanges:
-            self._next = self._clock.callLater(delay, self._writeGroup)
-
-    def _writeGroup(self) -> None:
-        self._next = None
-        group = self._pending.takeGroup()
-        now = self._ticker.wall()
-        changes = group.listChanges(now)
-        if changes or self._checking:
-            self._checking, self._writing = False, True
-            self._began = self._ticker.seconds()
-            written = maybeDeferred(self.persistence.write, changes)
-            written.addCallbacks(self._commit, self._refuse, callbackArgs=(group, now), errbackArgs=(group,))
-            written.addErrback(lambda failure: log.failure("The store broke", failure))
-        elif self.state is StoreState.STOPPING:
-            self.state = step(STORE_STEPS, self.state, StoreState.CLOSING)
-            closed = maybeDeferred(self.persistence.stop)
-            closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
-            closed.addCallback(self._close)
-
-    def _commit(self, _: None, group: Group, now: float) -> None:
-        """Make the changes of a group visible: they are stored, with this time as the end of streams in it."""
-        self._writing, self._problem = False, None
-        self.commits.note(self._ticker.seconds() - self._began)
+    def commitGroup(self, group: Group, now: float) -> None:
+        """See `GroupStore.commitGroup`."""
         for stream in group.created:
             streamLog = None if stream.leaving else stream.log
             stream.answer(streamLog or StreamNotFound(stream.name))
@@ -271,7 +216,6 @@ class PersistentStore(Keeper):
         for deletion in group.deletions:
             self._drop(deletion.stream)
             deletion.deleted.callback(None)
-        self._schedule(min(PAUSE * (len(group.added) // 10), LONGEST_PAUSE))
 
     def _drop(self, stream: KeptStream) -> None:
         """Forget a stream whose deletion is stored."""
@@ -282,17 +226,12 @@ class PersistentStore(Keeper):
             streamLog.drop()
         stream.answerDeleted()
 
-    def _refuse(self, failure: Failure, group: Group) -> None:
+    def refuseGroup(self, group: Group, error: StoreUnavailable) -> None:
         """
-        Undo or keep the changes of a group that could not be written: the disk is full, say.
+        See `GroupStore.refuseGroup`. The disk is full, say.
 
         Publishes, new streams and deletions are refused. Entries of runs, and trims, are written later.
         """
-        error = failure.value if isinstance(failure.value, StoreUnavailable) else StoreUnavailable("The store broke.")
-        if self._problem is None:
-            log.failure("The store cannot write; it will try again", failure)
-        self._writing, self._problem = False, str(error)
-        self.failures += 1
         for deletion in group.deletions:
             deletion.refuse(error)
         for stream in group.created:
@@ -312,11 +251,10 @@ class PersistentStore(Keeper):
         self._pending.trimmed = {**group.trimmed, **self._pending.trimmed}
         if self.state is StoreState.STOPPING:
             self._giveUp()
-        self._schedule(RETRY if self.state is StoreState.OPEN else 0)
 
     def _giveUp(self) -> None:
         """Refuse all changes that are not written yet: the store closes without them."""
-        pending, self._pending = self._pending, PendingChanges()
+        pending = self._pending.takeAll()
         if pending.dirty:
             log.error("The store is closed with {count} streams that it could not write", count=len(pending.dirty))
         error = StoreUnavailable(_CLOSED)
@@ -344,7 +282,12 @@ class PersistentStore(Keeper):
         stream.hold(streamLog)
         stream.answer(streamLog)
 
-    def _close(self, _: None) -> None:
+    async def _close(self) -> None:
+        """Write the changes, and stop the persistence."""
+        await self.writer.finish()
+        self.state = step(STORE_STEPS, self.state, StoreState.CLOSING)
+        closed = maybeDeferred(self.persistence.stop)
+        await closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
         self.state = step(STORE_STEPS, self.state, StoreState.CLOSED)
         # Changes that came while the persistence was being stopped.
         self._giveUp()

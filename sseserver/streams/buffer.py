@@ -227,10 +227,11 @@ class EntryBuffer:
             The bytes that they took, costs included; 0 if none was dropped.
         """
         self._pack()
-        count = min(bisect_left(range(most), excess, key=lambda index: self._costUpTo(index + 1)) + 1, most)
+        first = self.first
+        count = min(bisect_left(range(most), excess, key=lambda index: self.measure(first, first + index)) + 1, most)
         if count <= 0:
             return 0
-        cost = self._costUpTo(count)
+        cost = self.measure(first, first + count - 1)
         end = self._ends[count - 1]
         lastIndex = findLastText(self._kinds, count)
         if lastIndex >= 0:
@@ -271,10 +272,6 @@ class EntryBuffer:
         """Return where the data of a packed entry begins, counted like `_ends`."""
         index = number - self.first
         return self._ends[index - 1] if index else self._base
-
-    def _costUpTo(self, count: int) -> int:
-        """Return the bytes of the oldest `count` entries, costs included."""
-        return self._ends[count - 1] - self._base + ENTRY_COST * count
 
     def _pack(self) -> None:
         """Move the loose entries into the buffers."""

@@ -7,31 +7,13 @@ from __future__ import annotations
 import gc
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.stores.groups import KeptStream, PendingChanges, PendingDeletion
 from sseserver.streams.account import Account
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
-from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import StreamLog
-from sseserver.timing.ticker import Ticker
 from sseserver.values import Addition, Creation, Deletion, Entry, KeyUse, Kind, StoredStream, Trim
-
-
-class GroupTestCase(SynchronousTestCase):
-    """Makes streams with durable logs that no store keeps."""
-
-    def makeStream(self, name: str, *tokens: bytes) -> tuple[KeptStream, StreamLog]:
-        """Make a stream whose log has tokens that are not stored."""
-        stream = KeptStream(StoredStream(name, f"epoch-{name}", True, 5.0, None, 1, 0, 0, 0), Account())
-        ticker = Ticker(Clock(), 0.005)
-        streamLog = StreamLog(name, stream.epoch, ticker, 100_000, Keeper(durable=True), published=True)
-        for data in tokens:
-            streamLog.append(Kind.TOKEN, data)
-        stream.hold(streamLog)
-        return stream, streamLog
+from tests.stores.cases import GroupTestCase
 
 
 class KeptStreamTests(GroupTestCase):
@@ -89,6 +71,21 @@ class TakeTests(GroupTestCase):
         self.assertEqual(list(addition.entries), [Entry(1, Kind.TOKEN, b"x"), Entry(2, Kind.DONE, b"{}")])
         self.assertEqual((addition.keys, addition.ended), ({"key": KeyUse(b"digest", 1, 1)}, 9.0))
         self.assertEqual(pending.takeGroup().listChanges(9.0), [])
+
+    def test_all(self) -> None:
+        """
+        All changes can be taken at once; nothing is left.
+        """
+        pending = PendingChanges()
+        stream, streamLog = self.makeStream("a", b"1")
+        deletion = PendingDeletion(stream, Deferred())
+        pending.created.append(stream)
+        pending.dirty[stream] = pending.trimmed[stream] = streamLog
+        pending.deletions.append(deletion)
+        for changes in ([stream], {stream: streamLog}, [deletion]), ([], {}, []):
+            taken = pending.takeAll()
+            self.assertEqual((taken.created, taken.dirty, taken.deletions), changes)
+            self.assertEqual(taken.trimmed, taken.dirty)
 
     def test_newKeys(self) -> None:
         """

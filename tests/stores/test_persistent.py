@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.stores.groups import GROUP_ENTRIES
-from sseserver.stores.persistent import CHECK, LONGEST_PAUSE, RETRY
+from sseserver.stores.groupwriter import CHECK, RETRY
 from sseserver.stores.sqlite.database import Database
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.values import Kind, State
@@ -176,22 +176,6 @@ class GroupTests(StoreTestCase):
         self.settle()
         for each in deleted:
             self.successResultOf(each)
-
-    def test_pause(self) -> None:
-        """
-        After a group of many streams the next one gathers for a moment; after one of few it follows at once.
-        """
-        logs = [self.create() for _ in range(100)]
-        for count, pause in ((9, 0.0), (20, 0.002), (100, LONGEST_PAUSE)):
-            for streamLog in logs[:count]:
-                self.append(streamLog, 1)
-            self.settle()
-            self.append(logs[0], 1)
-            self.clock.advance(pause * 0.9)
-            self.assertEqual(bool(self.thread.waiting), not pause)
-            self.clock.advance(pause * 0.2)
-            self.settle()
-            self.assertEqual(logs[0].last, logs[0].buffer.appended)
 
 
 class RestartTests(StoreTestCase):

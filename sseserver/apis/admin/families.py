@@ -20,7 +20,8 @@ import twisted
 
 from sseserver.counting import Durations
 from sseserver.service.service import StreamService
-from sseserver.stores.persistent import COMMITS, PersistentStore
+from sseserver.stores.groupwriter import COMMITS
+from sseserver.stores.persistent import PersistentStore
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.values import VERSION, Reason
 from sseserver.web.site import StreamSite
@@ -128,12 +129,12 @@ def _countUpstreamErrors(measured: Measured) -> Mapping[str, float]:
 
 def _findCommits(measured: Measured) -> Durations:
     store = measured.service.store
-    return store.commits if isinstance(store, PersistentStore) else Durations(COMMITS)
+    return store.writer.commits if isinstance(store, PersistentStore) else Durations(COMMITS)
 
 
 def _countFailures(measured: Measured) -> float:
     store = measured.service.store
-    return store.failures if isinstance(store, PersistentStore) else 0
+    return store.writer.failures if isinstance(store, PersistentStore) else 0
 
 
 def _countClientRefusals(measured: Measured) -> Mapping[str, float]:

@@ -31,7 +31,7 @@ GROUP_STREAMS, GROUP_ENTRIES = 64, 1000
 GROUP_BYTES = 256 * 1024
 
 #: Seconds. Pause after a group, for every tenth stream that it had, and the longest pause: see
-#: `sseserver.stores.persistent`.
+#: `sseserver.stores.groupwriter`.
 PAUSE, LONGEST_PAUSE = 0.001, 0.005
 
 #: Seconds. Time until a stream is written again that could not be.

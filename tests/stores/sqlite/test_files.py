@@ -14,7 +14,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from sseserver.errors import StoreUnavailable
-from sseserver.stores.persistent import RETRY
+from sseserver.stores.groupwriter import RETRY
 from sseserver.stores.sqlite import files
 from sseserver.stores.sqlite.database import Database
 from sseserver.stores.sqlite.files import PAGE, VERSION, identifyFile

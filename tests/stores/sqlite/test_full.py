@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from sseserver.errors import StoreUnavailable, StreamExists
-from sseserver.stores.persistent import RETRY
+from sseserver.stores.groupwriter import RETRY
 from sseserver.streams.cost import measureStream
 from sseserver.testing import RecordingViewer
 from sseserver.testing.storecase import NoFormat

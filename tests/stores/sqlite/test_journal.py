@@ -7,7 +7,7 @@ from __future__ import annotations
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamLog
 from sseserver.stores.groups import GROUP_ENTRIES
-from sseserver.stores.persistent import RETRY
+from sseserver.stores.groupwriter import RETRY
 from sseserver.stores.sqlite import journal
 from sseserver.stores.sqlite.journal import FILED, FRESH, SEGMENT
 from sseserver.values import Kind, State
