@@ -9,6 +9,9 @@ pages would stay resident until the process ends.
 meanwhile: in a thread it would stop the reactor for as long. So the free memory is taken first, as
 blocks that nobody writes to. Then a few of them are freed and trimmed in each turn.
 
+A block of several megabytes comes from the system itself, and goes back to it at once. It also grows
+without being copied, which the bytes of a large prompt need.
+
 `twistd sseserver` adds the service; embedders decide for their own process.
 """
 
@@ -38,6 +41,16 @@ BLOCKS = (64_000, 16_000, 5_000)
 #: Bytes freed in one step, and number of blocks taken or freed in one step. A step takes about 2 ms.
 STEP_BYTES = 8 * 1024 * 1024
 STEP_BLOCKS = 1000
+
+#: Bytes. A larger block comes from the system itself. glibc decides so by 128 KiB at first, and by up to 32 MiB later:
+#: then a prompt that grows is copied each time, for 10 ms.
+MAPPED = 4 * 1024 * 1024
+
+#: Bytes. Free memory at the end of the heap that is left there until a trim.
+_LEFT = 64 * 1024 * 1024
+
+#: Parameters of `mallopt`.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 #: The pages of this process, in Linux.
 _STATM = Path("/proc/self/statm")
@@ -70,6 +83,9 @@ class Memory:
 
 class IHeap(Protocol):
     """The heap of a process."""
+
+    def mapLarge(self) -> None:
+        """Let blocks of more than `MAPPED` bytes come from the system itself from now on."""
 
     def measure(self) -> Memory:
         """Measure the memory."""
@@ -108,8 +124,14 @@ class Heap:
         library.malloc_trim.argtypes = library.malloc.argtypes = [ctypes.c_size_t]
         library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
         library.sbrk.argtypes = [ctypes.c_ssize_t]
+        library.mallopt.argtypes = [ctypes.c_int, ctypes.c_int]
         library.free.argtypes, library.free.restype = [ctypes.c_void_p], None
         self._library = library
+
+    def mapLarge(self) -> None:
+        """See `IHeap.mapLarge`."""
+        self._library.mallopt(_M_MMAP_THRESHOLD, MAPPED)
+        self._library.mallopt(_M_TRIM_THRESHOLD, _LEFT)
 
     def measure(self) -> Memory:
         """See `IHeap.measure`."""
@@ -206,6 +228,7 @@ class ReturnedMemory(Service):
     def startService(self) -> None:
         """See `Service.startService`."""
         super().startService()
+        self._heap.mapLarge()
         self._trimmed = self._heap.measure()
         self._before = 0
         self._loop.start(INTERVAL, now=False)

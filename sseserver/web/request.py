@@ -281,15 +281,19 @@ async def readJSONObject(request: Request, limit: int, service: StreamService) -
     body = readTypedBody(request, limit)
     if len(body) <= LARGE_BODY:
         return JSONObject(jsontext.readJSON(body, dict[str, Any]), isLarge=False)
-    prompts = service.ledger.prompts
+    prompts, size = service.ledger.prompts, len(body)
     service.ledger.checkPrompts()
-    prompts.add(len(body))
+    prompts.add(size)
     try:
-        value = await takeTurns(service.clock, readSteps(body))
+        steps = readSteps(body)
+        # The last reference to the bytes is that of the steps: megabytes take milliseconds to be freed.
+        del body
+        value = await takeTurns(service.clock, steps)
+        del steps
         # The members are checked in a turn of their own.
         await awaitTurn(service.clock)
     finally:
-        prompts.subtract(len(body))
+        prompts.subtract(size)
     if not isinstance(value, dict):
         raise BadRequest("The body does not have the expected shape: it must be a JSON object.")
     return JSONObject(value, isLarge=True)

@@ -5,6 +5,7 @@ Tests for `sseserver.command.heap`.
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,6 +20,21 @@ from tests.fakes import TurnClock
 MOST = 16 * 2**20
 
 
+#: Says whether a large block is outside of the heap, after one of 30 MiB was freed. Calls `mapLarge` before, or not.
+_MAP_LARGE = """
+import ctypes, sys
+from sseserver.command.heap import MAPPED, findHeap
+heap = findHeap()
+if sys.argv[1] == "1":
+    heap.mapLarge()
+library = ctypes.PyDLL(None)
+library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
+library.free.argtypes = [ctypes.c_void_p]
+library.free(library.malloc(30 * 2**20))
+print(library.malloc(MAPPED + 1) > library.sbrk(0))
+"""
+
+
 class FakeHeap:
     """
     A heap whose use a test sets.
@@ -26,10 +42,12 @@ class FakeHeap:
     Attributes:
         trims: Number of trims.
         ends: Number of trims that were ended, complete or not.
+        mapsLarge: Whether `mapLarge` was called.
     """
 
     def __init__(self) -> None:
         self.trims = self.ends = 0
+        self.mapsLarge = False
         self._used = self._most = 10 * LEAST
         self._resident = 30 * LEAST
 
@@ -39,6 +57,10 @@ class FakeHeap:
         if size > self._most:
             self._resident += size - self._most
             self._most = size
+
+    def mapLarge(self) -> None:
+        """See `IHeap.mapLarge`."""
+        self.mapsLarge = True
 
     def measure(self) -> Memory:
         """See `IHeap.measure`."""
@@ -68,6 +90,10 @@ class ReturnedMemoryTests(SynchronousTestCase):
         """Nothing is left in the clock."""
         self.service.stopService()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_mapsLarge(self) -> None:
+        """From the start on, large blocks come from the system itself."""
+        self.assertTrue(self.heap.mapsLarge)
 
     def look(self, *sizes: int) -> int:
         """Let an interval pass in which some bytes are in use, one after the other; return the number of trims."""
@@ -169,6 +195,15 @@ class HeapTests(SynchronousTestCase):
         del steps
         self.assertLess(heap.measure().used - before.used, 100_000)
         self.assertEqual(blocks[-1], b"x" * 65_000)
+
+    def test_mapLarge(self) -> None:
+        """Large blocks lie outside of the heap, whatever was freed before: only such ones grow without a copy."""
+        self.find()
+        results = [
+            subprocess.run([sys.executable, "-c", _MAP_LARGE, calls], capture_output=True, text=True, check=True).stdout
+            for calls in ("0", "1")
+        ]
+        self.assertEqual(results, ["False\n", "True\n"])
 
     def test_counts(self) -> None:
         """Bytes that are freed between blocks that stay are free, and no longer in use."""
