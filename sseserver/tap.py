@@ -50,6 +50,7 @@ from sseserver.settings import Settings
 from sseserver.sources.standardinput import InputSource
 from sseserver.sources.text import TextSource
 from sseserver.speedups.garbage import RareCollections
+from sseserver.speedups.polling import limitTurns
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import findUsable
@@ -344,6 +345,7 @@ def makeService(options: Options) -> Server:
     if heap is not None:
         ReturnedMemory(reactor, heap).setServiceParent(server)
     if not settings.plain:
+        limitTurns(reactor)
         # Starts last: it freezes the objects that exist by then.
         RareCollections().setServiceParent(server)
     return server

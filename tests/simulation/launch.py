@@ -78,6 +78,9 @@ class SimHeap:
     def __init__(self) -> None:
         self._looks = 0
 
+    def mapLarge(self) -> None:
+        """See `IHeap.mapLarge`."""
+
     def measure(self) -> Memory:
         """See `IHeap.measure`."""
         self._looks += 1

@@ -1,0 +1,116 @@
+"""
+Tests for `sseserver.speedups.polling`.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.speedups.polling import ENDS, EVENTS, LimitedPoller, asksPoller, limitTurns
+
+
+class Descriptor:
+    """
+    A descriptor that counts its reads.
+
+    Args:
+        side: A socket.
+        peer: Its peer.
+    """
+
+    def __init__(self, side: socket.socket, peer: socket.socket) -> None:
+        self.side = side
+        self.peer = peer
+        self.reads = 0
+
+    def fileno(self) -> int:
+        """See `IFileDescriptor.fileno`."""
+        return self.side.fileno()
+
+    def doRead(self) -> None:
+        """See `IReadDescriptor.doRead`. The byte stays there."""
+        self.reads += 1
+
+    doWrite = doRead
+
+    def logPrefix(self) -> str:
+        """See `ILoggingContext.logPrefix`."""
+        return "test"
+
+
+class LimitTests(SynchronousTestCase):
+    """A reactor whose turns are limited."""
+
+    def makeReactor(self, count: int) -> tuple[Any, list[Descriptor]]:
+        """Make a reactor with descriptors that can all be read."""
+        reactor: Any = EPollReactor()
+        self.addCleanup(reactor.fireSystemEvent, "shutdown")
+        limitTurns(reactor)
+        limitTurns(reactor)
+        descriptors = []
+        for _ in range(count):
+            descriptors.append(Descriptor(*socket.socketpair()))
+            for side in (descriptors[-1].side, descriptors[-1].peer):
+                self.addCleanup(side.close)
+            descriptors[-1].peer.send(b"x")
+            reactor.addReader(descriptors[-1])
+            self.addCleanup(reactor.removeReader, descriptors[-1])
+        return reactor, descriptors
+
+    def turn(self, reactor: Any, *groups: list[Descriptor]) -> list[int]:
+        """Let the reactor turn; return the number of reads of each group of descriptors meanwhile."""
+        before = [_countReads(group) for group in groups]
+        reactor.doIteration(0)
+        return [_countReads(group) - count for group, count in zip(groups, before, strict=True)]
+
+    def test_limit(self) -> None:
+        """A turn handles no more events than the limit, and in some turns all of them come."""
+        reactor, descriptors = self.makeReactor(3 * EVENTS)
+        for _ in range(3):
+            self.assertEqual(self.turn(reactor, descriptors), [EVENTS])
+
+    def test_ends(self) -> None:
+        """Connections that have ended wait behind the others, and yet some of them are handled in each turn."""
+        reactor, descriptors = self.makeReactor(3 * EVENTS)
+        few, many, ended = descriptors[:5], descriptors[: 2 * EVENTS], descriptors[2 * EVENTS :]
+        for one in ended:
+            one.peer.close()
+        self.assertEqual(self.turn(reactor, many, ended), [EVENTS - ENDS, ENDS])
+        for one in many[5:]:
+            reactor.removeReader(one)
+        self.assertEqual(self.turn(reactor, few, ended), [5, EVENTS - 5])
+
+    def test_writes(self) -> None:
+        """An end is seen in a connection that waits for room to write, too."""
+        reactor, descriptors = self.makeReactor(2 * EVENTS)
+        for one in descriptors:
+            reactor.addWriter(one)
+            self.addCleanup(reactor.removeWriter, one)
+        ended = descriptors[::2]
+        for one in ended:
+            one.peer.close()
+        # Each is read, and written to.
+        self.assertEqual(self.turn(reactor, descriptors, ended), [2 * EVENTS, 2 * ENDS])
+
+    def test_otherReactors(self) -> None:
+        """A reactor of another kind stays as it is."""
+        reactor: Any = object()
+        limitTurns(reactor)
+
+    def test_probe(self) -> None:
+        """The reactor of this version of Twisted asks the poller."""
+        self.assertTrue(asksPoller())
+        poller = select.epoll()
+        self.addCleanup(poller.close)
+        limited = LimitedPoller(poller)
+        self.assertEqual(limited.poll(0, 10), [])
+
+
+def _countReads(descriptors: list[Descriptor]) -> int:
+    """Count the reads of descriptors."""
+    return sum(each.reads for each in descriptors)
