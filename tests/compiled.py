@@ -18,20 +18,22 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 
-#: Integration tests that say nothing about the installed package: they check the source tree, or copies of it.
-OTHERS = ("test_benchmarks.py", "test_house.py", "test_planted.py")
+#: Tests that say nothing about the installed package: they check the source tree, copies of it, or its pages.
+OTHERS = (
+    "integration/test_benchmarks.py",
+    "integration/test_documents.py",
+    "integration/test_house.py",
+    "integration/test_planted.py",
+    "simulation/test_planted.py",
+)
 
 #: The only tests where the installed package is not the compiled build.
 PACKAGING = "tests/integration/test_packaging.py"
-
-#: Number of kills in tests/integration/test_kill.py. Each entry takes the same code, so that fewer rounds are enough.
-KILLS = "5"
 
 
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment.setdefault("SSESERVER_KILL_ROUNDS", KILLS)
     if wheel := environment.get("TOX_PACKAGE"):
         environment["SSESERVER_WHEEL"] = wheel
     with tempfile.TemporaryDirectory(prefix="sseserver-compiled-") as folder:
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
                 return 1
             tests = PACKAGING
         settings = [f"--config-file={TESTS.parent / 'pyproject.toml'}", f"--rootdir={folder}", "-p", "no:cacheprovider"]
-        ignored = [f"--ignore={Path(folder) / 'tests' / 'integration' / name}" for name in OTHERS]
+        ignored = [f"--ignore={Path(folder) / 'tests' / name}" for name in OTHERS]
         command = [sys.executable, "-m", "pytest", *settings, *ignored, *arguments, tests]
         return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 

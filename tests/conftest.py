@@ -2,6 +2,7 @@
 Settings for pytest: the order of the tests, their distribution to processes, and a scratch folder.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -102,6 +103,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler | 
     return Scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """
+    Keep the collector from the modules and the thousands of collected tests, which outlive the tests.
+
+    A test that collects would walk over them. Some tests undo this.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """
@@ -121,8 +134,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes for `--numprocesses=auto`: more than cores, since many tests only wait."""
-    return (os.cpu_count() or 1) * 2
+    """
+    Return the number of processes for `--numprocesses=auto`: more than cores, since many tests only wait.
+
+    Not many more: tox runs two environments at the same time.
+    """
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(scope="session", autouse=True)

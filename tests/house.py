@@ -204,16 +204,20 @@ def untestedModules(root: Path) -> list[str]:
         package, _, module = name.rpartition(".")
         if _hasCode(ast.parse(path.read_text("utf-8"))) and path.name not in {"__init__.py", "__main__.py"}:
             folder = root / "tests" / package.replace(".", "/")
-            if not any(_tests(found, f"{PACKAGE}.{name}") for found in folder.glob("test_*.py")):
+            found = list(folder.glob("test_*.py"))
+            if not (_findNamed(found, module) or any(_tests(one, f"{PACKAGE}.{name}") for one in found)):
                 wrong.append(f"{name} has no {folder.relative_to(root)}/test_{module}.py")
     return wrong
 
 
+def _findNamed(found: list[Path], module: str) -> list[Path]:
+    """Return the files that have the tests of a module by their own names."""
+    return [path for path in found if re.fullmatch(rf"test_{module}(_\w+)?", path.stem)]
+
+
 def _tests(path: Path, name: str) -> bool:
-    """Tell whether a file has the tests of a module, by its own name or by its docstring."""
-    module = name.rpartition(".")[2]
-    named = re.fullmatch(rf"test_{module}(_\w+)?", path.stem)
-    return bool(named) or f"`{name}`" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+    """Tell whether a file has the tests of a module by its docstring."""
+    return f"`{name}`" in (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
 
 
 def _hasCode(tree: ast.Module) -> bool:

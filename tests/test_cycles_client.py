@@ -4,6 +4,7 @@ Reference cycles of the client: a closed EventSource leaves nothing of its own t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from sseserver.client import EventSource
@@ -43,5 +44,5 @@ class EventSourceTests(ClientTestCase):
             source.close()
 
         for end in (EventSource.close, lose, finish):
-            left = findCycles(lambda end=end: self.act(end))  # type: ignore[misc]
-            self.assertEqual(OURS & set(left), set(), end)
+            left = findCycles(lambda end=end: self.act(end), OURS)  # type: ignore[misc]
+            self.assertEqual(left, Counter(), end)

@@ -3,13 +3,14 @@ Run the unit tests, which are all tests outside tests/integration, under trial:
 
     python tests/units.py [OPTIONS] [MODULES]
 
-Trial takes names of modules and cannot leave a folder out. Without names this file lists the modules, and runs two
-processes for each processor core, since some tests wait for a disk or a program. Each has about as much work as the
-others. The output of a process is shown when it ends.
+Trial takes names of modules and cannot leave a folder out. Without names this file lists the modules, and runs more
+processes than there are processor cores, since some tests wait for a disk or a program. Each has about as much work as
+the others. The output of a process is shown when it ends, and that of one with failures after all others.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -20,34 +21,55 @@ TESTS = Path(__file__).resolve().parent
 
 #: Seconds. Times of the longest modules, and of any other one; only their ratios matter.
 LONGEST = {
-    "tests.simulation.test_simulation": 24.0,
-    "tests.web.access.test_oracle": 12.0,
-    "tests.test_model": 10.0,
-    "tests.stores.sqlite.test_power": 9.0,
-    "tests.test_cycles": 9.0,
-    "tests.test_cut": 7.0,
-    "tests.test_cycles_runs": 6.0,
-    "tests.simulation.test_planted": 4.0,
-    "tests.web.test_mutations": 3.0,
-    "tests.test_cycles_client": 2.6,
+    "tests.stores.sqlite.test_power": 8.0,
+    "tests.test_cut": 8.0,
+    "tests.web.access.test_oracle": 7.0,
+    "tests.simulation.test_planted": 5.0,
+    "tests.web.test_mutations": 4.0,
+    "tests.test_cycles": 3.0,
+    "tests.test_cycles_upstream": 3.0,
+    "tests.apis.native.test_publishing": 2.5,
+    "tests.stores.redis.test_store": 2.0,
+    "tests.web.test_heads": 2.0,
 }
 USUAL = 0.2
 
-
-def unitModules() -> list[str]:
-    """Return the names of the test modules outside tests/integration."""
-    found = [path.relative_to(TESTS.parent) for path in sorted(TESTS.rglob("test_*.py"))]
-    return [".".join(path.with_suffix("").parts) for path in found if path.parts[1] != "integration"]
+#: Seconds. Times of each test of modules that are too long for one process.
+SPLIT = {"tests.simulation.test_simulation": 12.0, "tests.test_model": 14.0}
 
 
-def share(modules: list[str], count: int) -> list[list[str]]:
-    """Deal modules, the longest first, to as many processes: each to the one with the least work so far."""
+def findUnits() -> dict[str, float]:
+    """Return the names of the test modules outside tests/integration, or of their tests, with their times."""
+    units: dict[str, float] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        name = ".".join(path.relative_to(TESTS.parent).with_suffix("").parts)
+        if name in SPLIT:
+            units |= dict.fromkeys([f"{name}.{test}" for test in findTests(path)], SPLIT[name])
+        elif not name.startswith("tests.integration."):
+            units[name] = LONGEST.get(name, USUAL)
+    return units
+
+
+def findTests(path: Path) -> list[str]:
+    """Return the names of the tests in a file, such as `RunTests.test_ended`."""
+    classes = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        f"{one.name}.{node.name}"
+        for one in classes
+        for node in one.body
+        if isinstance(node, functions) and node.name.startswith("test_")
+    ]
+
+
+def share(units: dict[str, float], count: int) -> list[list[str]]:
+    """Deal tests, the longest first, to as many processes: each to the one with the least work so far."""
     shares: list[list[str]] = [[] for _ in range(count)]
     work = [0.0] * count
-    for name in sorted(modules, key=lambda name: -LONGEST.get(name, USUAL)):
+    for name in sorted(units, key=lambda name: -units[name]):
         least = work.index(min(work))
         shares[least].append(name)
-        work[least] += LONGEST.get(name, USUAL)
+        work[least] += units[name]
     return shares
 
 
@@ -65,15 +87,14 @@ def main(arguments: list[str]) -> int:
         shares = [arguments]
     else:
         shares = [
-            [*arguments, f"--temp-directory=_trial_temp{number}", *modules]
-            for number, modules in enumerate(share(unitModules(), 2 * (os.cpu_count() or 1)))
+            [*arguments, f"--temp-directory=_trial_temp{number}", *units]
+            for number, units in enumerate(share(findUnits(), (os.cpu_count() or 1) * 3 // 2))
         ]
-    status = 0
     with ThreadPoolExecutor(len(shares)) as pool:
-        for result in pool.map(runTrial, shares):
-            sys.stdout.write(result.stdout)
-            status = status or result.returncode
-    return status
+        results = sorted(pool.map(runTrial, shares), key=lambda result: result.returncode != 0)
+    for result in results:
+        sys.stdout.write(result.stdout)
+    return results[-1].returncode
 
 
 if __name__ == "__main__":

@@ -41,9 +41,19 @@ ENVIRONMENT = {
 PATIENCE = 120.0
 
 
+#: Environments of tox that start servers. Some of them run at the same time.
+_PLACES = ("pytest", "plain", "compiled")
+
+#: Number. Processes of pytest-xdist in one of them that have ports of their own.
+_PROCESSES = 8
+
+
 def _samplePorts() -> Iterator[int]:
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = range(20_000 + process % 8, 32_768, 8)
+    environment = os.environ.get("TOX_ENV_NAME")
+    place = _PLACES.index(environment) if environment in _PLACES else 0
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PROCESSES
+    step = len(_PLACES) * _PROCESSES
+    ports = range(20_000 + place * _PROCESSES + process, 32_768, step)
     while True:
         yield from random.sample(ports, len(ports))
 
@@ -56,8 +66,8 @@ def freePort() -> int:
     Return a free port of 127.0.0.1.
 
     It is below 32768, where Linux takes the ports of clients from: a browser or `pip` could otherwise take it before
-    the server listens. Each process of pytest-xdist has ports of its own, and takes none twice: two servers that start
-    at the same time would both get it.
+    the server listens. Each process of pytest-xdist has ports of its own, in each environment of tox, and takes none
+    twice: two servers that start at the same time would both get it.
     """
     for port in islice(_PORTS, 100):
         with socket.socket() as probe, contextlib.suppress(OSError):

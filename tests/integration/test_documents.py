@@ -25,6 +25,9 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort
 #: The installation of the package, which starts a command of the documents. The tests run the installed package.
 _INSTALLATION = re.compile(r"^python3 -m venv \.venv && \.venv/bin/pip install -q \. && ", re.MULTILINE)
 
+#: Files that another test may write while these are copied.
+PYCACHE = shutil.ignore_patterns("__pycache__")
+
 #: Blocks that are no part of these tests: the whole test command, and the set-up of a contributor.
 _OTHERS = ("bin/tox", "pre-commit")
 
@@ -65,7 +68,7 @@ class Reader:
         self._blocks: list[tuple[subprocess.Popen[bytes], Path]] = []
         self.port = freePort()
         (folder / "README.md").symlink_to(ROOT / "README.md")
-        shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples")
+        shutil.copytree(ROOT / "docs" / "examples", folder / "docs" / "examples", ignore=PYCACHE)
         for example in (folder / "docs" / "examples").iterdir():
             if example.is_file():
                 example.write_text(self.adapt(example.read_text("utf-8")), "utf-8")

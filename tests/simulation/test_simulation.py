@@ -1,5 +1,6 @@
 """
-The simulation in the test command: 200 seeds, or as many as the environment variable `SSESERVER_SEEDS` says.
+The simulation in the test command: 200 seeds, or as many as the environment variable `SSESERVER_SEEDS` says, from
+`SSESERVER_FIRST_SEED` on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from tests.simulation.named import NAMED
 from tests.simulation.planted import ROOT
 from tests.simulation.runner import check, describe, shorten
 
+#: Number. The first seed.
+FIRST = int(os.environ.get("SSESERVER_FIRST_SEED", "0"))
+
 #: Number of seeds.
 SEEDS = int(os.environ.get("SSESERVER_SEEDS", "200"))
 
@@ -28,7 +32,7 @@ class SimulationTests(SynchronousTestCase):
 
     def play(self, part: int) -> None:
         """Run one part of the seeds."""
-        for seed in range(part * _PART, (part + 1) * _PART):
+        for seed in range(FIRST + part * _PART, FIRST + (part + 1) * _PART):
             outcome = check(seed)
             self.assertEqual(outcome.violations, [], describe(outcome))
 
