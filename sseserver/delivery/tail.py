@@ -65,7 +65,9 @@ class Tail:
 
     def abort(self) -> None:
         """Close the connection at once, without the rest."""
-        self._transport.abortConnection()
+        # A TLS transport that was lost since the last look has nothing left to abort with.
+        if isConnected(self._transport):
+            self._transport.abortConnection()
         self._end()
 
     def look(self) -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.protocol import Protocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sseserver.delivery.tail import INTERVAL, LARGE, Tail, Tails
+from tests.certificates import makeCertificate
+from tests.tlswires import TLSWire
 from tests.wires import Wire, WireTestCase
 
 #: Seconds. The limit, and the grace.
@@ -17,10 +20,16 @@ GRACE = 5.0
 
 
 class Factory:
-    """Makes protocols that do nothing."""
+    """Makes protocols that do nothing, and has the newest."""
 
     def buildProtocol(self, address: object) -> Protocol:
-        return Protocol()
+        self.made = Protocol()
+        return self.made
+
+    def doStart(self) -> None:
+        """See `Factory.doStart` of Twisted."""
+
+    doStop = doStart
 
 
 class TailCase(WireTestCase):
@@ -207,3 +216,18 @@ class TailsTests(TailCase):
         self.reactor.run(1)
         self.assertEqual([wire.socket.reset for wire in wires], [True, True])
         self.assertEqual((len(self.tails), self.reactor.getDelayedCalls()), (0, []))
+
+    def test_cutLost(self) -> None:
+        """A connection with TLS that is lost in the turn of the cut stops no other cut."""
+        factory = Factory()
+        lost = TLSWire(TLSMemoryBIOFactory(makeCertificate(), False, factory, self.reactor), self.reactor)
+        self.tails.add(factory.made.transport, LARGE + 1)
+        wire = self.wire(room=100)
+        self.tails.add(wire.transport)
+        self.reactor.run(INTERVAL * 2)
+        self.assertEqual(len(self.tails), 2)
+        lost.breakDown()
+        self.reactor.turn()
+        self.tails.cut()
+        self.reactor.turn()
+        self.assertEqual((wire.socket.reset, len(self.tails)), (True, 0))

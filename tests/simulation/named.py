@@ -18,4 +18,5 @@ NAMED: dict[int, str] = {
     18434: "The same, with another queue.",
     20905: "The oracle took the 429 of an upstream for that of a limit.",
     20282: "The same as 18117, with a client whose turn came shortly before the end of the oracle's patience.",
+    320: "A connection with TLS that was lost just before the second signal stopped the cut of all other ones.",
 }
