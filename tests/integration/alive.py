@@ -188,13 +188,26 @@ def watching(pid: int, port: int, headers: dict[str, str] | None = None) -> Iter
 # The process of the viewer, its publisher and the health check.
 
 
-def _readWait(pid: int) -> float:
-    """Return the seconds that the threads of a process were ready to run, and had to wait for a processor."""
-    waited = 0
+def readWaits(pid: int) -> dict[str, int]:
+    """Return the nanoseconds that each thread of a process was ready to run, and had to wait for a processor."""
+    waits = {}
     for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         with contextlib.suppress(OSError, IndexError):
-            waited += int(thread.read_text("ascii").split()[1])
-    return waited / 1e9
+            waits[str(thread)] = int(thread.read_text("ascii").split()[1])
+    return waits
+
+
+def measureWait(before: dict[str, int], after: dict[str, int]) -> float:
+    """
+    Return the seconds that threads have waited for a processor between two moments.
+
+    A thread that has ended meanwhile does not count: all that it has ever waited would make other times longer.
+
+    Args:
+        before: Nanoseconds by thread.
+        after: The same, later.
+    """
+    return sum(max(0, waited - before.get(thread, 0)) for thread, waited in after.items()) / 1e9
 
 
 class _Stopwatch:
@@ -208,15 +221,15 @@ class _Stopwatch:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._began = time.monotonic()
-        self._waited = self._readWaits()
+        self._waits = self._readWaits()
 
     def read(self) -> float:
         """Return the seconds since the start."""
-        waited = self._readWaits() - self._waited
+        waited = measureWait(self._waits, self._readWaits())
         return max(0.0, time.monotonic() - self._began - waited)
 
-    def _readWaits(self) -> float:
-        return _readWait(self._pid) + _readWait(os.getpid())
+    def _readWaits(self) -> dict[str, int]:
+        return {**readWaits(self._pid), **readWaits(os.getpid())}
 
 
 class _Healthy:
