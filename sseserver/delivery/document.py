@@ -104,8 +104,7 @@ class DocumentProducer(ResponseProducer):
         self._step(ViewerStep.RESUME)
         if before is ViewerState.PAUSED:
             resumeReading(self.request)
-            if self._next is None:
-                self._write()
+            self._goOnSoon()
 
     def _write(self) -> None:
         """Write the next step, or end the response."""
@@ -120,9 +119,8 @@ class DocumentProducer(ResponseProducer):
         except BaseException:
             log.failure("A response failed")
             self.abort("broken")
-        if self._state is ViewerState.LIVE:
-            # The client may read faster than this turn of the reactor lasts.
-            self._yieldTurn()
+        # The client may read faster than this turn of the reactor lasts.
+        self._yieldTurn()
 
     def _goOn(self) -> None:
         """See `ResponseProducer._goOn`."""

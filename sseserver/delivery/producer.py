@@ -161,8 +161,9 @@ class EventStreamProducer(ResponseProducer):
                 if cursor == streamLog.last and streamLog.state is _OPEN:
                     self._behind = False
                     return
-                if len(frames) < READ_BYTES and cursor < streamLog.last:
-                    # The format leaves out most of these entries: the transport would not stop the loop.
+                # A format that leaves out most of these entries writes so little that the transport would not stop
+                # the loop.
+                if cursor < streamLog.last and (len(frames) < READ_BYTES or not self._delivery.turns.hasTime()):
                     self._yieldTurn()
                     return
         except BaseException:
@@ -177,15 +178,15 @@ class EventStreamProducer(ResponseProducer):
             self._behind = True
             resumeReading(self.request)
             self._quietSince = self._delivery.ticker.seconds()
-            if self._rest is not None:
-                self._writeRest(self._rest)
-            # The transport may be full again.
-            if self._refused and self._state is _LIVE:
-                self.finish("refused")
-            self.wake()
+            self._goOnSoon()
 
     def _goOn(self) -> None:
         """See `ResponseProducer._goOn`."""
+        if self._rest is not None:
+            self._writeRest(self._rest)
+        # The transport may be full again.
+        if self._refused and self._state is _LIVE:
+            self.finish("refused")
         self.wake()
 
     def retire(self, retry: int, reason: str = "retired") -> None:

@@ -10,8 +10,8 @@ cdef class ResponseProducer:
     cdef public str reason
     cdef public object request
     cdef object _delivery
-    cdef object _next
     cdef Py_ssize_t _counted
     cdef StallWatch _watch
 
     cdef _count(self)
+    cdef _stopWaiting(self, object before)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.web.http import Request
 
 from sseserver.delivery.body import MakeBody
@@ -22,6 +21,7 @@ from sseserver.delivery.stall import StallWatch
 from sseserver.delivery.states import VIEWER_STATES, ViewerState, ViewerStep
 from sseserver.settings import Settings
 from sseserver.steps import findNext
+from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.ticker import Ticker
 
 
@@ -39,6 +39,7 @@ class Delivery:
         onFinish: Called with the transport of each response that was finished, and the bytes of its body.
         counts: Counts all responses.
         rests: Keeps the large readings that viewers have in part.
+        turns: Shares the turns of the reactor among responses that have much to write.
     """
 
     ticker: Ticker
@@ -48,6 +49,7 @@ class Delivery:
     onFinish: Callable[[Any, int], None]
     counts: DeliveryCounts
     rests: Rests
+    turns: FairTurns
 
 
 class ResponseProducer:
@@ -65,7 +67,7 @@ class ResponseProducer:
         request: The request.
     """
 
-    __slots__ = ("_body", "_counted", "_delivery", "_next", "_state", "_watch", "reason", "request")
+    __slots__ = ("_body", "_counted", "_delivery", "_state", "_watch", "reason", "request")
 
     def __init__(self, request: Request, delivery: Delivery) -> None:
         self.reason = ""
@@ -76,8 +78,6 @@ class ResponseProducer:
         # Bytes of the body that are counted.
         self._counted = 0
         self._watch: StallWatch | None = None
-        # The call that goes on, if there is more to do than one turn of the reactor has time for.
-        self._next: IDelayedCall | None = None
 
     @property
     def written(self) -> int:
@@ -93,7 +93,8 @@ class ResponseProducer:
         """Stop writing: the transport is full. May be called repeatedly, and inside a write."""
         before = self._state
         self._step(ViewerStep.PAUSE)
-        if before is ViewerState.LIVE:
+        if before is ViewerState.LIVE or before is ViewerState.WAITING:
+            self._stopWaiting(before)
             if self._watch is not None:
                 self._watch.noteFull()
             stopReading(self.request)
@@ -173,15 +174,27 @@ class ResponseProducer:
         self._counted = written
 
     def _yieldTurn(self) -> None:
-        """Go on in another turn of the reactor."""
-        if self._next is None:
-            self._next = self._delivery.ticker.clock.callLater(0, self._continue)
-
-    def _continue(self) -> None:
-        """Go on, unless the transport is full by now."""
-        self._next = None
+        """Go on in another turn of the reactor, unless the transport is full."""
         if self._state is ViewerState.LIVE:
+            self._step(ViewerStep.YIELD)
+            self._delivery.turns.put(self)
+
+    def goOn(self) -> None:
+        """See `Worker.goOn`."""
+        self._step(ViewerStep.GO_ON)
+        self._goOn()
+
+    def _goOnSoon(self) -> None:
+        """Go on now, if this turn of the reactor has time for it."""
+        if self._delivery.turns.hasTime():
             self._goOn()
+        else:
+            self._yieldTurn()
+
+    def _stopWaiting(self, before: ViewerState) -> None:
+        """Let others have the turn of this response, if it waited for it before the present step."""
+        if before is ViewerState.WAITING:
+            self._delivery.turns.remove(self)
 
     def _goOn(self) -> None:
         """Write on."""
@@ -195,7 +208,8 @@ class ResponseProducer:
 
     def _end(self, reason: str) -> None:
         """Release everything, once."""
-        if self._state is ViewerState.ENDED:
+        before = self._state
+        if before is ViewerState.ENDED:
             return
         self._step(ViewerStep.END)
         self.reason = reason
@@ -205,9 +219,7 @@ class ResponseProducer:
         request.outcome = (reason, self.countEvents())
         if self._watch is not None:
             self._watch.stop()
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
+        self._stopWaiting(before)
         self._count()
         self._delivery.counts.ends.add(reason)
         self._release()

@@ -16,6 +16,8 @@ class ViewerState(StateEnum):
     LIVE = "live"
     #: The transport is full. Nothing is written; the cursor of the producer keeps the place.
     PAUSED = "paused"
+    #: The transport has room, but others have used up the turn of the reactor. The producer goes on in its own turn.
+    WAITING = "waiting"
     #: The response is finished or its client is gone. The request is not touched any more.
     ENDED = "ended"
 
@@ -26,6 +28,8 @@ class ViewerStep(StateEnum):
     START = "start"
     PAUSE = "pause"
     RESUME = "resume"
+    YIELD = "yield"
+    GO_ON = "go on"
     END = "end"
 
 
@@ -39,11 +43,18 @@ VIEWER_STATES = {
     ViewerState.LIVE: {
         ViewerStep.PAUSE: ViewerState.PAUSED,
         ViewerStep.RESUME: ViewerState.LIVE,
+        ViewerStep.YIELD: ViewerState.WAITING,
         ViewerStep.END: ViewerState.ENDED,
     },
     ViewerState.PAUSED: {
         ViewerStep.PAUSE: ViewerState.PAUSED,
         ViewerStep.RESUME: ViewerState.LIVE,
+        ViewerStep.END: ViewerState.ENDED,
+    },
+    ViewerState.WAITING: {
+        ViewerStep.PAUSE: ViewerState.PAUSED,
+        ViewerStep.RESUME: ViewerState.WAITING,
+        ViewerStep.GO_ON: ViewerState.LIVE,
         ViewerStep.END: ViewerState.ENDED,
     },
     ViewerState.ENDED: {

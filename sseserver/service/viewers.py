@@ -30,6 +30,7 @@ from sseserver.service.clients import Client, identifyClient
 from sseserver.service.ledger import Ledger
 from sseserver.service.viewerrights import ViewerRights
 from sseserver.settings import Settings
+from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import StartingPlace
@@ -72,7 +73,14 @@ class Viewers:
         self.counts = DeliveryCounts()
         self.rights = ViewerRights(self, sweep, settings)
         self._delivery = Delivery(
-            sweep, settings, makeBody, self._producerLeft, self.tails.add, self.counts, ledger.rests
+            sweep,
+            settings,
+            makeBody,
+            self._producerLeft,
+            self.tails.add,
+            self.counts,
+            ledger.rests,
+            FairTurns(sweep.clock, sweep.turnEnd),
         )
         self._onLeft = onLeft
         self._requests: dict[Response, Request] = {}

@@ -22,6 +22,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import Kind
@@ -137,7 +138,14 @@ class ProducerTestCase(WireTestCase):
         self.counts = DeliveryCounts()
         self.rests = Rests(RESTS)
         self.delivery = Delivery(
-            self.ticker, SETTINGS, makeBody, self.noteEnd, self.noteFinish, self.counts, self.rests
+            self.ticker,
+            SETTINGS,
+            makeBody,
+            self.noteEnd,
+            self.noteFinish,
+            self.counts,
+            self.rests,
+            FairTurns(self.reactor, turnEnd),
         )
         self.lastEventID: str | None = None
         self.form: Any = EventsFormat()

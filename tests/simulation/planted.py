@@ -257,8 +257,8 @@ BUGS = (
     Bug(
         "no reading after a pause",
         "delivery/producer.py",
-        '                self.finish("refused")\n            self.wake()\n',
-        '                self.finish("refused")\n',
+        '            self.finish("refused")\n        self.wake()\n',
+        '            self.finish("refused")\n',
     ),
     Bug(
         "viewers never leave the log",
