@@ -14,6 +14,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 #: Seconds. Longest time for a server to start on a busy machine.
 PATIENCE = 60.0
@@ -54,6 +55,11 @@ class RedisServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def isRunning(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None
+
     def start(self) -> RedisServer:
         """Start the server, and wait until it answers."""
         assert SERVER is not None
@@ -81,6 +87,21 @@ class RedisServer:
             parts = [word.encode() if isinstance(word, str) else word for word in words]
             connection.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
             return connection.recv(65536)
+
+    def call(self, *words: str | bytes | int) -> Any:
+        """Send a command, and return its reply; an error is an exception of hiredis."""
+        import hiredis
+
+        reader = hiredis.Reader()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(self.path)
+            # The types of hiredis allow a single argument only.
+            command: Any = words
+            connection.sendall(hiredis.pack_command(command))
+            while (reply := reader.gets()) is False:
+                reader.feed(connection.recv(65536))
+        return reply
 
     def signal(self, number: int) -> None:
         """Send a signal to the server."""

@@ -292,7 +292,7 @@ OPTIONS = (
         None,
         Group.STREAMS,
         "Where streams are kept: `memory` (the default), `sqlite:PATH`, which survives a restart, or in a Redis that "
-        "several servers share: `redis://HOST:PORT/DATABASE`, `rediss://…` with TLS, or `redis+unix:///PATH`.",
+        "several servers share: `redis://HOST:PORT/DATABASE`, or another address of a Redis (see the page on scaling).",
         otherNames=("database", "db"),
     ),
     Option(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.abstract import isIPAddress
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 
@@ -19,7 +20,10 @@ PORT = 6379
 #: Seconds. Longest time to make a connection.
 CONNECT = 5.0
 
-_FORM = "redis://HOST[:PORT][/DATABASE], rediss://… for TLS, or redis+unix:///PATH"
+_FORM = (
+    "redis://HOST[:PORT][/DATABASE], redis://HOST[:PORT],HOST[:PORT],… for a cluster, rediss://… for TLS, "
+    "or redis+unix:///PATH"
+)
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 
@@ -48,12 +52,12 @@ class Address:
     Address of a Redis.
 
     Attributes:
-        server: The server.
+        servers: The server, or some servers of a cluster.
         tls: Whether connections are encrypted, and certificates verified.
         database: Number of the database.
     """
 
-    server: Server
+    servers: tuple[Server, ...]
     tls: bool = False
     database: int = 0
 
@@ -95,10 +99,11 @@ def readAddress(text: str) -> Address:
     if parts.scheme == "redis+unix":
         if parts.netloc or len(parts.path) < 2:
             raise ValueError(f"the address of the store has no path; use {_FORM}")
-        return Address(Server(unquote(parts.path), 0))
+        return Address((Server(unquote(parts.path), 0),))
     if parts.scheme not in {"redis", "rediss"}:
         raise ValueError(f"this is not the address of a Redis; use {_FORM}")
-    return Address(_readServer(parts.netloc), parts.scheme == "rediss", _readDatabase(parts.path))
+    servers = tuple(_readServer(text) for text in parts.netloc.split(","))
+    return Address(servers, parts.scheme == "rediss", _readDatabase(parts.path))
 
 
 def _readServer(text: str) -> Server:
@@ -144,5 +149,9 @@ def makeEndpoint(reactor: Any, server: Server, tls: bool) -> IStreamClientEndpoi
     endpoint: IStreamClientEndpoint
     if not server.port:
         return UNIXClientEndpoint(reactor, server.host, CONNECT)
-    endpoint = HostnameEndpoint(reactor, server.host, server.port, CONNECT)
+    if isIPAddress(server.host):
+        # Servers of a cluster are named so. Nothing must be looked up.
+        endpoint = TCP4ClientEndpoint(reactor, server.host, server.port, CONNECT)
+    else:
+        endpoint = HostnameEndpoint(reactor, server.host, server.port, CONNECT)
     return wrapClientTLS(optionsForClientTLS(server.host), endpoint) if tls else endpoint

@@ -1,30 +1,34 @@
 """
-Client: the connections of a store to its Redis, one for commands and one for the channels that it follows.
+Client: commands for a Redis, and the messages of the channels that a store follows.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from sseserver.stores.redis.address import Address, Credentials, makeEndpoint
-from sseserver.stores.redis.connection import Argument, Disconnected, RedisConnection, Refused, Reply, pack, settle
+from sseserver.errors import StoreUnavailable
+from sseserver.stores.redis.address import Address, Credentials
+from sseserver.stores.redis.connection import Argument, Refused, Reply, pack
+from sseserver.stores.redis.errand import Errand
 from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
-from sseserver.stores.redis.link import Link, Terms
+from sseserver.stores.redis.layout import findSlot
+from sseserver.stores.redis.peer import Peer
 from sseserver.stores.redis.scripts import Script
+from sseserver.stores.redis.servers import Servers, ServersEvents
+from sseserver.stores.redis.slots import parseRedirect
 
 log = Logger(__name__)
 
+#: Number. Most channels of one command.
+MANY = 500
+
 _MESSAGES = frozenset((b"smessage", b"message"))
 _CONFIRMATIONS = frozenset((b"ssubscribe", b"subscribe"))
-
-_EVICTING = (
-    "The Redis evicts streams: its maxmemory-policy is {}. Set maxmemory-policy to noeviction, in its configuration "
-    "file and by CONFIG SET."
-)
 
 
 class Client:
@@ -38,13 +42,12 @@ class Client:
 
     Attributes:
         address: See above; so is `reactor`.
-        generation: Generation of the server; empty before the first connection.
-        commands: Number of commands sent since the start.
-        onUp: Called when commands can be sent, at first and after each loss.
-        onFollowing: Called when channels can be followed, at first and after each loss: those that were followed
-            before must be followed again.
+        onUp: Called when commands can be sent, at first and after each loss, with whether writes may be lost.
+        onFollowing: Called when channels can be followed, at first and after each loss, with a test of channels:
+            those must be followed again.
         onMessage: Called with the channel and the data of each message.
         onConfirmed: Called with each channel whose messages come from now on.
+        onDropped: Called with each channel whose messages come no longer, also if that was wanted.
         onUnfit: Called if the first server that answers is configured so that it must not be used: its operator must
             change that. A server that is configured so later is only not used.
     """
@@ -52,61 +55,72 @@ class Client:
     def __init__(self, reactor: Any, address: Address, credentials: Credentials | None = None) -> None:
         self.address = address
         self.reactor = reactor
-        self.generation = b""
-        self.commands = 0
-        self.onUp: Callable[[], object] = bool
-        self.onFollowing: Callable[[], object] = bool
+        self.onUp: Callable[[bool], object] = bool
+        self.onFollowing: Callable[[Callable[[bytes], bool]], object] = bool
         self.onMessage: Callable[[bytes, bytes], object] = max
         self.onConfirmed: Callable[[bytes], object] = bool
+        self.onDropped: Callable[[bytes], object] = bool
         self.onUnfit: Callable[[Unsuitable], object] = bool
-        endpoint = makeEndpoint(reactor, address.server, address.tls)
-        terms = Terms(endpoint, credentials or Credentials(), address.database, self._check)
-        self._orders = Link(reactor, terms, self._noteUp, self._noteDown)
-        self._tails = Link(reactor, terms, self._noteFollowing, bool, self._receive)
+        events = ServersEvents(self._noteUp, self._noteMoved, self._receive, self._noteUnfit)
+        self._servers = Servers(reactor, address, credentials or Credentials(), events)
+        self._listening: dict[bytes, Peer] = {}
         self._warned = False
 
     @property
     def problem(self) -> str | None:
         """The reason why the Redis cannot be used now, as a sentence; `None` if it can."""
-        return self._orders.problem or self._tails.problem
+        return self._servers.problem
 
     @property
     def up(self) -> bool:
         """Whether commands can be sent."""
-        return self._orders.connection is not None
+        return self._servers.up
+
+    @property
+    def clustered(self) -> bool:
+        """Whether all keys of a command must be in one shard."""
+        return self._servers.clustered
+
+    @property
+    def commands(self) -> int:
+        """Number of commands sent since the start."""
+        return self._servers.commands
 
     @property
     def awaiting(self) -> int:
         """Number of commands without a reply."""
-        connections = (self._orders.connection, self._tails.connection)
-        return sum(each.awaiting for each in connections if each is not None)
+        return self._servers.awaiting
 
     def start(self) -> None:
         """Connect, and keep the connections until `stop`."""
-        self._orders.start()
-        self._tails.start()
+        self._servers.start()
 
     def stop(self) -> None:
         """End the connections."""
-        self._orders.stop()
-        self._tails.stop()
+        self._listening.clear()
+        self._servers.stop()
 
-    def ask(self, *arguments: Argument) -> Deferred[Reply]:
+    def reaches(self, key: bytes) -> bool:
+        """Return whether commands can be sent to the server that has a key."""
+        peer = self._servers.find(key)
+        return peer is not None and peer.orders is not None
+
+    def ask(self, command: str, key: bytes, *arguments: Argument) -> Deferred[Reply]:
         """
         Send a command, and return its reply.
 
         Args:
-            arguments: The command and its arguments.
+            command: Its name.
+            key: Its key, or its channel.
+            arguments: Its other arguments.
 
         Raises:
             Refused: (errback) The reply is an error.
             Disconnected: (errback) There is no connection, or it ended before the reply came.
         """
-        connection = self._orders.connection
-        if connection is None:
-            return fail(Disconnected(self._orders.problem or ""))
-        self.commands += 1
-        return connection.ask(*arguments)
+        errand = Errand(self._servers, key, pack((command, key, *arguments)))
+        errand.go()
+        return errand.answered
 
     def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Deferred[Reply]:
         """
@@ -114,28 +128,17 @@ class Client:
 
         Args:
             script: The script.
-            keys: Its keys.
+            keys: Its keys, at least one; in a cluster all of one shard.
             arguments: Its arguments.
 
         Raises:
             Refused: (errback) See `ask`; so is `Disconnected`.
         """
-        connection = self._orders.connection
-        if connection is None:
-            return fail(Disconnected(self._orders.problem or ""))
-        self.commands += 1
-        answered: Deferred[Reply] = Deferred()
-
-        def note(reply: Reply) -> None:
-            if isinstance(reply, Refused) and reply.code == "NOSCRIPT":
-                # Somebody has flushed the scripts.
-                again = pack(("EVAL", script.text, len(keys), *keys, *arguments))
-                connection.send(again, lambda reply: settle(answered, reply))
-            else:
-                settle(answered, reply)
-
-        connection.send(pack(("EVALSHA", script.name, len(keys), *keys, *arguments)), note)
-        return answered
+        rest = (len(keys), *keys, *arguments)
+        command = pack(("EVALSHA", script.name, *rest))
+        errand = Errand(self._servers, keys[0], command, lambda: pack(("EVAL", script.text, *rest)))
+        errand.go()
+        return errand.answered
 
     def follow(self, *channels: bytes) -> None:
         """Follow sharded channels. Harmless without a connection: see `onFollowing`."""
@@ -147,40 +150,58 @@ class Client:
 
     def listen(self, channel: bytes) -> None:
         """Follow a channel of the whole Redis."""
-        self._subscribe("SUBSCRIBE", (channel,))
+        peer, before = self._servers.find(channel), self._listening.get(channel)
+        if peer is None or peer.tails is None:
+            return
+        if before is not None and before is not peer and before.tails is not None:
+            before.tails.subscribe(pack(("UNSUBSCRIBE", channel)))
+        self._listening[channel] = peer
+        peer.tails.subscribe(pack(("SUBSCRIBE", channel)))
 
     def _subscribe(self, command: str, channels: Sequence[bytes]) -> None:
-        connection = self._tails.connection
-        if connection is not None:
-            for start in range(0, len(channels), 500):
-                connection.subscribe(pack((command, *channels[start : start + 500])))
+        groups: defaultdict[int, list[bytes]] = defaultdict(list)
+        for channel in channels:
+            groups[findSlot(channel) if self.clustered else 0].append(channel)
+        for group in groups.values():
+            peer = self._servers.find(group[0])
+            if peer is not None and peer.tails is not None:
+                for start in range(0, len(group), MANY):
+                    peer.tails.subscribe(pack((command, *group[start : start + MANY])))
 
-    def _receive(self, push: list[Any]) -> None:
+    def _receive(self, peer: Peer, push: list[Any]) -> None:
         kind, channel, data = push
         if kind in _MESSAGES:
             self.onMessage(channel, data)
         elif kind in _CONFIRMATIONS:
             self.onConfirmed(channel)
+        elif kind == b"sunsubscribe" and channel is not None:
+            self.onDropped(channel)
+        elif kind == b"error":
+            self._noteRefused(peer, data)
 
-    def _check(self, info: ServerInfo) -> ServerInfo:
-        if info.evicts:
-            unfit = Unsuitable(_EVICTING.format(info.policy))
-            if not self.generation and not self._warned:
-                self._warned = True
-                self.onUnfit(unfit)
-            raise unfit
-        return info
+    def _noteRefused(self, peer: Peer, refused: Refused) -> None:
+        """A subscription was refused. One that has not been confirmed is made again later."""
+        if refused.code == "MOVED":
+            try:
+                self._servers.move(*parseRedirect(refused, peer.server))
+            except StoreUnavailable as error:
+                log.warn("A subscription was refused: {error}", error=error)  # noqa: G010 (a logger of Twisted)
+        elif not self.clustered and peer.tails is not None:
+            peer.tails.abort()
 
-    def _noteUp(self, connection: RedisConnection, info: ServerInfo) -> None:
-        self.generation = info.generation
+    def _noteUp(self, peer: Peer, info: ServerInfo) -> None:
         if not info.durable and not self._warned:
             self._warned = True
             log.warn("The Redis keeps no append-only file: a restart of it loses streams. Set its appendonly to yes.")  # noqa: G010 (a logger of Twisted)
-        log.info("Connected to Redis {version} at {server}", version=info.version, server=self.address.server)
-        self.onUp()
+        log.info("Connected to Redis {version} at {server}", version=info.version, server=peer.server)
+        lost, peer.generation = peer.generation != info.generation, info.generation
+        self.onUp(lost)
 
-    def _noteDown(self) -> None:
-        log.error("The store is not available: {problem}", problem=self.problem)
+    def _noteUnfit(self, unfit: Unsuitable) -> None:
+        self.onUnfit(unfit)
 
-    def _noteFollowing(self, connection: RedisConnection, info: ServerInfo) -> None:
-        self.onFollowing()
+    def _noteMoved(self, test: Callable[[int], bool]) -> None:
+        self.onFollowing(lambda channel: test(findSlot(channel)))
+        if self.clustered:
+            # The server that has the slots now may lack the last writes of the one before.
+            self.onUp(True)

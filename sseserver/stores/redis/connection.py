@@ -55,8 +55,8 @@ class RedisConnection(Protocol):
 
     Args:
         clock: The reactor.
-        onPush: Called with each message of a channel: a list of its kind, the channel, and the data. `None` for a
-            connection without subscriptions.
+        onPush: Called with each message of a channel: a list of its kind, the channel, and the data; for a refused
+            subscription these are `error`, `None` and the error. `None` for a connection without subscriptions.
         onLost: Called once when the connection has ended.
 
     Attributes:
@@ -74,6 +74,8 @@ class RedisConnection(Protocol):
         self._heard: float = clock.seconds()
         self._looking: Any = None
         self._lost = False
+        # Whether errors are about subscriptions.
+        self._subscribed = False
 
     @property
     def awaiting(self) -> int:
@@ -130,6 +132,7 @@ class RedisConnection(Protocol):
             command: `SSUBSCRIBE` or another of its family, from `pack`.
         """
         if not self._lost:
+            self._subscribed = True
             transport: Any = self.transport
             transport.write(command)
 
@@ -143,10 +146,11 @@ class RedisConnection(Protocol):
                 reply = Refused(str(reply))
             if self._onPush is not None and type(reply) is list and reply[0] != b"pong":
                 self._onPush(reply)
+            elif self._onPush is not None and self._subscribed and isinstance(reply, Refused):
+                self._onPush([b"error", None, reply])
             elif self._replies:
                 self._replies.popleft()(reply)
             else:
-                # A subscription was refused.
                 self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -16,11 +16,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamNotFound
-from sseserver.steps import step
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.messages import TailEntries, parseEntries
 from sseserver.stores.redis.reader import ReadStream, SharedState, readStream
-from sseserver.stores.redis.streams import TRACKING_STEPS, SharedStream, Tracking
+from sseserver.stores.redis.streams import SharedStream, Tracking
 from sseserver.streams.entries import countTokens
 from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment
@@ -69,7 +68,7 @@ class Follower:
     def join(self, stream: SharedStream) -> None:
         """Follow a stream from now on. Its log may be empty, or have all entries up to some place."""
         self._tails[stream.place.tail] = stream
-        self._step(stream, Tracking.JOINING)
+        stream.track(Tracking.JOINING, self.seconds())
         self._client.follow(stream.place.tail)
 
     def leave(self, stream: SharedStream) -> None:
@@ -80,12 +79,23 @@ class Follower:
         stream.tracking = Tracking.NONE
         stream.messages = []
 
-    def joinAgain(self) -> None:
-        """Follow all streams again: the connection was lost, and messages with it."""
-        for stream in self._tails.values():
-            if stream.tracking is not Tracking.JOINING:
-                self._step(stream, Tracking.JOINING)
-        self._client.follow(*self._tails)
+    def joinAgain(self, concerns: Callable[[bytes], bool]) -> None:
+        """
+        Follow streams again: a connection was lost, and messages with it, or another server has them now.
+
+        Args:
+            concerns: Returns whether the stream with a tail is concerned.
+        """
+        tails = [tail for tail in self._tails if concerns(tail)]
+        for tail in tails:
+            self.noteDropped(tail)
+        self._client.follow(*tails)
+
+    def noteDropped(self, channel: bytes) -> None:
+        """Note that the messages of a channel come no longer: its stream is followed again soon."""
+        stream = self._tails.get(channel)
+        if stream is not None and stream.tracking is not Tracking.JOINING:
+            stream.track(Tracking.JOINING, self.seconds())
 
     def confirm(self, channel: bytes) -> None:
         """Read what came before the first message: the channel is subscribed to."""
@@ -100,7 +110,7 @@ class Follower:
         Args:
             stream: A stream with a log; it need not be followed.
         """
-        self._step(stream, Tracking.READING)
+        stream.track(Tracking.READING, self.seconds())
         reading = readStream(self._client, stream.name, stream.place, stream.log.last)
         return reading.addCallback(self._fill, stream).addErrback(self._noteUnread, stream)
 
@@ -173,10 +183,6 @@ class Follower:
             stream.applying = False
         self._commit(stream, streamLog, last, ended)
 
-    def _step(self, stream: SharedStream, tracking: Tracking) -> None:
-        stream.tracking = step(TRACKING_STEPS, stream.tracking, tracking)
-        stream.heardAt = self.seconds()
-
     def _fill(self, read: ReadStream, stream: SharedStream) -> None:
         """Add what was read to the log."""
         if stream.tracking is not Tracking.READING or stream.gone:
@@ -194,9 +200,9 @@ class Follower:
             self.append(stream, entries.select(streamLog.last + 1, entries.last), state.ended)
         stream.stored = streamLog.last
         if stream.place.tail in self._tails:
-            self._step(stream, Tracking.LIVE)
+            stream.track(Tracking.LIVE, self.seconds())
         else:
-            self._step(stream, Tracking.NONE)
+            stream.track(Tracking.NONE, self.seconds())
         stream.answer()
         stream.answerReached()
         self.release(stream)
@@ -235,7 +241,7 @@ class Follower:
             self.onGone(stream)
         elif stream.tracking is Tracking.READING:
             # `check` tries again.
-            self._step(stream, Tracking.JOINING if stream.place.tail in self._tails else Tracking.NONE)
+            stream.track(Tracking.JOINING if stream.place.tail in self._tails else Tracking.NONE, self.seconds())
 
     def _compare(self, fields: list[Any], stream: SharedStream) -> None:
         """Read a stream again if Redis has more of it."""

@@ -34,12 +34,16 @@ class ServerInfo:
         version: Its version.
         durable: Whether it keeps an append-only file.
         policy: Its `maxmemory-policy`.
+        clustered: Whether it belongs to a cluster.
+        isMaster: Whether it is no replica.
     """
 
     generation: bytes
     version: str
     durable: bool
     policy: str
+    clustered: bool
+    isMaster: bool
 
     @property
     def evicts(self) -> bool:
@@ -63,7 +67,7 @@ def introduce(
         Fires with the description of the server.
 
     Raises:
-        Unsuitable: (errback) The server is too old, a replica, or loading its data.
+        Unsuitable: (errback) The server is too old, or loading its data.
         StoreUnavailable: (errback) The server refuses the credentials or the database, or the connection ended.
     """
     try:
@@ -101,16 +105,13 @@ def checkServer(fields: dict[str, str]) -> ServerInfo:
     policy = fields.get("maxmemory_policy", "noeviction")
     if not major.isdigit() or int(major) < OLDEST:
         raise Unsuitable(f"Redis {version} is too old; version {OLDEST} or later is needed.")
-    if fields.get("cluster_enabled") == "1":
-        raise Unsuitable("The Redis is a cluster, which is not supported.")
     if fields.get("loading", "0") != "0":
         raise Unsuitable("The Redis is loading its data.")
-    if fields.get("role") != "master":
-        raise Unsuitable("The Redis is a replica; name its master.")
     # RDB files are written only where the configuration has rules; `aof_enabled` says more.
     durable = fields.get("aof_enabled") == "1"
     generation = f"{fields.get('run_id', '')}:{fields.get('master_replid', '')}"
-    return ServerInfo(generation.encode("utf-8"), version, durable, policy)
+    clustered, isMaster = fields.get("cluster_enabled") == "1", fields.get("role") == "master"
+    return ServerInfo(generation.encode("utf-8"), version, durable, policy, clustered, isMaster)
 
 
 def _explain(refused: Refused) -> str:

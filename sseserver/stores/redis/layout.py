@@ -15,6 +15,9 @@ SHARDS = 64
 #: Number of slots of a Redis cluster.
 SLOTS = 16384
 
+#: End of a key that never exists: streams have names.
+NEVER = b"stream:"
+
 #: Begin of all keys and channels, by default.
 PREFIX = "sseserver:"
 

@@ -29,7 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 HANDSHAKE = 10.0
 
 
-_UNCONNECTED = "The store has not been connected yet."
+#: The problem of a link before its first attempt.
+UNCONNECTED = "The store has not been connected yet."
 
 
 class LinkState(StateEnum):
@@ -93,7 +94,7 @@ class Link:
         onPush: Callable[[list[Any]], object] | None = None,
     ) -> None:
         self.connection: RedisConnection | None = None
-        self.problem: str | None = _UNCONNECTED
+        self.problem: str | None = UNCONNECTED
         self.state = LinkState.STOPPED
         self._reactor = reactor
         self._connect = connect
@@ -109,7 +110,7 @@ class Link:
     def start(self) -> None:
         """Connect, and keep the connection until `stop`."""
         self.state = step(LINK_STEPS, self.state, LinkState.CONNECTING)
-        self.problem = _UNCONNECTED
+        self.problem = UNCONNECTED
         self._makeAttempt()
 
     def stop(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Generator, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.logger import Logger
@@ -18,7 +18,7 @@ from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
 from sseserver.stores.redis.layout import SHARDS, Layout
-from sseserver.stores.redis.scripts import LEASE
+from sseserver.stores.redis.scripts import ADOPT, LEASE
 from sseserver.stores.redis.streams import SharedStream
 
 log = Logger(__name__)
@@ -30,6 +30,21 @@ LEASE_TIME = 10.0
 RENEWAL = 0.3
 
 
+class NodeRuns(NamedTuple):
+    """
+    The runs of a node, and the ends of others.
+
+    Attributes:
+        listKnown: Lists the runs of this process that are in memory.
+        onLapsed: Called when the lease had run out before it was renewed: others may have ended the runs.
+        end: Called with the name of a run and its dead owner; ends it.
+    """
+
+    listKnown: Callable[[], Iterable[SharedStream]]
+    onLapsed: Callable[[], object]
+    end: Callable[[str, bytes], Deferred[Any]]
+
+
 class Node:
     """
     This process, as the others see it.
@@ -38,8 +53,7 @@ class Node:
         clock: The reactor: leases pass in real time.
         client: The Redis.
         layout: Names of the keys.
-        onLapsed: Called when the lease had run out before it was renewed: others may have ended the runs.
-        end: Called with the name of a run and its dead owner; ends it.
+        runs: The runs of this process, and the end of others.
 
     Attributes:
         id: ID of this node. A process has a new one at each start, so an ID never gets a run back that it has lost.
@@ -51,16 +65,15 @@ class Node:
         clock: Any,
         client: Client,
         layout: Layout,
-        onLapsed: Callable[[], object],
-        end: Callable[[str, bytes], Deferred[Any]],
+        runs: NodeRuns,
     ) -> None:
         self.id = b""
         self.lease = LEASE_TIME
         self._clock = clock
         self._client = client
         self._layout = layout
-        self._onLapsed = onLapsed
-        self._end = end
+        self._runs = runs
+        self._mustLook = False
         self._timer: Any = None
         self._joined = False
         self._burying: set[bytes] = set()
@@ -92,38 +105,36 @@ class Node:
         Args:
             owners: IDs of nodes.
         """
+        self._client.run(ADOPT, [self._layout.nodes], (self.lease, *owners)).addErrback(_trap)
 
-        def add(time: list[bytes]) -> None:
-            over = int(time[0]) + self.lease
-            pairs = [part for owner in owners for part in (over, owner)]
-            self._client.ask("ZADD", self._layout.nodes, "NX", *pairs).addErrback(_trap)
-
-        self._client.ask("TIME").addCallbacks(add, _trap)
-
-    def endForgotten(self, listKnown: Callable[[], Iterable[SharedStream]]) -> None:
-        """
-        End the open runs of this node that it does not know any more: it had ended them, and Redis has lost the ends.
-
-        Args:
-            listKnown: Lists the runs of this process that are in memory.
-        """
-        self._endRuns(self.id, lambda: {stream.name for stream in listKnown()}).addErrback(_trap)
+    def endForgotten(self) -> None:
+        """End the open runs of this node that it does not know any more: it had ended them, and the ends were lost."""
+        # Until it has succeeded, it is tried again with each renewal of the lease.
+        self._mustLook = False
+        ended = self._endRuns(self.id, lambda: {stream.name for stream in self._runs.listKnown()})
+        ended.addErrback(self._noteFailed)
 
     def _renew(self) -> None:
         self._timer = self._clock.callLater(self.lease * RENEWAL, self._renew)
-        if self._client.up:
+        if self._client.reaches(self._layout.nodes):
             renewed = self._client.run(LEASE, [self._layout.nodes], (self.id, self.lease))
             renewed.addCallback(self._note).addErrback(_trap)
 
     def _note(self, reply: list[Any]) -> None:
         lapsed, over = reply
         if lapsed and self._joined:
-            self._onLapsed()
+            self._runs.onLapsed()
         self._joined = True
+        if self._mustLook:
+            self.endForgotten()
         for node in over:
             if node not in self._burying and node != self.id:
                 self._burying.add(node)
                 self._bury(node).addErrback(_trap).addCallback(self._noteBuried, node)
+
+    def _noteFailed(self, failure: Failure) -> None:
+        self._mustLook = True
+        _trap(failure)
 
     def _noteBuried(self, _: None, node: bytes) -> None:
         self._burying.discard(node)
@@ -146,7 +157,7 @@ class Node:
         names = sorted(found - listKnown())
         if names:
             log.warn("{count} runs have lost their process; they end", count=len(names))  # noqa: G010 (of Twisted)
-        yield gatherResults([self._end(name, node) for name in names], consumeErrors=True)
+        yield gatherResults([self._runs.end(name, node) for name in names], consumeErrors=True)
 
 
 def _trap(failure: Failure) -> None:

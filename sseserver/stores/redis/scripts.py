@@ -2,8 +2,10 @@
 The scripts that change streams in Redis, each atomically.
 
 Scripts, unlike functions, need no permission to be installed, and survive in no backup. They are called by their hash.
-Every script that changes a stream gets the generation of the server, and refuses if its shard has another one: the
-shard must be renewed first (`RENEW`).
+Every script that changes a stream compares the generation of the server with that of its shard, and refuses if they
+differ: the shard must be renewed first (`RENEW`). The generation is the replication ID of the server. It is a new one
+whenever writes may be lost: at each start of a master, and when a replica becomes the master. The scripts ask the
+server for it, since a client would not notice that its server has been a replica for a while.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ LARGE = 64 * 1024
 # The numbers of kinds stand for `sseserver.values.Kind`: 0 and 2 have text, 8 and more are terminal.
 _COMMON = """
 local STATES = {[8] = 'done', [9] = 'failed', [10] = 'cancelled'}
-local generation = ARGV[1]
+local generation = redis.call('INFO', 'replication'):match('master_replid:(%x+)')
 
 local function isRenewed(key)
   return redis.call('GET', key) == generation
@@ -151,12 +153,12 @@ def _make(body: str, flags: str = "") -> Script:
     return Script(f"#!lua flags={flags}\n{_COMMON}{body}")
 
 
-#: Makes a stream. Keys: generation, stream, entries, keys, runs, tail, idle, streams. Arguments: generation, name,
+#: Makes a stream. Keys: generation, stream, entries, keys, runs, tail, idle, streams. Arguments: name,
 #: epoch, whether it is published, time, question, node, end of the time without use. Returns 1, or a word.
 CREATE = _make("""
 if not isRenewed(KEYS[1]) then return 'generation' end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'exists' end
-local name, epoch, published, now, question, node, unused = unpack(ARGV, 2)
+local name, epoch, published, now, question, node, unused = unpack(ARGV)
 redis.call('DEL', KEYS[3], KEYS[4])
 redis.call('HSET', KEYS[2], 'name', name, 'epoch', epoch, 'epochs', '', 'published', published, 'created', now,
   'question', question, 'node', node, 'owner', published == '1' and '' or node, 'state', 'open', 'first', 1,
@@ -167,11 +169,11 @@ return 1
 """)
 
 #: Appends entries to runs, for each of which there are six keys (generation, stream, entries, keys, runs, tail).
-#: Arguments: generation, node, time, window, milliseconds to keep after the end; then for each: epoch, number of the
-#: first entry, kinds, and the data of each entry. Returns for each the number of the last entry, or a pair of a word
-#: and that number.
+#: Arguments: node, time, window, milliseconds to keep after the end; then for each: epoch, number of the first entry,
+#: kinds, and the data of each entry. Returns for each the number of the last entry, or a pair of a word and that
+#: number.
 APPEND = _make("""
-local node, now, window, keep = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local node, now, window, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local function append(place, epoch, first, kinds, from)
   if not isRenewed(place.generation) then return {'generation', 0} end
   local s = load(place.stream)
@@ -186,7 +188,7 @@ local function append(place, epoch, first, kinds, from)
   redis.call('SPUBLISH', place.tail, message)
   return s.last
 end
-local results, at = {}, 6
+local results, at = {}, 5
 for i = 1, #KEYS, 6 do
   local kinds = ARGV[at + 2]
   local fine, result = pcall(append, locate(i), ARGV[at], tonumber(ARGV[at + 1]), kinds, at + 3)
@@ -197,16 +199,16 @@ end
 return results
 """)
 
-#: Publishes entries. Keys: as for CREATE. Arguments: generation, time, window, milliseconds to keep after the end,
+#: Publishes entries. Keys: as for CREATE. Arguments: time, window, milliseconds to keep after the end,
 #: idempotency key, digest, number that the first entry must get or 0, whether to close, whether there is room, end of
 #: the time without use, data of the entry `done` with `%d` for the tokens, kinds, and the data of each entry. Returns
 #: the epoch, the numbers of the first and of the last entry and whether it is a repeat, or a list of a word and the
 #: state.
 PUBLISH = _make(
     """
-local now, window, keep, key, digest = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-local expected, close, room, unused = tonumber(ARGV[7]), ARGV[8] == '1', ARGV[9] == '1', ARGV[10]
-local done, kinds, place = ARGV[11], ARGV[12], locate(1)
+local now, window, keep, key, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local expected, close, room, unused = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8] == '1', ARGV[9]
+local done, kinds, place = ARGV[10], ARGV[11], locate(1)
 if not isRenewed(place.generation) then return {'generation', ''} end
 local s = load(place.stream)
 if not s then return {'missing', ''} end
@@ -229,10 +231,10 @@ if close then
     local kind = kinds:byte(i)
     if kind == 0 or kind == 2 then tokens = tokens + 1 end
   end
-  ARGV[13 + #kinds] = string.format(done, tokens)
+  ARGV[12 + #kinds] = string.format(done, tokens)
   kinds = kinds .. string.char(8)
 end
-local message = add(s, place.entries, kinds, 13, now)
+local message = add(s, place.entries, kinds, 12, now)
 if key ~= '' then
   redis.call('HSET', place.keys, key, first .. ' ' .. s.last .. ' ' .. digest)
   s.keyBytes = s.keyBytes + KEY_COST + #key
@@ -246,14 +248,14 @@ return {s.epoch, first, s.last, 0}
 """.replace("KEY_COST", str(KEY_COST))
 )
 
-#: Ends a stream, whoever writes it. Keys: as for CREATE. Arguments: generation, time, window, milliseconds to keep,
+#: Ends a stream, whoever writes it. Keys: as for CREATE. Arguments: time, window, milliseconds to keep,
 #: control channels without the node, owner that it must have or nothing, epoch that it must have or nothing, time since
 #: when it must have been unused or nothing, kind, data, another epoch: a stale stream gets it. Returns the number of
 #: the terminal entry, or a list of a word and the number of the last entry.
 END = _make(
     """
-local now, window, keep, control, owner, epoch = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local unused, place = ARGV[8], locate(1)
+local now, window, keep, control, owner, epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local unused, place = ARGV[7], locate(1)
 if not isRenewed(place.generation) then return {'generation', 0} end
 local s = load(place.stream)
 if not s or (epoch ~= '' and epoch ~= s.epoch) then return {'missing', 0} end
@@ -265,12 +267,12 @@ end
 local before = s.epoch
 if s.stale then
   local epochs = redis.call('HGET', place.stream, 'epochs') .. before .. '-' .. s.last .. ' '
-  s.epoch = ARGV[11]
+  s.epoch = ARGV[10]
   redis.call('HSET', place.stream, 'epoch', s.epoch, 'epochs', epochs)
   redis.call('HDEL', place.stream, 'stale')
   redis.call('SPUBLISH', place.tail, '=' .. before .. ' ' .. s.epoch .. ' ' .. s.last)
 end
-local message = add(s, place.entries, ARGV[9], 10, now)
+local message = add(s, place.entries, ARGV[8], 9, now)
 save(s, place, trim(s, place.entries, place.keys, window), now, keep)
 redis.call('SPUBLISH', place.tail, message)
 redis.call('PUBLISH', control .. s.node, 'ended ' .. before .. ' ' .. s.name)
@@ -279,19 +281,19 @@ return s.last
     "allow-oom",
 )
 
-#: Deletes a stream. Keys: as for CREATE. Arguments: generation, epoch that it must have or nothing, control
+#: Deletes a stream. Keys: as for CREATE. Arguments: epoch that it must have or nothing, control
 #: channels without the node. Returns 1, or a word.
 DELETE = _make(
     """
 if not isRenewed(KEYS[1]) then return 'generation' end
 local s = load(KEYS[2])
-if not s or (ARGV[2] ~= '' and ARGV[2] ~= s.epoch) then return 'missing' end
+if not s or (ARGV[1] ~= '' and ARGV[1] ~= s.epoch) then return 'missing' end
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
 redis.call('HDEL', KEYS[5], s.name)
 redis.call('ZREM', KEYS[7], s.name)
 redis.call('ZREM', KEYS[8], s.name)
 redis.call('SPUBLISH', KEYS[6], '-' .. s.epoch)
-redis.call('PUBLISH', ARGV[3] .. s.node, 'deleted ' .. s.epoch .. ' ' .. s.name)
+redis.call('PUBLISH', ARGV[2] .. s.node, 'deleted ' .. s.epoch .. ' ' .. s.name)
 return 1
 """,
     "allow-oom",
@@ -308,14 +310,22 @@ local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.3f',
 return {(before and tonumber(before) >= now) and 0 or 1, over}
 """)
 
-#: Gives a shard to the present generation of the server. Keys: generation, streams. Arguments: generation, begin of
-#: the keys of the shard, 40 random characters. Each published stream that is open gets a new epoch, and remembers the
-#: earlier ones, each with the number of the last entry that is the same in both. Open runs are stale until their owner
-#: has appended what the server may have lost. Returns the owners of open runs.
-RENEW = Script("""#!lua flags=allow-oom
-local generation, base, random = ARGV[1], ARGV[2], ARGV[3]
-local before = redis.call('GET', KEYS[1])
-if before == generation then return {} end
+#: Gives leases to nodes that have none. Keys: nodes. Arguments: seconds, nodes. Returns nothing.
+ADOPT = Script("""#!lua flags=allow-oom
+local time = redis.call('TIME')
+local over = string.format('%.3f', tonumber(time[1]) + tonumber(time[2]) / 1e6 + tonumber(ARGV[1]))
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'NX', over, ARGV[i]) end
+""")
+
+#: Gives a shard to the present generation of the server. Keys: generation, streams, runs, and one that never exists:
+#: a cluster runs no script with it while it moves the slot, when some streams would seem to be missing. Arguments:
+#: begin of the keys of the shard, 40 random characters. Each published stream that is open gets a new epoch, and
+#: remembers the earlier ones, each with the number of the last entry that is the same in both. Open runs are stale
+#: until their owner has appended what the server may have lost. Returns the owners of open runs.
+RENEW = _make(
+    """
+local base, random = ARGV[1], ARGV[2]
+if isRenewed(KEYS[1]) then return {} end
 for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   local stream = base .. 'stream:' .. name
   local f = redis.call('HMGET', stream, 'epoch', 'state', 'published', 'last', 'epochs')
@@ -332,7 +342,9 @@ for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
 end
 redis.call('SET', KEYS[1], generation)
 return redis.call('HVALS', KEYS[3])
-""")
+""",
+    "allow-oom",
+)
 
 #: Claims a key of a directory. Keys: its hash. Arguments: digest of the request, node, milliseconds of the claim.
 #: Returns a list of a word and, if a stream has the key, its name and epoch.
@@ -354,4 +366,4 @@ return 0
 """)
 
 #: All of them, for the connection to load.
-SCRIPTS = (CREATE, APPEND, PUBLISH, END, DELETE, LEASE, RENEW, CLAIM, RELEASE)
+SCRIPTS = (CREATE, APPEND, PUBLISH, END, DELETE, LEASE, ADOPT, RENEW, CLAIM, RELEASE)

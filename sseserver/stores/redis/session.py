@@ -19,7 +19,7 @@ from sseserver.stores.redis.directory import RedisDirectory
 from sseserver.stores.redis.follower import Follower
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.limits import SharedLimits
-from sseserver.stores.redis.nodes import Node
+from sseserver.stores.redis.nodes import Node, NodeRuns
 from sseserver.stores.redis.opener import MakeLog, Opener
 from sseserver.stores.redis.publisher import Publisher
 from sseserver.stores.redis.shards import Shards
@@ -69,7 +69,8 @@ class Session:
         self._client = client
         self._layout = layout
         self.table = StreamTable()
-        self.node = Node(client.reactor, client, layout, self._noteLapsed, self._interrupt)
+        runs = NodeRuns(self.table.listOwn, self._noteLapsed, self._interrupt)
+        self.node = Node(client.reactor, client, layout, runs)
         self.shards = Shards(client, layout, self.node.adopt)
         self.follower = Follower(client, ticker.seconds, self.forget, self._lose)
         self.opener = Opener(client, layout, self.table, self.follower, makeLog)
@@ -78,13 +79,12 @@ class Session:
         self.limits = SharedLimits(client.reactor, client, layout, self.findNode)
         self._unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
         self._sweeping: IDelayedCall | None = None
-        self._generation = b""
         client.onUp, client.onFollowing = self._noteUp, self._noteFollowing
         client.onMessage, client.onConfirmed = self._receive, self.follower.confirm
+        client.onDropped = self.follower.noteDropped
 
     def start(self) -> None:
         """Connect, and begin to work."""
-        self._generation = b""
         self._client.start()
         self.node.start()
         self.limits.start()
@@ -183,20 +183,21 @@ class Session:
         for stream in self.table.listOwn():
             self.writer.write(stream)
 
-    def _noteUp(self) -> None:
+    def _noteUp(self, lost: bool) -> None:
         self.node.hurry()
-        if self._client.generation != self._generation:
+        if lost:
             # Redis may have lost the last writes: those of runs that work, and the ends of those that do not any more.
             self._noteLapsed()
-            if self._generation:
-                self.node.endForgotten(self.table.listOwn)
-            self._generation = self._client.generation
+            self.node.endForgotten()
         self.writer.schedule()
 
-    def _noteFollowing(self) -> None:
-        self._client.listen(self._layout.nameControl(self.node.id))
-        self._client.listen(self.limits.channel)
-        self.follower.joinAgain()
+    def _noteFollowing(self, concerns: Callable[[bytes], bool]) -> None:
+        for channel in (self._layout.nameControl(self.node.id), self.limits.channel):
+            if concerns(channel):
+                self._client.listen(channel)
+        # A message that a run was ended may be lost.
+        self._noteLapsed()
+        self.follower.joinAgain(concerns)
 
     def _receive(self, channel: bytes, message: bytes) -> None:
         if channel == self._layout.nameControl(self.node.id):

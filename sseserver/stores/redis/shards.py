@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Argument, Reply
-from sseserver.stores.redis.layout import Layout
+from sseserver.stores.redis.layout import NEVER, Layout
 from sseserver.stores.redis.scripts import RENEW, Script
 
 log = Logger(__name__)
@@ -61,13 +61,13 @@ class Shards:
             script: The script.
             shard: Number of the shard.
             keys: Keys of the script.
-            arguments: Its arguments, without the generation.
+            arguments: Its arguments.
 
         Raises:
             StoreUnavailable: (errback) The script was not run, or it is not known whether it was.
         """
         for _ in range(ATTEMPTS):
-            reply = yield self._client.run(script, keys, (self._client.generation, *arguments))
+            reply = yield self._client.run(script, keys, arguments)
             if not isRefusedBy(reply, _RENEW):
                 return reply
             yield self.renew(shard)
@@ -88,8 +88,8 @@ class Shards:
         waiting.append(renewed)
         if len(waiting) == 1:
             base = self.layout.findBase(shard)
-            keys = [base + b"generation", base + b"streams", base + b"runs"]
-            arguments = (self._client.generation, base, secrets.token_hex(20))
+            keys = [base + b"generation", base + b"streams", base + b"runs", base + NEVER]
+            arguments = (base, secrets.token_hex(20))
             self._client.run(RENEW, keys, arguments).addBoth(self._noteRenewed, shard)
         return renewed
 

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from sseserver.errors import StreamNotFound
 from sseserver.interfaces import IStreamLog
-from sseserver.steps import StateEnum
+from sseserver.steps import StateEnum, step
 from sseserver.stores.redis.layout import Place
 from sseserver.streams.account import Account
 from sseserver.streams.log import StreamLog
@@ -144,6 +144,17 @@ class SharedStream:
         """Whether the log must stay in memory, even if no viewer follows it."""
         waiting = self.finding is not None or bool(self.reaching)
         return waiting or self.writing or (self.own and self.isOpen)
+
+    def track(self, tracking: Tracking, now: float) -> None:
+        """
+        Take another step in tracking the stream.
+
+        Args:
+            tracking: The new state.
+            now: The time on the store's clock.
+        """
+        self.tracking = step(TRACKING_STEPS, self.tracking, tracking)
+        self.heardAt = now
 
     def answer(self, error: Exception | None = None) -> None:
         """

@@ -176,16 +176,25 @@ class Writer:
             # The store schedules the next group when the connection is there.
             return
         dirty, self._dirty = self._dirty, {}
-        batch = self._makeBatch()
+        # A command of a cluster has streams of one shard.
+        clustered = self._client.clustered
+        batches: dict[int, Batch] = {}
         for stream in dirty:
             if stream.gone or stream.writing:
                 continue
+            place = stream.place
+            if clustered and not self._client.reaches(place.generation):
+                self._dirty[stream] = None
+                continue
+            group = place.shard if clustered else 0
+            batch = batches.get(group)
+            if batch is None:
+                batch = batches[group] = self._makeBatch()
             batch.add(stream)
             stream.writing = True
             if batch.isFull:
-                self._send(batch)
-                batch = self._makeBatch()
-        if batch.streams:
+                self._send(batches.pop(group))
+        for batch in batches.values():
             self._send(batch)
 
     def _makeBatch(self) -> Batch:
@@ -193,7 +202,7 @@ class Writer:
 
     def _send(self, batch: Batch) -> None:
         self._flying += 1
-        head = (self._client.generation, self.node, repr(batch.now), self._terms.window, self._terms.keep)
+        head = (self.node, repr(batch.now), self._terms.window, self._terms.keep)
         answered = self._client.run(APPEND, batch.keys, (*head, *batch.arguments))
         answered.addCallbacks(self._note, self._fail, callbackArgs=(batch,), errbackArgs=(batch,))
         answered.addErrback(lambda failure: log.failure("A group of the store broke", failure))
@@ -253,6 +262,8 @@ class Writer:
         if not failure.check(Disconnected):
             text = getattr(failure.value, "text", failure.getErrorMessage())
             self._complain(text)
+        if self._client.up:
+            # It may be a server of a cluster that is missing. Otherwise the connection is awaited.
             self.schedule(RETRY)
         failure.trap(StoreUnavailable)
 

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from sseserver.stores.redis.address import readAddress
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.store import RedisStore, StoreTerms
+from tests.redisclusters import RedisCluster
 from tests.redisservers import RedisServer
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ PATIENCE = 60.0
 LEASE = 0.5
 
 _shared: list[RedisServer] = []
+_clusters: list[RedisCluster] = []
 
 
 def sharedServer() -> RedisServer:
@@ -36,6 +38,15 @@ def sharedServer() -> RedisServer:
         atexit.register(_shared[0].remove)
     _shared[0].command("FLUSHALL")
     return _shared[0]
+
+
+def sharedCluster() -> RedisCluster:
+    """Return the cluster that all tests use which do not harm it; empty it."""
+    if not _clusters:
+        _clusters.append(RedisCluster(0).start())
+        atexit.register(_clusters[0].remove)
+    _clusters[0].empty()
+    return _clusters[0]
 
 
 class Pump:
@@ -82,7 +93,7 @@ class Pump:
             results[0].raiseException()
         return results[0]  # type: ignore[no-any-return]
 
-    def makeStore(self, server: RedisServer, window: int = 8000, **keywords: Any) -> RedisStore:
+    def makeStore(self, server: RedisServer | RedisCluster, window: int = 8000, **keywords: Any) -> RedisStore:
         """Make a store on a server. Its leases are short."""
         terms = StoreTerms(window, **keywords)
         store = RedisStore(self.clock, Client(self.reactor, readAddress(server.url)), terms)

@@ -4,8 +4,8 @@ Addresses of a Redis, and credentials.
 
 from __future__ import annotations
 
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint
-from twisted.internet.task import Clock
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, UNIXClientEndpoint
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.stores.redis.address import Address, Credentials, Server, makeEndpoint, readAddress, readCredentials
@@ -15,13 +15,14 @@ class AddressTests(SynchronousTestCase):
     """The URL of a Redis."""
 
     def test_forms(self) -> None:
-        """Host, port and database have defaults; `rediss` is encrypted; a Unix socket is a path."""
+        """Host, port and database have defaults; `rediss` is encrypted; a Unix socket is a path, a cluster a list."""
         for text, expected in (
-            ("redis://db", Address(Server("db", 6379))),
-            ("redis://db:7000/3", Address(Server("db", 7000), database=3)),
-            ("rediss://db.example/", Address(Server("db.example", 6379), tls=True)),
-            ("redis://[::1]:7000", Address(Server("::1", 7000))),
-            ("redis+unix:///run/redis.sock", Address(Server("/run/redis.sock", 0))),
+            ("redis://db", Address((Server("db", 6379),))),
+            ("redis://db:7000/3", Address((Server("db", 7000),), database=3)),
+            ("rediss://db.example/", Address((Server("db.example", 6379),), tls=True)),
+            ("redis://[::1]:7000", Address((Server("::1", 7000),))),
+            ("redis+unix:///run/redis.sock", Address((Server("/run/redis.sock", 0),))),
+            ("redis://a,b:7000,[::1]", Address((Server("a", 6379), Server("b", 7000), Server("::1", 6379)))),
         ):
             self.assertEqual(readAddress(text), expected)
 
@@ -34,6 +35,7 @@ class AddressTests(SynchronousTestCase):
             "redis://db/x",
             "redis://db?x=1",
             "redis://a b",
+            "redis://a,",
             "redis+unix://host/path",
             "redis+unix:///",
             "http://db",
@@ -51,8 +53,9 @@ class AddressTests(SynchronousTestCase):
 
     def test_endpoints(self) -> None:
         """A server is reached by a Unix socket, by TCP, or by TLS over TCP."""
-        clock = Clock()
+        clock = MemoryReactorClock()
         self.assertIsInstance(makeEndpoint(clock, Server("/x", 0), False), UNIXClientEndpoint)
         self.assertEqual(str(Server("db", 1)), "db:1")
         self.assertEqual(str(Server("/x", 0)), "/x")
-        self.assertIsNot(HostnameEndpoint, None)
+        self.assertIsInstance(makeEndpoint(clock, Server("127.0.0.1", 1), False), TCP4ClientEndpoint)
+        self.assertIsInstance(makeEndpoint(clock, Server("db", 1), False), HostnameEndpoint)

@@ -1,12 +1,12 @@
 """
-The contract of stores, on a real Redis.
+The contract of stores, on a real Redis and on a real cluster.
 
 Tests of `sseserver.stores.redis.store`, `sseserver.stores.redis.registry` and `sseserver.stores.redis.listing`.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 if findMissing() is None:
     from sseserver.stores.redis.layout import Layout
-    from tests.stores.redis.cases import Pump, sharedServer
+    from tests.stores.redis.cases import Pump, sharedCluster, sharedServer
 
 
 class RedisStoreTests(StoreContract, SynchronousTestCase):
@@ -31,9 +31,13 @@ class RedisStoreTests(StoreContract, SynchronousTestCase):
     shared = True
 
     def setUp(self) -> None:
-        self.server = sharedServer()
+        self.server = self.makeServer()
         super().setUp()
         self.pump.until(lambda: self.store.findProblem() is None)
+
+    def makeServer(self) -> Any:
+        """Return an empty Redis."""
+        return sharedServer()
 
     def makeStore(self, window: int) -> IStreamStore:
         if not hasattr(self, "pump"):
@@ -68,8 +72,13 @@ class RedisStoreTests(StoreContract, SynchronousTestCase):
         """Wait until the store is connected, and the runs of dead ones have ended."""
         self.pump.until(lambda: self.store.findProblem() is None)
         base = Layout().findBase
-        self.pump.until(
-            lambda: not any(self.server.command("EXISTS", base(n) + b"runs") != b":0\r\n" for n in range(64))
-        )
+        self.pump.until(lambda: not any(self.server.call("EXISTS", base(n) + b"runs") for n in range(64)))
         listed = self.result(self.store.list(100))
         return sorted(EndedStream(each.ended, each.name, each.epoch, each.published) for each in listed if each.ended)
+
+
+class ClusterStoreTests(RedisStoreTests):
+    """In a cluster of three."""
+
+    def makeServer(self) -> Any:
+        return sharedCluster()
