@@ -31,6 +31,7 @@ class Observer:
     def __init__(self, stage: Stage, host: Any) -> None:
         self._stage = stage
         self._host = host
+        # The samples of the last answer, and the life of the server in which it was given.
         self._before: dict[str, float] = {}
         self._life = 0
 
@@ -38,18 +39,20 @@ class Observer:
         """Read the metrics, and come again later."""
         truth = self._stage.truth
         life, least = truth.lives, truth.keyless[truth.lives]
-        self._stage.ask(Query("GET", "/metrics", port=ADMIN_PORT), lambda reply: self._judge(reply, life, least))
+        # Two answers that are on their way together may have been given in either order.
+        before = self._before if self._life == life else {}
+        query = Query("GET", "/metrics", port=ADMIN_PORT)
+        self._stage.ask(query, lambda reply: self._judge(reply, life, least, before))
         if truth.calmSince is None:
             self._stage.after(round(0.5 + 3 * self._stage.chance.random(), 3), self.look)
 
-    def _judge(self, reply: Reply, life: int, least: int) -> None:
+    def _judge(self, reply: Reply, life: int, least: int, before: dict[str, float]) -> None:
         self._stage.history.add("observer", f"metrics: {reply.status}")
         if reply.status not in (0, 200, 503):
             self._blame(f"{reply.status} {reply.body[:200]!r}")
         if reply.status != 200 or not reply.complete or self._stage.truth.lives != life:
             return
         samples = readSamples(reply.body.decode("utf-8"))
-        before = self._before if self._life == life else {}
         for name, value in samples.items():
             if value < 0:
                 self._blame(f"{name} is {value}")
