@@ -285,9 +285,7 @@ class EventStreamProducer(ResponseProducer):
         if rest is not None and len(rest.data) > LARGE_READING:
             self.abort("stalled")
         elif rest is not None:
-            while self._rest is rest and not rest.isWritten():
-                rest.write(self._body)
-            self._endRest(rest)
+            self._writeRest(rest, isForced=True)
 
     def _write(self, data: bytes) -> None:
         self._quietSince = self._delivery.ticker.seconds()
@@ -307,14 +305,10 @@ class EventStreamProducer(ResponseProducer):
                 rests.hold(rest, self)
                 rests.makeRoom()
 
-    def _writeRest(self, rest: Rest) -> None:
-        """Write a large reading on, until the transport is full."""
-        while self._state is _LIVE and not rest.isWritten():
+    def _writeRest(self, rest: Rest, *, isForced: bool = False) -> None:
+        """Write a large reading on, until the transport is full, or (`isForced`) to its end."""
+        while self._rest is rest and (isForced or self._state is _LIVE) and not rest.isWritten():
             rest.write(self._body)
-        self._endRest(rest)
-
-    def _endRest(self, rest: Rest) -> None:
-        """Hold a reading no longer, if all of it is written."""
         if rest.isWritten():
             self._releaseRest()
             if rest.retirement is not None:
