@@ -50,6 +50,7 @@ COMPILED = (
     "streams.account",
     "streams.buffer",
     "streams.entries",
+    "streams.followed",
     "streams.keeper",
     "streams.log",
     "streams.terminal",

@@ -14,9 +14,10 @@ from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog, IStreamStore, Publication, StreamDescription
 from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State

@@ -28,9 +28,10 @@ from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
 from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.account import Account
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment, makeSegment
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd

@@ -2,32 +2,26 @@
 StreamLog: the record of one stream.
 
 The log gives each entry its number, keeps the newest entries in memory, trims the oldest ones to the window of the
-stream, and wakes the viewers when there is more to read. Stores create logs; runs and publishers append to them;
-formats read them. A log knows nothing of HTTP, of formats or of token sources.
+stream, and has the viewers woken when there is more to read (`sseserver.streams.followed`). Stores create logs; runs
+and publishers append to them; formats read them. A log knows nothing of HTTP, of formats or of token sources.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import classImplements
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
-from sseserver.interfaces import IFormat, IRendering, IStreamLog, Viewer
-from sseserver.streams import wakes
+from sseserver.interfaces import IStreamLog
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.cost import findExcess, measureKey, measureKeys, measureStream
+from sseserver.streams.followed import FollowedLog
 from sseserver.streams.ids import parseID
 from sseserver.streams.keeper import Keeper
 from sseserver.streams.segments import Segment
 from sseserver.streams.terminal import packCancelled
-from sseserver.streams.wakes import WakeRound
-from sseserver.timing.ticker import IDLE, Tick, Ticker
+from sseserver.timing.ticker import IDLE, Ticker
 from sseserver.values import TERMINAL, KeyUse, Kind, PackedEntries, Reason, State
-
-#: Seconds. Entries that follow one another within this time are announced together.
-FLUSH_TICK = 0.02
 
 # The kinds that leave a stream open, the most frequent first.
 _GOES_ON = tuple(kind for kind in Kind if kind not in TERMINAL)
@@ -38,14 +32,14 @@ _OPEN = State.OPEN
 _NONE: dict[str, int] = {}
 
 
-class StreamLog:
+class StreamLog(FollowedLog):
     """
-    The record of one stream: an ordered log of entries, and the viewers that follow it.
+    The record of one stream: an ordered log of entries.
 
     Args:
         name: Name of the stream in URLs.
         epoch: Epoch of the stream, from `makeEpoch`.
-        ticker: Tells the time, and wakes the viewers of a fast stream once for many entries.
+        ticker: See `FollowedLog`.
         window: Bytes to keep of entries and keys, `ENTRY_COST` for each entry and `KEY_COST` for each key included. The
             oldest entries are trimmed; the newest visible entry is kept however large it is.
         keeper: The store of the log; by default the log has no store.
@@ -62,16 +56,9 @@ class StreamLog:
         "__weakref__",
         "_awaiting",
         "_durable",
-        "_flushing",
         "_keeper",
-        "_place",
-        "_renderings",
-        "_round",
-        "_ticker",
-        "_viewers",
         "_window",
         "account",
-        "announced",
         "buffer",
         "created",
         "earlier",
@@ -81,12 +68,9 @@ class StreamLog:
         "keys",
         "last",
         "name",
-        "onChange",
         "published",
         "question",
         "sealed",
-        "sole",
-        "state",
     )
 
     def __init__(
@@ -99,40 +83,25 @@ class StreamLog:
         *,
         published: bool = False,
     ) -> None:
+        super().__init__(ticker)
         self.name = name
         self.epoch = epoch
         self.earlier = _NONE
         self.published = published
         self.question = ""
-        self.state = _OPEN
         self.sealed = False
         self.buffer = EntryBuffer()
         self.last = 0
         self.keys: dict[str, KeyUse] = {}
         self.keyBytes = 0
-        self.onChange: Callable[[], None] | None = None
         self.created: float = ticker.wall()
         self.ended: float | None = None
-        self._ticker = ticker
         self._window = window  # Bytes of entries to keep: what the keys leave.
         self._keeper: Keeper = Keeper() if keeper is None else keeper
         self.account = self._keeper.account(published)
         self._durable = self._keeper.durable
         # The callers of `awaitStored`, each with the number of its last entry; `None` if there was none yet.
         self._awaiting: list[tuple[int, Deferred[None]]] | None = None
-        self._viewers: dict[Viewer, None] = {}
-        self.sole: Viewer | None = None
-        self._renderings: dict[str, IRendering] = {}
-        self._place = 0  # The cursor of the viewer that left last: the read-ahead counts from there.
-        self.announced = -FLUSH_TICK
-        # Wakes the viewers at the end of the flush tick; wakes them if they were ever too many for one turn.
-        self._flushing: Tick | None = None
-        self._round: WakeRound | None = None
-
-    @property
-    def viewers(self) -> int:
-        """See `IStreamLog.viewers`."""
-        return len(self._viewers)
 
     @property
     def size(self) -> int:
@@ -285,11 +254,6 @@ class StreamLog:
         for rendering in self._renderings.values():
             rendering.renew()
 
-    def dismiss(self) -> None:
-        """Tell all viewers to return later: the store has lost entries of this log, and drops it."""
-        for viewer in tuple(self._viewers):
-            viewer.dismiss()
-
     def locate(self, lastEventID: str) -> int:
         """See `IStreamLog.locate`."""
         start = self.buffer.first - 1
@@ -303,33 +267,10 @@ class StreamLog:
             raise GapError("trimmed", start, start - number)
         return number
 
-    def findRendering(self, form: IFormat) -> IRendering:
-        """See `IStreamLog.findRendering`."""
-        return self._renderings.get(form.name) or form.render(self)
-
-    def follow(self, viewer: Viewer, form: IFormat) -> IRendering:
-        """See `IStreamLog.follow`."""
-        self._viewers[viewer] = None
-        self.sole = viewer if len(self._viewers) == 1 else None
-        rendering = self._renderings[form.name] = self.findRendering(form)
-        return rendering
-
-    def leave(self, viewer: Viewer) -> None:
-        """See `IStreamLog.leave`."""
-        if viewer in self._viewers:
-            del self._viewers[viewer]
-            self.sole = next(iter(self._viewers)) if len(self._viewers) == 1 else None
-            if not self._viewers:
-                self._place = viewer.cursor
-                self._renderings = {}  # A new one: the garbage collector walks over one that was filled.
-            if self.onChange is not None:
-                self.onChange()
-
     def measureAhead(self) -> int:
         """See `IStreamLog.measureAhead`."""
-        place = max((viewer.cursor for viewer in self._viewers), default=self._place)
         buffer = self.buffer
-        return buffer.measure(max(place + 1, buffer.first), buffer.appended)
+        return buffer.measure(max(self.findFastest() + 1, buffer.first), buffer.appended)
 
     def _trim(self) -> None:
         """
@@ -354,42 +295,6 @@ class StreamLog:
         self.keyBytes += cost
         self._window -= cost
         self.account.used += cost
-
-    def _announce(self) -> None:
-        """
-        Wake the viewers: at once after a quiet tick and at the stream's end, otherwise at the end of this tick.
-
-        A lone token is never late, and a fast source costs each viewer one write a tick.
-        """
-        now = self._ticker.seconds()
-        if self.state is not _OPEN:
-            if self._flushing is not None:
-                self._ticker.cancel(self._flushing)
-                self._flushing = None
-        elif 0 <= now - self.announced < FLUSH_TICK:
-            self._flushing = self._ticker.at(self.announced + FLUSH_TICK, self._flush)
-            return
-        if self.sole is not None:
-            self.announced = now
-            self.sole.wake()
-        else:
-            self._flush(now)
-
-    def _flush(self, now: float) -> None:
-        """Wake the viewers."""
-        self._flushing = None
-        self.announced = now
-        if self.sole is not None:
-            self.sole.wake()
-        elif self._round is None and len(self._viewers) <= wakes.WAKES_PER_LOOK:
-            # A copy, since viewers leave while they are woken.
-            for viewer in tuple(self._viewers):
-                if viewer in self._viewers:
-                    viewer.wake()
-        else:
-            if self._round is None:
-                self._round = WakeRound(self._viewers, self._ticker)
-            self._round.start()
 
 
 classImplements(StreamLog, IStreamLog)

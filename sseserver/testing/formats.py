@@ -13,8 +13,9 @@ from zope.interface.verify import verifyObject
 from sseserver.errors import GapError
 from sseserver.interfaces import IFormat, IRendering
 from sseserver.interfaces.reading import Reading
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 from sseserver.wire import Decoder, Event

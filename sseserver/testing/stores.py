@@ -12,8 +12,8 @@ from sseserver.errors import GapError, StreamEnded, StreamExists, StreamNotFound
 from sseserver.formats.events import EventsFormat
 from sseserver.interfaces import IEntryBuffer, IPersistence, IStreamLog, IStreamStore, StreamDescription
 from sseserver.stores.persistent import PersistentStore
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK
 from sseserver.testing.storecase import NoFormat, RecordingViewer, StoreCase
 from sseserver.testing.storepublishing import EndContract, PublishContract
 from sseserver.values import Entry, Kind, ListedPlace, ListedStream, State

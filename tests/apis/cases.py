@@ -10,7 +10,7 @@ from typing import Any
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.accept import JSON
 from tests.http import Response
 from tests.served import ServedTestCase

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from sseserver.service.service import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from tests.apis.cases import PublishingTestCase
 from tests.http import Response
 

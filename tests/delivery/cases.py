@@ -20,8 +20,9 @@ from sseserver.errors import GapError
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.settings import Settings
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd

@@ -10,8 +10,9 @@ from twisted.protocols.policies import WrappingFactory
 
 from sseserver.delivery.producer import READ_BYTES
 from sseserver.formats import OpenAIFormat
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.values import Kind
 from tests.delivery.cases import HEARTBEAT, LARGE, SLOT, ProducerTestCase
 from tests.wires import soon

@@ -17,8 +17,9 @@ from sseserver.formats import OpenAIFormat, TextFormat, UIFormat, rendering
 from sseserver.formats import text as textFormat
 from sseserver.interfaces.reading import Reading
 from sseserver.streams.entries import packChunk, packEvent
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.values import Kind
 from tests.delivery.cases import BrokenFormat, ProducerTestCase
 from tests.http import EVENTSOURCE

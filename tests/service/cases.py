@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import Kind, Prompt
 from tests.served import ServedTestCase
 from tests.wires import Wire

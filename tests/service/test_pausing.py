@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sseserver.formats import text as textFormat
 from sseserver.service.service import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from tests.fakes import FakeViewer, RecordingProducer
 from tests.service.cases import LARGE, ServiceTestCase
 from tests.wires import Wire

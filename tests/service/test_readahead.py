@@ -11,7 +11,7 @@ from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
 from sseserver.service.service import Settings
 from sseserver.sources.function import FunctionSource
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import Prompt, State
 from tests.fakes import RecordingProducer
 from tests.service.cases import LARGE, ServiceTestCase

@@ -19,7 +19,7 @@ from sseserver.service.service import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.sources.text import TextSource
 from sseserver.stores.memory import MemoryStore
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.terminal import packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Prompt, Reason, State

@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 from sseserver.errors import Overloaded, StreamNotFound
 from sseserver.service.drain import CUT_AFTER, RETIRE_AFTER
 from sseserver.service.service import Settings, StreamService
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import State
 from sseserver.wire import Event
 from tests.served import ServedTestCase

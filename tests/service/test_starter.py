@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from sseserver.errors import KeyReused, Overloaded
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import LargePrompt, Prompt
 from tests.service.cases import ServiceTestCase
 

@@ -10,7 +10,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from sseserver.errors import Overloaded
 from sseserver.service.service import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from tests.service.cases import ServiceTestCase
 from tests.wires import Wire
 

@@ -73,21 +73,21 @@ BUGS = (
     ),
     Bug(
         "lost wake-up after a flush tick",
-        "streams/log.py",
+        "streams/followed.py",
         "            self.sole.wake()\n        elif self._round is None",
         "            return\n        elif self._round is None",
     ),
     Bug(
         "resume one too far",
         "streams/log.py",
-        "        return number\n\n    def findRendering",
-        "        return min(number + 1, self.last)\n\n    def findRendering",
+        "        return number\n\n    def measureAhead",
+        "        return min(number + 1, self.last)\n\n    def measureAhead",
     ),
     Bug(
         "resume one too early",
         "streams/log.py",
-        "        return number\n\n    def findRendering",
-        "        return max(start, number - 1)\n\n    def findRendering",
+        "        return number\n\n    def measureAhead",
+        "        return max(start, number - 1)\n\n    def measureAhead",
     ),
     Bug(
         "an ID of any epoch is taken",

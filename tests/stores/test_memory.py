@@ -13,7 +13,7 @@ from sseserver.formats import EventsFormat
 from sseserver.interfaces import IStreamLog, IStreamStore
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import Kind, State
 from tests.fakes import ClockTestCase, FakeViewer
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from sseserver.formats import EventsFormat
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.followed import FLUSH_TICK
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 from tests.fakes import ClockTestCase, FakeViewer, TurnClock

@@ -1,5 +1,5 @@
 """
-Tests for the wake-ups of `sseserver.streams.log`: when, in which turns, and that no viewer misses one.
+Tests for the wake-ups of `sseserver.streams.followed`: when, in which turns, and that no viewer misses one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.streams import wakes
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.followed import FLUSH_TICK
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, State
 from tests.fakes import FakeViewer, TurnClock

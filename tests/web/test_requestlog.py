@@ -10,7 +10,7 @@ from typing import Any
 
 from sseserver.apis.root import StreamResource
 from sseserver.settings import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.accept import JSON
 from sseserver.web.site import StreamSite
 from tests.fakes import logged

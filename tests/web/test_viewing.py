@@ -10,8 +10,8 @@ from twisted.web.server import Request
 
 from sseserver.formats import EventsFormat, TextFormat
 from sseserver.settings import Settings
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK
 from sseserver.web.viewing import hasTerminal, locateStream, readFormat, readFromNow
 from tests.apis.cases import ScriptedTestCase
 from tests.http import Response

@@ -34,8 +34,9 @@ from sseserver.stores.redis.session import Session
 from sseserver.stores.redis.streams import StreamTerms
 from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.account import Account
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry

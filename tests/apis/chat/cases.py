@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from tests.http import Response
 from tests.served import ServedTestCase
 from tests.wires import Wire

@@ -16,7 +16,7 @@ from sseserver.errors import SourceError
 from sseserver.protocols.chatcompletions import makeSummary, readCompletion
 from sseserver.protocols.jsonsteps import MAX_PROMPT_VALUES
 from sseserver.service.service import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import LargePrompt, Prompt
 from tests.apis.chat.cases import COMPLETIONS, HELLO, ChatTestCase
 

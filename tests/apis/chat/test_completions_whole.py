@@ -11,7 +11,8 @@ from sseserver.errors import SourceError
 from sseserver.service.service import Settings
 from sseserver.stores import memory
 from sseserver.streams.buffer import EntryBuffer
-from sseserver.streams.log import FLUSH_TICK, StreamLog
+from sseserver.streams.followed import FLUSH_TICK
+from sseserver.streams.log import StreamLog
 from sseserver.values import Prompt
 from tests.apis.chat.cases import COMPLETIONS, HELLO, ChatTestCase
 from tests.fakes import RecordingProducer

@@ -8,7 +8,7 @@ import json
 
 from sseserver.delivery import stall
 from sseserver.settings import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.accept import JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
 from tests.fakes import RecordingProducer

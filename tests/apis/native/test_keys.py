@@ -5,7 +5,7 @@ Tests of idempotency keys: a request that is repeated takes effect once.
 from __future__ import annotations
 
 from sseserver.settings import Settings
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from tests.apis.cases import PublishingTestCase, listEvents
 
 

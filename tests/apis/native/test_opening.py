@@ -9,7 +9,7 @@ import json
 from twisted.web.resource import Resource
 
 from sseserver.stores.memory import MemoryStore
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.accept import EVENT_STREAM, JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
 

@@ -16,7 +16,7 @@ from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import measureStream
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.accept import JSON, PLAIN_TEXT
 from tests.apis.cases import PublishingTestCase, listEvents
 from tests.fakes import logged

@@ -8,8 +8,8 @@ import json
 import re
 
 from sseserver.service.service import Settings
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK
 from sseserver.values import Prompt
 from sseserver.web.accept import JSON
 from tests.apis.cases import ScriptedTestCase

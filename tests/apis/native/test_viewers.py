@@ -13,7 +13,7 @@ from typing import Any
 from sseserver.formats import events as eventsFormat
 from sseserver.settings import Settings
 from sseserver.streams import wakes
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from tests.apis.cases import PublishingTestCase, listEvents
 
 

@@ -16,8 +16,8 @@ from sseserver.formats import text as textFormat
 from sseserver.sources.text import TextSource
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.log import FLUSH_TICK
 from sseserver.values import Prompt
 from tests.apis.cases import ScriptedTestCase
 from tests.http import CHROME, EVENTSOURCE

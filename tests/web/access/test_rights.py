@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
 from sseserver.apis.root import StreamResource
-from sseserver.streams.log import FLUSH_TICK
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.accept import JSON
 from tests.http import CHROME, EVENTSOURCE, Response
 from tests.web.access.cases import AccessTestCase
