@@ -157,6 +157,19 @@ class ISharedStore(IStreamStore, IChecked):
         "another process has ended or deleted the stream, or has taken it for interrupted. The service stops the run."
     )
 
+    def findFor(name: str, lastEventID: str) -> Deferred[IStreamLog]:
+        """
+        Look a stream up for a viewer that returns, whom another process may have told more than this one knows yet.
+
+        Args:
+            name: Name of the stream.
+            lastEventID: The last event ID of the viewer.
+
+        Raises:
+            StreamNotFound: (as the errback) There is no stream of this name.
+            StoreUnavailable: (as the errback) The store cannot look it up now.
+        """
+
     def shed(published: bool) -> bool:
         """
         Drop the log from memory that was not used for longest. The stream is kept.

@@ -223,12 +223,13 @@ class StreamService(Service):
         """
         return self.store.describe(name, key)
 
-    def find(self, name: str) -> Deferred[IStreamLog]:
+    def find(self, name: str, lastEventID: str | None = None) -> Deferred[IStreamLog]:
         """
         Find a stream.
 
         Args:
             name: Name of the stream.
+            lastEventID: The last event ID of a viewer that returns.
 
         Returns:
             A Deferred that fires with the stream's log.
@@ -236,6 +237,8 @@ class StreamService(Service):
         Raises:
             StreamNotFound: (errback) There is no such stream.
         """
+        if lastEventID is not None and ISharedStore.providedBy(self.store):
+            return self.store.findFor(name, lastEventID)
         return self.store.find(name)
 
     def cancel(self, name: str) -> Deferred[StreamDescription]:

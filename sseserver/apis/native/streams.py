@@ -179,7 +179,8 @@ class NamedStream(AsyncResource):
             if wanted in {HTML, JSON}:
                 stream = await self._service.describe(self._name)
                 return self._answerPage(request, 2) if wanted == HTML else answerJSON(request, describeStream(stream))
-            streamLog = await self._service.find(self._name)
+            asked = readLastEventID(request)
+            streamLog = await self._service.find(self._name, asked)
         except StoreUnavailable as unavailable:
             if wanted != EVENT_STREAM:
                 raise
@@ -197,7 +198,7 @@ class NamedStream(AsyncResource):
         if wanted == PLAIN_TEXT:
             return answerText(request, streamLog)
         form = form or self._service.formats["events"]
-        return followStream(self._service, request, streamLog, form, readLastEventID(request), principal)
+        return followStream(self._service, request, streamLog, form, asked, principal)
 
     async def PUT(self, request: Request) -> bytes:
         """Open a named stream to publish into; a body is its first publish."""

@@ -70,6 +70,7 @@ class Visitor(AsyncResource):
         try:
             streamLog = await self._started.find(parsed[0] if parsed else "")
             checkRight(principal, Right.READ, streamLog.name)
+            streamLog = await self._service.find(streamLog.name, asked)
         except (Forbidden, StreamNotFound) as missing:
             forgetTraceback(missing)
             return answerFinished(self._service, request, asked)

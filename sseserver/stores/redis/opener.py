@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.python.failure import Failure
 
-from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.errors import GapError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, StreamDescription
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
@@ -88,6 +88,16 @@ class Opener:
         asked = askState(self._client, name, self._layout.locate(name))
         return asked.addCallbacks(self._open, self._noteMissing, (name,), errbackArgs=(name,))
 
+    def findFor(self, name: str, lastEventID: str) -> Deferred[IStreamLog]:
+        """
+        Find a stream for a viewer that returns; see `ISharedStore.findFor`.
+
+        Args:
+            name: Its name.
+            lastEventID: The last event ID of the viewer.
+        """
+        return self.find(name).addCallback(self._catchUp, lastEventID)
+
     def describe(self, name: str, key: str | None) -> Deferred[StreamDescription]:
         """
         Describe a stream; see `IStreamStore.describe`.
@@ -145,6 +155,19 @@ class Opener:
         reading = readStream(self._client, stream.name, stream.place, stream.log.last)
         return reading.addCallbacks(self._settle, _release, (stream,), errbackArgs=(stream,))
 
+    def _catchUp(self, streamLog: IStreamLog, lastEventID: str) -> IStreamLog | Deferred[IStreamLog]:
+        """Look again if the log lacks what the viewer has: another process may have told it before this one knew."""
+        name = streamLog.name
+        if not isBehind(streamLog, lastEventID):
+            return streamLog
+        asked = askState(self._client, name, self._layout.locate(name))
+        return asked.addCallbacks(self._openWhole, self._noteMissing, (name,), errbackArgs=(name,))
+
+    def _openWhole(self, state: SharedState, name: str) -> Deferred[IStreamLog]:
+        """Find a log that has everything that the state knows."""
+        opened: Deferred[IStreamLog] = succeed(state).addCallback(self._open, name)
+        return opened.addCallback(requireEntries, state.last)
+
     def _open(self, state: SharedState, name: str) -> IStreamLog | Deferred[IStreamLog]:
         stream = self._table.find(name)
         if stream is not None and not self._follower.keepsEpoch(stream, state.epoch, state.epochs):
@@ -182,10 +205,14 @@ class Opener:
     def _settle(self, read: ReadStream, stream: SharedStream) -> IStreamLog | None:
         """Replace the entries that only this process has by those that Redis has, unless they are the same."""
         stream.writing = False
+        if stream.gone or not self._follower.keepsEpoch(stream, read.state.epoch, read.state.epochs):
+            return None
+        if read.state.ended is None:
+            raise StreamNotFound(stream.name)
         streamLog, entries = stream.log, read.entries
         first, last = streamLog.last + 1, streamLog.buffer.appended
         stream.stored = read.state.last
-        if stream.gone or streamLog.last >= read.state.last:
+        if streamLog.last >= read.state.last:
             return None
         if entries.last <= last:
             here = streamLog.buffer.segment(first, entries.last)
@@ -199,6 +226,37 @@ class Opener:
         if missing.kinds:
             self._follower.append(stream, missing, read.state.ended)
         return streamLog
+
+
+def isBehind(streamLog: IStreamLog, lastEventID: str) -> bool:
+    """
+    Return whether a log seems to have lost what a viewer has.
+
+    Args:
+        streamLog: The log.
+        lastEventID: The last event ID of the viewer.
+    """
+    try:
+        streamLog.locate(lastEventID)
+    except GapError as gap:
+        return gap.reason == "lost"
+    return False
+
+
+def requireEntries(streamLog: IStreamLog, last: int) -> IStreamLog:
+    """
+    Return a log if it has the entries up to a number.
+
+    Args:
+        streamLog: The log.
+        last: The number.
+
+    Raises:
+        StoreUnavailable: It gets them later.
+    """
+    if streamLog.last < last:
+        raise StoreUnavailable(f"This server does not know all of the stream {streamLog.name} yet; retry.")
+    return streamLog
 
 
 def makeDescription(name: str, state: SharedState, viewers: int, keyUsed: bool) -> StreamDescription:

@@ -186,8 +186,13 @@ def readStream(client: Client, name: str, place: Place, after: int = 0) -> Gener
         StreamNotFound: (errback) There is no such stream.
         StoreUnavailable: (errback) It cannot be read now, or not as a whole.
     """
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         state: SharedState = yield askState(client, name, place)
+        if attempt:
+            # The oldest entries were dropped meanwhile; those that the state knows may be gone by a foreign hand.
+            oldest = yield client.ask("XRANGE", place.entries, "-", "+", "COUNT", 1)
+            first = int(oldest[0][0].partition(b"-")[0]) if oldest else state.last + 1
+            state = state._replace(first=max(state.first, first))
         entries = yield _readEntries(client, place, state, max(after + 1, state.first))
         if entries is not None:
             return ReadStream(state, entries)

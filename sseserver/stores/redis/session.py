@@ -142,12 +142,9 @@ class Session:
 
     def _lose(self, stream: SharedStream) -> None:
         """Drop a log that does not fit to what Redis has. Its viewers return, and learn what they have lost."""
-        self.table.remove(stream)
-        self.follower.leave(stream)
         stream.answer(StoreUnavailable("The store has lost entries of this stream; retry."))
-        stream.answerReached(everything=True)
         stream.log.dismiss()
-        stream.release()
+        self.forget(stream)
 
     def _disconnect(self, _: None, error: StoreUnavailable) -> None:
         self._client.stop()
@@ -160,7 +157,7 @@ class Session:
         return ended.addErrback(lambda failure: failure.trap(StreamNotFound))
 
     def _noteRefused(self, stream: SharedStream, gone: bool) -> None:
-        """Give up a run that somebody else has ended, or deleted."""
+        """Give up a run that somebody else has ended, maybe with a new epoch, or taken over, or deleted."""
         if gone:
             self.forget(stream)
         else:

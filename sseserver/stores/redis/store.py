@@ -152,6 +152,12 @@ class RedisStore(Keeper):
             return fail(StoreUnavailable(_CLOSED))
         return self.session.opener.find(name)
 
+    def findFor(self, name: str, lastEventID: str) -> Deferred[IStreamLog]:
+        """See `ISharedStore.findFor`."""
+        if not self.state.takesChanges:
+            return fail(StoreUnavailable(_CLOSED))
+        return self.session.opener.findFor(name, lastEventID)
+
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None, room: bool = True
     ) -> Deferred[Publication]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from sseserver.errors import StreamNotFound
+from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.steps import StateEnum, step
 from sseserver.stores.redis.layout import Place
@@ -201,6 +201,9 @@ class SharedStream:
         """Let the log leave the store: an open one ends for the viewers that are still there."""
         self.uncount()
         self.gone = True
+        if self.isOpen and self.log.sealed:
+            # The end that a run has written is not stored, and never will be.
+            self.log.refuse(StoreUnavailable("The stream was deleted."))
         self.log.drop()
 
     def release(self) -> None:

@@ -99,7 +99,8 @@ class Writer:
         client: The Redis.
         shards: Renews shards.
         terms: The limits of streams.
-        onRefused: Called with a stream that somebody else has ended, and with one that is gone (`True`).
+        onRefused: Called with a stream that somebody else has ended or deleted, and with one that another process
+            writes (`True`).
 
     Attributes:
         commits: Seconds from the begin of a write to its end, of each group that was stored.
@@ -230,6 +231,8 @@ class Writer:
             streamLog.commit(last)
             if streamLog.state is not State.OPEN:
                 streamLog.ended = now
+            if stream.reaching:
+                stream.answerReached()
         if streamLog.buffer.appended > last:
             self._dirty[stream] = None
 
@@ -243,9 +246,9 @@ class Writer:
         elif word == b"moved" and streamLog.buffer.first - 1 <= last <= streamLog.buffer.appended:
             # A reply was lost, or Redis has lost entries: these are appended again.
             self._commit(stream, last, self._ticker.wall())
-        elif word == b"ended":
+        elif word in {b"ended", b"missing"}:
             self._onRefused(stream, False)
-        elif word in {b"missing", b"owner", b"moved"}:
+        elif word in {b"owner", b"moved"}:
             self._onRefused(stream, True)
         else:
             self._complain(word.decode("utf-8", "replace"))

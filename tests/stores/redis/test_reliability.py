@@ -1,0 +1,139 @@
+"""
+Named cases that the run in Jepsen's manner has found (`tests.reliability`).
+"""
+
+from __future__ import annotations
+
+from sseserver.errors import StoreUnavailable
+from sseserver.interfaces import IStreamLog
+from sseserver.stores.redis.layout import Layout
+from sseserver.streams.terminal import INTERRUPTED, packDone
+from sseserver.values import Kind, NewEntry, Reason, State
+from tests.stores.redis.test_processes import ProcessCase
+
+
+class BehindTests(ProcessCase):
+    """A viewer has read more at another process than this one knows."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = self.pump.result(self.first.create("a", True))
+        self.publish(b"1")
+        self.behind = self.pump.result(self.second.find("a"))
+        self.held: list[tuple[bytes, bytes]] = []
+        self.receive = self.second.client.onMessage
+        self.second.client.onMessage = lambda *message: self.held.append(message)
+        self.publish(b"2")
+        self.pump.until(lambda: self.held)
+        self.assertEqual((self.log.last, self.behind.last), (2, 1))
+
+    def publish(self, data: bytes) -> None:
+        """Publish one token at the first process."""
+        self.pump.result(self.first.publish("a", [NewEntry(Kind.TOKEN, data)], False))
+
+    def test_waits(self) -> None:
+        """A viewer that returns to a process that is behind waits until it is not; no entry is taken for lost."""
+        found = self.second.findFor("a", f"{self.log.epoch}-2")
+        self.pump.run(0.1)
+        self.assertNoResult(found)
+        for message in self.held:
+            self.receive(*message)
+        self.assertIs(self.pump.result(found), self.behind)
+        self.assertEqual(self.behind.locate(f"{self.log.epoch}-2"), 2)
+
+    def test_caughtUp(self) -> None:
+        """A viewer that knows no more than the process is served at once; an ID of another stream does not wait."""
+        self.assertIs(self.successResultOf(self.second.findFor("a", f"{self.log.epoch}-1")), self.behind)
+        for message in self.held:
+            self.receive(*message)
+        self.assertIs(self.pump.result(self.second.findFor("a", f"{'x' * 22}-1")), self.behind)
+
+    def test_away(self) -> None:
+        """Without Redis the viewer is told to return later, not that it has lost something."""
+        self.second.client.stop()
+        self.pump.until(lambda: not self.second.client.up)
+        self.assertIsInstance(
+            self.failureResultOf(self.second.findFor("a", f"{self.log.epoch}-2")).value, StoreUnavailable
+        )
+        self.assertIs(self.successResultOf(self.second.findFor("a", f"{self.log.epoch}-1")), self.behind)
+
+    def test_own(self) -> None:
+        """The process of a run waits for its own reply when others have seen more of the run."""
+        run = self.pump.result(self.first.create(None, False))
+        run.append(Kind.TOKEN, b"1")
+        found = self.first.findFor(run.name, f"{run.epoch}-1")
+        self.pump.result(found)
+        self.assertEqual(run.last, 1)
+
+
+class EndedTests(ProcessCase):
+    """Another process has ended a run, whose own end is not stored yet."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ended: list[IStreamLog] = []
+        self.first.onEnded = self.ended.append
+        self.run = self.startRun(b"1", b"2")
+
+    def endElsewhere(self, stale: bool) -> None:
+        """Let another process end the run; the process of the run does not hear of it."""
+        place = Layout().locate(self.run.name)
+        if stale:
+            self.server.command("HSET", place.stream, "stale", "1")
+        self.first.client.onMessage = max
+        self.pump.result(self.second.end(self.run.name, INTERRUPTED))
+
+    def test_newEpoch(self) -> None:
+        """The viewers of a run that was ended with a new epoch get that end. It had waited for ever."""
+        before = self.run.epoch
+        self.endElsewhere(stale=True)
+        done = packDone(Reason.STOP, 2)
+        self.run.append(done.kind, done.data)
+        self.pump.until(lambda: self.run.state is State.FAILED)
+        self.assertNotEqual(self.run.epoch, before)
+        self.assertEqual((self.run.last, self.run.earlier), (3, {before: 2}))
+        self.assertEqual(self.ended, [self.run])
+
+    def test_deleted(self) -> None:
+        """The viewers of a run that was deleted get an end, though the run had written another one."""
+        self.first.client.onMessage = max
+        self.pump.result(self.second.delete(self.run.name))
+        done = packDone(Reason.STOP, 2)
+        self.run.append(done.kind, done.data)
+        stored = self.run.awaitStored()
+        self.pump.until(lambda: self.run.state is not State.OPEN)
+        self.assertIs(self.run.state, State.CANCELLED)
+        self.failureResultOf(stored, StoreUnavailable)
+
+
+class ForeignTests(ProcessCase):
+    """A foreign hand changes the entries of a stream."""
+
+    def publish(self, count: int, close: bool = False) -> None:
+        """Publish tokens into the stream `a`."""
+        entries = [NewEntry(Kind.TOKEN, b"%d" % number) for number in range(count)]
+        self.pump.result(self.first.publish("a", entries, close))
+
+    def change(self, *words: str) -> None:
+        """Send a command for the entries of the stream `a`."""
+        place = Layout().locate("a")
+        self.server.command(words[0], place.entries.decode(), *words[1:])
+
+    def test_trimmed(self) -> None:
+        """Entries that were trimmed are a gap for viewers that lack them, also after the end."""
+        log = self.pump.result(self.first.create("a", True))
+        self.publish(9, close=True)
+        self.change("XTRIM", "MAXLEN", "3")
+        found = self.pump.result(self.second.find("a"))
+        self.assertEqual((found.buffer.first, found.last, found.state), (8, 10, State.DONE))
+        self.assertEqual(found.locate(f"{log.epoch}-8"), 8)
+
+    def test_deleted(self) -> None:
+        """A stream without its entries goes on with the next one."""
+        self.pump.result(self.first.create("a", True))
+        self.publish(3)
+        self.change("DEL")
+        found = self.pump.result(self.second.find("a"))
+        self.assertEqual((found.buffer.first, found.last), (4, 3))
+        self.publish(1)
+        self.pump.until(lambda: found.last == 4)
