@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
 from sseserver.apis.admin.families import FAMILIES, Family, Measured
+from sseserver.apis.admin.workers import WORKER_FAMILIES, WorkerFamily
 from sseserver.counting import Durations
 from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource
@@ -59,6 +60,18 @@ scrape_configs:
     static_configs:
       - targets: ["127.0.0.1:9000"]
 ```
+
+With `--workers` the endpoint of `--admin-listen` answers for all workers. Each sample then has the
+label `worker`, the number of its worker, and Prometheus adds up:
+
+```
+sum without (worker) (sseserver_viewers)
+sum without (worker) (rate(sseserver_tokens_total[5m]))
+```
+
+Sums are not exported: most limits are those of one worker, and one that is full must be seen. A
+worker that does not answer within 2 seconds is missing in the scrape. Counters of a worker that was
+started again begin at 0, as `rate` expects. `--metrics` cannot be used with workers.
 
 [grafana.json](grafana.json) is a dashboard for Grafana: import it, and choose the data source.
 
@@ -104,6 +117,13 @@ are explained in the [HTTP API](http-api.md).
 """
 
 
+WORKERS = """\
+## Workers
+
+With `--workers` these are exported as well, with the label `worker`.
+"""
+
+
 def makeMeasured() -> Measured:
     """Make a server that has not been started."""
     clock = Clock()
@@ -131,10 +151,16 @@ def section(family: Family, measured: Measured) -> str:
     return f"### `{family.name}`\n\n{textwrap.fill(family.help, 99)}\n\n{items}\n"
 
 
+def workerSection(family: WorkerFamily) -> str:
+    """Return the section of a family of the pool."""
+    return f"### `{family.name}`\n\n{textwrap.fill(family.help, 99)}\n\n* Type: {family.type}\n"
+
+
 def reference() -> str:
     """Return the page."""
     measured = makeMeasured()
-    return "\n".join([INTRODUCTION, *(section(family, measured) for family in FAMILIES)])
+    own = [section(family, measured) for family in FAMILIES]
+    return "\n".join([INTRODUCTION, *own, WORKERS, *map(workerSection, WORKER_FAMILIES)])
 
 
 if __name__ == "__main__":

@@ -10,38 +10,36 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from io import FileIO
 from typing import Any
 
-from twisted.application import strports
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.components import Componentized
 
 from sseserver import compiled
 from sseserver.apis.admin.families import Measured
 from sseserver.apis.admin.metrics import Metrics
+from sseserver.apis.admin.site import makeAdmin
 from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
 from sseserver.command.heap import ReturnedMemory, findHeap
-from sseserver.command.listening import BadEndpoint, ExplainedEndpoint, makeURL, restrictEndpoint
-from sseserver.command.logs import ProcessLog, makeProcessLog
+from sseserver.command.listening import BadEndpoint
+from sseserver.command.logs import makeProcessLog
 from sseserver.command.parsing import Options, readText
 from sseserver.command.program import makeProgram
 from sseserver.command.reactortime import useMonotonicTime
 from sseserver.command.redisstore import isRedis, makeRedisStore
+from sseserver.command.server import Server
 from sseserver.command.signals import Signals
 from sseserver.command.sites import makeAdminSite, makeSite
-from sseserver.command.starting import endStart, makeExit, tryAccessLog, tryStart
-from sseserver.command.stopping import Stop, StopState
+from sseserver.command.starting import endStart, tryStart
+from sseserver.command.stopping import Stop
 from sseserver.command.supervisor import Supervisor
-from sseserver.command.tlsport import TLSReactor, isTLS
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
-from sseserver.delivery.socketoptions import TunedEndpoint
-from sseserver.errors import StoreUnavailable
+from sseserver.command.workers.making import makePool
+from sseserver.command.workers.pool import Pool
 from sseserver.interfaces import IStreamStore, ITokenSource
 from sseserver.options import OPTIONS
 from sseserver.options.types import FLAG
@@ -53,7 +51,6 @@ from sseserver.speedups.garbage import RareCollections
 from sseserver.speedups.polling import limitTurns
 from sseserver.stores.memory import MemoryStore
 from sseserver.stores.sqlite import SQLiteStore
-from sseserver.stores.sqlite.database import findUsable
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
@@ -64,123 +61,6 @@ STANDARD_INPUT = 0
 
 # `Options` is here for the plugin: twistd looks for it in this module.
 __all__ = ["Options", "Server", "makeService", "makeSettings", "makeSource", "makeStore"]
-
-
-class Server(MultiService):
-    """
-    The whole server. Starts the stream service before the listeners and stops it after them.
-
-    Args:
-        store: File of the SQLite store, if there is one.
-
-    Attributes:
-        control: Handles signals and tells the service manager, while the server runs; `None` for none.
-        log: The log of the process; `None` leaves it to the runner.
-    """
-
-    _log = Logger()
-
-    def __init__(self, store: str | None = None) -> None:
-        super().__init__()
-        self.control: Control | None = None
-        self.log: ProcessLog | None = None
-        self._storePath = store
-        self._logPath: str | bytes | None = None
-        self._endpoints: list[tuple[str, TunedEndpoint]] = []
-        self._tlsPorts: list[TLSReactor] = []
-
-    def listen(self, reactor: Any, description: str, site: StreamSite, option: str = "listen") -> None:
-        """
-        Listen on one more endpoint when the server starts.
-
-        Args:
-            reactor: Listens.
-            description: The endpoint, in Twisted's notation.
-            site: What is served there.
-            option: Name of the option that the endpoint comes from.
-        """
-        if isTLS(description):
-            reactor = TLSReactor(reactor, description)
-            self._tlsPorts.append(reactor)
-        listener: Any = strports.service(restrictEndpoint(description), site, reactor)
-        listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, listener.endpoint, option))
-        listener.setServiceParent(self)
-        self._logPath = self._logPath or site.logPath
-        self._endpoints.append((description, listener.endpoint))
-
-    def reloadCertificates(self) -> None:
-        """
-        Read keys and certificates of all TLS ports again. Open connections keep theirs.
-
-        Raises:
-            BadEndpoint: One cannot be used. Its port keeps the one that it has.
-        """
-        for port in self._tlsPorts:
-            port.reload()
-
-    def setServiceParent(self, parent: Any) -> None:
-        """See `IService.setServiceParent`. twistd asks the application for the observer of the log."""
-        if self.log is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self.log)
-        super().setServiceParent(parent)
-
-    def privilegedStartService(self) -> None:
-        """
-        Check the store and the access log, then listen.
-
-        The store is opened later, without the privileges that listening may need. A server whose
-        store another one has open must not take connections in between.
-
-        Raises:
-            SystemExit: The store or the access log cannot be opened, or an address cannot be bound. It ends
-                the process with one line, where twistd would show a traceback.
-        """
-        try:
-            if self._storePath is not None:
-                findUsable(self._storePath)
-            if self._logPath is not None:
-                tryAccessLog(os.fsdecode(self._logPath))
-            super().privilegedStartService()
-        except (BadEndpoint, OSError, StoreUnavailable) as error:
-            raise makeExit(error) from None
-
-    def startService(self) -> None:
-        """
-        Open the store, and name the URLs in the log.
-
-        Raises:
-            SystemExit: The store cannot be opened.
-        """
-        try:
-            super().startService()
-        except StoreUnavailable as error:
-            raise makeExit(error) from None
-        if self.control is not None:
-            self.control.start()
-        for description, endpoint in self._endpoints:
-            url = None if endpoint.port is None else makeURL(description, endpoint.port.getHost())
-            if url is not None:
-                self._log.info("Open {url}", url=url)
-
-    def stopService(self) -> Deferred[Any]:
-        """
-        Drain the stream service, then stop everything.
-
-        The server listens while it drains: a client that comes is told to return later. Signals are handled until the
-        last part has stopped.
-        """
-        if self.control is not None:
-            self.control.stop.begin()
-        drains = [service.drain() for service in self if isinstance(service, StreamService)]
-        if self.control is not None and self.control.stop.state is StopState.HURRIED:
-            self.control.stop.hurry()
-        stopping: Deferred[Any] = gatherResults(drains).addCallback(lambda _: MultiService.stopService(self))
-        return stopping.addBoth(self._endControl)
-
-    def _endControl(self, result: Any) -> Any:
-        if self.control is not None:
-            self.control.end()
-        return result
 
 
 def makeSettings(options: Mapping[str, Any]) -> Settings:
@@ -268,6 +148,28 @@ def makeSignals(
         options: The options, which name the files of the source.
         others: Read other files again.
     """
+    reload = makeReload(site, source, supervisor, options, others)
+    # USR2 has no meaning here, but by default it would end the process.
+    return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
+
+
+def makeReload(
+    site: StreamSite,
+    source: ITokenSource,
+    supervisor: Supervisor,
+    options: Mapping[str, Any],
+    others: Sequence[Callable[[], object]],
+) -> Callable[[], None]:
+    """
+    Return a function that reads all files again. What cannot be read is logged, and does not change.
+
+    Args:
+        site: Opens its access log again.
+        source: Is read again.
+        supervisor: Is told.
+        options: The options, which name the files of the source.
+        others: Read other files again.
+    """
     log = Logger()
 
     def reload() -> None:
@@ -286,8 +188,83 @@ def makeSignals(
             log.info("Reloaded.")
         supervisor.ready()
 
-    # USR2 has no meaning here, but by default it would end the process.
-    return Signals(reactor, {signal.SIGHUP: reload, signal.SIGUSR1: site.reopenLog, signal.SIGUSR2: lambda: None})
+    return reload
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """
+    The parts of a server that does not listen yet.
+
+    Attributes:
+        server: The server, with its stream service.
+        measured: What operators can watch.
+        source: The token source.
+        reads: Read files again: keys and certificates.
+    """
+
+    server: Server
+    measured: Measured
+    source: ITokenSource
+    reads: Sequence[Callable[[], object]]
+
+
+def makeParts(reactor: Any, options: Options, sessionKey: bytes | None = None) -> Parts:
+    """
+    Make the server that the options describe, without listeners and control.
+
+    Args:
+        reactor: The reactor.
+        options: The options.
+        sessionKey: The key that a worker shares with the others; `None` for a server of one process.
+    """
+    settings = makeSettings(options)
+    turnEnd = TurnEnd(reactor)
+    store = makeStore(reactor, options, settings.kept, turnEnd)
+    source = makeSource(reactor, options, turnEnd)
+    streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
+    server = Server(None if isRedis(options["store"]) else options["store"], sessionKey is not None)
+    streams.setServiceParent(server)
+    if isinstance(source, InputSource):
+        source.setServiceParent(server)
+    credentials = makeCredentials(reactor, options, sessionKey)
+    site = makeSite(reactor, streams, options, credentials)
+    reads: list[Callable[[], object]] = [server.reloadCertificates]
+    if credentials is not None:
+        reads.append(partial(reloadCredentials, credentials, options))
+    return Parts(server, Measured(streams, site, ReactorLag(reactor), compiled), source, reads)
+
+
+def makeStop(reactor: Any, parts: Parts, options: Options, supervisor: Supervisor) -> Stop:
+    """
+    Make what stops a server in steps.
+
+    Args:
+        reactor: Is stopped.
+        parts: The parts of the server.
+        options: The options.
+        supervisor: Is told.
+    """
+    kill = getattr(parts.source, "kill", lambda: None)
+    return Stop(reactor, parts.measured.service, options["drain-wait"], supervisor, kill)
+
+
+def keepSmall(reactor: Any, server: Server, plain: bool) -> None:
+    """
+    Let a server return free memory, take short turns, and collect garbage rarely. Nothing is added to it afterwards.
+
+    Args:
+        reactor: Times it.
+        server: The server.
+        plain: Whether to use no speedup.
+    """
+    heap = findHeap()
+    if heap is not None:
+        ReturnedMemory(reactor, heap).setServiceParent(server)
+    if not plain:
+        limitTurns(reactor)
+        # Starts last: it freezes the objects that exist by then.
+        RareCollections().setServiceParent(server)
 
 
 def watch(reactor: Any, server: Server, measured: Measured, options: Mapping[str, Any]) -> None:
@@ -303,12 +280,14 @@ def watch(reactor: Any, server: Server, measured: Measured, options: Mapping[str
     if options["admin-listen"] is not None or options["metrics"]:
         measured.lag.setServiceParent(server)
     if options["admin-listen"] is not None:
-        server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, measured, options), "admin-listen")
+        root = makeAdmin(measured, options["hosts"])
+        server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, root, options), "admin-listen")
     if options["metrics"]:
-        measured.site.resource.putChild(b"metrics", Metrics(measured))
+        site: Any = measured.site
+        site.resource.putChild(b"metrics", Metrics(measured))
 
 
-def makeService(options: Options) -> Server:
+def makeService(options: Options) -> Server | Pool:
     """
     Return the service that `twistd sseserver` runs.
 
@@ -319,33 +298,17 @@ def makeService(options: Options) -> Server:
 
     useMonotonicTime(reactor)
     tryStart(options.parent, options)
-    settings = makeSettings(options)
-    turnEnd = TurnEnd(reactor)
-    store = makeStore(reactor, options, settings.kept, turnEnd)
-    source = makeSource(reactor, options, turnEnd)
-    streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
-    server = Server(None if isRedis(options["store"]) else options["store"])
-    streams.setServiceParent(server)
-    if isinstance(source, InputSource):
-        source.setServiceParent(server)
-    credentials = makeCredentials(reactor, options)
-    site: Any = makeSite(reactor, streams, options, credentials)
+    if options["workers"] > 1:
+        return makePool(reactor, options)
+    parts = makeParts(reactor, options)
+    server, measured = parts.server, parts.measured
     for endpoint in options["listen"]:
-        server.listen(reactor, endpoint, site)
-    watch(reactor, server, Measured(streams, site, ReactorLag(reactor), compiled), options)
+        server.listen(reactor, endpoint, measured.site)
+    watch(reactor, server, measured, options)
     server.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     supervisor = Supervisor(reactor, os.environ)
-    stop = Stop(reactor, streams, options["drain-wait"], supervisor, getattr(source, "kill", lambda: None))
-    others: list[Callable[[], object]] = [server.reloadCertificates]
-    if credentials is not None:
-        others.append(partial(reloadCredentials, credentials, options))
-    signals = makeSignals(reactor, site, source, supervisor, options, others)
+    stop = makeStop(reactor, parts, options, supervisor)
+    signals = makeSignals(reactor, measured.site, parts.source, supervisor, options, parts.reads)
     server.control = Control(reactor, signals, stop, supervisor)
-    heap = findHeap()
-    if heap is not None:
-        ReturnedMemory(reactor, heap).setServiceParent(server)
-    if not settings.plain:
-        limitTurns(reactor)
-        # Starts last: it freezes the objects that exist by then.
-        RareCollections().setServiceParent(server)
+    keepSmall(reactor, server, measured.service.settings.plain)
     return server

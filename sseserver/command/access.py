@@ -98,16 +98,21 @@ def isLocal(reactor: Any, description: str) -> bool:
         return host in _LOCAL_NAMES
 
 
-def makeCredentials(reactor: Any, options: Mapping[str, Any]) -> Credentials | None:
+def makeCredentials(reactor: Any, options: Mapping[str, Any], sessionKey: bytes | None = None) -> Credentials | None:
     """
     Return the authenticator that the options describe; `None` if they ask for no credentials.
+
+    Args:
+        reactor: Fetches the keys of a URL.
+        options: The options.
+        sessionKey: Signs the cookies of sessions if there is no other key; `None` for a random one.
 
     Raises:
         usage.UsageError: See `readSecrets`.
     """
     if not isGuarded(options):
         return None
-    made = Credentials(readSecrets(options), secrets.token_bytes(MIN_KEY))
+    made = Credentials(readSecrets(options), sessionKey or secrets.token_bytes(MIN_KEY))
     if options["jwks-url"] is not None:
         made.replace(readSecrets(options, _makeRemoteVerifier(reactor, options, made)))
     return made

@@ -19,6 +19,7 @@ from sseserver.command.access import checkAccess
 from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, findHost, suggestEndpoint
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.upstream import checkUpstream
+from sseserver.command.workers.checking import checkWorkers
 from sseserver.options import OPTIONS, defaultOf
 from sseserver.options.helptext import makeHelp
 from sseserver.options.row import Option
@@ -97,6 +98,8 @@ class Options(usage.Options):
 
     Attributes:
         given: Long names of the options that were given.
+        arguments: The command line.
+        folder: The working directory from which its relative paths are meant.
     """
 
     optParameters = _parameters()
@@ -108,6 +111,8 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self.given: frozenset[str] = frozenset()
+        self.arguments: tuple[str, ...] = ()
+        self.folder = ""
         for option in OPTIONS:
             if option.repeatable:
                 self[option.name] = []
@@ -125,6 +130,7 @@ class Options(usage.Options):
                 error, exit code 1.
         """
         arguments = list(sys.argv[1:] if options is None else options)
+        self.arguments, self.folder = tuple(arguments), str(Path.cwd())
         try:
             if "--_shell-completion" not in arguments:
                 self.given = self._readNames(arguments)
@@ -178,6 +184,7 @@ class Options(usage.Options):
         self._checkEndpoints()
         checkSource(self)
         checkEffects(self)
+        checkWorkers(self, self.parent)
         checkProxies(self)
         checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
         checkUpstream(self)
@@ -193,7 +200,7 @@ class Options(usage.Options):
         free, runs, each = countFree(), defaultOf("max-runs"), 0
         if self["exec"] is not None:
             # A program takes a core; other sources mostly wait.
-            each, runs = PROGRAM, 4 * (os.cpu_count() or 1)
+            each, runs = PROGRAM, max(1, 4 * (os.cpu_count() or 1) // self["workers"])
         elif self["upstream"] is not None:
             each = UPSTREAM
         given = self["max-connections"]

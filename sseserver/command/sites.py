@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sseserver.apis.admin.families import Measured
-from sseserver.apis.admin.site import AdminResource
+from twisted.web.resource import IResource
+
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import StreamService
 from sseserver.web.access.credentials import Credentials
@@ -55,17 +55,17 @@ def makeSite(
     return site
 
 
-def makeAdminSite(reactor: Any, measured: Measured, options: Mapping[str, Any]) -> StreamSite:
+def makeAdminSite(reactor: Any, root: IResource, options: Mapping[str, Any]) -> StreamSite:
     """
     Return the site for operators.
 
     Args:
         reactor: Measures the time limits of connections.
-        measured: The parts of the server.
+        root: Its root.
         options: The options.
     """
     return StreamSite(
-        AdminResource(measured, options["hosts"]),
+        root,
         accessLog=None,
         plain=options["plain"] or None,
         maxBody=1,

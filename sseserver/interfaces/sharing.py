@@ -181,6 +181,17 @@ class ISharedStore(IStreamStore, IChecked):
             Whether there was one that nobody uses.
         """
 
+    def isFollowed(name: str) -> Deferred[bool]:
+        """
+        Tell whether another process follows a run of this one.
+
+        Args:
+            name: Name of its stream.
+
+        Raises:
+            StoreUnavailable: (errback) Nobody knows now.
+        """
+
     def makeDirectory(purpose: str) -> IKeyDirectory:
         """
         Return the directory of one purpose, the same for all processes.

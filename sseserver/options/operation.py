@@ -7,9 +7,18 @@ The options of operation: how a server is watched, and how it stops.
 from __future__ import annotations
 
 from sseserver.options.row import Group, Option
-from sseserver.options.types import ENDPOINT, FLAG, LEVEL, LOG_FORMAT, PAUSE
+from sseserver.options.types import COUNT, ENDPOINT, FLAG, LEVEL, LOG_FORMAT, PAUSE
 
 OPERATION = (
+    Option(
+        "workers",
+        COUNT,
+        1,
+        Group.OPERATION,
+        "Number of processes that serve clients, on the same endpoints. More than one need `--store redis://`; limits "
+        "such as `--max-viewers` are those of each of them.",
+        otherNames=("processes", "threads", "cores"),
+    ),
     Option(
         "admin-listen",
         ENDPOINT,

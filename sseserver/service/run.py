@@ -134,7 +134,11 @@ class Run:
         self.counted = self.tokens = 0
 
     def start(
-        self, produce: Callable[[Run], Deferred[Any]], onReleased: Callable[[Run], None], counts: RunCounts
+        self,
+        produce: Callable[[Run], Deferred[Any]],
+        onReleased: Callable[[Run], None],
+        counts: RunCounts,
+        isFollowed: Callable[[str], Deferred[bool]] | None = None,
     ) -> None:
         """
         Queue the source's work. Its result or exception ends the stream.
@@ -144,10 +148,11 @@ class Run:
                 its Deferred fires with the source's result.
             onReleased: Called once with this run when the source holds nothing any more.
             counts: Counts the tokens and the end.
+            isFollowed: Tells whether another process follows the stream; `None` if there are no others.
         """
         self._counts = counts
         counts.started += 1
-        self._linger = Linger(self.streamLog, self._sweep, partial(self.stop, _LINGERED))
+        self._linger = Linger(self.streamLog, self._sweep, partial(self.stop, _LINGERED), isFollowed)
         self._linger.begin(max(self._settings.linger, _FIRST_VIEWER))
         self._work = produce(self)
         self._work.addBoth(self._finish, onReleased)

@@ -47,6 +47,7 @@ class RunQueue:
 
     Attributes:
         counts: The counts of the runs.
+        isFollowed: Tells whether another process follows a stream; `None` if there are no others.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class RunQueue:
         onEnd: Callable[[Run], None],
     ) -> None:
         self.counts = RunCounts()
+        self.isFollowed: Callable[[str], Deferred[bool]] | None = None
         self._work = work
         self._source = source
         self._settings = settings
@@ -137,7 +139,7 @@ class RunQueue:
         self._open[streamLog.name] = run
         self._held[run] = onReleased
         self._work.add(RUN_COST)
-        run.start(self._produce, self._sourceReleased, self.counts)
+        run.start(self._produce, self._sourceReleased, self.counts, self.isFollowed)
 
     def endWaiting(self) -> None:
         """End the runs that wait for their turn: the server stops, and their sources have not begun."""

@@ -109,6 +109,8 @@ class StreamService(Service):
         self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self.keys.forget)
         makeRoom = self._retention.makeRoom
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
+        if ISharedStore.providedBy(self.store):
+            self.runs.isFollowed = self.store.isFollowed
         makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(self._create, published=False)
         self._ends = StreamEnds(self.store, self.runs, self._retention, self.keys, self.settings.idle, self._sweep)
         createOpen = partial(self._create, published=True)

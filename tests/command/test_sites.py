@@ -14,6 +14,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.site import makeAdmin
 from sseserver.command.sites import ADMIN_CONNECTIONS, makeAdminSite, makeSite
 from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource
@@ -36,7 +37,7 @@ class SiteTests(SynchronousTestCase):
         self.service = service = StreamService(self.clock, TextSource(self.clock, "a", 1), makeSettings(options))
         site = makeSite(self.clock, service, options)
         measured = Measured(service, site, ReactorLag(self.clock))
-        return [site, makeAdminSite(self.clock, measured, options)]
+        return [site, makeAdminSite(self.clock, makeAdmin(measured, options["hosts"]), options)]
 
     def request(self, site: Any) -> None:
         """Send a request that is answered at once."""

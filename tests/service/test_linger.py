@@ -7,14 +7,17 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.errors import StoreUnavailable
 from sseserver.service.linger import Linger
 from sseserver.service.service import Settings
 from sseserver.timing.ticker import Ticker
 from sseserver.values import State
 from tests.service.cases import SLOT, ServiceTestCase
+from tests.stores.shared import SharedMemoryStore
 
 
 class LingerTests(ServiceTestCase):
@@ -108,6 +111,57 @@ class LingerTests(ServiceTestCase):
             [(event.type, event.data) for event in wire.response.events[1:]],
             [("message", "half"), ("cancelled", '{"reason":"linger"}')],
         )
+
+
+class SharedLingerTests(ServiceTestCase):
+    """How long a run continues whose viewers are at other processes."""
+
+    settings = Settings(linger=60, heartbeat=1000, stall=1000)
+    store: SharedMemoryStore
+
+    def setUp(self) -> None:
+        """Serve from a store that several processes share."""
+        super().setUp()
+        self.store = SharedMemoryStore(self.reactor, 100_000)
+        self.serve(self.source, self.settings, self.store)
+        self.streamLog = self.startLog()
+
+    def test_followed(self) -> None:
+        """A run that another process follows continues; it is asked about again and again."""
+        self.store.answers = [succeed(True), succeed(True)]
+        self.reactor.run(170)
+        self.assertEqual(self.streamLog.state, State.OPEN)
+        self.reactor.run(11)
+        self.assertEqual(self.terminal(self.streamLog), ("cancelled", {"reason": "linger"}))
+        self.assertEqual(self.store.asked, [self.streamLog.name] * 3)
+
+    def test_unknown(self) -> None:
+        """A run continues while the store cannot be asked."""
+        self.store.answers = [fail(StoreUnavailable("away"))]
+        self.reactor.run(61)
+        self.assertEqual(self.streamLog.state, State.OPEN)
+        self.reactor.run(60)
+        self.assertEqual(self.streamLog.state, State.CANCELLED)
+
+    def test_comesMeanwhile(self) -> None:
+        """A viewer that comes before the answer keeps the run, and its linger begins anew when it leaves."""
+        answer: Deferred[bool] = Deferred()
+        self.store.answers = [answer]
+        self.reactor.run(61)
+        wire = self.watch(self.streamLog)
+        answer.callback(False)
+        self.reactor.run(100)
+        self.assertEqual(self.streamLog.state, State.OPEN)
+        wire.close()
+        self.reactor.run(61)
+        self.assertEqual(self.streamLog.state, State.CANCELLED)
+
+    def test_endsMeanwhile(self) -> None:
+        """A run that ends before the answer waits for none."""
+        self.store.answers = [Deferred()]
+        self.reactor.run(61)
+        self.source.run.end()
+        self.assertEqual(self.streamLog.state, State.DONE)
 
 
 class ShortLingerTests(ServiceTestCase):

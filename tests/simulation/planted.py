@@ -167,7 +167,7 @@ BUGS = (
     Bug(
         "the linger never ends",
         "service/linger.py",
-        "        if not self._streamLog.viewers:\n            self._onOver()\n",
+        "        if not self._streamLog.viewers:\n            self._end()\n",
         "        return\n",
     ),
     Bug(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from sseserver.interfaces import ICounts, IKeyDirectory, IRate, ISharedStore
@@ -26,6 +27,8 @@ class SharedMemoryStore(MemoryStore):
         problem: The answer of `findProblem`.
         sheds: The calls of `shed`; each drops a stream whose name is in `unused`.
         unused: Names of streams whose logs nobody uses.
+        asked: Names of the calls of `isFollowed`.
+        answers: Their next answers; after these, `False`.
     """
 
     def __init__(self, clock: Any, window: int) -> None:
@@ -34,6 +37,8 @@ class SharedMemoryStore(MemoryStore):
         self.problem: str | None = None
         self.sheds: list[bool] = []
         self.unused: list[str] = []
+        self.asked: list[str] = []
+        self.answers: list[Deferred[bool]] = []
         self._seconds = clock.seconds
         self._directories: dict[str, IKeyDirectory] = {}
         self._rates: dict[str, IRate] = {}
@@ -42,6 +47,11 @@ class SharedMemoryStore(MemoryStore):
     def findProblem(self) -> str | None:
         """See `IChecked.findProblem`."""
         return self.problem
+
+    def isFollowed(self, name: str) -> Deferred[bool]:
+        """See `ISharedStore.isFollowed`."""
+        self.asked.append(name)
+        return self.answers.pop(0) if self.answers else succeed(False)
 
     def makeDirectory(self, purpose: str) -> IKeyDirectory:
         """See `ISharedStore.makeDirectory`."""

@@ -25,7 +25,8 @@ class PackageMissing(SSEServerError):
     final = True
 
 
-_MISSING = "Metrics need the package prometheus-client: pip install 'sseserver[metrics]'."
+#: Text of the answer without the package.
+MISSING = "Metrics need the package prometheus-client: pip install 'sseserver[metrics]'."
 
 
 class Metrics(AsyncResource):
@@ -50,7 +51,7 @@ class Metrics(AsyncResource):
             PackageMissing: The package is not installed.
         """
         if self._collector is None:
-            raise PackageMissing(_MISSING)
+            raise PackageMissing(MISSING)
         contentType, text = self._collector.encode(request.getHeader("accept") or "")
         setContentType(request, contentType)
         return text

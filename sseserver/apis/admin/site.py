@@ -24,18 +24,30 @@ class AdminResource(NotFoundResource):
     the rest.
 
     Args:
-        measured: The parts of the server.
+        readiness: The resource `readyz`.
+        metrics: The resource `metrics`.
         hosts: Host names that requests may be meant for, beside IP addresses and loopback names; see `HostList`.
     """
 
-    def __init__(self, measured: Measured, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, readiness: IResource, metrics: IResource, hosts: Iterable[str] = ()) -> None:
         super().__init__()
         self._gate = Gate(hosts, addresses=True)
         self.putChild(b"healthz", Health())
-        self.putChild(b"readyz", Readiness(measured.service))
-        self.putChild(b"metrics", Metrics(measured))
+        self.putChild(b"readyz", readiness)
+        self.putChild(b"metrics", metrics)
 
     def getChildWithDefault(self, path: bytes, request: Request) -> IResource:
         """See `Resource.getChildWithDefault`: the request passes the gate, or ends there."""
         stopped = None if path in HEALTH else self._gate.stop(request)
         return super().getChildWithDefault(path, request) if stopped is None else stopped
+
+
+def makeAdmin(measured: Measured, hosts: Iterable[str] = ()) -> AdminResource:
+    """
+    Make the root for a server of one process.
+
+    Args:
+        measured: The parts of the server.
+        hosts: See `AdminResource`.
+    """
+    return AdminResource(Readiness(measured.service), Metrics(measured), hosts)

@@ -16,7 +16,7 @@ from sseserver.stores.redis.connection import Reply, unwrap
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.listing import listPage
 from sseserver.stores.redis.opener import MakeLog
-from sseserver.stores.redis.scripts import CREATE, DELETE
+from sseserver.stores.redis.scripts import CREATE, DELETE, FOLLOWERS
 from sseserver.stores.redis.session import Session
 from sseserver.stores.redis.shards import isRefusedBy
 from sseserver.stores.redis.streams import SharedStream, listAllKeys
@@ -92,6 +92,17 @@ class Registry:
         deleted = self._session.shards.run(DELETE, place.shard, listAllKeys(place), arguments)
         return deleted.addCallbacks(self._noteDeleted, _recount, (name, stream), errbackArgs=(stream,))
 
+    def isFollowed(self, name: str) -> Deferred[bool]:
+        """
+        Tell whether another process follows a run of this one; see `ISharedStore.isFollowed`.
+
+        Args:
+            name: Name of its stream.
+        """
+        # This process does not follow its own runs.
+        counted = self._client.run(FOLLOWERS, [self._layout.locate(name).tail], [])
+        return counted.addCallback(_isPositive)
+
     def _noteCreated(self, reply: Reply, stream: SharedStream) -> IStreamLog:
         session = self._session
         if reply != 1:
@@ -126,3 +137,7 @@ def _recount(failure: Failure, stream: SharedStream | None) -> Failure:
     if stream is not None and stream.leaving:
         stream.recount()
     return failure
+
+
+def _isPositive(count: Reply) -> bool:
+    return isinstance(count, int) and count > 0

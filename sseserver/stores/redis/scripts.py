@@ -153,6 +153,9 @@ def _make(body: str, flags: str = "") -> Script:
     return Script(f"#!lua flags={flags}\n{_COMMON}{body}")
 
 
+#: Counts the processes that follow a stream. Key: tail.
+FOLLOWERS = _make("return redis.call('PUBSUB', 'SHARDNUMSUB', KEYS[1])[2]")
+
 #: Makes a stream. Keys: generation, stream, entries, keys, runs, tail, idle, streams. Arguments: name,
 #: epoch, whether it is published, time, question, node, end of the time without use. Returns 1, or a word.
 CREATE = _make("""

@@ -194,6 +194,10 @@ class RedisStore(Keeper):
             self.session.release(stream)
         return stream is not None
 
+    def isFollowed(self, name: str) -> Deferred[bool]:
+        """See `ISharedStore.isFollowed`."""
+        return self._registry.isFollowed(name)
+
     def makeDirectory(self, purpose: str) -> IKeyDirectory:
         """See `ISharedStore.makeDirectory`."""
         return self.session.makeDirectory(purpose)

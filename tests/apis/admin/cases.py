@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from sseserver.apis.admin.families import Measured
-from sseserver.apis.admin.site import AdminResource
+from sseserver.apis.admin.site import makeAdmin
 from sseserver.interfaces import ITokenSource
 from sseserver.settings import Settings
 from sseserver.timing.reactorlag import ReactorLag
@@ -34,7 +34,7 @@ class MetricsTestCase(ScriptedTestCase):
         self.service.ledger.connections, self.service.ledger.bodies = self.factory.connections, self.factory.bodies
         self.lag = ReactorLag(self.reactor)
         self.measured = Measured(self.service, self.factory, self.lag)
-        self.admin = self.site(AdminResource(self.measured))
+        self.admin = self.site(makeAdmin(self.measured))
 
     def scrape(self, accept: str | None = None) -> str:
         """Return the text of the metrics."""

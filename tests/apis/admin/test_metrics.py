@@ -6,7 +6,7 @@ import sys
 from unittest.mock import patch
 
 from sseserver.apis.admin.metrics import makeCollector
-from sseserver.apis.admin.site import AdminResource
+from sseserver.apis.admin.site import makeAdmin
 from tests.apis.admin.cases import MetricsTestCase
 
 
@@ -37,7 +37,7 @@ class MetricsTests(MetricsTestCase):
         """Without the package the answer names the extra to install; everything else is there."""
         with patch.dict(sys.modules, {"prometheus_client": None, "sseserver.apis.admin.collector": None}):
             self.assertIsNone(makeCollector(self.measured))
-            self.admin = self.site(AdminResource(self.measured))
+            self.admin = self.site(makeAdmin(self.measured))
         response = self.connect(self.admin).ask("/metrics")
         self.assertEqual((response.status, response.error["code"]), (501, "package_missing"))
         self.assertIn("pip install 'sseserver[metrics]'", response.error["message"])

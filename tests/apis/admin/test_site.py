@@ -4,7 +4,7 @@ Tests of `sseserver.apis.admin.site`: the resources of `--admin-listen`.
 
 from __future__ import annotations
 
-from sseserver.apis.admin.site import AdminResource
+from sseserver.apis.admin.site import makeAdmin
 from tests.apis.admin.cases import MetricsTestCase
 
 
@@ -27,7 +27,7 @@ class AdminSiteTests(MetricsTestCase):
 
     def test_F73_rebinding(self) -> None:
         """F73: a host name that is not listed reads nothing but health checks; addresses and listed names do."""
-        self.admin = self.site(AdminResource(self.measured, ["ops.example"]))
+        self.admin = self.site(makeAdmin(self.measured, ["ops.example"]))
         self.assertEqual(self.askHost("evil.example", "/metrics"), 421)
         self.assertEqual(self.askHost("evil.example", "/"), 421)
         for host in ("ops.example:9000", "10.0.0.7:9000", "[2001:db8::1]:9000", "localhost:9000"):

@@ -85,6 +85,18 @@ class FollowTests(ProcessCase):
         self.assertEqual((there.state, there.ended), (State.DONE, run.ended))
         there.leave(viewer)
 
+    def test_followed(self) -> None:
+        """A process knows whether another one follows its run, until the last one has dropped the log."""
+        run = self.startRun(b"a")
+        self.assertIs(self.pump.result(self.first.isFollowed(run.name)), False)
+        there = self.pump.result(self.second.find(run.name))
+        self.pump.until(lambda: self.pump.result(self.first.isFollowed(run.name)))
+        self.pump.run(HOLD + 2 * SWEEP)
+        self.assertIs(self.pump.result(self.first.isFollowed(there.name)), False)
+        self.kill(self.second)
+        self.first.client.stop()
+        self.failureResultOf(self.first.isFollowed(run.name), StoreUnavailable)
+
     def test_long(self) -> None:
         """A long stream comes in pages, and is cut where its oldest entries were dropped."""
         run = self.startRun(*[b"%d" % number for number in range(5000)])

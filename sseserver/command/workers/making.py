@@ -1,0 +1,123 @@
+"""
+Makes the pool that the options describe.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.application.reactors import getReactorTypes
+
+from sseserver.apis.admin.site import AdminResource
+from sseserver.apis.admin.workers import WorkersMetrics, WorkersReadiness
+from sseserver.command.listeners import makeListener
+from sseserver.command.logs import isShown, makeProcessLog
+from sseserver.command.sites import makeAdminSite
+from sseserver.command.stopping import END_AFTER
+from sseserver.command.supervisor import Supervisor
+from sseserver.command.tlsport import TLSReactor, isTLS
+from sseserver.command.workers.assignment import Assignment, Endpoint, writeAssignment
+from sseserver.command.workers.channel import Question
+from sseserver.command.workers.control import PoolControl
+from sseserver.command.workers.pool import Pool
+from sseserver.command.workers.process import Program, makeEnvironment
+from sseserver.command.workers.sockets import SharedSocket
+from sseserver.web.access.signing import MIN_KEY
+
+#: Seconds. A worker is killed this long after the time by which it should have ended.
+KILL_AFTER = 5.0
+
+#: The program of a worker. Twisted takes the sockets of systemd for those of the process that this variable names, and
+#: looks when it is imported.
+_PROGRAM = "import os; os.environ['LISTEN_PID'] = str(os.getpid()); from sseserver.worker import main; main()"
+
+#: The first descriptor that systemd passes.
+_FIRST = 3
+
+
+def makePool(reactor: Any, options: Any) -> Pool:
+    """
+    Make the pool of a server.
+
+    Args:
+        reactor: The reactor.
+        options: `Options`, checked.
+    """
+    sockets = [SharedSocket(reactor, description, options["workers"]) for description in options["listen"]]
+    describe = Describer(reactor, options, sockets).describe
+    wait, drain = options["drain-wait"], options["drain"]
+    pool = Pool(reactor, sockets, options["workers"], describe, wait + drain + END_AFTER + KILL_AFTER)
+    admin = options["admin-listen"]
+    if admin is not None:
+        if isTLS(admin):
+            reactor = TLSReactor(reactor, admin)
+            pool.tlsPorts.append(reactor)
+        metrics = WorkersMetrics(partial(pool.ask, Question.METRICS), pool.count)
+        root = AdminResource(WorkersReadiness(partial(pool.ask, Question.PROBLEMS)), metrics, options["hosts"])
+        makeListener(reactor, admin, makeAdminSite(reactor, root, options), "admin-listen").setServiceParent(pool)
+    pool.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
+    pool.control = PoolControl(reactor, pool, Supervisor(reactor, os.environ), wait, drain)
+    return pool
+
+
+class Describer:
+    """
+    Describes the programs of workers.
+
+    Args:
+        reactor: The workers have one of the same kind.
+        options: `Options`.
+        sockets: Sockets for the endpoints of `--listen`.
+    """
+
+    def __init__(self, reactor: Any, options: Any, sockets: Sequence[SharedSocket]) -> None:
+        self._reactor = findReactor(reactor)
+        self._options = options
+        self._sockets = sockets
+        self._sessionKey = secrets.token_hex(MIN_KEY)
+        self._isShown = isShown(options.parent)
+
+    def describe(self, number: int) -> Program:
+        """
+        Describe the program of a worker.
+
+        Args:
+            number: Number of the worker.
+        """
+        environment = makeEnvironment(os.environ, sys.path)
+        output = {1: 1, 2: 2} if self._isShown else {1: "r", 2: "r"}
+        descriptors: dict[int, int | str] = {0: "w", **output}
+        if any("systemd:" in each.description for each in self._sockets):
+            # Twisted has taken their number from the environment, and has left their names there.
+            count = len(environment.get("LISTEN_FDNAMES", "").split(":"))
+            descriptors |= {each: each for each in range(_FIRST, _FIRST + count)}
+            environment["LISTEN_FDS"] = str(count)
+        endpoints = []
+        for each in self._sockets:
+            descriptor = max(descriptors) + 1
+            descriptors[descriptor] = each.find(number).fileno()
+            endpoints.append(Endpoint(descriptor, each.isShared))
+        assignment = Assignment(
+            number, self._options.folder, str(Path.cwd()), self._reactor, self._sessionKey, tuple(endpoints)
+        )
+        begin = (sys.executable, "-P", "-c", _PROGRAM)
+        return Program(
+            (*begin, *self._options.arguments),
+            len(begin),
+            environment,
+            self._options.folder,
+            descriptors,
+            writeAssignment(assignment),
+        )
+
+
+def findReactor(reactor: Any) -> str | None:
+    """Return the short name of a reactor, as `twistd --reactor` takes it; `None` for an unknown one."""
+    module = type(reactor).__module__
+    return next((each.shortName for each in getReactorTypes() if getattr(each, "moduleName", "") == module), None)

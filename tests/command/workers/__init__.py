@@ -1,0 +1,3 @@
+"""
+Tests for `sseserver.command.workers`.
+"""
