@@ -48,6 +48,9 @@ class RedisServer:
         url: Its address, as `--store` takes it.
     """
 
+    #: Arguments after the path of the configuration.
+    arguments: tuple[str, ...] = ("--save", "")
+
     def __init__(self, *options: str) -> None:
         self.folder = tempfile.mkdtemp(prefix="redis")
         self.path = str(Path(self.folder, "socket"))
@@ -63,13 +66,11 @@ class RedisServer:
     def start(self) -> RedisServer:
         """Start the server, and wait until it answers."""
         assert SERVER is not None
-        lines = ("port 0", f"unixsocket {self.path}", f"dir {self.folder}", 'save ""', *self._options)
-        command = [SERVER, "-"]
+        lines = ("port 0", f"unixsocket {self.path}", f"dir {self.folder}", *self._options)
+        Path(self.folder, "configuration").write_text("\n".join(lines))
+        command = [SERVER, str(Path(self.folder, "configuration")), *self.arguments]
         with Path(self.folder, "output").open("ab") as output:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output)
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n".join(lines).encode())
-        self._process.stdin.close()
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
         deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError):

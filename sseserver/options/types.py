@@ -166,7 +166,7 @@ def readFilled(text: str) -> str:
 
 
 #: Begins of the URLs of a Redis.
-REDIS = ("redis://", "rediss://", "redis+unix://")
+REDIS = ("redis://", "rediss://", "redis+unix://", "redis+sentinel://", "rediss+sentinel://")
 
 
 def readStore(text: str) -> str | None:

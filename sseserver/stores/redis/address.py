@@ -17,15 +17,20 @@ from twisted.internet.ssl import optionsForClientTLS
 #: Port of a Redis server, by default.
 PORT = 6379
 
+#: Port of a Sentinel, by default.
+SENTINEL_PORT = 26379
+
 #: Seconds. Longest time to make a connection.
 CONNECT = 5.0
 
 _FORM = (
     "redis://HOST[:PORT][/DATABASE], redis://HOST[:PORT],HOST[:PORT],… for a cluster, rediss://… for TLS, "
-    "or redis+unix:///PATH"
+    "redis+sentinel://HOST[:PORT],HOST[:PORT],…/SERVICE[/DATABASE], or redis+unix:///PATH"
 )
 
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+
+_SERVICE = re.compile("[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,16 @@ class Address:
     Address of a Redis.
 
     Attributes:
-        servers: The server, or some servers of a cluster.
+        servers: The server, or some servers of a cluster, or the Sentinels.
         tls: Whether connections are encrypted, and certificates verified.
         database: Number of the database.
+        service: Name under which the Sentinels know the Redis; empty without Sentinels.
     """
 
     servers: tuple[Server, ...]
     tls: bool = False
     database: int = 0
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +81,6 @@ class Credentials:
 
     password: str = ""
     user: str = ""
-
-
-def isRedis(text: str) -> bool:
-    """Return whether the value of `--store` is the address of a Redis."""
-    return text.startswith(("redis:", "rediss:", "redis+unix:"))
 
 
 def readAddress(text: str) -> Address:
@@ -100,18 +102,29 @@ def readAddress(text: str) -> Address:
         if parts.netloc or len(parts.path) < 2:
             raise ValueError(f"the address of the store has no path; use {_FORM}")
         return Address((Server(unquote(parts.path), 0),))
-    if parts.scheme not in {"redis", "rediss"}:
+    encryption, _, kind = parts.scheme.partition("+")
+    if encryption not in {"redis", "rediss"} or kind not in {"", "sentinel"}:
         raise ValueError(f"this is not the address of a Redis; use {_FORM}")
-    servers = tuple(_readServer(text) for text in parts.netloc.split(","))
-    return Address(servers, parts.scheme == "rediss", _readDatabase(parts.path))
+    service, database = _readService(parts.path) if kind else ("", parts.path)
+    port = SENTINEL_PORT if kind else PORT
+    servers = tuple(_readServer(each, port) for each in parts.netloc.split(","))
+    return Address(servers, encryption == "rediss", _readDatabase(database), service)
 
 
-def _readServer(text: str) -> Server:
+def _readServer(text: str, usual: int) -> Server:
     match = _HOST.fullmatch(text)
-    port = int((match and match["port"]) or PORT)
+    port = int((match and match["port"]) or usual)
     if match is None or not 0 < port < 1 << 16:
         raise ValueError(f"the address of the store has no valid host and port; use {_FORM}")
     return Server(match["name"].strip("[]"), port)
+
+
+def _readService(path: str) -> tuple[str, str]:
+    """Return the name of a service and the path of the database after it."""
+    name, slash, database = path.removeprefix("/").partition("/")
+    if not _SERVICE.fullmatch(name):
+        raise ValueError(f"the address of the store names no service of the Sentinels; use {_FORM}")
+    return name, slash + database
 
 
 def _readDatabase(path: str) -> int:

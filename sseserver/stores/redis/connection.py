@@ -12,7 +12,7 @@ from typing import Any
 
 import hiredis
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable
@@ -178,6 +178,13 @@ class RedisConnection(Protocol):
             self.abort()
         elif not self._replies and silent > PATIENCE / 2:
             self.send(_PING, bool)
+
+
+def makeFactory(connection: RedisConnection) -> Factory:
+    """Return a factory for an endpoint that makes one connection. It does not log its start and stop."""
+    factory: Factory = Factory.forProtocol(lambda: connection)
+    factory.noisy = False
+    return factory
 
 
 def pack(arguments: Sequence[Argument]) -> bytes:

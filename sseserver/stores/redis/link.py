@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable
 from sseserver.steps import StateEnum, step
 from sseserver.stores.redis.address import Credentials
-from sseserver.stores.redis.connection import RedisConnection
+from sseserver.stores.redis.connection import RedisConnection, makeFactory
 from sseserver.stores.redis.handshake import ServerInfo, introduce
 
 log = Logger(__name__)
@@ -127,7 +126,7 @@ class Link:
 
     def _makeAttempt(self) -> None:
         connection = RedisConnection(self._reactor, self._onPush, self._noteLost)
-        attempt: Deferred[Any] = self._connect.endpoint.connect(Factory.forProtocol(lambda: connection))
+        attempt: Deferred[Any] = self._connect.endpoint.connect(makeFactory(connection))
         self._attempt = attempt
         attempt.addCallback(self._shake)
         attempt.addCallbacks(self._noteUp, self._noteFailure)

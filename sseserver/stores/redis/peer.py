@@ -82,6 +82,12 @@ class Peer:
         self._orders.start()
         self._tails.start()
 
+    def reconnect(self) -> None:
+        """End the connections that are up; others are made."""
+        for connection in (self.orders, self.tails):
+            if connection is not None:
+                connection.abort()
+
     def stop(self) -> None:
         """End the connections."""
         self._orders.stop()

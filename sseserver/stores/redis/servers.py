@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -18,6 +18,7 @@ from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
 from sseserver.stores.redis.layout import SLOTS, findSlot
 from sseserver.stores.redis.link import UNCONNECTED, Terms
 from sseserver.stores.redis.peer import Peer, PeerEvents
+from sseserver.stores.redis.sentinel import SentinelEndpoint
 from sseserver.stores.redis.slots import parseSlots
 
 log = Logger(__name__)
@@ -27,6 +28,8 @@ LOOK, RARE_LOOK = 0.5, 10.0
 
 #: Seconds. A server without slots is kept for so long after it was wanted last.
 HOLD = 60.0
+
+_REPLICA = "The Redis is a replica; name its master, or use redis+sentinel://…"
 
 _EVICTING = (
     "The Redis evicts streams: its maxmemory-policy is {}. Set maxmemory-policy to noeviction, in its configuration "
@@ -111,7 +114,7 @@ class Servers:
 
     Args:
         reactor: Connects, and measures times.
-        address: Where the Redis is: a server, or some of the servers of a cluster.
+        address: Where the Redis is.
         credentials: The proof of identity.
         events: See `ServersEvents`.
 
@@ -129,6 +132,8 @@ class Servers:
         self.reactor = reactor
         self._address = address
         self._credentials = credentials
+        # The servers to begin with. A service of Sentinels counts as one.
+        self._seeds = (Server(address.service, 0),) if address.service else address.servers
         self._events = events
         self._peers: dict[Server, Peer] = {}
         # The server of each slot, and each of them once. A slot may have none.
@@ -162,7 +167,7 @@ class Servers:
 
     def start(self) -> None:
         """Connect, and keep the connections until `stop`."""
-        for server in self._address.servers:
+        for server in self._seeds:
             self.reach(server)
 
     def stop(self) -> None:
@@ -188,8 +193,7 @@ class Servers:
         """Return the connections to a server, which are made if there are none."""
         peer = self._peers.get(server)
         if peer is None:
-            endpoint = makeEndpoint(self.reactor, server, self._address.tls)
-            terms = Terms(endpoint, self._credentials, self._address.database, self._check)
+            terms = Terms(self._makeEndpoint(server), self._credentials, self._address.database, self._check)
             events = PeerEvents(self._noteUp, self._noteDown, self._noteFollowing, self._events.onPush)
             peer = self._peers[server] = Peer(self.reactor, server, terms, events)
             peer.start()
@@ -214,14 +218,17 @@ class Servers:
     def distrust(self, peer: Peer | None) -> None:
         """End the connections to a server that has become a replica: what it is now must be asked again."""
         if peer is not None and not self.clustered:
-            for connection in (peer.orders, peer.tails):
-                if connection is not None:
-                    connection.abort()
+            peer.reconnect()
 
     def look(self) -> None:
         """Ask for the map of the cluster soon: it may have changed."""
         if self.clustered:
             self._schedule(max(0.0, self._lookedAt + LOOK / 5 - self.reactor.seconds()))
+
+    def _makeEndpoint(self, server: Server) -> IStreamClientEndpoint:
+        if self._address.service:
+            return SentinelEndpoint(self.reactor, self._address, self._credentials)
+        return makeEndpoint(self.reactor, server, self._address.tls)
 
     def _check(self, info: ServerInfo) -> ServerInfo:
         if info.evicts:
@@ -230,10 +237,11 @@ class Servers:
                 self._known = True
                 self._events.onUnfit(unfit)
             raise unfit
-        if not info.clustered and len(self._address.servers) > 1:
+        if not info.clustered and len(self._seeds) > 1:
             raise Unsuitable("Several servers are named, but they are no cluster. With Sentinel: redis+sentinel://…")
         if not info.clustered and not info.isMaster:
-            raise Unsuitable("The Redis is a replica; name its master.")
+            wrong = "The server that Sentinel names is no master." if self._address.service else _REPLICA
+            raise Unsuitable(wrong)
         return info
 
     def _noteUp(self, peer: Peer, info: ServerInfo) -> None:
@@ -265,7 +273,7 @@ class Servers:
         reachable = [peer for peer in self._peers.values() if peer.orders is not None]
         if not reachable:
             # All may have new addresses.
-            for server in self._address.servers:
+            for server in self._seeds:
                 self.reach(server)
             return
         peer = min(reachable, key=lambda peer: peer.askedAt)

@@ -17,6 +17,7 @@ from sseserver.stores.redis.address import readAddress
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.store import RedisStore, StoreTerms
 from tests.redisclusters import RedisCluster
+from tests.redissentinels import WatchedRedis
 from tests.redisservers import RedisServer
 
 T = TypeVar("T")
@@ -93,7 +94,9 @@ class Pump:
             results[0].raiseException()
         return results[0]  # type: ignore[no-any-return]
 
-    def makeStore(self, server: RedisServer | RedisCluster, window: int = 8000, **keywords: Any) -> RedisStore:
+    def makeStore(
+        self, server: RedisServer | RedisCluster | WatchedRedis, window: int = 8000, **keywords: Any
+    ) -> RedisStore:
         """Make a store on a server. Its leases are short."""
         terms = StoreTerms(window, **keywords)
         store = RedisStore(self.clock, Client(self.reactor, readAddress(server.url)), terms)
