@@ -30,6 +30,9 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serv
 #: Number of streams under way in the test of a stop with many; 5000 is the full size.
 STREAMS = int(os.environ.get("SSESERVER_STOP_STREAMS", "100"))
 
+#: Seconds that a busy machine may add to the end of a process. What must not be waited for takes hundreds of them.
+BUSY = 20.0
+
 #: Program that ignores SIGTERM, and has a child that does the same.
 STUBBORN = "trap '' TERM; sh -c \"trap '' TERM; sleep 600\" & echo $$; sleep 600; wait"
 
@@ -85,7 +88,7 @@ class StopTestCase(SynchronousTestCase):
     def assertEnded(self, process: Any, seconds: float, begin: float) -> None:
         """Check that a process ends with status 0 in time, and that its log has nothing unhandled."""
         self.assertEqual(process.wait(PATIENCE), 0)
-        self.assertLess(time.monotonic() - begin, seconds)
+        self.assertLess(time.monotonic() - begin, seconds + BUSY)
         self.output.seek(0)
         log = self.output.read().decode()
         for word in ("Traceback", "Unhandled", "ReactorNotRunning"):
