@@ -82,7 +82,7 @@ class Linger(Tick):
             return
         asking = self._isFollowed(self._streamLog.name).addErrback(_suspect)
         self._asking = asking.addCallback(self._take)
-        self._asking.addErrback(lambda failure: failure.trap(CancelledError))
+        self._asking.addErrback(_ignoreCancel)
 
     def _take(self, followed: bool) -> None:
         self._asking = None
@@ -92,6 +92,11 @@ class Linger(Tick):
             self._sweep.put(self, self._sweep.seconds() + max(self._seconds, AGAIN))
         else:
             self._onOver()
+
+
+def _ignoreCancel(failure: Failure) -> None:
+    """Ignore that the question was cancelled."""
+    failure.trap(CancelledError)
 
 
 def _suspect(failure: Failure) -> bool:
