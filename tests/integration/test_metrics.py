@@ -5,7 +5,6 @@ Metrics of a server process: they change with real viewers, runs, publishes, ups
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -19,11 +18,12 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.alive import LONG
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 from tests.programs import waitFor
 
-#: Number of streams and of viewers while a scrape is measured; `SSESERVER_SCALE=1` measures 10,000 of both.
-SCALE = 10_000 if os.environ.get("SSESERVER_SCALE") else 500
+#: Number of streams and of viewers while a scrape is measured.
+SCALE = 10_000 if LONG else 500
 
 #: Seconds. Longest time that a scrape may hold the reactor.
 SCRAPE = 0.01

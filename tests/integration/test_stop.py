@@ -25,10 +25,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.sources.launch import resetSignals
 from sseserver.wire import Decoder, Event
 from tests.http import makeRequest
+from tests.integration.alive import LONG
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 
-#: Number of streams under way in the test of a stop with many; 5000 is the full size.
-STREAMS = int(os.environ.get("SSESERVER_STOP_STREAMS", "100"))
+#: Number of streams under way in the test of a stop with many.
+STREAMS = 5000 if LONG else 100
 
 #: Seconds that a busy machine may add to the end of a process. What must not be waited for takes hundreds of them.
 BUSY = 20.0
