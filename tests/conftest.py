@@ -29,6 +29,22 @@ REPEATING = (
     "tests/wire/test_decoder_properties.py::PropertyTests::test_manySplits",
 )
 
+#: Tests that see no difference between builds: of the source tree, copies of it and its documents, and of the scripts
+#: of the pages. With `SSESERVER_BUILD_TESTS=1` they are left out.
+ONCE = (
+    "tests/integration/test_access_browser.py",
+    "tests/integration/test_benchmarks.py",
+    "tests/integration/test_chat_page.py",
+    "tests/integration/test_documents.py",
+    "tests/integration/test_house.py",
+    "tests/integration/test_page.py",
+    "tests/integration/test_planted.py",
+    "tests/integration/test_scripting.py",
+    "tests/simulation/test_planted.py",
+    "tests/test_house.py",
+    "tests/test_prose.py",
+)
+
 #: Folders of tests that mostly wait: for servers, browsers and clocks.
 WAITING = ("tests/integration/", "tests/stores/redis/")
 
@@ -58,6 +74,12 @@ LONGEST = (
 
 #: Factor. Place of the last test that waits in the order; 1.0 is that of the last of the others.
 BESIDE = 0.8
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the tests of `ONCE` where they have nothing new to see."""
+    ignored = os.environ.get("SSESERVER_BUILD_TESTS") == "1" and collection_path.as_posix().endswith(ONCE)
+    return ignored or None
 
 
 def findScope(name: str) -> str:

@@ -59,7 +59,7 @@ def shorten(outcome: Outcome) -> Outcome:
         The run with the fewest acts in which the same rule is broken first.
     """
     rule = outcome.violations[0].rule
-    for act in range(1, outcome.acts + 1):
+    for act in sorted({*range(1, outcome.acts + 1)} - outcome.without):
         shorter = play(outcome.seed, outcome.without | {act})
         if shorter.violations and shorter.violations[0].rule == rule:
             outcome = shorter

@@ -69,8 +69,10 @@ class SimulationTests(SynchronousTestCase):
 
     def test_shortened(self) -> None:
         """Acts that a broken promise does not need are left out, and the rest is a history of its own."""
-        outcome = check(3, without=frozenset({1, 2}))
-        self.assertEqual((outcome.without, outcome.violations), (frozenset({1, 2}), []))
+        # All but the last two are left out already, so that there is little to play.
+        left = frozenset(range(1, check(3, twice=False).acts - 1))
+        outcome = check(3, without=left)
+        self.assertEqual((outcome.without, outcome.violations), (left, []))
         broken = replace(outcome, violations=[Violation(1.0, "rule", "text")])
         self.assertEqual(shorten(broken), broken)
         self.assertIn("--without=1 --without=2", describe(broken))
@@ -78,5 +80,5 @@ class SimulationTests(SynchronousTestCase):
     def test_named(self) -> None:
         """The seeds that once found a fault find none any more."""
         for seed, fault in NAMED.items():
-            outcome = check(seed)
+            outcome = check(seed, twice=False)
             self.assertEqual(outcome.violations, [], f"{fault}\n{describe(outcome)}")
