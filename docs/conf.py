@@ -19,7 +19,8 @@ author = "the authors of sseserver"
 html_title = "sseserver"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "names", "zopeinterface"]
-exclude_patterns = ["_build", "_extensions"]
+# The pages of examples are beside them, for readers of the code.
+exclude_patterns = ["_build", "_extensions", "examples"]
 # Links to headings, as on a code host: `page.md#a-heading`.
 myst_heading_anchors = 3
 myst_links_external_new_tab = False

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
+from twisted.python.failure import Failure
 
-from sseserver.errors import Overloaded, SourceError
+from sseserver.errors import Overloaded, SourceError, StoreUnavailable
 from sseserver.interfaces import IStreamLog, ITokenSource
 from sseserver.service.ledger import RUN_COST
 from sseserver.service.prompts import KeptPrompt, takePrompt
@@ -146,8 +147,23 @@ class RunQueue:
         self._stop(run for run in tuple(self._open.values()) if run.state is RunState.WAITING)
 
     def endUnwatched(self) -> None:
-        """End the runs whose streams have no viewers: the server stops, and nobody waits for them."""
-        self._stop(run for run in tuple(self._open.values()) if not run.streamLog.viewers)
+        """
+        End the runs whose streams have no viewers: the server stops, and nobody waits for them.
+
+        A run that another process follows goes on. It ends if that cannot be found out: somebody waits for the end.
+        """
+        unwatched = [run for run in self._open.values() if not run.streamLog.viewers]
+        if self.isFollowed is None:
+            self._stop(unwatched)
+            return
+        for run in unwatched:
+            asking = self.isFollowed(run.streamLog.name).addErrback(_doubt)
+            asking.addCallback(self._endUnfollowed, run)
+
+    def _endUnfollowed(self, followed: bool, run: Run) -> None:
+        name = run.streamLog.name
+        if not followed and self._open.get(name) is run and not run.streamLog.viewers:
+            self._stop([run])
 
     def endAll(self) -> None:
         """
@@ -228,3 +244,9 @@ class RunQueue:
         released, self._released = self._released, None
         if released is not None:
             released.callback(None)
+
+
+def _doubt(failure: Failure) -> bool:
+    """Take a run for one that nobody follows where nobody knows."""
+    failure.trap(StoreUnavailable)
+    return False

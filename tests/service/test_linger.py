@@ -156,6 +156,15 @@ class SharedLingerTests(ServiceTestCase):
         self.reactor.run(61)
         self.assertEqual(self.streamLog.state, State.CANCELLED)
 
+    def test_CtrlC(self) -> None:
+        """At Ctrl-C a run goes on if another process follows it, and ends at once if nobody does, or nobody knows."""
+        logs = [self.streamLog, self.startLog(), self.startLog()]
+        self.store.answers = [succeed(True), succeed(False), fail(StoreUnavailable("away"))]
+        self.service.abandon()
+        self.service.drain()
+        self.assertEqual([log.state for log in logs], [State.OPEN, State.FAILED, State.FAILED])
+        self.service.hurry()
+
     def test_endsMeanwhile(self) -> None:
         """A run that ends before the answer waits for none."""
         self.store.answers = [Deferred()]
