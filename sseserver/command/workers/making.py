@@ -28,6 +28,7 @@ from sseserver.command.workers.control import PoolControl
 from sseserver.command.workers.pool import Pool
 from sseserver.command.workers.process import Program, makeEnvironment
 from sseserver.command.workers.sockets import SharedSocket
+from sseserver.command.workers.watch import Watch
 from sseserver.web.access.signing import MIN_KEY
 
 #: Seconds. A worker is killed this long after the time by which it should have ended.
@@ -53,6 +54,7 @@ def makePool(reactor: Any, options: Any) -> Pool:
     describe = Describer(reactor, options, sockets).describe
     wait, drain = options["drain-wait"], options["drain"]
     pool = Pool(reactor, sockets, options["workers"], describe, wait + drain + END_AFTER + KILL_AFTER)
+    Watch(reactor, pool.workers).setServiceParent(pool)
     admin = options["admin-listen"]
     if admin is not None:
         if isTLS(admin):
