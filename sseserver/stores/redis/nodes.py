@@ -1,7 +1,8 @@
 """
 Node: the lease of this process, and the end of runs whose process has lost its own.
 
-A node is one process. Its lease covers all its runs. Redis's clock decides when a lease is over, never a node's.
+A node is one process. Its lease covers all its runs. Redis's clock decides when a lease is over, never a node's. Only a
+node that has held its own lease for the time of one ends the runs of others: so an outage of Redis ends none.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Node:
         self._layout = layout
         self._runs = runs
         self._mustLook = False
+        # Since when the lease has been renewed in time.
+        self._heldSince = 0.0
         self._timer: Any = None
         self._joined = False
         self._burying: set[bytes] = set()
@@ -122,11 +125,17 @@ class Node:
 
     def _note(self, reply: list[Any]) -> None:
         lapsed, over = reply
-        if lapsed and self._joined:
-            self._runs.onLapsed()
+        now = self._clock.seconds()
+        if lapsed:
+            self._heldSince = now
+            if self._joined:
+                self._runs.onLapsed()
         self._joined = True
         if self._mustLook:
             self.endForgotten()
+        if now - self._heldSince < self.lease:
+            # Redis may have been away. Then nobody could renew a lease, and the others are about to.
+            return
         for node in over:
             if node not in self._burying and node != self.id:
                 self._burying.add(node)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import atexit
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
@@ -17,7 +17,6 @@ from sseserver.stores.redis.address import readAddress
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.store import RedisStore, StoreTerms
 from tests.redisclusters import RedisCluster
-from tests.redissentinels import WatchedRedis
 from tests.redisservers import RedisServer
 
 T = TypeVar("T")
@@ -48,6 +47,12 @@ def sharedCluster() -> RedisCluster:
         atexit.register(_clusters[0].remove)
     _clusters[0].empty()
     return _clusters[0]
+
+
+class HasURL(Protocol):
+    """A Redis of any kind."""
+
+    url: str
 
 
 class Pump:
@@ -94,9 +99,7 @@ class Pump:
             results[0].raiseException()
         return results[0]  # type: ignore[no-any-return]
 
-    def makeStore(
-        self, server: RedisServer | RedisCluster | WatchedRedis, window: int = 8000, **keywords: Any
-    ) -> RedisStore:
+    def makeStore(self, server: HasURL, window: int = 8000, **keywords: Any) -> RedisStore:
         """Make a store on a server. Its leases are short."""
         terms = StoreTerms(window, **keywords)
         store = RedisStore(self.clock, Client(self.reactor, readAddress(server.url)), terms)

@@ -273,7 +273,7 @@ class FailTests(ClusterCase):
 
     def test_restarted(self) -> None:
         """A server without a replica is away for a while: streams of others go on, and its own do afterwards."""
-        self.startCluster(0, "appendonly yes", "appendfsync always", "cluster-require-full-coverage no")
+        self.startCluster(0, "appendonly yes", "appendfsync no", "cluster-require-full-coverage no")
         pairs = self.startRuns()
         dead = self.cluster.nodes[1]
         mine = {run.name for run, _ in pairs if self.cluster.findOwner(self.findSlot(run)) is dead}

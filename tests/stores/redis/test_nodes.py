@@ -1,0 +1,72 @@
+"""
+Leases of nodes, without a Redis.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.redisservers import findMissing
+
+if findMissing() is None:
+    from sseserver.stores.redis.layout import Layout
+    from sseserver.stores.redis.nodes import LEASE_TIME, RENEWAL, Node, NodeRuns
+
+
+class FakeClient:
+    """
+    A Redis where another node has a run, and no lease any more.
+
+    Attributes:
+        lapsed: Whether the next renewal finds the lease of this node over.
+    """
+
+    def __init__(self) -> None:
+        self.lapsed = True
+
+    def reaches(self, key: bytes) -> bool:
+        """There is a connection."""
+        return True
+
+    def run(self, *_: Any) -> Deferred[Any]:
+        """Renew the lease."""
+        return succeed([int(self.lapsed), [b"other"]])
+
+    def ask(self, command: str, key: bytes, *_: Any) -> Deferred[Any]:
+        """List the runs of a shard, or forget the node."""
+        return succeed([b"run", b"other"] if command == "HGETALL" and key.endswith(b"{0}:runs") else [])
+
+
+class NodeTests(SynchronousTestCase):
+    """The runs of others."""
+
+    skip = findMissing()
+
+    def test_outage(self) -> None:
+        """After an outage a node waits for the others for the time of a lease, before it ends their runs."""
+        clock, client, ended = Clock(), FakeClient(), []
+
+        def end(name: str, owner: bytes) -> Deferred[Any]:
+            """Note a run that is ended."""
+            ended.append((name, owner))
+            return succeed(None)
+
+        node = Node(clock, client, Layout(), NodeRuns(list, bool, end))  # type: ignore[arg-type]
+        for _ in range(2):
+            # At the start, and when its own lease was over.
+            client.lapsed = True
+            node.start()
+            client.lapsed = False
+            clock.advance(0)
+            steps = round(1 / RENEWAL)
+            clock.pump([LEASE_TIME * RENEWAL] * steps)
+            self.assertEqual(ended, [])
+            clock.advance(LEASE_TIME * RENEWAL)
+            self.assertEqual(ended, [("run", b"other")])
+            ended.clear()
+            node.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])

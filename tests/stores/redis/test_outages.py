@@ -1,0 +1,113 @@
+"""
+Outages between two stores and their Redis: no answers, late answers, and none for longer than a lease.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from sseserver.streams.terminal import packDone
+from sseserver.values import Kind, NewEntry, Reason, State
+from tests.redisproxies import RedisProxy
+from tests.redisservers import RedisServer, findMissing
+
+if findMissing() is None:
+    from sseserver.stores.redis.store import RedisStore
+    from tests.stores.redis.cases import LEASE, Pump
+
+
+class OutageTests(SynchronousTestCase):
+    """Two stores behind a proxy."""
+
+    skip = findMissing()
+
+    def setUp(self) -> None:
+        self.pump = Pump(Clock())
+        # Not the disk, but the kernel has everything that a killed process has written.
+        self.server = RedisServer("appendonly yes", "appendfsync no").start()
+        self.addCleanup(self.server.remove)
+        self.proxy = RedisProxy(self.pump.reactor, self.server.path, str(Path(self.server.folder, "proxy")))
+        self.addCleanup(self.pump.run, 0.1)
+        self.addCleanup(self.proxy.stop)
+        self.stores: list[RedisStore] = []
+
+    def startStores(self, lease: float) -> None:
+        """Start two stores."""
+        for _ in range(2):
+            store = self.pump.makeStore(self.proxy, 100_000)
+            store.session.node.lease = lease
+            store.start()
+            self.stores.append(store)
+        self.awaitStores()
+
+    def awaitStores(self) -> None:
+        """Wait until both stores work."""
+        self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
+
+    def tearDown(self) -> None:
+        for store in self.stores:
+            self.pump.result(store.stop())
+        self.assertEqual(self.pump.clock.getDelayedCalls(), [])
+
+    def test_halfOpen(self) -> None:
+        """A Redis that answers nothing is noticed within seconds on both connections; then everything goes on."""
+        self.startStores(60.0)
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        there = self.pump.result(self.stores[1].find(run.name))
+        began = self.pump.reactor.seconds()
+        self.proxy.swallows = True
+        run.append(Kind.TOKEN, b"a")
+        self.pump.until(lambda: not any(store.client.up for store in self.stores))
+        # By itself: after 2.5 seconds of silence it is asked, and after 5 more it is given up.
+        self.assertLess(self.pump.reactor.seconds() - began, 30.0)
+        run.append(Kind.TOKEN, b"b")
+        self.proxy.swallows = False
+        self.pump.until(lambda: there.last == 2)
+        self.awaitStores()
+        self.assertEqual(there.buffer.entries, [b"a", b"b"])
+
+    def test_slow(self) -> None:
+        """Answers that are late by 200 ms block nothing, and nothing is lost, repeated or reordered."""
+        self.startStores(60.0)
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        published = self.pump.result(self.stores[0].create("a", published=True))
+        logs = [self.pump.result(self.stores[1].find(name)) for name in (run.name, "a")]
+        self.proxy.delay = 0.2
+        turns = 0
+        for number in range(20):
+            run.append(Kind.TOKEN, b"%d" % number)
+            asked = self.stores[1].publish("a", [NewEntry(Kind.TOKEN, b"%d" % number)], False, key=f"{number}")
+            while not asked.called:
+                self.pump.run(0.02)
+                turns += 1
+        # The reactor was free while each of them waited.
+        self.assertGreater(turns, 20)
+        run.append(*packDone(Reason.STOP, 20))
+        self.pump.until(lambda: logs[0].state is State.DONE and published.last == logs[1].last == 20)
+        expected = [b"%d" % number for number in range(20)]
+        for log in (run, *logs, published):
+            self.assertEqual(log.buffer.entries[:20], expected)
+
+    def test_long(self) -> None:
+        """An outage that is longer than all leases ends no run: its process goes on when the Redis is back."""
+        lease = 10.0 if os.environ.get("SSESERVER_LONG") == "1" else LEASE
+        self.startStores(lease)
+        runs = [self.pump.result(store.create(None, published=False)) for store in self.stores]
+        logs = [self.pump.result(store.find(run.name)) for store, run in zip(reversed(self.stores), runs, strict=True)]
+        for round_ in range(2):
+            for run in runs:
+                run.append(Kind.TOKEN, b"before")
+            self.pump.until(lambda round_=round_: all(log.last == 2 * round_ + 1 for log in logs))
+            self.server.kill()
+            self.pump.until(lambda: not any(store.client.up for store in self.stores))
+            began = self.pump.reactor.seconds()
+            for run in runs:
+                run.append(Kind.TOKEN, b"meanwhile")
+            self.pump.until(lambda began=began: self.pump.reactor.seconds() - began > 3 * lease)
+            self.server.start()
+            self.pump.until(lambda round_=round_: all(log.last == 2 * round_ + 2 for log in logs))
+        self.assertEqual({log.state for log in (*runs, *logs)}, {State.OPEN})
