@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import process
@@ -51,6 +51,8 @@ class Plan:
     port: int
     viewers: int = 1
     path: str = "/"  # of each viewer's GET; not used with `post`
+    paths: tuple[str, ...] = ()  # one for each viewer, instead of `path`
+    ports: tuple[int, ...] = ()  # taken in turns by the viewers, instead of `port`
     ask: str | None = None  # JSON to POST to `path` instead of the GET
     post: str | None = None  # path to POST `body` to first, whose answer has the `Location` to GET
     body: str = "{}"
@@ -129,11 +131,11 @@ class Clients:
         self._context = secure.clientContext() if tls else None
         self._epoll = select.epoll()
 
-    def start(self, client: Client, wait: bool = True) -> None:
-        """Connect a client and send its first request; `wait` says whether to wait for the connection."""
+    def start(self, client: Client, wait: bool = True, port: int = 0) -> None:
+        """Connect a client, to another port if one is given; `wait` says whether to wait for the connection."""
         connection = socket.socket()
         connection.setblocking(wait)
-        connection.connect_ex((process.HOST, self._port))
+        connection.connect_ex((process.HOST, port or self._port))
         if self._context is not None:
             connection = self._context.wrap_socket(connection)
             connection.setblocking(False)
@@ -225,7 +227,7 @@ class Load(Clients):
         for viewer, moment in enumerate(sorted(begin + chance.uniform(0, duration) for _ in range(plan.viewers))):
             self.takeUntil(moment, plan.rest)
             time.sleep(max(0.0, moment - time.monotonic()))
-            self.start(self._view(viewer))
+            self.start(self._view(viewer), port=plan.ports[viewer % len(plan.ports)] if plan.ports else 0)
         while self._opened < plan.viewers:
             if time.monotonic() > begin + duration + OPENING_PATIENCE:
                 raise LoadError(f"{plan.viewers - self._opened} viewers have no event stream")
@@ -233,7 +235,8 @@ class Load(Clients):
 
     def _view(self, viewer: int) -> Client:
         journal, clock, note = self.journal, time.monotonic, self.journal.reads.append
-        get = yield from locateStream(self._plan)
+        paths = self._plan.paths
+        get = yield from locateStream(replace(self._plan, path=paths[viewer]) if paths else self._plan)
         journal.asked[viewer] = clock()
         _, headers, data = yield from response(get, 200)
         self._opened += 1

@@ -16,13 +16,14 @@ import bulk
 import paced
 import process
 import servers
+import shared
 import turns
 from journal import Figures
 from paced import Bench
 from servers import HERE, UVICORN, Installation, Makers, Server, Work
 
 #: Modules with the functions that measure.
-_MODULES = (paced, bulk, turns)
+_MODULES = (paced, bulk, turns, shared)
 
 
 class Column(NamedTuple):
@@ -99,6 +100,20 @@ def stores(bench: Bench) -> Makers:
     return bench.ours(
         lambda one: one.text(interval, file, variant="memory"),
         lambda one: one.text(interval, file, variant="SQLite", database=bench.folder),
+    )
+
+
+def sharedRuns(bench: Bench) -> Makers:
+    """Return ours with a Redis."""
+    file, interval = bench.file(bench.tokens), 1 / bench.parameters.rate
+    return bench.ours(lambda one: one.text(interval, file, "--linger=600", redis=process.freePort()))
+
+
+def sharedFanOut(bench: Bench) -> Makers:
+    """Return ours alone, and as two servers with a Redis."""
+    return bench.ours(
+        lambda one: one.server(variant="one server"),
+        lambda one: one.server(variant="two, Redis", redis=process.freePort()),
     )
 
 

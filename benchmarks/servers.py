@@ -76,6 +76,7 @@ class Server:
     variant: str = ""  # part of the question that it is measured with; its baselines have the same one, or none
     size: int = 0  # of that part: viewers, events of a POST or bytes of a line; 0 for the question's own
     python: str = ""  # of the installation; empty for peers
+    redis: int = 0  # port of the Redis that it shares with another process, if it does
 
 
 Makers = dict[str, Callable[[], Server]]
@@ -126,9 +127,9 @@ class Installation:
         return cls(name, python, environment, tuple(parts), ended.stdout.strip())
 
     def server(
-        self, *options: str, variant: str = "", database: Path | None = None, pair: Path | None = None
+        self, *options: str, variant: str = "", database: Path | None = None, pair: Path | None = None, redis: int = 0
     ) -> Server:
-        """Return the server, with more options, an SQLite file for each process in a folder, or TLS."""
+        """Return the server, with more options, an SQLite file for each process in a folder, TLS, or a Redis."""
         twistd = [str(PEERS / "without.py")] if "WITHOUT" in self.environment else ["-c", _TWISTD]
         start = [self.python, *twistd, "-n", "--pidfile=", "--reactor=epoll"]
         usual = ["--max-viewers", "20000", "--max-runs", "20000", "--access-log", "none"]
@@ -136,6 +137,7 @@ class Installation:
 
         def command(port: int) -> list[str]:
             store = f"sqlite:{database / f'{port}.db'}" if database else "memory"
+            store = f"redis://{process.HOST}:{redis}" if redis else store
             listen = f"{kind}:{port}:interface=127.0.0.1:backlog=4096{files}"
             return [*start, "sseserver", "--listen", listen, "--store", store, *usual, *options, *self.options]
 
@@ -150,6 +152,7 @@ class Installation:
             tls=pair is not None,
             variant=variant,
             python=self.python,
+            redis=redis,
         )
 
     def text(self, interval: float, file: Path, *options: str, **more: Any) -> Server:

@@ -49,6 +49,13 @@ class RecordingViewer:
         self._log.leave(self)
 
 
+class NoRendering:
+    """The rendering of a viewer that reads nothing."""
+
+    def renew(self) -> None:
+        """See `IRendering.renew`."""
+
+
 @implementer(IFormat)
 class NoFormat:
     """The format of a viewer that reads nothing."""
@@ -59,7 +66,7 @@ class NoFormat:
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See `IFormat.render`."""
-        return cast(IRendering, None)
+        return cast(IRendering, NoRendering())
 
 
 class Description(NamedTuple):

@@ -71,8 +71,17 @@ class Nemesis:
             *([(2, self._trim), (2, self._delete), (1, self._flush)] if data else []),
         ]
 
-    async def work(self) -> None:
-        """Break something every 1 to 5 seconds until nothing new is begun, then let everything heal."""
+    async def work(self, kills: tuple[str, int] | None = None) -> None:
+        """
+        Break something every 1 to 5 seconds until nothing new is begun, then let everything heal.
+
+        Args:
+            kills: A victim, `server` or `redis`, and a number of times that it is killed at random moments; `None` for
+                faults of all kinds.
+        """
+        if kills is not None:
+            await self._kill(*kills)
+            return
         weights, faults = zip(*self._faults, strict=True)
         while not self._world.over.is_set():
             await self._world.rest(self._luck.uniform(1, 5))
@@ -83,6 +92,20 @@ class Nemesis:
                 task.add_done_callback(self._tasks.discard)
         while self._tasks:
             await asyncio.gather(*self._tasks)
+
+    async def _kill(self, victim: str, rounds: int) -> None:
+        redis = self._targets.redis
+        for _ in range(rounds):
+            await asyncio.sleep(self._luck.uniform(0.5, 2.5))
+            if victim == "redis":
+                fault = self._begin("kill redis", sync=redis.sync)
+                await redis.kill(self._luck.uniform(0, 0.5))
+            else:
+                server = self._luck.choice(self._targets.servers)
+                fault = self._begin("end server", server=server.number, signal="SIGKILL")
+                await server.end(signal.SIGKILL)
+                server.start()
+            self._end(fault)
 
     def _begin(self, name: str, **fields: Any) -> int:
         self._count += 1

@@ -48,6 +48,9 @@ class Plan:
         publishers: Number of publishers, each with a helper.
         starters: Number of those who start runs.
         node: Number of the viewers in Node.
+        sync: When Redis writes its file, `always` or `everysec`; the seed decides if it is empty.
+        kills: The victim of each of the kills that take the place of all other faults, `server` or `redis`, and their
+            number; `None` for all faults.
     """
 
     seed: int
@@ -56,6 +59,8 @@ class Plan:
     publishers: int = 8
     starters: int = 8
     node: int = 20
+    sync: str = ""
+    kills: tuple[str, int] | None = None
 
 
 def play(plan: Plan, path: Path) -> Checker:
@@ -76,19 +81,22 @@ def play(plan: Plan, path: Path) -> Checker:
 
 async def _play(plan: Plan, journal: Journal) -> None:
     world = World(plan.seed, journal)
-    async with _run(world) as targets:
+    async with _run(world, plan.sync) as targets:
         nodes = NodeViewers(world, plan.node)
         if plan.node:
             await nodes.start()
         actors = [asyncio.ensure_future(work) for work in _listActors(world, plan)]
         if plan.node:
             actors.append(asyncio.ensure_future(nodes.work()))
-        nemesis = asyncio.ensure_future(Nemesis(world, targets).work())
+        nemesis = asyncio.ensure_future(Nemesis(world, targets).work(plan.kills))
         watch = asyncio.ensure_future(_watchTime(journal))
+        if plan.kills:
+            await nemesis
         await asyncio.wait([nemesis, *actors], timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION)
         world.over.set()
         await nemesis
         await _heal(targets, journal)
+        await _closeAll(world)
         _, late = await asyncio.wait(actors, timeout=CALM)
         for actor in late:
             actor.cancel()
@@ -122,14 +130,14 @@ def _listActors(world: World, plan: Plan) -> list:
 
 
 @contextlib.asynccontextmanager
-async def _run(world: World) -> AsyncIterator[Targets]:
+async def _run(world: World, sync: str) -> AsyncIterator[Targets]:
     """Run all processes and proxies."""
     luck = world.makeLuck("machines")
     folder = Path(tempfile.mkdtemp(prefix="reliability"))
     redis: RedisPair
     servers: list[Server] = []
     between = await FaultProxy(lambda: redis.port, luck).start()
-    redis = RedisPair(luck.choice(("always", "everysec")), between)
+    redis = RedisPair(sync or luck.choice(("always", "everysec")), between)
     backs = [await FaultProxy(lambda: redis.port, luck).start() for _ in range(2)]
     (folder / "text").write_text(TEXT)
     options = ("--text", str(folder / "text"), f"--interval={PACE}", "--heartbeat=1", "--retry=500", "--linger=600")
@@ -167,6 +175,12 @@ async def _heal(targets: Targets, journal: Journal) -> None:
         proxy.refusing = False
     await _awaitReady(targets.servers)
     journal.note("calm")
+
+
+async def _closeAll(world: World) -> None:
+    """Close all published streams: a fail-over may have lost the end that their publishers have written."""
+    closer = Publisher(world, "closer")
+    await asyncio.gather(*(closer.close(stream) for stream in world.known if stream.startswith("pub")))
 
 
 async def _audit(world: World) -> None:

@@ -68,6 +68,13 @@ class Publisher:
         if close:
             await self._publish(stream, PUBLISHES, True)
 
+    async def close(self, stream: str) -> None:
+        """End a stream, unless it has ended."""
+        for _ in range(ATTEMPTS):
+            if (await self._attempt(stream, [], None, True)).status not in AGAIN:
+                break
+            await asyncio.sleep(self._luck.uniform(0, 0.5))
+
     async def _put(self, stream: str) -> bool:
         for _ in range(ATTEMPTS):
             answer = await self._ask("PUT", f"/streams/{stream}", {})

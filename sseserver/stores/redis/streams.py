@@ -13,6 +13,7 @@ from sseserver.interfaces import IStreamLog
 from sseserver.steps import StateEnum, step
 from sseserver.stores.redis.layout import Place
 from sseserver.streams.account import Account
+from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
 from sseserver.values import State
 
@@ -198,12 +199,17 @@ class SharedStream:
         self.log.account = self.account
 
     def drop(self) -> None:
-        """Let the log leave the store: an open one ends for the viewers that are still there."""
+        """
+        Let the log leave the store: an open one ends for the viewers that are still there.
+
+        It gets a new epoch, since another process may have given the number of this end to an entry. Entries that are
+        not stored are dropped.
+        """
         self.uncount()
         self.gone = True
-        if self.isOpen and self.log.sealed:
-            # The end that a run has written is not stored, and never will be.
+        if self.isOpen:
             self.log.refuse(StoreUnavailable("The stream was deleted."))
+            self.log.renew(makeEpoch())
         self.log.drop()
 
     def release(self) -> None:

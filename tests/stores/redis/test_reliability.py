@@ -74,6 +74,7 @@ class EndedTests(ProcessCase):
         self.ended: list[IStreamLog] = []
         self.first.onEnded = self.ended.append
         self.run = self.startRun(b"1", b"2")
+        self.epoch = self.run.epoch
 
     def endElsewhere(self, stale: bool) -> None:
         """Let another process end the run; the process of the run does not hear of it."""
@@ -103,6 +104,7 @@ class EndedTests(ProcessCase):
         stored = self.run.awaitStored()
         self.pump.until(lambda: self.run.state is not State.OPEN)
         self.assertIs(self.run.state, State.CANCELLED)
+        self.assertEqual(self.run.earlier, {self.epoch: 2})
         self.failureResultOf(stored, StoreUnavailable)
 
 
