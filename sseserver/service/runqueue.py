@@ -206,6 +206,9 @@ class RunQueue:
             run.prompt.wait()
 
         def produce(_: object) -> Deferred[Any]:
+            if run.state is RunState.ENDED:
+                # Its end has ended another run, whose turn it gets before it is taken out of the queue.
+                return succeed(self._endTurn(None))
             return maybeDeferred(self._callSource, run).addBoth(self._endTurn)
 
         return self._turns.acquire().addCallback(produce)

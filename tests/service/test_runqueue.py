@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sseserver.errors import Overloaded, StoreUnavailable
+from sseserver.formats.events import EventsFormat
 from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.service.runqueue import RELEASE_LIMIT
 from sseserver.settings import Settings
@@ -20,6 +21,31 @@ from sseserver.values import MODEL, Prompt, State
 from tests.fakes import logged
 from tests.served import ServedTestCase
 from tests.service.cases import ServiceTestCase
+
+
+class EndingViewer:
+    """
+    A viewer that ends a run when it is woken.
+
+    Args:
+        run: The run.
+
+    Attributes:
+        cursor: See `Viewer`.
+        wakes: Number of wake-ups.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self.cursor = self.wakes = 0
+
+    def wake(self) -> None:
+        """See `Viewer.wake`."""
+        self.wakes += 1
+        self._run.end()
+
+    def dismiss(self) -> None:
+        """See `Viewer.dismiss`."""
 
 
 class TurnTests(ServedTestCase):
@@ -84,6 +110,16 @@ class TurnTests(ServedTestCase):
         self.source.runs[0].end()
         self.source.run.write("fourth")
         self.assertEqual((len(self.source.runs), logs[3].buffer.entries), (3, [b"fourth"]))
+
+    def test_endsAnotherWhileItWaits(self) -> None:
+        """A waiting run whose end ends a working one does not begin, though it is the next in the queue."""
+        logs = [self.start() for _ in range(4)]
+        viewer = EndingViewer(self.source.runs[0])
+        logs[2].follow(viewer, EventsFormat())
+        self.successResultOf(self.service.cancel(logs[2].name))
+        self.assertEqual((viewer.wakes, len(self.source.runs)), (1, 3))
+        self.source.run.write("fourth")
+        self.assertEqual(logs[3].buffer.entries, [b"fourth"])
 
     def test_lingerWhileItWaits(self) -> None:
         """A waiting run without viewers is cancelled after the linger, too."""

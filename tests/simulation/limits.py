@@ -70,6 +70,13 @@ class Use:
         begun, over = self.exchange.begunAt, self.exchange.overAt
         return begun if begun is not None else over if over is not None else math.inf
 
+    def isServedIn(self, other: Use) -> bool:
+        """Return whether the process that serves another request may serve this one."""
+        over = self.exchange.overAt
+        # One that was sent while there was no process has waited for the next. `Limits.end` notes its life later.
+        waited = self.life == other.life - 1 and (over is None or over >= other.sent)
+        return self.life == other.life or waited
+
 
 @dataclass(slots=True)
 class Limits:
@@ -198,7 +205,7 @@ class Limits:
             return False
         others = [one for one in self._of(use.identity, kind) if one is not use and one.sent <= use.answered]
         # Uses of a former process count: the request may have been one of its last.
-        others = [one for one in others if one.life == use.life and not one.isRefused]
+        others = [one for one in others if one.isServedIn(use) and not one.isRefused]
         if kind in _PERIODS:
             return self._findLevel(kind, limit, others, use) < 1
         moments = [use.sent, *(one.sent for one in others if one.sent > use.sent)]

@@ -18,5 +18,7 @@ NAMED: dict[int, str] = {
     18434: "The same, with another queue.",
     20905: "The oracle took the 429 of an upstream for that of a limit.",
     20282: "The same as 18117, with a client whose turn came shortly before the end of the oracle's patience.",
+    100647: "A waiting run whose end ended a working run had its turn before it was taken out of the queue.",
+    110434: "The oracle took an answer that had overtaken another one for a counter that falls.",
     320: "A connection with TLS that was lost just before the second signal stopped the cut of all other ones.",
 }
