@@ -104,21 +104,20 @@ class DirectPublishing:
         resource: The root of the APIs.
         gate: The gate that every request passes.
         access: Finds the principals of requests.
+
+    Attributes:
+        principalName: See `DirectAnswers`.
     """
 
     def __init__(self, resource: Resource, gate: Gate, access: Access) -> None:
         self._resource = resource
         self._gate = gate
         self._access = access
+        self.principalName = ""
 
     def admits(self, fields: Mapping[bytes, bytes]) -> bool:
         """See `DirectAnswers.admits`."""
         return self._gate.admits(fields)
-
-    def findPrincipal(self, fields: Mapping[bytes, bytes]) -> str:
-        """See `DirectAnswers.findPrincipal`."""
-        principal = self._access.recall(fields[b"authorization"])
-        return "" if principal is None else principal.name
 
     def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """See `DirectAnswers.respond`."""
@@ -127,4 +126,8 @@ class DirectPublishing:
         # An embedder may have put something else there.
         if parent != _STREAMS or not isinstance(streams, StreamCollection):
             return None
-        return streams.publish(name.decode("ascii"), head, body, peer)
+        principal = self._access.recall(head.fields.get(b"authorization"))
+        if principal is None:
+            return None
+        self.principalName = principal.name
+        return streams.publish(name.decode("ascii"), head, body, peer, principal)

@@ -93,7 +93,15 @@ def readHead(head: bytes) -> DirectHead | None:
 
 
 class DirectAnswers(Protocol):
-    """Answers POSTs."""
+    """
+    Answers POSTs.
+
+    Attributes:
+        principalName: Name of the principal of the request that was answered last, for the access log; empty for
+            nobody.
+    """
+
+    principalName: str
 
     def admits(self, fields: Mapping[bytes, bytes]) -> bool:
         """
@@ -101,14 +109,6 @@ class DirectAnswers(Protocol):
 
         Args:
             fields: The header fields of the head.
-        """
-
-    def findPrincipal(self, fields: Mapping[bytes, bytes]) -> str:
-        """
-        Return the name of the principal whose request was answered, for the access log.
-
-        Args:
-            fields: The header fields of its head, with a field `Authorization`.
         """
 
     def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
@@ -133,33 +133,30 @@ class DirectRequest:
     Args:
         channel: Its connection.
         head: Its head.
-        sentLength: Bytes of the body of the answer.
         begun: When it came, in seconds of `time.monotonic`.
+        principalName: Name of the principal; empty for nobody.
+
+    Attributes:
+        sentLength: Bytes of the body of the answer.
     """
 
-    __slots__ = ("_channel", "_head", "begun", "sentLength", "uri")
+    __slots__ = ("_channel", "_fields", "begun", "principalName", "sentLength", "uri")
 
     method = b"POST"
     clientproto = b"HTTP/1.1"
     code = OK
 
-    def __init__(self, channel: Any, head: DirectHead, sentLength: int, begun: float) -> None:
+    def __init__(self, channel: Any, head: DirectHead, begun: float, principalName: str) -> None:
         self.begun = begun
+        self.principalName = principalName
         self._channel = channel
-        self._head = head
+        self._fields = head.fields
         self.uri = head.path
-        self.sentLength = sentLength
-
-    @property
-    def principalName(self) -> str:
-        """Name of the principal; empty for nobody."""
-        fields = self._head.fields
-        answers = self._channel.site.resource.direct if b"authorization" in fields else None
-        return "" if answers is None else answers.findPrincipal(fields)
+        self.sentLength = 0
 
     def getHeader(self, name: bytes) -> bytes | None:
         """See `IRequest.getHeader`."""
-        return self._head.fields.get(name)
+        return self._fields.get(name)
 
     def getClientAddress(self) -> Any:
         """See `twisted.web.http.Request.getClientAddress`."""
@@ -255,33 +252,34 @@ class DirectWay:
         if answering is None:
             return False
         channel.setTimeout(channel.timeOut)
+        logged = DirectRequest(channel, head, begun, answers.principalName) if self._logs else None
         result = answering.result if answering.called else None
         if isinstance(result, bytes):
-            self.write(channel, head, result, begun)
+            self.write(channel, result, logged)
             return True
         if isinstance(result, Failure):
             answering.addErrback(_forget)
             return False
-        waiting = _Waiting(self, channel, head, data, begun)
+        waiting = _Waiting(self, channel, data, logged)
         answering.addCallbacks(waiting.answer, waiting.refuse)
         return True
 
-    def write(self, channel: Any, head: DirectHead, body: bytes, begun: float) -> None:
+    def write(self, channel: Any, body: bytes, logged: DirectRequest | None) -> None:
         """
         Write an answer, and its line in the access log.
 
         Args:
             channel: The connection.
-            head: Head of the request, for the log.
             body: Body of the answer.
-            begun: When the request came, in seconds of `time.monotonic`, for the log.
+            logged: The request, for the log; `None` if there is none.
         """
         buffer = channel.sendBuffer
         buffer.hold()
         buffer.put(self._form.fill(body))
         buffer.release()
-        if self._logs:
-            self._site.log(DirectRequest(channel, head, len(body), begun))
+        if logged is not None:
+            logged.sentLength = len(body)
+            self._site.log(logged)
 
 
 class _Waiting:
@@ -291,19 +289,17 @@ class _Waiting:
     Args:
         way: Writes the answer.
         channel: The connection.
-        head: The head of the request.
         data: The whole request.
-        begun: When it came.
+        logged: The request, for the log; `None` if there is none.
     """
 
-    __slots__ = ("_begun", "_channel", "_data", "_head", "_way")
+    __slots__ = ("_channel", "_data", "_logged", "_way")
 
-    def __init__(self, way: DirectWay, channel: Any, head: DirectHead, data: bytes, begun: float) -> None:
-        self._begun = begun
+    def __init__(self, way: DirectWay, channel: Any, data: bytes, logged: DirectRequest | None) -> None:
         self._way = way
         self._channel = channel
-        self._head = head
         self._data = data
+        self._logged = logged
         beginWait(channel, self)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -314,7 +310,7 @@ class _Waiting:
         """Write the answer, and let the channel go on."""
         channel = self._channel
         if channel is not None:
-            self._way.write(channel, self._head, body, self._begun)
+            self._way.write(channel, body, self._logged)
             channel.requestDone(self)
 
     def refuse(self, failure: Failure) -> None:

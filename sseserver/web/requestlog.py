@@ -45,9 +45,10 @@ class TextLine:
         second = int(time())
         if second != self._second:
             self._second, self._timestamp = second, datetimeToLogString(second)
-        line, principal = self._combined(self._timestamp, request), findPrincipal(request)
-        if principal != "-":
-            line = line.replace(" - - ", f" - {principal} ", 1)
+        line = self._combined(self._timestamp, request)
+        name: str = getattr(request, "principalName", "")
+        if name:
+            line = line.replace(" - - ", f" - {_escapeName(name)} ", 1)
         reason, events = findOutcome(request)
         return f"{line} {events} {measureTime(request):.3f} {reason}"
 

@@ -37,6 +37,7 @@ class Answering(Resource):
     Attributes:
         direct: Answers directly: itself.
         asked: Number of heads that it was asked to admit.
+        principalName: See `DirectAnswers`.
         ways: How each request came: `direct` or `usual`.
         later: Answers that are not given yet; `None` to answer at once.
     """
@@ -47,6 +48,7 @@ class Answering(Resource):
         super().__init__()
         self.direct: Answering | None = self
         self.asked = 0
+        self.principalName = ""
         self.ways: list[str] = []
         self.later: list[Deferred[bytes]] | None = None
 
@@ -55,13 +57,11 @@ class Answering(Resource):
         self.asked += 1
         return fields[b"host"] != b"elsewhere"
 
-    def findPrincipal(self, fields: Mapping[bytes, bytes]) -> str:
-        """Return the credential itself."""
-        return fields[b"authorization"].decode("ascii")
-
     def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
         """Answer without a request object; not the path `/s/usual`."""
         path = head.path
+        # The credential itself.
+        self.principalName = head.fields.get(b"authorization", b"").decode("ascii")
         if path == b"/s/usual":
             return None
         self.ways.append("direct")
@@ -305,6 +305,20 @@ class AccessLogTests(DirectTestCase):
         post = makePost("/s/a", b"{}", "Authorization: alice")
         self.assertTrue(self.log(post, plain=False).startswith('"127.0.0.1" - alice [] '))
         self.assertEqual(self.root.ways, ["direct", "direct"])
+
+    def test_laterPrincipal(self) -> None:
+        """The line of an answer that waited has the principal of its own request, not of one that came meanwhile."""
+        path = self.mktemp()
+        site = StreamSite(self.root, reactor=self.reactor, logPath=path, plain=False)
+        site.startFactory()
+        self.root.later = []
+        for name in ("alice", "bob"):
+            self.receive(makePost("/s/a", b"{}", f"Authorization: {name}"), factory=site)
+        for answer in self.root.later:
+            answer.callback(b"")
+        site.stopFactory()
+        lines = Path(path).read_text("utf-8").splitlines()
+        self.assertEqual([line.split()[2] for line in lines], ["alice", "bob"])
 
     def test_formatter(self) -> None:
         """An embedder's own lines are made of request objects."""

@@ -28,7 +28,7 @@ from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest, SSEServerError, StoreUnavailable, StreamNotFound
-from sseserver.interfaces import Right, StreamDescription
+from sseserver.interfaces import Principal, Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import findClient, identifyClient
 from sseserver.service.service import StreamService
@@ -72,7 +72,9 @@ class StreamCollection(AsyncResource):
         self._service = service
         self._answerPage = answerPage
 
-    def publish(self, name: str, head: DirectHead, body: bytes, peer: IAddress) -> Deferred[bytes] | None:
+    def publish(
+        self, name: str, head: DirectHead, body: bytes, peer: IAddress, principal: Principal
+    ) -> Deferred[bytes] | None:
         """
         Publish without a request object: see `NamedStream.POST`.
 
@@ -81,13 +83,13 @@ class StreamCollection(AsyncResource):
             head: The head of the request.
             body: The body.
             peer: Address of the client.
+            principal: The client.
 
         Returns:
-            Fires with the body of the answer; `None` if the body cannot be published, the client is to be
-            authenticated first, or it publishes too often.
+            Fires with the body of the answer; `None` if the body cannot be published, the client may not do it, or it
+            publishes too often.
         """
-        principal = self._access.recall(head.fields.get(b"authorization"))
-        if principal is None or not principal.allows(Right.PUBLISH, name):
+        if not principal.allows(Right.PUBLISH, name):
             return None
         if len(body) > min(self._service.settings.nativeBody, STEP):
             return None

@@ -6,6 +6,8 @@ Verifying a signature takes up to a millisecond; finding a verdict takes less th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sseserver.interfaces import Principal
 
 #: Bytes of all credentials whose verdicts are kept.
@@ -21,25 +23,21 @@ class Verdicts:
 
     Args:
         maxBytes: Bytes of the credentials, with `VERDICT_COST` for each. The oldest verdicts are dropped.
+
+    Attributes:
+        find: Returns the principal of a header that was verified before, or `None`. Each publish calls it, so it is the
+            method of the table itself.
     """
 
     def __init__(self, maxBytes: int = MAX_BYTES) -> None:
         self._maxBytes = maxBytes
         self._principals: dict[bytes, Principal] = {}
+        self.find: Callable[[bytes], Principal | None] = self._principals.get
         self._bytes = 0
 
     def __len__(self) -> int:
         """Number of verdicts."""
         return len(self._principals)
-
-    def find(self, header: bytes) -> Principal | None:
-        """
-        Return the principal of a header that was verified before, or `None`.
-
-        Args:
-            header: Value of the header.
-        """
-        return self._principals.get(header)
 
     def add(self, header: bytes, principal: Principal) -> None:
         """
