@@ -51,6 +51,6 @@ def readTarget(method: bytes, target: bytes) -> Target:
         return Target(target, None)
     match = _ABSOLUTE.fullmatch(target)
     if match is None:
-        raise BadRequest("The target of a request must be a path that begins with a slash, or an http URL.")
+        raise BadRequest("The target of a request must be a path that begins with a slash, or an http or https URL.")
     path = match[2] or b"/"
     return Target(path if path.startswith(b"/") else b"/" + path, match[1])
