@@ -106,7 +106,7 @@ def serving(
         with resetSignals():
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
         try:
-            _awaitPort(process, port, output)
+            awaitListening(process, port, output)
             yield process
         finally:
             process.terminate()
@@ -130,7 +130,18 @@ def checkSecrets(text: bytes, place: str) -> None:
         raise AssertionError(f"{place} shows a secret.")
 
 
-def _awaitPort(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
+def awaitListening(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
+    """
+    Wait until a process listens on a port.
+
+    Args:
+        process: The process.
+        port: Its port on 127.0.0.1.
+        output: What it has written, for the message of the error.
+
+    Raises:
+        AssertionError: It has ended, or does not listen in time.
+    """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -4,22 +4,23 @@ Metrics of a server process: they change with real viewers, runs, publishes, ups
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.alive import LONG
-from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
+from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, awaitListening, freePort, serving, twistd
 from tests.programs import waitFor
 
 #: Number of streams and of viewers while a scrape is measured.
@@ -45,6 +46,15 @@ class MetricsTestCase(SynchronousTestCase):
             "--access-log=none",
             *options,
         )
+
+    @contextlib.contextmanager
+    def serving(self, command: list[str], output: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a server, whose endpoint for operators begins to listen after the other one."""
+        with contextlib.ExitStack() as stack:
+            output = output or stack.enter_context(tempfile.TemporaryFile())
+            process = stack.enter_context(serving(command, self.port, output))
+            awaitListening(process, self.adminPort, output)
+            yield process
 
     def read(self) -> dict[str, float]:
         """Return all samples by their names and label values, as in `name{value}`."""
@@ -83,7 +93,7 @@ class EventTests(MetricsTestCase):
 
     def test_viewers(self) -> None:
         """A viewer joins, leaves, stalls, and returns with a gap; a publish; a drain."""
-        with serving(self.command("--stall=1", "--heartbeat=1", "--interval=0.01", "--drain=20"), self.port) as process:
+        with self.serving(self.command("--stall=1", "--heartbeat=1", "--interval=0.01", "--drain=20")) as process:
             viewer = self.awaitGrowth("sseserver_viewers", self.view)
             self.awaitGrowth("sseserver_viewers_ended_total{left}", viewer.close)
             self.awaitGrowth("sseserver_runs_ended_total{stop}", self.view)
@@ -110,13 +120,13 @@ class EventTests(MetricsTestCase):
 
     def test_runs(self) -> None:
         """Runs that fail are counted by their reason, an upstream that cannot be reached as well."""
-        with serving(self.command(f"--exec={sys.executable} -c 'raise SystemExit(3)'"), self.port):
+        with self.serving(self.command(f"--exec={sys.executable} -c 'raise SystemExit(3)'")):
             self.awaitGrowth("sseserver_runs_ended_total{exit}", self.view)
             self.assertEqual(self.read()["sseserver_streams_ended_total{run,failed}"], 1)
         self.setUp()
         body = b'{"messages": [{"role": "user", "content": "x"}]}'
         upstream = f"--upstream=http://127.0.0.1:{freePort()}/v1"
-        with serving(self.command(upstream), self.port):
+        with self.serving(self.command(upstream)):
             headers = {"Content-Type": "application/json"}
             self.awaitGrowth(
                 "sseserver_upstream_errors_total{unreachable}",
@@ -128,7 +138,7 @@ class EventTests(MetricsTestCase):
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
         for restarts in range(2):
-            with serving(self.command(f"--store=sqlite:{folder}/s.db"), self.port):
+            with self.serving(self.command(f"--store=sqlite:{folder}/s.db")):
                 opening = partial(ask, self.port, "PUT", f"/streams/s{restarts}")
                 self.awaitGrowth("sseserver_store_commit_seconds_count", opening)
                 self.assertEqual(self.read()["sseserver_streams{published,open}"], restarts + 1)
@@ -143,7 +153,7 @@ class DrainTests(MetricsTestCase):
         """During the drain the metrics are still there, and viewers of published streams are told to return."""
         command = self.command()
         command[command.index("--drain=0")] = "--drain=60"
-        with serving(command, self.port) as process:
+        with self.serving(command) as process:
             ask(self.port, "PUT", "/streams/a")
             self.view("/streams/a")
             waitFor(lambda: self.read()["sseserver_viewers"], "a viewer")
@@ -178,7 +188,7 @@ class ScrapeTests(MetricsTestCase):
 
     def test_scrape(self) -> None:
         """With many streams and viewers a scrape does not hold the reactor for more than 10 ms."""
-        with tempfile.TemporaryFile() as output, serving(self.command(), self.port, output) as process:
+        with tempfile.TemporaryFile() as output, self.serving(self.command(), output) as process:
             self.openStreams(process.pid)
             waitFor(lambda: self.read()["sseserver_viewers"] == SCALE, "each viewer")
             self.assertEqual(self.read()["sseserver_streams{published,open}"], SCALE)
