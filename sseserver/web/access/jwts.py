@@ -205,7 +205,7 @@ _REASONS = {
     jwt.InvalidSignatureError: "Its signature is wrong",
     jwt.InvalidAudienceError: "Its audience is another one",
     jwt.InvalidIssuerError: "Its issuer is another one",
-    jwt.MissingRequiredClaimError: "A claim is missing: `exp` is required, and `aud` and `iss` if they are checked",
+    jwt.MissingRequiredClaimError: "A claim is missing; exp is required and so are aud and iss if they are checked",
 }
 
 
