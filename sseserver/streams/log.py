@@ -261,7 +261,7 @@ class StreamLog(FollowedLog):
         if parsed is None:
             raise GapError("unknown", start, None)
         epoch, number = parsed
-        if number > (self.last if epoch == self.epoch else self.earlier.get(epoch, -1)):
+        if number > (self.last if epoch == self.epoch else min(self.last, self.earlier.get(epoch, -1))):
             raise GapError("lost", start, None)
         if number < start:
             raise GapError("trimmed", start, start - number)

@@ -226,7 +226,7 @@ class Follower:
         elif epochs[stream.epoch] < stream.log.last:
             self.onLost(stream)
         else:
-            stream.renew(epoch)
+            stream.renew(epoch, epochs)
             return True
         return False
 

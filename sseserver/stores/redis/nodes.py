@@ -19,7 +19,7 @@ from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
 from sseserver.stores.redis.layout import SHARDS, Layout
-from sseserver.stores.redis.scripts import ADOPT, LEASE
+from sseserver.stores.redis.scripts import ADOPT, FORGET, LEASE
 from sseserver.stores.redis.streams import SharedStream
 
 log = Logger(__name__)
@@ -151,7 +151,7 @@ class Node:
     def _bury(self, node: bytes) -> Deferred[None]:
         """End the open runs of a node whose lease is over, then forget the node."""
         ended = self._endRuns(node, set)
-        return ended.addCallback(lambda _: self._client.ask("ZREM", self._layout.nodes, node))
+        return ended.addCallback(lambda _: self._client.run(FORGET, [self._layout.nodes], (node,)))
 
     @inlineCallbacks
     def _endRuns(self, node: bytes, listKnown: Callable[[], set[str]]) -> Generator[Deferred[Any], Any, None]:

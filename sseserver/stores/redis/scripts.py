@@ -320,6 +320,13 @@ local over = string.format('%.3f', tonumber(time[1]) + tonumber(time[2]) / 1e6 +
 for i = 2, #ARGV do redis.call('ZADD', KEYS[1], 'NX', over, ARGV[i]) end
 """)
 
+#: Forgets a node, unless it has renewed its lease. Keys: nodes. Arguments: node.
+FORGET = Script("""#!lua flags=allow-oom
+local over = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 'inf')
+if over < tonumber(redis.call('TIME')[1]) then return redis.call('ZREM', KEYS[1], ARGV[1]) end
+return 0
+""")
+
 #: Gives a shard to the present generation of the server. Keys: generation, streams, runs, and one that never exists:
 #: a cluster runs no script with it while it moves the slot, when some streams would seem to be missing. Arguments:
 #: begin of the keys of the shard, 40 random characters. Each published stream that is open gets a new epoch, and
@@ -369,4 +376,4 @@ return 0
 """)
 
 #: All of them, for the connection to load.
-SCRIPTS = (CREATE, APPEND, PUBLISH, END, DELETE, LEASE, ADOPT, RENEW, CLAIM, RELEASE)
+SCRIPTS = (CREATE, APPEND, PUBLISH, END, DELETE, LEASE, FORGET, ADOPT, RENEW, CLAIM, RELEASE)

@@ -4,6 +4,7 @@ SharedStream: one stream of a `RedisStore`, as far as this process knows it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -218,9 +219,18 @@ class SharedStream:
         self.gone = True
         self.log.release()
 
-    def renew(self, epoch: str) -> None:
-        """Give the log the new epoch of the stream: up to its last entry both are the same."""
+    def renew(self, epoch: str, epochs: Mapping[str, int]) -> None:
+        """
+        Give the log the new epoch of the stream.
+
+        Args:
+            epoch: The new epoch.
+            epochs: The epoch until now, and maybe others, each with the number of the last entry that is the same in
+                both. The log may lack some of these entries, which other processes have shown.
+        """
+        earlier, most = self.log.earlier, epochs[self.epoch]
         self.log.renew(epoch)
+        self.log.earlier = {**{each: min(last, most) for each, last in earlier.items()}, **epochs}
         self.epoch = epoch
 
 

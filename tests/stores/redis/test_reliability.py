@@ -4,9 +4,10 @@ Named cases that the run in Jepsen's manner has found (`tests.reliability`).
 
 from __future__ import annotations
 
-from sseserver.errors import StoreUnavailable
+from sseserver.errors import GapError, StoreUnavailable
 from sseserver.interfaces import IStreamLog
 from sseserver.stores.redis.layout import Layout
+from sseserver.stores.redis.scripts import FORGET
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.stores.redis.test_processes import ProcessCase
@@ -57,6 +58,16 @@ class BehindTests(ProcessCase):
         )
         self.assertIs(self.successResultOf(self.second.findFor("a", f"{self.log.epoch}-1")), self.behind)
 
+    def test_newEpoch(self) -> None:
+        """A process that is behind when the stream gets a new epoch knows how far both are the same."""
+        stream, before = self.second.session.table.find("a"), self.log.epoch
+        assert stream is not None
+        self.assertTrue(self.second.session.follower.keepsEpoch(stream, "F" * 22, {before: 2}))
+        self.assertEqual((self.behind.last, self.behind.earlier), (1, {before: 2}))
+        self.assertEqual(self.behind.locate(f"{before}-1"), 1)
+        # The process has to get the entry first: see `findFor`.
+        self.assertRaises(GapError, self.behind.locate, f"{before}-2")
+
     def test_own(self) -> None:
         """The process of a run waits for its own reply when others have seen more of the run."""
         run = self.pump.result(self.first.create(None, False))
@@ -64,6 +75,18 @@ class BehindTests(ProcessCase):
         found = self.first.findFor(run.name, f"{run.epoch}-1")
         self.pump.result(found)
         self.assertEqual(run.last, 1)
+
+
+class LeaseTests(ProcessCase):
+    """A node comes back while another one ends its runs."""
+
+    def test_forgotten(self) -> None:
+        """A node that has renewed its lease meanwhile is not forgotten: nobody would end its next runs."""
+        client, nodes = self.first.client, Layout().nodes
+        for score, kept in (("inf", 1), ("1", 0)):
+            self.pump.result(client.ask("ZADD", nodes, score, "n"))
+            self.pump.result(client.run(FORGET, [nodes], ("n",)))
+            self.assertEqual(self.pump.result(client.ask("ZCARD", nodes)), 2 + kept)
 
 
 class EndedTests(ProcessCase):
