@@ -22,6 +22,7 @@ import pytest
 from sseserver.wire import Decoder, Event
 from tests.certificates import makePEM
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
+from tests.redisclusters import RedisCluster
 from tests.redisservers import RedisServer, findMissing
 
 pytestmark = pytest.mark.skipif(findMissing() is not None, reason=str(findMissing()))
@@ -262,3 +263,25 @@ def test_tls(tmp_path: Path) -> None:
             assert b"pass-word" not in (tmp_path / "log").read_bytes()
     finally:
         redis.remove()
+
+
+def test_cluster() -> None:
+    """On a cluster of three masters with replicas: one is killed, and viewers on both servers lose nothing."""
+    cluster = RedisCluster(1)
+    try:
+        cluster.start()
+        with servers(cluster.url, "--interval=0.05") as ((first, second), _):
+            paths = [startRun(first) for _ in range(6)]
+            watchers = [Watcher(port, path) for path in paths for port in (first, second)]
+            until(lambda: all(watcher.words for watcher in watchers))
+            cluster.nodes[0].kill()
+            until(lambda: not isReady(first) and not isReady(second))
+            until(lambda: isReady(first) and isReady(second))
+            for watcher in watchers:
+                watcher.join(PATIENCE)
+                assert watcher.events[-1].type == "done"
+            for path, here, there in zip(paths, watchers[::2], watchers[1::2], strict=True):
+                text = ask(second, "GET", path, {"Accept": "text/plain"})[2].decode()
+                assert ["".join(data for _, data in watcher.words) for watcher in (here, there)] == [text, text]
+    finally:
+        cluster.remove()
