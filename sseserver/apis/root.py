@@ -1,5 +1,7 @@
 """
 The resource that an embedder mounts: all APIs, each at its path.
+
+`makeAPIs` lists the APIs. `sseserver.command.sites` makes the root of `twistd sseserver`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Limits of an `EventSource`: how long it waits, and the largest event that it accepts."""
+"""
+Limits of an `EventSource`: how long it waits, and the largest event that it accepts.
+
+`opening` and `EventSource` keep them.
+"""
 
 from __future__ import annotations
 

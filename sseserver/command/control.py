@@ -1,5 +1,7 @@
 """
 The control of a running server from outside: its signals, and its service manager.
+
+`sseserver.tap` adds it to the service.
 """
 
 from __future__ import annotations

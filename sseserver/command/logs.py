@@ -2,6 +2,8 @@
 The log of the process: its level, and its lines as text or as JSON objects.
 
 twistd writes its own log if it is told to use syslog or a logger of its own.
+
+`sseserver.tap` uses it.
 """
 
 from __future__ import annotations

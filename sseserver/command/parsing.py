@@ -1,5 +1,7 @@
 """
 The command line of `twistd sseserver`, made from the table of options, with one line about each mistake.
+
+`sseserver.tap` has its `Options` for twistd.
 """
 
 from __future__ import annotations

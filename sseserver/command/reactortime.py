@@ -3,6 +3,8 @@ The time of the reactor: monotonic, so that no delayed call depends on the syste
 
 Twisted takes the system clock for it. When that is set back, delayed calls and `LoopingCall`s wait until it has caught
 up; when it is set forward, all of them are due at once.
+
+`sseserver.tap` sets it.
 """
 
 from __future__ import annotations

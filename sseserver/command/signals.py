@@ -1,5 +1,7 @@
 """
 The signals that operators send to a running server.
+
+`control` and `stopping` take them.
 """
 
 from __future__ import annotations

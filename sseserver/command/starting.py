@@ -1,5 +1,7 @@
 """
 The ways in which a server does not start: what ends it, and what is tried before a daemon leaves its terminal.
+
+`sseserver.tap` uses it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 The stop of a server by signals: a time for load balancers, then the drain, and no later than that the end.
+
+`control` begins it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 The service manager that started the process, such as systemd.
 
 It is told when the server is ready, reloads and stops, and that it is alive (`sd_notify(3)`).
+
+`control` and `stopping` tell it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@ Rests: the readings that viewers with a full transport have in part.
 
 A reading that is larger than a transport should queue stays here, and its viewers write it on as they read: each of
 them has its place in it. Viewers that read the same share it.
+
+`EventStreamProducer` holds its rests here, and the ledger counts them.
 """
 
 from __future__ import annotations

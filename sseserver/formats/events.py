@@ -1,5 +1,7 @@
 """
 The format `events`: one event for each entry.
+
+Streams are followed in it unless a request names another format.
 """
 
 from __future__ import annotations

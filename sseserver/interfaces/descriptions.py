@@ -1,5 +1,7 @@
 """
 Descriptions: a stream and a publish without their entries, which a store elsewhere then need not send.
+
+An `IStreamStore` returns them.
 """
 
 from __future__ import annotations

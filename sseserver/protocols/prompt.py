@@ -1,5 +1,7 @@
 """
 Prompts: the parts of a conversation, and the checks, that the requests of all protocols share.
+
+The request of each protocol makes a `Prompt` with it, and so does the native API.
 """
 
 from __future__ import annotations

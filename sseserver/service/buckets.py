@@ -3,6 +3,8 @@ Token buckets: how often each client may do something.
 
 A client's bucket holds a period's worth of permits. Each use takes one, and they come back evenly. So a client may do
 everything of a period at once, and then goes on at the rate of the limit.
+
+`sseserver.service.clients` has the buckets.
 """
 
 from __future__ import annotations

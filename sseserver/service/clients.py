@@ -2,6 +2,8 @@
 Clients: who a request comes from, and how much of the server each may use.
 
 A client is a principal, or else an address. The limits for all clients together are in `Settings`, too.
+
+The APIs and `RunStarter` ask `ClientLimits`, which `StreamService` has in its ledger.
 """
 
 from __future__ import annotations

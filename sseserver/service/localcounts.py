@@ -1,5 +1,7 @@
 """
 LocalCounts: what each client has at a time in this process.
+
+`ClientLimits` uses it, unless a store shares the counts of several processes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 KeptPrompt: the prompt of one run, counted in the ledger until its source has it.
+
+`RunStarter` packs it, and the run gives it to its source.
 """
 
 from __future__ import annotations

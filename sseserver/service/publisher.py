@@ -2,6 +2,8 @@
 Publisher: opens published streams, and publishes into them.
 
 It asks the store for no log: a store elsewhere would have to send all entries of the stream first.
+
+`StreamService` has one for the native API.
 """
 
 from __future__ import annotations

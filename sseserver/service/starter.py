@@ -1,5 +1,7 @@
 """
 RunStarter: starts the runs of a service, or finds the run of an earlier request with the same idempotency key.
+
+`StreamService` has one.
 """
 
 from __future__ import annotations

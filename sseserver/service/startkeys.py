@@ -2,6 +2,8 @@
 StartKeys: the idempotency keys that runs were started with.
 
 A client that repeats its request with the same key gets the stream of the first one.
+
+`RunStarter` asks it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 StreamEnds: ends and deletes streams from outside, whether or not a run of this process writes them.
 
 Clients cancel and delete streams, published streams come of age, and other processes end the streams of a shared store.
+
+`StreamService` has one.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 StreamKeys: everything under which streams are found again, beside their names.
+
+`StreamService` has one, which forgets a stream in all of them.
 """
 
 from __future__ import annotations

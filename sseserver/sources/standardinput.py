@@ -1,5 +1,7 @@
 """
 `InputSource`: everything that a pipe or a file has, as it arrives, in every run (`--text -`).
+
+`sseserver.tap` makes it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Groups: the changes that a `PersistentStore` has still to write, and those that are being written.
+
+`PersistentStore` adds changes, `GroupWriter` takes groups of them, and the journal of SQLite reads their entries.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Pages of a list of streams, and the description of one, from the streams in memory.
+
+The memory store and `PersistentStore` use it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 MemoryStore: stream logs in the memory of this process, lost when it ends (`--store memory`).
+
+The service keeps its streams here by default.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 States of a `PersistentStore`, and the steps that are legal between them.
+
+`PersistentStore` and the Redis store take every step by the table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 WakeRound: wakes more viewers than one turn of the reactor has time for.
 
-A `StreamLog` with more than `WAKES_PER_LOOK` viewers has one.
+A `FollowedLog` with more than `WAKES_PER_LOOK` viewers has one.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@ The bodies of requests that have not arrived completely: their bytes are bounded
 
 A client may send a body as slowly as its deadline allows. Without a limit for all of them, many clients could fill the
 memory, each with a body that is allowed.
+
+`BodyLimit` counts each request in it.
 """
 
 from __future__ import annotations

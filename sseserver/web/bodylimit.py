@@ -1,5 +1,7 @@
 """
 The limit of bodies: requests whose body is kept in memory, and refused when it is too large.
+
+Both kinds of requests of `sseserver.web.site`, plain and fast, derive from `BodyLimit`.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 Deadlines of requests: the time in which a client must have sent a head, a body, and its next request.
 
 Twisted has one limit, which each byte extends: a client that sends one now and then keeps its connection for ever.
+
+Both kinds of channels of `sseserver.web.site` derive from `RequestDeadlines`.
 """
 
 from __future__ import annotations

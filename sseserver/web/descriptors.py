@@ -2,6 +2,8 @@
 File descriptors: how many this process may have open, and how connections and runs share them.
 
 A server that gives all of them to its clients can start no run and write no entry ("Too many open files").
+
+`StreamSite` and the checks of the command line use it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 The file of an access log, which can be moved away while it is written.
+
+`StreamSite` opens it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@ The open connections of a site: their number is bounded, from `accept` on.
 
 Each connection takes a file descriptor. A server that gives all of them to its clients can start no run and write no
 entry ("Too many open files"), so the rest of the process needs some of its own.
+
+`StreamSite` asks it about each connection.
 """
 
 from __future__ import annotations

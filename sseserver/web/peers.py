@@ -2,6 +2,8 @@
 The peers of a site: clients, and proxies with clients behind them.
 
 A trusted proxy names its client for each request (`X-Forwarded-For`), or once for each connection (the PROXY protocol).
+
+`StreamSite` asks it who a client is.
 """
 
 from __future__ import annotations

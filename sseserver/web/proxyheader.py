@@ -1,5 +1,7 @@
 """
 The header of the PROXY protocol, versions 1 and 2, without I/O (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).
+
+`sseserver.web.peers` reads it.
 """
 
 from __future__ import annotations

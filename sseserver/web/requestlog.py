@@ -3,6 +3,8 @@ The access log: one line for each request at its end, also for clients that leav
 
 A line has the fields of the combined format and, after them, the number of events, the seconds, and the reason of the
 end. With `--log-format json` it is an object.
+
+`StreamSite` writes it.
 """
 
 from __future__ import annotations

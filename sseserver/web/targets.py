@@ -1,5 +1,7 @@
 """
 The target of a request (RFC 9112 section 3.2), in its forms other than the usual path.
+
+`BodyLimit` reads the target of each request with it.
 """
 
 from __future__ import annotations

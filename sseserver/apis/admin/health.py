@@ -1,5 +1,7 @@
 """
 `healthz` and `readyz`: whether the process works, and whether it should get new clients.
+
+`makeAPIs` serves them to everybody, `sseserver.apis.admin.site` to operators.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 `metrics`: the numbers of a server, for Prometheus.
+
+`sseserver.apis.admin.site` serves it.
 """
 
 from __future__ import annotations

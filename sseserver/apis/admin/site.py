@@ -1,5 +1,7 @@
 """
 The root of the site of `--admin-listen`: what operators and their programs ask for, apart from the clients.
+
+`sseserver.command.sites` makes it.
 """
 
 from __future__ import annotations

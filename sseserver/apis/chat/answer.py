@@ -1,5 +1,7 @@
 """
 The answer of a run as a chat completion: read from the run's stream log, entry by entry, as the log grows.
+
+Used by `completions`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 The body of `POST streams`: a prompt, or the messages of a chat completion.
+
+Used by `streams`.
 """
 
 from __future__ import annotations

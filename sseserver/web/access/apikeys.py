@@ -6,6 +6,8 @@ A line of the file is `NAME sha256:HASH GRANT …`, with `expires=2027-01-31T00:
 SHA-256 without salt and stretching is right for these keys: they are 256 random bits, so there is no dictionary to try
 and nothing to slow down. A slow hash would cost each request milliseconds and protect only secrets that people have
 chosen.
+
+`Credentials` has the keys, and `python -m sseserver.keys` makes them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
 Cross-Origin Resource Sharing (Fetch standard): the origins whose pages may use a server, and what browsers are told.
+
+`gate` asks it, and writes the headers.
 """
 
 from __future__ import annotations

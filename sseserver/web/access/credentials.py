@@ -1,5 +1,7 @@
 """
 Credentials: the authenticator of `twistd sseserver`, which takes API keys, tokens, signed links and sessions.
+
+`sseserver.command.access` makes it of the options; `rights` asks it.
 """
 
 from __future__ import annotations

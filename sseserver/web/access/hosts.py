@@ -3,6 +3,8 @@ Host names: the authority that a request is meant for, and the list of those tha
 
 A page whose host name an attacker points to another address, such as 127.0.0.1, has the same origin as the server there
 (DNS rebinding). Only the header `Host` tells such a request from others.
+
+`gate`, `origins` and the options of hosts use it.
 """
 
 from __future__ import annotations

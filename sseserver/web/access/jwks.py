@@ -1,5 +1,7 @@
 """
 A JSON Web Key Set (RFC 7517) at a URL: fetched when it is needed, kept, and fetched again when keys may have changed.
+
+`sseserver.command.access` makes `RemoteKeys` for a URL of keys.
 """
 
 from __future__ import annotations

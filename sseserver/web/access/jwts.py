@@ -3,6 +3,8 @@ JSON Web Tokens (RFC 7519), verified with PyJWT.
 
 Algorithm and keys are fixed by the configuration. Nothing in the header of a token chooses them, but for `kid`, which
 selects one of the configured keys.
+
+`sseserver.command.access` gives the verifier to `Credentials`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@ Signed links: URLs that carry rights, for clients that cannot send a header, suc
 
 The query of a link is `rights=read&streams=chat-7&expires=1790000000&sig=…`. Whoever has the link has the rights until
 its expiry, and nobody can change it.
+
+`Credentials` asks it about links, and `python -m sseserver.links` makes them.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Origins: whether a page of another site has sent a request, by the headers `Orig
 A page can send many kinds of requests to any server that its visitor's browser reaches. It cannot read the answers, but
 a run that it has started is paid for, and a stream that it has cancelled is gone. Programs other than browsers do not
 send these headers.
+
+`gate` asks it.
 """
 
 from __future__ import annotations

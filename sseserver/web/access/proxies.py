@@ -2,6 +2,8 @@
 Proxies in front of a server, and the addresses of the clients behind them: `X-Forwarded-For`, `X-Forwarded-Proto`.
 
 Everybody can send these headers. They are believed as far as trusted proxies have written them.
+
+`sseserver.web.peers` has the `TrustedProxies` of a site.
 """
 
 from __future__ import annotations

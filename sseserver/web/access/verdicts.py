@@ -2,6 +2,8 @@
 Verdicts: the principals of credentials that were verified before.
 
 Verifying a signature takes up to a millisecond; finding a verdict takes less than a microsecond.
+
+`Credentials` keeps them.
 """
 
 from __future__ import annotations
