@@ -10,34 +10,58 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.scripts.twistd import run
+from twisted.web.http_headers import Headers
 
 #: Function that chooses between a speedup and its plain implementation, by the name of the speedup.
 CHOICES = {
     "body": "sseserver.delivery.body.chooseBody",
     "channel": "sseserver.web.site.chooseConnection",
-    "readpath": "sseserver.client.response.chooseReadPath",
     "connecting": "sseserver.client.agent.chooseConnecting",
+    "direct": "sseserver.web.site.chooseDirect",
+    "readpath": "sseserver.client.response.chooseReadPath",
+}
+
+#: Name that stands for a speedup and the object in its place, by the name of a speedup that has no such function.
+OTHERS: dict[str, tuple[str, Any]] = {
+    "garbage": ("sseserver.speedups.garbage.RareCollections", Service),
+    "headers": ("sseserver.speedups.headers.HEADERS", Headers),
+    "heads": ("sseserver.speedups.channel.readsHeads", bool),
+    "intake": ("sseserver.speedups.intake.makeIntake", lambda *_: None),
+    "polling": ("sseserver.speedups.polling.limitTurns", id),
 }
 
 
-def turnOff(module: str, name: str) -> None:
-    """Let a function choose the plain implementation, in every module that has imported it."""
-    choose = getattr(import_module(module), name)
+def replace(path: str, makeOther: Any) -> None:
+    """Replace an object in its module, and in every module that has imported it."""
+    module, _, name = path.rpartition(".")
+    known = getattr(import_module(module), name)
+    other = makeOther(known)
+    for importer in list(sys.modules.values()):
+        if getattr(importer, name, None) is known:
+            setattr(importer, name, other)
+
+
+def alwaysPlain(choose: Any) -> Any:
+    """Return a function like this one that chooses the plain implementation."""
 
     def choosePlain(*arguments: Any, **keywords: Any) -> Any:
         bound = signature(choose).bind_partial(*arguments, **keywords)
         bound.arguments["plain"] = True
         return choose(*bound.args, **bound.kwargs)
 
-    for importer in list(sys.modules.values()):
-        if getattr(importer, name, None) is choose:
-            setattr(importer, name, choosePlain)
+    return choosePlain
 
 
-tap: Any = import_module("sseserver.tap")
-for speedup in os.environ["WITHOUT"].split(","):
-    if speedup == "garbage":
-        tap.RareCollections = Service
+import_module("sseserver.tap")
+for speedup in filter(None, os.environ["WITHOUT"].split(",")):
+    if speedup in CHOICES:
+        replace(CHOICES[speedup], alwaysPlain)
+    elif speedup == "request":
+        import_module("sseserver.speedups.request").FastRequest.isShort = False
+    elif speedup == "accesslog":
+        site: Any = import_module("sseserver.web.site")
+        site.accessLine = site.plainLine
     else:
-        turnOff(*CHOICES[speedup].rsplit(".", 1))
+        path, other = OTHERS[speedup]
+        replace(path, lambda _, other=other: other)
 run()
