@@ -156,14 +156,14 @@ class RunQueue:
         if self.isFollowed is None:
             self._stop(unwatched)
             return
-        for run in unwatched:
-            asking = self.isFollowed(run.streamLog.name).addErrback(_doubt)
-            asking.addCallback(self._endUnfollowed, run)
 
-    def _endUnfollowed(self, followed: bool, run: Run) -> None:
-        name = run.streamLog.name
-        if not followed and self._open.get(name) is run and not run.streamLog.viewers:
-            self._stop([run])
+        def end(followed: bool, run: Run) -> None:
+            name = run.streamLog.name
+            if not followed and self._open.get(name) is run and not run.streamLog.viewers:
+                self._stop([run])
+
+        for run in unwatched:
+            self.isFollowed(run.streamLog.name).addErrback(_doubt).addCallback(end, run)
 
     def endAll(self) -> None:
         """
