@@ -10,8 +10,10 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.formats import EventsFormat
 from sseserver.streams.terminal import packDone
 from sseserver.values import Kind, NewEntry, Reason, State
+from tests.fakes import FakeViewer
 from tests.redisproxies import RedisProxy
 from tests.redisservers import RedisServer, findMissing
 
@@ -58,6 +60,7 @@ class OutageTests(SynchronousTestCase):
         self.startStores(60.0)
         run = self.pump.result(self.stores[0].create(None, published=False))
         there = self.pump.result(self.stores[1].find(run.name))
+        there.follow(FakeViewer(), EventsFormat())
         began = self.pump.reactor.seconds()
         self.proxy.swallows = True
         run.append(Kind.TOKEN, b"a")
@@ -99,6 +102,9 @@ class OutageTests(SynchronousTestCase):
         self.startStores(lease)
         runs = [self.pump.result(store.create(None, published=False)) for store in self.stores]
         logs = [self.pump.result(store.find(run.name)) for store, run in zip(reversed(self.stores), runs, strict=True)]
+        for log in logs:
+            # A log without viewers would leave memory meanwhile.
+            log.follow(FakeViewer(), EventsFormat())
         for round_ in range(2):
             for run in runs:
                 run.append(Kind.TOKEN, b"before")
