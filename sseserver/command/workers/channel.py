@@ -86,6 +86,10 @@ class Asking:
         """
         Ask a question.
 
+        Args:
+            channel: The channel to the worker.
+            question: The question.
+
         Returns:
             A Deferred that fires with the answer.
 
