@@ -70,7 +70,7 @@ BUGS = (
     Bug(
         "an ID that is not checked against its epoch",
         "streams/log.py",
-        "if number > (self.last if epoch == self.epoch else self.earlier.get(epoch, -1)):",
+        "if number > (self.last if epoch == self.epoch else min(self.last, self.earlier.get(epoch, -1))):",
         "if number > self.last:",
         "GapTests::test_foreignEpoch",
     ),

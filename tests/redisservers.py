@@ -121,3 +121,9 @@ class RedisServer:
         """End the server, and delete its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def isReplicated(master: RedisServer) -> bool:
+    """Return whether a master has replicas, and all of them have everything that it has written."""
+    role = master.call("ROLE")
+    return role[0] == b"master" and bool(role[2]) and all(int(offset) >= role[1] for _, _, offset in role[2])

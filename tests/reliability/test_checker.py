@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.servers import ROOT
 from tests.reliability.checker import Checker, report
 from tests.reliability.facts import Record
 
@@ -174,5 +175,5 @@ class CheckerTests(SynchronousTestCase):
     def test_foreign(self) -> None:
         """The checker imports nothing of sseserver."""
         code = "import sys, tests.reliability.checker; print([n for n in sys.modules if n.startswith('sseserver')])"
-        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         self.assertEqual(shown.stdout, "[]\n")

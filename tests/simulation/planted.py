@@ -92,7 +92,7 @@ BUGS = (
     Bug(
         "an ID of any epoch is taken",
         "streams/log.py",
-        "if number > (self.last if epoch == self.epoch else self.earlier.get(epoch, -1)):",
+        "if number > (self.last if epoch == self.epoch else min(self.last, self.earlier.get(epoch, -1))):",
         "if False:",
     ),
     Bug(

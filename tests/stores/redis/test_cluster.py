@@ -14,10 +14,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import StoreUnavailable
+from sseserver.formats import EventsFormat
 from sseserver.interfaces import IStreamLog, Publication
 from sseserver.streams.terminal import packDone
 from sseserver.values import Kind, NewEntry, Reason, State
-from tests.redisservers import RedisServer, findMissing
+from tests.fakes import FakeViewer
+from tests.redisservers import RedisServer, findMissing, isReplicated
 
 if findMissing() is None:
     from sseserver.stores.redis.address import Server
@@ -212,7 +214,11 @@ class FailTests(ClusterCase):
         """Start a run on each server; return their logs in both stores."""
         first, second = self.stores
         runs = [self.pump.result(first.create(f"run-{n}", published=False)) for n in range(12)]
-        return [(run, self.pump.result(second.find(run.name))) for run in runs]
+        pairs = [(run, self.pump.result(second.find(run.name))) for run in runs]
+        for _, there in pairs:
+            # Without viewers it would leave memory.
+            there.follow(FakeViewer(), EventsFormat())
+        return pairs
 
     def test_replica(self) -> None:
         """A replica takes over from a master that dies: runs and viewers go on with nothing lost."""
@@ -222,6 +228,7 @@ class FailTests(ClusterCase):
         for run, _ in pairs:
             run.append(Kind.TOKEN, b"before")
         self.pump.until(lambda: all(there.last == 1 for _, there in pairs))
+        self.pump.until(lambda: isReplicated(self.cluster.nodes[0]))
         self.cluster.nodes[0].kill()
         for run, _ in pairs:
             run.append(Kind.TOKEN, b"while it is away")
@@ -246,6 +253,7 @@ class FailTests(ClusterCase):
         for _ in range(2):
             # Before, and while it follows its new master.
             self.pump.until(lambda master=master: self.findReplica(master) is not None)
+            self.pump.until(lambda master=master: isReplicated(master))
             replica = self.findReplica(master)
             self.pump.until(lambda replica=replica: replica.call("CLUSTER", "FAILOVER", "TAKEOVER") == b"OK")
             self.pump.until(lambda replica=replica: replica.call("ROLE")[0] == b"master")

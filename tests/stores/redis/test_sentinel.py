@@ -9,9 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat
+from sseserver.interfaces import IStreamLog
 from sseserver.values import Kind, NewEntry
 from tests.fakes import FakeViewer
-from tests.redisservers import findMissing
+from tests.redisservers import findMissing, isReplicated
 
 _X = [NewEntry(Kind.TOKEN, b"x")]
 
@@ -53,18 +54,24 @@ class SentinelTests(SynchronousTestCase):
             self.pump.result(store.stop())
         self.assertEqual(self.pump.clock.getDelayedCalls(), [])
 
+    def watch(self, run: IStreamLog) -> IStreamLog:
+        """Return the log of a run in the other store, with a viewer: without one it would leave memory."""
+        there = self.pump.result(self.stores[1].find(run.name))
+        there.follow(FakeViewer(), EventsFormat())
+        return there
+
     def test_lostWrites(self) -> None:
         """A fail-over loses the last writes: a run writes them again, viewers of a published stream must return."""
         self.startStores()
         run = self.pump.result(self.stores[0].create(None, published=False))
-        there = self.pump.result(self.stores[1].find(run.name))
+        there = self.watch(run)
         published = self.pump.result(self.stores[0].create("a", published=True))
         viewer, epoch = FakeViewer(), published.epoch
         published.follow(viewer, EventsFormat())
         run.append(Kind.TOKEN, b"1")
         self.pump.result(self.stores[0].publish("a", _X, False))
         self.pump.until(lambda: there.last == published.last == 1)
-        self.assertEqual(self.redis.master.call("WAIT", 1, 0), 1)
+        self.pump.until(lambda: isReplicated(self.redis.master))
         self.redis.cut()
         run.append(Kind.TOKEN, b"2")
         self.pump.result(self.stores[0].publish("a", _X, False))
@@ -86,7 +93,7 @@ class SentinelTests(SynchronousTestCase):
         """A fail-over by order: the stores leave the server that has become a replica, and nothing is lost."""
         self.startStores()
         run = self.pump.result(self.stores[0].create(None, published=False))
-        there = self.pump.result(self.stores[1].find(run.name))
+        there = self.watch(run)
         self.pump.until(lambda: self.redis.sentinel.call("SENTINEL", "FAILOVER", SERVICE) == b"OK")
         for number in range(20):
             run.append(Kind.TOKEN, b"%d" % number)
