@@ -56,7 +56,7 @@ class BenchmarkTests(SynchronousTestCase):
         self.checkEvents(own_run_stores=2, own_run_tls=1, fan_out=1)
 
     def test_sharedQuestions(self) -> None:
-        """So do viewers of two servers that share a Redis."""
+        """Viewers of two servers that share a Redis get every event, too."""
         # On a busy machine a second can be too short for three servers.
         self.checkEvents("--set=seconds=4", shared_runs=1, shared_fan_out=2)
 

@@ -1,5 +1,5 @@
 """
-Stores on a Redis whose master the Sentinels name.
+Sentinels that name the master of a Redis; fail-overs are in `tests.integration.test_redis_sentinel`.
 """
 
 from __future__ import annotations
@@ -7,25 +7,17 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import GapError
-from sseserver.formats import EventsFormat
-from sseserver.interfaces import IStreamLog
-from sseserver.values import Kind, NewEntry
-from tests.fakes import FakeViewer
-from tests.redisservers import findMissing, isReplicated
-
-_X = [NewEntry(Kind.TOKEN, b"x")]
+from tests.redisservers import findMissing
 
 if findMissing() is None:
     from sseserver.stores.redis.address import Address, Credentials, readAddress
     from sseserver.stores.redis.client import Client
-    from sseserver.stores.redis.store import RedisStore
-    from tests.redissentinels import SERVICE, WatchedRedis
+    from tests.redissentinels import WatchedRedis
     from tests.stores.redis.cases import Pump
 
 
-class SentinelTests(SynchronousTestCase):
-    """A master, a replica, a Sentinel and two stores."""
+class NamingTests(SynchronousTestCase):
+    """A master, a replica and a Sentinel."""
 
     skip = findMissing()
 
@@ -34,86 +26,6 @@ class SentinelTests(SynchronousTestCase):
         self.redis = WatchedRedis()
         self.addCleanup(self.redis.remove)
         self.redis.start()
-        self.stores: list[RedisStore] = []
-
-    def startStores(self) -> None:
-        """Start two stores. Their leases are long: these processes do not die."""
-        for _ in range(2):
-            store = self.pump.makeStore(self.redis)
-            store.session.node.lease = 60.0
-            store.start()
-            self.stores.append(store)
-        self.awaitStores()
-
-    def awaitStores(self) -> None:
-        """Wait until both stores work."""
-        self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
-
-    def tearDown(self) -> None:
-        for store in self.stores:
-            self.pump.result(store.stop())
-        self.assertEqual(self.pump.clock.getDelayedCalls(), [])
-
-    def watch(self, run: IStreamLog) -> IStreamLog:
-        """Return the log of a run in the other store, with a viewer: without one it would leave memory."""
-        there = self.pump.result(self.stores[1].find(run.name))
-        there.follow(FakeViewer(), EventsFormat())
-        return there
-
-    def test_lostWrites(self) -> None:
-        """A fail-over loses the last writes: a run writes them again, viewers of a published stream must return."""
-        self.startStores()
-        run = self.pump.result(self.stores[0].create(None, published=False))
-        there = self.watch(run)
-        published = self.pump.result(self.stores[0].create("a", published=True))
-        viewer, epoch = FakeViewer(), published.epoch
-        published.follow(viewer, EventsFormat())
-        run.append(Kind.TOKEN, b"1")
-        self.pump.result(self.stores[0].publish("a", _X, False))
-        self.pump.until(lambda: there.last == published.last == 1)
-        self.pump.until(lambda: isReplicated(self.redis.master))
-        self.redis.cut()
-        run.append(Kind.TOKEN, b"2")
-        self.pump.result(self.stores[0].publish("a", _X, False))
-        self.pump.until(lambda: there.last == published.last == 2)
-        self.redis.master.kill()
-        self.pump.until(lambda: any(store.findProblem() is not None for store in self.stores))
-        self.awaitStores()
-        run.append(Kind.TOKEN, b"3")
-        self.pump.until(lambda: there.last == 3)
-        self.assertEqual((there.buffer.entries, there.epoch), ([b"1", b"2", b"3"], run.epoch))
-        self.pump.result(self.stores[1].publish("a", [NewEntry(Kind.TOKEN, b"other")], False))
-        again = self.pump.result(self.stores[0].find("a"))
-        self.assertEqual(again.locate(f"{epoch}-1"), 1)
-        self.assertRaises(GapError, again.locate, f"{epoch}-2")
-        self.assertTrue(viewer.dismissed)
-        self.assertEqual(self.redis.replica.call("ROLE")[0], b"master")
-
-    def test_ordered(self) -> None:
-        """A fail-over by order: the stores leave the server that has become a replica, and nothing is lost."""
-        self.startStores()
-        run = self.pump.result(self.stores[0].create(None, published=False))
-        there = self.watch(run)
-        self.pump.until(lambda: self.redis.sentinel.call("SENTINEL", "FAILOVER", SERVICE) == b"OK")
-        for number in range(20):
-            run.append(Kind.TOKEN, b"%d" % number)
-            self.pump.run(0.05)
-        self.pump.until(lambda: self.redis.replica.call("ROLE")[0] == b"master")
-        self.pump.until(lambda: self.redis.master.call("ROLE")[0] == b"slave")
-        self.pump.until(lambda: there.last == 20)
-        self.awaitStores()
-        run.append(Kind.TOKEN, b"20")
-        self.pump.until(lambda: there.last == 21)
-        self.assertEqual(there.buffer.entries, [b"%d" % number for number in range(21)])
-
-    def test_readonly(self) -> None:
-        """A server that is made a replica by hand is left as soon as it refuses a write."""
-        self.startStores()
-        self.redis.sentinel.kill()
-        self.redis.replica.call("REPLICAOF", "NO", "ONE")
-        self.redis.master.call("REPLICAOF", "127.0.0.1", self.redis.replica.call("CONFIG", "GET", "port")[1])
-        self.stores[0].publish("a", _X, False).addErrback(lambda _: None)
-        self.pump.until(lambda: "No Sentinel names" in (self.stores[0].findProblem() or ""))
 
     def test_unknown(self) -> None:
         """An unknown service is the problem of the store."""
