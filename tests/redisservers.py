@@ -91,6 +91,13 @@ class RedisServer:
 
     def call(self, *words: str | bytes | int) -> Any:
         """Send a command, and return its reply; an error is an exception of hiredis."""
+        try:
+            return self._call(words)
+        except ConnectionResetError:
+            # A master that becomes a replica closes all connections.
+            return self._call(words)
+
+    def _call(self, words: tuple[str | bytes | int, ...]) -> Any:
         import hiredis
 
         reader = hiredis.Reader()
@@ -101,7 +108,10 @@ class RedisServer:
             command: Any = words
             connection.sendall(hiredis.pack_command(command))
             while (reply := reader.gets()) is False:
-                reader.feed(connection.recv(65536))
+                received = connection.recv(65536)
+                if not received:
+                    raise ConnectionResetError
+                reader.feed(received)
         return reply
 
     def signal(self, number: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import StreamNotFound
+from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.streams.terminal import packDone
 from sseserver.values import Kind, NewEntry, Reason, State
@@ -169,4 +169,11 @@ class ModelTests(SynchronousTestCase):
                 self.pump.until(lambda log=log, stream=stream: log.last == len(stream.entries))
                 self.assertEqual(log.buffer.entries, stream.entries)
                 self.assertEqual(log.state is State.OPEN, not stream.ended)
-        self.assertEqual({each.name for each in self.pump.result(stores[1].list(1000))}, set(streams))
+        self.pump.until(lambda: self.listNames(stores[1]) == set(streams))
+
+    def listNames(self, store: RedisStore) -> set[str]:
+        """List the names of all streams; of none while a server has not heard yet which slots it has."""
+        try:
+            return {each.name for each in self.pump.result(store.list(1000))}
+        except StoreUnavailable:
+            return set()
