@@ -8,8 +8,10 @@ import contextlib
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from urllib.error import HTTPError
 
 import process
 from journal import Figures, judgePaced, judgeStamped
@@ -17,6 +19,9 @@ from load import Load, Plan
 from paced import Bench, loadFigures, measureFanOut, runLoad
 from process import Meter, Process
 from servers import PEERS, Server, SkipError, ask, words
+
+#: Seconds. Longest time until a server has its Redis.
+PATIENCE = 10.0
 
 
 @contextlib.contextmanager
@@ -32,7 +37,23 @@ def _share(bench: Bench, server: Server) -> Iterator[tuple[Process, Process, Pro
         bench.start(server) as first,
         bench.start(server) as second,
     ):
+        for each in (first, second):
+            _awaitRedis(each.port)
         yield redis, first, second
+
+
+def _awaitRedis(port: int) -> None:
+    """Wait until a server has its Redis; before, it refuses requests."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            ask(port, "GET", "/readyz")
+        except HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def countScripts(port: int) -> int:

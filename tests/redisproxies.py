@@ -4,7 +4,6 @@ A proxy between a store and its Redis, which delays answers or swallows everythi
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -32,15 +31,31 @@ class RedisProxy:
         self.url = f"redis+unix://{path}"
         self._reactor = reactor
         self._target = target
-        self._path = path
-        self._sides: list[_Side] = []
+        self._sides: set[_Side] = set()
+        self._stopped = False
         factory: Factory = Factory.forProtocol(lambda: _Side(self))
         factory.noisy = False
         self._port = reactor.listenUNIX(path, factory)
 
+    @property
+    def isClosed(self) -> bool:
+        """Whether no connection is open."""
+        return not self._sides
+
+    def note(self, side: _Side) -> bool:
+        """Note an open connection; return whether the proxy takes it."""
+        if self._stopped:
+            side.transport.abortConnection()
+        else:
+            self._sides.add(side)
+        return not self._stopped
+
+    def forget(self, side: _Side) -> None:
+        """Note that a connection has ended."""
+        self._sides.discard(side)
+
     def join(self, near: _Side) -> None:
         """Connect to the Redis for a client."""
-        self._sides.append(near)
         far = _Side(self, near)
         factory: Factory = Factory.forProtocol(lambda: far)
         factory.noisy = False
@@ -58,11 +73,11 @@ class RedisProxy:
             to.transport.write(data)
 
     def stop(self) -> None:
-        """Listen no longer, and cut all connections."""
+        """Listen no longer, and cut all connections: see `isClosed`."""
+        self._stopped = True
         self._port.stopListening()
-        for side in self._sides:
+        for side in tuple(self._sides):
             side.transport.abortConnection()
-        Path(self._path).unlink(missing_ok=True)
 
 
 class _Side(Protocol):
@@ -78,7 +93,7 @@ class _Side(Protocol):
 
     def connectionMade(self) -> None:
         """Connect the other side."""
-        if not self._isFar:
+        if self._proxy.note(self) and not self._isFar:
             self._proxy.join(self)
 
     def join(self, far: _Side) -> None:
@@ -97,5 +112,6 @@ class _Side(Protocol):
 
     def connectionLost(self, reason: Any = None) -> None:
         """End the other side, too."""
+        self._proxy.forget(self)
         if self._other is not None:
             self._other.transport.abortConnection()

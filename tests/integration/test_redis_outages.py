@@ -33,9 +33,14 @@ class OutageTests(SynchronousTestCase):
         self.server = RedisServer("appendonly yes", "appendfsync no").start()
         self.addCleanup(self.server.remove)
         self.proxy = RedisProxy(self.pump.reactor, self.server.path, str(Path(self.server.folder, "proxy")))
-        self.addCleanup(self.pump.run, 0.1)
-        self.addCleanup(self.proxy.stop)
+        self.addCleanup(self.stopProxy)
         self.stores: list[RedisStore] = []
+
+    def stopProxy(self) -> None:
+        """Stop the proxy, and wait until its sockets are closed."""
+        self.proxy.stop()
+        self.pump.until(lambda: self.proxy.isClosed)
+        self.pump.run(0.1)
 
     def startStores(self, lease: float) -> None:
         """Start two stores."""
