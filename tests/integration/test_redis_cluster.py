@@ -14,7 +14,7 @@ from sseserver.interfaces import IStreamLog, Publication
 from sseserver.values import Kind, NewEntry
 from tests.fakes import FakeViewer
 from tests.redisservers import RedisServer, findMissing, isReplicated
-from tests.stores.redis.clustercase import ClusterCase
+from tests.stores.redis.twostores import TwoStoresCase
 
 if findMissing() is None:
     from sseserver.stores.redis.layout import Layout, findSlot
@@ -22,13 +22,13 @@ if findMissing() is None:
     from tests.stores.redis.cases import sharedCluster
 
 
-class MovingTests(ClusterCase):
+class MovingTests(TwoStoresCase):
     """Slots of a cluster move, while streams are written and followed."""
 
     def setUp(self) -> None:
         super().setUp()
         self.cluster = sharedCluster()
-        self.startStores(self.cluster)
+        self.startStores(self.cluster, 100_000)
 
     def test_moved(self) -> None:
         """A run and a published stream go on while their slots move: nothing is lost, repeated or reordered."""
@@ -107,7 +107,7 @@ class MovingTests(ClusterCase):
         self.cluster.move(slot, target)
 
 
-class FailTests(ClusterCase):
+class FailTests(TwoStoresCase):
     """Servers of a cluster die."""
 
     def startCluster(self, replicas: int, *options: str) -> RedisCluster:
@@ -115,7 +115,7 @@ class FailTests(ClusterCase):
         self.cluster = RedisCluster(replicas, *options)
         self.addCleanup(self.cluster.remove)
         self.cluster.start()
-        self.startStores(self.cluster)
+        self.startStores(self.cluster, 100_000)
         return self.cluster
 
     def startRuns(self) -> list[tuple[IStreamLog, IStreamLog]]:

@@ -7,34 +7,25 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
 from sseserver.formats import EventsFormat
 from sseserver.streams.terminal import packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.fakes import FakeViewer
 from tests.redisproxies import RedisProxy
-from tests.redisservers import RedisServer, findMissing
-
-if findMissing() is None:
-    from sseserver.stores.redis.store import RedisStore
-    from tests.stores.redis.cases import Pump
+from tests.redisservers import RedisServer
+from tests.stores.redis.twostores import TwoStoresCase
 
 
-class OutageTests(SynchronousTestCase):
+class OutageTests(TwoStoresCase):
     """Two stores behind a proxy."""
 
-    skip = findMissing()
-
     def setUp(self) -> None:
-        self.pump = Pump(Clock())
+        super().setUp()
         # Not the disk, but the kernel has everything that a killed process has written.
         self.server = RedisServer("appendonly yes", "appendfsync no").start()
         self.addCleanup(self.server.remove)
         self.proxy = RedisProxy(self.pump.reactor, self.server.path, str(Path(self.server.folder, "proxy")))
         self.addCleanup(self.stopProxy)
-        self.stores: list[RedisStore] = []
 
     def stopProxy(self) -> None:
         """Stop the proxy, and wait until its sockets are closed."""
@@ -42,27 +33,9 @@ class OutageTests(SynchronousTestCase):
         self.pump.until(lambda: self.proxy.isClosed)
         self.pump.run(0.1)
 
-    def startStores(self, lease: float) -> None:
-        """Start two stores."""
-        for _ in range(2):
-            store = self.pump.makeStore(self.proxy, 100_000)
-            store.session.node.lease = lease
-            store.start()
-            self.stores.append(store)
-        self.awaitStores()
-
-    def awaitStores(self) -> None:
-        """Wait until both stores work."""
-        self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
-
-    def tearDown(self) -> None:
-        for store in self.stores:
-            self.pump.result(store.stop())
-        self.assertEqual(self.pump.clock.getDelayedCalls(), [])
-
     def test_halfOpen(self) -> None:
         """A Redis that answers nothing is noticed within seconds on both connections; then everything goes on."""
-        self.startStores(60.0)
+        self.startStores(self.proxy, 100_000, 60.0)
         run = self.pump.result(self.stores[0].create(None, published=False))
         there = self.pump.result(self.stores[1].find(run.name))
         there.follow(FakeViewer(), EventsFormat())
@@ -80,7 +53,7 @@ class OutageTests(SynchronousTestCase):
 
     def test_slow(self) -> None:
         """Answers that are late by 200 ms block nothing, and nothing is lost, repeated or reordered."""
-        self.startStores(60.0)
+        self.startStores(self.proxy, 100_000, 60.0)
         run = self.pump.result(self.stores[0].create(None, published=False))
         published = self.pump.result(self.stores[0].create("a", published=True))
         logs = [self.pump.result(self.stores[1].find(name)) for name in (run.name, "a")]
@@ -104,7 +77,7 @@ class OutageTests(SynchronousTestCase):
         """An outage that is longer than all leases ends no run: its process goes on when the Redis is back."""
         # Longer than the longest pause between two attempts to connect, as in earnest.
         lease, outage = (10.0, 30.0) if os.environ.get("SSESERVER_LONG") == "1" else (5.0, 6.0)
-        self.startStores(lease)
+        self.startStores(self.proxy, 100_000, lease)
         runs = [self.pump.result(store.create(None, published=False)) for store in self.stores]
         logs = [self.pump.result(store.find(run.name)) for store, run in zip(reversed(self.stores), runs, strict=True)]
         for log in logs:

@@ -4,53 +4,28 @@ Stores on a Redis whose master the Sentinels name.
 
 from __future__ import annotations
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
 from sseserver.errors import GapError
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import IStreamLog
 from sseserver.values import Kind, NewEntry
 from tests.fakes import FakeViewer
 from tests.redisservers import findMissing, isReplicated
+from tests.stores.redis.twostores import TwoStoresCase
 
 _X = [NewEntry(Kind.TOKEN, b"x")]
 
 if findMissing() is None:
-    from sseserver.stores.redis.store import RedisStore
     from tests.redissentinels import SERVICE, WatchedRedis
-    from tests.stores.redis.cases import Pump
 
 
-class SentinelTests(SynchronousTestCase):
+class SentinelTests(TwoStoresCase):
     """A master, a replica, a Sentinel and two stores."""
 
-    skip = findMissing()
-
     def setUp(self) -> None:
-        self.pump = Pump(Clock())
+        super().setUp()
         self.redis = WatchedRedis()
         self.addCleanup(self.redis.remove)
         self.redis.start()
-        self.stores: list[RedisStore] = []
-
-    def startStores(self) -> None:
-        """Start two stores. Their leases are long: these processes do not die."""
-        for _ in range(2):
-            store = self.pump.makeStore(self.redis)
-            store.session.node.lease = 60.0
-            store.start()
-            self.stores.append(store)
-        self.awaitStores()
-
-    def awaitStores(self) -> None:
-        """Wait until both stores work."""
-        self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
-
-    def tearDown(self) -> None:
-        for store in self.stores:
-            self.pump.result(store.stop())
-        self.assertEqual(self.pump.clock.getDelayedCalls(), [])
 
     def watch(self, run: IStreamLog) -> IStreamLog:
         """Return the log of a run in the other store, with a viewer: without one it would leave memory."""
@@ -60,7 +35,7 @@ class SentinelTests(SynchronousTestCase):
 
     def test_lostWrites(self) -> None:
         """A fail-over loses the last writes: a run writes them again, viewers of a published stream must return."""
-        self.startStores()
+        self.startStores(self.redis)
         run = self.pump.result(self.stores[0].create(None, published=False))
         there = self.watch(run)
         published = self.pump.result(self.stores[0].create("a", published=True))
@@ -89,7 +64,7 @@ class SentinelTests(SynchronousTestCase):
 
     def test_ordered(self) -> None:
         """A fail-over by order: the stores leave the server that has become a replica, and nothing is lost."""
-        self.startStores()
+        self.startStores(self.redis)
         run = self.pump.result(self.stores[0].create(None, published=False))
         there = self.watch(run)
         self.pump.until(lambda: self.redis.sentinel.call("SENTINEL", "FAILOVER", SERVICE) == b"OK")
@@ -106,7 +81,7 @@ class SentinelTests(SynchronousTestCase):
 
     def test_readonly(self) -> None:
         """A server that is made a replica by hand is left as soon as it refuses a write."""
-        self.startStores()
+        self.startStores(self.redis)
         self.redis.sentinel.kill()
         self.redis.replica.call("REPLICAOF", "NO", "ONE")
         self.redis.master.call("REPLICAOF", "127.0.0.1", self.redis.replica.call("CONFIG", "GET", "port")[1])

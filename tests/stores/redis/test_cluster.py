@@ -13,7 +13,7 @@ from sseserver.errors import StoreUnavailable
 from sseserver.streams.terminal import packDone
 from sseserver.values import Kind, Reason, State
 from tests.redisservers import findMissing
-from tests.stores.redis.clustercase import ClusterCase
+from tests.stores.redis.twostores import TwoStoresCase
 
 if findMissing() is None:
     from sseserver.stores.redis.address import Server
@@ -54,13 +54,13 @@ class SlotTests(SynchronousTestCase):
         self.assertRaises(StoreUnavailable, parseRedirect, Refused("MOVED 5"), Server("a", 9))
 
 
-class SharedTests(ClusterCase):
+class SharedTests(TwoStoresCase):
     """A cluster in good health."""
 
     def test_spread(self) -> None:
         """Runs and published streams of all three servers are written, followed, listed and ended."""
         self.cluster = sharedCluster()
-        self.startStores(self.cluster)
+        self.startStores(self.cluster, 100_000)
         first, second = self.stores
         runs = [self.pump.result(first.create(f"run-{n}", published=False)) for n in range(30)]
         self.assertEqual(

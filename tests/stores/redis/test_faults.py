@@ -8,55 +8,30 @@ from __future__ import annotations
 
 import signal
 
-from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
-
 from sseserver.errors import GapError, StoreUnavailable
 from sseserver.formats import EventsFormat
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.fakes import FakeViewer
 from tests.redisservers import RedisServer, findMissing
+from tests.stores.redis.twostores import TwoStoresCase
 
 if findMissing() is None:
     from sseserver.stores.redis.reader import parseEpochs
-    from sseserver.stores.redis.store import RedisStore
-    from tests.stores.redis.cases import Pump
 
 _X = [NewEntry(Kind.TOKEN, b"x")]
 
 
-class FaultTests(SynchronousTestCase):
+class FaultTests(TwoStoresCase):
     """A Redis that fails."""
 
-    skip = findMissing()
-
-    def setUp(self) -> None:
-        self.pump = Pump(Clock())
-        self.stores: list[RedisStore] = []
-
-    def startStores(self, *options: str) -> RedisServer:
+    def startServer(self, *options: str) -> RedisServer:
         """Start a server for this test only, and two stores."""
         server = RedisServer(*options)
         self.addCleanup(server.remove)
         server.start()
-        for _ in range(2):
-            # Leases are long: these processes do not die.
-            store = self.pump.makeStore(server)
-            store.session.node.lease = 60.0
-            store.start()
-            self.stores.append(store)
-        self.awaitStores()
+        self.startStores(server)
         return server
-
-    def awaitStores(self) -> None:
-        """Wait until both stores work."""
-        self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
-
-    def tearDown(self) -> None:
-        for store in self.stores:
-            self.pump.result(store.stop())
-        self.assertEqual(self.pump.clock.getDelayedCalls(), [])
 
     def test_down(self) -> None:
         """A store starts without its Redis, refuses work meanwhile, and works when the Redis is there."""
@@ -75,7 +50,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_outage(self) -> None:
         """A run goes on while the Redis is away, and what it wrote comes to all viewers afterwards, once."""
-        server = self.startStores("appendonly yes", "appendfsync always")
+        server = self.startServer("appendonly yes", "appendfsync always")
         run = self.pump.result(self.stores[0].create(None, published=False))
         there = self.pump.result(self.stores[1].find(run.name))
         run.append(Kind.TOKEN, b"before")
@@ -94,7 +69,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_renewed(self) -> None:
         """After a restart a published stream has a new epoch; viewers go on, and earlier IDs are continued."""
-        server = self.startStores("appendonly yes", "appendfsync always")
+        server = self.startServer("appendonly yes", "appendfsync always")
         logs = [self.pump.result(self.stores[0].create("a", published=True))]
         logs.append(self.pump.result(self.stores[1].find("a")))
         self.pump.result(self.stores[0].publish("a", _X * 2, False))
@@ -113,7 +88,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_lostWrites(self) -> None:
         """Entries that the Redis has lost: a run appends them again, viewers of a published stream must return."""
-        server = self.startStores("appendonly no")
+        server = self.startServer("appendonly no")
         run = self.pump.result(self.stores[0].create(None, published=False))
         published = self.pump.result(self.stores[0].create("a", published=True))
         viewer = FakeViewer()
@@ -143,7 +118,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_lostRun(self) -> None:
         """A run that lost entries and its process ends with a new epoch: the IDs of these entries stay lost."""
-        server = self.startStores("appendonly no")
+        server = self.startServer("appendonly no")
         run = self.pump.result(self.stores[0].create(None, published=False))
         run.append(Kind.TOKEN, b"1")
         self.pump.until(lambda: run.last == 1)
@@ -163,7 +138,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_lostEnd(self) -> None:
         """A run whose end the Redis has lost is ended again, also when its process has forgotten it."""
-        server = self.startStores("appendonly no")
+        server = self.startServer("appendonly no")
         run = self.pump.result(self.stores[0].create(None, published=False))
         run.append(Kind.TOKEN, b"1")
         self.pump.until(lambda: run.last == 1)
@@ -183,7 +158,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_empty(self) -> None:
         """A Redis that comes back empty: all streams end for their viewers."""
-        server = self.startStores()
+        server = self.startServer()
         run = self.pump.result(self.stores[0].create(None, published=False))
         published = self.pump.result(self.stores[1].create("a", published=True))
         there = self.pump.result(self.stores[1].find(run.name))
@@ -194,7 +169,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_frozen(self) -> None:
         """A Redis that stands still for long blocks nothing, and nothing is lost."""
-        server = self.startStores()
+        server = self.startServer()
         run = self.pump.result(self.stores[0].create(None, published=False))
         there = self.pump.result(self.stores[1].find(run.name))
         server.signal(signal.SIGSTOP)
@@ -207,7 +182,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_full(self) -> None:
         """Without memory publishes are refused and runs wait; a stream can still be ended."""
-        server = self.startStores("maxmemory-policy noeviction")
+        server = self.startServer("maxmemory-policy noeviction")
         run = self.pump.result(self.stores[0].create(None, published=False))
         self.pump.result(self.stores[1].create("a", published=True))
         server.command("CONFIG", "SET", "maxmemory", "1")
@@ -222,7 +197,7 @@ class FaultTests(SynchronousTestCase):
 
     def test_wrongType(self) -> None:
         """A foreign value at a key of one stream harms no other stream."""
-        server = self.startStores()
+        server = self.startServer()
         runs = [self.pump.result(self.stores[0].create(None, published=False)) for _ in range(2)]
         key = self.stores[0].session.table.streams[runs[0].name].place.entries
         server.command("SET", key, "x")

@@ -1,5 +1,5 @@
 """
-The base of tests with stores on a real cluster.
+The base of tests with two stores on one Redis.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from tests.redisservers import findMissing
 
 if findMissing() is None:
     from sseserver.stores.redis.store import RedisStore
-    from tests.redisclusters import RedisCluster
-    from tests.stores.redis.cases import Pump
+    from tests.stores.redis.cases import HasURL, Pump
 
 
-class ClusterCase(SynchronousTestCase):
-    """Two stores on a cluster."""
+class TwoStoresCase(SynchronousTestCase):
+    """Two stores on one Redis."""
 
     skip = findMissing()
 
@@ -24,17 +23,24 @@ class ClusterCase(SynchronousTestCase):
         self.pump = Pump(Clock())
         self.stores: list[RedisStore] = []
 
-    def startStores(self, cluster: RedisCluster) -> None:
-        """Start two stores. Their leases are long: these processes do not die."""
+    def startStores(self, server: HasURL, window: int = 8000, lease: float = 60.0) -> None:
+        """
+        Start both stores.
+
+        Args:
+            server: The Redis.
+            window: Bytes that each stream keeps.
+            lease: Seconds. By default long: these processes do not die.
+        """
         for _ in range(2):
-            store = self.pump.makeStore(cluster, 100_000)
-            store.session.node.lease = 60.0
+            store = self.pump.makeStore(server, window)
+            store.session.node.lease = lease
             store.start()
             self.stores.append(store)
         self.awaitStores()
 
     def awaitStores(self) -> None:
-        """Wait until all stores work."""
+        """Wait until both stores work."""
         self.pump.until(lambda: all(store.findProblem() is None for store in self.stores))
 
     def tearDown(self) -> None:
