@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from urllib.parse import urlsplit
 
 import process
@@ -51,6 +51,7 @@ class Plan:
     port: int
     viewers: int = 1
     path: str = "/"  # of each viewer's GET; not used with `post`
+    _: KW_ONLY
     paths: tuple[str, ...] = ()  # one for each viewer, instead of `path`
     ports: tuple[int, ...] = ()  # taken in turns by the viewers, instead of `port`
     ask: str | None = None  # JSON to POST to `path` instead of the GET

@@ -125,7 +125,9 @@ def measureRelay(bench: Bench, server: Server) -> Figures:
     p = bench.parameters
     viewers = min(p.viewers, server.size or p.viewers)
     with bench.start(server) as child:
-        one = Plan(child.port, 1, COMPLETIONS, server.ask, server.post, PROMPT, seconds=0.5, rest=p.rest)
+        one = Plan(
+            child.port, path=COMPLETIONS, ask=server.ask, post=server.post, body=PROMPT, seconds=0.5, rest=p.rest
+        )
         Load(one).run()
         plan = replace(one, viewers=viewers, connectRate=500.0, settle=1.0, seconds=p.seconds)
         journal, meter = runLoad(child, plan)
@@ -136,7 +138,7 @@ def measureRelay(bench: Bench, server: Server) -> Figures:
         def probe() -> None:
             for _ in range(p.probes // 5):
                 through.append(firstOf(one, FIRST_STAMP)[1])
-                direct.append(firstOf(Plan(bench.upstream, 1, COMPLETIONS), FIRST_STAMP)[1])
+                direct.append(firstOf(Plan(bench.upstream, path=COMPLETIONS), FIRST_STAMP)[1])
 
         Load(replace(plan, seconds=6.0), atSecond=probe).run()
     first, own = median(through) * 1000, median(direct) * 1000

@@ -74,6 +74,18 @@ class BenchmarkTests(SynchronousTestCase):
         self.assertEqual([len(runs[name]) for name in ("short", "storm")], [2, 1])
         self.assertGreater(runs["short"][0]["per second"], 0)
 
+    def test_relay(self) -> None:
+        """Viewers of an upstream's answers get every token, in both formats."""
+        self.checkEvents(relay=2)
+
+    def test_keptAndPublished(self) -> None:
+        """The questions of what is kept, published or only waited for are answered."""
+        small = ("--set=megabytes=1", "--set=publishers=2", "--set=list=3", "--set=rate=20", "--set=heartbeat=1")
+        counts = {"idle_1000": 1, "first_byte": 2, "catch_up": 2, "publish": 4, "publish_tokens": 3, "store": 1}
+        counts |= {"program": 2}
+        runs = self.measured(*small, *counts)
+        self.assertEqual({name: len(results) for name, results in runs.items()}, counts)
+
     def test_turns(self) -> None:
         """Each kind of work beside a second client is done, and its waits are noted."""
         names = ("nothing", "tool call", "publish to viewers", "list of streams", "first text of an ended stream")
