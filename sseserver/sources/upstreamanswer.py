@@ -23,9 +23,9 @@ from sseserver.client.response import ReadPath, ResponseReader, explainEnd
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
 from sseserver.protocols.chatcompletions import convertCompletion
-from sseserver.sources.upstreamchunks import ChunkRelay
 from sseserver.sources.upstreamerrors import makeSourceError
 from sseserver.sources.upstreamopening import JSONDocument, UpstreamLimits
+from sseserver.sources.upstreamrelay import ChunkRelay
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.steps import StateEnum, step
 from sseserver.timing.patience import PatientCall

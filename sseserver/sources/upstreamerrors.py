@@ -1,7 +1,7 @@
 """
 Errors of an upstream as `SourceError`: one bounded line for viewers and clients, without the API key.
 
-The other modules of the upstream source raise them: `upstreamchunks` for an error in a chunk, `upstreamanswer` for a
+The other modules of the upstream source raise them: `upstreamrelay` for an error in a chunk, `upstreamanswer` for a
 response that was refused or cut, `upstreammodels` for a list of models.
 """
 

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.errors import SourceError
 from sseserver.sources.upstream import UpstreamLimits
 from sseserver.sources.upstreamanswer import ANSWER_STEPS, DRAIN_SECONDS, AnswerState
-from sseserver.sources.upstreamchunks import GRACE_SECONDS
+from sseserver.sources.upstreamrelay import GRACE_SECONDS
 from sseserver.steps import step
 from sseserver.testing import RecordingSink
 from sseserver.values import Prompt

@@ -1,4 +1,4 @@
-"""Tests for `sseserver.sources.upstreamchunks`: chunks on their way, the end of the choices, and what follows it."""
+"""Tests for `sseserver.sources.upstreamrelay`: chunks on their way, the end of the choices, and what follows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
-from sseserver.sources.upstreamchunks import GRACE_SECONDS, ChunkRelay
+from sseserver.sources.upstreamrelay import GRACE_SECONDS, ChunkRelay
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.testing import RecordingSink
 from sseserver.wire import Decoder

@@ -5,5 +5,5 @@ By role: `address` (where the Redis is), `connection`, `handshake`, `link`, `pee
 `errand` and `client` (commands on kept connections, to the right server of a cluster), `layout` and `scripts` (what is
 in Redis, and how it changes), `shards` (generations of the server), `streams`, `table` and `reader` (what this process
 knows), `writer` (entries of its runs), `messages` and `follower` (entries of others), `opener`, `publisher`,
-`registry`, `listing` (calls of the service), `nodes` (leases), `store` (all together).
+`registry`, `listing` (calls of the service), `leases` (of processes), `store` (all together).
 """

@@ -1,5 +1,5 @@
 """
-Node: the lease of this process, and the end of runs whose process has lost its own.
+Leases of processes: `Node` holds the one of this process, and ends runs whose process has lost its own.
 
 A node is one process. Its lease covers all its runs. Redis's clock decides when a lease is over, never a node's. Only a
 node that has held its own lease for the time of one ends the runs of others: so an outage of Redis ends none.

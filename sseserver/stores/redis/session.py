@@ -18,8 +18,8 @@ from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.directory import RedisDirectory
 from sseserver.stores.redis.follower import Follower
 from sseserver.stores.redis.layout import Layout
+from sseserver.stores.redis.leases import Node, NodeRuns
 from sseserver.stores.redis.limits import SharedLimits
-from sseserver.stores.redis.nodes import Node, NodeRuns
 from sseserver.stores.redis.opener import MakeLog, Opener
 from sseserver.stores.redis.publisher import Publisher
 from sseserver.stores.redis.shards import Shards

@@ -14,7 +14,7 @@ from tests.redisservers import findMissing
 
 if findMissing() is None:
     from sseserver.stores.redis.layout import Layout
-    from sseserver.stores.redis.nodes import LEASE_TIME, RENEWAL, Node, NodeRuns
+    from sseserver.stores.redis.leases import LEASE_TIME, RENEWAL, Node, NodeRuns
 
 
 class FakeClient:

@@ -1,7 +1,7 @@
 """
 Several stores on one Redis, as several processes have them.
 
-Tests of `sseserver.stores.redis.session`, `sseserver.stores.redis.nodes`, `sseserver.stores.redis.follower`,
+Tests of `sseserver.stores.redis.session`, `sseserver.stores.redis.leases`, `sseserver.stores.redis.follower`,
 `sseserver.stores.redis.opener`, `sseserver.stores.redis.reader`, `sseserver.stores.redis.shards`,
 `sseserver.stores.redis.writer`, `sseserver.stores.redis.table`, `sseserver.stores.redis.streams`,
 `sseserver.stores.redis.publisher`, `sseserver.stores.redis.unused` and `sseserver.stores.redis.directory`.
