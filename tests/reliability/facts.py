@@ -5,7 +5,9 @@ sseserver.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,9 @@ LATE = 20.0
 
 #: Seconds. A server that was away from Redis for less keeps its lease: it renews it every 3 seconds for 10.
 LEASE = 6.0
+
+#: Seconds. Redis deletes a stream so long after its end.
+KEEP = 600.0
 
 #: Seconds. Two times away with so little between them are one: connections come back later than they could.
 BETWEEN = 6.0
@@ -101,7 +106,8 @@ class Facts:
         """Return whether a stream may be gone."""
         if "delete" in self.asked.get(stream, ()) or "delete stream" in self.harmed.get(stream, ()):
             return True
-        return self._isIn(stream, self.created.get(stream, now), now)
+        created = self.created.get(stream, now)
+        return now - created > KEEP or self._isIn(stream, created, now)
 
     def mayHaveBeenLost(self, stream: str, sent: float, answered: float) -> bool:
         """Return whether what was stored at some time between two may be lost at the end."""
@@ -117,11 +123,13 @@ class Facts:
             return True
         return any(self._wasAway(owner, born, now) for owner in owners)
 
-    def wasTerminated(self, stream: str) -> bool:
+    def wasTerminated(self, stream: str, now: float) -> bool:
         """Return whether the server of a run may have been asked to end."""
+        born = self.created.get(stream, 0.0) - LATE
         owners = self.owners.get(stream, {0, 1})
-        ended = [fault.record for fault in self.faults.values() if fault.name == "end server"]
-        return any(record["server"] in owners and record["signal"] == "SIGTERM" for record in ended)
+        ended = [fault for fault in self.faults.values() if fault.name == "end server"]
+        asked = [fault for fault in ended if fault.record["signal"] == "SIGTERM" and born <= fault.end]
+        return any(fault.record["server"] in owners and fault.begin <= now for fault in asked)
 
     def _isIn(self, stream: str, seen: float, now: float) -> bool:
         losses = [loss for loss in self.losses if loss.stream in {None, stream}]
@@ -143,15 +151,15 @@ class Facts:
         return False
 
 
-def collectFacts(records: list[Record]) -> Facts:
+def collectFacts(records: Iterable[Record]) -> Facts:
     """Read everything but the events of viewers."""
-    facts = Facts(end=records[-1]["t"])
+    facts = Facts()
     keys: dict[str, set[int]] = defaultdict(set)
     for record in records:
-        now = record["t"]
+        now = facts.end = record["t"]
         match record["do"]:
             case "fault":
-                facts.faults[record["number"]] = Fault(record["name"], now, facts.end, record)
+                facts.faults[record["number"]] = Fault(record["name"], now, math.inf, record)
             case "healed":
                 facts.faults[record["number"]].end = now
             case "slow":

@@ -80,6 +80,13 @@ class Server:
             self._process.send_signal(signal.SIGCONT)
             self.alive = True
 
+    def measureMemory(self) -> int:
+        """Return the resident memory of the process in bytes; 0 if there is none."""
+        if self._process is None:
+            return 0
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text("ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def readLog(self) -> str:
         """Return what the server has written."""
         return self._log.read_text("utf-8", "replace") if self._log.exists() else ""

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.reliability.auditors import Auditors, isPublished
 from tests.reliability.checker import Checker, checkFile
 from tests.reliability.journal import Journal
 from tests.reliability.machines import RedisPair, Server, explainDeath
@@ -32,8 +33,8 @@ CALM = 60.0
 #: Seconds between two looks at the time, and the delay of one that is worth a note.
 _BEAT, _LATE = 0.5, 1.5
 
-#: Number of streams that are read at the same time in the end.
-_AUDITORS = 8
+#: Number of streams that auditors read at the same time, while faults last and in the end.
+_AUDITORS, _LAST_AUDITORS = 24, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ async def _play(plan: Plan, journal: Journal) -> None:
         nodes = NodeViewers(world, plan.node)
         if plan.node:
             await nodes.start()
-        actors = [asyncio.ensure_future(work) for work in _listActors(world, plan)]
+        auditors = Auditors(world)
+        actors = [asyncio.ensure_future(work) for work in _listActors(world, plan, auditors)]
         if plan.node:
             actors.append(asyncio.ensure_future(nodes.work()))
         nemesis = asyncio.ensure_future(Nemesis(world, targets).work(plan.kills))
@@ -103,9 +105,10 @@ async def _play(plan: Plan, journal: Journal) -> None:
         await nodes.stop()
         for actor in set(actors) - late:
             actor.result()
-        await _audit(world)
+        await auditors.finish(_LAST_AUDITORS)
         watch.cancel()
         for server in targets.servers:
+            journal.note("memory", server=server.number, size=server.measureMemory())
             explainDeath(server, journal)
 
 
@@ -121,12 +124,12 @@ async def _watchTime(journal: Journal) -> None:
             journal.note("slow", number=number, begin=before)
 
 
-def _listActors(world: World, plan: Plan) -> list:
+def _listActors(world: World, plan: Plan, auditors: Auditors) -> list:
     own = plan.viewers - plan.node
     viewers = [(HTTPXViewer if number % 5 == 0 else Viewer)(world, f"viewer{number}") for number in range(own)]
     publishers = [Publisher(world, f"pub{number}") for number in range(plan.publishers)]
     starters = [Starter(world, f"start{number}") for number in range(plan.starters)]
-    return [actor.work() for actor in (*viewers, *publishers, *starters)]
+    return [actor.work() for actor in (*viewers, *publishers, *starters, *[auditors] * _AUDITORS)]
 
 
 @contextlib.asynccontextmanager
@@ -180,23 +183,7 @@ async def _heal(targets: Targets, journal: Journal) -> None:
 async def _closeAll(world: World) -> None:
     """Close all published streams: a fail-over may have lost the end that their publishers have written."""
     closer = Publisher(world, "closer")
-    await asyncio.gather(*(closer.close(stream) for stream in world.known if stream.startswith("pub")))
-
-
-async def _audit(world: World) -> None:
-    """Read every stream from its begin, at each server."""
-    waiting = [(front, stream) for stream in world.known for front in range(len(world.fronts))]
-
-    async def read() -> None:
-        while waiting:
-            front, stream = waiting.pop()
-            auditor = Viewer(world, f"audit.{front}.{stream}")
-            auditor.fronts, auditor.patience = [world.fronts[front]], (10_000,)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(20):
-                    await auditor.follow(stream, auditor.name)
-
-    await asyncio.gather(*(read() for _ in range(_AUDITORS)))
+    await asyncio.gather(*(closer.close(stream) for stream in world.known if isPublished(stream)))
 
 
 def makeSeed() -> int:

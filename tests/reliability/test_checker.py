@@ -139,6 +139,19 @@ class CheckerTests(SynchronousTestCase):
         self.assertEqual(self.kinds(*self.view(("message", 3, "⟦a⟧⟦b⟧⟦c⟧"), failed)), {"end": 1})
         self.assertEqual(self.kinds(*self.view(("message", 3, "⟦a⟧⟦b⟧⟦c⟧"), DONE, DONE))["end"], 1)
 
+    def test_waited(self) -> None:
+        """A viewer that gets the end after a very long time had waited for something that did not happen."""
+        seen = self.view(("message", 3, "⟦a⟧⟦b⟧⟦c⟧"), DONE)
+        for late, kinds in ((200, {}), (400, {"no end": 1})):
+            self.assertEqual(self.kinds(*seen[:-1], {**seen[-1], "t": late}), kinds)
+
+    def test_hugeNumbers(self) -> None:
+        """Event IDs with the time as their number are compared in little time."""
+        now = 1_700_000_000_000
+        first = self.view(("message", now, "⟦a⟧"), end=False)
+        again = sees("v", begins(now, _F), ("message", now + 1, "⟦b⟧"), epoch=_F)
+        self.assertEqual(self.kinds(*first, *again, left("v"))["lost"], 1)
+
     def test_refused(self) -> None:
         """404 for a stream that is kept, and 204 without the end, are noticed."""
         refused = {"do": "refused", "viewer": "v", "status": 404}
@@ -171,6 +184,9 @@ class CheckerTests(SynchronousTestCase):
         """A key that has started two runs is noticed."""
         started = [{"do": "started", "key": "k", "front": 1, "status": 201, "stream": name} for name in (_E, _F)]
         self.assertEqual(self.kinds(*started), {"repeated": 1})
+        later = [{**record, "t": 100} for record in started]
+        self.assertEqual(self.kinds(*FLUSH, *later), {"repeated": 1})
+        self.assertEqual(self.kinds(started[0], *FLUSH, started[1]), {})
 
     def test_foreign(self) -> None:
         """The checker imports nothing of sseserver."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from tests.reliability.journal import Journal
@@ -32,6 +34,7 @@ class World:
         balancer: Port of the proxy before both.
         streams: Names of the streams that are not known to have ended; viewers choose among them.
         known: Names of all streams.
+        left: Names of the streams that their writers have left, each with the time.
         over: Whether nothing new is begun.
     """
 
@@ -40,7 +43,8 @@ class World:
     fronts: list[int] = field(default_factory=list)
     balancer: int = 0
     streams: list[str] = field(default_factory=list)
-    known: list[str] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+    left: deque[tuple[str, float]] = field(default_factory=deque)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def makeLuck(self, *names: object) -> random.Random:
@@ -50,13 +54,14 @@ class World:
     def add(self, name: str) -> None:
         """Let viewers find a stream."""
         if name not in self.known:
-            self.known.append(name)
+            self.known.add(name)
             self.streams.append(name)
 
     def drop(self, name: str) -> None:
         """Let viewers find a stream no longer."""
         if name in self.streams:
             self.streams.remove(name)
+            self.left.append((name, time.monotonic()))
 
     async def rest(self, seconds: float) -> None:
         """Wait, but not longer than until nothing new is begun."""

@@ -214,6 +214,10 @@ class Opener:
         stream.stored = read.state.last
         if streamLog.last >= read.state.last:
             return None
+        if entries.first > first:
+            # A foreign hand has deleted entries that were not visible here yet.
+            self._follower.onLost(stream)
+            return None
         if entries.last <= last:
             here = streamLog.buffer.segment(first, entries.last)
             if bytes(here.kinds) == bytes(entries.kinds) and bytes(here.data) == bytes(entries.data):

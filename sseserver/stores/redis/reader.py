@@ -15,7 +15,7 @@ from sseserver.errors import StoreUnavailable, StreamNotFound
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.layout import Place
 from sseserver.streams.segments import Segment, joinSegments
-from sseserver.values import State
+from sseserver.values import TERMINAL, State
 
 #: Bytes. Aim for the data of a page.
 PAGE = 256 * 1024
@@ -23,8 +23,11 @@ PAGE = 256 * 1024
 #: Entries. Most of a page: decoding them takes about 2 ms.
 PAGE_ENTRIES = 500
 
-#: Times that a stream is read again because its oldest entries were dropped meanwhile.
+#: Times that a stream is read because its oldest entries were dropped meanwhile.
 ATTEMPTS = 5
+
+#: The kinds of terminal entries by the states of their streams.
+KINDS = {state: kind for kind, state in TERMINAL.items()}
 
 _FIELDS = (
     "epoch",
@@ -41,6 +44,7 @@ _FIELDS = (
     "state",
     "epochs",
     "question",
+    "terminal",
 )
 
 
@@ -63,6 +67,7 @@ class SharedState(NamedTuple):
         owner: Node that writes it; empty for a published stream.
         epochs: Its earlier epochs, each with the number of the last entry that is the same in both.
         question: Question that it answers.
+        terminal: Data of its last entry; empty while it is open.
     """
 
     epoch: str
@@ -79,6 +84,7 @@ class SharedState(NamedTuple):
     owner: bytes
     epochs: dict[str, int]
     question: str
+    terminal: bytes
 
 
 class ReadStream(NamedTuple):
@@ -111,7 +117,7 @@ def parseState(name: str, fields: Sequence[bytes | None]) -> SharedState:
     try:
         epoch, published, created, ended, *numbers = [b"" if value is None else value for value in fields]
         first, last, size, tokens, trimmedCR, keyBytes = map(int, numbers[:6])
-        owner, state, epochs, question = numbers[6:]
+        owner, state, epochs, question, terminal = numbers[6:]
         return SharedState(
             epoch.decode("ascii"),
             State(state.decode("ascii")),
@@ -127,6 +133,7 @@ def parseState(name: str, fields: Sequence[bytes | None]) -> SharedState:
             owner,
             parseEpochs(epochs.decode("ascii")),
             question.decode("utf-8"),
+            terminal,
         )
     except ValueError:
         raise StoreUnavailable(f"What the store has at the name {name} is not a stream.") from None
@@ -180,56 +187,62 @@ def readStream(client: Client, name: str, place: Place, after: int = 0) -> Gener
         after: Number of the last entry that is known; 0 for none.
 
     Returns:
-        Fires with the stream. Its entries begin after `after`, or with the oldest that is kept.
+        Fires with the stream. Its entries begin after `after`, or with the oldest that is kept, or after the last hole:
+        a foreign hand may have deleted entries. A stream that has ended has its end.
 
     Raises:
         StreamNotFound: (errback) There is no such stream.
-        StoreUnavailable: (errback) It cannot be read now, or not as a whole.
+        StoreUnavailable: (errback) It cannot be read now.
     """
-    for attempt in range(ATTEMPTS):
+    before = 0
+    for _ in range(ATTEMPTS):
         state: SharedState = yield askState(client, name, place)
-        if attempt:
-            # The oldest entries were dropped meanwhile; those that the state knows may be gone by a foreign hand.
-            oldest = yield client.ask("XRANGE", place.entries, "-", "+", "COUNT", 1)
-            first = int(oldest[0][0].partition(b"-")[0]) if oldest else state.last + 1
-            state = state._replace(first=max(state.first, first))
-        entries = yield _readEntries(client, place, state, max(after + 1, state.first))
-        if entries is not None:
-            return ReadStream(state, entries)
-    raise StoreUnavailable(f"The stream {name} changes too fast to be read.")
+        begin = max(after + 1, state.first)
+        entries: Segment = yield _readEntries(client, place, state, begin)
+        if entries.first == begin or state.first == before:
+            break
+        # The oldest entries were dropped meanwhile, or by a foreign hand if this time it is the same.
+        before = state.first
+    return ReadStream(state, entries)
 
 
 @inlineCallbacks
 def _readEntries(
     client: Client, place: Place, state: SharedState, first: int
-) -> Generator[Deferred[Any], Any, Segment | None]:
-    """Read the entries from `first` to the last of the state. Returns `None` if the oldest were dropped meanwhile."""
+) -> Generator[Deferred[Any], Any, Segment]:
+    """Read the entries from `first`, or from the end of the last hole, to the last of the state."""
     average = state.size // max(1, state.last + 1 - state.first)
     count = max(1, min(PAGE_ENTRIES, PAGE // (average + 1)))
     pages: list[Segment] = []
     at = first
     while at <= state.last:
         rows = yield client.ask("XRANGE", place.entries, b"%d-0" % at, b"%d-0" % state.last, "COUNT", count)
-        page = _makeSegment(rows)
-        if page is None or page.first != at:
-            # The oldest entries were dropped. Entries in the middle never are, but by a foreign hand.
-            return None
+        page = _makeSegment(rows) if rows else _makeEnd(state)
+        if page.first != at:
+            pages = []
         pages.append(page)
         at = page.last + 1
-    return joinSegments(_rebase(pages), first)
+    return joinSegments(_rebase(pages), pages[0].first if pages else first)
 
 
-def _makeSegment(rows: Sequence[Any]) -> Segment | None:
-    """Make a segment of the rows of a page. Returns `None` if they have a hole, or are none."""
-    if not rows:
-        return None
+def _makeSegment(rows: Sequence[Any]) -> Segment:
+    """Make a segment of the rows of a page, without those before a hole."""
     numbers = [int(row[0].partition(b"-")[0]) for row in rows]
     if numbers[-1] - numbers[0] + 1 != len(numbers):
-        return None
+        start = max(at for at in range(1, len(numbers)) if numbers[at] != numbers[at - 1] + 1)
+        numbers, rows = numbers[start:], rows[start:]
     data = [row[1][3] for row in rows]
     return Segment(
         numbers[0], bytes([int(row[1][1]) for row in rows]), array("Q", accumulate(map(len, data))), b"".join(data)
     )
+
+
+def _makeEnd(state: SharedState) -> Segment:
+    """Make a segment of the terminal entry that the state knows, or an empty one after the last entry."""
+    kind = KINDS.get(state.state)
+    if kind is None or not state.terminal:
+        return Segment(state.last + 1, b"", array("Q"), b"")
+    return Segment(state.last, bytes((kind,)), array("Q", (len(state.terminal),)), state.terminal)
 
 
 def _rebase(pages: list[Segment]) -> list[Segment]:

@@ -40,6 +40,7 @@ local function add(s, entries, kinds, from, now)
   end
   s.last, s.size = s.last + #kinds, s.size + bytes
   s.state = STATES[kinds:byte(#kinds)]
+  if s.state then s.terminal = ARGV[from + #kinds - 1] end
   if bytes > LARGE_MESSAGE then return '*' .. s.epoch .. ' ' .. s.last end
   return '+' .. s.epoch .. ' ' .. first .. ' ' .. table.concat(sizes, ',') .. ' ' .. (s.state and now or '') .. '\\n'
     .. kinds .. table.concat(ARGV, '', from, from + #kinds - 1)
@@ -98,6 +99,8 @@ local function save(s, place, changed, now, keep)
   if s.state then
     changed[n + 7], changed[n + 8] = 'state', s.state
     changed[n + 9], changed[n + 10] = 'ended', now
+    -- Once more, in case that a foreign hand deletes the entry.
+    changed[n + 11], changed[n + 12] = 'terminal', s.terminal
   end
   redis.call('HSET', place.stream, unpack(changed))
   if s.state then
@@ -172,11 +175,11 @@ return 1
 """)
 
 #: Appends entries to runs, for each of which there are six keys (generation, stream, entries, keys, runs, tail).
-#: Arguments: node, time, window, milliseconds to keep after the end; then for each: epoch, number of the first entry,
-#: kinds, and the data of each entry. Returns for each the number of the last entry, or a pair of a word and that
-#: number.
+#: Arguments: node, time, window, milliseconds to keep after the end, whether the owner has more entries of one of
+#: them; then for each: epoch, number of the first entry, kinds, and the data of each entry. Returns for each the number
+#: of the last entry, or a pair of a word and that number.
 APPEND = _make("""
-local node, now, window, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local node, now, window, keep, partial = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
 local function append(place, epoch, first, kinds, from)
   if not isRenewed(place.generation) then return {'generation', 0} end
   local s = load(place.stream)
@@ -184,14 +187,14 @@ local function append(place, epoch, first, kinds, from)
   if s.was ~= 'open' then return {'ended', s.last} end
   if s.owner ~= node then return {'owner', s.last} end
   if s.last + 1 ~= first then return {'moved', s.last} end
-  if s.stale then redis.call('HDEL', place.stream, 'stale') end
+  if s.stale and not partial then redis.call('HDEL', place.stream, 'stale') end
   if #kinds == 0 then return s.last end
   local message = add(s, place.entries, kinds, from, now)
   save(s, place, trim(s, place.entries, place.keys, window), now, keep)
   redis.call('SPUBLISH', place.tail, message)
   return s.last
 end
-local results, at = {}, 5
+local results, at = {}, 6
 for i = 1, #KEYS, 6 do
   local kinds = ARGV[at + 2]
   local fine, result = pcall(append, locate(i), ARGV[at], tonumber(ARGV[at + 1]), kinds, at + 3)

@@ -21,6 +21,7 @@ from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.leases import Node, NodeRuns
 from sseserver.stores.redis.limits import SharedLimits
 from sseserver.stores.redis.opener import MakeLog, Opener
+from sseserver.stores.redis.owners import RunOwners
 from sseserver.stores.redis.publisher import Publisher
 from sseserver.stores.redis.shards import Shards
 from sseserver.stores.redis.streams import SharedStream, StreamTerms
@@ -78,6 +79,7 @@ class Session:
         self.writer = Writer(clock, ticker, client, self.shards, terms, self._noteRefused)
         self.limits = SharedLimits(client.reactor, client, layout, self.findNode)
         self._unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
+        self._owners = RunOwners(client, layout, self.node)
         self._sweeping: IDelayedCall | None = None
         client.onUp, client.onFollowing = self._noteUp, self._noteFollowing
         client.onMessage, client.onConfirmed = self._receive, self.follower.confirm
@@ -224,3 +226,4 @@ class Session:
         if self._client.up:
             self._unused.touch(self.table, now)
             self._unused.endOld()
+            self._owners.look()

@@ -1,13 +1,22 @@
 """
 Named cases that the run in Jepsen's manner has found (`tests.reliability`).
+
+Tests of `sseserver.stores.redis.owners`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
 from sseserver.errors import GapError, StoreUnavailable
 from sseserver.interfaces import IStreamLog
-from sseserver.stores.redis.layout import Layout
-from sseserver.stores.redis.scripts import FORGET
+from sseserver.stores.redis import writer
+from sseserver.stores.redis.layout import SHARDS, Layout
+from sseserver.stores.redis.owners import LOOK
+from sseserver.stores.redis.scripts import APPEND, FORGET, Script
+from sseserver.stores.redis.session import SWEEP
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.stores.redis.test_processes import ProcessCase
@@ -88,6 +97,46 @@ class LeaseTests(ProcessCase):
             self.pump.result(client.run(FORGET, [nodes], ("n",)))
             self.assertEqual(self.pump.result(client.ask("ZCARD", nodes)), 2 + kept)
 
+    def test_ownerWithoutLease(self) -> None:
+        """A run ends whose owner was forgotten before it made the run, and has died since."""
+        run = self.startRun(b"1")
+        self.first.client.stop()
+        self.server.command("ZREM", Layout().nodes, self.first.session.node.id)
+        # Each sweep looks at a part of the shards.
+        self.pump.clock.pump([SWEEP] * (SHARDS // LOOK))
+        place = Layout().locate(run.name)
+        self.pump.until(lambda: b"failed" in self.server.command("HGET", place.stream, "state"))
+        self.assertIn(b'"interrupted"', self.pump.result(self.second.find(run.name)).buffer.entries[-1])
+
+
+class StaleTests(ProcessCase):
+    """Redis has lost entries of a run, whose owner appends them again."""
+
+    def test_partly(self) -> None:
+        """If the owner dies before it has appended all of them, the run ends with a new epoch."""
+        run = self.startRun(*[b"%d" % number for number in range(60)])
+        place, client, sent = Layout().locate(run.name), self.first.client, []
+        # A server that has taken over has the first entry only.
+        self.server.command("DEL", place.entries)
+        self.server.command("XADD", place.entries, "1-0", "kind", "0", "data", "0")
+        self.server.command("HSET", place.stream, "last", "1", "size", "1", "tokens", "1", "stale", "1")
+        self.patch(writer, "GROUP_ENTRIES", 20)
+        append = client.run
+
+        def send(script: Script, *arguments: Any) -> Deferred[Any]:
+            """Send a command, unless it is the third group: the owner has died."""
+            sent.extend([script] * (script is APPEND))
+            return append(script, *arguments) if len(sent) < 3 else Deferred()
+
+        client.run = send  # type: ignore[method-assign]
+        run.append(Kind.TOKEN, b"60")
+        self.pump.until(lambda: len(sent) == 3)
+        self.pump.result(self.second.end(run.name, INTERRUPTED))
+        found = self.pump.result(self.second.find(run.name))
+        self.assertEqual((found.last, found.state), (22, State.FAILED))
+        self.assertEqual(found.locate(f"{run.epoch}-21"), 21)
+        self.assertRaises(GapError, found.locate, f"{run.epoch}-22")
+
 
 class EndedTests(ProcessCase):
     """Another process has ended a run, whose own end is not stored yet."""
@@ -152,6 +201,45 @@ class ForeignTests(ProcessCase):
         found = self.pump.result(self.second.find("a"))
         self.assertEqual((found.buffer.first, found.last, found.state), (8, 10, State.DONE))
         self.assertEqual(found.locate(f"{log.epoch}-8"), 8)
+
+    def test_end(self) -> None:
+        """Viewers get the end of a stream whose entries were deleted, the same as before. They had waited for ever."""
+        log = self.pump.result(self.first.create("a", True))
+        self.publish(3, close=True)
+        end = packDone(Reason.STOP, 3)
+        for words, first in ((("XDEL", "4-0"), 1), (("XDEL", "2-0"), 3), (("DEL",), 4)):
+            self.change(*words)
+            found = self.pump.result(self.second.find("a"))
+            self.assertEqual((found.buffer.first, found.last, found.epoch), (first, 4, log.epoch))
+            self.assertEqual((found.state, found.buffer.entries[-1]), (State.DONE, end.data))
+            self.pump.result(self.second.find("a"))
+            self.second.shed(True)
+
+    def test_hole(self) -> None:
+        """An open stream with a hole goes on after it, and one whose last entry is gone with the next one."""
+        self.pump.result(self.first.create("a", True))
+        self.publish(5)
+        for number, first in ((3, 4), (5, 6)):
+            self.change("XDEL", f"{number}-0")
+            found = self.pump.result(self.second.find("a"))
+            self.assertEqual((found.buffer.first, found.last), (first, 5))
+            self.second.shed(True)
+
+    def test_run(self) -> None:
+        """The viewers of a run that another process has ended get its end if the entries before were deleted."""
+        run, taken = self.startRun(b"1"), []
+        self.first.onEnded = taken.append
+        self.first.client.onMessage = max
+        place = Layout().locate(run.name)
+        self.server.command("HINCRBY", place.stream, "last", "1")
+        self.server.command("XADD", place.entries, "2-0", "kind", "0", "data", "x")
+        self.pump.result(self.second.end(run.name, INTERRUPTED))
+        self.server.command("DEL", place.entries)
+        run.append(Kind.TOKEN, b"2")
+        self.pump.until(lambda: taken)
+        self.assertIsNot(run.state, State.OPEN)
+        found = self.pump.result(self.first.find(run.name))
+        self.assertEqual((found.buffer.first, found.last, found.state), (3, 3, State.FAILED))
 
     def test_deleted(self) -> None:
         """A stream without its entries goes on with the next one."""
