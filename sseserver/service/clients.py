@@ -85,8 +85,14 @@ def _findHost(host: str) -> Client | None:
 
 
 @lru_cache(_REMEMBERED)
-def _findPrincipal(name: str) -> Client:
-    return Client(f"principal {name}", False)
+def findPrincipal(name: str) -> Client | None:
+    """
+    Return the client that is a principal.
+
+    Args:
+        name: Its name. The empty one, of clients without authentication, is no client.
+    """
+    return Client(f"principal {name}", False) if name else None
 
 
 def findAddress(address: Any) -> Client | None:
@@ -106,17 +112,6 @@ def findAddress(address: Any) -> Client | None:
     return None
 
 
-def findClient(principalName: str, address: Any) -> Client | None:
-    """
-    Return the client that is a principal, or else has an address.
-
-    Args:
-        principalName: Name of the principal; empty without authentication.
-        address: See `findAddress`.
-    """
-    return _findPrincipal(principalName) if principalName else findAddress(address)
-
-
 def identifyClient(request: Request) -> Client | None:
     """
     Return the client that has sent a request.
@@ -124,9 +119,9 @@ def identifyClient(request: Request) -> Client | None:
     Args:
         request: If it has a principal, `Access` has found it.
     """
-    principalName = getattr(request, "principalName", "")
-    if principalName:
-        return _findPrincipal(principalName)
+    principal = findPrincipal(getattr(request, "principalName", ""))
+    if principal is not None:
+        return principal
     # Requests of an embedder may be of a class that has no such method.
     find: Callable[[], Any] = getattr(request, "getClientAddress", lambda: None)
     return findAddress(find())

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic, time
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -48,7 +49,8 @@ _SAMPLE = re.compile(rb"(HTTP/1\.1 200 .*\r\nDate: )[^\r]*(\r\n.*Content-Length:
 _LENGTH = re.compile(rb"[1-9][0-9]{0,4}")
 
 
-class DirectHead(NamedTuple):
+@dataclass(slots=True)
+class DirectHead:
     """
     The head of a POST.
 
@@ -57,12 +59,14 @@ class DirectHead(NamedTuple):
         fields: The header fields by their names in lower case.
         contentType: Value of the field `Content-Type`, or an empty text.
         length: Bytes of the body.
+        note: What the answers keep for the next request with this head.
     """
 
     path: bytes
     fields: dict[bytes, bytes]
     contentType: str
     length: int
+    note: Any = None
 
 
 def readHead(head: bytes) -> DirectHead | None:

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.test.requesthelper import DummyRequest
 
 from sseserver.errors import RateLimited
 from sseserver.service.clients import (
@@ -19,7 +20,8 @@ from sseserver.service.clients import (
     ClientLimits,
     ForwardedIPv4,
     findAddress,
-    findClient,
+    findPrincipal,
+    identifyClient,
 )
 from sseserver.settings import Settings
 
@@ -32,6 +34,14 @@ def address(host: str, kind: type = IPv4Address) -> Any:
 def find(host: str) -> Client | None:
     """Find the client at an address."""
     return findAddress(address(host))
+
+
+def identify(principalName: str, host: str) -> Client | None:
+    """Identify the client that has sent a request."""
+    request = DummyRequest([])
+    request.principalName = principalName
+    request.getClientAddress = lambda: address(host)
+    return identifyClient(request)
 
 
 class ClientTests(SynchronousTestCase):
@@ -65,11 +75,12 @@ class ClientTests(SynchronousTestCase):
 
     def test_principal(self) -> None:
         """A principal is a client wherever it is; one without a name is its address."""
-        client = findClient("8.8.8.8", address("127.0.0.1"))
-        self.assertEqual(client, findClient("8.8.8.8", address("8.8.4.4")))
+        client = identify("8.8.8.8", "127.0.0.1")
+        self.assertEqual(client, identify("8.8.8.8", "8.8.4.4"))
+        self.assertEqual(client, findPrincipal("8.8.8.8"))
         self.assertNotEqual(client, find("8.8.8.8"))
-        self.assertEqual(findClient("", address("8.8.8.8")), find("8.8.8.8"))
-        self.assertIsNone(findClient("", address("127.0.0.1")))
+        self.assertEqual(identify("", "8.8.8.8"), find("8.8.8.8"))
+        self.assertIsNone(identify("", "127.0.0.1"))
 
 
 PUBLIC = Client("address 8.8.8.8", True)

@@ -347,8 +347,8 @@ BUGS = (
     Bug(
         "guests have no limits",
         "service/clients.py",
-        "return _findPrincipal(principalName) if principalName else findAddress(address)",
-        "return findAddress(address)",
+        'return Client(f"principal {name}", False) if name else None',
+        "return None",
     ),
     Bug("each address of a network is a client", "service/clients.py", "_SITE_BITS = 64", "_SITE_BITS = 128"),
     Bug("Retry-After is a second too short", "service/clients.py", "math.ceil(wait)", "math.floor(wait)"),

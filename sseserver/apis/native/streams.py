@@ -5,6 +5,7 @@ Resources of `/streams`: start a run, or publish; follow a stream; cancel or del
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
@@ -30,7 +31,7 @@ from sseserver.delivery.turnaway import turnAway
 from sseserver.errors import BadRequest, SSEServerError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import Principal, Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
-from sseserver.service.clients import findClient, identifyClient
+from sseserver.service.clients import Client, findAddress, findPrincipal, identifyClient
 from sseserver.service.service import StreamService
 from sseserver.speedups.direct import DirectHead
 from sseserver.timing.turns import awaitTurn
@@ -50,6 +51,19 @@ from sseserver.web.request import (
 )
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
+
+
+class Publisher(NamedTuple):
+    """
+    A client that may publish into the stream of a head: its right is checked once.
+
+    Attributes:
+        principal: The principal.
+        client: The client whose limits count; `None` if that depends on its address.
+    """
+
+    principal: Principal
+    client: Client | None
 
 
 class StreamCollection(AsyncResource):
@@ -89,15 +103,17 @@ class StreamCollection(AsyncResource):
             Fires with the body of the answer; `None` if the body cannot be published, the client may not do it, or it
             publishes too often.
         """
-        if not principal.allows(Right.PUBLISH, name):
-            return None
+        if head.note is None or head.note.principal is not principal:
+            if not principal.allows(Right.PUBLISH, name):
+                return None
+            head.note = Publisher(principal, findPrincipal(principal.name))
         if len(body) > min(self._service.settings.nativeBody, STEP):
             return None
         try:
             entries = readEntries(head.contentType, body)
         except SSEServerError:
             return None
-        publishes, client = self._service.ledger.clients.publishes, findClient(principal.name, peer)
+        publishes, client = self._service.ledger.clients.publishes, head.note.client or findAddress(peer)
         if not entries or publishes.take(client):
             return None
         published = self._service.publish(name, entries, False)

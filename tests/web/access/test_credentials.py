@@ -4,6 +4,7 @@ Tests of `sseserver.web.access.credentials`: the credentials of requests to a wh
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,20 @@ class CredentialTests(SecretsTestCase):
         self.lines.clear()
         self.credentials.replace(self.makeSecrets())
         self.assertEqual(self.status(Authorization=f"Bearer {key}"), 401)
+
+    def test_changedRights(self) -> None:
+        """A right is looked for again when keys have changed, whatever a connection was allowed before."""
+        key = self.addKey("a", "publish:chat-*")
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": JSON}
+        wire = self.connect(self.guarded)
+        for rights, status in (("publish", 200), ("read", 403), ("publish", 200)):
+            self.lines[0] = re.sub(r"\w+:chat", f"{rights}:chat", self.lines[0])
+            self.credentials.replace(self.makeSecrets())
+            self.status("/streams/chat-1", Authorization=f"Bearer {key}")  # the verdict is known now
+            for _ in range(2):
+                wire.begin("/streams/chat-1", None, "POST", b'{"data": "b"}', headers=headers)
+                self.reactor.turn()
+                self.assertEqual(wire.response.status, status)
 
     def test_reloadMeanwhile(self) -> None:
         """A token that is being verified while the keys change is not kept."""
