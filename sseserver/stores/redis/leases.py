@@ -74,7 +74,10 @@ class Node:
         self._client = client
         self._layout = layout
         self._runs = runs
-        self._mustLook = False
+        # How many of the next renewals look for forgotten runs.
+        self._looks = 0
+        # Generation of the server that has the leases. A connection may survive a change of it.
+        self._generation = b""
         # Since when the lease has been renewed in time.
         self._heldSince = 0.0
         self._timer: Any = None
@@ -112,10 +115,16 @@ class Node:
 
     def endForgotten(self) -> None:
         """End the open runs of this node that it does not know any more: it had ended them, and the ends were lost."""
-        # Until it has succeeded, it is tried again with each renewal of the lease.
-        self._mustLook = False
         ended = self._endRuns(self.id, lambda: {stream.name for stream in self._runs.listKnown()})
         ended.addErrback(self._noteFailed)
+
+    def doubt(self) -> None:
+        """
+        Look for a run that this node may have made: the answer was lost.
+
+        It is looked for twice, since a command of a lost connection may take effect after those of the next one.
+        """
+        self._looks = 2
 
     def _renew(self) -> None:
         self._timer = self._clock.callLater(self.lease * RENEWAL, self._renew)
@@ -124,14 +133,20 @@ class Node:
             renewed.addCallback(self._note).addErrback(_trap)
 
     def _note(self, reply: list[Any]) -> None:
-        lapsed, over = reply
+        lapsed, over, generation = reply
         now = self._clock.seconds()
+        changed = self._generation not in {b"", generation}
+        self._generation = generation
         if lapsed:
             self._heldSince = now
-            if self._joined:
-                self._runs.onLapsed()
+        if self._joined and (lapsed or changed):
+            self._runs.onLapsed()
+        if changed:
+            # The server was a replica for a while: it may have lost the ends of runs.
+            self._looks = max(self._looks, 1)
         self._joined = True
-        if self._mustLook:
+        if self._looks:
+            self._looks -= 1
             self.endForgotten()
         if now - self._heldSince < self.lease:
             # Redis may have been away. Then nobody could renew a lease, and the others are about to.
@@ -142,7 +157,8 @@ class Node:
                 self._bury(node).addErrback(_trap).addCallback(self._noteBuried, node)
 
     def _noteFailed(self, failure: Failure) -> None:
-        self._mustLook = True
+        # It is tried again with the next renewal.
+        self._looks = max(self._looks, 1)
         _trap(failure)
 
     def _noteBuried(self, _: None, node: bytes) -> None:

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from sseserver.errors import StreamExists, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.stores.redis.client import Client
-from sseserver.stores.redis.connection import Reply, unwrap
+from sseserver.stores.redis.connection import Disconnected, Reply, unwrap
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.listing import listPage
 from sseserver.stores.redis.opener import MakeLog
@@ -60,7 +60,7 @@ class Registry:
         head = (name, epoch, int(published), repr(streamLog.created), question, session.node.id)
         arguments = (*head, session.publisher.findUnused())
         created = session.shards.run(CREATE, stream.place.shard, listAllKeys(stream.place), arguments)
-        return created.addCallbacks(self._noteCreated, _drop, (stream,), errbackArgs=(stream,))
+        return created.addCallbacks(self._noteCreated, self._drop, (stream,), errbackArgs=(stream,))
 
     def list(self, limit: int, before: ListedPlace | None) -> Deferred[Sequence[ListedStream]]:
         """
@@ -117,6 +117,13 @@ class Registry:
             session.follower.join(stream)
         return stream.log
 
+    def _drop(self, failure: Failure, stream: SharedStream) -> Failure:
+        """Forget a stream that could not be made, or may have been made: then a run without a writer must end."""
+        stream.drop()
+        if stream.own and failure.check(Disconnected):
+            self._session.node.doubt()
+        return failure
+
     def _noteDeleted(self, reply: Reply, name: str, stream: SharedStream | None) -> None:
         missing = isRefusedBy(reply, "missing")
         stream = stream or (None if missing else self._session.table.find(name))
@@ -124,12 +131,6 @@ class Registry:
             self._session.forget(stream, taken=False)
         if missing:
             raise StreamNotFound(name)
-
-
-def _drop(failure: Failure, stream: SharedStream) -> Failure:
-    """Forget a stream that could not be made."""
-    stream.drop()
-    return failure
 
 
 def _recount(failure: Failure, stream: SharedStream | None) -> Failure:

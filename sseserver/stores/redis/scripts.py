@@ -305,15 +305,16 @@ return 1
     "allow-oom",
 )
 
-#: Renews the lease of a node. Keys: nodes. Arguments: node, seconds. Returns whether the lease had run out, and the
-#: nodes whose leases have.
+#: Renews the lease of a node. Keys: nodes. Arguments: node, seconds. Returns whether the lease had run out, the nodes
+#: whose leases have, and the generation of the server.
 LEASE = Script("""#!lua flags=allow-oom
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local before = redis.call('ZSCORE', KEYS[1], ARGV[1])
 redis.call('ZADD', KEYS[1], string.format('%.3f', now + tonumber(ARGV[2])), ARGV[1])
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.3f', now))
-return {(before and tonumber(before) >= now) and 0 or 1, over}
+local generation = redis.call('INFO', 'replication'):match('master_replid:(%x+)')
+return {(before and tonumber(before) >= now) and 0 or 1, over, generation}
 """)
 
 #: Gives leases to nodes that have none. Keys: nodes. Arguments: seconds, nodes. Returns nothing.

@@ -7,6 +7,9 @@ Tests of `sseserver.stores.redis.shards` and `sseserver.stores.redis.scripts`, a
 from __future__ import annotations
 
 import signal
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
 
 from sseserver.errors import GapError, StoreUnavailable
 from sseserver.formats import EventsFormat
@@ -17,7 +20,9 @@ from tests.redisservers import RedisServer, findMissing
 from tests.stores.redis.twostores import TwoStoresCase
 
 if findMissing() is None:
+    from sseserver.stores.redis.connection import Disconnected
     from sseserver.stores.redis.reader import parseEpochs
+    from tests.stores.redis.cases import LEASE
 
 _X = [NewEntry(Kind.TOKEN, b"x")]
 
@@ -25,12 +30,12 @@ _X = [NewEntry(Kind.TOKEN, b"x")]
 class FaultTests(TwoStoresCase):
     """A Redis that fails."""
 
-    def startServer(self, *options: str) -> RedisServer:
+    def startServer(self, *options: str, lease: float = 60.0) -> RedisServer:
         """Start a server for this test only, and two stores."""
         server = RedisServer(*options)
         self.addCleanup(server.remove)
         server.start()
-        self.startStores(server)
+        self.startStores(server, lease=lease)
         return server
 
     def test_down(self) -> None:
@@ -155,6 +160,42 @@ class FaultTests(TwoStoresCase):
         self.pump.until(lambda: there.state is not State.OPEN)
         self.assertEqual((there.state, there.last), (State.FAILED, 2))
         self.assertNotEqual(there.epoch, run.epoch)
+
+    def test_lostUnnoticed(self) -> None:
+        """A Redis that was a replica for a while, and has lost a deletion: no connection ends, but the run does."""
+        server = self.startServer("enable-debug-command yes", lease=LEASE)
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(Kind.TOKEN, b"1")
+        self.pump.until(lambda: run.last == 1)
+        server.command("SAVE")
+        self.pump.result(self.stores[1].delete(run.name))
+        self.pump.until(lambda: self.stores[0].session.table.find(run.name) is None)
+        self.assertEqual(server.command("DEBUG", "RELOAD", "NOSAVE"), b"+OK\r\n")
+        self.assertEqual(server.command("DEBUG", "CHANGE-REPL-ID"), b"+OK\r\n")
+        there = self.pump.result(self.stores[1].find(run.name))
+        self.pump.until(lambda: there.state is not State.OPEN)
+        self.assertEqual((there.state, there.last), (State.FAILED, 2))
+
+    def test_lostAnswer(self) -> None:
+        """A run that was made, but whose process does not know that, ends soon."""
+        self.startServer(lease=LEASE)
+        shards = self.stores[0].session.shards
+        names: list[bytes] = []
+
+        def run(script: Any, shard: int, keys: Any, arguments: Any) -> Deferred[Any]:
+            """Run a script, and lose its answer."""
+            names.append(arguments[0])
+            lost = Disconnected("The connection to the store was lost.")
+            return call(script, shard, keys, arguments).addCallback(lambda _: fail(lost))
+
+        call = shards.run
+        patched = self.patch(shards, "run", run)
+        with self.assertRaises(StoreUnavailable):
+            self.pump.result(self.stores[0].create(None, published=False))
+        patched.restore()
+        there = self.pump.result(self.stores[1].find(names[0]))
+        self.pump.until(lambda: there.state is not State.OPEN)
+        self.assertEqual((there.state, there.last), (State.FAILED, 1))
 
     def test_empty(self) -> None:
         """A Redis that comes back empty: all streams end for their viewers."""

@@ -22,10 +22,12 @@ class FakeClient:
     A Redis where another node has a run, and no lease any more.
 
     Attributes:
+        generation: Generation of the server.
         lapsed: Whether the next renewal finds the lease of this node over.
     """
 
     def __init__(self) -> None:
+        self.generation = b"g"
         self.lapsed = True
 
     def reaches(self, key: bytes) -> bool:
@@ -34,7 +36,7 @@ class FakeClient:
 
     def run(self, *_: Any) -> Deferred[Any]:
         """Renew the lease."""
-        return succeed([int(self.lapsed), [b"other"]])
+        return succeed([int(self.lapsed), [b"other"], self.generation])
 
     def ask(self, command: str, key: bytes, *_: Any) -> Deferred[Any]:
         """List the runs of a shard, or forget the node."""
