@@ -221,9 +221,10 @@ class Follower:
         """
         if epoch == stream.epoch:
             return True
-        if stream.epoch not in epochs:
+        if stream.epoch not in epochs and {stream.epoch, *stream.log.earlier}.isdisjoint({epoch, *epochs}):
             self.onGone(stream)
-        elif epochs[stream.epoch] < stream.log.last:
+        elif epochs.get(stream.epoch, -1) < stream.log.last:
+            # Redis may even have lost the epoch of the log.
             self.onLost(stream)
         else:
             stream.renew(epoch, epochs)

@@ -176,6 +176,22 @@ class FaultTests(TwoStoresCase):
         self.pump.until(lambda: there.state is not State.OPEN)
         self.assertEqual((there.state, there.last), (State.FAILED, 2))
 
+    def test_lostEpoch(self) -> None:
+        """A Redis that has lost the epoch of a stream: its viewers return for a gap, they are not told of an end."""
+        server = self.startServer("enable-debug-command yes")
+        published = self.pump.result(self.stores[0].create("a", published=True))
+        viewer = FakeViewer()
+        published.follow(viewer, EventsFormat())
+        server.command("SAVE")
+        server.command("DEBUG", "CHANGE-REPL-ID")
+        self.pump.result(self.stores[1].publish("a", _X, False))
+        self.pump.until(lambda: published.last == 1)
+        server.command("DEBUG", "RELOAD", "NOSAVE")
+        server.command("DEBUG", "CHANGE-REPL-ID")
+        self.pump.result(self.stores[1].publish("a", _X, False))
+        self.pump.until(lambda: viewer.dismissed or published.state is not State.OPEN)
+        self.assertTrue(viewer.dismissed)
+
     def test_lostAnswer(self) -> None:
         """A run that was made, but whose process does not know that, ends soon."""
         self.startServer(lease=LEASE)
