@@ -17,7 +17,7 @@ from sseserver.interfaces import IKeyDirectory, KeyedStream
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
 from sseserver.stores.redis.layout import Layout
-from sseserver.stores.redis.scripts import CLAIM, RELEASE
+from sseserver.stores.redis.scripts import BIND, CLAIM, RELEASE
 
 log = Logger(__name__)
 
@@ -79,8 +79,7 @@ class RedisDirectory:
         if len(self._keys) > MAX_STREAMS:
             del self._keys[next(iter(self._keys))]
         place = self._locate(key)
-        bound = self._client.ask("HSET", place, "name", stream.name, "epoch", stream.epoch)
-        self._client.ask("PEXPIRE", place, BOUND_TIME).addErrback(_trap)
+        bound = self._client.run(BIND, [place], (stream.name, stream.epoch, BOUND_TIME))
         self._claims.discard(key)
         for waiting in self._waiting.pop(key, ()):
             waiting.answer(stream)

@@ -372,6 +372,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {'mine'}
 """)
 
+#: Binds a key of a directory to a stream. Keys: its hash. Arguments: name and epoch of the stream, milliseconds for
+#: which the key is kept. A claim whose stream is not noted must not be kept for so long.
+BIND = Script("""#!lua flags=allow-oom
+redis.call('HSET', KEYS[1], 'name', ARGV[1], 'epoch', ARGV[2])
+return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+""")
+
 #: Drops a key of a directory. Keys: its hash. Arguments: epoch of its stream, or nothing for a claim; node.
 RELEASE = Script("""#!lua flags=allow-oom
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'node')
@@ -380,4 +387,4 @@ return 0
 """)
 
 #: All of them, for the connection to load.
-SCRIPTS = (CREATE, APPEND, PUBLISH, END, DELETE, LEASE, FORGET, ADOPT, RENEW, CLAIM, RELEASE)
+SCRIPTS = (CREATE, APPEND, PUBLISH, END, DELETE, LEASE, FORGET, ADOPT, RENEW, CLAIM, BIND, RELEASE)

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, fail
 
 from sseserver.errors import GapError, StoreUnavailable
 from sseserver.formats import EventsFormat
+from sseserver.interfaces import KeyedStream
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.fakes import FakeViewer
@@ -238,11 +239,14 @@ class FaultTests(TwoStoresCase):
         self.assertEqual(there.buffer.entries, [b"a", b"b"])
 
     def test_full(self) -> None:
-        """Without memory publishes are refused and runs wait; a stream can still be ended."""
+        """Without memory publishes are refused and runs wait; a stream can still be ended, and keeps its key."""
         server = self.startServer("maxmemory-policy noeviction")
         run = self.pump.result(self.stores[0].create(None, published=False))
         self.pump.result(self.stores[1].create("a", published=True))
+        starts = [store.makeDirectory("starts") for store in self.stores]
+        self.assertIsNone(self.pump.result(starts[0].claim("key", b"digest")))
         server.command("CONFIG", "SET", "maxmemory", "1")
+        self.pump.result(starts[0].bind("key", KeyedStream(run.name, run.epoch)))
         with self.assertRaises(StoreUnavailable):
             self.pump.result(self.stores[1].publish("a", _X, False))
         run.append(Kind.TOKEN, b"a")
@@ -251,6 +255,7 @@ class FaultTests(TwoStoresCase):
         server.command("CONFIG", "SET", "maxmemory", "0")
         self.pump.until(lambda: run.last == 1)
         self.assertIsNone(self.stores[0].findProblem())
+        self.assertEqual(self.pump.result(starts[1].claim("key", b"digest")), KeyedStream(run.name, run.epoch))
 
     def test_wrongType(self) -> None:
         """A foreign value at a key of one stream harms no other stream."""
