@@ -30,6 +30,9 @@ LEASE_TIME = 10.0
 #: Number. Part of a lease after which it is renewed, and other nodes are looked at.
 RENEWAL = 0.3
 
+#: Number. Part of a lease. After a longer time between two renewals Redis may have been away for all nodes.
+LONGEST_RENEWAL = 0.45
+
 
 class NodeRuns(NamedTuple):
     """
@@ -78,8 +81,8 @@ class Node:
         self._looks = 0
         # Generation of the server that has the leases. A connection may survive a change of it.
         self._generation = b""
-        # Since when the lease has been renewed in time.
-        self._heldSince = 0.0
+        # Since when the lease has been renewed in time, and when it was renewed last.
+        self._heldSince = self._renewedAt = 0.0
         self._timer: Any = None
         self._joined = False
         self._burying: set[bytes] = set()
@@ -137,8 +140,9 @@ class Node:
         now = self._clock.seconds()
         changed = self._generation not in {b"", generation}
         self._generation = generation
-        if lapsed:
+        if lapsed or now - self._renewedAt > LONGEST_RENEWAL * self.lease:
             self._heldSince = now
+        self._renewedAt = now
         if self._joined and (lapsed or changed):
             self._runs.onLapsed()
         if changed:

@@ -23,16 +23,18 @@ class FakeClient:
 
     Attributes:
         generation: Generation of the server.
+        isAway: Whether there is no connection.
         lapsed: Whether the next renewal finds the lease of this node over.
     """
 
     def __init__(self) -> None:
         self.generation = b"g"
+        self.isAway = False
         self.lapsed = True
 
     def reaches(self, key: bytes) -> bool:
-        """There is a connection."""
-        return True
+        """Tell whether there is a connection."""
+        return not self.isAway
 
     def run(self, *_: Any) -> Deferred[Any]:
         """Renew the lease."""
@@ -48,16 +50,40 @@ class NodeTests(SynchronousTestCase):
 
     skip = findMissing()
 
-    def test_outage(self) -> None:
-        """After an outage a node waits for the others for the time of a lease, before it ends their runs."""
-        clock, client, ended = Clock(), FakeClient(), []
+    def setUp(self) -> None:
+        self.ended: list[tuple[str, bytes]] = []
+
+    def makeNode(self, clock: Clock, client: FakeClient) -> Node:
+        """Make a node that notes the runs which it ends."""
 
         def end(name: str, owner: bytes) -> Deferred[Any]:
             """Note a run that is ended."""
-            ended.append((name, owner))
+            self.ended.append((name, owner))
             return succeed(None)
 
-        node = Node(clock, client, Layout(), NodeRuns(list, bool, end))  # type: ignore[arg-type]
+        return Node(clock, client, Layout(), NodeRuns(list, bool, end))  # type: ignore[arg-type]
+
+    def test_shortOutage(self) -> None:
+        """A node whose own lease has just outlasted an outage waits, too: others may have renewed theirs earlier."""
+        clock, client = Clock(), FakeClient()
+        node = self.makeNode(clock, client)
+        node.start()
+        client.lapsed = False
+        steps = round(1 / RENEWAL)
+        clock.pump([LEASE_TIME * RENEWAL] * steps)
+        client.isAway = True
+        clock.advance(LEASE_TIME * RENEWAL)
+        client.isAway = False
+        clock.pump([LEASE_TIME * RENEWAL] * (steps + 1))
+        self.assertEqual(self.ended, [])
+        clock.advance(LEASE_TIME * RENEWAL)
+        self.assertEqual(self.ended, [("run", b"other")])
+        node.stop()
+
+    def test_outage(self) -> None:
+        """After an outage a node waits for the others for the time of a lease, before it ends their runs."""
+        clock, client, ended = Clock(), FakeClient(), self.ended
+        node = self.makeNode(clock, client)
         for _ in range(2):
             # At the start, and when its own lease was over.
             client.lapsed = True
