@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sseserver.options.credentials import LINK_KEY_VARIABLE
+from sseserver.options.variables import LINK_KEY_VARIABLE
 from sseserver.web.access.grants import readGrant
 from sseserver.web.access.links import LIFETIME, MAX_LIFETIME, Links
 from sseserver.web.access.signing import readSigningKeys

@@ -24,10 +24,12 @@ from sseserver.apis.admin.metrics import Metrics
 from sseserver.apis.admin.site import makeAdmin
 from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
+from sseserver.command.effects import readText
+from sseserver.command.given import findUnknown
 from sseserver.command.heap import ReturnedMemory, findHeap
 from sseserver.command.listening import BadEndpoint
 from sseserver.command.logs import makeProcessLog
-from sseserver.command.parsing import Options, readText
+from sseserver.command.parsing import Options
 from sseserver.command.program import makeProgram
 from sseserver.command.reactortime import useMonotonicTime
 from sseserver.command.redisstore import isRedis, makeRedisStore
@@ -36,6 +38,7 @@ from sseserver.command.signals import Signals
 from sseserver.command.sites import makeAdminSite, makeSite
 from sseserver.command.starting import endStart, tryStart
 from sseserver.command.stopping import Stop
+from sseserver.command.summary import summarize
 from sseserver.command.supervisor import Supervisor
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.command.workers.making import makePool
@@ -298,6 +301,8 @@ def makeService(options: Options) -> Server | Pool:
 
     useMonotonicTime(reactor)
     tryStart(options.parent, options)
+    for sentence in findUnknown(os.environ):
+        Logger().warn("{sentence}", sentence=sentence)
     if options["workers"] > 1:
         return makePool(reactor, options)
     parts = makeParts(reactor, options)
@@ -305,6 +310,7 @@ def makeService(options: Options) -> Server | Pool:
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, measured.site)
     watch(reactor, server, measured, options)
+    server.summary = summarize(options)
     server.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     supervisor = Supervisor(reactor, os.environ)
     stop = makeStop(reactor, parts, options, supervisor)

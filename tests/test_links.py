@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import parse_qs
 
 from sseserver.links import main
-from sseserver.options.credentials import LINK_KEY_VARIABLE
+from sseserver.options.variables import LINK_KEY_VARIABLE
 from sseserver.web.access.links import Links
 from sseserver.web.access.signing import readSigningKeys
 from tests.web.access.cases import grant

@@ -293,7 +293,9 @@ class StartTests(TestCase):
             self.assertEqual(address.host, "127.0.0.1")
             # F94: the log names the URL, once, and after the lines about the start.
             opened = [line for line in lines if line.startswith("Open ")]
-            self.assertEqual(opened, [f"Open http://127.0.0.1:{address.port}/"])
+            self.assertEqual(
+                [line.partition(" (source: ")[0] for line in opened], [f"Open http://127.0.0.1:{address.port}/"]
+            )
             # Accepted connections inherit this.
             listening = tcp._waitingForPort.result.socket  # noqa: SLF001  (a name of Twisted)
             self.assertTrue(listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))

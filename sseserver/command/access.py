@@ -21,7 +21,7 @@ from twisted.python import usage
 
 from sseserver.client.agent import makeAgent
 from sseserver.command.listening import findHost
-from sseserver.options.credentials import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
+from sseserver.options.variables import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 from sseserver.sources.upstream import checkURL
 from sseserver.web.access.apikeys import ApiKeys, readKeyFile
 from sseserver.web.access.credentials import Credentials, Secrets, Verifier
@@ -58,22 +58,17 @@ def checkAccess(reactor: Any, options: Mapping[str, Any]) -> None:
         usage.UsageError: An option is missing, a secret cannot be read, or a server that everybody reaches would ask
             for no credentials.
     """
-    algorithm, url = options["jwt-algorithm"], options["jwks-url"]
-    if algorithm is not None and url is not None:
-        if algorithm.startswith("HS"):
-            raise usage.UsageError(f"--jwks-url: {algorithm} has a shared key, which no URL should have")
-        if options["jwt-audience"] is None:
-            raise usage.UsageError("--jwks-url needs --jwt-audience: the issuer has tokens for others, too")
-        _checkKeySetURL(url)
+    if options["jwks-url"] is not None:
+        _checkKeySetURL(options["jwks-url"])
     readSecrets(options)
     if options["metrics"]:
-        for description in options["listen"]:
+        for description in options["known"]:
             if not isLocal(reactor, description):
                 raise usage.UsageError(
                     f"--metrics: everybody who reaches --listen {description} could read them; use --admin-listen"
                 )
     if not isGuarded(options) and not options["public"]:
-        for description in options["listen"]:
+        for description in options["known"]:
             if not isLocal(reactor, description):
                 raise usage.UsageError(
                     f"--listen {description}: everybody who reaches this address could read and publish; ask for "

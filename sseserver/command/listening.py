@@ -36,6 +36,9 @@ SOCKET_MODE = "660"
 #: The end of a field of an endpoint.
 _FIELD = re.compile(r"(?<!\\):")
 
+#: An endpoint that is a socket of systemd.
+_SYSTEMD = re.compile(r"(haproxy:)?systemd:(?=.*\bdomain=(INET6?|UNIX)\b)(?=.*\b(index=\d+|name=[^:]+)).*")
+
 _COLON = r"a colon in a value is written as \:, such as interface=\:\:1"
 
 
@@ -62,6 +65,23 @@ def checkEndpoint(reactor: Any, description: str) -> None:
     # Twisted checks the port when it binds: with an `OverflowError` that leaves the socket open.
     if not 0 <= getattr(endpoint, "_port", 0) <= _MAX_PORT:
         raise BadEndpoint(f"the port must be between 0 and {_MAX_PORT}")
+
+
+def isAwaited(reactor: Any, description: str) -> bool:
+    """
+    Return whether an endpoint is a socket of systemd that this process does not have.
+
+    Args:
+        reactor: Listens later.
+        description: In Twisted's notation.
+    """
+    if _SYSTEMD.fullmatch(description) is None:
+        return False
+    try:
+        serverFromString(reactor, description)
+    except (LookupError, AttributeError):
+        return True
+    return False
 
 
 def checkInterface(description: str) -> None:

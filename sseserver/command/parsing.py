@@ -1,16 +1,17 @@
 """
 The command line of `twistd sseserver`, made from the table of options, with one line about each mistake.
 
+Options that the command line does not have may come from the environment or a file (`sseserver.command.given`).
 `sseserver.tap` has its `Options` for twistd.
 """
 
 from __future__ import annotations
 
-import difflib
 import getopt
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,26 @@ from twisted.python import usage
 
 from sseserver import __version__, compiled
 from sseserver.command.access import checkAccess
-from sseserver.command.listening import BadEndpoint, checkEndpoint, checkInterface, findHost, suggestEndpoint
+from sseserver.command.checking import checkFiles, report
+from sseserver.command.effects import checkEffects, checkInput, readText
+from sseserver.command.given import Document, Given, findInDocument, findInEnvironment, readDocument
+from sseserver.command.listening import (
+    BadEndpoint,
+    checkEndpoint,
+    checkInterface,
+    findHost,
+    isAwaited,
+    suggestEndpoint,
+)
+from sseserver.command.naming import explainName
 from sseserver.command.program import checkCommand, checkProgram
+from sseserver.command.redisstore import checkStore
 from sseserver.command.upstream import checkUpstream
 from sseserver.command.workers.checking import checkWorkers
 from sseserver.options import OPTIONS, defaultOf
 from sseserver.options.helptext import makeHelp
-from sseserver.options.row import Option
-from sseserver.options.types import ENDPOINT, FILE, FLAG, writeSize
-from sseserver.sources.process import PLACE
+from sseserver.options.row import Option, Origin
+from sseserver.options.types import FILE, FLAG, writeSize
 from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
 from sseserver.web.access.cors import checkSharedOrigin
@@ -41,9 +53,8 @@ from sseserver.web.descriptors import (
     shareDescriptors,
 )
 
-#: Options that name a token source; at most one may be given.
-_SOURCES = ("text", "exec", "upstream")
-
+#: Name of an option in a message.
+_NAME = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 
 #: Checks of values that need other packages; they follow the conversion that the table names.
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -54,9 +65,10 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _coercion(option: Option) -> Callable[[str], Any]:
-    """Return the conversion of an option's value; its errors name the option."""
+def _coercion(option: Option, place: str | None = None) -> Callable[[str], Any]:
+    """Return the conversion of an option's value; its errors name the option, or the place where it was given."""
     check = _CHECKS.get(option.name)
+    where = place or f"--{option.name}"
 
     def coerce(text: str) -> Any:
         try:
@@ -66,7 +78,7 @@ def _coercion(option: Option) -> Callable[[str], Any]:
             return value if check is None else check(value)
         except ValueError as error:
             # Not a `ValueError`, whose text Twisted would lengthen.
-            raise usage.UsageError(f"--{option.name}: {error}") from None
+            raise usage.UsageError(f"{where}: {error}") from None
 
     return coerce
 
@@ -95,13 +107,18 @@ class Options(usage.Options):
     """
     Command line of `twistd sseserver`, made from the table of options.
 
-    Beside the options it has the members `words`, the text of the source, and `hosts`, the hosts of `--host` and of
-    `--listen`.
+    Beside the options it has the members `words`, the text of the source, `hosts`, the hosts of `--host` and of
+    `--listen`, and `known`, the endpoints of `--listen` but for sockets that only a start by systemd would have.
+
+    Args:
+        document: The configuration file, if it was read already; `None` reads the one that is named.
 
     Attributes:
-        given: Long names of the options that were given.
+        given: Long names of the options that were given, wherever.
+        sources: The options that were given, by long names.
+        document: The configuration file; `None` for none.
         arguments: The command line.
-        folder: The working directory from which its relative paths are meant.
+        folder: The working directory from which relative paths are meant.
     """
 
     optParameters = _parameters()
@@ -110,9 +127,11 @@ class Options(usage.Options):
         optActions={option.name: usage.CompleteFiles() for option in OPTIONS if option.type is FILE}
     )
 
-    def __init__(self) -> None:
+    def __init__(self, document: Document | None = None) -> None:
         super().__init__()
         self.given: frozenset[str] = frozenset()
+        self.sources: Mapping[str, Given] = {}
+        self.document = document
         self.arguments: tuple[str, ...] = ()
         self.folder = ""
         for option in OPTIONS:
@@ -135,16 +154,18 @@ class Options(usage.Options):
         self.arguments, self.folder = tuple(arguments), str(Path.cwd())
         try:
             if "--_shell-completion" not in arguments:
-                self.given = self._readNames(arguments)
+                self.sources = self._readCommandLine(arguments)
+                self.given = frozenset(self.sources)
             super().parseOptions(arguments)
         except usage.UsageError as error:
+            message = explainPlaces(str(error), self.sources)
             if self.parent is None:
-                raise
-            raise SystemExit(f"sseserver: {error}") from None
+                raise usage.UsageError(message) from None
+            raise SystemExit(f"sseserver: {message}") from None
 
-    def _readNames(self, arguments: list[str]) -> frozenset[str]:
+    def _readCommandLine(self, arguments: list[str]) -> dict[str, Given]:
         """
-        Return the long names of the given options.
+        Return the options that the command line gives, by their long names.
 
         Raises:
             usage.UsageError: An option is unknown, or a value is missing. The message has the nearest known option.
@@ -154,8 +175,47 @@ class Options(usage.Options):
         except getopt.GetoptError as error:
             twistd = frozenset() if self.parent is None else frozenset(self.parent.synonyms)
             raise usage.UsageError(explainName(error.opt, twistd)) from None
-        names = {name.removeprefix("-").removeprefix("-") for name, _ in found}
-        return frozenset(self.synonyms.get(name, name) for name in names)
+        texts: dict[str, tuple[str, ...]] = {}
+        for typed, text in found:
+            name = typed.removeprefix("-").removeprefix("-")
+            name = self.synonyms.get(name, name)
+            texts[name] = (*texts.get(name, ()), text)
+        rows = [option for option in OPTIONS if option.name in texts]
+        return {
+            row.name: Given(
+                row, Origin.COMMAND_LINE, f"--{row.name}", ("true",) if row.type is FLAG else texts[row.name]
+            )
+            for row in rows
+        }
+
+    def _addOthers(self) -> None:
+        """
+        Add the options of the environment and of the configuration file.
+
+        Raises:
+            usage.UsageError: One of them is wrong.
+        """
+        typed = self.sources
+        variables = {given.option.name: given for given in findInEnvironment(os.environ)}
+        named = typed.get("config") or variables.get("config")
+        if named is not None and self.document is None:
+            self.document = readDocument(named.texts[-1], named.place)
+        written = {} if self.document is None else {each.option.name: each for each in findInDocument(self.document)}
+        self.sources = {**written, **variables, **typed}
+        self.given = frozenset(name for name, given in self.sources.items() if given.isOn)
+        for name, given in self.sources.items():
+            if name not in typed:
+                self[name] = self._convert(given)
+
+    def _convert(self, given: Given) -> Any:
+        """
+        Return the value of an option that does not come from the command line.
+
+        Raises:
+            usage.UsageError: The text is no value of the option.
+        """
+        values = [_coercion(given.option, given.place)(text) for text in given.texts]
+        return values if given.option.repeatable else values[0]
 
     def __str__(self) -> str:
         return makeHelp(self.getSynopsis())
@@ -183,19 +243,23 @@ class Options(usage.Options):
         """Check endpoints, files and combinations of options before anything listens."""
         from twisted.internet import reactor
 
+        self._addOthers()
         self._checkEndpoints()
-        checkSource(self)
-        checkEffects(self)
+        checkEffects(self, self.given)
         checkWorkers(self, self.parent)
-        checkProxies(self)
         checkProgram(self, None if self.parent is None else self.parent.get("rundir"))
         checkUpstream(self)
         checkAccess(reactor, self)
+        checkStore(self)
         self._shareDescriptors()
         if self["text"] == "-":
-            checkInput(self)
+            checkInput()
         else:
             self["words"] = WELCOME if self["text"] is None else readText(self["text"])
+        if self["check"]:
+            checkFiles(self, None if self.parent is None else self.parent.get("rundir"))
+            sys.stdout.write(report(self, self.sources, self.document))
+            sys.exit(0)
 
     def _shareDescriptors(self) -> None:
         """Set the numbers of runs and connections that are not given, and the number of viewers that fits."""
@@ -219,7 +283,9 @@ class Options(usage.Options):
         from twisted.internet import reactor
 
         self["listen"] = self["listen"] or [defaultOf("listen")]
-        for endpoint in self["listen"]:
+        awaited = [each for each in self["listen"] if self["check"] and isAwaited(reactor, each)]
+        self["known"] = [each for each in self["listen"] if each not in awaited]
+        for endpoint in self["known"]:
             try:
                 checkEndpoint(reactor, endpoint)
             except BadEndpoint as error:
@@ -235,7 +301,7 @@ class Options(usage.Options):
 
     def _findHosts(self, reactor: Any) -> Iterator[str]:
         """Yield the hosts of the endpoints that have one."""
-        for endpoint in self["listen"]:
+        for endpoint in self["known"]:
             host = findHost(reactor, endpoint)
             if host is not None:
                 yield host
@@ -266,106 +332,14 @@ for _option in OPTIONS:
             setattr(Options, f"opt_{_option.short}", _take)
 
 
-def explainName(name: str, others: frozenset[str]) -> str:
+def explainPlaces(message: str, sources: Mapping[str, Given]) -> str:
     """
-    Return why an option could not be read, with the nearest known option.
+    Return a message about options with the places of those that the command line does not show.
 
     Args:
-        name: As it was typed, without dashes.
-        others: Names of the options of `twistd`.
+        message: The message.
+        sources: The options that were given, by long names.
     """
-    names = {option.name: option for option in OPTIONS}
-    typed = f"--{name}" if len(name) > 1 else f"-{name}"
-    known = names.get(name) or next((option for option in names.values() if option.short == name), None)
-    if known is not None:
-        return f"{typed} {'takes no value' if known.type is FLAG else f'needs a value: {known.type.metavar}'}"
-    starts = [f"--{full}" for full in names if full.startswith(name)]
-    if len(name) > 1 and len(starts) > 1:
-        return f"{typed} may be {', '.join(starts[:-1])} or {starts[-1]}"
-    meant = next((full for full, option in names.items() if name in option.otherNames), None)
-    if meant is None and name in others:
-        return f"{typed} is an option of twistd: write it before the word sseserver"
-    close = [meant] if meant else difflib.get_close_matches(name, names, 1, 0.6)
-    if not close:
-        return f"there is no option {typed}; see --help"
-    valueType = names[close[0]].type
-    example = "tcp:8000" if valueType is ENDPOINT else valueType.metavar
-    return f"there is no option {typed}; did you mean {f'--{close[0]} {example}'.rstrip()}?"
-
-
-def checkSource(options: Options) -> None:
-    """
-    Check that the options describe one token source.
-
-    Raises:
-        usage.UsageError: Options exclude each other.
-    """
-    given = [f"--{name}" for name in _SOURCES if options[name] is not None]
-    if len(given) > 1:
-        raise usage.UsageError(f"{' and '.join(given)}: give only one of them")
-
-
-def checkEffects(options: Options) -> None:
-    """
-    Check that each given option has an effect.
-
-    Raises:
-        usage.UsageError: An option has none, because another one is missing or excludes it.
-    """
-    for option in OPTIONS:
-        if option.name not in options.given:
-            continue
-        if option.needs and not options.given.intersection(option.needs):
-            raise usage.UsageError(f"--{option.name} needs {' or '.join(f'--{other}' for other in option.needs)}")
-        for other in option.excludes:
-            if other in options.given:
-                raise usage.UsageError(f"--{option.name} has no effect with --{other}")
-    if options["prompt"] and options["exec"] and not options["asks"] and PLACE not in " ".join(options["exec"]):
-        raise usage.UsageError(f"--prompt needs a command that takes it: with --asks, or with {PLACE} in the command")
-    if "window" in options.given and options["window"] > options["max-bytes"]:
-        size = writeSize(options["max-bytes"])
-        raise usage.UsageError(f"--window: no stream can be larger than all together, which is {size} (--max-bytes)")
-
-
-def checkProxies(options: Options) -> None:
-    """
-    Check that the PROXY protocol can be read on each endpoint.
-
-    Raises:
-        usage.UsageError: One is of TLS, which would begin before it.
-    """
-    for endpoint in options["listen"]:
-        if options["proxy-protocol"] and endpoint.partition(":")[0] == "ssl":
-            raise usage.UsageError(f"--proxy-protocol cannot be read on --listen {endpoint}: let the proxy end TLS")
-
-
-def checkInput(options: Options) -> None:
-    """
-    Check that there is a standard input, which is streamed as it arrives.
-
-    Raises:
-        usage.UsageError: There is none, or a pace was given for it.
-    """
-    if "interval" in options.given:
-        raise usage.UsageError("--interval has no effect with --text -")
-    # The descriptor itself says nothing: something else may have it by now.
-    if sys.__stdin__ is None:
-        raise usage.UsageError("--text -: standard input is closed")
-
-
-def readText(name: str) -> str:
-    """
-    Return the text of a file.
-
-    Args:
-        name: Path of a UTF-8 file.
-
-    Raises:
-        usage.UsageError: The file cannot be read or is not UTF-8.
-    """
-    try:
-        return Path(name).read_bytes().decode("utf-8")
-    except OSError as error:
-        raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None
+    places = [sources[name].place for name in dict.fromkeys(_NAME.findall(message)) if name in sources]
+    unseen = [place for place in places if not place.startswith("--") and not message.startswith(f"{place}: ")]
+    return f"{message} (given by {' and '.join(unseen)})" if unseen else message

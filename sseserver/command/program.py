@@ -13,14 +13,11 @@ from typing import Any
 
 from twisted.python import usage
 
-from sseserver.options import KEY_VARIABLE
-from sseserver.options.credentials import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
+from sseserver.options.types import PLACE
+from sseserver.options.variables import SECRETS
 from sseserver.sources.launch import checkSystem, readEnvironment
-from sseserver.sources.process import PLACE, ProcessSource
+from sseserver.sources.process import ProcessSource
 from sseserver.values import MODEL
-
-#: Variables that no program gets.
-_SECRETS = frozenset({KEY_VARIABLE, TOKEN_KEY_VARIABLE, LINK_KEY_VARIABLE})
 
 
 def checkCommand(parts: list[str]) -> list[str]:
@@ -50,7 +47,7 @@ def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
     if options["exec"] is None:
         return
     for name in options["exec-env"]:
-        if name in _SECRETS:
+        if name in SECRETS:
             raise usage.UsageError(f"--exec-env: {name} has a secret of the server")
     try:
         checkSystem()

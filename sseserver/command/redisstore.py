@@ -13,8 +13,8 @@ from twisted.python import usage
 
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import IStreamStore
-from sseserver.options.table import REDIS_VARIABLE
 from sseserver.options.types import REDIS
+from sseserver.options.variables import REDIS_VARIABLE
 from sseserver.timing.turnend import TurnEnd
 
 #: Bytes. Largest file of credentials.
@@ -44,13 +44,38 @@ def makeRedisStore(
         onUnfit: Called with the reason if the Redis is configured so that it must not be used.
 
     Raises:
-        usage.UsageError: The address or the credentials cannot be used, or the extra is not installed.
+        usage.UsageError: See `checkStore`.
     """
+    place, credentials = _readRedis(options)
+    from sseserver.stores.redis import client, store  # noqa: PLC0415  (they need the extra)
+
+    connections = client.Client(reactor, place, credentials)
+    connections.onUnfit = onUnfit
+    terms = store.StoreTerms(window, options["keep"], options["idle"], options["redis-prefix"])
+    return store.RedisStore(reactor, connections, terms, turnEnd)
+
+
+def checkStore(options: Mapping[str, Any]) -> None:
+    """
+    Check the options of a store in a Redis, without a connection to it.
+
+    Args:
+        options: The options.
+
+    Raises:
+        usage.UsageError: The address, the prefix or the credentials cannot be used, or the extra is not installed.
+    """
+    if isRedis(options["store"]):
+        _readRedis(options)
+
+
+def _readRedis(options: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return the address of the Redis and the credentials, `None` for none."""
     try:
         import hiredis  # noqa: F401, PLC0415  (optional)
     except ImportError:
         raise usage.UsageError("--store redis: needs hiredis: pip install 'sseserver[redis]'") from None
-    from sseserver.stores.redis import address, client, store  # noqa: PLC0415  (they need the extra)
+    from sseserver.stores.redis import address  # noqa: PLC0415  (it needs the extra)
 
     prefix = options["redis-prefix"]
     if "{" in prefix or not prefix.isprintable() or " " in prefix:
@@ -61,13 +86,9 @@ def makeRedisStore(
         raise usage.UsageError(f"--store: {error}") from None
     text, origin = _findCredentials(options["redis-credentials-file"])
     try:
-        credentials = address.readCredentials(text) if text else None
+        return place, address.readCredentials(text) if text else None
     except ValueError as error:
         raise usage.UsageError(f"{origin}: {error}") from None
-    connections = client.Client(reactor, place, credentials)
-    connections.onUnfit = onUnfit
-    terms = store.StoreTerms(window, options["keep"], options["idle"], prefix)
-    return store.RedisStore(reactor, connections, terms, turnEnd)
 
 
 def _findCredentials(path: str | None) -> tuple[str, str]:

@@ -38,6 +38,7 @@ class Server(MultiService):
     Attributes:
         control: Handles signals and tells the service manager, or obeys a pool, while the server runs; `None` for none.
         log: The log of the process; `None` leaves it to the runner.
+        summary: Follows the URLs of `--listen` in the log.
     """
 
     _log = Logger()
@@ -46,10 +47,12 @@ class Server(MultiService):
         super().__init__()
         self.control: Control | Obedience | None = None
         self.log: ProcessLog | None = None
+        self.summary = ""
         self._storePath = store
         self._isWorker = isWorker
         self._logPath: str | bytes | None = None
         self._endpoints: list[tuple[str, TunedEndpoint]] = []
+        self._operators: TunedEndpoint | None = None
         self._tlsPorts: list[TLSReactor] = []
 
     def listen(self, reactor: Any, description: str, site: StreamSite, option: str = "listen") -> None:
@@ -69,6 +72,8 @@ class Server(MultiService):
         listener.setServiceParent(self)
         self._logPath = self._logPath or site.logPath
         self._endpoints.append((description, listener.endpoint))
+        if option == "admin-listen":
+            self._operators = listener.endpoint
 
     def reloadCertificates(self) -> None:
         """
@@ -122,7 +127,8 @@ class Server(MultiService):
         for description, endpoint in self._endpoints:
             url = None if endpoint.port is None or self._isWorker else makeURL(description, endpoint.port.getHost())
             if url is not None:
-                self._log.info("Open {url}", url=url)
+                about = "for operators" if endpoint is self._operators else self.summary
+                self._log.info("Open {url} ({about})", url=url, about=about)
 
     def stopService(self) -> Deferred[Any]:
         """

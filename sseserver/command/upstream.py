@@ -28,12 +28,10 @@ def checkUpstream(options: Mapping[str, Any]) -> None:
     Check the options of an upstream API.
 
     Raises:
-        usage.UsageError: An option is missing, or a secret cannot be read.
+        usage.UsageError: A secret cannot be read, or the proxy cannot be used.
     """
     if options["upstream"] is None:
         return
-    if options["pin-model"] and options["model"] is None:
-        raise usage.UsageError("--pin-model needs --model")
     readKey(options["upstream-key-file"])
     readHeaders(options["upstream-header"])
     chooseProxy(options["upstream-proxy"], options["upstream"])

@@ -6,10 +6,7 @@ from __future__ import annotations
 
 from sseserver.options.row import Group, Option
 from sseserver.options.types import ALGORITHM, FILE, FLAG, TEXT, URL
-
-#: Environment variables with the key that verifies tokens, and with the keys that sign links and sessions.
-TOKEN_KEY_VARIABLE = "SSESERVER_JWT_KEY"  # noqa: S105  (a name)
-LINK_KEY_VARIABLE = "SSESERVER_LINK_KEY"
+from sseserver.options.variables import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 
 CREDENTIALS = (
     Option(
@@ -38,7 +35,6 @@ CREDENTIALS = (
         f"File with the key of the tokens: the shared key for HS256, HS384 and HS512, the public key in PEM for the "
         f"others. Without this option the key is `${TOKEN_KEY_VARIABLE}`. Read again on SIGHUP.",
         needs=("jwt-algorithm",),
-        excludes=("jwks-url",),
         otherNames=("jwt-key", "jwt-secret"),
     ),
     Option(

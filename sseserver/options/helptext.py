@@ -36,7 +36,9 @@ Examples:
 
 _NOTES = (
     "SIZE is a number of bytes; K, M and G stand for powers of 1024, as in 64M. SECONDS may have a fraction. "
-    "The options of twistd itself, such as -n (stay in the foreground) and --pidfile, come before the word sseserver."
+    "The options of twistd itself, such as -n (stay in the foreground) and --pidfile, come before the word sseserver. "
+    "Each option may also stand in the file of --config, or in a variable such as SSESERVER_MAX_VIEWERS; --metrics is "
+    "SSESERVER_METRICS=1."
 )
 
 
@@ -71,8 +73,6 @@ def _describe(option: Option) -> Iterator[str]:
     default = writeDefault(option)
     if option.needs:
         text += f" Needs {' or '.join(f'--{name}' for name in option.needs)}."
-    if option.environment is not None:
-        text += f" The environment variable {option.environment}=1 does the same."
     if default is not None:
         text += f" [default: {default}]"
     yield textwrap.indent(textwrap.fill(text, _WIDTH - 8, break_long_words=False, break_on_hyphens=False), " " * 8)

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from sseserver.options.types import ValueType
+from sseserver.options.variables import nameVariable
 
 
 class Group(Enum):
@@ -23,6 +24,20 @@ class Group(Enum):
     CLIENTS = "Clients"
     SPEED = "Speed"
     OPERATION = "Operation"
+    CONFIGURATION = "Configuration"
+
+
+class Origin(Enum):
+    """Place that a value comes from, in the order of precedence."""
+
+    COMMAND_LINE = "command line"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+#: Places that may give a value to most options.
+ANYWHERE = frozenset({Origin.COMMAND_LINE, Origin.ENVIRONMENT, Origin.FILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +54,11 @@ class Option:
         short: One-letter name.
         otherNames: What newcomers call it; a message about such a name suggests this option.
         setting: Field of `Settings` that the option fills.
-        environment: Environment variable that sets a flag. Unset, empty and `0` leave it off.
+        inPrograms: Whether its variable sets the default in programs of embedders as well; for a flag.
         minimum: Smallest value that the command line takes, beside what the type refuses.
         needs: Names of options of which one must be given; without them this one has no effect.
-        excludes: Names of options with which this one has no effect.
         repeatable: Whether the option may be given more than once.
+        origins: Places that may give it a value.
     """
 
     name: str
@@ -54,8 +69,13 @@ class Option:
     short: str | None = None
     otherNames: tuple[str, ...] = ()
     setting: str | None = None
-    environment: str | None = None
+    inPrograms: bool = False
     minimum: int | None = None
     needs: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
     repeatable: bool = False
+    origins: frozenset[Origin] = ANYWHERE
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable that sets it."""
+        return nameVariable(self.name)

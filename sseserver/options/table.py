@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from sseserver.options.clients import CLIENTS
+from sseserver.options.configuration import CONFIGURATION
 from sseserver.options.credentials import CREDENTIALS
 from sseserver.options.gate import GATE
 from sseserver.options.operation import OPERATION
@@ -27,6 +28,7 @@ from sseserver.options.types import (
     HEADER,
     MILLISECONDS,
     NAME,
+    OFF,
     PAUSE,
     SIZE,
     STORE,
@@ -35,13 +37,7 @@ from sseserver.options.types import (
     TIMEOUT,
     URL,
 )
-
-#: Environment variable with the key of the upstream API.
-KEY_VARIABLE = "SSESERVER_UPSTREAM_KEY"
-
-#: Environment variable with the credentials for the Redis of `--store`.
-REDIS_VARIABLE = "SSESERVER_REDIS_CREDENTIALS"
-
+from sseserver.options.variables import KEY_VARIABLE, REDIS_VARIABLE
 
 OPTIONS = (
     Option(
@@ -156,7 +152,6 @@ OPTIONS = (
         Group.SOURCE,
         "Time between two words of a text, in seconds; 0 is as fast as the viewer reads.",
         short="i",
-        excludes=("exec", "upstream"),
     ),
     Option(
         "model",
@@ -366,24 +361,25 @@ OPTIONS = (
         Group.SPEED,
         "Turn off all speedups and use Twisted's public interfaces only; for finding faults.",
         setting="plain",
-        environment="SSESERVER_PLAIN",
+        inPrograms=True,
     ),
     *CLIENTS,
     *CREDENTIALS,
     *OPERATION,
+    *CONFIGURATION,
 )
 
 
 def defaultOf(name: str) -> Any:
     """
-    Return the default of an option: from its environment variable, if it has one, or from the table.
+    Return the default of an option: from its variable, if programs obey it, or from the table.
 
     Raises:
         LookupError: There is no such option.
     """
     option = optionNamed(name)
-    if option.environment is not None:
-        return os.environ.get(option.environment, "0") not in {"", "0"}
+    if option.inPrograms:
+        return os.environ.get(option.variable, "") not in OFF
     return option.default
 
 

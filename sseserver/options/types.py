@@ -10,6 +10,7 @@ import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import ip_network
 from typing import Any
 
@@ -30,8 +31,27 @@ MAX_NUMBER = 1_000_000_000
 #: Bytes (1 PiB). Largest size: the compiled build counts bytes in a C integer, in which products of it fit.
 _MAX_SIZE = 1 << 50
 
+#: Stands for the prompt in the command of `--exec`.
+PLACE = "{prompt}"
+
 #: Characters of a value that a message repeats.
 _QUOTED = 40
+
+
+#: Values of an environment variable that switch a flag on, and off.
+ON, OFF = frozenset({"1", "true"}), frozenset({"", "0", "false"})
+
+
+def readFlag(text: str) -> bool:
+    """
+    Convert the text of an environment variable to a flag.
+
+    Raises:
+        ValueError: The text is neither in `ON` nor in `OFF`.
+    """
+    if text not in ON | OFF:
+        raise ValueError(f"{text[:_QUOTED]!r} is unknown; use 1 or 0")
+    return text in ON
 
 
 def readCount(text: str) -> int:
@@ -213,6 +233,16 @@ def readNetwork(text: str) -> str:
         ) from None
 
 
+class Form(Enum):
+    """Form of a value in a configuration file, as a message describes it."""
+
+    FLAG = "true or false"
+    NUMBER = "a number"
+    SIZE = 'a whole number, or a text such as "64M"'
+    TEXT = "a text in quotes"
+    WHOLE = "a whole number"
+
+
 @dataclass(frozen=True, slots=True)
 class ValueType:
     """
@@ -220,6 +250,7 @@ class ValueType:
 
     Attributes:
         metavar: Placeholder of the value in the documentation; empty for a flag.
+        form: Form of the value in a configuration file.
         read: Converts the text of the command line to the value. Raises `ValueError` with a
             message that quotes the text.
         write: Returns the text of a value: what `read` converts to it.
@@ -228,6 +259,7 @@ class ValueType:
     metavar: str
     read: Callable[[str], Any] = str
     write: Callable[[Any], str] = str
+    form: Form = Form.TEXT
 
 
 def makeChoice(*words: str) -> ValueType:
@@ -246,10 +278,10 @@ def makeChoice(*words: str) -> ValueType:
     return ValueType("|".join(words), read)
 
 
-FLAG = ValueType("")
+FLAG = ValueType("", readFlag, form=Form.FLAG)
 ALGORITHM = makeChoice(*ALGORITHMS)
 COMMAND = ValueType("COMMAND", readCommand)
-COUNT = ValueType("COUNT", readCount)
+COUNT = ValueType("COUNT", readCount, form=Form.WHOLE)
 DESTINATION = ValueType("log|none|PATH", readFilled)
 ENDPOINT = ValueType("ENDPOINT")
 FILE = ValueType("FILE", readFilled)
@@ -257,14 +289,14 @@ HEADER = ValueType("HEADER")
 LEVEL = makeChoice("debug", "info", "warn", "error", "critical")
 LOG_FORMAT = makeChoice("text", "json")
 HOST = ValueType("NAME[:PORT]", readFilled)
-MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds)
+MILLISECONDS = ValueType("MILLISECONDS", readMilliseconds, form=Form.WHOLE)
 NAME = ValueType("NAME", readFilled)
 NETWORK = ValueType("ADDRESS|NETWORK|unix", readNetwork)
 ORIGIN = ValueType("ORIGIN", readFilled)
-PAUSE = ValueType("SECONDS", readPause, "{:g}".format)
-SIZE = ValueType("SIZE", readSize, writeSize)
+PAUSE = ValueType("SECONDS", readPause, "{:g}".format, Form.NUMBER)
+SIZE = ValueType("SIZE", readSize, writeSize, Form.SIZE)
 STORE = ValueType("memory|sqlite:PATH|redis:URL", readStore)
 SYNC = makeChoice("normal", "full")
 TEXT = ValueType("TEXT", readFilled)
-TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format)
+TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format, Form.NUMBER)
 URL = ValueType("URL")

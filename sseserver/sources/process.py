@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.options.types import PLACE
 from sseserver.sources.launch import Launched, checkSystem, launch, readEnvironment
 from sseserver.sources.pipes import READ, ErrorLog, PipeReader, PipeWriter
 from sseserver.values import MODEL, Prompt, Reason
@@ -32,9 +33,6 @@ from sseserver.values import MODEL, Prompt, Reason
 log = Logger(__name__)
 
 T = TypeVar("T")
-
-#: Placeholder for the prompt in a command.
-PLACE = "{prompt}"
 
 #: Seconds between SIGTERM and SIGKILL.
 KILL_AFTER = 2.5

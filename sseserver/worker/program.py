@@ -61,7 +61,7 @@ def _run(assignment: Assignment, channel: socket.socket, words: Sequence[str]) -
     from sseserver.command.parsing import Options  # noqa: PLC0415
     from sseserver.worker.making import makeWorker  # noqa: PLC0415
 
-    options = Options()
+    options = Options(assignment.document)
     try:
         options.parseOptions(words)
         os.chdir(assignment.runFolder)

@@ -19,7 +19,7 @@ from sseserver.command.sites import makeSite
 from sseserver.command.supervisor import Supervisor
 from sseserver.errors import Unauthorized
 from sseserver.interfaces import Principal
-from sseserver.options.credentials import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
+from sseserver.options.variables import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource
 from sseserver.tap import makeSignals

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.command.parsing import Options
 from sseserver.command.redisstore import isRedis, makeRedisStore
-from sseserver.options.table import REDIS_VARIABLE
+from sseserver.options.variables import REDIS_VARIABLE
 from tests.redisservers import findMissing
 
 

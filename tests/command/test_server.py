@@ -10,7 +10,7 @@ from typing import Any
 from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.internet.testing import EventLoggingObserver
-from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 
@@ -33,16 +33,20 @@ class ServerTests(TestCase):
     async def start(self, isWorker: bool) -> list[str]:
         """Start and stop a server; return the URLs in its log."""
         server = Server(isWorker=isWorker)
+        server.summary = "source: a"
         server.listen(reactor, ANYWHERE, self.makeSite())
+        server.listen(reactor, ANYWHERE, self.makeSite(), "admin-listen")
         log = EventLoggingObserver.createWithCleanup(self, globalLogPublisher)
         server.privilegedStartService()
         server.startService()
         await server.stopService()
-        return [event["url"] for event in log if "url" in event]
+        return [formatEvent(event) for event in log if "url" in event]
 
     async def test_url(self) -> None:
-        """The log has the URL of each endpoint; that of a worker leaves this to the pool."""
-        self.assertRegex(" ".join(await self.start(False)), r"^http://127\.0\.0\.1:\d+/$")
+        """The log has the URL of each endpoint, and what is there; that of a worker leaves this to the pool."""
+        clients, operators = await self.start(False)
+        self.assertRegex(clients, r"^Open http://127\.0\.0\.1:\d+/ \(source: a\)$")
+        self.assertRegex(operators, r"^Open http://127\.0\.0\.1:\d+/ \(for operators\)$")
         self.assertEqual(await self.start(True), [])
 
     def test_observer(self) -> None:

@@ -20,7 +20,7 @@ from typing import IO
 
 import sseserver
 from sseserver.options import KEY_VARIABLE
-from sseserver.options.credentials import TOKEN_KEY_VARIABLE
+from sseserver.options.variables import TOKEN_KEY_VARIABLE
 from sseserver.sources.launch import resetSignals
 from sseserver.wire import Decoder, Event
 

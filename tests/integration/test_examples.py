@@ -188,6 +188,26 @@ class ExampleTests(SynchronousTestCase):
                 tokens = [event.data for event in stream(port, f"/streams/{name}") if event.type == "message"]
                 self.assertEqual("".join(tokens), text)
 
+    def test_configuration(self) -> None:
+        """A server with the file of the example has its options, and so has one with the report of `--check`."""
+        port, name = self.port, self.folder / "sseserver.toml"
+        text = (EXAMPLES / "sseserver.toml").read_text("utf-8")
+        self.assertIn("tcp:8000:", text)
+        name.write_text(text.replace("8000", str(port)), "utf-8")
+        check = twistd("sseserver", "--config", str(name), "--check", "--interval", "0")
+        where = {"env": ENVIRONMENT, "cwd": self.folder}
+        printed = subprocess.run(check, **where, check=True, capture_output=True, text=True).stdout  # type: ignore[call-overload]
+        self.assertIn("max-viewers = 5000  # file\n", printed)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["sseserver.toml"])
+        name.with_name("effective.toml").write_text(printed, "utf-8")
+        for file in ("sseserver.toml", "effective.toml"):
+            with serving(twistd("sseserver", "--config", file, "--interval", "0"), port, **where):
+                status, headers, _ = ask(port, "POST", "/streams", {"Host": "hub.example.com"})
+                self.assertEqual(status, 201)
+                self.assertEqual(stream(port, headers["location"])[-1].type, "done")
+                self.assertEqual(ask(port, "GET", "/", {"Host": "other.example.com"})[0], 421)
+            self.assertTrue((self.folder / "streams.db").exists())
+
     def test_short(self) -> None:
         """No example but the store has more than 36 lines."""
         for example in EXAMPLES.iterdir():

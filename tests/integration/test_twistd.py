@@ -7,6 +7,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -189,7 +190,10 @@ class TwistdServesTests(TwistdTestCase):
         self.assertIn(b"<html", server.ask(accept="text/html").read())
         self.assertEqual(server.end(), 0)
         # Only now everything has been read.
-        self.assertEqual(server.output.count(f"Open http://127.0.0.1:{server.port}/\n"), 1)
+        # `--plain` and `SSESERVER_PLAIN` name no speedups.
+        build = "compiled" if compiled else "pure Python"
+        about = rf"source: built-in text; store: memory; build: {build}, (no )?speedups"
+        self.assertEqual(len(re.findall(rf"Open http://127\.0\.0\.1:{server.port}/ \({about}\)\n", server.output)), 1)
         self.assertQuiet(server.output)
 
     def test_warningsAreErrors(self) -> None:

@@ -108,6 +108,22 @@ def test_viewersAnywhere(redis: RedisServer) -> None:
         assert pool.output.count("Open http://") == 1
 
 
+def test_configuration(redis: RedisServer) -> None:
+    """A worker that is started again has the configuration of the first ones, whatever the file has become."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write("retry = 9000\ninterval = 0\n")
+        file.flush()
+        with Pool(redis, "--config", file.name).serve() as pool:
+            Path(file.name).write_text("this is no TOML", "utf-8")
+            os.kill(pool.children[0], signal.SIGKILL)
+            until(lambda: sum(pool.read("sseserver_worker_restarts_total").values()) == 1)
+            until(pool.isReady)
+            for _ in range(20):
+                retry = ask(pool.port, "GET", "/", {"Accept": "text/event-stream"})[2].partition(b"\n")[0]
+                # A random value within a third.
+                assert 6000 <= int(retry.removeprefix(b"retry: ")) <= 12_000
+
+
 def test_killed(redis: RedisServer) -> None:
     """A worker that is killed is started again. Meanwhile no connection is refused, and its viewers resume."""
     with Pool(redis, "--interval=0.05").serve() as pool:

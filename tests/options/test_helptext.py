@@ -26,7 +26,7 @@ class HelpTests(SynchronousTestCase):
         words = " ".join(text.split())
         self.assertIn("[default: 512M]", words)
         self.assertIn("[default: memory]", words)
-        self.assertIn("The environment variable SSESERVER_PLAIN=1 does the same.", words)
+        self.assertIn("or in a variable such as SSESERVER_MAX_VIEWERS", words)
         self.assertIn("Needs --exec or --upstream.", words)
 
     def test_F95_layout(self) -> None:

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.options`: the table of options.
+Tests for `sseserver.options.table` and `sseserver.options.row`: the table of options.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class OptionTableTests(SynchronousTestCase):
         self.assertEqual(settings, sorted(field.name for field in fields(Settings)))
 
     def test_flags(self) -> None:
-        """A flag is off by default; only a flag has an environment variable."""
+        """A flag is off by default; only the variable of a flag counts in programs."""
         for option in OPTIONS:
             if option.type is FLAG:
                 self.assertIs(option.default, False)
             else:
-                self.assertIsNone(option.environment)
+                self.assertFalse(option.inPrograms)
 
     def test_defaultsAreValues(self) -> None:
         """The text of a default converts to the default itself."""
@@ -69,15 +69,16 @@ class DefaultTests(SynchronousTestCase):
     def test_table(self) -> None:
         """The default is the one in the table."""
         for option in OPTIONS:
-            if option.environment is None:
+            if not option.inPrograms:
                 self.assertIs(defaultOf(option.name), option.default)
 
     def test_environment(self) -> None:
-        """A flag with an environment variable is on unless the variable is unset, empty or 0."""
+        """A flag whose variable counts in programs is on unless the variable is unset, empty, 0 or false."""
         for environment, expected in (
             ({}, False),
             ({"SSESERVER_PLAIN": ""}, False),
             ({"SSESERVER_PLAIN": "0"}, False),
+            ({"SSESERVER_PLAIN": "false"}, False),
             ({"SSESERVER_PLAIN": "1"}, True),
             ({"SSESERVER_PLAIN": "yes"}, True),
         ):

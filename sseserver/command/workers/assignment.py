@@ -8,6 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sseserver.command.given import Document
+
 #: Bytes. Longest assignment.
 _MAX = 1 << 20
 
@@ -38,6 +40,7 @@ class Assignment:
         reactor: Short name of the reactor, as `twistd --reactor` takes it; `None` for the default one.
         sessionKey: In hexadecimal. Signs the cookies of sessions if there is no other key.
         endpoints: Sockets for the endpoints of `--listen`, in their order.
+        document: The configuration file, as the pool has read it.
     """
 
     number: int
@@ -46,6 +49,7 @@ class Assignment:
     reactor: str | None
     sessionKey: str
     endpoints: tuple[Endpoint, ...]
+    document: Document | None = None
 
 
 def writeAssignment(assignment: Assignment) -> bytes:
@@ -76,4 +80,5 @@ def readAssignment(receive: Any) -> Assignment:
         rest += part
     members = json.loads(rest[:-1])
     endpoints = tuple(Endpoint(**each) for each in members.pop("endpoints"))
-    return Assignment(**members, endpoints=endpoints)
+    document = members.pop("document")
+    return Assignment(**members, endpoints=endpoints, document=document and Document(**document))

@@ -20,6 +20,7 @@ from sseserver.command.listeners import makeListener
 from sseserver.command.logs import isShown, makeProcessLog
 from sseserver.command.sites import makeAdminSite
 from sseserver.command.stopping import END_AFTER
+from sseserver.command.summary import summarize
 from sseserver.command.supervisor import Supervisor
 from sseserver.command.tlsport import TLSReactor, isTLS
 from sseserver.command.workers.assignment import Assignment, Endpoint, writeAssignment
@@ -63,6 +64,7 @@ def makePool(reactor: Any, options: Any) -> Pool:
         metrics = WorkersMetrics(partial(pool.ask, Question.METRICS), pool.count)
         root = AdminResource(WorkersReadiness(partial(pool.ask, Question.PROBLEMS)), metrics, options["hosts"])
         makeListener(reactor, admin, makeAdminSite(reactor, root, options), "admin-listen").setServiceParent(pool)
+    pool.summary = f"{summarize(options)}; workers: {options['workers']}"
     pool.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     pool.control = PoolControl(reactor, pool, Supervisor(reactor, os.environ), wait, drain)
     return pool
@@ -106,7 +108,13 @@ class Describer:
             descriptors[descriptor] = each.find(number).fileno()
             endpoints.append(Endpoint(descriptor, each.isShared))
         assignment = Assignment(
-            number, self._options.folder, str(Path.cwd()), self._reactor, self._sessionKey, tuple(endpoints)
+            number,
+            self._options.folder,
+            str(Path.cwd()),
+            self._reactor,
+            self._sessionKey,
+            tuple(endpoints),
+            self._options.document,
         )
         begin = (sys.executable, "-P", "-c", _PROGRAM)
         return Program(

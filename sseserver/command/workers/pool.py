@@ -48,6 +48,7 @@ class Pool(MultiService):
     Attributes:
         control: Handles signals and tells the service manager; `None` for none.
         log: The log of the process; `None` leaves it to the runner.
+        summary: Follows the URLs in the log.
         workers: The workers.
         tlsPorts: Ports of the pool itself whose certificates are read again with those of the workers.
         onReady: Called when all workers listen for the first time.
@@ -68,6 +69,7 @@ class Pool(MultiService):
         super().__init__()
         self.control: Any = None
         self.log: ProcessLog | None = None
+        self.summary = ""
         self.onReady: Callable[[], object] = lambda: None
         self.fail: Callable[[Any, Exception], object] = endStart
         self.tlsPorts: list[TLSReactor] = []
@@ -196,7 +198,7 @@ class Pool(MultiService):
             for each in self._sockets:
                 url = makeURL(each.description, makeHost(each.find(1)))
                 if url is not None:
-                    self._log.info("Open {url}", url=url)
+                    self._log.info("Open {url} ({about})", url=url, about=self.summary)
             self.onReady()
 
     def _noteFailure(self, number: int) -> None:

@@ -69,20 +69,39 @@ def checkFile(file: Path) -> None:
         OSError: It cannot be read or written.
         sqlite3.Error: It cannot be read.
     """
-    if not file.exists():
+    if not readHeader(file):
         return
-    with file.open("r+b") as opened:
+    # It must be writable.
+    file.open("r+b").close()
+    verdict = _findDamage(file)
+    if verdict:
+        raise StoreUnavailable(f"{file} is damaged ({verdict}); it is left as it is.")
+
+
+def readHeader(file: Path) -> bool:
+    """
+    Check the header of a file, and nothing else of it. A server may have it open.
+
+    Returns:
+        Whether there is a header: not in an empty file, or one that does not exist.
+
+    Raises:
+        StoreUnavailable: The file is not ours.
+        OSError: It cannot be read.
+    """
+    if not file.exists():
+        return False
+    with file.open("rb") as opened:
         header = opened.read(100)
-    if header:
-        # The file format, 1.3 (https://www.sqlite.org/fileformat.html#the_database_header).
-        if not header.startswith(b"SQLite format 3\0") or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
-            raise StoreUnavailable(f"{file} is not a file of sseserver; it is left as it is.")
-        version = int.from_bytes(header[60:64], "big")
-        if version not in READABLE:
-            raise StoreUnavailable(f"{file} has version {version}; this sseserver reads version {VERSION}.")
-        verdict = _findDamage(file)
-        if verdict:
-            raise StoreUnavailable(f"{file} is damaged ({verdict}); it is left as it is.")
+    if not header:
+        return False
+    # The file format, 1.3 (https://www.sqlite.org/fileformat.html#the_database_header).
+    if not header.startswith(b"SQLite format 3\0") or header[68:72] != APPLICATION_ID.to_bytes(4, "big"):
+        raise StoreUnavailable(f"{file} is not a file of sseserver; it is left as it is.")
+    version = int.from_bytes(header[60:64], "big")
+    if version not in READABLE:
+        raise StoreUnavailable(f"{file} has version {version}; this sseserver reads version {VERSION}.")
+    return True
 
 
 def _findDamage(file: Path) -> str:

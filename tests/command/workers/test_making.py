@@ -8,6 +8,7 @@ import io
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import epollreactor
@@ -15,6 +16,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import tap
+from sseserver.command.given import Document
+from sseserver.command.parsing import Options
 from sseserver.command.workers.assignment import Endpoint, readAssignment
 from sseserver.command.workers.checking import MAX_WORKERS
 from sseserver.command.workers.making import Describer, findReactor
@@ -33,7 +36,7 @@ class CheckTests(OptionsTestCase):
         for arguments, said in (
             ((), "--workers needs --store redis://HOST"),
             (("--store=sqlite:a",), "--workers needs --store redis://HOST"),
-            ((SHARED, "--metrics"), "use --admin-listen with --workers"),
+            ((SHARED, "--metrics"), "cannot be used with --metrics"),
             ((SHARED, "--text=-"), "same standard input"),
             ((SHARED, f"--workers={MAX_WORKERS + 1}"), f"the maximum is {MAX_WORKERS}"),
         ):
@@ -90,6 +93,17 @@ class MakingTests(SynchronousTestCase):
         # No terminal is known here: the pool reads what the worker writes.
         self.assertEqual([program.descriptors[each] for each in (0, 1, 2)], ["w", "r", "r"])
         self.assertGreaterEqual(len(bytes.fromhex(assignment.sessionKey)), 32)
+
+    def test_document(self) -> None:
+        """A worker gets the configuration file as the pool has read it."""
+        file = self.mktemp()
+        Path(file).write_text("heartbeat = 7\n# ä\n", "utf-8")
+        _, assignment = self.describe(1, f"--config={file}")
+        Path(file).unlink()
+        self.assertEqual(assignment.document, Document(file, "heartbeat = 7\n# ä\n"))
+        worker = Options(assignment.document)
+        worker.parseOptions(["--workers=2", SHARED, f"--config={file}"])
+        self.assertEqual(worker["heartbeat"], 7.0)
 
     def test_systemd(self) -> None:
         """The sockets of systemd keep their places, so that a worker finds them by index and by name."""

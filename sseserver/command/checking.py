@@ -1,0 +1,81 @@
+"""
+`--check`: everything that can be found out about the options without a start.
+
+The options themselves are checked by then. No store is opened, nothing is connected to, and no file is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from sseserver import __version__, compiled
+from sseserver.command.effective import writeOptions
+from sseserver.command.given import Document, Given, findUnknown
+from sseserver.command.redisstore import isRedis
+from sseserver.errors import StoreUnavailable
+from sseserver.stores.sqlite.files import readHeader
+
+
+def report(values: Mapping[str, Any], sources: Mapping[str, Given], document: Document | None) -> str:
+    """
+    Return the report about options without a fault: a configuration file with the same effect.
+
+    Args:
+        values: The values of all options, checked.
+        sources: The options that were given, by their names.
+        document: The configuration file, if there is one.
+    """
+    build = "compiled" if compiled else "pure Python"
+    lines = [f"# sseserver {__version__} ({build}) could start with these options."]
+    if document is not None:
+        lines.append(f"# File: {document.name}")
+    lines += [f"# {sentence}" for sentence in findUnknown(os.environ)]
+    lines += [f"# Not checked, since only systemd has it: --listen {each}" for each in _findUnchecked(values)]
+    return "\n".join(lines) + "\n\n" + writeOptions(values, sources)
+
+
+def _findUnchecked(values: Mapping[str, Any]) -> Iterator[str]:
+    return (each for each in values["listen"] if each not in values["known"])
+
+
+def checkFiles(values: Mapping[str, Any], folder: str | None) -> None:
+    """
+    Check that the files which the server would write can be written, as far as their folders and rights tell.
+
+    Args:
+        values: The values of all options.
+        folder: Working directory of the server, where a relative path of the store begins; `None` for the present one.
+
+    Raises:
+        usage.UsageError: One cannot.
+    """
+    store, log = values["store"], values["access-log"]
+    if store is not None and not isRedis(store):
+        path = Path(folder or "", store)
+        _checkWritable(path, f"--store sqlite:{store}")
+        try:
+            readHeader(path)
+        except (StoreUnavailable, OSError) as error:
+            raise usage.UsageError(f"--store: {error}") from None
+    if log not in {"log", "none"}:
+        _checkWritable(Path(log), f"--access-log {log}")
+
+
+def _checkWritable(path: Path, place: str) -> None:
+    """
+    Check that a file can be written, or made.
+
+    Raises:
+        usage.UsageError: It cannot.
+    """
+    if path.is_dir():
+        raise usage.UsageError(f"{place}: this is a folder")
+    if not path.parent.is_dir():
+        raise usage.UsageError(f"{place}: there is no folder {str(path.parent)!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise usage.UsageError(f"{place}: this user may not write it")

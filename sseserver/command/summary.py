@@ -1,0 +1,42 @@
+"""
+The summary of a server, for the line of the log that names its URL: its source, its store and its build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sseserver import compiled
+from sseserver.command.redisstore import isRedis
+from sseserver.redaction import hideCredentials
+
+
+def summarize(options: Mapping[str, Any]) -> str:
+    """
+    Return the summary of a server.
+
+    Args:
+        options: The options, checked. No secret of theirs is in the summary.
+    """
+    build = "compiled" if compiled else "pure Python"
+    speed = "no speedups" if options["plain"] else "speedups"
+    return f"source: {_nameSource(options)}; store: {_nameStore(options['store'])}; build: {build}, {speed}"
+
+
+def _nameSource(options: Mapping[str, Any]) -> str:
+    if options["exec"] is not None:
+        # Arguments may be secret.
+        return f"program {options['exec'][0]}"
+    if options["upstream"] is not None:
+        url = hideCredentials(options["upstream"].encode("ascii")).decode("ascii")
+        return f"{url}, model {options['model']}" if options["model"] else url
+    if options["text"] == "-":
+        return "standard input"
+    return "built-in text" if options["text"] is None else f"file {options['text']}"
+
+
+def _nameStore(store: str | None) -> str:
+    if store is None:
+        return "memory"
+    return store if isRedis(store) else f"sqlite:{store}"
