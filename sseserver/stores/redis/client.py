@@ -19,7 +19,7 @@ from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
 from sseserver.stores.redis.layout import findSlot
 from sseserver.stores.redis.peer import Peer
 from sseserver.stores.redis.scripts import Script
-from sseserver.stores.redis.servers import Servers, ServersEvents
+from sseserver.stores.redis.servers import Servers, ServersEvents, Waiting
 from sseserver.stores.redis.slots import parseRedirect
 
 log = Logger(__name__)
@@ -121,6 +121,16 @@ class Client:
         errand = Errand(self._servers, key, pack((command, key, *arguments)))
         errand.go()
         return errand.answered
+
+    def postpone(self, command: Waiting, delay: float) -> None:
+        """
+        Call a command after a while, unless the connections are ended before.
+
+        Args:
+            command: The command.
+            delay: Seconds until then.
+        """
+        self._servers.postponed.add(command, delay)
 
     def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Deferred[Reply]:
         """

@@ -372,11 +372,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return {'mine'}
 """)
 
-#: Binds a key of a directory to a stream. Keys: its hash. Arguments: name and epoch of the stream, milliseconds for
-#: which the key is kept. A claim whose stream is not noted must not be kept for so long.
+#: Gives a key of a directory to a stream. Keys: its hash. Arguments: name and epoch of the stream, node, milliseconds
+#: to keep it, whether it is tried again: then only if the node still has its claim. Returns whether the stream has it.
 BIND = Script("""#!lua flags=allow-oom
+local f = redis.call('HMGET', KEYS[1], 'node', 'epoch')
+if ARGV[5] == '1' and (f[1] ~= ARGV[3] or (f[2] and f[2] ~= ARGV[2])) then return 0 end
 redis.call('HSET', KEYS[1], 'name', ARGV[1], 'epoch', ARGV[2])
-return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return redis.call('PEXPIRE', KEYS[1], ARGV[4])
 """)
 
 #: Drops a key of a directory. Keys: its hash. Arguments: epoch of its stream, or nothing for a claim; node.

@@ -175,11 +175,12 @@ class Servers:
         if self._looking is not None:
             self._looking.cancel()
             self._looking = None
-        self.postponed.stop()
         peers, self._peers = self._peers, {}
         self._owners, self._masters, self.clustered, self._known = [], frozenset(), False, False
         for peer in peers.values():
             peer.stop()
+        # A command that has failed may be one of them.
+        self.postponed.stop()
 
     def find(self, key: bytes) -> Peer | None:
         """Return the server that has a key, or a channel; `None` if no server has its slot."""

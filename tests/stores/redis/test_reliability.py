@@ -7,15 +7,17 @@ Tests of `sseserver.stores.redis.owners`.
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
-from sseserver.errors import GapError, StoreUnavailable
-from sseserver.interfaces import IStreamLog
-from sseserver.stores.redis import writer
+from sseserver.errors import GapError, KeyReused, StoreUnavailable, StreamNotFound
+from sseserver.interfaces import IStreamLog, KeyedStream
+from sseserver.stores.redis import directory, writer
+from sseserver.stores.redis.connection import Disconnected
 from sseserver.stores.redis.layout import SHARDS, Layout
 from sseserver.stores.redis.owners import LOOK
-from sseserver.stores.redis.scripts import APPEND, FORGET, Script
+from sseserver.stores.redis.scripts import APPEND, BIND, FORGET, Script
 from sseserver.stores.redis.session import SWEEP
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
@@ -84,6 +86,35 @@ class BehindTests(ProcessCase):
         found = self.first.findFor(run.name, f"{run.epoch}-1")
         self.pump.result(found)
         self.assertEqual(run.last, 1)
+
+
+class KeyTests(ProcessCase):
+    """The connection is lost while a key is being stored."""
+
+    def test_bound(self) -> None:
+        """The key is stored later. Its request had started a second run."""
+        here, there = (store.makeDirectory("starts") for store in self.stores)
+        self.patch(directory, "PAUSE", 0.01)
+        self.assertIsNone(self.pump.result(here.claim("k", b"d")))
+        stream, client = KeyedStream("name", "epoch"), self.first.client
+        with patch.object(client, "run", lambda *_: fail(Disconnected("It is lost."))):
+            self.failureResultOf(here.bind("k", stream), StoreUnavailable)
+        self.assertEqual(self.pump.result(there.claim("k", b"d")), stream)
+        with self.assertRaises(KeyReused):
+            self.pump.result(there.claim("k", b"other"))
+
+    def test_taken(self) -> None:
+        """A key that another process has claimed meanwhile is left alone."""
+        here, there = (store.makeDirectory("starts") for store in self.stores)
+        self.patch(directory, "PAUSE", 0.01)
+        self.assertIsNone(self.pump.result(here.claim("k", b"d")))
+        place = Layout().nameKey("starts", "k")
+        self.server.command("DEL", place)
+        self.assertIsNone(self.pump.result(there.claim("k", b"d")))
+        again = ("name", "epoch", self.first.session.node.id, directory.BOUND_TIME, 1)
+        self.assertEqual(self.pump.result(self.first.client.run(BIND, [place], again)), 0)
+        with self.assertRaises(StreamNotFound):
+            self.pump.result(there.find("k"))
 
 
 class LeaseTests(ProcessCase):
