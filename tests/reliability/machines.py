@@ -178,9 +178,12 @@ class RedisPair:
             server.remove()
 
     async def awaitReplica(self) -> None:
-        """Wait until the replica follows the master, but not for ever."""
+        """Wait until the replica has what the master has now, but not for ever."""
         deadline = asyncio.get_running_loop().time() + _PATIENCE
-        while b"master_link_status:up" not in self._tell(self.replica, "INFO", "replication"):
+        offset = self._findOffset(self.master, b"master_repl_offset")
+        while b"master_link_status:up" not in self._tell(self.replica, "INFO", "replication") or (
+            self._findOffset(self.replica, b"slave_repl_offset") < offset
+        ):
             assert asyncio.get_running_loop().time() < deadline, "The replica does not follow."
             await asyncio.sleep(_LOOK)
 
@@ -188,12 +191,14 @@ class RedisPair:
         self._tell(self.replica, "REPLICAOF", "127.0.0.1", str(self._between.port))
 
     async def _isEqual(self) -> bool:
-        offsets = []
-        for server, field in ((self.master, b"master_repl_offset"), (self.replica, b"slave_repl_offset")):
-            answer = self._tell(server, "INFO", "replication")
-            found = [line.partition(b":")[2] for line in answer.split(b"\r\n") if line.startswith(field)]
-            offsets.append(found[0] if found else field)
-        return offsets[0] == offsets[1]
+        offset = self._findOffset(self.replica, b"slave_repl_offset")
+        return offset >= 0 and offset == self._findOffset(self.master, b"master_repl_offset")
+
+    def _findOffset(self, server: RedisServer, field: bytes) -> int:
+        """Return how far a server is in the history of its master; -1 while it is not known."""
+        answer = self._tell(server, "INFO", "replication")
+        found = [line.partition(b":")[2] for line in answer.split(b"\r\n") if line.startswith(field + b":")]
+        return int(found[0]) if found else -1
 
     def _tell(self, server: RedisServer, *words: str) -> bytes:
         return server.command(*words)
