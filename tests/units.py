@@ -25,6 +25,7 @@ LONGEST = {
     "tests.test_cut": 8.0,
     "tests.web.access.test_oracle": 7.0,
     "tests.simulation.test_planted": 5.0,
+    "tests.simulation.redis.test_planted": 3.0,
     "tests.web.test_mutations": 4.0,
     "tests.test_cycles": 3.0,
     "tests.test_cycles_upstream": 3.0,
@@ -35,7 +36,11 @@ LONGEST = {
 USUAL = 0.2
 
 #: Seconds. Times of each test of modules that are too long for one process.
-SPLIT = {"tests.simulation.test_simulation": 12.0, "tests.test_model": 14.0}
+SPLIT = {
+    "tests.simulation.redis.test_simulation": 12.0,
+    "tests.simulation.test_simulation": 12.0,
+    "tests.test_model": 14.0,
+}
 
 
 def findUnits() -> dict[str, float]:

@@ -72,17 +72,20 @@ class Checker:
 
     Args:
         records: The journal, which is read several times.
+        facts: What is known beside it; `None` collects that from the journal.
+        words: Number of words of a run.
 
     Attributes:
         problems: The broken promises, each with its kind.
         counts: What was looked at, by kind.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], facts: Facts | None = None, words: int = WORDS) -> None:
         self.problems: list[tuple[str, str]] = []
         self.counts: Counter[str] = Counter()
         self._records = records
-        self._facts: Facts = collectFacts(records)
+        self._facts: Facts = facts or collectFacts(records)
+        self._words = words
         self._views: dict[str, View] = {}
         # The content of each number in each epoch, and who has seen it first.
         self._content: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
@@ -297,7 +300,7 @@ class Checker:
         reason = data["reason"]
         published = stream.startswith("pub")
         if kind == "done":
-            fine = stream in facts.closed if published else (last == WORDS + 1 and data["tokens"] == WORDS)
+            fine = stream in facts.closed if published else (last == self._words + 1 and data["tokens"] == self._words)
         elif kind == "failed":
             interrupted = reason == "interrupted" and facts.mayBeInterrupted(stream, now)
             fine = not published and (interrupted or (reason == "shutdown" and facts.wasTerminated(stream, now)))

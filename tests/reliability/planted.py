@@ -41,6 +41,11 @@ class Plant:
     name: str
     changes: tuple[Bug, ...]
 
+    def plant(self, root: Path) -> None:
+        """Change a copy of the tree."""
+        for change in self.changes:
+            change.plant(root)
+
 
 def _change(file: str, old: str, new: str) -> Bug:
     return Bug(file, f"stores/redis/{file}.py", old, new)
@@ -94,8 +99,7 @@ def find(plant: Plant) -> str:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("sseserver", "tests", "twisted"):
             shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
-        for change in plant.changes:
-            change.plant(Path(folder))
+        plant.plant(Path(folder))
         size = ("--seconds", str(SEED_TIME), "--viewers", "60", "--node", "0")
         command = [sys.executable, "-m", "tests.reliability", *size, "--journal", str(Path(folder, "journal"))]
         environment = {**os.environ, "PYTHONPATH": folder}

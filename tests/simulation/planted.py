@@ -18,8 +18,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tests.simulation.play import play
+from tests.simulation.runner import Play
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -467,9 +469,26 @@ def copyTree(folder: str) -> Path:
     return root
 
 
-def find(bug: Bug, seeds: int = SEEDS) -> str:
+class Plantable(Protocol):
+    """Something that breaks the server."""
+
+    def plant(self, root: Path) -> None:
+        """
+        Break a copy of the tree.
+
+        Args:
+            root: The copy.
+        """
+
+
+def find(bug: Plantable, seeds: int = SEEDS, play: Play = play) -> str:
     """
     Plant a bug and run seeds.
+
+    Args:
+        bug: The bug.
+        seeds: Number of seeds.
+        play: Runs a seed of the server without the bug.
 
     Returns:
         The seed that found it, with the broken promise; an empty string if none did. A seed that
@@ -480,22 +499,22 @@ def find(bug: Bug, seeds: int = SEEDS) -> str:
         bug.plant(root)
         first = 0
         while first < seeds:
-            done = _run(root, first, seeds - first)
+            done = _run(play.__module__.rpartition(".")[0], root, first, seeds - first)
             match = _FOUND.search(done.stdout)
             if match is None:
                 # A simulation that breaks down has noticed, too.
                 return f"breaks down: {done.stderr[-200:]}" if done.returncode else ""
-            if not play(int(match[1])).violations:
+            if not play(int(match[1]), frozenset()).violations:
                 return f"seed {match[1]}: {match[2]}"
             first = int(match[1]) + 1
     return ""
 
 
-def _run(root: Path, first: int, count: int) -> subprocess.CompletedProcess[str]:
+def _run(module: str, root: Path, first: int, count: int) -> subprocess.CompletedProcess[str]:
     """Run seeds in a copy of the tree, until one breaks a promise."""
     environment = {**os.environ, "PYTHONPATH": str(root)}
     seeds = ["--first", str(first), "--count", str(count)]
-    command = [sys.executable, "-m", "tests.simulation", *seeds, "--once", "--stop", "--strict"]
+    command = [sys.executable, "-m", module, *seeds, "--once", "--stop", "--strict"]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -7,17 +7,23 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from tests.simulation.known import isKnown
 from tests.simulation.play import Outcome, play
+
+#: Runs a seed once, without some of its acts.
+Play = Callable[[int, frozenset[int]], Outcome]
 
 #: Records of a history that are shown with a broken promise.
 _SHOWN = 40
 
 
-def check(seed: int, twice: bool = True, strict: bool = False, without: frozenset[int] = frozenset()) -> Outcome:
+def check(
+    seed: int, twice: bool = True, strict: bool = False, without: frozenset[int] = frozenset(), play: Play = play
+) -> Outcome:
     """
     Run a seed.
 
@@ -26,6 +32,7 @@ def check(seed: int, twice: bool = True, strict: bool = False, without: frozense
         twice: Whether it runs twice, to show that it is deterministic.
         strict: Whether known faults count, too.
         without: Numbers of the acts that are left out.
+        play: Runs it.
 
     Raises:
         AssertionError: The second run differs from the first.
@@ -48,12 +55,13 @@ def findDifference(one: Outcome, other: Outcome) -> str:
     return f"{len(one.records)} records and {len(other.records)}"
 
 
-def shorten(outcome: Outcome) -> Outcome:
+def shorten(outcome: Outcome, play: Play = play) -> Outcome:
     """
     Leave out every act of a seed that the first broken promise does not need.
 
     Args:
         outcome: A run that has broken a promise.
+        play: Runs a seed.
 
     Returns:
         The run with the fewest acts in which the same rule is broken first.
@@ -66,27 +74,43 @@ def shorten(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def describe(outcome: Outcome) -> str:
-    """Describe the broken promises of a seed, a short history that leads to the first, and how to replay it."""
+def describe(outcome: Outcome, play: Play = play) -> str:
+    """
+    Describe the broken promises of a seed, a short history that leads to the first, and how to replay it.
+
+    Args:
+        outcome: A run of the seed.
+        play: Has run it.
+    """
     if not outcome.violations:
         return f"seed {outcome.seed} breaks no promise"
-    outcome = shorten(outcome)
+    outcome = shorten(outcome, play)
+    module = play.__module__.rpartition(".")[0]
     without = sorted(outcome.without)
-    first = f"{outcome.violations[0].time:.6f} oracle"
-    end = next((n for n, record in enumerate(outcome.records) if record.startswith(first)), len(outcome.records))
+    time = outcome.violations[0].time
+    first, records = f"{time:.6f} oracle", enumerate(outcome.records)
+    # A promise that is judged at the end has no record of its own, and a time in hundredths of seconds.
+    ends = (n for n, record in records if record.startswith(first) or float(record.partition(" ")[0]) > time + 0.01)
+    end = next(ends, len(outcome.records))
     return "\n".join(
         [
             f"Seed {outcome.seed} breaks {len(outcome.violations)} promises:",
             *map(str, outcome.violations[:5]),
             f"The {min(end, _SHOWN)} records before the first:",
             *outcome.records[max(0, end - _SHOWN) : end],
-            " ".join(["Replay: python -m tests.simulation", str(outcome.seed), *map("--without={}".format, without)]),
+            " ".join([f"Replay: python -m {module}", str(outcome.seed), *map("--without={}".format, without)]),
         ]
     )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line."""
+def main(arguments: list[str] | None = None, play: Play = play) -> None:
+    """
+    Run the command line.
+
+    Args:
+        arguments: Its arguments.
+        play: Runs a seed.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seeds", nargs="*", type=int, help="seeds to replay, with their whole history")
     parser.add_argument("--count", type=int, default=0, help="run so many seeds, from --first on")
@@ -97,13 +121,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--without", type=int, action="append", default=[], help="leave out this act of the seeds")
     options = parser.parse_args(arguments)
     failed = 0
+    checkOne = partial(check, twice=not options.once, strict=options.strict, play=play)
     for seed in options.seeds:
-        outcome = check(seed, not options.once, options.strict, frozenset(options.without))
+        outcome = checkOne(seed, without=frozenset(options.without))
         sys.stdout.write("\n".join(outcome.records) + "\n")
         failed += report([outcome])
     start = time.perf_counter()
     for seed in range(options.first, options.first + options.count):
-        failed += report([check(seed, not options.once, options.strict)])
+        failed += report([checkOne(seed)])
         if failed and options.stop:
             break
     if options.count:
