@@ -45,6 +45,7 @@ class Client:
         onUp: Called when commands can be sent, at first and after each loss, with whether writes may be lost.
         onFollowing: Called when channels can be followed, at first and after each loss, with a test of channels:
             those must be followed again.
+        onDeaf: Called with a test of channels: their messages do not come now, since a connection was lost.
         onMessage: Called with the channel and the data of each message.
         onConfirmed: Called with each channel whose messages come from now on.
         onDropped: Called with each channel whose messages come no longer, also if that was wanted.
@@ -57,11 +58,12 @@ class Client:
         self.reactor = reactor
         self.onUp: Callable[[bool], object] = bool
         self.onFollowing: Callable[[Callable[[bytes], bool]], object] = bool
+        self.onDeaf: Callable[[Callable[[bytes], bool]], object] = bool
         self.onMessage: Callable[[bytes, bytes], object] = max
         self.onConfirmed: Callable[[bytes], object] = bool
         self.onDropped: Callable[[bytes], object] = bool
         self.onUnfit: Callable[[Unsuitable], object] = bool
-        events = ServersEvents(self._noteUp, self._noteMoved, self._receive, self._noteUnfit)
+        events = ServersEvents(self._noteUp, self._noteMoved, self._noteDeaf, self._receive, self._noteUnfit)
         self._servers = Servers(reactor, address, credentials or Credentials(), events)
         self._listening: dict[bytes, Peer] = {}
         self._warned = False
@@ -209,6 +211,9 @@ class Client:
 
     def _noteUnfit(self, unfit: Unsuitable) -> None:
         self.onUnfit(unfit)
+
+    def _noteDeaf(self, test: Callable[[int], bool]) -> None:
+        self.onDeaf(lambda channel: test(findSlot(channel)))
 
     def _noteMoved(self, test: Callable[[int], bool]) -> None:
         self.onFollowing(lambda channel: test(findSlot(channel)))

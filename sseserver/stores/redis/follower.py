@@ -86,10 +86,22 @@ class Follower:
         Args:
             concerns: Returns whether the stream with a tail is concerned.
         """
+        self._client.follow(*self.noteDeaf(concerns))
+
+    def noteDeaf(self, concerns: Callable[[bytes], bool]) -> list[bytes]:
+        """
+        Note that messages do not come now: logs must be compared with Redis before anybody gets them.
+
+        Args:
+            concerns: Returns whether the stream with a tail is concerned.
+
+        Returns:
+            The tails of these streams.
+        """
         tails = [tail for tail in self._tails if concerns(tail)]
         for tail in tails:
             self.noteDropped(tail)
-        self._client.follow(*tails)
+        return tails
 
     def noteDropped(self, channel: bytes) -> None:
         """Note that the messages of a channel come no longer: its stream is followed again soon."""

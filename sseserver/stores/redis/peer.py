@@ -20,13 +20,14 @@ class PeerEvents(NamedTuple):
     Attributes:
         onUp: Called with the peer and its description when commands can be sent, at first and after each loss.
         onDown: Called with the peer when its connection for commands is lost.
-        onFollowing: Called with the peer when channels can be followed, at first and after each loss.
+        onFollowing: Called with the peer and whether channels can be followed: at first, after each loss, and when
+            their connection is lost.
         onPush: Called with the peer and each push of a channel; see `RedisConnection`.
     """
 
     onUp: Callable[[Peer, ServerInfo], object]
     onDown: Callable[[Peer], object]
-    onFollowing: Callable[[Peer], object]
+    onFollowing: Callable[[Peer, bool], object]
     onPush: Callable[[Peer, list[Any]], object]
 
 
@@ -54,7 +55,11 @@ class Peer:
         self.wantedAt: float = reactor.seconds()
         self._orders = Link(reactor, terms, lambda _, info: events.onUp(self, info), lambda: events.onDown(self))
         self._tails = Link(
-            reactor, terms, lambda *_: events.onFollowing(self), bool, lambda push: events.onPush(self, push)
+            reactor,
+            terms,
+            lambda *_: events.onFollowing(self, True),
+            lambda: events.onFollowing(self, False),
+            lambda push: events.onPush(self, push),
         )
 
     @property

@@ -98,12 +98,14 @@ class ServersEvents(NamedTuple):
     Attributes:
         onUp: Called with a server when commands can be sent to it, at first and after each loss.
         onMoved: Called with a test of slots when they have another server, or theirs can be followed again.
+        onDeaf: Called with a test of slots when their channels cannot be followed any more.
         onPush: Called with each push of a channel, and the server that has sent it.
         onUnfit: Called if the first server that answers is configured so that it must not be used.
     """
 
     onUp: Callable[[Peer, ServerInfo], object]
     onMoved: Callable[[Callable[[int], bool]], object]
+    onDeaf: Callable[[Callable[[int], bool]], object]
     onPush: Callable[[Peer, list[Any]], object]
     onUnfit: Callable[[Unsuitable], object]
 
@@ -257,8 +259,9 @@ class Servers:
             log.error("The store is not available: {problem}", problem=peer.problem)
         self.look()
 
-    def _noteFollowing(self, peer: Peer) -> None:
-        self._events.onMoved(lambda slot: not self.clustered or (bool(self._owners) and self._owners[slot] is peer))
+    def _noteFollowing(self, peer: Peer, follows: bool) -> None:
+        note = self._events.onMoved if follows else self._events.onDeaf
+        note(lambda slot: not self.clustered or (bool(self._owners) and self._owners[slot] is peer))
 
     def _schedule(self, delay: float) -> None:
         if self._looking is None:

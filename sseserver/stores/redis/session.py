@@ -83,7 +83,7 @@ class Session:
         self._sweeping: IDelayedCall | None = None
         client.onUp, client.onFollowing = self._noteUp, self._noteFollowing
         client.onMessage, client.onConfirmed = self._receive, self.follower.confirm
-        client.onDropped = self.follower.noteDropped
+        client.onDropped, client.onDeaf = self.follower.noteDropped, self.follower.noteDeaf
 
     def start(self) -> None:
         """Connect, and begin to work."""

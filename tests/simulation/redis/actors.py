@@ -26,6 +26,9 @@ _AGAIN = (0, 429, 503)
 #: Seconds. A client that hears nothing for so long, heartbeats included, gives up its connection.
 _SILENCE = 6.0
 
+#: Bytes. The message of an entry of this size only tells that it is there.
+_LARGE = 65_537
+
 #: Seconds. Longest pauses before a request is repeated, and between two publishes.
 _RETRY, _PAUSE = 1.0, 1.2
 
@@ -124,6 +127,13 @@ class Actor:
             if reply.status not in _AGAIN:
                 return reply
             await self._stage.rest(self._luck.uniform(0, _RETRY))
+
+    async def _end(self, stream: str, how: str) -> None:
+        """Cancel a stream, or delete it, at any server."""
+        self._note("end", stream=stream, how=how)
+        await self._insist(
+            *(("DELETE", f"/streams/{stream}") if how == "delete" else ("POST", f"/streams/{stream}/cancel")), {}
+        )
 
 
 class Viewer(Actor):
@@ -246,7 +256,9 @@ class Publisher(Actor):
             await self._stage.rest(self._luck.uniform(0, _PAUSE))
             if self._stage.isOver or not await self._publish(number, False):
                 break
-        if self._makes:
+        if self._makes and self._luck.random() < 0.15:
+            await self._end(self._stream, "delete")
+        elif self._makes:
             await self.close()
 
     async def close(self) -> None:
@@ -285,10 +297,11 @@ class Publisher(Actor):
 
     def _makeEntries(self, mark: str) -> list[dict[str, str]]:
         """Make entries with marks that exist only once."""
+        filling = "x" * _LARGE if self._luck.random() < 0.02 else ""
         return [
-            {"token": f"⟦{mark}.{index}⟧"}
+            {"token": f"⟦{mark}.{index}{filling}⟧"}
             if self._luck.random() < 0.7
-            else {"event": "note", "data": f"{mark}.{index}"}
+            else {"event": "note", "data": f"{mark}.{index}{filling}"}
             for index in range(self._luck.choice((1, 1, 2, 3)))
         ]
 
@@ -314,7 +327,7 @@ class Starter(Actor):
             await self._start()
         if self._luck.random() < 0.3:
             await self._stage.rest(self._luck.uniform(0, 8))
-            await self._end(stream)
+            await self._end(stream, self._luck.choice(("cancel", "cancel", "delete")))
 
     async def _start(self) -> str | None:
         while True:
@@ -329,9 +342,3 @@ class Starter(Actor):
         if name is not None and name not in self._stage.streams:
             self._stage.streams.append(name)
         return name
-
-    async def _end(self, stream: str) -> None:
-        """Cancel the stream, or delete it, at any server."""
-        delete = self._luck.random() < 0.4
-        self._note("end", stream=stream, how="delete" if delete else "cancel")
-        await self._insist(*(("DELETE", f"/streams/{stream}") if delete else ("POST", f"/streams/{stream}/cancel")), {})

@@ -31,7 +31,7 @@ PLANTS = (
     Plant(
         "no new subscription",
         (
-            _change("follower", "        self._client.follow(*tails)\n", ""),
+            _change("follower", "self._client.follow(*self.noteDeaf(concerns))", "self.noteDeaf(concerns)"),
             _change("follower", "is Tracking.JOINING and silent > CONFIRMATION:", "is Tracking.JOINING and False:"),
             _NO_COMPARISON,
         ),

@@ -134,11 +134,6 @@ class Process:
             self._world.add(self._reactor)
             self._patience.thaw()
 
-    def listLeft(self) -> list[str]:
-        """List the calls and the descriptors that a stopped server has left."""
-        reactor = self._reactor
-        return [*map(str, [*reactor.getDelayedCalls(), *reactor.getReaders(), *reactor.getWriters()])]
-
 
 @cache
 def parseOptions(number: int) -> Options:

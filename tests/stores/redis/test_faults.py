@@ -21,6 +21,7 @@ from tests.redisservers import RedisServer, findMissing
 from tests.stores.redis.twostores import TwoStoresCase
 
 if findMissing() is None:
+    from sseserver.stores.redis import link
     from sseserver.stores.redis.connection import Disconnected
     from sseserver.stores.redis.reader import parseEpochs
     from tests.stores.redis.cases import LEASE
@@ -192,6 +193,24 @@ class FaultTests(TwoStoresCase):
         self.pump.result(self.stores[1].publish("a", _X, False))
         self.pump.until(lambda: viewer.dismissed or published.state is not State.OPEN)
         self.assertTrue(viewer.dismissed)
+
+    def test_lostEndUnheard(self) -> None:
+        """A store that gets no messages at the moment does not answer with an end that the Redis has lost."""
+        # Connections that are lost are not made again.
+        self.patch(link, "FIRST_PAUSE", 3600.0)
+        server = self.startServer("enable-debug-command yes")
+        self.pump.result(self.stores[0].create("a", published=True))
+        there = self.pump.result(self.stores[1].find("a"))
+        server.command("SAVE")
+        self.pump.result(self.stores[0].publish("a", _X, True))
+        self.pump.until(lambda: there.state is State.DONE)
+        server.command("CLIENT", "KILL", "TYPE", "pubsub")
+        self.pump.until(lambda: all(store.client.problem for store in self.stores))
+        server.command("DEBUG", "RELOAD", "NOSAVE")
+        server.command("DEBUG", "CHANGE-REPL-ID")
+        publication = self.pump.result(self.stores[1].publish("a", [NewEntry(Kind.TOKEN, b"y")], True))
+        again = self.pump.result(self.stores[1].find("a"))
+        self.assertEqual((again.epoch, again.buffer.entries[0]), (publication.epoch, b"y"))
 
     def test_lostAnswer(self) -> None:
         """A run that was made, but whose process does not know that, ends soon."""
