@@ -44,12 +44,14 @@ def checkOutside(app: Sphinx, page: str, source: list[str]) -> None:
 
     Links to other files, such as programs, stay: Sphinx offers them for download. Broken links are warnings.
     """
+    place = (HERE / page).parent
 
     def replace(link: re.Match[str]) -> str:
         text, path = link.groups()
-        if not (HERE / path.partition("#")[0]).exists():
+        target = (place / path.partition("#")[0]).resolve()
+        if not target.exists():
             logging.getLogger(__name__).warning("broken link to %s", path, location=page)
-        return f"{text} (`{path.removeprefix('../')}`)"
+        return link[0] if target.is_relative_to(HERE) else f"{text} (`{target.relative_to(HERE.parent)}`)"
 
     source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)]+\.md(?:#[^)]*)?)\)", replace, source[0])
 

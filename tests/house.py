@@ -36,6 +36,9 @@ PRINTED = (
     "docs/access.md",
     "docs/client.md",
     "docs/embedding.md",
+    "docs/guides/django.md",
+    "docs/guides/fastapi.md",
+    "docs/guides/flask.md",
     "docs/sources.md",
     "docs/stores.md",
     "docs/tutorial.md",
@@ -246,7 +249,7 @@ def brokenLinks(root: Path) -> list[str]:
 
 def unrunExamples(root: Path) -> list[str]:
     """Find Python code in pages that is not part of a program in docs/examples, line by line."""
-    programs = [path.read_text("utf-8") for path in (root / "docs" / "examples").iterdir() if path.suffix == ".py"]
+    programs = [path.read_text("utf-8") for path in (root / "docs" / "examples").rglob("*.py")]
     return [
         f"{name} prints code that no example holds: {code.splitlines()[0]}"
         for name in PRINTED
