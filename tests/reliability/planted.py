@@ -112,9 +112,12 @@ def find(plant: Plant) -> str:
                 text=True,
                 check=False,
             )
-            if played.returncode:
-                kinds = re.findall("broken promises: (.*)", played.stdout)
-                return f"seed {seed}: {kinds[-1] if kinds else played.stderr[-300:]}"
+            kinds = re.findall("broken promises: (.*)", played.stdout)
+            if not kinds:
+                # The run itself has failed: that finds nothing.
+                print(f"{plant.name}: seed {seed} failed\n{played.stderr[-1000:]}", flush=True)  # noqa: T201
+            elif played.returncode:
+                return f"seed {seed}: {kinds[-1]}"
     return ""
 
 
