@@ -175,8 +175,7 @@ class Opener:
         if stream is not None and stream.leaving:
             raise StreamNotFound(name)
         if stream is not None and stream.finding is None:
-            streamLog = stream.log
-            return self.reach(name, state.last).addCallback(lambda _: streamLog)
+            return self.reach(name, state.last).addCallback(self._giveLog, stream)
         found: Deferred[IStreamLog] = Deferred()
         if stream is None:
             stream = self._makeStream(state, name)
@@ -188,6 +187,10 @@ class Opener:
         elif stream.finding is not None:
             stream.finding.append(found)
         return found
+
+    def _giveLog(self, _: None, stream: SharedStream) -> IStreamLog | Deferred[IStreamLog]:
+        """Return the log of a stream, or another one if it has left the store meanwhile."""
+        return self.find(stream.name) if stream.gone else stream.log
 
     def _makeStream(self, state: SharedState, name: str) -> SharedStream:
         streamLog = self._makeLog(name, state.epoch, state.published, state.created, state.question)

@@ -77,6 +77,7 @@ class Session:
         self.opener = Opener(client, layout, self.table, self.follower, makeLog)
         self.publisher = Publisher(ticker, self.shards, layout, terms)
         self.writer = Writer(clock, ticker, client, self.shards, terms, self._noteRefused)
+        self.table.isAwaited = self.writer.awaits
         self.limits = SharedLimits(client.reactor, client, layout, self.findNode)
         self._unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
         self._owners = RunOwners(client, layout, self.node)

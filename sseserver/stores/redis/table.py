@@ -4,6 +4,8 @@ StreamTable: the streams whose logs are in the memory of this process.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sseserver.stores.redis.streams import SharedStream
 
 #: Seconds. A log that nobody has asked for and no viewer follows stays in memory for so long.
@@ -15,10 +17,12 @@ class StreamTable:
     Streams by name.
 
     Attributes:
+        isAwaited: Returns whether a stream may have entries that Redis lacks: its log stays.
         streams: All of them. Those that were asked for longest ago come first, but for their viewers.
     """
 
     def __init__(self) -> None:
+        self.isAwaited: Callable[[SharedStream], bool] = lambda _: False
         self.streams: dict[str, SharedStream] = {}
 
     def find(self, name: str) -> SharedStream | None:
@@ -66,7 +70,7 @@ class StreamTable:
         for stream in self.streams.values():
             if stream.log.viewers:
                 stream.usedAt = now
-            elif now - stream.usedAt > HOLD and not stream.isBusy:
+            elif now - stream.usedAt > HOLD and not stream.isBusy and not self.isAwaited(stream):
                 unused.append(stream)
         return unused
 
@@ -82,4 +86,5 @@ class StreamTable:
             for stream in self.streams.values()
             if stream.log.published is published and not stream.log.viewers and not stream.isBusy and not stream.leaving
         ]
+        unused = [stream for stream in unused if not self.isAwaited(stream)]
         return min(unused, key=lambda stream: stream.usedAt, default=None)

@@ -140,6 +140,10 @@ class Writer:
         """Whether Redis has everything."""
         return not self._dirty and not self._flying
 
+    def awaits(self, stream: SharedStream) -> bool:
+        """Return whether the entries of a stream will be written, or compared with those that Redis has."""
+        return stream in self._dirty
+
     def write(self, stream: SharedStream) -> None:
         """Append the new entries of a stream, soon."""
         if not stream.writing:

@@ -24,6 +24,7 @@ if findMissing() is None:
     from sseserver.stores.redis import link
     from sseserver.stores.redis.connection import Disconnected
     from sseserver.stores.redis.reader import parseEpochs
+    from sseserver.stores.redis.table import HOLD
     from tests.stores.redis.cases import LEASE
 
 _X = [NewEntry(Kind.TOKEN, b"x")]
@@ -211,6 +212,35 @@ class FaultTests(TwoStoresCase):
         publication = self.pump.result(self.stores[1].publish("a", [NewEntry(Kind.TOKEN, b"y")], True))
         again = self.pump.result(self.stores[1].find("a"))
         self.assertEqual((again.epoch, again.buffer.entries[0]), (publication.epoch, b"y"))
+
+    def test_lostWhileAsked(self) -> None:
+        """Somebody who waits for a log that is dropped meanwhile gets another one."""
+        self.startServer()
+        self.pump.result(self.stores[0].create("a", published=True))
+        there = self.pump.result(self.stores[1].find("a"))
+        session = self.stores[1].session
+        stream = session.table.streams["a"]
+        session.follower.noteDeaf(lambda _: True)
+        self.pump.result(self.stores[0].publish("a", _X, False))
+        found = self.stores[1].find("a")
+        self.pump.until(lambda: stream.reaching)
+        session.forget(stream)
+        again = self.pump.result(found)
+        self.assertEqual((there.state, again.state, again.last), (State.CANCELLED, State.OPEN, 1))
+
+    def test_comparedBeforeReleased(self) -> None:
+        """The log of an ended run stays in memory while it is compared with Redis, which may have lost the end."""
+        self.startServer()
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(*packDone(Reason.STOP, 0))
+        self.pump.until(lambda: run.state is State.DONE)
+        session = self.stores[0].session
+        stream, later = session.table.streams[run.name], self.pump.clock.seconds() + 2 * HOLD
+        self.assertEqual(session.table.listUnused(later), [stream])
+        self.assertIs(session.table.findOldest(published=False), stream)
+        session.writer.write(stream)
+        self.assertEqual(session.table.listUnused(later), [])
+        self.assertIsNone(session.table.findOldest(published=False))
 
     def test_lostAnswer(self) -> None:
         """A run that was made, but whose process does not know that, ends soon."""
