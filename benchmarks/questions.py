@@ -18,12 +18,17 @@ import process
 import servers
 import shared
 import turns
+import workers
 from journal import Figures
 from paced import Bench
 from servers import HERE, UVICORN, Installation, Makers, Server, Work
 
 #: Modules with the functions that measure.
-_MODULES = (paced, bulk, turns, shared)
+_MODULES = (paced, bulk, turns, shared, workers)
+
+
+#: Variants of the questions about workers.
+ONE, TWO = "one process", "two workers"
 
 
 class Column(NamedTuple):
@@ -114,6 +119,23 @@ def sharedFanOut(bench: Bench) -> Makers:
     return bench.ours(
         lambda one: one.server(variant="one server"),
         lambda one: one.server(variant="two, Redis", redis=process.freePort()),
+    )
+
+
+def workerRuns(bench: Bench) -> Makers:
+    """Return ours with a Redis, as one process and with two workers, and the source of paced runs."""
+    file, interval = bench.file(bench.tokens), 1 / bench.parameters.rate
+    return bench.ours(
+        lambda one: one.text(interval, file, variant=ONE, redis=process.freePort()),
+        lambda one: one.text(interval, file, "--workers=2", variant=TWO, redis=process.freePort()),
+    )
+
+
+def workerFanOut(bench: Bench) -> Makers:
+    """Return ours with a Redis, as one process and with two workers."""
+    return bench.ours(
+        lambda one: one.server(variant=ONE, redis=process.freePort()),
+        lambda one: one.server("--workers=2", variant=TWO, redis=process.freePort()),
     )
 
 

@@ -24,25 +24,26 @@ from servers import PEERS, Server, SkipError, ask, words
 PATIENCE = 10.0
 
 
-@contextlib.contextmanager
-def _share(bench: Bench, server: Server) -> Iterator[tuple[Process, Process, Process]]:
-    """Start a Redis and two servers."""
+def startRedis(bench: Bench, server: Server) -> Process:
+    """Return the process of the Redis of a server, on the load client's core."""
     program = shutil.which("redis-server")
     if program is None:
         raise SkipError("not installed (redis-server)")
     core = None if bench.core is None else process.cores()[0]
     options = ["--port", str(server.redis), "--bind", process.HOST, "--save", "", "--appendonly", "no"]
-    with (
-        Process([program, *options], server.redis, core, folder=bench.folder) as redis,
-        bench.start(server) as first,
-        bench.start(server) as second,
-    ):
+    return Process([program, *options], server.redis, core, folder=bench.folder)
+
+
+@contextlib.contextmanager
+def _share(bench: Bench, server: Server) -> Iterator[tuple[Process, Process, Process]]:
+    """Start a Redis and two servers."""
+    with startRedis(bench, server) as redis, bench.start(server) as first, bench.start(server) as second:
         for each in (first, second):
-            _awaitRedis(each.port)
+            awaitRedis(each.port)
         yield redis, first, second
 
 
-def _awaitRedis(port: int) -> None:
+def awaitRedis(port: int) -> None:
     """Wait until a server has its Redis; before, it refuses requests."""
     deadline = time.monotonic() + PATIENCE
     while True:
