@@ -330,6 +330,9 @@ class Checker:
         for name, view in self._views.items():
             if not isAuditor(name) or not view.whole or not view.ended:
                 continue
+            if "delete" in self._facts.asked.get(view.stream, ()):
+                # A server without its Redis may tell of the end without the last entries.
+                continue
             self.counts["audits"] += 1
             places: dict[str, int] = {}
             for number, content in enumerate(view.read):

@@ -136,6 +136,25 @@ class Actor:
         )
 
 
+class Waiter(Actor):
+    """
+    Waits until a server is ready: without its Redis it shows what it has, even an end that the Redis has lost.
+
+    Args:
+        stage: See `Actor`; so is `seed`.
+        server: The server.
+    """
+
+    def __init__(self, stage: Stage, seed: int, server: int) -> None:
+        super().__init__(stage, f"waiter{server}", seed)
+        self._server = server
+
+    async def work(self) -> None:
+        """See `Actor.work`."""
+        while (await self._request("GET", "/readyz", {}, None, self._server)).status != 200:
+            await self._stage.rest(self._luck.uniform(0, _RETRY))
+
+
 class Viewer(Actor):
     """
     Follows a stream to its end, through any number of losses.

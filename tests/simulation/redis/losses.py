@@ -44,9 +44,10 @@ class Losses:
             self.times.append(Loss(begin, end, name))
             if kept is None:
                 self.missing.add(name)
-            for epoch, last in epochs.items():
+            for epoch in {**epochs, **(kept or {})}:
+                # A stream whose deletion is lost had entries that were lost with it.
                 number = -1 if kept is None else kept.get(epoch, -1)
-                if number < last:
+                if number < epochs.get(epoch, math.inf):
                     self.last[epoch] = min(self.last.get(epoch, number), number)
 
 

@@ -20,7 +20,7 @@ from tests.simulation.chance import Patches
 from tests.simulation.history import History, Violation
 from tests.simulation.network import Network, Weather
 from tests.simulation.play import Outcome
-from tests.simulation.redis.actors import Actor, Closer, Publisher, Stage, Starter, Viewer
+from tests.simulation.redis.actors import Actor, Closer, Publisher, Stage, Starter, Viewer, Waiter
 from tests.simulation.redis.journal import Journal
 from tests.simulation.redis.losses import Losses, collectExactFacts
 from tests.simulation.redis.nemesis import Nemesis
@@ -34,6 +34,9 @@ BUSY = 12.0
 #: Seconds. Longest time from the last fault until everybody has an answer, and every stream its end: a lease, the time
 #: until another server looks at it, and a run.
 CALM = 60.0
+
+#: Seconds. Everything that the Redis has sent has arrived by then: until it does, a server shows what it has.
+LATEST = 3.0
 
 
 class Scenario:
@@ -78,10 +81,14 @@ class Scenario:
         for way in self._redis.ways:
             way.nextCut = None
         self._await(lambda: all(actor.isDone for actor in self._actors if not isinstance(actor, Viewer)), "clients")
+        for process in self._stage.processes:
+            self._enter(Waiter(self._stage, self._seed, process.number))
+        self._await(lambda: all(actor.isDone for actor in self._actors if isinstance(actor, Waiter)), "servers")
         for stream in self._stage.streams:
             if stream.startswith("pub"):
                 self._enter(Closer(self._stage, f"closer.{stream}", self._seed, stream, False, 0))
         self._await(lambda: all(actor.isDone for actor in self._actors), "viewers")
+        self._world.pass_(LATEST)
         self._audit()
         self._closeDown()
         checker = Checker(self._journal.records, collectExactFacts(self._journal, self._lost), WORDS)
