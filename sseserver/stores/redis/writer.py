@@ -109,7 +109,6 @@ class Writer:
         commits: Seconds from the begin of a write to its end, of each group that was stored.
         failures: Number of groups that could not be stored.
         node: ID of this process.
-        problem: Reason why the last group could not be stored; `None` if it was.
     """
 
     def __init__(
@@ -124,7 +123,7 @@ class Writer:
         self.commits = Durations(COMMITS)
         self.failures = 0
         self.node = b""
-        self.problem: str | None = None
+        self._problem: str | None = None
         self._clock = clock
         self._ticker = ticker
         self._client = client
@@ -139,6 +138,11 @@ class Writer:
     def isIdle(self) -> bool:
         """Whether Redis has everything."""
         return not self._dirty and not self._flying
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why the last group could not be stored; `None` if it was, or if nothing of it must be any more."""
+        return None if self.isIdle else self._problem
 
     def awaits(self, stream: SharedStream) -> bool:
         """Return whether the entries of a stream will be written, or compared with those that Redis has."""
@@ -217,7 +221,7 @@ class Writer:
 
     def _note(self, results: list[Any], batch: Batch) -> None:
         self._flying -= 1
-        self.problem = None
+        self._problem = None
         self.commits.note(self._ticker.seconds() - batch.began)
         for stream, result in zip(batch.streams, results, strict=True):
             stream.writing = False
@@ -278,6 +282,6 @@ class Writer:
         failure.trap(StoreUnavailable)
 
     def _complain(self, text: str) -> None:
-        if self.problem is None:
+        if self._problem is None:
             log.error("The store cannot write; it will try again: {text}", text=text)
-        self.problem = "The store cannot write now."
+        self._problem = "The store cannot write now."

@@ -306,6 +306,16 @@ class FaultTests(TwoStoresCase):
         self.assertIsNone(self.stores[0].findProblem())
         self.assertEqual(self.pump.result(starts[1].claim("key", b"digest")), KeyedStream(run.name, run.epoch))
 
+    def test_fullAndDeleted(self) -> None:
+        """A store whose only entries that could not be written were deleted works again."""
+        server = self.startServer("maxmemory-policy noeviction")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        run.append(Kind.TOKEN, b"a")
+        self.pump.until(lambda: self.stores[0].findProblem() is not None)
+        self.pump.result(self.stores[1].delete(run.name))
+        self.pump.until(lambda: self.stores[0].findProblem() is None)
+
     def test_wrongType(self) -> None:
         """A foreign value at a key of one stream harms no other stream."""
         server = self.startServer()
