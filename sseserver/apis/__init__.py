@@ -11,19 +11,31 @@ and a format if it streams. CONTRIBUTING.md has the steps.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from twisted.web.resource import IResource
 
 from sseserver.apis.admin.health import Health, Readiness
+from sseserver.apis.admin.operations import HEALTH_CHECKS
 from sseserver.apis.chat.completions import Completions
 from sseserver.apis.chat.models import Models
+from sseserver.apis.chat.operations import CHAT
+from sseserver.apis.native.operations import makeNative
 from sseserver.apis.native.streams import StreamCollection
+from sseserver.apis.page.operations import makePage
 from sseserver.apis.page.page import AssetFile, AssetFolder, Page
 from sseserver.apis.page.visitor import Visitor
+from sseserver.apis.session.operations import SESSION
 from sseserver.apis.session.session import Session
 from sseserver.apis.ui.chats import Chats
+from sseserver.apis.ui.operations import CHATS
 from sseserver.service.service import StreamService
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
+from sseserver.web.openapi.document import DocumentBuilder
+from sseserver.web.openapi.operations import DESCRIPTION
+from sseserver.web.openapi.resource import OpenAPI
 
 
 def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: Gate) -> dict[str, IResource]:
@@ -51,7 +63,22 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "api/chat": Chats(service, access),
         "healthz": Health(),
         "readyz": Readiness(service),
+        "openapi.json": OpenAPI(partial(describeAPIs, service, access), service.viewers),
     }
     if access.credentials is not None:
         resources["session"] = Session(service, access, access.credentials)
     return resources
+
+
+def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
+    """
+    Return the OpenAPI document of the APIs that `makeAPIs` makes.
+
+    Args:
+        service: See `makeAPIs`.
+        access: See `makeAPIs`.
+    """
+    formats = tuple(service.formats)
+    apis = (makeNative(formats), makePage(formats), CHAT, CHATS, SESSION, HEALTH_CHECKS, DESCRIPTION)
+    hasSessions = access.credentials is not None
+    return DocumentBuilder("sseserver", apis, service.settings, access.asks, hasSessions).build()

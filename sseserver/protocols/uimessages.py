@@ -24,22 +24,22 @@ HEADER = (b"x-vercel-ai-ui-message-stream", b"v1")
 #: ID of the text in a message; each message has one text.
 TEXT_ID = "0"
 
-_CHAT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+CHAT_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
 # See `Part`.
-class _Message(msgspec.Struct, gc=False):
+class UIMessage(msgspec.Struct, gc=False):
     """The members of a UI message that are read."""
 
     role: Literal["system", "user", "assistant"]
     parts: list[Part]
 
 
-class _Chat(msgspec.Struct):
+class ChatBody(msgspec.Struct):
     """The body that the SDK's `DefaultChatTransport` sends, as far as it is read."""
 
     id: str
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    messages: Annotated[list[UIMessage], msgspec.Meta(min_length=1)]
     model: str | None = None
 
 
@@ -68,7 +68,7 @@ def readChat(body: Mapping[str, Any], source: ITokenSource) -> ChatRequest:
         InvalidMember: A member is missing or has a wrong value.
         ModelNotFound: The source does not have the model.
     """
-    asked = convert(body, _Chat)
+    asked = convert(body, ChatBody)
     checkModel(asked.model, source)
     checkChatID(asked.id)
     texts = [readText(message.parts, f"messages[{number}].parts") for number, message in enumerate(asked.messages)]
@@ -93,7 +93,7 @@ def checkChatID(chat: str) -> str:
         InvalidMember: It is not 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`.
     """
     # In a URL the segments `.` and `..` have a meaning of their own.
-    if not _CHAT_ID.fullmatch(chat) or chat in {".", ".."}:
+    if not CHAT_ID.fullmatch(chat) or chat in {".", ".."}:
         raise InvalidMember("`id` must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -.", "id")
     return chat
 

@@ -26,7 +26,7 @@ from sseserver.wire import Decoder, checkType
 T = TypeVar("T")
 
 #: A stream name: characters that never need quoting in a URL.
-_NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 #: Event types that only the server sends. A browser cannot tell an event of type `error` from a
 #: lost connection.
@@ -36,7 +36,7 @@ RESERVED_TYPES = frozenset({"stream", "gap", "open", "error", *(state.value for 
 _CHARSET = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)
 
 #: Characters. Limit of an event type.
-_MAX_TYPE = 128
+MAX_TYPE = 128
 
 #: Idempotency key of a PUT without one. No client can send it: it contains a space.
 _PUT_KEY = "PUT "
@@ -78,7 +78,7 @@ def checkName(name: str) -> str:
         BadRequest: It is not 1 to 128 of the characters `A-Z a-z 0-9 . _ ~ -`, or a dot segment.
     """
     # Dot segments have a meaning of their own in URLs.
-    if not _NAME.fullmatch(name) or name in {".", ".."}:
+    if not NAME.fullmatch(name) or name in {".", ".."}:
         raise BadRequest("A stream name must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, and no dot segment.")
     return name
 
@@ -295,8 +295,8 @@ def _readEventStream(body: bytes) -> Iterator[list[NewEntry]]:
 def _makeEvent(name: str, data: str) -> NewEntry:
     if name in RESERVED_TYPES:
         raise InvalidMember(f"The event type {name} is reserved for the server.", "event")
-    if len(name) > _MAX_TYPE or not (name.isprintable() or _hasNoControls(name)):
-        message = f"An event type must have at most {_MAX_TYPE} characters, and no control characters."
+    if len(name) > MAX_TYPE or not (name.isprintable() or _hasNoControls(name)):
+        message = f"An event type must have at most {MAX_TYPE} characters, and no control characters."
         raise InvalidMember(message, "event")
     return NewEntry(Kind.EVENT, packEvent(_encode(checkType(name)), _encode(data)))
 

@@ -28,7 +28,8 @@ CONTENT_SECURITY_POLICY = (
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-_TYPES = {"app.js": "text/javascript; charset=utf-8", "app.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+#: The files of the page: their media types by their names.
+ASSETS = {"app.js": "text/javascript; charset=utf-8", "app.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
 
 def _readAsset(name: str) -> bytes:
@@ -90,7 +91,7 @@ class AssetFile(AsyncResource):
     def __init__(self, viewers: Viewers, name: str) -> None:
         super().__init__(viewers)
         self._content = _readAsset(name)
-        self._type = _TYPES[name]
+        self._type = ASSETS[name]
         self._etag = b'"%b"' % sha256(self._content).hexdigest()[:16].encode("ascii")
 
     async def GET(self, request: Request) -> bytes:
@@ -106,9 +107,9 @@ class AssetFile(AsyncResource):
         return self._content
 
 
-class AssetFolder(AsyncResource):
+class AssetFolder(NotFoundResource):
     """
-    The files of the page, by name.
+    The files of the page, by name. The folder itself is no resource.
 
     Args:
         viewers: The viewers of the service.
@@ -116,7 +117,7 @@ class AssetFolder(AsyncResource):
 
     def __init__(self, viewers: Viewers) -> None:
         super().__init__(viewers)
-        self._files = {name.encode("ascii"): AssetFile(viewers, name) for name in _TYPES}
+        self._files = {name.encode("ascii"): AssetFile(viewers, name) for name in ASSETS}
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: the children are the files."""

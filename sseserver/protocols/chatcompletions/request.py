@@ -19,28 +19,30 @@ from sseserver.values import Prompt
 
 
 # See `Part`.
-class _Message(msgspec.Struct, gc=False):
+class CompletionMessage(msgspec.Struct, gc=False):
     """The members of a message that are checked."""
 
     role: str
     content: str | list[Part] | None = None
 
 
-class _StreamOptions(msgspec.Struct):
+class StreamOptions(msgspec.Struct):
+    """The options of an answer in chunks that are checked."""
+
     include_usage: bool | None = None
 
 
-class _Completion(msgspec.Struct):
+class CompletionBody(msgspec.Struct):
     """
     The body of a request, as far as the types of its members are certain.
 
     Members that are not named here go to the source unchecked.
     """
 
-    messages: Annotated[list[_Message], msgspec.Meta(min_length=1)]
+    messages: Annotated[list[CompletionMessage], msgspec.Meta(min_length=1)]
     model: str | None = None
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
     n: Annotated[int, msgspec.Meta(ge=1)] | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -87,7 +89,7 @@ def readCompletion(body: Mapping[str, Any], source: ITokenSource) -> CompletionR
         InvalidMember: A member is missing or has a wrong value.
         ModelNotFound: The source does not have the model.
     """
-    asked = convert(body, _Completion)
+    asked = convert(body, CompletionBody)
     checkModel(asked.model, source)
     if asked.n is not None and asked.n > 1 and not IModels.providedBy(source):
         raise InvalidMember("`n` must be 1.", "n")
@@ -101,7 +103,7 @@ def readCompletion(body: Mapping[str, Any], source: ITokenSource) -> CompletionR
     return CompletionRequest(Prompt(text, body["messages"], _options(body, asked)), bool(asked.stream))
 
 
-def _options(body: Mapping[str, Any], asked: _Completion) -> dict[str, Any]:
+def _options(body: Mapping[str, Any], asked: CompletionBody) -> dict[str, Any]:
     """Return the options for the source: every member but the messages and `stream`."""
     options = {name: value for name, value in body.items() if name not in {"messages", "stream"}}
     if asked.model is None:

@@ -37,6 +37,11 @@ class Access:
         self.credentials: Credentials | None = given if isinstance(given, Credentials) else None
 
     @property
+    def asks(self) -> bool:
+        """Whether requests need a credential."""
+        return self._authenticator is not None
+
+    @property
     def recalls(self) -> bool:
         """Whether `recall` can find principals. If not, each request is to be authenticated."""
         return self._authenticator is None or self.credentials is not None

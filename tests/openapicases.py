@@ -1,0 +1,187 @@
+"""
+A server whose answers are judged by its own OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from twisted.internet.defer import fail
+
+from sseserver.apis.root import StreamResource
+from sseserver.errors import SourceError
+from sseserver.settings import Settings
+from tests.described import Judge, Outcome, Told
+from tests.http import EVENTSOURCE, Response, makeRequest
+from tests.recording.answers import ANSWERS
+from tests.recording.recorder import ScriptedModels
+from tests.web.access.cases import SecretsTestCase
+
+__all__ = ["DescribedTestCase", "Outcome", "readRecorded"]
+
+#: Seconds. After this time a request that is not complete is refused.
+LONG = 40.0
+
+HELLO = b'{"messages": [{"role": "user", "content": "Hello"}], "stream": true}'
+CHAT = b'{"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}'
+
+#: Bodies of the operations that need one.
+BODIES = {"/v1/chat/completions": HELLO, "/api/chat": CHAT, "/streams/{name}/links": b'{"rights": ["publish"]}'}
+
+
+def readRecorded() -> list[Told]:
+    """Read the recorded answers, without those of a site whose resource is mounted below a path."""
+    told = []
+    text = re.sub("<epoch ([0-9]+)>", lambda found: found[1].zfill(22), ANSWERS.read_text("ascii"))
+    for answer in json.loads(text):
+        words = answer["request"].partition("\n")[0].split(" ")
+        if "status" not in answer or answer["scenario"] == "recordMounted" or len(words) < 3:
+            continue
+        body = None if re.match("<[0-9]+ bytes", answer["body"]) else answer["body"].encode()
+        told.append(Told(words[0], words[1], int(answer["status"].rpartition(" ")[2]), answer["headers"], body))
+    return told
+
+
+class DescribedTestCase(SecretsTestCase):
+    """
+    A server with credentials, and the judge of its answers.
+
+    Attributes:
+        document: Its document.
+        judge: Judges by it.
+    """
+
+    #: Codes that other tests show: a bug of the server, and keys in the network that cannot be fetched.
+    ELSEWHERE = frozenset({"internal_error", "keys_unavailable"})
+
+    #: Outcomes that other tests show: stores that can neither read nor list.
+    UNTRIED = frozenset(
+        Outcome(name, "503", "store_unavailable") for name in ("chat", "listStreams", "readStream", "resumeChat")
+    )
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.guarded = self.makeSite()
+        self.judge = self.makeJudge(self.guarded)
+        self.document = self.connect(self.guarded).ask("/openapi.json").json
+
+    def makeSite(self) -> Any:
+        """Make a site of the newest service that answers to loopback names, and asks for credentials."""
+        return self.site(StreamResource(self.service, None, self.credentials, ()))
+
+    def makeJudge(self, site: Any) -> Judge:
+        """Make a judge by the document of a site."""
+        return Judge(self.connect(site).ask("/openapi.json").json)
+
+    def check(self, target: str, method: str = "GET", credential: str | None = None, **keywords: Any) -> Response:
+        """Send a request, and judge the answer; return it."""
+        response: Response = self.send(target, method, credential, **keywords).response
+        body = response.body if response.complete else None
+        self.judge.judge(Told(method, target, response.status, response.headers, body))
+        return response
+
+    def checkBytes(self, data: bytes, method: str, target: str) -> None:
+        """Send a request as it is written, and judge the answer, which may take its time."""
+        wire = self.connect(self.guarded)
+        wire.methods.append(method)
+        wire.send(data)
+        self.reactor.advance(LONG)
+        response = wire.response
+        self.judge.judge(Told(method, target, response.status, response.headers, response.body))
+
+    def listOperations(self) -> list[tuple[str, str]]:
+        """Return method and target of each operation."""
+        paths = self.judge.paths
+        return [(method.upper(), path) for path, methods in paths.items() for method in methods]
+
+    def breakRequests(self) -> None:
+        """Send requests to each operation that are refused before a resource sees them."""
+        for method, path in self.listOperations():
+            target = fill(path)
+            whole = makeRequest(target, method=method)
+            for line in (
+                b"Transfer-Encoding: gzip",
+                b"Expect: more",
+                b"Content-Encoding: gzip",
+                b"X-Long: " + b"x" * 20_000,
+                b"Content-Length: 10737418240",
+                b"Content-Length: 1",
+                b"Origin: http://evil.example",
+            ):
+                self.checkBytes(whole[:-2] + line + b"\r\n\r\n", method, target)
+            self.checkBytes(whole.replace(b"localhost", b"evil.example"), method, target)
+            long = target + "?" + "x" * 20_000
+            self.checkBytes(makeRequest(long, method=method), method, long)
+
+    def lackRights(self) -> None:
+        """Send requests without a credential, and with one that lacks the right, to each operation."""
+        reader, publisher = self.addKey("reader", "read:*"), self.addKey("publisher", "publish:*")
+        self.put("news")
+        for method, path in self.listOperations():
+            key = publisher if method == "GET" and path in {"/", "/streams/{name}"} else reader
+            accept = EVENTSOURCE if path == "/" else None
+            body = BODIES.get(path, b"{}") if method == "POST" else None
+            self.check(fill(path), method, accept=accept, body=body)
+            self.check(fill(path), method, key, accept=accept, body=body)
+
+    def exceedLimits(self) -> None:
+        """Reach the limits of a client, and those of the server."""
+        key = {"Authorization": f"Bearer {self.addKey('all', 'read,publish,run,cancel,delete,list:*')}"}
+        few = Settings(maxViewersPerClient=1, runsPerMinute=1, publishesPerSecond=1)
+        for settings in (few, Settings(maxViewers=1)):
+            self.serve(self.source, settings)
+            self.guarded = self.makeSite()
+            self.check("/streams/news", "PUT", headers=key)
+            self.check("/streams/news", "PUT", headers=key)
+            self.check("/streams/news", "POST", body=b'{"token": "a"}', headers=key)
+            self.check("/api/chat", "POST", body=CHAT, headers=key)
+            for path, body in (("/api/chat", CHAT), ("/v1/chat/completions", HELLO), ("/streams", b"{}")):
+                self.check(path, "POST", body=body, headers=key)
+            for target in ("/api/chat/c/stream", "/streams/news?format=openai", "/?format=openai"):
+                self.check(target, headers=key)
+
+    def useCredentials(self) -> None:
+        """Send requests whose answers the recording does not have."""
+        self.serve(self.source)
+        self.guarded = self.makeSite()
+        every = self.addKey("every", "read,publish,run,cancel,delete,list:*")
+        some = self.addKey("some", "read:news")
+        self.check("/session", "POST", every)
+        self.check("/session", "DELETE")
+        for target in ("/openapi.json", "/favicon.ico"):
+            self.check(target)
+            self.check(target, headers={"If-None-Match": "*"})
+        self.check("/healthz")
+        self.check("/readyz")
+        for name, key, body in (("news", every, b""), ("news", every, b'{"seconds": 0}'), ("other", some, b"")):
+            self.check(f"/streams/{name}/links", "POST", key, body=body)
+        self.check("/streams", "POST", every, body=HELLO.replace(b"{", b'{"model": "other", ', 1))
+        for body in (b'{"event": "gap", "data": ""}', b'{"event": "a\\r", "data": ""}', b'{"event": "", "data": ""}'):
+            self.check("/streams/a", "PUT", every, body=body)
+        for text in (b"a", b"b"):
+            headers = {"Idempotency-Key": "k", "Content-Type": "text/plain"}
+            self.check("/streams/b", "PUT", every, body=text, headers=headers)
+        self.check("/api/chat", "POST", every, body=CHAT, headers={"Idempotency-Key": "k"})
+        self.check("/api/chat", "POST", every, body=CHAT.replace(b"Hello", b"Bye"), headers={"Idempotency-Key": "k"})
+        self.check("/", accept=EVENTSOURCE, credential=every, headers={"Origin": "http://evil.example"})
+        self.credentials.replace(self.makeSecrets(()))
+        self.check("/streams/news/links", "POST", every)
+        self.service.leave()
+        self.check("/readyz")
+        self.failSource(every)
+
+    def failSource(self, key: str) -> None:
+        """Ask for the models of a source that cannot list them."""
+        for status in (429, 502):
+            problem = SourceError("There are no models.", status=status)
+            self.serve(ScriptedModels(lambda problem=problem: fail(problem)))
+            self.guarded = self.makeSite()
+            self.check("/v1/models", credential=key)
+            self.check("/v1/models/a", credential=key)
+
+
+def fill(path: str) -> str:
+    """Return a target of a path."""
+    return path.replace("{name}", "news").replace("{file}", "app.js").replace("{id}", "a")
