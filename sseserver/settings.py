@@ -38,6 +38,8 @@ class Settings:
         publishesPerSecond: Number of publishes of one client in a second.
         maxRuns: Number of runs that work at a time; further runs wait in a queue.
         maxWaiting: Length of that queue; further runs are refused.
+        retryInterrupted: Number of times that a run with a prompt is begun anew, in a shared store, because its process
+            is gone. 0 ends such a run.
         stall: Seconds. A viewer that reads nothing for this time is disconnected; it can
             reconnect and resume.
         keep: Seconds. A stream is kept for this time after its end.
@@ -66,6 +68,7 @@ class Settings:
     publishesPerSecond: int | None = defaultOf("publishes-per-second")
     maxRuns: int = defaultOf("max-runs")
     maxWaiting: int = defaultOf("max-waiting")
+    retryInterrupted: int = defaultOf("retry-interrupted")
     stall: float = defaultOf("stall")
     keep: float = defaultOf("keep")
     idle: float = defaultOf("idle")

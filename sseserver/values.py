@@ -23,6 +23,8 @@ class Kind(IntEnum):
     - `EVENT`: a published event: its type, LF, its data.
     - `CHUNK`: a chunk of a chat completion that has text: its JSON in one line, LF, the text.
     - `SILENT_CHUNK`: a chunk without text: its JSON in one line.
+    - `RESTART`: the run was interrupted and has begun anew, so that the text before it is void: a JSON object with a
+      `reason` and `restarts`, the number of times so far.
     - `DONE`, `FAILED`, `CANCELLED`: the terminal entry: a JSON object with a `reason`, see `Reason`.
     """
 
@@ -30,6 +32,7 @@ class Kind(IntEnum):
     EVENT = 1
     CHUNK = 2
     SILENT_CHUNK = 3
+    RESTART = 4
     DONE = 8
     FAILED = 9
     CANCELLED = 10

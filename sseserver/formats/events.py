@@ -12,7 +12,7 @@ from sseserver.errors import GapError
 from sseserver.formats.rendering import TERMINAL_TYPES, EntryRendering, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
-from sseserver.streams.entries import findLastText, unpack
+from sseserver.streams.entries import findLastText, findRestart, unpack
 from sseserver.values import Kind
 from sseserver.wire import continued, encodeRetry, writeBlock
 
@@ -65,13 +65,16 @@ class EventsRendering(EntryRendering):
         if kind == Kind.EVENT:
             type, data = unpack(data)
         else:
-            type = TERMINAL_TYPES[kind]
+            type = b"restart" if kind == Kind.RESTART else TERMINAL_TYPES[kind]
         return writeBlock(data, type, b"%b-%d" % (self._epoch, number))
 
     def _followsCR(self, index: int) -> bool:
         """Tell whether the text before an index of the buffer ends with CR."""
         buffer = self._buffer
-        before = findLastText(buffer.kinds, index)
+        kinds = buffer.kinds
+        before = findLastText(kinds, index)
+        if findRestart(kinds, index) > before:
+            return False
         return buffer.trimmedCR if before < 0 else buffer.entry(buffer.first + before).endswith(b"\r")
 
 
@@ -82,8 +85,8 @@ class EventsFormat:
     """
     The format `events`.
 
-    A token is an event of the default type, a published event keeps its type, and the terminal entry has a type of its
-    own (`done`, `failed`, `cancelled`). Each response begins with an event `stream`.
+    A token is an event of the default type, a published event keeps its type, and the terminal entry and a restart have
+    types of their own (`done`, `failed`, `cancelled`; `restart`). Each response begins with an event `stream`.
     """
 
     name = "events"

@@ -12,8 +12,8 @@ import re
 
 from zope.interface import classImplements
 
-from sseserver.errors import GapError
-from sseserver.formats.rendering import EntryRendering, describeFailure, describeGap
+from sseserver.errors import GapError, ViewerRefused
+from sseserver.formats.rendering import RESTARTED, EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FINISH_REASONS, ChunkWriter, writeError
@@ -43,8 +43,15 @@ class _OpenAIRendering(EntryRendering):
         self._writer = ChunkWriter(f"chatcmpl-{findFirstEpoch(streamLog)}", int(streamLog.created), model, withUsage)
         self._before, self._behind = self._writer.split()
 
+    def start(self, fromNow: bool) -> int:
+        """See `IRendering.start`. A new viewer does not get void text, which its client could not take back."""
+        return self._log.last if fromNow else self.findBegin() or self._buffer.first - 1
+
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`: a field of the first event. By itself it would be an event without data."""
+        buffer = self._buffer
+        if buffer.first <= cursor <= self._log.last and buffer.kind(cursor) == Kind.RESTART and not self._hasChunks():
+            return writeBlock(self._role(), retry=retry)
         return encodeRetry(retry)
 
     def retire(self, retry: int) -> bytes:
@@ -77,12 +84,29 @@ class _OpenAIRendering(EntryRendering):
         if kind == Kind.EVENT:
             return self._event(number, self._role()) if number == 1 else b""
         opening = self._opening() if number == 1 else b""
+        if kind == Kind.RESTART:
+            return self._restart(number, opening)
         terminal = json.loads(data)
         if kind == Kind.DONE:
             return opening + self._closing(terminal) + self._event(number, _DONE)
         code, type = terminal.get("code") or terminal.get("reason"), terminal.get("type")
         error = writeError(describeFailure(kind, terminal), code, type or "server_error", terminal.get("param"))
         return self._event(number, error)
+
+    def _restart(self, number: int, opening: bytes) -> bytes:
+        """
+        Write a restart, which a viewer without text does not see.
+
+        Args:
+            number: Its number.
+            opening: The event before the first text, if this is the first entry.
+
+        Raises:
+            ViewerRefused: The viewer may have text.
+        """
+        if self.voidsText(number):
+            raise ViewerRefused(self._event(number, writeError(RESTARTED, Reason.INTERRUPTED)))
+        return opening
 
     def _event(self, number: int, data: bytes) -> bytes:
         """Write the last event of an entry, which has the entry's ID."""
@@ -96,10 +120,14 @@ class _OpenAIRendering(EntryRendering):
         """Write the event before the first text."""
         return writeBlock(self._role())
 
+    def _hasChunks(self) -> bool:
+        """Return whether the answer is one of an upstream, whose chunks have everything."""
+        kinds = self._buffer.kinds
+        return Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds
+
     def _closing(self, terminal: dict[str, object]) -> bytes:
         """Write the events before `[DONE]`: the finish reason, and the usage. The chunks of an upstream have both."""
-        kinds = self._buffer.kinds
-        if Kind.CHUNK in kinds or Kind.SILENT_CHUNK in kinds:
+        if self._hasChunks():
             return b""
         reason, usage = terminal.get("reason"), terminal.get("usage")
         chunks = [self._writer.write({}, reason if reason in FINISH_REASONS else Reason.STOP)]
@@ -115,8 +143,8 @@ class OpenAIFormat:
     """
     The format `openai`.
 
-    Each token is an object `chat.completion.chunk`. The last event is `[DONE]`, or an error if the stream failed or
-    was cancelled.
+    Each token is an object `chat.completion.chunk`. The last event is `[DONE]`, or an error if the stream failed, was
+    cancelled, or has begun anew.
 
     Args:
         model: Name of the model in the chunks.

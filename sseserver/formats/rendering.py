@@ -14,7 +14,7 @@ from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
 from sseserver.interfaces.reading import Reading, makeReading
 from sseserver.jsontext import toJSON
-from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, readText
+from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, findRestart, readText
 from sseserver.values import TERMINAL, Kind, State
 from sseserver.wire import writeBlock
 
@@ -45,6 +45,11 @@ _OPEN = State.OPEN
 
 #: The event types of the terminal entries.
 TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
+
+_RESTART = bytes((Kind.RESTART,))
+
+#: Message for viewers that cannot take back the text before a restart.
+RESTARTED = "The server that wrote this answer is gone, and the answer has begun anew. Request it again."
 
 
 class EntryRendering:
@@ -84,6 +89,17 @@ class EntryRendering:
     def start(self, fromNow: bool) -> int:
         """See `IRendering.start`."""
         return self._log.last if fromNow else self._buffer.first - 1
+
+    def findBegin(self) -> int:
+        """Return the cursor before the text that holds: the last restart of the run, or 0 if there was none."""
+        buffer = self._buffer
+        index = findRestart(buffer.kinds, self._log.last + 1 - buffer.first)
+        return buffer.first + index if index >= 0 else 0
+
+    def voidsText(self, number: int) -> bool:
+        """Return whether a restart makes text void that a viewer may have got. It has its number."""
+        buffer = self._buffer
+        return buffer.first > 1 or bool(buffer.kinds[: number - 1].strip(_RESTART))
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
         """See `IRendering.read`."""

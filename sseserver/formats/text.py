@@ -14,7 +14,7 @@ from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.jsontext import toJSON
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.entries import TEXT_KINDS, readText
+from sseserver.streams.entries import TEXT_KINDS, findRestart, readText
 from sseserver.values import Kind, Reason, State
 from sseserver.wire import continued, encodeRetry, writeBlock
 
@@ -28,13 +28,15 @@ _PIECE = 64 * 1024
 _UNIT = 64
 
 # Looked up once, not for each entry.
-_TOKEN, _CHUNK = Kind.TOKEN.value, Kind.CHUNK.value
+_TOKEN, _CHUNK, _RESTART = Kind.TOKEN.value, Kind.CHUNK.value, Kind.RESTART.value
 
 #: Tokens in a row; entries without text in a row.
 _TOKENS = re.compile(b"[%b]+" % bytes((_TOKEN,)))
-_SILENT = re.compile(b"[^%b]+" % bytes(TEXT_KINDS))
+_SILENT = re.compile(b"[^%b]+" % bytes((*TEXT_KINDS, Kind.RESTART)))
 
 _LF = 10
+
+_NO_TEXT = b"data: "
 
 
 class _TextRendering:
@@ -52,13 +54,15 @@ class _TextRendering:
         self._buffer = streamLog.buffer
         self._epoch = streamLog.epoch.encode("ascii")
         # The `data` lines of the text so far, without the last line end.
-        self._lines = bytearray(b"data: ")
+        self._lines = bytearray(_NO_TEXT)
         # Bytes of the text. A CR LF that two tokens share counts as two, but is written as one line end.
         self._size = 0
         # Whether the text ends with CR, which a LF at the start of the next token would complete.
         self._cr = False
-        # Numbers of the last entry read and of the last one that added text, and the event of the latter.
-        self._seen = 0
+        # Numbers of the last entry read and of the last one that has changed the text, and the event of the latter. The
+        # text begins at the last restart.
+        restart = findRestart(self._buffer.kinds, streamLog.last + 1 - self._buffer.first)
+        self._seen = max(0, self._buffer.first - 1 + restart)
         self._textAt = 0
         self._event: bytes | None = None
         # Number of the entry at which the rendering stopped.
@@ -131,6 +135,9 @@ class _TextRendering:
             self._over = number
             return
         kind, last = buffer.kind(number), self._endRow(number)
+        if kind == _RESTART:
+            self._startOver(number)
+            return
         if kind == _TOKEN and last > number:
             last = self._fitText(number, last)
             text = buffer.span(number, last)
@@ -144,6 +151,12 @@ class _TextRendering:
             self._textAt = last
             self._event = None
             self._add(text)
+
+    def _startOver(self, number: int) -> None:
+        """Drop the text: the run has begun anew. Its viewers get the empty text, with the number of the restart."""
+        self._seen = self._textAt = number
+        self._lines = bytearray(_NO_TEXT)
+        self._size, self._cr, self._event = 0, False, None
 
     def _endRow(self, number: int) -> int:
         """Return the number of the last entry that can be read together with an entry."""

@@ -12,7 +12,7 @@ import json
 from zope.interface import classImplements
 
 from sseserver.errors import GapError, ViewerRefused
-from sseserver.formats.rendering import EntryRendering, describeFailure, describeGap
+from sseserver.formats.rendering import RESTARTED, EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.jsontext import toJSON
@@ -40,8 +40,8 @@ class _UIRendering(EntryRendering):
     __slots__ = ()
 
     def start(self, fromNow: bool) -> int:
-        """See `IRendering.start`. The start of the stream even if it was trimmed: a message is whole or fails."""
-        return self._log.last if fromNow else 0
+        """See `IRendering.start`. The start of the answer even if it was trimmed: a message is whole or fails."""
+        return self._log.last if fromNow else self.findBegin()
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`. The first entry opens the message; for a viewer that starts later, the head does."""
@@ -71,7 +71,9 @@ class _UIRendering(EntryRendering):
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
         """See `EntryRendering.single`. Published events are left out."""
         opening = self._opening() if number == 1 else b""
-        if kind == Kind.EVENT:
+        if kind == Kind.RESTART and self.voidsText(number):
+            raise ViewerRefused(_writePart(errorPart(RESTARTED)) + _DONE)
+        if kind in (Kind.EVENT, Kind.RESTART):
             return opening
         if kind == Kind.DONE:
             return opening + _END

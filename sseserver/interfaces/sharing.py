@@ -7,7 +7,7 @@ The service has an implementation of its own of the last two, for stores that no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -137,6 +137,29 @@ class ICounts(Interface):
         """Count one less in this process."""
 
 
+class Restarter(Protocol):
+    """
+    Begins runs of a shared store anew that have lost their process.
+
+    Attributes:
+        limit: Number of times that a run is begun anew at most, in all processes together.
+    """
+
+    limit: int
+
+    def hasRoom(self) -> bool:
+        """Return whether this process can take one more run now. Otherwise the run waits, for this one or another."""
+
+    def restart(self, streamLog: IStreamLog, order: bytes) -> None:
+        """
+        Begin a run anew.
+
+        Args:
+            streamLog: Its log, which this process writes from now on. The last entry is the restart.
+            order: The order that was kept for it.
+        """
+
+
 class ISharedStore(IStreamStore, IChecked):
     """
     A store that several processes share.
@@ -154,8 +177,24 @@ class ISharedStore(IStreamStore, IChecked):
 
     onEnded: Callable[[IStreamLog], None] | None = Attribute(
         "Called with the log of a run of this process after an end that came from elsewhere has been put into it: "
-        "another process has ended or deleted the stream, or has taken it for interrupted. The service stops the run."
+        "another process has ended or deleted the stream, or has taken it for interrupted. The service stops the run. "
+        "A log without an end is written by another process from now on."
     )
+    restarter: Restarter | None = Attribute(
+        "Begins runs anew whose process is gone. If there is none, they end `failed`, `interrupted`."
+    )
+
+    def keepOrder(streamLog: IStreamLog, order: bytes) -> Deferred[None]:
+        """
+        Keep what a process needs to begin a run anew, until the run ends.
+
+        Args:
+            streamLog: The log of a run of this process.
+            order: The bytes for the `Restarter`.
+
+        Returns:
+            Fires when the order is kept, or cannot be, which is logged.
+        """
 
     def findFor(name: str, lastEventID: str) -> Deferred[IStreamLog]:
         """

@@ -52,6 +52,9 @@ class IEntryBuffer(Interface):
     entries: list[bytes] = Attribute("The data of all entries kept, visible or not. Made on each access.")
     size: int = Attribute("Bytes kept, the fixed cost of each entry included.")
     tokens: int = Attribute("Number of tokens that the stream ever had; a chunk with text is one.")
+    answered: int = Attribute(
+        "Number of tokens of a run's answer: those after its last restart, if that is kept, and otherwise all."
+    )
     trimmedCR: bool = Attribute("Whether the text before the first entry kept ends with CR.")
 
     def kind(number: int) -> int:

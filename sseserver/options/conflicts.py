@@ -125,6 +125,18 @@ CONFLICTS = (
         for option in ("redis-credentials-file", "redis-prefix")
     ),
     Conflict(
+        "retry-interrupted",
+        "store",
+        "needs --store redis://HOST: otherwise no other server has the runs",
+        lambda values: values["retry-interrupted"] > 0 and not _isRedis(values),
+    ),
+    Conflict(
+        "retry-interrupted",
+        "upstream",
+        "needs --upstream or --exec: a text has no prompts",
+        lambda values: values["retry-interrupted"] > 0 and values["upstream"] is None and values["exec"] is None,
+    ),
+    Conflict(
         "window",
         "max-bytes",
         "must not be larger than --max-bytes, the size of all streams together",

@@ -7,7 +7,7 @@ The options of operation: how a server is watched, and how it stops.
 from __future__ import annotations
 
 from sseserver.options.row import Group, Option
-from sseserver.options.types import COUNT, ENDPOINT, FLAG, LEVEL, LOG_FORMAT, PAUSE
+from sseserver.options.types import COUNT, ENDPOINT, FLAG, LEVEL, LOG_FORMAT, PAUSE, TIMES
 
 OPERATION = (
     Option(
@@ -18,6 +18,16 @@ OPERATION = (
         "Number of processes that serve clients, on the same endpoints. More than one need `--store redis://`; limits "
         "such as `--max-viewers` are those of each of them.",
         otherNames=("processes", "threads", "cores"),
+    ),
+    Option(
+        "retry-interrupted",
+        TIMES,
+        0,
+        Group.OPERATION,
+        "With `--store redis://`: how often a run with a prompt may be begun anew at another server because its own is "
+        "gone. With 0 it ends `failed`, `interrupted`.",
+        setting="retryInterrupted",
+        otherNames=("retries", "retry-runs"),
     ),
     Option(
         "admin-listen",

@@ -67,6 +67,18 @@ def readCount(text: str) -> int:
     return number
 
 
+def readTimes(text: str) -> int:
+    """
+    Convert text to a whole number from 0 to `MAX_NUMBER`.
+
+    Raises:
+        ValueError: The text is anything but decimal digits, or the number is out of range.
+    """
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{text[:_QUOTED]!r} is not a whole number of 0 or more")
+    return readCount(text) if text.strip("0") else 0
+
+
 def readMilliseconds(text: str) -> int:
     """
     Convert text to a reconnection time that browsers can wait.
@@ -298,5 +310,6 @@ SIZE = ValueType("SIZE", readSize, writeSize, Form.SIZE)
 STORE = ValueType("memory|sqlite:PATH|redis:URL", readStore)
 SYNC = makeChoice("normal", "full")
 TEXT = ValueType("TEXT", readFilled)
+TIMES = ValueType("COUNT", readTimes, form=Form.WHOLE)
 TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format, Form.NUMBER)
 URL = ValueType("URL")

@@ -94,7 +94,8 @@ class Ledger:
     Attributes:
         keys: The keys by which runs are found again: idempotency keys, chats, visitors.
         work: The runs whose sources hold something.
-        prompts: The prompts of runs that wait, or whose sources have not begun to produce.
+        prompts: The prompts of runs that wait, or whose sources have not begun to produce. If the store keeps a prompt
+            until the run ends, it is counted until then.
         viewers: The viewers.
         connections: The connections of the site, if it is known: `StreamSite.connections`.
         rests: The large readings that viewers have in part.
@@ -133,6 +134,11 @@ class Ledger:
             used = streamsKept.used + self.keys.used + self.work.used
         return used <= settings.maxBytes and streamsKept.count + streams <= settings.maxStreams
 
+    @property
+    def hasPromptRoom(self) -> bool:
+        """Whether one more prompt can be kept."""
+        return self.prompts.used < self._settings.maxBytes // PROMPT_SHARE
+
     def checkPrompts(self) -> None:
         """
         Check that one more prompt can be kept.
@@ -140,7 +146,7 @@ class Ledger:
         Raises:
             Overloaded: There is no room.
         """
-        if self.prompts.used >= self._settings.maxBytes // PROMPT_SHARE:
+        if not self.hasPromptRoom:
             raise Overloaded("The prompts of runs that wait take too much memory; retry later.")
 
     def report(self) -> dict[str, Figures]:

@@ -30,14 +30,16 @@ class KeptPrompt:
 
     Attributes:
         isLarge: Whether the prompt is packed and unpacked in several turns of the reactor.
+        isShared: Whether the store keeps it until the run ends. So long it is counted.
         packed: The prompt as JSON, until it is taken.
         question: The question that the state of the stream shows.
     """
 
-    __slots__ = ("_account", "_digest", "_prompt", "_size", "isLarge", "packed", "question")
+    __slots__ = ("_account", "_digest", "_prompt", "_size", "isLarge", "isShared", "packed", "question")
 
     def __init__(self, prompt: Prompt) -> None:
         self.isLarge = isinstance(prompt, LargePrompt)
+        self.isShared = False
         self.packed = b"" if self.isLarge else _pack(prompt)
         self.question = cutQuestion(prompt.text)
         self._prompt: Prompt | None = prompt
@@ -83,7 +85,7 @@ class KeptPrompt:
 
     def take(self) -> Prompt:
         """Return the prompt for the source, once; nothing of it is kept here."""
-        prompt = self._prompt or _unpack(self.packed)
+        prompt = self._prompt or unpackPrompt(self.packed)
         self._prompt = None
         self.packed = b""
         return prompt
@@ -120,7 +122,16 @@ def _pack(prompt: Prompt) -> bytes:
     return bytes(memoryview(encodeUTF8(_list(prompt))))
 
 
-def _unpack(packed: bytes) -> Prompt:
-    """Read a prompt that `_pack` wrote."""
+def unpackPrompt(packed: bytes) -> Prompt:
+    """
+    Read a prompt that was packed.
+
+    Args:
+        packed: See `KeptPrompt.packed`.
+
+    Raises:
+        ValueError: It is no such prompt.
+        TypeError: It is JSON of something else.
+    """
     text, messages, options = json.loads(packed)
     return Prompt(text, messages or (), options)

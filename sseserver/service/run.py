@@ -160,6 +160,12 @@ class Run:
             # The source stopped its own run when it was called.
             self._work.cancel()
 
+    def skip(self) -> None:
+        """Count no entry that the stream has already: another process has written them."""
+        self.counted = self.streamLog.last
+        # The time to its first token is not that of the source.
+        self.firstToken = self._sweep.clock.seconds()
+
     def begin(self) -> None:
         """Note that it is this run's turn: the source is called next."""
         self.state = step(RUN_STEPS, self.state, _WORKING)
@@ -200,19 +206,20 @@ class Run:
         """See `ITokenSink.unregisterProducer`."""
         self._producer = None
 
-    def stop(self, entry: NewEntry | None) -> None:
+    def stop(self, entry: NewEntry | None, *, appends: bool = True) -> None:
         """
         Stop the source; what it has produced is kept. Harmless after the end.
 
         Args:
             entry: The terminal entry, which another process may have put into the log; `None` if the stream is being
                 deleted, which ends it.
+            appends: Whether to append the entry. Otherwise another process writes the stream from now on.
         """
         if self.state is _ENDED:
             return
         producer, work = self._producer, self._work
         # The stream ends first: tokens that the source writes while it stops are dropped.
-        self._end(entry)
+        self._end(entry, appends)
         try:
             if producer is not None:
                 producer.stopProducing()
@@ -248,7 +255,7 @@ class Run:
             return
         self._counts.noteEntries(self, self.streamLog.buffer, number)
         # A source that writes has its prompt.
-        if self.prompt is not None:
+        if self.prompt is not None and not self.prompt.isShared:
             self.prompt.release()
             self.prompt = None
         if self.state is _WORKING and (self.streamLog.measureAhead() > self._readAhead or not self._makeRoom()):
@@ -317,7 +324,7 @@ class Run:
             elif self.state is not _ENDED:
                 reason = result if isinstance(result, str) else Reason.STOP
                 more = None if self._summarize is None else self._summarize(self.streamLog)
-                self._end(packDone(reason, self.streamLog.buffer.tokens, more))
+                self._end(packDone(reason, self.streamLog.buffer.answered, more))
         except BaseException:
             log.failure("A run broke")
         onReleased(self)
@@ -335,7 +342,7 @@ class Run:
             self._end(_broken())
         forgetFailure(failure)
 
-    def _end(self, entry: NewEntry | None) -> None:
+    def _end(self, entry: NewEntry | None, appends: bool = True) -> None:
         """Write the terminal entry, unless the stream is being deleted, and release everything."""
         self.state = step(RUN_STEPS, self.state, _ENDED)
         if self._linger is not None:
@@ -343,7 +350,7 @@ class Run:
             self._linger = None
         self._producer = None
         self._release()
-        if entry is not None and not self.streamLog.sealed:
+        if appends and entry is not None and not self.streamLog.sealed:
             self.streamLog.append(entry.kind, entry.data)
         self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())
         self._onEnd(self)

@@ -62,16 +62,17 @@ class RunCounts:
 
     Attributes:
         started: Runs that were started.
+        restarted: Those among them that had begun in another process, which is gone.
         tokens: Tokens that they have produced. Those of a run that goes on are counted every 64 entries.
         ends: Runs that have ended, by reason.
         firstTokens: Seconds from the start of a run to its first token.
         tokenTimes: Seconds between two tokens, the average of each run that has ended `done`.
     """
 
-    __slots__ = ("ends", "firstTokens", "started", "tokenTimes", "tokens")
+    __slots__ = ("ends", "firstTokens", "restarted", "started", "tokenTimes", "tokens")
 
     def __init__(self) -> None:
-        self.started = 0
+        self.started = self.restarted = 0
         self.tokens = 0
         self.ends = Tally(Reason)
         self.firstTokens = Durations(_FIRST_TOKENS)
@@ -117,7 +118,7 @@ class RunCounts:
         self.ends.add(end.reason)
         tokens = end.tokens
         if tokens is None:
-            tokens = buffer.tokens
+            tokens = buffer.answered
         elif tokens > 1:
             self.tokenTimes.note((now - run.firstToken) / (tokens - 1))
         self.tokens += tokens - run.tokens

@@ -109,6 +109,11 @@ class RunQueue:
         """
         return self._open.get(name)
 
+    @property
+    def hasRoom(self) -> bool:
+        """Whether one more run can be started."""
+        return bool(self._turns.tokens) or len(self._turns.waiting) < self._settings.maxWaiting
+
     def checkRoom(self) -> None:
         """
         Check that one more run can be started.
@@ -116,7 +121,7 @@ class RunQueue:
         Raises:
             Overloaded: The queue is full.
         """
-        if not self._turns.tokens and len(self._turns.waiting) >= self._settings.maxWaiting:
+        if not self.hasRoom:
             raise Overloaded("Too many runs are waiting for their turn; retry later.")
 
     def start(
@@ -125,18 +130,24 @@ class RunQueue:
         prompt: KeptPrompt | None,
         summarize: Summarize | None = None,
         onReleased: Callable[[], None] | None = None,
+        *,
+        restarted: bool = False,
     ) -> None:
         """
         Start a run, now or when it is its turn.
 
         Args:
-            streamLog: A new stream.
+            streamLog: A new stream, or that of a run which has lost its process.
             prompt: Passed to the source. It is released when the source has it.
             summarize: Adds members to the entry `done`, if any.
             onReleased: Called when the source has released everything.
+            restarted: Whether the run has begun before, in another process.
         """
         run = Run(streamLog, self._settings, self._sweep, self._makeRoom, self._ended, summarize)
         run.prompt = prompt
+        if restarted:
+            self.counts.restarted += 1
+            run.skip()
         self._open[streamLog.name] = run
         self._held[run] = onReleased
         self._work.add(RUN_COST)

@@ -30,6 +30,7 @@ from sseserver.service.clients import Client
 from sseserver.service.drain import Drain
 from sseserver.service.ledger import Ledger
 from sseserver.service.publisher import Publisher
+from sseserver.service.restarts import Gate, RunRestarter
 from sseserver.service.retention import Retention
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runqueue import RunQueue
@@ -117,6 +118,11 @@ class StreamService(Service):
         self._publisher = Publisher(self.store, createOpen, self._retention, self._ends.idle, self.ledger)
         self.viewers = Viewers(self.settings, self._beats, self.ledger, makeBody, self._viewerLeft)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self.keys.starts, reactor)
+        if ISharedStore.providedBy(self.store) and self.settings.retryInterrupted and source.takesPrompt:
+            limit, starts = self.settings.retryInterrupted, self.keys.starts
+            gate = Gate(self._takesRuns, self._checkRunning)
+            restarter = RunRestarter(self.store, self.runs, self.ledger, starts, limit, gate)
+            self.store.restarter = self._starter.restarter = restarter
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []
@@ -151,7 +157,7 @@ class StreamService(Service):
             RateLimited: (errback) The client has too many runs or viewers, or has started too many runs.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        return self._starter.start(prompt, key, RunTerms(summarize, viewed, prefix, client))
+        return self._starter.start(prompt, RunTerms(summarize, viewed, prefix, client, key))
 
     def open(self, name: str) -> Deferred[tuple[StreamDescription, bool]]:
         """
@@ -343,6 +349,10 @@ class StreamService(Service):
         if not self.state.takesWork:
             raise Overloaded(_STOPPED)
         return streamLog
+
+    def _takesRuns(self) -> bool:
+        """Return whether runs of other processes can be begun anew here."""
+        return self.state is ServiceState.RUNNING and self._retention.makeRoom(1)
 
     def _runEnded(self, run: Run) -> None:
         self.keys.starts.endRun(run.streamLog)

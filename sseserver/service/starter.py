@@ -21,6 +21,7 @@ from sseserver.protocols.jsonpieces import PIECES_PER_TURN
 from sseserver.service.clients import Client
 from sseserver.service.ledger import Ledger
 from sseserver.service.prompts import KeptPrompt
+from sseserver.service.restarts import RunRestarter
 from sseserver.service.run import Summarize
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.startkeys import StartKeys
@@ -42,12 +43,14 @@ class RunTerms:
         viewed: Whether there must be room for a viewer.
         prefix: Begins the name of the stream.
         client: The client; `None` for no limit.
+        key: An idempotency key.
     """
 
     summarize: Summarize | None = None
     viewed: bool = False
     prefix: str = ""
     client: Client | None = None
+    key: str | None = None
 
 
 class RunStarter:
@@ -61,6 +64,9 @@ class RunStarter:
         ledger: Counts the prompts, and the runs of each client.
         keys: The idempotency keys.
         clock: The reactor.
+
+    Attributes:
+        restarter: Lets other processes begin the runs anew; `None` if none can.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class RunStarter:
         keys: StartKeys,
         clock: Any,
     ) -> None:
+        self.restarter: RunRestarter | None = None
         self._createStream = create
         self._runs = runs
         self._viewers = viewers
@@ -79,13 +86,13 @@ class RunStarter:
         self._keys = keys
         self._clock = clock
 
-    def start(self, prompt: Prompt | None, key: str | None, terms: RunTerms) -> Deferred[IStreamLog]:
+    def start(self, prompt: Prompt | None, terms: RunTerms) -> Deferred[IStreamLog]:
         """See `StreamService.startRun`."""
         kept = None if prompt is None else KeptPrompt(prompt)
         if kept is None or not kept.isLarge:
-            return self._startOrJoin(kept, key, terms)
+            return self._startOrJoin(kept, terms)
         packing = Deferred.fromCoroutine(self._pack(kept))
-        return packing.addCallback(lambda _: self._startOrJoin(kept, key, terms))
+        return packing.addCallback(lambda _: self._startOrJoin(kept, terms))
 
     async def _pack(self, kept: KeptPrompt) -> None:
         """
@@ -103,11 +110,11 @@ class RunStarter:
             kept.release()
             raise
 
-    def _startOrJoin(self, kept: KeptPrompt | None, key: str | None, terms: RunTerms) -> Deferred[IStreamLog]:
-        if key is None:
+    def _startOrJoin(self, kept: KeptPrompt | None, terms: RunTerms) -> Deferred[IStreamLog]:
+        if terms.key is None:
             return self._tryStart(kept, terms)
-        joined = self._keys.join(key, _NO_PROMPT if kept is None else kept.digest)
-        return joined.addCallbacks(self._startUnlessJoined, self._refuse, (kept, key, terms), {}, (kept,))
+        joined = self._keys.join(terms.key, _NO_PROMPT if kept is None else kept.digest)
+        return joined.addCallbacks(self._startUnlessJoined, self._refuse, (kept, terms.key, terms), {}, (kept,))
 
     def _startUnlessJoined(
         self, joined: IStreamLog | None, kept: KeptPrompt | None, key: str, terms: RunTerms
@@ -150,6 +157,8 @@ class RunStarter:
             prompt.count(self._ledger.prompts)
         name = terms.prefix + makeEpoch() if terms.prefix else None
         created = self._createStream(name, question="" if prompt is None else prompt.question)
+        if prompt is not None and self.restarter is not None:
+            created.addCallback(self.restarter.keep, prompt, terms.client, terms.key)
         created.addCallbacks(self._startRun, self._drop, (prompt, terms), {}, (prompt, terms.client))
         if prompt is not None and not created.called and not prompt.isLarge:
             prompt.wait()
@@ -157,13 +166,20 @@ class RunStarter:
 
     def _startRun(self, streamLog: IStreamLog, prompt: KeptPrompt | None, terms: RunTerms) -> IStreamLog:
         # Bound only where there is a client: every run would keep it.
+        if streamLog.sealed:
+            # It was cancelled or deleted while the store kept the prompt.
+            self._release(prompt, terms.client)
+            return streamLog
         released = terms.client and partial(self._ledger.clients.runs.remove, terms.client)
         self._runs.start(streamLog, prompt, terms.summarize, released)
         return streamLog
 
     def _drop(self, failure: Failure, prompt: KeptPrompt | None, client: Client | None) -> Failure:
-        """Release the prompt of a run that has no stream, and its share."""
+        self._release(prompt, client)
+        return failure
+
+    def _release(self, prompt: KeptPrompt | None, client: Client | None) -> None:
+        """Release the prompt of a run that does not start, and its share."""
         if prompt is not None:
             prompt.release()
         self._ledger.clients.runs.remove(client)
-        return failure

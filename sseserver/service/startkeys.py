@@ -79,6 +79,16 @@ class StartKeys:
             if _mayRepeat(streamLog):
                 self._directory.release(key, streamLog.epoch)
 
+    def adopt(self, key: str, epoch: str) -> None:
+        """
+        Free a key when a run ends without an answer that another process has begun.
+
+        Args:
+            key: The key, which the directory has.
+            epoch: Epoch of the run's stream.
+        """
+        self._keyOf[epoch] = key
+
     def forget(self, epoch: str) -> None:
         """Note that the stream of a run was deleted."""
         self._keyOf.pop(epoch, None)
@@ -98,14 +108,26 @@ class StartKeys:
     def _findStream(self, stream: KeyedStream | None, key: str, digest: bytes) -> Deferred[IStreamLog | None] | None:
         if stream is None:
             return None
-        found: Deferred[IStreamLog | None] = self._find(stream.name).addCallback(checkEpoch, stream.epoch)
-        return found.addErrback(self._findAnother, key, digest, stream.epoch)
+        found: Deferred[IStreamLog] = self._find(stream.name).addCallback(checkEpoch, stream.epoch)
+        return found.addCallback(_checkAnswer).addErrback(self._findAnother, key, digest, stream.epoch)
 
     def _findAnother(self, failure: Failure, key: str, digest: bytes, epoch: str) -> Deferred[IStreamLog | None]:
-        """Free the key of a stream that the store does not have any more."""
+        """Free the key of a stream that the store does not have any more, or that another process has ended."""
         failure.trap(StreamNotFound)
         self._directory.release(key, epoch)
         return self.join(key, digest)
+
+
+def _checkAnswer(streamLog: IStreamLog) -> IStreamLog:
+    """
+    Return the stream of a run that goes on, or has an answer. Nobody has freed the key if its process is gone.
+
+    Raises:
+        StreamNotFound: The run has ended without an answer.
+    """
+    if streamLog.sealed and _mayRepeat(streamLog):
+        raise StreamNotFound(streamLog.name)
+    return streamLog
 
 
 def _mayRepeat(streamLog: IStreamLog) -> bool:

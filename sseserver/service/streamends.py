@@ -22,7 +22,7 @@ from sseserver.service.idle import IdleStreams
 from sseserver.service.retention import Retention
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.streamkeys import StreamKeys
-from sseserver.streams.terminal import packCancelled
+from sseserver.streams.terminal import INTERRUPTED, packCancelled
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, ListedStream, NewEntry, Reason, State
 
@@ -120,9 +120,14 @@ class StreamEnds:
                 self.idle.use(stream.name)
 
     def _stopRun(self, streamLog: IStreamLog) -> None:
-        """Stop the run of a stream that another process has ended. See `ISharedStore.onEnded`."""
+        """Stop the run of a stream that another process has ended or taken over. See `ISharedStore.onEnded`."""
         run = self._runs.find(streamLog.name)
-        if run is not None and run.streamLog is streamLog:
+        if run is None or run.streamLog is not streamLog:
+            return
+        if not streamLog.sealed:
+            run.stop(INTERRUPTED, appends=False)
+            self._keys.starts.forget(streamLog.epoch)
+        else:
             buffer = streamLog.buffer
             run.stop(NewEntry(Kind(buffer.kind(buffer.appended)), buffer.entry(buffer.appended)))
 

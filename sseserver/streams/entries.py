@@ -15,6 +15,7 @@ _LF = b"\n"
 # Looked up once, not for each entry.
 _TOKEN = Kind.TOKEN
 _CHUNK = Kind.CHUNK
+_RESTART = Kind.RESTART
 
 #: The kinds of entries that have text.
 TEXT_KINDS = (_TOKEN, _CHUNK)
@@ -85,6 +86,20 @@ def countTokens(kinds: bytes | bytearray, start: int = 0) -> int:
         start: Index of the first entry that counts.
     """
     return kinds.count(_TOKEN, start) + kinds.count(_CHUNK, start)
+
+
+def findRestart(kinds: bytes | bytearray, end: int) -> int:
+    """
+    Find the last restart of a run, before which all text is void.
+
+    Args:
+        kinds: The kinds of the entries, a byte each.
+        end: Index behind the last entry that counts.
+
+    Returns:
+        Its index, or -1.
+    """
+    return kinds.rfind(_RESTART, 0, end)
 
 
 def findLastText(kinds: bytes | bytearray, end: int) -> int:

@@ -1,7 +1,7 @@
 """
-The terminal entry of a stream: `done`, `failed` or `cancelled`, as a JSON object.
+Entries of the server itself, as JSON objects: the terminal one (`done`, `failed`, `cancelled`), and `restart`.
 
-The service, runs and stores end their streams with these entries.
+The service, runs and stores append them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from sseserver.errors import SourceError
 from sseserver.jsontext import toJSON
 from sseserver.values import Kind, NewEntry, Reason
+
+_INTERRUPTED = Reason.INTERRUPTED.value.encode("ascii")
 
 
 def packDone(reason: str, tokens: int, more: Mapping[str, object] | None = None) -> NewEntry:
@@ -33,6 +35,16 @@ def packFailed(error: SourceError) -> NewEntry:
 def packCancelled(reason: str) -> NewEntry:
     """Make the entry that ends a stream `cancelled`."""
     return NewEntry(Kind.CANCELLED, toJSON({"reason": reason}))
+
+
+def packRestart(restarts: int | str) -> NewEntry:
+    """
+    Make the entry with which an interrupted run begins anew.
+
+    Args:
+        restarts: Number of times so far, or a text that stands for it.
+    """
+    return NewEntry(Kind.RESTART, b'{"reason":"%b","restarts":%b}' % (_INTERRUPTED, str(restarts).encode("ascii")))
 
 
 #: The terminal entry of a run that was under way when its process ended without stopping it.

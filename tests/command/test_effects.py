@@ -44,6 +44,14 @@ CASES = {
     ),
     ("redis-prefix", "store"): (("--redis-prefix=a", "--store=memory"), ("--redis-prefix=a", REDIS)),
     ("window", "max-bytes"): (("--window=2M", "--max-bytes=1M"), ("--window=2M", "--max-bytes=2M")),
+    ("retry-interrupted", "store"): (
+        ("--retry-interrupted=1", "--store=sqlite:a", UPSTREAM),
+        ("--retry-interrupted=0", "--store=sqlite:a", UPSTREAM),
+    ),
+    ("retry-interrupted", "upstream"): (
+        ("--retry-interrupted=1", REDIS),
+        ("--retry-interrupted=1", REDIS, UPSTREAM),
+    ),
     ("workers", "store"): (("--workers=2", "--store=sqlite:a"), ("--workers=1", "--store=sqlite:a")),
     ("workers", "text"): (("--workers=2", REDIS, "--text=-"), ("--workers=1", "--text=-")),
     ("workers", "metrics"): (("--workers=2", REDIS, "--metrics"), ("--workers=1", "--metrics")),

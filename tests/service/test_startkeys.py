@@ -9,6 +9,7 @@ from typing import Any
 from weakref import ref
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import KeyReused, SourceError, StoreUnavailable, StreamNotFound
@@ -18,6 +19,9 @@ from sseserver.service.startkeys import StartKeys
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
 from sseserver.streams.account import Account
+from sseserver.streams.log import StreamLog
+from sseserver.streams.terminal import INTERRUPTED, packCancelled, packDone
+from sseserver.timing.ticker import Ticker
 from sseserver.values import Prompt, Reason
 from tests.service.cases import ServiceTestCase
 
@@ -154,3 +158,14 @@ class StartKeysTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(StoreUnavailable)), 1)
         self.patch(directory, "claim", lambda key, digest: fail(StoreUnavailable("No connection.")))
         self.failureResultOf(self.keys.join("k", b"digest"), StoreUnavailable)
+
+    def test_endedElsewhere(self) -> None:
+        """A run that failed because its process is gone frees its key; one with an answer, or cancelled, does not."""
+        for entry, free in ((INTERRUPTED, True), (packDone("stop", 0), False), (packCancelled(Reason.ASKED), False)):
+            self.keys = StartKeys(LocalDirectory(self.account), self.find)
+            self.found = streamLog = StreamLog("epoch", "epoch", Ticker(Clock(), 0.005), 10_000)
+            self.created = succeed(streamLog)
+            self.assertIs(self.successResultOf(self.start()), streamLog)
+            streamLog.append(*entry)
+            joined = self.successResultOf(self.keys.join("k", b"digest"))
+            self.assertIs(joined, None if free else streamLog)

@@ -143,8 +143,8 @@ BUGS = (
     Bug(
         "forgotten terminal entry",
         "service/run.py",
-        "        if entry is not None and not self.streamLog.sealed:\n",
-        '        if entry is not None and not self.streamLog.sealed and b"linger" not in entry.data:\n',
+        "        if appends and entry is not None and not self.streamLog.sealed:\n",
+        '        if appends and entry is not None and not self.streamLog.sealed and b"linger" not in entry.data:\n',
     ),
     Bug(
         "done in place of failed",

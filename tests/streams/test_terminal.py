@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
-from sseserver.streams.terminal import packCancelled, packDone, packFailed
+from sseserver.streams.terminal import packCancelled, packDone, packFailed, packRestart
 from sseserver.values import Kind, Reason
 
 
@@ -42,3 +42,10 @@ class TerminalTests(SynchronousTestCase):
         The entry `cancelled` has its reason.
         """
         self.assertEqual(packCancelled(Reason.ASKED), (Kind.CANCELLED, b'{"reason":"asked"}'))
+
+    def test_restart(self) -> None:
+        """
+        The entry `restart` has its reason and the number of restarts, or a place for it.
+        """
+        self.assertEqual(packRestart(2), (Kind.RESTART, b'{"reason":"interrupted","restarts":2}'))
+        self.assertEqual(packRestart("%d"), (Kind.RESTART, b'{"reason":"interrupted","restarts":%d}'))

@@ -256,6 +256,12 @@ FAMILIES = (
         _one(lambda measured: measured.service.runs.counts.started),
     ),
     Family(
+        "sseserver_runs_restarted_total",
+        _COUNTER,
+        "Runs that were begun anew here because their server is gone (`--retry-interrupted`).",
+        _one(lambda measured: measured.service.runs.counts.restarted),
+    ),
+    Family(
         "sseserver_runs_ended_total",
         _COUNTER,
         "Runs that have ended, by the reason in their terminal entry.",

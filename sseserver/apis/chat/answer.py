@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from sseserver.errors import RunCancelled, SourceError, SSEServerError
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import CompletionBuilder
-from sseserver.streams.entries import unpack
+from sseserver.streams.entries import findRestart, unpack
 from sseserver.streams.ids import findFirstEpoch
 from sseserver.values import Kind, State
 
@@ -52,7 +53,8 @@ class Answer:
 
     def __init__(self, streamLog: IStreamLog, model: str, maxBytes: int) -> None:
         self._log = streamLog
-        self._builder = CompletionBuilder(model, maxBytes)
+        self._makeBuilder = partial(CompletionBuilder, model, maxBytes)
+        self._builder = self._makeBuilder()
         self._end: _End | None = None
 
     def read(self, cursor: int) -> tuple[int, bool]:
@@ -68,7 +70,10 @@ class Answer:
         """
         log, buffer = self._log, self._log.buffer
         if cursor + 1 < buffer.first:
-            raise self._builder.tooLong()
+            restart = findRestart(buffer.kinds, log.last + 1 - buffer.first)
+            if restart < 0:
+                raise self._builder.tooLong()
+            cursor = buffer.first + restart - 1
         end = buffer.fit(cursor + 1, log.last, STEP_BYTES) if cursor < log.last else cursor
         for _ in range(STEP_ENTRIES):
             if cursor == end:
@@ -106,6 +111,8 @@ class Answer:
     def _take(self, kind: int, data: bytes) -> None:
         if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):
             self._builder.addChunk(unpack(data)[0])
+        elif kind == Kind.RESTART:
+            self._builder = self._makeBuilder()
         elif kind != Kind.EVENT:
             self._end = _End(kind, json.loads(data))
 

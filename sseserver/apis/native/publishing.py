@@ -30,7 +30,7 @@ NAME = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 #: Event types that only the server sends. A browser cannot tell an event of type `error` from a
 #: lost connection.
-RESERVED_TYPES = frozenset({"stream", "gap", "open", "error", *(state.value for state in TERMINAL.values())})
+RESERVED_TYPES = frozenset({"stream", "gap", "restart", "open", "error", *(state.value for state in TERMINAL.values())})
 
 #: The parameter `charset` of a media type, quoted or not.
 _CHARSET = re.compile(r'(?:^|;)\s*charset\s*=\s*"?([^";]*)', re.IGNORECASE)

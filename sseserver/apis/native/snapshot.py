@@ -1,5 +1,5 @@
 """
-The snapshot of a stream: its text so far. Used by `streams`.
+The snapshot of a stream: its text so far, from the last restart of its run on. Used by `streams`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sseserver.delivery.document import STEP_BYTES, Document
 from sseserver.errors import GapError
 from sseserver.interfaces import IEntryBuffer, IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
-from sseserver.streams.entries import areTokens
+from sseserver.streams.entries import areTokens, findRestart
 from sseserver.values import TERMINAL
 from sseserver.web.answers import setContentType
 
@@ -30,7 +30,10 @@ def answerText(request: Request, streamLog: IStreamLog) -> bytes | Document:
     setContentType(request, "text/plain; charset=utf-8")
     # Visible entries only: a crash could take back the others.
     buffer, first, last = streamLog.buffer, streamLog.buffer.first, streamLog.last
-    if first > 1:
+    restart = findRestart(buffer.kinds, last + 1 - first)
+    if restart >= 0:
+        first += restart + 1
+    elif first > 1:
         request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (first - 1)])
     if buffer.measure(first, last) <= STEP_BYTES:
         return buffer.text(first, last)
@@ -84,7 +87,7 @@ def _checkKept(buffer: IEntryBuffer, number: int) -> None:
 
 def _measureText(buffer: IEntryBuffer, first: int, last: int) -> int | None:
     """Return the bytes of the text of a range, or `None` if it has other entries than tokens and a terminal one."""
-    kinds = buffer.kinds[: last + 1 - buffer.first]
+    kinds = buffer.kinds[first - buffer.first : last + 1 - buffer.first]
     tokens = last if areTokens(kinds) else last - 1
     if not areTokens(kinds[: tokens + 1 - first]) or (tokens < last and buffer.kind(last) not in TERMINAL):
         return None

@@ -1,5 +1,5 @@
 """
-Leases of processes: `Node` holds the one of this process, and ends runs whose process has lost its own.
+Leases of processes: `Node` holds the one of this process, and ends or takes over runs whose process has lost its own.
 
 A node is one process. Its lease covers all its runs. Redis's clock decides when a lease is over, never a node's. Only a
 node that has held its own lease for the time of one ends the runs of others: so an outage of Redis ends none.
@@ -8,7 +8,7 @@ node that has held its own lease for the time of one ends the runs of others: so
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
@@ -20,7 +20,6 @@ from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
 from sseserver.stores.redis.layout import SHARDS, Layout
 from sseserver.stores.redis.scripts import ADOPT, FORGET, LEASE
-from sseserver.stores.redis.streams import SharedStream
 
 log = Logger(__name__)
 
@@ -39,14 +38,15 @@ class NodeRuns(NamedTuple):
     The runs of a node, and the ends of others.
 
     Attributes:
-        listKnown: Lists the runs of this process that are in memory.
+        listKnown: Returns the names of the runs of this process.
         onLapsed: Called when the lease had run out before it was renewed: others may have ended the runs.
-        end: Called with the name of a run and its dead owner; ends it.
+        end: Called with the name of a run and its dead owner; ends it, or takes it over. Fires with whether that is
+            done; otherwise it must be called again later.
     """
 
-    listKnown: Callable[[], Iterable[SharedStream]]
+    listKnown: Callable[[], set[str]]
     onLapsed: Callable[[], object]
-    end: Callable[[str, bytes], Deferred[Any]]
+    end: Callable[[str, bytes], Deferred[bool]]
 
 
 class Node:
@@ -86,6 +86,8 @@ class Node:
         self._timer: Any = None
         self._joined = False
         self._burying: set[bytes] = set()
+        # The nodes whose lost runs stand in the log.
+        self._reported: set[bytes] = set()
 
     def start(self) -> None:
         """Take an ID, and keep a lease until `stop`."""
@@ -118,7 +120,7 @@ class Node:
 
     def endForgotten(self) -> None:
         """End the open runs of this node that it does not know any more: it had ended them, and the ends were lost."""
-        ended = self._endRuns(self.id, lambda: {stream.name for stream in self._runs.listKnown()})
+        ended = self._endRuns(self.id, self._runs.listKnown)
         ended.addErrback(self._noteFailed)
 
     def doubt(self) -> None:
@@ -169,12 +171,15 @@ class Node:
         self._burying.discard(node)
 
     def _bury(self, node: bytes) -> Deferred[None]:
-        """End the open runs of a node whose lease is over, then forget the node."""
-        ended = self._endRuns(node, set)
-        return ended.addCallback(lambda _: self._client.run(FORGET, [self._layout.nodes], (node,)))
+        """End the open runs of a node whose lease is over, then forget the node. If some are left, it must be found."""
+
+        def forget(done: bool) -> Deferred[Any] | None:
+            return self._client.run(FORGET, [self._layout.nodes], (node,)) if done else None
+
+        return self._endRuns(node, set).addCallback(forget)
 
     @inlineCallbacks
-    def _endRuns(self, node: bytes, listKnown: Callable[[], set[str]]) -> Generator[Deferred[Any], Any, None]:
+    def _endRuns(self, node: bytes, listKnown: Callable[[], set[str]]) -> Generator[Deferred[Any], Any, bool]:
         asked = [self._client.ask("HGETALL", self._layout.findBase(shard) + b"runs") for shard in range(SHARDS)]
         shards = yield gatherResults(asked, consumeErrors=True)
         found = {
@@ -184,9 +189,13 @@ class Node:
             if owner == node
         }
         names = sorted(found - listKnown())
-        if names:
-            log.warn("{count} runs have lost their process; they end", count=len(names))  # noqa: G010 (of Twisted)
-        yield gatherResults([self._runs.end(name, node) for name in names], consumeErrors=True)
+        if names and node not in self._reported:
+            self._reported.add(node)
+            log.warn("{count} runs have lost their process", count=len(names))  # noqa: G010 (a logger of Twisted)
+        done = yield gatherResults([self._runs.end(name, node) for name in names], consumeErrors=True)
+        if all(done):
+            self._reported.discard(node)
+        return all(done)
 
 
 def _trap(failure: Failure) -> None:

@@ -105,11 +105,22 @@ local function save(s, place, changed, now, keep)
   redis.call('HSET', place.stream, unpack(changed))
   if s.state then
     redis.call('HDEL', place.runs, s.name)
+    redis.call('HDEL', place.stream, 'order')
     if s.published then redis.call('ZREM', place.idle, s.name) end
     redis.call('PEXPIRE', place.stream, keep)
     redis.call('PEXPIRE', place.entries, keep)
     redis.call('PEXPIRE', place.keys, keep)
   end
+end
+
+-- Gives another epoch to a stream whose owner is gone, if entries may be lost that the owner has shown.
+local function refresh(s, place, epoch)
+  if not s.stale then return end
+  local epochs = redis.call('HGET', place.stream, 'epochs') .. s.epoch .. '-' .. s.last .. ' '
+  redis.call('HSET', place.stream, 'epoch', epoch, 'epochs', epochs)
+  redis.call('HDEL', place.stream, 'stale')
+  redis.call('SPUBLISH', place.tail, '=' .. s.epoch .. ' ' .. epoch .. ' ' .. s.last)
+  s.epoch = epoch
 end
 
 local function load(stream)
@@ -127,11 +138,8 @@ local function locate(at)
 end
 """
 
-_COMMON = (
-    _COMMON.replace("LARGE_MESSAGE", str(LARGE))
-    .replace("ENTRY_COST", str(ENTRY_COST))
-    .replace("KEY_COST", str(KEY_COST))
-)
+for _name, _value in (("LARGE_MESSAGE", LARGE), ("ENTRY_COST", ENTRY_COST), ("KEY_COST", KEY_COST)):
+    _COMMON = _COMMON.replace(_name, str(_value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +160,23 @@ class Script:
         object.__setattr__(self, "name", sha1(self.text.encode()).hexdigest())  # noqa: S324  (Redis's choice)
 
 
-def _make(body: str, flags: str = "") -> Script:
+def makeScript(body: str, flags: str = "") -> Script:
+    """
+    Make a script that changes streams.
+
+    Args:
+        body: The program after the common functions.
+        flags: Its flags.
+    """
     return Script(f"#!lua flags={flags}\n{_COMMON}{body}")
 
 
 #: Counts the processes that follow a stream. Key: tail.
-FOLLOWERS = _make("return redis.call('PUBSUB', 'SHARDNUMSUB', KEYS[1])[2]")
+FOLLOWERS = makeScript("return redis.call('PUBSUB', 'SHARDNUMSUB', KEYS[1])[2]")
 
 #: Makes a stream. Keys: generation, stream, entries, keys, runs, tail, idle, streams. Arguments: name,
 #: epoch, whether it is published, time, question, node, end of the time without use. Returns 1, or a word.
-CREATE = _make("""
+CREATE = makeScript("""
 if not isRenewed(KEYS[1]) then return 'generation' end
 if redis.call('EXISTS', KEYS[2]) == 1 then return 'exists' end
 local name, epoch, published, now, question, node, unused = unpack(ARGV)
@@ -178,7 +193,7 @@ return 1
 #: Arguments: node, time, window, milliseconds to keep after the end, whether the owner has more entries of one of
 #: them; then for each: epoch, number of the first entry, kinds, and the data of each entry. Returns for each the number
 #: of the last entry, or a pair of a word and that number.
-APPEND = _make("""
+APPEND = makeScript("""
 local node, now, window, keep, partial = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
 local function append(place, epoch, first, kinds, from)
   if not isRenewed(place.generation) then return {'generation', 0} end
@@ -208,9 +223,8 @@ return results
 #: Publishes entries. Keys: as for CREATE. Arguments: time, window, milliseconds to keep after the end,
 #: idempotency key, digest, number that the first entry must get or 0, whether to close, whether there is room, end of
 #: the time without use, data of the entry `done` with `%d` for the tokens, kinds, and the data of each entry. Returns
-#: the epoch, the numbers of the first and of the last entry and whether it is a repeat, or a list of a word and the
-#: state.
-PUBLISH = _make(
+#: the epoch, the numbers of the first and of the last entry and whether it is a repeat, or a list of word and state.
+PUBLISH = makeScript(
     """
 local now, window, keep, key, digest = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local expected, close, room, unused = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8] == '1', ARGV[9]
@@ -258,7 +272,7 @@ return {s.epoch, first, s.last, 0}
 #: control channels without the node, owner that it must have or nothing, epoch that it must have or nothing, time since
 #: when it must have been unused or nothing, kind, data, another epoch: a stale stream gets it. Returns the number of
 #: the terminal entry, or a list of a word and the number of the last entry.
-END = _make(
+END = makeScript(
     """
 local now, window, keep, control, owner, epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local unused, place = ARGV[7], locate(1)
@@ -271,13 +285,7 @@ if unused ~= '' and tonumber(redis.call('ZSCORE', place.idle, s.name) or '0') > 
   return {'other', s.last}
 end
 local before = s.epoch
-if s.stale then
-  local epochs = redis.call('HGET', place.stream, 'epochs') .. before .. '-' .. s.last .. ' '
-  s.epoch = ARGV[10]
-  redis.call('HSET', place.stream, 'epoch', s.epoch, 'epochs', epochs)
-  redis.call('HDEL', place.stream, 'stale')
-  redis.call('SPUBLISH', place.tail, '=' .. before .. ' ' .. s.epoch .. ' ' .. s.last)
-end
+refresh(s, place, ARGV[10])
 local message = add(s, place.entries, ARGV[8], 9, now)
 save(s, place, trim(s, place.entries, place.keys, window), now, keep)
 redis.call('SPUBLISH', place.tail, message)
@@ -289,7 +297,7 @@ return s.last
 
 #: Deletes a stream. Keys: as for CREATE. Arguments: epoch that it must have or nothing, control
 #: channels without the node. Returns 1, or a word.
-DELETE = _make(
+DELETE = makeScript(
     """
 if not isRenewed(KEYS[1]) then return 'generation' end
 local s = load(KEYS[2])
@@ -336,7 +344,7 @@ return 0
 #: begin of the keys of the shard, 40 random characters. Each published stream that is open gets a new epoch, and
 #: remembers the earlier ones, each with the number of the last entry that is the same in both. Open runs are stale
 #: until their owner has appended what the server may have lost. Returns the owners of open runs.
-RENEW = _make(
+RENEW = makeScript(
     """
 local base, random = ARGV[1], ARGV[2]
 if isRenewed(KEYS[1]) then return {} end

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,6 +26,7 @@ from sseserver.stores.redis.publisher import Publisher
 from sseserver.stores.redis.shards import Shards
 from sseserver.stores.redis.streams import SharedStream, StreamTerms
 from sseserver.stores.redis.table import StreamTable
+from sseserver.stores.redis.takeover import Parts, Takeover
 from sseserver.stores.redis.unused import UnusedStreams
 from sseserver.stores.redis.writer import Writer
 from sseserver.streams.terminal import INTERRUPTED
@@ -56,6 +57,7 @@ class Session:
         publisher: Publishes, and ends streams.
         shards: Runs scripts.
         table: The streams in memory.
+        takeover: Takes over runs whose process is gone.
         follower: Fills their logs.
         limits: The limits of clients.
         writer: Writes runs.
@@ -70,7 +72,7 @@ class Session:
         self._client = client
         self._layout = layout
         self.table = StreamTable()
-        runs = NodeRuns(self.table.listOwn, self._noteLapsed, self._interrupt)
+        runs = NodeRuns(self._listKnown, self._noteLapsed, self._interrupt)
         self.node = Node(client.reactor, client, layout, runs)
         self.shards = Shards(client, layout, self.node.adopt)
         self.follower = Follower(client, ticker.seconds, self.forget, self._lose)
@@ -78,6 +80,8 @@ class Session:
         self.publisher = Publisher(ticker, self.shards, layout, terms)
         self.writer = Writer(clock, ticker, client, self.shards, terms, self._noteRefused)
         self.table.isAwaited = self.writer.awaits
+        parts = Parts(client, self.table, self.shards, self.follower, self.opener, self.writer)
+        self.takeover = Takeover(clock, ticker, terms, parts)
         self.limits = SharedLimits(client.reactor, client, layout, self.findNode)
         self._unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
         self._owners = RunOwners(client, layout, self.node)
@@ -110,6 +114,7 @@ class Session:
             error: Reason for entries that Redis does not have.
         """
         self.limits.stop()
+        self.takeover.stop()
         unwritten = self.writer.stop()
         if unwritten:
             log.error("The store is closed with {count} streams that it could not write", count=len(unwritten))
@@ -154,17 +159,44 @@ class Session:
         self.follower.stop()
         self.table.clear(error)
 
-    def _interrupt(self, name: str, owner: bytes) -> Deferred[Any]:
-        """End a run whose process is gone. Another process may have done it before."""
-        ended = self.publisher.end(name, INTERRUPTED, owner=owner)
-        return ended.addErrback(lambda failure: failure.trap(StreamNotFound))
+    def _listKnown(self) -> set[str]:
+        """Return the names of the runs of this process."""
+        return {stream.name for stream in self.table.listOwn()} | self.takeover.names
 
-    def _noteRefused(self, stream: SharedStream, gone: bool) -> None:
+    def _interrupt(self, name: str, owner: bytes) -> Deferred[bool]:
+        """Take over a run whose process is gone, or end it. Another process may have done it before."""
+        # A run that this process does not know any more had an end, which was lost.
+        own = owner == self.node.id
+        taken = succeed(None) if own else self.takeover.take(name, owner).addErrback(self._doubt)
+        return taken.addCallback(self._endUnlessSettled, name, owner)
+
+    def _doubt(self, failure: Failure) -> Failure:
+        """Look for a run that this process may have taken: the answer was lost."""
+        self.node.doubt()
+        return failure
+
+    def _endUnlessSettled(self, settled: bool | None, name: str, owner: bytes) -> bool | Deferred[bool]:
+        if settled is not None:
+            return settled
+        ended = self.publisher.end(name, INTERRUPTED, owner=owner)
+        return ended.addErrback(lambda failure: failure.trap(StreamNotFound)).addCallback(lambda _: True)
+
+    def _noteRefused(self, stream: SharedStream, word: bytes) -> None:
         """Give up a run that somebody else has ended, maybe with a new epoch, or taken over, or deleted."""
-        if gone:
+        if word == b"moved":
             self.forget(stream)
+        elif word == b"owner":
+            self._handOver(stream)
         else:
             self.opener.giveUp(stream).addCallbacks(self._noteTaken, self._noteUnread, errbackArgs=(stream,))
+
+    def _handOver(self, stream: SharedStream) -> None:
+        """Follow a run that another process has taken over. Its viewers here go on; what it lacks was never visible."""
+        stream.log.refuse(StoreUnavailable("Another server has taken this run over; retry."))
+        stream.own = False
+        self.writer.forget(stream)
+        self.onEnded(stream.log)
+        self.follower.join(stream)
 
     def _noteTaken(self, streamLog: IStreamLog | None) -> None:
         if streamLog is not None:
@@ -181,7 +213,7 @@ class Session:
     def _noteLapsed(self) -> None:
         """Ask Redis about all runs: others may have ended them while this process stood still."""
         for stream in self.table.listOwn():
-            self.writer.write(stream)
+            self.writer.ask(stream)
 
     def _noteUp(self, lost: bool) -> None:
         self.node.hurry()
@@ -216,7 +248,7 @@ class Session:
         if word == "deleted":
             self.forget(stream)
         elif stream.own:
-            self.writer.write(stream)
+            self.writer.ask(stream)
 
     def _sweep(self) -> None:
         self._sweeping = self._clock.callLater(SWEEP, self._sweep)

@@ -22,6 +22,7 @@ from sseserver.interfaces import (
     ISharedStore,
     IStreamLog,
     Publication,
+    Restarter,
     StreamDescription,
 )
 from sseserver.steps import step
@@ -193,6 +194,19 @@ class RedisStore(Keeper):
         if stream is not None:
             self.session.release(stream)
         return stream is not None
+
+    @property
+    def restarter(self) -> Restarter | None:
+        """See `ISharedStore.restarter`."""
+        return self.session.takeover.restarter
+
+    @restarter.setter
+    def restarter(self, restarter: Restarter | None) -> None:
+        self.session.takeover.restarter = restarter
+
+    def keepOrder(self, streamLog: IStreamLog, order: bytes) -> Deferred[None]:
+        """See `ISharedStore.keepOrder`."""
+        return self.session.takeover.keep(streamLog, order)
 
     def isFollowed(self, name: str) -> Deferred[bool]:
         """See `ISharedStore.isFollowed`."""

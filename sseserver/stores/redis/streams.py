@@ -77,6 +77,7 @@ class SharedStream:
 
     Attributes:
         account: Counts the stream, until `uncount`.
+        asked: Whether Redis is to be asked about an own stream whose entries are on their way.
         name: See above; so are `place`, `log` and `own`.
         keys: The keys of the script that appends entries.
         epoch: Epoch of the stream.
@@ -97,6 +98,7 @@ class SharedStream:
     __slots__ = (
         "account",
         "applying",
+        "asked",
         "epoch",
         "finding",
         "gone",
@@ -123,7 +125,7 @@ class SharedStream:
         self.epoch = log.epoch
         self.gone = False
         self.stored = log.last
-        self.writing = self.applying = self.leaving = False
+        self.writing = self.asked = self.applying = self.leaving = False
         self.tracking = Tracking.NONE
         self.messages: list[bytes] = []
         self.usedAt = self.heardAt = self.touchedAt = 0.0

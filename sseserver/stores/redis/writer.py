@@ -40,6 +40,9 @@ RETRY = 1.0
 #: Seconds. Bounds of the histogram of commits.
 COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
+#: Refusals after which a run is not written any more.
+_FINAL = frozenset({b"ended", b"missing", b"owner", b"moved"})
+
 
 @dataclass(slots=True)
 class Batch:
@@ -102,8 +105,7 @@ class Writer:
         client: The Redis.
         shards: Renews shards.
         terms: The limits of streams.
-        onRefused: Called with a stream that somebody else has ended or deleted, and with one that another process
-            writes (`True`).
+        onRefused: Called with a stream that this process must not write any more, and the word of the script.
 
     Attributes:
         commits: Seconds from the begin of a write to its end, of each group that was stored.
@@ -118,7 +120,7 @@ class Writer:
         client: Client,
         shards: Shards,
         terms: StreamTerms,
-        onRefused: Callable[[SharedStream, bool], object],
+        onRefused: Callable[[SharedStream, bytes], object],
     ) -> None:
         self.commits = Durations(COMMITS)
         self.failures = 0
@@ -154,6 +156,12 @@ class Writer:
             self._dirty[stream] = None
             if self._next is None:
                 self.schedule()
+
+    def ask(self, stream: SharedStream) -> None:
+        """Ask Redis whether this process still writes a run: another one may have ended it, or taken it over."""
+        # Entries that are on their way may have been stored before.
+        stream.asked = stream.writing
+        self.write(stream)
 
     def schedule(self, delay: float = 0.0) -> None:
         """
@@ -244,7 +252,8 @@ class Writer:
                 streamLog.ended = now
             if stream.reaching:
                 stream.answerReached()
-        if streamLog.buffer.appended > last:
+        if streamLog.buffer.appended > last or stream.asked:
+            stream.asked = False
             self._dirty[stream] = None
 
     def _refuse(self, stream: SharedStream, word: bytes, last: int) -> None:
@@ -257,10 +266,8 @@ class Writer:
         elif word == b"moved" and streamLog.buffer.first - 1 <= last <= streamLog.buffer.appended:
             # A reply was lost, or Redis has lost entries: these are appended again.
             self._commit(stream, last, self._ticker.wall())
-        elif word in {b"ended", b"missing"}:
-            self._onRefused(stream, False)
-        elif word in {b"owner", b"moved"}:
-            self._onRefused(stream, True)
+        elif word in _FINAL:
+            self._onRefused(stream, word)
         else:
             self._complain(word.decode("utf-8", "replace"))
             self.postpone(stream)

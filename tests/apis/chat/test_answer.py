@@ -19,6 +19,7 @@ from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog
+from sseserver.streams.terminal import packRestart
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind
 
@@ -110,6 +111,16 @@ class AnswerTests(AnswerTestCase):
         (choice,) = self.read()["choices"]
         self.assertEqual((choice["message"]["content"], choice["finish_reason"]), ("", "stop"))
         self.assertNotIn("usage", self.read())
+
+    def test_restarted(self) -> None:
+        """Text before the last restart of the run is void, whether or not it is kept."""
+        for window in (1_000_000, 8 * (ENTRY_COST + 40)):
+            self.log = self.makeLog(window)
+            self.token(*["void"] * 60)
+            self.log.append(*packRestart(1))
+            self.token("One ", "two")
+            self.assertEqual(self.log.buffer.first > 1, window < 1_000_000)
+            self.assertEqual(self.message()["content"], "One two")
 
     def test_piecewise(self) -> None:
         """

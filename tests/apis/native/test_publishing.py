@@ -339,7 +339,7 @@ class EventTypeTests(RefusalTestCase):
         The types of the server, and `error`, which EventSource confuses with a lost connection, are
         refused.
         """
-        self.assertEqual(RESERVED_TYPES, {"stream", "done", "failed", "cancelled", "gap", "open", "error"})
+        self.assertEqual(RESERVED_TYPES, {"stream", "done", "failed", "cancelled", "gap", "restart", "open", "error"})
         self.assertLessEqual({state.value for state in TERMINAL.values()}, RESERVED_TYPES)
         for name in RESERVED_TYPES:
             error = self.assertRefused(JSON, json.dumps({"event": name, "data": "{}"}).encode())

@@ -9,6 +9,7 @@ import tracemalloc
 from sseserver.delivery.document import STEP_BYTES
 from sseserver.service.drain import CUT_AFTER, RETIRE_AFTER
 from sseserver.service.service import Settings
+from sseserver.streams.terminal import packRestart
 from sseserver.values import Kind
 from tests.http import Response
 from tests.service.cases import ServiceTestCase
@@ -49,6 +50,24 @@ class SnapshotTests(ServiceTestCase):
         self.assertTrue(response.complete)
         self.assertEqual(response.headers["content-type"], "text/plain; charset=utf-8")
         self.assertEqual(response.body.decode(), text)
+
+    def test_restarted(self) -> None:
+        """The text begins at the last restart of the run. What was trimmed before it is not missed."""
+        self.fill()
+        for text in ("", "a", "ab"):
+            self.log.append(*packRestart(1))
+            for token in text:
+                self.log.append(Kind.TOKEN, token.encode())
+            response = self.get().response
+            self.assertText(response, text)
+        text = self.fill(90)
+        self.log.append(*packRestart(2))
+        self.assertGreater(self.log.buffer.first, 1)
+        response = self.get().response
+        self.assertText(response, "")
+        self.assertNotIn("stream-gap", response.headers)
+        text = self.fill()
+        self.assertText(self.get().response, text)
 
     def test_short(self) -> None:
         """A short text is sent at once, with its length."""

@@ -41,7 +41,10 @@ PLANTS = (
         "two ends", (_change("scripts", "if s.was ~= 'open' then return {'ended', s.last} end\nif owner", "if owner"),)
     ),
     Plant("a repeated publish is doubled", (_change("scripts", "  if use then\n", "  if false then\n"),)),
-    Plant("a stale run keeps its epoch", (_change("scripts", "\nif s.stale then\n", "\nif false then\n"),)),
+    Plant(
+        "a stale run keeps its epoch",
+        (_change("scripts", "  if not s.stale then return end\n", "  if true then return end\n"),),
+    ),
     Plant(
         "viewers keep what is lost",
         (_change("follower", "        elif epochs.get(stream.epoch, -1) <", "        elif 1 << 60 <"),),

@@ -61,7 +61,7 @@ class NodeTests(SynchronousTestCase):
             self.ended.append((name, owner))
             return succeed(None)
 
-        return Node(clock, client, Layout(), NodeRuns(list, bool, end))  # type: ignore[arg-type]
+        return Node(clock, client, Layout(), NodeRuns(set, bool, end))  # type: ignore[arg-type]
 
     def test_shortOutage(self) -> None:
         """A node whose own lease has just outlasted an outage waits, too: others may have renewed theirs earlier."""

@@ -112,6 +112,7 @@
     source.addEventListener("stream", onStream);
     source.addEventListener("message", onMessage);
     source.addEventListener("gap", onGap);
+    source.addEventListener("restart", onRestart);
     source.addEventListener("done", onDone);
     source.addEventListener("failed", (event) => end("failed", detail(event).message || "The server gave no reason."));
     source.addEventListener("cancelled", (event) => end("stopped", CANCELLED[detail(event).reason]));
@@ -239,6 +240,13 @@
       page.gap.textContent = run.text ? "The server could not continue at the position of this page. The text has been replaced." : "";
       page.text.textContent = run.text = run.unspoken = "";
     }
+  }
+
+  // The server that wrote the answer is gone, and another one has begun it anew.
+  function onRestart(event) {
+    arrive(event);
+    page.gap.textContent = run.text ? "The server was interrupted. The answer has begun anew." : page.gap.textContent;
+    page.text.textContent = run.text = run.unspoken = "";
   }
 
   function onDone(event) {

@@ -1,0 +1,196 @@
+"""
+Takeover: runs of processes that are gone go on in this one (`--retry-interrupted`).
+
+A script gives the run to one process, whichever asks first, so its old owner is refused from then on. The new owner
+fills a log with what Redis has, as for viewers, and then writes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.interfaces import IStreamLog, Restarter
+from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.connection import Reply
+from sseserver.stores.redis.follower import Follower
+from sseserver.stores.redis.opener import Opener
+from sseserver.stores.redis.restartscripts import KEEP, TAKE
+from sseserver.stores.redis.shards import Shards, isRefusedBy
+from sseserver.stores.redis.streams import StreamTerms, listAllKeys
+from sseserver.stores.redis.table import StreamTable
+from sseserver.stores.redis.writer import Writer
+from sseserver.streams.ids import makeEpoch
+from sseserver.streams.terminal import packRestart
+from sseserver.timing.ticker import Ticker
+
+log = Logger(__name__)
+
+#: Seconds between two attempts to read a run that this process has taken.
+RETRY = 1.0
+
+
+class TakenRun(NamedTuple):
+    """
+    A run that this process has taken, and has not begun anew yet.
+
+    Attributes:
+        name: Name of its stream.
+        number: Number of the entry `restart`.
+        order: Its order.
+    """
+
+    name: str
+    number: int
+    order: bytes
+
+
+class Parts(NamedTuple):
+    """
+    The parts of the store that a takeover needs.
+
+    Attributes:
+        client: The Redis.
+        table: The streams in memory.
+        shards: Runs the scripts.
+        follower: Fills logs.
+        opener: Finds them.
+        writer: Writes the runs of this process.
+    """
+
+    client: Client
+    table: StreamTable
+    shards: Shards
+    follower: Follower
+    opener: Opener
+    writer: Writer
+
+
+class Takeover:
+    """
+    Takes runs over.
+
+    Args:
+        clock: The reactor, or a `task.Clock`.
+        ticker: Tells the time.
+        terms: The limits of streams.
+        parts: The parts of the store.
+
+    Attributes:
+        restarter: See `ISharedStore.restarter`.
+    """
+
+    def __init__(self, clock: Any, ticker: Ticker, terms: StreamTerms, parts: Parts) -> None:
+        self.restarter: Restarter | None = None
+        self._clock = clock
+        self._ticker = ticker
+        self._terms = terms
+        self._parts = parts
+        # The runs that were taken, and are not begun anew yet, with the next attempts to read them.
+        self._taken: dict[str, IDelayedCall | None] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the runs that were taken, and are not begun anew yet."""
+        return set(self._taken)
+
+    def stop(self) -> None:
+        """Make no further attempts. Another process takes these runs."""
+        taken, self._taken = self._taken, {}
+        for attempt in taken.values():
+            if attempt is not None:
+                attempt.cancel()
+
+    def keep(self, streamLog: IStreamLog, order: bytes) -> Deferred[None]:
+        """
+        Keep the order of a run; see `ISharedStore.keepOrder`.
+
+        Args:
+            streamLog: Its log.
+            order: The order.
+        """
+        parts = self._parts
+        keys, arguments = (
+            [parts.shards.layout.locate(streamLog.name).stream],
+            (streamLog.epoch, parts.writer.node, order),
+        )
+        return parts.client.run(KEEP, keys, arguments).addCallbacks(lambda _: None, _reportLost)
+
+    def take(self, name: str, owner: bytes) -> Deferred[bool | None]:
+        """
+        Take a run over, if that is wanted, and there is room.
+
+        Args:
+            name: Name of its stream.
+            owner: Its owner, which is gone.
+
+        Returns:
+            Fires with whether the run is settled: it was taken, or it is not that of this owner any more. `None` if it
+            must end.
+        """
+        restarter = self.restarter
+        if restarter is None:
+            return succeed(None)
+        parts = self._parts
+        place = parts.shards.layout.locate(name)
+        head = (repr(self._ticker.wall()), self._terms.window, self._terms.keep, owner, parts.writer.node)
+        entry = packRestart("%d")
+        arguments = (*head, restarter.limit, int(restarter.hasRoom()), entry.data, makeEpoch())
+        return parts.shards.run(TAKE, place.shard, listAllKeys(place), arguments).addCallback(self._note, name)
+
+    def _note(self, reply: Reply, name: str) -> bool | None:
+        if isRefusedBy(reply, "spent"):
+            return None
+        if isRefusedBy(reply, "room"):
+            return False
+        if not isRefusedBy(reply, "other"):
+            self._read(TakenRun(name, *reply))
+        return True
+
+    def _read(self, run: TakenRun) -> None:
+        """Get a log with everything that Redis has of a run."""
+        self._taken[run.name] = None
+        opener = self._parts.opener
+        found: Deferred[Any] = opener.find(run.name).addCallback(lambda _: opener.reach(run.name, run.number))
+        found.addCallback(self._begin, run).addErrback(self._retry, run)
+        found.addErrback(lambda failure: log.failure("A run could not be begun anew", failure))
+
+    def _begin(self, _: None, run: TakenRun) -> None:
+        """
+        Begin a run anew.
+
+        Raises:
+            StreamNotFound: It was deleted meanwhile.
+            StoreUnavailable: Its log is not complete yet.
+        """
+        parts, restarter = self._parts, self.restarter
+        stream = parts.table.find(run.name)
+        if run.name not in self._taken or stream is None or stream.leaving or restarter is None:
+            raise StreamNotFound(run.name)
+        if stream.log.last < run.number:
+            raise StoreUnavailable("The stream has not been read yet.")
+        del self._taken[run.name]
+        if not stream.isOpen:
+            return
+        parts.follower.leave(stream)
+        stream.own, stream.stored = True, stream.log.last
+        restarter.restart(stream.log, run.order)
+        # It may have been ended, or taken by another process, before this one has written anything.
+        parts.writer.ask(stream)
+
+    def _retry(self, failure: Failure, run: TakenRun) -> None:
+        if failure.trap(StreamNotFound, StoreUnavailable) is StreamNotFound:
+            self._taken.pop(run.name, None)
+        elif run.name in self._taken:
+            self._taken[run.name] = self._clock.callLater(RETRY, self._read, run)
+
+
+def _reportLost(failure: Failure) -> None:
+    failure.trap(StoreUnavailable)
+    text = getattr(failure.value, "text", failure.getErrorMessage())
+    log.error("The order of a run could not be kept, so it would not be begun anew: {text}", text=text)
