@@ -15,6 +15,12 @@ from tests.redisservers import PATIENCE, RedisServer
 #: Number of masters. Each has a third of the slots.
 MASTERS = 3
 
+#: The servers name themselves by the name that is in their certificate.
+_TLS = (
+    *("tls-cluster yes", "tls-replication yes"),
+    *("cluster-announce-hostname localhost", "cluster-preferred-endpoint-type hostname"),
+)
+
 
 def awaitTrue(condition: Callable[[], object]) -> None:
     """Wait until a condition holds."""
@@ -31,24 +37,27 @@ class RedisCluster:
     Args:
         replicas: Number of replicas of each master.
         options: Lines of the configuration of each server.
+        tls: Whether the servers and their bus are reached over TLS only; the options have the certificate.
 
     Attributes:
         nodes: The servers; the masters come first.
         url: Its address, as `--store` takes it.
     """
 
-    def __init__(self, replicas: int, *options: str) -> None:
+    def __init__(self, replicas: int, *options: str, tls: bool = False) -> None:
         self._ports = [freePort() for _ in range(MASTERS * (1 + replicas))]
         self._buses = [freePort() for _ in self._ports]
         self.nodes = [
             RedisServer(
-                *(f"port {port}", "bind 127.0.0.1", "cluster-enabled yes", f"cluster-port {bus}"),
+                *(f"{'tls-' * tls}port {port}", "bind 127.0.0.1", "cluster-enabled yes", f"cluster-port {bus}"),
                 *("cluster-node-timeout 2000", "cluster-replica-validity-factor 0", "repl-diskless-sync-delay 0"),
+                *(_TLS if tls else ()),
                 *options,
             )
             for port, bus in zip(self._ports, self._buses, strict=True)
         ]
-        self.url = "redis://" + ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        host = "localhost" if tls else "127.0.0.1"
+        self.url = f"redis{'s' * tls}://" + ",".join(f"{host}:{port}" for port in self._ports)
 
     def start(self) -> RedisCluster:
         """Start all servers, and wait until they are one cluster."""

@@ -24,6 +24,9 @@ class WatchedRedis:
     """
     A master, its replica and a Sentinel.
 
+    Args:
+        tls: Lines of the configuration with the certificate of `localhost`, if everything is reached over TLS only.
+
     Attributes:
         master: The master at the start.
         replica: Its replica at the start.
@@ -31,16 +34,22 @@ class WatchedRedis:
         url: The address, as `--store` takes it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *tls: str) -> None:
         port, replicaPort, sentinelPort = freePort(), freePort(), freePort()
-        self.master = RedisServer(f"port {port}", "bind 127.0.0.1")
-        self.replica = RedisServer(f"port {replicaPort}", "bind 127.0.0.1", f"replicaof 127.0.0.1 {port}")
+        kind, host = ("tls-port", "localhost") if tls else ("port", "127.0.0.1")
+        encrypted = (*tls, "tls-replication yes") if tls else ()
+        common = ("bind 127.0.0.1", f"replica-announce-ip {host}", *encrypted)
+        self.master = RedisServer(f"{kind} {port}", *common)
+        self.replica = RedisServer(f"{kind} {replicaPort}", f"replicaof {host} {port}", *common)
+        names = ("sentinel resolve-hostnames yes", "sentinel announce-hostnames yes") if tls else ()
         self.sentinel = Sentinel(
-            *(f"port {sentinelPort}", "bind 127.0.0.1", f"sentinel monitor {SERVICE} 127.0.0.1 {port} 1"),
+            *(f"{kind} {sentinelPort}", "bind 127.0.0.1", *encrypted, *names),
+            f"sentinel monitor {SERVICE} {host} {port} 1",
             *(f"sentinel down-after-milliseconds {SERVICE} 3000", f"sentinel failover-timeout {SERVICE} 3000"),
         )
         # The first one is not there: clients ask the next.
-        self.url = f"redis+sentinel://127.0.0.1:{freePort()},127.0.0.1:{sentinelPort}/{SERVICE}"
+        scheme = "rediss+sentinel" if tls else "redis+sentinel"
+        self.url = f"{scheme}://{host}:{freePort()},{host}:{sentinelPort}/{SERVICE}"
 
     def start(self) -> WatchedRedis:
         """Start all of them, and wait until the Sentinel knows the replica."""

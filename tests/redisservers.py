@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.certificates import makePEM
+
 #: Seconds. Longest time for a server to start on a busy machine.
 PATIENCE = 60.0
 
@@ -131,6 +133,24 @@ class RedisServer:
         """End the server, and delete its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def makeTLSLines(folder: Path) -> tuple[str, ...]:
+    """
+    Make a certificate of `localhost`, and return the lines of a configuration that use it.
+
+    Args:
+        folder: Gets the files `key` and `certificate`.
+    """
+    key, certificate = makePEM()
+    (folder / "key").write_bytes(key)
+    (folder / "certificate").write_bytes(certificate)
+    return (
+        f"tls-cert-file {folder / 'certificate'}",
+        f"tls-key-file {folder / 'key'}",
+        f"tls-ca-cert-file {folder / 'certificate'}",
+        "tls-auth-clients no",
+    )
 
 
 def isReplicated(master: RedisServer) -> bool:

@@ -20,10 +20,9 @@ from pathlib import Path
 import pytest
 
 from sseserver.wire import Decoder, Event
-from tests.certificates import makePEM
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 from tests.redisclusters import RedisCluster
-from tests.redisservers import RedisServer, findMissing
+from tests.redisservers import RedisServer, findMissing, makeTLSLines
 
 pytestmark = pytest.mark.skipif(findMissing() is not None, reason=str(findMissing()))
 
@@ -244,12 +243,9 @@ def test_evicting(tmp_path: Path) -> None:
 
 def test_tls(tmp_path: Path) -> None:
     """Over TLS the certificate is verified. The password comes from a file, and stands in no log."""
-    key, certificate = makePEM()
-    for name, content in (("key", key), ("certificate", certificate), ("password", b"pass-word\n")):
-        (tmp_path / name).write_bytes(content)
-    files = [f"tls-{use}-file {tmp_path / name}" for use, name in (("cert", "certificate"), ("key", "key"))]
+    (tmp_path / "password").write_bytes(b"pass-word\n")
     port, tlsPort = freePort(), freePort()
-    options = (f"tls-port {tlsPort}", *files, f"tls-ca-cert-file {tmp_path / 'certificate'}", "tls-auth-clients no")
+    options = (f"tls-port {tlsPort}", *makeTLSLines(tmp_path))
     redis = RedisServer("bind 127.0.0.1", "requirepass pass-word", *options).start()
     command = twistd("sseserver", "--listen", f"tcp:{port}:interface=127.0.0.1")
     command += ["--store", f"rediss://localhost:{tlsPort}", "--redis-credentials-file", str(tmp_path / "password")]

@@ -162,7 +162,7 @@ class RedisConnection(Protocol):
         replies, self._replies = self._replies, deque()
         self._onLost(self)
         for onReply in replies:
-            onReply(Disconnected("The connection to the store was lost."))
+            onReply(Disconnected(describeLoss(reason)))
 
     def abort(self) -> None:
         """End the connection at once."""
@@ -221,3 +221,15 @@ def unwrap(failure: Failure) -> Failure:
 
 
 _PING = pack(("PING",))
+
+
+def describeLoss(reason: Failure) -> str:
+    """Return a sentence that says how a connection has ended; a failure of TLS is named."""
+    error: Any = reason.value
+    module = type(error).__module__
+    if module.startswith("service_identity"):
+        return "TLS with the store failed: its certificate is not valid for this host name."
+    if module.startswith("OpenSSL") and error.args and error.args[0]:
+        # The last of its errors; each is a list of texts.
+        return f"TLS with the store failed: {error.args[0][-1][-1]}."
+    return "The connection to the store was lost."

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import signal
 
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.redisservers import RedisServer, findMissing
@@ -17,7 +21,7 @@ from tests.redisservers import RedisServer, findMissing
 if findMissing() is None:
     from sseserver.stores.redis.address import Credentials, readAddress
     from sseserver.stores.redis.client import Client
-    from sseserver.stores.redis.connection import Disconnected, Refused
+    from sseserver.stores.redis.connection import Disconnected, Refused, describeLoss
     from sseserver.stores.redis.handshake import Unsuitable, checkServer
     from sseserver.stores.redis.scripts import LEASE
     from tests.stores.redis.cases import Pump
@@ -150,3 +154,22 @@ class ConnectionTests(SynchronousTestCase):
         self.pump.until(lambda: client.problem is not None)
         server.signal(signal.SIGCONT)
         self.pump.until(lambda: client.problem is None)
+
+
+class LossTests(SynchronousTestCase):
+    """Messages about lost connections."""
+
+    skip = findMissing()
+
+    def test_tls(self) -> None:
+        """A failure of TLS is named: its operator must do something about it."""
+        for error, expected in (
+            (ConnectionLost(), "The connection to the store was lost."),
+            (SSL.Error(), "The connection to the store was lost."),
+            (
+                SSL.Error([("SSL routines", "", "certificate verify failed")]),
+                "TLS .* failed: certificate verify failed",
+            ),
+            (VerificationError(errors=[]), "TLS .* host name"),
+        ):
+            self.assertRegex(describeLoss(Failure(error)), expected)
