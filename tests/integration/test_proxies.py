@@ -1,5 +1,6 @@
 """
-The configurations of proxies in docs/operations.md: each runs as printed, but for its ports, if the program is there.
+The configurations of proxies in docs/operations.md and deploy/: each runs as printed, but for its ports, names and
+certificates, if the program is there. `SSESERVER_LONG=1` leaves the time limits of those in deploy/ as they are.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.certificates import makePEM
+from tests.integration.alive import LONG
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort, serving, twistd
 from tests.wires import soon
 
@@ -110,3 +114,83 @@ class ProxyTests(ProxyTestCase):
         path = self.folder / "Caddyfile"
         path.write_text("{\n    admin off\n}\n" + self.configuration("reverse_proxy"))
         self.check([program, "run", "--config", str(path), "--adapter", "caddyfile"])
+
+
+class DeployedTests(ProxyTestCase):
+    """The proxies of deploy/, with TLS and HTTP/2 in front."""
+
+    def check(self, command: list[str], *heartbeat: str) -> str:
+        """
+        Read a stream through a proxy, with a silence in it that is longer than the proxy's limits.
+
+        Args:
+            command: Command line of the proxy.
+            heartbeat: Options of the server for this silence.
+
+        Returns:
+            The head of the response.
+        """
+        options = ("--host=hub.example.com", "--trusted-proxy=127.0.0.1", *heartbeat)
+        listen = f"tcp:{self.port}:interface=127.0.0.1"
+        folders = dict.fromkeys(("HOME", "XDG_DATA_HOME"), str(self.folder))
+        url = f"https://hub.example.com:{self.proxied}/streams/a"
+        curl = [self.find("curl"), "-sNki", "--http2", "--resolve", f"hub.example.com:{self.proxied}:127.0.0.1", url]
+        with (
+            serving(twistd("sseserver", "--listen", listen, *options), self.port, env=ENVIRONMENT),
+            serving(command, self.proxied, env={**ENVIRONMENT, **folders}),
+        ):
+            ask(self.port, "PUT", "/streams/a")
+            with subprocess.Popen([*curl, "-H", "Accept: text/event-stream"], stdout=subprocess.PIPE) as viewer:
+                self.addCleanup(viewer.kill)
+                assert viewer.stdout is not None
+                head = b"".join(iter(viewer.stdout.readline, b"\r\n")).decode("latin-1")
+                for pause, name in ((0, "first"), (70 if LONG else 5, "second")):
+                    time.sleep(pause)
+                    self.publish({"token": name})
+                    # Nothing follows that could push it through.
+                    while name.encode() not in viewer.stdout.readline():
+                        self.assertIsNone(viewer.poll())
+                self.publish({"token": "third"}, {"Stream-Closed": "true"})
+                self.assertIn(b"event: done", viewer.stdout.read())
+                self.assertEqual(viewer.wait(PATIENCE), 0)
+        return head
+
+    def publish(self, token: dict[str, str], headers: dict[str, str] | None = None) -> None:
+        """Publish a token."""
+        body = json.dumps(token).encode()
+        ask(self.port, "POST", "/streams/a", {"Content-Type": "application/json", **(headers or {})}, body)
+
+    def test_nginx(self) -> None:
+        """nginx: HTTP/2, each token at once, and a silence that is longer than the limits."""
+        program = self.find("nginx")
+        key, certificate = self.folder / "key", self.folder / "certificate"
+        for path, data in zip((key, certificate), makePEM(), strict=True):
+            path.write_bytes(data)
+        text = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+        # A machine may have no IPv6, and the ports below 1024 may be in use.
+        text = re.sub(r"(?m)^ *listen \[::\].*\n", "", text).replace("listen 80;", f"listen 127.0.0.1:{freePort()};")
+        for name, value in (
+            ("listen 443", f"listen {self.proxied}"),
+            ("8000", str(self.port)),
+            ("/etc/ssl/private/hub.example.com.key", str(key)),
+            ("/etc/ssl/certs/hub.example.com.pem", str(certificate)),
+        ):
+            text = text.replace(name, value)
+        if not LONG:
+            text = text.replace("proxy_read_timeout 60s", "proxy_read_timeout 2s")
+        path = self.folder / "nginx.conf"
+        path.write_text(NGINX.format(folder=self.folder, server=text), "utf-8")
+        head = self.check([program, "-c", str(path)], *(() if LONG else ("--heartbeat=0.5",)))
+        self.assertTrue(head.startswith("HTTP/2 200"), head)
+
+    def test_caddy(self) -> None:
+        """Caddy: the same, and HTTP/3 is announced."""
+        program = self.find("caddy")
+        text = (ROOT / "deploy" / "Caddyfile").read_text("utf-8").replace("8000", str(self.port))
+        text = text.replace("hub.example.com {", f"hub.example.com:{self.proxied} {{")
+        options = "{\n admin off\n local_certs\n skip_install_trust\n auto_https disable_redirects\n}\n"
+        path = self.folder / "Caddyfile"
+        path.write_text(options + text, "utf-8")
+        head = self.check([program, "run", "--config", str(path), "--adapter", "caddyfile"])
+        self.assertTrue(head.startswith("HTTP/2 200"), head)
+        self.assertRegex(head.lower(), rf'alt-svc: h3=":{self.proxied}"')
