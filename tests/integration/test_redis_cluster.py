@@ -128,11 +128,18 @@ class FailTests(TwoStoresCase):
             there.follow(FakeViewer(), EventsFormat())
         return pairs
 
+    def startPublished(self) -> list[IStreamLog]:
+        """Create a published stream on each server; return their logs in the first store, which have viewers, too."""
+        logs = [self.pump.result(self.stores[0].create(f"p-{n}", published=True)) for n in range(12)]
+        for log in logs:
+            log.follow(FakeViewer(), EventsFormat())
+        return logs
+
     def test_replica(self) -> None:
         """A replica takes over from a master that dies: runs and viewers go on with nothing lost."""
         self.startCluster(1)
         pairs = self.startRuns()
-        published = [self.pump.result(self.stores[0].create(f"p-{n}", published=True)) for n in range(12)]
+        published = self.startPublished()
         for run, _ in pairs:
             run.append(Kind.TOKEN, b"before")
         self.pump.until(lambda: all(there.last == 1 for _, there in pairs))
@@ -156,7 +163,7 @@ class FailTests(TwoStoresCase):
         """A master becomes a replica by order, and the master again: the streams of its slots get new epochs."""
         self.startCluster(1)
         master = self.cluster.nodes[0]
-        published = [self.pump.result(self.stores[0].create(f"p-{n}", published=True)) for n in range(12)]
+        published = self.startPublished()
         before = {log.name: log.epoch for log in published}
         for _ in range(2):
             # Before, and while it follows its new master.
