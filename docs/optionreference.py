@@ -34,7 +34,8 @@ INTRODUCTION = """\
 # Options
 
 For operators and embedders: every option of `twistd sseserver`, with its default. `twistd
-sseserver --help` prints the same texts. A program passes the options that name a field of
+sseserver --help` prints the same texts. Each option may also stand in a file or be given by a
+variable, see [Configuration](configuration.md). A program passes the options that name a field of
 `Settings` to `StreamService` instead.
 
 `SECONDS` may have a fraction. `SIZE` is a number of bytes; `K`, `M` and `G` stand for powers of
