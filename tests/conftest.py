@@ -29,13 +29,14 @@ REPEATING = (
     "tests/wire/test_decoder_properties.py::PropertyTests::test_manySplits",
 )
 
-#: Tests that see no difference between builds: of the source tree, copies of it and its documents, and of the scripts
-#: of the pages. With `SSESERVER_BUILD_TESTS=1` they are left out.
+#: Tests that see no difference between builds: of the source tree, copies of it and its documents, of the scripts of
+#: the pages, and of clients that are made of the OpenAPI document. With `SSESERVER_BUILD_TESTS=1` they are left out.
 ONCE = (
     "tests/integration/test_access_browser.py",
     "tests/integration/test_benchmarks.py",
     "tests/integration/test_chat_page.py",
     "tests/integration/test_documents.py",
+    "tests/integration/test_generatedclients.py",
     "tests/integration/test_guides.py",
     "tests/integration/test_house.py",
     "tests/integration/test_page.py",
@@ -46,6 +47,7 @@ ONCE = (
     "tests/integration/test_redis_outages.py",
     "tests/integration/test_redis_sentinel.py",
     "tests/integration/test_reliability.py",
+    "tests/integration/test_schemathesis.py",
     "tests/integration/test_scripting.py",
     "tests/reliability/test_checker.py",
     "tests/simulation/redis/test_keyspace.py",
