@@ -77,8 +77,7 @@ class MalformedEvent(BadRequest, ValueError):
     """
     An event that the event stream format cannot carry unchanged.
 
-    Causes: CR, LF or NUL in the type or the ID, an empty ID, a lone surrogate, a negative
-    reconnection time.
+    Causes: CR, LF or NUL in the type or the ID, an empty ID, a lone surrogate, a negative reconnection time.
     """
 
     code = "malformed_event"
@@ -230,6 +229,12 @@ class StoreUnavailable(SSEServerError):
     status = 503
     code = "store_unavailable"
     retryAfter = 3
+
+
+class KeysUnavailable(Overloaded):
+    """The keys that verify tokens cannot be fetched now."""
+
+    code = "keys_unavailable"
 
 
 @dataclass(frozen=True, slots=True)

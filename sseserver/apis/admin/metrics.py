@@ -11,24 +11,12 @@ from typing import TYPE_CHECKING
 from twisted.web.server import Request
 
 from sseserver.apis.admin.families import Measured
-from sseserver.errors import SSEServerError
+from sseserver.apis.admin.missing import MISSING, PackageMissing
 from sseserver.web.answers import setContentType
 from sseserver.web.resource import AsyncResource
 
 if TYPE_CHECKING:
     from sseserver.apis.admin.collector import MetricsCollector
-
-
-class PackageMissing(SSEServerError):
-    """An optional package is not installed."""
-
-    status = 501
-    code = "package_missing"
-    final = True
-
-
-#: Text of the answer without the package.
-MISSING = "Metrics need the package prometheus-client: pip install 'sseserver[metrics]'."
 
 
 class Metrics(AsyncResource):

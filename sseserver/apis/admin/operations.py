@@ -4,7 +4,7 @@ The operations for operators, for the OpenAPI documents: the health checks are o
 
 from __future__ import annotations
 
-from sseserver.apis.admin.metrics import PackageMissing
+from sseserver.apis.admin.missing import PackageMissing
 from sseserver.web.accept import PLAIN_TEXT
 from sseserver.web.openapi.operations import TEXT, Answer, Described, Operation, makeJSON, makeObject
 

@@ -16,7 +16,7 @@ from twisted.web.http import OK, SERVICE_UNAVAILABLE
 from twisted.web.server import Request
 
 from sseserver.apis.admin.families import FAMILIES, MetricType, Samples
-from sseserver.apis.admin.metrics import MISSING, PackageMissing
+from sseserver.apis.admin.missing import MISSING, PackageMissing
 from sseserver.apis.admin.packing import unpackFamily
 from sseserver.counting import Durations
 from sseserver.web.answers import answerJSON, setContentType

@@ -19,7 +19,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from sseserver.client.bodies import readBodyStart
-from sseserver.errors import Overloaded, SSEServerError
+from sseserver.errors import KeysUnavailable, SSEServerError
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.web.access.jwts import TokenKey
 
@@ -42,12 +42,6 @@ SET_BYTES = 256 * 1024
 
 #: Number of keys of a set.
 MAX_KEYS = 100
-
-
-class KeysUnavailable(Overloaded):
-    """The keys that verify tokens cannot be fetched now."""
-
-    code = "keys_unavailable"
 
 
 class RemoteKeys:

@@ -18,6 +18,7 @@ from sseserver.errors import (
     BodyTooLarge,
     Forbidden,
     ForeignOrigin,
+    KeysUnavailable,
     MisdirectedRequest,
     RequestTimeout,
     SSEServerError,
@@ -27,7 +28,6 @@ from sseserver.errors import (
 from sseserver.settings import Settings
 from sseserver.values import VERSION
 from sseserver.web.accept import HTML, JSON
-from sseserver.web.access.jwks import KeysUnavailable
 from sseserver.web.access.sessions import COOKIE
 from sseserver.web.heads import ExpectationFailed, HeadTooLarge, TargetTooLong
 from sseserver.web.openapi.operations import TEXT, Answer, Body, Described, Operation, Parameter, makeObject, refer

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
 
-from sseserver.errors import Unauthorized
+from sseserver.errors import KeysUnavailable, Unauthorized
 from sseserver.web.access.jwks import (
     FETCH_SECONDS,
     KEPT_SECONDS,
@@ -21,7 +21,6 @@ from sseserver.web.access.jwks import (
     PAUSE_SECONDS,
     SET_BYTES,
     STALE_SECONDS,
-    KeysUnavailable,
     RemoteKeys,
     readKeySet,
 )
