@@ -74,10 +74,13 @@ class StartKeys:
         Args:
             streamLog: The stream of any run.
         """
-        if streamLog.epoch in self._keyOf and streamLog.sealed:
-            key = self._keyOf.pop(streamLog.epoch)
-            if _mayRepeat(streamLog):
-                self._directory.release(key, streamLog.epoch)
+        if not streamLog.sealed:
+            return
+        # A run that another process has ended has a new epoch.
+        for epoch in (streamLog.epoch, *streamLog.earlier):
+            key = self._keyOf.pop(epoch, None)
+            if key is not None and _mayRepeat(streamLog):
+                self._directory.release(key, epoch)
 
     def adopt(self, key: str, epoch: str) -> None:
         """

@@ -169,3 +169,13 @@ class StartKeysTests(SynchronousTestCase):
             streamLog.append(*entry)
             joined = self.successResultOf(self.keys.join("k", b"digest"))
             self.assertIs(joined, None if free else streamLog)
+
+    def test_endedWithNewEpoch(self) -> None:
+        """A run that another process has ended, which has given it a new epoch, frees its key."""
+        streamLog = StreamLog("epoch", "epoch", Ticker(Clock(), 0.005), 10_000)
+        self.created = succeed(streamLog)
+        self.successResultOf(self.start())
+        streamLog.renew("another")
+        streamLog.append(*INTERRUPTED)
+        self.keys.endRun(streamLog)
+        self.assertEqual((self.account.used, self.account.count), (0, 0))

@@ -125,7 +125,7 @@ class Node:
 
     def doubt(self) -> None:
         """
-        Look for a run that this node may have made: the answer was lost.
+        Look for a run that this node may have made without an answer, or whose end Redis may have lost.
 
         It is looked for twice, since a command of a lost connection may take effect after those of the next one.
         """

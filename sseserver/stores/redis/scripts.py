@@ -113,9 +113,9 @@ local function save(s, place, changed, now, keep)
   end
 end
 
--- Gives another epoch to a stream whose owner is gone, if entries may be lost that the owner has shown.
-local function refresh(s, place, epoch)
-  if not s.stale then return end
+-- Gives another epoch to a stream whose owner is gone, always or if entries may be lost that the owner has shown.
+local function refresh(s, place, epoch, always)
+  if not (s.stale or always) then return end
   local epochs = redis.call('HGET', place.stream, 'epochs') .. s.epoch .. '-' .. s.last .. ' '
   redis.call('HSET', place.stream, 'epoch', epoch, 'epochs', epochs)
   redis.call('HDEL', place.stream, 'stale')
@@ -270,8 +270,8 @@ return {s.epoch, first, s.last, 0}
 
 #: Ends a stream, whoever writes it. Keys: as for CREATE. Arguments: time, window, milliseconds to keep,
 #: control channels without the node, owner that it must have or nothing, epoch that it must have or nothing, time since
-#: when it must have been unused or nothing, kind, data, another epoch: a stale stream gets it. Returns the number of
-#: the terminal entry, or a list of a word and the number of the last entry.
+#: when it must have been unused or nothing, kind, data, another epoch for a run: if Redis lost this entry, its owner
+#: would use the number again. Returns the number of the entry, or a list of a word and the number of the last entry.
 END = makeScript(
     """
 local now, window, keep, control, owner, epoch = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -285,7 +285,7 @@ if unused ~= '' and tonumber(redis.call('ZSCORE', place.idle, s.name) or '0') > 
   return {'other', s.last}
 end
 local before = s.epoch
-refresh(s, place, ARGV[10])
+refresh(s, place, ARGV[10], not s.published)
 local message = add(s, place.entries, ARGV[8], 9, now)
 save(s, place, trim(s, place.entries, place.keys, window), now, keep)
 redis.call('SPUBLISH', place.tail, message)

@@ -152,6 +152,9 @@ class Session:
         """Drop a log that does not fit to what Redis has. Its viewers return, and learn what they have lost."""
         stream.answer(StoreUnavailable("The store has lost entries of this stream; retry."))
         stream.log.dismiss()
+        if stream.own:
+            # Redis may have lost its end.
+            self.node.doubt()
         self.forget(stream)
 
     def _disconnect(self, _: None, error: StoreUnavailable) -> None:

@@ -43,7 +43,7 @@ PLANTS = (
     Plant("a repeated publish is doubled", (_change("scripts", "  if use then\n", "  if false then\n"),)),
     Plant(
         "a stale run keeps its epoch",
-        (_change("scripts", "  if not s.stale then return end\n", "  if true then return end\n"),),
+        (_change("scripts", "  if not (s.stale or always) then return end\n", "  if true then return end\n"),),
     ),
     Plant(
         "viewers keep what is lost",

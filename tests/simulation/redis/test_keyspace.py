@@ -229,6 +229,11 @@ def simplify(reply: Any) -> Any:
     return reply
 
 
+def simplifyScores(members: dict[bytes, float]) -> dict[bytes, float | bool]:
+    """Return the scores of a sorted set; of leases, which have the time of the test, whether they are over."""
+    return {member: score if score < 1e6 else score < time.time() for member, score in members.items()}
+
+
 def dumpFake(fake: FakeRedis) -> dict[bytes, Any]:
     """Return all data of the fake Redis."""
     found: dict[bytes, Any] = {}
@@ -236,9 +241,7 @@ def dumpFake(fake: FakeRedis) -> dict[bytes, Any]:
         if isinstance(value, Entries):
             found[key] = [[writeID(place), fields] for place, fields in value.items()]
         elif not key.endswith(b":generation"):
-            found[key] = (
-                {member: round(score) for member, score in value.items()} if isinstance(value, SortedSet) else value
-            )
+            found[key] = simplifyScores(value) if isinstance(value, SortedSet) else value
     return {key: value for key, value in found.items() if value}
 
 
@@ -252,7 +255,7 @@ def dump(server: RedisServer) -> dict[bytes, Any]:
             found[key] = dict(zip(pairs[::2], pairs[1::2], strict=True))
         elif kind == b"zset":
             pairs = server.call("ZRANGE", key, 0, -1, "WITHSCORES")
-            found[key] = {name: round(float(score)) for name, score in zip(pairs[::2], pairs[1::2], strict=True)}
+            found[key] = simplifyScores(dict(zip(pairs[::2], map(float, pairs[1::2]), strict=True)))
         elif kind == b"stream":
             found[key] = server.call("XRANGE", key, "-", "+")
     return {key: value for key, value in found.items() if value}

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, fail
 from sseserver.errors import GapError, StoreUnavailable
 from sseserver.formats import EventsFormat
 from sseserver.interfaces import KeyedStream
-from sseserver.streams.terminal import INTERRUPTED, packDone
+from sseserver.streams.terminal import INTERRUPTED, packCancelled, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.fakes import FakeViewer
 from tests.redisservers import RedisServer, findMissing
@@ -241,6 +241,39 @@ class FaultTests(TwoStoresCase):
         session.writer.write(stream)
         self.assertEqual(session.table.listUnused(later), [])
         self.assertIsNone(session.table.findOldest(published=False))
+
+    def test_lostCancel(self) -> None:
+        """A run goes on whose end by another process was lost: its next entry has another ID than that end."""
+        server = self.startServer("enable-debug-command yes")
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(Kind.TOKEN, b"1")
+        self.pump.until(lambda: run.last == 1)
+        server.command("SAVE")
+        self.stores[0].client.onMessage = max
+        cancelled = packCancelled(Reason.ASKED)
+        self.assertTrue(self.pump.result(self.stores[1].end(run.name, cancelled)))
+        there = self.pump.result(self.stores[1].find(run.name))
+        self.assertEqual((there.last, there.buffer.entries[1], there.earlier), (2, cancelled.data, {run.epoch: 1}))
+        server.command("DEBUG", "RELOAD", "NOSAVE")
+        server.command("DEBUG", "CHANGE-REPL-ID")
+        run.append(Kind.TOKEN, b"2")
+        self.pump.until(lambda: run.last == 2)
+        self.assertNotEqual(run.epoch, there.epoch)
+
+    def test_lostCancelKnown(self) -> None:
+        """A run whose end by another process was lost is ended again by its own process, which had heard of it."""
+        server = self.startServer("enable-debug-command yes", lease=LEASE)
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(Kind.TOKEN, b"1")
+        self.pump.until(lambda: run.last == 1)
+        server.command("SAVE")
+        self.pump.result(self.stores[1].end(run.name, packCancelled(Reason.ASKED)))
+        self.pump.until(lambda: run.state is State.CANCELLED)
+        server.command("DEBUG", "RELOAD", "NOSAVE")
+        server.command("DEBUG", "CHANGE-REPL-ID")
+        there = self.pump.result(self.stores[1].find(run.name))
+        self.pump.until(lambda: there.state is not State.OPEN)
+        self.assertEqual((there.state, there.last), (State.FAILED, 2))
 
     def test_lostAnswer(self) -> None:
         """A run that was made, but whose process does not know that, ends soon."""
