@@ -52,6 +52,13 @@ compiled.cleanup()
 sys.exit(not fine)
 """
 
+# Imports what a server without options needs, where the packages of the extras are missing.
+WITHOUT_EXTRAS = """
+import sys
+sys.modules.update(dict.fromkeys(["hiredis", "jwt", "prometheus_client"]))
+import sseserver, sseserver.tap, sseserver.keys, sseserver.links
+"""
+
 # Prints the ID of each test case that trial would run.
 TRIAL_COLLECTS = """
 import os, sys
@@ -109,6 +116,11 @@ def pytestCollects(root: Path) -> list[str]:
 
 class HouseProcessTests(SynchronousTestCase):
     """The rules, on the real tree."""
+
+    def test_withoutExtras(self) -> None:
+        """A server without options needs no package of an extra."""
+        done = run("-c", WITHOUT_EXTRAS, folder=ROOT)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_importsAreQuietAndAlone(self) -> None:
         """Each module can be imported first, raises no warning, and installs no reactor."""
