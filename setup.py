@@ -4,13 +4,15 @@ The optional compiled build: Cython compiles the modules that every token passes
 Each of them has a `.pxd` beside it that makes its classes C structures. A class that is one names its
 interfaces with `classImplements` after its body, because Cython takes no decorators there. If anything
 is missing for the build, the result is the pure package, and one line says why. The metadata are in
-setup.cfg.
+setup.cfg, except for those with links to the repository: a release has its address in
+$SSESERVER_REPOSITORY.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import runpy
 import shlex
 import shutil
 import sys
@@ -159,6 +161,29 @@ class BuildExtensions(build_ext):
             file.unlink()
 
 
+def linked(repository: str) -> dict[str, object]:
+    """Return the metadata that have links: the page of the package, and its links if the address is known."""
+    root = Path(__file__).resolve().parent
+    readme = (root / "README.md").read_text("utf-8")
+    if not repository:
+        return {"long_description": readme}
+    release = runpy.run_path(str(root / ".ci" / "release.py"))
+    version = release["findVersion"](root)
+    files = f"{repository}/blob/v{version}"
+    urls = {
+        "Documentation": f"{files}/docs/index.md",
+        "Changelog": f"{files}/CHANGELOG.md",
+        "Source": repository,
+        "Issues": f"{repository}/issues",
+    }
+    page = release["makeAbsolute"](readme, repository, version)
+    return {"long_description": page, "url": repository, "project_urls": urls}
+
+
 OBSTACLE = obstacle()
 
-setup(ext_modules=[] if OBSTACLE else extensions(), cmdclass={"build": Build, "build_ext": BuildExtensions})
+setup(
+    ext_modules=[] if OBSTACLE else extensions(),
+    cmdclass={"build": Build, "build_ext": BuildExtensions},
+    **linked(os.environ.get("SSESERVER_REPOSITORY", "").rstrip("/")),
+)

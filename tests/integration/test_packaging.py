@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import http.client
 import os
 import re
 import shlex
@@ -21,19 +20,20 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-import time
 import zipfile
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.house import PACKAGE, ROOT, compiledModules
-from tests.integration.servers import freePort
 
-# Seconds. Longest time for a package index, and for a server that starts or reads its signals.
+#: Seconds. Longest time for a package index.
 INSTALL_PATIENCE = 600
-SERVER_PATIENCE = 120
+
+#: Address of the repository in the packages of these tests.
+REPOSITORY = "https://code.example/team/sseserver"
 
 PLUGIN = "twisted/plugins/sseserver_plugin.py"
 # The wheel also has a file for each compiled module.
@@ -118,7 +118,8 @@ def build() -> Built:
             shutil.copy2(ROOT / name, source / name)
     given = os.environ.get("SSESERVER_WHEEL")
     parts = ("--sdist",) if given else ()
-    run(sys.executable, "-m", "build", *parts, "--outdir", dist, source, folder=work)
+    command = (sys.executable, "-m", "build", *parts, "--outdir", dist, source)
+    run(*command, folder=work, SSESERVER_REPOSITORY=REPOSITORY)
     return Built(source, next(dist.glob("*.tar.gz")), Path(given) if given else next(dist.glob("*.whl")))
 
 
@@ -150,7 +151,8 @@ def environment() -> Path:
     folder = build().source.parent / "environment"
     run(sys.executable, "-m", "venv", "--without-pip", folder, folder=folder.parent)
     # Compiling all bytecode would take longer than compiling the imported modules.
-    pip(folder / "bin", "install", "--no-compile", build().wheel)
+    # No dependency needs a compiler.
+    pip(folder / "bin", "install", "--no-compile", "--only-binary", ":all:", build().wheel)
     pip(folder / "bin", "uninstall", "--yes", PACKAGE)
     return folder / "bin"
 
@@ -168,28 +170,6 @@ def filesBelow(folder: Path, *names: str) -> set[str]:
         for path in (folder / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def readWhenReady(server: subprocess.Popen[bytes], port: int, accept: str) -> tuple[str, str]:
-    """
-    Request `/` from a server that is just starting, and read the whole response.
-
-    Returns:
-        The content type and the body.
-    """
-    deadline = time.monotonic() + SERVER_PATIENCE
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SERVER_PATIENCE)
-        try:
-            connection.request("GET", "/", headers={"Accept": accept})
-            response = connection.getresponse()
-            return response.getheader("Content-Type", ""), response.read().decode("utf-8")
-        except ConnectionRefusedError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        finally:
-            connection.close()
 
 
 class PackagingTests(SynchronousTestCase):
@@ -269,33 +249,42 @@ class PackagingTests(SynchronousTestCase):
     def test_installedWheelServes(self) -> None:
         """
         Installed from the wheel, `twistd` lists the plugin, streams the text, serves the page, ends at SIGTERM, and
-        reports a compiled build.
+        reports a compiled build. Nothing but the environment is on the path: no compiler.
         """
         programs = self.install(self.built.wheel)
         self.assertListed(programs)
-        port, log = freePort(), self.folder / "output"
-        options = ("--listen", f"tcp:{port}:interface=127.0.0.1", "--interval", "0")
-        with log.open("w") as output:
-            command = (programs / "twistd", "-n", "--pidfile=", PACKAGE, *options, "--drain-wait=0")
-            server = subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
-        try:
-            contentType, stream = readWhenReady(server, port, "text/event-stream")
-            _, page = readWhenReady(server, port, "text/html")
-            server.terminate()
-            status = server.wait(timeout=SERVER_PATIENCE)
-        except (OSError, subprocess.TimeoutExpired) as problem:
-            raise AssertionError(log.read_text("utf-8")) from problem
-        finally:
-            server.kill()
-            server.wait()
-        self.assertEqual(contentType, "text/event-stream")
-        self.assertRegex(stream, r"\ndata: \w")
-        self.assertRegex(stream, r"event: done\n(?:.+\n)*\n\Z")
-        self.assertIn("<html", page)
-        self.assertEqual(status, 0)
-        self.assertNotIn("Traceback", log.read_text("utf-8"))
+        without = {"PATH": str(programs), "CC": "/nowhere/cc"}
+        script = ROOT / ".ci" / "installed.py"
+        self.assertIn("serves", run(programs / "python", script, folder=self.folder, **without))
         needsCompiler()
         self.assertRegex(self.version(programs), ", compiled$")
+        run(programs / "python", script, "--compiled", folder=self.folder, **without)
+
+    def test_indexTakesThePackages(self) -> None:
+        """An index takes both packages. With the address of the repository its page has no relative link."""
+        needs("no twine", sys.executable, "-m", "twine", "--version")
+        run(sys.executable, "-m", "twine", "check", "--strict", self.built.sdist, self.built.wheel, folder=self.folder)
+        with tarfile.open(self.built.sdist) as sdist:
+            opened = sdist.extractfile(
+                next(name for name in sdist.getnames() if name.count("/") == 1 and name.endswith("/PKG-INFO"))
+            )
+            assert opened is not None
+            page = message_from_bytes(opened.read())
+        urls = dict(value.split(", ") for value in page.get_all("Project-URL"))
+        self.assertEqual(urls["Source"], REPOSITORY)
+        self.assertEqual(urls["Changelog"], f"{REPOSITORY}/blob/v{page['Version']}/CHANGELOG.md")
+        targets = re.findall(r"\]\(([^)]*)\)", page.get_payload())
+        self.assertIn(f"{REPOSITORY}/raw/v{page['Version']}/docs/page.png", targets)
+        self.assertEqual([target for target in targets if not target.startswith("https://")], [])
+
+    def test_wheelsForAnIndex(self) -> None:
+        """cibuildwheel builds a wheel for each supported Python, on Linux and macOS."""
+        needs("no cibuildwheel", sys.executable, "-c", "import cibuildwheel")
+        versions = re.findall(r"Python :: 3\.(\d+)$", (ROOT / "setup.cfg").read_text("utf-8"), re.MULTILINE)
+        for platform, arch, name in (("linux", "x86_64", "manylinux"), ("macos", "arm64", "macosx")):
+            command = ("-m", "cibuildwheel", "--platform", platform, "--archs", arch, "--print-build-identifiers", ROOT)
+            printed = run(sys.executable, *command, folder=self.folder).split()
+            self.assertEqual(printed, [f"cp3{version}-{name}_{arch}" for version in versions])
 
     def test_editableInstallIsListed(self) -> None:
         """
