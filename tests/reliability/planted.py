@@ -62,8 +62,9 @@ PLANTS = (
         (
             _change(
                 "scripts",
+                "  if not s or s.epoch ~= epoch then return {'missing', 0} end\n"
                 "  if s.was ~= 'open' then return {'ended', s.last} end\n  if s.owner ~= node then",
-                "  if false then",
+                "  if not s then return {'missing', 0} end\n  if false then",
             ),
         ),
     ),
