@@ -22,6 +22,7 @@ from tests.redisservers import findMissing
 if findMissing() is None:
     from sseserver.stores.redis.connection import Disconnected
     from sseserver.stores.redis.layout import Layout
+    from sseserver.stores.redis.scripts import APPEND, Script
     from sseserver.stores.redis.store import RedisStore
     from sseserver.stores.redis.takeover import RETRY
     from tests.stores.redis.cases import Pump, sharedServer
@@ -204,10 +205,12 @@ class TakeoverTests(TakeoverCase):
         client, held = self.stores[0].client, []
         asked = client.run
 
-        def hold(*arguments: Any) -> Any:
-            """Hold the answer back."""
+        def hold(script: Script, *arguments: Any) -> Any:
+            """Hold the answer of an append back."""
+            if script is not APPEND:
+                return asked(script, *arguments)
             answered: Deferred[Any] = Deferred()
-            asked(*arguments).addBoth(lambda reply: held.append(lambda: answered.callback(reply)))
+            asked(script, *arguments).addBoth(lambda reply: held.append(lambda: answered.callback(reply)))
             return answered
 
         self.patch(client, "run", hold)
