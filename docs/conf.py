@@ -53,6 +53,10 @@ def checkOutside(app: Sphinx, page: str, source: list[str]) -> None:
             logging.getLogger(__name__).warning("broken link to %s", path, location=page)
         return link[0] if target.is_relative_to(HERE) else f"{text} (`{target.relative_to(HERE.parent)}`)"
 
+    # Links of the form `[text][label]` first become `[text](path)`.
+    paths = dict(re.findall(r"^\[(\w+)\]: (\.\./\S+\.md)$", source[0], re.MULTILINE))
+    for label, path in paths.items():
+        source[0] = source[0].replace(f"][{label}]", f"]({path})")
     source[0] = re.sub(r"\[([^\]]+)\]\((\.\./[^)]+\.md(?:#[^)]*)?)\)", replace, source[0])
 
 
