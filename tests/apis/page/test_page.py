@@ -39,6 +39,9 @@ class PageTests(ScriptedTestCase):
             url = urljoin(f"http://example.com{path}", f"{base}assets/{name}")
             self.assertEqual(self.ask(url.removeprefix("http://example.com")).status, 200, url)
         self.assertNotIn(b"{{", response.body)
+        self.assertIn(f'<link rel="service-desc" href="{base}openapi.json"'.encode(), response.body)
+        described = urljoin(f"http://example.com{path}", f"{base}openapi.json")
+        self.assertEqual(self.ask(described.removeprefix("http://example.com")).status, 200)
         return base
 
     def test_whoGetsIt(self) -> None:
