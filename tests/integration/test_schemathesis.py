@@ -15,7 +15,6 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.web.access.apikeys import makeKey, writeLine
-from tests.integration import schemathesishooks
 from tests.integration.node import missing
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort, serving, twistd
 
@@ -45,6 +44,8 @@ class SchemathesisTests(SynchronousTestCase):
 
     def openStreams(self, headers: dict[str, str]) -> None:
         """Open the streams that the hooks name."""
+        from tests.integration import schemathesishooks
+
         ended = {**headers, "Content-Type": "text/plain", "Stream-Closed": "true"}
         self.assertEqual(ask(self.port, "PUT", f"/streams/{schemathesishooks.OPEN}", headers)[0], 201)
         self.assertEqual(ask(self.port, "PUT", f"/streams/{schemathesishooks.ENDED}", ended, b"x")[0], 201)
