@@ -76,6 +76,7 @@ SHARING = (
 
 #: Files with the longest tests, which start first: none of them must begin when all others have ended.
 LONGEST = (
+    "test_reliability.py::",
     "test_kill.py",
     "test_packaging.py",
     "test_browser.py",

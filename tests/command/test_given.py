@@ -185,7 +185,7 @@ class VariableTests(GivenTestCase):
 
     def test_others(self) -> None:
         """Variables of other programs are left alone: those of our tests and tools, secrets, those of Kubernetes."""
-        files = [path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)]
+        files = [path for path in (ROOT / "tests").rglob("*.py") if not path.samefile(__file__)]
         texts = [path.read_text("utf-8") for path in (*files, ROOT / "tox.ini", ROOT / "setup.py")]
         found = re.findall(r"\bSSESERVER_[A-Z_]*[A-Z]\b", "\n".join(texts))
         options = {option.variable for option in OPTIONS}
