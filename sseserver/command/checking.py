@@ -73,9 +73,12 @@ def _checkWritable(path: Path, place: str) -> None:
     Raises:
         usage.UsageError: It cannot.
     """
-    if path.is_dir():
-        raise usage.UsageError(f"{place}: this is a folder")
-    if not path.parent.is_dir():
-        raise usage.UsageError(f"{place}: there is no folder {str(path.parent)!r}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise usage.UsageError(f"{place}: this user may not write it")
+    try:
+        if path.is_dir():
+            raise usage.UsageError(f"{place}: this is a folder")
+        if not path.parent.is_dir():
+            raise usage.UsageError(f"{place}: there is no folder {str(path.parent)!r}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise usage.UsageError(f"{place}: this user may not write it")
+    except OSError as error:
+        raise usage.UsageError(f"{place}: {error.strerror or error}") from None

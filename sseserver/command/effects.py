@@ -16,6 +16,9 @@ from twisted.python import usage
 from sseserver.options import OPTIONS
 from sseserver.options.conflicts import CONFLICTS, Conflict
 
+#: Bytes. Largest file of `--text`: the whole of it is in memory.
+_MAX_TEXT = 64 << 20
+
 
 def checkEffects(values: Mapping[str, Any], given: Collection[str]) -> None:
     """
@@ -81,10 +84,14 @@ def readText(name: str) -> str:
         name: Path of a UTF-8 file.
 
     Raises:
-        usage.UsageError: The file cannot be read or is not UTF-8.
+        usage.UsageError: The file cannot be read, is too large or is not UTF-8.
     """
     try:
-        return Path(name).read_bytes().decode("utf-8")
+        with Path(name).open("rb") as file:
+            content = file.read(_MAX_TEXT + 1)
+        if len(content) > _MAX_TEXT:
+            raise usage.UsageError(f"--text {name}: the file has more than {_MAX_TEXT} bytes")
+        return content.decode("utf-8")
     except OSError as error:
         raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:

@@ -51,6 +51,9 @@ def _readOne(option: Option, value: Any) -> str:
         raise ValueError(f"the value must be {describeForm(option)}")
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and "\0" in value:
+        # Neither a path nor an argument can have one.
+        raise ValueError("the value has a NUL character")
     try:
         return str(value)
     except ValueError:

@@ -164,6 +164,8 @@ class CheckTests(CheckTestCase):
             (("--store=sqlite:/nowhere/db",), "there is no folder '/nowhere'"),
             ((f"--store=sqlite:{data}",), "is not a file of sseserver"),
             (("--access-log=/nowhere/log",), "there is no folder '/nowhere'"),
+            ((f"--access-log=/{'a' * 300}",), "File name too long"),
+            ((f"--store=sqlite:/{'a' * 300}",), "File name too long"),
         ):
             self.assertIn(said, self.refused("--check", *arguments))
         good = f"--listen=ssl:1:interface=127.0.0.1:privateKey={key}:certKey={certificate}"

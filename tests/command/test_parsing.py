@@ -349,6 +349,10 @@ class TextTests(OptionsTestCase):
             self.assertIn(f"--text {name}", message)
             self.assertIn(why, message)
 
+    def test_endlessText(self) -> None:
+        """A file that is too large for memory is refused, also if it has no end."""
+        self.assertIn("--text /dev/zero: the file has more than 67108864 bytes", self.refused("--text", "/dev/zero"))
+
     def test_notUTF8(self) -> None:
         """The message about a text that is not UTF-8 has the place of the first bad byte."""
         self.assertIn("byte 2", self.refused("--text", self.write(b"ab\xffcd")))

@@ -53,6 +53,14 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual(writeValue(option, (text,)), line)
             self.assertEqual(option.type.read(self.again(option, text)[0]), option.type.read(text))
 
+    def test_NUL(self) -> None:
+        """A text with a NUL character, which no path and no argument can have, is refused."""
+        for option in OPTIONS:
+            if option.type.form is Form.TEXT:
+                value = ["a", "b\0"] if option.repeatable else "b\0"
+                message = str(self.assertRaises(ValueError, readValue, option, value))
+                self.assertEqual(message, "the value has a NUL character")
+
     def test_forms(self) -> None:
         """A value of another form than the option is refused, with the form that it should have."""
         good = {

@@ -4,6 +4,7 @@ Test case of the tests of programs, and the commands that they start.
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,8 @@ class ProgramTestCase(SynchronousTestCase):
         self.started = Started()
         self.addCleanup(self.started.end)
         self.patch(launch, "subprocess", SimpleNamespace(Popen=self.started, PIPE=subprocess.PIPE))
+        # Sockets of other tests, which the collector would close meanwhile.
+        gc.collect()
         self.descriptors = self.openDescriptors()
 
     def tearDown(self) -> None:

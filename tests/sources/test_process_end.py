@@ -115,7 +115,7 @@ class EndTests(ProgramTestCase):
         If a process that the program has left behind holds its pipes, the run ends after a grace
         period. The process is killed, its output kept.
         """
-        sink = self.start(shell("(trap '' TERM; sleep 0.05; printf late; exec sleep 1000) & printf early"))
+        sink = self.start(shell("printf early; (trap '' TERM; sleep 0.05; printf late; exec sleep 1000) &"))
         self.reactor.until(lambda: "late" in "".join(sink.tokens))
         self.reactor.until(self.reactor.getDelayedCalls)
         self.assertFalse(sink.ended)

@@ -4,6 +4,7 @@ Tests for `sseserver.web.logfile`: the file of an access log.
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from twisted.logger import globalLogPublisher
@@ -52,6 +53,8 @@ class LogFileTests(SynchronousTestCase):
         events = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        # Sockets of other tests, which the collector would close meanwhile.
+        gc.collect()
         descriptors = len(list(Path("/proc/self/fd").iterdir()))
         for _ in range(2):
             self.folder.rename(f"{self.folder}.away")
