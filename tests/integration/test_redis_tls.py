@@ -48,6 +48,8 @@ def test_cluster(tls: tuple[str, ...]) -> None:
             paths = [startRun(first) for _ in range(6)]
             watchers = [Watcher(second, path) for path in paths]
             until(lambda: all(watcher.words for watcher in watchers))
+            # A replica that has not heard of a run yet would lose it.
+            until(lambda: isReplicated(cluster.nodes[0]))
             cluster.nodes[0].kill()
             until(lambda: not isReady(first) and not isReady(second))
             until(lambda: isReady(first) and isReady(second))
