@@ -22,7 +22,7 @@ import pytest
 from sseserver.wire import Decoder, Event
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 from tests.redisclusters import RedisCluster
-from tests.redisservers import RedisServer, findMissing, makeTLSLines
+from tests.redisservers import RedisServer, findMissing, isReplicated, makeTLSLines
 
 pytestmark = pytest.mark.skipif(findMissing() is not None, reason=str(findMissing()))
 
@@ -270,6 +270,8 @@ def test_cluster() -> None:
             paths = [startRun(first) for _ in range(6)]
             watchers = [Watcher(port, path) for path in paths for port in (first, second)]
             until(lambda: all(watcher.words for watcher in watchers))
+            # A replica that has not heard of a run yet would lose it.
+            until(lambda: isReplicated(cluster.nodes[0]))
             cluster.nodes[0].kill()
             until(lambda: not isReady(first) and not isReady(second))
             until(lambda: isReady(first) and isReady(second))
