@@ -24,7 +24,6 @@ from sseserver.apis.admin.metrics import Metrics
 from sseserver.apis.admin.site import makeAdmin
 from sseserver.command.access import makeCredentials, reloadCredentials
 from sseserver.command.control import Control
-from sseserver.command.effects import readText
 from sseserver.command.given import findUnknown
 from sseserver.command.heap import ReturnedMemory, findHeap
 from sseserver.command.listening import BadEndpoint
@@ -40,6 +39,7 @@ from sseserver.command.starting import endStart, tryStart
 from sseserver.command.stopping import Stop
 from sseserver.command.summary import summarize
 from sseserver.command.supervisor import Supervisor
+from sseserver.command.textfiles import readText
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.command.workers.making import makePool
 from sseserver.command.workers.pool import Pool

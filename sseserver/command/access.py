@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_address
-from pathlib import Path
 from time import time
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -21,6 +20,7 @@ from twisted.python import usage
 
 from sseserver.client.agent import makeAgent
 from sseserver.command.listening import findHost
+from sseserver.command.textfiles import readTextFile
 from sseserver.options.variables import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 from sseserver.sources.upstream import checkURL
 from sseserver.web.access.apikeys import ApiKeys, readKeyFile
@@ -242,16 +242,7 @@ def _readFile(path: str, option: str) -> str:
     Raises:
         usage.UsageError: It cannot be read.
     """
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_FILE + 1)
-        if len(content) > _MAX_FILE:
-            raise usage.UsageError(f"{option} {path}: the file has more than {_MAX_FILE} bytes")
-        return content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise usage.UsageError(f"{option} {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise usage.UsageError(f"{option} {path}: it is not UTF-8") from None
+    return readTextFile(path, option, _MAX_FILE).removesuffix("\n").removesuffix("\r")
 
 
 def _convert(place: str, convert: Callable[[str], T], text: str) -> T:

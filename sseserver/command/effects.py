@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
 
 from sseserver.options import OPTIONS
 from sseserver.options.conflicts import CONFLICTS, Conflict
-
-#: Bytes. Largest file of `--text`: the whole of it is in memory.
-_MAX_TEXT = 64 << 20
 
 
 def checkEffects(values: Mapping[str, Any], given: Collection[str]) -> None:
@@ -74,25 +70,3 @@ def checkInput() -> None:
     # The descriptor itself says nothing: something else may have it by now.
     if sys.__stdin__ is None:
         raise usage.UsageError("--text -: standard input is closed")
-
-
-def readText(name: str) -> str:
-    """
-    Return the text of a file.
-
-    Args:
-        name: Path of a UTF-8 file.
-
-    Raises:
-        usage.UsageError: The file cannot be read, is too large or is not UTF-8.
-    """
-    try:
-        with Path(name).open("rb") as file:
-            content = file.read(_MAX_TEXT + 1)
-        if len(content) > _MAX_TEXT:
-            raise usage.UsageError(f"--text {name}: the file has more than {_MAX_TEXT} bytes")
-        return content.decode("utf-8")
-    except OSError as error:
-        raise usage.UsageError(f"--text {name}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise usage.UsageError(f"--text {name}: not UTF-8 at byte {error.start}") from None

@@ -12,11 +12,11 @@ import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
 
+from sseserver.command.textfiles import readTextFile
 from sseserver.options import OPTIONS
 from sseserver.options.row import Option, Origin
 from sseserver.options.tomltext import readValue
@@ -82,16 +82,7 @@ def readDocument(name: str, place: str) -> Document:
     Raises:
         usage.UsageError: It cannot be read.
     """
-    try:
-        with Path(name).open("rb") as file:
-            content = file.read(_MAX_FILE + 1)
-        if len(content) > _MAX_FILE:
-            raise usage.UsageError(f"{place} {name}: the file has more than {_MAX_FILE} bytes")
-        return Document(name, content.decode("utf-8"))
-    except OSError as error:
-        raise usage.UsageError(f"{place} {name}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise usage.UsageError(f"{place} {name}: not UTF-8 at byte {error.start}") from None
+    return Document(name, readTextFile(name, place, _MAX_FILE))
 
 
 def findInDocument(document: Document) -> Iterator[Given]:

@@ -20,7 +20,7 @@ from twisted.python import usage
 from sseserver import __version__, compiled
 from sseserver.command.access import checkAccess
 from sseserver.command.checking import checkFiles, report
-from sseserver.command.effects import checkEffects, checkInput, readText
+from sseserver.command.effects import checkEffects, checkInput
 from sseserver.command.given import Document, Given, findInDocument, findInEnvironment, readDocument
 from sseserver.command.listening import (
     BadEndpoint,
@@ -33,6 +33,7 @@ from sseserver.command.listening import (
 from sseserver.command.naming import explainName
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.redisstore import checkStore
+from sseserver.command.textfiles import readText
 from sseserver.command.upstream import checkUpstream
 from sseserver.command.workers.checking import checkWorkers
 from sseserver.options import OPTIONS, defaultOf
