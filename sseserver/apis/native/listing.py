@@ -5,11 +5,12 @@ The list of streams: the parameters of its pages, and its items. Used by `stream
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
+from sseserver.apis.native.publishing import NAME
 from sseserver.errors import BadRequest
 from sseserver.interfaces import IStreamStore, Principal, Right
 from sseserver.values import ListedPlace, ListedStream
@@ -22,40 +23,81 @@ MAX_PAGE = 100
 STEP = 1000
 
 
-def readPage(request: Request) -> tuple[int, ListedPlace | None]:
-    """
-    Read the parameters `limit` and `before`.
+_OPEN = {"true": True, "false": False}
 
-    Returns:
-        The number of streams of the page, and the place before it, if the client sent one.
+
+class PageQuery(NamedTuple):
+    """
+    The page of the list that a client asks for.
+
+    Attributes:
+        limit: Number of its streams.
+        before: The place before it, from the page before; `None` for the first page.
+        prefix: The beginning of the names of its streams.
+        isOpen: Whether its streams are open; `None` for all.
+    """
+
+    limit: int
+    before: ListedPlace | None = None
+    prefix: str = ""
+    isOpen: bool | None = None
+
+    def matches(self, stream: ListedStream) -> bool:
+        """Tell whether a stream is one of those that the client asks for."""
+        return stream.name.startswith(self.prefix) and self.isOpen in {None, stream.ended is None}
+
+    @property
+    def isFiltered(self) -> bool:
+        """Whether the client asks for some of the streams only."""
+        return bool(self.prefix) or self.isOpen is not None
+
+    def write(self, place: ListedPlace) -> str:
+        """
+        Write the query of the next page. No character of it needs quoting in a URL.
+
+        Args:
+            place: The last stream of this page.
+        """
+        prefix = f"&prefix={self.prefix}" if self.prefix else ""
+        isOpen = "" if self.isOpen is None else f"&open={str(self.isOpen).lower()}"
+        return f"limit={self.limit}{prefix}{isOpen}&before={place.created!r},{place.name}"
+
+
+def readPage(request: Request) -> PageQuery:
+    """
+    Read the parameters `limit`, `before`, `prefix` and `open`.
 
     Raises:
         BadRequest: A parameter is malformed.
     """
-    return _readLimit(readParameter(request, b"limit")), _readPlace(readParameter(request, b"before"))
+    limit, before = _readLimit(readParameter(request, b"limit")), _readPlace(readParameter(request, b"before"))
+    prefix, isOpen = readParameter(request, b"prefix") or "", readParameter(request, b"open")
+    if prefix and not NAME.fullmatch(prefix):
+        raise BadRequest("The parameter prefix must be the beginning of a stream name.")
+    if isOpen is not None and isOpen not in _OPEN:
+        raise BadRequest("The parameter open must be true or false.")
+    return PageQuery(limit, before, prefix, None if isOpen is None else _OPEN[isOpen])
 
 
-async def findListed(
-    store: IStreamStore, clock: Any, limit: int, before: ListedPlace | None, principal: Principal
-) -> list[ListedStream]:
+async def findListed(store: IStreamStore, clock: Any, query: PageQuery, principal: Principal) -> list[ListedStream]:
     """
     Find the streams that a principal may list and read, the newest first.
 
     Args:
         store: Keeps the streams.
         clock: The reactor.
-        limit: Number of streams to find at most.
-        before: See `IStreamStore.list`.
+        query: The streams to find.
         principal: The client.
     """
+    limit, before = query.limit, query.before
     if before is not None and not _shows(principal, before.name):
         # Otherwise the answer would tell whether there is such a stream.
         before = before._replace(name="")
     found: list[ListedStream] = []
-    step = limit
+    step = STEP if query.isFiltered else limit
     while True:
         page = await store.list(step, before)
-        found += [stream for stream in page if _shows(principal, stream.name)]
+        found += [stream for stream in page if query.matches(stream) and _shows(principal, stream.name)]
         if len(found) >= limit or len(page) < step:
             return found[:limit]
         before, step = ListedPlace(page[-1].created, page[-1].name), STEP
@@ -67,11 +109,6 @@ async def findListed(
 def _shows(principal: Principal, name: str) -> bool:
     """Tell whether the list of a principal has a stream of a name."""
     return principal.allows(Right.LIST, name) and principal.allows(Right.READ, name)
-
-
-def formatPlace(place: ListedPlace) -> str:
-    """Write a place as the value of the parameter `before`. No character of it needs quoting in a URL."""
-    return f"{place.created!r},{place.name}"
 
 
 def describeListed(stream: ListedStream) -> dict[str, object]:

@@ -170,6 +170,8 @@ _LINK = makeObject("A signed link.", {"url": TEXT, "expires": {**_SECONDS, "type
 
 _NAMES: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"enum": [".", ".."]}}
 
+_PREFIX: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+
 _NAME = Parameter(
     "path",
     "name",
@@ -245,6 +247,8 @@ _COLLECTION = (
                 {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
             ),
             Parameter("query", "before", "The place in `next` of the page before; use that URL as it is."),
+            Parameter("query", "prefix", "The beginning of the names of the streams.", _PREFIX),
+            Parameter("query", "open", "Whether the streams are open; all without it.", {"type": "boolean"}),
         ),
     ),
     Operation(

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.apis.native.links import StreamLinks
-from sseserver.apis.native.listing import describeListed, findListed, formatPlace, readPage
+from sseserver.apis.native.listing import describeListed, findListed, readPage
 from sseserver.apis.native.prompts import readPrompt
 from sseserver.apis.native.publishing import (
     STEP,
@@ -129,14 +129,15 @@ class StreamCollection(AsyncResource):
     async def GET(self, request: Request) -> bytes:
         """List the streams, the newest first, in pages."""
         principal = await self._access.requireList(request)
-        limit, before = readPage(request)
+        query = readPage(request)
+        limit, path = query.limit, readPath(request)
         # One more shows whether there is another page.
-        streams = await findListed(self._service.store, self._service.clock, limit + 1, before, principal)
-        path = readPath(request)
+        more = query._replace(limit=limit + 1)
+        streams = await findListed(self._service.store, self._service.clock, more, principal)
         following = None
         if len(streams) > limit:
             last = streams[limit - 1]
-            following = f"{path}?limit={limit}&before={formatPlace(ListedPlace(last.created, last.name))}"
+            following = f"{path}?{query.write(ListedPlace(last.created, last.name))}"
         page = [{**describeListed(stream), "url": f"{path}/{stream.name}"} for stream in streams[:limit]]
         return answerJSON(request, {"streams": page, "next": following})
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sseserver.apis.native.listing import STEP
 from sseserver.service.service import Settings
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.cost import STREAM_COST, measureKey, measureStream
@@ -73,6 +74,41 @@ class ListingTests(PublishingTestCase):
             self.put(f"new{len(names)}")
         self.assertEqual(names, [["n6", "n5", "n4"], ["n3", "n2", "n1"], ["n0"]])
 
+    def test_prefix(self) -> None:
+        """`prefix` lists the streams whose names begin so, in pages, however many others are between them."""
+        for number in range(3):
+            self.put(f"chat-{number}")
+            self.put(f"news-{number}")
+            self.reactor.advance(1)
+        page = self.fetch("/streams?limit=2&prefix=chat-")
+        self.assertEqual([item["name"] for item in page["streams"]], ["chat-2", "chat-1"])
+        page = self.fetch(page["next"])
+        self.assertEqual([item["name"] for item in page["streams"]], ["chat-0"])
+        self.assertIsNone(page["next"])
+        self.assertEqual(self.fetch("/streams?prefix=CHAT")["streams"], [])
+
+    def test_open(self) -> None:
+        """`open` lists the streams that are open, or those that have ended."""
+        for name in ("a", "b", "c"):
+            self.put(name)
+            self.reactor.advance(1)
+        self.post("b", b"", closed="true")
+        for query, names in (("open=true", ["c", "a"]), ("open=false", ["b"]), ("open=false&prefix=a", [])):
+            self.assertEqual([item["name"] for item in self.fetch(f"/streams?{query}")["streams"]], names, query)
+        page = self.fetch("/streams?open=true&limit=1")
+        self.assertEqual([item["name"] for item in self.fetch(page["next"])["streams"]], ["a"])
+
+    def test_manyOthers(self) -> None:
+        """A list of few among thousands of streams is searched in steps."""
+        self.put("x")
+        for number in range(STEP):
+            self.put(f"n{number}")
+        steps: list[int] = []
+        read = self.service.store.list
+        self.patch(self.service.store, "list", lambda limit, before: steps.append(limit) or read(limit, before))
+        self.assertEqual([item["name"] for item in self.fetch("/streams?prefix=x&limit=1")["streams"]], ["x"])
+        self.assertEqual(steps, [STEP, STEP])
+
     def test_malformed(self) -> None:
         """Malformed parameters are refused."""
         for query in (
@@ -86,5 +122,9 @@ class ListingTests(PublishingTestCase):
             "before=1,",
             "before=nan,a",
             "before=inf,a",
+            "prefix=a%2Fb",
+            "prefix=%C3%B6",
+            f"prefix={'a' * 129}",
+            "open=yes",
         ):
             self.assertError(self.ask(f"/streams?{query}"), 400, "bad_request")
