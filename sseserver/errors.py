@@ -385,7 +385,7 @@ class GapError(SSEServerError):
     Never the answer to a request: the producer turns it into `event: gap`.
 
     Args:
-        reason: `trimmed`, `lost` or `unknown` (docs/http-api.md).
+        reason: `trimmed`, `lost` or `unknown` (docs/events.md).
         cursor: Where the viewer continues: the number before the first entry that follows.
         missed: Number of missing entries, or `None` if unknown.
     """

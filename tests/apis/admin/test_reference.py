@@ -4,13 +4,12 @@ The documentation of the metrics: docs/metrics.md, and the dashboard docs/grafan
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from typing import Any
 
 from sseserver.apis.admin.families import FAMILIES, MetricType
 from tests.apis.admin.cases import MetricsTestCase
+from tests.docs.generators import loadGenerator
 from tests.house import ROOT
 
 #: Labels that Prometheus adds.
@@ -22,11 +21,7 @@ class ReferenceTests(MetricsTestCase):
 
     def test_page(self) -> None:
         """The page is what docs/metricsreference.py makes of the table."""
-        spec = importlib.util.spec_from_file_location("metricsreference", ROOT / "docs" / "metricsreference.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = loadGenerator("metricsreference")
         self.assertEqual(module.reference(), module.PAGE.read_text("utf-8"))
 
     def test_alerts(self) -> None:
