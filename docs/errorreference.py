@@ -195,7 +195,7 @@ ADVICE = {
     ),
     "keys_unavailable": Advice(
         "The keys that verify tokens cannot be fetched from their issuer.",
-        "Look into the log of the server, and try the URL of `--jwt-jwks`.",
+        "Look into the log of the server, and try the URL of `--jwks-url`.",
     ),
     "store_unavailable": Advice(
         "The store cannot read or write now: a full disk, a locked file, a lost connection to Redis.",
@@ -291,7 +291,7 @@ After the first byte a response keeps its status 200, and errors are events. The
 [`gap`](events.md#gap). In the format `openai` the last event is an error whose `code` is one of
 those above, or one of these:
 
-| `code` | cause | what to do |
+| `code` | cause | remedy |
 | --- | --- | --- |
 | `gap` | `Last-Event-ID` cannot be continued without a gap | ask again without it |
 | `interrupted` | the run has begun anew at another server | ask again, with the same key |
@@ -371,7 +371,7 @@ def section(error: type[SSEServerError]) -> str:
     items = (
         f"Status: {error.status}",
         f"Cause: {advice.cause}",
-        f"What to do: {advice.remedy}",
+        f"Remedy: {advice.remedy}",
         f"Retry: {retry}",
         f"Answer to: {askers(error)}",
     )

@@ -283,7 +283,7 @@ HTML, section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.htm
 | --- | --- | --- |
 | `data: TEXT` | in every event, once for each line of its text | join the lines with LF |
 | `event: TYPE` | if the type is not `message` | look at the types below |
-| `id: EPOCH-N` | in every event, but for the format `ui` | send it as `Last-Event-ID` |
+| `id: EPOCH-N` | in every event, except in the format `ui` | send it as `Last-Event-ID` |
 | `retry: N` | in the first event; alone when the server turns a viewer away | return after N ms |
 | `:` | a heartbeat, after 15 seconds of silence (`--heartbeat`) | nothing; it is a comment |
 | empty line | after each event | dispatch the event |
@@ -418,7 +418,7 @@ def describe(described: Described) -> str:
         parts.append(table(("`reason`", "meaning"), [(f"`{word}`", meaning) for word, meaning in reasons.items()]))
     if described.type == "done":
         parts.append("A token source may give a reason of its own.\n")
-    todo = textwrap.fill(f"What to do: {described.todo[:1].lower()}{described.todo[1:]}", _WIDTH)
+    todo = textwrap.fill(f"For the client: {described.todo[:1].lower()}{described.todo[1:]}", _WIDTH)
     return "\n".join([*parts, f"{todo}\n"])
 
 

@@ -16,7 +16,10 @@ import io
 import re
 import sys
 import tokenize
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +51,9 @@ LINE = 100
 #: Characters. Widest cell of a table in a page, without the targets of its links.
 CELL = 80
 
+#: Lines. Longest page about one task (docs/guides).
+GUIDE = 80
+
 #: Share. Largest number of pronouns of clauses ("what", "who") in 1,000 words of docstrings and comments.
 CLAUSES = 2.0
 
@@ -66,6 +72,26 @@ _UNITS = re.compile(
 _NEEDS_UNIT = re.compile(r"\b(milli|micro)?seconds?\b|\bms\b|\bbytes?\b|\bcharacters?\b|\b[KM]i?B\b", re.IGNORECASE)
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)")
+
+#: First words of a sentence of a page that describe a thing by a clause. A question may begin so.
+_CLAUSE_SENTENCE = re.compile(r"(What|Who|Whoever|Whom|So many|So much)\b(?!.*\?$)", re.DOTALL)
+
+#: Words with which a page would describe a thing instead of naming it, or that name our things by other words. Managers
+#: of services and engines of containers are the things of others.
+_BANNED = re.compile(
+    r"\b(whoever|but for|handlers?|helpers?|utils?|dialects?|subscribers?"
+    r"|(?<!service )managers?|(?<!container )engines?)\b",
+    re.IGNORECASE,
+)
+
+#: Parts of a page that are no sentences: code, and the targets of links.
+_NO_WORDS = re.compile(r"`[^`]*`|(?<=\])(\([^)]*\)|\[\w+\])|<https?:[^>]*>")
+
+#: End of a sentence, or of its first part.
+_END = re.compile(r"(?<=[.!?:])\s+")
+
+#: Begins a paragraph: an item of a list.
+_ITEM = re.compile(r" *([*-]|[0-9]+\.) +")
 _WORD = re.compile(r"[A-Za-z']+")
 
 
@@ -96,7 +122,12 @@ def faultsIn(path: str, text: str) -> list[Fault]:
     Returns:
         The breaches, in order of their lines; files other than Python and Markdown have none.
     """
-    rules = {".py": _faultsInSource, ".tac": _faultsInSource, ".pxd": _faultsInComments, ".md": _faultsInPage}
+    rules = {
+        ".py": _faultsInSource,
+        ".tac": _faultsInSource,
+        ".pxd": _faultsInComments,
+        ".md": partial(_faultsInPage, Path(path)),
+    }
     check = rules.get(Path(path).suffix)
     return sorted(Fault(path, line, what) for line, what in check(text)) if check else []
 
@@ -195,8 +226,54 @@ def _commentAbove(lines: list[str], line: int) -> str:
     return " ".join(comment)
 
 
-def _faultsInPage(text: str) -> Iterator[tuple[int, str]]:
+def sentencesIn(text: str) -> Iterator[tuple[int, str]]:
+    """
+    Yield the sentences of a page, each with the number of its line.
+
+    Code, tables, headings and comments have none. A part that ends with a colon counts as a sentence.
+    """
+    paragraph: list[tuple[int, str]] = []
+    inCode = False
+    for number, line in enumerate([*text.split("\n"), ""], 1):
+        inCode ^= line.lstrip().startswith(("```", "~~~"))
+        isText = not inCode and line.strip() and not re.match(r" *(```|~~~|[|#>]|<!--|\[\w+\]: |!\[)", line)
+        if paragraph and (not isText or _ITEM.match(line)):
+            yield from _split(paragraph)
+            paragraph = []
+        if isText:
+            paragraph.append((number, _ITEM.sub("", line, count=1).strip()))
+
+
+def _split(paragraph: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the sentences of a paragraph, which is made of lines with their numbers."""
+    starts = list(accumulate((len(line) + 1 for _, line in paragraph), initial=0))
+    text = " ".join(line for _, line in paragraph)
+    text = _NO_WORDS.sub(lambda found: "x" * len(found[0]), text)
+    place = 0
+    for sentence in _END.split(text):
+        place = text.index(sentence, place)
+        yield paragraph[bisect_right(starts, place) - 1][0], sentence.strip("*_ ")
+        place += len(sentence)
+
+
+def _faultsInPage(path: Path, text: str) -> Iterator[tuple[int, str]]:
     """Check a page of the documentation."""
+    yield from _wideLines(text)
+    sentences = list(sentencesIn(text))
+    for number, sentence in sentences:
+        if _CLAUSE_SENTENCE.match(sentence):
+            yield number, f"begins with a clause: {sentence}"
+        for found in _BANNED.finditer(sentence):
+            yield number, f"has the word {found[0]}: {sentence}"
+    if "docs" in path.parts and path.name != "index.md" and sentences and not sentences[0][1].startswith("For "):
+        yield sentences[0][0], "does not open with the reader that the page is for"
+    lines = text.count("\n")
+    if path.parent.name == "guides" and lines > GUIDE:
+        yield lines, f"has {lines} lines, more than {GUIDE}: a page is about one task"
+
+
+def _wideLines(text: str) -> Iterator[tuple[int, str]]:
+    """Find the lines and the cells of tables of a page that are too long."""
     inCode = False
     for number, line in enumerate(text.split("\n"), 1):
         inCode ^= line.lstrip().startswith(("```", "~~~"))

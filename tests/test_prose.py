@@ -119,6 +119,35 @@ class ProseTests(SynchronousTestCase):
         self.assertFaults("a.md", f"| a | {'x' * 81} |\n", (1, "has a table cell of 81"))
         self.assertFaults("a.md", f"| a | [{'x' * 78}](y) |\n")
 
+    def test_clauseSentence(self) -> None:
+        """A sentence of a page that begins with a clause is found, with its line; questions and code are not."""
+        text = "# What it is\n\nA name. It\nis. What\nis here.\n* Who\n  asks?\n* Whoever.\n\n| What |\n| --- |\n"
+        self.assertFaults(
+            "a.md", text, (4, "begins with a clause: What is here."), (8, "begins"), (8, "has the word Whoever")
+        )
+        self.assertFaults("a.md", "```\nWhat a block.\n```\n`What` [it](What) is.\n")
+
+    def test_banned(self) -> None:
+        """A word that the vocabulary has not is found in the sentences of a page; the things of others are not."""
+        text = "A helper.\n\nAll but\nfor one; the Subscribers of an engine.\n"
+        words = ("helper", "Subscribers", "but for", "engine")
+        self.assertFaults("a.md", text, *((1 if word == "helper" else 3, f"has the word {word}") for word in words))
+        good = "The service manager. A container engine. `handler`, [a](helper.md), [b][manager]. <https://engine/>\n"
+        self.assertFaults("a.md", good + "\n```\nsubscriber\n```\n\n[manager]: helper\n")
+
+    def test_opening(self) -> None:
+        """A page of docs/ opens with its reader; the index and pages elsewhere need not."""
+        self.assertFaults("docs/a.md", "<!-- Written. -->\n\n# A\n\nFor all. See.\n")
+        self.assertFaults("docs/guides/a.md", "# A\n\nThis.\n", (3, "does not open with the reader"))
+        self.assertFaults("docs/index.md", "# A\n\nThis.\n")
+        self.assertFaults("README.md", "# A\n\nThis.\n")
+
+    def test_longGuide(self) -> None:
+        """A guide of more than 80 lines is found; other pages may be longer."""
+        self.assertFaults("docs/guides/a.md", "For all.\n" + "\n" * 79)
+        self.assertFaults("docs/guides/a.md", "For all.\n" + "\n" * 80, (81, "has 81 lines"))
+        self.assertFaults("docs/a.md", "For all.\n" + "\n" * 80)
+
     def test_countClauses(self) -> None:
         """Pronouns of clauses are counted in docstrings and comments, beside all words."""
         passages = passagesIn('"""Tell who\'s there, and what."""\nwhat = "who"  # for whom, whatever\n')
