@@ -121,7 +121,7 @@ EVENTS = (
     Described(
         "restart",
         "With `--retry-interrupted`: the server that wrote the answer is gone, and another one has begun it\n"
-        "anew in the same stream. Its ID is that of its entry; IDs go on.",
+        "anew in the same stream. Its ID is that of its entry: the numbers go on in a new epoch.",
         (
             Member("reason", "string", "`interrupted`"),
             Member("restarts", "integer", "number of restarts of this run so far"),

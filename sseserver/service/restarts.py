@@ -131,6 +131,6 @@ class RunRestarter:
         client = None if terms.client is None else Client(terms.client, terms.isPublic)
         clients.runs.add(client)
         if terms.key is not None:
-            self._keys.adopt(terms.key, streamLog.epoch)
+            self._keys.adopt(terms.key, streamLog)
         released = client and partial(clients.runs.remove, client)
         self._runs.start(streamLog, kept, makeSummary(prompt), released, restarted=True)

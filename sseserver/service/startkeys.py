@@ -82,15 +82,20 @@ class StartKeys:
             if key is not None and _mayRepeat(streamLog):
                 self._directory.release(key, epoch)
 
-    def adopt(self, key: str, epoch: str) -> None:
+    def adopt(self, key: str, streamLog: IStreamLog) -> None:
         """
         Free a key when a run ends without an answer that another process has begun.
 
         Args:
-            key: The key, which the directory has.
-            epoch: Epoch of the run's stream.
+            key: The key, which the directory has with one of the stream's epochs.
+            streamLog: The stream of the run.
         """
-        self._keyOf[epoch] = key
+        self._keyOf.update((epoch, key) for epoch in (streamLog.epoch, *streamLog.earlier))
+
+    def leave(self, streamLog: IStreamLog) -> None:
+        """Forget the key of a run that another process has taken over, or that was deleted."""
+        for epoch in (streamLog.epoch, *streamLog.earlier):
+            self.forget(epoch)
 
     def forget(self, epoch: str) -> None:
         """Note that the stream of a run was deleted."""

@@ -104,6 +104,9 @@ class StreamEnds:
             raise
         self.idle.forget(name)
         self._keys.forget(stream.epoch)
+        if run is not None:
+            # One that was taken over has earlier epochs.
+            self._keys.starts.leave(run.streamLog)
 
     def _end(self, stream: StreamDescription, entry: NewEntry) -> Deferred[None]:
         """End a stream that no run of this process writes; fire when the end is visible."""
@@ -126,7 +129,7 @@ class StreamEnds:
             return
         if not streamLog.sealed:
             run.stop(INTERRUPTED, appends=False)
-            self._keys.starts.forget(streamLog.epoch)
+            self._keys.starts.leave(streamLog)
         else:
             buffer = streamLog.buffer
             run.stop(NewEntry(Kind(buffer.kind(buffer.appended)), buffer.entry(buffer.appended)))

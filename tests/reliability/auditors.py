@@ -15,8 +15,8 @@ from tests.reliability.world import World
 #: Seconds. A stream that its writers have left is read so much later: a run has ended by then.
 DELAY = 15.0
 
-#: Seconds. Time to read a stream at one server when all faults are over.
-PATIENCE = 20.0
+#: Seconds. Time to read a stream at one server when all faults are over: its run may be begun anew before.
+PATIENCE = 40.0
 
 #: Events after which an auditor may go away and come back: it never does.
 _MANY = 1_000_000

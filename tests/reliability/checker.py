@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.reliability.facts import Facts, Record, collectFacts
+from tests.reliability.restarts import Place, Restarts
 
 #: Types of the last event of a stream.
 TERMINAL = {"done", "failed", "cancelled"}
@@ -31,9 +32,6 @@ _WORD = re.compile(r"w\d+ ?")
 
 #: Statuses that a viewer may be refused with; the last two end a view.
 _REFUSALS = {429, 503, 404, 204}
-
-#: An epoch and a number.
-Place = tuple[str, int]
 
 
 @dataclass
@@ -52,6 +50,8 @@ class View:
         read: The contents that an auditor has read.
         began: When it began.
         refused: Status of the last refusal.
+        restarts: Number of restarts that it was told of; `None` if it may have missed some.
+        base: Number of the last restart: the words of a run count from there. `None` if it is not known.
     """
 
     stream: str
@@ -64,6 +64,19 @@ class View:
     read: list[str] = field(default_factory=list)
     began: float = 0.0
     refused: int = 0
+    restarts: int | None = 0
+    base: int | None = 0
+
+    def restart(self, number: int, count: int) -> None:
+        """Begin anew with the text."""
+        self.base, self.restarts, self.read = number, count, []
+
+    def jump(self, place: Place, keeps: bool) -> None:
+        """Go on at another place; what was read may still be true."""
+        self.whole = not keeps and place[1] == 0
+        self.base = self.restarts = None if place[1] else 0
+        if not keeps:
+            self.read = []
 
 
 class Checker:
@@ -85,6 +98,7 @@ class Checker:
         self.counts: Counter[str] = Counter()
         self._records = records
         self._facts: Facts = facts or collectFacts(records)
+        self._restarts = Restarts(self._facts)
         self._words = words
         self._views: dict[str, View] = {}
         # The content of each number in each epoch, and who has seen it first.
@@ -112,6 +126,10 @@ class Checker:
 
     def _blame(self, kind: str, text: str, now: float) -> None:
         self.problems.append((kind, f"{now:.2f}: {text}"))
+
+    def _blameIf(self, kind: str, text: str, record: Record) -> None:
+        if text:
+            self._blame(kind, f"{record['viewer']}: {text}", record["t"])
 
     def _collectSeen(self) -> None:
         """Note when each event ID was seen first."""
@@ -217,7 +235,7 @@ class Checker:
         if view.place is None:
             if place[1] and not self._facts.harmed.get(view.stream):
                 self._blame("gap", f"{who} begins at {place} without a reason", now)
-            view.whole = view.whole and not place[1]
+            view.jump(place, keeps=False)
             return
         if view.ended and not view.jumped:
             self._blame("end", f"{who} goes on at {place} after {view.ended}", now)
@@ -241,8 +259,8 @@ class Checker:
                 self._blame("gap", f"{who}: gap {data} at {before}", now)
         elif data["reason"] != "lost" or not self._facts.mayBeLost(view.stream, before, now):
             self._blame("gap", f"{who}: gap {data} at {before}", now)
-        view.whole = data["reason"] == "lost" and place[1] == 0
-        view.read, view.ended = ([] if data["reason"] == "lost" else view.read), ""
+        view.jump(place, keeps=data["reason"] != "lost")
+        view.ended = ""
 
     def _takeEntries(self, view: View, record: Record, place: Place) -> None:
         """Check the entries of an event."""
@@ -264,8 +282,11 @@ class Checker:
                 self._same.add((before, epoch))
         for number, content in enumerate(contents, first):
             self._observe((epoch, number), content, who, now)
-            self._checkContent(view.stream, number, content, who, now)
-        if isAuditor(who):
+            self._checkContent(view, number, content, who, now)
+        if record["type"] == "restart":
+            self._blameIf("restart", self._restarts.judge(view.stream, record, place, view.restarts), record)
+            view.restart(last, json.loads(record["data"])["restarts"])
+        elif isAuditor(who):
             view.read += contents
         if record["type"] in TERMINAL:
             view.ended = record["type"]
@@ -277,20 +298,24 @@ class Checker:
         data = record["data"]
         if record["type"] in TERMINAL:
             return [f"end: {record['type']} {data}"]
-        if record["type"] == "note":
-            return [f"note: {data}"]
+        if record["type"] in {"note", "restart"}:
+            return [f"{record['type']}: {data}"]
         parts = (_TOKEN if stream in self._published or stream.startswith("pub") else _WORD).findall(data)
         return [f"token: {part}" for part in parts] if "".join(parts) == data else []
 
-    def _checkContent(self, stream: str, number: int, content: str, who: str, now: float) -> None:
+    def _checkContent(self, view: View, number: int, content: str, who: str, now: float) -> None:
         """Check that an entry was written by somebody."""
-        kind, _, text = content.partition(": ")
-        if kind == "end":
+        stream, (kind, _, text) = view.stream, content.partition(": ")
+        if kind in {"end", "restart"}:
             return
         if stream.startswith("pub"):
             if content not in self._published[stream]:
                 self._blame("altered", f"{who}: {text[:80]!r} was not published into {stream}", now)
-        elif text.rstrip(" ") != f"w{number}":
+            return
+        word = text.rstrip(" ")
+        if view.base is None and word[1:].isdecimal():
+            view.base = number - int(word[1:])
+        if view.base is None or word != f"w{number - view.base}":
             self._blame("altered", f"{who}: {text!r} at {number} of {stream}", now)
 
     def _checkEnd(self, view: View, record: Record, last: int) -> None:
@@ -300,15 +325,20 @@ class Checker:
         reason = data["reason"]
         published = stream.startswith("pub")
         if kind == "done":
-            fine = stream in facts.closed if published else (last == self._words + 1 and data["tokens"] == self._words)
+            whole = view.base is None or last == view.base + self._words + 1
+            fine = stream in facts.closed if published else (whole and data["tokens"] == self._words)
         elif kind == "failed":
-            interrupted = reason == "interrupted" and facts.mayBeInterrupted(stream, now)
-            fine = not published and (interrupted or (reason == "shutdown" and facts.wasTerminated(stream, now)))
+            again = view.restarts != 0
+            interrupted = reason == "interrupted" and facts.mayBeInterrupted(stream, now, again)
+            fine = not published and (interrupted or (reason == "shutdown" and facts.wasTerminated(stream, now, again)))
         else:
             asked = reason == "asked" and "cancel" in facts.asked.get(stream, ())
             fine = asked or (reason == "deleted" and facts.mayBeMissing(stream, now))
         if not fine:
             self._blame("end", f"{record['viewer']}: {stream} ended {kind} {data}", now)
+        if reason != "deleted":
+            # A server tells the end of a stream that was deleted wherever its viewers are.
+            self._blameIf("end", self._restarts.judgeEnd(stream, parse(record["id"]), now), record)
 
     def _checkLeft(self, name: str, view: View) -> None:
         """Check that a view has ended."""

@@ -76,7 +76,9 @@ class Facts:
         closed: Streams that a publisher has closed, or has tried to.
         created: When each stream was made, at the latest.
         owners: Servers that may have started each run.
+        servers: All servers.
         firstSeen: When each event ID was seen first, by epoch and number.
+        retries: Number of times that a run may be begun anew.
         end: Time of the last record.
     """
 
@@ -87,7 +89,9 @@ class Facts:
     closed: set[str] = field(default_factory=set)
     created: dict[str, float] = field(default_factory=dict)
     owners: dict[str, set[int]] = field(default_factory=dict)
+    servers: set[int] = field(default_factory=lambda: {0, 1})
     firstSeen: dict[tuple[str, int], float] = field(default_factory=dict)
+    retries: int = 0
     end: float = 0.0
 
     def mayBeLost(self, stream: str, place: tuple[str, int], now: float) -> bool:
@@ -114,22 +118,32 @@ class Facts:
         losses = [loss for loss in self.losses if loss.stream in {None, stream}]
         return any(loss.begin <= answered and sent <= loss.end for loss in losses)
 
-    def mayBeInterrupted(self, stream: str, now: float) -> bool:
-        """Return whether a run may have lost its server."""
+    def mayBeInterrupted(self, stream: str, now: float, again: bool = False) -> bool:
+        """
+        Return whether a run may have lost its server.
+
+        Args:
+            stream: Name of its stream.
+            now: When that was seen.
+            again: Whether it was begun anew before, at any server.
+        """
         born = self.created.get(stream, 0.0) - LATE
-        owners = self.owners.get(stream, {0, 1})
+        owners = self._findOwners(stream, again)
         dead = [fault for fault in self.faults.values() if fault.name == "end server" and born <= fault.end]
         if any(fault.record["server"] in owners and fault.begin <= now for fault in dead):
             return True
         return any(self._wasAway(owner, born, now) for owner in owners)
 
-    def wasTerminated(self, stream: str, now: float) -> bool:
-        """Return whether the server of a run may have been asked to end."""
+    def wasTerminated(self, stream: str, now: float, again: bool = False) -> bool:
+        """Return whether the server of a run may have been asked to end; see `mayBeInterrupted`."""
         born = self.created.get(stream, 0.0) - LATE
-        owners = self.owners.get(stream, {0, 1})
+        owners = self._findOwners(stream, again)
         ended = [fault for fault in self.faults.values() if fault.name == "end server"]
         asked = [fault for fault in ended if fault.record["signal"] == "SIGTERM" and born <= fault.end]
         return any(fault.record["server"] in owners and fault.begin <= now for fault in asked)
+
+    def _findOwners(self, stream: str, again: bool) -> set[int]:
+        return self.servers if again else self.owners.get(stream, self.servers)
 
     def _isIn(self, stream: str, seen: float, now: float) -> bool:
         losses = [loss for loss in self.losses if loss.stream in {None, stream}]
@@ -166,6 +180,8 @@ def collectFacts(records: Iterable[Record]) -> Facts:
                 facts.faults[record["number"]] = Fault("slow", record["begin"], now, record)
             case "end":
                 facts.asked[record["stream"]].add(record["how"])
+            case "plan":
+                facts.retries = record["retries"]
             case "made":
                 facts.created.setdefault(record["stream"], now)
             case "start":

@@ -19,7 +19,7 @@ SCRIPT = """
 import {EventSource} from "eventsource";
 import {createInterface} from "node:readline";
 
-const TYPES = ["stream", "gap", "message", "note", "done", "failed", "cancelled"];
+const TYPES = ["stream", "gap", "message", "note", "restart", "done", "failed", "cancelled"];
 const tell = object => process.stdout.write(JSON.stringify(object) + "\\n");
 
 const follow = (viewer, url, place) => {

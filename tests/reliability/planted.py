@@ -62,9 +62,10 @@ PLANTS = (
         (
             _change(
                 "scripts",
-                "  if not s or s.epoch ~= epoch then return {'missing', 0} end\n"
-                "  if s.was ~= 'open' then return {'ended', s.last} end\n  if s.owner ~= node then",
-                "  if not s then return {'missing', 0} end\n  if false then",
+                "  if s.was == 'open' and s.owner ~= node then return {'owner', s.last} end\n"
+                "  if s.epoch ~= epoch then return {'missing', 0} end\n"
+                "  if s.was ~= 'open' then return {'ended', s.last} end\n",
+                "",
             ),
         ),
     ),

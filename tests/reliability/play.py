@@ -24,14 +24,18 @@ from tests.reliability.node import NodeViewers
 from tests.reliability.proxy import FaultProxy, Weather
 from tests.reliability.publishers import Publisher, Starter
 from tests.reliability.requests import ask
+from tests.reliability.upstream import Upstream
 from tests.reliability.viewers import HTTPXViewer, Viewer
-from tests.reliability.world import PACE, TEXT, World
+from tests.reliability.world import World
 
 #: Seconds. Longest time from the last fault until all viewers have the end of their streams.
 CALM = 60.0
 
 #: Seconds between two looks at the time, and the delay of one that is worth a note.
 _BEAT, _LATE = 0.5, 1.5
+
+#: Numbers of times that a run may be begun anew, of which the seed chooses one.
+RETRIES = (0, 1, 1, 2)
 
 #: Number of streams that auditors read at the same time, while faults last and in the end.
 _AUDITORS, _LAST_AUDITORS = 24, 8
@@ -142,8 +146,9 @@ async def _run(world: World, sync: str) -> AsyncIterator[Targets]:
     between = await FaultProxy(lambda: redis.port, luck).start()
     redis = RedisPair(sync or luck.choice(("always", "everysec")), between)
     backs = [await FaultProxy(lambda: redis.port, luck).start() for _ in range(2)]
-    (folder / "text").write_text(TEXT)
-    options = ("--text", str(folder / "text"), f"--interval={PACE}", "--heartbeat=1", "--retry=500", "--linger=600")
+    upstream, retries = await Upstream().start(), world.makeLuck("retries").choice(RETRIES)
+    source = (f"--upstream=http://127.0.0.1:{upstream.port}/v1", "--connect-timeout=60", "--max-runs=1000")
+    options = (*source, f"--retry-interrupted={retries}", "--heartbeat=1", "--retry=500", "--linger=600")
     try:
         await redis.start()
         servers += [Server(number, back.port, folder, options) for number, back in enumerate(backs)]
@@ -153,7 +158,7 @@ async def _run(world: World, sync: str) -> AsyncIterator[Targets]:
         for server in servers:
             server.start()
         await _awaitReady(servers)
-        world.journal.note("plan", seed=world.seed, sync=redis.sync)
+        world.journal.note("plan", seed=world.seed, sync=redis.sync, retries=retries)
         yield Targets(servers, redis, [*fronts, balancer], backs, between)
     finally:
         for server in servers:
@@ -161,6 +166,7 @@ async def _run(world: World, sync: str) -> AsyncIterator[Targets]:
         redis.remove()
         for proxy in (between, *backs, *fronts, balancer):
             await proxy.stop()
+        await upstream.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -165,7 +165,9 @@ class Starter:
         for _ in range(ATTEMPTS):
             front = self._luck.randrange(len(self._world.fronts))
             self._world.journal.note("start", key=key, front=front)
-            answer = await ask(self._world.fronts[front], "POST", "/streams", {"Idempotency-Key": key})
+            fields = {"Idempotency-Key": key, "Content-Type": "application/json"}
+            prompt = json.dumps({"prompt": key}).encode()
+            answer = await ask(self._world.fronts[front], "POST", "/streams", fields, prompt)
             body: Any = answer.body or {}
             self._world.journal.note("started", key=key, front=front, status=answer.status, stream=body.get("name"))
             if answer.status == 201:

@@ -1,5 +1,7 @@
 """
 The checker finds each kind of broken promise, and blames nobody for what the faults explain.
+
+Tests of `checker`, `facts` and `restarts`.
 """
 
 from __future__ import annotations
@@ -193,3 +195,79 @@ class CheckerTests(SynchronousTestCase):
         code = "import sys, tests.reliability.checker; print([n for n in sys.modules if n.startswith('sseserver')])"
         shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
         self.assertEqual(shown.stdout, "[]\n")
+
+
+class RestartTests(SynchronousTestCase):
+    """Journals with a run of three words that is begun anew."""
+
+    @staticmethod
+    def restart(number: int, count: int = 1) -> tuple[str, int, str]:
+        """Make the event that tells of a restart."""
+        return ("restart", number, json.dumps({"reason": "interrupted", "restarts": count}))
+
+    def kinds(self, *records: Record, retries: int = 2, dead: tuple[int, ...] = (0, 1)) -> Counter[str]:
+        """Check a journal after the start of a run and the ends of servers, and count its broken promises."""
+        start: list[Record] = [
+            {"do": "plan", "retries": retries},
+            {"do": "start", "key": "k", "front": 0},
+            {"do": "started", "key": "k", "front": 0, "status": 201, "stream": "run"},
+        ]
+        fault = {"do": "fault", "name": "end server", "signal": "SIGKILL"}
+        start += [{**fault, "number": server, "server": server} for server in dead]
+        whole = [{"t": float(time), **record} for time, record in enumerate([*start, *records])]
+        return Counter(kind for kind, _ in Checker(whole, words=3).check())
+
+    def view(self, *events: tuple[str, int, str], viewer: str = "v", epoch: str = _E) -> list[Record]:
+        """Make a view of the run from its start."""
+        begin: Record = {"do": "view", "viewer": viewer, "stream": "run"}
+        return [begin, *sees(viewer, begins(0, epoch), *events, epoch=epoch), left(viewer)]
+
+    def done(self, number: int) -> tuple[str, int, str]:
+        """Make the end of the run."""
+        return ("done", number, '{"reason":"stop","tokens":3}')
+
+    def test_fine(self) -> None:
+        """The text begins anew, and has its end; a viewer may return in the middle of that, with another epoch."""
+        before, after = ("message", 2, "w1 w2 "), ("message", 6, "w1 w2 w3 ")
+        self.assertEqual(self.kinds(*self.view(before, self.restart(3), after, self.done(7))), {})
+        first = self.view(before)[:-1]
+        rest = sees("v", begins(2, _F), self.restart(3), after, self.done(7), epoch=_F)
+        self.assertEqual(self.kinds(*first, *rest, left("v")), {})
+        twice = (before, self.restart(3), ("message", 4, "w1 "), self.restart(5, 2), ("message", 8, "w1 w2 w3 "))
+        self.assertEqual(self.kinds(*self.view(*twice, self.done(9))), {})
+        audit = self.view(before, self.restart(3), after, self.done(7), viewer="audit.0.run")
+        self.assertEqual(self.kinds(*audit), {})
+
+    def test_words(self) -> None:
+        """Words that are lost, repeated or continued after the restart are noticed."""
+        before = ("message", 2, "w1 w2 ")
+        for after, kinds in (
+            ((("message", 5, "w3 w4 "), self.done(6)), {"altered": 2, "end": 1}),
+            ((("message", 5, "w2 w3 "), self.done(6)), {"altered": 2, "end": 1}),
+            ((("message", 7, "w1 w2 w3 "), self.done(8)), {"lost": 1, "altered": 3, "end": 1}),
+            ((("message", 6, "w1 w2 w3 "), ("message", 6, "w3 "), self.done(7)), {"repeated": 1}),
+        ):
+            self.assertEqual(self.kinds(*self.view(before, self.restart(3), *after)), kinds, after)
+
+    def test_many(self) -> None:
+        """More restarts than allowed, one that is not counted, and one without a reason are noticed."""
+        seen = self.view(self.restart(1), self.restart(2, 2), ("message", 5, "w1 w2 w3 "), self.done(6))
+        self.assertEqual(self.kinds(*seen), {})
+        self.assertEqual(self.kinds(*seen, retries=1), {"restart": 1})
+        self.assertEqual(self.kinds(*seen, dead=(1,)), {"restart": 1})
+        self.assertEqual(self.kinds(*seen, dead=()), {"restart": 2})
+        again = self.view(self.restart(1), self.restart(2), ("message", 5, "w1 w2 w3 "), self.done(6))
+        self.assertEqual(self.kinds(*again), {"restart": 1})
+
+    def test_places(self) -> None:
+        """Two viewers see a restart, and the end, at one place, unless a loss explains another one."""
+        one = self.view(self.restart(1), ("message", 4, "w1 w2 w3 "), self.done(5))
+        words = (("message", 1, "w1 "), self.restart(2), ("message", 5, "w1 w2 w3 "))
+        other = self.view(*words, self.done(6), viewer="w", epoch=_F)
+        self.assertEqual(self.kinds(*one, *other), {"restart": 1, "end": 1})
+        self.assertEqual(self.kinds(*one, {**FLUSH[0], "number": 7}, {**FLUSH[1], "number": 7}, *other), {})
+
+    def test_forgotten(self) -> None:
+        """A restart of which a viewer is not told is noticed: the text goes on with its begin."""
+        seen = self.view(("message", 2, "w1 w2 "), ("message", 5, "w1 w2 w3 "), self.done(6))
+        self.assertEqual(self.kinds(*seen), {"altered": 3, "end": 1})

@@ -95,7 +95,7 @@ class RestartTests(RestartCase):
         script = self.awaitRun()
         self.assertEqual(script.prompt, PROMPT)
         streamLog = self.find(run.name)
-        self.assertEqual((streamLog.epoch, streamLog.question), (run.epoch, "Why?"))
+        self.assertEqual((list(streamLog.earlier), streamLog.question), ([run.epoch], "Why?"))
         script.write("b", "c", "d")
         script.end()
         self.pump.until(lambda: streamLog.state is State.DONE)

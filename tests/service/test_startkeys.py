@@ -179,3 +179,22 @@ class StartKeysTests(SynchronousTestCase):
         streamLog.append(*INTERRUPTED)
         self.keys.endRun(streamLog)
         self.assertEqual((self.account.used, self.account.count), (0, 0))
+
+    def test_adopted(self) -> None:
+        """A run that was taken over, with a new epoch, frees the key that it got before, unless it is left again."""
+        for taken in (True, False):
+            directory = LocalDirectory(self.account)
+            keys, owner = StartKeys(directory, self.find), StartKeys(directory, self.find)
+            streamLog = StreamLog("epoch", "epoch", Ticker(Clock(), 0.005), 10_000)
+            self.successResultOf(owner.join("k", b"digest"))
+            self.successResultOf(owner.remember("k", succeed(streamLog)))
+            streamLog.renew("another")
+            keys.adopt("k", streamLog)
+            owner.leave(streamLog)
+            if not taken:
+                keys.leave(streamLog)
+            streamLog.append(*INTERRUPTED)
+            owner.endRun(streamLog)
+            self.assertEqual(self.account.count, 1)
+            keys.endRun(streamLog)
+            self.assertEqual(self.account.count, 0 if taken else 1)

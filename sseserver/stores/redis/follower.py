@@ -293,7 +293,8 @@ class Follower:
         streamLog.commit(last)
         if streamLog.state is not State.OPEN:
             streamLog.ended = ended
-        if stream.reaching:
+        if stream.reaching and stream.tracking is not Tracking.READING:
+            # After a read it is done when everything else is: whoever waits may stop to follow the stream.
             stream.answerReached()
 
     def _applyChange(self, stream: SharedStream, message: bytes) -> None:

@@ -16,9 +16,9 @@ return 1
 
 #: Takes a run over from a node that is gone. Keys: as for CREATE. Arguments: time, window, milliseconds to keep after
 #: the end, old node, new node, number of times that a run may be begun anew, whether there is room, data of the entry
-#: `restart` with `%d` for that number, another epoch: a stale stream gets it. Returns the number of the entry and the
-#: order, or a list of a word: the run is not that of the old node (`other`), must end (`spent`), or has to wait
-#: (`room`).
+#: `restart` with `%d` for that number, another epoch, which the stream gets: see `refresh`. Returns the number of the
+#: entry and the order, or a list of a word: the run is not that of the old node (`other`), must end (`spent`), or has
+#: to wait (`room`).
 TAKE = makeScript(
     """
 local now, window, keep, old, new, limit = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])

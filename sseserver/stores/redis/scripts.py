@@ -113,23 +113,22 @@ local function save(s, place, changed, now, keep)
   end
 end
 
--- Gives another epoch to a stream whose owner is gone, always or if entries may be lost that the owner has shown.
-local function refresh(s, place, epoch, always)
-  if not (s.stale or always) then return end
+-- Gives another epoch to a stream that somebody else than its owner is about to write: if Redis lost these entries, the
+-- owner would use their numbers again.
+local function refresh(s, place, epoch)
   local epochs = redis.call('HGET', place.stream, 'epochs') .. s.epoch .. '-' .. s.last .. ' '
   redis.call('HSET', place.stream, 'epoch', epoch, 'epochs', epochs)
-  redis.call('HDEL', place.stream, 'stale')
   redis.call('SPUBLISH', place.tail, '=' .. s.epoch .. ' ' .. epoch .. ' ' .. s.last)
   s.epoch = epoch
 end
 
 local function load(stream)
   local f = redis.call('HMGET', stream, 'epoch', 'state', 'last', 'size', 'tokens', 'first', 'keyBytes', 'owner',
-    'name', 'published', 'node', 'stale')
+    'name', 'published', 'node')
   if not f[1] then return nil end
   return {epoch = f[1], was = f[2], last = tonumber(f[3]), size = tonumber(f[4]), tokens = tonumber(f[5]),
     first = tonumber(f[6]), keyBytes = tonumber(f[7]), owner = f[8], name = f[9], published = f[10] == '1',
-    node = f[11], stale = f[12]}
+    node = f[11]}
 end
 
 local function locate(at)
@@ -190,26 +189,26 @@ return 1
 """)
 
 #: Appends entries to runs, for each of which there are six keys (generation, stream, entries, keys, runs, tail).
-#: Arguments: node, time, window, milliseconds to keep after the end, whether the owner has more entries of one of
-#: them; then for each: epoch, number of the first entry, kinds, and the data of each entry. Returns for each the number
-#: of the last entry, or a pair of a word and that number.
+#: Arguments: node, time, window, milliseconds to keep after the end; then for each: epoch, number of the first entry,
+#: kinds, and the data of each entry. Returns for each the number of the last entry, or a pair of a word and that
+#: number.
 APPEND = makeScript("""
-local node, now, window, keep, partial = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5] == '1'
+local node, now, window, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local function append(place, epoch, first, kinds, from)
   if not isRenewed(place.generation) then return {'generation', 0} end
   local s = load(place.stream)
-  if not s or s.epoch ~= epoch then return {'missing', 0} end
+  if not s then return {'missing', 0} end
+  if s.was == 'open' and s.owner ~= node then return {'owner', s.last} end
+  if s.epoch ~= epoch then return {'missing', 0} end
   if s.was ~= 'open' then return {'ended', s.last} end
-  if s.owner ~= node then return {'owner', s.last} end
   if s.last + 1 ~= first then return {'moved', s.last} end
-  if s.stale and not partial then redis.call('HDEL', place.stream, 'stale') end
   if #kinds == 0 then return s.last end
   local message = add(s, place.entries, kinds, from, now)
   save(s, place, trim(s, place.entries, place.keys, window), now, keep)
   redis.call('SPUBLISH', place.tail, message)
   return s.last
 end
-local results, at = {}, 6
+local results, at = {}, 5
 for i = 1, #KEYS, 6 do
   local kinds = ARGV[at + 2]
   local fine, result = pcall(append, locate(i), ARGV[at], tonumber(ARGV[at + 1]), kinds, at + 3)
@@ -285,7 +284,7 @@ if unused ~= '' and tonumber(redis.call('ZSCORE', place.idle, s.name) or '0') > 
   return {'other', s.last}
 end
 local before = s.epoch
-refresh(s, place, ARGV[10], not s.published)
+if not s.published then refresh(s, place, ARGV[10]) end
 local message = add(s, place.entries, ARGV[8], 9, now)
 save(s, place, trim(s, place.entries, place.keys, window), now, keep)
 redis.call('SPUBLISH', place.tail, message)
@@ -342,8 +341,8 @@ return 0
 #: Gives a shard to the present generation of the server. Keys: generation, streams, runs, and one that never exists:
 #: a cluster runs no script with it while it moves the slot, when some streams would seem to be missing. Arguments:
 #: begin of the keys of the shard, 40 random characters. Each published stream that is open gets a new epoch, and
-#: remembers the earlier ones, each with the number of the last entry that is the same in both. Open runs are stale
-#: until their owner has appended what the server may have lost. Returns the owners of open runs.
+#: remembers the earlier ones, each with the number of the last entry that is the same in both. Returns the owners
+#: of open runs.
 RENEW = makeScript(
     """
 local base, random = ARGV[1], ARGV[2]
@@ -358,8 +357,6 @@ for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
     local epochs = f[5] .. f[1] .. '-' .. f[4] .. ' '
     redis.call('HSET', stream, 'epoch', epoch, 'epochs', epochs)
     redis.call('SPUBLISH', base .. 'tail:' .. name, '=' .. f[1] .. ' ' .. epoch .. ' ' .. f[4])
-  elseif f[2] == 'open' then
-    redis.call('HSET', stream, 'stale', 1)
   end
 end
 redis.call('SET', KEYS[1], generation)

@@ -41,11 +41,13 @@ class TakenRun(NamedTuple):
 
     Attributes:
         name: Name of its stream.
+        epoch: Its new epoch.
         number: Number of the entry `restart`.
         order: Its order.
     """
 
     name: str
+    epoch: str
     number: int
     order: bytes
 
@@ -91,8 +93,9 @@ class Takeover:
         self._ticker = ticker
         self._terms = terms
         self._parts = parts
-        # The runs that were taken, and are not begun anew yet, with the next attempts to read them.
-        self._taken: dict[str, IDelayedCall | None] = {}
+        # The runs that were taken, and are not begun anew yet, and the next attempts to read them.
+        self._taken: dict[str, TakenRun] = {}
+        self._attempts: dict[str, IDelayedCall] = {}
 
     @property
     def names(self) -> set[str]:
@@ -101,10 +104,10 @@ class Takeover:
 
     def stop(self) -> None:
         """Make no further attempts. Another process takes these runs."""
-        taken, self._taken = self._taken, {}
-        for attempt in taken.values():
-            if attempt is not None:
-                attempt.cancel()
+        self._taken.clear()
+        attempts, self._attempts = self._attempts, {}
+        for attempt in attempts.values():
+            attempt.cancel()
 
     def keep(self, streamLog: IStreamLog, order: bytes) -> Deferred[None]:
         """
@@ -139,22 +142,25 @@ class Takeover:
         parts = self._parts
         place = parts.shards.layout.locate(name)
         head = (repr(self._ticker.wall()), self._terms.window, self._terms.keep, owner, parts.writer.node)
-        entry = packRestart("%d")
-        arguments = (*head, restarter.limit, int(restarter.hasRoom()), entry.data, makeEpoch())
-        return parts.shards.run(TAKE, place.shard, listAllKeys(place), arguments).addCallback(self._note, name)
+        entry, epoch = packRestart("%d"), makeEpoch()
+        arguments = (*head, restarter.limit, int(restarter.hasRoom()), entry.data, epoch)
+        return parts.shards.run(TAKE, place.shard, listAllKeys(place), arguments).addCallback(self._note, name, epoch)
 
-    def _note(self, reply: Reply, name: str) -> bool | None:
+    def _note(self, reply: Reply, name: str, epoch: str) -> bool | None:
         if isRefusedBy(reply, "spent"):
             return None
         if isRefusedBy(reply, "room"):
             return False
         if not isRefusedBy(reply, "other"):
-            self._read(TakenRun(name, *reply))
+            self._taken[name] = run = TakenRun(name, epoch, *reply)
+            if name in self._attempts:
+                self._attempts[name].cancel()
+            self._read(run)
         return True
 
     def _read(self, run: TakenRun) -> None:
         """Get a log with everything that Redis has of a run."""
-        self._taken[run.name] = None
+        self._attempts.pop(run.name, None)
         opener = self._parts.opener
         found: Deferred[Any] = opener.find(run.name).addCallback(lambda _: opener.reach(run.name, run.number))
         found.addCallback(self._begin, run).addErrback(self._retry, run)
@@ -165,18 +171,18 @@ class Takeover:
         Begin a run anew.
 
         Raises:
-            StreamNotFound: It was deleted meanwhile.
-            StoreUnavailable: Its log is not complete yet.
+            StreamNotFound: It was ended or deleted meanwhile.
+            StoreUnavailable: Its log is not complete yet, or of another epoch: Redis may have lost the takeover.
         """
         parts, restarter = self._parts, self.restarter
         stream = parts.table.find(run.name)
-        if run.name not in self._taken or stream is None or stream.leaving or restarter is None:
+        if self._taken.get(run.name) is not run or stream is None or stream.leaving or restarter is None:
             raise StreamNotFound(run.name)
-        if stream.log.last < run.number:
+        if not stream.isOpen:
+            raise StreamNotFound(run.name)
+        if stream.log.last < run.number or stream.epoch != run.epoch:
             raise StoreUnavailable("The stream has not been read yet.")
         del self._taken[run.name]
-        if not stream.isOpen:
-            return
         parts.follower.leave(stream)
         stream.own, stream.stored = True, stream.log.last
         restarter.restart(stream.log, run.order)
@@ -184,10 +190,14 @@ class Takeover:
         parts.writer.ask(stream)
 
     def _retry(self, failure: Failure, run: TakenRun) -> None:
-        if failure.trap(StreamNotFound, StoreUnavailable) is StreamNotFound:
-            self._taken.pop(run.name, None)
-        elif run.name in self._taken:
-            self._taken[run.name] = self._clock.callLater(RETRY, self._read, run)
+        error = failure.trap(StreamNotFound, StoreUnavailable)
+        if self._taken.get(run.name) is not run:
+            # It was taken again, or the store is closed.
+            return
+        if error is StreamNotFound:
+            del self._taken[run.name]
+        else:
+            self._attempts[run.name] = self._clock.callLater(RETRY, self._read, run)
 
 
 def _reportLost(failure: Failure) -> None:

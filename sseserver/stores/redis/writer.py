@@ -57,7 +57,6 @@ class Batch:
         arguments: The arguments of all streams.
         entries: Number of entries.
         size: Bytes of their data.
-        partial: Whether a stream has more entries. One that Redis has lost entries of stays stale then.
     """
 
     now: float
@@ -67,7 +66,6 @@ class Batch:
     arguments: list[Argument] = field(default_factory=list)
     entries: int = 0
     size: int = 0
-    partial: bool = False
 
     @property
     def isFull(self) -> bool:
@@ -85,7 +83,6 @@ class Batch:
             self.arguments += (stream.epoch, first, bytes((buffer.kind(first),)), data)
             self.size += len(data)
         else:
-            self.partial = self.partial or last < buffer.appended
             segment = buffer.segment(first, last) if first <= last else None
             kinds = b"" if segment is None else bytes(segment.kinds)
             self.arguments += (stream.epoch, first, kinds)
@@ -222,7 +219,7 @@ class Writer:
 
     def _send(self, batch: Batch) -> None:
         self._flying += 1
-        head = (self.node, repr(batch.now), self._terms.window, self._terms.keep, int(batch.partial))
+        head = (self.node, repr(batch.now), self._terms.window, self._terms.keep)
         answered = self._client.run(APPEND, batch.keys, (*head, *batch.arguments))
         answered.addCallbacks(self._note, self._fail, callbackArgs=(batch,), errbackArgs=(batch,))
         answered.addErrback(lambda failure: log.failure("A group of the store broke", failure))

@@ -352,7 +352,8 @@ class Starter(Actor):
         while True:
             server = self._chooseServer()
             self._note("start", key=self.name, front=server)
-            reply = await self._request("POST", "/streams", {"Idempotency-Key": self.name}, b"", server)
+            fields = {"Idempotency-Key": self.name, "Content-Type": "application/json"}
+            reply = await self._request("POST", "/streams", fields, b'{"prompt": "w"}', server)
             name = (reply.json or {}).get("name")
             self._note("started", key=self.name, front=server, status=reply.status, stream=name)
             if reply.status not in _AGAIN:

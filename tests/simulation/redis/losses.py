@@ -85,13 +85,14 @@ class ExactFacts(Facts):
         """See `Facts.mayBeMissing`."""
         return stream in self.lost.missing or "delete" in self.asked.get(stream, ())
 
-    def mayBeInterrupted(self, stream: str, now: float) -> bool:
+    def mayBeInterrupted(self, stream: str, now: float, again: bool = False) -> bool:
         """See `Facts.mayBeInterrupted`. A run whose end was lost is ended so by its server, which has forgotten it."""
-        return any(loss.stream == stream for loss in self.lost.times) or super().mayBeInterrupted(stream, now)
+        return any(loss.stream == stream for loss in self.lost.times) or super().mayBeInterrupted(stream, now, again)
 
 
 def collectExactFacts(journal: Journal, lost: Losses) -> ExactFacts:
     """Collect the facts of a journal."""
     facts = ExactFacts(**vars(collectFacts(journal.records)), lost=lost)
+    facts.servers = {0, 1, 2}
     facts.losses = lost.times
     return facts

@@ -17,6 +17,7 @@ from tests.simulation.redis.server import FakeRedis, NextCut
 
 #: Scripts whose answers are lost; the first is any.
 _SCRIPTS = ("", "", "CREATE", "CREATE", "APPEND", "PUBLISH", "END", "DELETE", "RENEW", "LEASE", "CLAIM", "RELEASE")
+_SCRIPTS += ("KEEP", "TAKE")
 
 
 class Nemesis:
@@ -59,7 +60,13 @@ class Nemesis:
 
     def strike(self, luck: Random) -> None:
         """Break something, unless nothing new is begun."""
-        fault = luck.choices([*self.faults], [*self.faults.values()])[0]
+        self._begin(luck.choices([*self.faults], [*self.faults.values()])[0], luck)
+
+    def strikeServer(self, luck: Random) -> None:
+        """Kill a server, or let it stand still, unless nothing new is begun."""
+        self._begin(luck.choice((self._kill, self._freeze)), luck)
+
+    def _begin(self, fault: Callable[[Random], Coroutine[Any, Any, None]], luck: Random) -> None:
         if not self._stage.isOver:
             self.working += 1
             Deferred.fromCoroutine(fault(luck)).addCallbacks(self._noteOver, self._fail)

@@ -42,8 +42,32 @@ PLANTS = (
     ),
     Plant("a repeated publish is doubled", (_change("scripts", "  if use then\n", "  if false then\n"),)),
     Plant(
-        "a stale run keeps its epoch",
-        (_change("scripts", "  if not (s.stale or always) then return end\n", "  if true then return end\n"),),
+        "a run keeps its epoch whoever writes it",
+        (
+            _change(
+                "scripts",
+                "local function refresh(s, place, epoch)\n",
+                "local function refresh() end\nlocal function _()\n",
+            ),
+        ),
+    ),
+    Plant(
+        "a takeover keeps the epoch",
+        (
+            _change("restartscripts", "refresh(s, place, ARGV[9])\n", ""),
+            _change("takeover", " or stream.epoch != run.epoch:", ":"),
+        ),
+    ),
+    Plant("restarts are not counted", (_change("restartscripts", "'restarts', restarts)", "'restarts', 0)"),)),
+    Plant(
+        "viewers are not told of a restart",
+        (
+            _change(
+                "restartscripts",
+                "add(s, place.entries, string.char(4), 8, now)",
+                "'*' .. s.epoch .. ' ' .. s.last",
+            ),
+        ),
     ),
     Plant(
         "viewers keep what is lost",

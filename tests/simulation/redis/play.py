@@ -24,12 +24,15 @@ from tests.simulation.redis.actors import Actor, Closer, Publisher, Stage, Start
 from tests.simulation.redis.journal import Journal
 from tests.simulation.redis.losses import Losses, collectExactFacts
 from tests.simulation.redis.nemesis import Nemesis
-from tests.simulation.redis.process import WORDS, Process
+from tests.simulation.redis.process import WORDS, Process, RunTerms
 from tests.simulation.redis.server import FakeRedis, Way
 from tests.simulation.world import Stuck, World
 
-#: Seconds of virtual time in which actors and faults begin.
-BUSY = 12.0
+#: Seconds of virtual time in which actors and faults begin, and between two words of a run.
+BUSY, PACE = 12.0, 0.4
+
+#: The same in long seeds, which have more faults of servers.
+LONG_BUSY, LONG_PACE = 36.0, 1.2
 
 #: Seconds. Longest time from the last fault until everybody has an answer, and every stream its end: a lease, the time
 #: until another server looks at it, and a run.
@@ -65,7 +68,13 @@ class Scenario:
         network = Network(world, chance, Weather(latency=chance.choice((0.0, 0.0, 0.02))))
         ways = [Way(number) for number in range(chance.choice((2, 2, 3)))]
         self._redis = FakeRedis(network, chance, ways, partial(self._journal.tell, "redis"))
-        processes = [Process(world, network, way.number) for way in ways]
+        retries = Random(f"retries {seed}").choice((0, 1, 1, 2))
+        # A run that is begun anew twice needs time: a lease must be over each time.
+        self._isLong = retries > 1
+        self._busy = LONG_BUSY if self._isLong else BUSY
+        self._journal.note("plan", retries=retries)
+        terms = RunTerms(retries, LONG_PACE if self._isLong else PACE)
+        processes = [Process(world, network, way.number, terms) for way in ways]
         self._stage = Stage(network, self._journal, processes)
         self._nemesis = Nemesis(self._stage, self._redis, self._lost)
         self._actors: list[Actor] = []
@@ -75,7 +84,7 @@ class Scenario:
         for process in self._stage.processes:
             process.start()
         self._cue()
-        self._world.pass_(BUSY)
+        self._world.pass_(self._busy)
         self._stage.isOver = True
         self._await(lambda: not self._nemesis.working, "the faults")
         for way in self._redis.ways:
@@ -110,10 +119,12 @@ class Scenario:
             self._act(chance, partial(self._view, f"viewer{number}"))
         for number in range(chance.randint(1, 10)):
             self._act(chance, partial(self._nemesis.strike, Random(f"fault {self._seed} {number}")))
+        for number in range(chance.randint(4, 10) if self._isLong else 0):
+            self._act(chance, partial(self._nemesis.strikeServer, Random(f"death {self._seed} {number}")))
 
     def _act(self, chance: Random, act: Callable[[], object], share: float = 1.0) -> None:
         self.acts += 1
-        time = round(chance.random() * BUSY * share, 3)
+        time = round(chance.random() * self._busy * share, 3)
         if self.acts not in self._without:
             self._world.after(time, act)
 

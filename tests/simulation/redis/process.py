@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 
-from sseserver.tap import Options, makeParts
+from sseserver import tap
+from sseserver.sources.text import TextSource
 from tests.simulation.network import Accept, Network, SimSocket
 from tests.simulation.reactor import SimReactor
 from tests.simulation.redis.server import PORT as REDIS_PORT
@@ -22,10 +24,30 @@ PORT = 8000
 #: Words that each run writes: each says its number.
 WORDS = 24
 
-#: Seconds between two words, and of a drain.
-PACE, DRAIN = 0.4, 2.0
+#: Seconds of a drain.
+DRAIN = 2.0
 
-_OPTIONS = (f"--interval={PACE}", "--heartbeat=1", "--retry=500", "--linger=600", f"--drain={DRAIN}")
+#: The program is never run: `PromptedText` takes its place.
+_OPTIONS = ("--exec=true {prompt}", "--heartbeat=1", "--retry=500", "--linger=600", f"--drain={DRAIN}")
+
+
+class PromptedText(TextSource):
+    """Writes words, whatever the prompt is: without one a run could not be begun anew."""
+
+    takesPrompt = True
+
+
+class RunTerms(NamedTuple):
+    """
+    The terms of all runs of a seed.
+
+    Attributes:
+        retries: Number of times that a run is begun anew at most.
+        pace: Seconds between two words.
+    """
+
+    retries: int
+    pace: float
 
 
 class PatientNetwork:
@@ -76,6 +98,7 @@ class Process:
         world: Schedules it.
         network: Connects it.
         number: Its number.
+        terms: The terms of runs.
 
     Attributes:
         number: See above.
@@ -83,8 +106,9 @@ class Process:
         isFrozen: Whether it stands still.
     """
 
-    def __init__(self, world: World, network: Network, number: int) -> None:
+    def __init__(self, world: World, network: Network, number: int, terms: RunTerms) -> None:
         self.number = number
+        self._terms = terms
         self.isRunning = self.isFrozen = False
         self._world = world
         self._network = network
@@ -101,8 +125,10 @@ class Process:
         """Start it."""
         self._patience = PatientNetwork(self._network)
         self._reactor = SimReactor(self._world, self._patience)
-        options = parseOptions(self.number)
-        parts = makeParts(self._reactor, options)
+        options, words = parseOptions(self.number, self._terms.retries), " ".join(f"w{n}" for n in range(1, WORDS + 1))
+        source = PromptedText(self._reactor, words, self._terms.pace)
+        with patch.object(tap, "makeSource", lambda *_: source):
+            parts = tap.makeParts(self._reactor, options)
         self._server = parts.server
         self._server.listen(self._reactor, options["listen"][0], parts.measured.site)
         self._server.privilegedStartService()
@@ -136,10 +162,20 @@ class Process:
 
 
 @cache
-def parseOptions(number: int) -> Options:
-    """Parse the command line of a server."""
-    listen = f"--listen=tcp:{PORT + number}:interface=127.0.0.1"
-    options = Options()
-    options.parseOptions([listen, "--access-log=none", f"--store=redis://127.0.0.1:{REDIS_PORT + number}", *_OPTIONS])
-    options["words"] = " ".join(f"w{number}" for number in range(1, WORDS + 1))
+def parseOptions(number: int, retries: int) -> tap.Options:
+    """
+    Parse the command line of a server.
+
+    Args:
+        number: Its number.
+        retries: Number of times that a run is begun anew at most.
+    """
+    words = (
+        f"--listen=tcp:{PORT + number}:interface=127.0.0.1",
+        "--access-log=none",
+        f"--store=redis://127.0.0.1:{REDIS_PORT + number}",
+        f"--retry-interrupted={retries}",
+    )
+    options = tap.Options()
+    options.parseOptions([*words, *_OPTIONS])
     return options

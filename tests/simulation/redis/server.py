@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sseserver.stores.redis import scripts
+from sseserver.stores.redis import restartscripts, scripts
 from tests.simulation.network import Network, SimSocket
 from tests.simulation.redis.keyspace import GROWING, WRITES, Keyspace, Reply, Wrong
 from tests.simulation.redis.scripting import Program, compileScript, sharedLua
@@ -20,7 +20,11 @@ from tests.simulation.redis.scripting import Program, compileScript, sharedLua
 PORT = 6379
 
 #: The names of the scripts, by their hashes.
-_NAMES = {one.name.encode(): word for word, one in vars(scripts).items() if isinstance(one, scripts.Script)}
+_NAMES = {
+    one.name.encode(): word
+    for word, one in (*vars(scripts).items(), *vars(restartscripts).items())
+    if isinstance(one, scripts.Script)
+}
 
 #: Commands that a Redis answers while it loads its data.
 _ALWAYS = frozenset({b"INFO", b"PING"})

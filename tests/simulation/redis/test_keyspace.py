@@ -18,10 +18,11 @@ from tests.simulation.redis.scripting import findMissing
 from tests.simulation.world import World
 
 if (findMissing() or findMissingRedis()) is None:
-    from sseserver.stores.redis import scripts
+    from sseserver.stores.redis import restartscripts, scripts
     from sseserver.stores.redis.layout import Layout, Place
     from sseserver.stores.redis.publisher import DONE
     from sseserver.stores.redis.streams import listAllKeys, listKeys
+    from sseserver.streams.terminal import packRestart
     from tests.simulation.redis.keyspace import Entries, SortedSet, Wrong, writeID
     from tests.simulation.redis.server import FakeRedis
 
@@ -55,10 +56,13 @@ class Commands:
         self._last: dict[str, int] = {}
         self._makers = [self._create, self._append, self._append, self._publish, self._publish, self._end]
         self._makers += [self._delete, self._renew, self._lease, self._claim, self._read, self._read, self._touch]
+        self._makers += [self._keepOrder, self._take, self._takeNew]
+        # Commands that come next.
+        self._next: list[Command] = []
 
     def make(self) -> Command:
         """Make a command."""
-        return self._chance.choice(self._makers)()
+        return self._next.pop(0) if self._next else self._chance.choice(self._makers)()
 
     def note(self, name: str, last: int) -> None:
         """Note the number of the last entry of a stream."""
@@ -83,7 +87,9 @@ class Commands:
         return self._layout.locate(name)
 
     def _create(self) -> Command:
-        name, published = self._name, self._chance.choice((0, 1))
+        return self._createStream(self._name, self._chance.choice((0, 1)))
+
+    def _createStream(self, name: str, published: int) -> Command:
         keys = listAllKeys(self._locate(name))
         return self._run(scripts.CREATE, keys, name, f"epoch{name}", published, "17.25", "why?", self._node, "30.5")
 
@@ -96,9 +102,7 @@ class Commands:
             keys += listKeys(self._locate(name))
             first = self._last.get(name, 0) + self._chance.choice((1, 1, 1, 1, 2))
             arguments += [f"epoch{name}", first, kinds, *[self._data for _ in kinds]]
-        return self._run(
-            scripts.APPEND, keys, self._node, "18.5", _WINDOW, _KEEP, self._chance.choice((0, 1)), *arguments
-        )
+        return self._run(scripts.APPEND, keys, self._node, "18.5", _WINDOW, _KEEP, *arguments)
 
     def _publish(self) -> Command:
         name, chance = self._name, self._chance
@@ -116,6 +120,30 @@ class Commands:
         return self._run(
             scripts.END, listAllKeys(self._locate(name)), "20.5", _WINDOW, _KEEP, self._layout.nameControl(b""), *rest
         )
+
+    def _keepOrder(self) -> Command:
+        return self._keepOrderOf(self._name)
+
+    def _keepOrderOf(self, name: str) -> Command:
+        return self._run(restartscripts.KEEP, [self._locate(name).stream], f"epoch{name}", self._node, "order")
+
+    def _take(self) -> Command:
+        return self._takeRun(self._name)
+
+    def _takeNew(self) -> Command:
+        """Make a run, and let it be taken over, maybe twice."""
+        name = self._name
+        keys, control = listAllKeys(self._locate(name)), self._layout.nameControl(b"")
+        self._next = [self._run(scripts.DELETE, keys, "", control), self._createStream(name, 0)]
+        self._next += [self._keepOrderOf(name), self._takeRun(name), self._takeRun(name)]
+        return self._renew()
+
+    def _takeRun(self, name: str) -> Command:
+        chance = self._chance
+        limits = (chance.choice((1, 2, 9)), int(chance.random() < 0.9))
+        # The epoch stays the same, so that the following commands mean the same stream.
+        rest = (self._node, self._node, *limits, packRestart("%d").data, f"epoch{name}")
+        return self._run(restartscripts.TAKE, listAllKeys(self._locate(name)), "21.5", _WINDOW, _KEEP, *rest)
 
     def _delete(self) -> Command:
         name = self._name

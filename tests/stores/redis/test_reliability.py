@@ -140,7 +140,7 @@ class LeaseTests(ProcessCase):
         self.assertIn(b'"interrupted"', self.pump.result(self.second.find(run.name)).buffer.entries[-1])
 
 
-class StaleTests(ProcessCase):
+class PartlyTests(ProcessCase):
     """Redis has lost entries of a run, whose owner appends them again."""
 
     def test_partly(self) -> None:
@@ -150,7 +150,7 @@ class StaleTests(ProcessCase):
         # A server that has taken over has the first entry only.
         self.server.command("DEL", place.entries)
         self.server.command("XADD", place.entries, "1-0", "kind", "0", "data", "0")
-        self.server.command("HSET", place.stream, "last", "1", "size", "1", "tokens", "1", "stale", "1")
+        self.server.command("HSET", place.stream, "last", "1", "size", "1", "tokens", "1")
         self.patch(writer, "GROUP_ENTRIES", 20)
         append = client.run
 
@@ -169,6 +169,31 @@ class StaleTests(ProcessCase):
         self.assertRaises(GapError, found.locate, f"{run.epoch}-22")
 
 
+class ClosedTests(ProcessCase):
+    """Redis has lost the end of a published stream, which was answered."""
+
+    def test_again(self) -> None:
+        """The stream is open again. Its publisher closes it once more with the same key, which adds nothing else."""
+        place, token = Layout().locate("a"), [NewEntry(Kind.TOKEN, b"1")]
+        before = self.pump.result(self.first.create("a", True)).epoch
+        self.pump.result(self.first.publish("a", token, False, "1"))
+        dumps = [(key, self.server.call("DUMP", key)) for key in (place.stream, place.entries, place.keys)]
+        self.pump.result(self.first.publish("a", [], True, "end"))
+        # A replica becomes the master.
+        for key, dump in dumps:
+            self.server.call("RESTORE", key, 0, dump, "REPLACE")
+        self.server.call("SET", place.generation, "that of another server")
+        self.assertIs(self.pump.result(self.second.find("a")).state, State.OPEN)
+        self.assertTrue(self.pump.result(self.second.publish("a", token, False, "1")).repeated)
+        for repeated in (False, True):
+            self.assertIs(self.pump.result(self.second.publish("a", [], True, "end")).repeated, repeated)
+        found = self.pump.result(self.second.find("a"))
+        self.assertEqual((found.state, found.last), (State.DONE, 2))
+        self.assertNotEqual(found.epoch, before)
+        self.assertEqual(found.locate(f"{before}-1"), 1)
+        self.assertRaises(GapError, found.locate, f"{before}-2")
+
+
 class EndedTests(ProcessCase):
     """Another process has ended a run, whose own end is not stored yet."""
 
@@ -179,18 +204,15 @@ class EndedTests(ProcessCase):
         self.run = self.startRun(b"1", b"2")
         self.epoch = self.run.epoch
 
-    def endElsewhere(self, stale: bool) -> None:
+    def endElsewhere(self) -> None:
         """Let another process end the run; the process of the run does not hear of it."""
-        place = Layout().locate(self.run.name)
-        if stale:
-            self.server.command("HSET", place.stream, "stale", "1")
         self.first.client.onMessage = max
         self.pump.result(self.second.end(self.run.name, INTERRUPTED))
 
     def test_newEpoch(self) -> None:
         """The viewers of a run that was ended with a new epoch get that end. It had waited for ever."""
         before = self.run.epoch
-        self.endElsewhere(stale=True)
+        self.endElsewhere()
         done = packDone(Reason.STOP, 2)
         self.run.append(done.kind, done.data)
         self.pump.until(lambda: self.run.state is State.FAILED)

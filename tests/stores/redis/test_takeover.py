@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.errors import StoreUnavailable
+from sseserver.errors import GapError, StoreUnavailable
 from sseserver.interfaces import IStreamLog
 from sseserver.streams.terminal import packCancelled, packDone, packRestart
 from sseserver.testing.storecase import NoFormat, RecordingViewer
@@ -129,8 +129,7 @@ class TakeoverTests(TakeoverCase):
         ((streamLog, order),) = begun.begun
         logs.append(self.follow(2)[0])
         self.assertEqual(order, ORDER)
-        self.assertEqual(streamLog.epoch, self.run.epoch)
-        self.assertEqual(streamLog.last, 3)
+        self.assertEqual((streamLog.earlier, streamLog.last), ({self.run.epoch: 2}, 3))
         streamLog.append(Kind.TOKEN, b"A")
         streamLog.append(*packDone("stop", 1))
         for each in logs:
@@ -138,6 +137,8 @@ class TakeoverTests(TakeoverCase):
             entries = [b"a", b"b", packRestart(1).data, b"A", packDone("stop", 1).data]
             self.assertEqual(each.buffer.entries, entries)
             self.assertEqual(each.buffer.kind(3), Kind.RESTART)
+            # No viewer had a gap, nor has one that returns.
+            self.assertEqual((each.epoch, each.locate(f"{self.run.epoch}-2")), (streamLog.epoch, 2))
         # Nothing of the order is left.
         self.assertEqual((self.field("state"), self.field("order")), (b"done", None))
         self.pump.run(1.0)
@@ -312,6 +313,53 @@ class ReturnTests(TakeoverCase):
         self.pump.run(2 * RETRY)
         self.assertEqual(len(self.restarters[1].begun) + len(self.restarters[2].begun), 1)
         self.assertEqual(self.field("restarts"), b"1")
+
+    def test_readAgain(self) -> None:
+        """A process takes a run whose log it is just reading again."""
+        self.follow(1)
+        self.stores[1].session.follower.noteDropped(Layout().locate(self.run.name).tail)
+        there = self.takeOver()
+        self.assertEqual(there.buffer.entries, [b"a", b"b", packRestart(1).data])
+        there.append(Kind.TOKEN, b"A")
+        self.pump.until(lambda: there.last == 4)
+
+    def test_lostByRedis(self) -> None:
+        """If Redis loses the takeover, and the old owner goes on, it uses no event ID that the new one has used."""
+        place = Layout().locate(self.run.name)
+        dumps = [(key, self.server.call("DUMP", key)) for key in (place.stream, place.entries, place.runs)]
+        there = self.takeOver()
+        there.append(Kind.TOKEN, b"A")
+        self.pump.until(lambda: there.last == 4)
+        epoch = there.epoch
+        # A replica becomes the master.
+        for key, dump in dumps:
+            self.server.call("RESTORE", key, 0, dump, "REPLACE")
+        self.server.call("SET", place.generation, "that of another server")
+        self.run.append(Kind.TOKEN, b"c")
+        self.run.append(Kind.TOKEN, b"d")
+        self.pump.until(lambda: self.run.last == 4)
+        there.append(Kind.TOKEN, b"B")
+        self.pump.until(lambda: self.ended == [there])
+        found = self.pump.result(self.stores[1].find(self.run.name))
+        self.assertEqual(found.buffer.entries, [b"a", b"b", b"c", b"d"])
+        self.assertEqual(found.locate(f"{self.run.epoch}-4"), 4)
+        self.assertRaises(GapError, found.locate, f"{epoch}-4")
+
+    def test_taken(self) -> None:
+        """A process does not begin a run whose takeover Redis has lost."""
+        place, finding = Layout().locate(self.run.name), self.stores[1].session.opener
+        dumps = [(key, self.server.call("DUMP", key)) for key in (place.stream, place.entries, place.runs)]
+        find, self.stores[1].session.opener.find = finding.find, lambda _: fail(StoreUnavailable("Not now."))
+        owner = self.stores[0].session.node.id
+        self.assertIs(self.pump.result(self.stores[1].session.takeover.take(self.run.name, owner)), True)
+        for key, dump in dumps:
+            self.server.call("RESTORE", key, 0, dump, "REPLACE")
+        self.stores[1].session.opener.find = find
+        self.run.append(Kind.TOKEN, b"c")
+        self.run.append(*packDone("stop", 3))
+        self.pump.until(lambda: self.run.state is State.DONE)
+        self.pump.until(lambda: not self.stores[1].session.takeover.names)
+        self.assertEqual((self.restarters[1].begun, self.ended), ([], []))
 
     def test_lostAnswer(self) -> None:
         """A run ends whose new owner has not learned that it is: the answer was lost."""
