@@ -19,10 +19,10 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from sseserver import compiled
+from sseserver.apis import makeAdmin
 from sseserver.apis.admin.families import Measured
 from sseserver.apis.admin.metrics import Metrics
-from sseserver.apis.admin.site import makeAdmin
-from sseserver.command.access import makeCredentials, reloadCredentials
+from sseserver.command.access import makeCredentials, reloadCredentials, showsStreams
 from sseserver.command.control import Control
 from sseserver.command.given import findUnknown
 from sseserver.command.heap import ReturnedMemory, findHeap
@@ -37,7 +37,7 @@ from sseserver.command.signals import Signals
 from sseserver.command.sites import makeAdminSite, makeSite
 from sseserver.command.starting import endStart, tryStart
 from sseserver.command.stopping import Stop
-from sseserver.command.summary import summarize
+from sseserver.command.summary import nameSource, nameStore, summarize
 from sseserver.command.supervisor import Supervisor
 from sseserver.command.textfiles import readText
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
@@ -57,6 +57,8 @@ from sseserver.stores.sqlite import SQLiteStore
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import MODEL
+from sseserver.web.access.credentials import Credentials
+from sseserver.web.access.rights import Access
 from sseserver.web.site import StreamSite
 
 #: Descriptor of standard input.
@@ -204,12 +206,14 @@ class Parts:
         measured: What operators can watch.
         source: The token source.
         reads: Read files again: keys and certificates.
+        credentials: Finds the principals of requests; `None` asks for none.
     """
 
     server: Server
     measured: Measured
     source: ITokenSource
     reads: Sequence[Callable[[], object]]
+    credentials: Credentials | None
 
 
 def makeParts(reactor: Any, options: Options, sessionKey: bytes | None = None) -> Parts:
@@ -235,7 +239,9 @@ def makeParts(reactor: Any, options: Options, sessionKey: bytes | None = None) -
     reads: list[Callable[[], object]] = [server.reloadCertificates]
     if credentials is not None:
         reads.append(partial(reloadCredentials, credentials, options))
-    return Parts(server, Measured(streams, site, ReactorLag(reactor), compiled), source, reads)
+    about = (nameSource(options), nameStore(options["store"]))
+    measured = Measured(streams, site, ReactorLag(reactor), compiled, *about)
+    return Parts(server, measured, source, reads, credentials)
 
 
 def makeStop(reactor: Any, parts: Parts, options: Options, supervisor: Supervisor) -> Stop:
@@ -270,20 +276,34 @@ def keepSmall(reactor: Any, server: Server, plain: bool) -> None:
         RareCollections().setServiceParent(server)
 
 
-def watch(reactor: Any, server: Server, measured: Measured, options: Mapping[str, Any]) -> None:
+def makeOperatorsAccess(reactor: Any, parts: Parts, options: Mapping[str, Any]) -> Access | None:
+    """
+    Make the check of the rights of operators; `None` if they have no page.
+
+    Args:
+        reactor: Listens.
+        parts: The parts of the server.
+        options: The options.
+    """
+    return Access(parts.credentials, parts.measured.service.wall) if showsStreams(reactor, options) else None
+
+
+def watch(reactor: Any, parts: Parts, options: Mapping[str, Any]) -> None:
     """
     Let operators watch a server, if the options say so.
 
     Args:
         reactor: Listens.
-        server: The server.
-        measured: Its parts.
+        parts: The parts of the server.
         options: The options.
     """
+    server, measured = parts.server, parts.measured
     if options["admin-listen"] is not None or options["metrics"]:
         measured.lag.setServiceParent(server)
     if options["admin-listen"] is not None:
-        root = makeAdmin(measured, options["hosts"])
+        access = makeOperatorsAccess(reactor, parts, options)
+        server.hasPage = access is not None
+        root = makeAdmin(measured, options["hosts"], access)
         server.listen(reactor, options["admin-listen"], makeAdminSite(reactor, root, options), "admin-listen")
     if options["metrics"]:
         site: Any = measured.site
@@ -309,7 +329,7 @@ def makeService(options: Options) -> Server | Pool:
     server, measured = parts.server, parts.measured
     for endpoint in options["listen"]:
         server.listen(reactor, endpoint, measured.site)
-    watch(reactor, server, measured, options)
+    watch(reactor, parts, options)
     server.summary = summarize(options)
     server.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     supervisor = Supervisor(reactor, os.environ)

@@ -33,6 +33,7 @@ REPEATING = (
 #: the pages, and of clients that are made of the OpenAPI document. With `SSESERVER_BUILD_TESTS=1` they are left out.
 ONCE = (
     "tests/integration/test_access_browser.py",
+    "tests/integration/test_admin_page.py",
     "tests/integration/test_benchmarks.py",
     "tests/integration/test_chat_page.py",
     "tests/integration/test_deployment.py",
@@ -67,6 +68,7 @@ WAITING = ("tests/integration/", "tests/stores/redis/")
 #: Tests among them that share something slow to make, a browser or a package: the tests of such a file stay together.
 SHARING = (
     "test_access_browser.py",
+    "test_admin_page.py",
     "test_browser.py",
     "test_chat_page.py",
     "test_foreign.py",

@@ -392,6 +392,15 @@ class StartTests(TestCase):
             self.assertEqual(b"metrics" in root.children, onClients, arguments)
             self.assertEqual(sum(isinstance(part, ReactorLag) for part in server), measured, arguments)
 
+    def test_page(self) -> None:
+        """The endpoint for operators has their page, with the rights of the server, unless everybody reaches it."""
+        for interface, hasPage in (("127.0.0.1", True), ("10.0.0.7", False)):
+            server: Any = makeService(parse("--admin-listen", f"tcp:9000:interface={interface}"))
+            roots = [part.factory.resource.children for part in server if hasattr(part, "factory")]
+            self.assertEqual([b"admin" in children for children in roots], [False, hasPage])
+            self.assertEqual(b"streams" in roots[1], hasPage)
+            self.assertEqual(server.hasPage, hasPage)
+
     def test_badAccessLog(self) -> None:
         """An access log that cannot be written ends the process with one line, before it listens."""
         folder = Path(self.mktemp()).absolute()

@@ -11,28 +11,39 @@ and a format if it streams. CONTRIBUTING.md has the steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import succeed
 from twisted.web.resource import IResource
 
+from sseserver.apis.admin.families import Measured
 from sseserver.apis.admin.health import Health, Readiness
-from sseserver.apis.admin.operations import HEALTH_CHECKS
+from sseserver.apis.admin.metrics import Metrics
+from sseserver.apis.admin.operations import HEALTH_CHECKS, OPERATORS, PAGE
+from sseserver.apis.admin.page import AdminPage, leadToPage
+from sseserver.apis.admin.site import AdminResource
+from sseserver.apis.admin.status import Status, describeProcess
+from sseserver.apis.admin.viewerlist import ViewerList
 from sseserver.apis.chat.completions import Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.chat.operations import CHAT
-from sseserver.apis.native.operations import makeNative
+from sseserver.apis.native.operated import OperatedStreams
+from sseserver.apis.native.operations import makeNative, makeOperated
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.apis.page.operations import makePage
-from sseserver.apis.page.page import AssetFile, AssetFolder, Page
+from sseserver.apis.page.page import ASSETS, PACKAGE, Page
 from sseserver.apis.page.visitor import Visitor
 from sseserver.apis.session.operations import SESSION
 from sseserver.apis.session.session import Session
 from sseserver.apis.ui.chats import Chats
 from sseserver.apis.ui.operations import CHATS
 from sseserver.service.service import StreamService
+from sseserver.settings import Settings
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
+from sseserver.web.assets import AssetFile, AssetFolder
 from sseserver.web.openapi.document import DocumentBuilder
 from sseserver.web.openapi.operations import DESCRIPTION
 from sseserver.web.openapi.resource import OpenAPI
@@ -54,9 +65,9 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
     page = Page(service.source)
     resources: dict[str, IResource] = {
         "": Visitor(service, page, access, prompt, gate),
-        "assets": AssetFolder(service.viewers),
+        "assets": AssetFolder(PACKAGE, ASSETS, service.viewers),
         # Browsers ask for it beside pages that name no icon, such as answers in JSON.
-        "favicon.ico": AssetFile(service.viewers, "icon.svg"),
+        "favicon.ico": AssetFile(PACKAGE, "icon.svg", service.viewers),
         "streams": StreamCollection(service, page.answer, access),
         "v1/chat/completions": Completions(service, access),
         "v1/models": Models(service, access),
@@ -82,3 +93,36 @@ def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
     apis = (makeNative(formats), makePage(formats), CHAT, CHATS, SESSION, HEALTH_CHECKS, DESCRIPTION)
     hasSessions = access.credentials is not None
     return DocumentBuilder("sseserver", apis, service.settings, access.asks, hasSessions).build()
+
+
+def makeAdmin(measured: Measured, hosts: Iterable[str] = (), access: Access | None = None) -> AdminResource:
+    """
+    Make the root of the site for operators, for a server of one process.
+
+    Args:
+        measured: The parts of the server.
+        hosts: See `AdminResource`.
+        access: Checks the rights of operators; `None` leaves out their page, and everything that it needs.
+    """
+    service = measured.service
+    description = OpenAPI(partial(describeOperators, access, tuple(service.formats)))
+    root = AdminResource(Readiness(service), Metrics(measured), description, hosts)
+    if access is not None:
+        status = Status(access, lambda: succeed({0: describeProcess(measured)}))
+        root.putChild(b"admin", AdminPage(status, ViewerList(service, access)))
+        root.putChild(b"streams", OperatedStreams(service, leadToPage, access))
+    return root
+
+
+def describeOperators(access: Access | None, formats: tuple[str, ...]) -> dict[str, Any]:
+    """
+    Return the OpenAPI document of the site for operators.
+
+    Args:
+        access: See `makeAdmin`.
+        formats: Names of the formats.
+    """
+    page = () if access is None else (PAGE, makeOperated(formats))
+    apis = (OPERATORS, *page, HEALTH_CHECKS, DESCRIPTION)
+    asks = access is not None and access.asks
+    return DocumentBuilder("sseserver, for operators", apis, Settings(), asks, hasSessions=False).build()

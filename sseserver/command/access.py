@@ -76,6 +76,19 @@ def checkAccess(reactor: Any, options: Mapping[str, Any]) -> None:
                 )
 
 
+def showsStreams(reactor: Any, options: Mapping[str, Any]) -> bool:
+    """
+    Tell whether the endpoint of `--admin-listen` has the streams, and the page that shows them.
+
+    Otherwise everybody who reaches it could read them, where clients cannot: it has only health checks and metrics.
+
+    Args:
+        reactor: Listens later.
+        options: The options, with a valid endpoint.
+    """
+    return isGuarded(options) or options["public"] or isLocal(reactor, options["admin-listen"])
+
+
 def isLocal(reactor: Any, description: str) -> bool:
     """
     Tell whether only this machine reaches an endpoint.

@@ -37,6 +37,7 @@ class Server(MultiService):
 
     Attributes:
         control: Handles signals and tells the service manager, or obeys a pool, while the server runs; `None` for none.
+        hasPage: Whether there is a page for operators.
         log: The log of the process; `None` leaves it to the runner.
         summary: Follows the URLs of `--listen` in the log.
     """
@@ -46,6 +47,7 @@ class Server(MultiService):
     def __init__(self, store: str | None = None, isWorker: bool = False) -> None:
         super().__init__()
         self.control: Control | Obedience | None = None
+        self.hasPage = False
         self.log: ProcessLog | None = None
         self.summary = ""
         self._storePath = store
@@ -127,8 +129,10 @@ class Server(MultiService):
         for description, endpoint in self._endpoints:
             url = None if endpoint.port is None or self._isWorker else makeURL(description, endpoint.port.getHost())
             if url is not None:
-                about = "for operators" if endpoint is self._operators else self.summary
-                self._log.info("Open {url} ({about})", url=url, about=about)
+                isForOperators = endpoint is self._operators
+                about = "for operators" if isForOperators else self.summary
+                place = "admin/" if isForOperators and self.hasPage else ""
+                self._log.info("Open {url}{place} ({about})", url=url, place=place, about=about)
 
     def stopService(self) -> Deferred[Any]:
         """

@@ -21,10 +21,11 @@ def summarize(options: Mapping[str, Any]) -> str:
     """
     build = "compiled" if compiled else "pure Python"
     speed = "no speedups" if options["plain"] else "speedups"
-    return f"source: {_nameSource(options)}; store: {_nameStore(options['store'])}; build: {build}, {speed}"
+    return f"source: {nameSource(options)}; store: {nameStore(options['store'])}; build: {build}, {speed}"
 
 
-def _nameSource(options: Mapping[str, Any]) -> str:
+def nameSource(options: Mapping[str, Any]) -> str:
+    """Return a short text about the token source that the options describe."""
     if options["exec"] is not None:
         # Arguments may be secret.
         return f"program {options['exec'][0]}"
@@ -36,7 +37,13 @@ def _nameSource(options: Mapping[str, Any]) -> str:
     return "built-in text" if options["text"] is None else f"file {options['text']}"
 
 
-def _nameStore(store: str | None) -> str:
+def nameStore(store: str | None) -> str:
+    """
+    Return a short text about a store.
+
+    Args:
+        store: Value of `--store`.
+    """
     if store is None:
         return "memory"
     return store if isRedis(store) else f"sqlite:{store}"

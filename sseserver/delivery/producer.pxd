@@ -20,10 +20,10 @@ cdef class EventStreamProducer(ResponseProducer):
     cdef Py_ssize_t _first
     cdef Py_ssize_t _sent
 
-    cdef object _form
+    cdef public object form
     cdef public object principal
     cdef object _rest
 
     @cython.locals(reading=Reading, cursor=Py_ssize_t, frames=bytes, streamLog=StreamLog)
     cpdef wake(self)
-    cdef _count(self)
+    cpdef count(self)

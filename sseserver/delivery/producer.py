@@ -58,6 +58,7 @@ class EventStreamProducer(ResponseProducer):
     Attributes:
         cursor: Number of the last entry read.
         expires: The time at which the viewer is told to return, in seconds on the ticker's clock; infinite for never.
+        form: See above.
         principal: The client.
         streamLog: The stream.
     """
@@ -65,7 +66,6 @@ class EventStreamProducer(ResponseProducer):
     __slots__ = (
         "_behind",
         "_first",
-        "_form",
         "_quietSince",
         "_refused",
         "_rendering",
@@ -73,6 +73,7 @@ class EventStreamProducer(ResponseProducer):
         "_sent",
         "cursor",
         "expires",
+        "form",
         "principal",
         "streamLog",
     )
@@ -83,7 +84,7 @@ class EventStreamProducer(ResponseProducer):
         self.expires = inf
         self.principal = ANYONE
         self.streamLog = streamLog
-        self._form = form
+        self.form = form
         self._rendering: IRendering
         self._behind = True
         # Whether the format has refused to serve the rest of the stream.
@@ -106,13 +107,13 @@ class EventStreamProducer(ResponseProducer):
             fromNow: Whether a new viewer starts at the end instead of at the first entry that is
                 kept.
         """
-        writeHeaders(self.request, self._form)
+        writeHeaders(self.request, self.form)
         settings = self._delivery.settings
         left = self.expires - self._delivery.ticker.seconds()
         if not self._begin(min(settings.heartbeat, settings.stall, left)):
             return
         # Registered before the first read, so that no entry is missed between the two.
-        self._rendering = self.streamLog.follow(self, self._form)
+        self._rendering = self.streamLog.follow(self, self.form)
         gap = self._locate(lastEventID, fromNow)
         self._first = self._sent = self.cursor
         self._write(gap + self._rendering.head(self.cursor, retry, url))
@@ -212,7 +213,7 @@ class EventStreamProducer(ResponseProducer):
 
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A heartbeat also shows whether a silent peer is gone."""
-        self._count()
+        self.count()
         self._noteLag(now)
         settings = self._delivery.settings
         heartbeat = settings.heartbeat
@@ -258,8 +259,8 @@ class EventStreamProducer(ResponseProducer):
             since = self._quietSince if self.isPaused else max(self._quietSince, self.streamLog.announced)
         self._delivery.counts.lags.note(now - since)
 
-    def _count(self) -> None:
-        """See `ResponseProducer._count`. Entries are counted, too."""
+    def count(self) -> None:
+        """See `ResponseProducer.count`. Entries are counted, too."""
         written = self._body.written
         counts = self._delivery.counts
         counts.bytes += written - self._counted

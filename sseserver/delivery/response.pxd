@@ -13,5 +13,5 @@ cdef class ResponseProducer:
     cdef Py_ssize_t _counted
     cdef StallWatch _watch
 
-    cdef _count(self)
+    cpdef count(self)
     cdef _stopWaiting(self, object before)

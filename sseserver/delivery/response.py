@@ -132,7 +132,7 @@ class ResponseProducer:
 
     def beat(self, now: float) -> float:
         """See `Watched.beat`. A response has no heartbeats unless its subclass writes them."""
-        self._count()
+        self.count()
         return now + self._delivery.settings.stall
 
     def countEvents(self) -> int:
@@ -167,7 +167,7 @@ class ResponseProducer:
     def _step(self, step: ViewerStep) -> None:
         self._state = findNext(VIEWER_STATES, self._state, step)
 
-    def _count(self) -> None:
+    def count(self) -> None:
         """Count the bytes that were written since the last time."""
         written = self._body.written
         self._delivery.counts.bytes += written - self._counted
@@ -220,7 +220,7 @@ class ResponseProducer:
         if self._watch is not None:
             self._watch.stop()
         self._stopWaiting(before)
-        self._count()
+        self.count()
         self._delivery.counts.ends.add(reason)
         self._release()
 

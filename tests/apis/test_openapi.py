@@ -7,21 +7,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from twisted.web.resource import IResource, Resource
 
 import sseserver.errors
-from sseserver.apis import makeAPIs
-from sseserver.apis.admin.site import AdminResource, makeAdmin
+from sseserver.apis import describeOperators, makeAdmin, makeAPIs
+from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.workers import WorkersMetrics, WorkersReadiness
 from sseserver.apis.root import StreamResource
 from sseserver.errors import SSEServerError
+from sseserver.web.accept import JSON
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
+from sseserver.web.openapi.resource import OpenAPI
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from tests.apis.admin.cases import MetricsTestCase
 from tests.house import ROOT
+from tests.http import CHROME, EVENTSOURCE
 from tests.openapicases import DescribedTestCase, Outcome, readRecorded
 
 #: Errors that are no answers: what the formats raise, and what the clients of `sseserver.client` see.
@@ -77,12 +81,14 @@ class ResourceTests(DescribedTestCase, MetricsTestCase):
     def test_resources(self) -> None:
         """Every resource is in a document with all its methods, and each path of a document is a resource."""
         apis = makeAPIs(self.service, None, Access(self.credentials, self.reactor.seconds), Gate())
-        admin = makeAdmin(self.measured)
+        admin = makeAdmin(self.measured, access=Access(None, self.reactor.seconds))
         readiness, metrics = WorkersReadiness(lambda: None), WorkersMetrics(lambda: None, dict)  # type: ignore[arg-type,return-value]
-        described = self.connect(self.admin).ask("/openapi.json").json
+        described = self.connect(self.site(admin)).ask("/openapi.json").json
         found = self.walk(self.document, apis)
-        for site in (admin, AdminResource(readiness, metrics)):
-            found |= self.walk(described, {name.decode(): each for name, each in site.children.items()})
+        found |= self.walk(described, {name.decode(): each for name, each in admin.children.items()})
+        pool = AdminResource(readiness, metrics, OpenAPI(partial(describeOperators, None, ())), ())
+        described = self.connect(self.site(pool)).ask("/openapi.json").json
+        found |= self.walk(described, {name.decode(): each for name, each in pool.children.items()})
         self.assertEqual(found, set(listClasses()))
 
     def test_paths(self) -> None:
@@ -112,8 +118,30 @@ class ResourceTests(DescribedTestCase, MetricsTestCase):
         unseen = {each for each in judge.list() - judge.seen if each.code != "internal_error"}
         self.assertEqual(unseen, {Outcome("readMetrics", "501", "package_missing")})
 
+    def test_page(self) -> None:
+        """Every answer of the operator's page is as its document says; other tests show those of the streams."""
+        admin = makeAdmin(self.measured, (), Access(self.credentials, self.reactor.seconds))
+        self.guarded = self.site(admin)
+        self.judge = judge = self.makeJudge(self.guarded)
+        self.view("/")
+        self.breakRequests()
+        self.lackRights()
+        key = self.addKey("operator", "list,read,cancel,delete:*")
+        for target in ("/admin", "/admin/status.json", "/admin/viewers.json?after=0", "/streams?open=true&prefix=n"):
+            self.check(target, credential=key)
+        self.check("/admin/assets/app.js")
+        self.check("/admin/assets/app.js", headers={"If-None-Match": "*"})
+        self.check("/admin/assets/nothing.js")
+        for accept in (CHROME, JSON, EVENTSOURCE):
+            self.check("/streams/news", credential=key, accept=accept)
+        self.check("/streams/news/cancel", "POST", key)
+        self.check("/streams/news", "DELETE", key)
+        unseen = {each for each in judge.list() - judge.seen if each.code not in self.ELSEWHERE}
+        page = {"readPage", "readAsset", "readStatus", "listViewers"}
+        self.assertEqual({each for each in unseen if each.operation in page}, set())
 
-class ErrorTests(DescribedTestCase):
+
+class ErrorTests(DescribedTestCase, MetricsTestCase):
     """The errors of the code, of the document, and of docs/errors.md."""
 
     def codes(self) -> set[tuple[int, str]]:
@@ -139,16 +167,27 @@ class ErrorTests(DescribedTestCase):
         self.assertEqual(self.codes() | ANYWHERE | {(501, "package_missing")}, listed)
 
     def test_requests(self) -> None:
-        """The list of requests in docs/http-api.md has the same methods and paths."""
-        text = (ROOT / "docs" / "http-api.md").read_text("utf-8")
-        rows = re.findall(r"(?m)^\| (`(?:GET|PUT|POST|DELETE) [^|]*) \|", text)
-        listed = {(method, target) for row in rows for method, target in re.findall(r"`([A-Z]+) (/[^`]*)`", row)}
-        described = {
-            (method.upper(), re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path))
-            for path, methods in self.document["paths"].items()
-            for method in methods
-        }
-        self.assertEqual(described, listed)
+        """The lists of requests in docs/http-api.md have the same methods and paths, also that for operators."""
+        clients, operators = (ROOT / "docs" / "http-api.md").read_text("utf-8").split("\n## For operators\n")
+        self.assertEqual(listRequests(self.document), findRequests(clients))
+        admin = makeAdmin(self.measured, (), Access(None, self.reactor.seconds))
+        described = self.connect(self.site(admin)).ask("/openapi.json").json
+        self.assertEqual(listRequests(described), findRequests(operators))
+
+
+def findRequests(text: str) -> set[tuple[str, str]]:
+    """Return the methods and the paths in the tables of requests of a page."""
+    rows = re.findall(r"(?m)^\| (`(?:GET|PUT|POST|DELETE) [^|]*) \|", text)
+    return {(method, target) for row in rows for method, target in re.findall(r"`([A-Z]+) (/[^`]*)`", row)}
+
+
+def listRequests(document: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return the methods and the paths of a document."""
+    return {
+        (method.upper(), re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path))
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
 
 
 class AnswerTests(DescribedTestCase):

@@ -14,7 +14,7 @@ from unittest.mock import patch
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
 
-from sseserver.command.access import isLocal, makeCredentials, reloadCredentials
+from sseserver.command.access import isLocal, makeCredentials, reloadCredentials, showsStreams
 from sseserver.command.sites import makeSite
 from sseserver.command.supervisor import Supervisor
 from sseserver.errors import Unauthorized
@@ -48,6 +48,23 @@ class MetricsTests(AccessOptionsTestCase):
         for guard in (["--public"], [f"--api-keys={self.keyFile}"]):
             message = self.refused("--metrics", "--host=*", "--listen=tcp:8000", *guard)
             self.assertIn("--metrics: everybody who reaches --listen tcp:8000 could read them; use --admin", message)
+
+
+class OperatorsTests(AccessOptionsTestCase):
+    """`--admin-listen`."""
+
+    def test_streams(self) -> None:
+        """Operators have the streams if credentials are asked for, or nobody else reaches their endpoint."""
+        here, there = "tcp:9000:interface=127.0.0.1", "tcp:9000:interface=10.0.0.7"
+        keys = f"--api-keys={self.keyFile}"
+        for arguments, shown in (
+            ([f"--admin-listen={here}"], True),
+            (["--admin-listen=unix:s"], True),
+            ([f"--admin-listen={there}"], False),
+            ([f"--admin-listen={there}", keys], True),
+            ([f"--admin-listen={there}", "--public"], True),
+        ):
+            self.assertEqual(showsStreams(MemoryReactor(), parse(*arguments)), shown, arguments)
 
 
 class PublicTests(AccessOptionsTestCase):

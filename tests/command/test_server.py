@@ -30,9 +30,10 @@ class ServerTests(TestCase):
         """Make a site."""
         return StreamSite(Resource(), accessLog=None)
 
-    async def start(self, isWorker: bool) -> list[str]:
+    async def start(self, isWorker: bool, hasPage: bool = False) -> list[str]:
         """Start and stop a server; return the URLs in its log."""
         server = Server(isWorker=isWorker)
+        server.hasPage = hasPage
         server.summary = "source: a"
         server.listen(reactor, ANYWHERE, self.makeSite())
         server.listen(reactor, ANYWHERE, self.makeSite(), "admin-listen")
@@ -47,6 +48,7 @@ class ServerTests(TestCase):
         clients, operators = await self.start(False)
         self.assertRegex(clients, r"^Open http://127\.0\.0\.1:\d+/ \(source: a\)$")
         self.assertRegex(operators, r"^Open http://127\.0\.0\.1:\d+/ \(for operators\)$")
+        self.assertRegex((await self.start(False, True))[1], r"^Open http://127\.0\.0\.1:\d+/admin/ \(for operators\)$")
         self.assertEqual(await self.start(True), [])
 
     def test_observer(self) -> None:

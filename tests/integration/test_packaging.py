@@ -40,6 +40,7 @@ PLUGIN = "twisted/plugins/sseserver_plugin.py"
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILED = {f"sseserver/{name.replace('.', '/')}{SUFFIX}" for name in compiledModules(ROOT)}
 ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.js", "app.css", "icon.svg")}
+ASSETS |= {f"sseserver/apis/admin/assets/{name}" for name in ("index.html", "app.js", "raw.js", "app.css")}
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ PROBES: tuple[tuple[int, Query], ...] = (
     (400, Query("GET", "/streams?before=yesterday")),
     (200, Query("GET", "/healthz")),
     (200, Query("GET", "/healthz", port=ADMIN_PORT)),
-    (404, Query("GET", "/streams", port=ADMIN_PORT)),
+    (200, Query("GET", "/admin/viewers.json", port=ADMIN_PORT)),
     (403, Query("POST", "/streams", {"Origin": "https://elsewhere.example"}, b"")),
     (403, Query("PUT", "/streams/s1", {"Sec-Fetch-Site": "cross-site"}, b"")),
     (400, Query("GET", "/streams", {"Host": "a b"})),

@@ -58,12 +58,16 @@ class Measured:
         site: The site of the clients.
         lag: Measures the reactor.
         isCompiled: Whether this is the compiled build.
+        source: Short text about the token source.
+        store: Short text about the store.
     """
 
     service: StreamService
     site: StreamSite
     lag: ReactorLag
     isCompiled: bool = False
+    source: str = ""
+    store: str = ""
 
 
 #: Values of the labels of one sample, and its number.
@@ -153,12 +157,18 @@ def _describeBuild(measured: Measured) -> Samples:
     return {(VERSION, build, platform.python_version(), twisted.__version__): 1}
 
 
-def _measureMemory(_: Measured) -> Samples:
+def measureMemory() -> int | None:
+    """Return the bytes of this process that are in RAM; `None` where the system does not tell."""
     try:
         pages = int(_MEMORY.read_text("ascii").split()[1])
     except OSError:
-        return {}
-    return {(): pages * resource.getpagesize()}
+        return None
+    return pages * resource.getpagesize()
+
+
+def _sampleMemory(_: Measured) -> Samples:
+    size = measureMemory()
+    return {} if size is None else {(): size}
 
 
 _GAUGE, _COUNTER, _HISTOGRAM = MetricType.GAUGE, MetricType.COUNTER, MetricType.HISTOGRAM
@@ -374,6 +384,6 @@ FAMILIES = (
         "sseserver_resident_memory_bytes",
         _GAUGE,
         "Memory of the process that is in RAM. Known on Linux only.",
-        _measureMemory,
+        _sampleMemory,
     ),
 )

@@ -12,8 +12,9 @@ from twisted.web.server import Request
 
 from sseserver.apis.native.publishing import NAME
 from sseserver.errors import BadRequest
-from sseserver.interfaces import IStreamStore, Principal, Right
+from sseserver.interfaces import IStreamStore, Principal
 from sseserver.values import ListedPlace, ListedStream
+from sseserver.web.access.rights import showsStream
 from sseserver.web.request import readParameter
 
 #: Streams. Largest page, which is the default: it is written in one turn.
@@ -90,25 +91,20 @@ async def findListed(store: IStreamStore, clock: Any, query: PageQuery, principa
         principal: The client.
     """
     limit, before = query.limit, query.before
-    if before is not None and not _shows(principal, before.name):
+    if before is not None and not showsStream(principal, before.name):
         # Otherwise the answer would tell whether there is such a stream.
         before = before._replace(name="")
     found: list[ListedStream] = []
     step = STEP if query.isFiltered else limit
     while True:
         page = await store.list(step, before)
-        found += [stream for stream in page if query.matches(stream) and _shows(principal, stream.name)]
+        found += [stream for stream in page if query.matches(stream) and showsStream(principal, stream.name)]
         if len(found) >= limit or len(page) < step:
             return found[:limit]
         before, step = ListedPlace(page[-1].created, page[-1].name), STEP
         turn: Deferred[None] = Deferred()
         clock.callLater(0, turn.callback, None)
         await turn
-
-
-def _shows(principal: Principal, name: str) -> bool:
-    """Tell whether the list of a principal has a stream of a name."""
-    return principal.allows(Right.LIST, name) and principal.allows(Right.READ, name)
 
 
 def describeListed(stream: ListedStream) -> dict[str, object]:

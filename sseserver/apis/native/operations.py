@@ -4,6 +4,8 @@ The operations of the native API, for the OpenAPI document.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sseserver.apis.native.links import MAX_BODY
 from sseserver.apis.native.listing import MAX_PAGE
 from sseserver.apis.native.publishing import MAX_IDS, MAX_TYPE, NAME, RESERVED_TYPES
@@ -231,26 +233,28 @@ def makeNative(formats: tuple[str, ...]) -> Described:
     )
 
 
-_COLLECTION = (
-    Operation(
-        method="GET",
-        path="/streams",
-        name="listStreams",
-        summary="List the streams, the newest first",
-        answers=(Answer(200, "A page of the list.", makeJSON("StreamList")),),
-        errors=(Forbidden, StoreUnavailable),
-        parameters=(
-            Parameter(
-                "query",
-                "limit",
-                "Number of streams of the page.",
-                {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
-            ),
-            Parameter("query", "before", "The place in `next` of the page before; use that URL as it is."),
-            Parameter("query", "prefix", "The beginning of the names of the streams.", _PREFIX),
-            Parameter("query", "open", "Whether the streams are open; all without it.", {"type": "boolean"}),
+_LISTING = Operation(
+    method="GET",
+    path="/streams",
+    name="listStreams",
+    summary="List the streams, the newest first",
+    answers=(Answer(200, "A page of the list.", makeJSON("StreamList")),),
+    errors=(Forbidden, StoreUnavailable),
+    parameters=(
+        Parameter(
+            "query",
+            "limit",
+            "Number of streams of the page.",
+            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
         ),
+        Parameter("query", "before", "The place in `next` of the page before; use that URL as it is."),
+        Parameter("query", "prefix", "The beginning of the names of the streams.", _PREFIX),
+        Parameter("query", "open", "Whether the streams are open; all without it.", {"type": "boolean"}),
     ),
+)
+
+_COLLECTION = (
+    _LISTING,
     Operation(
         method="POST",
         path="/streams",
@@ -262,6 +266,26 @@ _COLLECTION = (
         body=Body(makeJSON("RunBody"), limitNative, required=False),
     ),
 )
+
+
+def makeOperated(formats: tuple[str, ...]) -> Described:
+    """
+    Describe the part of the native API that operators have on an endpoint of their own.
+
+    Args:
+        formats: Names of the formats.
+    """
+    reading = _makeReading((_NAME, *makeViewing(formats)))
+    found, *others = reading.answers
+    content = {kind: schema for kind, schema in found.content.items() if kind != HTML}
+    page = Answer(303, "The page, if `Accept` prefers it.", headers=("Location",))
+    answers = (found._replace(content=content), *others, page)
+    return Described(
+        "streams",
+        "Streams: follow, cancel, delete.",
+        (_LISTING, replace(reading, answers=answers), _DELETION, _CANCELLATION),
+        {"Stream": _STREAM, "ListedStream": _LISTED, "StreamList": _LIST},
+    )
 
 
 def _makeReading(parameters: tuple[Parameter, ...]) -> Operation:
@@ -283,6 +307,26 @@ def _makeReading(parameters: tuple[Parameter, ...]) -> Operation:
         parameters=parameters,
     )
 
+
+_DELETION = Operation(
+    method="DELETE",
+    path="/streams/{name}",
+    name="deleteStream",
+    summary="Stop a stream and delete it",
+    answers=(Answer(204, "The stream is deleted."),),
+    errors=(Forbidden, StreamNotFound, StoreUnavailable),
+    parameters=(_NAME,),
+)
+
+_CANCELLATION = Operation(
+    method="POST",
+    path="/streams/{name}/cancel",
+    name="cancelStream",
+    summary="End a stream `cancelled`, and keep its entries",
+    answers=(Answer(200, "The stream, which has ended.", makeJSON("Stream")),),
+    errors=(Forbidden, StreamNotFound, StoreUnavailable),
+    parameters=(_NAME,),
+)
 
 _STREAM_OPERATIONS = (
     Operation(
@@ -329,24 +373,8 @@ _STREAM_OPERATIONS = (
         parameters=(_NAME, _CLOSED, IDEMPOTENCY_KEY),
         body=Body(_ENTRIES, limitNative, required=False),
     ),
-    Operation(
-        method="DELETE",
-        path="/streams/{name}",
-        name="deleteStream",
-        summary="Stop a stream and delete it",
-        answers=(Answer(204, "The stream is deleted."),),
-        errors=(Forbidden, StreamNotFound, StoreUnavailable),
-        parameters=(_NAME,),
-    ),
-    Operation(
-        method="POST",
-        path="/streams/{name}/cancel",
-        name="cancelStream",
-        summary="End a stream `cancelled`, and keep its entries",
-        answers=(Answer(200, "The stream, which has ended.", makeJSON("Stream")),),
-        errors=(Forbidden, StreamNotFound, StoreUnavailable),
-        parameters=(_NAME,),
-    ),
+    _DELETION,
+    _CANCELLATION,
     Operation(
         method="POST",
         path="/streams/{name}/links",

@@ -7,11 +7,12 @@ from __future__ import annotations
 from sseserver.apis.page.page import ASSETS
 from sseserver.errors import Forbidden, ForeignOrigin, NotAcceptable, NotFound, Overloaded, RateLimited
 from sseserver.web.accept import EVENT_STREAM, HTML
+from sseserver.web.assets import findType
 from sseserver.web.openapi.operations import EVENTS, TEXT, Answer, Described, Operation, Parameter, makeViewing
 
 _KEPT = Answer(304, "The client has this version.", headers=("ETag",))
 
-_FILE = Parameter("path", "file", "Name of the file.", {"type": "string", "enum": sorted(ASSETS)})
+_FILE = Parameter("path", "file", "Name of the file.", {"type": "string", "enum": list(ASSETS)})
 
 
 def makePage(formats: tuple[str, ...]) -> Described:
@@ -51,7 +52,7 @@ _FILES = (
         name="readAsset",
         summary="Get a file of the page",
         answers=(
-            Answer(200, "The file.", {kind.partition(";")[0]: TEXT for kind in ASSETS.values()}, ("ETag",)),
+            Answer(200, "The file.", {findType(name).partition(";")[0]: TEXT for name in ASSETS}, ("ETag",)),
             _KEPT,
         ),
         errors=(NotFound,),
@@ -63,7 +64,7 @@ _FILES = (
         path="/favicon.ico",
         name="readIcon",
         summary="Get the icon",
-        answers=(Answer(200, "The icon.", {ASSETS["icon.svg"]: TEXT}, ("ETag",)), _KEPT),
+        answers=(Answer(200, "The icon.", {findType("icon.svg"): TEXT}, ("ETag",)), _KEPT),
         isOpen=True,
     ),
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.application.reactors import getReactorTypes
 
+from sseserver.apis import describeOperators
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.workers import WorkersMetrics, WorkersReadiness
 from sseserver.command.listeners import makeListener
@@ -31,6 +32,7 @@ from sseserver.command.workers.process import Program, makeEnvironment
 from sseserver.command.workers.sockets import SharedSocket
 from sseserver.command.workers.watch import Watch
 from sseserver.web.access.signing import MIN_KEY
+from sseserver.web.openapi.resource import OpenAPI
 
 #: Seconds. A worker is killed this long after the time by which it should have ended.
 KILL_AFTER = 5.0
@@ -62,7 +64,8 @@ def makePool(reactor: Any, options: Any) -> Pool:
             reactor = TLSReactor(reactor, admin)
             pool.tlsPorts.append(reactor)
         metrics = WorkersMetrics(partial(pool.ask, Question.METRICS), pool.count)
-        root = AdminResource(WorkersReadiness(partial(pool.ask, Question.PROBLEMS)), metrics, options["hosts"])
+        readiness = WorkersReadiness(partial(pool.ask, Question.PROBLEMS))
+        root = AdminResource(readiness, metrics, OpenAPI(partial(describeOperators, None, ())), options["hosts"])
         makeListener(reactor, admin, makeAdminSite(reactor, root, options), "admin-listen").setServiceParent(pool)
     pool.summary = f"{summarize(options)}; workers: {options['workers']}"
     pool.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])

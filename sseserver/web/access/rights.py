@@ -179,6 +179,17 @@ def checkRight(principal: Principal, right: Right, name: str) -> None:
     raise StreamNotFound(name)
 
 
+def showsStream(principal: Principal, name: str) -> bool:
+    """
+    Tell whether the lists that a principal gets have a stream.
+
+    Args:
+        principal: The client.
+        name: Name of the stream. The empty name stands for all streams.
+    """
+    return principal.allows(Right.LIST, name) and principal.allows(Right.READ, name)
+
+
 def makeForbidden(right: Right) -> Forbidden:
     """Make the error for a right that is missing."""
     return Forbidden(f"This needs the right `{right.value}`, which the credential does not give here.")

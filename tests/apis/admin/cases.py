@@ -8,8 +8,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from sseserver.apis import makeAdmin
 from sseserver.apis.admin.families import Measured
-from sseserver.apis.admin.site import makeAdmin
 from sseserver.interfaces import ITokenSource
 from sseserver.settings import Settings
 from sseserver.timing.reactorlag import ReactorLag

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from unittest.mock import patch
 
+from sseserver.apis import makeAdmin
 from sseserver.apis.admin.metrics import makeCollector
-from sseserver.apis.admin.site import makeAdmin
 from tests.apis.admin.cases import MetricsTestCase
 
 

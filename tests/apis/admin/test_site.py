@@ -4,7 +4,7 @@ Tests of `sseserver.apis.admin.site`: the resources of `--admin-listen`.
 
 from __future__ import annotations
 
-from sseserver.apis.admin.site import makeAdmin
+from sseserver.apis import makeAdmin
 from tests.apis.admin.cases import MetricsTestCase
 
 

@@ -17,6 +17,7 @@ from sseserver.apis.admin.packing import packFamilies, unpackFamily
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.workers import WORKER_FAMILIES, WorkerCounts, WorkersMetrics, WorkersReadiness
 from sseserver.counting import Durations
+from sseserver.web.resource import NotFoundResource
 from tests.apis.admin.cases import MetricsTestCase
 
 
@@ -32,7 +33,8 @@ class WorkersTestCase(MetricsTestCase):
         """Make the site."""
         counts = {1: WorkerCounts(True, 0), 2: WorkerCounts(False, 3)}
         metrics = WorkersMetrics(lambda: succeed(self.answers), lambda: counts)
-        return self.site(AdminResource(WorkersReadiness(lambda: succeed(self.answers)), metrics))
+        readiness = WorkersReadiness(lambda: succeed(self.answers))
+        return self.site(AdminResource(readiness, metrics, NotFoundResource(), ()))
 
     def askReady(self) -> tuple[int, Any]:
         """Ask for the readiness; return status and problems."""
