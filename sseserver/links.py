@@ -8,8 +8,10 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
+from twisted.python import usage
+
+from sseserver.command.textfiles import MAX_KEYS, TextFiles
 from sseserver.options.variables import LINK_KEY_VARIABLE
 from sseserver.web.access.grants import readGrant
 from sseserver.web.access.links import LIFETIME, MAX_LIFETIME, Links
@@ -27,7 +29,7 @@ def makeParser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("grant", metavar="GRANT", nargs="?", help="RIGHTS:PATTERN, such as read:chat-7 or read:chat-*")
     what.add_argument("--make-key", action="store_true", help="print a new random key for the file instead")
-    parser.add_argument("--key-file", metavar="FILE", type=Path, help=f"by default ${LINK_KEY_VARIABLE} has the key")
+    parser.add_argument("--key-file", metavar="FILE", help=f"by default ${LINK_KEY_VARIABLE} has the key")
     parser.add_argument("--url", default="", help="URL of the stream, before the query")
     parser.add_argument("--seconds", type=int, default=LIFETIME, help=f"lifetime; by default {LIFETIME}")
     return parser
@@ -47,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = makeParser().parse_args(arguments)
     try:
         made = secrets.token_urlsafe(48) if options.make_key else makeLink(options)
-    except (ValueError, OSError) as error:
-        sys.exit(f"sseserver.links: {getattr(error, 'strerror', None) or error}")
+    except (ValueError, usage.UsageError) as error:
+        sys.exit(f"sseserver.links: {error}")
     sys.stdout.write(f"{made}\n")
 
 
@@ -60,12 +62,13 @@ def makeLink(options: argparse.Namespace) -> str:
         options: The command line.
 
     Raises:
-        OSError: The key file cannot be read.
+        usage.UsageError: The key file cannot be read.
         ValueError: The command line has no grant, or there is no key.
     """
     if not 1 <= options.seconds <= MAX_LIFETIME:
         raise ValueError(f"--seconds: it must be 1 to {MAX_LIFETIME}")
-    text = options.key_file.read_text("utf-8") if options.key_file else os.environ.get(LINK_KEY_VARIABLE, "")
+    path = options.key_file
+    text = TextFiles().read(path, "--key-file", MAX_KEYS) if path else os.environ.get(LINK_KEY_VARIABLE, "")
     query = Links(readSigningKeys(text)).make(readGrant(options.grant), int(time.time()) + options.seconds)
     mark = "&" if "?" in options.url else "?"
     return f"{options.url}{mark}{query}" if options.url else query

@@ -39,7 +39,6 @@ from sseserver.command.starting import endStart, tryStart
 from sseserver.command.stopping import Stop
 from sseserver.command.summary import nameSource, nameStore, summarize
 from sseserver.command.supervisor import Supervisor
-from sseserver.command.textfiles import readText
 from sseserver.command.upstream import makeUpstream, readHeaders, readKey
 from sseserver.command.workers.making import makePool
 from sseserver.command.workers.pool import Pool
@@ -129,9 +128,9 @@ def reloadSource(source: Any, options: Mapping[str, Any]) -> None:
         usage.UsageError: A file cannot be read. Nothing is changed.
     """
     if options["upstream"] is not None:
-        source.authenticate(readKey(options["upstream-key-file"]), readHeaders(options["upstream-header"]))
+        source.authenticate(readKey(options), readHeaders(options))
     elif options["text"] not in {None, "-"}:
-        source.replaceText(readText(options["text"]))
+        source.replaceText(options["files"].readText(options["text"]))
 
 
 def makeSignals(

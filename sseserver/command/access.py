@@ -20,7 +20,7 @@ from twisted.python import usage
 
 from sseserver.client.agent import makeAgent
 from sseserver.command.listening import findHost
-from sseserver.command.textfiles import readTextFile
+from sseserver.command.textfiles import MAX_KEYS
 from sseserver.options.variables import LINK_KEY_VARIABLE, TOKEN_KEY_VARIABLE
 from sseserver.sources.upstream import checkURL
 from sseserver.web.access.apikeys import ApiKeys, readKeyFile
@@ -28,9 +28,6 @@ from sseserver.web.access.credentials import Credentials, Secrets, Verifier
 from sseserver.web.access.signing import MIN_KEY, readSigningKeys
 
 T = TypeVar("T")
-
-#: Bytes. Largest file of keys.
-_MAX_FILE = 4 << 20
 
 #: Seconds that a connection to the server of a key set may take.
 _CONNECT_TIMEOUT = 5.0
@@ -153,7 +150,7 @@ def readSecrets(options: Mapping[str, Any], remote: Verifier | None = None) -> S
         usage.UsageError: One of them cannot be read, or has no valid keys. The message contains none of them.
     """
     path, algorithm = options["api-keys"], options["jwt-algorithm"]
-    lines = () if path is None else _convert(f"--api-keys {path}", readKeyFile, _readFile(path, "--api-keys"))
+    lines = () if path is None else _convert(f"--api-keys {path}", readKeyFile, _readFile(options, path, "--api-keys"))
     signing = _findSecret(options, "link-key-file", LINK_KEY_VARIABLE)
     signingKeys = () if signing is None else _convert(signing.place, readSigningKeys, signing.text)
     tokens = _makeVerifier(options) if algorithm is not None and options["jwks-url"] is None else remote
@@ -243,19 +240,20 @@ def _findSecret(options: Mapping[str, Any], name: str, variable: str) -> _Secret
     """Find a secret in the file of an option, or in the environment."""
     path = options[name]
     if path is not None:
-        return _Secret(f"--{name} {path}", _readFile(path, f"--{name}"))
+        return _Secret(f"--{name} {path}", _readFile(options, path, f"--{name}"))
     value = os.environ.get(variable)
     return _Secret(f"${variable}", value) if value else None
 
 
-def _readFile(path: str, option: str) -> str:
+def _readFile(options: Mapping[str, Any], path: str, option: str) -> str:
     """
     Return the text of a file, without the line end at its end.
 
     Raises:
         usage.UsageError: It cannot be read.
     """
-    return readTextFile(path, option, _MAX_FILE).removesuffix("\n").removesuffix("\r")
+    text: str = options["files"].read(path, option, MAX_KEYS)
+    return text.removesuffix("\n").removesuffix("\r")
 
 
 def _convert(place: str, convert: Callable[[str], T], text: str) -> T:

@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from sseserver.command.textfiles import readTextFile
+from sseserver.command.textfiles import TextFiles
 from sseserver.options import OPTIONS
 from sseserver.options.row import Option, Origin
 from sseserver.options.tomltext import readValue
@@ -71,18 +71,19 @@ class Document:
     text: str
 
 
-def readDocument(name: str, place: str) -> Document:
+def readDocument(files: TextFiles, name: str, place: str) -> Document:
     """
     Read a configuration file.
 
     Args:
+        files: Reads it.
         name: Path of the file.
         place: Names the option in messages.
 
     Raises:
         usage.UsageError: It cannot be read.
     """
-    return Document(name, readTextFile(name, place, _MAX_FILE))
+    return Document(name, files.read(name, place, _MAX_FILE))
 
 
 def findInDocument(document: Document) -> Iterator[Given]:

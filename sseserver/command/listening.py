@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from pathlib import Path
 from typing import Any, NoReturn
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -57,6 +58,7 @@ def checkEndpoint(reactor: Any, description: str) -> None:
     Raises:
         BadEndpoint: It does not.
     """
+    checkCertificates(description)
     try:
         endpoint = serverFromString(reactor, description)
     except Exception as error:
@@ -65,6 +67,22 @@ def checkEndpoint(reactor: Any, description: str) -> None:
     # Twisted checks the port when it binds: with an `OverflowError` that leaves the socket open.
     if not 0 <= getattr(endpoint, "_port", 0) <= _MAX_PORT:
         raise BadEndpoint(f"the port must be between 0 and {_MAX_PORT}")
+
+
+def checkCertificates(description: str) -> None:
+    """
+    Check that the files of a TLS port, which Twisted reads when it parses the endpoint, are no pipes: it would wait.
+
+    Args:
+        description: In Twisted's notation.
+
+    Raises:
+        BadEndpoint: One is.
+    """
+    kind, *fields = _FIELD.split(description)
+    for name in (field.partition("=")[2].replace(r"\:", ":") for field in fields if kind == "ssl"):
+        if Path(name).is_fifo():
+            raise BadEndpoint(f"{name}: this is a pipe, which is empty when it is read again; use a file")
 
 
 def isAwaited(reactor: Any, description: str) -> bool:

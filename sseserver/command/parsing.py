@@ -33,7 +33,7 @@ from sseserver.command.listening import (
 from sseserver.command.naming import explainName
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.redisstore import checkStore
-from sseserver.command.textfiles import readText
+from sseserver.command.textfiles import TextFiles
 from sseserver.command.upstream import checkUpstream
 from sseserver.command.workers.checking import checkWorkers
 from sseserver.options import OPTIONS, defaultOf
@@ -109,7 +109,8 @@ class Options(usage.Options):
     Command line of `twistd sseserver`, made from the table of options.
 
     Beside the options it has the members `words`, the text of the source, `hosts`, the hosts of `--host` and of
-    `--listen`, and `known`, the endpoints of `--listen` but for sockets that only a start by systemd would have.
+    `--listen`, `known`, the endpoints of `--listen` but for sockets that only a start by systemd would have, and
+    `files`, which reads the text files.
 
     Args:
         document: The configuration file, if it was read already; `None` reads the one that is named.
@@ -135,6 +136,7 @@ class Options(usage.Options):
         self.document = document
         self.arguments: tuple[str, ...] = ()
         self.folder = ""
+        self["files"] = TextFiles()
         for option in OPTIONS:
             if option.repeatable:
                 self[option.name] = []
@@ -200,7 +202,7 @@ class Options(usage.Options):
         variables = {given.option.name: given for given in findInEnvironment(os.environ)}
         named = typed.get("config") or variables.get("config")
         if named is not None and self.document is None:
-            self.document = readDocument(named.texts[-1], named.place)
+            self.document = readDocument(self["files"], named.texts[-1], named.place)
         written = {} if self.document is None else {each.option.name: each for each in findInDocument(self.document)}
         self.sources = {**written, **variables, **typed}
         self.given = frozenset(name for name, given in self.sources.items() if given.isOn)
@@ -256,7 +258,10 @@ class Options(usage.Options):
         if self["text"] == "-":
             checkInput()
         else:
-            self["words"] = WELCOME if self["text"] is None else readText(self["text"])
+            self["words"] = WELCOME if self["text"] is None else self["files"].readText(self["text"])
+        if self["workers"] > 1:
+            self["files"].checkShared(None if self.document is None else self.document.name)
+        self["files"].endStart()
         if self["check"]:
             checkFiles(self, None if self.parent is None else self.parent.get("rundir"))
             sys.stdout.write(report(self, self.sources, self.document))

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from twisted.python import usage
@@ -84,21 +83,17 @@ def _readRedis(options: Mapping[str, Any]) -> tuple[Any, Any]:
         place = address.readAddress(options["store"])
     except ValueError as error:
         raise usage.UsageError(f"--store: {error}") from None
-    text, origin = _findCredentials(options["redis-credentials-file"])
+    text, origin = _findCredentials(options)
     try:
         return place, address.readCredentials(text) if text else None
     except ValueError as error:
         raise usage.UsageError(f"{origin}: {error}") from None
 
 
-def _findCredentials(path: str | None) -> tuple[str, str]:
+def _findCredentials(options: Mapping[str, Any]) -> tuple[str, str]:
     """Return the text with the credentials, empty if there are none, and where it comes from."""
+    path = options["redis-credentials-file"]
     if path is None:
         return os.environ.get(REDIS_VARIABLE, ""), f"${REDIS_VARIABLE}"
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(_MAX_FILE).decode("utf-8"), f"--redis-credentials-file {path}"
-    except OSError as error:
-        raise usage.UsageError(f"--redis-credentials-file {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise usage.UsageError(f"--redis-credentials-file {path}: it is not UTF-8") from None
+    place = "--redis-credentials-file"
+    return options["files"].read(path, place, _MAX_FILE), f"{place} {path}"

@@ -26,6 +26,7 @@ from sseserver.command.listening import BadEndpoint, ExplainedEndpoint
 from sseserver.command.redisstore import isRedis
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.sqlite.database import findUsable
+from sseserver.web.logfile import LogFile
 
 log = Logger(__name__)
 
@@ -126,10 +127,10 @@ def tryAccessLog(path: str) -> None:
         OSError: It cannot. The text names the option.
     """
     try:
-        with Path(path).open("ab"):
-            pass
+        LogFile(path).close()
     except OSError as error:
-        raise OSError(f"--access-log {path}: {error.strerror or error}") from None
+        reason = "nobody reads this pipe" if error.errno == errno.ENXIO else error.strerror or error
+        raise OSError(f"--access-log {path}: {reason}") from None
 
 
 class _Binding:

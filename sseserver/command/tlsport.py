@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnection
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from zope.interface import implementer
 
-from sseserver.command.listening import BadEndpoint, explainError
+from sseserver.command.listening import BadEndpoint, checkCertificates, explainError
 from sseserver.errors import BadRequest
 from sseserver.web.answers import encodeRefusal
 
@@ -118,6 +118,7 @@ class TLSReactor:
         """
         if self._certificate is None:
             return
+        checkCertificates(self._description)
         try:
             reading = _Reading()
             serverFromString(reading, self._description).listen(None)

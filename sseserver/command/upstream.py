@@ -7,8 +7,7 @@ The options of `--upstream`: their checks, the values that are secret, and the t
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.python import usage
@@ -32,8 +31,8 @@ def checkUpstream(options: Mapping[str, Any]) -> None:
     """
     if options["upstream"] is None:
         return
-    readKey(options["upstream-key-file"])
-    readHeaders(options["upstream-header"])
+    readKey(options)
+    readHeaders(options)
     chooseProxy(options["upstream-proxy"], options["upstream"])
 
 
@@ -65,16 +64,16 @@ def makeUpstream(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | No
         ),
         connections=connections,
     )
-    source.authenticate(readKey(options["upstream-key-file"]), readHeaders(options["upstream-header"]))
+    source.authenticate(readKey(options), readHeaders(options))
     return source
 
 
-def readKey(name: str | None) -> str | None:
+def readKey(options: Mapping[str, Any]) -> str | None:
     """
     Return the key of the upstream API.
 
     Args:
-        name: Path of a file with the key in one line; `None` reads the environment variable.
+        options: The options: they may name a file with the key in one line. Otherwise it is in an environment variable.
 
     Returns:
         The key; `None` if neither has one.
@@ -83,6 +82,7 @@ def readKey(name: str | None) -> str | None:
         usage.UsageError: The file cannot be read, or its content is not a key. The message does
             not contain it.
     """
+    name = options["upstream-key-file"]
     if name is None:
         where = f"${KEY_VARIABLE}"
         key = os.environ.get(KEY_VARIABLE)
@@ -90,7 +90,7 @@ def readKey(name: str | None) -> str | None:
             return None
     else:
         where = f"--upstream-key-file {name}"
-        key = _readLine(name, where)
+        key = _readLine(options, name, "--upstream-key-file")
     try:
         if len(key) > _MAX_KEY_BYTES:
             raise ValueError(f"a key has at most {_MAX_KEY_BYTES} characters")
@@ -99,26 +99,26 @@ def readKey(name: str | None) -> str | None:
         raise usage.UsageError(f"{where}: {error}") from None
 
 
-def readHeaders(headers: Sequence[str]) -> dict[str, str]:
+def readHeaders(options: Mapping[str, Any]) -> dict[str, str]:
     """
     Return the headers for requests to the upstream API, by name.
 
     Args:
-        headers: Each `NAME: VALUE`; a value that begins with `@` is the path of a file with the value in one line, and
-            one that begins with `$` an environment variable.
+        options: The options. Each header is `NAME: VALUE`; a value that begins with `@` is the path of a file with the
+            value in one line, and one that begins with `$` an environment variable.
 
     Raises:
         usage.UsageError: A header is malformed, or its file or variable is missing. The message does not contain the
             value.
     """
     found: dict[str, str] = {}
-    for header in headers:
+    for header in options["upstream-header"]:
         name, colon, value = header.partition(":")
         where, value = f"--upstream-header {name.strip()[:50]}", value.strip()
         if not colon:
             raise usage.UsageError("--upstream-header: there must be a colon after the name")
         if value.startswith("@"):
-            value = _readLine(value[1:], f"{where}: {value[1:]}")
+            value = _readLine(options, value[1:], where)
         elif value.startswith("$"):
             variable, value = value[1:], os.environ.get(value[1:], "")
             if not value:
@@ -149,10 +149,12 @@ def chooseProxy(given: str | None, url: str) -> Proxy | None:
         raise usage.UsageError(f"{where}: {error}") from None
 
 
-def _readLine(name: str, where: str) -> str:
-    """Return the content of a key file without its line end, cut off after one byte too many."""
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(_MAX_KEY_BYTES + 1).decode("latin-1").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise usage.UsageError(f"{where}: {error.strerror or error}") from None
+def _readLine(options: Mapping[str, Any], name: str, where: str) -> str:
+    """
+    Return the content of a key file without its line end.
+
+    Raises:
+        usage.UsageError: It cannot be read.
+    """
+    text: str = options["files"].read(name, where, _MAX_KEY_BYTES + len("\r\n"))
+    return text.removesuffix("\n").removesuffix("\r")

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 class LogFile:
     """
-    A file to which lines are appended.
+    A file, or a pipe that somebody reads, to which lines are appended.
 
     When the file was renamed or removed, the next line goes into a new file under the old name. A line that cannot be
     written is dropped; the log of the process says so once, until a line could be written again.
@@ -55,7 +55,9 @@ class LogFile:
         os.close(self._descriptor)
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        # Somebody who opens or fills a pipe would wait for its reader.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(self._path, flags, 0o666)
 
     def _reopen(self) -> None:
         descriptor = self._open()

@@ -15,7 +15,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.command.listening import BadEndpoint
-from sseserver.command.starting import CannotStart, endStart, tryAddress, tryStart
+from sseserver.command.starting import CannotStart, endStart, tryAccessLog, tryAddress, tryStart
 
 
 class TryStartTests(SynchronousTestCase):
@@ -47,6 +47,16 @@ class TryStartTests(SynchronousTestCase):
             self.tryIt(endpoint)
             self.tryIt(endpoint)
         tryAddress(r"tcp:0:interface=\:\:1")
+
+    def test_pipe(self) -> None:
+        """An access log that is a pipe without a reader ends the start; it does not wait for one."""
+        name = self.mktemp()
+        os.mkfifo(name)
+        with self.assertRaisesRegex(OSError, f"^--access-log {name}: nobody reads this pipe$"):
+            tryAccessLog(name)
+        reader = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        tryAccessLog(name)
 
     def test_F126_store(self) -> None:
         """F126: a store that cannot be used ends the start; its path is relative to the folder of the daemon."""

@@ -5,6 +5,7 @@ Tests of `sseserver.command.tlsport`: handshakes in memory, with certificates in
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,12 @@ class PortTests(SynchronousTestCase):
             error = self.assertRaises(BadEndpoint, self.port.reload)
             self.assertRegex(str(error), "No such file|PEM|do not match")
             self.assertEqual(Client(self.factory).serial, before)
+
+    def test_pipe(self) -> None:
+        """A pipe in the place of a certificate is refused: nobody waits for its writer."""
+        self.pem.unlink()
+        os.mkfifo(self.pem)
+        self.assertRegex(str(self.assertRaises(BadEndpoint, self.port.reload)), "this is a pipe")
 
     def test_reloadBefore(self) -> None:
         """A port that does not listen yet reads its certificate when it does."""

@@ -42,13 +42,14 @@ class UpstreamTests(OptionsTestCase):
     def test_key(self) -> None:
         """The key is the one line of a file, or else an environment variable, and never among the options."""
         self.patch(os, "environ", {})
-        self.assertIsNone(readKey(None))
+        self.assertIsNone(readKey(parse("--upstream=http://a/")))
         for data in (b"hunter2", b"hunter2\n", b"hunter2\r\n"):
             name = self.write(data)
-            self.assertEqual(readKey(name), "hunter2")
-            self.assertNotIn("hunter2", repr(parse("--upstream=http://a/", f"--upstream-key-file={name}")))
+            options = parse("--upstream=http://a/", f"--upstream-key-file={name}")
+            self.assertEqual(readKey(options), "hunter2")
+            self.assertNotIn("hunter2", repr(options))
         os.environ[KEY_VARIABLE] = "other"
-        self.assertEqual((readKey(None), readKey(name)), ("other", "hunter2"))
+        self.assertEqual((readKey(parse("--upstream=http://a/")), readKey(options)), ("other", "hunter2"))
 
     def test_badKey(self) -> None:
         """The message about a bad key names the file or the variable, and does not quote the key."""
@@ -66,7 +67,8 @@ class UpstreamTests(OptionsTestCase):
 
     def test_longKey(self) -> None:
         """A key one byte longer than the limit is refused, not cut off."""
-        self.assertEqual(len(readKey(self.write(b"x" * 16384)) or ""), 16384)
+        options = parse("--upstream=http://a/", f"--upstream-key-file={self.write(b'x' * 16384)}")
+        self.assertEqual(len(readKey(options) or ""), 16384)
         self.assertIn("16384", self.refused("--upstream=http://a/", f"--upstream-key-file={self.write(b'x' * 16385)}"))
 
     def test_source(self) -> None:
@@ -94,7 +96,7 @@ class UpstreamTests(OptionsTestCase):
         options = parse("--upstream=http://a/", *[f"--upstream-header={header}" for header in given])
         self.assertEqual(options["upstream-header"], given)
         read = {"X-Title": "Mine: 1", "api-key": "hunter2", "api-token": "hunter2"}
-        self.assertEqual(readHeaders(options["upstream-header"]), read)
+        self.assertEqual(readHeaders(options), read)
 
     def test_F88_badHeaders(self) -> None:
         """F88: a header that cannot be sent is refused, and its value is not repeated."""

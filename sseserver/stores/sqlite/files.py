@@ -91,6 +91,9 @@ def readHeader(file: Path) -> bool:
     """
     if not file.exists():
         return False
+    if not file.is_file():
+        # Somebody who opens a pipe waits for its other end.
+        raise StoreUnavailable(f"{file} is no regular file.")
     with file.open("rb") as opened:
         header = opened.read(100)
     if not header:
