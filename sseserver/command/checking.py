@@ -14,10 +14,14 @@ from typing import Any
 from twisted.python import usage
 
 from sseserver import __version__, compiled
-from sseserver.command.effective import writeOptions
+from sseserver.command.effective import hasEffect, writeOptions
 from sseserver.command.given import Document, Given, findUnknown
 from sseserver.command.redisstore import isRedis
 from sseserver.errors import StoreUnavailable
+from sseserver.options import optionNamed
+from sseserver.options.variables import SECRETS
+from sseserver.redaction import showMessage
+from sseserver.sources.upstreamproxy import findProxy
 from sseserver.stores.sqlite.files import readHeader
 
 
@@ -33,10 +37,39 @@ def report(values: Mapping[str, Any], sources: Mapping[str, Given], document: Do
     build = "compiled" if compiled else "pure Python"
     lines = [f"# sseserver {__version__} ({build}) could start with these options."]
     if document is not None:
-        lines.append(f"# File: {document.name}")
+        lines.append(f"# File: {showMessage(document.name)}")
     lines += [f"# {sentence}" for sentence in findUnknown(os.environ)]
-    lines += [f"# Not checked, since only systemd has it: --listen {each}" for each in _findUnchecked(values)]
+    lines += [f"# {sentence}" for sentence in findSecrets(values, sources, os.environ)]
+    lines += [
+        f"# Not checked, since only systemd has it: --listen {showMessage(each)}" for each in _findUnchecked(values)
+    ]
     return "\n".join(lines) + "\n\n" + writeOptions(values, sources)
+
+
+def findSecrets(
+    values: Mapping[str, Any], sources: Mapping[str, Given], environment: Mapping[str, str]
+) -> Iterator[str]:
+    """
+    Yield a sentence about each variable with a secret that is set.
+
+    Args:
+        values: The values of all options, checked.
+        sources: The options that were given, by their names.
+        environment: The environment.
+    """
+    given = frozenset(name for name, each in sources.items() if each.isOn)
+    for variable, name in SECRETS.items():
+        if not environment.get(variable):
+            continue
+        if name in given:
+            yield f"${variable} is set, and not used: --{name} comes before it."
+        elif hasEffect(optionNamed(name), values, given):
+            yield f"${variable} is set, and used in place of --{name}. Its value is not shown."
+        else:
+            yield f"${variable} is set, and has no effect with these options."
+    proxy = values["upstream"] and not values["upstream-proxy"] and findProxy(values["upstream"])
+    if proxy:
+        yield "The environment names a proxy for --upstream. Its URL is not shown."
 
 
 def _findUnchecked(values: Mapping[str, Any]) -> Iterator[str]:

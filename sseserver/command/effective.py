@@ -15,7 +15,7 @@ from sseserver.options import OPTIONS
 from sseserver.options.row import Group, Option, Origin
 from sseserver.options.tomltext import writeValue
 from sseserver.options.types import FLAG, HEADER, STORE, URL, Form
-from sseserver.redaction import hideCredentials
+from sseserver.redaction import hasSecret, hideCredentials
 
 #: Forms of values that a limit of the process may lower.
 _NUMBERS = frozenset({Form.WHOLE})
@@ -45,7 +45,7 @@ def _writeLine(option: Option, values: Mapping[str, Any], sources: Mapping[str, 
     """Yield the line of an option; none if it has no value, or no effect."""
     source = sources.get(option.name)
     if source is not None and source.texts:
-        if hasSecret(option, source.texts):
+        if isSecret(option, source.texts):
             yield f"# {option.name}: not shown, since it has a secret  # {source.origin.value}"
         elif _isLowered(option, source, values):
             lowered = writeValue(option, (option.type.write(values[option.name]),))
@@ -54,11 +54,22 @@ def _writeLine(option: Option, values: Mapping[str, Any], sources: Mapping[str, 
             yield f"{writeValue(option, source.texts)}  # {source.origin.value}"
         return
     given = frozenset(name for name, each in sources.items() if each.isOn)
-    # A default that would be refused in a file has no effect either.
-    if isNeeded(option.needs, given) and findConflict(values, {*given, option.name}) is None:
+    if hasEffect(option, values, given):
         texts = _writeTexts(option, values[option.name])
         if texts:
             yield f"{writeValue(option, texts)}  # {Origin.DEFAULT.value}"
+
+
+def hasEffect(option: Option, values: Mapping[str, Any], given: frozenset[str]) -> bool:
+    """
+    Return whether an option that was not given has an effect: a file would be refused that gave it with others.
+
+    Args:
+        option: The option.
+        values: The values of all options.
+        given: Names of the options that were given.
+    """
+    return isNeeded(option.needs, given) and findConflict(values, {*given, option.name}) is None
 
 
 def _isLowered(option: Option, source: Given, values: Mapping[str, Any]) -> bool:
@@ -76,7 +87,7 @@ def _writeTexts(option: Option, value: Any) -> tuple[str, ...]:
     return () if value is None else (option.type.write(value),)
 
 
-def hasSecret(option: Option, texts: Sequence[str]) -> bool:
+def isSecret(option: Option, texts: Sequence[str]) -> bool:
     """
     Return whether the value of an option has a secret, as far as it shows.
 
@@ -86,6 +97,10 @@ def hasSecret(option: Option, texts: Sequence[str]) -> bool:
     """
     if option.type is HEADER:
         return any(not text.partition(":")[2].strip().startswith(("@", "$")) for text in texts)
-    if option.type is URL:
-        return any("@" in text or hideCredentials(text.encode("utf-8")) != text.encode("utf-8") for text in texts)
-    return False
+    if option.type is URL and any("@" in text or _hasCredentials(text) for text in texts):
+        return True
+    return any(hasSecret(text) for text in texts)
+
+
+def _hasCredentials(url: str) -> bool:
+    return hideCredentials(url.encode("utf-8")) != url.encode("utf-8")

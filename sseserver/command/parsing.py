@@ -40,6 +40,7 @@ from sseserver.options import OPTIONS, defaultOf
 from sseserver.options.helptext import makeHelp
 from sseserver.options.row import Option, Origin
 from sseserver.options.types import FILE, FLAG, writeSize
+from sseserver.redaction import hideSecrets, showMessage
 from sseserver.sources.text import WELCOME
 from sseserver.sources.upstream import checkURL
 from sseserver.web.access.cors import checkSharedOrigin
@@ -71,17 +72,50 @@ def _coercion(option: Option, place: str | None = None) -> Callable[[str], Any]:
     check = _CHECKS.get(option.name)
     where = place or f"--{option.name}"
 
+    def convert(text: str) -> Any:
+        if not _isUnicode(text):
+            raise ValueError("the value is not UTF-8")
+        value = option.type.read(text)
+        if option.minimum is not None and value < option.minimum:
+            raise ValueError(f"{text} is too small; the minimum is {writeSize(option.minimum)}")
+        return value if check is None else check(value)
+
     def coerce(text: str) -> Any:
         try:
-            value = option.type.read(text)
-            if option.minimum is not None and value < option.minimum:
-                raise ValueError(f"{text} is too small; the minimum is {writeSize(option.minimum)}")
-            return value if check is None else check(value)
+            return convert(text)
         except ValueError as error:
             # Not a `ValueError`, whose text Twisted would lengthen.
-            raise usage.UsageError(f"{where}: {error}") from None
+            raise usage.UsageError(f"{where}: {_explain(convert, text, error)}") from None
 
     return coerce
+
+
+def _isUnicode(text: str) -> bool:
+    """Return whether a text has no byte of the command line or the environment that is none."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _explain(convert: Callable[[str], Any], text: str, error: ValueError) -> ValueError:
+    """
+    Return why a value is refused; the message has no credential.
+
+    Args:
+        convert: Refuses it.
+        text: The value. Its begin may be in the message, where a credential that is cut off does not look like one.
+        error: Raised by the conversion.
+    """
+    shown = hideSecrets(text)
+    if shown == text:
+        return error
+    try:
+        convert(shown)
+    except ValueError as other:
+        return other
+    return ValueError("the value is wrong, and has a credential")
 
 
 def _parameters() -> list[list[Any]]:
@@ -161,7 +195,7 @@ class Options(usage.Options):
                 self.given = frozenset(self.sources)
             super().parseOptions(arguments)
         except usage.UsageError as error:
-            message = explainPlaces(str(error), self.sources)
+            message = showMessage(explainPlaces(str(error), self.sources))
             if self.parent is None:
                 raise usage.UsageError(message) from None
             raise SystemExit(f"sseserver: {message}") from None
@@ -202,7 +236,7 @@ class Options(usage.Options):
         variables = {given.option.name: given for given in findInEnvironment(os.environ)}
         named = typed.get("config") or variables.get("config")
         if named is not None and self.document is None:
-            self.document = readDocument(self["files"], named.texts[-1], named.place)
+            self.document = readDocument(self["files"], self._convert(named), named.place)
         written = {} if self.document is None else {each.option.name: each for each in findInDocument(self.document)}
         self.sources = {**written, **variables, **typed}
         self.given = frozenset(name for name, given in self.sources.items() if given.isOn)
@@ -239,8 +273,13 @@ class Options(usage.Options):
         """Refuse positional arguments."""
         if arguments:
             endpoint = suggestEndpoint(arguments[0])
-            hint = f"did you mean --listen {endpoint}?" if endpoint else "there are only options (see --help)"
-            raise usage.UsageError(f"{arguments[0]!r}: {hint}")
+            if endpoint:
+                raise usage.UsageError(f"{arguments[0]!r}: did you mean --listen {endpoint}?")
+            # A secret with a space in it comes here as well.
+            raise usage.UsageError(
+                f"there are only options (see --help), but {len(arguments)} words that belong to none; "
+                "a value with spaces stands in quotes"
+            )
 
     def postOptions(self) -> None:
         """Check endpoints, files and combinations of options before anything listens."""

@@ -6,6 +6,7 @@ The options of `--exec`: their checks, and the token source that they describe.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from sseserver.sources.launch import checkSystem, readEnvironment
 from sseserver.sources.process import ProcessSource
 from sseserver.values import MODEL
 
+#: A variable and its value, as a shell takes them before a program.
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=", re.ASCII)
+
 
 def checkCommand(parts: list[str]) -> list[str]:
     """
@@ -28,7 +32,7 @@ def checkCommand(parts: list[str]) -> list[str]:
         ValueError: The prompt would be the program.
     """
     if PLACE in parts[0]:
-        raise ValueError(f"{parts[0]!r}: the prompt can be an argument, but not the program")
+        raise ValueError("the prompt can be an argument, but not the program")
     return parts
 
 
@@ -57,6 +61,11 @@ def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
     except ValueError as error:
         raise usage.UsageError(f"--exec-env: {error}") from None
     program = options["exec"][0]
+    if _ASSIGNMENT.match(program):
+        # The value may be a secret.
+        raise usage.UsageError(
+            "--exec: the command begins with a variable; variables are set by: env NAME=VALUE PROGRAM"
+        )
     # A relative path is one from the working directory; a bare name is looked up.
     place = Path(folder or "", program).absolute() if "/" in program else program
     if shutil.which(place, path=environment.get("PATH")) is None:

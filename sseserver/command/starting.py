@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from sseserver.command.listening import BadEndpoint, ExplainedEndpoint
 from sseserver.command.redisstore import isRedis
 from sseserver.errors import StoreUnavailable
+from sseserver.redaction import showMessage
 from sseserver.stores.sqlite.database import findUsable
 from sseserver.web.logfile import LogFile
 
@@ -50,7 +51,7 @@ def makeExit(error: Exception) -> CannotStart:
     By this time twistd has redirected `sys.stderr` to the log. The line is written to the terminal,
     or, for a daemon, to the log.
     """
-    line = f"sseserver: {error}"
+    line = f"sseserver: {showMessage(str(error))}"
     if sys.__stderr__ is None or os.path.samestat(os.fstat(2), Path(os.devnull).stat()):
         return CannotStart(line)
     sys.__stderr__.write(f"{line}\n")
@@ -96,7 +97,7 @@ def tryStart(runner: Mapping[str, Any] | None, options: Mapping[str, Any]) -> No
         if options["access-log"] not in {"log", "none"}:
             tryAccessLog(options["access-log"])
     except (BadEndpoint, OSError, StoreUnavailable) as error:
-        raise CannotStart(f"sseserver: {error}") from None
+        raise CannotStart(f"sseserver: {showMessage(str(error))}") from None
 
 
 def tryAddress(description: str) -> None:

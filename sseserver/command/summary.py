@@ -9,7 +9,7 @@ from typing import Any
 
 from sseserver import compiled
 from sseserver.command.redisstore import isRedis
-from sseserver.redaction import hideCredentials
+from sseserver.redaction import hideCredentials, hideSecrets
 
 
 def summarize(options: Mapping[str, Any]) -> str:
@@ -28,9 +28,9 @@ def nameSource(options: Mapping[str, Any]) -> str:
     """Return a short text about the token source that the options describe."""
     if options["exec"] is not None:
         # Arguments may be secret.
-        return f"program {options['exec'][0]}"
+        return f"program {hideSecrets(options['exec'][0])}"
     if options["upstream"] is not None:
-        url = hideCredentials(options["upstream"].encode("ascii")).decode("ascii")
+        url = hideSecrets(hideCredentials(options["upstream"].encode("ascii")).decode("ascii"))
         return f"{url}, model {options['model']}" if options["model"] else url
     if options["text"] == "-":
         return "standard input"

@@ -89,5 +89,9 @@ def _writeOne(option: Option, text: str) -> str:
 
 
 def _quote(text: str) -> str:
-    """Return a text as a basic string of TOML: it is one of JSON, but for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Return a text as a basic string of TOML: it is one of JSON, with other escapes for characters above U+FFFF."""
+    return "".join(each if each.isprintable() else _escape(each) for each in json.dumps(text, ensure_ascii=False))
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08x}"

@@ -50,7 +50,7 @@ def readFlag(text: str) -> bool:
         ValueError: The text is neither in `ON` nor in `OFF`.
     """
     if text not in ON | OFF:
-        raise ValueError(f"{text[:_QUOTED]!r} is unknown; use 1 or 0")
+        raise ValueError(f"{text[:_QUOTED]!r} is unknown; use true or 1, or false or 0")
     return text in ON
 
 
@@ -179,9 +179,10 @@ def readCommand(text: str) -> list[str]:
     try:
         parts = shlex.split(text)
     except ValueError as error:
-        raise ValueError(f"{text!r}: {str(error).lower()}") from None
+        # The command may have a secret.
+        raise ValueError(str(error).lower()) from None
     if not parts or not parts[0]:
-        raise ValueError(f"{text!r} does not begin with a program")
+        raise ValueError("the command does not begin with a program")
     return parts
 
 
@@ -214,14 +215,8 @@ def readStore(text: str) -> str | None:
         return text
     kind, _, path = text.partition(":")
     if kind != "sqlite" or not path:
-        raise ValueError(f"{_hideUser(text)!r} is not a store; use memory, sqlite:PATH or redis://HOST")
+        raise ValueError(f"{text!r} is not a store; use memory, sqlite:PATH or redis://HOST")
     return path
-
-
-def _hideUser(text: str) -> str:
-    """Return a URL without what stands before an `@`, which may be a password."""
-    before, at, after = text.rpartition("@")
-    return f"{before.partition('//')[0]}//…@{after}" if at else text
 
 
 #: Stands for all Unix sockets in place of a network.

@@ -17,8 +17,13 @@ REDIS_VARIABLE = "SSESERVER_REDIS_CREDENTIALS"
 TOKEN_KEY_VARIABLE = "SSESERVER_JWT_KEY"  # noqa: S105  (a name)
 LINK_KEY_VARIABLE = "SSESERVER_LINK_KEY"
 
-#: Variables with secrets. Each of them has an option for a file in its place.
-SECRETS = frozenset({KEY_VARIABLE, REDIS_VARIABLE, TOKEN_KEY_VARIABLE, LINK_KEY_VARIABLE})
+#: Variables with secrets, and the options for a file in their place.
+SECRETS = {
+    KEY_VARIABLE: "upstream-key-file",
+    REDIS_VARIABLE: "redis-credentials-file",
+    TOKEN_KEY_VARIABLE: "jwt-key-file",
+    LINK_KEY_VARIABLE: "link-key-file",
+}
 
 
 def nameVariable(option: str) -> str:

@@ -24,6 +24,7 @@ from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces, encodeUTF8
+from sseserver.redaction import splitURL
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreammodels import ModelList
 from sseserver.sources.upstreamopening import OPTIONAL, JSONDocument, UpstreamLimits, openAnswer
@@ -70,14 +71,14 @@ def checkURL(url: str) -> str:
     Raises:
         ValueError: The URL is unusable. The message does not repeat it, because it may hold a secret.
     """
-    parts = urlsplit(url)
+    parts = splitURL(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("the URL must begin with http:// or https:// and a host")
     if parts.username is not None or parts.password is not None:
         raise ValueError("the URL must not contain a user or a password; the key has its own option")
     if parts.fragment or not url.isascii() or not url.isprintable() or " " in url or "#" in url:
         raise ValueError("the URL must be plain ASCII, without spaces and #")
-    if parts.port == 0:  # A port out of range raises its own ValueError.
+    if parts.port == 0:
         raise ValueError("the port must not be 0")
     return parts._replace(path=parts.path.rstrip("/")).geturl()
 

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from sseserver.client.agent import ConnectionPool, Connections, TimedEndpoint
 from sseserver.client.response import chooseReadPath
+from sseserver.redaction import splitURL
 from sseserver.timing.patience import PatientCall
 from sseserver.timing.turnend import TurnEnd
 
@@ -57,7 +58,7 @@ def readProxy(url: str) -> Proxy:
     Raises:
         ValueError: The URL is unusable. The message does not repeat it, because it may hold a secret.
     """
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    parts = splitURL(url if "://" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError("the proxy must be http:// and a host")
     if parts.path.strip("/") or parts.query or parts.fragment or not url.isascii() or not url.isprintable():

@@ -17,6 +17,9 @@ from sseserver.redaction import ShownRequest
 #: Bytes that the log shows unchanged: printable, but neither a quote nor a backslash.
 _isPlain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
+#: A target or a URL without a query, a fragment or a user: it has no credential.
+_isBare = re.compile(rb"[^?#@]*").fullmatch
+
 
 @provider(IAccessLogFormatter)
 def accessLine(timestamp: str, request: Any) -> str:
@@ -28,9 +31,10 @@ def accessLine(timestamp: str, request: Any) -> str:
         request: The request, whose response is over.
     """
     client = request.getClientAddress()
-    if b"?" in request.uri or b"?" in (request.getHeader(b"referer") or b""):
-        request = ShownRequest(request)
     referer = request.getHeader(b"referer") or b"-"
+    if not _isBare(request.uri) or not _isBare(referer):
+        request = ShownRequest(request)
+        referer = request.getHeader(b"referer") or b"-"
     agent = request.getHeader(b"user-agent") or b"-"
     target = b"%b %b %b" % (request.method, request.uri, request.clientproto)
     if isinstance(client, (IPv4Address, IPv6Address)) and _isPlain(target + referer + agent):

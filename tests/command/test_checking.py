@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
+from twisted.python.usage import UsageError
 from twisted.scripts.twistd import ServerOptions
 
 from sseserver.command.checking import checkFiles
-from sseserver.command.effective import hasSecret, writeOptions
+from sseserver.command.effective import isSecret, writeOptions
 from sseserver.options import OPTIONS, optionNamed
 from sseserver.options.row import Origin
-from sseserver.options.types import FLAG
+from sseserver.options.tomltext import writeValue
+from sseserver.options.types import FLAG, Form
 from sseserver.web import descriptors
 from tests.certificates import makePEM
 from tests.command.test_given import GivenTestCase
@@ -110,7 +115,7 @@ class EffectiveTests(CheckTestCase):
 
     def test_secrets(self) -> None:
         """A value with a secret is not printed; one that names the place of a secret is."""
-        for name, text, isSecret in (
+        for name, text, secret in (
             ("upstream-header", f"a: {CANARY}", True),
             ("upstream-header", "a: @file", False),
             ("upstream-header", "a: $VARIABLE", False),
@@ -121,14 +126,118 @@ class EffectiveTests(CheckTestCase):
             ("jwks-url", f"https://a/?token={CANARY}", True),
             ("model", "a@b", False),
         ):
-            self.assertIs(hasSecret(optionNamed(name), (text,)), isSecret, text)
+            self.assertIs(isSecret(optionNamed(name), (text,)), secret, text)
         printed = self.check("--upstream=http://a/", f"--upstream-header=a: {CANARY}")
         self.assertIn("# upstream-header: not shown, since it has a secret  # command line\n", printed)
         self.assertNotIn(CANARY, printed)
 
 
+class ForeignTests(CheckTestCase):
+    """Values that nobody should see as they are."""
+
+    #: Options that others need, with values.
+    NEEDED = {
+        "exec": "cat",
+        "upstream": "http://a/",
+        "store": "redis://a",
+        "jwt-algorithm": "HS256",
+        "trusted-proxy": "unix",
+        "api-keys": "/dev/null",
+    }
+
+    def say(self, name: str, text: str, origin: Origin) -> str:
+        """Check the value of an option; return the report, or the message."""
+        os.environ.clear()
+        os.environ |= {"PATH": "/usr/bin:/bin", "SSESERVER_JWT_KEY": "k" * 40}
+        option = optionNamed(name)
+        arguments = [f"--{other}={self.NEEDED[other]}" for other in option.needs[:1]]
+        if origin is Origin.COMMAND_LINE:
+            arguments.append(f"--{name}={text}")
+        elif origin is Origin.ENVIRONMENT:
+            os.environ[option.variable] = shlex.quote(text) if option.repeatable else text
+        else:
+            arguments.append(self.config(writeValue(option, (text,))))
+        output = io.StringIO()
+        try:
+            with redirect_stdout(output):
+                parse("--check", *arguments)
+        except UsageError as error:
+            return str(error)
+        except SystemExit:
+            return output.getvalue()
+        raise AssertionError(arguments)
+
+    def everywhere(self, *texts: str) -> Iterator[str]:
+        """Yield what is said about texts, as values of each option, from each place."""
+        for option in OPTIONS:
+            for origin in option.origins if option.type is not FLAG else ():
+                for text in texts:
+                    if origin is not Origin.FILE or option.type.form is Form.TEXT:
+                        yield self.say(option.name, text, origin)
+
+    def test_secrets(self) -> None:
+        """No report and no message has the credential of a value, whatever the option."""
+        texts = (
+            f"https://user:{CANARY}@host",
+            f"https://a-user-with-a-name-that-is-longer-than-quotes:{CANARY}@host",
+            f"http://user:{CANARY}",
+            f"redis://:{CANARY}@host/0",
+            f"https://user:{CANARY}@[host",
+            f"https://user:{CANARY}\u2100@host",
+            f"user:{CANARY}@host:80",
+            f"https://host/?token={CANARY}",
+            f"PASSWORD={CANARY} curl",
+            f"curl -H 'Authorization: Bearer {CANARY}",
+            f"cat -H 'x-api-key: {CANARY}'",
+        )
+        said = list(self.everywhere(*texts))
+        self.assertGreater(len(said), 1000)
+        for each in said:
+            self.assertNotIn(CANARY, each)
+        # Words of a value without quotes.
+        self.assertNotIn(CANARY, self.refused("--upstream=http://a/", "--upstream-header=a:", CANARY))
+
+    def test_unseen(self) -> None:
+        """Every line of a report or a message can be seen as it is, also below twistd."""
+        for each in self.everywhere("a\x1b[2J\u202eb\x9b", "/a\nb"):
+            for line in each.removesuffix("\n").split("\n"):
+                self.assertTrue(line.isprintable(), line)
+        with self.assertRaises(SystemExit) as caught:
+            ServerOptions().parseOptions(["-n", "sseserver", "--text=/\x1b[2J"])
+        self.assertTrue(str(caught.exception.code).isprintable())
+
+    def test_bytes(self) -> None:
+        """A value that is not UTF-8 is refused, whatever the option."""
+        for option in OPTIONS:
+            if option.type is not FLAG:
+                for origin in option.origins - {Origin.FILE}:
+                    said = self.say(option.name, "a\udcff", origin)
+                    self.assertRegex(said, "^(--|[$]).*: the value is not UTF-8$")
+
+
 class CheckTests(CheckTestCase):
     """`--check`."""
+
+    def test_variables(self) -> None:
+        """Each variable with a secret that is set is named, with its effect and without its value."""
+        for variable, words, said in (
+            ("SSESERVER_UPSTREAM_KEY", ("--upstream=http://a/",), "used in place of --upstream-key-file."),
+            ("SSESERVER_UPSTREAM_KEY", (), "has no effect with these options."),
+            ("SSESERVER_REDIS_CREDENTIALS", ("--store=redis://a",), "used in place of --redis-credentials-file."),
+            ("SSESERVER_REDIS_CREDENTIALS", ("--store=sqlite:a",), "has no effect with these options."),
+            ("SSESERVER_JWT_KEY", ("--jwt-algorithm=HS256",), "used in place of --jwt-key-file."),
+            ("SSESERVER_LINK_KEY", (), "used in place of --link-key-file."),
+            ("SSESERVER_LINK_KEY", (f"--link-key-file={self.write(b'k' * 40)}",), "comes before it."),
+        ):
+            self.patch(os, "environ", {variable: CANARY * 8})
+            printed = self.check(*words)
+            self.assertRegex(printed, rf"(?m)^# [$]{variable} is set, .*{said}")
+            self.assertNotIn(CANARY, printed)
+        self.patch(os, "environ", {"http_proxy": f"http://user:{CANARY}@proxy:80"})
+        printed = self.check("--upstream=http://a.example/")
+        self.assertIn("# The environment names a proxy for --upstream.", printed)
+        self.assertNotIn(CANARY, printed)
+        self.assertNotIn("proxy for", self.check("--upstream=http://a.example/", "--upstream-proxy=none"))
 
     def test_report(self) -> None:
         """The report names the file and variables that are no options; everything in it is a comment, or an option."""

@@ -203,7 +203,7 @@ class VariableTests(GivenTestCase):
                 f"{service}_PORT_8000_TCP_PORT": "8000",
                 f"{service}_PORT_8000_TCP_ADDR": "10.0.0.1",
             }
-        for name in SECRETS - {"SSESERVER_REDIS_CREDENTIALS"}:
+        for name in SECRETS.keys() - {"SSESERVER_REDIS_CREDENTIALS"}:
             os.environ[name] = "k" * 40
         self.assertEqual(parse().given, frozenset())
         self.assertEqual(list(findUnknown(os.environ)), [])
@@ -225,7 +225,7 @@ class VariableTests(GivenTestCase):
         """A value that the option refuses, with the name of the variable."""
         for name, value, said in (
             ("SSESERVER_RETRY", "soon", "'soon' is not a whole number of 1 or more"),
-            ("SSESERVER_PLAIN", "yes", "'yes' is unknown; use 1 or 0"),
+            ("SSESERVER_PLAIN", "yes", "'yes' is unknown; use true or 1, or false or 0"),
             ("SSESERVER_HOST", "'a", "no closing quotation"),
             ("SSESERVER_HOST", "http://a/", "'http://a/' is not a host name"),
         ):

@@ -14,7 +14,7 @@ from sseserver.options.tomltext import describeForm, readValue, writeValue
 from sseserver.options.types import FLAG, Form
 
 #: Texts that need escapes in TOML.
-TEXTS = ("a", 'say "a"', "a\\b", "a\nb\tc\x01\x7f", "ä 📖 \u2028", "")
+TEXTS = ("a", 'say "a"', "a\\b", "a\nb\tc\x01\x7f", "ä 📖 \u2028", "\u202e\x9b\U000e0001", "")
 
 
 class ValueTests(SynchronousTestCase):
@@ -35,6 +35,7 @@ class ValueTests(SynchronousTestCase):
                 self.assertEqual(option.type.read(read), option.default, option.name)
         for text in TEXTS:
             self.assertEqual(self.again(optionNamed("prompt"), text), (text,))
+            self.assertTrue(writeValue(optionNamed("prompt"), (text,)).isprintable(), text)
         self.assertEqual(self.again(optionNamed("host"), *TEXTS), TEXTS)
         self.assertEqual(self.again(optionNamed("host")), ())
 

@@ -50,7 +50,7 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual((type(converted), converted), (type(value), value), (name, text))
 
     def test_bad(self) -> None:
-        """Invalid text is a `ValueError` with a message of one line that quotes the text."""
+        """Invalid text is a `ValueError` with a message of one line that quotes the text, unless that may be secret."""
         table = [
             ("interval", ("-1", "-0.001", "nan", "inf", "-inf", "1e999", "soon", "", "1s", "0,5", "0x1")),
             ("heartbeat", ("0", "-1", "nan", "inf", "often", "", "0.0", "-0")),
@@ -70,7 +70,7 @@ class ValueTests(SynchronousTestCase):
                 with self.assertRaises(ValueError, msg=(name, text)) as caught:
                     optionNamed(name).type.read(text)
                 message = str(caught.exception)
-                self.assertIn(text, message)
+                self.assertTrue(text in message or name == "exec", message)
                 self.assertNotIn("\n", message)
                 self.assertNotEqual(message, "")
 

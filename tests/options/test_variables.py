@@ -21,9 +21,10 @@ class VariableTests(SynchronousTestCase):
         self.assertEqual(len(set(names)), len(names))
         self.assertEqual(nameVariable("max-viewers"), "SSESERVER_MAX_VIEWERS")
         self.assertTrue(all(re.fullmatch(r"SSESERVER_[A-Z]+(_[A-Z]+)*", name) for name in names))
-        self.assertFalse(SECRETS.intersection(names))
+        self.assertFalse(SECRETS.keys() & set(names))
 
     def test_secrets(self) -> None:
         """The option beside each secret names a file; its variable is that of the secret with `_FILE` behind it."""
         variables = {option.variable for option in OPTIONS}
         self.assertLessEqual({f"{name}_FILE" for name in SECRETS}, variables)
+        self.assertLessEqual(set(SECRETS.values()), {option.name for option in OPTIONS})

@@ -22,7 +22,7 @@ class AccessLineTests(HTTPTestCase):
         for plain in (True, False):
             site: Any = StreamSite(NotFoundResource(), plain=plain, reactor=self.reactor)
             site._logFile = io.StringIO()  # noqa: SLF001
-            headers = {"Referer": "http://a/?token=canary&b=c", "User-Agent": "me"}
+            headers = {"Referer": "http://me:canary@a/?token=canary&b=c", "User-Agent": "me"}
             self.connect(site).ask("/streams/a?format=text&sig=canary", headers=headers)
             # Without the seconds.
             lines.append(re.sub(r" \d+\.\d+ complete", "", site._logFile.getvalue()))  # noqa: SLF001

@@ -93,7 +93,11 @@ def readAddress(text: str) -> Address:
     Raises:
         ValueError: It cannot be used. The message has no part that may be secret.
     """
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        # The text of the error may have a password.
+        raise ValueError(f"the address of the store has no valid host and port; use {_FORM}") from None
     if "@" in parts.netloc:
         raise ValueError("the address of the store must not hold a user or a password: others could see it")
     if parts.query or parts.fragment:

@@ -20,6 +20,7 @@ from twisted.web.iweb import IAgent
 
 from sseserver.client.bodies import readBodyStart
 from sseserver.errors import KeysUnavailable, SSEServerError
+from sseserver.redaction import hideSecrets
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.web.access.jwts import TokenKey
 
@@ -62,6 +63,7 @@ class RemoteKeys:
         self._clock = clock
         self._agent = agent
         self._url = url.encode("ascii")
+        self._shown = hideSecrets(url)
         self._algorithm = algorithm
         self.onChange = onChange
         self._keys: dict[str | None, TokenKey] = {}
@@ -133,7 +135,7 @@ class RemoteKeys:
         try:
             keys = readKeySet(body, self._algorithm)
         except ValueError as error:
-            log.error("The key set at {url} cannot be used: {error}", url=self._url.decode("ascii"), error=error)
+            log.error("The key set at {url} cannot be used: {error}", url=self._shown, error=error)
         else:
             self._received = self._clock.seconds()
             self._keys = keys
@@ -144,7 +146,7 @@ class RemoteKeys:
 
     def _fail(self, failure: Failure) -> None:
         error = failure.value if failure.check(SSEServerError) else failure.getErrorMessage()
-        log.error("The key set at {url} cannot be fetched: {error}", url=self._url.decode("ascii"), error=error)
+        log.error("The key set at {url} cannot be fetched: {error}", url=self._shown, error=error)
         self._endFetch()
 
     def _endFetch(self) -> None:

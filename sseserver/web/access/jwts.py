@@ -225,8 +225,8 @@ def _makePrincipal(claims: Mapping[str, Any], token: str, now: float) -> Princip
         raise _makeRefusal("It is not valid yet")
     subject = claims.get("sub")
     if subject is None:
-        # Tokens without a subject are principals of their own.
-        name = f"jwt#{token.rpartition('.')[2][:43]}"
+        # Tokens without a subject are principals of their own. Logs have the name, so it has no part of the token.
+        name = f"jwt#{sha256(token.encode('ascii', 'replace')).hexdigest()[:22]}"
     elif isinstance(subject, str) and 0 < len(subject) <= _MAX_SUBJECT and subject.isprintable():
         name = f"jwt:{subject}"
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 from sseserver.errors import Unauthorized
 from sseserver.interfaces import Grant, Principal
@@ -73,8 +74,9 @@ class Links:
         key = self._signer.findKey(_join(rights, pattern, expires), signature)
         if key is None or not _SECONDS.fullmatch(expires):
             raise _makeRefusal()
-        # Each link is a principal of its own: whoever has it shares its limits.
-        return Principal(f"link:{signature[:22]}", (readGrant(f"{rights}:{pattern}"),), float(expires), key)
+        # Each link is a principal of its own: whoever has it shares its limits. Logs show the name, but not the signature.
+        name = f"link:{sha256(signature.encode('ascii')).hexdigest()[:22]}"
+        return Principal(name, (readGrant(f"{rights}:{pattern}"),), float(expires), key)
 
 
 def _join(rights: str, pattern: str, expires: str) -> bytes:

@@ -83,13 +83,15 @@ class TokenTests(SynchronousTestCase):
         makeVerifier().verify(makeToken({**CLAIMS, "exp": NOW + 0.5}))
 
     def test_subject(self) -> None:
-        """Tokens without a subject are principals of their own."""
+        """Tokens without a subject are principals of their own, whose names have no part of the token."""
         anonymous = {name: value for name, value in CLAIMS.items() if name != "sub"}
         names = []
         for claims in (anonymous, {**anonymous, "jti": "2"}, anonymous):
             found = makeVerifier().verify(makeToken(claims))
             assert isinstance(found, Principal)
             names.append(found.name)
+            # Logs have the name.
+            self.assertNotIn(makeToken(claims).rpartition(".")[2][:6], found.name)
         self.assertEqual((names[0] == names[1], names[0] == names[2]), (False, True))
 
     def test_laterKey(self) -> None:

@@ -33,6 +33,8 @@ class LinkTests(SynchronousTestCase):
         self.assertRegex(query, r"^rights=read,list&streams=chat-\*&expires=1000&sig=[A-Za-z0-9_-]{43}$")
         for given in (query, f"format=text&{query}&from=now", query.replace("*", "%2A").replace(",", "%2c")):
             principal = links.read(parse(given))
+            # Its name stands in logs.
+            self.assertNotIn(query.partition("sig=")[2][:6], principal.name)
             self.assertEqual((principal.grants, principal.expires), ((grant("read,list:chat-*"),), 1000.0))
         self.assertTrue(principal.allows(Right.READ, "chat-1"))
         other = links.read(parse(links.make(grant("read,list:chat-*"), 1001)))
