@@ -19,6 +19,7 @@ from twisted.python import usage
 
 from sseserver import __version__, compiled
 from sseserver.command.access import checkAccess
+from sseserver.command.addresses import checkDistinct
 from sseserver.command.checking import checkFiles, report
 from sseserver.command.effects import checkEffects, checkInput
 from sseserver.command.given import Document, Given, findInDocument, findInEnvironment, readDocument
@@ -342,6 +343,11 @@ class Options(usage.Options):
                 checkInterface(admin)
         except BadEndpoint as error:
             raise usage.UsageError(f"--admin-listen {admin}: {error}") from None
+        operators = [] if admin is None else [("admin-listen", admin)]
+        try:
+            checkDistinct([*(("listen", each) for each in self["listen"]), *operators])
+        except BadEndpoint as error:
+            raise usage.UsageError(str(error)) from None
         self["hosts"] = [*self["host"], *self._findHosts(reactor)]
 
     def _findHosts(self, reactor: Any) -> Iterator[str]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from sseserver.options.row import Group, Option
 from sseserver.options.types import COUNT, FLAG, NETWORK
 
+#: Follows the limits of each client.
+_LOOPBACK = "Clients of this machine (loopback, Unix sockets) have no limit, unless they have a credential."
+
 CLIENTS = (
     Option(
         "max-connections-per-address",
@@ -16,7 +19,7 @@ CLIENTS = (
         None,
         Group.CLIENTS,
         "Number of connections at a time from one address. Without this option 256 from an address of the public "
-        "internet. Loopback, Unix sockets and trusted proxies have no limit.",
+        "internet. Loopback, Unix sockets and trusted proxies never have a limit.",
     ),
     Option(
         "max-viewers-per-client",
@@ -24,7 +27,7 @@ CLIENTS = (
         None,
         Group.CLIENTS,
         "Number of viewers at a time of one client: a principal, or else an address. Without this option 200 for an "
-        "address of the public internet. Loopback has no limit.",
+        f"address of the public internet. {_LOOPBACK}",
         setting="maxViewersPerClient",
     ),
     Option(
@@ -33,7 +36,7 @@ CLIENTS = (
         None,
         Group.CLIENTS,
         "Number of runs at a time of one client, with those that wait. Without this option 20 for an address of the "
-        "public internet.",
+        f"public internet. {_LOOPBACK}",
         setting="maxRunsPerClient",
     ),
     Option(
@@ -42,7 +45,7 @@ CLIENTS = (
         None,
         Group.CLIENTS,
         "Number of runs that one client may start in a minute. Without this option 60 for an address of the public "
-        "internet.",
+        f"internet. {_LOOPBACK}",
         setting="runsPerMinute",
         otherNames=("rate-limit",),
     ),
@@ -52,7 +55,7 @@ CLIENTS = (
         None,
         Group.CLIENTS,
         "Number of publishes of one client in a second. Without this option 1000 for an address of the public "
-        "internet.",
+        f"internet. {_LOOPBACK}",
         setting="publishesPerSecond",
     ),
     Option(

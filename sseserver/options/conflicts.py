@@ -104,12 +104,6 @@ CONFLICTS = (
         _hasTLS,
     ),
     Conflict(
-        "admin-listen",
-        "listen",
-        "must be another endpoint than --listen",
-        lambda values: values["admin-listen"] in values["listen"],
-    ),
-    Conflict(
         "sync",
         "store",
         "has no effect but with --store sqlite:PATH",

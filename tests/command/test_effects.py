@@ -25,10 +25,6 @@ CASES = {
         ("--proxy-protocol", "--trusted-proxy=127.0.0.1", "--listen={ssl}"),
         ("--proxy-protocol", "--trusted-proxy=127.0.0.1"),
     ),
-    ("admin-listen", "listen"): (
-        ("--admin-listen=tcp:1:interface=127.0.0.1", "--listen=tcp:1:interface=127.0.0.1"),
-        ("--admin-listen=tcp:1:interface=127.0.0.1", "--listen=tcp:2:interface=127.0.0.1"),
-    ),
     ("jwks-url", "jwt-algorithm"): (
         ("--jwks-url=https://a/", "--jwt-algorithm=HS384", "--jwt-audience=a"),
         ("--jwks-url=https://a/", "--jwt-algorithm=ES256", "--jwt-audience=a"),

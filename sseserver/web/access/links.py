@@ -74,7 +74,7 @@ class Links:
         key = self._signer.findKey(_join(rights, pattern, expires), signature)
         if key is None or not _SECONDS.fullmatch(expires):
             raise _makeRefusal()
-        # Each link is a principal of its own: whoever has it shares its limits. Logs show the name, but not the signature.
+        # Each link is a principal of its own: whoever has it shares its limits. Logs show its name, not the signature.
         name = f"link:{sha256(signature.encode('ascii')).hexdigest()[:22]}"
         return Principal(name, (readGrant(f"{rights}:{pattern}"),), float(expires), key)
 
