@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.protocol import Factory
 
 from sseserver.command.listening import BadEndpoint
+from sseserver.command.systemd import parseEndpoint
 
 #: Hosts that stand for all interfaces of IPv4, and for all of both versions.
 _ALL, _ALL_IPV4 = "::", frozenset({"", "0.0.0.0"})  # noqa: S104  (nothing listens here)
@@ -72,10 +73,6 @@ class _Noting:
         """See `IReactorUNIX.listenUNIX`."""
         self.places.append(Place("unix", os.path.realpath(address)))
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Factory) -> None:
-        """See `IReactorSocket.adoptStreamPort`."""
-        self.places.append(Place("descriptor", str(fileDescriptor)))
-
 
 def _shorten(interface: str) -> str:
     """Return the one form of a host: an empty one for all interfaces of IPv4, and IPv4 for IPv6 that stands for it."""
@@ -98,10 +95,15 @@ def findPlace(description: str) -> Place:
     """
     reactor = _Noting()
     try:
-        # A plugin may want another method of a reactor.
-        serverFromString(reactor, description).listen(Factory()).addErrback(lambda _: None)
+        endpoint: Any = parseEndpoint(reactor, description)
     except (LookupError, AttributeError):
         return Place("unknown", description)
+    inner = getattr(endpoint, "_wrappedEndpoint", endpoint)
+    if isinstance(inner, AdoptedStreamServerEndpoint):
+        # It would close its descriptor.
+        return Place("descriptor", str(inner.fileno))
+    # A plugin may want another method of a reactor.
+    endpoint.listen(Factory()).addErrback(lambda _: None)
     return reactor.places[0] if reactor.places else Place("unknown", description)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.application import strports
 
 from sseserver.command.listening import ExplainedEndpoint, restrictEndpoint
+from sseserver.command.systemd import parseEndpoint
 from sseserver.delivery.socketoptions import TunedEndpoint
 from sseserver.web.site import StreamSite
 
@@ -26,6 +27,8 @@ def makeListener(reactor: Any, description: str, site: StreamSite, option: str) 
     Returns:
         The service. Its attribute `endpoint` is a `TunedEndpoint`.
     """
-    listener: Any = strports.service(restrictEndpoint(description), site, reactor)
-    listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, listener.endpoint, option))
+    # Its services fail at once if an endpoint cannot listen; the endpoint is another one.
+    listener: Any = strports.service("tcp:0", site, reactor)
+    endpoint = parseEndpoint(reactor, restrictEndpoint(description))
+    listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, endpoint, option))
     return listener

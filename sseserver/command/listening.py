@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sseserver.command.systemd import explainMissing, parseEndpoint
 from sseserver.web.access.hosts import parseAuthority
 
 #: Highest TCP port.
@@ -60,7 +61,7 @@ def checkEndpoint(reactor: Any, description: str) -> None:
     """
     checkCertificates(description)
     try:
-        endpoint = serverFromString(reactor, description)
+        endpoint = parseEndpoint(reactor, description)
     except Exception as error:
         # Endpoint plugins raise any type: `ValueError`, `TypeError`, `OSError` for a certificate file.
         raise BadEndpoint(explainError(description, error)) from None
@@ -96,7 +97,7 @@ def isAwaited(reactor: Any, description: str) -> bool:
     if _SYSTEMD.fullmatch(description) is None:
         return False
     try:
-        serverFromString(reactor, description)
+        parseEndpoint(reactor, description)
     except (LookupError, AttributeError):
         return True
     return False
@@ -159,7 +160,7 @@ def findHost(reactor: Any, description: str) -> str | None:
     Returns:
         The host, as URLs have it; `None` for all interfaces, for a UNIX socket, and for unknown kinds of endpoints.
     """
-    endpoint: Any = serverFromString(reactor, description)
+    endpoint: Any = parseEndpoint(reactor, description)
     # A wrapper, such as `haproxy:`.
     endpoint = getattr(endpoint, "_wrappedEndpoint", endpoint)
     if isinstance(endpoint, AdoptedStreamServerEndpoint):
@@ -238,7 +239,7 @@ def explainError(description: str, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
     if kind == "systemd" and isinstance(error, (LookupError, AttributeError)):
-        return _explainSystemd()
+        return explainMissing()
     if isinstance(error, TypeError):
         return _explainParameters(kind, text)
     if type(error).__module__.startswith("OpenSSL"):
@@ -247,12 +248,6 @@ def explainError(description: str, error: Exception) -> str:
     if number:
         return f"{number[2]} is not a{'n octal' if number[1] == '8' else ''} number"
     return text or type(error).__name__
-
-
-def _explainSystemd() -> str:
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return "this process was not started by systemd with a socket"
-    return f"systemd has passed no such socket; their names are {os.environ.get('LISTEN_FDNAMES', 'not given')}"
 
 
 def _explainParameters(kind: str, text: str) -> str:

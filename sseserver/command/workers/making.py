@@ -23,6 +23,7 @@ from sseserver.command.sites import makeAdminSite
 from sseserver.command.stopping import END_AFTER
 from sseserver.command.summary import summarize
 from sseserver.command.supervisor import Supervisor
+from sseserver.command.systemd import countUnnamed, readVariables
 from sseserver.command.tlsport import TLSReactor, isTLS
 from sseserver.command.workers.assignment import Assignment, Endpoint, writeAssignment
 from sseserver.command.workers.channel import Question
@@ -40,9 +41,6 @@ KILL_AFTER = 5.0
 #: The program of a worker. Twisted takes the sockets of systemd for those of the process that this variable names, and
 #: looks when it is imported.
 _PROGRAM = "import os; os.environ['LISTEN_PID'] = str(os.getpid()); from sseserver.worker import main; main()"
-
-#: The first descriptor that systemd passes.
-_FIRST = 3
 
 
 def makePool(reactor: Any, options: Any) -> Pool:
@@ -102,9 +100,11 @@ class Describer:
         descriptors: dict[int, int | str] = {0: "w", **output}
         if any("systemd:" in each.description for each in self._sockets):
             # Twisted has taken their number from the environment, and has left their names there.
-            count = len(environment.get("LISTEN_FDNAMES", "").split(":"))
-            descriptors |= {each: each for each in range(_FIRST, _FIRST + count)}
-            environment["LISTEN_FDS"] = str(count)
+            names = environment.get("LISTEN_FDNAMES") or ":".join(["unknown"] * countUnnamed(readVariables()))
+            environment |= {"LISTEN_FDS": str(len(names.split(":"))), "LISTEN_FDNAMES": names}
+        # A worker finds them by the same numbers.
+        passed = {each.passed: each for each in self._sockets if each.passed is not None}
+        descriptors |= {each: passed[each].find(number).fileno() for each in passed}
         endpoints = []
         for each in self._sockets:
             descriptor = max(descriptors) + 1

@@ -14,13 +14,13 @@ from typing import Any
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from sseserver.command.listening import ExplainedEndpoint, restrictEndpoint
+from sseserver.command.systemd import parseEndpoint
 
 #: Whether the kernel spreads connections over the sockets of one address. Elsewhere the option means something else.
 SPREADS = sys.platform == "linux"
@@ -38,6 +38,7 @@ class SharedSocket:
 
     Attributes:
         description: See above.
+        passed: Descriptor under which systemd has passed the socket; `None` for another socket.
     """
 
     def __init__(self, reactor: Any, description: str, workers: int, option: str = "listen") -> None:
@@ -45,6 +46,7 @@ class SharedSocket:
         self._reactor = reactor
         self._workers = workers
         self._option = option
+        self.passed: int | None = None
         # By the numbers of the workers, from 1 on; the same socket again and again where they share it.
         self._sockets: dict[int, socket.socket] = {}
         self._port: IListeningPort | None = None
@@ -65,7 +67,7 @@ class SharedSocket:
         if self._sockets:
             return
         failures: list[Failure] = []
-        parsed = serverFromString(self, restrictEndpoint(self.description))
+        parsed = parseEndpoint(self, restrictEndpoint(self.description))
         ExplainedEndpoint(self.description, parsed, self._option).listen(Factory()).addErrback(failures.append)
         for failure in failures:
             failure.raiseException()
@@ -130,7 +132,8 @@ class SharedSocket:
         self._share(socket.fromfd(port.fileno(), socket.AF_UNIX, socket.SOCK_STREAM))
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Factory) -> None:
-        """See `IReactorSocket.adoptStreamPort`: a socket of systemd."""
+        """See `IReactorSocket.adoptStreamPort`: a socket of systemd. Twisted closes the descriptor."""
+        self.passed = fileDescriptor
         self._share(socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_STREAM))
 
     def _share(self, one: socket.socket) -> None:

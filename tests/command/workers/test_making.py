@@ -109,16 +109,17 @@ class MakingTests(SynchronousTestCase):
         """The sockets of systemd keep their places, so that a worker finds them by index and by name."""
         program, _ = self.describe(1, LISTEN_FDNAMES="a:b", LISTEN_PID="1")
         self.assertNotIn("LISTEN_FDS", program.environment)
-        with socket.create_server(("127.0.0.1", 0)) as inherited:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            inherited = server.fileno()
             shared = SharedSocket(Clock(), "systemd:domain=INET:name=b", 2)
-            shared.adoptStreamPort(inherited.fileno(), socket.AF_INET, None)  # type: ignore[arg-type]
-            self.addCleanup(shared.close)
-            options = parse("--workers=2", SHARED)
-            program = Describer(Clock(), options, [shared]).describe(1)
+            shared.adoptStreamPort(inherited, socket.AF_INET, None)  # type: ignore[arg-type]
+        # Twisted has closed the descriptor by now.
+        self.addCleanup(shared.close)
+        program = Describer(Clock(), parse("--workers=2", SHARED), [shared]).describe(1)
         self.assertEqual(program.environment["LISTEN_FDS"], "2")
         self.assertNotIn("LISTEN_PID", program.environment)
-        self.assertEqual([program.descriptors[each] for each in (3, 4)], [3, 4])
-        self.assertEqual(program.descriptors[5], shared.find(1).fileno())
+        self.assertEqual(program.descriptors[inherited], shared.find(1).fileno())
+        self.assertEqual(program.descriptors[inherited + 1], shared.find(1).fileno())
 
     def test_reactor(self) -> None:
         """A worker has a reactor of the same kind as the pool."""
