@@ -18,6 +18,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,20 @@ class KubernetesTests(DeploymentTestCase):
         self.assertTrue(config["admin-listen"].startswith("tcp:9000:"))
         volumes = {volume["name"] for volume in self.pod["volumes"]}
         self.assertEqual({mount["name"] for mount in self.container["volumeMounts"]}, volumes)
+
+    def test_network(self) -> None:
+        """Only the Ingress controller reaches the port of clients, and Prometheus the other; few are trusted."""
+        policy = self.objects["NetworkPolicy"]["spec"]
+        self.assertEqual(policy["podSelector"], self.objects["Deployment"]["spec"]["selector"])
+        self.assertEqual(policy["policyTypes"], ["Ingress"])
+        allowed = {}
+        for rule in policy["ingress"]:
+            (port,), (source,) = rule["ports"], rule["from"]
+            allowed[port["port"]] = source["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        self.assertEqual(allowed, {"http": "ingress-nginx", "admin": "monitoring"})
+        self.assertEqual({port["name"] for port in self.container["ports"]}, set(allowed))
+        for network in tomllib.loads(self.config)["trusted-proxy"]:
+            self.assertGreaterEqual(ip_network(network).prefixlen, 16)
 
     def test_times(self) -> None:
         """A pod has the time that its server may take, after the wait of preStop."""
