@@ -44,7 +44,7 @@ from sseserver.settings import Settings
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 from sseserver.web.assets import AssetFile, AssetFolder
-from sseserver.web.openapi.document import DocumentBuilder
+from sseserver.web.openapi.document import DocumentBuilder, Guard
 from sseserver.web.openapi.operations import DESCRIPTION
 from sseserver.web.openapi.resource import OpenAPI
 
@@ -91,8 +91,21 @@ def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
     """
     formats = tuple(service.formats)
     apis = (makeNative(formats), makePage(formats), CHAT, CHATS, SESSION, HEALTH_CHECKS, DESCRIPTION)
-    hasSessions = access.credentials is not None
-    return DocumentBuilder("sseserver", apis, service.settings, access.asks, hasSessions).build()
+    guard = describeGuard(access, access.credentials is not None)
+    return DocumentBuilder("sseserver", apis, service.settings, guard).build()
+
+
+def describeGuard(access: Access, hasSessions: bool) -> Guard:
+    """
+    Describe the credentials that a site asks for.
+
+    Args:
+        access: Checks them.
+        hasSessions: Whether there are sessions.
+    """
+    # An authenticator of an embedder may fetch keys.
+    fetchesKeys = access.credentials is None or access.credentials.fetchesKeys
+    return Guard(access.asks, hasSessions, access.asks and fetchesKeys)
 
 
 def makeAdmin(measured: Measured, hosts: Iterable[str] = (), access: Access | None = None) -> AdminResource:
@@ -124,5 +137,5 @@ def describeOperators(access: Access | None, formats: tuple[str, ...]) -> dict[s
     """
     page = () if access is None else (PAGE, makeOperated(formats))
     apis = (OPERATORS, *page, HEALTH_CHECKS, DESCRIPTION)
-    asks = access is not None and access.asks
-    return DocumentBuilder("sseserver, for operators", apis, Settings(), asks, hasSessions=False).build()
+    guard = Guard(False, False, False) if access is None else describeGuard(access, hasSessions=False)
+    return DocumentBuilder("sseserver, for operators", apis, Settings(), guard).build()

@@ -20,13 +20,16 @@ from sseserver.apis.root import StreamResource
 from sseserver.errors import SSEServerError
 from sseserver.web.accept import JSON
 from sseserver.web.access.gate import Gate
+from sseserver.web.access.jwts import FixedKey, TokenRules, TokenVerifier
 from sseserver.web.access.rights import Access
 from sseserver.web.openapi.resource import OpenAPI
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from tests.apis.admin.cases import MetricsTestCase
+from tests.described import Judge
 from tests.house import ROOT
 from tests.http import CHROME, EVENTSOURCE
 from tests.openapicases import DescribedTestCase, Outcome, readRecorded
+from tests.web.access.tokens import SHARED
 
 #: Errors that are no answers: what the formats raise, and what the clients of `sseserver.client` see.
 NO_ANSWERS = {"event_too_large", "gap", "refused", "unfinished", "event_source"}
@@ -206,9 +209,32 @@ class AnswerTests(DescribedTestCase):
         self.breakRequests()
         self.lackRights()
         self.exceedLimits()
+        self.breakStore()
         self.useCredentials()
         unseen = {each for each in self.judge.list() - self.judge.seen if each.code not in self.ELSEWHERE}
         self.assertEqual(unseen, self.UNTRIED)
+
+    def test_parameters(self) -> None:
+        """Each operation that can refuse an idempotency key takes one, and no other does."""
+        for path, methods in self.judge.paths.items():
+            for method, operation in methods.items():
+                taken = {each["name"] for each in operation.get("parameters", ())}
+                codes = {code for each in operation["responses"].values() for code in each.get("x-error-codes", ())}
+                self.assertEqual("Idempotency-Key" in taken, "idempotency_key_reused" in codes, (method, path))
+
+    def test_keys(self) -> None:
+        """Keys can be missing only where they are fetched: neither API keys nor a key in a file are."""
+
+        def find() -> set[str]:
+            document = self.connect(self.makeSite()).ask("/openapi.json").json
+            return {each.code for each in Judge(document).list()}
+
+        self.assertIn("keys_unavailable", find())
+        fixed = TokenVerifier(TokenRules("HS256"), FixedKey("HS256", SHARED), self.reactor.seconds)
+        for tokens in (None, fixed):
+            self.tokens = tokens
+            self.credentials.replace(self.makeSecrets())
+            self.assertNotIn("keys_unavailable", find())
 
     def test_judge(self) -> None:
         """An answer that is not in the document is noticed: its status, media type, members, header, or code."""

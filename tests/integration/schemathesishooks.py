@@ -1,5 +1,5 @@
 """
-Hooks of Schemathesis (`SCHEMATHESIS_HOOKS`): names of streams that exist, and a check of the error codes.
+Hooks of Schemathesis (`SCHEMATHESIS_HOOKS`): names of streams that exist, and checks of codes and header fields.
 
 Without them nearly every request for a stream would be answered 404, and a viewer of an open stream would read for
 ever: names are replaced by that of a stream that has ended for readers, and of an open one for publishers.
@@ -11,6 +11,8 @@ import json
 from typing import Any
 
 import schemathesis
+
+from tests.described import USUAL
 
 #: A stream that has ended.
 ENDED = "ended"
@@ -41,3 +43,13 @@ def error_codes(context: Any, response: Any, case: Any) -> None:
     if "x-error-codes" in described and response.headers.get("content-type", [""])[0] == "application/json":
         code = json.loads(response.content)["error"]["code"]
         assert code in described["x-error-codes"] or operation.get("x-relays-errors"), code
+
+
+@schemathesis.check
+def known_headers(context: Any, response: Any, case: Any) -> None:
+    """Check that the document has the header fields of an answer, but for those that every site has."""
+    responses = case.operation.definition.raw["responses"]
+    described = responses.get(str(response.status_code)) or responses.get(f"{response.status_code // 100}XX", {})
+    named = {name.lower() for name in described.get("headers", ())}
+    unknown = {name.lower() for name in response.headers} - named - USUAL
+    assert not unknown, unknown

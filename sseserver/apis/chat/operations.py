@@ -78,6 +78,9 @@ _MODEL: Schema = {
     "additionalProperties": True,
 }
 
+#: Header fields of every answer.
+_ALWAYS = ("x-request-id",)
+
 _MODELS = makeObject("The models.", {"object": TEXT, "data": {"type": "array", "items": refer("Model")}})
 
 
@@ -95,7 +98,6 @@ CHAT = Described(
                     200,
                     "The completion; with `stream` its chunks, as an event stream.",
                     {JSON: refer("ChatCompletion"), EVENT_STREAM: EVENTS},
-                    ("Content-Location", "x-request-id"),
                 ),
             ),
             errors=(
@@ -112,24 +114,27 @@ CHAT = Described(
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("CompletionBody"), limitModel),
             relays=True,
+            headers=("Content-Location", *_ALWAYS),
         ),
         Operation(
             method="GET",
             path="/v1/models",
             name="listModels",
             summary="List the models of the token source",
-            answers=(Answer(200, "The models.", makeJSON("ModelList"), ("x-request-id",)),),
+            answers=(Answer(200, "The models.", makeJSON("ModelList")),),
             relays=True,
+            headers=_ALWAYS,
         ),
         Operation(
             method="GET",
             path="/v1/models/{id}",
             name="readModel",
             summary="Describe a model",
-            answers=(Answer(200, "The model.", makeJSON("Model"), ("x-request-id",)),),
+            answers=(Answer(200, "The model.", makeJSON("Model")),),
             errors=(ModelNotFound,),
             parameters=(Parameter("path", "id", "ID of the model, which may contain slashes."),),
             relays=True,
+            headers=_ALWAYS,
         ),
     ),
     {

@@ -349,7 +349,7 @@ _STREAM_OPERATIONS = (
             Overloaded,
             StoreUnavailable,
         ),
-        parameters=(_NAME, _CLOSED),
+        parameters=(_NAME, _CLOSED, IDEMPOTENCY_KEY),
         body=Body(_ENTRIES, limitNative, required=False),
     ),
     Operation(

@@ -5,7 +5,15 @@ The operations of the page, for the OpenAPI document.
 from __future__ import annotations
 
 from sseserver.apis.page.page import ASSETS
-from sseserver.errors import Forbidden, ForeignOrigin, NotAcceptable, NotFound, Overloaded, RateLimited
+from sseserver.errors import (
+    Forbidden,
+    ForeignOrigin,
+    NotAcceptable,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    StoreUnavailable,
+)
 from sseserver.web.accept import EVENT_STREAM, HTML
 from sseserver.web.assets import findType
 from sseserver.web.openapi.operations import EVENTS, TEXT, Answer, Described, Operation, Parameter, makeViewing
@@ -40,7 +48,7 @@ def _makeVisit(parameters: tuple[Parameter, ...]) -> Operation:
             ),
             Answer(204, "The visitor has the terminal event, or the run was not started here."),
         ),
-        errors=(Forbidden, ForeignOrigin, NotAcceptable, RateLimited, Overloaded),
+        errors=(Forbidden, ForeignOrigin, NotAcceptable, RateLimited, Overloaded, StoreUnavailable),
         parameters=parameters,
     )
 

@@ -32,8 +32,11 @@ _EVENTS = Answer(
     200,
     "The UI message stream, version 1.",
     {EVENT_STREAM: EVENTS},
-    ("Content-Location", "x-vercel-ai-ui-message-stream"),
+    ("x-vercel-ai-ui-message-stream",),
 )
+
+#: Header fields of every answer.
+_ALWAYS = ("Content-Location",)
 
 
 CHATS = Described(
@@ -49,6 +52,7 @@ CHATS = Described(
             errors=(InvalidMember, Forbidden, ModelNotFound, KeyReused, RateLimited, Overloaded, StoreUnavailable),
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("ChatBody"), limitModel),
+            headers=_ALWAYS,
         ),
         Operation(
             method="GET",
@@ -65,6 +69,7 @@ CHATS = Described(
                     {"type": "string", "pattern": f"^{CHAT_ID.pattern}$", "not": {"enum": [".", ".."]}},
                 ),
             ),
+            headers=_ALWAYS,
         ),
     ),
     structs=(ChatBody,),

@@ -32,7 +32,14 @@ _NONE = "This server needs a credential: send the header `Authorization: Bearer 
 
 
 class Verifier(Protocol):
-    """Verifies tokens; `TokenVerifier` is one."""
+    """
+    Verifies tokens; `TokenVerifier` is one.
+
+    Attributes:
+        fetchesKeys: Whether its keys may be missing for a time.
+    """
+
+    fetchesKeys: bool
 
     def knows(self, digest: bytes) -> bool:
         """Tell whether a digest is that of a key that verifies tokens."""
@@ -121,6 +128,11 @@ class Credentials:
             return replace(found, expires=min(ends, default=None))
         keepers = (secrets.tokens, self.links, self.sessions)
         return principal if any(each is not None and each.knows(key) for each in keepers) else None
+
+    @property
+    def fetchesKeys(self) -> bool:
+        """Whether keys that verify tokens may be missing for a time."""
+        return self._secrets.tokens is not None and self._secrets.tokens.fetchesKeys
 
     @property
     def tokens(self) -> Verifier | None:

@@ -137,12 +137,16 @@ class TokenVerifier:
         rules: What tokens must have.
         keys: The keys.
         seconds: Returns the time in seconds since 1970.
+
+    Attributes:
+        fetchesKeys: Whether the keys may be missing for a time.
     """
 
     def __init__(self, rules: TokenRules, keys: KeySet, seconds: Callable[[], float]) -> None:
         self._rules = rules
         self._keys = keys
         self._seconds = seconds
+        self.fetchesKeys = not isinstance(keys, FixedKey)
 
     def knows(self, digest: bytes) -> bool:
         """See `KeySet.knows`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -47,8 +47,21 @@ EVERY = (
     SSEServerError,
 )
 
-#: Errors of credentials, where they are needed. `Forbidden` is listed with the operations that need a right.
-GUARDED = (Unauthorized, KeysUnavailable)
+
+class Guard(NamedTuple):
+    """
+    The credentials that a server asks for.
+
+    Attributes:
+        asks: Whether requests need credentials.
+        hasSessions: Whether the server checks credentials by itself, and so has sessions.
+        fetchesKeys: Whether keys that verify credentials may be missing for a time.
+    """
+
+    asks: bool
+    hasSessions: bool
+    fetchesKeys: bool
+
 
 #: The header fields of answers, by name.
 HEADERS = {
@@ -101,23 +114,19 @@ class DocumentBuilder:
         title: Title of the document.
         apis: The APIs that it describes.
         settings: The settings of the server, with the limits of bodies.
-        isGuarded: Whether requests need credentials.
-        hasSessions: Whether the server checks credentials by itself, and so has sessions.
+        guard: The credentials that the server asks for.
     """
 
-    def __init__(
-        self, title: str, apis: Sequence[Described], settings: Settings, isGuarded: bool, hasSessions: bool
-    ) -> None:
+    def __init__(self, title: str, apis: Sequence[Described], settings: Settings, guard: Guard) -> None:
         self._title = title
         self._apis = apis
         self._settings = settings
-        self._isGuarded = isGuarded
-        self._hasSessions = hasSessions
+        self._guard = guard
 
     def build(self) -> dict[str, Any]:
         """Return the document, as JSON values."""
-        security: dict[str, Any] = {"security": [{name: []} for name in _SECURITY_SCHEMES]} if self._isGuarded else {}
-        schemes = {"securitySchemes": _SECURITY_SCHEMES} if self._isGuarded else {}
+        security: dict[str, Any] = {"security": [{name: []} for name in _SECURITY_SCHEMES]} if self._guard.asks else {}
+        schemes = {"securitySchemes": _SECURITY_SCHEMES} if self._guard.asks else {}
         return {
             "openapi": OPENAPI,
             "info": {"title": self._title, "version": VERSION, "description": _INTRODUCTION},
@@ -132,7 +141,7 @@ class DocumentBuilder:
         paths: dict[str, dict[str, Any]] = {}
         for api in self._apis:
             for operation in api.operations:
-                if self._hasSessions or not operation.needsSessions:
+                if self._guard.hasSessions or not operation.needsSessions:
                     described = {"tags": [api.tag], **self._buildOperation(operation)}
                     paths.setdefault(operation.path, {})[operation.method.lower()] = described
         return paths
@@ -151,7 +160,7 @@ class DocumentBuilder:
         return {
             "operationId": operation.name,
             "summary": operation.summary,
-            **({"security": []} if operation.isOpen and self._isGuarded else {}),
+            **({"security": []} if operation.isOpen and self._guard.asks else {}),
             **({"x-relays-errors": True} if operation.relays else {}),
             **parameters,
             **body,
@@ -167,12 +176,13 @@ class DocumentBuilder:
 
     def _buildResponses(self, operation: Operation) -> dict[str, Any]:
         isPage = operation.method == "GET"
-        responses = {str(answer.status): _buildAnswer(answer) for answer in operation.answers}
+        always = operation.headers
+        responses = {str(answer.status): _buildAnswer(answer, always) for answer in operation.answers}
         for status, errors in sorted(_groupErrors(self._findErrors(operation)).items()):
-            responses[str(status)] = _buildErrors(status, errors, isPage)
+            responses[str(status)] = _buildErrors(status, errors, isPage, always)
         if operation.relays:
             for group in ("4XX", "5XX"):
-                responses[group] = _buildRelayed(isPage)
+                responses[group] = _buildRelayed(isPage, always)
         return responses
 
     def _findErrors(self, operation: Operation) -> set[type[SSEServerError]]:
@@ -182,10 +192,12 @@ class DocumentBuilder:
             errors.add(MisdirectedRequest)
             if operation.method != "GET":
                 errors.add(ForeignOrigin)
-        if not self._isGuarded:
+        if not self._guard.asks:
             errors.discard(Forbidden)
         elif not operation.isOpen:
-            errors.update(GUARDED)
+            errors.add(Unauthorized)
+            if self._guard.fetchesKeys:
+                errors.add(KeysUnavailable)
         return errors
 
 
@@ -216,12 +228,14 @@ def _buildHeaders(names: Iterable[str]) -> dict[str, Any]:
     return {"headers": described} if described else {}
 
 
-def _buildAnswer(answer: Answer) -> dict[str, Any]:
+def _buildAnswer(answer: Answer, always: tuple[str, ...]) -> dict[str, Any]:
     content = {"content": _buildContent(answer.content)} if answer.content else {}
-    return {"description": answer.description, **_buildHeaders(answer.headers), **content}
+    return {"description": answer.description, **_buildHeaders((*answer.headers, *always)), **content}
 
 
-def _buildErrors(status: int, errors: Sequence[type[SSEServerError]], isPage: bool) -> dict[str, Any]:
+def _buildErrors(
+    status: int, errors: Sequence[type[SSEServerError]], isPage: bool, always: tuple[str, ...]
+) -> dict[str, Any]:
     """
     Describe the answers with one status.
 
@@ -229,21 +243,22 @@ def _buildErrors(status: int, errors: Sequence[type[SSEServerError]], isPage: bo
         status: The status.
         errors: The errors.
         isPage: Whether a browser gets a page.
+        always: Names of header fields that every answer may have.
     """
     headers = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
     return {
         "description": "; ".join(f"`{error.code}`: {_describe(error)}" for error in errors) + ".",
-        **_buildHeaders(headers),
+        **_buildHeaders((*headers, *always)),
         "content": _buildErrorContent(isPage),
         "x-error-codes": [error.code for error in errors],
     }
 
 
-def _buildRelayed(isPage: bool) -> dict[str, Any]:
+def _buildRelayed(isPage: bool, always: tuple[str, ...]) -> dict[str, Any]:
     """Describe the answers whose status is that of a failed token source."""
     return {
         "description": "The token source has failed with this status, or the run was cancelled.",
-        **_buildHeaders(("Retry-After", "x-should-retry")),
+        **_buildHeaders(("Retry-After", "x-should-retry", *always)),
         "content": _buildErrorContent(isPage),
     }
 

@@ -112,6 +112,7 @@ class Operation:
         isChecked: Whether the request passes the gate; health checks do not.
         relays: Whether a failure of the token source is answered with the status and the code of the source.
         needsSessions: Whether it is there only if the server checks credentials by itself.
+        headers: Names of header fields that every answer may have, also one with an error.
     """
 
     method: str
@@ -126,6 +127,7 @@ class Operation:
     isChecked: bool = True
     relays: bool = False
     needsSessions: bool = False
+    headers: tuple[str, ...] = ()
 
 
 class Described(NamedTuple):

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import Forbidden, ModelNotFound, StreamNotFound
 from sseserver.settings import Settings
-from sseserver.web.openapi.document import DocumentBuilder
+from sseserver.web.openapi.document import DocumentBuilder, Guard
 from sseserver.web.openapi.operations import (
     Answer,
     Body,
@@ -28,7 +28,7 @@ from sseserver.web.openapi.operations import (
 def build(*operations: Operation, isGuarded: bool = False, hasSessions: bool = False) -> dict[str, Any]:
     """Build the document of an API."""
     api = Described("a", "An API.", operations, {"A": makeObject("An A.", {"b": {"type": "string"}})})
-    return DocumentBuilder("title", (api,), Settings(maxBody=7), isGuarded, hasSessions).build()
+    return DocumentBuilder("title", (api,), Settings(maxBody=7), Guard(isGuarded, hasSessions, True)).build()
 
 
 def make(**members: Any) -> Operation:
@@ -48,10 +48,13 @@ class DocumentTests(SynchronousTestCase):
 
     def test_errors(self) -> None:
         """Errors with one status are one response, which names their codes and causes."""
-        found = build(make(errors=(StreamNotFound, ModelNotFound)))["paths"]["/a"]["get"]["responses"]["404"]
+        found = build(make(errors=(StreamNotFound, ModelNotFound), headers=("x-request-id",)))["paths"]["/a"]["get"][
+            "responses"
+        ]["404"]
         self.assertEqual(found["x-error-codes"], ["model_not_found", "stream_not_found"])
         self.assertIn("`stream_not_found`: the store has no stream of this name", found["description"])
         self.assertEqual(set(found["content"]), {"application/json", "text/html"})
+        self.assertEqual(set(found["headers"]), {"x-request-id"})
 
     def test_guarded(self) -> None:
         """Only a server that asks for credentials answers 401 and 403, and only where it asks."""
