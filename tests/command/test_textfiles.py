@@ -107,7 +107,7 @@ class PipeTests(OptionsTestCase):
             line = [word.format(self.fifo) for word in words]
             for more in ((), ("--check",)):
                 self.assertRegex(self.refused(*line, *more), f"^--{name} .*{self.fifo}.*: this is a pipe")
-        self.assertIn("no regular file", self.refused("--check", f"--store=sqlite:{self.fifo}"))
+        self.assertIn("is a pipe", self.refused("--check", f"--store=sqlite:{self.fifo}"))
 
     def test_workers(self) -> None:
         """Workers do not have a pipe, but get a configuration file."""

@@ -109,14 +109,17 @@ class Pool(MultiService):
         Start the workers.
 
         Raises:
-            SystemExit: See `privilegedStartService`, which not every runner calls.
+            SystemExit: See `privilegedStartService`, which not every runner calls; or a worker cannot be started.
         """
         self._open()
         super().startService()
         if self.control is not None:
             self.control.start()
-        for worker in self.workers:
-            worker.start()
+        try:
+            for worker in self.workers:
+                worker.start()
+        except OSError as error:
+            raise makeExit(WorkerFailed(f"a worker cannot be started: {error}")) from None
 
     def stopService(self) -> Deferred[Any]:
         """
@@ -208,7 +211,7 @@ class Pool(MultiService):
 
     def _noteDeath(self, number: int) -> None:
         for each in self._sockets:
-            each.renew(number)
+            each.pause(number)
 
     def _relay(self, line: str) -> None:
         if self.log is not None:

@@ -133,7 +133,12 @@ class Worker:
         return self.state in {WorkerState.READY, WorkerState.STOPPING} and self._process is not None
 
     def start(self) -> None:
-        """Start the process."""
+        """
+        Start the process.
+
+        Raises:
+            OSError: It cannot be started.
+        """
         self._enter(WorkerState.STARTING)
         self._pause = None
         self._started = self._reactor.seconds()
@@ -225,7 +230,11 @@ class Worker:
 
     def _restart(self) -> None:
         self.restarts += 1
-        self.start()
+        try:
+            self.start()
+        except OSError:
+            # Perhaps there are too many processes.
+            self.end(Failure())
 
     def _receive(self, message: dict[str, Any]) -> None:
         if "answer" in message:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.abstract import isIPv6Address
@@ -38,6 +39,7 @@ class SharedSocket:
 
     Attributes:
         description: See above.
+        isShared: Whether all workers have the same socket.
         passed: Descriptor under which systemd has passed the socket; `None` for another socket.
     """
 
@@ -50,12 +52,7 @@ class SharedSocket:
         # By the numbers of the workers, from 1 on; the same socket again and again where they share it.
         self._sockets: dict[int, socket.socket] = {}
         self._port: IListeningPort | None = None
-        self._address: Any = None
-
-    @property
-    def isShared(self) -> bool:
-        """Whether all workers have the same socket."""
-        return self._address is None
+        self.isShared = True
 
     def open(self) -> None:
         """
@@ -76,20 +73,16 @@ class SharedSocket:
         """Return the socket of a worker."""
         return self._sockets[worker]
 
-    def renew(self, worker: int) -> None:
+    def pause(self, worker: int) -> None:
         """
-        Give a worker that has ended another socket: new connections go to the others until it listens again.
+        Let new connections go to the other workers, after one has ended, until it listens again.
 
-        Without the right to bind the address again it keeps its socket, whose connections wait for it.
+        Its socket stays bound: a server with `--uid` may not have the right to bind it once more.
         """
-        if self._address is None:
-            return
-        try:
-            following = _bind(*self._address)
-        except OSError:
-            return
-        self._sockets[worker].close()
-        self._sockets[worker] = following
+        if not self.isShared:
+            # It may not have listened yet.
+            with suppress(OSError):
+                self._sockets[worker].shutdown(socket.SHUT_RD)
 
     def close(self) -> Deferred[Any]:
         """Close all sockets, and delete the file of a Unix socket."""
@@ -108,7 +101,7 @@ class SharedSocket:
             address = (family, (interface, first.getsockname()[1]))
             if SPREADS and self._workers > 1:
                 first.close()
-                self._address = address
+                self.isShared = False
                 self._sockets = {worker: _bind(*address) for worker in range(1, self._workers + 1)}
             else:
                 self._share(first)

@@ -91,9 +91,9 @@ def readHeader(file: Path) -> bool:
     """
     if not file.exists():
         return False
-    if not file.is_file():
-        # Somebody who opens a pipe waits for its other end.
-        raise StoreUnavailable(f"{file} is no regular file.")
+    if file.is_fifo():
+        # Somebody who opens it waits for its other end.
+        raise StoreUnavailable(f"{file} is a pipe.")
     with file.open("rb") as opened:
         header = opened.read(100)
     if not header:

@@ -47,6 +47,10 @@ EVERY = (
     SSEServerError,
 )
 
+#: Errors of credentials, where they are needed; the second one only with keys that are fetched. `Forbidden` is listed
+#: with the operations that need a right.
+GUARDED = (Unauthorized, KeysUnavailable)
+
 
 class Guard(NamedTuple):
     """
@@ -195,9 +199,7 @@ class DocumentBuilder:
         if not self._guard.asks:
             errors.discard(Forbidden)
         elif not operation.isOpen:
-            errors.add(Unauthorized)
-            if self._guard.fetchesKeys:
-                errors.add(KeysUnavailable)
+            errors.update(GUARDED if self._guard.fetchesKeys else GUARDED[:1])
         return errors
 
 

@@ -4,6 +4,7 @@ A reactor that starts processes without starting any: tests play the part of the
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -129,3 +130,8 @@ class ProcessReactor(Clock):
         """See `IReactorCore.stop`."""
         assert not self.stopped, "The reactor is stopped twice."
         self.stopped = True
+
+
+def refuseProcess(*_: Any, **__: Any) -> Process:
+    """Stand for `spawnProcess` where a process cannot be started."""
+    raise PermissionError(errno.EACCES, "Permission denied")

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import io
 import signal
+import socket
+import sys
 from typing import Any
 
 from twisted.application.service import Application
@@ -21,7 +23,7 @@ from sseserver.command.workers.control import PoolControl
 from sseserver.command.workers.pool import ANSWER_AFTER, Pool
 from sseserver.command.workers.process import FIRST_PAUSE, Program
 from sseserver.command.workers.sockets import SharedSocket
-from tests.command.workers.processes import ProcessReactor
+from tests.command.workers.processes import ProcessReactor, refuseProcess
 
 #: Seconds.
 WAIT, DRAIN, PATIENCE = 5, 30, 50
@@ -114,12 +116,26 @@ class PoolTests(PoolTestCase):
         self.assertEqual(urls, [f"http://127.0.0.1:{self.shared.find(1).getsockname()[1]}/"])
 
     def test_died(self) -> None:
-        """The socket of a worker that has died is another one, the socket of the other one stays."""
-        before = [self.shared.find(number) for number in (1, 2)]
+        """The socket of a worker that has died listens no more; that of the other one does."""
+        for number in (1, 2):
+            self.shared.find(number).listen()
         self.reactor.processes[0].end(9)
-        self.assertIsNot(self.shared.find(1), before[0])
-        self.assertIs(self.shared.find(2), before[1])
+        listening = [self.shared.find(each).getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for each in (1, 2)]
+        self.assertEqual(listening, [0, 1])
         self.reactor.advance(FIRST_PAUSE)
+        self.assertEqual(len(self.reactor.processes), 3)
+
+    def test_notStarted(self) -> None:
+        """A pool whose workers cannot be started ends with one line, such as after a change of the user."""
+        self.patch(self.reactor, "spawnProcess", refuseProcess)
+        written = io.StringIO()
+        self.patch(sys, "__stderr__", written)
+        program = Program(("python",), 1, {}, "/", {0: "w"}, b"")
+        other = Pool(self.reactor, [], 1, lambda _: program, 1.0)
+        with self.assertRaises(SystemExit) as caught:
+            other.startService()
+        self.assertEqual(caught.exception.code, 1)
+        self.assertEqual(written.getvalue(), "sseserver: a worker cannot be started: [Errno 13] Permission denied\n")
 
     def test_ask(self) -> None:
         """Workers that do not run are missing in the answers; one that does not answer has none."""

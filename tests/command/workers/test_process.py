@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import globalLogPublisher
@@ -22,7 +23,7 @@ from sseserver.command.workers.process import (
     WorkerState,
     makeEnvironment,
 )
-from tests.command.workers.processes import Process, ProcessReactor
+from tests.command.workers.processes import Process, ProcessReactor, refuseProcess
 
 
 class WorkerTests(SynchronousTestCase):
@@ -74,6 +75,15 @@ class WorkerTests(SynchronousTestCase):
         self.reactor.advance(FIRST_PAUSE)
         self.assertEqual(self.worker.state, WorkerState.STARTING)
         self.assertEqual(len(self.log), 12)
+
+    def test_notStarted(self) -> None:
+        """A worker that cannot be started again is tried later; the first one is an error."""
+        self.reactor.processes[0].end(9)
+        with patch.object(self.reactor, "spawnProcess", refuseProcess):
+            self.reactor.advance(FIRST_PAUSE)
+        self.assertEqual((self.worker.state, self.worker.isRunning), (WorkerState.PAUSING, False))
+        self.reactor.advance(2 * FIRST_PAUSE)
+        self.assertEqual((self.worker.state, len(self.reactor.processes)), (WorkerState.STARTING, 2))
 
     def test_refusal(self) -> None:
         """A worker that ends with status 1 at the start has found that it cannot start: it is not tried again."""

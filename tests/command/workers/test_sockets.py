@@ -118,12 +118,12 @@ class SharedSocketTests(SynchronousTestCase):
         # By chance less than one time in a million.
         self.assertGreater(min(shares), 60)
 
-    def test_renewed(self) -> None:
+    def test_paused(self) -> None:
         """Connections do not go to a worker that has ended, until it listens again."""
         made = self.make("tcp:0:interface=127.0.0.1")
         for worker in (1, 2):
             made.find(worker).listen(4096)
-        made.renew(1)
+        made.pause(1)
         for _ in range(50):
             self.connect(made)
         self.assertEqual(self.countWaiting(made.find(2)), 50)
@@ -132,8 +132,8 @@ class SharedSocketTests(SynchronousTestCase):
             self.connect(made)
         self.assertGreater(self.countWaiting(made.find(1)), 60)
 
-    def test_notRenewed(self) -> None:
-        """A worker keeps its socket if the address cannot be bound again: its connections wait."""
+    def test_unprivileged(self) -> None:
+        """A worker listens again on the same socket: the right to bind its address may be gone by then."""
         made = self.make("tcp:0:interface=127.0.0.1")
         before = made.find(1)
 
@@ -141,8 +141,12 @@ class SharedSocketTests(SynchronousTestCase):
             raise PermissionError(errno.EACCES, "Permission denied")
 
         self.patch(socket, "socket", refuse)
-        made.renew(1)
-        self.assertIs(made.find(1), before)
+        # It ends before it listens, and afterwards.
+        for _ in range(2):
+            made.pause(1)
+            self.assertIs(made.find(1), before)
+            before.listen(4096)
+        self.assertEqual(before.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), 1)
 
     def test_inUse(self) -> None:
         """An address that another server has is refused, also if that is one with workers; nothing stays open."""
@@ -161,7 +165,7 @@ class SharedSocketTests(SynchronousTestCase):
         self.assertIs(made.find(1), made.find(2))
         (port,) = self.reactor.ports
         self.assertFalse(port.reads)
-        made.renew(1)
+        made.pause(1)
         self.assertIs(made.find(1), made.find(2))
         self.successResultOf(made.close())
         self.assertFalse(port.open)
