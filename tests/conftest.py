@@ -38,6 +38,7 @@ ONCE = (
     "tests/integration/test_chat_page.py",
     "tests/integration/test_deployment.py",
     "tests/integration/test_documents.py",
+    "tests/integration/test_forkserver.py",
     "tests/integration/test_generatedclients.py",
     "tests/integration/test_guides.py",
     "tests/integration/test_house.py",

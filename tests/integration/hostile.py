@@ -8,7 +8,6 @@ import contextlib
 import resource
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import makePEM
 from tests.integration.alive import Watch, watching
+from tests.integration.forkserver import Process
 from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort, serving, twistd
 
 #: Descriptors that the test and the server may have.
@@ -35,7 +35,7 @@ class HostileTestCase(SynchronousTestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, DESCRIPTORS)), hard))
 
     @contextlib.contextmanager
-    def serve(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    def serve(self, *options: str) -> Iterator[Process]:
         """Run the server with more options."""
         command = twistd(
             "sseserver",

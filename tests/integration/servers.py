@@ -21,8 +21,8 @@ from typing import IO
 import sseserver
 from sseserver.options import KEY_VARIABLE
 from sseserver.options.variables import TOKEN_KEY_VARIABLE
-from sseserver.sources.launch import resetSignals
 from sseserver.wire import Decoder, Event
+from tests.integration.forkserver import TWISTD, Process, startServer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -82,15 +82,13 @@ QUICK = ("--drain-wait=0", "--drain=0")
 
 def twistd(*arguments: str) -> list[str]:
     """Return the command line of `twistd` in the foreground, for a server that stops at once unless it says else."""
-    start = [sys.executable, str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile="]
+    start = [sys.executable, TWISTD, "-n", "--pidfile="]
     words = ((word, *QUICK) if word == "sseserver" else (word,) for word in arguments)
     return [*start, *(word for each in words for word in each)]
 
 
 @contextlib.contextmanager
-def serving(
-    command: list[str], port: int, output: IO[bytes] | None = None, **keywords: object
-) -> Iterator[subprocess.Popen[bytes]]:
+def serving(command: list[str], port: int, output: IO[bytes] | None = None, **keywords: object) -> Iterator[Process]:
     """
     Run a server process for the time of a `with` block.
 
@@ -103,8 +101,7 @@ def serving(
     """
     with contextlib.ExitStack() as stack:
         output = output or stack.enter_context(tempfile.TemporaryFile())
-        with resetSignals():
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **keywords)
+        process = startServer(command, output, **keywords)
         try:
             awaitListening(process, port, output)
             yield process
@@ -130,7 +127,7 @@ def checkSecrets(text: bytes, place: str) -> None:
         raise AssertionError(f"{place} shows a secret.")
 
 
-def awaitListening(process: subprocess.Popen[bytes], port: int, output: IO[bytes]) -> None:
+def awaitListening(process: Process, port: int, output: IO[bytes]) -> None:
     """
     Wait until a process listens on a port.
 

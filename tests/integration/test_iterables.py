@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.wire import Event
+from tests.integration.forkserver import Process
 from tests.integration.servers import ENVIRONMENT, ask, freePort, serving, stream, twistd
 from tests.wires import soon
 
@@ -97,7 +97,7 @@ class IterablesTests(SynchronousTestCase):
         self.folder = Path(folder.name)
         self.port = freePort()
 
-    def serving(self, function: str, reactor: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    def serving(self, function: str, reactor: str) -> AbstractContextManager[Process]:
         """Run an application with one of the functions."""
         (self.folder / "application.tac").write_text(self.application(function), "utf-8")
         return self.process(twistd("--no_save", "--logfile=log", "-y", "application.tac", f"--reactor={reactor}"))
@@ -106,7 +106,7 @@ class IterablesTests(SynchronousTestCase):
         """Write the application for one of the functions."""
         return APPLICATION.replace("FUNCTION", function).replace("ENDPOINT", f"tcp:{self.port}:interface=127.0.0.1")
 
-    def process(self, command: list[str]) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    def process(self, command: list[str]) -> AbstractContextManager[Process]:
         """Run a server in the folder."""
         return serving(command, self.port, cwd=self.folder, env=ENVIRONMENT)
 

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import random
-import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
@@ -23,6 +22,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from sseserver.wire import Decoder, Event
+from tests.integration.forkserver import Process, startServer
 from tests.integration.servers import ENVIRONMENT, PATIENCE, freePort, twistd
 
 ROUNDS = int(os.environ.get("SSESERVER_KILL_ROUNDS", "30"))
@@ -74,15 +74,13 @@ class Server:
         options = {"--listen": listen, "--store": f"sqlite:{folder / 'store'}", "--text": str(text)}
         options |= {"--interval": str(INTERVAL), "--retry": "100"}
         self._command = twistd("sseserver", *(word for option in options.items() for word in option))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def spawn(self) -> None:
         """Start a process on the file of the one before."""
         environment = ENVIRONMENT
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                self._command, cwd=self._output.parent, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
+            self._process = startServer(self._command, output, cwd=self._output.parent, env=environment)
 
     async def listens(self) -> None:
         """Wait until the server listens."""

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.alive import LONG
+from tests.integration.forkserver import Process
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, awaitListening, freePort, serving, twistd
 from tests.programs import waitFor
 
@@ -48,7 +49,7 @@ class MetricsTestCase(SynchronousTestCase):
         )
 
     @contextlib.contextmanager
-    def serving(self, command: list[str], output: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    def serving(self, command: list[str], output: IO[bytes] | None = None) -> Iterator[Process]:
         """Run a server, whose endpoint for operators begins to listen after the other one."""
         with contextlib.ExitStack() as stack:
             output = output or stack.enter_context(tempfile.TemporaryFile())

@@ -9,7 +9,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.wire import Decoder, Event
+from tests.integration.forkserver import Process
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, stream, twistd
 from tests.programs import members, waitFor
 
@@ -40,7 +40,7 @@ class Server:
         log: The file with its log.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: Process, port: int, log: Path) -> None:
         self.process = process
         self.port = port
         self.log = log

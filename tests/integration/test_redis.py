@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from sseserver.wire import Decoder, Event
+from tests.integration.forkserver import Process
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 from tests.redisclusters import RedisCluster
 from tests.redisservers import RedisServer, findMissing, isReplicated, makeTLSLines
@@ -85,7 +86,7 @@ def isReady(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def servers(url: str, *options: str) -> Iterator[tuple[list[int], list[subprocess.Popen[bytes]]]]:
+def servers(url: str, *options: str) -> Iterator[tuple[list[int], list[Process]]]:
     """Run two servers on one Redis; give their ports and processes."""
     with contextlib.ExitStack() as stack:
         ports, processes = [freePort(), freePort()], []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.forkserver import Process
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
 from tests.integration.test_redis import Watcher, isReady, until
 from tests.redisservers import RedisServer, findMissing
@@ -61,7 +62,7 @@ class Group:
         """Number of times that the program was started."""
         return len(self._file.read_text()) if self._file.exists() else 0
 
-    def add(self) -> tuple[int, subprocess.Popen[bytes]]:
+    def add(self) -> tuple[int, Process]:
         """Start a server, and return its port and its process when it is ready."""
         port = freePort()
         command = twistd("sseserver", "--listen", f"tcp:{port}:interface=127.0.0.1", *self._options)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from pathlib import Path
 
+from tests.integration.forkserver import Process, startServer
 from tests.integration.servers import ENVIRONMENT, freePort, twistd
 from tests.redisservers import RedisServer
 from tests.reliability.journal import Journal
@@ -45,12 +45,12 @@ class Server:
         self._log = folder / f"server-{number}.log"
         listen = ("--listen", f"tcp:{self.port}:interface=127.0.0.1")
         self._command = twistd("sseserver", *listen, "--store", f"redis://127.0.0.1:{storePort}", *options)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def start(self) -> None:
         """Start the process."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=ENVIRONMENT)
+            self._process = startServer(self._command, log, env=ENVIRONMENT)
         self.alive = True
 
     async def end(self, number: signal.Signals) -> None:
