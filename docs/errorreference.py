@@ -171,7 +171,7 @@ ADVICE = {
         "Make a new key for each request, and keep it for its repetitions only.",
     ),
     "rate_limit_exceeded": Advice(
-        "This client has reached a limit of its own ([Clients](operations.md#clients)); others are served.",
+        "This client has reached a limit of its own ([Clients](limits.md#clients)); others are served.",
         "Close viewers that are not needed, and let runs end.",
     ),
     "head_too_large": Advice(
@@ -191,7 +191,7 @@ ADVICE = {
     ),
     "overloaded": Advice(
         "A limit of the whole server is reached, or the server is stopping.",
-        "Wait. If it happens often, raise the limit in the message ([Limits](operations.md#limits)).",
+        "Wait. If it happens often, raise the limit in the message ([Limits](limits.md)).",
     ),
     "keys_unavailable": Advice(
         "The keys that verify tokens cannot be fetched from their issuer.",

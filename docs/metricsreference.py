@@ -105,7 +105,7 @@ Reasons for the end of a response, as in the log:
 | `stalled` | took nothing for `--stall` seconds, or too little of a large entry |
 | `expired` | had a token that expired, and was told to return |
 | `retired`, `shutdown` | was told to return, or cut, because the server stops |
-| `limit` | found no room; see [Limits](operations.md#limits) |
+| `limit` | found no room; see [Limits](limits.md) |
 | `refused` | cannot be served in this format |
 | `trimmed`, `broken` | was cut: its text is no longer kept, or the server has a bug |
 

@@ -146,6 +146,12 @@ class SystemdTests(DeploymentTestCase):
         command = [self.find("systemd-analyze"), *arguments]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
 
+    def test_options(self) -> None:
+        """A server takes the options of the example."""
+        options = Options()
+        options.parseOptions(["--config", str(DEPLOY / "sseserver.toml")])
+        self.assertEqual(str(options["store"]), "streams.db")
+
     def test_verify(self) -> None:
         """systemd understands each line of both units."""
         unit = self.writeUnits()

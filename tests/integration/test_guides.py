@@ -22,6 +22,8 @@ from typing import Any
 
 import httpx
 import httpx_sse
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,22 +34,29 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, ROOT, ask, f
 GUIDES = ROOT / "docs" / "guides"
 EXAMPLES = ROOT / "docs" / "examples"
 
-#: Ports in the guides: of the hub, of an application, and of Vite.
-PORTS = ("8000", "8001", "5173")
+#: Ports in the guides: of the hub, of an application, of Vite, and of a Redis.
+PORTS = ("8000", "8001", "5173", "6379")
 
 #: Begins a block that installs packages, which the tests do in their own way.
 _INSTALLATIONS = ("pip install", "npm install")
 
-#: Begins a block that stays in the foreground.
-_SERVERS = ("twistd -n", "uvicorn", "flask", "python djangoapp.py runserver", "npm run dev", "npm run preview")
+#: Begins a block that stays in the foreground; the port on which it listens then, if any.
+_SERVERS = {
+    "twistd -n": "8000",
+    "uvicorn": "8001",
+    "flask": "8001",
+    "python djangoapp.py runserver": "8001",
+    "npm run": "5173",
+    "redis-server": "6379",
+    "celery": None,
+}
 
 ANSWER = "You asked: Why? "
 
 
-def findBlocks(page: str) -> list[tuple[str, str]]:
+def findBlocks(page: Path) -> list[tuple[str, str]]:
     """Return the blocks of a guide, each with its language."""
-    text = (GUIDES / f"{page}.md").read_text("utf-8")
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 class Follower:
@@ -71,13 +80,13 @@ class Follower:
 
     def adapt(self, text: str) -> str:
         """Return a text with other ports."""
-        return re.sub(r"\b(8000|8001|5173)\b", lambda found: str(self.ports[found[1]]), text)
+        return re.sub(r"\b(8000|8001|5173|6379)\b", lambda found: str(self.ports[found[1]]), text)
 
     def follow(self, page: str) -> str:
         """Run the blocks of a guide, and return the output of the last one that ends."""
         output = ""
-        for language, block in findBlocks(page):
-            if language == "sh" and block.startswith(_SERVERS):
+        for language, block in findBlocks(GUIDES / f"{page}.md"):
+            if language == "sh" and block.startswith(tuple(_SERVERS)):
                 self.serve(block.rstrip("\n"))
             elif language == "sh" and not block.startswith(_INSTALLATIONS):
                 output = self.run(block)
@@ -97,9 +106,9 @@ class Follower:
 
     def serve(self, command: str) -> None:
         """Start a server, and wait until it listens on the port that it takes."""
-        port = self.ports["5173" if command.startswith("npm") else "8001"]
+        (usual,) = [port for start, port in _SERVERS.items() if command.startswith(start)]
+        port = None if usual is None else self.ports[usual]
         if command.startswith("twistd"):
-            port = self.ports["8000"]
             command = command.replace("-n", "-n --pidfile=", 1) + f" --listen tcp:{port}:interface=127.0.0.1"
             command = " ".join([command, *QUICK])
         log = (self.folder / f"log{len(self._servers)}").open("wb")
@@ -115,7 +124,8 @@ class Follower:
         log.close()
         self._servers.append(server)
         deadline = time.monotonic() + PATIENCE
-        while not self._listens(port):
+        # A worker of Celery listens to nothing: its tasks wait for it.
+        while port is not None and not self._listens(port):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{command}: {Path(log.name).read_text('utf-8')}")
             time.sleep(0.05)
@@ -145,6 +155,12 @@ def needModules(*names: str) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise missing(f"{name} is not installed")
+
+
+def installHtmx(folder: Path) -> str | None:
+    """Install the packages that the guide names; return the reason for a failure, if any."""
+    (command,) = [block for _, block in findBlocks(GUIDES / "htmx.md") if block.startswith("npm install")]
+    return installNode(folder, *command.split()[2:])
 
 
 class ApplicationTests(SynchronousTestCase):
@@ -180,6 +196,16 @@ class ApplicationTests(SynchronousTestCase):
     def test_flask(self) -> None:
         """Flask with its own server."""
         self.check("flask", "flask")
+
+    def test_celery(self) -> None:
+        """A worker of Celery publishes, with a Redis as its broker."""
+        needModules("celery", "redis")
+        if shutil.which("redis-server") is None:
+            raise missing("redis-server is not installed")
+        reader = Follower("applications")
+        self.addCleanup(reader.end)
+        self.assertEqual(reader.follow("celery").rstrip("\n"), ANSWER)
+        self.assertNotIn("Traceback", reader.readLogs())
 
     def test_django(self) -> None:
         """Django with its own server."""
@@ -246,6 +272,24 @@ class PageTests(BrowserTestCase):
         await deferToThread(reader.run, "npm run build")
         self.assertTrue(list((reader.folder / "dist" / "assets").glob("*.js")))
 
+    async def test_htmx(self) -> None:
+        """htmx shows the answer once: escaped, without the end that it would ask for again."""
+        needModules("flask")
+        reader = self.begin("applications")
+        reason = await deferToThread(installHtmx, reader.folder)
+        if reason is not None:
+            raise missing(reason)
+        await deferToThread(reader.follow, "htmx")
+        await self.openWindow(reader.adapt("http://127.0.0.1:8001/"))
+        question = "Why <b>not</b>?"
+        await self.script(f"document.querySelector('input').value = {question!r}")
+        await self.script("document.querySelector('button').click()")
+        await self.until("/done|failed|cancelled/.test(document.getElementById('state').textContent)")
+        # The pause of the extension before its first attempt.
+        await deferLater(reactor, 0.6)
+        shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
+        self.assertEqual(shown, [f"You asked: {question} ", "done"])
+
     async def test_application(self) -> None:
         """The page of an application shows the answer, which comes from another origin, with a signed link."""
         needModules("fastapi", "uvicorn")
@@ -271,8 +315,9 @@ class TextTests(SynchronousTestCase):
 
     def test_blocks(self) -> None:
         """Code in a guide is part of a file of its example, line by line."""
-        texts = [path.read_text("utf-8") for path in EXAMPLES.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-        for guide in GUIDES.glob("*.md"):
-            for language, block in findBlocks(guide.stem):
-                if language != "sh":
+        files = [path for folder in (EXAMPLES, ROOT / "deploy") for path in folder.rglob("*") if path.is_file()]
+        texts = [path.read_text("utf-8") for path in files if path.suffix != ".pyc"]
+        for guide in [*GUIDES.glob("*.md"), ROOT / "docs" / "tutorial.md"]:
+            for language, block in findBlocks(guide):
+                if language not in {"sh", "text"}:
                     self.assertTrue(any(block in text for text in texts), f"{guide.name}: {block}")

@@ -1,11 +1,10 @@
 """
-The configurations of proxies in docs/operations.md and deploy/: each runs as printed, but for its ports, names and
-certificates, if the program is there. `SSESERVER_LONG=1` leaves the time limits of those in deploy/ as they are.
+The configurations of proxies in deploy/: each runs as printed, but for its ports, names and certificates, if the
+program is there. `SSESERVER_LONG=1` leaves their time limits as they are.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -59,65 +58,7 @@ class ProxyTestCase(SynchronousTestCase):
 
 
 class ProxyTests(ProxyTestCase):
-    """F125: proxies in front of a server."""
-
-    def configuration(self, word: str) -> str:
-        """Return the block of the page that has a word, with the ports of this test."""
-        page = (ROOT / "docs" / "operations.md").read_text("utf-8")
-        (block,) = [text for text in re.findall(r"^```\w+\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if word in text]
-        return block.replace("8000", str(self.port)).replace("8080", str(self.proxied))
-
-    def check(self, command: list[str]) -> None:
-        """Publish through the server and read through the proxy; then leave."""
-        listen = f"tcp:{self.port}:interface=127.0.0.1"
-        with (
-            serving(twistd("sseserver", "--listen", listen), self.port, env=ENVIRONMENT),
-            serving(command, self.proxied, env={**ENVIRONMENT, "HOME": str(self.folder)}),
-        ):
-            ask(self.port, "PUT", "/streams/a")
-            connection = http.client.HTTPConnection("127.0.0.1", self.proxied, timeout=PATIENCE)
-            connection.request("GET", "/streams/a", headers={"Accept": "text/event-stream"})
-            response = connection.getresponse()
-            for number in range(5):
-                body = json.dumps({"token": f"token{number}"}).encode()
-                ask(self.port, "POST", "/streams/a", {"Content-Type": "application/json"}, body)
-                # A proxy that held the token would hold it for ever: nothing follows.
-                while f"token{number}".encode() not in response.readline():
-                    pass
-            response.close()
-            connection.close()
-            for _ in soon(lambda: self.viewers() == 0, 1000):
-                time.sleep(0.05)
-
-    def viewers(self) -> int:
-        """Return the number of viewers of the stream."""
-        viewers: int = json.loads(ask(self.port, "GET", "/streams/a", {"Accept": "application/json"})[2])["viewers"]
-        return viewers
-
-    def test_F125_nginx(self) -> None:
-        """F125: nginx."""
-        program = self.find("nginx")
-        path = self.folder / "nginx.conf"
-        path.write_text(NGINX.format(folder=self.folder, server=self.configuration("proxy_pass")))
-        self.check([program, "-c", str(path)])
-
-    def test_F125_haproxy(self) -> None:
-        """F125: HAProxy."""
-        program = self.find("haproxy")
-        path = self.folder / "haproxy.cfg"
-        path.write_text(self.configuration("http-no-delay"))
-        self.check([program, "-f", str(path)])
-
-    def test_F125_caddy(self) -> None:
-        """F125: Caddy."""
-        program = self.find("caddy")
-        path = self.folder / "Caddyfile"
-        path.write_text("{\n    admin off\n}\n" + self.configuration("reverse_proxy"))
-        self.check([program, "run", "--config", str(path), "--adapter", "caddyfile"])
-
-
-class DeployedTests(ProxyTestCase):
-    """The proxies of deploy/, with TLS and HTTP/2 in front."""
+    """F125: TLS and HTTP/2 in front of a server."""
 
     def check(self, command: list[str], *heartbeat: str) -> str:
         """
@@ -153,7 +94,28 @@ class DeployedTests(ProxyTestCase):
                 self.publish({"token": "third"}, {"Stream-Closed": "true"})
                 self.assertIn(b"event: done", viewer.stdout.read())
                 self.assertEqual(viewer.wait(PATIENCE), 0)
+            self.leave(curl)
         return head
+
+    def leave(self, curl: list[str]) -> None:
+        """Follow another stream through the proxy, and leave: the server has to notice."""
+        ask(self.port, "PUT", "/streams/b")
+        command = [*curl[:-1], curl[-1].replace("/a", "/b"), "-H", "Accept: text/event-stream"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as viewer:
+            self.addCleanup(viewer.kill)
+            self.untilViewers(1)
+            viewer.kill()
+        self.untilViewers(0)
+
+    def untilViewers(self, number: int) -> None:
+        """Wait until the other stream has so many viewers."""
+
+        def viewers() -> int:
+            count: int = json.loads(ask(self.port, "GET", "/streams/b", {"Accept": "application/json"})[2])["viewers"]
+            return count
+
+        for _ in soon(lambda: viewers() == number, 1000):
+            time.sleep(0.05)
 
     def publish(self, token: dict[str, str], headers: dict[str, str] | None = None) -> None:
         """Publish a token."""
@@ -194,3 +156,18 @@ class DeployedTests(ProxyTestCase):
         head = self.check([program, "run", "--config", str(path), "--adapter", "caddyfile"])
         self.assertTrue(head.startswith("HTTP/2 200"), head)
         self.assertRegex(head.lower(), rf'alt-svc: h3=":{self.proxied}"')
+
+    def test_haproxy(self) -> None:
+        """HAProxy: the same, and it asks whether the server is ready."""
+        program = self.find("haproxy")
+        pair = self.folder / "pair.pem"
+        pair.write_bytes(b"".join(makePEM()))
+        text = (ROOT / "deploy" / "haproxy.cfg").read_text("utf-8").replace("8000", str(self.port))
+        text = text.replace("bind :443", f"bind 127.0.0.1:{self.proxied}")
+        text = text.replace("/etc/haproxy/hub.example.com.pem", str(pair))
+        if not LONG:
+            text = text.replace("timeout server 60s", "timeout server 2s").replace("client 60s", "client 2s")
+        path = self.folder / "haproxy.cfg"
+        path.write_text(text, "utf-8")
+        head = self.check([program, "-f", str(path)], *(() if LONG else ("--heartbeat=0.5",)))
+        self.assertTrue(head.startswith("HTTP/2 200"), head)
