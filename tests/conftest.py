@@ -143,6 +143,12 @@ class Scheduler(LoadScopeScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Run more processes than there are processor cores, since many tests wait; `--numprocesses=auto` asks."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler | None:
     """Distribute the tests to processes as `findScope` says, unless another way was asked for."""
     return Scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
