@@ -19,6 +19,7 @@ from twisted.internet.defer import succeed
 from twisted.web.resource import IResource
 
 from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.forwarding import Forwarding
 from sseserver.apis.admin.health import Health, Readiness
 from sseserver.apis.admin.metrics import Metrics
 from sseserver.apis.admin.operations import HEALTH_CHECKS, OPERATORS, PAGE
@@ -26,6 +27,7 @@ from sseserver.apis.admin.page import AdminPage, leadToPage
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.status import Status, describeProcess
 from sseserver.apis.admin.viewerlist import ViewerList
+from sseserver.apis.admin.workers import WatchedPool, WorkersMetrics, WorkersReadiness
 from sseserver.apis.chat.completions import Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.chat.operations import CHAT
@@ -39,14 +41,19 @@ from sseserver.apis.session.operations import SESSION
 from sseserver.apis.session.session import Session
 from sseserver.apis.ui.chats import Chats
 from sseserver.apis.ui.operations import CHATS
+from sseserver.formats import makeFormats
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
+from sseserver.values import MODEL
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 from sseserver.web.assets import AssetFile, AssetFolder
 from sseserver.web.openapi.document import DocumentBuilder, Guard
 from sseserver.web.openapi.operations import DESCRIPTION
 from sseserver.web.openapi.resource import OpenAPI
+
+#: Names of the formats, for a process that has none itself.
+FORMATS = tuple(makeFormats(MODEL))
 
 
 def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: Gate) -> dict[str, IResource]:
@@ -124,6 +131,25 @@ def makeAdmin(measured: Measured, hosts: Iterable[str] = (), access: Access | No
         status = Status(access, lambda: succeed({0: describeProcess(measured)}))
         root.putChild(b"admin", AdminPage(status, ViewerList(service, access)))
         root.putChild(b"streams", OperatedStreams(service, leadToPage, access))
+    return root
+
+
+def makePoolAdmin(pool: WatchedPool, hosts: Iterable[str] = (), access: Access | None = None) -> AdminResource:
+    """
+    Make the root of the site for operators, for a pool of workers.
+
+    Args:
+        pool: The pool.
+        hosts: See `AdminResource`.
+        access: See `makeAdmin`. The workers have their own.
+    """
+    description = OpenAPI(partial(describeOperators, access, FORMATS))
+    readiness, metrics = WorkersReadiness(pool.askProblems), WorkersMetrics(pool.askMetrics, pool.count)
+    root = AdminResource(readiness, metrics, description, hosts)
+    if access is not None:
+        forwarding = Forwarding(pool.reactor, pool.connect)
+        root.putChild(b"admin", AdminPage(Status(access, pool.askStatus), forwarding))
+        root.putChild(b"streams", forwarding)
     return root
 
 

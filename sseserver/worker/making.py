@@ -7,14 +7,18 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sseserver import tap
+from sseserver.apis import makeAdmin
 from sseserver.apis.admin.health import findProblems
 from sseserver.apis.admin.packing import packFamilies
+from sseserver.apis.admin.status import describeProcess
 from sseserver.command.logs import ProcessLog
 from sseserver.command.parsing import Options
 from sseserver.command.reactortime import useMonotonicTime
+from sseserver.command.sites import makeAdminSite
 from sseserver.command.supervisor import Supervisor
 from sseserver.command.workers.assignment import Assignment
 from sseserver.command.workers.channel import Order, Question
@@ -48,11 +52,17 @@ def makeWorker(reactor: Any, options: Options, assignment: Assignment, channel: 
     nobody = Supervisor(reactor, {})
     reload = tap.makeReload(measured.site, parts.source, nobody, options, parts.reads)
     actions: dict[Order, Callable[[], object]] = {Order.RELOAD: reload, Order.REOPEN: measured.site.reopenLog}
-    answers = {
+    answers: dict[Question, Callable[[], object]] = {
         Question.METRICS: lambda: packFamilies(measured),
         Question.PROBLEMS: lambda: findProblems(measured.service),
+        Question.STATUS: lambda: describeProcess(measured),
     }
     stop = tap.makeStop(reactor, parts, options, nobody)
-    server.control = Obedience(reactor, channel, stop, actions, lambda question: answers[question]())
+    control = Obedience(reactor, channel, stop, actions, lambda question: answers[question]())
+    if options["admin-listen"] is not None:
+        access = tap.makeOperatorsAccess(reactor, parts, options)
+        operators = makeAdminSite(reactor, makeAdmin(measured, options["hosts"], access), options)
+        answers[Question.CONNECT] = partial(control.accept, operators)
+    server.control = control
     tap.keepSmall(reactor, server, measured.service.settings.plain)
     return server

@@ -105,7 +105,34 @@ def test_viewersAnywhere(redis: RedisServer) -> None:
             assert watcher.words[-1][0] == watchers[0].words[-1][0]
         assert sum(pool.read("sseserver_runs_started_total").values()) == 1
         assert set(re.findall(r" \[worker (\d)\] ", pool.output)) == {"1", "2"}
-        assert pool.output.count("Open http://") == 1
+        assert pool.output.count("Open http://") == 2
+
+
+def test_operators(redis: RedisServer) -> None:
+    """Operators see the states of all workers, the viewers of each, and the streams of all, and end them from here."""
+    with Pool(redis).serve() as pool:
+        ask(pool.port, "PUT", "/streams/a")
+        watchers = [Watcher(pool.port, "/streams/a") for _ in range(20)]
+        until(lambda: sum(pool.read("sseserver_viewers").values()) == 20)
+        status = json.loads(ask(pool.admin, "GET", "/admin/status.json")[2])
+        assert [each["worker"] for each in status["processes"]] == [1, 2]
+        assert {each["process"] for each in status["processes"]} == set(pool.children)
+        totals = [
+            json.loads(ask(pool.admin, "GET", f"/admin/viewers.json?worker={number}")[2])["total"] for number in (1, 2)
+        ]
+        assert sum(totals) == 20
+        [listed] = json.loads(ask(pool.admin, "GET", "/streams")[2])["streams"]
+        assert listed["name"] == "a"
+        reader = Watcher(pool.admin, "/streams/a")
+        ask(pool.port, "POST", "/streams/a", {"Content-Type": "text/plain"}, b"x")
+        until(lambda: reader.words)
+        os.kill(pool.children[0], signal.SIGKILL)
+        until(lambda: ask(pool.admin, "GET", "/streams/a", {"Accept": "application/json"})[0] == 200)
+        until(pool.isReady)
+        assert ask(pool.admin, "POST", "/streams/a/cancel")[0] == 200
+        for watcher in watchers:
+            watcher.join(PATIENCE)
+        assert f"Open http://127.0.0.1:{pool.admin}/admin/ (for operators)" in pool.output
 
 
 def test_configuration(redis: RedisServer) -> None:

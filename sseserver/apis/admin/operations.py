@@ -7,7 +7,7 @@ from __future__ import annotations
 from sseserver.apis.admin.missing import PackageMissing
 from sseserver.apis.admin.page import ASSETS
 from sseserver.apis.admin.viewerlist import MAX_PAGE
-from sseserver.errors import Forbidden, NotFound
+from sseserver.errors import Forbidden, NotFound, Overloaded
 from sseserver.web.accept import HTML, PLAIN_TEXT
 from sseserver.web.assets import findType
 from sseserver.web.openapi.operations import (
@@ -187,7 +187,7 @@ _PAGE = (
         name="listViewers",
         summary="List the viewers, the oldest first",
         answers=(Answer(200, "A page of the list.", makeJSON("ViewerList")),),
-        errors=(Forbidden,),
+        errors=(Forbidden, Overloaded),
         parameters=(
             Parameter(
                 "query",
@@ -197,6 +197,12 @@ _PAGE = (
             ),
             Parameter("query", "after", "Number of viewers before the page.", {**_COUNT, "maximum": 10**9 - 1}),
             Parameter("query", "stream", "Only the viewers of this stream."),
+            Parameter(
+                "query",
+                "worker",
+                "With `--workers`: the number of the worker; otherwise it is the first one.",
+                {"type": "integer", "minimum": 1, "maximum": 99},
+            ),
         ),
     ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from twisted.web.http import SEE_OTHER
+from twisted.web.resource import IResource
 from twisted.web.server import Request
 
 from sseserver.apis.admin.status import Status
@@ -31,7 +32,7 @@ class AdminPage(AsyncResource):
         viewers: The resource `viewers.json`.
     """
 
-    def __init__(self, status: Status, viewers: AsyncResource) -> None:
+    def __init__(self, status: Status, viewers: IResource) -> None:
         super().__init__()
         self.putChild(b"assets", AssetFolder(PACKAGE, ASSETS))
         self.putChild(b"status.json", status)

@@ -8,6 +8,7 @@ could not be told apart any more, and most limits are those of one worker.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from twisted.web.http import OK, SERVICE_UNAVAILABLE
 from twisted.web.server import Request
 
 from sseserver.apis.admin.families import FAMILIES, MetricType, Samples
+from sseserver.apis.admin.forwarding import Connect
 from sseserver.apis.admin.missing import MISSING, PackageMissing
 from sseserver.apis.admin.packing import unpackFamily
 from sseserver.counting import Durations
@@ -43,6 +45,28 @@ class WorkerCounts(NamedTuple):
 
     isReady: bool
     restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPool:
+    """
+    A pool, as operators see it.
+
+    Attributes:
+        reactor: The reactor.
+        count: Returns the states of the workers, by their numbers.
+        connect: See `Forwarding`.
+        askMetrics: Asks the workers for their packed metrics.
+        askProblems: Asks the workers for their problems.
+        askStatus: Asks the workers for their states.
+    """
+
+    reactor: Any
+    count: Callable[[], Mapping[int, WorkerCounts]]
+    connect: Connect
+    askMetrics: Callable[[], Deferred[Answers]]
+    askProblems: Callable[[], Deferred[Answers]]
+    askStatus: Callable[[], Deferred[Answers]]
 
 
 class WorkerFamily(NamedTuple):

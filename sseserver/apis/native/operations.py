@@ -280,10 +280,12 @@ def makeOperated(formats: tuple[str, ...]) -> Described:
     content = {kind: schema for kind, schema in found.content.items() if kind != HTML}
     page = Answer(303, "The page, if `Accept` prefers it.", headers=("Location",))
     answers = (found._replace(content=content), *others, page)
+    # A pool may have no worker that answers.
+    more = [replace(each, errors=(*each.errors, Overloaded)) for each in (_LISTING, _DELETION, _CANCELLATION)]
     return Described(
         "streams",
         "Streams: follow, cancel, delete.",
-        (_LISTING, replace(reading, answers=answers), _DELETION, _CANCELLATION),
+        (replace(reading, answers=answers), *more),
         {"Stream": _STREAM, "ListedStream": _LISTED, "StreamList": _LIST},
     )
 

@@ -7,15 +7,18 @@ Both trust each other. Orders go to the worker, questions as well; answers and t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import NetstringReceiver
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 log = Logger(__name__)
 
@@ -30,16 +33,19 @@ class Order(StrEnum):
 
 
 class Question(StrEnum):
-    """A question to a worker: which metrics it has, or why it is not ready."""
+    """A question to a worker: its metrics, why it is not ready, its state, and whether it takes a connection."""
 
     METRICS = "metrics"
     PROBLEMS = "problems"
+    STATUS = "status"
+    CONNECT = "connect"  # a descriptor comes with it
 
 
 class Gone(Exception):
     """A worker has ended without an answer."""
 
 
+@implementer(IFileDescriptorReceiver)
 class Channel(NetstringReceiver):
     """
     One end of a channel.
@@ -55,6 +61,21 @@ class Channel(NetstringReceiver):
     def __init__(self, receive: Callable[[dict[str, Any]], object], lost: Callable[[Channel], object]) -> None:
         self._receive = receive
         self._lost = lost
+        self._descriptors: list[int] = []
+
+    def sendDescriptor(self, descriptor: int) -> None:
+        """Send a descriptor with the next message. It must be open until that is answered."""
+        transport: Any = self.transport
+        if transport is not None:
+            transport.sendFileDescriptor(descriptor)
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """See `IFileDescriptorReceiver`. It comes before its message."""
+        self._descriptors.append(descriptor)
+
+    def takeDescriptor(self) -> int:
+        """Return the oldest descriptor that has come and was not taken."""
+        return self._descriptors.pop(0)
 
     def send(self, **members: Any) -> None:
         """Send a message."""
@@ -72,6 +93,8 @@ class Channel(NetstringReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See `IProtocol.connectionLost`."""
         self.transport = None
+        while self._descriptors:
+            os.close(self._descriptors.pop())
         self._lost(self)
 
 
@@ -82,13 +105,14 @@ class Asking:
         self._waiting: dict[int, Deferred[Any]] = {}
         self._number = 0
 
-    def ask(self, channel: Channel, question: Question) -> Deferred[Any]:
+    def ask(self, channel: Channel, question: Question, descriptor: int | None = None) -> Deferred[Any]:
         """
         Ask a question.
 
         Args:
             channel: The channel to the worker.
             question: The question.
+            descriptor: A descriptor that comes with it.
 
         Returns:
             A Deferred that fires with the answer.
@@ -100,6 +124,8 @@ class Asking:
         number = self._number
         waiting: Deferred[Any] = Deferred(lambda _: self._forget(number))
         self._waiting[number] = waiting
+        if descriptor is not None:
+            channel.sendDescriptor(descriptor)
         channel.send(ask=question, number=number)
         return waiting
 

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from time import time
 from typing import Any
 
 from twisted.application.reactors import getReactorTypes
 
-from sseserver.apis import describeOperators
-from sseserver.apis.admin.site import AdminResource
-from sseserver.apis.admin.workers import WorkersMetrics, WorkersReadiness
+from sseserver.apis import makePoolAdmin
+from sseserver.apis.admin.workers import WatchedPool
+from sseserver.command.access import makeCredentials, reloadCredentials, showsStreams
 from sseserver.command.listeners import makeListener
+from sseserver.command.listening import makeURL
 from sseserver.command.logs import isShown, makeProcessLog
 from sseserver.command.sites import makeAdminSite
 from sseserver.command.stopping import END_AFTER
@@ -32,8 +34,8 @@ from sseserver.command.workers.pool import Pool
 from sseserver.command.workers.process import Program, makeEnvironment
 from sseserver.command.workers.sockets import SharedSocket
 from sseserver.command.workers.watch import Watch
+from sseserver.web.access.rights import Access
 from sseserver.web.access.signing import MIN_KEY
-from sseserver.web.openapi.resource import OpenAPI
 
 #: Seconds. A worker is killed this long after the time by which it should have ended.
 KILL_AFTER = 5.0
@@ -41,6 +43,9 @@ KILL_AFTER = 5.0
 #: The program of a worker. Twisted takes the sockets of systemd for those of the process that this variable names, and
 #: looks when it is imported.
 _PROGRAM = "import os; os.environ['LISTEN_PID'] = str(os.getpid()); from sseserver.worker import main; main()"
+
+#: Questions of operators to all workers.
+_ASKED = (Question.METRICS, Question.PROBLEMS, Question.STATUS)
 
 
 def makePool(reactor: Any, options: Any) -> Pool:
@@ -52,23 +57,50 @@ def makePool(reactor: Any, options: Any) -> Pool:
         options: `Options`, checked.
     """
     sockets = [SharedSocket(reactor, description, options["workers"]) for description in options["listen"]]
-    describe = Describer(reactor, options, sockets).describe
+    sessionKey = secrets.token_hex(MIN_KEY)
+    describe = Describer(reactor, options, sockets, sessionKey).describe
     wait, drain = options["drain-wait"], options["drain"]
     pool = Pool(reactor, sockets, options["workers"], describe, wait + drain + END_AFTER + KILL_AFTER)
     Watch(reactor, pool.workers).setServiceParent(pool)
-    admin = options["admin-listen"]
-    if admin is not None:
-        if isTLS(admin):
-            reactor = TLSReactor(reactor, admin)
-            pool.tlsPorts.append(reactor)
-        metrics = WorkersMetrics(partial(pool.ask, Question.METRICS), pool.count)
-        readiness = WorkersReadiness(partial(pool.ask, Question.PROBLEMS))
-        root = AdminResource(readiness, metrics, OpenAPI(partial(describeOperators, None, ())), options["hosts"])
-        makeListener(reactor, admin, makeAdminSite(reactor, root, options), "admin-listen").setServiceParent(pool)
+    if options["admin-listen"] is not None:
+        _admitOperators(reactor, pool, options, bytes.fromhex(sessionKey))
     pool.summary = f"{summarize(options)}; workers: {options['workers']}"
     pool.log = makeProcessLog(reactor, options.parent, options["log-format"], options["log-level"])
     pool.control = PoolControl(reactor, pool, Supervisor(reactor, os.environ), wait, drain)
     return pool
+
+
+def _admitOperators(reactor: Any, pool: Pool, options: Any, sessionKey: bytes) -> None:
+    """
+    Let operators watch a pool, at its own endpoint.
+
+    Args:
+        reactor: The reactor.
+        pool: The pool.
+        options: `Options`, checked.
+        sessionKey: Signs the cookies of sessions if there is no other key.
+    """
+    admin, access = options["admin-listen"], None
+    if showsStreams(reactor, options):
+        credentials = makeCredentials(reactor, options, sessionKey)
+        access = Access(credentials, time)
+        if credentials is not None:
+            pool.reads.append(partial(reloadCredentials, credentials, options))
+    listens = reactor
+    if isTLS(admin):
+        listens = TLSReactor(reactor, admin)
+        pool.tlsPorts.append(listens)
+    watched = WatchedPool(reactor, pool.count, pool.connect, *(partial(pool.ask, question) for question in _ASKED))
+    site = makeAdminSite(reactor, makePoolAdmin(watched, options["hosts"], access), options)
+    listener = makeListener(listens, admin, site, "admin-listen")
+    listener.setServiceParent(pool)
+
+    def nameOperators() -> str | None:
+        port = listener.endpoint.port
+        url = None if port is None else makeURL(admin, port.getHost())
+        return url and url + ("" if access is None else "admin/")
+
+    pool.nameOperators = nameOperators
 
 
 class Describer:
@@ -79,13 +111,14 @@ class Describer:
         reactor: The workers have one of the same kind.
         options: `Options`.
         sockets: Sockets for the endpoints of `--listen`.
+        sessionKey: In hexadecimal. Signs the cookies of sessions if there is no other key.
     """
 
-    def __init__(self, reactor: Any, options: Any, sockets: Sequence[SharedSocket]) -> None:
+    def __init__(self, reactor: Any, options: Any, sockets: Sequence[SharedSocket], sessionKey: str) -> None:
         self._reactor = findReactor(reactor)
         self._options = options
         self._sockets = sockets
-        self._sessionKey = secrets.token_hex(MIN_KEY)
+        self._sessionKey = sessionKey
         self._isShown = isShown(options.parent)
 
     def describe(self, number: int) -> Program:

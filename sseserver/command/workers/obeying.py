@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
 
 from sseserver.command.signals import Signals
@@ -62,6 +63,18 @@ class Obedience:
     def end(self) -> None:
         """Obey no longer: the worker has stopped."""
         self.stop.end()
+
+    def accept(self, site: IProtocolFactory) -> bool:
+        """
+        Serve the connection that has come with a question, and return true.
+
+        Args:
+            site: Serves it.
+        """
+        with socket.socket(fileno=self._channel.takeDescriptor()) as given:
+            given.setblocking(False)
+            self._reactor.adoptStreamConnection(given.fileno(), socket.AF_UNIX, site)
+        return True
 
     def _run(self) -> None:
         self._signals.install()

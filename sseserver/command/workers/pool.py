@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
 from twisted.python.components import Componentized
 
 from sseserver.apis.admin.workers import Answers, WorkerCounts
@@ -22,7 +23,7 @@ from sseserver.command.listening import BadEndpoint, makeURL
 from sseserver.command.logs import ProcessLog
 from sseserver.command.starting import endStart, makeExit
 from sseserver.command.tlsport import TLSReactor
-from sseserver.command.workers.channel import Order, Question
+from sseserver.command.workers.channel import Gone, Order, Question
 from sseserver.command.workers.process import Hooks, Program, Worker, WorkerState
 from sseserver.command.workers.sockets import SharedSocket, makeHost
 
@@ -51,6 +52,8 @@ class Pool(MultiService):
         summary: Follows the URLs in the log.
         workers: The workers.
         tlsPorts: Ports of the pool itself whose certificates are read again with those of the workers.
+        reads: Read other files of the pool itself again.
+        nameOperators: Returns the URL for operators, once it listens; `None` for no URL.
         onReady: Called when all workers listen for the first time.
         isReady: Whether they did.
         fail: Ends a server that cannot start.
@@ -73,6 +76,8 @@ class Pool(MultiService):
         self.onReady: Callable[[], object] = lambda: None
         self.fail: Callable[[Any, Exception], object] = endStart
         self.tlsPorts: list[TLSReactor] = []
+        self.reads: list[Callable[[], object]] = []
+        self.nameOperators: Callable[[], str | None] = lambda: None
         self._reactor = reactor
         self._sockets = sockets
         self._patience = patience
@@ -146,10 +151,10 @@ class Pool(MultiService):
     def reload(self) -> None:
         """Let all workers read their files again."""
         self.order(Order.RELOAD)
-        for port in self.tlsPorts:
+        for read in (*(port.reload for port in self.tlsPorts), *self.reads):
             try:
-                port.reload()
-            except BadEndpoint as error:
+                read()
+            except (BadEndpoint, usage.UsageError) as error:
                 self._log.error("Not reloaded: {error}", error=error)
 
     def choose(self, order: Order) -> None:
@@ -177,6 +182,27 @@ class Pool(MultiService):
             asking.append(each.addCallbacks(partial(answers.__setitem__, number), lambda _: None))
         return DeferredList(asking).addCallback(lambda _: answers)
 
+    def connect(self, factory: IProtocolFactory, number: int | None = None) -> Deferred[Any]:
+        """
+        Connect to the site for operators of a worker.
+
+        Args:
+            factory: Makes the protocol.
+            number: Number of the worker; `None` for the first that runs.
+
+        Returns:
+            A Deferred that fires with the protocol, which is connected.
+
+        Raises:
+            Gone: (errback) There is no such worker.
+            TimeoutError: (errback) It does not answer.
+        """
+        wanted = [worker for worker in self.workers if worker.isRunning and number in {None, worker.number}]
+        connected: Deferred[Any] = Deferred()
+        # The question itself lasts: its descriptor may wait to be sent.
+        (wanted[0].connect(factory) if wanted else fail(Gone())).chainDeferred(connected)
+        return connected.addTimeout(ANSWER_AFTER, self._reactor)
+
     def count(self) -> dict[int, WorkerCounts]:
         """Return the state of each worker, by their numbers."""
         return {
@@ -202,6 +228,9 @@ class Pool(MultiService):
                 url = makeURL(each.description, makeHost(each.find(1)))
                 if url is not None:
                     self._log.info("Open {url} ({about})", url=url, about=self.summary)
+            url = self.nameOperators()
+            if url is not None:
+                self._log.info("Open {url} (for operators)", url=url)
             self.onReady()
 
     def _noteFailure(self, number: int) -> None:

@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
 from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -198,6 +199,35 @@ class Worker:
             return fail(Gone())
         return self._asking.ask(self._channel, question)
 
+    def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
+        """
+        Connect to the site for operators that the worker has.
+
+        Args:
+            factory: Makes the protocol.
+
+        Returns:
+            A Deferred that fires with the protocol, which is connected.
+
+        Raises:
+            Gone: (errback) The worker does not run, or has ended.
+        """
+        if self._channel is None or not self.isRunning:
+            return fail(Gone())
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        asking = self._asking.ask(self._channel, Question.CONNECT, theirs.fileno())
+        asking.addBoth(_close, theirs)
+        asking.addCallback(lambda _: self._adopt(ours, factory))
+        return asking.addBoth(_close, ours)
+
+    def _adopt(self, ours: socket.socket, factory: IProtocolFactory) -> Any:
+        """Let a protocol have a socket: its transport has a duplicate. Return the protocol."""
+        protocol: Any = factory.buildProtocol(UNIXAddress(None))
+        giving = Factory.forProtocol(partial(_give, protocol))
+        self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, giving)
+        return protocol
+
     def relay(self, line: str) -> None:
         """Pass on a line of its output."""
         self._hooks.relay(line)
@@ -254,8 +284,14 @@ class Worker:
         self.state = step(WORKER_STEPS, self.state, state)
 
 
-def _give(channel: Channel) -> Channel:
-    return channel
+def _give(protocol: Any) -> Any:
+    return protocol
+
+
+def _close(result: Any, given: socket.socket) -> Any:
+    """Close a socket, and return the result. A descriptor was sent, or never will be, when its question is answered."""
+    given.close()
+    return result
 
 
 class _Output(ProcessProtocol):

@@ -27,6 +27,7 @@ class Process:
         orders: The orders that it has got.
         questions: The numbers of the questions that it has got.
         signals: The signals that were sent to it.
+        descriptorsSent: The descriptors that were sent to it.
         ended: Whether it has ended.
     """
 
@@ -37,6 +38,7 @@ class Process:
         self.orders: list[str] = []
         self.questions: list[int] = []
         self.signals: list[int] = []
+        self.descriptorsSent: list[int] = []
         self.first = True
         self._protocol = protocol
         self._channel: Any = None
@@ -45,7 +47,8 @@ class Process:
     def attach(self, channel: Channel) -> None:
         """Take the channel of the pool."""
         self._channel = channel
-        self._wire = StringTransport()
+        self._wire: Any = StringTransport()
+        self._wire.sendFileDescriptor = self.descriptorsSent.append
         channel.makeConnection(self._wire)
 
     def read(self) -> None:
@@ -116,7 +119,9 @@ class ProcessReactor(Clock):
 
     def adoptStreamConnection(self, descriptor: int, family: int, factory: Any) -> None:
         """See `IReactorSocket.adoptStreamConnection`."""
-        self.processes[-1].attach(factory.buildProtocol(None))
+        protocol = factory.buildProtocol(None)
+        if isinstance(protocol, Channel):
+            self.processes[-1].attach(protocol)
 
     def callWhenRunning(self, function: Any) -> None:
         """See `IReactorCore.callWhenRunning`."""

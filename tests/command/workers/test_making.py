@@ -23,6 +23,7 @@ from sseserver.command.workers.checking import MAX_WORKERS
 from sseserver.command.workers.making import Describer, findReactor
 from sseserver.command.workers.pool import Pool
 from sseserver.command.workers.sockets import SharedSocket
+from sseserver.web.access.apikeys import makeKey, writeLine
 from tests.command.test_parsing import OptionsTestCase, parse
 
 SHARED = "--store=redis://localhost"
@@ -70,6 +71,22 @@ class MakingTests(SynchronousTestCase):
         self.assertEqual(len(pool.workers), 3)
         self.assertEqual([type(each).__name__ for each in pool], ["Watch", "StreamServerEndpointService"])
 
+    def test_operators(self) -> None:
+        """The pool has the operators' page where a server of one process has it, and reads their keys again."""
+        keys = self.mktemp()
+        Path(keys).write_text(writeLine("one", makeKey(), ["list,read:*"]), "utf-8")
+        for interface, arguments, hasPage, reads in (
+            ("127.0.0.1", (), True, 0),
+            ("10.0.0.7", (), False, 0),
+            ("10.0.0.7", (f"--api-keys={keys}",), True, 1),
+        ):
+            admin = f"--admin-listen=tcp:0:interface={interface}"
+            pool: Any = tap.makeService(parse("--workers=2", SHARED, admin, *arguments))
+            root = list(pool)[1].factory.resource
+            self.assertEqual({b"admin", b"streams"} <= set(root.children), hasPage, interface)
+            self.assertEqual(len(pool.reads), reads)
+            self.assertIsNone(pool.nameOperators())
+
     def describe(self, number: int, *arguments: str, **environment: str) -> Any:
         """Describe a worker; return program and assignment."""
         self.patch(os, "environ", {"HOME": "/home", **environment})
@@ -78,7 +95,7 @@ class MakingTests(SynchronousTestCase):
         for each in self.sockets:
             each.open()
             self.addCleanup(each.close)
-        program = Describer(Clock(), options, self.sockets).describe(number)
+        program = Describer(Clock(), options, self.sockets, "ab" * 32).describe(number)
         sent = io.BytesIO(b"%d:%b," % (len(program.first), program.first))
         return program, readAssignment(sent.read)
 
@@ -115,7 +132,7 @@ class MakingTests(SynchronousTestCase):
             shared.adoptStreamPort(inherited, socket.AF_INET, None)  # type: ignore[arg-type]
         # Twisted has closed the descriptor by now.
         self.addCleanup(shared.close)
-        program = Describer(Clock(), parse("--workers=2", SHARED), [shared]).describe(1)
+        program = Describer(Clock(), parse("--workers=2", SHARED), [shared], "ab" * 32).describe(1)
         self.assertEqual(program.environment["LISTEN_FDS"], "2")
         self.assertNotIn("LISTEN_PID", program.environment)
         self.assertEqual(program.descriptors[inherited], shared.find(1).fileno())

@@ -5,6 +5,7 @@ Tests for `sseserver.command.workers.assignment` and `sseserver.command.workers.
 from __future__ import annotations
 
 import io
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -77,6 +78,25 @@ class ChannelTests(SynchronousTestCase):
         found = self.asking.ask(self.pool, Question.METRICS)
         self.pump()
         self.assertEqual(self.successResultOf(found), {"a": 1})
+
+    def test_descriptor(self) -> None:
+        """A descriptor comes with its question; one that nobody takes is closed with the channel."""
+        transport: Any = self.pool.transport
+        sent: list[int] = []
+        transport.sendFileDescriptor = sent.append
+        self.answers[Question.CONNECT] = True
+        asked = self.asking.ask(self.pool, Question.CONNECT, 7)
+        self.assertEqual(sent, [7])
+        self.pump()
+        self.assertTrue(self.successResultOf(asked))
+        ends = os.pipe()
+        self.addCleanup(os.close, ends[1])
+        self.worker.fileDescriptorReceived(8)
+        self.worker.fileDescriptorReceived(ends[0])
+        self.assertEqual(self.worker.takeDescriptor(), 8)
+        self.worker.connectionLost()
+        with self.assertRaises(OSError):
+            os.fstat(ends[0])
 
     def test_late(self) -> None:
         """An answer to a question that nobody asks any more is dropped."""

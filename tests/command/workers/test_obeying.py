@@ -10,6 +10,7 @@ import signal
 import socket
 from typing import Any
 
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -93,6 +94,16 @@ class ObedienceTests(SynchronousTestCase):
         self.reactor.wire.clear()
         self.tell(ask="metrics", number=7)
         self.assertEqual(self.reactor.wire.value(), makeNetstring(b'{"number": 7, "answer": {"a": 1}}'))
+
+    def test_accept(self) -> None:
+        """A connection that has come with a question is served by a duplicate of its descriptor."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.reactor.channel.fileDescriptorReceived(theirs.detach())
+        served: Any = Protocol()
+        self.assertTrue(self.obedience.accept(Factory.forProtocol(lambda: served)))
+        self.assertIs(self.reactor.channel, served)
+        self.assertEqual(ours.recv(1), b"")
 
     def test_signals(self) -> None:
         """Signals of others do nothing: the pool gets them, too, and passes them on."""

@@ -5,12 +5,15 @@ Tests for `sseserver.command.workers.pool` and `sseserver.command.workers.contro
 from __future__ import annotations
 
 import io
+import os
 import signal
 import socket
 import sys
 from typing import Any
 
 from twisted.application.service import Application
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from sseserver.command.listening import BadEndpoint
 from sseserver.command.logs import ProcessLog
 from sseserver.command.supervisor import Supervisor
-from sseserver.command.workers.channel import Question
+from sseserver.command.workers.channel import Gone, Question
 from sseserver.command.workers.control import PoolControl
 from sseserver.command.workers.pool import ANSWER_AFTER, Pool
 from sseserver.command.workers.process import FIRST_PAUSE, Program
@@ -151,6 +154,35 @@ class PoolTests(PoolTestCase):
         self.reactor.advance(ANSWER_AFTER)
         self.assertEqual(self.successResultOf(answers), {1: "b", 2: None})
         self.assertEqual([(each.isReady, each.restarts) for each in self.pool.count().values()], [(True, 0)] * 2)
+
+    def test_connect(self) -> None:
+        """An operator is connected to the worker of a number, or to the first that runs; no longer after its end."""
+        served: Any = Protocol()
+        factory = Factory.forProtocol(lambda: served)
+        self.failureResultOf(self.pool.connect(factory), Gone)
+        self.reactor.processes[1].say(ready=True)
+        self.failureResultOf(self.pool.connect(factory, 1), Gone)
+        for number in (None, 2):
+            connecting = self.pool.connect(factory, number)
+            self.assertNoResult(connecting)
+            self.reactor.processes[1].read()
+            self.reactor.processes[1].say(number=self.reactor.processes[1].questions[-1], answer=True)
+            self.assertIs(self.successResultOf(connecting), served)
+        connecting = self.pool.connect(factory, 2)
+        self.reactor.processes[1].end(9)
+        self.failureResultOf(connecting, Gone)
+        self.reactor.advance(FIRST_PAUSE)
+
+    def test_connectToHanging(self) -> None:
+        """A worker that does not answer is not awaited, and its socket stays open until it has ended."""
+        self.reactor.processes[0].say(ready=True)
+        connecting = self.pool.connect(Factory())
+        self.reactor.advance(ANSWER_AFTER)
+        self.failureResultOf(connecting, DeferredTimeout)
+        [descriptor] = self.reactor.processes[0].descriptorsSent
+        os.fstat(descriptor)
+        self.reactor.processes[0].end(9)
+        self.reactor.advance(FIRST_PAUSE)
 
     def test_stop(self) -> None:
         """The pool has stopped when all workers have ended, and its socket is closed then."""
