@@ -42,6 +42,7 @@ PRINTED = (
     "docs/guides/deleting.md",
     "docs/guides/flask.md",
     "docs/guides/htmx.md",
+    "docs/http-api.md",
     "docs/sources.md",
     "docs/stores.md",
     "docs/tutorial.md",

@@ -30,8 +30,12 @@ _PAGES = ".venv/bin/python -m http.server"
 #: Ports in the documents: of servers, of pages, of a model, and of operators.
 _PORTS = {"8000": 0, "8080": 0, "8001": 1, "11434": 2, "9000": 3}
 
-#: Blocks that are no part of these tests: the whole test command, and the set-up of a contributor.
+#: Words of blocks that are no part of these tests: the whole test command, which runs these tests, and the set-up of a
+#: contributor, which makes the environment that they run in.
 _OTHERS = ("bin/tox", "pre-commit")
+
+#: The pages whose commands are run; tests/docs/test_blocks.py tells of the others.
+PAGES = ("README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
 
 def findBlocks(page: Path, language: str) -> list[str]:

@@ -24,9 +24,7 @@ from sseserver.sources.text import TextSource, splitWords
 from tests.integration.browser import BrowserTestCase
 from tests.integration.cutting import CuttingProxy
 from tests.integration.serverprocess import ServerProcess
-from tests.integration.servers import ask, freePort
-
-ROOT = Path(__file__).parents[2]
+from tests.integration.servers import ROOT, ask, freePort
 
 #: Text of the server: several lines, markup that HTML would swallow, and characters of one to four bytes.
 TEXT = """\
@@ -52,17 +50,8 @@ SLOWLY = 0.1
 #: Milliseconds. Reconnection time, short so that a test sees several reconnections.
 RETRY = 300
 
-#: The page of every introduction to EventSource.
-PLAIN_PAGE = """\
-<!doctype html>
-<title>Plain</title>
-<p id="answer" style="white-space: pre-wrap"></p>
-<script>
-  const element = document.getElementById("answer");
-  const es = new EventSource("/");
-  es.onmessage = e => element.textContent = e.data;
-</script>
-"""
+#: The plainest page, as docs/events.md prints it.
+PLAIN_PAGE = (ROOT / "docs" / "events.md").read_text("utf-8").partition("```html\n")[2].partition("```")[0]
 
 
 class TextTestCase(BrowserTestCase):
@@ -210,9 +199,9 @@ class PageTests(ServerTestCase):
         await deferToThread(self.browser.execute_cdp_cmd, "Page.setBypassCSP", {"enabled": True})
         await self.open(f"{self.url}assets/app.css")
         await deferToThread(self.browser.execute_script, "document.write(arguments[0])", PLAIN_PAGE)
-        await self.until("element.textContent.length > 20")
-        await self.until("es.readyState === EventSource.CLOSED")
-        self.assertEqual(await self.script("return element.textContent"), TEXT)
+        await self.until("document.getElementById('text').textContent.length > 20")
+        await self.until("source.readyState === EventSource.CLOSED")
+        self.assertEqual(await self.text(), TEXT)
         self.assertEqual([exchange.status for exchange in self.proxy.streams], [200, 204])
 
     async def test_finishedStreamOpenedLater(self) -> None:

@@ -1,7 +1,7 @@
 """
 README and docs as a reader uses them: each block of commands is pasted into a shell as it is printed.
 
-A block that starts a server has one command, which stays in the foreground; the blocks that follow talk to this server,
+tests/docs/test_blocks.py has the list of what is run elsewhere, or not at all, with the reasons. A block that starts a server has one command, which stays in the foreground; the blocks that follow talk to this server,
 from a second terminal. Only the port is another one. tests/integration/test_tutorial.py does so with the tutorial.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.documents import Reader, findBlocks
+from tests.integration.documents import PAGES, Reader, findBlocks
 from tests.integration.servers import ROOT
 
 
@@ -31,24 +31,12 @@ class DocumentTests(SynchronousTestCase):
         return reader.finish()
 
     def test_F101_readme(self) -> None:
-        """F101: README: a text, a stream that is published into, and the client that prints it."""
-        texts = self.read("README.md")
-        self.assertIn("event: done", texts[0])
-        # The second command goes on in the background: a viewer that comes late gets both tokens in one event.
-        self.assertRegex(texts[1], r"data: Hello(\n\nid: .*\ndata: )? world\n")
-        self.assertEqual(texts[2].splitlines()[0], "Hello world")
-
-    def test_F101_readmePrograms(self) -> None:
-        """F101: the Python blocks of README are complete programs, and are examples."""
-        for block in findBlocks(ROOT / "README.md", "python"):
-            compile(block, "README.md", "exec")
-            self.assertIn("import", block)
-            examples = [path.read_text("utf-8") for path in (ROOT / "docs" / "examples").glob("*.py")]
-            self.assertTrue(any(example.endswith(block) for example in examples), block)
+        """F101: README: each command starts a server that answers."""
+        self.assertEqual(len(findBlocks(ROOT / "README.md", "sh")), 3)
+        self.assertEqual(self.read("README.md"), [])
 
     def test_F101_pages(self) -> None:
         """F101: all other pages."""
-        pages = ["CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-        for name in pages:
-            if name != "docs/tutorial.md" and findBlocks(ROOT / name, "sh"):
+        for name in PAGES:
+            if name not in {"README.md", "docs/tutorial.md"} and findBlocks(ROOT / name, "sh"):
                 self.read(name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -15,9 +17,22 @@ from sseserver.apis.admin.collector import MetricsCollector
 from sseserver.apis.admin.families import FAMILIES
 from sseserver.values import Kind
 from tests.apis.admin.cases import MetricsTestCase
+from tests.house import ROOT
 
 #: Media type of OpenMetrics, as Prometheus asks for it.
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+
+
+def runPromtool(*arguments: str, input: str = "") -> str:
+    """Let promtool check something, and return its output; it must be content. Without promtool the test is skipped."""
+    program = shutil.which("promtool")
+    if program is None:
+        reason = "There is no promtool, which is in Debian's package prometheus."
+        raise AssertionError(reason) if os.environ.get("CI") else SkipTest(reason)
+    command = [program, "check", *arguments]
+    checked = subprocess.run(command, input=input, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked
+    return checked.stdout + checked.stderr
 
 
 class CollectorTests(MetricsTestCase):
@@ -34,16 +49,17 @@ class CollectorTests(MetricsTestCase):
 
     def test_promtool(self) -> None:
         """`promtool check metrics` of Prometheus has nothing to say."""
-        program = shutil.which("promtool")
-        if program is None:
-            reason = "There is no promtool, which is in Debian's package prometheus."
-            raise AssertionError(reason) if os.environ.get("CI") else SkipTest(reason)
         self.startRun()
         self.write("a")
-        checked = subprocess.run(
-            [program, "check", "metrics"], input=self.scrape(), capture_output=True, text=True, check=False
-        )
-        self.assertEqual((checked.returncode, checked.stdout, checked.stderr), (0, "", ""))
+        self.assertEqual(runPromtool("metrics", input=self.scrape()), "")
+
+    def test_configuration(self) -> None:
+        """Prometheus accepts the configuration that docs/metrics.md prints."""
+        page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+        [block] = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        file = Path(self.mktemp())
+        file.write_text(block, "utf-8")
+        self.assertIn("SUCCESS", runPromtool("config", str(file)))
 
     def countCalls(self) -> int:
         """Count the calls of Python functions that one scrape makes."""
