@@ -191,16 +191,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         sys.settrace(tracer)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """
-    Return the number of processes for `--numprocesses=auto`: more than cores, since many tests only wait.
-
-    Not many more: tox runs two environments at the same time.
-    """
-    return (os.cpu_count() or 1) * 3 // 2
-
-
 @pytest.fixture(scope="session", autouse=True)
 def scratchFolder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """

@@ -1,8 +1,9 @@
 """
 README and docs as a reader uses them: each block of commands is pasted into a shell as it is printed.
 
-tests/docs/test_blocks.py has the list of what is run elsewhere, or not at all, with the reasons. A block that starts a server has one command, which stays in the foreground; the blocks that follow talk to this server,
-from a second terminal. Only the port is another one. tests/integration/test_tutorial.py does so with the tutorial.
+tests/docs/test_blocks.py has the list of what is run elsewhere, or not at all, with the reasons. A block that starts a
+server has one command, which stays in the foreground; the blocks that follow talk to this server, from a second
+terminal. Only the port is another one. tests/integration/test_tutorial.py does so with the tutorial.
 """
 
 from __future__ import annotations
