@@ -37,6 +37,7 @@ PRINTED = (
     "docs/client.md",
     "docs/embedding.md",
     "docs/guides/celery.md",
+    "docs/guides/datastar.md",
     "docs/guides/django.md",
     "docs/guides/fastapi.md",
     "docs/guides/deleting.md",

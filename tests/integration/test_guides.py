@@ -6,6 +6,7 @@ example, with the real framework. Only the ports are others.
 from __future__ import annotations
 
 import contextlib
+import html
 import importlib.util
 import json
 import os
@@ -22,8 +23,6 @@ from typing import Any
 
 import httpx
 import httpx_sse
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,8 +33,8 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, ROOT, ask, f
 GUIDES = ROOT / "docs" / "guides"
 EXAMPLES = ROOT / "docs" / "examples"
 
-#: Ports in the guides: of the hub, of an application, of Vite, and of a Redis.
-PORTS = ("8000", "8001", "5173", "6379")
+#: Ports in the guides: of the hub, of an application, of Vite, of a Redis, and of a proxy.
+PORTS = ("8000", "8001", "5173", "6379", "8080")
 
 #: Begins a block that installs packages, which the tests do in their own way.
 _INSTALLATIONS = ("pip install", "npm install")
@@ -49,6 +48,7 @@ _SERVERS = {
     "npm run": "5173",
     "redis-server": "6379",
     "celery": None,
+    "caddy": "8080",
 }
 
 ANSWER = "You asked: Why? "
@@ -76,11 +76,13 @@ class Follower:
             path.write_text(self.adapt(path.read_text("utf-8")), "utf-8")
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._environment = {**ENVIRONMENT, "PATH": path, "PYTHONWARNINGS": "", "NO_PROXY": "127.0.0.1"}
+        # Of Caddy.
+        self._environment["XDG_DATA_HOME"] = str(self.folder)
         self._servers: list[subprocess.Popen[bytes]] = []
 
     def adapt(self, text: str) -> str:
         """Return a text with other ports."""
-        return re.sub(r"\b(8000|8001|5173|6379)\b", lambda found: str(self.ports[found[1]]), text)
+        return re.sub(r"\b(8000|8001|5173|6379|8080)\b", lambda found: str(self.ports[found[1]]), text)
 
     def follow(self, page: str) -> str:
         """Run the blocks of a guide, and return the output of the last one that ends."""
@@ -207,6 +209,30 @@ class ApplicationTests(SynchronousTestCase):
         self.assertEqual(reader.follow("celery").rstrip("\n"), ANSWER)
         self.assertNotIn("Traceback", reader.readLogs())
 
+    def test_datastar(self) -> None:
+        """The events are patches of Datastar, escaped, at the origin of the page; a returning viewer gets the rest."""
+        needModules("flask")
+        if shutil.which("caddy") is None:
+            raise missing("caddy is not installed")
+        reader = Follower("applications")
+        self.addCleanup(reader.end)
+        reader.follow("datastar")
+        port = reader.ports["8080"]
+        self.assertIn(b"data-on:submit", ask(port, "GET", "/")[2])
+        question = json.dumps({"question": "<b>?"}).encode()
+        answer = ask(port, "POST", "/answers", {"Content-Type": "application/json"}, question)[2].decode()
+        url = html.unescape(re.findall(r"@get\('(.*?)'", answer)[0]) + "&datastar=%7B%7D"
+        headers = {"Accept": "text/event-stream, text/html, application/json", "Datastar-Request": "true"}
+        events = stream(port, url, headers)
+        self.assertEqual(events[-1].type, "done")
+        patches = [event for event in events if event.type.startswith("datastar-")]
+        types = [event.type.removeprefix("datastar-patch-") for event in patches]
+        self.assertEqual(types, ["elements", "elements", "elements", "signals"])
+        self.assertEqual(patches[2].data, "selector #answer\nmode append\nelements <span>&lt;b&gt;? </span>")
+        self.assertEqual(patches[3].data, 'signals {"state": "done"}')
+        rest = stream(port, url, {**headers, "Last-Event-ID": patches[2].id})
+        self.assertEqual([event.id for event in rest][-2:], [patches[3].id, events[-1].id])
+
     def test_django(self) -> None:
         """Django with its own server."""
         self.check("django", "django")
@@ -285,8 +311,14 @@ class PageTests(BrowserTestCase):
         await self.script(f"document.querySelector('input').value = {question!r}")
         await self.script("document.querySelector('button').click()")
         await self.until("/done|failed|cancelled/.test(document.getElementById('state').textContent)")
-        # The pause of the extension before its first attempt.
-        await deferLater(reactor, 0.6)
+        # A source that is not closed would get 204, and the extension would make another one.
+        element = "document.querySelector('[sse-connect]')"
+        state = await self.script(f"return {element}['htmx-internal-data'].sseEventSource.readyState")
+        self.assertEqual(state, 2, "CLOSED")
+        url = await self.script(
+            f"const next = htmx.createEventSource({element}.getAttribute('sse-connect')); next.close(); return next.url"
+        )
+        self.assertRegex(url, r"last_event_id=\w{22}-4$")
         shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
         self.assertEqual(shown, [f"You asked: {question} ", "done"])
 
