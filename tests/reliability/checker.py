@@ -330,6 +330,8 @@ class Checker:
         elif kind == "failed":
             again = view.restarts != 0
             interrupted = reason == "interrupted" and facts.mayBeInterrupted(stream, now, again)
+            if interrupted and not again and facts.retries and not facts.mayEndAtOnce(stream):
+                self._blame("restart", f"{record['viewer']}: {stream} was not begun anew", now)
             fine = not published and (interrupted or (reason == "shutdown" and facts.wasTerminated(stream, now, again)))
         else:
             asked = reason == "asked" and "cancel" in facts.asked.get(stream, ())

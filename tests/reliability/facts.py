@@ -134,6 +134,10 @@ class Facts:
             return True
         return any(self._wasAway(owner, born, now) for owner in owners)
 
+    def mayEndAtOnce(self, stream: str) -> bool:
+        """Return whether a run that was interrupted need not be begun anew: its prompt, or its end, may be lost."""
+        return True
+
     def wasTerminated(self, stream: str, now: float, again: bool = False) -> bool:
         """Return whether the server of a run may have been asked to end; see `mayBeInterrupted`."""
         born = self.created.get(stream, 0.0) - LATE

@@ -17,18 +17,16 @@ from sseserver.interfaces import IKeyDirectory, KeyedStream
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
 from sseserver.stores.redis.layout import Layout
+from sseserver.stores.redis.patientscript import ATTEMPTS, PAUSE, PatientScript
 from sseserver.stores.redis.scripts import BIND, CLAIM, RELEASE
 
 log = Logger(__name__)
 
-#: Milliseconds. A claim whose process dies is free after this time.
-CLAIM_TIME = 30_000
+#: Milliseconds. A claim whose process dies is free after this time; until then it is tried to store the key.
+CLAIM_TIME = int(1000 * PAUSE * ATTEMPTS)
 
 #: Milliseconds. A key is kept for this time after it was bound. Streams are usually gone much earlier.
 BOUND_TIME = 86_400_000
-
-#: Seconds between two attempts to store a key, and their number: a claim lasts no longer.
-PAUSE, ATTEMPTS = 1.0, CLAIM_TIME // 1000
 
 #: Seconds between two looks at a key that another process has claimed.
 LOOK = 0.25
@@ -81,14 +79,18 @@ class RedisDirectory:
             self.release(keys[0], stream.epoch)
         if len(self._keys) > MAX_STREAMS:
             del self._keys[next(iter(self._keys))]
-        binding = _Binding(
-            self._client, self._locate(key), stream, self._findNode(), lambda: key in self._keys.get(stream.epoch, ())
+        place, arguments = [self._locate(key)], (stream.name, stream.epoch, self._findNode(), BOUND_TIME)
+        # Without its key the request of a run that works would start another one.
+        binding = PatientScript(
+            self._client,
+            lambda again: self._client.run(BIND, place, (*arguments, int(again))),
+            lambda: key in self._keys.get(stream.epoch, ()),
         )
         binding.go()
         self._claims.discard(key)
         for waiting in self._waiting.pop(key, ()):
             waiting.answer(stream)
-        return binding.stored
+        return binding.answered
 
     def find(self, key: str) -> Deferred[KeyedStream]:
         """See `IKeyDirectory.find`."""
@@ -173,52 +175,6 @@ class RedisDirectory:
         if not waiting.isAnswered:
             self._waiting[key].remove(waiting)
             waiting.answer(failure.value)
-
-
-class _Binding:
-    """
-    A key on its way to Redis: without it the request of a run that works would start another one.
-
-    Args:
-        client: The Redis.
-        place: Its hash.
-        stream: Its stream.
-        node: ID of this process.
-        isWanted: Returns whether the stream still has the key.
-
-    Attributes:
-        stored: Fires when Redis has the key, or when it could not be stored at once. Then it is tried again.
-    """
-
-    def __init__(
-        self, client: Client, place: bytes, stream: KeyedStream, node: bytes, isWanted: Callable[[], bool]
-    ) -> None:
-        self.stored: Deferred[None] = Deferred()
-        self._client = client
-        self._place = place
-        self._arguments = (stream.name, stream.epoch, node, BOUND_TIME)
-        self._isWanted = isWanted
-        self._attempts = 0
-
-    def go(self) -> None:
-        """Store the key, or try it again."""
-        if self._isWanted():
-            again, self._attempts = self._attempts > 0, self._attempts + 1
-            stored = self._client.run(BIND, [self._place], (*self._arguments, int(again)))
-            stored.addCallbacks(self._note, self._retry).addErrback(_trap)
-
-    def fail(self, error: StoreUnavailable) -> None:
-        """Give up: the store is closed."""
-
-    def _note(self, _: Reply) -> None:
-        if not self.stored.called:
-            self.stored.callback(None)
-
-    def _retry(self, failure: Failure) -> None:
-        if self._attempts < ATTEMPTS and failure.check(StoreUnavailable):
-            self._client.postpone(self, PAUSE)
-        if not self.stored.called:
-            self.stored.errback(failure)
 
 
 class _Waiting:

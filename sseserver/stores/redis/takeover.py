@@ -20,6 +20,7 @@ from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
 from sseserver.stores.redis.follower import Follower
 from sseserver.stores.redis.opener import Opener
+from sseserver.stores.redis.patientscript import PatientScript
 from sseserver.stores.redis.restartscripts import KEEP, TAKE
 from sseserver.stores.redis.shards import Shards, isRefusedBy
 from sseserver.stores.redis.streams import StreamTerms, listAllKeys
@@ -118,11 +119,12 @@ class Takeover:
             order: The order.
         """
         parts = self._parts
-        keys, arguments = (
-            [parts.shards.layout.locate(streamLog.name).stream],
-            (streamLog.epoch, parts.writer.node, order),
+        place, arguments = parts.shards.layout.locate(streamLog.name), (streamLog.epoch, parts.writer.node, order)
+        keeping = PatientScript(
+            parts.client, lambda _: parts.client.run(KEEP, [place.stream], arguments), lambda: not streamLog.sealed
         )
-        return parts.client.run(KEEP, keys, arguments).addCallbacks(lambda _: None, _reportLost)
+        keeping.go()
+        return keeping.answered.addErrback(_reportLost)
 
     def take(self, name: str, owner: bytes) -> Deferred[bool | None]:
         """
@@ -203,4 +205,4 @@ class Takeover:
 def _reportLost(failure: Failure) -> None:
     failure.trap(StoreUnavailable)
     text = getattr(failure.value, "text", failure.getErrorMessage())
-    log.error("The order of a run could not be kept, so it would not be begun anew: {text}", text=text)
+    log.error("The order of a run could not be kept; it will be tried again: {text}", text=text)

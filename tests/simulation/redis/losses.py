@@ -5,6 +5,7 @@ Losses: what exactly a Redis has lost, entry by entry.
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from tests.reliability.facts import Facts, Loss, collectFacts
@@ -73,9 +74,11 @@ class ExactFacts(Facts):
 
     Attributes:
         lost: What the Redis has lost.
+        ordered: Streams of runs whose prompts the Redis has got.
     """
 
     lost: Losses = field(default_factory=Losses)
+    ordered: Set[str] = frozenset()
 
     def mayBeLost(self, stream: str, place: tuple[str, int], now: float) -> bool:
         """See `Facts.mayBeLost`."""
@@ -89,10 +92,20 @@ class ExactFacts(Facts):
         """See `Facts.mayBeInterrupted`. A run whose end was lost is ended so by its server, which has forgotten it."""
         return any(loss.stream == stream for loss in self.lost.times) or super().mayBeInterrupted(stream, now, again)
 
+    def mayEndAtOnce(self, stream: str) -> bool:
+        """See `Facts.mayEndAtOnce`."""
+        return stream not in self.ordered or any(loss.stream == stream for loss in self.lost.times)
 
-def collectExactFacts(journal: Journal, lost: Losses) -> ExactFacts:
-    """Collect the facts of a journal."""
-    facts = ExactFacts(**vars(collectFacts(journal.records)), lost=lost)
+
+def collectExactFacts(journal: Journal, lost: Losses, ordered: Set[str]) -> ExactFacts:
+    """
+    Collect the facts of a journal.
+
+    Args:
+        journal: The journal.
+        lost: See `ExactFacts`; so is `ordered`.
+    """
+    facts = ExactFacts(**vars(collectFacts(journal.records)), lost=lost, ordered=ordered)
     facts.servers = {0, 1, 2}
     facts.losses = lost.times
     return facts

@@ -100,7 +100,9 @@ class Scenario:
         self._world.pass_(LATEST)
         self._audit()
         self._closeDown()
-        checker = Checker(self._journal.records, collectExactFacts(self._journal, self._lost), WORDS)
+        checker = Checker(
+            self._journal.records, collectExactFacts(self._journal, self._lost, self._redis.ordered), WORDS
+        )
         for kind, text in checker.check():
             time, _, what = text.partition(": ")
             self.history.violations.append(Violation(float(time), kind, what))

@@ -89,6 +89,7 @@ class FakeRedis:
         isFull: Whether it has no memory left.
         ahead: Seconds by which its clock is ahead.
         generation: Its replication ID.
+        ordered: Streams of runs whose prompts it has got.
     """
 
     def __init__(self, network: Network, chance: Random, ways: Sequence[Way], note: Callable[[str], object]) -> None:
@@ -99,6 +100,7 @@ class FakeRedis:
         self.ahead = 0.0
         self.keys = Keyspace(self.seconds)
         self.generation = ""
+        self.ordered: set[str] = set()
         self._note = note
         self._scripts: dict[bytes, Program] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
@@ -187,6 +189,8 @@ class FakeRedis:
         keys, rest = arguments[1 : count + 1], arguments[count + 1 :]
         reply = sharedLua().run(program, keys, rest, self._call)
         name = _NAMES.get(key, "a script")
+        if name == "KEEP" and reply:
+            self.ordered.add(keys[0].partition(b"stream:")[2].decode())
         if name not in ("LEASE", "FOLLOWERS"):
             self._note(f"{name} {keys[1 if len(keys) > 1 else 0].decode()}: {reply}"[:160])
         return reply

@@ -1,7 +1,7 @@
 """
 Named cases that the run in Jepsen's manner has found (`tests.reliability`).
 
-Tests of `sseserver.stores.redis.owners`.
+Tests of `sseserver.stores.redis.owners` and `sseserver.stores.redis.patientscript`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 
 from sseserver.errors import GapError, KeyReused, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, KeyedStream
-from sseserver.stores.redis import directory, writer
+from sseserver.stores.redis import directory, patientscript, writer
 from sseserver.stores.redis.connection import Disconnected
 from sseserver.stores.redis.layout import SHARDS, Layout
 from sseserver.stores.redis.owners import LOOK
@@ -94,7 +94,7 @@ class KeyTests(ProcessCase):
     def test_bound(self) -> None:
         """The key is stored later. Its request had started a second run."""
         here, there = (store.makeDirectory("starts") for store in self.stores)
-        self.patch(directory, "PAUSE", 0.01)
+        self.patch(patientscript, "PAUSE", 0.01)
         self.assertIsNone(self.pump.result(here.claim("k", b"d")))
         stream, client = KeyedStream("name", "epoch"), self.first.client
         with patch.object(client, "run", lambda *_: fail(Disconnected("It is lost."))):
@@ -106,7 +106,7 @@ class KeyTests(ProcessCase):
     def test_taken(self) -> None:
         """A key that another process has claimed meanwhile is left alone."""
         here, there = (store.makeDirectory("starts") for store in self.stores)
-        self.patch(directory, "PAUSE", 0.01)
+        self.patch(patientscript, "PAUSE", 0.01)
         self.assertIsNone(self.pump.result(here.claim("k", b"d")))
         place = Layout().nameKey("starts", "k")
         self.server.command("DEL", place)

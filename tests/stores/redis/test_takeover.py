@@ -7,6 +7,7 @@ Tests of `sseserver.stores.redis.takeover` and `sseserver.stores.redis.restartsc
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
@@ -20,6 +21,7 @@ from sseserver.values import Kind, Reason, State
 from tests.redisservers import findMissing
 
 if findMissing() is None:
+    from sseserver.stores.redis import patientscript
     from sseserver.stores.redis.connection import Disconnected
     from sseserver.stores.redis.layout import Layout
     from sseserver.stores.redis.scripts import APPEND, Script
@@ -243,6 +245,22 @@ class TakeoverTests(TakeoverCase):
             self.assertIn(begun, ([], self.ended))
             self.ended.clear()
             self.restarters[1].begun.clear()
+
+    def test_lostOrder(self) -> None:
+        """An order is kept later if the connection is lost; not one of a run that has ended meanwhile."""
+        self.patch(patientscript, "PAUSE", 0.01)
+        lost = fail(Disconnected("The connection to the store was lost."))
+        for ends in (False, True):
+            self.run = self.startRun(b"a", order=None)
+            with patch.object(self.stores[0].client, "run", lambda *_: lost):
+                self.successResultOf(self.stores[0].keepOrder(self.run, ORDER))
+            if ends:
+                self.run.append(*packDone("stop", 1))
+                self.pump.until(lambda: self.run.state is State.DONE)
+                self.pump.run(0.2)
+            else:
+                self.pump.until(lambda: self.field("order"))
+            self.assertEqual(self.field("order"), None if ends else ORDER)
 
     def test_order(self) -> None:
         """Only the owner of an open run keeps an order for it."""
