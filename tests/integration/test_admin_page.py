@@ -133,6 +133,12 @@ class AdminPageTestCase(BrowserTestCase):
         """Publish into a stream."""
         await self.service.publish(name, entries, close)
 
+    async def drop(self) -> None:
+        """Drop the connections of the page, and wait until the service knows."""
+        await dropConnections()
+        while self.service.viewers.count:
+            await deferLater(reactor, 0.01)
+
     async def show(self, *names: str) -> None:
         """Open streams for publishing, and then the page; the first stream is opened there, too."""
         for name in names:
@@ -167,7 +173,7 @@ class AdminPageTestCase(BrowserTestCase):
 
     def untilRaw(self, text: str) -> Any:
         """Wait until the raw events have a text."""
-        return self.until(f"document.getElementById('raw').innerText.includes({json.dumps(text)})")
+        return self.until(f"document.getElementById('raw').textContent.includes({json.dumps(text)})")
 
     def untilText(self, name: str, text: str) -> Any:
         """Wait until an element has a text."""
@@ -311,7 +317,7 @@ class RawTests(AdminPageTestCase):
         await self.publish("news", token("one "))
         await self.untilText("text", "one ")
         epoch = (await self.service.describe("news")).epoch
-        await dropConnections()
+        await self.drop()
         await self.publish("news", token("two"))
         await self.untilRaw(f"Resumed after {epoch}-1.")
         await self.untilText("text", "one two")
@@ -356,11 +362,11 @@ class RawTests(AdminPageTestCase):
         await self.click("delete")
         await self.click("yes")
         await self.untilNames("other")
-        await self.untilText("facts", "not kept any longer")
+        await self.untilText("facts", "no longer kept, or never made")
         await self.untilText("notice", "news")
         self.assertTrue(await self.script("return document.getElementById('delete').disabled"))
         await self.script("location.hash = 'nothing'")
-        await self.untilText("facts", "not kept any longer")
+        await self.untilText("facts", "no longer kept, or never made")
         await self.untilRaw("There is no such stream (404).")
 
     async def test_longLines(self) -> None:
@@ -368,8 +374,7 @@ class RawTests(AdminPageTestCase):
         await self.show("news")
         await self.publish("news", event("long", "x" * 10_000))
         await self.untilRaw("6,001 more characters")
-        for _ in range(3):
-            await self.publish("news", *[event("short", "y")] * 300)
+        await self.publish("news", *[event("short", "y")] * 300)
         await self.publish("news", event("last", "z"))
         await self.untilRaw("event: last")
         self.assertLessEqual(len(await self.lines()), 500)
@@ -385,7 +390,7 @@ class PollingTests(AdminPageTestCase):
         await self.untilText("text", "one ")
         port = self.port.getHost().port
         await self.port.stopListening()
-        await dropConnections()
+        await self.drop()
         await self.untilState("away")
         self.assertEqual(await self.read("notice"), "The server does not answer. Trying again.")
         self.assertEqual(await self.names(), ["news"])

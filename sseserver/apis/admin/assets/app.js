@@ -1,20 +1,20 @@
-// The operator's page. It asks the server every two seconds for its state, its streams and its viewers, and follows the raw events
-// of one stream. Everything that comes from the server is written as text.
+// The operator's page. It asks every two seconds for the state, the streams and the viewers of the server, and follows the raw
+// events of one stream. Everything that comes from the server is written as text.
 import { RawStream } from "./raw.js";
 
 const base = new URL("..", import.meta.url); // <mount point>/admin/
 
 const PAUSE = 2000; // Milliseconds between two rounds of questions.
 const LONGEST_PAUSE = 30000; // Milliseconds.
-const SHARE = 10; // A round that takes long is followed by a pause that is so many times as long.
+const SHARE = 10; // A long round is followed by a pause that is so many times as long.
 const PATIENCE = 10000; // Milliseconds. Time limit of a question.
 const WINDOW = 10000; // Milliseconds. Rates are averages over this time.
 const ROWS = 50; // Rows of a page of a table.
 const LINES = 500; // Lines of raw events that are kept.
 const LINE = 4000; // Characters of a line that are shown.
 const TEXT = 20000; // Characters of the text of a stream that are kept.
-const GATHER = 50; // Milliseconds. Lines that arrive in this time are added together.
-const TYPE = 300; // Milliseconds. Time after which a name is complete.
+const GATHER = 50; // Milliseconds. Lines of this time are added together.
+const TYPE = 300; // Milliseconds. Pause that completes a name.
 const KEY = "sseserver.operator";
 
 const RATES = {
@@ -148,7 +148,7 @@ function authorize() {
   return key ? { Authorization: "Bearer " + key } : {};
 }
 
-// Rounds. None begins while nobody looks, or while the page waits for a key.
+// Rounds. None begins in a hidden tab, or before a key is entered.
 
 async function work() {
   for (let failures = 0; ;) {
@@ -159,9 +159,12 @@ async function work() {
       failures = 0;
       enter("live");
     } catch (error) {
+      if (error instanceof Denied) {
+        askForKey(error.message);
+        continue;
+      }
       failures += 1;
-      if (error instanceof Denied) askForKey(error.message);
-      else enter("away", error.message);
+      enter("away", error.message);
     }
     const least = failures ? PAUSE * 2 ** (failures - 1) : Math.max(PAUSE, SHARE * (performance.now() - began));
     await new Promise((resolve) => { setTimeout(resolve, Math.min(least, LONGEST_PAUSE)); });
@@ -216,7 +219,8 @@ function showStatus({ processes, silent }) {
   const group = processes.map(({ host, process }) => host + process).join();
   const counts = {};
   for (const each of processes) for (const [name, number] of Object.entries(each.counts)) counts[name] = (counts[name] || 0) + number;
-  samples = samples.filter((sample) => sample.group === group && sample.time > time - WINDOW);
+  // The last sample counts, however old it is: a busy server is asked less often.
+  samples = samples.filter((sample, place) => sample.group === group && (sample.time > time - WINDOW || place === samples.length - 1));
   samples.push({ time, group, counts });
   if (!page.format.options.length) {
     page.format.append(...processes[0].formats.map((name) => new Option(name)));
@@ -403,7 +407,7 @@ async function refreshOpened(shown) {
   shown.isGone = page.delete.disabled = !state;
   page.cancel.disabled = !state || state.state !== "open";
   const now = Date.now() / 1000;
-  showFacts(page.facts, !state ? [["State", "not kept any longer", true]] : [
+  showFacts(page.facts, !state ? [["State", "no longer kept, or never made", true]] : [
     ["State", state.state, state.state === "failed"],
     ["Writer", state.published ? "published" : "run"],
     ["Entries", whole.format(state.entries) + (state.first > 1 ? ", from " + whole.format(state.first) + " on" : "")],
@@ -447,15 +451,18 @@ function makeLine(line) {
 }
 
 function addLine(row) {
-  const shown = opened;
-  if (!shown.lines.length) {
-    setTimeout(() => {
-      if (shown === opened) keepEnd(page.raw, () => page.raw.append(...shown.lines.splice(0)));
-      while (page.raw.childElementCount > LINES) page.raw.firstChild.remove();
-    }, GATHER);
-  }
-  shown.lines.push(row);
-  if (shown.lines.length > LINES) shown.lines.shift();
+  if (!opened.lines.length) setTimeout(showLines, GATHER, opened);
+  opened.lines.push(row);
+  if (opened.lines.length > LINES) opened.lines.shift();
+}
+
+function showLines(shown) {
+  if (shown !== opened) return;
+  keepEnd(page.text, () => write(page.text, reveal(shown.text)));
+  keepEnd(page.raw, () => {
+    page.raw.append(...shown.lines.splice(0));
+    while (page.raw.childElementCount > LINES) page.raw.firstChild.remove();
+  });
 }
 
 function addText({ type, data }) {
@@ -464,7 +471,6 @@ function addText({ type, data }) {
   if (type === "message") opened.text = (page.format.value === "text" ? "" : text) + data;
   else opened.text += (text === "" || text.endsWith("\n") ? "" : "\n") + type + ": " + data + "\n";
   opened.text = opened.text.slice(-TEXT);
-  keepEnd(page.text, () => write(page.text, reveal(opened.text)));
 }
 
 // Follow the end, unless the operator has scrolled up.
@@ -504,7 +510,7 @@ async function refreshViewers() {
 }
 
 function createViewer() {
-  const row = makeRow(make("bdi"), "", "wide", "number", "number wide", "number wide", "number");
+  const row = makeRow(make("bdi"), "any", "wide", "number", "number wide", "number wide", "number");
   row.children[1].append(make("bdi"), " ", make("bdi", "", "place"));
   return row;
 }
