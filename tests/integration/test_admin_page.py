@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -30,7 +31,10 @@ from sseserver.web.access.credentials import Credentials, Secrets
 from sseserver.web.access.rights import Access
 from sseserver.web.peers import Peers
 from sseserver.web.site import StreamSite
+from tests.house import ROOT
 from tests.integration.browser import BrowserTestCase, dropConnections
+from tests.integration.documents import Reader, findBlocks
+from tests.integration.servers import ask
 
 #: Markup that shows whether it was taken for more than text, and a character that turns the text after it.
 PAYLOAD = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e\'&lt;'
@@ -99,52 +103,8 @@ def event(type: str, data: str) -> NewEntry:
     return NewEntry(Kind.EVENT, f"{type}\n{data}".encode())
 
 
-class AdminPageTestCase(BrowserTestCase):
-    """
-    The page of a service in this process.
-
-    Attributes:
-        service: The service.
-        root: Counts the questions of the page.
-        url: The URL of the page.
-    """
-
-    async def setUp(self) -> None:
-        await super().setUp()
-        settings = Settings(reconnectionTime=1000, heartbeat=1, drain=0)
-        # Its runs last until they are cancelled.
-        source = FunctionSource(lambda sink, prompt: Deferred(), takesPrompt=True)
-        self.service = StreamService(reactor, source, settings)
-        self.service.startService()
-        self.addCleanup(self.service.stopService)
-        site = StreamSite(StreamResource(self.service), accessLog=None)
-        self.measured = Measured(self.service, site, ReactorLag(reactor), False, "built-in text", "memory")
-        self.serve()
-
-    def serve(self, authenticator: IAuthenticator | None = None, port: int = 0) -> None:
-        """Serve the page, at a port that was used before if it has a number."""
-        self.root = Counting(makeAdmin(self.measured, (), Access(authenticator, self.service.wall)))
-        site = StreamSite(self.root, accessLog=None, maxBody=1, peers=Peers(maxConnections=ADMIN_CONNECTIONS))
-        self.port: Any = reactor.listenTCP(port, site, interface="127.0.0.1")
-        self.addCleanup(lambda port=self.port: port.stopListening())
-        self.url = f"http://127.0.0.1:{self.port.getHost().port}/admin/"
-
-    async def publish(self, name: str, *entries: NewEntry, close: bool = False) -> None:
-        """Publish into a stream."""
-        await self.service.publish(name, entries, close)
-
-    async def drop(self) -> None:
-        """Drop the connections of the page, and wait until the service knows."""
-        await dropConnections()
-        while self.service.viewers.count:
-            await deferLater(reactor, 0.01)
-
-    async def show(self, *names: str) -> None:
-        """Open streams for publishing, and then the page; the first stream is opened there, too."""
-        for name in names:
-            await self.service.open(name)
-        await self.open(self.url + (f"#{names[0]}" if names else ""))
-        await self.untilLive()
+class AdminActions(BrowserTestCase):
+    """The actions of an operator, and what the page shows."""
 
     async def untilLive(self) -> None:
         """Wait until the page shows the server."""
@@ -210,6 +170,60 @@ class AdminPageTestCase(BrowserTestCase):
     async def console(self) -> list[str]:
         """Return the messages of the console."""
         return [entry["message"] for entry in await deferToThread(self.browser.get_log, "browser")]
+
+    async def enter(self, key: str) -> None:
+        """Type a key."""
+        await self.until("!document.getElementById('login').hidden")
+        await self.choose("key", key)
+        await self.press("\n")
+
+
+class AdminPageTestCase(AdminActions):
+    """
+    The page of a service in this process.
+
+    Attributes:
+        service: The service.
+        root: Counts the questions of the page.
+        url: The URL of the page.
+    """
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        settings = Settings(reconnectionTime=1000, heartbeat=1, drain=0)
+        # Its runs last until they are cancelled.
+        source = FunctionSource(lambda sink, prompt: Deferred(), takesPrompt=True)
+        self.service = StreamService(reactor, source, settings)
+        self.service.startService()
+        self.addCleanup(self.service.stopService)
+        site = StreamSite(StreamResource(self.service), accessLog=None)
+        self.measured = Measured(self.service, site, ReactorLag(reactor), False, "built-in text", "memory")
+        self.serve()
+
+    def serve(self, authenticator: IAuthenticator | None = None, port: int = 0) -> None:
+        """Serve the page, at a port that was used before if it has a number."""
+        self.root = Counting(makeAdmin(self.measured, (), Access(authenticator, self.service.wall)))
+        site = StreamSite(self.root, accessLog=None, maxBody=1, peers=Peers(maxConnections=ADMIN_CONNECTIONS))
+        self.port: Any = reactor.listenTCP(port, site, interface="127.0.0.1")
+        self.addCleanup(lambda port=self.port: port.stopListening())
+        self.url = f"http://127.0.0.1:{self.port.getHost().port}/admin/"
+
+    async def publish(self, name: str, *entries: NewEntry, close: bool = False) -> None:
+        """Publish into a stream."""
+        await self.service.publish(name, entries, close)
+
+    async def drop(self) -> None:
+        """Drop the connections of the page, and wait until the service knows."""
+        await dropConnections()
+        while self.service.viewers.count:
+            await deferLater(reactor, 0.01)
+
+    async def show(self, *names: str) -> None:
+        """Open streams for publishing, and then the page; the first stream is opened there, too."""
+        for name in names:
+            await self.service.open(name)
+        await self.open(self.url + (f"#{names[0]}" if names else ""))
+        await self.untilLive()
 
 
 class OverviewTests(AdminPageTestCase):
@@ -436,12 +450,6 @@ class KeyTests(AdminPageTestCase):
         for name in ("chat-1", "news"):
             await self.service.open(name)
 
-    async def enter(self, key: str) -> None:
-        """Type a key."""
-        await self.until("!document.getElementById('login').hidden")
-        await self.choose("key", key)
-        await self.press("\n")
-
     async def test_key(self) -> None:
         """The page asks for a key, refuses a wrong one, and keeps a right one in this tab, until it is forgotten."""
         await self.open(self.url)
@@ -473,6 +481,29 @@ class KeyTests(AdminPageTestCase):
         await self.click("yes")
         await self.untilText("notice", "This needs the right `delete`")
         self.assertEqual(await self.names(), ["chat-1"])
+
+
+class GuideTests(AdminActions):
+    """docs/guides/admin.md, and the page of `twistd sseserver`."""
+
+    async def test_guide(self) -> None:
+        """The commands of the guide show the page, without credentials and with the key that they make."""
+        folder = Path(self.folder)
+        reader = await deferToThread(Reader, folder)
+        self.addCleanup(deferToThread, reader.kill)
+        serve, makeKeys = findBlocks(ROOT / "docs" / "guides" / "admin.md", "sh")
+        await deferToThread(reader.follow, serve)
+        url = f"http://127.0.0.1:{reader.adapt('9000')}/admin/"
+        await self.open(url)
+        await self.untilLive()
+        await self.untilText("about", "built-in text")
+        self.assertEqual((await deferToThread(ask, reader.port, "GET", "/admin/"))[0], 404)
+        await deferToThread(reader.follow, makeKeys)
+        guarded = serve.replace("sseserver", "sseserver --api-keys keys.txt")
+        await deferToThread(reader.serve, reader.adapt(guarded))
+        key = await deferToThread((folder / "operator.key").read_text, "ascii")
+        await self.enter(key.strip())
+        await self.untilLive()
 
 
 class PeopleTests(AdminPageTestCase):

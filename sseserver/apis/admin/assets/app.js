@@ -5,7 +5,7 @@ import { RawStream } from "./raw.js";
 const base = new URL("..", import.meta.url); // <mount point>/admin/
 
 const PAUSE = 2000; // Milliseconds between two rounds of questions.
-const LONGEST_PAUSE = 30000; // Milliseconds.
+const LONGEST_PAUSE = 10000; // Milliseconds.
 const SHARE = 10; // A long round is followed by a pause that is so many times as long.
 const PATIENCE = 10000; // Milliseconds. Time limit of a question.
 const WINDOW = 10000; // Milliseconds. Rates are averages over this time.
