@@ -23,13 +23,7 @@ from sseserver.apis.native.operations import makeNative
 from sseserver.apis.page.operations import makePage
 from sseserver.apis.session.operations import SESSION
 from sseserver.apis.ui.operations import CHATS
-from sseserver.errors import (
-    ForeignOrigin,
-    MethodNotAllowed,
-    MisdirectedRequest,
-    NotFound,
-    SSEServerError,
-)
+from sseserver.errors import ForeignOrigin, MethodNotAllowed, MisdirectedRequest, NotFound, SSEServerError
 from sseserver.formats import makeFormats
 from sseserver.sources.standardinput import BEHIND
 from sseserver.sources.upstreamerrors import CLIENT_STATUSES, UPSTREAM_STATUSES
@@ -200,6 +194,10 @@ ADVICE = {
     "store_unavailable": Advice(
         "The store cannot read or write now: a full disk, a locked file, a lost connection to Redis.",
         "Repeat a publish with the same `Idempotency-Key`: it is not doubled if it had been stored.",
+    ),
+    "store_damaged": Advice(
+        "Another program has changed what Redis has of this stream, or of this idempotency key. The log names the key.",
+        "Delete the stream, or take another key ([Foreign values](scaling.md#foreign-values)).",
     ),
 }
 

@@ -74,11 +74,7 @@ class AnswerTooLong(BadRequest):
 
 
 class MalformedEvent(BadRequest, ValueError):
-    """
-    An event that the event stream format cannot carry unchanged.
-
-    Causes: CR, LF or NUL in the type or the ID, an empty ID, a lone surrogate, a negative reconnection time.
-    """
+    """An event that the event stream format cannot carry unchanged: its type, ID, text or reconnection time."""
 
     code = "malformed_event"
 
@@ -231,6 +227,12 @@ class StoreUnavailable(SSEServerError):
     retryAfter = 3
 
 
+class StoreDamaged(StoreUnavailable):
+    """A foreign hand has changed a stream, or a key, in the store; it cannot be read."""
+
+    code = "store_damaged"
+
+
 class KeysUnavailable(Overloaded):
     """The keys that verify tokens cannot be fetched now."""
 
@@ -262,20 +264,18 @@ class SourceError(SSEServerError):
     """
     A token source cannot continue.
 
-    Raised inside a source, it ends the stream `failed` with this reason and message, which viewers
-    see. Any other exception in a source is a bug: viewers are told only that the source failed, and
-    the traceback is logged.
+    Raised inside a source, it ends the stream `failed` with this reason and message, which viewers see. Any other
+    exception in a source is a bug: viewers are told only that the source failed, and the traceback is logged.
 
-    The terminal entry of the stream keeps it (`toEntry`, `fromEntry`), so a client that waits for a
-    completion and has received nothing yet gets the error with the source's status.
+    The terminal entry of the stream keeps it (`toEntry`, `fromEntry`), so a client that waits for a completion and has
+    received nothing yet gets the error with the source's status.
 
     Args:
         message: A sentence for viewers.
         reason: One word for programs: a `Reason`, or a word of the source's own.
         status: HTTP status for a client that has received nothing of the answer yet: 400 to 599.
             Anything else is 502.
-        retryAfter: Whole seconds until the client may retry; anything else means that they are not
-            known.
+        retryAfter: Whole seconds until the client may retry; anything else means that they are not known.
         details: Code, type and member that the answer names; by default the code is the reason.
 
     Attributes:

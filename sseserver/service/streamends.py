@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sseserver.errors import StoreUnavailable
+from sseserver.errors import StoreDamaged, StoreUnavailable
 from sseserver.interfaces import ISharedStore, IStreamLog, IStreamStore, StreamDescription
 from sseserver.service.idle import IdleStreams
 from sseserver.service.retention import Retention
@@ -24,6 +24,7 @@ from sseserver.service.runqueue import RunQueue
 from sseserver.service.streamkeys import StreamKeys
 from sseserver.streams.terminal import INTERRUPTED, packCancelled
 from sseserver.timing.ticker import Ticker
+from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Kind, ListedStream, NewEntry, Reason, State
 
 log = Logger(__name__)
@@ -91,7 +92,12 @@ class StreamEnds:
     @inlineCallbacks
     def delete(self, name: str) -> Generator[Deferred[Any], Any, None]:
         """See `StreamService.delete`."""
-        stream: StreamDescription = yield self._store.describe(name)
+        stream: StreamDescription | None = None
+        try:
+            stream = yield self._store.describe(name)
+        except StoreDamaged as damaged:
+            # It can be deleted all the same.
+            forgetTraceback(damaged)
         run = self._runs.find(name)
         if run is not None:
             run.stop(None)
@@ -99,11 +105,12 @@ class StreamEnds:
             yield self._store.delete(name)
         except StoreUnavailable:
             # The stream stays, so the run that was stopped needs a terminal entry.
-            if run is not None:
+            if run is not None and stream is not None:
                 self._end(stream, _ASKED).addErrback(_reportOpen)
             raise
         self.idle.forget(name)
-        self._keys.forget(stream.epoch)
+        if stream is not None:
+            self._keys.forget(stream.epoch)
         if run is not None:
             # One that was taken over has earlier epochs.
             self._keys.starts.leave(run.streamLog)

@@ -55,8 +55,8 @@ _JOIN = "        stream.track(Tracking.JOINING, self.seconds())\n"
 _FOLLOW = "self._client.follow(stream.place.tail)"
 
 PLANTS = (
-    Plant("IDs of Redis", (_change("scripts", "(first + i - 1) .. '-0', 'kind'", "'*', 'kind'"),)),
-    Plant("no epoch check", (_change("scripts", "return redis.call('GET', key) == generation\n", "return true\n"),)),
+    Plant("IDs of Redis", (_change("script", "(first + i - 1) .. '-0', 'kind'", "'*', 'kind'"),)),
+    Plant("no epoch check", (_change("script", "return redis.pcall('GET', key) == generation\n", "return true\n"),)),
     Plant(
         "no fencing",
         (

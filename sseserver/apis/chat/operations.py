@@ -13,6 +13,7 @@ from sseserver.errors import (
     Overloaded,
     RateLimited,
     RunCancelled,
+    StoreDamaged,
     StoreUnavailable,
 )
 from sseserver.protocols.chatcompletions.request import CompletionBody
@@ -110,6 +111,7 @@ CHAT = Described(
                 RateLimited,
                 Overloaded,
                 StoreUnavailable,
+                StoreDamaged,
             ),
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("CompletionBody"), limitModel),

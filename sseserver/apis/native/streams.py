@@ -28,7 +28,7 @@ from sseserver.apis.native.publishing import (
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, SSEServerError, StoreUnavailable, StreamNotFound
+from sseserver.errors import BadRequest, SSEServerError, StoreDamaged, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import Principal, Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import Client, findAddress, findPrincipal, identifyClient
@@ -201,7 +201,8 @@ class NamedStream(AsyncResource):
             asked = readLastEventID(request)
             streamLog = await self._service.find(self._name, asked)
         except StoreUnavailable as unavailable:
-            if wanted != EVENT_STREAM:
+            # A damaged stream stays so: to return later is no use.
+            if wanted != EVENT_STREAM or isinstance(unavailable, StoreDamaged):
                 raise
             forgetTraceback(unavailable)
             form = form or self._service.formats["events"]

@@ -9,7 +9,15 @@ from twisted.web.server import Request
 from sseserver.apis.page.page import Page
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, Forbidden, Overloaded, RateLimited, StoreUnavailable, StreamNotFound
+from sseserver.errors import (
+    BadRequest,
+    Forbidden,
+    Overloaded,
+    RateLimited,
+    StoreDamaged,
+    StoreUnavailable,
+    StreamNotFound,
+)
 from sseserver.interfaces import IFormat, Principal, Right
 from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
@@ -71,7 +79,7 @@ class Visitor(AsyncResource):
             streamLog = await self._started.find(parsed[0] if parsed else "")
             checkRight(principal, Right.READ, streamLog.name)
             streamLog = await self._service.find(streamLog.name, asked)
-        except (Forbidden, StreamNotFound) as missing:
+        except (Forbidden, StreamNotFound, StoreDamaged) as missing:
             forgetTraceback(missing)
             return answerFinished(self._service, request, asked)
         except StoreUnavailable as unavailable:

@@ -11,6 +11,7 @@ from sseserver.errors import (
     ModelNotFound,
     Overloaded,
     RateLimited,
+    StoreDamaged,
     StoreUnavailable,
 )
 from sseserver.protocols.uimessages import CHAT_ID, ChatBody
@@ -49,7 +50,16 @@ CHATS = Described(
             name="chat",
             summary="Start a run for the last message of a chat, and follow it",
             answers=(_EVENTS,),
-            errors=(InvalidMember, Forbidden, ModelNotFound, KeyReused, RateLimited, Overloaded, StoreUnavailable),
+            errors=(
+                InvalidMember,
+                Forbidden,
+                ModelNotFound,
+                KeyReused,
+                RateLimited,
+                Overloaded,
+                StoreUnavailable,
+                StoreDamaged,
+            ),
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("ChatBody"), limitModel),
             headers=_ALWAYS,
@@ -60,7 +70,7 @@ CHATS = Described(
             name="resumeChat",
             summary="Follow the newest answer of a chat from its start",
             answers=(_EVENTS, Answer(204, "The newest answer is complete, or there is none.")),
-            errors=(InvalidMember, RateLimited, Overloaded, StoreUnavailable),
+            errors=(InvalidMember, RateLimited, Overloaded, StoreUnavailable, StoreDamaged),
             parameters=(
                 Parameter(
                     "path",

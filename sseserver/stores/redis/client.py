@@ -14,11 +14,12 @@ from twisted.logger import Logger
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.address import Address, Credentials
 from sseserver.stores.redis.connection import Argument, Refused, Reply, pack
+from sseserver.stores.redis.damage import Complaints
 from sseserver.stores.redis.errand import Errand
 from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
 from sseserver.stores.redis.layout import findSlot
 from sseserver.stores.redis.peer import Peer
-from sseserver.stores.redis.scripts import Script
+from sseserver.stores.redis.script import Script
 from sseserver.stores.redis.servers import Servers, ServersEvents, Waiting
 from sseserver.stores.redis.slots import parseRedirect
 
@@ -72,6 +73,11 @@ class Client:
     def problem(self) -> str | None:
         """The reason why the Redis cannot be used now, as a sentence; `None` if it can."""
         return self._servers.problem
+
+    @property
+    def complaints(self) -> Complaints:
+        """The lines in the log about foreign values and messages."""
+        return self._servers.complaints
 
     @property
     def up(self) -> bool:
@@ -193,7 +199,7 @@ class Client:
 
     def _noteRefused(self, peer: Peer, refused: Refused) -> None:
         """A subscription was refused. One that has not been confirmed is made again later."""
-        if refused.code == "MOVED":
+        if refused.word == "MOVED":
             try:
                 self._servers.move(*parseRedirect(refused, peer.server))
             except StoreUnavailable as error:

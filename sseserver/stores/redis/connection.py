@@ -39,14 +39,14 @@ class Refused(StoreUnavailable):
     The server answered a command with an error.
 
     Attributes:
-        code: First word of the error, such as `MOVED`, `NOSCRIPT` or `OOM`.
+        word: First word of the error, such as `MOVED`, `NOSCRIPT` or `OOM`. Clients never see it.
         text: The whole error.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__("The store refused a command.")
         self.text = text
-        self.code = text.partition(" ")[0]
+        self.word = text.partition(" ")[0]
 
 
 class RedisConnection(Protocol):

@@ -12,13 +12,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sseserver.errors import KeyReused, StoreUnavailable, StreamNotFound
+from sseserver.errors import KeyReused, SSEServerError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IKeyDirectory, KeyedStream
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
+from sseserver.stores.redis.keyscripts import BIND, CLAIM, RELEASE
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.patientscript import ATTEMPTS, PAUSE, PatientScript
-from sseserver.stores.redis.scripts import BIND, CLAIM, RELEASE
 
 log = Logger(__name__)
 
@@ -97,9 +97,9 @@ class RedisDirectory:
 
         def read(fields: list[bytes | None]) -> KeyedStream:
             name, epoch = fields
-            if name is None or epoch is None:
+            if epoch is None:
                 raise StreamNotFound(key)
-            return KeyedStream(name.decode("utf-8"), epoch.decode("ascii"))
+            return self._readStream(key, name, epoch)
 
         return self._client.ask("HMGET", self._locate(key), "name", "epoch").addCallback(read)
 
@@ -119,6 +119,20 @@ class RedisDirectory:
         """See `IKeyDirectory.forget`."""
         for key in self._keys.pop(epoch, ()):
             self.release(key, epoch)
+
+    def _readStream(self, key: str, name: bytes | None, epoch: bytes) -> KeyedStream:
+        """
+        Read the stream of a key.
+
+        Raises:
+            StoreDamaged: A foreign hand has changed it.
+        """
+        try:
+            if not name:
+                raise ValueError("There is no name.")
+            return KeyedStream(name.decode("utf-8"), epoch.decode("ascii"))
+        except ValueError:
+            raise self._client.complaints.report(self._locate(key)) from None
 
     def _locate(self, key: str) -> bytes:
         return self._layout.nameKey(self._purpose, key)
@@ -168,7 +182,10 @@ class RedisDirectory:
         elif word == b"mine":
             waiting.answer(None)
         else:
-            waiting.answer(KeyedStream(reply[1].decode("utf-8"), reply[2].decode("ascii")))
+            try:
+                waiting.answer(self._readStream(key, reply[1], reply[2]))
+            except SSEServerError as damaged:
+                waiting.answer(damaged)
 
     def _fail(self, failure: Failure, waiting: _Waiting, key: str) -> None:
         waiting.asking = False

@@ -86,18 +86,18 @@ class Errand:
     def _note(self, reply: Reply) -> None:
         if not isinstance(reply, Refused):
             settle(self.answered, reply)
-        elif reply.code in _UNSETTLED:
+        elif reply.word in _UNSETTLED:
             self._wait(reply)
-        elif reply.code in {"MOVED", "ASK"}:
+        elif reply.word in {"MOVED", "ASK"}:
             self._redirect(reply)
-        elif reply.code == "NOSCRIPT" and self._unknown is not None:
+        elif reply.word == "NOSCRIPT" and self._unknown is not None:
             # Somebody has flushed the scripts.
             self._command, self._unknown = self._unknown(), None
             self.go()
         else:
-            if reply.code == "READONLY":
+            if reply.word == "READONLY":
                 self._servers.distrust(self._peer)
-            settle(self.answered, reply)
+            settle(self.answered, self._servers.complaints.judge(reply, self._key))
 
     def _redirect(self, refused: Refused) -> None:
         assert self._peer is not None
@@ -106,7 +106,7 @@ class Errand:
         except StoreUnavailable as error:
             self.fail(error)
             return
-        if refused.code == "MOVED":
+        if refused.word == "MOVED":
             self._servers.move(slot, server)
             self._wait(refused)
             return

@@ -15,23 +15,25 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.errors import StoreDamaged, StoreUnavailable, StreamEnded, StreamNotFound
 from sseserver.stores.redis.client import Client
-from sseserver.stores.redis.messages import TailEntries, parseEntries
+from sseserver.stores.redis.entries import checkEnds, readEntry
+from sseserver.stores.redis.messages import TailEntries, parseChange, parseEntries
 from sseserver.stores.redis.reader import ReadStream, SharedState, readStream
-from sseserver.stores.redis.streams import SharedStream, Tracking
+from sseserver.stores.redis.scripts import COMPARE
+from sseserver.stores.redis.streams import SharedStream, Tracking, listAllKeys
 from sseserver.streams.entries import countTokens
 from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment
-from sseserver.values import Kind, PackedEntries, State
+from sseserver.values import TERMINAL, Kind, PackedEntries, State
 
 log = Logger(__name__)
 
 #: Seconds. A live stream that has heard nothing for so long is compared with Redis: its last message may be lost.
 SILENCE = 10.0
 
-#: The kinds by their numbers. A look into a list takes less time than a call of `Kind`.
-KINDS = {int(kind): kind for kind in Kind}
+#: The kinds that leave a stream open, by their numbers. A look into a dictionary takes less time than a call of `Kind`.
+OPEN_KINDS = {int(kind): kind for kind in Kind if kind not in TERMINAL}
 
 #: Seconds. A subscription that is not confirmed by then is made again.
 CONFIRMATION = 3.0
@@ -46,10 +48,11 @@ class Follower:
         seconds: Returns the time.
         onGone: Called with a stream that has been deleted, or replaced by another one.
         onLost: Called with a stream whose log does not fit to what Redis has.
+        onDamaged: Called with a stream that a foreign hand has changed, and the error.
 
     Attributes:
         messages: Number of messages received.
-        seconds: See above; so are `onGone` and `onLost`.
+        seconds: See above; so are `onGone`, `onLost` and `onDamaged`.
     """
 
     def __init__(
@@ -58,10 +61,11 @@ class Follower:
         seconds: Callable[[], float],
         onGone: Callable[[SharedStream], object],
         onLost: Callable[[SharedStream], object],
+        onDamaged: Callable[[SharedStream, StoreDamaged], object],
     ) -> None:
         self.messages = 0
         self.seconds = seconds
-        self.onGone, self.onLost = onGone, onLost
+        self.onGone, self.onLost, self.onDamaged = onGone, onLost, onDamaged
         self._client = client
         self._tails: dict[bytes, SharedStream] = {}
 
@@ -167,8 +171,8 @@ class Follower:
                 self._client.follow(stream.place.tail)
             elif stream.tracking is Tracking.LIVE and silent > SILENCE and not stream.writing:
                 stream.heardAt = now
-                asked = self._client.ask("HMGET", stream.place.stream, "epoch", "last")
-                asked.addCallbacks(self._compare, lambda failure: failure.trap(StoreUnavailable), (stream,))
+                asked = self._client.run(COMPARE, listAllKeys(stream.place), ())
+                asked.addCallbacks(self._compare, self._noteUncompared, (stream,), errbackArgs=(stream,))
 
     def stop(self) -> None:
         """Forget all streams; the connection ends."""
@@ -208,8 +212,10 @@ class Follower:
             return
         if stream.finding is not None:
             restore(stream, streamLog, state, entries)
-        elif entries.last > streamLog.last:
+        elif entries.last > streamLog.last and not streamLog.sealed:
             self.append(stream, entries.select(streamLog.last + 1, entries.last), state.ended)
+        if (state.ended is None) is not (streamLog.state is State.OPEN) and streamLog.last <= state.last:
+            raise self._client.complaints.report(stream.place.stream)
         stream.stored = streamLog.last
         if stream.place.tail in self._tails:
             stream.track(Tracking.LIVE, self.seconds())
@@ -247,6 +253,9 @@ class Follower:
         if failure.check(StreamNotFound):
             self.onGone(stream)
             return
+        if isinstance(failure.value, StoreDamaged):
+            self.onDamaged(stream, failure.value)
+            return
         if not failure.check(StoreUnavailable):
             log.failure("A stream of the store cannot be read", failure)
         if stream.finding is not None:
@@ -257,20 +266,37 @@ class Follower:
             stream.track(Tracking.JOINING if stream.place.tail in self._tails else Tracking.NONE, self.seconds())
 
     def _compare(self, fields: list[Any], stream: SharedStream) -> None:
-        """Read a stream again if Redis has more of it."""
+        """Read a stream again if Redis has more of it, or another end."""
         streamLog = stream.log
         if stream.tracking is not Tracking.LIVE or stream.writing:
             return
-        epoch, last = fields
-        if epoch is None or epoch.decode("ascii") != stream.epoch or int(last) > streamLog.last:
+        if not fields:
+            self.read(stream)
+            return
+        epoch, last, state = fields
+        if (
+            epoch != stream.epoch.encode("ascii")
+            or last > streamLog.last
+            or state != streamLog.state.value.encode("ascii")
+        ):
             self.read(stream)
 
+    def _noteUncompared(self, failure: Failure, stream: SharedStream) -> None:
+        """Give up a damaged stream: nothing more will ever come of it."""
+        failure.trap(StoreUnavailable)
+        if isinstance(failure.value, StoreDamaged):
+            self.onDamaged(stream, failure.value)
+
     def _apply(self, stream: SharedStream, message: bytes) -> None:
-        stream.heardAt = self.seconds()
-        if message[:1] != b"+":
-            self._applyChange(stream, message)
+        try:
+            if message[:1] != b"+":
+                self._applyChange(stream, message)
+                return
+            entries, streamLog = parseEntries(message), stream.log
+        except ValueError:
+            self._client.complaints.reportMessage(stream.place.tail)
             return
-        entries, streamLog = parseEntries(message), stream.log
+        stream.heardAt = self.seconds()
         if entries.epoch != stream.epoch or entries.first > streamLog.last + 1:
             self.read(stream)
             return
@@ -283,10 +309,29 @@ class Follower:
         stream.applying = True
         try:
             for kind, data in zip(entries.kinds[known:], entries.data[known:], strict=True):
-                last = streamLog.append(KINDS[kind], data)
+                last = streamLog.append(OPEN_KINDS[kind], data)
+        except (KeyError, ValueError, StreamEnded):
+            # The end of the stream, or a foreign message.
+            streamLog.refuse(StoreUnavailable("The entries are looked at once more."))
+            self._addEnd(stream, entries, known)
+            return
         finally:
             stream.applying = False
         self._commit(stream, streamLog, last, entries.ended)
+
+    def _addEnd(self, stream: SharedStream, entries: TailEntries, known: int) -> None:
+        """Add the entries of a message that may be foreign: they must end the stream."""
+        packed = PackedEntries()
+        try:
+            packed.add(
+                readEntry((b"kind", b"%d" % kind, b"data", data))
+                for kind, data in zip(entries.kinds[known:], entries.data[known:], strict=True)
+            )
+            segment = Segment(entries.first + known, packed.kinds, packed.ends, packed.data)
+            checkEnds(segment, Kind(packed.kinds[-1]) if entries.ended is not None else None, isWanted=True)
+            self.append(stream, segment, entries.ended)
+        except (ValueError, StreamEnded):
+            self._client.complaints.reportMessage(stream.place.tail)
 
     def _commit(self, stream: SharedStream, streamLog: StreamLog, last: int, ended: float | None) -> None:
         stream.stored = last
@@ -298,12 +343,18 @@ class Follower:
             stream.answerReached()
 
     def _applyChange(self, stream: SharedStream, message: bytes) -> None:
-        """Apply a message that has no entries."""
-        epoch, *words = message[1:].decode("ascii").split(" ")
-        if epoch == stream.epoch and message[:1] == b"-":
+        """
+        Apply a message that has no entries.
+
+        Raises:
+            ValueError: It is foreign.
+        """
+        change = parseChange(message)
+        stream.heardAt = self.seconds()
+        if change.epoch == stream.epoch and change.isDeleted:
             self.onGone(stream)
-        elif epoch == stream.epoch and message[:1] == b"=" and int(words[1]) <= stream.log.last:
-            self.keepsEpoch(stream, words[0], {epoch: int(words[1])})
+        elif change.epoch == stream.epoch and change.renewed and change.last <= stream.log.last:
+            self.keepsEpoch(stream, change.renewed, {change.epoch: change.last})
         else:
             self.read(stream)
 
@@ -317,15 +368,10 @@ def restore(stream: SharedStream, streamLog: StreamLog, state: SharedState, entr
         streamLog: Its log.
         state: Its state.
         entries: All its entries.
-
-    Raises:
-        StoreUnavailable: They do not fit together: a foreign hand has changed them.
     """
     before = streamLog.size
     streamLog.restore(entries, state.tokens - countTokens(bytearray(entries.kinds)), {}, state.trimmedCR)
     streamLog.ended, streamLog.earlier = state.ended, state.epochs
-    if (state.ended is None) is not (streamLog.state is State.OPEN):
-        raise StoreUnavailable(f"The end of the stream {stream.name} is damaged.")
     stream.account.used += streamLog.size - before
     if streamLog.state is not State.OPEN:
         stream.account.open -= 1

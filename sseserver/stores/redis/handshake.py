@@ -116,8 +116,8 @@ def checkServer(fields: dict[str, str]) -> ServerInfo:
 
 def _explain(refused: Refused) -> str:
     """Return a sentence for the operator. Errors of the server hold no credentials, but may quote ours."""
-    if refused.code in {"WRONGPASS", "NOAUTH"} or "AUTH" in refused.text:
+    if refused.word in {"WRONGPASS", "NOAUTH"} or "AUTH" in refused.text:
         return "The Redis refuses the credentials."
-    if refused.code == "NOPERM":
+    if refused.word == "NOPERM":
         return "The Redis does not permit this user to call the commands that the store needs."
     return f"The Redis refuses to serve: {refused.text}"

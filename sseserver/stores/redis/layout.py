@@ -68,7 +68,7 @@ class Layout:
     def locate(self, name: str) -> Place:
         """Return the keys and channels of a stream."""
         written = name.encode("utf-8")
-        shard = crc_hqx(written, 0) % SHARDS
+        shard = findShard(written)
         base = self.findBase(shard)
         return Place(
             shard,
@@ -95,11 +95,16 @@ class Layout:
             key: Key in the directory.
         """
         written = key.encode("utf-8", "surrogateescape")
-        return self.findBase(crc_hqx(written, 0) % SHARDS) + b"key:%b:%b" % (purpose.encode("ascii"), written)
+        return self.findBase(findShard(written)) + b"key:%b:%b" % (purpose.encode("ascii"), written)
 
     def nameControl(self, node: bytes) -> bytes:
         """Return the channel on which a node is told of streams that others have ended or deleted."""
         return self._prefix + b"node:" + node
+
+
+def findShard(name: bytes) -> int:
+    """Return the shard of a name."""
+    return crc_hqx(name, 0) % SHARDS
 
 
 def findSlot(key: bytes) -> int:

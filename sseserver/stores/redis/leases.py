@@ -18,8 +18,10 @@ from twisted.python.failure import Failure
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
+from sseserver.stores.redis.indices import Index, askIndex
 from sseserver.stores.redis.layout import SHARDS, Layout
-from sseserver.stores.redis.scripts import ADOPT, FORGET, LEASE
+from sseserver.stores.redis.nodescripts import ADOPT, FORGET, LEASE
+from sseserver.stores.redis.script import NODE_SIZE
 
 log = Logger(__name__)
 
@@ -91,7 +93,7 @@ class Node:
 
     def start(self) -> None:
         """Take an ID, and keep a lease until `stop`."""
-        self.id = secrets.token_hex(11).encode("ascii")
+        self.id = secrets.token_hex(NODE_SIZE // 2).encode("ascii")
         self._joined = False
         self._renew()
 
@@ -180,13 +182,17 @@ class Node:
 
     @inlineCallbacks
     def _endRuns(self, node: bytes, listKnown: Callable[[], set[str]]) -> Generator[Deferred[Any], Any, bool]:
-        asked = [self._client.ask("HGETALL", self._layout.findBase(shard) + b"runs") for shard in range(SHARDS)]
-        shards = yield gatherResults(asked, consumeErrors=True)
+        indices = [
+            Index(self._client, self._layout, self._layout.findBase(shard) + b"runs", "HDEL") for shard in range(SHARDS)
+        ]
+        shards = yield gatherResults(
+            [askIndex(self._client, "HGETALL", each.key) for each in indices], consumeErrors=True
+        )
         found = {
-            name.decode("utf-8")
-            for pairs in shards
-            for name, owner in zip(pairs[::2], pairs[1::2], strict=True)
-            if owner == node
+            name
+            for index, pairs in zip(indices, shards, strict=True)
+            for written, owner in zip(pairs[::2], pairs[1::2], strict=True)
+            if owner == node and node and (name := index.readName(written)) is not None
         }
         names = sorted(found - listKnown())
         if names and node not in self._reported:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
@@ -27,6 +28,47 @@ SILENCE = 15.0
 
 #: Number of buckets. Full ones are forgotten when there are more.
 MANY = 10_000
+
+#: Number. The reports of further processes are ignored: so many are not real.
+MOST_NODES = 10_000
+
+#: A part of the period of a bucket, and a count. No real one has so many.
+_Part = Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+
+
+class Report(msgspec.Struct):
+    """
+    The report of one process.
+
+    Attributes:
+        node: Its ID.
+        rates: For each purpose the part of a period that each client has used up.
+        counts: For each purpose the count of each client.
+    """
+
+    node: str
+    rates: dict[str, dict[str, _Part]]
+    counts: dict[str, dict[str, _Count]]
+
+
+_decode = msgspec.json.Decoder(Report).decode
+
+
+def readReport(message: bytes) -> Report:
+    """
+    Read a message on the channel of reports.
+
+    Args:
+        message: The message.
+
+    Raises:
+        ValueError: It is no report.
+    """
+    try:
+        return _decode(message)
+    except RecursionError:
+        raise ValueError("It is nested too deep.") from None
 
 
 @implementer(IRate)
@@ -194,22 +236,21 @@ class SharedLimits:
         for node in list(self._heard):
             self._forget(node)
 
-    def receive(self, message: bytes) -> None:
+    def receive(self, report: Report) -> None:
         """
         Learn from the report of another process.
 
         Args:
-            message: The report.
+            report: The report.
         """
-        report = json.loads(message)
-        node = report["node"]
-        if node == self._findNode().decode("ascii"):
+        node = report.node
+        if node == self._findNode().decode("ascii") or (node not in self._heard and len(self._heard) >= MOST_NODES):
             return
         self._heard[node] = self._clock.seconds()
-        for purpose, uses in report["rates"].items():
+        for purpose, uses in report.rates.items():
             if purpose in self._rates:
                 self._rates[purpose].learn(uses)
-        for purpose, counts in report["counts"].items():
+        for purpose, counts in report.counts.items():
             if purpose in self._counts:
                 self._counts[purpose].learn(node, counts)
 

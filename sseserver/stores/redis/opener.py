@@ -23,6 +23,7 @@ from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.keeper import Keeper
 from sseserver.streams.log import StreamLog
 from sseserver.timing.ticker import Ticker
+from sseserver.values import State
 
 #: Makes an empty log of a name, an epoch, whether it is published, the time when it was made, and a question.
 MakeLog = Callable[[str, str, bool, float, str], StreamLog]
@@ -149,6 +150,7 @@ class Opener:
 
         Raises:
             StreamNotFound: (errback) The stream is gone.
+            StoreDamaged: (errback) A foreign hand has changed it.
             StoreUnavailable: (errback) It cannot be read now.
         """
         stream.writing = True
@@ -214,6 +216,8 @@ class Opener:
             raise StreamNotFound(stream.name)
         streamLog, entries = stream.log, read.entries
         first, last = streamLog.last + 1, streamLog.buffer.appended
+        if streamLog.last >= read.state.last and streamLog.state is State.OPEN:
+            raise self._client.complaints.report(stream.place.stream)
         stream.stored = read.state.last
         if streamLog.last >= read.state.last:
             return None

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.indices import Index, askIndex
 from sseserver.stores.redis.layout import SHARDS, Layout
 from sseserver.stores.redis.leases import Node
 
@@ -47,13 +48,17 @@ class RunOwners:
         for _ in range(LOOK):
             self._shard = (self._shard + 1) % SHARDS
             runs, cursor = self._layout.findBase(self._shard) + b"runs", self._cursors.get(self._shard, b"0")
-            listed = self._client.ask("HSCAN", runs, cursor, "COUNT", MOST)
-            listed.addCallback(self._note, self._shard).addErrback(_trap)
+            listed = askIndex(self._client, "HSCAN", runs, cursor, "COUNT", MOST)
+            listed.addCallback(self._note, self._shard, Index(self._client, self._layout, runs, "HDEL"))
+            listed.addErrback(_trap)
 
-    def _note(self, reply: list[Any], shard: int) -> None:
+    def _note(self, reply: list[Any], shard: int, index: Index) -> None:
         self._cursors[shard], pairs = reply
+        for name, owner in zip(pairs[::2], pairs[1::2], strict=True):
+            if index.readName(name) is not None and not owner:
+                index.remove(name)
         # A living node renews its own lease.
-        owners = sorted(set(pairs[1::2]) - {self._node.id})
+        owners = sorted(set(pairs[1::2]) - {self._node.id, b""})
         if owners:
             self._node.adopt(owners)
 

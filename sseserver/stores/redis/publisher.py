@@ -92,7 +92,7 @@ class Publisher:
         arguments: list[Argument] = [*self._listTerms(), key or "", digest, terms.expected, int(close), int(terms.room)]
         arguments += [self.findUnused(), DONE, bytes(packed.kinds), *[data for _, data in packed]]
         published = self._shards.run(PUBLISH, place.shard, listAllKeys(place), arguments)
-        return published.addCallback(_readPublication, name)
+        return published.addCallback(self._readPublication, name)
 
     def findUnused(self) -> str:
         """Return the time at which a published stream ends that is used now, and not any more."""
@@ -121,6 +121,12 @@ class Publisher:
         head = (*self._listTerms(), self._layout.nameControl(b""), owner, epoch, unused)
         arguments = (*head, bytes((entry.kind,)), entry.data, makeEpoch())
         return self._shards.run(END, place.shard, listAllKeys(place), arguments).addCallback(_readEnd, name)
+
+    def _readPublication(self, reply: Reply, name: str) -> Publication:
+        try:
+            return _readPublication(reply, name)
+        except ValueError:
+            raise self._shards.complaints.report(self._layout.locate(name).stream) from None
 
     def _listTerms(self) -> tuple[Argument, ...]:
         """Return the arguments with which every change begins."""

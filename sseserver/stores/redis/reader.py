@@ -4,16 +4,20 @@ Reading streams from Redis: their state, and their entries in pages.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Generator, Sequence
 from itertools import accumulate
+from math import isfinite
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 
-from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.errors import StreamNotFound
 from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.entries import checkEnds, readEntry
 from sseserver.stores.redis.layout import Place
+from sseserver.stores.redis.script import MOST_ENTRIES, NODE_SIZE
 from sseserver.streams.segments import Segment, joinSegments
 from sseserver.values import TERMINAL, State
 
@@ -28,6 +32,9 @@ ATTEMPTS = 5
 
 #: The kinds of terminal entries by the states of their streams.
 KINDS = {state: kind for kind, state in TERMINAL.items()}
+
+#: An epoch, as `makeEpoch` makes it.
+_EPOCH = re.compile(rb"[A-Za-z0-9]{22}")
 
 _FIELDS = (
     "epoch",
@@ -110,33 +117,43 @@ def parseState(name: str, fields: Sequence[bytes | None]) -> SharedState:
 
     Raises:
         StreamNotFound: There is no such stream.
-        StoreUnavailable: The fields are not those of a stream.
+        ValueError: The fields are not those of a stream.
     """
-    if fields[0] is None:
+    if not any(value is not None for value in fields):
         raise StreamNotFound(name)
-    try:
-        epoch, published, created, ended, *numbers = [b"" if value is None else value for value in fields]
-        first, last, size, tokens, trimmedCR, keyBytes = map(int, numbers[:6])
-        owner, state, epochs, question, terminal = numbers[6:]
-        return SharedState(
-            epoch.decode("ascii"),
-            State(state.decode("ascii")),
-            published == b"1",
-            float(created),
-            None if state == b"open" else float(ended),
-            first,
-            last,
-            size,
-            tokens,
-            trimmedCR == 1,
-            keyBytes,
-            owner,
-            parseEpochs(epochs.decode("ascii")),
-            question.decode("utf-8"),
-            terminal,
-        )
-    except ValueError:
-        raise StoreUnavailable(f"What the store has at the name {name} is not a stream.") from None
+    epoch, published, created, ended, *numbers = [b"" if value is None else value for value in fields]
+    first, last, size, tokens, trimmedCR, keyBytes = map(int, numbers[:6])
+    owner, state, epochs, question, terminal = numbers[6:]
+    _check(_EPOCH.fullmatch(epoch) is not None and len(owner) == (0 if published == b"1" else NODE_SIZE))
+    _check(1 <= first <= last + 1 <= MOST_ENTRIES and min(size, tokens, keyBytes) >= 0)
+    return SharedState(
+        epoch.decode("ascii"),
+        State(state.decode("ascii")),
+        published == b"1",
+        _readTime(created),
+        None if state == b"open" else _readTime(ended),
+        first,
+        last,
+        size,
+        tokens,
+        trimmedCR == 1,
+        keyBytes,
+        owner,
+        parseEpochs(epochs.decode("ascii")),
+        question.decode("utf-8"),
+        terminal,
+    )
+
+
+def _check(isRight: bool) -> None:
+    if not isRight:
+        raise ValueError("The fields of a stream contradict each other.")
+
+
+def _readTime(written: bytes) -> float:
+    time = float(written)
+    _check(isfinite(time) and time >= 0)
+    return time
 
 
 def parseEpochs(text: str) -> dict[str, int]:
@@ -170,9 +187,17 @@ def askState(client: Client, name: str, place: Place) -> Deferred[SharedState]:
 
     Raises:
         StreamNotFound: (errback) There is no such stream.
+        StoreDamaged: (errback) A foreign hand has changed it.
         StoreUnavailable: (errback) It cannot be read now.
     """
-    return client.ask("HMGET", place.stream, *_FIELDS).addCallback(lambda fields: parseState(name, fields))
+
+    def parse(fields: Sequence[bytes | None]) -> SharedState:
+        try:
+            return parseState(name, fields)
+        except ValueError:
+            raise client.complaints.report(place.stream) from None
+
+    return client.ask("HMGET", place.stream, *_FIELDS).addCallback(parse)
 
 
 @inlineCallbacks
@@ -192,13 +217,18 @@ def readStream(client: Client, name: str, place: Place, after: int = 0) -> Gener
 
     Raises:
         StreamNotFound: (errback) There is no such stream.
+        StoreDamaged: (errback) A foreign hand has changed it.
         StoreUnavailable: (errback) It cannot be read now.
     """
     before = 0
     for _ in range(ATTEMPTS):
         state: SharedState = yield askState(client, name, place)
         begin = max(after + 1, state.first)
-        entries: Segment = yield _readEntries(client, place, state, begin)
+        try:
+            entries: Segment = yield _readEntries(client, place, state, begin)
+            checkEnds(entries, KINDS.get(state.state), isWanted=after < state.last)
+        except ValueError:
+            raise client.complaints.report(place.entries) from None
         if entries.first == begin or state.first == before:
             break
         # The oldest entries were dropped meanwhile, or by a foreign hand if this time it is the same.
@@ -227,14 +257,18 @@ def _readEntries(
 
 def _makeSegment(rows: Sequence[Any]) -> Segment:
     """Make a segment of the rows of a page, without those before a hole."""
-    numbers = [int(row[0].partition(b"-")[0]) for row in rows]
+    # Others are those of a foreign hand.
+    rows = [row for row in rows if row[0].endswith(b"-0")]
+    numbers = [int(row[0][:-2]) for row in rows]
+    if not numbers:
+        raise ValueError("There are foreign entries only.")
     if numbers[-1] - numbers[0] + 1 != len(numbers):
         start = max(at for at in range(1, len(numbers)) if numbers[at] != numbers[at - 1] + 1)
         numbers, rows = numbers[start:], rows[start:]
-    data = [row[1][3] for row in rows]
-    return Segment(
-        numbers[0], bytes([int(row[1][1]) for row in rows]), array("Q", accumulate(map(len, data))), b"".join(data)
-    )
+    entries = [readEntry(row[1]) for row in rows]
+    data = [entry.data for entry in entries]
+    kinds = bytes([entry.kind for entry in entries])
+    return Segment(numbers[0], kinds, array("Q", accumulate(map(len, data))), b"".join(data))
 
 
 def _makeEnd(state: SharedState) -> Segment:
@@ -242,7 +276,8 @@ def _makeEnd(state: SharedState) -> Segment:
     kind = KINDS.get(state.state)
     if kind is None or not state.terminal:
         return Segment(state.last + 1, b"", array("Q"), b"")
-    return Segment(state.last, bytes((kind,)), array("Q", (len(state.terminal),)), state.terminal)
+    end = readEntry([b"kind", b"%d" % kind, b"data", state.terminal])
+    return Segment(state.last, bytes((end.kind,)), array("Q", (len(end.data),)), end.data)
 
 
 def _rebase(pages: list[Segment]) -> list[Segment]:

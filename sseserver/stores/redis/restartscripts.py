@@ -4,7 +4,7 @@ The scripts with which runs go over to another process. They are loaded only whe
 
 from __future__ import annotations
 
-from sseserver.stores.redis.scripts import Script, makeScript
+from sseserver.stores.redis.script import Script, makeScript
 
 #: Keeps the order of a run. Key: stream. Arguments: epoch, node, order. Returns whether the run is that of the node.
 KEEP = Script("""#!lua flags=
@@ -30,12 +30,13 @@ local f = redis.call('HMGET', place.stream, 'order', 'restarts')
 local restarts = tonumber(f[2] or '0') + 1
 if not f[1] or restarts > limit then return {'spent'} end
 if ARGV[7] ~= '1' then return {'room'} end
+checkEntries(s, place)
 refresh(s, place, ARGV[9])
 ARGV[8] = string.format(ARGV[8], restarts)
 local message = add(s, place.entries, string.char(4), 8, now)
 save(s, place, trim(s, place.entries, place.keys, window), now, keep)
 redis.call('HSET', place.stream, 'owner', new, 'node', new, 'restarts', restarts)
-redis.call('HSET', place.runs, s.name, new)
+index('HSET', place.runs, nameOf(place.stream), new)
 redis.call('SPUBLISH', place.tail, message)
 return {s.last, f[1]}
 """,

@@ -79,7 +79,7 @@ class SentinelEndpoint:
             try:
                 reply = yield self._ask(connection)
             except Refused as refused:
-                if refused.code != "NOAUTH" or not self._credentials.password:
+                if refused.word != "NOAUTH" or not self._credentials.password:
                     raise
                 user = (self._credentials.user,) if self._credentials.user else ()
                 yield connection.ask("AUTH", *user, self._credentials.password)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.address import Address, Credentials, Server, makeEndpoint
 from sseserver.stores.redis.connection import Disconnected, Reply
+from sseserver.stores.redis.damage import Complaints
 from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
 from sseserver.stores.redis.layout import SLOTS, findSlot
 from sseserver.stores.redis.link import UNCONNECTED, Terms
@@ -123,6 +124,7 @@ class Servers:
     Attributes:
         clustered: Whether the Redis is a cluster.
         commands: Number of commands sent since the start.
+        complaints: Names foreign values in the log.
         postponed: The commands that will be sent again.
         reactor: See above.
     """
@@ -130,6 +132,7 @@ class Servers:
     def __init__(self, reactor: Any, address: Address, credentials: Credentials, events: ServersEvents) -> None:
         self.clustered = False
         self.commands = 0
+        self.complaints = Complaints(reactor.seconds)
         self.postponed = Postponed(reactor)
         self.reactor = reactor
         self._address = address

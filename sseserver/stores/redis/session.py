@@ -12,14 +12,16 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.errors import StoreDamaged, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.damage import DAMAGED
 from sseserver.stores.redis.directory import RedisDirectory
 from sseserver.stores.redis.follower import Follower
+from sseserver.stores.redis.indices import Index
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.leases import Node, NodeRuns
-from sseserver.stores.redis.limits import SharedLimits
+from sseserver.stores.redis.limits import SharedLimits, readReport
 from sseserver.stores.redis.opener import MakeLog, Opener
 from sseserver.stores.redis.owners import RunOwners
 from sseserver.stores.redis.publisher import Publisher
@@ -75,7 +77,7 @@ class Session:
         runs = NodeRuns(self._listKnown, self._noteLapsed, self._interrupt)
         self.node = Node(client.reactor, client, layout, runs)
         self.shards = Shards(client, layout, self.node.adopt)
-        self.follower = Follower(client, ticker.seconds, self.forget, self._lose)
+        self.follower = Follower(client, ticker.seconds, self.forget, self._lose, self._noteDamaged)
         self.opener = Opener(client, layout, self.table, self.follower, makeLog)
         self.publisher = Publisher(ticker, self.shards, layout, terms)
         self.writer = Writer(clock, ticker, client, self.shards, terms, self._noteRefused)
@@ -157,6 +159,14 @@ class Session:
             self.node.doubt()
         self.forget(stream)
 
+    def _noteDamaged(self, stream: SharedStream, error: StoreDamaged) -> None:
+        """Drop the log of a stream that a foreign hand has changed. Its viewers return, and are told so then."""
+        if not stream.gone:
+            stream.answer(error)
+            stream.log.refuse(error)
+            stream.log.dismiss()
+            self.forget(stream)
+
     def _disconnect(self, _: None, error: StoreUnavailable) -> None:
         self._client.stop()
         self.follower.stop()
@@ -173,8 +183,10 @@ class Session:
         taken = succeed(None) if own else self.takeover.take(name, owner).addErrback(self._doubt)
         return taken.addCallback(self._endUnlessSettled, name, owner)
 
-    def _doubt(self, failure: Failure) -> Failure:
-        """Look for a run that this process may have taken: the answer was lost."""
+    def _doubt(self, failure: Failure) -> Any:
+        """Look for a run that this process may have taken: the answer was lost. A damaged one must end."""
+        if failure.check(StoreDamaged):
+            return None
         self.node.doubt()
         return failure
 
@@ -182,11 +194,18 @@ class Session:
         if settled is not None:
             return settled
         ended = self.publisher.end(name, INTERRUPTED, owner=owner)
-        return ended.addErrback(lambda failure: failure.trap(StreamNotFound)).addCallback(lambda _: True)
+        return ended.addErrback(self._noteUnended, name).addCallback(lambda _: True)
+
+    def _noteUnended(self, failure: Failure, name: str) -> None:
+        """Forget a run that is gone, or that nobody can end: it is damaged."""
+        if failure.trap(StreamNotFound, StoreDamaged) is StoreDamaged:
+            Index(self._client, self._layout, self._layout.locate(name).runs, "HDEL").remove(name)
 
     def _noteRefused(self, stream: SharedStream, word: bytes) -> None:
         """Give up a run that somebody else has ended, maybe with a new epoch, or taken over, or deleted."""
-        if word == b"moved":
+        if word.startswith(DAMAGED.encode("ascii")):
+            self._noteDamaged(stream, self._client.complaints.report(word.partition(b" ")[2]))
+        elif word == b"moved":
             self.forget(stream)
         elif word == b"owner":
             self._handOver(stream)
@@ -209,6 +228,8 @@ class Session:
         """Let the run be refused again later: it could not be read how its stream has ended."""
         if failure.check(StreamNotFound):
             self.forget(stream)
+        elif isinstance(failure.value, StoreDamaged):
+            self._noteDamaged(stream, failure.value)
         else:
             failure.trap(StoreUnavailable)
             self.writer.postpone(stream)
@@ -238,19 +259,32 @@ class Session:
         if channel == self._layout.nameControl(self.node.id):
             self._obey(message)
         elif channel == self.limits.channel:
-            self.limits.receive(message)
+            self._learn(message)
         else:
             self.follower.receive(channel, message)
 
+    def _learn(self, message: bytes) -> None:
+        """Learn from the report of another process."""
+        try:
+            report = readReport(message)
+        except ValueError:
+            self._client.complaints.reportMessage(self.limits.channel)
+        else:
+            self.limits.receive(report)
+
     def _obey(self, message: bytes) -> None:
         """Note that another process has ended or deleted a run of this one."""
-        word, epoch, name = message.decode("utf-8").split(" ", 2)
+        try:
+            word, epoch, name = message.decode("utf-8").split(" ", 2)
+        except ValueError:
+            self._client.complaints.reportMessage(self._layout.nameControl(self.node.id))
+            return
         stream = self.table.find(name)
         if stream is None or stream.epoch != epoch or stream.leaving:
             return
         if word == "deleted":
             self.forget(stream)
-        elif stream.own:
+        elif word == "ended" and stream.own:
             self.writer.ask(stream)
 
     def _sweep(self) -> None:

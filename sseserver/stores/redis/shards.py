@@ -20,7 +20,8 @@ from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Argument, Reply
 from sseserver.stores.redis.layout import NEVER, Layout
-from sseserver.stores.redis.scripts import RENEW, Script
+from sseserver.stores.redis.script import Script
+from sseserver.stores.redis.scripts import RENEW
 
 log = Logger(__name__)
 
@@ -40,10 +41,12 @@ class Shards:
         onOwners: Called with the owners of the open runs of each shard that was renewed.
 
     Attributes:
+        complaints: Names foreign values in the log.
         layout: See above.
     """
 
     def __init__(self, client: Client, layout: Layout, onOwners: Callable[[list[bytes]], object]) -> None:
+        self.complaints = client.complaints
         self.layout = layout
         self._client = client
         self._onOwners = onOwners

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.errors import StoreDamaged, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, Restarter
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
@@ -192,11 +192,11 @@ class Takeover:
         parts.writer.ask(stream)
 
     def _retry(self, failure: Failure, run: TakenRun) -> None:
-        error = failure.trap(StreamNotFound, StoreUnavailable)
+        error = failure.trap(StreamNotFound, StoreDamaged, StoreUnavailable)
         if self._taken.get(run.name) is not run:
             # It was taken again, or the store is closed.
             return
-        if error is StreamNotFound:
+        if error is not StoreUnavailable:
             del self._taken[run.name]
         else:
             self._attempts[run.name] = self._clock.callLater(RETRY, self._read, run)

@@ -11,8 +11,9 @@ from typing import Any
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sseserver.errors import StoreUnavailable, StreamNotFound
+from sseserver.errors import StoreDamaged, StoreUnavailable, StreamNotFound
 from sseserver.stores.redis.client import Client
+from sseserver.stores.redis.indices import Index, askIndex
 from sseserver.stores.redis.layout import SHARDS, Layout
 from sseserver.stores.redis.publisher import Publisher
 from sseserver.stores.redis.table import StreamTable
@@ -72,14 +73,23 @@ class UnusedStreams:
         for _ in range(LOOK):
             self._shard = (self._shard + 1) % SHARDS
             base = self._layout.findBase(self._shard)
-            listed = self._client.ask("ZRANGEBYSCORE", base + b"idle", "-inf", now, "LIMIT", 0, MOST)
-            listed.addCallback(self._end, now).addErrback(_trap)
-            oldest = self._client.ask("ZRANGE", base + b"streams", 0, MOST - 1)
+            idle = Index(self._client, self._layout, base + b"idle", "ZREM")
+            listed = askIndex(self._client, "ZRANGEBYSCORE", idle.key, "-inf", now, "LIMIT", 0, MOST)
+            listed.addCallback(self._end, now, idle).addErrback(_trap)
+            oldest = askIndex(self._client, "ZRANGE", base + b"streams", 0, MOST - 1)
             oldest.addCallback(self._check, base).addErrback(_trap)
 
-    def _end(self, names: list[bytes], now: str) -> None:
-        for name in names:
-            self._publisher.end(name.decode("utf-8"), _IDLE, unused=now).addErrback(_trap)
+    def _end(self, names: list[bytes], now: str, idle: Index) -> None:
+        for written in names:
+            name = idle.readName(written)
+            if name is not None:
+                self._publisher.end(name, _IDLE, unused=now).addErrback(self._noteUnended, name, idle)
+
+    def _noteUnended(self, failure: Failure, name: str, idle: Index) -> None:
+        """Let a damaged stream make room for others: nobody can end it."""
+        if failure.check(StoreDamaged):
+            idle.remove(name)
+        _trap(failure)
 
     def _check(self, names: list[bytes], base: bytes) -> None:
         """Take expired streams from their registry: only a stream that was deleted has left it."""

@@ -16,6 +16,7 @@ from sseserver.counting import Durations
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Argument, Disconnected
+from sseserver.stores.redis.damage import DAMAGED
 from sseserver.stores.redis.scripts import APPEND
 from sseserver.stores.redis.shards import Shards
 from sseserver.stores.redis.streams import SharedStream, StreamTerms
@@ -42,6 +43,9 @@ COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 #: Refusals after which a run is not written any more.
 _FINAL = frozenset({b"ended", b"missing", b"owner", b"moved"})
+
+#: Begin of the refusal of a stream that a foreign hand has changed; its key follows.
+_DAMAGED = DAMAGED.encode("ascii")
 
 
 @dataclass(slots=True)
@@ -263,7 +267,7 @@ class Writer:
         elif word == b"moved" and streamLog.buffer.first - 1 <= last <= streamLog.buffer.appended:
             # A reply was lost, or Redis has lost entries: these are appended again.
             self._commit(stream, last, self._ticker.wall())
-        elif word in _FINAL:
+        elif word in _FINAL or word.startswith(_DAMAGED):
             self._onRefused(stream, word)
         else:
             self._complain(word.decode("utf-8", "replace"))

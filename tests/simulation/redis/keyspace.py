@@ -116,6 +116,12 @@ class Keyspace:
             self.ends[key] = self._seconds() + int(milliseconds) / 1000
         return int(key in self.ends)
 
+    def findRest(self, key: bytes) -> int:
+        """See `PTTL`."""
+        if not self.exists(key):
+            return -2
+        return round(1000 * (self.ends[key] - self._seconds())) if key in self.ends else -1
+
     def get(self, key: bytes) -> bytes | None:
         """See `GET`."""
         return self.find(key, bytes) or None
@@ -150,9 +156,9 @@ class Keyspace:
         """See `HSCAN`; it returns everything at once."""
         return [b"0", self.getAll(key)]
 
-    def getValues(self, key: bytes) -> list[bytes]:
-        """See `HVALS`."""
-        return [*self.find(key).values()]
+    def count(self, key: bytes) -> int:
+        """See `HLEN` and `XLEN`."""
+        return len(self.find(key))
 
     def hasField(self, key: bytes, field: bytes) -> int:
         """See `HEXISTS`."""
@@ -232,6 +238,10 @@ class Keyspace:
         rows = [[writeID(place), fields] for place, fields in self.find(key, Entries).items() if low <= place <= high]
         return rows[: int(options[1])] if options else rows
 
+    def describeEntries(self, _: bytes, key: bytes) -> list[Any]:
+        """See `XINFO STREAM`: the part that the store needs."""
+        return [b"last-generated-id", writeID(self.find(key, Entries).last)]
+
     def trimEntries(self, key: bytes, how: bytes, least: bytes) -> int:
         """See `XTRIM` with `MINID`."""
         entries, low = self.find(key, Entries), readID(least)
@@ -279,14 +289,17 @@ COMMANDS: dict[bytes, Callable[..., Reply]] = {
     b"HEXISTS": Keyspace.hasField,
     b"HGET": Keyspace.getField,
     b"HGETALL": Keyspace.getAll,
+    b"HLEN": Keyspace.count,
     b"HMGET": Keyspace.getFields,
     b"HSCAN": Keyspace.scan,
     b"HSET": Keyspace.setFields,
-    b"HVALS": Keyspace.getValues,
     b"PEXPIRE": Keyspace.expire,
+    b"PTTL": Keyspace.findRest,
     b"SET": Keyspace.set,
     b"TIME": Keyspace.time,
     b"XADD": Keyspace.addEntry,
+    b"XINFO": Keyspace.describeEntries,
+    b"XLEN": Keyspace.count,
     b"XRANGE": Keyspace.listEntries,
     b"XTRIM": Keyspace.trimEntries,
     b"ZADD": Keyspace.addMember,

@@ -48,7 +48,7 @@ PLANTS = (
         "a run keeps its epoch whoever writes it",
         (
             _change(
-                "scripts",
+                "script",
                 "local function refresh(s, place, epoch)\n",
                 "local function refresh() end\nlocal function _()\n",
             ),
@@ -87,7 +87,7 @@ PLANTS = (
     ),
     Plant(
         "a key is bound to nothing",
-        (_change("scripts", "redis.call('HSET', KEYS[1], 'name', ARGV[1], 'epoch', ARGV[2])", ""),),
+        (_change("keyscripts", "redis.call('HSET', KEYS[1], 'name', ARGV[1], 'epoch', ARGV[2])", ""),),
     ),
 )
 

@@ -16,7 +16,7 @@ from tests.simulation.redis.keyspace import Reply, Wrong
 #: Makes the table `redis` of the scripts. A reply that is an error is raised as a table.
 _PRELUDE = b"""
 local dispatch, sha1hex = ...
-redis = {sha1hex = sha1hex, call = function(...)
+redis = {sha1hex = sha1hex, pcall = dispatch, call = function(...)
   local reply = dispatch(...)
   if type(reply) == 'table' and reply.err then error(reply, 0) end
   return reply

@@ -40,6 +40,14 @@ _KEEP = 600_000
 
 Command = tuple[Any, ...]
 
+#: IDs of nodes, and digests of publishes, as long as they are.
+_NODES, _DIGESTS = (b"1" * 22, b"2" * 22), ("a" * 66, "b" * 66)
+
+
+def _epoch(name: str) -> str:
+    """Return the epoch of a stream."""
+    return name * 22
+
 
 class Commands:
     """
@@ -74,7 +82,7 @@ class Commands:
 
     @property
     def _node(self) -> bytes:
-        return self._chance.choice((b"node1", b"node1", b"node2"))
+        return self._chance.choice((_NODES[0], *_NODES))
 
     @property
     def _data(self) -> bytes:
@@ -91,7 +99,7 @@ class Commands:
 
     def _createStream(self, name: str, published: int) -> Command:
         keys = listAllKeys(self._locate(name))
-        return self._run(scripts.CREATE, keys, name, f"epoch{name}", published, "17.25", "why?", self._node, "30.5")
+        return self._run(scripts.CREATE, keys, name, _epoch(name), published, "17.25", "why?", self._node, "30.5")
 
     def _append(self) -> Command:
         keys: list[bytes] = []
@@ -101,22 +109,24 @@ class Commands:
             kinds += self._chance.choice((b"", b"", b"", b"\x09"))
             keys += listKeys(self._locate(name))
             first = self._last.get(name, 0) + self._chance.choice((1, 1, 1, 1, 2))
-            arguments += [f"epoch{name}", first, kinds, *[self._data for _ in kinds]]
+            arguments += [_epoch(name), first, kinds, *[self._data for _ in kinds]]
         return self._run(scripts.APPEND, keys, self._node, "18.5", _WINDOW, _KEEP, *arguments)
 
     def _publish(self) -> Command:
         name, chance = self._name, self._chance
         kinds = bytes(chance.choices((0, 1, 2), k=chance.choice((1, 2))))
         close, room = int(chance.random() < 0.15), int(chance.random() < 0.9)
-        head = ("19.125", _WINDOW, _KEEP, chance.choice(("", "", "k1", "k2", "k3")), chance.choice(("aa", "aa", "bb")))
+        key = chance.choice(("", "", "k1", "k2", "k3"))
+        head = ("19.125", _WINDOW, _KEEP, key, chance.choice((_DIGESTS[0], *_DIGESTS)))
         expected = chance.choice((0, 0, 0, self._last.get(name, 0) + 1))
         tail = (expected, close, room, "31.5", DONE, kinds, *[self._data for _ in kinds])
         return self._run(scripts.PUBLISH, listAllKeys(self._locate(name)), *head, *tail)
 
     def _end(self) -> Command:
         name, chance = self._name, self._chance
-        owner, epoch = chance.choice((b"", b"", b"node1")), chance.choice(("", f"epoch{name}"))
-        rest = (owner, epoch, chance.choice(("", "", "30.75")), b"\x0a", b"end", "other" + str(chance.random())[2:8])
+        owner, epoch = chance.choice((b"", b"", _NODES[0])), chance.choice(("", _epoch(name)))
+        unused = chance.choice(("", "", "30.75"))
+        rest = (owner, epoch, unused, b"\x0a", b"end", str(chance.random())[2:8].rjust(22, "o"))
         return self._run(
             scripts.END, listAllKeys(self._locate(name)), "20.5", _WINDOW, _KEEP, self._layout.nameControl(b""), *rest
         )
@@ -125,7 +135,7 @@ class Commands:
         return self._keepOrderOf(self._name)
 
     def _keepOrderOf(self, name: str) -> Command:
-        return self._run(restartscripts.KEEP, [self._locate(name).stream], f"epoch{name}", self._node, "order")
+        return self._run(restartscripts.KEEP, [self._locate(name).stream], _epoch(name), self._node, "order")
 
     def _take(self) -> Command:
         return self._takeRun(self._name)
@@ -142,12 +152,12 @@ class Commands:
         chance = self._chance
         limits = (chance.choice((1, 2, 9)), int(chance.random() < 0.9))
         # The epoch stays the same, so that the following commands mean the same stream.
-        rest = (self._node, self._node, *limits, packRestart("%d").data, f"epoch{name}")
+        rest = (self._node, self._node, *limits, packRestart("%d").data, _epoch(name))
         return self._run(restartscripts.TAKE, listAllKeys(self._locate(name)), "21.5", _WINDOW, _KEEP, *rest)
 
     def _delete(self) -> Command:
         name = self._name
-        epoch = self._chance.choice(("", "unknown", f"epoch{name}"))
+        epoch = self._chance.choice(("", "unknown", _epoch(name)))
         return self._run(scripts.DELETE, listAllKeys(self._locate(name)), epoch, self._layout.nameControl(b""))
 
     def _renew(self) -> Command:
@@ -181,6 +191,8 @@ class Commands:
                 ("ZREM", place.streams, name),
                 ("PEXPIRE", place.stream, _KEEP),
                 self._run(scripts.FOLLOWERS, [place.tail]),
+                self._run(scripts.COMPARE, listAllKeys(place)),
+                self._run(scripts.MEND, [place.runs], "HGETALL"),
             )
         )
 
@@ -191,6 +203,9 @@ class Commands:
                 ("HMGET", place.stream, "epoch", "last", "nothing"),
                 ("HGETALL", place.runs),
                 ("HEXISTS", place.keys, "k1"),
+                ("HLEN", place.keys),
+                ("XLEN", place.entries),
+                ("PTTL", place.generation),
                 ("HSCAN", place.runs, 0, "COUNT", 100),
                 ("XRANGE", place.entries, f"{first}-0", f"{first + 4}-0", "COUNT", 3),
                 ("XRANGE", place.entries, "-", "+", "COUNT", 1),

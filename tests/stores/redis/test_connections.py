@@ -23,7 +23,7 @@ if findMissing() is None:
     from sseserver.stores.redis.client import Client
     from sseserver.stores.redis.connection import Disconnected, Refused, describeLoss
     from sseserver.stores.redis.handshake import Unsuitable, checkServer
-    from sseserver.stores.redis.scripts import LEASE
+    from sseserver.stores.redis.nodescripts import LEASE
     from tests.stores.redis.cases import Pump
 
 
@@ -56,7 +56,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.pump.result(asked[0]), b"OK")
         with self.assertRaises(Refused) as caught:
             self.pump.result(asked[1])
-        self.assertEqual((caught.exception.code, self.pump.result(asked[2])), ("ERR", b"\r\n"))
+        self.assertEqual((caught.exception.word, self.pump.result(asked[2])), ("ERR", b"\r\n"))
 
     def test_scripts(self) -> None:
         """A script runs although somebody has flushed the scripts."""

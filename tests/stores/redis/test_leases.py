@@ -42,7 +42,7 @@ class FakeClient:
 
     def ask(self, command: str, key: bytes, *_: Any) -> Deferred[Any]:
         """List the runs of a shard, or forget the node."""
-        return succeed([b"run", b"other"] if command == "HGETALL" and key.endswith(b"{0}:runs") else [])
+        return succeed([b"run", b"other"] if key == Layout().locate("run").runs else [])
 
 
 class NodeTests(SynchronousTestCase):

@@ -14,7 +14,7 @@ from sseserver.stores.redis.layout import Layout
 from tests.redisservers import findMissing
 
 if findMissing() is None:
-    from sseserver.stores.redis.limits import SILENCE, SharedLimits
+    from sseserver.stores.redis.limits import SILENCE, SharedLimits, readReport
 
 
 class Channel:
@@ -28,7 +28,7 @@ class Channel:
         """Publish a message."""
         if not self.cut:
             for process in self.processes:
-                process.receive(words[2].encode())
+                process.receive(readReport(words[2].encode()))
         return succeed(1)
 
 

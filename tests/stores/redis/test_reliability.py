@@ -15,9 +15,12 @@ from sseserver.errors import GapError, KeyReused, StoreUnavailable, StreamNotFou
 from sseserver.interfaces import IStreamLog, KeyedStream
 from sseserver.stores.redis import directory, patientscript, writer
 from sseserver.stores.redis.connection import Disconnected
+from sseserver.stores.redis.keyscripts import BIND
 from sseserver.stores.redis.layout import SHARDS, Layout
+from sseserver.stores.redis.nodescripts import FORGET
 from sseserver.stores.redis.owners import LOOK
-from sseserver.stores.redis.scripts import APPEND, BIND, FORGET, Script
+from sseserver.stores.redis.script import Script
+from sseserver.stores.redis.scripts import APPEND
 from sseserver.stores.redis.session import SWEEP
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State

@@ -24,7 +24,8 @@ if findMissing() is None:
     from sseserver.stores.redis import patientscript
     from sseserver.stores.redis.connection import Disconnected
     from sseserver.stores.redis.layout import Layout
-    from sseserver.stores.redis.scripts import APPEND, Script
+    from sseserver.stores.redis.script import Script
+    from sseserver.stores.redis.scripts import APPEND
     from sseserver.stores.redis.store import RedisStore
     from sseserver.stores.redis.takeover import RETRY
     from tests.stores.redis.cases import Pump, sharedServer
