@@ -175,6 +175,9 @@ _NAMES: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$", "not": {"enu
 
 _PREFIX: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 
+#: Errors of a store that cannot be used now, or has a foreign value.
+_STORE = (StoreUnavailable, StoreDamaged)
+
 _NAME = Parameter(
     "path",
     "name",
@@ -262,16 +265,7 @@ _COLLECTION = (
         name="startRun",
         summary="Start a run of the token source into a new stream",
         answers=(Answer(201, "The new stream.", makeJSON("StartedStream"), ("Location",)),),
-        errors=(
-            InvalidMember,
-            Forbidden,
-            ModelNotFound,
-            KeyReused,
-            RateLimited,
-            Overloaded,
-            StoreUnavailable,
-            StoreDamaged,
-        ),
+        errors=(InvalidMember, Forbidden, ModelNotFound, KeyReused, RateLimited, Overloaded, *_STORE),
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(makeJSON("RunBody"), limitNative, required=False),
     ),
@@ -315,7 +309,7 @@ def _makeReading(parameters: tuple[Parameter, ...]) -> Operation:
             ),
             Answer(204, "The viewer has the terminal event: nothing follows."),
         ),
-        errors=(Forbidden, StreamNotFound, NotAcceptable, RateLimited, Overloaded, StoreUnavailable, StoreDamaged),
+        errors=(Forbidden, StreamNotFound, NotAcceptable, RateLimited, Overloaded, *_STORE),
         parameters=parameters,
     )
 
@@ -336,7 +330,7 @@ _CANCELLATION = Operation(
     name="cancelStream",
     summary="End a stream `cancelled`, and keep its entries",
     answers=(Answer(200, "The stream, which has ended.", makeJSON("Stream")),),
-    errors=(Forbidden, StreamNotFound, StoreUnavailable, StoreDamaged),
+    errors=(Forbidden, StreamNotFound, *_STORE),
     parameters=(_NAME,),
 )
 
@@ -359,8 +353,7 @@ _STREAM_OPERATIONS = (
             KeyReused,
             RateLimited,
             Overloaded,
-            StoreUnavailable,
-            StoreDamaged,
+            *_STORE,
         ),
         parameters=(_NAME, _CLOSED, IDEMPOTENCY_KEY),
         body=Body(_ENTRIES, limitNative, required=False),
@@ -381,8 +374,7 @@ _STREAM_OPERATIONS = (
             KeyReused,
             RateLimited,
             Overloaded,
-            StoreUnavailable,
-            StoreDamaged,
+            *_STORE,
         ),
         parameters=(_NAME, _CLOSED, IDEMPOTENCY_KEY),
         body=Body(_ENTRIES, limitNative, required=False),

@@ -18,12 +18,12 @@ from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
 from sseserver.stores.redis.keyscripts import BIND, CLAIM, RELEASE
 from sseserver.stores.redis.layout import Layout
-from sseserver.stores.redis.patientscript import ATTEMPTS, PAUSE, PatientScript
+from sseserver.stores.redis.patientscript import PatientScript
 
 log = Logger(__name__)
 
-#: Milliseconds. A claim whose process dies is free after this time; until then it is tried to store the key.
-CLAIM_TIME = int(1000 * PAUSE * ATTEMPTS)
+#: Milliseconds. A claim whose process dies is free after this time.
+CLAIM_TIME = 30_000
 
 #: Milliseconds. A key is kept for this time after it was bound. Streams are usually gone much earlier.
 BOUND_TIME = 86_400_000
@@ -57,8 +57,8 @@ class RedisDirectory:
         self._layout = layout
         self._purpose = purpose
         self._findNode = findNode
-        # The claims that this process has, and its calls that wait for a key.
-        self._claims: set[str] = set()
+        # The claims that this process has, with their digests, and its calls that wait for a key.
+        self._claims: dict[str, bytes] = {}
         self._waiting: dict[str, list[_Waiting]] = {}
         # The keys of each stream that was bound here, by its epoch; the oldest first.
         self._keys: dict[str, list[str]] = {}
@@ -79,15 +79,15 @@ class RedisDirectory:
             self.release(keys[0], stream.epoch)
         if len(self._keys) > MAX_STREAMS:
             del self._keys[next(iter(self._keys))]
-        place, arguments = [self._locate(key)], (stream.name, stream.epoch, self._findNode(), BOUND_TIME)
+        place, digest = [self._locate(key)], self._claims.pop(key, b"").hex()
+        arguments = (stream.name, stream.epoch, self._findNode(), BOUND_TIME)
         # Without its key the request of a run that works would start another one.
         binding = PatientScript(
             self._client,
-            lambda again: self._client.run(BIND, place, (*arguments, int(again))),
+            lambda again: self._client.run(BIND, place, (*arguments, int(again), digest)),
             lambda: key in self._keys.get(stream.epoch, ()),
         )
         binding.go()
-        self._claims.discard(key)
         for waiting in self._waiting.pop(key, ()):
             waiting.answer(stream)
         return binding.answered
@@ -112,7 +112,7 @@ class RedisDirectory:
             return
         self._client.run(RELEASE, [self._locate(key)], (epoch, self._findNode())).addErrback(_trap)
         if not epoch:
-            self._claims.discard(key)
+            self._claims.pop(key, None)
             self._passOn(key, error)
 
     def forget(self, epoch: str) -> None:
@@ -161,7 +161,7 @@ class RedisDirectory:
         waiting.asking = False
         word = reply[0]
         if word == b"mine":
-            self._claims.add(key)
+            self._claims[key] = waiting.digest
             if waiting.isAnswered:
                 # It was answered by a claim of this process that has ended meanwhile.
                 self.release(key)

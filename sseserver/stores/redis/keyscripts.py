@@ -25,12 +25,14 @@ return {'mine'}
 )
 
 #: Gives a key of a directory to a stream. Keys: its hash. Arguments: name and epoch of the stream, node, milliseconds
-#: to keep it, whether it is tried again: then only if the node still has its claim. Returns whether the stream has it.
+#: to keep it, whether it is tried again: then only if the node still has its claim, or nobody has the key; and the
+#: digest of the request or nothing. Returns whether the stream has it.
 BIND = makeScript(
     """
 local f = index('HMGET', KEYS[1], 'node', 'epoch')
-if ARGV[5] == '1' and (f[1] ~= ARGV[3] or (f[2] and f[2] ~= ARGV[2])) then return 0 end
+if ARGV[5] == '1' and ((f[1] and f[1] ~= ARGV[3]) or (f[2] and f[2] ~= ARGV[2])) then return 0 end
 redis.call('HSET', KEYS[1], 'name', ARGV[1], 'epoch', ARGV[2])
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[1], 'digest', ARGV[6], 'node', ARGV[3]) end
 return redis.call('PEXPIRE', KEYS[1], ARGV[4])
 """,
     "allow-oom",

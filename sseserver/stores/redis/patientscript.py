@@ -1,5 +1,5 @@
 """
-PatientScript: a script that is run again for a while if the connection is lost.
+PatientScript: a script that is run again if the connection is lost, for as long as its effect is wanted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sseserver.stores.redis.connection import Reply
 
 log = Logger(__name__)
 
-#: Seconds between two attempts, and their number.
-PAUSE, ATTEMPTS = 1.0, 30
+#: Seconds. Pause after the first attempt. The pauses grow, up to so many times the first one.
+PAUSE, LONGEST = 1.0, 10
 
 
 class PatientScript:
@@ -54,8 +54,8 @@ class PatientScript:
             self.answered.callback(None)
 
     def _retry(self, failure: Failure) -> None:
-        if self._attempts < ATTEMPTS and failure.check(StoreUnavailable):
-            self._client.postpone(self, PAUSE)
+        if failure.check(StoreUnavailable):
+            self._client.postpone(self, PAUSE * min(self._attempts, LONGEST))
         if not self.answered.called:
             self.answered.errback(failure)
 

@@ -177,7 +177,7 @@ class Commands:
         return self._chance.choice(
             (
                 self._run(scripts.CLAIM, key, digest, self._node, _KEEP),
-                self._run(scripts.BIND, key, "name", "e", self._node, _KEEP, self._chance.choice((0, 1))),
+                self._run(scripts.BIND, key, "name", "e", self._node, _KEEP, self._chance.choice((0, 1)), digest),
                 self._run(scripts.RELEASE, key, epoch, self._node),
             )
         )

@@ -106,6 +106,40 @@ class KeyTests(ProcessCase):
         with self.assertRaises(KeyReused):
             self.pump.result(there.claim("k", b"other"))
 
+    def test_late(self) -> None:
+        """A key whose claim is over is stored when the Redis is back, with the digest of its request."""
+        here, there = (store.makeDirectory("starts") for store in self.stores)
+        self.patch(patientscript, "PAUSE", 0.01)
+        self.assertIsNone(self.pump.result(here.claim("k", b"d")))
+        stream, client = KeyedStream("name", "epoch"), self.first.client
+        with patch.object(client, "run", lambda *_: fail(Disconnected("It is lost."))):
+            self.failureResultOf(here.bind("k", stream), StoreUnavailable)
+            self.server.command("DEL", Layout().nameKey("starts", "k"))
+        self.pump.until(lambda: self.server.call("EXISTS", Layout().nameKey("starts", "k")))
+        self.assertEqual(self.pump.result(there.claim("k", b"d")), stream)
+        with self.assertRaises(KeyReused):
+            self.pump.result(there.claim("k", b"other"))
+
+    def test_dropped(self) -> None:
+        """A key that could not be stored is not tried again when its stream is gone."""
+        here = self.stores[0].makeDirectory("starts")
+        self.patch(patientscript, "PAUSE", 0.01)
+        attempts: list[object] = []
+
+        def lose(script: object, *_: object) -> Deferred[Any]:
+            """Lose the connection."""
+            attempts.extend([script] if script is BIND else [])
+            return fail(Disconnected("It is lost."))
+
+        with patch.object(self.first.client, "run", lose):
+            self.failureResultOf(here.bind("k", KeyedStream("name", "epoch")), StoreUnavailable)
+            self.pump.until(lambda: len(attempts) > 2)
+            here.forget("epoch")
+            self.pump.run(0.5)
+            count = len(attempts)
+            self.pump.run(0.5)
+        self.assertEqual(len(attempts), count)
+
     def test_taken(self) -> None:
         """A key that another process has claimed meanwhile is left alone."""
         here, there = (store.makeDirectory("starts") for store in self.stores)
@@ -114,7 +148,7 @@ class KeyTests(ProcessCase):
         place = Layout().nameKey("starts", "k")
         self.server.command("DEL", place)
         self.assertIsNone(self.pump.result(there.claim("k", b"d")))
-        again = ("name", "epoch", self.first.session.node.id, directory.BOUND_TIME, 1)
+        again = ("name", "epoch", self.first.session.node.id, directory.BOUND_TIME, 1, "")
         self.assertEqual(self.pump.result(self.first.client.run(BIND, [place], again)), 0)
         with self.assertRaises(StreamNotFound):
             self.pump.result(there.find("k"))
