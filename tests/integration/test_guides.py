@@ -1,168 +1,22 @@
 """
-The guides in docs/guides as a reader follows them: each block of commands is run as it is printed, in the folder of the
-example, with the real framework. Only the ports are others.
+The guides in docs/guides as a reader follows them, with the real frameworks. tests/integration/test_guides_browser.py
+has those whose pages are opened in Chromium, and tests/integration/test_howto.py those without a framework.
 """
 
 from __future__ import annotations
 
-import contextlib
 import html
-import importlib.util
 import json
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
 
 import httpx
 import httpx_sse
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.browser import BrowserTestCase
-from tests.integration.node import installNode, missing
-from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, ROOT, ask, freePort, stream
-
-GUIDES = ROOT / "docs" / "guides"
-EXAMPLES = ROOT / "docs" / "examples"
-
-#: Ports in the guides: of the hub, of an application, of Vite, of a Redis, and of a proxy.
-PORTS = ("8000", "8001", "5173", "6379", "8080")
-
-#: Begins a block that installs packages, which the tests do in their own way.
-_INSTALLATIONS = ("pip install", "npm install")
-
-#: Begins a block that stays in the foreground; the port on which it listens then, if any.
-_SERVERS = {
-    "twistd -n": "8000",
-    "uvicorn": "8001",
-    "flask": "8001",
-    "python djangoapp.py runserver": "8001",
-    "npm run": "5173",
-    "redis-server": "6379",
-    "celery": None,
-    "caddy": "8080",
-}
-
-ANSWER = "You asked: Why? "
-
-
-def findBlocks(page: Path) -> list[tuple[str, str]]:
-    """Return the blocks of a guide, each with its language."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-class Follower:
-    """
-    A reader who follows a guide.
-
-    Args:
-        folder: A folder of docs/examples, of which the reader has a copy.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.ports = {port: freePort() for port in PORTS}
-        self.folder = Path(tempfile.mkdtemp(prefix="sseserver-"))
-        ignored = shutil.ignore_patterns("node_modules", "dist", "__pycache__")
-        shutil.copytree(EXAMPLES / folder, self.folder, ignore=ignored, dirs_exist_ok=True)
-        for path in self.folder.iterdir():
-            path.write_text(self.adapt(path.read_text("utf-8")), "utf-8")
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._environment = {**ENVIRONMENT, "PATH": path, "PYTHONWARNINGS": "", "NO_PROXY": "127.0.0.1"}
-        # Of Caddy.
-        self._environment["XDG_DATA_HOME"] = str(self.folder)
-        self._servers: list[subprocess.Popen[bytes]] = []
-
-    def adapt(self, text: str) -> str:
-        """Return a text with other ports."""
-        return re.sub(r"\b(8000|8001|5173|6379|8080)\b", lambda found: str(self.ports[found[1]]), text)
-
-    def follow(self, page: str) -> str:
-        """Run the blocks of a guide, and return the output of the last one that ends."""
-        output = ""
-        for language, block in findBlocks(GUIDES / f"{page}.md"):
-            if language == "sh" and block.startswith(tuple(_SERVERS)):
-                self.serve(block.rstrip("\n"))
-            elif language == "sh" and not block.startswith(_INSTALLATIONS):
-                output = self.run(block)
-        return output
-
-    def run(self, block: str) -> str:
-        """Run commands that end, and return their output, through a file: a program that hangs keeps no pipe open."""
-        with tempfile.TemporaryFile() as output:
-            command = ["sh", "-e", "-c", self.adapt(block)]
-            done = subprocess.run(
-                command, cwd=self.folder, env=self._environment, check=False, stdout=output, timeout=PATIENCE
-            )
-            output.seek(0)
-            text = output.read().decode("utf-8")
-        assert done.returncode == 0, f"{block}: {text}{self.readLogs()}"
-        return text
-
-    def serve(self, command: str) -> None:
-        """Start a server, and wait until it listens on the port that it takes."""
-        (usual,) = [port for start, port in _SERVERS.items() if command.startswith(start)]
-        port = None if usual is None else self.ports[usual]
-        if command.startswith("twistd"):
-            command = command.replace("-n", "-n --pidfile=", 1) + f" --listen tcp:{port}:interface=127.0.0.1"
-            command = " ".join([command, *QUICK])
-        log = (self.folder / f"log{len(self._servers)}").open("wb")
-        server = subprocess.Popen(
-            self.adapt(command),
-            shell=True,
-            cwd=self.folder,
-            env=self._environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        log.close()
-        self._servers.append(server)
-        deadline = time.monotonic() + PATIENCE
-        # A worker of Celery listens to nothing: its tasks wait for it.
-        while port is not None and not self._listens(port):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{command}: {Path(log.name).read_text('utf-8')}")
-            time.sleep(0.05)
-
-    def _listens(self, port: int) -> bool:
-        # Vite may listen on ::1.
-        with contextlib.suppress(OSError):
-            socket.create_connection(("localhost", port), timeout=PATIENCE).close()
-            return True
-        return False
-
-    def readLogs(self) -> str:
-        """Return the output of the servers."""
-        return "".join(path.read_text("utf-8") for path in sorted(self.folder.glob("log*")))
-
-    def end(self) -> None:
-        """End the servers, and remove the folder."""
-        for server in self._servers:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-            server.wait(PATIENCE)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def needModules(*names: str) -> None:
-    """Skip the test if a module is not installed; in CI, fail."""
-    for name in names:
-        if importlib.util.find_spec(name) is None:
-            raise missing(f"{name} is not installed")
-
-
-def installHtmx(folder: Path) -> str | None:
-    """Install the packages that the guide names; return the reason for a failure, if any."""
-    (command,) = [block for _, block in findBlocks(GUIDES / "htmx.md") if block.startswith("npm install")]
-    return installNode(folder, *command.split()[2:])
+from tests.integration.guides import ANSWER, EXAMPLES, GUIDES, Follower, findBlocks, needModules
+from tests.integration.node import missing
+from tests.integration.servers import PATIENCE, ROOT, ask, stream
 
 
 class ApplicationTests(SynchronousTestCase):
@@ -255,83 +109,6 @@ class ApplicationTests(SynchronousTestCase):
             events = stream(reader.ports["8000"], url.raw_path.decode())
             self.assertEqual([event.type for event in events][-1], "cancelled", page)
             self.assertIn("raise RuntimeError", reader.readLogs())
-
-
-class PageTests(BrowserTestCase):
-    """Chromium shows what the guides say that a browser shows."""
-
-    def begin(self, folder: str) -> Follower:
-        """Make a reader who ends with the test."""
-        reader = Follower(folder)
-        self.addCleanup(deferToThread, reader.end)
-        return reader
-
-    async def press(self, url: str) -> tuple[str, str]:
-        """Press the button of a page, and return its text and state at the end of the stream."""
-        await self.openWindow(url)
-        await self.until("document.getElementById('start')")
-        await self.click("start")
-        await self.until("/done|refused|failed/.test(document.getElementById('state')?.textContent)")
-        return await self.script("return ['text', 'state'].map(name => document.getElementById(name).textContent)")
-
-    async def checkVite(self, folder: str) -> Any:
-        """Follow a guide whose page is made by Vite, and press its button; return the reader."""
-        reader = self.begin(folder)
-        reason = await deferToThread(installNode, reader.folder)
-        if reason is not None:
-            raise missing(reason)
-        await deferToThread(reader.follow, folder)
-        [text, state] = await self.press(reader.adapt("http://localhost:5173/"))
-        streams = json.loads((await deferToThread(ask, reader.ports["8000"], "GET", "/streams"))[2])["streams"]
-        path = streams[0]["url"]
-        whole = await deferToThread(ask, reader.ports["8000"], "GET", path, {"Accept": "text/plain"})
-        self.assertEqual([text, state], [whole[2].decode(), "done"])
-        return reader
-
-    async def test_vite(self) -> None:
-        """The page of Vite's development server starts a run on another origin, and follows it."""
-        await self.checkVite("vite")
-
-    async def test_react(self) -> None:
-        """The hook follows a stream in development, where React mounts twice, and in the built page."""
-        reader = await self.checkVite("react")
-        await deferToThread(reader.run, "npm run build")
-        self.assertTrue(list((reader.folder / "dist" / "assets").glob("*.js")))
-
-    async def test_htmx(self) -> None:
-        """htmx shows the answer once: escaped, without the end that it would ask for again."""
-        needModules("flask")
-        reader = self.begin("applications")
-        reason = await deferToThread(installHtmx, reader.folder)
-        if reason is not None:
-            raise missing(reason)
-        await deferToThread(reader.follow, "htmx")
-        await self.openWindow(reader.adapt("http://127.0.0.1:8001/"))
-        question = "Why <b>not</b>?"
-        await self.script(f"document.querySelector('input').value = {question!r}")
-        await self.script("document.querySelector('button').click()")
-        await self.until("/done|failed|cancelled/.test(document.getElementById('state').textContent)")
-        # A source that is not closed would get 204, and the extension would make another one.
-        element = "document.querySelector('[sse-connect]')"
-        state = await self.script(f"return {element}['htmx-internal-data'].sseEventSource.readyState")
-        self.assertEqual(state, 2, "CLOSED")
-        url = await self.script(
-            f"const next = htmx.createEventSource({element}.getAttribute('sse-connect')); next.close(); return next.url"
-        )
-        self.assertRegex(url, r"last_event_id=\w{22}-4$")
-        shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
-        self.assertEqual(shown, [f"You asked: {question} ", "done"])
-
-    async def test_application(self) -> None:
-        """The page of an application shows the answer, which comes from another origin, with a signed link."""
-        needModules("fastapi", "uvicorn")
-        reader = self.begin("applications")
-        await deferToThread(reader.follow, "fastapi")
-        await self.openWindow(reader.adapt("http://127.0.0.1:8001/"))
-        await self.script("document.querySelector('input').value = 'Why?'; document.querySelector('button').click()")
-        await self.until("/done|failed|cancelled/.test(document.getElementById('state').textContent)")
-        shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
-        self.assertEqual(shown, [ANSWER, "done"])
 
 
 class TextTests(SynchronousTestCase):

@@ -1,0 +1,99 @@
+"""
+The guides in docs/guides whose pages are opened in Chromium.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.threads import deferToThread
+
+from tests.integration.browser import BrowserTestCase
+from tests.integration.guides import ANSWER, GUIDES, Follower, findBlocks, needModules
+from tests.integration.node import installNode, missing
+from tests.integration.servers import ask
+
+
+def installHtmx(folder: Path) -> str | None:
+    """Install the packages that the guide names; return the reason for a failure, if any."""
+    (command,) = [block for _, block in findBlocks(GUIDES / "htmx.md") if block.startswith("npm install")]
+    return installNode(folder, *command.split()[2:])
+
+
+class PageTests(BrowserTestCase):
+    """Chromium shows what the guides say that a browser shows."""
+
+    def begin(self, folder: str) -> Follower:
+        """Make a reader who ends with the test."""
+        reader = Follower(folder)
+        self.addCleanup(deferToThread, reader.end)
+        return reader
+
+    async def press(self, url: str) -> tuple[str, str]:
+        """Press the button of a page, and return its text and state at the end of the stream."""
+        await self.openWindow(url)
+        await self.until("document.getElementById('start')")
+        await self.click("start")
+        await self.until("/done|refused|failed/.test(document.getElementById('state')?.textContent)")
+        return await self.script("return ['text', 'state'].map(name => document.getElementById(name).textContent)")
+
+    async def checkVite(self, folder: str) -> Any:
+        """Follow a guide whose page is made by Vite, and press its button; return the reader."""
+        reader = self.begin(folder)
+        reason = await deferToThread(installNode, reader.folder)
+        if reason is not None:
+            raise missing(reason)
+        await deferToThread(reader.follow, folder)
+        [text, state] = await self.press(reader.adapt("http://localhost:5173/"))
+        streams = json.loads((await deferToThread(ask, reader.ports["8000"], "GET", "/streams"))[2])["streams"]
+        path = streams[0]["url"]
+        whole = await deferToThread(ask, reader.ports["8000"], "GET", path, {"Accept": "text/plain"})
+        self.assertEqual([text, state], [whole[2].decode(), "done"])
+        return reader
+
+    async def test_vite(self) -> None:
+        """The page of Vite's development server starts a run on another origin, and follows it."""
+        await self.checkVite("vite")
+
+    async def test_react(self) -> None:
+        """The hook follows a stream in development, where React mounts twice, and in the built page."""
+        reader = await self.checkVite("react")
+        await deferToThread(reader.run, "npm run build")
+        self.assertTrue(list((reader.folder / "dist" / "assets").glob("*.js")))
+
+    async def test_htmx(self) -> None:
+        """htmx shows the answer once: escaped, without the end that it would ask for again."""
+        needModules("flask")
+        reader = self.begin("applications")
+        reason = await deferToThread(installHtmx, reader.folder)
+        if reason is not None:
+            raise missing(reason)
+        await deferToThread(reader.follow, "htmx")
+        await self.openWindow(reader.adapt("http://127.0.0.1:8001/"))
+        question = "Why <b>not</b>?"
+        await self.script(f"document.querySelector('input').value = {question!r}")
+        await self.script("document.querySelector('button').click()")
+        await self.until("/done|failed|cancelled/.test(document.getElementById('state').textContent)")
+        # A source that is not closed would get 204, and the extension would make another one.
+        element = "document.querySelector('[sse-connect]')"
+        state = await self.script(f"return {element}['htmx-internal-data'].sseEventSource.readyState")
+        self.assertEqual(state, 2, "CLOSED")
+        url = await self.script(
+            f"const next = htmx.createEventSource({element}.getAttribute('sse-connect')); next.close(); return next.url"
+        )
+        self.assertRegex(url, r"last_event_id=\w{22}-4$")
+        shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
+        self.assertEqual(shown, [f"You asked: {question} ", "done"])
+
+    async def test_application(self) -> None:
+        """The page of an application shows the answer, which comes from another origin, with a signed link."""
+        needModules("fastapi", "uvicorn")
+        reader = self.begin("applications")
+        await deferToThread(reader.follow, "fastapi")
+        await self.openWindow(reader.adapt("http://127.0.0.1:8001/"))
+        await self.script("document.querySelector('input').value = 'Why?'; document.querySelector('button').click()")
+        await self.until("/done|failed|cancelled/.test(document.getElementById('state').textContent)")
+        shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
+        self.assertEqual(shown, [ANSWER, "done"])
