@@ -34,8 +34,9 @@ OPERATION = (
         ENDPOINT,
         None,
         Group.OPERATION,
-        "Listen on this endpoint for health checks and `/metrics`, apart from the clients: "
-        "`tcp:9000:interface=127.0.0.1`. It asks for no credentials, so the interface must be named.",
+        "Listen on this endpoint for health checks, `/metrics` and the operator's page at `/admin/`, apart from the "
+        "clients: `tcp:9000:interface=127.0.0.1`. The interface must be named: checks and metrics need no credentials. "
+        "The page asks for them if clients need them; otherwise it is only on loopback, or with `--public`.",
         otherNames=("health", "admin"),
     ),
     Option(

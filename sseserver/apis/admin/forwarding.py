@@ -63,10 +63,7 @@ class _Relay(Protocol):
 
     def connectionMade(self) -> None:
         """Begin: the client paces the worker."""
-        if isOver(self._request):
-            self.stop()
-        else:
-            self._request.registerProducer(self.transport, True)
+        self._request.registerProducer(self.transport, True)
 
     def dataReceived(self, data: bytes) -> None:
         """See `IProtocol.dataReceived`."""
@@ -82,12 +79,6 @@ class _Relay(Protocol):
             self._request.finish()
         else:
             self._request.loseConnection()
-
-    def stop(self) -> None:
-        """Tell the worker that its client has left."""
-        transport: Any = self.transport
-        if transport is not None:
-            transport.loseConnection()
 
 
 class Forwarding(Resource):
@@ -121,24 +112,17 @@ class Forwarding(Resource):
         fields = Headers(dict(_listPassed(request.requestHeaders)))
         agent = Agent.usingEndpointFactory(self._reactor, endpoint)
         asked = agent.request(request.method, b"http://worker" + request.uri, fields)
-        relay = _Relay(request)
-
-        def leave(_: Failure) -> None:
-            asked.cancel()
-            relay.stop()
-
-        request.notifyFinish().addErrback(leave)
+        # The client may leave before there is an answer; afterwards it stops the relay.
+        request.notifyFinish().addErrback(lambda _: asked.cancel())
         try:
             response = await asked
         except Exception:
             _refuse(request, Overloaded("No worker answers; retry later."))
             return
-        if isOver(request):
-            return
         request.setResponseCode(response.code, response.phrase)
         for name, values in _listPassed(response.headers):
             request.responseHeaders.setRawHeaders(name, values)
-        response.deliverBody(relay)
+        response.deliverBody(_Relay(request))
 
 
 def _listPassed(headers: Headers) -> Iterator[tuple[bytes, Sequence[bytes]]]:
