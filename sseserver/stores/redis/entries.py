@@ -46,7 +46,7 @@ def readEntry(fields: Sequence[bytes]) -> NewEntry:
     Raises:
         ValueError: They are something else, or the data is not that of the kind.
     """
-    if len(fields) != 4 or fields[1] not in KINDS:
+    if len(fields) != 4 or fields[0] != b"kind" or fields[1] not in KINDS or fields[2] != b"data":
         raise ValueError("It has no kind.")
     kind, data = KINDS[fields[1]], fields[3]
     data.decode("utf-8")

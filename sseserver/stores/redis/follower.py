@@ -35,7 +35,7 @@ SILENCE = 10.0
 #: The kinds that leave a stream open, by their numbers. A look into a dictionary takes less time than a call of `Kind`.
 OPEN_KINDS = {int(kind): kind for kind in Kind if kind not in TERMINAL}
 
-#: Seconds. A subscription that is not confirmed by then is made again.
+#: Seconds. A subscription that is not confirmed by then is made again, and a message that is awaited is asked for.
 CONFIRMATION = 3.0
 
 
@@ -166,10 +166,12 @@ class Follower:
                 # The entries are stored. The log gets them later.
                 stream.answerReached(everything=True)
             silent = now - stream.heardAt
+            # Somebody waits for an entry whose message should have come at once.
+            limit = CONFIRMATION if stream.reaching else SILENCE
             if stream.tracking is Tracking.JOINING and silent > CONFIRMATION:
                 stream.heardAt = now
                 self._client.follow(stream.place.tail)
-            elif stream.tracking is Tracking.LIVE and silent > SILENCE and not stream.writing:
+            elif stream.tracking is Tracking.LIVE and silent > limit and not stream.writing:
                 stream.heardAt = now
                 asked = self._client.run(COMPARE, listAllKeys(stream.place), ())
                 asked.addCallbacks(self._compare, self._noteUncompared, (stream,), errbackArgs=(stream,))

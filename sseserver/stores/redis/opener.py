@@ -131,6 +131,9 @@ class Opener:
         stream = self._table.find(name)
         if stream is None or stream.leaving or stream.log.last >= number or self._client.problem is not None:
             return succeed(None)
+        if stream.own and stream.log.buffer.appended < number:
+            # Another process has taken the run, or a foreign hand has changed it: that is seen at the next write.
+            return succeed(None)
         reached: Deferred[None] = Deferred()
         stream.reaching.append(Reaching(number, reached))
         if stream.tracking is Tracking.NONE and not stream.own:

@@ -22,7 +22,7 @@ def _change(file: str, old: str, new: str) -> Bug:
 
 
 #: Streams are never compared with Redis: that would repair most of what is missed.
-_NO_COMPARISON = _change("follower", "silent > SILENCE and", "False and")
+_NO_COMPARISON = _change("follower", "silent > limit and", "False and")
 
 #: Number. Seeds in which each bug must be found.
 SEEDS = 500

@@ -18,7 +18,7 @@ if findMissing() is None:
     from tests.stores.redis.cases import Pump, sharedServer
 
 #: Seconds of virtual time within which each request is answered.
-BOUND = 5.0
+BOUND = 8.0
 
 #: Seconds of virtual time. Within it all indices are looked at, and quiet streams compared, more than once.
 LONG = 40.0

@@ -361,6 +361,20 @@ class FaultTests(TwoStoresCase):
         self.assertEqual((runs[0].state, runs[1].state), (State.CANCELLED, State.OPEN))
         self.assertIsNone(self.stores[0].findProblem())
 
+    def test_lostRuns(self) -> None:
+        """A run ends whose process dies after a foreign hand has deleted the list of runs: a viewer elsewhere waits."""
+        server = self.startServer(lease=LEASE)
+        run = self.pump.result(self.stores[0].create(None, published=False))
+        run.append(Kind.TOKEN, b"1")
+        there = self.pump.result(self.stores[1].find(run.name))
+        there.follow(FakeViewer(), EventsFormat())
+        server.command("DEL", self.stores[1].session.shards.layout.locate(run.name).runs)
+        self.stores[0].client.stop()
+        for _ in range(20):
+            self.pump.run(2.0)
+        self.pump.until(lambda: self.pump.run(2.0) or there.state is not State.OPEN)
+        self.assertEqual((there.state, there.last), (State.FAILED, 2))
+
     def test_epochs(self) -> None:
         """Entries that a later epoch has lost are lost for the earlier ones, too."""
         self.assertEqual(parseEpochs(""), {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from tests.redisservers import findMissing
-from tests.stores.redis.foreigncases import ForeignCase
+from tests.stores.redis.foreigncases import LONG, ForeignCase
 
 if findMissing() is None:
     from sseserver.stores.redis.layout import Place
@@ -106,6 +106,14 @@ class KeyTests(ForeignCase):
                     self.redis.call("ZADD", key, score, name)
 
             self.spoilEach([(f"names in {word}", spoil)])
+            if score == "1e300":
+                # Nobody looks at those that are not due.
+                continue
+            self.prepare()
+            spoil()
+            self.passTime(LONG)
+            self.assertEqual([self.redis.call("ZSCORE", getattr(place, word), name) for name in names], [None] * 4)
+            self.clear()
 
         def spoilRuns() -> None:
             for name in names:
@@ -125,6 +133,67 @@ class KeyTests(ForeignCase):
                     return self.locate(self.run_ if isRun else "a").stream
 
                 self.spoilEach([(f"{field} {(value or b'missing')[:9]!r}", self.change(find, *words))])
+
+    def test_states(self) -> None:
+        """A state makes sense, but is not that of the stream."""
+        for isRun in (False, True):
+
+            def find(isRun: bool = isRun) -> bytes:
+                return self.locate(self.run_ if isRun else "a").stream
+
+            self.spoilEach(
+                [
+                    ("ended", self.change(find, "HSET", "state", "done", "ended", "5", "terminal", "{}")),
+                    ("ended without an end", self.change(find, "HSET", "state", "failed", "ended", "5")),
+                    ("another epoch", self.change(find, "HSET", "epoch", "e" * 22)),
+                    ("fewer entries", self.change(find, "HSET", "last", "1")),
+                    ("more entries", self.change(find, "HSET", "last", "7")),
+                    ("another kind of stream", self.change(find, "HSET", "published", str(int(isRun)))),
+                ]
+            )
+
+    def test_renewed(self) -> None:
+        """A shard goes to another generation while one of its streams is damaged."""
+
+        def spoil() -> None:
+            place = self.locate("a")
+            self.redis.call("SET", place.stream, "x")
+            self.redis.call("SET", place.generation, "x")
+
+        self.spoilEach([("a damaged stream in a shard of another generation", spoil)])
+
+    def test_unread(self) -> None:
+        """A server that does not know the stream tells that it is damaged, or serves what is there."""
+        place = self.layout.locate("b")
+        for words, isRight in (
+            (("XADD", "2-7", "kind", "0", "data", "x"), True),
+            (("HSET", "x", "y"), True),
+            (("XADD", "2-0", "kind", "0", "data", b"\xff"), False),
+            (("XADD", "2-0", "kind", "8", "data", "{}"), False),
+            (("XADD", "2-0", "kind", "1", "data", "a\r\nb"), False),
+            (("XADD", "1-1", "kind", "0", "data", "a"), False),
+            (("HSET", "state", "done", "ended", "5"), False),
+            (("HSET", "created", "inf"), False),
+            (("HSET", "question", b"\xff"), False),
+            (("HSET", "epochs", "x"), False),
+        ):
+            self.assertEqual(self.answer(0, "/streams/b", "PUT").status, 201)
+            for token in ("one", "two"):
+                self.publish(0, "b", token)
+            key = place.stream if words[0] == "HSET" else place.entries
+            if words[0] == "XADD" and not isRight:
+                self.redis.call("DEL", key)
+            self.redis.call(words[0], key, *words[1:])
+            seen = self.watch(1, "/streams/b").wire
+            if isRight:
+                self.assertEqual("".join(seen.response.texts), "onetwo", words)
+            else:
+                self.assertEqual((seen.response.status, seen.response.error["code"]), (503, "store_damaged"), words)
+            seen.close()
+            listed = self.answer(1, "/streams")
+            self.assertEqual(listed.status, 200)
+            self.assertEqual(self.answer(1, "/streams/b", "DELETE").status, 204, words)
+            self.passTime(4.0)
 
     def test_entries(self) -> None:
         """Entries are nonsense, have foreign IDs, or are ahead."""
@@ -186,7 +255,7 @@ class KeyTests(ForeignCase):
         ):
 
             def find() -> bytes:
-                return self.layout.nameKey("starts", f"start{self.count}")
+                return self.layout.nameKey("starts", f"streams start{self.count}")
 
             self.spoilEach([(f"{words} at the key of a start", self.replace(find, *words))])
 
@@ -194,7 +263,7 @@ class KeyTests(ForeignCase):
         """A field of the idempotency key of a run is nonsense."""
 
         def find() -> bytes:
-            return self.layout.nameKey("starts", f"start{self.count}")
+            return self.layout.nameKey("starts", f"streams start{self.count}")
 
         self.spoilEach(
             (f"{field} {value!r} of the key of a start", self.change(find, "HSET", field, value))
