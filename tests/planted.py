@@ -55,9 +55,9 @@ BUGS = (
     Bug(
         "follow after reading instead of before",
         "delivery/producer.py",
-        "        self._rendering = self.streamLog.follow(self, self._form)\n{between}        self.wake()\n",
-        "        self._rendering = self.streamLog.findRendering(self._form)\n{between}        self.wake()\n"
-        "        self._rendering = self.streamLog.follow(self, self._form)\n",
+        "        self._rendering = self.streamLog.follow(self, self.form)\n{between}        self.wake()\n",
+        "        self._rendering = self.streamLog.findRendering(self.form)\n{between}        self.wake()\n"
+        "        self._rendering = self.streamLog.follow(self, self.form)\n",
         "ResumeTests::test_writtenWhileTheViewerBegins",
     ),
     Bug(
