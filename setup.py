@@ -45,6 +45,7 @@ COMPILED = (
     "service.linger",
     "service.run",
     "service.runqueue",
+    "service.runturns",
     "service.viewers",
     "sources.text",
     "speedups.body",

@@ -1,7 +1,7 @@
 cimport cython
 
 from sseserver.interfaces.reading cimport Reading, makeReading
-from sseserver.streams.buffer cimport EntryBuffer
+from sseserver.streams.buffer cimport EntryBuffer, joinText
 from sseserver.streams.log cimport StreamLog
 
 

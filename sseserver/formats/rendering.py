@@ -14,6 +14,7 @@ from sseserver.errors import GapError
 from sseserver.interfaces import IStreamLog
 from sseserver.interfaces.reading import Reading, makeReading
 from sseserver.jsontext import toJSON
+from sseserver.streams.buffer import joinText
 from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW, areTokens, findRestart, readText
 from sseserver.values import TERMINAL, Kind, State
 from sseserver.wire import writeBlock
@@ -274,7 +275,7 @@ class EntryRendering:
 
     def _read(self, first: int, last: int, tokens: bool) -> bytes:
         """Return the text of a range of entries. The data of tokens is text."""
-        return self._buffer.span(first, last) if tokens else self._buffer.text(first, last)
+        return self._buffer.span(first, last) if tokens else joinText(self._buffer, first, last)
 
     def _inRow(self, start: int, end: int) -> int:
         """Count the entries from `start` on, up to `end` (exclusive), whose text makes one piece."""

@@ -72,15 +72,6 @@ class IEntryBuffer(Interface):
             last: Number of the last entry, which is included.
         """
 
-    def text(first: int, last: int) -> bytes:
-        """
-        Return the text of a range of entries as one piece: of tokens, and of chunks.
-
-        Args:
-            first: Number of the first entry.
-            last: Number of the last entry, which is included.
-        """
-
     def part(number: int, start: int, size: int) -> bytes:
         """
         Return a part of the text of an entry.

@@ -114,7 +114,7 @@ class RunRestarter:
 
     def hasRoom(self) -> bool:
         """See `Restarter.hasRoom`."""
-        return self._gate.hasRoom() and self._runs.hasRoom and self._ledger.hasPromptRoom
+        return self._gate.hasRoom() and self._runs.turns.hasRoom and self._ledger.hasPromptRoom
 
     def restart(self, streamLog: IStreamLog, order: bytes) -> None:
         """See `Restarter.restart`."""

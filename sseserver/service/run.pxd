@@ -1,7 +1,7 @@
 from sseserver.service.linger cimport Linger
 from sseserver.steps cimport step
 from sseserver.streams.log cimport StreamLog
-from sseserver.timing.ticker cimport Tick, Ticker
+from sseserver.timing.ticker cimport Ticker
 
 
 cdef class Run:
@@ -13,14 +13,12 @@ cdef class Run:
     cdef public Py_ssize_t counted
     cdef public Py_ssize_t tokens
     cdef object _counts
-    cdef list _awaiting
-    cdef bint _evaluating
     cdef Py_ssize_t _readAhead
     cdef Linger _linger
     cdef object _makeRoom
     cdef object _onEnd
+    cdef object _pausing
     cdef object _producer
-    cdef Tick _retrying
     cdef object _settings
     cdef object _summarize
     cdef Ticker _sweep

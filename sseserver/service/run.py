@@ -20,6 +20,7 @@ from zope.interface import classImplements
 from sseserver.errors import SourceError
 from sseserver.interfaces import IStreamLog, ITokenSink
 from sseserver.service.linger import Linger
+from sseserver.service.pause import Pause
 from sseserver.service.prompts import KeptPrompt
 from sseserver.service.runcounts import RunCounts
 from sseserver.service.states import RUN_STEPS, RunState
@@ -27,7 +28,7 @@ from sseserver.settings import Settings
 from sseserver.steps import step
 from sseserver.streams.entries import packChunk
 from sseserver.streams.terminal import packCancelled, packDone, packFailed
-from sseserver.timing.ticker import Tick, Ticker
+from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import Kind, NewEntry, Reason
 
@@ -44,9 +45,6 @@ _LARGE = 1024
 
 #: Entries between two checks of the read-ahead.
 _AHEAD_CHECK = 64
-
-#: Seconds between two looks of a paused run whether the store has room again.
-_RETRY = 1.0
 
 #: Seconds. Shortest linger of a run that had no viewer yet: a client that starts a run needs time to
 #: follow it.
@@ -80,16 +78,14 @@ class Run:
     """
 
     __slots__ = (
-        "_awaiting",
         "_counts",
-        "_evaluating",
         "_linger",
         "_makeRoom",
         "_nextCheck",
         "_onEnd",
+        "_pausing",
         "_producer",
         "_readAhead",
-        "_retrying",
         "_settings",
         "_summarize",
         "_sweep",
@@ -114,16 +110,13 @@ class Run:
         self.streamLog = streamLog
         self._settings = settings
         self._readAhead = min(settings.readAhead, settings.kept // 2)
-        # Whether the condition of a pause is evaluated at the end of this turn.
-        self._evaluating = False
         self._sweep = sweep
         self._makeRoom = makeRoom
         self._onEnd = onEnd
         self._summarize = summarize
         self.state = RunState.WAITING
-        self._retrying: Tick | None = None
+        self._pausing: Pause | None = None
         self._producer: IPushProducer | None = None
-        self._awaiting: list[Deferred[None]] = []
         self._linger: Linger | None = None
         self._work: Deferred[Any] | None = None
         self.prompt: KeptPrompt | None = None
@@ -183,11 +176,7 @@ class Run:
 
     def ready(self) -> Deferred[None]:
         """See `ITokenSink.ready`."""
-        if self.state is not _PAUSED:
-            return succeed(None)
-        ready: Deferred[None] = Deferred(self._awaiting.remove)
-        self._awaiting.append(ready)
-        return ready
+        return succeed(None) if self._pausing is None else self._pausing.wait()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See `ITokenSink.registerProducer`."""
@@ -263,41 +252,13 @@ class Run:
 
     def _pause(self) -> None:
         self.state = step(RUN_STEPS, self.state, _PAUSED)
-        self.streamLog.onChange = self._viewersChanged
-        if not self._makeRoom():
-            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._evaluate)
+        self._pausing = Pause(self.streamLog, self._readAhead // 2, self._makeRoom, self._sweep, self._resume)
         if self._producer is not None:
             self._producer.pauseProducing()
 
-    def _viewersChanged(self) -> None:
-        """Evaluate at the end of the turn, once for all viewers that have moved, come or left in it."""
-        if not self._evaluating:
-            self._evaluating = True
-            self._sweep.turnEnd.atEnd(self._evaluate)
-
-    def _evaluate(self, now: float | None = None) -> None:
-        """
-        Resume a paused run if it may go on: its fastest viewer is near enough, and the store has room.
-
-        Half the read-ahead must be read first, or the run would pause and resume with each write of its viewer.
-
-        Args:
-            now: The time, if it is a retry: no viewer's read signals that the store has room again.
-        """
-        if now is None:
-            self._evaluating = False
-        else:
-            self._retrying = None
-        if self.state is not _PAUSED or self.streamLog.measureAhead() > self._readAhead // 2:
-            return
-        if self._makeRoom():
-            self._resume()
-        elif self._retrying is None:
-            self._retrying = self._sweep.at(self._sweep.seconds() + _RETRY, self._evaluate)
-
     def _resume(self) -> None:
         self.state = step(RUN_STEPS, self.state, _WORKING)
-        self._release()
+        self._endPause()
         if self._producer is not None:
             try:
                 self._producer.resumeProducing()
@@ -306,15 +267,10 @@ class Run:
                 log.failure("A token source broke when it was resumed")
                 self.stop(_broken())
 
-    def _release(self) -> None:
-        """Forget the pause, and fire the Deferreds of `ready`."""
-        self.streamLog.onChange = None
-        if self._retrying is not None:
-            self._sweep.cancel(self._retrying)
-            self._retrying = None
-        awaiting, self._awaiting = self._awaiting, []
-        for ready in awaiting:
-            ready.callback(None)
+    def _endPause(self) -> None:
+        pausing, self._pausing = self._pausing, None
+        if pausing is not None:
+            pausing.end()
 
     def _finish(self, result: object, onReleased: Callable[[Run], None]) -> None:
         """End the stream with the outcome of the source's work. One callback takes less time than one for each."""
@@ -349,7 +305,7 @@ class Run:
             self._linger.stop()
             self._linger = None
         self._producer = None
-        self._release()
+        self._endPause()
         if appends and entry is not None and not self.streamLog.sealed:
             self.streamLog.append(entry.kind, entry.data)
         self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())

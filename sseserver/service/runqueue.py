@@ -7,27 +7,24 @@ RunQueue: the runs of a service, working and waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from sseserver.errors import Overloaded, SourceError, StoreUnavailable
+from sseserver.errors import SourceError, StoreUnavailable
 from sseserver.interfaces import IStreamLog, ITokenSource
 from sseserver.service.ledger import RUN_COST
-from sseserver.service.prompts import KeptPrompt, takePrompt
+from sseserver.service.prompts import KeptPrompt
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runcounts import RunCounts
+from sseserver.service.runturns import RunTurns
 from sseserver.service.states import RunState
 from sseserver.settings import Settings
 from sseserver.streams.account import Account
 from sseserver.streams.terminal import packFailed
 from sseserver.timing.patience import PatientCall
 from sseserver.timing.ticker import Ticker
-from sseserver.timing.turns import takeTurns
 from sseserver.values import Reason
-
-T = TypeVar("T")
 
 #: Seconds that sources have to release their resources when the service stops: a little more than a
 #: program has between TERM and KILL.
@@ -49,6 +46,7 @@ class RunQueue:
     Attributes:
         counts: The counts of the runs.
         isFollowed: Tells whether another process follows a stream; `None` if there are no others.
+        turns: Lets a limited number of sources work at a time.
     """
 
     def __init__(
@@ -63,7 +61,6 @@ class RunQueue:
         self.counts = RunCounts()
         self.isFollowed: Callable[[str], Deferred[bool]] | None = None
         self._work = work
-        self._source = source
         self._settings = settings
         self._sweep = sweep
         self._makeRoom = makeRoom
@@ -72,7 +69,7 @@ class RunQueue:
         self._open: dict[str, Run] = {}
         # Runs whose source still holds something, with a function to call when it does not.
         self._held: dict[Run, Callable[[], None] | None] = {}
-        self._turns = DeferredSemaphore(settings.maxRuns)
+        self.turns = RunTurns(source, settings, sweep.clock)
         # Fires when the last source has released everything, and the limit of that time after all runs were ended.
         self._released: Deferred[None] | None = None
         self._limit: PatientCall | None = None
@@ -87,16 +84,6 @@ class RunQueue:
         """Number of runs whose source still works or releases its resources."""
         return len(self._held)
 
-    @property
-    def waiting(self) -> int:
-        """Number of runs that wait for their turn."""
-        return len(self._turns.waiting)
-
-    @property
-    def working(self) -> int:
-        """Number of runs whose turn it is: their source works, or releases its resources."""
-        return self._settings.maxRuns - self._turns.tokens
-
     def find(self, name: str) -> Run | None:
         """
         Return the run that writes a stream.
@@ -108,21 +95,6 @@ class RunQueue:
             `None` if the run has ended, or the stream has no run.
         """
         return self._open.get(name)
-
-    @property
-    def hasRoom(self) -> bool:
-        """Whether one more run can be started."""
-        return bool(self._turns.tokens) or len(self._turns.waiting) < self._settings.maxWaiting
-
-    def checkRoom(self) -> None:
-        """
-        Check that one more run can be started.
-
-        Raises:
-            Overloaded: The queue is full.
-        """
-        if not self.hasRoom:
-            raise Overloaded("Too many runs are waiting for their turn; retry later.")
 
     def start(
         self,
@@ -151,7 +123,7 @@ class RunQueue:
         self._open[streamLog.name] = run
         self._held[run] = onReleased
         self._work.add(RUN_COST)
-        run.start(self._produce, self._sourceReleased, self.counts, self.isFollowed)
+        run.start(self.turns.produce, self._sourceReleased, self.counts, self.isFollowed)
 
     def endWaiting(self) -> None:
         """End the runs that wait for their turn: the server stops, and their sources have not begun."""
@@ -202,39 +174,6 @@ class RunQueue:
         entry = packFailed(SourceError("The server was stopped before the end.", Reason.SHUTDOWN))
         for run in runs:
             run.stop(entry)
-
-    def _produce(self, run: Run) -> Deferred[Any]:
-        turns = self._turns
-        if not turns.tokens:
-            return maybeDeferred(self._await, run)
-        # As `acquire` does, without a Deferred.
-        turns.tokens -= 1
-        run.begin()
-        return maybeDeferred(self._source.produce, run, takePrompt(run.prompt)).addBoth(self._endTurn)
-
-    def _await(self, run: Run) -> Deferred[Any]:
-        if run.prompt is not None:
-            run.prompt.wait()
-
-        def produce(_: object) -> Deferred[Any]:
-            if run.state is RunState.ENDED:
-                # Its end has ended another run, whose turn it gets before it is taken out of the queue.
-                return succeed(self._endTurn(None))
-            return maybeDeferred(self._callSource, run).addBoth(self._endTurn)
-
-        return self._turns.acquire().addCallback(produce)
-
-    def _endTurn(self, result: T) -> T:
-        self._turns.release()
-        return result
-
-    def _callSource(self, run: Run) -> Any:
-        run.begin()
-        prompt, produce = run.prompt, self._source.produce
-        if prompt is None or not prompt.isLarge:
-            return produce(run, takePrompt(prompt))
-        taking = Deferred.fromCoroutine(takeTurns(self._sweep.clock, prompt.takeSteps()))
-        return taking.addCallback(lambda taken: maybeDeferred(produce, run, taken))
 
     def _ended(self, run: Run) -> None:
         del self._open[run.streamLog.name]

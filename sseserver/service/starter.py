@@ -149,7 +149,7 @@ class RunStarter:
         """
         if terms.viewed:
             self._viewers.checkRoom(terms.client)
-        self._runs.checkRoom()
+        self._runs.turns.checkRoom()
         if prompt is not None and not prompt.isLarge:
             self._ledger.checkPrompts()
         self._ledger.clients.startRun(terms.client)

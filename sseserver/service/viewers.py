@@ -35,9 +35,6 @@ from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import StartingPlace
 
-#: Number of viewers whose responses are counted at a time: it takes less than a millisecond.
-_FEW = 1000
-
 _FIRST = StartingPlace()
 
 #: A response of one viewer.
@@ -105,17 +102,6 @@ class Viewers:
     def count(self) -> int:
         """Number of viewers that are served now."""
         return len(self._requests) + len(self.tails)
-
-    def settle(self) -> None:
-        """
-        Bring the counts up to date, for an operator who looks at them every second.
-
-        Each viewer counts at its beats. Those of many viewers are spread so evenly that this is not needed.
-        """
-        if len(self._requests) <= _FEW:
-            for viewer in self:
-                if not isinstance(viewer, Waiter):
-                    viewer.count()
 
     def hasRoom(self) -> bool:
         """Whether one more viewer can be served."""

@@ -21,9 +21,11 @@ cdef class EntryBuffer:
     cpdef int kind(self, Py_ssize_t number) except -1
     cpdef bytes entry(self, Py_ssize_t number)
     cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
-    cpdef bytes text(self, Py_ssize_t first, Py_ssize_t last)
     cpdef Py_ssize_t fit(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t maxBytes) except -1
     cpdef Py_ssize_t add(self, int kind, bytes data) except -1
     cdef Py_ssize_t _start(self, Py_ssize_t number) except? -1
     @cython.locals(count=Py_ssize_t)
     cdef _pack(self)
+
+
+cpdef bytes joinText(EntryBuffer buffer, Py_ssize_t first, Py_ssize_t last)

@@ -125,16 +125,6 @@ class EntryBuffer:
         start = self._start(first) - self._base
         return bytes(memoryview(self._data)[start : self._ends[last - self.first] - self._base])
 
-    def text(self, first: int, last: int) -> bytes:
-        """See `IEntryBuffer.text`."""
-        kinds = self.kinds[first - self.first : last + 1 - self.first]
-        if kinds and areTokens(kinds):
-            return self.span(first, last)
-        if len(kinds) > 1 and areTokens(kinds[:-1]):
-            # The tokens of a stream that has ended: its terminal entry has no text.
-            return self.span(first, last - 1) + readText(kinds[-1], self.entry(last))
-        return b"".join([readText(kind, self.entry(number)) for number, kind in enumerate(kinds, first)])
-
     def part(self, number: int, start: int, size: int) -> bytes:
         """See `IEntryBuffer.part`."""
         kind = self.kind(number)
@@ -290,6 +280,24 @@ class EntryBuffer:
             self._kinds += bytes((self._looseKind,)) * count
             self._packed += count
             self._loose.clear()
+
+
+def joinText(buffer: IEntryBuffer, first: int, last: int) -> bytes:
+    """
+    Return the text of a range of entries as one piece: of tokens, and of chunks.
+
+    Args:
+        buffer: Has the entries.
+        first: Number of the first entry.
+        last: Number of the last entry, which is included.
+    """
+    kinds = buffer.kinds[first - buffer.first : last + 1 - buffer.first]
+    if kinds and areTokens(kinds):
+        return buffer.span(first, last)
+    if len(kinds) > 1 and areTokens(kinds[:-1]):
+        # The tokens of a stream that has ended: its terminal entry has no text.
+        return buffer.span(first, last - 1) + readText(kinds[-1], buffer.entry(last))
+    return b"".join([readText(kind, buffer.entry(number)) for number, kind in enumerate(kinds, first)])
 
 
 def _shift(ends: array[int], offset: int) -> bytes:

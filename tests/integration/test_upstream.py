@@ -32,6 +32,7 @@ from sseserver.settings import Settings
 from sseserver.sources import upstreamproxy
 from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.sources.upstreamproxy import makeProxyConnections, readProxy
+from sseserver.streams.buffer import joinText
 from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from sseserver.wire import Event
@@ -205,7 +206,7 @@ class LoopbackTests(TestCase):
             await until(lambda: not stage.upstream.open, "the connection is closed")  # noqa: B023
             await viewing
             self.assertEqual(streamLog.state.value, "cancelled")
-            self.assertEqual(streamLog.buffer.text(1, streamLog.last), b"Hello")
+            self.assertEqual(joinText(streamLog.buffer, 1, streamLog.last), b"Hello")
 
     async def test_backpressure(self) -> None:
         """A run that is far ahead of its viewers stops its upstream, and continues when they read."""

@@ -123,7 +123,7 @@ def _countEnds(measured: Measured) -> Samples:
 
 def _countRuns(measured: Measured) -> Mapping[str, float]:
     runs = measured.service.runs
-    return {"waiting": runs.waiting, "working": runs.working}
+    return {"waiting": runs.turns.waiting, "working": runs.turns.working}
 
 
 def _countUpstreamErrors(measured: Measured) -> Mapping[str, float]:

@@ -11,7 +11,7 @@ from twisted.web.server import Request
 from sseserver.delivery.document import STEP_BYTES, Document
 from sseserver.errors import GapError
 from sseserver.interfaces import IEntryBuffer, IStreamLog
-from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.buffer import ENTRY_COST, joinText
 from sseserver.streams.entries import areTokens, findRestart
 from sseserver.values import TERMINAL
 from sseserver.web.answers import setContentType
@@ -36,7 +36,7 @@ def answerText(request: Request, streamLog: IStreamLog) -> bytes | Document:
     elif first > 1:
         request.responseHeaders.setRawHeaders(b"Stream-Gap", [b"%d" % (first - 1)])
     if buffer.measure(first, last) <= STEP_BYTES:
-        return buffer.text(first, last)
+        return joinText(buffer, first, last)
     return Document(_readTexts(buffer, first, last), _measureText(buffer, first, last))
 
 
@@ -54,7 +54,7 @@ def _readTexts(buffer: IEntryBuffer, first: int, last: int) -> Iterator[bytes]:
             # A large entry is read by itself.
             end -= 1
         if end > first:
-            yield buffer.text(first, end)
+            yield joinText(buffer, first, end)
         else:
             yield from _readParts(buffer, first)
         first = end + 1

@@ -16,6 +16,7 @@ from sseserver.errors import StreamNotFound
 from sseserver.interfaces import IStreamLog
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.stores.sqlite.database import Database
+from sseserver.streams.buffer import joinText
 from sseserver.values import Kind, NewEntry
 from tests.simulation.chance import Patches
 from tests.simulation.disk import Disk
@@ -90,7 +91,7 @@ class PowerTests(SynchronousTestCase):
         """Return the entries of a stream."""
         if streamLog is None:
             return []
-        text = streamLog.buffer.text(1, streamLog.last).decode()
+        text = joinText(streamLog.buffer, 1, streamLog.last).decode()
         return [text[start : start + SIZE] for start in range(0, len(text), SIZE)]
 
     def test_full(self) -> None:

@@ -1,5 +1,5 @@
 """
-Tests of the condition under which a run is paused: its log, the cursors of its viewers, and room in the store.
+Tests of `sseserver.service.pause`: when a run is paused: its log, the cursors of its viewers, and room in the store.
 
 It is evaluated on every change of any of them, so no order of events can stop a run for ever or let it run free.
 """
