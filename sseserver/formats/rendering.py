@@ -49,6 +49,9 @@ TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.
 
 _RESTART = bytes((Kind.RESTART,))
 
+#: Place and kind of a reading: the arguments of `read`. A bare tuple, since one is made for each reading.
+_Place = tuple[int, int, bool]
+
 #: Message for viewers that cannot take back the text before a restart.
 RESTARTED = "The server that wrote this answer is gone, and the answer has begun anew. Request it again."
 
@@ -83,7 +86,7 @@ class EntryRendering:
         # Its cursor. Here as well, so that the viewer of a stream of its own does not look into the reading.
         self._newestAt = 0
         # Readings of viewers that are behind, until another entry follows.
-        self._memo: dict[tuple[int, int, bool], Reading] = {}
+        self._memo: dict[_Place, Reading] = {}
         self._memoLast = 0
         self._memoSize = 0
 
@@ -175,7 +178,7 @@ class EntryRendering:
         """
         raise NotImplementedError("A subclass of EntryRendering must implement single().")
 
-    def _remember(self, key: tuple[int, int, bool], found: Reading) -> None:
+    def _remember(self, key: _Place, found: Reading) -> None:
         """Share a reading with the viewers that come to the same place, within the limit."""
         self._memoSize += len(found.data)
         if self._memoSize > MEMO_BYTES:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import msgspec
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,9 +28,22 @@ log = Logger(__name__)
 _RETRY = 5.0
 
 
-#: The end of the time that an ended stream is kept: in seconds on the ticker's clock, its name, its epoch, and whether
-#: publishes write it. A bare tuple, since there is one for each stream: the garbage collector does not walk over it.
-_Deadline = tuple[float, str, str, bool]
+# There is one for each stream: the garbage collector does not walk over it.
+class _Deadline(msgspec.Struct, frozen=True, order=True, gc=False):
+    """
+    The end of the time that an ended stream is kept.
+
+    Attributes:
+        at: Seconds, on the ticker's clock.
+        name: Name of the stream.
+        epoch: Its epoch.
+        published: Whether publishes write it.
+    """
+
+    at: float
+    name: str
+    epoch: str
+    published: bool
 
 
 class Retention:
@@ -130,7 +144,7 @@ class Retention:
         """Schedule the deletion of a stream; its end is on the ticker's clock."""
         if self._stopped or self._shared is not None:
             return
-        self._kept[published].append((ended + self._settings.keep, name, epoch, published))
+        self._kept[published].append(_Deadline(ended + self._settings.keep, name, epoch, published))
         self._ages.start()
 
     def _clear(self) -> None:
@@ -146,13 +160,12 @@ class Retention:
     def _findDue(self) -> float | None:
         """Return when the next stream is to be deleted, or `None`."""
         oldest = self._findOldest()
-        return oldest[0][0] if oldest else None
+        return oldest[0].at if oldest else None
 
     def _forgetOldest(self, kept: deque[_Deadline]) -> None:
         deadline = kept.popleft()
-        _, name, epoch, _ = deadline
-        self._onForget(epoch)
-        deleted = self._store.delete(name, epoch)
+        self._onForget(deadline.epoch)
+        deleted = self._store.delete(deadline.name, deadline.epoch)
         deleted.addErrback(self._retryLater, deadline)
         deleted.addErrback(lambda failure: log.failure("A stream could not be deleted", failure))
 
@@ -160,4 +173,4 @@ class Retention:
         """Try again after a while, unless a client has deleted the stream already."""
         if failure.trap(StreamNotFound, StoreUnavailable) is StoreUnavailable and not self._stopped:
             now = self._sweep.seconds()
-            self._sweep.at(now + _RETRY, lambda _: self._keep(now, *deadline[1:]))
+            self._sweep.at(now + _RETRY, lambda _: self._keep(now, deadline.name, deadline.epoch, deadline.published))

@@ -27,6 +27,7 @@ from sseserver.interfaces import (
     StreamDescription,
 )
 from sseserver.service.clients import Client
+from sseserver.service.creation import STOPPED, Creation
 from sseserver.service.drain import Drain
 from sseserver.service.ledger import Ledger
 from sseserver.service.publisher import Publisher
@@ -52,7 +53,6 @@ log = Logger(__name__)
 
 #: Seconds. Slot width of the tickers of heartbeats, and of lingers and ages.
 SWEEP_GRANULARITY = 0.25
-_STOPPED = "The server is being stopped."
 
 
 class StreamService(Service):
@@ -109,18 +109,19 @@ class StreamService(Service):
         self._beats = Ticker(reactor, SWEEP_GRANULARITY, turnEnd=turnEnd, lazy=True)
         self._retention = Retention(self.store, self.ledger, self.settings, self._sweep, self.keys.forget)
         makeRoom = self._retention.makeRoom
+        creation = Creation(self.store, self._retention, lambda: self.state.takesWork)
         self.runs = RunQueue(source, self.settings, self._sweep, self.ledger.work, makeRoom, self._runEnded)
         if ISharedStore.providedBy(self.store):
             self.runs.isFollowed = self.store.isFollowed
-        makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(self._create, published=False)
+        makeBody, create = chooseBody(turnEnd, self.settings.plain), partial(creation.create, published=False)
         self._ends = StreamEnds(self.store, self.runs, self._retention, self.keys, self.settings.idle, self._sweep)
-        createOpen = partial(self._create, published=True)
+        createOpen = partial(creation.create, published=True)
         self._publisher = Publisher(self.store, createOpen, self._retention, self._ends.idle, self.ledger)
         self.viewers = Viewers(self.settings, self._beats, self.ledger, makeBody, self._viewerLeft)
         self._starter = RunStarter(create, self.runs, self.viewers, self.ledger, self.keys.starts, reactor)
         if ISharedStore.providedBy(self.store) and self.settings.retryInterrupted and source.takesPrompt:
             limit, starts = self.settings.retryInterrupted, self.keys.starts
-            gate = Gate(self._takesRuns, self._checkRunning)
+            gate = Gate(self._takesRuns, creation.checkRunning)
             restarter = RunRestarter(self.store, self.runs, self.ledger, starts, limit, gate)
             self.store.restarter = self._starter.restarter = restarter
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
@@ -175,7 +176,7 @@ class StreamService(Service):
             Overloaded: (errback) There is no room for another stream, or the service is being stopped.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        return self._publisher.open(name) if self.state.takesWork else fail(Overloaded(_STOPPED))
+        return self._publisher.open(name) if self.state.takesWork else fail(Overloaded(STOPPED))
 
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None
@@ -202,7 +203,7 @@ class StreamService(Service):
         """
         if self.state.takesWork:
             return self._publisher.publish(name, entries, close, key)
-        return fail(Overloaded(_STOPPED))
+        return fail(Overloaded(STOPPED))
 
     def delete(self, name: str) -> Deferred[None]:
         """
@@ -335,20 +336,6 @@ class StreamService(Service):
         stopping, self._stopping = self._stopping, []
         for stopped in stopping:
             stopped.callback(result)
-
-    def _create(self, name: str | None, published: bool, question: str = "") -> Deferred[IStreamLog]:
-        if not self._retention.makeRoom(1, published):
-            return fail(Overloaded("The limit of kept streams, or of their bytes, is reached; retry later."))
-        if not self.state.takesWork:
-            return fail(Overloaded(_STOPPED))
-        creating = self.store.create(name, published, question)
-        return creating if creating.called else creating.addCallback(self._checkRunning)
-
-    def _checkRunning(self, streamLog: IStreamLog) -> IStreamLog:
-        """Refuse what the store has found or created after the service was stopped."""
-        if not self.state.takesWork:
-            raise Overloaded(_STOPPED)
-        return streamLog
 
     def _takesRuns(self) -> bool:
         """Return whether runs of other processes can be begun anew here."""

@@ -11,14 +11,31 @@ finds little: viewers and runs are released by their reference counts.
 from __future__ import annotations
 
 import gc
+from typing import NamedTuple
 
 from twisted.application.service import Service
+
+
+class Thresholds(NamedTuple):
+    """
+    When the collector collects: see `gc.set_threshold`.
+
+    Attributes:
+        young: Number of new objects before a collection of the youngest generation.
+        middle: Number of these before one of the next generation.
+        old: Number of those before one of all.
+    """
+
+    young: int
+    middle: int
+    old: int
+
 
 #: Numbers of objects, and of collections. The youngest generation is collected after 10,000 new objects (50 short
 #: streams hold fewer at a time), the next in every third such collection: it then walks over 30,000 objects, which
 #: takes four milliseconds. With four times as many, everybody would wait too long. All are collected in the 27th of
 #: those, at 800,000 objects. So garbage amounts to some 100 MB at worst.
-_THRESHOLDS = (10_000, 1, 25)
+_THRESHOLDS = Thresholds(10_000, 1, 25)
 
 
 class RareCollections(Service):
@@ -30,13 +47,13 @@ class RareCollections(Service):
     """
 
     def __init__(self) -> None:
-        self._before: tuple[int, int, int] | None = None
+        self._before: Thresholds | None = None
 
     def startService(self) -> None:
         """See `Service.startService`."""
         super().startService()
         if hasattr(gc, "freeze"):
-            self._before = gc.get_threshold()
+            self._before = Thresholds(*gc.get_threshold())
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_THRESHOLDS)

@@ -129,6 +129,19 @@ class WorkersReadiness(AsyncResource):
         return answerJSON(request, answer, SERVICE_UNAVAILABLE if problems else OK)
 
 
+class _FamilyRead(NamedTuple):
+    """
+    A family with its numbers.
+
+    Attributes:
+        family: The family.
+        reads: The numbers, by the values of the label of workers.
+    """
+
+    family: Any
+    reads: dict[tuple[str, ...], Samples | Durations]
+
+
 class WorkersMetrics(AsyncResource):
     """
     `metrics` of a pool: answers with the metrics of all workers, and with those about them.
@@ -154,21 +167,21 @@ class WorkersMetrics(AsyncResource):
         if self._collector is None:
             raise PackageMissing(MISSING)
         answers = await self._ask()
-        metrics = [self._collector.makeMetric(family, reads, (WORKER,)) for family, reads in self._read(answers)]
+        metrics = [self._collector.makeMetric(each.family, each.reads, (WORKER,)) for each in self._read(answers)]
         contentType, text = self._collector.encodeMetrics(metrics, request.getHeader("accept") or "")
         setContentType(request, contentType)
         return bytes(text)
 
-    def _read(self, answers: Answers) -> list[tuple[Any, dict[tuple[str, ...], Samples | Durations]]]:
+    def _read(self, answers: Answers) -> list[_FamilyRead]:
         """Return each family with its numbers by the label values of the workers."""
         answered = {(str(number),): each for number, each in answers.items() if each is not None}
         known = {(str(number),): each for number, each in self._count().items()}
-        own: list[Any] = [
-            (family, {worker: {(): family.read(counts)} for worker, counts in known.items()})
+        own = [
+            _FamilyRead(family, {worker: {(): family.read(counts)} for worker, counts in known.items()})
             for family in WORKER_FAMILIES
         ]
         return own + [
-            (family, {worker: unpackFamily(each[family.name]) for worker, each in answered.items()})
+            _FamilyRead(family, {worker: unpackFamily(each[family.name]) for worker, each in answered.items()})
             for family in FAMILIES
         ]
 
