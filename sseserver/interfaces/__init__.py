@@ -8,7 +8,16 @@ from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal
 from sseserver.interfaces.descriptions import Publication, StreamDescription
 from sseserver.interfaces.readiness import IChecked
 from sseserver.interfaces.reading import Reading
-from sseserver.interfaces.sharing import ICounts, IKeyDirectory, IRate, ISharedStore, KeyedStream, Restarter
+from sseserver.interfaces.sharing import (
+    ICounts,
+    IKeyDirectory,
+    IRate,
+    ISharedLimits,
+    ISharedStore,
+    ITakeover,
+    KeyedStream,
+    Restarter,
+)
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import IPersistence, IStreamStore
 from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
@@ -26,9 +35,11 @@ __all__ = [
     "IPersistence",
     "IRate",
     "IRendering",
+    "ISharedLimits",
     "ISharedStore",
     "IStreamLog",
     "IStreamStore",
+    "ITakeover",
     "ITokenSink",
     "ITokenSource",
     "KeyedStream",

@@ -160,6 +160,47 @@ class Restarter(Protocol):
         """
 
 
+class ITakeover(Interface):
+    """The part of a shared store that takes over runs whose process is gone."""
+
+    restarter: Restarter | None = Attribute(
+        "Begins runs anew whose process is gone. If there is none, they end `failed`, `interrupted`."
+    )
+
+    def keep(streamLog: IStreamLog, order: bytes) -> Deferred[None]:
+        """
+        Keep what a process needs to begin a run anew, until the run ends.
+
+        Args:
+            streamLog: The log of a run of this process.
+            order: The bytes for the `Restarter`.
+
+        Returns:
+            Fires when the order is kept, or cannot be, which is logged.
+        """
+
+
+class ISharedLimits(Interface):
+    """The part of a shared store that counts clients in all processes together."""
+
+    def makeRate(purpose: str, period: float) -> IRate:
+        """
+        Return the token buckets of one purpose, which learn the uses in other processes after a moment.
+
+        Args:
+            purpose: A word: `starts`, `publishes`.
+            period: Seconds after which an empty bucket is full.
+        """
+
+    def makeCounts(purpose: str) -> ICounts:
+        """
+        Return the counts of one purpose, which learn those of other processes after a moment.
+
+        Args:
+            purpose: A word: `viewers`, `runs`.
+        """
+
+
 class ISharedStore(IStreamStore, IChecked):
     """
     A store that several processes share.
@@ -180,21 +221,8 @@ class ISharedStore(IStreamStore, IChecked):
         "another process has ended or deleted the stream, or has taken it for interrupted. The service stops the run. "
         "A log without an end is written by another process from now on."
     )
-    restarter: Restarter | None = Attribute(
-        "Begins runs anew whose process is gone. If there is none, they end `failed`, `interrupted`."
-    )
-
-    def keepOrder(streamLog: IStreamLog, order: bytes) -> Deferred[None]:
-        """
-        Keep what a process needs to begin a run anew, until the run ends.
-
-        Args:
-            streamLog: The log of a run of this process.
-            order: The bytes for the `Restarter`.
-
-        Returns:
-            Fires when the order is kept, or cannot be, which is logged.
-        """
+    takeover: ITakeover = Attribute("Takes over runs whose process is gone.")
+    limits: ISharedLimits = Attribute("The limits of clients in all processes together.")
 
     def findFor(name: str, lastEventID: str) -> Deferred[IStreamLog]:
         """
@@ -237,21 +265,4 @@ class ISharedStore(IStreamStore, IChecked):
 
         Args:
             purpose: A word: `starts`, `chats`, `visitors`.
-        """
-
-    def makeRate(purpose: str, period: float) -> IRate:
-        """
-        Return the token buckets of one purpose, which learn the uses in other processes after a moment.
-
-        Args:
-            purpose: A word: `starts`, `publishes`.
-            period: Seconds after which an empty bucket is full.
-        """
-
-    def makeCounts(purpose: str) -> ICounts:
-        """
-        Return the counts of one purpose, which learn those of other processes after a moment.
-
-        Args:
-            purpose: A word: `viewers`, `runs`.
         """

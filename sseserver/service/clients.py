@@ -230,8 +230,9 @@ class ClientLimits:
     def __init__(self, settings: Settings, seconds: Callable[[], float], store: IStreamStore | None = None) -> None:
         viewers = runs = starts = publishes = None
         if ISharedStore.providedBy(store):
-            viewers, runs = store.makeCounts("viewers"), store.makeCounts("runs")
-            starts, publishes = store.makeRate("starts", 60.0), store.makeRate("publishes", 1.0)
+            limits = store.limits
+            viewers, runs = limits.makeCounts("viewers"), limits.makeCounts("runs")
+            starts, publishes = limits.makeRate("starts", 60.0), limits.makeRate("publishes", 1.0)
         self.viewers = Shares(settings.maxViewersPerClient, PUBLIC_VIEWERS, viewers)
         self.runs = Shares(settings.maxRunsPerClient, PUBLIC_RUNS, runs)
         self.starts = Rate(starts or Buckets(60.0, seconds), settings.runsPerMinute, PUBLIC_STARTS)

@@ -109,7 +109,7 @@ class RunRestarter:
         prompt.isShared = True
         name, isPublic = client or (None, False)
         terms = msgspec.json.encode(_Terms(name, isPublic, key))
-        kept = self._store.keepOrder(streamLog, b"%b\n%b" % (terms, prompt.packed))
+        kept = self._store.takeover.keep(streamLog, b"%b\n%b" % (terms, prompt.packed))
         return kept.addCallback(lambda _: self._gate.checkRunning(streamLog))
 
     def hasRoom(self) -> bool:

@@ -123,7 +123,7 @@ class StreamService(Service):
             limit, starts = self.settings.retryInterrupted, self.keys.starts
             gate = Gate(self._takesRuns, creation.checkRunning)
             restarter = RunRestarter(self.store, self.runs, self.ledger, starts, limit, gate)
-            self.store.restarter = self._starter.restarter = restarter
+            self.store.takeover.restarter = self._starter.restarter = restarter
         self._drain = Drain(reactor, self.settings.drain, self.runs, self.viewers)
         # Fire when the service has stopped.
         self._stopping: list[Deferred[None]] = []

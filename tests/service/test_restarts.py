@@ -179,7 +179,7 @@ class RestartTests(RestartCase):
         service: Any = self.services[0]
         for order in (b"", b"x\n[]", b"{}\n1", b'{"key":1}\n["",[],{}]', b"{}\n[1]"):
             streamLog = self.pump.result(service.store.create(None, published=False))
-            service.store.restarter.restart(streamLog, order)
+            service.store.takeover.restarter.restart(streamLog, order)
             self.pump.until(lambda log=streamLog: log.state is State.FAILED)  # type: ignore[misc]
             self.assertIn(b'"interrupted"', streamLog.buffer.entry(1))
         self.assertEqual(service.ledger.prompts.count, 0)
@@ -192,7 +192,7 @@ class RoomTests(RestartCase):
     def test_full(self) -> None:
         """A service whose queue is full, or that is being stopped, leaves the run to others."""
         service = self.services[1]
-        restarter: Any = service.store.restarter  # type: ignore[attr-defined]
+        restarter: Any = service.store.takeover.restarter  # type: ignore[attr-defined]
         self.assertTrue(restarter.hasRoom())
         for _ in range(2):
             self.pump.result(service.startRun(PROMPT))
@@ -209,7 +209,7 @@ class RoomTests(RestartCase):
         """Without the option, or with a source that takes no prompt, nothing is kept, and nothing is taken."""
         for settings, takesPrompt in ((Settings(drain=0), True), (self.settings, False)):
             service: Any = self.addService(settings, takesPrompt)
-            self.assertIsNone(service.store.restarter)
+            self.assertIsNone(service.store.takeover.restarter)
             run = self.pump.result(service.startRun(PROMPT if takesPrompt else None))
             order = self.server.call("HGET", Layout().locate(run.name).stream, "order")
             self.assertIsNone(order)
@@ -218,7 +218,7 @@ class RoomTests(RestartCase):
         """A run does not start that was deleted while its prompt was being kept, nor when the service stops."""
         for change in (lambda name: self.services[0].delete(name), lambda _: self.services[0].drain()):
             service: Any = self.services[0]
-            keep, waiting = service.store.keepOrder, Deferred()
+            keep, waiting = service.store.takeover.keep, Deferred()
             names: list[str] = []
 
             def wait(streamLog: Any, _: bytes, names: Any = names, waiting: Any = waiting) -> Any:
@@ -226,7 +226,7 @@ class RoomTests(RestartCase):
                 names.append(streamLog.name)
                 return waiting
 
-            service.store.keepOrder = wait
+            service.store.takeover.keep = wait
             starting = service.startRun(PROMPT, client=CLIENT)
             results: list[Any] = []
             starting.addBoth(results.append)
@@ -241,4 +241,4 @@ class RoomTests(RestartCase):
             self.assertEqual(self.sources[0].runs, [])
             self.assertEqual(service.ledger.prompts.count, 0)
             self.assertTrue(service.ledger.clients.runs.hasRoom(CLIENT))
-            service.store.keepOrder = keep
+            service.store.takeover.keep = keep

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sseserver.interfaces import ICounts, IKeyDirectory, IRate, ISharedStore
+from sseserver.interfaces import ICounts, IKeyDirectory, IRate, ISharedLimits, ISharedStore
 from sseserver.service.buckets import Buckets
 from sseserver.service.localcounts import LocalCounts
 from sseserver.service.localdirectory import LocalDirectory
@@ -17,7 +17,7 @@ from sseserver.stores.memory import MemoryStore
 from sseserver.streams.account import Account
 
 
-@implementer(ISharedStore)
+@implementer(ISharedStore, ISharedLimits)
 class SharedMemoryStore(MemoryStore):
     """
     A store in memory. Services that have the same one share it as processes share a store.
@@ -34,6 +34,7 @@ class SharedMemoryStore(MemoryStore):
     def __init__(self, clock: Any, window: int) -> None:
         super().__init__(clock, window)
         self.onEnded: Any = None
+        self.limits, self.takeover = self, None
         self.problem: str | None = None
         self.sheds: list[bool] = []
         self.unused: list[str] = []
@@ -58,11 +59,11 @@ class SharedMemoryStore(MemoryStore):
         return self._directories.setdefault(purpose, LocalDirectory(Account()))
 
     def makeRate(self, purpose: str, period: float) -> IRate:
-        """See `ISharedStore.makeRate`."""
+        """See `ISharedLimits.makeRate`."""
         return self._rates.setdefault(purpose, Buckets(period, self._seconds))
 
     def makeCounts(self, purpose: str) -> ICounts:
-        """See `ISharedStore.makeCounts`."""
+        """See `ISharedLimits.makeCounts`."""
         return self._counts.setdefault(purpose, LocalCounts())
 
     def shed(self, published: bool) -> bool:

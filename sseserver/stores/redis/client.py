@@ -64,7 +64,9 @@ class Client:
         self.onConfirmed: Callable[[bytes], object] = bool
         self.onDropped: Callable[[bytes], object] = bool
         self.onUnfit: Callable[[Unsuitable], object] = bool
-        events = ServersEvents(self._noteUp, self._noteMoved, self._noteDeaf, self._receive, self._noteUnfit)
+        # `onUnfit` is set later.
+        noteUnfit: Callable[[Unsuitable], object] = lambda unfit: self.onUnfit(unfit)  # noqa: E731, PLW0108
+        events = ServersEvents(self._noteUp, self._noteMoved, self._noteDeaf, self._receive, noteUnfit)
         self._servers = Servers(reactor, address, credentials or Credentials(), events)
         self._listening: dict[bytes, Peer] = {}
         self._warned = False
@@ -88,11 +90,6 @@ class Client:
     def clustered(self) -> bool:
         """Whether all keys of a command must be in one shard."""
         return self._servers.clustered
-
-    @property
-    def commands(self) -> int:
-        """Number of commands sent since the start."""
-        return self._servers.commands
 
     @property
     def awaiting(self) -> int:
@@ -214,9 +211,6 @@ class Client:
         log.info("Connected to Redis {version} at {server}", version=info.version, server=peer.server)
         lost, peer.generation = peer.generation != info.generation, info.generation
         self.onUp(lost)
-
-    def _noteUnfit(self, unfit: Unsuitable) -> None:
-        self.onUnfit(unfit)
 
     def _noteDeaf(self, test: Callable[[int], bool]) -> None:
         self.onDeaf(lambda channel: test(findSlot(channel)))

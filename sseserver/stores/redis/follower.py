@@ -199,7 +199,7 @@ class Follower:
             last = streamLog.extend(packed)
         finally:
             stream.applying = False
-        self._commit(stream, streamLog, last, ended)
+        commit(stream, last, ended)
 
     def _fill(self, read: ReadStream, stream: SharedStream) -> None:
         """Add what was read to the log."""
@@ -319,7 +319,7 @@ class Follower:
             return
         finally:
             stream.applying = False
-        self._commit(stream, streamLog, last, entries.ended)
+        commit(stream, last, entries.ended)
 
     def _addEnd(self, stream: SharedStream, entries: TailEntries, known: int) -> None:
         """Add the entries of a message that may be foreign: they must end the stream."""
@@ -334,15 +334,6 @@ class Follower:
             self.append(stream, segment, entries.ended)
         except (ValueError, StreamEnded):
             self._client.complaints.reportMessage(stream.place.tail)
-
-    def _commit(self, stream: SharedStream, streamLog: StreamLog, last: int, ended: float | None) -> None:
-        stream.stored = last
-        streamLog.commit(last)
-        if streamLog.state is not State.OPEN:
-            streamLog.ended = ended
-        if stream.reaching and stream.tracking is not Tracking.READING:
-            # After a read it is done when everything else is: whoever waits may stop to follow the stream.
-            stream.answerReached()
 
     def _applyChange(self, stream: SharedStream, message: bytes) -> None:
         """
@@ -359,6 +350,25 @@ class Follower:
             self.keepsEpoch(stream, change.renewed, {change.epoch: change.last})
         else:
             self.read(stream)
+
+
+def commit(stream: SharedStream, last: int, ended: float | None) -> None:
+    """
+    Make the newest entries of a log visible: Redis has them.
+
+    Args:
+        stream: The stream.
+        last: Number of the last entry.
+        ended: When the stream ended; `None` while it is open.
+    """
+    streamLog = stream.log
+    stream.stored = last
+    streamLog.commit(last)
+    if streamLog.state is not State.OPEN:
+        streamLog.ended = ended
+    if stream.reaching and stream.tracking is not Tracking.READING:
+        # After a read it is done when everything else is: whoever waits may stop to follow the stream.
+        stream.answerReached()
 
 
 def restore(stream: SharedStream, streamLog: StreamLog, state: SharedState, entries: Segment) -> None:

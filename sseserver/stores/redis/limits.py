@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable
-from sseserver.interfaces import ICounts, IRate
+from sseserver.interfaces import ICounts, IRate, ISharedLimits
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.layout import Layout
 
@@ -191,6 +191,7 @@ class SharedCounts:
             self._others.pop(node, None)
 
 
+@implementer(ISharedLimits)
 class SharedLimits:
     """
     All rates and counts of a store.
@@ -217,11 +218,11 @@ class SharedLimits:
         self._reported = 0.0
 
     def makeRate(self, purpose: str, period: float) -> SharedRate:
-        """See `ISharedStore.makeRate`."""
+        """See `ISharedLimits.makeRate`."""
         return self._rates.setdefault(purpose, SharedRate(self._clock.seconds, period))
 
     def makeCounts(self, purpose: str) -> SharedCounts:
-        """See `ISharedStore.makeCounts`."""
+        """See `ISharedLimits.makeCounts`."""
         return self._counts.setdefault(purpose, SharedCounts())
 
     def start(self) -> None:

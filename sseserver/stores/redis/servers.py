@@ -287,7 +287,7 @@ class Servers:
         peer.askedAt = now
         assert peer.orders is not None
         self.commands += 1
-        peer.orders.ask("CLUSTER", "SLOTS").addCallback(self._apply, peer).addErrback(self._noteUnread)
+        peer.orders.ask("CLUSTER", "SLOTS").addCallback(self._apply, peer).addErrback(_noteUnread)
 
     def _apply(self, reply: Reply, origin: Peer) -> None:
         if self._peers.get(origin.server) is not origin:
@@ -302,13 +302,15 @@ class Servers:
         if owners != self._owners:
             self._change(owners)
 
-    def _noteUnread(self, failure: Failure) -> None:
-        if not failure.check(StoreUnavailable):
-            log.failure("The map of the cluster cannot be read", failure)
-
     def _change(self, owners: list[Peer | None]) -> None:
         """Take another map."""
         before, self._owners = self._owners, owners
         self._masters = frozenset(owners)
         moved = {slot for slot, peer in enumerate(owners) if not before or before[slot] is not peer}
         self._events.onMoved(lambda slot: slot in moved)
+
+
+def _noteUnread(failure: Failure) -> None:
+    """Log why the map of the cluster could not be read, unless a connection was lost: it is asked for again."""
+    if not failure.check(StoreUnavailable):
+        log.failure("The map of the cluster cannot be read", failure)

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -18,7 +17,7 @@ from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.damage import DAMAGED
 from sseserver.stores.redis.directory import RedisDirectory
 from sseserver.stores.redis.follower import Follower
-from sseserver.stores.redis.indices import Index
+from sseserver.stores.redis.interruptions import Interruptions
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.leases import Node, NodeRuns
 from sseserver.stores.redis.limits import SharedLimits, readReport
@@ -27,17 +26,17 @@ from sseserver.stores.redis.owners import RunOwners
 from sseserver.stores.redis.publisher import Publisher
 from sseserver.stores.redis.shards import Shards
 from sseserver.stores.redis.streams import SharedStream, StreamTerms
+from sseserver.stores.redis.sweeper import Sweeper, Swept
 from sseserver.stores.redis.table import StreamTable
 from sseserver.stores.redis.takeover import Parts, Takeover
 from sseserver.stores.redis.unused import UnusedStreams
 from sseserver.stores.redis.writer import Writer
-from sseserver.streams.terminal import INTERRUPTED
 from sseserver.timing.ticker import Ticker
 
 log = Logger(__name__)
 
-#: Seconds between two looks for logs that nobody uses, and for streams that are silent.
-SWEEP = 2.0
+#: Settles the run of a name whose owner is gone; see `NodeRuns`.
+Settle = Callable[[str, bytes], Deferred[bool]]
 
 
 class Session:
@@ -57,6 +56,7 @@ class Session:
         onEnded: See `ISharedStore.onEnded`.
         opener: Finds streams.
         publisher: Publishes, and ends streams.
+        sweeper: Drops what nobody uses.
         shards: Runs scripts.
         table: The streams in memory.
         takeover: Takes over runs whose process is gone.
@@ -69,12 +69,11 @@ class Session:
         self, clock: Any, ticker: Ticker, client: Client, layout: Layout, terms: StreamTerms, makeLog: MakeLog
     ) -> None:
         self.onEnded: Callable[[IStreamLog], object] = bool
-        self._clock = clock
-        self._ticker = ticker
         self._client = client
         self._layout = layout
         self.table = StreamTable()
-        runs = NodeRuns(self._listKnown, self._noteLapsed, self._interrupt)
+        settle: Settle = lambda name, owner: self._interruptions.settle(name, owner)  # noqa: E731, PLW0108  (made later)
+        runs = NodeRuns(self._listKnown, self._noteLapsed, settle)
         self.node = Node(client.reactor, client, layout, runs)
         self.shards = Shards(client, layout, self.node.adopt)
         self.follower = Follower(client, ticker.seconds, self.forget, self._lose, self._noteDamaged)
@@ -85,9 +84,10 @@ class Session:
         parts = Parts(client, self.table, self.shards, self.follower, self.opener, self.writer)
         self.takeover = Takeover(clock, ticker, terms, parts)
         self.limits = SharedLimits(client.reactor, client, layout, self.findNode)
-        self._unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
-        self._owners = RunOwners(client, layout, self.node)
-        self._sweeping: IDelayedCall | None = None
+        self._interruptions = Interruptions(self.node, self.takeover, self.publisher, client, layout)
+        unused = UnusedStreams(ticker, client, layout, self.publisher, terms.idle)
+        owners = RunOwners(client, layout, self.node)
+        self.sweeper = Sweeper(clock, ticker, Swept(client, self.follower, owners, self.table, unused))
         client.onUp, client.onFollowing = self._noteUp, self._noteFollowing
         client.onMessage, client.onConfirmed = self._receive, self.follower.confirm
         client.onDropped, client.onDeaf = self.follower.noteDropped, self.follower.noteDeaf
@@ -98,7 +98,7 @@ class Session:
         self.node.start()
         self.limits.start()
         self.writer.node = self.node.id
-        self._sweeping = self._clock.callLater(SWEEP, self._sweep)
+        self.sweeper.start()
 
     def findNode(self) -> bytes:
         """Return the ID of this process."""
@@ -122,9 +122,7 @@ class Session:
             log.error("The store is closed with {count} streams that it could not write", count=len(unwritten))
         for stream in unwritten:
             stream.log.refuse(error)
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        self.sweeper.stop()
         return self.node.stop().addCallback(self._disconnect, error)
 
     def forget(self, stream: SharedStream, taken: bool = True) -> None:
@@ -144,11 +142,6 @@ class Session:
         stream.answerReached(everything=True)
         if mine and taken:
             self._noteTaken(stream.log)
-
-    def release(self, stream: SharedStream) -> None:
-        """Drop a log that nobody uses."""
-        self.follower.leave(stream)
-        self.table.release(stream)
 
     def _lose(self, stream: SharedStream) -> None:
         """Drop a log that does not fit to what Redis has. Its viewers return, and learn what they have lost."""
@@ -175,31 +168,6 @@ class Session:
     def _listKnown(self) -> set[str]:
         """Return the names of the runs of this process."""
         return {stream.name for stream in self.table.listOwn()} | self.takeover.names
-
-    def _interrupt(self, name: str, owner: bytes) -> Deferred[bool]:
-        """Take over a run whose process is gone, or end it. Another process may have done it before."""
-        # A run that this process does not know any more had an end, which was lost.
-        own = owner == self.node.id
-        taken = succeed(None) if own else self.takeover.take(name, owner).addErrback(self._doubt)
-        return taken.addCallback(self._endUnlessSettled, name, owner)
-
-    def _doubt(self, failure: Failure) -> Any:
-        """Look for a run that this process may have taken: the answer was lost. A damaged one must end."""
-        if failure.check(StoreDamaged):
-            return None
-        self.node.doubt()
-        return failure
-
-    def _endUnlessSettled(self, settled: bool | None, name: str, owner: bytes) -> bool | Deferred[bool]:
-        if settled is not None:
-            return settled
-        ended = self.publisher.end(name, INTERRUPTED, owner=owner)
-        return ended.addErrback(self._noteUnended, name).addCallback(lambda _: True)
-
-    def _noteUnended(self, failure: Failure, name: str) -> None:
-        """Forget a run that is gone, or that nobody can end: it is damaged."""
-        if failure.trap(StreamNotFound, StoreDamaged) is StoreDamaged:
-            Index(self._client, self._layout, self._layout.locate(name).runs, "HDEL").remove(name)
 
     def _noteRefused(self, stream: SharedStream, word: bytes) -> None:
         """Give up a run that somebody else has ended, maybe with a new epoch, or taken over, or deleted."""
@@ -286,14 +254,3 @@ class Session:
             self.forget(stream)
         elif word == "ended" and stream.own:
             self.writer.ask(stream)
-
-    def _sweep(self) -> None:
-        self._sweeping = self._clock.callLater(SWEEP, self._sweep)
-        now = self._ticker.seconds()
-        for stream in self.table.listUnused(now):
-            self.release(stream)
-        self.follower.check(now)
-        if self._client.up:
-            self._unused.touch(self.table, now)
-            self._unused.endOld()
-            self._owners.look()

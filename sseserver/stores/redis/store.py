@@ -16,13 +16,10 @@ from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable
 from sseserver.interfaces import (
-    ICounts,
     IKeyDirectory,
-    IRate,
     ISharedStore,
     IStreamLog,
     Publication,
-    Restarter,
     StreamDescription,
 )
 from sseserver.steps import step
@@ -81,7 +78,7 @@ class RedisStore(Keeper):
     Attributes:
         client: See above.
         commits: Seconds from the begin of a write to its end, of each group of entries that was stored.
-        onEnded: See `ISharedStore.onEnded`.
+        limits: See `ISharedStore.limits`; so are `onEnded` and `takeover`.
         session: The parts of the store.
         state: State of the store.
     """
@@ -98,6 +95,7 @@ class RedisStore(Keeper):
         streamTerms = StreamTerms(terms.window, int(1000 * terms.keep), terms.idle)
         self.session = Session(clock, self._ticker, client, layout, streamTerms, makeLog)
         self.session.onEnded = lambda streamLog: self.onEnded is not None and self.onEnded(streamLog)
+        self.takeover, self.limits = self.session.takeover, self.session.limits
         self.commits = self.session.writer.commits
         self._registry = Registry(self.session, client, layout, self._ticker, makeLog)
         self._stops: list[Deferred[None]] = []
@@ -192,21 +190,8 @@ class RedisStore(Keeper):
         """See `ISharedStore.shed`."""
         stream = self.session.table.findOldest(published)
         if stream is not None:
-            self.session.release(stream)
+            self.session.sweeper.release(stream)
         return stream is not None
-
-    @property
-    def restarter(self) -> Restarter | None:
-        """See `ISharedStore.restarter`."""
-        return self.session.takeover.restarter
-
-    @restarter.setter
-    def restarter(self, restarter: Restarter | None) -> None:
-        self.session.takeover.restarter = restarter
-
-    def keepOrder(self, streamLog: IStreamLog, order: bytes) -> Deferred[None]:
-        """See `ISharedStore.keepOrder`."""
-        return self.session.takeover.keep(streamLog, order)
 
     def isFollowed(self, name: str) -> Deferred[bool]:
         """See `ISharedStore.isFollowed`."""
@@ -215,14 +200,6 @@ class RedisStore(Keeper):
     def makeDirectory(self, purpose: str) -> IKeyDirectory:
         """See `ISharedStore.makeDirectory`."""
         return self.session.makeDirectory(purpose)
-
-    def makeRate(self, purpose: str, period: float) -> IRate:
-        """See `ISharedStore.makeRate`."""
-        return self.session.limits.makeRate(purpose, period)
-
-    def makeCounts(self, purpose: str) -> ICounts:
-        """See `ISharedStore.makeCounts`."""
-        return self.session.limits.makeCounts(purpose)
 
     def write(self, streamLog: StreamLog) -> None:
         """See `Keeper.write`."""

@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from sseserver.errors import StoreDamaged, StoreUnavailable, StreamNotFound
-from sseserver.interfaces import IStreamLog, Restarter
+from sseserver.interfaces import IStreamLog, ITakeover, Restarter
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import Reply
 from sseserver.stores.redis.follower import Follower
@@ -74,6 +75,7 @@ class Parts(NamedTuple):
     writer: Writer
 
 
+@implementer(ITakeover)
 class Takeover:
     """
     Takes runs over.
@@ -85,7 +87,7 @@ class Takeover:
         parts: The parts of the store.
 
     Attributes:
-        restarter: See `ISharedStore.restarter`.
+        restarter: See `ITakeover.restarter`.
     """
 
     def __init__(self, clock: Any, ticker: Ticker, terms: StreamTerms, parts: Parts) -> None:
@@ -112,7 +114,7 @@ class Takeover:
 
     def keep(self, streamLog: IStreamLog, order: bytes) -> Deferred[None]:
         """
-        Keep the order of a run; see `ISharedStore.keepOrder`.
+        Keep the order of a run; see `ITakeover.keep`.
 
         Args:
             streamLog: Its log.

@@ -154,7 +154,7 @@ class FaultTests(TwoStoresCase):
         run.append(*packDone(Reason.STOP, 1))
         self.pump.until(lambda: run.state is State.DONE)
         session = self.stores[0].session
-        session.release(session.table.streams[run.name])
+        session.sweeper.release(session.table.streams[run.name])
         server.kill()
         self.pump.until(lambda: not any(store.client.up for store in self.stores))
         server.start()

@@ -22,8 +22,8 @@ from sseserver.values import Kind, NewEntry, Reason, State
 from tests.redisservers import findMissing
 
 if findMissing() is None:
-    from sseserver.stores.redis.session import SWEEP
     from sseserver.stores.redis.store import RedisStore
+    from sseserver.stores.redis.sweeper import SWEEP
     from sseserver.stores.redis.table import HOLD
     from tests.stores.redis.cases import Pump, sharedServer
 

@@ -21,7 +21,7 @@ from sseserver.stores.redis.nodescripts import FORGET
 from sseserver.stores.redis.owners import LOOK
 from sseserver.stores.redis.script import Script
 from sseserver.stores.redis.scripts import APPEND
-from sseserver.stores.redis.session import SWEEP
+from sseserver.stores.redis.sweeper import SWEEP
 from sseserver.streams.terminal import INTERRUPTED, packDone
 from sseserver.values import Kind, NewEntry, Reason, State
 from tests.stores.redis.test_processes import ProcessCase

@@ -58,4 +58,4 @@ class CountsTests(CountsContract, SynchronousTestCase):
     skip = findMissing()
 
     def makeCounts(self) -> ICounts:
-        return Pump(Clock()).makeStore(sharedServer(), 8000).makeCounts("viewers")
+        return Pump(Clock()).makeStore(sharedServer(), 8000).limits.makeCounts("viewers")

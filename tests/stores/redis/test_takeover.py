@@ -76,7 +76,7 @@ class TakeoverCase(SynchronousTestCase):
         """Start one more store."""
         store = self.pump.makeStore(self.server)
         self.restarters.append(FakeRestarter(self.limit))
-        store.restarter = self.restarters[-1]
+        store.takeover.restarter = self.restarters[-1]
         store.onEnded = self.ended.append
         store.start()
         self.stores.append(store)
@@ -92,7 +92,7 @@ class TakeoverCase(SynchronousTestCase):
         """Start a run in the first store."""
         run = self.pump.result(self.stores[0].create(None, published=False))
         if order is not None:
-            self.stores[0].keepOrder(run, order)
+            self.stores[0].takeover.keep(run, order)
         for token in tokens:
             run.append(Kind.TOKEN, token)
         self.pump.until(lambda: run.last == len(tokens) and self.stores[0].client.awaiting == 0)
@@ -190,7 +190,7 @@ class TakeoverTests(TakeoverCase):
     def test_unwanted(self) -> None:
         """A process without the option ends the run."""
         for store in self.stores:
-            store.restarter = None
+            store.takeover.restarter = None
         streamLog, _ = self.follow(1)
         self.kill(0)
         self.pump.until(lambda: streamLog.state is State.FAILED)
@@ -265,7 +265,7 @@ class TakeoverTests(TakeoverCase):
 
     def test_order(self) -> None:
         """Only the owner of an open run keeps an order for it."""
-        self.stores[1].keepOrder(self.follow(1)[0], b"other")
+        self.stores[1].takeover.keep(self.follow(1)[0], b"other")
         self.pump.run(0.2)
         self.assertEqual(self.field("order"), ORDER)
 
