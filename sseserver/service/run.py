@@ -305,7 +305,8 @@ class Run:
             self._linger.stop()
             self._linger = None
         self._producer = None
-        self._endPause()
+        if self._pausing is not None:
+            self._endPause()
         if appends and entry is not None and not self.streamLog.sealed:
             self.streamLog.append(entry.kind, entry.data)
         self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())
