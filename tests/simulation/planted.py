@@ -162,8 +162,8 @@ BUGS = (
     ),
     Bug(
         "a pause is never evaluated again",
-        "service/run.py",
-        "> self._readAhead // 2:",
+        "service/pause.py",
+        "> self._enough:",
         ">= 0:",
     ),
     Bug(
@@ -174,7 +174,7 @@ BUGS = (
     ),
     Bug(
         "a turn is never given back",
-        "service/runqueue.py",
+        "service/runturns.py",
         "        self._turns.release()\n        return result\n",
         "        return result\n",
     ),
