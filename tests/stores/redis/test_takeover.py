@@ -254,7 +254,7 @@ class TakeoverTests(TakeoverCase):
         for ends in (False, True):
             self.run = self.startRun(b"a", order=None)
             with patch.object(self.stores[0].client, "run", lambda *_: lost):
-                self.successResultOf(self.stores[0].keepOrder(self.run, ORDER))
+                self.successResultOf(self.stores[0].takeover.keep(self.run, ORDER))
             if ends:
                 self.run.append(*packDone("stop", 1))
                 self.pump.until(lambda: self.run.state is State.DONE)
