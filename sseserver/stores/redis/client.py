@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from sseserver.errors import StoreUnavailable
 from sseserver.stores.redis.address import Address, Credentials
 from sseserver.stores.redis.connection import Argument, Refused, Reply, pack
-from sseserver.stores.redis.damage import Complaints
 from sseserver.stores.redis.errand import Errand
 from sseserver.stores.redis.handshake import ServerInfo, Unsuitable
 from sseserver.stores.redis.layout import findSlot
@@ -43,6 +42,7 @@ class Client:
 
     Attributes:
         address: See above; so is `reactor`.
+        complaints: The lines in the log about foreign values and messages.
         onUp: Called when commands can be sent, at first and after each loss, with whether writes may be lost.
         onFollowing: Called when channels can be followed, at first and after each loss, with a test of channels:
             those must be followed again.
@@ -68,6 +68,7 @@ class Client:
         noteUnfit: Callable[[Unsuitable], object] = lambda unfit: self.onUnfit(unfit)  # noqa: E731, PLW0108
         events = ServersEvents(self._noteUp, self._noteMoved, self._noteDeaf, self._receive, noteUnfit)
         self._servers = Servers(reactor, address, credentials or Credentials(), events)
+        self.complaints = self._servers.complaints
         self._listening: dict[bytes, Peer] = {}
         self._warned = False
 
@@ -75,11 +76,6 @@ class Client:
     def problem(self) -> str | None:
         """The reason why the Redis cannot be used now, as a sentence; `None` if it can."""
         return self._servers.problem
-
-    @property
-    def complaints(self) -> Complaints:
-        """The lines in the log about foreign values and messages."""
-        return self._servers.complaints
 
     @property
     def up(self) -> bool:

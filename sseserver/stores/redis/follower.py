@@ -180,27 +180,6 @@ class Follower:
         """Forget all streams; the connection ends."""
         self._tails.clear()
 
-    def append(self, stream: SharedStream, entries: Segment, ended: float | None) -> None:
-        """
-        Add entries to the log that follow its last one.
-
-        Args:
-            stream: The stream.
-            entries: One or more entries.
-            ended: When the stream ended; `None` while it is open.
-        """
-        packed = PackedEntries()
-        packed.kinds, packed.data = bytearray(entries.kinds), bytearray(entries.data)
-        origin = entries.ends[-1] - len(entries.data)
-        packed.ends = array("Q", [end - origin for end in entries.ends]) if origin else entries.ends
-        streamLog = stream.log
-        stream.applying = True
-        try:
-            last = streamLog.extend(packed)
-        finally:
-            stream.applying = False
-        commit(stream, last, ended)
-
     def _fill(self, read: ReadStream, stream: SharedStream) -> None:
         """Add what was read to the log."""
         if stream.tracking is not Tracking.READING or stream.gone:
@@ -215,7 +194,7 @@ class Follower:
         if stream.finding is not None:
             restore(stream, streamLog, state, entries)
         elif entries.last > streamLog.last and not streamLog.sealed:
-            self.append(stream, entries.select(streamLog.last + 1, entries.last), state.ended)
+            append(stream, entries.select(streamLog.last + 1, entries.last), state.ended)
         if (state.ended is None) is not (streamLog.state is State.OPEN) and streamLog.last <= state.last:
             raise self._client.complaints.report(stream.place.stream)
         stream.stored = streamLog.last
@@ -315,25 +294,12 @@ class Follower:
         except (KeyError, ValueError, StreamEnded):
             # The end of the stream, or a foreign message.
             streamLog.refuse(StoreUnavailable("The entries are looked at once more."))
-            self._addEnd(stream, entries, known)
+            if not _addEnd(stream, entries, known):
+                self._client.complaints.reportMessage(stream.place.tail)
             return
         finally:
             stream.applying = False
         commit(stream, last, entries.ended)
-
-    def _addEnd(self, stream: SharedStream, entries: TailEntries, known: int) -> None:
-        """Add the entries of a message that may be foreign: they must end the stream."""
-        packed = PackedEntries()
-        try:
-            packed.add(
-                readEntry((b"kind", b"%d" % kind, b"data", data))
-                for kind, data in zip(entries.kinds[known:], entries.data[known:], strict=True)
-            )
-            segment = Segment(entries.first + known, packed.kinds, packed.ends, packed.data)
-            checkEnds(segment, Kind(packed.kinds[-1]) if entries.ended is not None else None, isWanted=True)
-            self.append(stream, segment, entries.ended)
-        except (ValueError, StreamEnded):
-            self._client.complaints.reportMessage(stream.place.tail)
 
     def _applyChange(self, stream: SharedStream, message: bytes) -> None:
         """
@@ -350,6 +316,44 @@ class Follower:
             self.keepsEpoch(stream, change.renewed, {change.epoch: change.last})
         else:
             self.read(stream)
+
+
+def append(stream: SharedStream, entries: Segment, ended: float | None) -> None:
+    """
+    Add entries to the log that follow its last one.
+
+    Args:
+        stream: The stream.
+        entries: One or more entries.
+        ended: When the stream ended; `None` while it is open.
+    """
+    packed = PackedEntries()
+    packed.kinds, packed.data = bytearray(entries.kinds), bytearray(entries.data)
+    origin = entries.ends[-1] - len(entries.data)
+    packed.ends = array("Q", [end - origin for end in entries.ends]) if origin else entries.ends
+    streamLog = stream.log
+    stream.applying = True
+    try:
+        last = streamLog.extend(packed)
+    finally:
+        stream.applying = False
+    commit(stream, last, ended)
+
+
+def _addEnd(stream: SharedStream, entries: TailEntries, known: int) -> bool:
+    """Add the entries of a message that may be foreign; return whether they end the stream, as they must."""
+    packed = PackedEntries()
+    try:
+        packed.add(
+            readEntry((b"kind", b"%d" % kind, b"data", data))
+            for kind, data in zip(entries.kinds[known:], entries.data[known:], strict=True)
+        )
+        segment = Segment(entries.first + known, packed.kinds, packed.ends, packed.data)
+        checkEnds(segment, Kind(packed.kinds[-1]) if entries.ended is not None else None, isWanted=True)
+        append(stream, segment, entries.ended)
+    except (ValueError, StreamEnded):
+        return False
+    return True
 
 
 def commit(stream: SharedStream, last: int, ended: float | None) -> None:

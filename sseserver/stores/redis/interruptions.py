@@ -33,9 +33,7 @@ class Interruptions:
         layout: Names of the keys.
     """
 
-    def __init__(
-        self, node: Node, takeover: Takeover, publisher: Publisher, client: Client, layout: Layout
-    ) -> None:
+    def __init__(self, node: Node, takeover: Takeover, publisher: Publisher, client: Client, layout: Layout) -> None:
         self._node = node
         self._takeover = takeover
         self._publisher = publisher

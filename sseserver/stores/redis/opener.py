@@ -14,7 +14,7 @@ from sseserver.errors import GapError, StoreUnavailable, StreamNotFound
 from sseserver.interfaces import IStreamLog, StreamDescription
 from sseserver.stores.redis.client import Client
 from sseserver.stores.redis.connection import unwrap
-from sseserver.stores.redis.follower import Follower
+from sseserver.stores.redis.follower import Follower, append
 from sseserver.stores.redis.layout import Layout
 from sseserver.stores.redis.reader import ReadStream, SharedState, askState, readStream
 from sseserver.stores.redis.streams import Reaching, SharedStream, Tracking
@@ -238,7 +238,7 @@ class Opener:
         streamLog.refuse(StoreUnavailable("The stream was ended by another process."))
         missing = entries.select(streamLog.last + 1, entries.last)
         if missing.kinds:
-            self._follower.append(stream, missing, read.state.ended)
+            append(stream, missing, read.state.ended)
         return streamLog
 
 

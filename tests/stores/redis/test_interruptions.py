@@ -54,7 +54,7 @@ class InterruptionTests(SynchronousTestCase):
 
     def test_damaged(self) -> None:
         """A damaged run is not taken, and is forgotten if nobody can end it."""
-        self.taken = self.ended = fail(StoreDamaged("a"))
+        self.taken, self.ended = fail(StoreDamaged("a")), fail(StoreDamaged("a"))
         self.assertIs(self.successResultOf(self.interruptions.settle("a", b"other")), True)
         self.assertEqual(self.calls, ["take", "end", "HDEL"])
 
