@@ -14,7 +14,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from sseserver.errors import StoreDamaged, StoreUnavailable
 from sseserver.interfaces import ISharedStore, IStreamLog, IStreamStore, StreamDescription
@@ -27,9 +26,9 @@ from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import Kind, ListedStream, NewEntry, Reason, State
 
-log = Logger(__name__)
-
 _ASKED, _IDLE = packCancelled(Reason.ASKED), packCancelled(Reason.IDLE)
+
+log = Logger(__name__)
 
 
 class StreamEnds:
@@ -104,9 +103,10 @@ class StreamEnds:
         try:
             yield self._store.delete(name)
         except StoreUnavailable:
-            # The stream stays, so the run that was stopped needs a terminal entry.
-            if run is not None and stream is not None:
-                self._end(stream, _ASKED).addErrback(_reportOpen)
+            # The stream stays, so the run that was stopped needs a terminal entry. The store takes it when it can.
+            if run is not None and not run.streamLog.sealed:
+                run.streamLog.append(*_ASKED)
+                self._retention.keepAfter(run.streamLog)
             raise
         self.idle.forget(name)
         if stream is not None:
@@ -140,7 +140,3 @@ class StreamEnds:
         else:
             buffer = streamLog.buffer
             run.stop(NewEntry(Kind(buffer.kind(buffer.appended)), buffer.entry(buffer.appended)))
-
-
-def _reportOpen(failure: Failure) -> None:
-    log.failure("A stream could not be ended", failure)

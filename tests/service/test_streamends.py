@@ -28,7 +28,9 @@ class EndTests(ServiceTestCase):
     def test_deletionThatFails(self) -> None:
         """A run whose stream cannot be deleted has stopped, so its stream ends."""
         streamLog = self.startLog()
-        self.patch(self.service.store, "delete", lambda *arguments: fail(StoreUnavailable("The disk is full.")))
+        # The stream cannot be ended by a request to the store, either.
+        for word in ("delete", "end"):
+            self.patch(self.service.store, word, lambda *arguments: fail(StoreUnavailable("The disk is full.")))
         self.failureResultOf(self.service.delete(streamLog.name), StoreUnavailable)
         self.assertTrue(self.source.run.cancelled)
         self.assertEqual(self.terminal(streamLog), ("cancelled", {"reason": "asked"}))
