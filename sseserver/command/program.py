@@ -6,8 +6,10 @@ The options of `--exec`: their checks, and the token source that they describe.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,31 @@ def checkProgram(options: Mapping[str, Any], folder: str | None = None) -> None:
     # A relative path is one from the working directory; a bare name is looked up.
     place = Path(folder or "", program).absolute() if "/" in program else program
     if shutil.which(place, path=environment.get("PATH")) is None:
-        raise usage.UsageError(f"--exec: there is no program {program!r} that can be executed")
+        raise usage.UsageError(f"--exec: {_explain(place, environment.get('PATH') or os.defpath)} {program!r}")
+
+
+def _explain(place: Path | str, path: str) -> str:
+    """
+    Return why a program cannot be executed, as a text that its name follows.
+
+    Args:
+        place: The absolute path, or a bare name.
+        path: The folders in which a bare name is looked up.
+    """
+    places = [place] if isinstance(place, Path) else [Path(folder, place) for folder in path.split(os.pathsep)]
+    reason = "there is no program"
+    for each in places:
+        try:
+            isFolder = stat.S_ISDIR(each.stat().st_mode)
+        except PermissionError:
+            # A closed folder of PATH tells nothing about the name.
+            if each is place:
+                return "this user may not look into the folder of the program"
+        except (OSError, ValueError):
+            continue
+        else:
+            reason = "this is a folder, no program:" if isFolder else "this user may not execute the program"
+    return reason
 
 
 def makeProgram(reactor: Any, options: Mapping[str, Any]) -> ProcessSource:

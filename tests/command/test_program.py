@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 from sseserver.command.program import checkProgram
 from tests.command.test_parsing import OptionsTestCase, parse
@@ -35,10 +36,23 @@ class ExecTests(OptionsTestCase):
         for name, mode in (("tool", 0o755), ("text", 0o644)):
             (folder / name).touch()
             (folder / name).chmod(mode)
-        for program in ("nosuchprogram", "./nosuchprogram", "/nosuchprogram", f"{folder}/text", str(folder), "tool"):
-            self.assertIn(f"no program '{program}'", self.refused("--exec", f"{program} -x"))
+        for program in ("nosuchprogram", "./nosuchprogram", "/nosuchprogram", "tool"):
+            self.assertIn(f"there is no program '{program}'", self.refused("--exec", f"{program} -x"))
+        self.assertIn(f"a folder, no program: '{folder}'", self.refused("--exec", f"{folder} -x"))
         parse("--exec", f"{folder}/tool")
         checkProgram(parse() | {"exec": ["./tool"], "exec-env": []}, str(folder))
+
+    def test_forbidden(self) -> None:
+        """A program that is there, but closed to this user, is not called missing."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir(parents=True)
+        (folder / "text").touch(0o644)
+        self.patch(os, "environ", {**os.environ, "PATH": f"/nowhere:{folder}"})
+        for program in (f"{folder}/text", "text"):
+            self.assertIn(f"this user may not execute the program '{program}'", self.refused("--exec", program))
+        with patch.object(Path, "stat", side_effect=PermissionError):
+            self.assertIn("may not look into the folder", self.refused("--exec", f"{folder}/text"))
+            self.assertIn("there is no program 'text'", self.refused("--exec", "text"))
 
     def test_environment(self) -> None:
         """`--exec-env` names variables for the program, which must be set."""

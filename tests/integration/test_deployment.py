@@ -158,6 +158,28 @@ class SystemdTests(DeploymentTestCase):
         ended = self.analyze("verify", str(unit), str(unit.with_suffix(".socket")))
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
+    def test_keys(self) -> None:
+        """The guide names the files with keys, and their copies, as the unit makes them."""
+        page = (ROOT / "docs" / "guides" / "systemdkeys.md").read_text("utf-8")
+        files, copies = map(tomllib.loads, re.findall(r"(?ms)^```toml\n(.*?)^```$", page))
+        unit = self.writeUnits()
+        text = unit.read_text("utf-8").replace("#LoadCredential", "LoadCredential")
+        loaded = dict(re.findall(r"(?m)^LoadCredential=(.*):(.*)$", text))
+        self.assertEqual({loaded[Path(copy).name] for copy in copies.values()}, {*files.values()})
+        self.assertEqual({str(Path(copy).parent) for copy in copies.values()}, {f"/run/credentials/{unit.name}"})
+        for name, file in files.items():
+            self.assertIn(f"SSESERVER_{name.replace('-', '_').upper()}={file}", page)
+        unit.write_text(text, "utf-8")
+        ended = self.analyze("verify", str(unit))
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        (self.folder / "link-key-file").write_text("k" * 64, "ascii")
+        makeKey = [sys.executable, "-m", "sseserver.keys", str(self.folder / "api-keys"), "shop", "publish,read:*"]
+        subprocess.run(makeKey, check=True, capture_output=True, env=ENVIRONMENT, timeout=PATIENCE)
+        for values in (files, copies):
+            config = self.folder / "keys.toml"
+            config.write_text("\n".join(f'{name} = "{self.folder}/{name}"' for name in values), "utf-8")
+            Options().parseOptions(["--config", str(config)])
+
     def test_security(self) -> None:
         """The sandbox is tight: systemd rates its exposure at 1.5 of 10 or less."""
         ended = self.analyze("security", "--offline=yes", "--threshold=15", str(self.writeUnits()))
