@@ -277,9 +277,9 @@ class Options(usage.Options):
             if endpoint:
                 raise usage.UsageError(f"{arguments[0]!r}: did you mean --listen {endpoint}?")
             # A secret with a space in it comes here as well.
+            words = "1 word belongs" if len(arguments) == 1 else f"{len(arguments)} words belong"
             raise usage.UsageError(
-                f"there are only options (see --help), but {len(arguments)} words that belong to none; "
-                "a value with spaces stands in quotes"
+                f"there are only options (see --help), but {words} to none; a value with spaces stands in quotes"
             )
 
     def postOptions(self) -> None:

@@ -435,15 +435,16 @@ class TwistdRefusesTests(TwistdTestCase):
     def test_F95_badOptions(self) -> None:
         """F95: a bad option ends the process with exit code 1 before anything starts, and with one line."""
         port = freePort()
-        for options in (
-            ("--interval", "-1"),
-            ("--text", "/nowhere/text"),
-            ("--listen", "nope:1"),
-            ("more",),
+        for options, said in (
+            (("--interval", "-1"), "1"),
+            (("--text", "/nowhere/text"), "/nowhere/text"),
+            (("--listen", "nope:1"), "nope:1"),
+            (("more",), "1 word belongs to none"),
+            (("more", "words"), "2 words belong to none"),
         ):
             ended = self.run_("--listen", f"tcp:{port}:interface=127.0.0.1", *options)
             self.assertEqual((ended.returncode, ended.stdout), (1, ""), options)
-            self.assertRegex(ended.stderr, rf"\Asseserver: .*{options[-1].lstrip('-')}.*\n\Z")
+            self.assertRegex(ended.stderr, rf"\Asseserver: .*{said}.*\n\Z")
 
     def daemon(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Start a daemon in the folder of the test, and wait until it is there, or has failed."""
