@@ -37,14 +37,19 @@ alert. After this page you can watch a server.
 
 ## Switch them on
 
-Metrics need the package `prometheus-client`, which is in the extra `sseserver[metrics]`:
+Metrics need the package `prometheus-client`, which is in the extra `metrics`. In a copy of the
+repository:
+
+```text
+.venv/bin/pip install '.[metrics]'
+```
 
 ```sh
 twistd -n sseserver --admin-listen tcp:9000:interface=127.0.0.1
 ```
 
-Without the package `/metrics` answers `501`, and says so. Nothing imports it unless one of these
-options is given:
+Without the package `/metrics` answers `501`, and the log says so at the start. Nothing imports it
+unless one of these options is given:
 
 * `--admin-listen ENDPOINT` serves `/metrics` apart from the clients. Prefer it.
 * `--metrics` serves `/metrics` on `--listen`, if all its endpoints are loopback addresses or Unix

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from functools import cache
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -50,6 +50,10 @@ _MEMBER = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`
 
 # msgspec takes a tenth of the time of `json`, but writes UTF-8.
 _encodeUTF8 = msgspec.json.Encoder().encode
+
+#: Number. Members that an error names, and characters of each name.
+_MAX_NAMES = 5
+_MAX_NAME = 50
 
 #: Makes the decoder of a shape, once: for a union that takes twenty times as long as to decode a small body.
 _findDecoder: Any = cache(msgspec.json.Decoder)
@@ -115,7 +119,7 @@ def readJSON(body: bytes, shape: type[T], deep: bool | None = None) -> T:
     except msgspec.DecodeError as error:
         # msgspec reports an escaped lone surrogate as truncated input.
         reason = str(error).replace("Input data was truncated", "it ends too early, or contains a lone surrogate")
-        raise BadRequest(f"The body is not valid JSON: {reason}.") from None
+        raise BadRequest(f"The body is not valid JSON: {reason.removeprefix('JSON is malformed: ')}.") from None
     if deep:
         raise BadRequest(_DEEP)
     return value
@@ -199,7 +203,31 @@ def convert(value: object, shape: type[T]) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        raise _makeInvalid(error) from None
+        invalid = _makeInvalid(error)
+        if str(error).startswith("Object missing") and not _PATH.search(str(error)) and isinstance(value, Mapping):
+            fields: Any = msgspec.structs.fields
+            known = [field.encode_name for field in fields(shape)]
+            invalid = InvalidMember(f"{invalid}{nameUnread(value, known)}", invalid.param)
+        raise invalid from None
+
+
+def nameUnread(body: Mapping[str, object], known: Collection[str]) -> str:
+    """
+    Return a sentence for an error about a missing member: one of these may be meant.
+
+    Args:
+        body: The decoded object.
+        known: Names of the members that are read.
+
+    Returns:
+        The first members that are not read, after a space; empty if all are.
+    """
+    unread = [name for name in body if name not in known]
+    if not unread:
+        return ""
+    names = [f"`{ascii(name[:_MAX_NAME])[1:-1]}`" for name in unread[:_MAX_NAMES]]
+    more = ["…"] if len(unread) > _MAX_NAMES else []
+    return f" Members that are not read: {', '.join(names + more)}."
 
 
 def _makeInvalid(error: msgspec.ValidationError) -> InvalidMember:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import BadRequest, ClientError, InvalidMember
-from sseserver.jsontext import MAX_VALUES, convert, readJSON, toJSON
+from sseserver.jsontext import MAX_VALUES, convert, nameUnread, readJSON, toJSON
 
 #: Line ends, escapes, wide characters, and a lone surrogate.
 TEXTS = ("\r\n\x00", "\r\n\u2028\x85\u00e9\U0001f600", "half:\ud83d", '"\\/\x7f\b\f\t')
@@ -24,6 +24,12 @@ class Shape(msgspec.Struct):
     """A body."""
 
     prompt: str | None = None
+
+
+class Needed(msgspec.Struct):
+    """A body with a member that is required."""
+
+    prompt: str
 
 
 class WriterTests(SynchronousTestCase):
@@ -80,6 +86,11 @@ class ReaderTests(SynchronousTestCase):
         self.assertIn("not valid JSON", str(self.assertRaises(BadRequest, readJSON, deep, list[Any])))
         self.assertIn("lone surrogate", self.refuse(b'{"prompt": "\\ud800"}'))
 
+    def test_once(self) -> None:
+        """The message says once that the body is not JSON."""
+        self.assertIn("not valid JSON: invalid character", self.refuse(b"prompt=a"))
+        self.assertNotIn("malformed", self.refuse(b"prompt=a"))
+
     def test_notUTF8(self) -> None:
         """
         Bytes that are not UTF-8 are refused wherever they are; the message tells where.
@@ -94,6 +105,23 @@ class ReaderTests(SynchronousTestCase):
         self.assertIn("at `prompt`", self.refuse(b'{"prompt": 1}'))
         self.assertEqual(self.assertRaises(InvalidMember, readJSON, b'{"prompt": 1}', Shape).param, "prompt")
         self.assertIn("expected shape", self.refuse(b"[]"))
+
+
+class UnreadTests(SynchronousTestCase):
+    """Members that are not read, in errors about members that are missing."""
+
+    def test_convert(self) -> None:
+        """A missing member names the others, which may be meant; a member of the wrong type does not."""
+        error = self.assertRaises(InvalidMember, convert, {"question": "x"}, Needed)
+        self.assertEqual((error.param, str(error).endswith("Members that are not read: `question`.")), ("prompt", True))
+        for body in ({}, {"prompt": 1, "question": "x"}):
+            self.assertNotIn("not read", str(self.assertRaises(InvalidMember, convert, body, Needed)))
+
+    def test_bounds(self) -> None:
+        """Only some members are named, each on one line and not as a whole if it is long."""
+        self.assertEqual(nameUnread({"a": 1}, ["a"]), "")
+        said = nameUnread({"x" * 999: 1, "\n\x1b": 2, **dict.fromkeys("abcdef")}, [])
+        self.assertEqual(said, f" Members that are not read: `{'x' * 50}`, `\\n\\x1b`, `a`, `b`, `c`, ….")
 
 
 class ShapeTests(SynchronousTestCase):

@@ -64,7 +64,11 @@ class ResponseRefused(EventSourceError):
 
 
 class StatusError(ResponseRefused):
-    """The status is not 200. The body is not read, and empty here, if the request is to be retried."""
+    """
+    The status is not 200. The text has the message of an error in JSON.
+
+    The body is not read, and empty here, if the request is to be retried.
+    """
 
 
 class WrongContentType(ResponseRefused):

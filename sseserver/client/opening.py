@@ -6,6 +6,7 @@ Opening of an event stream: one request within its time limit, and the decision 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import NamedTuple, NoReturn
 
@@ -19,6 +20,9 @@ from sseserver.client.errors import ConnectTimeout, SilenceTimeout, StatusError,
 from sseserver.client.limits import Limits
 from sseserver.client.request import EVENT_STREAM, Answer, Request, ask
 from sseserver.timing.patience import addPatientTimeout
+
+#: Characters. Limit of the server's message in the text of an error.
+MAX_MESSAGE = 300
 
 
 class OpenedStream(NamedTuple):
@@ -79,7 +83,30 @@ async def openStream(
     if status == 200:
         message = f"The content type is {contentType or 'missing'}, not {EVENT_STREAM}."
         raise WrongContentType(message, status, response.headers, body)
-    raise StatusError(f"The server answered {status}.", status, response.headers, body)
+    raise StatusError(f"The server answered {status}{_quote(body)}.", status, response.headers, body)
+
+
+def _quote(body: bytes) -> str:
+    """
+    Return the message of an error in JSON, such as those of this package's server, after a colon; `""` without one.
+
+    Args:
+        body: Start of the body of a refusal.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(found, dict):
+        found = found.get("error") or found
+    if isinstance(found, dict):
+        found = found.get("message")
+    if not isinstance(found, str):
+        return ""
+    # The body is foreign: no control character of it reaches a terminal or a log.
+    start = found.strip()[:MAX_MESSAGE].removesuffix(".")
+    text = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in start)
+    return text and f": {text}"
 
 
 def _askInTime(clock: IReactorTime, agent: IAgent, request: Request, limits: Limits) -> Deferred[Answer]:

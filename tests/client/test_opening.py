@@ -14,7 +14,7 @@ from sseserver.client import (
     WrongContentCoding,
     WrongContentType,
 )
-from sseserver.client.opening import readContentCoding
+from sseserver.client.opening import MAX_MESSAGE, readContentCoding
 from sseserver.client.retry import readRetryAfter
 from tests.client.clients import STREAM, ClientTestCase
 
@@ -33,6 +33,19 @@ class ResponseTests(ClientTestCase):
             self.assertEqual(error.headers.getRawHeaders("X-Reason"), ["odd"])
             self.assertEqual(str(error), f"The server answered {status}.")
         self.assertEqual((self.events, self.opened, self.retries), ([], [], []))
+
+    def test_message(self) -> None:
+        """The error has the message of the server, as far as it is JSON: bounded, on one line."""
+        for body, said in (
+            (b'{"error": {"code": "not_found", "message": "There is no such stream."}}', ": There is no such stream"),
+            (b'{"error": "gone"}', ": gone"),
+            (b'{"error": null, "message": "a\\nb\\u001b[0m"}', r": a\nb\x1b[0m"),
+            (b'{"error": {"message": "%b"}}' % (b"a" * 5000), ": " + "a" * MAX_MESSAGE),
+            *((body, "") for body in (b"", b"<html>", b"[" * 50000, b"\xff", b"[1]", b'{"error": {"message": 1}}')),
+        ):
+            self.begin()
+            self.respond("404 Not Found", {"Content-Type": "application/json"}, body)
+            self.assertEqual(str(self.assertFails(StatusError)), f"The server answered 404{said}.")
 
     def test_busy(self) -> None:
         """

@@ -42,6 +42,7 @@ ELSEWHERE = {
     " tests/integration/test_generatedclients.py and test_schemathesis.py",
     ("docs/idea.md", "text"): "a picture",
     ("docs/metrics.md", ""): "queries; tests/apis/admin/test_reference.py",
+    ("docs/metrics.md", "text"): "an installation",
     ("docs/metrics.md", "yaml"): "tests/apis/admin/test_collector.py shows it to promtool",
     ("docs/operations.md", "json"): "the answer of /readyz; tests/apis/admin/test_health.py",
     ("docs/operations.md", "text"): "lines of logs",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.web.server import Request
 
 from sseserver.apis.admin.families import Measured
-from sseserver.apis.admin.missing import MISSING, PackageMissing
+from sseserver.apis.admin.missing import MISSING, PackageMissing, warnMissing
 from sseserver.web.answers import setContentType
 from sseserver.web.resource import AsyncResource
 
@@ -48,9 +48,10 @@ class Metrics(AsyncResource):
 
 
 def makeCollector(measured: Measured) -> MetricsCollector | None:
-    """Return the collector of a server; `None` without the package `prometheus-client`."""
+    """Return the collector of a server; `None` without the package `prometheus-client`, with a line in the log."""
     try:
         from sseserver.apis.admin.collector import MetricsCollector  # noqa: PLC0415  (optional)
     except ImportError:
+        warnMissing()
         return None
     return MetricsCollector(measured)

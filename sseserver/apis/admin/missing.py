@@ -4,6 +4,8 @@ The error of metrics without their package. Used by `metrics`, `workers` and `op
 
 from __future__ import annotations
 
+from twisted.logger import Logger
+
 from sseserver.errors import SSEServerError
 
 
@@ -17,3 +19,11 @@ class PackageMissing(SSEServerError):
 
 #: Text of the answer without the package.
 MISSING = "Metrics need the package prometheus-client: pip install 'sseserver[metrics]'."
+
+
+log = Logger()
+
+
+def warnMissing() -> None:
+    """Log that there are no metrics, when a server starts without the package."""
+    log.warn("{sentence}", sentence=MISSING)  # noqa: G010 (a logger of Twisted)

@@ -18,7 +18,7 @@ from twisted.web.server import Request
 
 from sseserver.apis.admin.families import FAMILIES, MetricType, Samples
 from sseserver.apis.admin.forwarding import Connect
-from sseserver.apis.admin.missing import MISSING, PackageMissing
+from sseserver.apis.admin.missing import MISSING, PackageMissing, warnMissing
 from sseserver.apis.admin.packing import unpackFamily
 from sseserver.counting import Durations
 from sseserver.web.answers import answerJSON, setContentType
@@ -187,9 +187,10 @@ class WorkersMetrics(AsyncResource):
 
 
 def _importCollector() -> ModuleType | None:
-    """Return the module that encodes metrics; `None` without the package `prometheus-client`."""
+    """Return the module that encodes metrics; `None` without the package, with a line in the log."""
     try:
         from sseserver.apis.admin import collector  # noqa: PLC0415  (optional)
     except ImportError:
+        warnMissing()
         return None
     return collector

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from sseserver.errors import InvalidMember
+from sseserver.errors import BadRequest, InvalidMember
 from sseserver.interfaces import ITokenSource
-from sseserver.jsontext import convert
+from sseserver.jsontext import convert, nameUnread
 from sseserver.protocols.chatcompletions import readCompletion
 from sseserver.protocols.prompt import checkText
 from sseserver.values import Prompt
@@ -23,6 +23,13 @@ class _Plain(msgspec.Struct):
     """A body without messages."""
 
     prompt: str | None = None
+
+
+def makeMissing(body: Mapping[str, Any]) -> BadRequest:
+    """Return the error for a body without a prompt, if the source needs one."""
+    unread = nameUnread(body, ("prompt", "messages"))
+    message = "This token source needs a prompt. Send a JSON object with `prompt` or `messages`."
+    return BadRequest(f"{message}{unread}")
 
 
 def readPrompt(body: Mapping[str, Any], source: ITokenSource) -> Prompt | None:

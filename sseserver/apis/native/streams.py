@@ -15,7 +15,7 @@ from twisted.web.server import Request
 
 from sseserver.apis.native.links import StreamLinks
 from sseserver.apis.native.listing import describeListed, findListed, readPage
-from sseserver.apis.native.prompts import readPrompt
+from sseserver.apis.native.prompts import makeMissing, readPrompt
 from sseserver.apis.native.publishing import (
     STEP,
     checkName,
@@ -151,7 +151,7 @@ class StreamCollection(AsyncResource):
             # See `Completions.POST`.
             await awaitTurn(self._service.clock)
         if source.takesPrompt and prompt is None:
-            raise BadRequest("This token source needs a prompt. Send a JSON object with `prompt` or `messages`.")
+            raise makeMissing(body.members)
         key = readStartKey(request, "streams", principal)
         prefix, client = principal.runPrefix or "", identifyClient(request)
         streamLog = await self._service.startRun(

@@ -87,7 +87,7 @@ class Access:
         found = self._authenticator.authenticate(request)
         principal = await found if isinstance(found, Deferred) else found
         if principal.isExpired(self._seconds()):
-            raise Unauthorized("The credential has expired.", 'Bearer error="invalid_token"')
+            raise Unauthorized("The credential has expired. Ask for a new one.", 'Bearer error="invalid_token"')
         # For the access log, and the limits of clients.
         logged: Any = request
         logged.principalName = principal.name

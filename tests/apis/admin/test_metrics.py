@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from unittest.mock import patch
 
+from twisted.logger import capturedLogs, formatEvent
+
 from sseserver.apis import makeAdmin
 from sseserver.apis.admin.metrics import makeCollector
 from tests.apis.admin.cases import MetricsTestCase
@@ -37,7 +39,10 @@ class MetricsTests(MetricsTestCase):
         """Without the package the answer names the extra to install; everything else is there."""
         with patch.dict(sys.modules, {"prometheus_client": None, "sseserver.apis.admin.collector": None}):
             self.assertIsNone(makeCollector(self.measured))
-            self.admin = self.site(makeAdmin(self.measured))
+            with capturedLogs() as events:
+                self.admin = self.site(makeAdmin(self.measured))
+        [line] = [formatEvent(event) for event in events]
+        self.assertIn("pip install 'sseserver[metrics]'", line)
         response = self.connect(self.admin).ask("/metrics")
         self.assertEqual((response.status, response.error["code"]), (501, "package_missing"))
         self.assertIn("pip install 'sseserver[metrics]'", response.error["message"])

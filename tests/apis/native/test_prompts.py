@@ -78,3 +78,9 @@ class RunTests(ChatTestCase):
         for body in ({}, {"prompt": None}, {"prompt": "a", **HELLO}, {"messages": []}):
             self.assertEqual(self.post("/streams", body).response.status, 400)
         self.assertEqual(self.source.runs, [])
+
+    def test_otherMember(self) -> None:
+        """A body with another member than `prompt` is refused with a message that names it."""
+        response = self.post("/streams", {"question": "Why?"}).response
+        self.assertEqual(response.status, 400)
+        self.assertIn("Members that are not read: `question`.", response.error["message"])
