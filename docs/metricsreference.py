@@ -92,6 +92,9 @@ started again begin at 0, as `rate` expects. `--metrics` cannot be used with wor
 | `rate(sseserver_gaps_total[5m])` | `--window` or `--keep` is too small |
 | `rate(sseserver_reactor_lag_seconds_sum[5m])` | the process needs more CPU |
 
+[alerts.yml](alerts.yml) has rules for Prometheus that say what to do: name it under `rule_files`.
+`promtool check rules alerts.yml` checks your changes.
+
 Counters begin at 0 when the process starts. All series are there from the start.
 
 * Bytes and entries that a viewer was sent are counted at its heartbeats (15 s) and at its end,

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import twisted
 
+from sseserver.apis.admin.health import findProblems
 from sseserver.counting import Durations
 from sseserver.service.service import StreamService
 from sseserver.stores.groupwriter import COMMITS
@@ -186,6 +187,12 @@ FAMILIES = (
         _GAUGE,
         "When the server was started, in seconds since 1970.",
         _one(lambda measured: measured.service.created),
+    ),
+    Family(
+        "sseserver_ready",
+        _GAUGE,
+        "Whether the server should get new clients, as `/readyz` says: 1 or 0.",
+        _one(lambda measured: int(not findProblems(measured.service))),
     ),
     Family(
         "sseserver_viewers",

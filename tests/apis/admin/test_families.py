@@ -50,6 +50,12 @@ class EventTests(MetricsTestCase):
 
     settings = Settings(maxViewers=2)
 
+    def test_ready(self) -> None:
+        """The server is ready until it is going to stop."""
+        self.assertEqual(self.value("sseserver_ready"), 1)
+        self.service.leave()
+        self.assertEqual(self.value("sseserver_ready"), 0)
+
     def test_viewers(self) -> None:
         """Viewers that come, get everything, leave, return, and find no room."""
         viewer, other = self.view("/"), self.view("/")

@@ -32,6 +32,18 @@ class ReferenceTests(MetricsTestCase):
         for query in queries:
             self.checkQuery(query)
 
+    def test_rules(self) -> None:
+        """Each rule of docs/alerts.yml has names and label values that the server exports, a delay and what to do."""
+        text = (ROOT / "docs" / "alerts.yml").read_text("utf-8")
+        rules = text.split("- alert: ")[1:]
+        self.assertGreater(len(rules), 8)
+        for rule in rules:
+            for member in ("for: ", "severity: ", "summary: ", "description: "):
+                self.assertIn(member, rule)
+            [query] = re.findall(r" expr: (?:>-\n)?(.*?)\n +for: ", rule, re.DOTALL)
+            if "sseserver_" in query:
+                self.checkQuery(query)
+
     def test_dashboard(self) -> None:
         """Each query of the dashboard has names and labels that the server exports, and each metric has a panel."""
         dashboard = json.loads((ROOT / "docs" / "grafana.json").read_text("utf-8"))
