@@ -14,7 +14,7 @@ from tests.house import PAGES, ROOT
 #: Options of other programs that the pages name: of the package's commands, of twistd, of the tests, of others.
 OTHERS = frozenset(
     {
-        *("expires", "help"),
+        *("expires", "help", "url"),
         *("logger", "pidfile", "reactor", "syslog"),
         *("first", "once", "strict"),
         *("read-only", "tmpfs"),

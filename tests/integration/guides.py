@@ -71,6 +71,8 @@ class Follower:
         # Of Caddy.
         self._environment["XDG_DATA_HOME"] = str(self.folder)
         self._servers: list[subprocess.Popen[bytes]] = []
+        self._commands: list[str] = []
+        self._logs = 0
 
     def adapt(self, text: str) -> str:
         """Return a text with other ports."""
@@ -102,10 +104,12 @@ class Follower:
         """Start a server, and wait until it listens on the port that it takes."""
         (usual,) = [port for start, port in _SERVERS.items() if command.startswith(start)]
         port = None if usual is None else self.ports[usual]
+        self._commands.append(command)
         if command.startswith("twistd"):
             command = command.replace("-n", "-n --pidfile=", 1) + f" --listen tcp:{port}:interface=127.0.0.1"
             command = " ".join([command, *QUICK])
-        log = (self.folder / f"log{len(self._servers)}").open("wb")
+        log = (self.folder / f"log{self._logs}").open("wb")
+        self._logs += 1
         server = subprocess.Popen(
             self.adapt(command),
             shell=True,
@@ -130,6 +134,23 @@ class Follower:
             socket.create_connection(("localhost", port), timeout=PATIENCE).close()
             return True
         return False
+
+    def restart(self, number: int, options: str = "") -> None:
+        """Stop a server, counted from the first one that the guide starts, and start it again with more options."""
+        server = self._servers[number]
+        os.killpg(server.pid, signal.SIGINT)
+        server.wait(PATIENCE)
+        command = f"{self._commands[number]} {options}"
+        self.serve(command)
+        self._servers[number], self._commands[number] = self._servers.pop(), command
+        self._commands.pop()
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text in a file of the example, which has it once."""
+        path = self.folder / name
+        text = path.read_text("utf-8")
+        assert text.count(old) == 1, f"{name}: {old}"
+        path.write_text(text.replace(old, new), "utf-8")
 
     def readLogs(self) -> str:
         """Return the output of the servers."""

@@ -53,6 +53,14 @@ class ApplicationTests(SynchronousTestCase):
         """Flask with its own server."""
         self.check("flask", "flask")
 
+    def test_runs(self) -> None:
+        """An application starts runs, and signs links to them."""
+        needModules("flask")
+        reader = Follower("applications")
+        self.addCleanup(reader.end)
+        self.assertEqual(reader.follow("runs").rstrip("\n"), "Why?")
+        self.assertNotIn("Traceback", reader.readLogs())
+
     def test_celery(self) -> None:
         """A worker of Celery publishes, with a Redis as its broker."""
         needModules("celery", "redis")
@@ -86,6 +94,51 @@ class ApplicationTests(SynchronousTestCase):
         self.assertEqual(patches[3].data, 'signals {"state": "done"}')
         rest = stream(port, url, {**headers, "Last-Event-ID": patches[2].id})
         self.assertEqual([event.id for event in rest][-2:], [patches[3].id, events[-1].id])
+
+    def test_restart(self) -> None:
+        """A hub with a store is restarted in the middle of an answer: nothing is lost, doubled, or left open."""
+        needModules("flask")
+        for failing, end in ((False, "done"), (True, "cancelled")):
+            reader = Follower("applications")
+            self.addCleanup(reader.end)
+            reader.edit("flaskapp.py", "sleep(0.1)", "sleep(0.2)")
+            if failing:
+                reader.edit("flaskapp.py", "hub.post(stream, headers", "raise RuntimeError(stream, headers")
+            reader.follow("flask")
+            reader.restart(0, "--store sqlite:streams.db")
+            question = " ".join(str(number) for number in range(20))
+            body = {"Content-Type": "application/json"}, json.dumps({"question": question}).encode()
+            url = httpx.URL(json.loads(ask(reader.ports["8001"], "POST", "/answers", *body)[2])["url"])
+            reader.restart(0)
+            events = stream(reader.ports["8000"], url.raw_path.decode())
+            self.assertEqual(
+                "".join(event.data for event in events[:-1] if event.type == "message"), f"You asked: {question} "
+            )
+            self.assertEqual(events[-1].type, end)
+
+    def test_renewal(self) -> None:
+        """Only the user who asked gets another link."""
+        for page, modules in (
+            ("flask", ["flask"]),
+            ("fastapi", ["fastapi", "uvicorn"]),
+            ("django", ["django"]),
+            ("runs", ["flask"]),
+        ):
+            needModules(*modules)
+            reader = Follower("applications")
+            self.addCleanup(reader.end)
+            reader.follow(page)
+            here = f"http://127.0.0.1:{reader.ports['8001']}"
+            with httpx.Client(trust_env=False, timeout=PATIENCE, base_url=here) as client:
+                stranger = client.post("/answers", json={"question": "Why?"}).json()["url"]
+                client.get("/").raise_for_status()
+                name = httpx.URL(client.post("/answers", json={"question": "Why?"}).json()["url"]).path.split("/")[-1]
+                link = client.post(f"/links/{name}").raise_for_status().json()["url"]
+                self.assertEqual(client.get(link, headers={"Accept": "application/json"}).status_code, 200)
+                self.assertEqual(client.post(f"/links/{httpx.URL(stranger).path.split('/')[-1]}").status_code, 404)
+                client.cookies.clear()
+                for other in (name, httpx.URL(stranger).path.split("/")[-1], "answer-none"):
+                    self.assertEqual(client.post(f"/links/{other}").status_code, 404, page)
 
     def test_django(self) -> None:
         """Django with its own server."""
@@ -128,5 +181,6 @@ class TextTests(SynchronousTestCase):
         texts = [path.read_text("utf-8") for path in files if path.suffix != ".pyc"]
         for guide in [*GUIDES.glob("*.md"), ROOT / "docs" / "tutorial.md"]:
             for language, block in findBlocks(guide):
-                if language not in {"sh", "text"}:
+                # tests/integration/test_deployment.py reads configurations in TOML.
+                if language not in {"sh", "text", "toml"}:
                     self.assertTrue(any(block in text for text in texts), f"{guide.name}: {block}")

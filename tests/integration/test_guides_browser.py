@@ -87,6 +87,22 @@ class PageTests(BrowserTestCase):
         shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
         self.assertEqual(shown, [f"You asked: {question} ", "done"])
 
+    async def test_renewal(self) -> None:
+        """A link that expires in the middle of an answer is renewed; the page shows the answer once, and whole."""
+        needModules("fastapi", "uvicorn")
+        reader = self.begin("applications")
+        await deferToThread(reader.follow, "fastapi")
+        reader.edit("hub.py", '"seconds": 600', '"seconds": 2')
+        await deferToThread(reader.restart, 1)
+        await self.openWindow(reader.adapt("http://127.0.0.1:8001/"))
+        question = " ".join(str(number) for number in range(60))
+        await self.script(f"document.querySelector('input').value = '{question}'")
+        await self.script("document.querySelector('button').click()")
+        await self.until("/done|failed|cancelled|lost/.test(document.getElementById('state').textContent)")
+        shown = await self.script("return ['answer', 'state'].map(name => document.getElementById(name).textContent)")
+        self.assertEqual(shown, [f"You asked: {question} ", "done"])
+        self.assertRegex(reader.readLogs(), r'"POST /links/answer-\S+ HTTP/1.1" 200')
+
     async def test_application(self) -> None:
         """The page of an application shows the answer, which comes from another origin, with a signed link."""
         needModules("fastapi", "uvicorn")

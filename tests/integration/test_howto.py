@@ -146,7 +146,7 @@ class PageTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Each page with commands is followed by a test."""
         followed = {name.removeprefix("test_") for name in vars(PageTests) if name.startswith("test_")}
-        followed |= {*PROXIES, "fastapi", "flask", "django", "react", "vite", "celery", "htmx", "datastar"}
+        followed |= {*PROXIES, "runs", "fastapi", "flask", "django", "react", "vite", "celery", "htmx", "datastar"}
         pages = {page.stem for page in GUIDES.glob("*.md") if findBlocks(page, "sh")}
         self.assertLessEqual(pages, followed)
 

@@ -2,40 +2,45 @@
 
 import asyncio
 import secrets
-from pathlib import Path
 from typing import Annotated
 
-import httpx
-from fastapi import BackgroundTasks, Body, FastAPI
+import hub
+from fastapi import BackgroundTasks, Body, Cookie, FastAPI, HTTPException
 from fastapi.responses import FileResponse
 
-HUB = "http://127.0.0.1:8000"
-KEY = Path("app.key").read_text().strip()
-
 app = FastAPI()
-hub = httpx.AsyncClient(base_url=HUB, headers={"Authorization": f"Bearer {KEY}"})
+owners: dict[str, str | None] = {}  # In your project: the table of answers.
+User = Annotated[str, Cookie()]
 
 
 async def publish(stream, question):
     try:
         for word in f"You asked: {question}".split():
             await asyncio.sleep(0.1)  # Your model works.
-            (await hub.post(stream, json={"token": f"{word} "})).raise_for_status()
-        (await hub.post(stream, headers={"Stream-Closed": "true"})).raise_for_status()
+            await asyncio.to_thread(hub.post, stream, json={"token": f"{word} "})
+        await asyncio.to_thread(hub.post, stream, headers={"Stream-Closed": "true"})
     except BaseException:
-        await hub.post(f"{stream}/cancel")
+        await asyncio.to_thread(hub.post, f"{stream}/cancel")
         raise
 
 
 @app.get("/")
-async def page():
-    return FileResponse("page.html")
+def page(user: User = ""):
+    response = FileResponse("page.html")
+    response.set_cookie("user", user or secrets.token_urlsafe(16), httponly=True)
+    return response
 
 
 @app.post("/answers")
-async def answer(question: Annotated[str, Body(embed=True)], tasks: BackgroundTasks):
-    stream = f"/streams/answer-{secrets.token_urlsafe(16)}"
-    (await hub.put(stream)).raise_for_status()
-    link = (await hub.post(f"{stream}/links", json={"seconds": 600})).raise_for_status()
+def answer(question: Annotated[str, Body(embed=True)], tasks: BackgroundTasks, user: User = ""):
+    stream = hub.openStream()
+    owners[stream] = user or None
     tasks.add_task(publish, stream, question)
-    return {"url": HUB + link.json()["url"]}
+    return {"url": hub.link(stream)}
+
+
+@app.post("/links/{name}")
+def renew(name: str, user: User = ""):
+    if owners.get(f"/streams/{name}") != user:
+        raise HTTPException(404)
+    return {"url": hub.link(f"/streams/{name}")}

@@ -2,25 +2,21 @@
 
 import secrets
 import time
-from pathlib import Path
 from threading import Thread
 
-import httpx
-from flask import Flask, request, send_file
-
-HUB = "http://127.0.0.1:8000"
-KEY = Path("app.key").read_text().strip()
+import hub
+from flask import Flask, abort, request, send_file
 
 app = Flask(__name__)
-hub = httpx.Client(base_url=HUB, headers={"Authorization": f"Bearer {KEY}"})
+owners: dict[str, str | None] = {}  # In your project: the table of answers.
 
 
 def publish(stream, question):
     try:
         for word in f"You asked: {question}".split():
             time.sleep(0.1)  # Your model works.
-            hub.post(stream, json={"token": f"{word} "}).raise_for_status()
-        hub.post(stream, headers={"Stream-Closed": "true"}).raise_for_status()
+            hub.post(stream, json={"token": f"{word} "})
+        hub.post(stream, headers={"Stream-Closed": "true"})
     except BaseException:
         hub.post(f"{stream}/cancel")
         raise
@@ -28,14 +24,21 @@ def publish(stream, question):
 
 @app.get("/")
 def page():
-    return send_file("page.html")
+    response = send_file("page.html")
+    response.set_cookie("user", request.cookies.get("user") or secrets.token_urlsafe(16), httponly=True)
+    return response
 
 
 @app.post("/answers")
 def answer():
-    question = request.get_json()["question"]
-    stream = f"/streams/answer-{secrets.token_urlsafe(16)}"
-    hub.put(stream).raise_for_status()
-    link = hub.post(f"{stream}/links", json={"seconds": 600}).raise_for_status()
-    Thread(target=publish, args=(stream, question)).start()
-    return {"url": HUB + link.json()["url"]}
+    stream = hub.openStream()
+    owners[stream] = request.cookies.get("user")
+    Thread(target=publish, args=(stream, request.get_json()["question"])).start()
+    return {"url": hub.link(stream)}
+
+
+@app.post("/links/<name>")
+def renew(name):
+    if owners.get(f"/streams/{name}") != request.cookies.get("user", ""):
+        abort(404)
+    return {"url": hub.link(f"/streams/{name}")}
