@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,9 @@ def _checkWritable(path: Path, place: str) -> None:
     try:
         if path.is_dir():
             raise usage.UsageError(f"{place}: this is a folder")
+        # From Python 3.14 on, `is_dir` does not tell a folder that is closed to this user from one that is missing.
+        with suppress(FileNotFoundError):
+            path.parent.stat()
         if not path.parent.is_dir():
             raise usage.UsageError(f"{place}: there is no folder {str(path.parent)!r}")
         if not os.access(path if path.exists() else path.parent, os.W_OK):

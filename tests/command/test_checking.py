@@ -294,6 +294,12 @@ class CheckTests(CheckTestCase):
         options = parse(f"--store=sqlite:{path}")
         with self.assertRaisesRegex(Exception, rf"--store sqlite:{path}: this user may not write it"):
             checkFiles(options, None)
+        with (
+            patch.object(Path, "is_dir", lambda path: False),
+            patch.object(Path, "stat", side_effect=PermissionError(13, "Permission denied")),
+            self.assertRaisesRegex(Exception, rf"--store sqlite:{path}: Permission denied"),
+        ):
+            checkFiles(options, None)
         # Below twistd's folder.
         with self.assertRaisesRegex(Exception, "there is no folder '/nowhere'"):
             checkFiles(parse("--store=sqlite:db"), "/nowhere")
