@@ -230,11 +230,12 @@ class PrincipalTests(AccessTestCase):
         self.assertEqual(self.service.viewers.count, 0)
 
     def test_expired(self) -> None:
-        """A principal whose rights have ended has none."""
+        """A principal whose rights have ended has none; the answer says what helps."""
         self.put("news")
         self.admit("a", "read:*", expires=self.reactor.seconds())
         response = self.askAs("a", "/streams/news")
         self.assertEqual((response.status, response.headers["www-authenticate"]), (401, 'Bearer error="invalid_token"'))
+        self.assertIn("Ask for a new one.", response.error["message"])
 
     def test_onceEach(self) -> None:
         """The authenticator is asked once for each request, and not at all for the page."""
