@@ -9,6 +9,7 @@ import html
 import json
 import re
 import shutil
+import time
 
 import httpx
 import httpx_sse
@@ -110,11 +111,19 @@ class ApplicationTests(SynchronousTestCase):
             body = {"Content-Type": "application/json"}, json.dumps({"question": question}).encode()
             url = httpx.URL(json.loads(ask(reader.ports["8001"], "POST", "/answers", *body)[2])["url"])
             reader.restart(0)
+            self.awaitEnd(reader.ports["8000"], url.raw_path.decode())
             events = stream(reader.ports["8000"], url.raw_path.decode())
             self.assertEqual(
                 "".join(event.data for event in events[:-1] if event.type == "message"), f"You asked: {question} "
             )
             self.assertEqual(events[-1].type, end)
+
+    def awaitEnd(self, port: int, path: str) -> None:
+        """Wait until a stream has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while json.loads(ask(port, "GET", path, {"Accept": "application/json"})[2])["state"] == "open":
+            self.assertLess(time.monotonic(), deadline, "The stream stays open.")
+            time.sleep(0.1)
 
     def test_renewal(self) -> None:
         """Only the user who asked gets another link."""
