@@ -203,12 +203,16 @@ def convert(value: object, shape: type[T]) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        invalid = _makeInvalid(error)
-        if str(error).startswith("Object missing") and not _PATH.search(str(error)) and isinstance(value, Mapping):
-            fields: Any = msgspec.structs.fields
-            known = [field.encode_name for field in fields(shape)]
-            invalid = InvalidMember(f"{invalid}{nameUnread(value, known)}", invalid.param)
-        raise invalid from None
+        # Not a local variable: the traceback would refer to the frame, and the frame to the error.
+        raise _nameMissing(error, value, shape) from None
+
+
+def _nameMissing(error: msgspec.ValidationError, value: object, shape: Any) -> InvalidMember:
+    """Return the error about a value, with the members that are not read if one is missing at the top."""
+    invalid = _makeInvalid(error)
+    if str(error).startswith("Object missing") and not _PATH.search(str(error)) and isinstance(value, Mapping):
+        return InvalidMember(f"{invalid}{nameUnread(value, shape.__struct_encode_fields__)}", invalid.param)
+    return invalid
 
 
 def nameUnread(body: Mapping[str, object], known: Collection[str]) -> str:
