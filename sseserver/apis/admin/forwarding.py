@@ -116,7 +116,10 @@ class Forwarding(Resource):
         request.notifyFinish().addErrback(lambda _: asked.cancel())
         try:
             response = await asked
-        except Exception:
+        except Exception as error:
+            # The worker is gone, or does not answer in time. Or the client has left, and the request was cancelled.
+            if not isOver(request):
+                log.warn("No worker has answered a request of an operator: {error!r}", error=error)  # noqa: G010 (a logger of Twisted)
             _refuse(request, Overloaded("No worker answers; retry later."))
             return
         request.setResponseCode(response.code, response.phrase)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from sseserver.apis.admin.missing import PackageMissing
 from sseserver.apis.admin.page import ASSETS
-from sseserver.apis.admin.viewerlist import MAX_PAGE
 from sseserver.errors import Forbidden, NotFound, Overloaded
 from sseserver.web.accept import HTML, PLAIN_TEXT
 from sseserver.web.assets import findType
@@ -21,6 +20,7 @@ from sseserver.web.openapi.operations import (
     makeObject,
     refer,
 )
+from sseserver.web.pages import MAX_PAGE, makeLimit
 
 #: Media type of OpenMetrics.
 OPEN_METRICS = "application/openmetrics-text"
@@ -189,12 +189,7 @@ _PAGE = (
         answers=(Answer(200, "A page of the list.", makeJSON("ViewerList")),),
         errors=(Forbidden, Overloaded),
         parameters=(
-            Parameter(
-                "query",
-                "limit",
-                "Number of viewers of the page.",
-                {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
-            ),
+            makeLimit("viewers"),
             Parameter("query", "after", "Number of viewers before the page.", {**_COUNT, "maximum": 10**9 - 1}),
             Parameter("query", "stream", "Only the viewers of this stream."),
             Parameter(

@@ -24,11 +24,9 @@ from sseserver.speedups.privates import countQueued
 from sseserver.timing.turns import takeTurns
 from sseserver.web.access.rights import Access, showsStream
 from sseserver.web.answers import answerJSON
+from sseserver.web.pages import readLimit
 from sseserver.web.request import readParameter
 from sseserver.web.resource import AsyncResource
-
-#: Viewers. Largest page, which is the default.
-MAX_PAGE = 100
 
 #: Viewers. So many are looked through in one turn of the reactor.
 STEP = 500
@@ -97,18 +95,15 @@ def readQuery(request: Request) -> ViewersQuery:
     Raises:
         BadRequest: A parameter is malformed.
     """
-    limit, after = _readNumber(request, b"limit", MAX_PAGE), _readNumber(request, b"after", 0)
-    if not 1 <= limit <= MAX_PAGE:
-        raise BadRequest(f"The parameter limit must be a whole number from 1 to {MAX_PAGE}.")
-    return ViewersQuery(limit, after, readParameter(request, b"stream"))
+    return ViewersQuery(readLimit(request), _readAfter(request), readParameter(request, b"stream"))
 
 
-def _readNumber(request: Request, name: bytes, default: int) -> int:
-    value = readParameter(request, name)
+def _readAfter(request: Request) -> int:
+    value = readParameter(request, b"after")
     if value is None:
-        return default
+        return 0
     if not (value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS):
-        raise BadRequest(f"The parameter {name.decode('ascii')} must be a whole number.")
+        raise BadRequest("The parameter after must be a whole number.")
     return int(value)
 
 

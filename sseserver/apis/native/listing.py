@@ -15,10 +15,8 @@ from sseserver.errors import BadRequest
 from sseserver.interfaces import IStreamStore, Principal
 from sseserver.values import ListedPlace, ListedStream
 from sseserver.web.access.rights import showsStream
+from sseserver.web.pages import readLimit
 from sseserver.web.request import readParameter
-
-#: Streams. Largest page, which is the default: it is written in one turn.
-MAX_PAGE = 100
 
 #: Streams. So many are looked through in one turn of the reactor for those that a principal may see.
 STEP = 1000
@@ -71,7 +69,7 @@ def readPage(request: Request) -> PageQuery:
     Raises:
         BadRequest: A parameter is malformed.
     """
-    limit, before = _readLimit(readParameter(request, b"limit")), _readPlace(readParameter(request, b"before"))
+    limit, before = readLimit(request), _readPlace(readParameter(request, b"before"))
     prefix, isOpen = readParameter(request, b"prefix") or "", readParameter(request, b"open")
     if prefix and not NAME.fullmatch(prefix):
         raise BadRequest("The parameter prefix must be the beginning of a stream name.")
@@ -118,14 +116,6 @@ def describeListed(stream: ListedStream) -> dict[str, object]:
         "created": stream.created,
         "ended": stream.ended,
     }
-
-
-def _readLimit(value: str | None) -> int:
-    if value is None:
-        return MAX_PAGE
-    if not (value.isascii() and value.isdigit() and len(value) < 4 and 1 <= int(value) <= MAX_PAGE):
-        raise BadRequest(f"The parameter limit must be a whole number from 1 to {MAX_PAGE}.")
-    return int(value)
 
 
 def _readPlace(value: str | None) -> ListedPlace | None:

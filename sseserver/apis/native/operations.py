@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sseserver.apis.native.links import MAX_BODY
-from sseserver.apis.native.listing import MAX_PAGE
 from sseserver.apis.native.publishing import MAX_IDS, MAX_TYPE, NAME, RESERVED_TYPES
 from sseserver.errors import (
     Forbidden,
@@ -48,6 +47,7 @@ from sseserver.web.openapi.operations import (
     makeViewing,
     refer,
 )
+from sseserver.web.pages import MAX_PAGE, makeLimit
 
 _SECONDS: Schema = {"type": "number", "description": "Seconds since 1970."}
 _ENDED: Schema = {"type": ["number", "null"], "description": "Seconds since 1970; `null` while the stream is open."}
@@ -245,12 +245,7 @@ _LISTING = Operation(
     answers=(Answer(200, "A page of the list.", makeJSON("StreamList")),),
     errors=(Forbidden, StoreUnavailable),
     parameters=(
-        Parameter(
-            "query",
-            "limit",
-            "Number of streams of the page.",
-            {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": MAX_PAGE},
-        ),
+        makeLimit("streams"),
         Parameter("query", "before", "The place in `next` of the page before; use that URL as it is."),
         Parameter("query", "prefix", "The beginning of the names of the streams.", _PREFIX),
         Parameter("query", "open", "Whether the streams are open; all without it.", {"type": "boolean"}),

@@ -16,6 +16,7 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from sseserver.apis import makeAdmin, makePoolAdmin
@@ -102,9 +103,13 @@ class ForwardingTests(TestCase):
         self.assertEqual((await self.ask("GET", "/admin/viewers.json?worker=1"))[1]["viewers"], [])
 
     async def test_noWorker(self) -> None:
-        """Without the worker that was asked for the answer is 503, and 400 if its number is none."""
-        status, answer = await self.ask("GET", "/admin/viewers.json?worker=2")
+        """Without the worker that was asked for the answer is 503, and the log has why; 400 if its number is none."""
+        with capturedLogs() as logged:
+            status, answer = await self.ask("GET", "/admin/viewers.json?worker=2")
         self.assertEqual((status, answer["error"]["code"]), (503, "overloaded"))
+        self.assertEqual(
+            [event["log_level"].name for event in logged if "ConnectionLost" in formatEvent(event)], ["warn"]
+        )
         self.assertEqual((await self.ask("GET", "/admin/viewers.json?worker=x"))[0], 400)
 
     async def test_events(self) -> None:
