@@ -6,14 +6,18 @@ It is evaluated on every change of any of them, so no order of events can stop a
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sseserver.formats import text as textFormat
+from sseserver.service.pause import Pause
 from sseserver.service.service import Settings
 from sseserver.streams.followed import FLUSH_TICK
+from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
 from tests.fakes import FakeViewer, RecordingProducer
 from tests.service.cases import LARGE, ServiceTestCase
 from tests.wires import Wire
@@ -185,6 +189,35 @@ class PausingTests(PausingTestCase):
         self.assertFalse(self.isPaused)
         for viewer in viewers:
             self.streamLog.leave(viewer)
+
+
+class FullStoreTests(ServiceTestCase):
+    """A run for which the store has no room."""
+
+    def test_retried(self) -> None:
+        """The run looks again every second until there is room, though no viewer reads, and then no more."""
+        looks: list[float] = []
+        resumed: list[float] = []
+
+        def makeRoom() -> bool:
+            """Have room at the fourth look."""
+            looks.append(self.reactor.seconds())
+            return len(looks) == 4
+
+        def resume() -> None:
+            """Go on."""
+            resumed.append(self.reactor.seconds())
+            pause.end()
+
+        sweep = Ticker(self.reactor, 0.1, turnEnd=TurnEnd(self.reactor))
+        pause = Pause(self.startLog(), _READ_AHEAD, makeRoom, sweep, resume)
+        waiting = pause.wait()
+        self.reactor.run(10)
+        self.assertEqual(len(looks), 4)
+        self.assertEqual(resumed, looks[-1:])
+        for before, after in pairwise(looks):
+            self.assertTrue(1 <= after - before <= 1.3, looks)
+        self.successResultOf(waiting)
 
 
 class ScheduleTests(PausingTestCase):
