@@ -173,6 +173,7 @@ def readKeySet(body: bytes, algorithm: str) -> dict[str | None, TokenKey]:
         described = json.loads(body)["keys"]
         keys = {each.get("kid"): _readKey(each, algorithm) for each in described[:MAX_KEYS] if _isFor(each, algorithm)}
     except Exception:
+        # The body is foreign: each wrong shape raises another error, in this line or in the libraries.
         raise ValueError("it is not a JSON Web Key Set") from None
     if len(described) > MAX_KEYS:
         raise ValueError(f"it has more than {MAX_KEYS} keys")

@@ -105,6 +105,7 @@ def _prepareKey(algorithm: str, text: str) -> Any:
     try:
         key = jwt.get_algorithm_by_name(algorithm).prepare_key(text)
     except Exception:
+        # Each library has errors of its own for a text that is no key.
         raise ValueError(f"it is not a key for {algorithm}" + ("" if least else ": a public key in PEM")) from None
     if algorithm == "RS256" and key.key_size < _RSA_BITS:
         raise ValueError(f"an RSA key has at least {_RSA_BITS} bits")
@@ -173,6 +174,7 @@ class TokenVerifier:
         try:
             header = jwt.get_unverified_header(token)
         except Exception:
+            # The token is foreign: PyJWT lets errors of its decoders through.
             raise _makeRefusal("It cannot be read") from None
         if header.get("alg") != self._rules.algorithm:
             raise _makeRefusal(f"Its algorithm must be {self._rules.algorithm}")
