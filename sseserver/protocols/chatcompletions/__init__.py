@@ -2,7 +2,8 @@
 OpenAI's chat completions, without I/O.
 
 The modules are `request`, `content` (of a message), `chunk` (one piece of a streamed answer), `completion` (an answer
-in one piece), `accumulation` (its members, put together from those of chunks) and `usage`.
+in one piece), `accumulation` (its members, put together from those of chunks), `deltas` (what a chunk adds, for the
+formats of other protocols) and `usage`.
 
 Reference: https://platform.openai.com/docs/api-reference/chat.
 """
@@ -17,18 +18,40 @@ from sseserver.protocols.chatcompletions.chunk import (
     writeError,
 )
 from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion
+from sseserver.protocols.chatcompletions.deltas import (
+    CallArguments,
+    CallStart,
+    Citation,
+    Delta,
+    DeltaReader,
+    Finish,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Usage,
+)
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
 from sseserver.protocols.chatcompletions.usage import makeSummary, wantsUsage
 
 __all__ = [
     "FINISH_REASONS",
     "FOLDING",
+    "CallArguments",
+    "CallStart",
     "ChunkEnd",
     "ChunkReader",
     "ChunkWriter",
+    "Citation",
     "CompletionBuilder",
     "CompletionRequest",
+    "Delta",
+    "DeltaReader",
     "ErrorChunk",
+    "Finish",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "TextDelta",
+    "Usage",
     "build",
     "convertCompletion",
     "makeSummary",
