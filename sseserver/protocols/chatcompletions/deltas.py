@@ -259,9 +259,9 @@ class DeltaReader:
         name, index = _readText(piece, "id"), piece.get("index")
         key = index if isinstance(index, int) else place
         if not isinstance(index, int) and name:
-            for call in self._calls.values():
-                if call.id == name:
-                    return call
+            for known in self._calls.values():
+                if known.id == name:
+                    return known
         call = self._calls.get(key)
         if call is None or (name and call.id and name != call.id):
             call = self._calls[key] = _Call(self._count, name)
