@@ -6,26 +6,21 @@ The resource that an embedder mounts: all APIs, each at its path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request
 
 from sseserver.apis import makeAPIs
 from sseserver.apis.admin.health import HEALTH
-from sseserver.apis.native.streams import StreamCollection
+from sseserver.apis.native.direct import DirectPublishing
 from sseserver.interfaces import IAuthenticator
 from sseserver.service.service import StreamService
-from sseserver.speedups.direct import DirectHead
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.rights import Access
 from sseserver.web.resource import NotFoundResource
-
-#: Path of the collection of streams.
-_STREAMS = b"streams"
 
 
 class StreamResource(Resource):
@@ -46,6 +41,7 @@ class StreamResource(Resource):
             without cookies.
 
     Attributes:
+        direct: Answers small POSTs without a request object; `None` if each request must have one.
         gate: The gate that every request passes.
     """
 
@@ -63,16 +59,13 @@ class StreamResource(Resource):
         credentials = self._access.credentials
         if credentials is not None:
             credentials.onChange = partial(service.viewers.rights.recheck, credentials.renew)
-        self._direct = DirectPublishing(self, self.gate, self._access)
+        # A derived class may check requests, and an embedder's authenticator must see each of them.
+        isDirect = type(self) is StreamResource and self._access.recalls
+        self.direct = DirectPublishing(self.children.get, service, self.gate, self._access) if isDirect else None
         resources = makeAPIs(service, prompt, self._access, self.gate)
         self._home = resources.pop("")
         for path, resource in resources.items():
             self._mount(path.encode("ascii").split(b"/"), resource)
-
-    @property
-    def direct(self) -> DirectPublishing | None:
-        """Answers small POSTs without a request object. `None` for a derived class, which may check requests."""
-        return self._direct if type(self) is StreamResource and self._access.recalls else None
 
     def _mount(self, path: list[bytes], resource: IResource) -> None:
         """Put a resource at a path, and make the nodes above it that are missing."""
@@ -96,40 +89,3 @@ class StreamResource(Resource):
     def render(self, request: Request) -> Any:
         """Answer at the mount point itself."""
         return (self.gate.stop(request) or self._home).render(request)
-
-
-class DirectPublishing:
-    """
-    Publishes without a request object; see `sseserver.speedups.direct`.
-
-    Args:
-        resource: The root of the APIs.
-        gate: The gate that every request passes.
-        access: Finds the principals of requests.
-
-    Attributes:
-        principalName: See `DirectAnswers`.
-    """
-
-    def __init__(self, resource: Resource, gate: Gate, access: Access) -> None:
-        self._resource = resource
-        self._gate = gate
-        self._access = access
-        self.principalName = ""
-
-    def admits(self, fields: Mapping[bytes, bytes]) -> bool:
-        """See `DirectAnswers.admits`."""
-        return self._gate.admits(fields)
-
-    def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
-        """See `DirectAnswers.respond`."""
-        parent, _, name = head.path[1:].rpartition(b"/")
-        streams = self._resource.children.get(parent)
-        # An embedder may have put something else there.
-        if parent != _STREAMS or not isinstance(streams, StreamCollection):
-            return None
-        principal = self._access.recall(head.fields.get(b"authorization"))
-        if principal is None:
-            return None
-        self.principalName = principal.name
-        return streams.publish(name.decode("ascii"), head, body, peer, principal)

@@ -19,7 +19,7 @@ from sseserver.interfaces.sharing import (
     Restarter,
 )
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
-from sseserver.interfaces.stores import IPersistence, IStreamStore
+from sseserver.interfaces.stores import ILocalStore, IPersistence, IStreamStore
 from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "IEntryBuffer",
     "IFormat",
     "IKeyDirectory",
+    "ILocalStore",
     "IModels",
     "IPersistence",
     "IRate",

@@ -184,6 +184,23 @@ class IStreamStore(Interface):
         """
 
 
+class ILocalStore(IStreamStore):
+    """
+    A store that no other process shares, and that gives no numbers of its own: its open logs are the streams.
+
+    An entry that is appended to a log is published. So the service publishes into the logs that are in memory without
+    asking the store, and without a Deferred where the entries are visible at once.
+    """
+
+    def peek(name: str) -> IStreamLog | None:
+        """
+        Return the log of a stream if it is in memory, and the store takes changes.
+
+        Args:
+            name: Name of the stream, which need not exist.
+        """
+
+
 class IPersistence(Interface):
     """
     Reads and writes streams. The author of a store writes one of these; see docs/stores.md.

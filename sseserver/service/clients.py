@@ -17,7 +17,6 @@ from ipaddress import IPv6Network, ip_address
 from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.python.failure import Failure
 from twisted.web.http import Request
 
 from sseserver.errors import RateLimited
@@ -196,19 +195,17 @@ class Rate:
         limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
         return 0.0 if limit is None else self.buckets.take(client.name, limit)
 
-    def giveBack(self, failure: Failure, client: Client | None) -> Failure:
+    def giveBack(self, client: Client | None) -> None:
         """
-        Count one less: what was counted has failed, and is tried in another way. An errback.
+        Count one less: what was counted has failed, and is tried in another way.
 
         Args:
-            failure: Is returned.
             client: The client for whom it was counted; `None` if it was for nobody.
         """
         if client is not None:
             limit = self._publicLimit if self._limit is None and client.isPublic else self._limit
             if limit is not None:
                 self.buckets.giveBack(client.name, limit)
-        return failure
 
 
 class ClientLimits:

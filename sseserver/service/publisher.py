@@ -15,11 +15,11 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.python.failure import Failure
 
 from sseserver.errors import StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
-from sseserver.interfaces import IStreamLog, IStreamStore, Publication, StreamDescription
+from sseserver.interfaces import ILocalStore, IStreamLog, IStreamStore, Publication, StreamDescription
 from sseserver.service.idle import IdleStreams
 from sseserver.service.ledger import Ledger
 from sseserver.service.retention import Retention
-from sseserver.stores.publishing import checkOpen
+from sseserver.stores.publishing import checkOpen, publishInto
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import NewEntry
 
@@ -45,6 +45,7 @@ class Publisher:
         ledger: Ledger,
     ) -> None:
         self._store = store
+        self._local = store if ILocalStore.providedBy(store) else None
         self._create = create
         self._retention = retention
         self._idle = idle
@@ -79,6 +80,23 @@ class Publisher:
             self._idle.use(name)
         publishing = self._store.publish(name, entries, close, key, room)
         return publishing.addCallbacks(self._note, self._refuse, (name, close), {}, (name, room))
+
+    def publishAtOnce(
+        self, name: str, entries: Sequence[NewEntry], key: str | None = None
+    ) -> Publication | Deferred[Publication]:
+        """See `StreamService.publishAtOnce`."""
+        streamLog = None if self._local is None else self._local.peek(name)
+        if streamLog is None or not self._ledger.hasRoom(0, True):
+            return self.publish(name, entries, False, key)
+        publication = publishInto(streamLog, entries, False, key)
+        self._idle.use(name)
+        if publication.last > streamLog.last:
+            return streamLog.awaitStored().addCallbacks(
+                lambda _: self._note(publication, name, False), self._refuse, errbackArgs=(name, True)
+            )
+        if not publication.repeated:
+            self._ledger.publishedEntries += publication.last + 1 - publication.first
+        return publication
 
     def _note(self, publication: Publication, name: str, close: bool) -> Publication:
         if not publication.repeated:

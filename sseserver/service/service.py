@@ -205,6 +205,30 @@ class StreamService(Service):
             return self._publisher.publish(name, entries, close, key)
         return fail(Overloaded(STOPPED))
 
+    def publishAtOnce(
+        self, name: str, entries: Sequence[NewEntry], key: str | None = None
+    ) -> Publication | Deferred[Publication]:
+        """
+        Append entries to a stream, all or none. Nearly every publish needs no Deferred.
+
+        Args:
+            name: See `publish`.
+            entries: See `publish`.
+            key: See `publish`.
+
+        Returns:
+            The publication, if the entries are in the log; otherwise see `publish`.
+
+        Raises:
+            StreamExists: See `publish`, as for the others. They may also be errbacks.
+            StreamEnded: See there.
+            KeyReused: See there.
+            Overloaded: See there.
+        """
+        if self.state.takesWork:
+            return self._publisher.publishAtOnce(name, entries, key)
+        raise Overloaded(STOPPED)
+
     def delete(self, name: str) -> Deferred[None]:
         """
         Stop a stream and delete it. Its viewers get the terminal entry `cancelled`.

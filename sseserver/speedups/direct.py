@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from time import monotonic, time
 from typing import Any, Protocol
 
@@ -30,7 +28,7 @@ from sseserver.tracebacks import forgetFailure
 _SHORT_HEAD = 2048
 
 #: Heads that are recognized; a publisher has one for each length of its bodies.
-_HEADS = 1024
+HEADS = 1024
 
 #: The only heads that are read: a path below another one, of unreserved characters, without a query.
 _HEAD = re.compile(
@@ -43,30 +41,42 @@ _FIELDS = frozenset(
     b" pragma referer user-agent".split()
 )
 
+#: The one field whose value differs from request to request, as nearly all clients write it.
+_KEY = re.compile(rb"\r\n[Ii]dempotency-[Kk]ey:[ \t]*([!-~]{1,255})[ \t]*(?=\r\n)")
+
 #: An answer with an empty body, around the date and the length.
 _SAMPLE = re.compile(rb"(HTTP/1\.1 200 .*\r\nDate: )[^\r]*(\r\n.*Content-Length: )0(\r\n.*\r\n)", re.DOTALL)
 
 _LENGTH = re.compile(rb"[1-9][0-9]{0,4}")
 
 
-@dataclass(slots=True)
 class DirectHead:
     """
-    The head of a POST.
+    The head of a POST, without its idempotency key.
 
-    Attributes:
+    Args:
         path: The path, without a query.
         fields: The header fields by their names in lower case.
-        contentType: Value of the field `Content-Type`, or an empty text.
         length: Bytes of the body.
+
+    Attributes:
+        authorization: Value of the field `Authorization`, if there is one.
+        contentType: Value of the field `Content-Type`, or an empty text.
+        fields: See above.
+        length: See above.
         note: What the answers keep for the next request with this head.
+        path: See above.
     """
 
-    path: bytes
-    fields: dict[bytes, bytes]
-    contentType: str
-    length: int
-    note: Any = None
+    __slots__ = ("authorization", "contentType", "fields", "length", "note", "path")
+
+    def __init__(self, path: bytes, fields: dict[bytes, bytes], length: int) -> None:
+        self.path = path
+        self.fields = fields
+        self.length = length
+        self.authorization = fields.get(b"authorization")
+        self.contentType = fields.get(b"content-type", b"").decode("ascii", "replace")
+        self.note: Any = None
 
 
 def readHead(head: bytes) -> DirectHead | None:
@@ -92,8 +102,7 @@ def readHead(head: bytes) -> DirectHead | None:
     length = fields.get(b"content-length", b"")
     if not _LENGTH.fullmatch(length) or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    contentType = fields.get(b"content-type", b"").decode("ascii", "replace")
-    return DirectHead(match[1], fields, contentType, int(length))
+    return DirectHead(match[1], fields, int(length))
 
 
 class DirectAnswers(Protocol):
@@ -115,18 +124,19 @@ class DirectAnswers(Protocol):
             fields: The header fields of the head.
         """
 
-    def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, key: str, body: bytes, peer: Any) -> bytes | Deferred[bytes] | None:
         """
         Answer a POST whose head is admitted.
 
         Args:
             head: The head.
+            key: Value of the field `Idempotency-Key`; empty if there is none.
             body: The body.
             peer: Address of the client.
 
         Returns:
-            `None` if the request is to go the usual way; otherwise fires with the body of an answer 200 in JSON. If it
-            fails, the request goes the usual way, too: nothing must have changed.
+            The body of an answer 200 in JSON, or a Deferred that fires with it. `None` if the request is to go the
+            usual way. If the Deferred fails, it goes the usual way, too: nothing must have changed.
         """
 
 
@@ -220,16 +230,22 @@ class DirectWay:
         site: The site.
         form: The form of the answers.
         logs: Whether answers are logged.
-
-    Attributes:
-        heads: Reads a head; see `readHead`. It keeps the result.
     """
+
+    __slots__ = ("_answers", "_form", "_heads", "_logs", "_site")
 
     def __init__(self, site: DirectSite, form: AnswerForm, logs: bool) -> None:
         self._site = site
         self._form = form
         self._logs = logs
-        self.heads = lru_cache(_HEADS)(_readAdmitted)
+        # Heads that were read; `None` for those whose requests must go the usual way. All by these answers.
+        self._heads: dict[bytes, DirectHead | None] = {}
+        self._answers: DirectAnswers | None = None
+
+    @property
+    def heads(self) -> int:
+        """Number of the heads that are kept."""
+        return len(self._heads)
 
     def receive(self, channel: Any, data: bytes) -> bool:
         """
@@ -242,21 +258,51 @@ class DirectWay:
         Returns:
             Whether the request is answered or will be; if not, nothing was read.
         """
-        answers = getattr(self._site.resource, "direct", None)
+        answers: DirectAnswers | None = getattr(self._site.resource, "direct", None)
         if answers is None:
             return False
+        if answers is not self._answers:
+            self._heads.clear()
+            self._answers = answers
         end = data.find(b"\r\n\r\n", 0, _SHORT_HEAD) + 4
-        head = self.heads(data[:end], answers)
+        start = data[:end]
+        head, key = self._heads.get(start), ""
+        if head is None:
+            keyed = _KEY.search(start)
+            if keyed is not None:
+                key = keyed[1].decode("ascii")
+                start = start[: keyed.start()] + start[keyed.end() :]
+            head = self._findHead(start, answers)
         if head is None or len(data) != end + head.length or not isBetweenRequests(channel) or isBlocked(channel):
             return False
         if head.length > self._site.maxBody:
             return False
         begun = monotonic() if self._logs else 0.0
-        answering = answers.respond(head, data[end:], channel.getPeer())
-        if answering is None:
+        answer = answers.respond(head, key, data[end:], channel.getPeer())
+        if answer is None:
             return False
         channel.setTimeout(channel.timeOut)
         logged = DirectRequest(channel, head, begun, answers.principalName) if self._logs else None
+        if isinstance(answer, bytes):
+            self.write(channel, answer, logged)
+            return True
+        return self._await(channel, data, logged, answer)
+
+    def _findHead(self, start: bytes, answers: DirectAnswers) -> DirectHead | None:
+        """Find a head, or read it and keep it; return `None` if its requests must go the usual way."""
+        heads = self._heads
+        if start in heads:
+            return heads[start]
+        head = readHead(start)
+        if head is not None and not answers.admits(head.fields):
+            head = None
+        while len(heads) >= HEADS:
+            del heads[next(iter(heads))]
+        heads[start] = head
+        return head
+
+    def _await(self, channel: Any, data: bytes, logged: DirectRequest | None, answering: Deferred[bytes]) -> bool:
+        """Answer a request when its answer is there; return whether that will be so."""
         result = answering.result if answering.called else None
         if isinstance(result, bytes):
             self.write(channel, result, logged)
@@ -322,12 +368,6 @@ class _Waiting:
         forgetFailure(failure)
         if self._channel is not None:
             receiveAgain(self._channel, self, self._data)
-
-
-def _readAdmitted(head: bytes, answers: DirectAnswers) -> DirectHead | None:
-    """Read a head; return `None` as well if its requests must go the usual way."""
-    read = readHead(head)
-    return read if read is not None and answers.admits(read.fields) else None
 
 
 def _forget(failure: Failure) -> None:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
 from sseserver.errors import StreamExists, StreamNotFound
-from sseserver.interfaces import IStreamLog, IStreamStore, Publication, StreamDescription
+from sseserver.interfaces import ILocalStore, IStreamLog, Publication, StreamDescription
 from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
 from sseserver.streams.followed import FLUSH_TICK
@@ -25,7 +25,7 @@ from sseserver.timing.turnend import TurnEnd
 from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State
 
 
-@implementer(IStreamStore)
+@implementer(ILocalStore)
 class MemoryStore(Keeper):
     """
     Keeps stream logs in memory. All its Deferreds have fired when they are returned.
@@ -89,6 +89,10 @@ class MemoryStore(Keeper):
         """See `IStreamStore.find`."""
         streamLog = self._logs.get(name)
         return fail(StreamNotFound(name)) if streamLog is None else succeed(streamLog)
+
+    def peek(self, name: str) -> IStreamLog | None:
+        """See `ILocalStore.peek`."""
+        return self._logs.get(name)
 
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None, room: bool = True

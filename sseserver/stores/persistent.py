@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
-from sseserver.interfaces import IChecked, IPersistence, IStreamLog, IStreamStore, Publication, StreamDescription
+from sseserver.interfaces import IChecked, ILocalStore, IPersistence, IStreamLog, Publication, StreamDescription
 from sseserver.steps import step
 from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
 from sseserver.stores.groupwriter import GroupWriter
@@ -42,7 +42,7 @@ log = Logger(__name__)
 _CLOSED = "The store is closed."
 
 
-@implementer(IStreamStore, IChecked)
+@implementer(ILocalStore, IChecked)
 class PersistentStore(Keeper):
     """
     Keeps stream logs in a persistence.
@@ -155,6 +155,12 @@ class PersistentStore(Keeper):
             read = maybeDeferred(self.persistence.read, stream.epoch, stream.first, stream.last)
             read.addCallback(self._restoreLog, stream).addErrback(_reportUnreadable, stream)
         return found
+
+    def peek(self, name: str) -> IStreamLog | None:
+        """See `ILocalStore.peek`."""
+        stream = self._streams.get(name) if self.state.takesChanges else None
+        # The callers that wait for the log of a new stream get it first.
+        return None if stream is None or stream.leaving or stream.finding is not None else stream.log
 
     def publish(
         self, name: str, entries: Sequence[NewEntry], close: bool, key: str | None = None, room: bool = True

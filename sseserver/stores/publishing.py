@@ -28,6 +28,29 @@ def publish(
 
     See `IStreamStore.publish`.
     """
+    publication = publishInto(streamLog, entries, close, key, room)
+    return streamLog.awaitStored().addCallback(lambda _: publication)
+
+
+def publishInto(
+    streamLog: IStreamLog, entries: Sequence[NewEntry], close: bool, key: str | None, room: bool = True
+) -> Publication:
+    """
+    Do the same, but return before the store has the entries: see `IStreamLog.awaitStored`.
+
+    Args:
+        streamLog: The log.
+        entries: See `IStreamStore.publish`, as for the others.
+        close: See there.
+        key: See there.
+        room: See there.
+
+    Raises:
+        StreamExists: See `IStreamStore.publish`, as for the others; nothing is appended.
+        StreamEnded: See there.
+        KeyReused: See there.
+        Overloaded: See there.
+    """
     repeated = False
     if key is None:
         first, last = _append(streamLog, entries, close, room)
@@ -42,8 +65,7 @@ def publish(
             raise KeyReused("This idempotency key was used with another body.")
         else:
             repeated, first, last = True, use.first, use.last
-    publication = Publication(streamLog.epoch, first, last, repeated)
-    return streamLog.awaitStored().addCallback(lambda _: publication)
+    return Publication(streamLog.epoch, first, last, repeated)
 
 
 def end(streamLog: IStreamLog, entry: NewEntry, epoch: str | None) -> Deferred[bool]:

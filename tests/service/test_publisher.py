@@ -4,6 +4,8 @@ Tests of `sseserver.service.publisher`: how publishes use the store, and what th
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, fail, succeed
 
 from sseserver.errors import Overloaded, StoreUnavailable, StreamEnded, StreamExists, StreamNotFound
@@ -12,8 +14,10 @@ from sseserver.service.idle import IdleStreams
 from sseserver.service.publisher import Publisher
 from sseserver.service.retention import Retention
 from sseserver.service.service import Settings
+from sseserver.stores.sqlite import SQLiteStore
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Kind, NewEntry, State
+from tests.apis.native.test_slowstore import Thread
 from tests.service.cases import SLOT, ServiceTestCase
 
 _ENTRIES = [NewEntry(Kind.TOKEN, b"x")]
@@ -73,6 +77,51 @@ class PublisherTests(ServiceTestCase):
         self.failureResultOf(self.publish("b"), StreamNotFound)
         repeated = self.service.publish("a", [NewEntry(Kind.TOKEN, b"x" * 100_000)], False, "key")
         self.assertTrue(self.successResultOf(repeated).repeated)
+
+    def test_atOnce(self) -> None:
+        """Entries that are visible at once need no Deferred; the same is noted as with one."""
+        self.open("a")
+        for key, number, repeated in ((None, 1, False), ("key", 2, False), ("key", 2, True)):
+            publication = self.service.publishAtOnce("a", _ENTRIES, key)
+            assert isinstance(publication, Publication)
+            self.assertEqual(publication[1:], (number, number, repeated))
+            self.assertEqual(self.service.ledger.publishedEntries, number)
+        self.reactor.run(99, 1)
+        self.service.publishAtOnce("a", _ENTRIES)
+        self.reactor.run(99, 1)
+        self.assertIs(self.successResultOf(self.service.describe("a")).state, State.OPEN)
+        self.successResultOf(self.publish("a", close=True))
+        self.assertRaises(StreamEnded, self.service.publishAtOnce, "a", _ENTRIES)
+
+    def test_atOnceElsewhere(self) -> None:
+        """A stream that is not in memory, and a store without room, are asked as otherwise."""
+        missing: Any = self.service.publishAtOnce("a", _ENTRIES)
+        self.failureResultOf(missing, StreamNotFound)
+        self.open("a")
+        self.successResultOf(self.service.publish("a", [NewEntry(Kind.TOKEN, b"x" * 100_000)], False, "key"))
+        full: Any = self.service.publishAtOnce("a", _ENTRIES)
+        self.failureResultOf(full, Overloaded)
+        repeated: Any = self.service.publishAtOnce("a", [NewEntry(Kind.TOKEN, b"x" * 100_000)], "key")
+        self.assertTrue(self.successResultOf(repeated).repeated)
+
+    def test_atOnceLater(self) -> None:
+        """With a store that writes later a publish is noted when it is stored; one that is refused leaves nothing."""
+        thread = Thread()
+        self.serve(self.source, self.settings, SQLiteStore(self.reactor, self.mktemp(), 10_000, thread))
+        opened = self.service.open("a")
+        self.reactor.advance(0.1)
+        self.successResultOf(opened)
+        for full, counted in ((False, 1), (True, 1), (False, 2)):
+            thread.full = full
+            published: Any = self.service.publishAtOnce("a", _ENTRIES)
+            self.assertNoResult(published)
+            self.reactor.advance(2)
+            if full:
+                self.failureResultOf(published, StoreUnavailable)
+            else:
+                self.assertEqual(self.successResultOf(published)[1:], (counted, counted, False))
+            self.assertEqual(self.service.ledger.publishedEntries, counted)
+        self.flushLoggedErrors()
 
     def test_refusedNames(self) -> None:
         """Names without an open stream leave nothing behind."""

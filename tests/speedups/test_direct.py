@@ -57,7 +57,7 @@ class Answering(Resource):
         self.asked += 1
         return fields[b"host"] != b"elsewhere"
 
-    def respond(self, head: DirectHead, body: bytes, peer: Any) -> Deferred[bytes] | None:
+    def respond(self, head: DirectHead, key: str, body: bytes, peer: Any) -> bytes | Deferred[bytes] | None:
         """Answer without a request object; not the path `/s/usual`."""
         path = head.path
         # The credential itself.
@@ -67,18 +67,20 @@ class Answering(Resource):
         self.ways.append("direct")
         if path == b"/s/refused":
             return fail(StoreUnavailable("Full."))
-        answer = b'["%b", "%b", "%b"]' % (path, head.contentType.encode("ascii"), body)
+        fields = path, head.contentType.encode("ascii"), key.encode("ascii"), body
+        answer = b'["%b", "%b", "%b", "%b"]' % fields
         if self.later is None:
-            return succeed(answer)
+            # Both are allowed.
+            return answer if path == b"/s/a" else succeed(answer)
         self.later.append(Deferred())
         return self.later[-1].addCallback(lambda _: answer)
 
     def render(self, request: Request) -> int:
         """Answer with a request object."""
         self.ways.append("usual")
-        contentType = request.getHeader(b"content-type") or b""
+        contentType, key = (request.getHeader(name) or b"" for name in (b"content-type", b"idempotency-key"))
         assert request.content is not None
-        answer = b'["%b", "%b", "%b"]' % (request.path, contentType, request.content.read())
+        answer = b'["%b", "%b", "%b", "%b"]' % (request.path, contentType, key, request.content.read())
         finishAnswer(request, answerEncoded(request, answer))
         return NOT_DONE_YET
 
@@ -114,6 +116,8 @@ class SameTests(DirectTestCase):
             makePost("/streams/a-b_c.~", b"x" * 9000, "Content-Type: application/json; charset=utf-8"),
             makePost("/a/b", b"1", "accept:*/*", "USER-AGENT:\t me ", "Connection: Keep-Alive", "Content-Type: a"),
             makePost("/s/a", b"\xff\0\r\n\r\n", "Accept-Encoding: gzip, deflate", "Referer: \xe4"),
+            makePost("/s/a", b"{}", "Idempotency-Key: k", "Accept: b"),
+            makePost("/s/b", b"{}", "idempotency-key:\t a-1 "),
         ):
             self.root.ways.clear()
             whole = self.receive(post, post, post)
@@ -136,7 +140,11 @@ class SameTests(DirectTestCase):
             makePost("/s/a", b"{}", version="1.0"),
             makePost("/s/a", b"{}", "Connection: close"),
             makePost("/s/a", b"{}", "Stream-Closed: true"),
-            makePost("/s/a", b"{}", "Idempotency-Key: k"),
+            makePost("/s/a", b"{}", "Idempotency-Key: a", "Idempotency-Key: b"),
+            makePost("/s/a", b"{}", "Idempotency-Key: a b"),
+            makePost("/s/a", b"{}", "Idempotency-Key:"),
+            makePost("/s/a", b"{}", "IDEMPOTENCY-KEY: a"),
+            makePost("/s/a", b"{}", f"Idempotency-Key: {'a' * 256}"),
             makePost("/s/a", b"{}", "Cookie: a=b"),
             makePost("/s/a", b"{}", "Expect: 100-continue"),
             makePost("/s/a", b"{}", "Accept: a", "Accept: b"),
@@ -218,6 +226,21 @@ class SameTests(DirectTestCase):
         for _ in range(3):
             self.receive(makePost("/read/once", b"12345").replace(b"Host: a", b"Host: elsewhere"))
         self.assertEqual((self.root.asked, self.root.ways), (2, ["direct"] * 3 + ["usual"] * 3))
+        for key in range(3):
+            self.receive(makePost("/read/once", b"12345", f"Idempotency-Key: {key}"))
+        self.assertEqual((self.root.asked, self.root.ways[6:]), (2, ["direct"] * 3))
+
+    def test_manyHeads(self) -> None:
+        """The heads that are kept are bounded, and belong to the present root."""
+        self.patch(direct, "HEADS", 3)
+        channel: Any = self.factory.buildProtocol(None)
+        for number in range(5):
+            self.receive(makePost(f"/s/{number}"))
+        self.assertEqual((channel.direct.heads, self.root.asked), (3, 5))
+        self.factory.resource = other = Answering()
+        other.direct = Answering()
+        self.receive(makePost("/s/4"))
+        self.assertEqual((channel.direct.heads, other.direct.asked), (1, 1))
 
     def test_timeout(self) -> None:
         """A direct answer begins the idle time anew."""

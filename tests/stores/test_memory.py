@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver.errors import NotFound, StreamEnded, StreamNotFound
 from sseserver.formats import EventsFormat
-from sseserver.interfaces import IStreamLog, IStreamStore
+from sseserver.interfaces import ILocalStore, IStreamLog
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.followed import FLUSH_TICK
@@ -19,7 +19,7 @@ from tests.fakes import ClockTestCase, FakeViewer
 
 
 class MemoryStoreTests(ClockTestCase):
-    """The contract of `IStreamStore`, and what is special in memory."""
+    """The contract of `ILocalStore`, and what is special in memory."""
 
     def setUp(self) -> None:
         """Make a store."""
@@ -34,7 +34,7 @@ class MemoryStoreTests(ClockTestCase):
         """
         A store and its logs keep their contracts.
         """
-        verifyObject(IStreamStore, self.store)
+        verifyObject(ILocalStore, self.store)
         verifyObject(IStreamLog, self.create())
 
     def test_create(self) -> None:
@@ -65,6 +65,8 @@ class MemoryStoreTests(ClockTestCase):
         one.append(Kind.DONE, b"{}")
         for log in (one, two, one):
             self.assertIs(self.successResultOf(self.store.find(log.name)), log)
+            self.assertIs(self.store.peek(log.name), log)
+        self.assertIsNone(self.store.peek("missing"))
 
     def test_findNothing(self) -> None:
         """

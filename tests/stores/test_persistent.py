@@ -45,6 +45,23 @@ class GroupTests(StoreTestCase):
         self.assertEqual((streamLog.last, len(self.entries())), (1, 1))
         self.successResultOf(settled)
 
+    def test_peek(self) -> None:
+        """A log that is in memory is found at once: not before it is stored, nor when its stream is being deleted."""
+        created = self.store.create("a", True)
+        self.assertIsNone(self.store.peek("a"))
+        streamLog = self.result(created)
+        self.assertIs(self.store.peek("a"), streamLog)
+        deleted = self.store.delete("a")
+        self.assertIsNone(self.store.peek("a"))
+        self.result(deleted)
+        self.result(self.store.create("b", True))
+        self.restart()
+        self.assertIsNone(self.store.peek("b"))
+        found = self.result(self.store.find("b"))
+        self.assertIs(self.store.peek("b"), found)
+        self.result(self.store.stop())
+        self.assertIsNone(self.store.peek("b"))
+
     def test_problem(self) -> None:
         """While somebody asks, the store checks whether it can write: it notices a moved file, and its return."""
         checked = self.store

@@ -21,7 +21,7 @@ from sseserver.streams.entries import packEvent
 from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import TERMINAL, Kind, NewEntry, PackedEntries
-from sseserver.wire import Decoder, checkType
+from sseserver.wire import DEFAULT_TYPE, Decoder, checkType
 
 T = TypeVar("T")
 
@@ -66,8 +66,12 @@ class _Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     token: str | None = None
 
 
-#: The JSON of a publish.
-_ITEMS = _Item | list[_Item]
+#: The JSON of a publish. mypy does not accept a union as `type[T]`.
+_SHAPE: Any = _Item | list[_Item]
+
+#: The media type of JSON, and the type of events that have none.
+_JSON = "application/json"
+_DEFAULT = DEFAULT_TYPE.encode("ascii")
 
 
 def checkName(name: str) -> str:
@@ -176,6 +180,10 @@ def readEntries(contentType: str, body: bytes) -> list[NewEntry]:
         UnsupportedType: The media type is not one of `application/json`, `text/plain`, `text/event-stream`, or the
             charset is not UTF-8.
     """
+    if contentType == _JSON and 0 < len(body) <= STEP:
+        # Nearly every publish is one of these.
+        items: _Item | list[_Item] = readJSON(body, _SHAPE)
+        return _makeEntries(items, 0) if isinstance(items, list) else [_makeEntry(items)]
     return [entry for step in _readSteps(contentType, body) for entry in step]
 
 
@@ -228,6 +236,9 @@ def _checkCharset(parameters: str) -> None:
 def encodePublication(published: Publication) -> bytes:
     """Encode the answer to a publish: the IDs of the entries, which have no character that JSON would escape."""
     epoch, first, last = published.epoch, published.first, published.last
+    if first == last:
+        one = f"{epoch}-{first}"
+        return f'{{"first": "{one}", "last": "{one}", "ids": ["{one}"]}}\n'.encode("ascii")
     ids = ""
     if last - first < MAX_IDS:
         names = '", "'.join([f"{epoch}-{number}" for number in range(first, last + 1)])
@@ -236,23 +247,26 @@ def encodePublication(published: Publication) -> bytes:
 
 
 def _readJSON(body: bytes) -> Generator[list[NewEntry], None, None]:
-    # mypy does not accept a union as `type[T]`.
-    shape: Any = _ITEMS
     if len(body) <= STEP:
-        items: _Item | list[_Item] = readJSON(body, shape)
+        items: _Item | list[_Item] = readJSON(body, _SHAPE)
     else:
-        items = yield from _readLarge(readJSONSteps(body, shape))
+        items = yield from _readLarge(readJSONSteps(body, _SHAPE))
     if not isinstance(items, list):
         yield [_makeEntry(items)]
         return
     for start in range(0, len(items), _ITEMS_PER_STEP):
-        entries: list[NewEntry] = []
-        for item in items[start : start + _ITEMS_PER_STEP]:
-            try:
-                entries.append(_makeEntry(item))
-            except InvalidMember as error:
-                raise InvalidMember(str(error), f"[{start + len(entries)}].{error.param}") from None
-        yield entries
+        yield _makeEntries(items[start : start + _ITEMS_PER_STEP], start)
+
+
+def _makeEntries(items: list[_Item], start: int) -> list[NewEntry]:
+    """Make the entries of some items of a list, the first of which is at `start`."""
+    entries: list[NewEntry] = []
+    for item in items:
+        try:
+            entries.append(_makeEntry(item))
+        except InvalidMember as error:
+            raise InvalidMember(str(error), f"[{start + len(entries)}].{error.param}") from None
+    return entries
 
 
 def _readLarge(steps: Generator[None, None, T]) -> Generator[list[NewEntry], None, T]:
@@ -276,11 +290,13 @@ def _makeEntry(item: _Item) -> NewEntry:
         return NewEntry(Kind.TOKEN, _encode(item.token))
     if item.data is None:
         raise InvalidMember("An object needs `data`, with or without `event`, or else `token`.", "data")
-    return _makeEvent("message" if item.event is None else item.event, item.data)
+    if item.event is None:
+        return NewEntry(Kind.EVENT, packEvent(_DEFAULT, _encode(item.data)))
+    return _makeEvent(item.event, item.data)
 
 
 def _readText(body: bytes) -> Iterator[list[NewEntry]]:
-    yield [_makeEvent("message", _decode(body))]
+    yield [_makeEvent(DEFAULT_TYPE, _decode(body))]
 
 
 def _readEventStream(body: bytes) -> Iterator[list[NewEntry]]:
@@ -321,4 +337,4 @@ def _encode(text: str) -> bytes:
 
 
 #: Readers of the body, by media type.
-_READERS = {"application/json": _readJSON, "text/plain": _readText, "text/event-stream": _readEventStream}
+_READERS = {_JSON: _readJSON, "text/plain": _readText, "text/event-stream": _readEventStream}

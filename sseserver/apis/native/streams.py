@@ -5,10 +5,7 @@ Resources of `/streams`: start a run, or publish; follow a stream; cancel or del
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
 from twisted.web.http import CREATED, NO_CONTENT, OK
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -17,23 +14,20 @@ from sseserver.apis.native.links import StreamLinks
 from sseserver.apis.native.listing import describeListed, findListed, readPage
 from sseserver.apis.native.prompts import makeMissing, readPrompt
 from sseserver.apis.native.publishing import (
-    STEP,
     checkName,
     encodePublication,
     openWith,
-    readEntries,
     readInTurns,
     readStreamClosed,
 )
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, SSEServerError, StoreDamaged, StoreUnavailable, StreamNotFound
-from sseserver.interfaces import Principal, Right, StreamDescription
+from sseserver.errors import BadRequest, StoreDamaged, StoreUnavailable, StreamNotFound
+from sseserver.interfaces import Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
-from sseserver.service.clients import Client, findAddress, findPrincipal, identifyClient
+from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
-from sseserver.speedups.direct import DirectHead
 from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
@@ -51,19 +45,6 @@ from sseserver.web.request import (
 )
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import PageAnswer, followStream, readFormat
-
-
-class Publisher(NamedTuple):
-    """
-    A client that may publish into the stream of a head: its right is checked once.
-
-    Attributes:
-        principal: The principal.
-        client: The client whose limits count; `None` if that depends on its address.
-    """
-
-    principal: Principal
-    client: Client | None
 
 
 class StreamCollection(AsyncResource):
@@ -85,40 +66,6 @@ class StreamCollection(AsyncResource):
         self._access = access
         self._service = service
         self._answerPage = answerPage
-
-    def publish(
-        self, name: str, head: DirectHead, body: bytes, peer: IAddress, principal: Principal
-    ) -> Deferred[bytes] | None:
-        """
-        Publish without a request object: see `NamedStream.POST`.
-
-        Args:
-            name: Name of the stream.
-            head: The head of the request.
-            body: The body.
-            peer: Address of the client.
-            principal: The client.
-
-        Returns:
-            Fires with the body of the answer; `None` if the body cannot be published, the client may not do it, or it
-            publishes too often.
-        """
-        if head.note is None or head.note.principal is not principal:
-            if not principal.allows(Right.PUBLISH, name):
-                return None
-            head.note = Publisher(principal, findPrincipal(principal.name))
-        if len(body) > min(self._service.settings.nativeBody, STEP):
-            return None
-        try:
-            entries = readEntries(head.contentType, body)
-        except SSEServerError:
-            return None
-        publishes, client = self._service.ledger.clients.publishes, head.note.client or findAddress(peer)
-        if not entries or publishes.take(client):
-            return None
-        published = self._service.publish(name, entries, False)
-        # The usual way counts a request that comes back to it.
-        return published.addCallbacks(encodePublication, publishes.giveBack, errbackArgs=(client,))
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: each name has a resource, whether or not a stream has it."""

@@ -81,18 +81,19 @@ class DirectTests(ServedTestCase):
         self.ask("/streams/ended", method="PUT", headers={"Stream-Closed": "true"})
         self.made = 0
 
-    def publish(self, wire: Wire, path: str, contentType: str, body: bytes) -> None:
+    def publish(self, wire: Wire, path: str, contentType: str, body: bytes, key: str = "") -> None:
         """Publish on a connection; the store has it afterwards."""
-        wire.begin(path, method="POST", body=body, headers={"Content-Type": contentType})
+        keyed = {"Idempotency-Key": key} if key else {}
+        wire.begin(path, method="POST", body=body, headers={"Content-Type": contentType, **keyed})
         for _ in range(5):
             self.reactor.advance(0.01)
 
-    def play(self, plain: bool, store: Any = None) -> tuple[bytes, list[Any]]:
-        """Make all publishes to a new server; return the answers, without epochs and dates, and the entries."""
+    def play(self, plain: bool, store: Any = None, publishes: Any = PUBLISHES) -> tuple[bytes, list[Any]]:
+        """Make publishes to a new server; return the answers, without epochs and dates, and the entries."""
         self.serve(self.source, Settings(plain=plain), store)
         self.open(plain)
         wire = self.connect(self.factory)
-        for publish in PUBLISHES:
+        for publish in publishes:
             self.publish(wire, *publish)
         streamLog = self.successResultOf(self.service.find("news"))
         entries = [(streamLog.buffer.kind(n), streamLog.buffer.entry(n)) for n in range(1, streamLog.last + 1)]
@@ -105,6 +106,17 @@ class DirectTests(ServedTestCase):
         usual = self.play(True)
         self.assertEqual(self.play(False), usual)
         self.assertEqual(self.made, len(PUBLISHES) - DIRECT)
+
+    def test_keys(self) -> None:
+        """A publish with an idempotency key is made once, and its repeats get the same answer."""
+        publishes = [
+            ("/streams/news", JSON, b'{"data": "%b"}' % data, key) for data in (b"a", b"b") for key in ("1", "2", "1")
+        ]
+        for makeStore in (lambda: None, lambda: SQLiteStore(self.reactor, self.mktemp(), Settings().window, Thread())):
+            usual = self.play(True, makeStore(), publishes)
+            self.assertEqual(self.play(False, makeStore(), publishes), usual)
+            # Keys that were used with another body are refused in the usual way.
+            self.assertEqual((self.made, len(usual[1])), (3, 2))
 
     def test_sameOnDisk(self) -> None:
         """The same with a store that makes publishes wait."""
@@ -160,8 +172,3 @@ class DirectTests(ServedTestCase):
         for number in range(5):
             self.publish(wire, "/streams/news", JSON, b'{"data": "%d"}' % number)
         self.assertEqual((viewer.response.texts, self.made), (["0", "1", "2", "3", "4"], 0))
-
-    def test_bound(self) -> None:
-        """Heads that are kept to be recognized are bounded."""
-        channel: Any = StreamSite(self.resource, reactor=self.reactor, plain=False).buildProtocol(None)
-        self.assertLessEqual(channel.direct.heads.cache_info().maxsize or 1 << 60, 1024)
