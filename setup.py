@@ -39,6 +39,7 @@ COMPILED = (
     "formats.openai",
     "formats.rendering",
     "formats.text",
+    "formats.translation",
     "formats.uimessages",
     "interfaces.reading",
     "jsontext",

@@ -58,10 +58,12 @@ class StartingPlace(NamedTuple):
     Attributes:
         lastEventID: The last event ID that the client has sent; `None` for a new viewer.
         fromNow: Whether a new viewer starts at the end instead of at the first entry that is kept.
+        events: Number of events that the viewer has, in a format whose viewers count them; otherwise `None`.
     """
 
     lastEventID: str | None = None
     fromNow: bool = False
+    events: int | None = None
 
 
 class NewEntry(NamedTuple):

@@ -10,6 +10,7 @@ viewer.
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
@@ -26,7 +27,7 @@ from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT
 from sseserver.interfaces import ANYONE, IFormat, IRendering, IStreamLog
 from sseserver.speedups.body import PIECE
-from sseserver.values import State
+from sseserver.values import StartingPlace, State
 from sseserver.wire import HEARTBEAT
 
 log = Logger(__name__)
@@ -96,16 +97,14 @@ class EventStreamProducer(ResponseProducer):
         # The large reading that was written in part. While there is one, the producer is paused.
         self._rest: Rest | None = None
 
-    def start(self, lastEventID: str | None, retry: int, url: str, fromNow: bool = False) -> None:
+    def start(self, place: StartingPlace, retry: int, url: str) -> None:
         """
         Begin the response and follow the log.
 
         Args:
-            lastEventID: The last event ID that the viewer has sent; `None` for a new viewer.
+            place: Where the viewer starts to read. A number of events is one that the rendering has found before.
             retry: Milliseconds. Its reconnection time.
             url: The URL of the stream.
-            fromNow: Whether a new viewer starts at the end instead of at the first entry that is
-                kept.
         """
         writeHeaders(self.request, self.form)
         settings = self._delivery.settings
@@ -114,9 +113,9 @@ class EventStreamProducer(ResponseProducer):
             return
         # Registered before the first read, so that no entry is missed between the two.
         self._rendering = self.streamLog.follow(self, self.form)
-        gap = self._locate(lastEventID, fromNow)
+        before = self._locate(place)
         self._first = self._sent = self.cursor
-        self._write(gap + self._rendering.head(self.cursor, retry, url))
+        self._write(before + self._rendering.head(self.cursor, retry, url))
         # A viewer that starts at the end reads nothing, and yet a paused run may go on for it.
         if self.streamLog.onChange is not None:
             self.streamLog.onChange()
@@ -230,12 +229,18 @@ class EventStreamProducer(ResponseProducer):
         """See `ResponseProducer.countEvents`."""
         return self.cursor - self._first
 
-    def _locate(self, lastEventID: str | None, fromNow: bool) -> bytes:
-        """Set the cursor; return the frames that tell of a gap, if there is one."""
+    def _locate(self, place: StartingPlace) -> bytes:
+        """Set the cursor; return the events before it: those that tell of a gap, or the rest of an entry."""
+        lastEventID, resumes = place.lastEventID, self._delivery.counts.resumes
+        if place.events is not None:
+            # Only `TranslatedRendering` counts events.
+            rendering: Any = self._rendering
+            self.cursor, events = rendering.findEvent(place.events)
+            resumes.add(CONTINUED)
+            return bytes(events)
         if lastEventID is None:
-            self.cursor = self._rendering.start(fromNow)
+            self.cursor = self._rendering.start(place.fromNow)
             return b""
-        resumes = self._delivery.counts.resumes
         try:
             self.cursor = self.streamLog.locate(lastEventID)
         except GapError as gap:

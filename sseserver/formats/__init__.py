@@ -1,7 +1,8 @@
 """
 How the entries of a stream log are written for a viewer: one module for each format.
 
-`makeFormats` makes all of them; `EntryRendering` is the base class of formats that write entry by entry.
+`makeFormats` makes all of them. `EntryRendering` is the base class of formats that write entry by entry, and
+`translation` has that of formats whose events depend on those before.
 """
 
 from sseserver.formats.entries import EntriesFormat

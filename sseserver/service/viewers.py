@@ -166,7 +166,7 @@ class Viewers:
         producer.principal = principal
         if principal.expires is not None:
             producer.expires = self.rights.findEnd(principal)
-        producer.start(place.lastEventID, jitter(self._settings.reconnectionTime), url, place.fromNow)
+        producer.start(place, jitter(self._settings.reconnectionTime), url)
 
     def wait(
         self,

@@ -67,7 +67,7 @@ class FormatContract(_TestCase):
         Returns:
             All steps as one reading.
         """
-        rendering = self.form.render(self.streamLog)
+        rendering = self.makeFormat().render(self.streamLog)
         data = b""
         while (step := rendering.read(cursor, maxBytes, joined)).cursor != cursor:
             self.assertGreater(step.cursor, cursor)
@@ -136,7 +136,7 @@ class FormatContract(_TestCase):
             cursors.append(rendering.read(cursors[-1], 1 << 20, False).cursor)
         self.fill()
         for cursor in (*cursors, *reversed(cursors)):
-            expected = self.form.render(self.streamLog).read(cursor, 1 << 20, True)
+            expected = self.makeFormat().render(self.streamLog).read(cursor, 1 << 20, True)
             self.assertEqual(rendering.read(cursor, 1 << 20, True), expected)
 
     def test_renewed(self) -> None:
@@ -153,7 +153,7 @@ class FormatContract(_TestCase):
         for fill in (lambda: None, self.fill):
             fill()
             for cursor in (0, 1, self.streamLog.last - 1):
-                expected = self.form.render(self.streamLog).read(cursor, 1 << 20, True)
+                expected = self.makeFormat().render(self.streamLog).read(cursor, 1 << 20, True)
                 self.assertEqual(rendering.read(cursor, 1 << 20, True), expected)
                 self.assertNotIn(b"id: " + before, expected.data)
 

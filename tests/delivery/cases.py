@@ -26,7 +26,7 @@ from sseserver.streams.log import StreamLog
 from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import Kind
+from sseserver.values import Kind, StartingPlace
 from sseserver.wire import Event
 from tests.http import EVENTSOURCE
 from tests.wires import Wire, WireTestCase
@@ -149,6 +149,7 @@ class ProducerTestCase(WireTestCase):
             FairTurns(self.reactor, turnEnd),
         )
         self.lastEventID: str | None = None
+        self.startingPlace: StartingPlace | None = None
         self.form: Any = EventsFormat()
         self.after: dict[str, Callable[[], None]] = {}
         self.factory: Any = self.makeFactory()
@@ -175,7 +176,7 @@ class ProducerTestCase(WireTestCase):
         producer = EventStreamProducer(spy, self.streamLog, self.form, self.delivery)
         self.spies.append(spy)
         self.producers.append(producer)
-        producer.start(self.lastEventID, 3000, URL)
+        producer.start(self.startingPlace or StartingPlace(self.lastEventID), 3000, URL)
 
     def follow(self, after: int | None = None, version: str = "1.1", room: int | None = None) -> Wire:
         """

@@ -13,16 +13,35 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
 from sseserver.delivery.producer import READ_BYTES
-from sseserver.formats import OpenAIFormat, TextFormat, UIFormat, rendering
+from sseserver.formats import EventsFormat, OpenAIFormat, TextFormat, UIFormat, rendering
 from sseserver.formats import text as textFormat
+from sseserver.formats.events import EventsRendering
+from sseserver.formats.translation import EventPlace
+from sseserver.interfaces import IStreamLog
 from sseserver.interfaces.reading import Reading
 from sseserver.streams.entries import packChunk, packEvent
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
 from sseserver.streams.log import StreamLog
-from sseserver.values import Kind
+from sseserver.values import Kind, StartingPlace
 from tests.delivery.cases import BrokenFormat, ProducerTestCase
 from tests.http import EVENTSOURCE
+
+
+class CountingFormat(EventsFormat):
+    """A format whose viewers count events: of an entry that one has in part, the rest comes with the head."""
+
+    def render(self, streamLog: IStreamLog) -> Any:
+        return CountingRendering(streamLog)
+
+
+class CountingRendering(EventsRendering):
+    """A rendering in which each entry is three events."""
+
+    __slots__ = ()
+
+    def findEvent(self, events: int) -> EventPlace:
+        return EventPlace(-(-events // 3), b"data: rest\n\n" * (-events % 3))
 
 
 class ProducerTests(ProducerTestCase):
@@ -56,6 +75,14 @@ class ProducerTests(ProducerTestCase):
             [(event.type, event.id, event.retry) for event in response.events], [("stream", self.entry(0), 3000)]
         )
         self.assertFalse(response.complete)
+
+    def test_startsAtEvent(self) -> None:
+        """A viewer that counts events gets the rest of an entry that it has in part, and then the next entries."""
+        self.append("a", "b")
+        self.form, self.startingPlace = CountingFormat(), StartingPlace(events=2)
+        events = self.follow().response.events
+        self.assertEqual([event.data for event in events if event.type == "message"], ["rest", "b"])
+        self.assertEqual(self.counts.resumes.counts["continued"], 1)
 
     def test_registersBeforeItWrites(self) -> None:
         """

@@ -9,6 +9,7 @@ from twisted.web.server import Request
 from sseserver.delivery.document import Document, DocumentProducer
 from sseserver.delivery.producer import EventStreamProducer
 from sseserver.delivery.response import ResponseProducer
+from sseserver.values import StartingPlace
 from sseserver.web.site import StreamSite
 from tests.delivery.cases import URL, ProducerTestCase, Watched
 
@@ -34,7 +35,7 @@ class ResponseTests(ProducerTestCase):
             document = Document(b"x" * 10_000 for _ in range(100))
             DocumentProducer(request, document, self.delivery, self.over.append).start()
         else:
-            EventStreamProducer(request, self.streamLog, self.form, self.delivery).start(None, 3000, URL)
+            EventStreamProducer(request, self.streamLog, self.form, self.delivery).start(StartingPlace(), 3000, URL)
 
     def test_F108_lostClient(self) -> None:
         """F108: a client that leaves ends its response once, and its request no longer has the producer."""
