@@ -74,13 +74,14 @@ def measurePublish(bench: Bench, server: Server) -> Figures:
     p, channel, count = bench.parameters, server.channel, server.size or 1
     assert channel is not None
     event = {"data": DATA}
-    body = json.dumps([event] * count if count > 1 else event) if channel.json else DATA
+    body = json.dumps([event] * count if count > 1 else event) if channel.body == "json" else DATA
     with bench.start(server) as child:
-        publishers = Publishers(child.port)
+        publishers = Publishers(child.port, server.key)
+        rights = {"Authorization": f"Bearer {server.key}"} if server.key else {}
         for number in range(p.publishers):
             path = f"/streams/{number}" if channel.create else channel.publish
             if channel.create:
-                ask(child.port, "PUT", path)
+                ask(child.port, "PUT", path, **rights)
             if server.variant == VIEWED:
                 publishers.watch(path)
             publishers.add(path, body)
@@ -93,7 +94,7 @@ def measurePublish(bench: Bench, server: Server) -> Figures:
         faults = publishers.refused
         for path, answers in publishers.counts.items() if channel.create else ():
             # Number of events that were answered for, less those in the stream.
-            faults += abs(answers * count - json.loads(ask(child.port, "GET", path)[1])["last"])
+            faults += abs(answers * count - json.loads(ask(child.port, "GET", path, **rights)[1])["last"])
     return {**meter.figures(posts * count), **figures, "events": figures["per second"] * count, "faults": faults}
 
 

@@ -69,8 +69,9 @@ class Visitors(Clients):
 class Publishers(Clients):
     """Publishers that POST without a pause, each when its last POST was answered, while `going`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: str = "") -> None:
         super().__init__(port)
+        self._headers = (f"Authorization: Bearer {key}",) if key else ()
         self.counts: dict[str, int] = {}
         self.refused = 0
         self.going = True
@@ -78,7 +79,7 @@ class Publishers(Clients):
     def add(self, path: str, body: str) -> None:
         """Start a publisher."""
         self.counts.setdefault(path, 0)
-        self.start(self._publish(path, request("POST", path, (), body)))
+        self.start(self._publish(path, request("POST", path, self._headers, body)))
 
     def watch(self, path: str) -> None:
         """Start a viewer of a stream."""

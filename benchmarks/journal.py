@@ -100,7 +100,8 @@ def parseEvent(time: float, block: bytes) -> Arrival | None:
     """Return the event of some lines; `None` if they have neither data nor an ID."""
     number, kind, data = -1, b"", []
     for line in block.split(b"\n"):
-        name, _, value = line.partition(b": ")
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
         if name == b"data":
             data.append(value)
         elif name == b"id":
@@ -108,6 +109,8 @@ def parseEvent(time: float, block: bytes) -> Arrival | None:
             number = int(digits) if digits.isdigit() else -1
         elif name == b"event":
             kind = value
+    # Events of the Durable Streams protocol have this type.
+    kind = b"" if kind == b"data" else kind
     return Arrival(time, number, kind, b"\n".join(data)) if data or number >= 0 else None
 
 

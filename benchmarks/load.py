@@ -31,6 +31,9 @@ READ_SIZE, MAX_READS = 65536, 5_000_000
 #: Seconds beyond the planned ones until every viewer must have its head.
 OPENING_PATIENCE = 60.0
 
+#: Option of a socket whose port is chosen as it connects, so that its address has more than 28,000 (linux/in.h).
+_IP_BIND_ADDRESS_NO_PORT = 24
+
 EVENT_STREAM = ("Accept: text/event-stream",)
 
 #: Header lines of a viewer for which the end of the stream is the end of the connection, and of the window.
@@ -54,6 +57,7 @@ class Plan:
     _: KW_ONLY
     paths: tuple[str, ...] = ()  # one for each viewer, instead of `path`
     ports: tuple[int, ...] = ()  # taken in turns by the viewers, instead of `port`
+    addresses: int = 1  # loopback addresses that the viewers come from, in turns: each has a port for 28,000 of them
     ask: str | None = None  # JSON to POST to `path` instead of the GET
     post: str | None = None  # path to POST `body` to first, whose answer has the `Location` to GET
     body: str = "{}"
@@ -132,9 +136,12 @@ class Clients:
         self._context = secure.clientContext() if tls else None
         self._epoll = select.epoll()
 
-    def start(self, client: Client, wait: bool = True, port: int = 0) -> None:
-        """Connect a client, to another port if one is given; `wait` says whether to wait for the connection."""
+    def start(self, client: Client, wait: bool = True, port: int = 0, source: str = "") -> None:
+        """Connect a client, to another port or from an address; `wait` says whether to wait for the connection."""
         connection = socket.socket()
+        if source:
+            connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            connection.bind((source, 0))
         connection.setblocking(wait)
         connection.connect_ex((process.HOST, port or self._port))
         if self._context is not None:
@@ -228,7 +235,8 @@ class Load(Clients):
         for viewer, moment in enumerate(sorted(begin + chance.uniform(0, duration) for _ in range(plan.viewers))):
             self.takeUntil(moment, plan.rest)
             time.sleep(max(0.0, moment - time.monotonic()))
-            self.start(self._view(viewer), port=plan.ports[viewer % len(plan.ports)] if plan.ports else 0)
+            source = f"127.0.0.{1 + viewer % plan.addresses}" if plan.addresses > 1 else ""
+            self.start(self._view(viewer), True, plan.ports[viewer % len(plan.ports)] if plan.ports else 0, source)
         while self._opened < plan.viewers:
             if time.monotonic() > begin + duration + OPENING_PATIENCE:
                 raise LoadError(f"{plan.viewers - self._opened} viewers have no event stream")

@@ -93,7 +93,8 @@ def measureOwnRun(bench: Bench, server: Server) -> Figures:
 
 def _create(server: Server, port: int) -> None:
     if server.channel is not None and server.channel.create:
-        ask(port, "PUT", server.channel.create, tls=server.tls)
+        kind = "application/json" if server.channel.body == "json" else "text/plain"
+        ask(port, "PUT", server.channel.create, tls=server.tls, Content_Type=kind)
 
 
 def measureFanOut(bench: Bench, server: Server) -> Figures:
@@ -101,8 +102,8 @@ def measureFanOut(bench: Bench, server: Server) -> Figures:
     p, channel = bench.parameters, server.channel
     with bench.start(server) as child:
         _create(server, child.port)
-        values = [str(child.port), channel.publish, str(p.rate), str(bench.tokens)]
-        flags = ["json"] * channel.json + ["tls"] * server.tls
+        values = [str(child.port + channel.next), channel.publish, str(p.rate), str(bench.tokens)]
+        flags = [channel.body] + ["tls"] * server.tls
         with Process([sys.executable, str(PEERS / "publisher.py"), *values, *flags]) as publisher:
             plan = Plan(child.port, path=channel.watch, seconds=0.5, tls=server.tls)
             Load(plan).run()
@@ -182,7 +183,7 @@ def measureIdle(bench: Bench, server: Server) -> Figures:
         def sample() -> None:
             used.append({"cpu": process.cpuSeconds(child.pid), **process.memory(child.pid)})
 
-        plan = Plan(child.port, path=server.idle or "/", seconds=0.5)
+        plan = Plan(child.port, path=server.idle or "/", seconds=0.5, tls=server.tls)
         for _ in range(2):
             Load(plan, atEnd=sample).run()
         meter = Meter(child)

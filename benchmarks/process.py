@@ -34,9 +34,9 @@ class ServerError(Exception):
     """A server did not start, or died while it was measured."""
 
 
-def raiseDescriptorLimit() -> int:
-    """Raise the soft limit of open descriptors to the hard limit, and return it."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+def raiseDescriptorLimit(wanted: int = 0) -> int:
+    """Raise the soft limit of open descriptors to the hard limit, and the hard limit for root; return the limit."""
+    hard = max(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
@@ -60,6 +60,12 @@ def cpuSeconds(pid: int) -> float:
     """Return the user and system time of a process, ended threads included, exact to nanoseconds."""
     # `/proc/PID/stat` counts in ticks of 10 ms. The clock's ID is made as `clock_getcpuclockid(3)` does it.
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all processes below it: some servers do their work in one that they start."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
 
 
 def waitedSeconds(pid: int) -> float:
@@ -187,8 +193,8 @@ class Meter:
     """
 
     def __init__(self, server: Process) -> None:
-        self._pids = (server.pid, os.getpid())
-        self._idle = memory(server.pid)["anonymous"]
+        self._server = family(server.pid)
+        self._idle = self._measureMemory()
 
     def begin(self) -> None:
         """Begin the window."""
@@ -198,7 +204,7 @@ class Meter:
         """End the window."""
         used = [now - before for now, before in zip(self._read(), self._before, strict=True)]
         self.length, self.cpu, *self._others = used
-        self.memory = memory(self._pids[0])["anonymous"] - self._idle
+        self.memory = self._measureMemory() - self._idle
 
     def figures(self, done: int) -> dict[str, float]:
         """Return the figures of every question; `cpu` is µs for each event, stream or viewer served in the window."""
@@ -207,4 +213,8 @@ class Meter:
         return {"cpu": self.cpu * 1e6 / max(1, done), **dict(zip(names, shares, strict=True))}
 
     def _read(self) -> list[float]:
-        return [time.monotonic(), *map(cpuSeconds, self._pids), *map(waitedSeconds, self._pids)]
+        groups = (self._server, [os.getpid()])
+        return [time.monotonic(), *(sum(map(read, pids)) for read in (cpuSeconds, waitedSeconds) for pids in groups)]
+
+    def _measureMemory(self) -> int:
+        return sum(memory(pid)["anonymous"] for pid in self._server)

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
 import bulk
+import held
 import paced
 import process
 import servers
@@ -21,14 +22,17 @@ import turns
 import workers
 from journal import Figures
 from paced import Bench
-from servers import HERE, UVICORN, Installation, Makers, Server, Work
+from servers import HERE, Installation, Makers, Server, Work
 
 #: Modules with the functions that measure.
-_MODULES = (paced, bulk, turns, shared, workers)
+_MODULES = (paced, bulk, held, turns, shared, workers)
 
 
 #: Variants of the questions about workers.
 ONE, TWO = "one process", "two workers"
+
+#: Variant of a question about publishing, in which publishers need a key.
+GUARDED = "memory, API keys"
 
 
 class Column(NamedTuple):
@@ -141,7 +145,8 @@ def workerFanOut(bench: Bench) -> Makers:
 
 def fanOut(bench: Bench) -> Makers:
     """Return every server that publishes."""
-    peers = servers.frameworks(Work(), bench.pair) | ({} if bench.pair else servers.nchan(bench.folder))
+    more = {} if bench.pair else servers.nchan(bench.folder) | servers.proxies(bench.folder)
+    peers = servers.frameworks(Work(), bench.pair) | more
     return peers | bench.ours(lambda one: one.server(pair=bench.pair))
 
 
@@ -175,8 +180,18 @@ def firstByte(bench: Bench) -> Makers:
 def idle(bench: Bench) -> Makers:
     """Return every server with heartbeats."""
     p = bench.parameters
-    peers = servers.frameworks(Work(heartbeat=p.heartbeat)) | servers.nchan(bench.folder)
-    return peers | bench.ours(lambda one: one.server("--heartbeat", str(p.heartbeat)))
+    more = {} if bench.pair else servers.nchan(bench.folder)
+    peers = servers.frameworks(Work(heartbeat=p.heartbeat), bench.pair) | more
+    return peers | bench.ours(lambda one: one.server("--heartbeat", str(p.heartbeat), pair=bench.pair))
+
+
+def multitude(bench: Bench) -> Makers:
+    """Return ours with room for all viewers."""
+    p, most = bench.parameters, str(bench.parameters.viewers + paced.SPARE)
+    names = ("viewers", "runs", "connections", "viewers-per-client", "runs-per-client", "connections-per-address")
+    limits = [part for name in names for part in (f"--max-{name}", most)]
+    options = (*limits, "--heartbeat", str(p.heartbeat))
+    return bench.ours(lambda one: one.text(1.0, bench.file(bench.tokens), *options))
 
 
 def ours(bench: Bench) -> Makers:
@@ -200,15 +215,17 @@ def publish(bench: Bench) -> Makers:
         return replace(one.server(variant=variant, database=database), size=size)
 
     sizes = [(store, size) for store in ("memory", "SQLite") for size in (1, bench.parameters.list)]
-    few = {UVICORN: servers.frameworks(Work())[UVICORN], **servers.nchan(bench.folder)}
-    return few | bench.ours(*(lambda one, store=store, size=size: make(one, store, size) for store, size in sizes))
+    return servers.publishing(bench.folder) | bench.ours(
+        *(lambda one, store=store, size=size: make(one, store, size) for store, size in sizes)
+    )
 
 
 def publishTokens(bench: Bench) -> Makers:
-    """Return every server that publishes single events; ours without viewers, with them, and with the SQLite store."""
+    """Return every server that publishes single events; ours also with viewers, with SQLite, with access control."""
     stores = {"memory": None, servers.VIEWED: None, "SQLite": bench.folder}
     makes = [lambda one, name=name: one.server(variant=name, database=stores[name]) for name in stores]
-    return servers.nchan(bench.folder) | bench.ours(*makes)
+    makes.append(lambda one: one.guarded(bench.folder, GUARDED))
+    return servers.publishing(bench.folder) | bench.ours(*makes)
 
 
 def program(bench: Bench) -> Makers:

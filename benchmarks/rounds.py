@@ -90,8 +90,9 @@ def goals(results: dict[str, Any]) -> str:
         if goal["question"] not in results:
             continue
         runs, figure, peer = results[goal["question"]]["runs"], goal["figure"], goal.get("peer")
-        own = [run[figure] for run in runs if run["server"] == OURS]
-        found = ratios(runs, OURS, peer, figure) if peer else own
+        name = goal.get("server", OURS)
+        own = [run[figure] for run in runs if run["server"] == name]
+        found = ratios(runs, name, peer, figure) if peer else own
         met = "not measured" if not found else "reached" if median(found) <= goal["limit"] else "missed"
         limit = f"{_digits(goal['limit'])}{f' x {peer}' if peer else ''}"
         rows.append([goal["work"], limit, _digits(median(found)) if found else "-", met])

@@ -33,6 +33,7 @@ PEERS = HERE / "peers"
 #: Names in tables.
 OURS = "sseserver"
 BASELINE, UVICORN, NODE, FLOOR = "bare Twisted", "uvicorn", "node", "floor (C)"
+GRANIAN, HYPERCORN, BUN, PUSHPIN, RAKAIA = "granian", "hypercorn", "bun", "Pushpin", "rakaia-streams"
 NCHAN, NGINX, AGENT, LITELLM, WEB = "nginx, nchan", "nginx", "Agent", "LiteLLM", "twisted.web"
 
 #: Variant of a question about publishing, in which each stream has a viewer.
@@ -53,12 +54,13 @@ class SkipError(Exception):
 
 
 class Channel(NamedTuple):
-    """A stream to publish into: paths to POST to, to GET, and to PUT first, if any; and whether events are JSON."""
+    """A stream to publish into."""
 
-    publish: str
-    watch: str
-    create: str | None = None
-    json: bool = False
+    publish: str  # path to POST to
+    watch: str  # path to GET
+    create: str | None = None  # path to PUT first
+    body: str = "text"  # of a POST, see `peers/publisher.py`
+    next: bool = False  # whether events are published to the next port
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Server:
     size: int = 0  # of that part: viewers, events of a POST or bytes of a line; 0 for the question's own
     python: str = ""  # of the installation; empty for peers
     redis: int = 0  # port of the Redis that it shares with another process, if it does
+    key: str = ""  # API key that its publishers send
 
 
 Makers = dict[str, Callable[[], Server]]
@@ -147,13 +150,23 @@ class Installation:
             command,
             self.environment,
             post="/streams",
-            channel=Channel(path, f"{path}?from=now", path, json=True),
+            channel=Channel(path, f"{path}?from=now", path, "json"),
             idle=path,
             tls=pair is not None,
             variant=variant,
             python=self.python,
             redis=redis,
         )
+
+    def guarded(self, folder: Path, variant: str) -> Server:
+        """Return the server with access control, and a key for its publishers."""
+        file, make = folder / "keys.txt", [self.python, "-m", "sseserver.keys"]
+        file.unlink(missing_ok=True)
+        child = {**os.environ, **self.environment}
+        made = subprocess.run(
+            [*make, str(file), "benchmark", "publish,read,list:*"], env=child, cwd="/", capture_output=True, check=True
+        )
+        return replace(self.server("--api-keys", str(file), variant=variant), key=made.stdout.decode().strip())
 
     def text(self, interval: float, file: Path, *options: str, **more: Any) -> Server:
         """Return the server, whose runs send the words of a file at an interval in seconds."""
@@ -177,10 +190,42 @@ class Work(NamedTuple):
 _PEERS = {
     BASELINE: ("bare_twisted.py",),
     UVICORN: ("bare_asgi:application", "uvicorn", "uvloop", "httptools"),
+    GRANIAN: ("bare_asgi:application", "granian", "uvloop"),
+    HYPERCORN: ("bare_asgi:application", "hypercorn", "uvloop"),
     "sse-starlette": ("starlette_events:application", "sse_starlette", "uvicorn", "uvloop", "httptools"),
     "aiohttp-sse": ("aiohttp_events.py", "aiohttp_sse", "uvloop"),
     "tornado": ("tornado_events.py", "tornado"),
     NODE: ("events.js",),
+    BUN: ("events.bun.js",),
+}
+
+#: The peers that are measured over TLS, too.
+_TLS = (UVICORN, GRANIAN, HYPERCORN)
+
+#: Programs that run those that are not in Python: their names, and where they come from.
+_RUNTIMES = {NODE: ("node", "apt-get install nodejs"), BUN: ("bun", "npm install --global bun")}
+
+#: Servers of ASGI applications as their documentation has them for speed, up to the address; and their options for a
+#: key and a certificate.
+_ASGI = {
+    "uvicorn": (
+        (
+            "--loop uvloop --http httptools --no-access-log --log-level warning --backlog 4096 --app-dir {peers} "
+            "--timeout-graceful-shutdown 1 {program} --host {host} --port {port}"
+        ),
+        "--ssl-keyfile {pair}/key.pem --ssl-certfile {pair}/certificate.pem",
+    ),
+    "granian": (
+        (
+            "--interface asgi --loop uvloop --workers 1 --backlog 4096 --no-ws --log-level warning "
+            "--working-dir {peers} {program} --host {host} --port {port}"
+        ),
+        "--ssl-keyfile {pair}/key.pem --ssl-certificate {pair}/certificate.pem",
+    ),
+    "hypercorn": (
+        "--worker-class uvloop --workers 1 --backlog 4096 --log-level warning {program} --bind {host}:{port}",
+        "--keyfile {pair}/key.pem --certfile {pair}/certificate.pem",
+    ),
 }
 
 
@@ -196,14 +241,19 @@ def _peer(work: Work, name: str, pair: Path | None = None) -> Server:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise SkipError(f"no {', '.join(missing)} here (pip install 'sseserver[benchmark]')")
-    start = [sys.executable if name != NODE else _program("node", "apt-get install nodejs"), str(PEERS / program)]
-    if "uvicorn" in modules:
-        # As its documentation has it for speed.
-        start = [sys.executable, "-m", "uvicorn", "--app-dir", str(PEERS), "--loop", "uvloop", "--http", "httptools"]
-        start += ["--no-access-log", "--log-level", "warning", "--backlog", "4096", "--timeout-graceful-shutdown", "1"]
-        start += ["--ssl-keyfile", f"{pair}/key.pem", "--ssl-certfile", f"{pair}/certificate.pem"] if pair else []
-        start += [program, "--port"]
-    return work.server(name, lambda port: [*start, str(port)], pair is not None)
+    served = next((one for one in _ASGI if one in modules), None)
+    if served is not None:
+        start = f"{_ASGI[served][0]} {_ASGI[served][1] if pair else ''}"
+        values = {"peers": PEERS, "program": program, "host": process.HOST, "pair": pair}
+
+        def command(port: int) -> list[str]:
+            return [sys.executable, "-m", served, *start.format(port=port, **values).split()]
+
+        # Its workers are other processes, and not all of them look into another folder.
+        server = work.server(name, command, pair is not None)
+        return replace(server, environment={**server.environment, "PYTHONPATH": str(PEERS)})
+    runtime = _program(*_RUNTIMES[name]) if name in _RUNTIMES else sys.executable
+    return work.server(name, lambda port: [runtime, str(PEERS / program), str(port)], pair is not None)
 
 
 def _nginx(name: str, folder: Path, locations: str, *module: Path, url: str = "") -> Server:
@@ -218,9 +268,15 @@ def _nginx(name: str, folder: Path, locations: str, *module: Path, url: str = ""
     return Server(name, lambda port: [*start, fill("nginx.conf", port=port, locations=fill(locations))])
 
 
+def publishing(folder: Path) -> Makers:
+    """Return the peers that publish one event for each POST: nchan, and an ASGI application that reads JSON."""
+    channel = Channel("/publish/json", "/watch", body="json")
+    return {UVICORN: lambda: replace(_peer(Work(), UVICORN), channel=channel), **nchan(folder)}
+
+
 def frameworks(work: Work, pair: Path | None = None) -> Makers:
-    """Return the baseline and every peer that does all of a work; with a certificate, the one that speaks TLS."""
-    return {name: partial(_peer, work, name, pair) for name in ([UVICORN] if pair else _PEERS)}
+    """Return the baseline and every peer that does all of a work; with a certificate, those that speak TLS."""
+    return {name: partial(_peer, work, name, pair) for name in (_TLS if pair else _PEERS)}
 
 
 def floor(work: Work, folder: Path) -> Makers:
@@ -238,6 +294,26 @@ def nchan(folder: Path) -> Makers:
     """Return nginx with nchan, as Debian has them."""
     channel = Channel("/publish", "/events")
     return {NCHAN: lambda: replace(_nginx(NCHAN, folder, "nchan.conf", _NCHAN_MODULE), channel=channel, idle="/events")}
+
+
+def proxies(folder: Path) -> Makers:
+    """Return the servers whose only work is to publish: Pushpin, as Debian has it, and rakaia-streams."""
+
+    def pushpin() -> Server:
+        for program in ("pushpin", "condure", "zurl"):
+            _program(program, "apt-get install pushpin condure zurl")
+        start = [sys.executable, str(PEERS / "pushpin.py")]
+        channel = Channel("/publish", "/events", body="grip", next=True)
+        return Server(PUSHPIN, lambda port: [*start, str(port), str(folder)], channel=channel)
+
+    def rakaia() -> Server:
+        if importlib.util.find_spec("rakaia") is None:
+            raise SkipError("no rakaia here (pip install 'sseserver[benchmark]')")
+        start = [sys.executable, "-m", "rakaia", "--host", process.HOST, "--port"]
+        channel = Channel("/benchmark", "/benchmark?offset=now&live=sse", "/benchmark")
+        return Server(RAKAIA, lambda port: [*start, str(port)], channel=channel)
+
+    return {PUSHPIN: pushpin, RAKAIA: rakaia}
 
 
 def relays(url: str, folder: Path, ask: str) -> Makers:

@@ -33,6 +33,10 @@ STEP, EXACT = 1.3, 1.03
 #: Share of the events that must come in time.
 PACE = 0.98
 
+#: Times that a number of viewers is measured before it counts as too many: other work of the machine, a moment long,
+#: makes a measurement worse, and never better.
+TRIES = 2
+
 #: Times that a port is asked whether it is ready: any of its workers answers.
 ASKED = 20
 
@@ -83,8 +87,12 @@ def findRoom(measure: Measure, start: int, lag: float) -> Figures:
     few, many, best = start, 0, Figures()
     while not many or many > few * EXACT:
         viewers = int((few * many) ** 0.5) if many else int(few * STEP) if best else start
-        figures = measure(viewers)
-        if figures["lag p99"] <= lag and figures["pace"] >= PACE and not figures["faults"]:
+        for _ in range(TRIES):
+            figures = measure(viewers)
+            fits = figures["lag p99"] <= lag and figures["pace"] >= PACE and not figures["faults"]
+            if fits:
+                break
+        if fits:
             few, best = viewers, {**figures, "viewers": viewers}
         elif viewers == start:
             raise process.ServerError(f"{start} viewers are too many: {figures}")

@@ -5,6 +5,7 @@ One task for each request, one `send` for each event, one queue for each viewer 
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -59,21 +60,26 @@ async def idle(send: Send) -> None:
         await asyncio.sleep(work.HEARTBEAT)
 
 
-async def publish(receive: Receive, send: Send) -> None:
-    """Publish one event."""
+async def publish(receive: Receive, send: Send, isJSON: bool) -> None:
+    """Publish one event: the body is its data, or an object with them, which is answered with the event's number."""
     data, more = b"", True
     while more:
         part = await receive()
         data, more = data + part.get("body", b""), part.get("more_body", False)
-    work.publish(lambda number: work.frame(number, data))
-    await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
-    await send(body(b"", more=False))
+    if isJSON:
+        data = json.loads(data)["data"].encode()
+    number = work.publish(lambda number: work.frame(number, data))
+    answer = json.dumps({"first": number, "last": number}).encode() if isJSON else b""
+    headers = [(b"content-type", b"application/json")] if isJSON else []
+    headers.append((b"content-length", b"%d" % len(answer)))
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send(body(answer, more=False))
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """Answer one request."""
     if scope["method"] == "POST":
-        await publish(receive, send)
+        await publish(receive, send, scope["path"] == "/publish/json")
         return
     response = {"/watch": watch, "/idle": idle}.get(scope["path"], run)
     if response is run and work.COUNT:

@@ -60,10 +60,11 @@ def watching() -> Iterator[asyncio.Queue[Any]]:
         _queues.discard(queue)
 
 
-def publish(make: Callable[[int], Any]) -> None:
-    """Put an event, made of its number, into the queues of all viewers."""
+def publish(make: Callable[[int], Any]) -> int:
+    """Put an event, made of its number, into the queues of all viewers, and return the number."""
     global _published
     _published += 1
     event = make(_published)
     for queue in _queues:
         queue.put_nowait(event)
+    return _published
