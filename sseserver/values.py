@@ -25,6 +25,8 @@ class Kind(IntEnum):
     - `SILENT_CHUNK`: a chunk without text: its JSON in one line.
     - `RESTART`: the run was interrupted and has begun anew, so that the text before it is void: a JSON object with a
       `reason` and `restarts`, the number of times so far.
+    - `INPUT`: what the run answers, as its API keeps it for later requests; the first entry, if there is one: a JSON
+      object in one line, LF, a JSON array in one line. No viewer gets it as it is.
     - `DONE`, `FAILED`, `CANCELLED`: the terminal entry: a JSON object with a `reason`, see `Reason`.
     """
 
@@ -33,6 +35,7 @@ class Kind(IntEnum):
     CHUNK = 2
     SILENT_CHUNK = 3
     RESTART = 4
+    INPUT = 5
     DONE = 8
     FAILED = 9
     CANCELLED = 10

@@ -47,7 +47,8 @@ _OPEN = State.OPEN
 #: The event types of the terminal entries.
 TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.items()}
 
-_RESTART = bytes((Kind.RESTART,))
+#: The kinds that make nothing void that a viewer has got.
+_BEFORE = bytes((Kind.RESTART, Kind.INPUT))
 
 #: Place and kind of a reading: the arguments of `read`. A bare tuple, since one is made for each reading.
 _Place = tuple[int, int, bool]
@@ -103,7 +104,7 @@ class EntryRendering:
     def voidsText(self, number: int) -> bool:
         """Return whether a restart makes text void that a viewer may have got. It has its number."""
         buffer = self._buffer
-        return buffer.first > 1 or bool(buffer.kinds[: number - 1].strip(_RESTART))
+        return buffer.first > 1 or bool(buffer.kinds[: number - 1].strip(_BEFORE))
 
     def read(self, cursor: int, maxBytes: int, joined: bool) -> Reading:
         """See `IRendering.read`."""

@@ -9,11 +9,13 @@ cdef class Place:
     cdef public Py_ssize_t count
     cdef public object translator
     cdef public bint hasBegun
+    cdef public list waiting
 
 
 cdef class TranslatedRendering(EntryRendering):
     cdef object __weakref__
     cdef list _checkpoints
+    cdef object _input
     cdef object _make
     cdef dict _places
     cdef Py_ssize_t _void

@@ -35,6 +35,7 @@ _SKIPPED = 100
 # Looked up for each entry.
 _TOKEN = Kind.TOKEN.value
 _EVENT = Kind.EVENT.value
+_INPUT = Kind.INPUT.value
 _RESTART = Kind.RESTART.value
 _KINDS = {kind.value: kind for kind in Kind}
 _TOKENS = re.compile(b"[%b]+" % bytes((_TOKEN,)))
@@ -53,7 +54,7 @@ class Translator(Protocol):
         Write the next entry.
 
         Args:
-            kind: Its kind; never a published event or a restart.
+            kind: Its kind; never a published event or a restart. See `TranslatedRendering.readsInput`.
             data: Its data.
 
         Returns:
@@ -69,11 +70,7 @@ class TextSkipper(Translator, Protocol):
 
     def skip(self, text: bytes, count: int) -> bool:
         """
-        Take in consecutive tokens.
-
-        Args:
-            text: Text of all tokens together.
-            count: Number of tokens.
+        Take in a number of consecutive tokens, whose text is given together.
 
         Returns:
             Whether it was done, because each of them has exactly one event. Otherwise nothing has changed.
@@ -108,20 +105,24 @@ class Place:
         translator: The translator.
 
     Attributes:
-        hasBegun: Whether the translator has written an entry.
+        hasBegun: Whether the translator has written an entry other than what the run answers.
+        waiting: Events that stand before those of the next entry. They are not counted yet.
     """
 
-    __slots__ = ("at", "count", "hasBegun", "translator")
+    __slots__ = ("at", "count", "hasBegun", "translator", "waiting")
 
     def __init__(self, at: int, count: int, translator: Translator, hasBegun: bool = False) -> None:
         self.at = at
         self.count = count
         self.translator = translator
         self.hasBegun = hasBegun
+        self.waiting = _NONE
 
     def fork(self) -> Place:
         """Return the same place with a translator of its own."""
-        return Place(self.at, self.count, self.translator.fork(), self.hasBegun)
+        place = Place(self.at, self.count, self.translator.fork(), self.hasBegun)
+        place.waiting = self.waiting
+        return place
 
 
 class TranslatedRendering(EntryRendering):
@@ -138,23 +139,27 @@ class TranslatedRendering(EntryRendering):
 
     Attributes:
         hasIDs: Whether the last event of each entry has the ID of the entry.
+        readsInput: Whether the translators write entries of the kind `INPUT`. After a restart of the run, the events of
+            that entry stand before those of the next one.
         skips: Whether the translators are `TextSkipper`s.
     """
 
-    __slots__ = ("__weakref__", "_checkpoints", "_make", "_places", "_void")
+    __slots__ = ("__weakref__", "_checkpoints", "_input", "_make", "_places", "_void")
 
     hasIDs: ClassVar[bool] = False
+    readsInput: ClassVar[bool] = False
     skips: ClassVar[bool] = False
 
     def __init__(self, streamLog: IStreamLog, makeTranslator: MakeTranslator) -> None:
         super().__init__(streamLog)
         self._make = makeTranslator
-        # The places after every `CHECKPOINT` entries, from the start of the log, as far as it was translated.
+        # The places after every `CHECKPOINT` entries, as far as the log was translated.
         self._checkpoints = [Place(0, 0, makeTranslator(streamLog, 0))]
         # The places up to which viewers have read, by their entries.
         self._places: dict[int, Place] = {}
-        # Number of events before the last restart that has made text void, as far as the log was translated.
+        # Number of events before the last restart that has made text void, as far as known.
         self._void = 0
+        self._input: bytes | None = None
 
     def writeFailure(self, reason: str, message: str) -> bytes:
         """
@@ -168,7 +173,8 @@ class TranslatedRendering(EntryRendering):
 
     def start(self, fromNow: bool) -> int:
         """See `IRendering.start`. Nobody starts at the end: an answer without its beginning cannot be read."""
-        return self.findBegin()
+        begin = self.findBegin()
+        return begin if begin and self.voidsText(begin) else 0
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`: a field of the first event."""
@@ -209,9 +215,9 @@ class TranslatedRendering(EntryRendering):
         if event > self.countEvents():
             raise GapError("lost", self._buffer.first - 1, None)
         if not event:
-            return EventPlace(self.findBegin(), b"")
+            return EventPlace(self.start(False), b"")
         if event <= self._void:
-            raise GapError("restarted", self.findBegin(), None)
+            raise GapError("restarted", self.start(False), None)
         place = self._checkpoints[bisect_right(self._checkpoints, event, key=_getCount) - 1].fork()
         events = _NONE
         while place.count < event:
@@ -328,11 +334,20 @@ class TranslatedRendering(EntryRendering):
         if kind == _RESTART:
             if place.hasBegun:
                 place.translator = self._make(self._log, place.count)
+                if self._input is not None:
+                    place.waiting = place.translator.translate(Kind.INPUT, self._input)
                 place.hasBegun = False
                 self._void = max(self._void, place.count)
+        elif kind == _INPUT:
+            if self.readsInput:
+                self._input = self._buffer.entry(number)
+                events = place.translator.translate(Kind.INPUT, self._input)
         elif kind != _EVENT:
             place.hasBegun = True
             events = place.translator.translate(_KINDS[kind], self._buffer.entry(number))
+            if place.waiting:
+                events = place.waiting + events
+                place.waiting = _NONE
         self._move(place, number, len(events))
         return events
 
@@ -349,11 +364,6 @@ class TranslatedFormat:
     Base class of formats with a `TranslatedRendering`.
 
     A rendering that is in use is found again, also by a request that looks for an event before it follows the stream.
-
-    Attributes:
-        name: See `IFormat.name`.
-        headers: See `IFormat.headers`.
-        reconnects: See `IFormat.reconnects`.
     """
 
     name = ""

@@ -73,7 +73,7 @@ class _UIRendering(EntryRendering):
         opening = self._opening() if number == 1 else b""
         if kind == Kind.RESTART and self.voidsText(number):
             raise ViewerRefused(_writePart(errorPart(RESTARTED)) + _DONE)
-        if kind in (Kind.EVENT, Kind.RESTART):
+        if kind in (Kind.EVENT, Kind.RESTART, Kind.INPUT):
             return opening
         if kind == Kind.DONE:
             return opening + _END

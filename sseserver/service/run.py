@@ -217,6 +217,12 @@ class Run:
         if work is not None:
             work.cancel()
 
+    def detach(self) -> None:
+        """Let the run go on without viewers, however long."""
+        if self._linger is not None:
+            self._linger.stop()
+            self._linger = None
+
     def viewerLeft(self) -> None:
         """Begin the linger if the stream has no viewers left."""
         if not self.streamLog.viewers and self._linger is not None:

@@ -137,6 +137,7 @@ class StreamService(Service):
         viewed: bool = False,
         prefix: str = "",
         client: Client | None = None,
+        opening: bytes | None = None,
     ) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
@@ -148,6 +149,7 @@ class StreamService(Service):
             viewed: Whether the caller follows the stream at once. If so, there must be room for this viewer.
             prefix: Begins the name of the stream.
             client: The client, from `identifyClient`; `None` for no limit.
+            opening: Data of an entry `INPUT` with which the stream begins.
 
         Returns:
             A Deferred that fires with the stream's log. Its name is its epoch, or the prefix and 22 characters.
@@ -158,7 +160,7 @@ class StreamService(Service):
             RateLimited: (errback) The client has too many runs or viewers, or has started too many runs.
             StoreUnavailable: (errback) The store cannot take the stream now.
         """
-        return self._starter.start(prompt, RunTerms(summarize, viewed, prefix, client, key))
+        return self._starter.start(prompt, RunTerms(summarize, viewed, prefix, client, key, opening))
 
     def open(self, name: str) -> Deferred[tuple[StreamDescription, bool]]:
         """

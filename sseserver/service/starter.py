@@ -28,7 +28,7 @@ from sseserver.service.startkeys import StartKeys
 from sseserver.service.viewers import Viewers
 from sseserver.streams.ids import makeEpoch
 from sseserver.timing.turns import awaitTurn, takeTurns
-from sseserver.values import Prompt
+from sseserver.values import Kind, Prompt
 
 _NO_PROMPT = sha256(b"").digest()
 
@@ -44,6 +44,7 @@ class RunTerms:
         prefix: Begins the name of the stream.
         client: The client; `None` for no limit.
         key: An idempotency key.
+        opening: Data of an entry `INPUT` with which the stream begins; `None` for none.
     """
 
     summarize: Summarize | None = None
@@ -51,6 +52,7 @@ class RunTerms:
     prefix: str = ""
     client: Client | None = None
     key: str | None = None
+    opening: bytes | None = None
 
 
 class RunStarter:
@@ -170,6 +172,8 @@ class RunStarter:
             # It was cancelled or deleted while the store kept the prompt.
             self._release(prompt, terms.client)
             return streamLog
+        if terms.opening is not None:
+            streamLog.append(Kind.INPUT, terms.opening)
         released = terms.client and partial(self._ledger.clients.runs.remove, terms.client)
         self._runs.start(streamLog, prompt, terms.summarize, released)
         return streamLog

@@ -9,6 +9,7 @@ from zope.interface.verify import verifyObject
 
 from sseserver.formats import makeFormats
 from sseserver.interfaces import IFormat, IRendering
+from sseserver.values import Kind
 from tests.formats.chatcases import ALL, decode, makeLog, parts
 from tests.readers import readAll
 
@@ -33,6 +34,18 @@ class RegistryTests(SynchronousTestCase):
         """
         events = decode(readAll(makeFormats("parrot")["openai"].render(makeLog("a")), 0, ALL, False)[1])
         self.assertEqual({part["model"] for part in parts(events)}, {"parrot"})
+
+    def test_input(self) -> None:
+        """No format shows what a run answers, and no restart after it makes text void."""
+        for form in makeFormats("parrot").values():
+            streamLog = makeLog()
+            for kind, data in ((Kind.INPUT, b'{}\n["secret"]'), (Kind.RESTART, b"{}"), (Kind.TOKEN, b"a")):
+                streamLog.append(kind, data)
+            for joined in (False, True):
+                cursor, data = readAll(form.render(streamLog), 0, ALL, joined)
+                self.assertEqual(cursor, 3)
+                self.assertIn(b"a", data)
+                self.assertNotIn(b"secret", data)
 
     def test_traits(self) -> None:
         """

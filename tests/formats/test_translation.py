@@ -90,6 +90,12 @@ class SkippingRendering(NumberedRendering):
     skips = True
 
 
+class ReadingRendering(NumberedRendering):
+    """A rendering that reads what the run answers."""
+
+    readsInput = True
+
+
 class IdentifiedRendering(SkippingRendering):
     """A rendering with IDs."""
 
@@ -285,6 +291,38 @@ class TranslationTests(SynchronousTestCase):
         rendering = NumberedRendering(streamLog)
         self.assertEqual(self.read(rendering), [[0, "open"], [1, "a"]])
         self.assertEqual(self.read(rendering, rendering.start(True)), [[0, "open"], [1, "a"]])
+
+    def test_input(self) -> None:
+        """
+        An input is written only by a translator that reads it: first, and again after a restart.
+
+        There its events come with those of the next entry, since a viewer may start after the restart.
+        """
+        streamLog = makeLog()
+        for kind, data in (
+            (Kind.INPUT, b"{}\n[]"),
+            (Kind.RESTART, b"{}"),
+            (Kind.TOKEN, b"a"),
+            (Kind.RESTART, b"{}"),
+            (Kind.RESTART, b"{}"),
+        ):
+            streamLog.append(kind, data)
+        reader = ReadingRendering(streamLog)
+        self.assertEqual(reader.start(False), 5)
+        self.assertEqual(told(reader.read(0, ALL, True).data), [[0, "open"], [1, "a"]])
+        self.assertEqual(reader.countEvents(), 2)
+        streamLog.append(Kind.TOKEN, b"b")
+        for late in (reader, ReadingRendering(streamLog)):
+            self.assertEqual(self.read(late, 5), [[2, "open"], [3, "b"]])
+            self.assertEqual(told(late.findEvent(3).events), [[3, "b"]])
+        plain = NumberedRendering(streamLog)
+        self.assertEqual(self.read(plain, 5), [[2, "open"], [3, "b"]])
+        early = makeLog()
+        early.append(Kind.INPUT, b"{}\n[]")
+        early.append(Kind.RESTART, b"{}")
+        self.assertEqual(ReadingRendering(early).start(False), 0)
+        self.assertEqual(self.read(ReadingRendering(early)), [[0, "open"]])
+        self.assertEqual(self.read(NumberedRendering(early)), [])
 
     def test_identified(self) -> None:
         """The last event of an entry has its ID, directly before its data."""

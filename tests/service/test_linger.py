@@ -37,6 +37,17 @@ class LingerTests(ServiceTestCase):
         """A run without any viewer is cancelled after the linger, counted from its start."""
         self.assertLingersUntil(self.startLog(), 60)
 
+    def test_detached(self) -> None:
+        """A run that was detached goes on without viewers, also when one has come and left."""
+        streamLog = self.startLog()
+        run = self.service.runs.find(streamLog.name)
+        assert run is not None
+        run.detach()
+        self.reactor.run(100)
+        self.watch(streamLog).close()
+        self.reactor.run(100)
+        self.assertEqual(streamLog.state, State.OPEN)
+
     def test_viewerLeaves(self) -> None:
         """The linger begins when the last viewer leaves."""
         streamLog = self.startLog()

@@ -13,7 +13,7 @@ from sseserver.errors import KeyReused, Overloaded
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.followed import FLUSH_TICK
-from sseserver.values import LargePrompt, Prompt
+from sseserver.values import Kind, LargePrompt, Prompt
 from tests.service.cases import ServiceTestCase
 
 
@@ -66,6 +66,16 @@ class StartTests(ServiceTestCase):
         streamLog = self.successResultOf(again)
         self.assertEqual((streamLog.epoch, self.text(streamLog)), (epoch, "text"))
         self.assertEqual(self.source.runs, [])
+
+    def test_opening(self) -> None:
+        """A stream can begin with what its run answers, before anything that the source writes."""
+        starting = self.service.startRun(Prompt("x"), opening=b"{}\n[]")
+        self.reactor.advance(0)
+        streamLog = self.successResultOf(starting)
+        self.source.run.write("text")
+        self.reactor.advance(1)
+        self.assertEqual(streamLog.buffer.entries, [b"{}\n[]", b"text"])
+        self.assertEqual(bytes(streamLog.buffer.kinds), bytes((Kind.INPUT, Kind.TOKEN)))
 
     def test_beingDeleted(self) -> None:
         """A request whose stream is being deleted starts a run anew; repeated, it joins that one."""

@@ -113,7 +113,7 @@ class Answer:
             self._builder.addChunk(unpack(data)[0])
         elif kind == Kind.RESTART:
             self._builder = self._makeBuilder()
-        elif kind != Kind.EVENT:
+        elif kind not in (Kind.EVENT, Kind.INPUT):
             self._end = _End(kind, json.loads(data))
 
 

@@ -21,7 +21,7 @@ _ENDS = bytes(TERMINAL)
 #: The kinds whose data is a JSON object.
 _OBJECTS = frozenset({*TERMINAL, Kind.RESTART})
 
-_CHUNKS = frozenset({Kind.CHUNK, Kind.SILENT_CHUNK})
+_STARTS = frozenset({Kind.CHUNK, Kind.SILENT_CHUNK, Kind.INPUT})
 
 
 class _Object(msgspec.Struct):
@@ -69,8 +69,8 @@ def _checkData(kind: Kind, data: bytes) -> None:
             raise ValueError("It is nested too deep.") from None
     else:
         first, _ = unpack(data)
-        isChunk = first[:1] == b"{" and first[-1:] == b"}"
-        if b"\r" in first or b"\0" in first or (kind in _CHUNKS and not isChunk):
+        isObject = first[:1] == b"{" and first[-1:] == b"}"
+        if b"\r" in first or b"\0" in first or (kind in _STARTS and not isObject):
             raise ValueError("It is no event, and no chunk.")
 
 

@@ -30,6 +30,7 @@ class EntryTests(SynchronousTestCase):
             NewEntry(Kind.EVENT, b"\n"),
             NewEntry(Kind.CHUNK, b'{"a":1}\ntext'),
             NewEntry(Kind.SILENT_CHUNK, b'{"a":1}'),
+            NewEntry(Kind.INPUT, b'{"a":1}\n[]'),
             *(packRestart(2), packDone(Reason.STOP, 7, {"usage": None}), packCancelled(Reason.ASKED), INTERRUPTED),
         ):
             self.assertEqual(readEntry(_makeFields(*entry)), entry)
