@@ -34,6 +34,7 @@ COMPILED = (
     "delivery.producer",
     "delivery.response",
     "delivery.stall",
+    "formats.completions",
     "formats.entries",
     "formats.events",
     "formats.openai",

@@ -240,6 +240,11 @@ while the stream continues. These cases, a gap and a restart are reported as an 
 that of an upstream's error, the reason of the terminal event, or one of
 [these](errors.md#errors-inside-a-stream). `type` and `param` are those of an upstream's error.
 """,
+    "completions": """\
+The chunks of OpenAI's legacy completions, which have the text alone. A chunk of an upstream without
+text and end, such as one with a role, reasoning or a tool call, is left out. Everything else is as
+in `openai`.
+""",
     "ui": """\
 The UI message stream of the Vercel AI SDK, version 1, with its header
 `x-vercel-ai-ui-message-stream: v1`. A failed stream ends with `error`, a cancelled one with

@@ -28,10 +28,19 @@ __all__ = ["DescribedTestCase", "Outcome", "readRecorded"]
 LONG = 40.0
 
 HELLO = b'{"messages": [{"role": "user", "content": "Hello"}], "stream": true}'
+LEGACY = b'{"prompt": "Hello", "stream": true}'
 CHAT = b'{"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}'
 
 #: Bodies of the operations that need one.
-BODIES = {"/v1/chat/completions": HELLO, "/api/chat": CHAT, "/streams/{name}/links": b'{"rights": ["publish"]}'}
+BODIES = {
+    "/v1/chat/completions": HELLO,
+    "/v1/completions": LEGACY,
+    "/api/chat": CHAT,
+    "/streams/{name}/links": b'{"rights": ["publish"]}',
+}
+
+#: The operations that start runs, with their bodies.
+STARTS = (("/api/chat", CHAT), ("/v1/chat/completions", HELLO), ("/v1/completions", LEGACY), ("/streams", b"{}"))
 
 
 def readRecorded() -> list[Told]:
@@ -177,7 +186,7 @@ class DescribedTestCase(SecretsTestCase):
             self.check("/streams/news", "PUT", headers=key)
             self.check("/streams/news", "POST", body=b'{"token": "a"}', headers=key)
             self.check("/api/chat", "POST", body=CHAT, headers=key)
-            for path, body in (("/api/chat", CHAT), ("/v1/chat/completions", HELLO), ("/streams", b"{}")):
+            for path, body in STARTS:
                 self.check(path, "POST", body=body, headers=key)
             for target in ("/api/chat/c/stream", "/streams/news?format=openai", "/?format=openai"):
                 self.check(target, headers=key)

@@ -28,7 +28,7 @@ from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.status import Status, describeProcess
 from sseserver.apis.admin.viewerlist import ViewerList
 from sseserver.apis.admin.workers import WatchedPool, WorkersMetrics, WorkersReadiness
-from sseserver.apis.chat.completions import Completions
+from sseserver.apis.chat.completions import LEGACY, Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.chat.operations import CHAT
 from sseserver.apis.native.operated import OperatedStreams
@@ -77,6 +77,7 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "favicon.ico": AssetFile(PACKAGE, "icon.svg", service.viewers),
         "streams": StreamCollection(service, page.answer, access),
         "v1/chat/completions": Completions(service, access),
+        "v1/completions": Completions(service, access, LEGACY),
         "v1/models": Models(service, access),
         "api/chat": Chats(service, access),
         "healthz": Health(),

@@ -5,6 +5,7 @@ How the entries of a stream log are written for a viewer: one module for each fo
 `translation` has that of formats whose events depend on those before.
 """
 
+from sseserver.formats.completions import CompletionsFormat
 from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
 from sseserver.formats.openai import OpenAIFormat
@@ -13,4 +14,13 @@ from sseserver.formats.rendering import EntryRendering
 from sseserver.formats.text import TextFormat
 from sseserver.formats.uimessages import UIFormat
 
-__all__ = ["EntriesFormat", "EntryRendering", "EventsFormat", "OpenAIFormat", "TextFormat", "UIFormat", "makeFormats"]
+__all__ = [
+    "CompletionsFormat",
+    "EntriesFormat",
+    "EntryRendering",
+    "EventsFormat",
+    "OpenAIFormat",
+    "TextFormat",
+    "UIFormat",
+    "makeFormats",
+]

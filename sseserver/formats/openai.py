@@ -30,17 +30,23 @@ _TOKENS = re.compile(b"[%b]+" % _TOKEN)
 _DONE = b"[DONE]"
 
 
-class _OpenAIRendering(EntryRendering):
-    """A rendering with one chunk for each token, and the chunks of an upstream as they came."""
+class OpenAIRendering(EntryRendering):
+    """
+    A rendering with one chunk for each token, and the chunks of an upstream as they came.
+
+    Args:
+        streamLog: The log.
+        writer: Writes the chunks.
+    """
 
     __slots__ = ("_before", "_behind", "_writer")
 
     pieces = _TOKEN
     row = _TOKENS
 
-    def __init__(self, streamLog: IStreamLog, model: str, withUsage: bool) -> None:
+    def __init__(self, streamLog: IStreamLog, writer: ChunkWriter) -> None:
         super().__init__(streamLog)
-        self._writer = ChunkWriter(f"chatcmpl-{findFirstEpoch(streamLog)}", int(streamLog.created), model, withUsage)
+        self._writer = writer
         self._before, self._behind = self._writer.split()
 
     def start(self, fromNow: bool) -> int:
@@ -136,7 +142,12 @@ class _OpenAIRendering(EntryRendering):
         return b"".join(map(writeBlock, chunks))
 
 
-classImplements(_OpenAIRendering, IRendering)
+classImplements(OpenAIRendering, IRendering)
+
+
+def nameAnswer(streamLog: IStreamLog) -> str:
+    """Return the ID of an answer as a chat completion, unless it is an upstream's."""
+    return f"chatcmpl-{findFirstEpoch(streamLog)}"
 
 
 class OpenAIFormat:
@@ -166,7 +177,8 @@ class OpenAIFormat:
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See `IFormat.render`."""
-        return _OpenAIRendering(streamLog, self._model, self._withUsage)
+        answerID, created = nameAnswer(streamLog), int(streamLog.created)
+        return OpenAIRendering(streamLog, ChunkWriter(answerID, created, self._model, self._withUsage))
 
 
 classImplements(OpenAIFormat, IFormat)

@@ -7,6 +7,7 @@ and add it to `makeFormats`. CONTRIBUTING.md has the steps.
 
 from __future__ import annotations
 
+from sseserver.formats.completions import CompletionsFormat
 from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
 from sseserver.formats.openai import OpenAIFormat
@@ -20,7 +21,7 @@ def makeFormats(model: str) -> dict[str, IFormat]:
     Make all formats that a viewer can ask for.
 
     Args:
-        model: Name of the model in the chunks of `openai`.
+        model: Name of the model in the chunks of `openai` and `completions`.
 
     Returns:
         The formats by name, in the order in which error messages list them.
@@ -30,6 +31,7 @@ def makeFormats(model: str) -> dict[str, IFormat]:
         EntriesFormat(),
         TextFormat(),
         OpenAIFormat(model),
+        CompletionsFormat(model),
         UIFormat(),
     )
     return {form.name: form for form in formats}

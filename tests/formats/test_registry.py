@@ -22,7 +22,7 @@ class RegistryTests(SynchronousTestCase):
         Each format has its own name, and provides its interface.
         """
         formats = makeFormats("parrot")
-        self.assertEqual(list(formats), ["events", "entries", "text", "openai", "ui"])
+        self.assertEqual(list(formats), ["events", "entries", "text", "openai", "completions", "ui"])
         for name, form in formats.items():
             self.assertEqual(form.name, name)
             verifyObject(IFormat, form)
@@ -53,6 +53,6 @@ class RegistryTests(SynchronousTestCase):
         version.
         """
         formats = makeFormats("parrot").values()
-        self.assertEqual([form.reconnects for form in formats], [True, True, True, False, False])
+        self.assertEqual([form.reconnects for form in formats], [True, True, True, False, False, False])
         headers = [header for form in formats for header in form.headers]
         self.assertEqual(headers, [(b"x-vercel-ai-ui-message-stream", b"v1")])

@@ -14,6 +14,7 @@ from tests.recording.recorder import (
     FORMATS,
     HELLO,
     JSON,
+    LEGACY,
     PLAIN,
     Recorder,
     Scenario,
@@ -136,6 +137,39 @@ def recordChats(recorder: Recorder) -> None:
     recorder.breakDown(SourceError("Source: too many.", "upstream", 429))
 
 
+def recordLegacy(recorder: Recorder) -> None:
+    """Legacy completions, in one piece and as a stream."""
+    recorder.serve()
+    asked = {"prompt": "Hello there"}
+    recorder.ask(LEGACY, "POST", body=asked)
+    recorder.write("One ", "two")
+    recorder.end("length")
+    recorder.ask(LEGACY, "POST", body={**asked, "stream": True, "stream_options": {"include_usage": True}})
+    recorder.write("One ", "two")
+    recorder.end()
+    for streamed in (False, True):
+        recorder.ask(LEGACY, "POST", body={**asked, "stream": streamed}, Idempotency_Key=f"{streamed}")
+        recorder.source.run.sink.writeChunk(b'{"id":"x","choices":[{"index":0,"delta":{"content":"a"}}]}', "a")
+        recorder.source.run.sink.writeChunk(b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}', "")
+        recorder.wait()
+        recorder.end()
+        recorder.ask(LEGACY, "POST", body={**asked, "seed": 1}, Idempotency_Key=f"{streamed}")
+    recorder.ask(f"{recorder.locateRun()}?format=completions")
+    for members in ({}, {**asked, "echo": True}, {"prompt": [1]}, {**asked, "model": "gpt-9"}, {**asked, "n": 2}):
+        recorder.ask(LEGACY, "POST", body=members)
+    for problem in (
+        SourceError("Source: too many.", "upstream", 429, 20),
+        SourceError("Source: gone.", "upstream"),
+    ):
+        recorder.ask(LEGACY, "POST", body={**asked, "stream": True})
+        recorder.breakDown(problem)
+    recorder.ask(LEGACY, "POST", body=asked)
+    recorder.ask(f"{recorder.locateRun()}/cancel", "POST", body=b"")
+    recorder.serve(window=100_000)
+    recorder.ask(LEGACY, "POST", body=asked)
+    recorder.write(*["x" * 5000] * 21)
+
+
 def recordModels(recorder: Recorder) -> None:
     """The models that there are."""
     recorder.serve()
@@ -159,4 +193,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     recordChatRefusals,
     recordChats,
     recordModels,
+    recordLegacy,
 )

@@ -32,6 +32,7 @@ PLAIN = "text/plain"
 FORMATS = ("events", "text", "openai", "ui")
 
 COMPLETIONS = "/v1/chat/completions"
+LEGACY = "/v1/completions"
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello there"}]}
 CHAT = {"id": "chat-1", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
 

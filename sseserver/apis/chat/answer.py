@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sseserver.errors import RunCancelled, SourceError, SSEServerError
+from sseserver.formats.openai import nameAnswer
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.chatcompletions import CompletionBuilder
 from sseserver.streams.entries import findRestart, unpack
-from sseserver.streams.ids import findFirstEpoch
 from sseserver.values import Kind, State
 
 #: Bytes of entries that are read in one turn of the reactor, at least one entry.
@@ -104,9 +104,7 @@ class Answer:
         if self._end.kind != Kind.DONE:
             raise _failure(self._end)
         log, members = self._log, self._end.members
-        return self._builder.build(
-            f"chatcmpl-{findFirstEpoch(log)}", int(log.created), members.get("reason"), members.get("usage")
-        )
+        return self._builder.build(nameAnswer(log), int(log.created), members.get("reason"), members.get("usage"))
 
     def _take(self, kind: int, data: bytes) -> None:
         if kind in (Kind.CHUNK, Kind.SILENT_CHUNK):

@@ -17,6 +17,7 @@ from sseserver.errors import (
     StoreUnavailable,
 )
 from sseserver.protocols.chatcompletions.request import CompletionBody
+from sseserver.protocols.completions import LegacyBody
 from sseserver.web.accept import EVENT_STREAM, JSON
 from sseserver.web.openapi.operations import (
     EVENTS,
@@ -71,6 +72,33 @@ _COMPLETION: Schema = {
     "additionalProperties": True,
 }
 
+_LEGACY: Schema = {
+    **makeObject(
+        "A legacy completion.",
+        {
+            "id": TEXT,
+            "object": TEXT,
+            "created": {"type": "integer", "description": "Seconds since 1970."},
+            "model": TEXT,
+            "system_fingerprint": TEXT,
+            "choices": {
+                "type": "array",
+                "items": makeObject(
+                    "One of the answers.",
+                    {
+                        "index": {"type": "integer", "minimum": 0},
+                        "text": TEXT,
+                        "logprobs": {"type": "null"},
+                        "finish_reason": TEXT,
+                    },
+                ),
+            },
+            "usage": {"type": "object", "additionalProperties": True},
+        },
+        optional=("usage", "system_fingerprint"),
+    ),
+}
+
 _MODEL: Schema = {
     **makeObject(
         "A model, with all members that an upstream gives.",
@@ -81,6 +109,20 @@ _MODEL: Schema = {
 
 #: Header fields of every answer.
 _ALWAYS = ("x-request-id",)
+
+#: Errors of requests for an answer.
+_ERRORS = (
+    InvalidMember,
+    AnswerTooLong,
+    Forbidden,
+    ModelNotFound,
+    RunCancelled,
+    KeyReused,
+    RateLimited,
+    Overloaded,
+    StoreUnavailable,
+    StoreDamaged,
+)
 
 _MODELS = makeObject("The models.", {"object": TEXT, "data": {"type": "array", "items": refer("Model")}})
 
@@ -101,20 +143,27 @@ CHAT = Described(
                     {JSON: refer("ChatCompletion"), EVENT_STREAM: EVENTS},
                 ),
             ),
-            errors=(
-                InvalidMember,
-                AnswerTooLong,
-                Forbidden,
-                ModelNotFound,
-                RunCancelled,
-                KeyReused,
-                RateLimited,
-                Overloaded,
-                StoreUnavailable,
-                StoreDamaged,
-            ),
+            errors=_ERRORS,
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("CompletionBody"), limitModel),
+            relays=True,
+            headers=("Content-Location", *_ALWAYS),
+        ),
+        Operation(
+            method="POST",
+            path="/v1/completions",
+            name="createCompletion",
+            summary="Start a run for a legacy completion, and answer in one piece or in chunks",
+            answers=(
+                Answer(
+                    200,
+                    "The completion; with `stream` its chunks, as an event stream.",
+                    {JSON: refer("LegacyCompletion"), EVENT_STREAM: EVENTS},
+                ),
+            ),
+            errors=_ERRORS,
+            parameters=(IDEMPOTENCY_KEY,),
+            body=Body(makeJSON("LegacyBody"), limitModel),
             relays=True,
             headers=("Content-Location", *_ALWAYS),
         ),
@@ -143,8 +192,9 @@ CHAT = Described(
         "AnswerMessage": _MESSAGE,
         "Choice": _CHOICE,
         "ChatCompletion": _COMPLETION,
+        "LegacyCompletion": _LEGACY,
         "Model": _MODEL,
         "ModelList": _MODELS,
     },
-    (CompletionBody,),
+    (CompletionBody, LegacyBody),
 )

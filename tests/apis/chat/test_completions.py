@@ -13,7 +13,8 @@ from twisted.web.server import Site
 
 from sseserver.apis.chat import completions
 from sseserver.errors import SourceError
-from sseserver.protocols.chatcompletions import makeSummary, readCompletion
+from sseserver.jsontext import convert
+from sseserver.protocols.chatcompletions import makeSummary, request
 from sseserver.protocols.jsonsteps import MAX_PROMPT_VALUES
 from sseserver.service.service import Settings
 from sseserver.streams.followed import FLUSH_TICK
@@ -67,13 +68,13 @@ class StreamTests(ChatTestCase):
         def read(*arguments: Any) -> Any:
             order.append("read")
             self.reactor.callLater(0, order.append, "turn")
-            return readCompletion(*arguments)
+            return convert(*arguments)
 
         def count(prompt: Prompt) -> Any:
             order.append("count")
             return makeSummary(prompt)
 
-        self.patch(completions, "readCompletion", read)
+        self.patch(request, "convert", read)
         self.patch(completions, "makeSummary", count)
         self.stream(messages=[{"role": "user", "content": "word " * 40_000}])
         self.write("One")

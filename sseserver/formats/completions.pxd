@@ -1,0 +1,5 @@
+from sseserver.formats.openai cimport OpenAIRendering
+
+
+cdef class _CompletionsRendering(OpenAIRendering):
+    cdef object _converter
