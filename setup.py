@@ -51,6 +51,8 @@ COMPILED = (
     "service.viewers",
     "sources.text",
     "speedups.body",
+    "speedups.tls",
+    "speedups.tlsbody",
     "steps",
     "streams.account",
     "streams.buffer",

@@ -12,16 +12,13 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from twisted.protocols.tls import TLSMemoryBIOFactory
-
 from sseserver.errors import SourceError
 from sseserver.options import defaultOf
 from sseserver.settings import Settings
-from tests.certificates import makeCertificate
 from tests.cycles import findCycles
 from tests.http import EVENTSOURCE
 from tests.served import ServedTestCase
-from tests.tlswires import TLSWire
+from tests.tlswires import TLSWire, secure
 from tests.wires import Wire
 
 JSON = {"Content-Type": "application/json"}
@@ -121,7 +118,7 @@ class TLSViewerTests(ViewerTests):
 
     def setUp(self) -> None:
         super().setUp()
-        self.secured = TLSMemoryBIOFactory(makeCertificate(), False, self.factory, self.reactor)
+        self.secured = secure(self.factory, self.reactor)
 
     def open(self) -> Wire:
         """Open a connection with TLS."""

@@ -176,7 +176,7 @@ class FakeSocket:
         """See `socket.setsockopt`; only `SO_LINGER`, which makes a close a reset, has an effect."""
         self.reset = self.reset or option == socket.SO_LINGER
 
-    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+    def getsockopt(self, level: int, option: int, size: int = 0) -> bytes:
         """See `socket.getsockopt`; the result is a `struct tcp_info` with the unacknowledged and acknowledged bytes."""
         arrived = len(self._sent) if self.arrived is None else self.arrived
         return struct.pack("24xI92xQ16xI", len(self._sent) - arrived, arrived, 0)[:size]

@@ -19,6 +19,7 @@ CHOICES = {
     "connecting": "sseserver.client.agent.chooseConnecting",
     "direct": "sseserver.web.site.chooseDirect",
     "readpath": "sseserver.client.response.chooseReadPath",
+    "tls": "sseserver.command.tlsport.chooseTLS",
 }
 
 #: Name that stands for a speedup and the object in its place, by the name of a speedup that has no such function.

@@ -17,10 +17,10 @@ from zope.interface import implementer
 
 from sseserver.command.listening import BadEndpoint, checkCertificates, explainError
 from sseserver.errors import BadRequest
+from sseserver.speedups.clienthello import isPlainHTTP
+from sseserver.speedups.tls import TLSConnection, TLSServer
+from sseserver.speedups.tlscontext import makeTLSServer
 from sseserver.web.answers import encodeRefusal
-
-#: First byte of a TLS connection: the type of a record with a handshake (RFC 8446 section 5.1).
-_HANDSHAKE = b"\x16"
 
 #: Answer to plain HTTP.
 _REFUSAL = encodeRefusal(BadRequest("This port speaks TLS: use a URL that begins with https://."))
@@ -38,10 +38,15 @@ class Certificate:
 
     Args:
         options: Makes the context: Twisted's `CertificateOptions`.
+        plain: Whether to use no speedup.
+
+    Attributes:
+        server: The fast TLS of new connections; `None` if Twisted's serves them.
     """
 
-    def __init__(self, options: Any) -> None:
-        self._context = options.getContext()
+    def __init__(self, options: Any, plain: bool) -> None:
+        self._plain = plain
+        self.replace(options)
 
     def replace(self, options: Any) -> None:
         """
@@ -53,11 +58,26 @@ class Certificate:
         Raises:
             OpenSSL.SSL.Error: They do not belong together. Nothing is changed.
         """
-        self._context = options.getContext()
+        server = chooseTLS(options, self._plain)
+        self._context, self.server = options.getContext(), server
 
     def serverConnectionForTLS(self, protocol: Any) -> Connection:
         """See `IOpenSSLServerConnectionCreator.serverConnectionForTLS`."""
         return Connection(self._context, None)
+
+
+def chooseTLS(options: Any, plain: bool) -> TLSServer | None:
+    """
+    Choose the TLS of a port.
+
+    Args:
+        options: Twisted's `CertificateOptions`.
+        plain: Whether to use no speedup.
+
+    Returns:
+        The server's side of fast TLS; `None` for Twisted's.
+    """
+    return None if plain else makeTLSServer(options, "http/1.1", _REFUSAL)
 
 
 class TLSTransport(BufferingTLSTransport):
@@ -71,9 +91,9 @@ class TLSTransport(BufferingTLSTransport):
         super().makeConnection(transport)
 
     def _receiveFirst(self, data: bytes) -> None:
-        """Receive the first bytes. TLS never begins with a letter, and HTTP always does."""
+        """Receive the first bytes."""
         del self.dataReceived
-        if data[:1].isalpha() and not data.startswith(_HANDSHAKE):
+        if isPlainHTTP(data):
             self.transport.write(_REFUSAL)
             self.transport.loseConnection()
         else:
@@ -81,9 +101,27 @@ class TLSTransport(BufferingTLSTransport):
 
 
 class TLSFactory(TLSMemoryBIOFactory):
-    """Factory of the connections of a TLS port."""
+    """
+    Factory of the connections of a TLS port.
+
+    Args:
+        certificate: Key and certificate.
+        site: What is served there.
+        reactor: Calls later.
+    """
 
     protocol = TLSTransport
+
+    def __init__(self, certificate: Certificate, site: Any, reactor: Any) -> None:
+        super().__init__(certificate, False, site, reactor)
+        self._certificate = certificate
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See `IProtocolFactory.buildProtocol`."""
+        server = self._certificate.server
+        if server is None:
+            return super().buildProtocol(addr)
+        return TLSConnection(self.wrappedFactory.buildProtocol(addr), server)
 
 
 class TLSReactor:
@@ -104,8 +142,8 @@ class TLSReactor:
         self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         """See `IReactorSSL.listenSSL`."""
-        self._certificate = Certificate(contextFactory)
-        tls = TLSFactory(self._certificate, False, factory, self._reactor)
+        self._certificate = Certificate(contextFactory, not factory.isFast)
+        tls = TLSFactory(self._certificate, factory, self._reactor)
         listening: IListeningPort = self._reactor.listenTCP(port, tls, backlog, interface)
         return listening
 

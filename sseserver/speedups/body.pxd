@@ -50,6 +50,7 @@ cdef class FastBody(SendBuffer):
     cpdef Py_ssize_t writeSome(self, bytes data, Py_ssize_t start) except -1
     cpdef cork(self)
     cpdef close(self)
+    cdef bint _canBypass(self) except -1
     cdef bint _isShared(self) except -1
     cdef _step(self, step)
     cdef _writeThroughRequest(self, bytes data)

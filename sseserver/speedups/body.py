@@ -81,8 +81,8 @@ class SendBuffer:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._waiting = b""
-        # Whether the transport's queue is known to be empty. True after a flush, until something is
-        # queued: while a response lasts, all writes come through here.
+        # Whether the transport's queue is known to be empty. True after a flush, until something is queued: while a
+        # response lasts, all writes come through here.
         self._clear = False
         # Set while the queue is known to be empty.
         self._socket: Any = None
@@ -160,8 +160,7 @@ class SendBuffer:
             try:
                 sent = self._socket.send(waiting)
             except OSError:
-                # The socket is full. Or it is broken: then the transport finds out when it sends
-                # the rest.
+                # The socket is full. Or it is broken: then the transport finds out when it sends the rest.
                 sent = 0
             waiting = waiting[sent:]
         if waiting:
@@ -332,8 +331,7 @@ class FastBody(SendBuffer):
         if not self._sending:
             self._step(BodyStep.CORK)
         elif self._isShared():
-            # A buffer that the channel does not write through is not released at the end of the
-            # response.
+            # A buffer that the channel does not write through is not released at the end of the response.
             self._step(BodyStep.CORK)
             self.hold()
 
@@ -346,6 +344,10 @@ class FastBody(SendBuffer):
         # `Request.write` counts as well, but is not called for each write.
         self._request.sentLength = self.written
         self._request = None
+
+    def _canBypass(self) -> bool:
+        """Return whether bytes can be sent past the write queue of the connection."""
+        return canBypassQueue(self._transport)
 
     def _isShared(self) -> bool:
         """Whether the channel writes through this buffer, too."""
@@ -364,7 +366,7 @@ class FastBody(SendBuffer):
         if self._state is BodyState.QUEUING:
             request.write(data)
             return
-        bypass = canBypassQueue(self._transport)
+        bypass = self._canBypass()
         self._step(BodyStep.SEND if bypass else BodyStep.QUEUE)
         if self._isShared():
             self.hold()
@@ -385,9 +387,8 @@ def slim(request: Any) -> None:
     """
     Make a request and its channel small, once the head of an endless response is written.
 
-    Both have so many attributes that Python doubles their tables, and the headers that were sent are
-    never read again: together a fifth of the memory of an idle viewer. A `FastRequest` has a method
-    of its own for this.
+    Both have so many attributes that Python doubles their tables, and the headers that were sent are never read again:
+    together a fifth of the memory of an idle viewer. A `FastRequest` has a method of its own for this.
     """
     if getattr(request, "channel", None) is None:
         return

@@ -23,7 +23,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
-from sseserver.speedups.body import KEPT_HEAD, FastBody
+from sseserver.speedups.body import KEPT_HEAD
 from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.headers import CHECKED, takeUsual
 from sseserver.speedups.privates import (
@@ -38,6 +38,7 @@ from sseserver.speedups.privates import (
 )
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.speedups.request import FastRequest, listDefaults
+from sseserver.speedups.tlsbody import makeSendBuffer
 from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import IDLE, Tick
 
@@ -101,7 +102,7 @@ class FastChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
-        self.sendBuffer = FastBody(self.transport)
+        self.sendBuffer = makeSendBuffer(self.transport)
         if isinstance(self.transport, TLSMemoryBIOProtocol):
             _attendTLS(self.transport)
         super().connectionMade()

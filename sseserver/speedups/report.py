@@ -10,6 +10,7 @@ from sseserver.speedups.channel import readsHeads
 from sseserver.speedups.headers import looksUpHeaders
 from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
 from sseserver.speedups.request import servesRequests
+from sseserver.speedups.tlscontext import hasFastTLS
 
 
 def listSpeedups(plain: bool) -> list[str]:
@@ -33,5 +34,6 @@ def listSpeedups(plain: bool) -> list[str]:
         "intake": seesChunks() and seesAbort() and hasattr(select, "epoll"),
         "readpath": seesChunks(),
         "request": servesRequests(),
+        "tls": hasFastTLS(),
     }
     return [] if plain else [name for name, isOn in works.items() if isOn]

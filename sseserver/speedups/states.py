@@ -1,5 +1,5 @@
 """
-The states of a fast body, as a table. `FastBody` takes its steps by it.
+The states of a fast body and of fast TLS, as tables. `FastBody` and `TLSConnection` take their steps by them.
 """
 
 from __future__ import annotations
@@ -53,4 +53,26 @@ BODY_STATES = {
         BodyStep.CLOSE: BodyState.CLOSED,
     },
     BodyState.CLOSED: {},
+}
+
+
+class TLSState(StateEnum):
+    """State of a `TLSConnection`."""
+
+    #: The handshake is not over. What is written waits.
+    SHAKING = "shaking"
+    #: Bytes are written and read.
+    OPEN = "open"
+    #: The server has sent its `close_notify`. Bytes are read until the client sends its own.
+    SHUT = "shut"
+    #: Nothing is written or read any more.
+    LOST = "lost"
+
+
+#: The states that may follow each state of a `TLSConnection`.
+TLS_STATES = {
+    TLSState.SHAKING: frozenset((TLSState.OPEN, TLSState.LOST)),
+    TLSState.OPEN: frozenset((TLSState.SHUT, TLSState.LOST)),
+    TLSState.SHUT: frozenset((TLSState.LOST,)),
+    TLSState.LOST: frozenset((TLSState.LOST,)),
 }

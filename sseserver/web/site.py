@@ -204,6 +204,7 @@ class StreamSite(Site):
         bodies: The bodies of requests that are not complete.
         closing: Closes connections that have sent everything, those of a turn together.
         connections: The open connections.
+        isFast: Whether speedups are on.
         maxBody: See above.
         peers: See above.
         overload: Answer to a request whose body has no room beside others.
@@ -241,7 +242,7 @@ class StreamSite(Site):
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
         self.closing = NextTurn(self.reactor)
-        self._isFast = not plain
+        self.isFast = not plain
         self._direct = chooseDirect(self, plain, None if accessLog is None else formatter)
         self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)
         self.peers = peers or Peers()
@@ -281,7 +282,7 @@ class StreamSite(Site):
         if self._direct is not None:
             channel.direct = self._direct
         channel.deadline = None
-        if self._isFast and isinstance(address, (IPv4Address, IPv6Address)):
+        if self.isFast and isinstance(address, (IPv4Address, IPv6Address)):
             # The transport would make it again.
             channel.standFor(address)
         return channel

@@ -425,14 +425,15 @@ BUGS = (
     Bug(
         "published entries are counted as one",
         "service/publisher.py",
-        "+= publication.last + 1 - publication.first",
-        "+= 1",
+        "-> Publication:\n        if not publication.repeated:\n"
+        "            self._ledger.publishedEntries += publication.last + 1 - publication.first",
+        "-> Publication:\n        if not publication.repeated:\n            self._ledger.publishedEntries += 1",
     ),
     Bug(
         "a TLS port answers plain HTTP with TLS",
-        "command/tlsport.py",
-        "if data[:1].isalpha() and not data.startswith(_HANDSHAKE):",
-        "if False:",
+        "speedups/clienthello.py",
+        "return data[:1].isalpha() and not data.startswith(HANDSHAKE)",
+        "return False",
     ),
     Bug(
         "the end of a response over TLS is lost",
