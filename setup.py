@@ -37,6 +37,7 @@ COMPILED = (
     "formats.completions",
     "formats.entries",
     "formats.events",
+    "formats.html",
     "formats.openai",
     "formats.rendering",
     "formats.text",

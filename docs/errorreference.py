@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from sseserver.apis.admin.operations import HEALTH_CHECKS, OPERATORS
 from sseserver.apis.chat.operations import CHAT
+from sseserver.apis.messages.operations import MESSAGES
 from sseserver.apis.native.operations import makeNative
 from sseserver.apis.page.operations import makePage
 from sseserver.apis.session.operations import SESSION
@@ -187,6 +188,10 @@ ADVICE = {
         "A limit of the whole server is reached, or the server is stopping.",
         "Wait. If it happens often, raise the limit in the message ([Limits](limits.md)).",
     ),
+    "overloaded_error": Advice(
+        "The same as `overloaded`, with the status that Anthropic's clients know for it.",
+        "Wait. Anthropic's clients repeat the request by themselves.",
+    ),
     "keys_unavailable": Advice(
         "The keys that verify tokens cannot be fetched from their issuer.",
         "Look into the log of the server, and try the URL of `--jwks-url`.",
@@ -332,7 +337,7 @@ def listCodes() -> list[type[SSEServerError]]:
 def listOperations() -> list[Operation]:
     """Return the operations of all APIs, the native one first."""
     formats = tuple(makeFormats(MODEL))
-    apis = (makeNative(formats), CHAT, CHATS, makePage(formats), SESSION, DESCRIPTION, OPERATORS)
+    apis = (makeNative(formats), CHAT, MESSAGES, CHATS, makePage(formats), SESSION, DESCRIPTION, OPERATORS)
     return [operation for api in apis for operation in api.operations]
 
 

@@ -254,13 +254,31 @@ Events have no ID: every viewer gets the message from its start. If the start is
 viewer gets `error` and `[DONE]`. The message has only text: reasoning, tool calls and images of an
 upstream do not appear. Use `openai` for them.
 """,
+    "html": """\
+For pages that append the data of events as HTML, such as those of [htmx](guides/htmx.md). The text
+of each token is escaped, so an answer with `<script>` shows these characters. Tokens are joined as
+in `events`; published events are left out, since their data may be no HTML.
+
+The last event is `done`, however the stream ends, and its data is the reason. After a failure or a
+cancellation `failed` comes before it, with a sentence. So does a restart that makes text void. The
+data of every event is HTML.
+""",
+    "messages": """\
+The events of a streamed message of [Anthropic's API](http-api.md#messages). The text, the
+reasoning and each tool call of an upstream is a content block. Nothing is joined. Published events
+are left out.
+
+If an entry is written as several events, the last of them has its ID, which Anthropic's clients
+ignore. A heartbeat is the event `ping`. A failure, a cancellation, a gap and a restart end the
+response with the event `error`, in the shape of Anthropic's API.
+""",
 }
 
 #: Entries after the first token, by the first cell of their rows.
 ENTRIES = {
     "token": NewEntry(Kind.TOKEN, b" world"),
     "published event": NewEntry(Kind.EVENT, b"joke\nKnock, knock."),
-    "chunk of an upstream": NewEntry(*packChunk(b'{"object":"chat.completion.chunk","choices":[]}', " world")),
+    "chunk of an upstream": NewEntry(*packChunk(b'{"choices":[{"delta":{"content":" world"}}]}', " world")),
     "restart": packRestart(1),
     "end: done": packDone(Reason.STOP, 2),
     "end: failed": packFailed(FAILED),

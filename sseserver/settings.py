@@ -54,6 +54,7 @@ class Settings:
         readAhead: Bytes. A run that is further ahead of its fastest viewer is paused.
         maxBody: Bytes. Size of the body of a request; `None` for `MODEL_BODY` and `NATIVE_BODY`.
         drain: Seconds. Time for runs to end and for viewers to read the rest when the service stops.
+        ollama: Whether there is Ollama's API.
         plain: Whether all speedups are off. The default is the environment variable
             `SSESERVER_PLAIN`.
     """
@@ -78,6 +79,7 @@ class Settings:
     readAhead: int = defaultOf("read-ahead")
     maxBody: int | None = defaultOf("max-body")
     drain: float = defaultOf("drain")
+    ollama: bool = defaultOf("ollama")
     plain: bool = field(default_factory=partial(defaultOf, "plain"))
 
     @property

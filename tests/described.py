@@ -151,7 +151,8 @@ class Judge:
         value = json.loads(told.body)
         found = best_match(Validator({**self._schemas, **schema}).iter_errors(value))
         assert found is None, (told, found.message)
-        return str(value["error"]["code"]) if told.status >= 400 and "error" in value else ""
+        error = value.get("error") if told.status >= 400 else None
+        return str(error["code"]) if isinstance(error, dict) else ""
 
 
 def close(schema: Any) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -31,16 +32,26 @@ HELLO = b'{"messages": [{"role": "user", "content": "Hello"}], "stream": true}'
 LEGACY = b'{"prompt": "Hello", "stream": true}'
 CHAT = b'{"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}'
 
+MESSAGE = b'{"model": "script", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}], "stream": true}'
+
 #: Bodies of the operations that need one.
 BODIES = {
     "/v1/chat/completions": HELLO,
     "/v1/completions": LEGACY,
+    "/v1/messages": MESSAGE,
+    "/v1/messages/count_tokens": MESSAGE,
     "/api/chat": CHAT,
     "/streams/{name}/links": b'{"rights": ["publish"]}',
 }
 
 #: The operations that start runs, with their bodies.
-STARTS = (("/api/chat", CHAT), ("/v1/chat/completions", HELLO), ("/v1/completions", LEGACY), ("/streams", b"{}"))
+STARTS = (
+    ("/api/chat", CHAT),
+    ("/v1/chat/completions", HELLO),
+    ("/v1/completions", LEGACY),
+    ("/v1/messages", MESSAGE),
+    ("/streams", b"{}"),
+)
 
 
 def readRecorded() -> list[Told]:
@@ -232,11 +243,43 @@ class DescribedTestCase(SecretsTestCase):
         self.check("/api/chat", "POST", every, body=CHAT, headers={"Idempotency-Key": "k"})
         self.check("/api/chat", "POST", every, body=CHAT.replace(b"Hello", b"Bye"), headers={"Idempotency-Key": "k"})
         self.check("/", accept=EVENTSOURCE, credential=every, headers={"Origin": "http://evil.example"})
+        self.useMessages(every)
         self.credentials.replace(self.makeSecrets(()))
         self.check("/streams/news/links", "POST", every)
         self.service.leave()
         self.check("/readyz")
         self.failSource(every)
+
+    def useMessages(self, key: str) -> None:
+        """Send requests for messages whose answers the recording does not have."""
+        for path in ("/v1/messages", "/v1/messages/count_tokens"):
+            for body in (b"{}", MESSAGE.replace(b"script", b"other")):
+                self.check(path, "POST", key, body=body)
+        self.check("/v1/messages/count_tokens", "POST", key, body=MESSAGE)
+        headers = {"Idempotency-Key": "k"}
+        self.askMessage(key, lambda run: run.end(), MESSAGE, headers=headers)
+        self.check("/v1/messages", "POST", key, body=MESSAGE.replace(b"Hello", b"Bye"), headers=headers)
+        whole = MESSAGE.replace(b"true", b"false")
+        self.askMessage(key, lambda run: run.end(), whole)
+        for status in (429, 502):
+            self.askMessage(key, lambda run, status=status: run.fail(SourceError("No.", status=status)), whole)
+        self.askMessage(key, self.cancelNewest, whole)
+        self.serve(self.source, Settings(window=1 << 16))
+        self.guarded = self.makeSite()
+        self.askMessage(key, lambda run: run.write("x" * 100_000), whole)
+
+    def cancelNewest(self, run: object) -> None:
+        """Cancel the newest stream."""
+        newest = self.ask("/streams").json["streams"][0]["url"]
+        self.assertEqual(self.ask(f"{newest}/cancel", method="POST").status, 200)
+
+    def askMessage(self, key: str, act: Callable[[Any], object], body: bytes, **keywords: Any) -> None:
+        """Ask for a message, let something happen to its run, and judge the answer."""
+        wire = self.send("/v1/messages", "POST", key, body=body, **keywords)
+        act(self.source.run)
+        self.reactor.advance(1)
+        told = wire.response
+        self.judge.judge(Told("POST", "/v1/messages", told.status, told.headers, told.body))
 
     def failSource(self, key: str) -> None:
         """Ask for the models of a source that cannot list them."""

@@ -1,9 +1,10 @@
 """
 The APIs: families of URLs with one wire protocol each.
 
-Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `ui` (the Vercel AI SDK's
-`/api/chat`), `page` (`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the site of
-`--admin-listen`). `makeAPIs` is the list of them.
+Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `messages` (Anthropic's
+`/v1/messages`), `ollama` (Ollama's `/ollama/api`), `ui` (the Vercel AI SDK's `/api/chat`), `page`
+(`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the site of `--admin-listen`).
+`makeAPIs` is the list of them.
 
 A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
 and a format if it streams. CONTRIBUTING.md has the steps.
@@ -30,10 +31,15 @@ from sseserver.apis.admin.viewerlist import ViewerList
 from sseserver.apis.admin.workers import WatchedPool, WorkersMetrics, WorkersReadiness
 from sseserver.apis.chat.completions import LEGACY, Completions
 from sseserver.apis.chat.models import Models
-from sseserver.apis.chat.operations import CHAT
+from sseserver.apis.chat.operations import CHAT as CHAT_API
+from sseserver.apis.messages.messages import Messages
+from sseserver.apis.messages.operations import MESSAGES
 from sseserver.apis.native.operated import OperatedStreams
 from sseserver.apis.native.operations import makeNative, makeOperated
 from sseserver.apis.native.streams import StreamCollection
+from sseserver.apis.ollama.answers import Answers
+from sseserver.apis.ollama.models import Tags, Version
+from sseserver.apis.ollama.operations import OLLAMA
 from sseserver.apis.page.operations import makePage
 from sseserver.apis.page.page import ASSETS, PACKAGE, Page
 from sseserver.apis.page.visitor import Visitor
@@ -42,6 +48,7 @@ from sseserver.apis.session.session import Session
 from sseserver.apis.ui.chats import Chats
 from sseserver.apis.ui.operations import CHATS
 from sseserver.formats import makeFormats
+from sseserver.protocols.ollama import CHAT, GENERATE
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.values import MODEL
@@ -79,11 +86,15 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "v1/chat/completions": Completions(service, access),
         "v1/completions": Completions(service, access, LEGACY),
         "v1/models": Models(service, access),
+        "v1/messages": Messages(service, access),
         "api/chat": Chats(service, access),
         "healthz": Health(),
         "readyz": Readiness(service),
         "openapi.json": OpenAPI(partial(describeAPIs, service, access), service.viewers),
     }
+    if service.settings.ollama:
+        resources |= {f"ollama/api/{endpoint}": Answers(endpoint, service, access) for endpoint in (CHAT, GENERATE)}
+        resources |= {"ollama/api/tags": Tags(service, access), "ollama/api/version": Version()}
     if access.credentials is not None:
         resources["session"] = Session(service, access, access.credentials)
     return resources
@@ -98,7 +109,18 @@ def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
         access: See `makeAPIs`.
     """
     formats = tuple(service.formats)
-    apis = (makeNative(formats), makePage(formats), CHAT, CHATS, SESSION, HEALTH_CHECKS, DESCRIPTION)
+    optional = (OLLAMA,) if service.settings.ollama else ()
+    apis = (
+        makeNative(formats),
+        makePage(formats),
+        CHAT_API,
+        MESSAGES,
+        CHATS,
+        *optional,
+        SESSION,
+        HEALTH_CHECKS,
+        DESCRIPTION,
+    )
     guard = describeGuard(access, access.credentials is not None)
     return DocumentBuilder("sseserver", apis, service.settings, guard).build()
 

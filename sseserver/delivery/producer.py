@@ -25,7 +25,7 @@ from sseserver.delivery.rests import Rest
 from sseserver.delivery.states import ViewerState, ViewerStep
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
 from sseserver.formats.rendering import JOINED_BYTES, JOINED_TEXT
-from sseserver.interfaces import ANYONE, IFormat, IRendering, IStreamLog
+from sseserver.interfaces import ANYONE, IBeatingFormat, IFormat, IRendering, IStreamLog
 from sseserver.speedups.body import PIECE
 from sseserver.values import StartingPlace, State
 from sseserver.wire import HEARTBEAT
@@ -222,7 +222,8 @@ class EventStreamProducer(ResponseProducer):
         if self._state is not ViewerState.LIVE:
             return min(now + heartbeat, self.expires)
         if now - self._quietSince >= heartbeat:
-            self._write(HEARTBEAT)
+            form = self.form
+            self._write(form.heartbeat if IBeatingFormat.providedBy(form) else HEARTBEAT)
         return min(self._quietSince + heartbeat, self.expires)
 
     def countEvents(self) -> int:

@@ -8,6 +8,7 @@ How the entries of a stream log are written for a viewer: one module for each fo
 from sseserver.formats.completions import CompletionsFormat
 from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
+from sseserver.formats.html import HTMLFormat
 from sseserver.formats.openai import OpenAIFormat
 from sseserver.formats.registry import makeFormats
 from sseserver.formats.rendering import EntryRendering
@@ -19,6 +20,7 @@ __all__ = [
     "EntriesFormat",
     "EntryRendering",
     "EventsFormat",
+    "HTMLFormat",
     "OpenAIFormat",
     "TextFormat",
     "UIFormat",

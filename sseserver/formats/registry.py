@@ -10,6 +10,8 @@ from __future__ import annotations
 from sseserver.formats.completions import CompletionsFormat
 from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
+from sseserver.formats.html import HTMLFormat
+from sseserver.formats.messages import MessagesFormat
 from sseserver.formats.openai import OpenAIFormat
 from sseserver.formats.text import TextFormat
 from sseserver.formats.uimessages import UIFormat
@@ -21,7 +23,7 @@ def makeFormats(model: str) -> dict[str, IFormat]:
     Make all formats that a viewer can ask for.
 
     Args:
-        model: Name of the model in the chunks of `openai` and `completions`.
+        model: Name of the model in the answers of `openai`, `completions` and `messages`.
 
     Returns:
         The formats by name, in the order in which error messages list them.
@@ -33,5 +35,7 @@ def makeFormats(model: str) -> dict[str, IFormat]:
         OpenAIFormat(model),
         CompletionsFormat(model),
         UIFormat(),
+        HTMLFormat(),
+        MessagesFormat(model),
     )
     return {form.name: form for form in formats}

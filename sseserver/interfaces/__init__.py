@@ -20,12 +20,13 @@ from sseserver.interfaces.sharing import (
 )
 from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import ILocalStore, IPersistence, IStreamStore
-from sseserver.interfaces.streams import IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
+from sseserver.interfaces.streams import IBeatingFormat, IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
 
 __all__ = [
     "ANYONE",
     "Grant",
     "IAuthenticator",
+    "IBeatingFormat",
     "IChecked",
     "ICounts",
     "IEntryBuffer",

@@ -326,3 +326,9 @@ class IFormat(Interface):
 
     def render(streamLog: IStreamLog) -> IRendering:
         """Make a rendering of a log, which has read nothing yet. The log shares it among its viewers."""
+
+
+class IBeatingFormat(IFormat):
+    """A format with heartbeats of its own. Those of other formats are comments."""
+
+    heartbeat: bytes = Attribute("Written to a viewer after some time without a write; it is no entry.")

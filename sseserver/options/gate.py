@@ -1,5 +1,5 @@
 """
-The options of the gate: the hosts that a server answers to, and the pages that may use it.
+The options of the gate: the hosts that a server answers to, the pages that may use it, and APIs that are off.
 
 `sseserver.options.table` puts them beside the other options.
 """
@@ -7,7 +7,7 @@ The options of the gate: the hosts that a server answers to, and the pages that 
 from __future__ import annotations
 
 from sseserver.options.row import Group, Option
-from sseserver.options.types import HOST, ORIGIN
+from sseserver.options.types import FLAG, HOST, ORIGIN
 
 GATE = (
     Option(
@@ -30,5 +30,13 @@ GATE = (
         "origin, for requests without cookies. May be given more than once.",
         repeatable=True,
         otherNames=("cors", "cors-origins", "allow-origin", "allowed-origins", "origin", "origins"),
+    ),
+    Option(
+        "ollama",
+        FLAG,
+        False,
+        Group.LISTENING,
+        "Answer clients of Ollama, too, below `/ollama`: the host of such a client is `http://127.0.0.1:8000/ollama`.",
+        setting="ollama",
     ),
 )

@@ -107,16 +107,28 @@ def answerError(request: Request, error: SSEServerError) -> bytes:
         request: Its response has not begun.
         error: The error to report.
     """
-    if error.retryAfter is not None:
-        request.responseHeaders.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
-    if isinstance(error, Unauthorized):
-        request.responseHeaders.setRawHeaders(b"WWW-Authenticate", [error.challenge.encode("ascii")])
-    if error.final:
-        # OpenAI's clients would repeat the request after 408, 409, 429 and every status from 500 up.
-        request.responseHeaders.setRawHeaders(b"x-should-retry", [b"false"])
+    setErrorHeaders(request, error)
     if request.method in {b"GET", b"HEAD"} and prefersHTML(request):
         return _answerErrorPage(request, error)
     return answerJSON(request, _describe(error), error.status)
+
+
+def setErrorHeaders(request: Request, error: SSEServerError) -> None:
+    """
+    Set the header fields of an error, whatever its body looks like.
+
+    Args:
+        request: Its response has not begun.
+        error: The error to report.
+    """
+    headers = request.responseHeaders
+    if error.retryAfter is not None:
+        headers.setRawHeaders(b"Retry-After", [b"%d" % error.retryAfter])
+    if isinstance(error, Unauthorized):
+        headers.setRawHeaders(b"WWW-Authenticate", [error.challenge.encode("ascii")])
+    if error.final:
+        # Clients of OpenAI and Anthropic would repeat the request after 408, 409, 429 and every status from 500 up.
+        headers.setRawHeaders(b"x-should-retry", [b"false"])
 
 
 def _answerErrorPage(request: Request, error: SSEServerError) -> bytes:

@@ -95,7 +95,7 @@ class AsyncResource(Resource):
             if body is not None:
                 finishAnswer(request, body, self._viewers)
         except SSEServerError as error:
-            finishAnswer(request, answerError(request, error), self._viewers)
+            finishAnswer(request, self._answerError(request, error), self._viewers)
             forgetTraceback(error)
 
     def _callMethod(self, request: Request) -> Coroutine[Any, Any, Body]:
@@ -116,7 +116,15 @@ class AsyncResource(Resource):
             request.loseConnection()
         else:
             error = SSEServerError("The server failed to answer this request.")
-            finishAnswer(request, answerError(request, error), self._viewers)
+            finishAnswer(request, self._answerError(request, error), self._viewers)
+
+    def _answerError(self, request: Request, error: SSEServerError) -> bytes:
+        """
+        Set the status and the headers of an error, and return its body, in the shape of OpenAI's API.
+
+        The resources of an API with another shape override it.
+        """
+        return answerError(request, error)
 
 
 class NotFoundResource(AsyncResource):

@@ -13,11 +13,12 @@ from typing import Any
 from twisted.web.resource import IResource, Resource
 
 import sseserver.errors
-from sseserver.apis import describeOperators, makeAdmin, makeAPIs
+from sseserver.apis import describeAPIs, describeOperators, makeAdmin, makeAPIs
 from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.workers import WorkersMetrics, WorkersReadiness
 from sseserver.apis.root import StreamResource
 from sseserver.errors import SSEServerError
+from sseserver.settings import Settings
 from sseserver.web.accept import JSON
 from sseserver.web.access.gate import Gate
 from sseserver.web.access.jwts import FixedKey, TokenRules, TokenVerifier
@@ -83,11 +84,13 @@ class ResourceTests(DescribedTestCase, MetricsTestCase):
 
     def test_resources(self) -> None:
         """Every resource is in a document with all its methods, and each path of a document is a resource."""
-        apis = makeAPIs(self.service, None, Access(self.credentials, self.reactor.seconds), Gate())
+        self.serve(self.source, Settings(ollama=True))
+        access = Access(self.credentials, self.reactor.seconds)
+        apis = makeAPIs(self.service, None, access, Gate())
         admin = makeAdmin(self.measured, access=Access(None, self.reactor.seconds))
         readiness, metrics = WorkersReadiness(lambda: None), WorkersMetrics(lambda: None, dict)  # type: ignore[arg-type,return-value]
         described = self.connect(self.site(admin)).ask("/openapi.json").json
-        found = self.walk(self.document, apis)
+        found = self.walk(describeAPIs(self.service, access), apis)
         found |= self.walk(described, {name.decode(): each for name, each in admin.children.items()})
         pool = AdminResource(readiness, metrics, OpenAPI(partial(describeOperators, None, ())), ())
         described = self.connect(self.site(pool)).ask("/openapi.json").json

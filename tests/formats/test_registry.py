@@ -22,7 +22,8 @@ class RegistryTests(SynchronousTestCase):
         Each format has its own name, and provides its interface.
         """
         formats = makeFormats("parrot")
-        self.assertEqual(list(formats), ["events", "entries", "text", "openai", "completions", "ui"])
+        names = ["events", "entries", "text", "openai", "completions", "ui", "html", "messages"]
+        self.assertEqual(list(formats), names)
         for name, form in formats.items():
             self.assertEqual(form.name, name)
             verifyObject(IFormat, form)
@@ -49,10 +50,10 @@ class RegistryTests(SynchronousTestCase):
 
     def test_traits(self) -> None:
         """
-        Viewers of `events`, `entries` and `text` are EventSources, the others are not. `ui` has a header for its
-        version.
+        Viewers of `events`, `entries`, `text` and `html` are EventSources, the others are not. `ui` has a header for
+        its version.
         """
         formats = makeFormats("parrot").values()
-        self.assertEqual([form.reconnects for form in formats], [True, True, True, False, False, False])
+        self.assertEqual([form.name for form in formats if form.reconnects], ["events", "entries", "text", "html"])
         headers = [header for form in formats for header in form.headers]
         self.assertEqual(headers, [(b"x-vercel-ai-ui-message-stream", b"v1")])

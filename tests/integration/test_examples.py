@@ -76,7 +76,7 @@ class ExampleTests(SynchronousTestCase):
         self.python("firststream.py", "/", "10 9 8 7 6 5 4 3 2 1 ")
 
     def test_clients(self) -> None:
-        """A client of OpenAI's API prints the answer, and a program publishes a stream that another one follows."""
+        """Clients of foreign APIs print the answer, and a program publishes a stream that another one follows."""
         port = self.port
         server = f"http://127.0.0.1:{port}"
 
@@ -86,9 +86,10 @@ class ExampleTests(SynchronousTestCase):
             return subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout
 
         listen = f"tcp:{port}:interface=127.0.0.1"
-        options = ("--listen", listen, "--text", str(EXAMPLES / "publish.py"), "--interval", "0")
+        options = ("--listen", listen, "--ollama", "--text", str(EXAMPLES / "publish.py"), "--interval", "0")
         with serving(twistd("sseserver", *options), port, env=ENVIRONMENT):
-            self.assertEqual(run("openaiclient.py"), (EXAMPLES / "publish.py").read_text("utf-8"))
+            for client in ("openaiclient.py", "askclaude.py", "askollama.py"):
+                self.assertEqual(run(client), (EXAMPLES / "publish.py").read_text("utf-8"))
             self.assertEqual(run("ask.py", f"{server}/v1", "Hello"), (EXAMPLES / "publish.py").read_text("utf-8"))
             run("publish.py", f"{server}/streams/news")
             followed = run("follow.py", f"{server}/streams/news")

@@ -1,6 +1,5 @@
 """
 The chat completions API, `/v1`: the URLs that OpenAI's clients request.
 
-`completions` and `models` have the resources, `resource` their base, and `answer` reads the log of a run for
-`completions`.
+`completions` and `models` have the resources, `resource` their base.
 """

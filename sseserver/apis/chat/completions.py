@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from twisted.web.server import Request
 
-from sseserver.apis.chat.answer import Answer, refusal
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
 from sseserver.formats import CompletionsFormat, OpenAIFormat
@@ -29,6 +28,7 @@ from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
 from sseserver.timing.turns import awaitTurn
 from sseserver.web.access.rights import Access
+from sseserver.web.answering import awaitAnswer, holdHead
 from sseserver.web.answers import answerJSON, answerLargeJSON
 from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.viewing import locateStream
@@ -96,34 +96,17 @@ class Completions(ChatResource):
         if not streamed:
             return await self._complete(request, streamLog, principal)
         form = self._withUsage if wantsUsage(prompt) else self._service.formats[self._shape.format]
-        await self._holdHead(request, streamLog, form, principal)
+        await holdHead(self._service, request, streamLog, form, principal)
         self._service.viewers.follow(request, streamLog, form, url, principal)
         return None
 
-    async def _holdHead(self, request: Request, streamLog: IStreamLog, form: IFormat, principal: Principal) -> None:
-        """
-        Hold the head of an answer in chunks until the first entry.
-
-        So a run that fails before it gets the status of its error. The head is held no longer than a heartbeat
-        interval: clients and proxies give up on a silent server.
-        """
-        service = self._service
-        limit = service.settings.heartbeat
-        await service.viewers.wait(
-            request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit, principal
-        )
-        refused = refusal(streamLog)
-        if refused is not None:
-            raise refused
-
     async def _complete(self, request: Request, streamLog: IStreamLog, principal: Principal) -> bytes | Document | None:
-        """Answer in one piece at the end of the stream. Until then the client counts as a viewer."""
+        """Answer in one piece at the end of the stream."""
         service = self._service
-        answer = Answer(streamLog, service.source.model, service.settings.window)
-        form = service.formats[self._shape.format]
-        if await service.viewers.wait(request, streamLog, form, answer.read, principal=principal):
-            completion = self._shape.convert(answer.completion())
-            if answer.isLarge:
-                return answerLargeJSON(request, encodePieces(completion, FOLDING))
-            return answerJSON(request, build(completion))
-        return None
+        answer = await awaitAnswer(service, request, streamLog, service.formats[self._shape.format], principal)
+        if answer is None:
+            return None
+        completion = self._shape.convert(answer.completion())
+        if answer.isLarge:
+            return answerLargeJSON(request, encodePieces(completion, FOLDING))
+        return answerJSON(request, build(completion))

@@ -29,6 +29,8 @@ from sseserver.protocols.chatcompletions.deltas import (
     RefusalDelta,
     TextDelta,
     Usage,
+    readModel,
+    readUsage,
 )
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
 from sseserver.protocols.chatcompletions.usage import makeSummary, wantsUsage
@@ -56,6 +58,8 @@ __all__ = [
     "convertCompletion",
     "makeSummary",
     "readCompletion",
+    "readModel",
+    "readUsage",
     "wantsUsage",
     "writeError",
 ]

@@ -143,7 +143,12 @@ class _Chunk(Struct, gc=False):
     usage: Any = None
 
 
+class _Named(Struct, gc=False):
+    model: Any = None
+
+
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decodeName = msgspec.json.Decoder(_Named).decode
 
 
 class _Call:
@@ -324,3 +329,20 @@ def _makeMembers(delta: dict[str, Any]) -> _Members:
     """Make the members of a message."""
     names = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "annotations")
     return _Members(*(delta.get(name) for name in names))
+
+
+def readModel(data: bytes) -> str | None:
+    """
+    Read the name of the model in a chunk.
+
+    Args:
+        data: See `DeltaReader.read`.
+
+    Returns:
+        The name; `None` if there is none.
+    """
+    try:
+        model = _decodeName(data).model
+    except (ValueError, RecursionError):
+        model = decodeChunk(data).get("model")
+    return replaceSurrogates(model) if isinstance(model, str) and model else None

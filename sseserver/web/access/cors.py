@@ -35,15 +35,15 @@ _FIELDS = (
 )
 
 #: More fields of SDKs, such as `x-stainless-os`. Fields of proxies are not for pages.
-_MORE_FIELDS = re.compile(r"(?!x-forwarded-|x-real-ip)(?:x-|openai-)[a-z0-9-]{1,64}")
+_MORE_FIELDS = re.compile(r"(?!x-forwarded-|x-real-ip)(?:x-|openai-|anthropic-)[a-z0-9-]{1,64}")
 
 #: Number of such fields that are allowed in one answer.
 _MAX_FIELDS = 64
 
 #: Header fields of answers that pages may read.
 _EXPOSED = (
-    b"Content-Location, Location, Retry-After, Stream-Closed, Stream-Gap, WWW-Authenticate, x-request-id, "
-    b"x-should-retry, x-vercel-ai-ui-message-stream"
+    b"Content-Location, Location, Retry-After, Stream-Closed, Stream-Gap, WWW-Authenticate, request-id, "
+    b"x-request-id, x-should-retry, x-vercel-ai-ui-message-stream"
 )
 
 #: Header fields: names and values.

@@ -28,6 +28,9 @@ _BEARER = re.compile(rb"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")
 #: Bytes. Longest such header.
 _MAX_HEADER = 8192
 
+#: The header in which Anthropic's clients send a credential.
+_KEY = b"x-api-key"
+
 _NONE = "This server needs a credential: send the header `Authorization: Bearer CREDENTIAL`, or use a signed link."
 
 
@@ -75,9 +78,9 @@ class Secrets:
 @implementer(IAuthenticator)
 class Credentials:
     """
-    Finds principals by the header `Authorization`, by the signature in a URL, or by the cookie of a session.
+    Finds principals by the header `Authorization` or `x-api-key`, by the signature in a URL, or by a session's cookie.
 
-    The first of them that a request has decides.
+    The first of them that a request has decides. `x-api-key: CREDENTIAL` means `Authorization: Bearer CREDENTIAL`.
 
     Args:
         secrets: The keys.
@@ -146,6 +149,9 @@ class Credentials:
         if headers:
             # Two of them: the check and a proxy could each believe another one.
             return self.verify(headers[0] if len(headers) == 1 else b"")
+        keys: Sequence[bytes] = given.requestHeaders.getRawHeaders(_KEY, ())
+        if keys:
+            return self.verify(b"Bearer %b" % keys[0] if len(keys) == 1 else b"")
         if b"sig" in given.args:
             if self.links is None:
                 raise Unauthorized("This server takes no signed links.")
@@ -170,7 +176,7 @@ class Credentials:
             return known
         match = _BEARER.fullmatch(header) if len(header) <= _MAX_HEADER else None
         if match is None:
-            raise Unauthorized("The header Authorization must be `Bearer CREDENTIAL`.")
+            raise Unauthorized("Send one header, `Authorization: Bearer CREDENTIAL` or `x-api-key: CREDENTIAL`.")
         found = self._find(match[1].decode("ascii"))
         if isinstance(found, Deferred):
             return found.addCallback(self._keep, header, self._secrets)

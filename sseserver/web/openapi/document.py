@@ -76,6 +76,7 @@ HEADERS = {
     "Set-Cookie": "The session.",
     "Stream-Gap": "Number of entries that were trimmed before the text.",
     "WWW-Authenticate": "The credentials that the server takes.",
+    "request-id": "ID of the request, as Anthropic's clients look for it.",
     "x-request-id": "ID of the request.",
     "x-should-retry": "`false` if the same request would fail again.",
     "x-vercel-ai-ui-message-stream": "Version of the UI message stream.",
@@ -99,6 +100,12 @@ _ERROR = makeObject(
 
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token."},
+    "key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "The same, as Anthropic's clients do.",
+    },
     "link": {"type": "apiKey", "in": "query", "name": "sig", "description": "Signature of a signed link."},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A session of a browser."},
 }
@@ -179,14 +186,16 @@ class DocumentBuilder:
         }
 
     def _buildResponses(self, operation: Operation) -> dict[str, Any]:
-        isPage = operation.method == "GET"
+        # A browser gets a page.
+        page = {HTML: TEXT} if operation.method == "GET" else {}
+        content = _buildContent({JSON: refer(operation.errorSchema), **page})
         always = operation.headers
         responses = {str(answer.status): _buildAnswer(answer, always) for answer in operation.answers}
         for status, errors in sorted(_groupErrors(self._findErrors(operation)).items()):
-            responses[str(status)] = _buildErrors(status, errors, isPage, always)
+            responses[str(status)] = _buildErrors(status, errors, content, always)
         if operation.relays:
             for group in ("4XX", "5XX"):
-                responses[group] = _buildRelayed(isPage, always)
+                responses[group] = _buildRelayed(content, always)
         return responses
 
     def _findErrors(self, operation: Operation) -> set[type[SSEServerError]]:
@@ -236,7 +245,7 @@ def _buildAnswer(answer: Answer, always: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _buildErrors(
-    status: int, errors: Sequence[type[SSEServerError]], isPage: bool, always: tuple[str, ...]
+    status: int, errors: Sequence[type[SSEServerError]], content: dict[str, Any], always: tuple[str, ...]
 ) -> dict[str, Any]:
     """
     Describe the answers with one status.
@@ -244,30 +253,27 @@ def _buildErrors(
     Args:
         status: The status.
         errors: The errors.
-        isPage: Whether a browser gets a page.
+        content: Content of the answers.
         always: Names of header fields that every answer may have.
     """
-    headers = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    headers = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",), 529: ("Retry-After",)}.get(
+        status, ()
+    )
     return {
         "description": "; ".join(f"`{error.code}`: {_describe(error)}" for error in errors) + ".",
         **_buildHeaders((*headers, *always)),
-        "content": _buildErrorContent(isPage),
+        "content": content,
         "x-error-codes": [error.code for error in errors],
     }
 
 
-def _buildRelayed(isPage: bool, always: tuple[str, ...]) -> dict[str, Any]:
+def _buildRelayed(content: dict[str, Any], always: tuple[str, ...]) -> dict[str, Any]:
     """Describe the answers whose status is that of a failed token source."""
     return {
         "description": "The token source has failed with this status, or the run was cancelled.",
         **_buildHeaders(("Retry-After", "x-should-retry", *always)),
-        "content": _buildErrorContent(isPage),
+        "content": content,
     }
-
-
-def _buildErrorContent(isPage: bool) -> dict[str, Any]:
-    page = {HTML: TEXT} if isPage else {}
-    return _buildContent({JSON: refer("Error"), **page})
 
 
 def _describe(error: type[SSEServerError]) -> str:

@@ -113,6 +113,7 @@ class Operation:
         relays: Whether a failure of the token source is answered with the status and the code of the source.
         needsSessions: Whether it is there only if the server checks credentials by itself.
         headers: Names of header fields that every answer may have, also one with an error.
+        errorSchema: Name of the schema of its errors.
     """
 
     method: str
@@ -128,6 +129,7 @@ class Operation:
     relays: bool = False
     needsSessions: bool = False
     headers: tuple[str, ...] = ()
+    errorSchema: str = "Error"
 
 
 class Described(NamedTuple):

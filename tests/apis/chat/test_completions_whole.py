@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sseserver.apis.chat.answer import STEP_BYTES, STEP_ENTRIES
 from sseserver.errors import SourceError
+from sseserver.service.answer import STEP_BYTES, STEP_ENTRIES
 from sseserver.service.service import Settings
 from sseserver.stores import memory
 from sseserver.streams.buffer import EntryBuffer

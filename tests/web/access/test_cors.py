@@ -163,7 +163,8 @@ class PreflightTests(SharedTestCase):
 #: Fields of a preflight of OpenAI's client.
 ASKED = {
     "Access-Control-Request-Method": "POST",
-    "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,openai-organization,x-stainless-os",
+    "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,openai-organization,x-stainless-os,"
+    "x-api-key,anthropic-version",
 }
 
 

@@ -54,6 +54,8 @@ class CredentialTests(SecretsTestCase):
         key = self.addKey("a", "read:chat-*")
         for value in (f"Bearer {key}", f"bearer  {key}", f"Bearer {makeToken()}"):
             self.assertEqual(self.status(Authorization=value), 200)
+        for value in (key, makeToken()):
+            self.assertEqual(self.status(**{"x-api-key": value}), 200)
         self.assertEqual(self.status(f"/streams/chat-1?{self.link()}"), 200)
         cookie, _ = self.credentials.sessions.make(Principal("jwt:a", (grant("read:chat-*"),)), NOW)
         self.assertEqual(self.status(Cookie=f"a=b; sseserver_session={cookie}; c=d"), 200)
@@ -77,6 +79,10 @@ class CredentialTests(SecretsTestCase):
             response = self.send("/streams/chat-1", headers={"Authorization": value}).response
             self.assertEqual((response.status, response.headers["www-authenticate"][:6]), (401, "Bearer"), value)
             self.assertNotIn(key, response.body.decode())
+        for value in ("", f"Bearer {key}", f"{key} {key}", key[:-1], "a" * 9000):
+            self.assertEqual(self.status(**{"x-api-key": value}), 401, value)
+        # The header `Authorization` decides.
+        self.assertEqual(self.status(**{"x-api-key": key, "Authorization": "Bearer a"}), 401)
         self.assertEqual(self.status(), 401)
         for cookie in ("sseserver_session=", "sseserver_session=a.b", f"sseserver_session={key}"):
             self.assertEqual(self.status(Cookie=cookie), 401)

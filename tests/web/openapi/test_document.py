@@ -65,7 +65,7 @@ class DocumentTests(SynchronousTestCase):
         document = build(make(isOpen=True), isGuarded=True)
         self.assertEqual(listCodes(document) & guarded, set())
         self.assertEqual(document["paths"]["/a"]["get"]["security"], [])
-        self.assertEqual(set(document["components"]["securitySchemes"]), {"bearer", "link", "session"})
+        self.assertEqual(set(document["components"]["securitySchemes"]), {"bearer", "key", "link", "session"})
 
     def test_pages(self) -> None:
         """Pages of other origins cannot use methods that change something; health checks ignore the host."""

@@ -1,7 +1,7 @@
 """
 The answer of a run as a chat completion: read from the run's stream log, entry by entry, as the log grows.
 
-Used by `completions`.
+The APIs of models answer in one piece with it; `sseserver.web.answering` waits for its end.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.apis.chat.answer`.
+Tests for `sseserver.service.answer`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.apis.chat.answer import STEP_ENTRIES, Answer, refusal
 from sseserver.errors import AnswerTooLong, RunCancelled, SourceError
 from sseserver.jsontext import toJSON
 from sseserver.protocols.chatcompletions import FOLDING, build
 from sseserver.protocols.jsonpieces import encodePieces
+from sseserver.service.answer import STEP_ENTRIES, Answer, refusal
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog

@@ -1,0 +1,1 @@
+"""Anthropic's Messages, `/v1/messages`: `messages` has the resources, `resource` their base."""

@@ -1,0 +1,114 @@
+"""
+The operations of Ollama's API, for the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+from sseserver.errors import (
+    AnswerTooLong,
+    Forbidden,
+    InvalidMember,
+    KeyReused,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    RunCancelled,
+    StoreDamaged,
+    StoreUnavailable,
+)
+from sseserver.protocols.ollama import CHAT, GENERATE, OllamaChatBody, OllamaGenerateBody
+from sseserver.web.accept import JSON
+from sseserver.web.openapi.operations import (
+    IDEMPOTENCY_KEY,
+    TEXT,
+    Answer,
+    Body,
+    Described,
+    Operation,
+    Schema,
+    limitModel,
+    makeJSON,
+    makeObject,
+    refer,
+)
+
+#: Media type of an answer in lines.
+_LINES = "application/x-ndjson"
+
+_ANSWER: Schema = {
+    **makeObject(
+        "An answer, or a piece of one.",
+        {"model": TEXT, "created_at": TEXT, "done": {"type": "boolean"}},
+    ),
+    "additionalProperties": True,
+}
+
+#: An error that this API reports, or one of the server, which is in the same shape everywhere.
+_ERROR: Schema = {"anyOf": [refer("Error"), makeObject("An error in the shape of Ollama's API.", {"error": TEXT})]}
+
+
+def _makeAnswering(endpoint: str, name: str, summary: str, body: str) -> Operation:
+    return Operation(
+        method="POST",
+        path=f"/ollama/api/{endpoint}",
+        name=name,
+        summary=summary,
+        answers=(
+            Answer(
+                200,
+                "The answer in lines of JSON; with `stream` false, in one piece.",
+                {JSON: refer("OllamaAnswer"), _LINES: {"description": "A piece of the answer in each line."}},
+            ),
+        ),
+        errors=(
+            InvalidMember,
+            AnswerTooLong,
+            Forbidden,
+            ModelNotFound,
+            RunCancelled,
+            KeyReused,
+            RateLimited,
+            Overloaded,
+            StoreUnavailable,
+            StoreDamaged,
+        ),
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(makeJSON(body), limitModel),
+        relays=True,
+        headers=("Content-Location",),
+        errorSchema="OllamaError",
+    )
+
+
+OLLAMA = Described(
+    "ollama",
+    "Answers, as Ollama's clients ask for them.",
+    (
+        _makeAnswering(CHAT, "chatWithOllama", "Start a run for the next message of a chat", "OllamaChatBody"),
+        _makeAnswering(GENERATE, "generateWithOllama", "Start a run for a prompt", "OllamaGenerateBody"),
+        Operation(
+            method="GET",
+            path="/ollama/api/tags",
+            name="listOllamaModels",
+            summary="List the models of the token source",
+            answers=(Answer(200, "The models.", makeJSON("OllamaTags")),),
+            relays=True,
+            errorSchema="OllamaError",
+        ),
+        Operation(
+            method="GET",
+            path="/ollama/api/version",
+            name="readOllamaVersion",
+            summary="Get the version of Ollama whose API this is",
+            answers=(Answer(200, "The version.", {JSON: makeObject("A version.", {"version": TEXT})}),),
+            isOpen=True,
+            errorSchema="OllamaError",
+        ),
+    ),
+    {
+        "OllamaAnswer": _ANSWER,
+        "OllamaTags": makeObject("The models.", {"models": {"type": "array", "items": {"type": "object"}}}),
+        "OllamaError": _ERROR,
+    },
+    (OllamaChatBody, OllamaGenerateBody),
+)

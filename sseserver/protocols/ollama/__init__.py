@@ -1,0 +1,33 @@
+"""
+Ollama's API, without I/O.
+
+The modules are `request` (the bodies of requests), `answer` (the objects of an answer, which stand one in each line of
+a stream) and `translation` (of the entries of a log into such lines).
+
+Reference: https://docs.ollama.com/api.
+"""
+
+from sseserver.protocols.ollama.answer import CHAT, GENERATE, AnswerWriter, describeModel, writeStamp
+from sseserver.protocols.ollama.request import (
+    OllamaChatBody,
+    OllamaGenerateBody,
+    OllamaRequest,
+    readOllamaChat,
+    readOllamaGenerate,
+)
+from sseserver.protocols.ollama.translation import OllamaTranslator, writeProblemLine
+
+__all__ = [
+    "CHAT",
+    "GENERATE",
+    "AnswerWriter",
+    "OllamaChatBody",
+    "OllamaGenerateBody",
+    "OllamaRequest",
+    "OllamaTranslator",
+    "describeModel",
+    "readOllamaChat",
+    "readOllamaGenerate",
+    "writeProblemLine",
+    "writeStamp",
+]

@@ -1,0 +1,61 @@
+"""
+Answering with a run: what the APIs of models wait for before their answers begin.
+
+The head of a streamed answer waits for the first entry, an answer in one piece for the last one.
+"""
+
+from __future__ import annotations
+
+from twisted.web.server import Request
+
+from sseserver.interfaces import IFormat, IStreamLog, Principal
+from sseserver.service.answer import Answer, refusal
+from sseserver.service.service import StreamService
+
+
+async def holdHead(
+    service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat, principal: Principal
+) -> None:
+    """
+    Hold the head of a streamed answer until the first entry.
+
+    So a run that fails before it gets the status of its error. The head is held no longer than a heartbeat interval:
+    clients and proxies give up on a silent server.
+
+    Args:
+        service: The service of the run.
+        request: Its response has not begun.
+        streamLog: The log of the run.
+        form: Format of the answer.
+        principal: The client.
+
+    Raises:
+        SourceError: The run failed before it produced anything.
+        RunCancelled: It was cancelled before.
+    """
+    limit = service.settings.heartbeat
+    await service.viewers.wait(request, streamLog, form, lambda cursor: (cursor, streamLog.last > 0), limit, principal)
+    refused = refusal(streamLog)
+    if refused is not None:
+        raise refused
+
+
+async def awaitAnswer(
+    service: StreamService, request: Request, streamLog: IStreamLog, form: IFormat, principal: Principal
+) -> Answer | None:
+    """
+    Wait for the end of a run. Until then the client counts as a viewer.
+
+    Args:
+        service: See `holdHead`.
+        request: See `holdHead`.
+        streamLog: See `holdHead`.
+        form: Format of the API, whose viewers the client is one of.
+        principal: See `holdHead`.
+
+    Returns:
+        The whole answer; `None` if the client has left.
+    """
+    answer = Answer(streamLog, service.source.model, service.settings.window)
+    over = await service.viewers.wait(request, streamLog, form, answer.read, principal=principal)
+    return answer if over else None

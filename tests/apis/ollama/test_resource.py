@@ -1,0 +1,23 @@
+"""Tests of `sseserver.apis.ollama.resource`; those of the resources show more."""
+
+from __future__ import annotations
+
+from sseserver.service.service import Settings
+from tests.apis.chat.cases import ChatTestCase
+
+
+class ResourceTests(ChatTestCase):
+    """Errors."""
+
+    settings = Settings(ollama=True)
+
+    def test_errors(self) -> None:
+        """Every error is a sentence, the only member."""
+        for path, body, status in (
+            ("/ollama/api/chat", b"{", 400),
+            ("/ollama/api/generate", b'{"model": 1}', 400),
+            ("/ollama/api/tags", b"{}", 405),
+        ):
+            answer = self.post(path, body).response
+            self.assertEqual((answer.status, list(answer.json)), (status, ["error"]))
+            self.assertIsInstance(answer.json["error"], str)
