@@ -42,7 +42,6 @@ COMPILED = (
     "formats.rendering",
     "formats.text",
     "formats.translation",
-    "formats.uimessages",
     "interfaces.reading",
     "jsontext",
     "service.linger",

@@ -250,9 +250,25 @@ The UI message stream of the Vercel AI SDK, version 1, with its header
 `x-vercel-ai-ui-message-stream: v1`. A failed stream ends with `error`, a cancelled one with
 `abort`, each before `[DONE]`.
 
-Events have no ID: every viewer gets the message from its start. If the start is no longer kept, the
-viewer gets `error` and `[DONE]`. The message has only text: reasoning, tool calls and images of an
-upstream do not appear. Use `openai` for them.
+The chunks of an upstream become parts of text and of reasoning, tool calls (`tool-input-start`,
+`tool-input-delta`, and at the end `tool-input-available`), `source-url` and `file`. The last part,
+`finish`, has the usage in its `messageMetadata`, and the finish reason if it is not `stop`.
+
+Events have no ID, but numbers: an entry always makes the same ones, and nothing is joined
+([Vercel AI SDK](http-api.md#vercel-ai-sdk)). Every viewer gets the message from its start. If the
+start is no longer kept, the viewer gets `error` and `[DONE]`.
+""",
+    "agui": """\
+The events of AG-UI: `RUN_STARTED`, then those of text messages, reasoning and tool calls, then
+`RUN_FINISHED` with the usage. A failed and a cancelled stream end with `RUN_ERROR`. Citations and
+pictures, for which AG-UI has no events, are `CUSTOM` events with the names `citation` and `image`.
+
+Each event has an ID, directly before its one line of data. It counts events, not entries, because
+clients drop an event whose ID they have seen: return with it to [`/agui`](http-api.md#ag-ui).
+Nothing is joined. Every viewer gets the run from its start. If the start is no longer kept, the
+viewer gets `RUN_ERROR`.
+
+If the server ends a response whose stream goes on, nothing tells so: clients that can return do.
 """,
     "html": """\
 For pages that append the data of events as HTML, such as those of [htmx](guides/htmx.md). The text
@@ -306,7 +322,7 @@ HTML, section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.htm
 | --- | --- | --- |
 | `data: TEXT` | in every event, once for each line of its text | join the lines with LF |
 | `event: TYPE` | if the type is not `message` | look at the types below |
-| `id: EPOCH-N` | in every event, except in the format `ui` | send it as `Last-Event-ID` |
+| `id: EPOCH-N` | in every event, except in `ui`; `EPOCH.N` in `agui` | send it as `Last-Event-ID` |
 | `retry: N` | in the first event; alone when the server turns a viewer away | return after N ms |
 | `:` | a heartbeat, after 15 seconds of silence (`--heartbeat`) | nothing; it is a comment |
 | empty line | after each event | dispatch the event |
@@ -321,7 +337,7 @@ HTML, section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.htm
 * A heartbeat has no empty line after it, and shows that the connection is alive. A program may
   give a connection up after two or three heartbeat times without any byte.
 * An event stream has one kind of line end. CR LF, CR and LF in a text all arrive as LF in the
-  formats `events` and `text`. In `entries`, `openai`, `ui` and `text/plain` they arrive unchanged.
+  formats `events` and `text`. In the others and in `text/plain` they arrive unchanged.
 * Ignore types and members that you do not know: later versions may have more.
 
 ## Events of the source

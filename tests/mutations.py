@@ -31,6 +31,8 @@ REQUESTS = (
     _get(b"/assets/app.js", b"If-None-Match: *\r\n"),
     _get(b"/v1/models/script"),
     _get(b"/api/chat/x/stream"),
+    _get(b"/api/chat/x/stream?startIndex=-1"),
+    _get(b"/agui?offset=-1&runId=r", b"X-Run-Id: r\r\nLast-Event-ID: abcdefghijklmnopqrstuv.3\r\n"),
     _get(b"/healthz"),
     b"HEAD /streams/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -54,6 +56,7 @@ REQUESTS = (
         b"/v1/chat/completions",
         b'{"stream": true, "stream_options": {"include_usage": true}, "messages": [{"role": "user", "content": "x"}]}',
     ),
+    _post(b"/agui", b'{"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "x"}]}'),
     _post(b"/api/chat", b'{"id": "x", "trigger": "submit-message", "messages": [{"role": "user", "parts": []}]}'),
 )
 

@@ -15,6 +15,7 @@ from sseserver.apis.root import StreamResource
 from sseserver.errors import KeysUnavailable, SourceError, StoreUnavailable
 from sseserver.settings import Settings
 from sseserver.stores.memory import MemoryStore
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.web.access.jwts import TokenRules, TokenVerifier
 from tests.described import Judge, Outcome, Told
 from tests.http import EVENTSOURCE, Response, makeRequest
@@ -33,6 +34,7 @@ LEGACY = b'{"prompt": "Hello", "stream": true}'
 CHAT = b'{"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}'
 
 MESSAGE = b'{"model": "script", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}], "stream": true}'
+AGENT = b'{"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "Hello"}]}'
 
 #: Bodies of the operations that need one.
 BODIES = {
@@ -41,11 +43,13 @@ BODIES = {
     "/v1/messages": MESSAGE,
     "/v1/messages/count_tokens": MESSAGE,
     "/api/chat": CHAT,
+    "/agui": AGENT,
     "/streams/{name}/links": b'{"rights": ["publish"]}',
 }
 
 #: The operations that start runs, with their bodies.
 STARTS = (
+    ("/agui", AGENT),
     ("/api/chat", CHAT),
     ("/v1/chat/completions", HELLO),
     ("/v1/completions", LEGACY),
@@ -115,8 +119,8 @@ class DescribedTestCase(SecretsTestCase):
     #: Codes that other tests show: a bug of the server, and foreign values in a Redis.
     ELSEWHERE = frozenset({"internal_error", "store_damaged"})
 
-    #: Outcomes that other tests show: the open run of a chat is looked up in a store only if servers share that.
-    UNTRIED = frozenset({Outcome("resumeChat", "503", "store_unavailable")})
+    #: Outcomes that other tests show: a chat and a run of AG-UI are looked up in a store only if servers share that.
+    UNTRIED = frozenset(Outcome(name, "503", "store_unavailable") for name in ("resumeChat", "joinAgentRun"))
 
     def setUp(self) -> None:
         super().setUp()
@@ -189,17 +193,19 @@ class DescribedTestCase(SecretsTestCase):
     def exceedLimits(self) -> None:
         """Reach the limits of a client, and those of the server."""
         key = {"Authorization": f"Bearer {self.addKey('all', 'read,publish,run,cancel,delete,list:*')}"}
-        few = Settings(maxViewersPerClient=1, runsPerMinute=1, publishesPerSecond=1)
+        few = Settings(maxViewersPerClient=1, runsPerMinute=2, publishesPerSecond=1)
         for settings in (few, Settings(maxViewers=1)):
             self.serve(self.source, settings)
             self.guarded = self.makeSite()
             self.check("/streams/news", "PUT", headers=key)
             self.check("/streams/news", "PUT", headers=key)
             self.check("/streams/news", "POST", body=b'{"token": "a"}', headers=key)
+            # Its viewer is gone before the next one comes.
+            self.send("/agui", "POST", body=AGENT, headers=key).close()
             self.check("/api/chat", "POST", body=CHAT, headers=key)
             for path, body in STARTS:
                 self.check(path, "POST", body=body, headers=key)
-            for target in ("/api/chat/c/stream", "/streams/news?format=openai", "/?format=openai"):
+            for target in ("/agui?runId=r", "/api/chat/c/stream", "/streams/news?format=openai", "/?format=openai"):
                 self.check(target, headers=key)
 
     def breakStore(self) -> None:
@@ -240,8 +246,14 @@ class DescribedTestCase(SecretsTestCase):
         for text in (b"a", b"b"):
             headers = {"Idempotency-Key": "k", "Content-Type": "text/plain"}
             self.check("/streams/b", "PUT", every, body=text, headers=headers)
-        self.check("/api/chat", "POST", every, body=CHAT, headers={"Idempotency-Key": "k"})
-        self.check("/api/chat", "POST", every, body=CHAT.replace(b"Hello", b"Bye"), headers={"Idempotency-Key": "k"})
+        for path, body in (("/api/chat", CHAT), ("/agui", AGENT)):
+            for other in (
+                body,
+                body.replace(b"Hello", b"Bye"),
+                body.replace(b"{", b'{"model": "x", "forwardedProps": {"model": "x"}, ', 1),
+            ):
+                self.check(path, "POST", every, body=other, headers={"Idempotency-Key": "k"})
+        self.continueRun(every)
         self.check("/", accept=EVENTSOURCE, credential=every, headers={"Origin": "http://evil.example"})
         self.useMessages(every)
         self.credentials.replace(self.makeSecrets(()))
@@ -280,6 +292,16 @@ class DescribedTestCase(SecretsTestCase):
         self.reactor.advance(1)
         told = wire.response
         self.judge.judge(Told("POST", "/v1/messages", told.status, told.headers, told.body))
+
+    def continueRun(self, key: str) -> None:
+        """Continue a run of AG-UI after its last event, and ask for one whose ID is malformed."""
+        wire = self.send("/agui", "POST", key, body=AGENT)
+        self.source.run.end()
+        self.reactor.advance(FLUSH_TICK)
+        last = wire.response.events[-1].id
+        self.check("/agui", "POST", key, body=AGENT, headers={"Last-Event-ID": last})
+        self.check(f"/agui?runId=r&offset={last}", "GET", key)
+        self.check("/agui?runId=%20", "GET", key)
 
     def failSource(self, key: str) -> None:
         """Ask for the models of a source that cannot list them."""

@@ -2,9 +2,9 @@
 The APIs: families of URLs with one wire protocol each.
 
 Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `messages` (Anthropic's
-`/v1/messages`), `ollama` (Ollama's `/ollama/api`), `ui` (the Vercel AI SDK's `/api/chat`), `page`
-(`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the site of `--admin-listen`).
-`makeAPIs` is the list of them.
+`/v1/messages`), `ollama` (Ollama's `/ollama/api`), `ui` (the Vercel AI SDK's `/api/chat`), `agui`
+(AG-UI's `/agui`), `page` (`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the
+site of `--admin-listen`). `makeAPIs` is the list of them.
 
 A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
 and a format if it streams. CONTRIBUTING.md has the steps.
@@ -29,6 +29,8 @@ from sseserver.apis.admin.site import AdminResource
 from sseserver.apis.admin.status import Status, describeProcess
 from sseserver.apis.admin.viewerlist import ViewerList
 from sseserver.apis.admin.workers import WatchedPool, WorkersMetrics, WorkersReadiness
+from sseserver.apis.agui.agent import Agent
+from sseserver.apis.agui.operations import AGENT
 from sseserver.apis.chat.completions import LEGACY, Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.chat.operations import CHAT as CHAT_API
@@ -88,6 +90,7 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "v1/models": Models(service, access),
         "v1/messages": Messages(service, access),
         "api/chat": Chats(service, access),
+        "agui": Agent(service, access),
         "healthz": Health(),
         "readyz": Readiness(service),
         "openapi.json": OpenAPI(partial(describeAPIs, service, access), service.viewers),
@@ -116,6 +119,7 @@ def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
         CHAT_API,
         MESSAGES,
         CHATS,
+        AGENT,
         *optional,
         SESSION,
         HEALTH_CHECKS,

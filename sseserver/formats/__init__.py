@@ -5,6 +5,7 @@ How the entries of a stream log are written for a viewer: one module for each fo
 `translation` has that of formats whose events depend on those before.
 """
 
+from sseserver.formats.agui import AGUIFormat
 from sseserver.formats.completions import CompletionsFormat
 from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
@@ -16,6 +17,7 @@ from sseserver.formats.text import TextFormat
 from sseserver.formats.uimessages import UIFormat
 
 __all__ = [
+    "AGUIFormat",
     "CompletionsFormat",
     "EntriesFormat",
     "EntryRendering",

@@ -7,6 +7,7 @@ and add it to `makeFormats`. CONTRIBUTING.md has the steps.
 
 from __future__ import annotations
 
+from sseserver.formats.agui import AGUIFormat
 from sseserver.formats.completions import CompletionsFormat
 from sseserver.formats.entries import EntriesFormat
 from sseserver.formats.events import EventsFormat
@@ -35,6 +36,7 @@ def makeFormats(model: str) -> dict[str, IFormat]:
         OpenAIFormat(model),
         CompletionsFormat(model),
         UIFormat(),
+        AGUIFormat(),
         HTMLFormat(),
         MessagesFormat(model),
     )

@@ -334,3 +334,17 @@ def describeFailure(kind: Kind, terminal: dict[str, object]) -> str:
     if kind == Kind.CANCELLED:
         return f"The answer was cancelled ({terminal.get('reason')})."
     return str(terminal.get("message") or f"The answer failed ({terminal.get('reason')}).")
+
+
+def identify(event: bytes, id: bytes) -> bytes:
+    """
+    Return an event with an ID, which stands directly before its data.
+
+    Args:
+        event: An event with one line of data and no ID.
+        id: The ID.
+    """
+    if event.startswith(b"data: "):
+        return b"id: %b\n%b" % (id, event)
+    head, _, data = event.partition(b"\ndata: ")
+    return b"%b\nid: %b\ndata: %b" % (head, id, data)

@@ -16,9 +16,11 @@ from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
+from zope.interface import classImplements
+
 from sseserver.errors import GapError, ReadingUnfinished, ViewerRefused
-from sseserver.formats.rendering import READ_ENTRIES, RESTARTED, EntryRendering, describeGap
-from sseserver.interfaces import IStreamLog
+from sseserver.formats.rendering import READ_ENTRIES, RESTARTED, EntryRendering, describeGap, identify
+from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.interfaces.reading import Reading, makeReading
 from sseserver.values import Kind
 from sseserver.wire import encodeRetry
@@ -359,6 +361,9 @@ class TranslatedRendering(EntryRendering):
             self._checkpoints.append(place.fork())
 
 
+classImplements(TranslatedRendering, IRendering)
+
+
 class TranslatedFormat:
     """
     Base class of formats with a `TranslatedRendering`.
@@ -386,15 +391,4 @@ class TranslatedFormat:
         return rendering
 
 
-def identify(event: bytes, id: bytes) -> bytes:
-    """
-    Return an event with an ID, which stands directly before its data.
-
-    Args:
-        event: An event with one line of data and no ID.
-        id: The ID.
-    """
-    if event.startswith(b"data: "):
-        return b"id: %b\n%b" % (id, event)
-    head, _, data = event.partition(b"\ndata: ")
-    return b"%b\nid: %b\ndata: %b" % (head, id, data)
+classImplements(TranslatedFormat, IFormat)

@@ -6,12 +6,14 @@ The request of each protocol makes a `Prompt` with it, and so does the native AP
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from sseserver.errors import InvalidMember, ModelNotFound
 from sseserver.interfaces import IModels, ITokenSource
+from sseserver.jsontext import convert
 
 #: Characters. Longest question that the state of a stream shows. Every stream keeps one.
 LONGEST_QUESTION = 4096
@@ -23,6 +25,23 @@ class Part(msgspec.Struct, gc=False):
 
     type: str
     text: str | None = None
+
+
+class ModelOptions(msgspec.Struct):
+    """The members of a chat completion that other protocols' requests may have, too."""
+
+    model: str | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    reasoning_effort: str | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    response_format: dict[str, Any] | None = None
 
 
 def cutQuestion(text: str) -> str:
@@ -101,3 +120,45 @@ def lastOfUser(roles: Sequence[str], texts: Sequence[str]) -> str:
     """
     users = [text for role, text in zip(roles, texts, strict=True) if role == "user"]
     return users[-1] if users else ""
+
+
+def pickOptions(body: Mapping[str, Any], source: ITokenSource) -> dict[str, Any]:
+    """
+    Return the options of a prompt from a request that is none for a chat completion, but may have members of one.
+
+    Args:
+        body: The object that may have them; `null` stands for a member that is missing.
+        source: The source that will answer. One that provides `IModels` is asked for the usage.
+
+    Raises:
+        InvalidMember: A member has a wrong type.
+        ModelNotFound: The source does not have the model.
+    """
+    found = {name: body[name] for name in ModelOptions.__struct_fields__ if body.get(name) is not None}
+    checkModel(convert(found, ModelOptions).model, source)
+    if IModels.providedBy(source):
+        found["stream_options"] = {"include_usage": True}
+    return found
+
+
+def makePicturePart(url: str) -> dict[str, Any]:
+    """Return the part of a message that is a picture, as in a chat completion."""
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def makeFilePart(url: str, name: str | None) -> dict[str, Any]:
+    """
+    Return the part of a message that is a file, as in a chat completion.
+
+    Args:
+        url: Its URL, with scheme `data`.
+        name: Its name.
+    """
+    return {"type": "file", "file": {"filename": name or "file", "file_data": url}}
+
+
+def joinContent(parts: Sequence[Mapping[str, Any]]) -> str | Sequence[Mapping[str, Any]]:
+    """Return the content of a message: a string if it is nothing but text, otherwise the parts."""
+    if all(part["type"] == "text" for part in parts):
+        return "".join(part["text"] for part in parts)
+    return parts

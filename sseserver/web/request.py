@@ -8,6 +8,7 @@ uses it. A malformed value raises `BadRequest`; nothing is repaired.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -30,6 +31,9 @@ _SMALL = 64 * 1024
 
 #: An entity tag, from its opening quote on (RFC 9110 section 8.8.3).
 _ENTITY_TAG = re.compile(rb'"[!#-~\x80-\xff]*"')
+
+#: Media types of JSON.
+_JSON = ("application/json",)
 
 #: Media type of forms.
 _FORM = "application/x-www-form-urlencoded"
@@ -219,7 +223,7 @@ def makeTooManyBodies() -> Overloaded:
     return Overloaded("Too many large bodies are being received; retry later.")
 
 
-def readTypedBody(request: Request, limit: int) -> bytes:
+def readTypedBody(request: Request, limit: int, types: Container[str] = _JSON) -> bytes:
     """
     Read a body that must be JSON. An empty body without a media type counts as an empty object.
 
@@ -229,16 +233,17 @@ def readTypedBody(request: Request, limit: int) -> bytes:
     Args:
         request: Its body was not read yet.
         limit: Bytes.
+        types: The media types that are accepted, in lower case.
 
     Raises:
         BodyTooLarge: The body has more bytes.
-        UnsupportedType: The media type is not `application/json`.
+        UnsupportedType: It has another media type.
     """
     body = readBody(request, limit)
     contentType = readHeader(request, b"content-type")
     if contentType is None and not body:
         return b"{}"
-    if (contentType or "").partition(";")[0].strip().lower() != "application/json":
+    if (contentType or "").partition(";")[0].strip().lower() not in types:
         given = f"not {contentType!r}" if contentType else "which has none"
         # The type of `curl -d`.
         hint = " With curl: -H 'Content-Type: application/json'." if contentType == _FORM else ""
@@ -263,7 +268,9 @@ class JSONObject(NamedTuple):
         return LargePrompt(prompt.text, prompt.messages, prompt.options) if self.isLarge else prompt
 
 
-async def readJSONObject(request: Request, limit: int, service: StreamService) -> JSONObject:
+async def readJSONObject(
+    request: Request, limit: int, service: StreamService, types: Container[str] = _JSON
+) -> JSONObject:
     """
     Decode a JSON object; a large one in several turns of the reactor.
 
@@ -271,6 +278,7 @@ async def readJSONObject(request: Request, limit: int, service: StreamService) -
         request: See `readTypedBody`.
         limit: Bytes.
         service: Counts the body as a prompt meanwhile.
+        types: See `readTypedBody`.
 
     Raises:
         BodyTooLarge: The body has more bytes, or more values than a large body may have.
@@ -278,7 +286,7 @@ async def readJSONObject(request: Request, limit: int, service: StreamService) -
         BadRequest: The body is not a JSON object.
         Overloaded: Other prompts take all room.
     """
-    body = readTypedBody(request, limit)
+    body = readTypedBody(request, limit, types)
     if len(body) <= LARGE_BODY:
         return JSONObject(jsontext.readJSON(body, dict[str, Any]), isLarge=False)
     prompts, size = service.ledger.prompts, len(body)

@@ -7,6 +7,7 @@ Shared by all APIs whose answers are streams.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.web.http import NO_CONTENT
 from twisted.web.server import Request
@@ -14,11 +15,13 @@ from twisted.web.server import Request
 from sseserver.delivery.connection import isOver
 from sseserver.delivery.counts import FINISHED
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, Overloaded, RateLimited
+from sseserver.errors import BadRequest, Overloaded, RateLimited, ReadingUnfinished
+from sseserver.formats.translation import TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import ANYONE, IFormat, IStreamLog, Principal
 from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
 from sseserver.streams.ids import parseID
+from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import StartingPlace, State
 from sseserver.web.answers import answerHead
@@ -160,6 +163,33 @@ def hasTerminal(streamLog: IStreamLog, form: IFormat, lastEventID: str | None, f
     if epoch != streamLog.epoch and number > streamLog.earlier.get(epoch, -1):
         return False
     return streamLog.findRendering(form).complete(number)
+
+
+async def countEvents(service: StreamService, streamLog: IStreamLog, form: TranslatedFormat) -> TranslatedRendering:
+    """
+    Count the events of a stream, in several turns of the reactor if there are many.
+
+    Args:
+        service: Has the clock.
+        streamLog: The stream.
+        form: The format of the events.
+
+    Returns:
+        The rendering that has counted them: its `countEvents` and `findEvent` answer at once in this turn. A viewer
+        that follows the stream before the caller drops it uses the same one.
+
+    Raises:
+        GapError: They cannot be counted, since entries are no longer kept.
+    """
+    while True:
+        rendering: Any = streamLog.findRendering(form)
+        try:
+            rendering.countEvents()
+        except ReadingUnfinished:
+            await awaitTurn(service.clock)
+        else:
+            found: TranslatedRendering = rendering
+            return found
 
 
 def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:

@@ -13,7 +13,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface.verify import verifyObject
 
 from sseserver.delivery.producer import READ_BYTES
-from sseserver.formats import EventsFormat, OpenAIFormat, TextFormat, UIFormat, rendering
+from sseserver.formats import EventsFormat, OpenAIFormat, TextFormat, UIFormat, rendering, translation
 from sseserver.formats import text as textFormat
 from sseserver.formats.events import EventsRendering
 from sseserver.formats.translation import EventPlace
@@ -190,6 +190,7 @@ class ProducerTests(ProducerTestCase):
         not stop the producer.
         """
         self.patch(rendering, "READ_ENTRIES", 10)
+        self.patch(translation, "READ_ENTRIES", 10)
         cursors = self.watchTurns()
         for form, behind in ((OpenAIFormat("m"), None), (UIFormat(), None), (OpenAIFormat("m"), 1)):
             self.form = form

@@ -124,7 +124,7 @@ class JoinedTests(SynchronousTestCase):
 
     def test_partsOfAPiece(self) -> None:
         """A piece has the same bytes in one part and in several, whatever its line ends."""
-        for form in (EventsFormat(), EntriesFormat(), OpenAIFormat("m"), UIFormat()):
+        for form in (EventsFormat(), EntriesFormat(), OpenAIFormat("m")):
             rendering = cast("EntryRendering", form.render(makeLog("a\r", "\nb", "c")))
             for text, index in ((b"ab", 0), (b"\nb", 1), (b"\nb", 2), (b"a\r\nb\n", 0), (b"", 0)):
                 parts = [b"before"]

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from sseserver.errors import GapError, ReadingUnfinished
-from sseserver.formats.rendering import READ_ENTRIES
-from sseserver.formats.translation import CHECKPOINT, MOST_PLACES, TranslatedFormat, TranslatedRendering, identify
+from sseserver.formats.rendering import READ_ENTRIES, identify
+from sseserver.formats.translation import CHECKPOINT, MOST_PLACES, TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.streams.buffer import ENTRY_COST
 from sseserver.streams.entries import packChunk, packEvent

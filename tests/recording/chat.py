@@ -16,6 +16,7 @@ from tests.recording.recorder import (
     JSON,
     LEGACY,
     PLAIN,
+    RUN,
     Recorder,
     Scenario,
     ScriptedModels,
@@ -133,7 +134,31 @@ def recordChats(recorder: Recorder) -> None:
     recorder.wait(31)
     recorder.end()
     recorder.ask("/api/chat/chat-1/stream")
+    recorder.ask("/api/chat/chat-1/stream?startIndex=3", accept=EVENTS)
+    recorder.ask("/api/chat/chat-1/stream?startIndex=-2", accept=EVENTS)
+    for odd in ("8", "9", "x"):
+        recorder.ask(f"/api/chat/chat-1/stream?startIndex={odd}")
+    recorder.ask("/api/chat/none/stream?startIndex=0")
     recorder.ask("/api/chat", "POST", body=CHAT)
+    recorder.breakDown(SourceError("Source: too many.", "upstream", 429))
+
+
+def recordAgent(recorder: Recorder) -> None:
+    """AG-UI."""
+    recorder.serve()
+    recorder.ask("/agui", "POST", body=RUN)
+    recorder.write("a", "b\r\n")
+    recorder.ask("/agui?offset=-1&runId=r", accept=EVENTS)
+    recorder.ask("/agui?runId=r", "HEAD")
+    recorder.end()
+    recorder.ask("/agui?offset=-1&runId=r", accept=EVENTS)
+    for target in ("/agui", "/agui?runId=none", "/agui?runId=r&offset=0"):
+        recorder.ask(target)
+    recorder.ask("/agui", "POST", body=RUN, Last_Event_ID="nonsense")
+    recorder.ask("/agui", "POST", body={**RUN, "runId": "none"}, Last_Event_ID="nonsense")
+    for body in ({}, {**RUN, "runId": ""}, {**RUN, "forwardedProps": {"model": "x"}}):
+        recorder.ask("/agui", "POST", body=body)
+    recorder.ask("/agui", "POST", body={**RUN, "runId": "s"})
     recorder.breakDown(SourceError("Source: too many.", "upstream", 429))
 
 
@@ -192,6 +217,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     recordChunks,
     recordChatRefusals,
     recordChats,
+    recordAgent,
     recordModels,
     recordLegacy,
 )

@@ -36,6 +36,9 @@ LEGACY = "/v1/completions"
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello there"}]}
 CHAT = {"id": "chat-1", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
 
+#: A request of AG-UI.
+RUN = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": "Hello"}]}
+
 #: Characters. Longer requests and bodies are recorded in part, or as a digest.
 LONGEST_REQUEST = 300
 LONGEST_BODY = 6000

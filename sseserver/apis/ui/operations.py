@@ -13,12 +13,14 @@ from sseserver.errors import (
     RateLimited,
     StoreDamaged,
     StoreUnavailable,
+    StreamNotFound,
 )
 from sseserver.protocols.uimessages import CHAT_ID, ChatBody
-from sseserver.web.accept import EVENT_STREAM
+from sseserver.web.accept import EVENT_STREAM, PLAIN_TEXT
 from sseserver.web.openapi.operations import (
     EVENTS,
     IDEMPOTENCY_KEY,
+    TEXT,
     Answer,
     Body,
     Described,
@@ -37,7 +39,8 @@ _EVENTS = Answer(
 )
 
 #: Header fields of every answer.
-_ALWAYS = ("Content-Location",)
+_ALWAYS = ("Content-Location", "x-workflow-run-id")
+_RESUMED = (*_ALWAYS, "Location", "x-workflow-stream-tail-index")
 
 
 CHATS = Described(
@@ -61,25 +64,31 @@ CHATS = Described(
                 StoreDamaged,
             ),
             parameters=(IDEMPOTENCY_KEY,),
-            body=Body(makeJSON("ChatBody"), limitModel),
+            body=Body({**makeJSON("ChatBody"), PLAIN_TEXT: TEXT}, limitModel),
             headers=_ALWAYS,
         ),
         Operation(
             method="GET",
             path="/api/chat/{id}/stream",
             name="resumeChat",
-            summary="Follow the newest answer of a chat from its start",
+            summary="Follow the newest answer of a chat, or the answer of a run, from its start or from a part on",
             answers=(_EVENTS, Answer(204, "The newest answer is complete, or there is none.")),
-            errors=(InvalidMember, RateLimited, Overloaded, StoreUnavailable, StoreDamaged),
+            errors=(InvalidMember, StreamNotFound, RateLimited, Overloaded, StoreUnavailable, StoreDamaged),
             parameters=(
                 Parameter(
                     "path",
                     "id",
-                    "ID of the chat.",
+                    "ID of the chat; with `startIndex` also that of a run.",
                     {"type": "string", "pattern": f"^{CHAT_ID.pattern}$", "not": {"enum": [".", ".."]}},
                 ),
+                Parameter(
+                    "query",
+                    "startIndex",
+                    "Number of the first part, from 0; a negative one counts from the end.",
+                    {"type": "integer"},
+                ),
             ),
-            headers=_ALWAYS,
+            headers=_RESUMED,
         ),
     ),
     structs=(ChatBody,),

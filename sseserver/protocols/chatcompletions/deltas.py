@@ -6,6 +6,7 @@ The formats of other protocols (`responses`, `messages`, `ui`, `agui`) make thei
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -90,6 +91,19 @@ class Citation(NamedTuple):
     title: str
 
 
+class Picture(NamedTuple):
+    """
+    A picture that the model has made.
+
+    Attributes:
+        url: Its URL, usually with scheme `data`.
+        mediaType: Its media type; `image/*` where the URL does not say.
+    """
+
+    url: str
+    mediaType: str
+
+
 class Finish(NamedTuple):
     """
     The end of the answer.
@@ -118,8 +132,11 @@ class Usage(NamedTuple):
     reasoning: int
 
 
+#: A media type at the beginning of a URL with scheme `data`.
+_DATA_TYPE = re.compile(r"data:([\w.+-]+/[\w.+-]+)[;,]", re.ASCII)
+
 #: One addition of a chunk.
-Delta = TextDelta | ReasoningDelta | RefusalDelta | CallStart | CallArguments | Citation | Finish | Usage
+Delta = TextDelta | ReasoningDelta | RefusalDelta | CallStart | CallArguments | Citation | Picture | Finish | Usage
 
 
 class _Members(Struct, gc=False):
@@ -130,6 +147,7 @@ class _Members(Struct, gc=False):
     toolCalls: Any = msgspec.field(name="tool_calls", default=None)
     functionCall: Any = msgspec.field(name="function_call", default=None)
     annotations: Any = None
+    images: Any = None
 
 
 class _Choice(Struct, gc=False):
@@ -199,7 +217,7 @@ class DeltaReader:
             data: A JSON object, UTF-8, which a `ChunkReader` has accepted.
 
         Returns:
-            What it adds: reasoning, text, refusal, calls, citations, the end, the usage. Empty if it adds nothing.
+            What it adds: reasoning, text, refusal, calls, citations, pictures, the end, the usage. Empty for nothing.
         """
         try:
             chunk = _decode(data)
@@ -234,6 +252,8 @@ class DeltaReader:
                     self._readCall(place, piece, deltas)
         if isinstance(members.annotations, list):
             deltas.extend(_readCitations(members.annotations))
+        if isinstance(members.images, list):
+            deltas.extend(_readPictures(members.images))
 
     def _readCall(self, place: int, piece: Mapping[str, Any], deltas: list[Delta]) -> None:
         """
@@ -313,6 +333,16 @@ def _readCitations(annotations: list[Any]) -> Iterator[Citation]:
                 yield Citation(url, _readText(citation, "title"))
 
 
+def _readPictures(images: list[Any]) -> Iterator[Picture]:
+    """Return the pictures in the member `images` of OpenRouter and LiteLLM."""
+    for image in images:
+        place = image.get("image_url") if isinstance(image, Mapping) else None
+        url = _readText(place, "url") if isinstance(place, Mapping) else ""
+        if url:
+            found = _DATA_TYPE.match(url)
+            yield Picture(url, found[1] if found else "image/*")
+
+
 def _makeChunk(value: dict[str, Any]) -> _Chunk:
     """Make a chunk of JSON in an unusual shape: members of wrong types are left out."""
     found = value.get("choices")
@@ -327,8 +357,8 @@ def _makeChunk(value: dict[str, Any]) -> _Chunk:
 
 def _makeMembers(delta: dict[str, Any]) -> _Members:
     """Make the members of a message."""
-    names = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "annotations")
-    return _Members(*(delta.get(name) for name in names))
+    names = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
+    return _Members(*(delta.get(name) for name in (*names, "annotations", "images")))
 
 
 def readModel(data: bytes) -> str | None:

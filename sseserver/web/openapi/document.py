@@ -80,6 +80,8 @@ HEADERS = {
     "x-request-id": "ID of the request.",
     "x-should-retry": "`false` if the same request would fail again.",
     "x-vercel-ai-ui-message-stream": "Version of the UI message stream.",
+    "x-workflow-run-id": "Name of the stream of the answer, by which it is resumed.",
+    "x-workflow-stream-tail-index": "Number of the newest part of the message, from 0; -1 if there is none.",
 }
 
 _ERROR = makeObject(

@@ -73,13 +73,13 @@ class StartTests(ScriptedTestCase):
     def test_form(self) -> None:
         """
         F67, F69, F70: a body of another type than JSON starts no run; the message has the header to send. A page of any
-        site could send these.
+        site could send these to a server that did not look at their origin. `/api/chat` also takes JSON as plain text.
         """
         forms = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=b", "text/plain", "", None)
         for path in ("/streams", "/v1/chat/completions", "/api/chat"):
             for kind in (*forms, "application/jsonx", "application/x+json"):
                 for body in (b'{"prompt": "x"}', b""):
-                    if kind is not None or body:
+                    if (kind is not None or body) and (path, kind) != ("/api/chat", "text/plain"):
                         response = self.ask(path, method="POST", body=body, headers={"Content-Type": kind})
                         self.assertEqual((response.status, response.error["code"]), (415, "unsupported_media_type"))
                         self.assertIn("`Content-Type: application/json`", response.error["message"])

@@ -1,5 +1,5 @@
 """
-Tests for `sseserver.apis.ui.chats`.
+Tests for `sseserver.apis.ui.chats` and `sseserver.apis.ui.numbered`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ import json
 
 from sseserver.errors import SourceError
 from sseserver.service.service import Settings
+from sseserver.streams.terminal import packRestart
 from sseserver.values import Prompt
 from tests.apis.chat.cases import ChatTestCase
 from tests.wires import Wire
+
+TAIL = "x-workflow-stream-tail-index"
 
 
 class UITests(ChatTestCase):
@@ -99,6 +102,79 @@ class UITests(ChatTestCase):
         wire.close()
         del self.source.runs[:]
         self.assertEqual(self.resume().response.status, 204)
+
+    def test_run(self) -> None:
+        """
+        The header names the run: with the ID of the run and a number a cut answer goes on, also after its end.
+        """
+        wire = self.chat()
+        run = wire.response.headers["x-workflow-run-id"]
+        self.write("a", "b")
+        told = wire.response.events
+        wire.close()
+        live = self.view(f"/api/chat/{run}/stream?startIndex={len(told)}")
+        self.write("c")
+        self.end()
+        whole = self.view(f"/api/chat/{run}/stream?startIndex=0").response
+        self.assertEqual(whole.headers["x-workflow-run-id"], run)
+        self.assertEqual(whole.headers["location"], wire.response.headers["content-location"])
+        self.assertEqual([*told, *live.response.events], whole.events)
+        for number in range(len(whole.events) - 1):
+            for name in (run, "chat-1"):
+                rest = self.view(f"/api/chat/{name}/stream?startIndex={number}").response
+                self.assertEqual(rest.events, whole.events[number:])
+        self.assertEqual(self.view(f"/api/chat/{run}/stream?startIndex={len(whole.events) - 1}").response.status, 204)
+        self.assertEqual(len(self.source.runs), 1)
+
+    def test_tail(self) -> None:
+        """
+        A negative number counts from the end, which a header tells.
+        """
+        wire = self.chat()
+        self.assertEqual(self.view("/api/chat/chat-1/stream?startIndex=-3").response.headers[TAIL], "-1")
+        self.write("a", "b")
+        for number, parts in ((-1, 1), (-3, 3), (-5, 5), (-50, 5), (0, 5)):
+            rest = self.view(f"/api/chat/chat-1/stream?startIndex={number}").response
+            self.assertEqual((rest.headers[TAIL], len(rest.events)), ("4", parts))
+        asked = self.ask("/api/chat/chat-1/stream?startIndex=-3", method="HEAD")
+        self.assertEqual((asked.status, asked.headers[TAIL]), (200, "4"))
+        wire.close()
+
+    def test_badNumbers(self) -> None:
+        """
+        A number beyond the end and other values are refused, and so is an ID that nobody has.
+        """
+        run = self.chat().response.headers["x-workflow-run-id"]
+        self.write("a")
+        for odd in ("5", "x", "1.0", "+1", "01", "-0x", "9" * 30):
+            self.assertEqual(self.view(f"/api/chat/{run}/stream?startIndex={odd}").response.status, 400, odd)
+        self.assertEqual(self.view("/api/chat/none/stream?startIndex=0").response.status, 404)
+        self.ask("/streams/news", method="PUT")
+        self.assertEqual(self.view("/api/chat/news/stream?startIndex=0").response.status, 404)
+
+    def test_restarted(self) -> None:
+        """
+        Parts before a restart of the run are void.
+        """
+        run = self.chat().response.headers["x-workflow-run-id"]
+        self.write("a")
+        self.successResultOf(self.service.find(run)).append(*packRestart(1))
+        self.write("b")
+        answer = self.view(f"/api/chat/{run}/stream?startIndex=2").response
+        self.assertEqual(answer.status, 400)
+        self.assertIn("begun anew", answer.error["message"])
+        self.assertIn(b'"b"', self.view(f"/api/chat/{run}/stream?startIndex=0").response.body)
+
+    def test_plainBody(self) -> None:
+        """
+        `WorkflowChatTransport` sends its JSON as text, and without the ID of the chat.
+        """
+        wire = self.connect(self.factory)
+        body = b'{"messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}'
+        told = {"Content-Type": "text/plain;charset=UTF-8"}
+        wire.begin("/api/chat", "*/*", "POST", body, headers=told)
+        self.assertEqual(wire.response.status, 200)
+        self.assertEqual(self.source.run.prompt.text, "Hello")
 
     def test_ids(self) -> None:
         """

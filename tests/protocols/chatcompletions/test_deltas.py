@@ -13,6 +13,7 @@ from sseserver.protocols.chatcompletions import (
     Citation,
     DeltaReader,
     Finish,
+    Picture,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -107,6 +108,14 @@ class TestDeltaReader(SynchronousTestCase):
         self.assertEqual(
             self.read(chunkOf({"annotations": [page, {"type": "file"}, None, {"url_citation": {"url": 1}}]})),
             [Citation("https://example.org", "Example")],
+        )
+
+    def test_pictures(self) -> None:
+        """Pictures have URLs; those with scheme `data` say their media type."""
+        images = [{"image_url": {"url": url}} for url in ("data:image/png;base64,AA==", "https://example.org/a", "", 1)]
+        self.assertEqual(
+            self.read(chunkOf({"images": [*images, None, {"image_url": "x"}]}), chunkOf({"images": {}})),
+            [Picture("data:image/png;base64,AA==", "image/png"), Picture("https://example.org/a", "image/*")],
         )
 
     def test_usage(self) -> None:

@@ -1,0 +1,1 @@
+"""The API of AG-UI, `/agui`."""

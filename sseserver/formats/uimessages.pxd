@@ -1,5 +1,0 @@
-from sseserver.formats.rendering cimport EntryRendering
-
-
-cdef class _UIRendering(EntryRendering):
-    pass

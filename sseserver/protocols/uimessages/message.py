@@ -1,0 +1,151 @@
+"""
+The writer of a UI message stream, version 1: an answer as the parts of one message.
+
+Each part is one event without an ID. The SDK counts them, so an entry always makes the same ones. Version 5.0 of the
+SDK refuses members that it does not know.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from sseserver.jsontext import toJSON
+from sseserver.protocols.answerparts import Open, OpenCall, PartWriter
+from sseserver.protocols.chatcompletions import Citation, Picture, Usage
+from sseserver.values import Reason
+from sseserver.wire import writeBlock
+
+#: Name and value of the header that every response with a UI message stream has.
+HEADER = (b"x-vercel-ai-ui-message-stream", b"v1")
+
+#: The event after the last part of a message. It is no part.
+DONE = writeBlock(b"[DONE]")
+
+#: Checks JSON without making values of it.
+_checkJSON = msgspec.json.Decoder(msgspec.Raw).decode
+
+_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+
+_BEGINNINGS = {Open.TEXT: "text", Open.REASONING: "reasoning"}
+
+
+def writePart(type: str, **members: object) -> bytes:
+    """
+    Write a part as an event.
+
+    Args:
+        type: Its type.
+        members: Its other members.
+    """
+    return writeBlock(toJSON({"type": type, **members}))
+
+
+def writeProblem(message: str) -> bytes:
+    """Write the last events of a message that cannot be whole: the part `error`, and `DONE`."""
+    return writePart("error", errorText=message) + DONE
+
+
+class MessageWriter(PartWriter):
+    """
+    Writes the parts of one message.
+
+    Args:
+        messageID: ID of the message.
+    """
+
+    __slots__ = ("_messageID", "_sources")
+
+    def __init__(self, messageID: str) -> None:
+        super().__init__()
+        self._messageID = messageID
+        # Number of sources so far.
+        self._sources = 0
+
+    def fork(self) -> MessageWriter:
+        """Return a writer in the same state, which writes on for itself."""
+        other = MessageWriter(self._messageID)
+        self.copyTo(other)
+        other._sources = self._sources
+        return other
+
+    def _writeBegin(self) -> None:
+        """See `PartWriter`."""
+        self._events += writePart("start", messageId=self._messageID), writePart("start-step")
+
+    def _writeOpen(self, kind: Open) -> None:
+        """See `PartWriter`."""
+        name, number = _BEGINNINGS[kind], str(self._part)
+        self._events.append(writePart(f"{name}-start", id=number))
+        self._before = b'data: {"type":"%b-delta","id":"%b","delta":' % (name.encode(), number.encode())
+
+    def _makeDelta(self, text: str) -> bytes:
+        """See `PartWriter`."""
+        # A template, not `writePart`: this is done for every token of every stream.
+        return b"%b%b}\n\n" % (self._before, toJSON(text))
+
+    def _writeClose(self, kind: Open) -> None:
+        """See `PartWriter`."""
+        self._events.append(writePart(f"{_BEGINNINGS[kind]}-end", id=str(self._part)))
+
+    def _writeCallStart(self, call: OpenCall) -> None:
+        """See `PartWriter`."""
+        self._events.append(writePart("tool-input-start", toolCallId=call.id, toolName=call.name))
+
+    def _writeArguments(self, call: OpenCall, piece: str) -> None:
+        """See `PartWriter`."""
+        call.pieces.append(piece)
+        self._events.append(writePart("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
+
+    def _writeCallEnd(self, call: OpenCall) -> None:
+        """See `PartWriter`. The whole input is repeated."""
+        given = "".join(call.pieces)
+        members: dict[str, object] = {"toolCallId": call.id, "toolName": call.name}
+        value = given.strip().encode() or b"{}"
+        try:
+            _checkJSON(value)
+        except (ValueError, RecursionError):
+            problem = "The model has written an input that is not JSON."
+            self._events.append(writePart("tool-input-error", **members, input=given, errorText=problem))
+            return
+        # As the model has written it, in one line: between the values of JSON a line end is like a space.
+        before = toJSON({"type": "tool-input-available", **members})[:-1]
+        self._events.append(b'data: %b,"input":%b}\n\n' % (before, value.translate(_ONE_LINE)))
+
+    def _writeCitation(self, citation: Citation) -> None:
+        """See `PartWriter`."""
+        title = {"title": citation.title} if citation.title else {}
+        self._events.append(writePart("source-url", sourceId=f"source-{self._sources}", url=citation.url, **title))
+        self._sources += 1
+
+    def _writePicture(self, picture: Picture) -> None:
+        """See `PartWriter`."""
+        self._events.append(writePart("file", url=picture.url, mediaType=picture.mediaType))
+
+    def _writeEnd(self, reason: str) -> None:
+        """See `PartWriter`. Metadata tell of what the SDK's first versions have no members for."""
+        metadata: dict[str, object] = {}
+        if reason != Reason.STOP:
+            metadata["finishReason"] = reason.replace("_", "-")
+        if self._usage is not None:
+            metadata["usage"] = _describeUsage(self._usage)
+        more = {"messageMetadata": metadata} if metadata else {}
+        self._events += writePart("finish-step"), writePart("finish", **more) + DONE
+
+    def _writeFailure(self, message: str, code: str) -> None:
+        """See `PartWriter`."""
+        self._events.append(writeProblem(message))
+
+    def _writeCancel(self, message: str) -> None:
+        """See `PartWriter`."""
+        self._events.append(writePart("abort") + DONE)
+
+
+def _describeUsage(usage: Usage) -> dict[str, int]:
+    """Return the usage with the names of the SDK's `LanguageModelUsage`."""
+    return {
+        "inputTokens": usage.prompt,
+        "outputTokens": usage.completion,
+        "totalTokens": usage.prompt + usage.completion,
+        "reasoningTokens": usage.reasoning,
+        "cachedInputTokens": usage.cached,
+    }
