@@ -15,6 +15,7 @@ from functools import cache, partial
 from typing import Any, Protocol
 
 from twisted.internet.protocol import connectionDone
+from twisted.internet.tcp import Server
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -48,6 +49,12 @@ _HEAD = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/1\.[01])\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
 )
+
+#: Words of request lines. Requests share them: a viewer keeps those of its own.
+_SHARED = {word: word for word in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"HTTP/1.0", b"HTTP/1.1")}
+
+#: Name of a connection in Twisted's log.
+_NAME = "HTTP"
 
 #: Bytes. Limit of such a head, and the number of its header lines: well below Twisted's limits.
 _SHORT_HEAD = 8192
@@ -103,6 +110,7 @@ class FastChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
         self.sendBuffer = makeSendBuffer(self.transport)
+        _shareNames(getattr(self.transport, "transport", self.transport))
         if isinstance(self.transport, TLSMemoryBIOProtocol):
             _attendTLS(self.transport)
         super().connectionMade()
@@ -128,7 +136,9 @@ class FastChannel(HTTPChannel):
             return False
         self.resetTimeout()
         readFields = partial(self._readFields, match[4], match.end())
-        receiveRequest(self, match.group(1, 2, 3), readFields, data[match.end() :])
+        method, target, version = match.group(1, 2, 3)
+        line = (_SHARED.get(method, method), target, _SHARED.get(version, version))
+        receiveRequest(self, line, readFields, data[match.end() :])
         if hasInput(self) and not self.transport.disconnecting:
             super().dataReceived(b"")
         return True
@@ -165,6 +175,25 @@ class FastChannel(HTTPChannel):
         if self._peer is None:
             self._peer = self.transport.getPeer()
         return self._peer
+
+    def forgetPeer(self, address: Any) -> bool:
+        """
+        Forget the address of the client, if the transport can make it again.
+
+        Args:
+            address: The address.
+
+        Returns:
+            Whether it can. It knows nothing of an address that a proxy has named.
+        """
+        connection = getattr(self.transport, "transport", self.transport)
+        known = getattr(connection, "client", None) or ()
+        if address is not self._peer or known[:2] != (getattr(address, "host", None), getattr(address, "port", None)):
+            return False
+        self._peer = None
+        # A list of this size, without room for more.
+        self.requests = [*self.requests]
+        return True
 
     def getHost(self) -> Any:
         """See `HTTPChannel.getHost`."""
@@ -209,6 +238,12 @@ class FastChannel(HTTPChannel):
             self.site.closing.put(_Closing(transport))
             return
         super().loseConnection()
+
+
+def _shareNames(connection: Any) -> None:
+    """Give a TCP connection names for logs that it shares with the others. Its own would be kept with each viewer."""
+    if type(connection) is Server:
+        connection.logstr = connection.repstr = _NAME
 
 
 class _Closing(Tick):

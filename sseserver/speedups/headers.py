@@ -9,6 +9,7 @@ short request does so fifty times.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from twisted.web.http_headers import Headers
@@ -41,6 +42,12 @@ CHECKED = {b"content-length", b"transfer-encoding", b"expect", b"content-encodin
 
 #: The usual names of other fields.
 _UNCHECKED = {name: known for name, known in _NAMES.items() if known.lower() not in CHECKED}
+
+#: The fields of a request that the access logs of Twisted show.
+_LOGGED = (b"Referer", b"User-Agent", b"X-Forwarded-For")
+
+#: Number of different values of these fields that viewers share.
+_SHARED = 256
 
 #: The fields that Twisted reads before a request is complete.
 _RARE = {b"Cookie", b"Expect"}
@@ -107,6 +114,40 @@ class FastHeaders(Headers):
         if known is None:
             return super().getRawHeaders(name, default)
         return self._rawHeaders.get(known) or default
+
+
+class KeptHeaders(Headers):
+    """The fields that are kept of requests whose responses last. Requests share them, and none can be changed."""
+
+    def addRawHeader(self, name: Any, value: Any) -> None:
+        """See `Headers.addRawHeader`: too late."""
+
+    def setRawHeaders(self, name: Any, values: Any) -> None:
+        """See `Headers.setRawHeaders`: too late."""
+
+    def removeHeader(self, name: Any) -> None:
+        """See `Headers.removeHeader`: too late."""
+
+
+def keepLogged(headers: Headers) -> KeptHeaders:
+    """
+    Keep the fields of a request that access logs show.
+
+    Args:
+        headers: Its header fields.
+
+    Returns:
+        The first one of each name. Viewers with the same ones share them.
+    """
+    return _shareFields(tuple([(name, values[0]) for name in _LOGGED if (values := headers.getRawHeaders(name))]))
+
+
+@lru_cache(_SHARED)
+def _shareFields(fields: tuple[tuple[bytes, bytes], ...]) -> KeptHeaders:
+    """Make the headers of these fields."""
+    kept = KeptHeaders()
+    kept._rawHeaders = {name: [value] for name, value in fields}
+    return kept
 
 
 @probe

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from time import time
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -20,15 +21,16 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from sseserver.speedups.body import SENT, FastBody
-from sseserver.speedups.headers import HEADERS, FastHeaders
+from sseserver.speedups.headers import HEADERS, FastHeaders, keepLogged
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 
 #: Replaces the collections of a request whose head was written.
 _NOTHING: Any = ()
+_NO_ENTRIES: Any = MappingProxyType({})
 
 #: The attributes that Twisted gives to each request, private and public: they become slots of `FastRequest`.
 REQUEST_ATTRIBUTES = (
-    "_adapterCache", "_disconnected", "_parsePOSTFormSubmission", "args", "channel", "chunked", "client",
+    "_disconnected", "_parsePOSTFormSubmission", "args", "channel", "chunked",
     "clientproto", "content", "cookies", "finished", "method", "notifications", "path", "postpath",
     "prepath", "producer", "queued", "received_cookies", "requestHeaders", "responseHeaders", "sentLength",
     "site", "sitepath", "startedWriting", "streamingProducer", "transport", "uri",
@@ -64,13 +66,16 @@ class FastRequest(Request):
         outcome: Reason of the end and number of events, for the access log; `principalName`: of the principal.
     """
 
-    __slots__ = (*REQUEST_ATTRIBUTES, "_host", "hasLargeHead", "outcome", "principalName")
+    __slots__ = (*REQUEST_ATTRIBUTES, "_adapters", "_client", "_host", "hasLargeHead", "outcome", "principalName")
 
     isShort = False
     stopsProducer = True
     channel: Any
     content: Any
     responseHeaders: Headers
+    transport: Any
+    _adapters: dict[str, Any] | None
+    _client: Any
     _host: Any
 
     def __init__(self, channel: Any, *args: Any, **keywords: Any) -> None:
@@ -97,6 +102,26 @@ class FastRequest(Request):
     @host.setter
     def host(self, address: Any) -> None:
         self._host = address
+
+    @property
+    def client(self) -> Any:
+        """Address of the client, see `Request.getClientAddress`. A request that was made small asks its transport."""
+        return self.transport.getPeer() if self._client is None else self._client
+
+    @client.setter
+    def client(self, address: Any) -> None:
+        self._client = address
+
+    @property
+    def _adapterCache(self) -> dict[str, Any]:
+        """The components of `Componentized`, which few requests have."""
+        if self._adapters is None:
+            self._adapters = {}
+        return self._adapters
+
+    @_adapterCache.setter
+    def _adapterCache(self, adapters: dict[str, Any]) -> None:
+        self._adapters = adapters or None
 
     def readHead(self, version: bytes) -> bool | None:
         """
@@ -221,10 +246,13 @@ class FastRequest(Request):
     def slim(self) -> None:
         """Release everything that only the head needs: it was written, and the end is far away."""
         self.responseHeaders = SENT
+        self.requestHeaders = keepLogged(self.requestHeaders)
         self.cookies = self.prepath = self.postpath = self.sitepath = _NOTHING
-        self.args = {}
+        self.args = self.received_cookies = _NO_ENTRIES
         if not self.notifications:
             self.notifications = _NOTHING
+        if self.channel.forgetPeer(self._client):
+            self._client = None
         if self.content is not None:
             self.content.close()
             self.content = None
@@ -303,7 +331,7 @@ def fillRequest(request: Any, channel: Any, queued: object = False) -> None:
         queued: See `Request`.
     """
     request.channel = channel
-    request.client = channel.getPeer()
+    request._client = channel.getPeer()
     request._host = None
     request.transport = channel.transport
     request.queued = queued

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.protocols.policies import WrappingFactory
 from twisted.web.http import HTTPChannel
@@ -318,6 +319,53 @@ class ProducerTests(FastTestCase):
             self.failureResultOf(early, ConnectionDone)
             self.failureResultOf(late, ConnectionDone)
             self.assertIsNone(request.channel)
+
+
+class SlimTests(FastTestCase):
+    """Requests that were made small, because their responses last."""
+
+    def slim(self, host: str = "127.0.0.1", named: Any = None) -> Any:
+        """
+        Make a request small.
+
+        Args:
+            host: Address of the client.
+            named: Address that a proxy has named.
+        """
+        factory = self.site(resource := HoldingResource())
+        wire = Wire(factory, self.reactor, host)
+        self.wires.append(wire)
+        if named is not None:
+            wire.transport.protocol.standFor(named)  # type: ignore[attr-defined]
+        wire.begin(headers={"User-Agent": "a", "X-B": "b"})
+        (request,) = resource.requests
+        request.setComponent(SlimTests, "component")  # type: ignore[misc]
+        request.slim()  # type: ignore[attr-defined]
+        return request
+
+    def test_kept(self) -> None:
+        """The parts that logs show are there: the line, the client and some header fields."""
+        request = self.slim("10.1.2.3")
+        self.assertEqual((request.method, request.uri, request.clientproto), (b"GET", b"/", b"HTTP/1.1"))
+        self.assertEqual((request.getHeader(b"user-agent"), request.getHeader(b"x-b")), (b"a", None))
+        self.assertEqual((request.args, request.received_cookies), ({}, {}))
+        self.assertEqual(request.getComponent(SlimTests), "component")
+        self.assertEqual(request.channel.getPeer(), request.getClientAddress())
+        for _ in range(2):
+            self.assertEqual(request.getClientAddress(), IPv4Address("TCP", "10.1.2.3", 54321))
+            self.wires[-1].close()
+
+    def test_namedByProxy(self) -> None:
+        """The address that a proxy has named is kept."""
+        named = IPv4Address("TCP", "192.0.2.1", 1)
+        request = self.slim(named=named)
+        self.assertEqual((request.getClientAddress(), request.channel.getPeer()), (named, named))
+
+    def test_sharedNames(self) -> None:
+        """Connections share the names that Twisted's log shows."""
+        first, second = (self.slim().transport for _ in range(2))
+        self.assertIs(first.logstr, second.logstr)
+        self.assertEqual(repr(first), "HTTP")
 
 
 class SizeTests(FastTestCase, ServedTestCase):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers, InvalidHeaderName
 
-from sseserver.speedups.headers import HEADERS, FastHeaders, looksUpHeaders
+from sseserver.speedups.headers import HEADERS, FastHeaders, keepLogged, looksUpHeaders
 
 #: Names: usual ones in three forms, another one, and text.
 NAMES = (b"Host", b"host", b"HOST", b"X-Other", b"x-other", "host", "X-Other")
@@ -84,3 +84,29 @@ class FastHeadersTests(SynchronousTestCase):
             self.assertEqual(fast.hasHeader(name), plain.hasHeader(name))
             self.assertEqual(fast.getRawHeaders(name), plain.getRawHeaders(name))
             self.assertEqual(fast.getRawHeaders(name, ()), plain.getRawHeaders(name, ()))
+
+
+class KeepLoggedTests(SynchronousTestCase):
+    """The fields that are kept of a request whose response lasts."""
+
+    def test_fields(self) -> None:
+        """The fields that access logs show are kept, once each; requests with the same ones share them."""
+        given = ((b"user-agent", b"a"), (b"Host", b"b"), (b"Referer", b"c"), (b"Referer", b"d"), (b"Cookie", b"e"))
+        kept = []
+        for kind in (FastHeaders, Headers):
+            headers = kind()
+            for name, value in given:
+                headers.addRawHeader(name, value)
+            kept.append(keepLogged(headers))
+        self.assertIs(kept[0], kept[1])
+        self.assertEqual(list(kept[0].getAllRawHeaders()), [(b"Referer", [b"c"]), (b"User-Agent", [b"a"])])
+        self.assertIs(keepLogged(kept[0]), kept[0])
+        self.assertEqual(list(keepLogged(Headers()).getAllRawHeaders()), [])
+
+    def test_unchanged(self) -> None:
+        """A change for one request shows in no other one."""
+        kept = keepLogged(Headers({b"User-Agent": [b"a"]}))
+        kept.setRawHeaders(b"User-Agent", [b"b"])
+        kept.addRawHeader(b"Referer", b"c")
+        kept.removeHeader(b"User-Agent")
+        self.assertEqual(list(kept.getAllRawHeaders()), [(b"User-Agent", [b"a"])])
