@@ -24,6 +24,8 @@ from sseserver.streams.segments import Segment
 from sseserver.timing.ticker import Ticker
 from sseserver.values import Addition, Change, Creation, Deletion, Entry, KeyUse, State, StoredStream, Trim
 
+_OPEN = State.OPEN
+
 #: Entries. A group with this many gets no further streams. The new entries of one stream are never divided, so that
 #: entries which were published together become visible together.
 GROUP_ENTRIES = 4000
@@ -253,10 +255,7 @@ class Group:
         changes += [
             Creation(each.name, each.epoch, each.published, each.created, each.question) for each in self.created
         ]
-        for entries in self.added:
-            streamLog = entries.log
-            keys = streamLog.keys and _selectKeys(entries)
-            changes.append(Addition(streamLog.epoch, entries, keys, now if streamLog.sealed else None))
+        addChanges(self.added, now, changes)
         return changes
 
 
@@ -325,6 +324,38 @@ class PendingChanges:
         """Drop the changes of a stream that is deleted."""
         self.dirty.pop(stream, None)
         self.trimmed.pop(stream, None)
+
+
+def addChanges(added: list[BufferedEntries], now: float, changes: list[Change]) -> None:
+    """
+    Add the additions of a group to its changes.
+
+    Args:
+        added: The new entries.
+        now: See `Group.listChanges`.
+        changes: Gets the additions.
+    """
+    for entries in added:
+        streamLog = entries.log
+        keys = streamLog.keys and _selectKeys(entries)
+        changes.append(Addition(streamLog.epoch, entries, keys, now if streamLog.sealed else None))
+
+
+def commitEntries(added: list[BufferedEntries], now: float) -> None:
+    """
+    Make entries visible.
+
+    Args:
+        added: The entries.
+        now: Time in seconds since 1970 at which the streams end that have their terminal entry among them.
+    """
+    for entries in added:
+        stream, streamLog = entries.stream, entries.log
+        stream.last = entries.last
+        streamLog.commit(entries.last)
+        if streamLog.state is not _OPEN:
+            streamLog.ended = now
+            stream.hold(streamLog)
 
 
 def _selectKeys(entries: BufferedEntries) -> dict[str, KeyUse]:

@@ -95,8 +95,10 @@ class GroupWriter:
         self._ticker = ticker
         self._store = store
         self._pending = pending
-        # The call that writes the next group; whether a group is being written.
+        # The call that writes the next group, unless it is written at the end of this turn; whether a group is being
+        # written.
         self._next: IDelayedCall | None = None
+        self._endsTurn = False
         self._writing = False
         # Whether the next group is written even if it is empty, and when that was wanted last.
         self._checking = False
@@ -111,10 +113,15 @@ class GroupWriter:
         Write the next group, unless that is scheduled, or a group is being written: the next one follows it.
 
         Args:
-            delay: Seconds until then.
+            delay: Seconds until then; 0 for the end of the reactor's turn. The entries of a tick are then one group.
         """
-        if self._next is None and not self._writing and self._store.state.takesChanges:
+        if self._next is not None or self._endsTurn or self._writing or not self._store.state.takesChanges:
+            return
+        if delay:
             self._next = self._clock.callLater(delay, self._writeGroup)
+        else:
+            self._endsTurn = True
+            self._ticker.turnEnd.atEnd(self._writeGroup)
 
     def check(self) -> None:
         """Write an empty group if there are no changes, to see whether that is possible; at most one each `CHECK`."""
@@ -132,14 +139,14 @@ class GroupWriter:
         """
         finished: Deferred[None] = Deferred()
         self._finished = finished
-        if self._next is None:
-            self.schedule()
-        else:
+        if self._next is not None:
             self._next.reset(0)
+        else:
+            self.schedule()
         return finished
 
     def _writeGroup(self) -> None:
-        self._next = None
+        self._next, self._endsTurn = None, False
         group = self._pending.takeGroup()
         now = self._ticker.wall()
         changes = group.listChanges(now)
@@ -156,9 +163,13 @@ class GroupWriter:
     def _commit(self, _: None, group: Group, now: float) -> None:
         self._writing, self.problem = False, None
         self.commits.note(self._ticker.seconds() - self._began)
+        # One batch: the events that the viewers of these streams get are sent at its end.
+        turnEnd = self._ticker.turnEnd
+        turnEnd.begin()
         try:
             self._store.commitGroup(group, now)
         finally:
+            turnEnd.end()
             self.schedule(min(PAUSE * (len(group.added) // 10), LONGEST_PAUSE))
 
     def _refuse(self, failure: Failure, group: Group) -> None:

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IChecked, ILocalStore, IPersistence, IStreamLog, Publication, StreamDescription
 from sseserver.steps import step
-from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion
+from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion, commitEntries
 from sseserver.stores.groupwriter import GroupWriter
 from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
@@ -35,7 +35,7 @@ from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment, makeSegment
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, State, StoredEntries, StoredStream
+from sseserver.values import EndedStream, ListedPlace, ListedStream, NewEntry, StoredEntries, StoredStream
 
 log = Logger(__name__)
 
@@ -97,7 +97,7 @@ class PersistentStore(Keeper):
         self._stops.append(stopped)
         if self.state is StoreState.OPEN:
             self.state = step(STORE_STEPS, self.state, StoreState.STOPPING)
-            closed = Deferred.fromCoroutine(self._close())
+            closed = self.writer.finish().addCallback(self._close)
             closed.addErrback(lambda failure: log.failure("The store broke", failure))
         return stopped
 
@@ -213,13 +213,7 @@ class PersistentStore(Keeper):
         for stream in group.created:
             streamLog = None if stream.leaving else stream.log
             stream.answer(streamLog or StreamNotFound(stream.name))
-        for entries in group.added:
-            stream, streamLog = entries.stream, entries.log
-            stream.last = entries.last
-            streamLog.commit(entries.last)
-            if streamLog.state is not State.OPEN:
-                streamLog.ended = now
-                stream.hold(streamLog)
+        commitEntries(group.added, now)
         for deletion in group.deletions:
             self._drop(deletion.stream)
             deletion.deleted.callback(None)
@@ -289,12 +283,15 @@ class PersistentStore(Keeper):
         stream.hold(streamLog)
         stream.answer(streamLog)
 
-    async def _close(self) -> None:
-        """Write the changes, and stop the persistence."""
-        await self.writer.finish()
+    def _close(self, _: None) -> Deferred[None]:
+        """Stop the persistence: the changes are written."""
         self.state = step(STORE_STEPS, self.state, StoreState.CLOSING)
         closed = maybeDeferred(self.persistence.stop)
-        await closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
+        closed.addErrback(lambda failure: log.failure("The store did not close cleanly", failure))
+        return closed.addCallback(self._noteClosed)
+
+    def _noteClosed(self, _: None) -> None:
+        """Forget everything: the persistence has stopped."""
         self.state = step(STORE_STEPS, self.state, StoreState.CLOSED)
         # Changes that came while the persistence was being stopped.
         self._giveUp()

@@ -1,5 +1,7 @@
 cimport cython
 
+from sseserver.streams.segments cimport PackedSegments
+
 
 # Its members are bytes and lists of bytes, which form no cycles; and there is one for each stream that is kept.
 @cython.no_gc
@@ -23,6 +25,10 @@ cdef class EntryBuffer:
     cpdef bytes span(self, Py_ssize_t first, Py_ssize_t last)
     cpdef Py_ssize_t fit(self, Py_ssize_t first, Py_ssize_t last, Py_ssize_t maxBytes) except -1
     cpdef Py_ssize_t add(self, int kind, bytes data) except -1
+    @cython.locals(index=Py_ssize_t, size=Py_ssize_t, piece=bytes)
+    cpdef Py_ssize_t measure(self, Py_ssize_t first, Py_ssize_t last) except? -1
+    @cython.locals(start=Py_ssize_t, count=Py_ssize_t, index=Py_ssize_t, begin=Py_ssize_t, end=Py_ssize_t, piece=bytes)
+    cpdef Py_ssize_t copyTo(self, PackedSegments rows, Py_ssize_t first, Py_ssize_t last) except -1
     cdef Py_ssize_t _start(self, Py_ssize_t number) except? -1
     @cython.locals(count=Py_ssize_t)
     cdef _pack(self)

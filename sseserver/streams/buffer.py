@@ -16,7 +16,7 @@ from zope.interface import classImplements
 
 from sseserver.interfaces import IEntryBuffer
 from sseserver.streams.entries import areTokens, countTokens, findLastText, findRestart, readText
-from sseserver.streams.segments import Segment
+from sseserver.streams.segments import PackedSegments, Segment
 from sseserver.values import Kind, PackedEntries
 
 #: Bytes. Memory of an entry beside its data: its end (8), its kind (1), and room to grow (up to an eighth of both and
@@ -155,10 +155,52 @@ class EntryBuffer:
         begin = self._ends[start - 1] - base if start else 0
         return Segment(first, self._kinds[start:end], ends, self._data[begin : ends[-1] - base if ends else begin])
 
+    def copyTo(self, rows: PackedSegments, first: int, last: int) -> int:
+        """
+        Copy a range of entries behind those of other streams. Loose entries stay loose.
+
+        Args:
+            rows: Gets the entries.
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
+
+        Returns:
+            The bytes of their data.
+        """
+        start = first - self._packed - 1
+        if start < 0:
+            self._pack()
+            index, end = first - self.first, last + 1 - self.first
+            begin = self._start(first)
+            rows.kinds += self._kinds[index:end]
+            rows.ends += self._ends[index:end]
+            rows.data += self._data[begin - self._base : self._ends[end - 1] - self._base]
+            return self._ends[end - 1] - begin
+        count = len(self._loose)
+        # From the end, since nearly always the newest entries are copied.
+        begin = self._base + self.size - ENTRY_COST * (self._packed + count + 1 - self.first)
+        for index in range(start, count):
+            piece = self._loose[index]
+            begin -= len(piece)
+        end = begin
+        for index in range(start, last - self._packed):
+            piece = self._loose[index]
+            end += len(piece)
+            rows.data += piece
+            rows.ends.append(end)
+            rows.kinds.append(self._looseKind)
+        return end - begin
+
     def measure(self, first: int, last: int) -> int:
         """See `IEntryBuffer.measure`."""
         if last < first:
             return 0
+        if first > self._packed:
+            size = 0
+            for index in range(first - self._packed - 1, last - self._packed):
+                piece = self._loose[index]
+                size += len(piece)
+            return size + ENTRY_COST * (last - first + 1)
         self._pack()
         return self._ends[last - self.first] - self._start(first) + ENTRY_COST * (last - first + 1)
 

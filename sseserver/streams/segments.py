@@ -74,6 +74,24 @@ class Segment:
         )
 
 
+class PackedSegments:
+    """
+    Segments of many streams, one behind the other.
+
+    Attributes:
+        kinds: The kinds of all entries.
+        ends: The ends of all entries, those of each segment from the origin of its stream.
+        data: The data of all entries.
+    """
+
+    __slots__ = ("data", "ends", "kinds")
+
+    def __init__(self) -> None:
+        self.kinds = bytearray()
+        self.ends = array("Q")
+        self.data = bytearray()
+
+
 def makeSegment(first: int, entries: Iterable[Entry]) -> Segment:
     """
     Make a segment of entries.

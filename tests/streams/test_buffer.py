@@ -4,6 +4,7 @@ Tests for `sseserver.streams.buffer`.
 
 from __future__ import annotations
 
+from array import array
 from time import perf_counter
 
 from hypothesis import given
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.streams.buffer import ENTRY_COST, LARGE, LOOSE, EntryBuffer, joinText
 from sseserver.streams.entries import countTokens, readText
+from sseserver.streams.segments import PackedSegments, Segment
 from sseserver.values import Kind, NewEntry, PackedEntries
 
 # A terminal entry is an entry like any other here: others may follow it.
@@ -102,7 +104,7 @@ class BufferMachine(RuleBasedStateMachine):
         first, last = self.first + start, self.first + end
         some = slice(start, end + 1)
         buffer, text = self.buffer, b"".join(map(readText, self.kinds[some], self.data[some]))
-        read = data.draw(st.sampled_from(["measure", "span", "text", "part", "segment", "fit"]))
+        read = data.draw(st.sampled_from(["measure", "span", "text", "part", "segment", "copy", "fit"]))
         if read == "measure":
             assert buffer.measure(first, last) == self.cost(start, end + 1)
         elif read == "span":
@@ -114,8 +116,16 @@ class BufferMachine(RuleBasedStateMachine):
             assert (
                 buffer.part(first, begin, size) == readText(self.kinds[start], self.data[start])[begin : begin + size]
             )
-        elif read == "segment":
-            segment = buffer.segment(first, last)
+        elif read in {"segment", "copy"}:
+            if read == "copy":
+                rows = PackedSegments()
+                rows.kinds, rows.data, rows.ends = bytearray(b"x"), bytearray(b"x"), array("Q", [1])
+                size = buffer.copyTo(rows, first, last)
+                assert size == len(rows.data) - 1
+                segment = Segment(first, rows.kinds[1:], rows.ends[1:], rows.data[1:])
+                assert segment.ends == buffer.segment(first, last).ends
+            else:
+                segment = buffer.segment(first, last)
             assert (segment.first, segment.last) == (first, last)
             assert (list(segment.kinds), segment.entries) == (self.kinds[some], self.data[some])
         else:

@@ -297,21 +297,26 @@ class Database:
     def _write(self, transaction: Transaction) -> None:
         """Write the rows; deletions first, since one transaction may delete a name or a key and add it again."""
         execute, many = self.connection.execute, self.connection.executemany
-        for table, column in (("segments", "stream"), ("keys", "stream"), ("streams", "number")):
+        if transaction.deleted:
             numbers = [(stream,) for stream in transaction.deleted]
-            many(f"DELETE FROM {table} WHERE {column} = ?", numbers)  # noqa: S608
+            for table, column in (("segments", "stream"), ("keys", "stream"), ("streams", "number")):
+                many(f"DELETE FROM {table} WHERE {column} = ?", numbers)  # noqa: S608
         for row in transaction.trimmed:
             self._trim(row)
-        many(
-            "INSERT INTO streams (number, name, epoch, published, created, question) VALUES (?, ?, ?, ?, ?, ?)",
-            transaction.created,
-        )
+        if transaction.created:
+            many(
+                "INSERT INTO streams (number, name, epoch, published, created, question) VALUES (?, ?, ?, ?, ?, ?)",
+                transaction.created,
+            )
         if transaction.fresh.heads:
             execute("INSERT INTO fresh VALUES (?, ?, ?, ?, ?)", transaction.fresh.pack(transaction.place))
-        self._insert(transaction.filed)
+        if transaction.filed:
+            self._insert(transaction.filed)
         execute("DELETE FROM fresh WHERE place < ?", (transaction.mark,))
-        many("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", transaction.keys)
-        many("UPDATE streams SET ended = ? WHERE number = ?", transaction.ended)
+        if transaction.keys:
+            many("INSERT INTO keys VALUES (?, ?, ?, ?, ?)", transaction.keys)
+        if transaction.ended:
+            many("UPDATE streams SET ended = ? WHERE number = ?", transaction.ended)
 
     def _trim(self, trimmed: TrimmedRow) -> None:
         stream, first, tokens, cr = trimmed

@@ -9,12 +9,11 @@ transaction gets large.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from sseserver.stores.groups import BufferedEntries
 from sseserver.stores.sqlite.database import RecoveredStream
 from sseserver.stores.sqlite.rows import EndedRow, KeyRow, StreamRow, StreamSegment, Transaction, TrimmedRow
-from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
+from sseserver.streams.buffer import EntryBuffer
 from sseserver.values import Addition, Change, Creation, Deletion, Trim
 
 #: Bytes, `ENTRY_COST` for each entry included. A stream with this many fresh bytes is filed. An addition of this size
@@ -28,29 +27,35 @@ FRESH = 4 * 1024 * 1024
 FILED = 16
 
 
-@dataclass(slots=True, eq=False)
 class JournaledStream:
     """
     One stream that this process has written to.
 
-    Attributes:
+    Args:
         number: Number of the stream in the file.
-        buffer: Its entries in memory, from which they are filed; `None` after it has ended, when all are filed.
+        buffer: Its entries in memory.
+        last: Number of the last entry that is filed.
+
+    Attributes:
+        number: See above.
+        buffer: The entries in memory, from which they are filed; `None` after the stream has ended, when all are filed.
         written: Number of the last entry in the file, fresh or filed.
         filed: Number of the last filed entry.
         gathered: Bytes added since it was filed, `ENTRY_COST` for each entry included. A retry counts again.
         place: Place of its last fresh entries.
+        planned: Number of the last entry that was in a plan, whether or not that was committed.
     """
 
-    number: int
-    buffer: EntryBuffer | None
-    written: int
-    filed: int
-    gathered: int = 0
-    place: int = -1
+    __slots__ = ("buffer", "filed", "gathered", "number", "place", "planned", "written")
+
+    def __init__(self, number: int, buffer: EntryBuffer, last: int) -> None:
+        self.number = number
+        self.buffer: EntryBuffer | None = buffer
+        self.written = self.filed = self.planned = last
+        self.gathered = 0
+        self.place = -1
 
 
-@dataclass(slots=True, eq=False)
 class Plan:
     """
     A transaction, and the state of the journal once it is committed.
@@ -58,20 +63,25 @@ class Plan:
     Attributes:
         transaction: The rows.
         created: Numbers of the new streams, by epoch.
-        added: Streams with new entries, and the number of the last one of each.
+        added: Streams with new entries.
         fresh: Those of them whose new entries go to the table `fresh`.
+        joined: Number of the streams among these that had no entries there.
         filed: Streams that are filed, and the number of the last filed entry of each.
         ended: Streams whose terminal entry is among the entries.
         deleted: Epochs of the streams that are deleted.
     """
 
-    transaction: Transaction = field(default_factory=Transaction)
-    created: dict[str, int] = field(default_factory=dict)
-    added: list[tuple[JournaledStream, int]] = field(default_factory=list)
-    fresh: list[JournaledStream] = field(default_factory=list)
-    filed: dict[JournaledStream, int] = field(default_factory=dict)
-    ended: list[JournaledStream] = field(default_factory=list)
-    deleted: list[str] = field(default_factory=list)
+    __slots__ = ("added", "created", "deleted", "ended", "filed", "fresh", "joined", "transaction")
+
+    def __init__(self) -> None:
+        self.transaction = Transaction()
+        self.created: dict[str, int] = {}
+        self.added: list[JournaledStream] = []
+        self.fresh: list[JournaledStream] = []
+        self.joined = 0
+        self.filed: dict[JournaledStream, int] = {}
+        self.ended: list[JournaledStream] = []
+        self.deleted: list[str] = []
 
 
 class Journal:
@@ -81,6 +91,8 @@ class Journal:
     Args:
         recovered: The streams in the file; all their entries are filed.
     """
+
+    __slots__ = ("_mark", "_nextNumber", "_numbers", "_place", "_streams", "_unfiled")
 
     def __init__(self, recovered: Iterable[RecoveredStream]) -> None:
         self._numbers = {stream.epoch: number for number, stream in recovered}
@@ -115,8 +127,8 @@ class Journal:
     def accept(self, plan: Plan) -> None:
         """Note that a transaction is committed."""
         self._numbers.update(plan.created)
-        for stream, last in plan.added:
-            stream.written = last
+        for stream in plan.added:
+            stream.written = stream.planned
         for stream, last in plan.filed.items():
             stream.filed, stream.gathered = last, 0
             self._unfiled.pop(stream, None)
@@ -154,24 +166,25 @@ class Journal:
         last, transaction = entries.last, plan.transaction
         stream = self._streams.get(epoch)
         if stream is None:
-            before = entries.first - 1
-            stream = JournaledStream(self._find(plan, epoch), entries.buffer, before, before)
+            stream = JournaledStream(self._find(plan, epoch), entries.buffer, entries.first - 1)
             self._streams[epoch] = stream
         if ended is not None:
             transaction.ended.append(EndedRow(ended, stream.number))
             plan.ended.append(stream)
             self._file(plan, stream, last)
         else:
-            segment = entries.buffer.segment(entries.first, last)
-            stream.gathered += len(segment.data) + ENTRY_COST * len(segment.kinds)
+            stream.gathered += entries.buffer.measure(entries.first, last)
             if stream.gathered >= SEGMENT:
                 self._file(plan, stream, last)
             else:
-                transaction.fresh.add(stream.number, segment)
+                rows = transaction.fresh
+                rows.add(stream.number, entries.buffer, entries.first, last)
                 plan.fresh.append(stream)
+                plan.joined += stream not in self._unfiled
         if keys:
             transaction.keys.extend([KeyRow(stream.number, key, *use) for key, use in keys.items()])
-        plan.added.append((stream, last))
+        stream.planned = last
+        plan.added.append(stream)
 
     def _file(self, plan: Plan, stream: JournaledStream, last: int) -> None:
         """File the entries of a stream up to one; trimmed entries are skipped."""
@@ -188,7 +201,7 @@ class Journal:
         # No entry of a deleted stream may stay in the file. If the table may hold some, the whole table is emptied.
         everything = any(stream.place >= self._mark for stream in leaving)
         # More than are added, so that their number shrinks; but not all at once.
-        most = FILED + sum(stream not in unfiled for stream in plan.fresh)
+        most = FILED + plan.joined
         for stream, place in unfiled.items():
             if not everything and (most == 0 or place > self._place - FRESH):
                 break

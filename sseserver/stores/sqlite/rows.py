@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from sys import byteorder
 from typing import NamedTuple
 
-from sseserver.streams.segments import Segment
+from sseserver.streams.buffer import EntryBuffer
+from sseserver.streams.segments import PackedSegments, Segment
 
 
 class StreamRow(NamedTuple):
@@ -110,7 +111,7 @@ class FreshRow(NamedTuple):
         numbers, ends = unpackNumbers(self.heads), unpackNumbers(self.ends)
         start = begin = 0
         for index in range(0, len(numbers), 4):
-            stream, first, count, size = numbers[index : index + 4]
+            stream, first, count, size = tuple(numbers[index : index + 4])
             end = start + count
             segment = Segment(first, self.kinds[start:end], ends[start:end], self.data[begin : begin + size])
             yield StreamSegment(stream, segment)
@@ -124,32 +125,41 @@ class StreamSegment(NamedTuple):
     segment: Segment
 
 
-@dataclass(frozen=True, slots=True)
-class FreshEntries:
-    """Segments of many streams that are to be written as one `FreshRow`."""
+class FreshEntries(PackedSegments):
+    """
+    Segments of many streams that are to be written as one `FreshRow`.
 
-    heads: list[int] = field(default_factory=list)
-    kinds: bytearray = field(default_factory=bytearray)
-    ends: array[int] = field(default_factory=lambda: array("Q"))
-    data: bytearray = field(default_factory=bytearray)
+    Attributes:
+        heads: See `FreshRow`.
+    """
+
+    __slots__ = ("heads",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads: list[int] = []
 
     @property
     def size(self) -> int:
         """Bytes that they take in the file."""
         return 8 * len(self.heads) + len(self.kinds) + 8 * len(self.ends) + len(self.data)
 
-    def add(self, stream: int, segment: Segment) -> None:
+    def add(self, stream: int, buffer: EntryBuffer, first: int, last: int) -> None:
         """
         Add a segment of a stream.
 
         Args:
             stream: Number of the stream in the file.
-            segment: Some of its entries.
+            buffer: Has the entries.
+            first: Number of the first entry.
+            last: Number of the last entry, which is included.
         """
-        self.heads.extend((stream, segment.first, len(segment.kinds), len(segment.data)))
-        self.kinds.extend(segment.kinds)
-        self.ends.extend(segment.ends)
-        self.data.extend(segment.data)
+        size = buffer.copyTo(self, first, last)
+        heads = self.heads
+        heads.append(stream)
+        heads.append(first)
+        heads.append(last + 1 - first)
+        heads.append(size)
 
     def pack(self, place: int) -> FreshRow:
         """Make the row."""

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from sseserver.interfaces import IPersistence
@@ -23,6 +21,7 @@ from sseserver.stores.persistent import PersistentStore
 from sseserver.stores.sqlite.database import Database
 from sseserver.stores.sqlite.files import identifyFile
 from sseserver.stores.sqlite.journal import Journal
+from sseserver.stores.sqlite.thread import FileThread
 from sseserver.streams.ids import makeEpoch
 from sseserver.timing.turnend import TurnEnd
 from sseserver.values import Change, StoredEntries, StoredStream
@@ -96,7 +95,7 @@ class SQLitePersistence:
         self.path = path
         self._givenThread = inThread
         self._full = full
-        self._pool: ThreadPool | None = None
+        self._thread: FileThread | None = None
         self._journal = Journal([])
 
     def start(self, now: float) -> Sequence[StoredStream]:
@@ -106,8 +105,7 @@ class SQLitePersistence:
         self.database = database
         self._journal = Journal(recovered)
         if self._givenThread is None:
-            self._pool = ThreadPool(0, 1, "sqlite")
-            self._pool.start()
+            self._thread = FileThread(self._reactor)
         return [stream for _, stream in recovered]
 
     def stop(self) -> Deferred[None]:
@@ -130,11 +128,11 @@ class SQLitePersistence:
         """Call a function in the thread that reads and writes the file, after the calls made before."""
         if self._givenThread is not None:
             return self._givenThread(function, *arguments)
-        assert self._pool is not None
-        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
+        assert self._thread is not None
+        return self._thread.call(function, *arguments)
 
     def _close(self, _: None) -> None:
         self.database = None
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None

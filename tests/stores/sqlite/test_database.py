@@ -28,6 +28,7 @@ from sseserver.stores.sqlite.rows import (
     Transaction,
     TrimmedRow,
 )
+from sseserver.streams.buffer import EntryBuffer
 from sseserver.streams.cost import measureKey
 from sseserver.streams.segments import Segment
 from sseserver.values import KeyUse, Kind, StoredEntries, StoredStream
@@ -59,8 +60,10 @@ def segment(first: int, *data: bytes, kind: Kind = Kind.TOKEN, begin: int | None
 def fresh(*segments: tuple[int, Segment]) -> FreshEntries:
     """Gather segments of streams."""
     gathered = FreshEntries()
-    for each in segments:
-        gathered.add(*each)
+    for stream, each in segments:
+        buffer = EntryBuffer()
+        buffer.load(each, 0)
+        gathered.add(stream, buffer, each.first, each.last)
     return gathered
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.stores.sqlite.rows import FreshEntries, SegmentRow, StreamSegment, packNumbers, unpackNumbers
+from sseserver.streams.buffer import EntryBuffer
 from sseserver.streams.segments import Segment
 
 numbers = st.integers(0, 2**64 - 1)
@@ -55,7 +56,9 @@ class RowTests(SynchronousTestCase):
         """
         fresh = FreshEntries()
         for stream, segment in added:
-            fresh.add(stream, segment)
+            buffer = EntryBuffer()
+            buffer.load(segment, 0)
+            fresh.add(stream, buffer, segment.first, segment.last)
         row = fresh.pack(3)
         self.assertEqual(list(row.unpack()), [StreamSegment(*each) for each in added])
         self.assertEqual((row.place, fresh.size), (3, sum(map(len, row[1:]))))

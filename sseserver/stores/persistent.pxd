@@ -1,0 +1,1 @@
+# No structures: compiled as it is.

@@ -1,0 +1,4 @@
+cdef class PackedSegments:
+    cdef public bytearray data
+    cdef public object ends
+    cdef public bytearray kinds
