@@ -295,6 +295,7 @@ ENTRIES = {
     "token": NewEntry(Kind.TOKEN, b" world"),
     "published event": NewEntry(Kind.EVENT, b"joke\nKnock, knock."),
     "chunk of an upstream": NewEntry(*packChunk(b'{"choices":[{"delta":{"content":" world"}}]}', " world")),
+    "chunk without text": NewEntry(*packChunk(b'{"choices":[{"delta":{"reasoning":"Hm"}}]}', "")),
     "restart": packRestart(1),
     "end: done": packDone(Reason.STOP, 2),
     "end: failed": packFailed(FAILED),
@@ -347,6 +348,12 @@ HTML, section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.htm
 A token, or a published event without a type. `data` is its text, and its ID is that of the entry.
 Tokens are joined for a viewer that is behind, so one event may be one word or a thousand. Append
 the text to what you have.
+
+### `chunk`
+
+A chunk of an upstream without text, as the upstream sent it: with reasoning, with a part of a tool
+call, or with the usage. `data` is the JSON of a `chat.completion.chunk`. Clients that want the text
+alone do not listen for it.
 
 ### Published events
 

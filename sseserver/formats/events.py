@@ -6,23 +6,36 @@ Streams are followed in it unless a request names another format.
 
 from __future__ import annotations
 
+import re
+
 from zope.interface import classImplements
 
 from sseserver.errors import GapError
 from sseserver.formats.rendering import TERMINAL_TYPES, EntryRendering, writeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
 from sseserver.jsontext import toJSON
-from sseserver.streams.entries import findLastText, findRestart, unpack
+from sseserver.streams.entries import TEXT_KINDS, findLastText, findRestart, unpack
 from sseserver.values import Kind
 from sseserver.wire import continued, encodeRetry, writeBlock
 
 _LF = 10
+
+# A silent chunk is an event of its own.
+_TEXT = bytes(TEXT_KINDS)
+_TEXTS = re.compile(b"[%b]+" % _TEXT)
+
+
+#: The event types of other entries.
+_OWN_TYPES = {Kind.RESTART: b"restart", Kind.SILENT_CHUNK: b"chunk"}
 
 
 class EventsRendering(EntryRendering):
     """A rendering with one event for each entry; for a viewer that is behind, text is joined."""
 
     __slots__ = ()
+
+    pieces = _TEXT
+    row = _TEXTS
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`: the event `stream`."""
@@ -67,7 +80,7 @@ class EventsRendering(EntryRendering):
         elif kind == Kind.INPUT:
             return b""
         else:
-            type = b"restart" if kind == Kind.RESTART else TERMINAL_TYPES[kind]
+            type = TERMINAL_TYPES.get(kind) or _OWN_TYPES[kind]
         return writeBlock(data, type, b"%b-%d" % (self._epoch, number))
 
     def _followsCR(self, index: int) -> bool:
@@ -87,8 +100,9 @@ class EventsFormat:
     """
     The format `events`.
 
-    A token is an event of the default type, a published event keeps its type, and the terminal entry and a restart have
-    types of their own (`done`, `failed`, `cancelled`; `restart`). Each response begins with an event `stream`.
+    A token is an event of the default type, a published event keeps its type, and the terminal entry, a restart and a
+    chunk without text have types of their own (`done`, `failed`, `cancelled`; `restart`; `chunk`). Each response begins
+    with an event `stream`.
     """
 
     name = "events"

@@ -54,7 +54,7 @@ class EventReferenceTests(SynchronousTestCase):
     def test_entries(self) -> None:
         """Each kind of entry has a row in the table of each format, and each format a text."""
         kinds = {entry.kind for entry in self.generator.ENTRIES.values()}
-        self.assertEqual(kinds, set(Kind) - {Kind.INPUT, Kind.SILENT_CHUNK})
+        self.assertEqual(kinds, set(Kind) - {Kind.INPUT})
         self.assertEqual(set(self.generator.FORMATS), set(makeFormats("sseserver")))
 
     def test_reasons(self) -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import GapError
-from sseserver.formats import EventsFormat
+from sseserver.formats import EntriesFormat, EventsFormat
 from sseserver.interfaces.reading import Reading
 from sseserver.streams.buffer import ENTRY_COST
+from sseserver.streams.entries import packChunk
 from sseserver.values import Kind
 from sseserver.wire import Event
 from tests.fakes import FakeViewer
@@ -119,6 +120,26 @@ class EventsTests(SynchronousTestCase):
             )
             for joined in (True, False):
                 self.assertEqual(decode(rendering.read(2, ALL, joined).data), [end])
+
+    def test_silentChunks(self) -> None:
+        """
+        A chunk without text is an event `chunk` with its JSON as it came. It is not joined, and divides no line end.
+        """
+        chunks = [packChunk(b'{"a": 1}', "One\r"), packChunk(b'{"b" :2}', ""), packChunk(b'{"c":3}', "\nTwo")]
+        log = makeLog()
+        for kind, data in [*chunks, packChunk(b"{}", " three")]:
+            log.append(kind, data)
+        for form, first, second in (
+            (EventsFormat(), "One\n", "Two three"),
+            (EntriesFormat(), '{"token":"One\\r"}', '{"token":"\\nTwo three"}'),
+        ):
+            events = decode(form.render(log).read(0, ALL, True).data)
+            expected = [
+                ("message", first, f"{EPOCH}-1"),
+                ("chunk", '{"b" :2}', f"{EPOCH}-2"),
+                ("message", second, f"{EPOCH}-4"),
+            ]
+            self.assertEqual([(event.type, event.data, event.id) for event in events], expected)
 
     def test_caughtUp(self) -> None:
         """

@@ -116,6 +116,10 @@ class EventsViewer(Viewer):
         if frame.type in ENDS:
             self._seeEnd(frame, epoch, number)
             return
+        if frame.type == "chunk" and self.stream not in truth.published:
+            if number != self.cursor + 1 or not truth.sparse or not isinstance(json.loads(frame.data), dict):
+                self.blame("order", f"{frame.type} {frame.id} {frame.data[:100]!r} after {self.cursor}")
+            return
         if truth.programs and self.stream not in truth.published:
             if number <= self.cursor or frame.type != "message":
                 self.blame("order", f"{frame.type} {frame.id} after {self.cursor}")
