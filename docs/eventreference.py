@@ -295,7 +295,7 @@ ENTRIES = {
     "token": NewEntry(Kind.TOKEN, b" world"),
     "published event": NewEntry(Kind.EVENT, b"joke\nKnock, knock."),
     "chunk of an upstream": NewEntry(*packChunk(b'{"choices":[{"delta":{"content":" world"}}]}', " world")),
-    "chunk without text": NewEntry(*packChunk(b'{"choices":[{"delta":{"reasoning":"Hm"}}]}', "")),
+    "chunk without text": NewEntry(*packChunk(b'{"choices":[{"delta":{"role":"assistant"}}]}', "")),
     "restart": packRestart(1),
     "end: done": packDone(Reason.STOP, 2),
     "end: failed": packFailed(FAILED),

@@ -15,6 +15,7 @@ from sseserver.errors import GapError, ViewerRefused
 from sseserver.formats.events import EventsRendering
 from sseserver.formats.rendering import RESTARTED, EntryRendering, describeFailure, describeGap
 from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.streams.entries import TEXT_PIECES, TEXT_ROW
 from sseserver.values import Kind
 from sseserver.wire import encodeRetry, writeBlock
 
@@ -46,6 +47,10 @@ class _HTMLRendering(EventsRendering):
     """A rendering whose data is HTML throughout."""
 
     __slots__ = ()
+
+    # A chunk without text is nothing here.
+    pieces = TEXT_PIECES
+    row = TEXT_ROW
 
     def start(self, fromNow: bool) -> int:
         """See `IRendering.start`. A new viewer does not get void text, which its page could not take back."""

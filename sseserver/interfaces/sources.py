@@ -90,7 +90,8 @@ class ITokenSink(Interface):
         """
         Append a chunk of a chat completion as an upstream sent it.
 
-        Viewers in the format `openai` get the chunk, viewers in other formats its text.
+        Viewers in the format `openai` get the chunk, viewers in other formats its text. In the format `events` a chunk
+        without text is an event `chunk`.
 
         Args:
             chunk: A JSON object in UTF-8. White space around it and line ends inside it are not kept.

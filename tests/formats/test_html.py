@@ -15,6 +15,7 @@ from sseserver.errors import GapError
 from sseserver.formats import EventsFormat, HTMLFormat
 from sseserver.formats.html import escapeHTML
 from sseserver.interfaces import IFormat
+from sseserver.streams.entries import packChunk
 from sseserver.streams.log import StreamLog
 from sseserver.streams.terminal import packRestart
 from sseserver.testing import FormatContract
@@ -98,6 +99,15 @@ class HTMLTests(SynchronousTestCase):
         streamLog = makeLog("a")
         streamLog.append(Kind.EVENT, b"html\n<script>")
         self.assertEqual([event.data for event in decode(self.read(streamLog))], ["a"])
+
+    def test_silentChunk(self) -> None:
+        """A chunk without text is left out, and does not divide the text."""
+        streamLog = makeLog("a")
+        for kind, data in (packChunk(b"{}", ""), packChunk(b"{}", "b")):
+            streamLog.append(kind, data)
+        self.assertEqual(
+            HTMLFormat().render(streamLog).read(0, ALL, True).data, b"id: %b-3\ndata: ab\n\n" % EPOCH.encode()
+        )
 
     def test_restart(self) -> None:
         """A viewer with void text is told so, and ends; a new one starts behind it."""

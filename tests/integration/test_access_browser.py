@@ -77,9 +77,9 @@ class AccessBrowserTests(BrowserTestCase):
         await self.until("got.includes('error 2')")
 
     async def test_page(self) -> None:
-        """With a session the page runs as it does without authentication; without one it says that it may not."""
+        """With a session the page runs as it does without authentication; without one it asks for a key."""
         await self.open(f"{self.url}/")
-        await self.untilState("failed")
+        await self.untilState("locked")
         await self.begin()
         await self.open(f"{self.url}/")
         await self.untilState("finished")

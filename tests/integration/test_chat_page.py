@@ -1,160 +1,30 @@
 """
-The page as a chat in Chromium, with a source that takes prompts and whose answers each test writes.
+The page as a chat in Chromium: conversations, links, notices, and questions that do not arrive.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import Any
-
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.web.resource import Resource
-from twisted.web.server import Site
 
-from sseserver.apis.root import StreamResource
 from sseserver.errors import SourceError
-from sseserver.interfaces import ITokenSink
-from sseserver.service.service import StreamService
-from sseserver.settings import Settings
-from sseserver.sources.function import FunctionSource
-from sseserver.values import Prompt
-from tests.integration.browser import BrowserTestCase
-from tests.integration.cutting import CuttingProxy, Exchange
+from tests.integration.chatpage import ChatPageTestCase
 
-#: Script that fills the storage of a window with turns of old chats, as large as the window takes them.
+#: Script that fills the storage of the browser with turns of old chats, as large as it takes them.
 FILL_STORAGE = """
 for (let size = 1e6, number = 0; size >= 100; number += 1) {
     try {
         const turn = {question: "x".repeat(size), answer: "", after: "", time: number};
-        sessionStorage.setItem(new URL("streams/old" + number, location).pathname, JSON.stringify(turn));
+        localStorage.setItem(new URL("streams/old" + number, location).pathname, JSON.stringify(turn));
     } catch (error) {
         size /= 10;
     }
 }
-return sessionStorage.length;
+return localStorage.length;
 """
 
 
-@dataclass
-class Answer:
-    """One run of the source: its prompt, and its sink."""
-
-    sink: ITokenSink
-    prompt: Prompt
-    done: Deferred[None] = field(default_factory=Deferred)
-
-    def write(self, text: str) -> None:
-        """Produce a token for each word."""
-        for word in text.split(" "):
-            self.sink.write(f"{word} ")
-
-    def end(self) -> None:
-        """End the run."""
-        self.done.callback(None)
-
-
-class ChatTests(BrowserTestCase):
-    """
-    The page below a path of a site, behind a proxy that cuts connections. One run works at a time, and one may wait.
-    """
-
-    async def setUp(self) -> None:
-        await super().setUp()
-        self.answers: list[Answer] = []
-        settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1, drain=0)
-        service = StreamService(reactor, FunctionSource(self.answer, takesPrompt=True), settings)
-        service.startService()
-        self.addCleanup(service.stopService)
-        root = Resource()
-        root.putChild(b"chat", StreamResource(service))
-        listening = reactor.listenTCP(0, Site(root), interface="127.0.0.1")
-        self.addCleanup(listening.stopListening)
-        self.proxy = CuttingProxy(reactor, listening.getHost().port)
-        self.proxy.start()
-        self.addCleanup(self.proxy.stop)
-        self.url = f"http://127.0.0.1:{self.proxy.port}/chat/"
-
-    def answer(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
-        """Record a prompt of the source."""
-        assert prompt is not None
-        self.answers.append(Answer(sink, prompt))
-        return self.answers[-1].done
-
-    @property
-    def posts(self) -> list[Exchange]:
-        """The requests that start a run."""
-        return [exchange for exchange in self.proxy.exchanges if exchange.method == "POST"]
-
-    def type(self, text: str) -> Deferred[None]:
-        """Type into the field; a line feed is typed as Shift and Enter, a carriage return as Enter."""
-        from selenium.webdriver import ActionChains, Keys
-
-        def type() -> None:
-            chain = ActionChains(self.browser).click(self.browser.find_element("id", "field"))
-            for character in text:
-                if character == "\n":
-                    chain.key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT)
-                else:
-                    chain.send_keys(Keys.ENTER if character == "\r" else character)
-            chain.perform()
-
-        return deferToThread(type)
-
-    async def untilAsked(self, count: int, seconds: float = 60) -> Answer:
-        """Wait until the source has a number of prompts, and return the newest run."""
-        deadline = time.monotonic() + seconds
-        while len(self.answers) < count:
-            if time.monotonic() > deadline:
-                self.fail(f"{len(self.answers)} questions instead of {count}; {await self.read('notice')}")
-            await deferLater(reactor, 0.02)
-        return self.answers[count - 1]
-
-    def untilText(self, text: str) -> Any:
-        """Wait until the page shows a text as the current answer."""
-        return self.until(f"document.getElementById('text').textContent === '{text}'")
-
-    async def untilNotice(self, part: str) -> None:
-        """Wait until the page shows a notice."""
-        await self.until(f"document.getElementById('notice').innerText.includes('{part}')")
-
-    def turns(self) -> Deferred[list[list[str]]]:
-        """Return the elements above the current answer, each with its class and text."""
-        return self.script("return [...document.querySelectorAll('#turns p')].map(p => [p.className, p.textContent])")
-
-    def field(self) -> Deferred[str]:
-        """Return the text in the field."""
-        return self.script("return document.getElementById('field').value")
-
-    def focused(self) -> Deferred[str]:
-        """Return the ID of the element that has the focus."""
-        return self.script("return document.activeElement.id")
-
-    def shown(self) -> Deferred[list[str]]:
-        """Return the IDs of the visible buttons."""
-        return self.script("return [...document.querySelectorAll('button')].filter(b => b.offsetHeight).map(b => b.id)")
-
-    def address(self) -> Deferred[str]:
-        """Return the address of the window."""
-        return self.script("return location.href")
-
-    async def converse(self, question: str, answer: str) -> None:
-        """Send a question and produce its answer."""
-        before = len(self.answers)
-        await self.type(f"{question}\r")
-        run = await self.untilAsked(before + 1)
-        run.write(answer)
-        run.end()
-        await self.untilState("finished")
-
-    async def checkRoom(self) -> None:
-        """Check that the page fits a phone, and that a finger can press its buttons."""
-        self.assertEqual(await self.script("return document.documentElement.scrollWidth"), 320)
-        for button in await self.shown():
-            self.assertGreaterEqual(await self.script(f"return document.getElementById('{button}').offsetHeight"), 44)
+class ChatTests(ChatPageTestCase):
+    """Conversations."""
 
     async def test_conversation(self) -> None:
         """
@@ -171,7 +41,7 @@ class ChatTests(BrowserTestCase):
         question = "What is <b>that</b>?\nA log?"
         self.assertEqual(list(first.prompt.messages), [{"role": "user", "content": question}])
         first.write("A record &amp; its")
-        await self.untilText("A record &amp; its ")
+        await self.untilText("A record & its")
         self.assertEqual(await self.turns(), [["question", question]])
         self.assertEqual((await self.field(), await self.focused()), ("", "field"))
         self.assertEqual(await self.shown(), ["stop", "copy", "again"])
@@ -179,7 +49,7 @@ class ChatTests(BrowserTestCase):
         # Text that is typed while an answer arrives cannot be sent before the end of the answer.
         await self.type("Why?\r")
         first.write("place.")
-        await self.untilText("A record &amp; its place. ")
+        await self.untilText("A record & its place.")
         self.assertEqual((len(self.posts), await self.field()), (1, "Why?"))
         first.end()
         await self.untilState("finished")
@@ -192,14 +62,14 @@ class ChatTests(BrowserTestCase):
         self.assertEqual([[message["role"], message["content"]] for message in second.prompt.messages], told)
         second.write("Because.")
         await self.untilText("Because. ")
-        shown = [["question", question], ["answer", "A record &amp; its place. "], ["question", "Why?"]]
+        shown = [["question", question], ["answer", "A record & its place."], ["question", "Why?"]]
         self.assertEqual((await self.turns(), await self.focused()), (shown, "field"))
         second.end()
         await self.untilState("finished")
         two = await self.address()
 
         await deferToThread(self.browser.back)
-        await self.untilText("A record &amp; its place. ")
+        await self.untilText("A record & its place.")
         await self.untilState("finished")
         self.assertEqual((await self.address(), await self.turns()), (one, shown[:1]))
         await deferToThread(self.browser.forward)
@@ -220,7 +90,7 @@ class ChatTests(BrowserTestCase):
         """
         A page that is reloaded in mid-stream shows the conversation and continues it.
 
-        Another window at the link sees the question and the answer live, but is not offered to stop it.
+        Another browser at the link sees the question and the answer live, but is not offered to stop it.
         """
         await self.open(self.url)
         await self.untilState("ready")
@@ -231,14 +101,14 @@ class ChatTests(BrowserTestCase):
         run.write("In the")
         await self.untilText("In the ")
         link = await self.address()
-        shown = [["question", "One?"], ["answer", "First. "], ["question", "Two?"]]
+        shown = [["question", "One?"], ["answer", "First."], ["question", "Two?"]]
 
         await deferToThread(self.browser.refresh)
         await self.untilText("In the ")
         self.assertEqual((await self.turns(), await self.address()), (shown, link))
 
         first = self.browser.current_window_handle
-        second = await self.openWindow(link)
+        second = await self.openWindow(self.elsewhere(link))
         await self.untilText("In the ")
         self.assertEqual((await self.turns(), await self.shown()), (shown[2:], ["copy", "again"]))
         run.write("middle")
@@ -256,7 +126,7 @@ class ChatTests(BrowserTestCase):
         await self.script("return fetch(location.href, {method: 'DELETE'}).then(response => response.status)")
         await deferToThread(self.browser.refresh)
         await self.untilState("lost")
-        self.assertEqual((await self.turns(), await self.text()), (shown, "In the middle "))
+        self.assertEqual((await self.turns(), await self.text()), (shown, "In the middle"))
         await self.type("Three?\r")
         run = await self.untilAsked(3)
         told = [message["content"] for message in run.prompt.messages]
@@ -275,7 +145,7 @@ class ChatTests(BrowserTestCase):
         run = await self.untilAsked(1)
         run.write("Because.")
         await self.untilText("Because. ")
-        await self.openWindow(await self.address())
+        await self.openWindow(self.elsewhere(await self.address()))
         await self.untilText("Because. ")
         self.assertEqual((await self.turns(), await self.shown()), ([["question", "Why?"]], ["copy", "again"]))
         run.end()
@@ -288,7 +158,7 @@ class ChatTests(BrowserTestCase):
         self.assertEqual(told, ["Why?", "Because. ", "And then?"])
         run.write("Then")
         await self.untilText("Then ")
-        shown = [["question", "Why?"], ["answer", "Because. "], ["question", "And then?"]]
+        shown = [["question", "Why?"], ["answer", "Because."], ["question", "And then?"]]
         for _ in range(2):
             self.assertEqual((await self.turns(), await self.shown()), (shown, ["stop", "copy", "again"]))
             await deferToThread(self.browser.refresh)

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from sseserver.apis.page.page import ASSETS as PAGE_ASSETS
 from tests.house import PACKAGE, ROOT, compiledModules
 
 #: Seconds. Longest time for a package index.
@@ -39,7 +40,7 @@ PLUGIN = "twisted/plugins/sseserver_plugin.py"
 # The wheel also has a file for each compiled module.
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 COMPILED = {f"sseserver/{name.replace('.', '/')}{SUFFIX}" for name in compiledModules(ROOT)}
-ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", "app.js", "app.css", "icon.svg")}
+ASSETS = {f"sseserver/apis/page/assets/{name}" for name in ("index.html", *PAGE_ASSETS)}
 ASSETS |= {f"sseserver/apis/admin/assets/{name}" for name in ("index.html", "app.js", "raw.js", "app.css")}
 
 

@@ -19,7 +19,21 @@ from sseserver.web.assets import markPage, readAsset
 PACKAGE = "sseserver.apis.page"
 
 #: Names of the files that are served.
-ASSETS = ("app.css", "app.js", "icon.svg")
+ASSETS = (
+    "app.css",
+    "app.js",
+    "blocks.js",
+    "chats.js",
+    "icon.svg",
+    "inlines.js",
+    "markdown.js",
+    "painting.js",
+    "places.js",
+    "plain.js",
+    "speech.js",
+    "stream.js",
+    "work.js",
+)
 
 # The icon is in the page. Its address changes while it is open, and browsers would resolve a relative URL of the icon
 # from each of its addresses.

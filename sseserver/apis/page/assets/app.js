@@ -1,564 +1,540 @@
-// The page of sseserver. It follows one stream: a run in the format "events", whose tokens it appends to the text, or a published
-// stream in the format "entries". If the token source takes prompts, the page is a chat: each answer is a stream of its own, shown
-// below the earlier turns.
-"use strict";
+// The page of sseserver. It follows one stream: a run, or a published stream. If the token source takes prompts, the page is a chat: each
+// answer is a stream of its own, shown below the earlier turns, and its text is Markdown.
 
-(() => {
-  // The mount point of the server, found from the URL of this file.
-  const base = new URL("..", document.currentScript.src);
-  const streams = new URL("streams/", base);
+import { forgetChat, isList, keepChat, keepTurn, listChats, readTurn, recall } from "./chats.js";
+import { Markdown, make, makeCopyButton } from "./markdown.js";
+import { cancel, paint, setFollowing, watchFollowing } from "./painting.js";
+import { ask, base, grants, home, intake, isLink, locate, nameOf, post, readsOnly, streams } from "./places.js";
+import { Plain } from "./plain.js";
+import * as speech from "./speech.js";
+import { Stream } from "./stream.js";
+import { Work } from "./work.js";
 
-  // A signed link has its rights in the query of the page. They are for the stream of that page.
-  const link = [...new URLSearchParams(location.search)].filter(([name]) => ["rights", "streams", "expires", "sig"].includes(name));
-  const linked = nameOf(location);
+const root = document.documentElement;
 
-  function nameOf(place) {
-    return place.pathname.startsWith(streams.pathname) ? place.pathname.slice(streams.pathname.length).replace(/\/$/, "") : "";
+// Whether the token source takes prompts. If so, no run starts before the first question.
+const asks = "asks" in root.dataset;
+
+const STATES = {
+  ready: { label: "", idle: true },
+  sending: { label: "Sending" },
+  connecting: { label: "Connecting", live: true },
+  streaming: { label: "Streaming", live: true },
+  reconnecting: { label: "Reconnecting", live: true },
+  finished: { label: "Finished", idle: true },
+  failed: { label: "Failed", idle: true },
+  stopped: { label: "Stopped", idle: true },
+  lost: { label: "Lost", idle: true },
+  locked: { label: "Locked" },
+  unsupported: { label: "Not supported" },
+};
+
+const CANCELLED = {
+  linger: "The server stopped this answer because nobody was watching.",
+  idle: "The server closed this stream because nothing was published into it.",
+  deleted: "This answer was deleted from the server.",
+};
+
+const FINISHED = {
+  length: "The answer ends here because the model has reached its limit of tokens.",
+  content_filter: "The model has left a part out.",
+  tool_calls: "The model asks for the tools above. This page runs none.",
+  function_call: "The model asks for the function above. This page runs none.",
+};
+
+const EXAMPLES = ["Explain event streams to a child, with an example.", "Compare three ways to boil an egg in a table."];
+
+const ATTEMPTS = 5; // Number of times that a question is sent until the server answers.
+const PAUSE = 1000; // Milliseconds. Pause after the first attempt. Later ones are longer.
+const SIGNED_IN = base.pathname + "key"; // The place in the storage that says that this browser has a session.
+
+const page = {};
+for (const element of document.querySelectorAll("[id]")) page[element.id] = element;
+
+const text = asks ? new Markdown(page.text) : new Plain(page.text);
+const work = new Work(page.work);
+
+let run; // The stream being shown, with its turns.
+let sent; // The last question, until the server has confirmed it.
+let model; // The model that the visitor has chosen.
+
+// Show the stream that the URL names: <base>streams/NAME. At <base> itself, start a run, or wait for a question.
+function open(turns) {
+  if (run && run.stream) run.stream.leave();
+  const name = nameOf(location);
+  const started = Boolean(turns || (readTurn(name) || {}).started);
+  const all = turns || recall(name);
+  run = { name, started, linked: name !== "" && !started, turn: all.pop(), turns: all, usage: null };
+  cancel();
+  for (const each of [text, work, speech]) each.clear();
+  for (const element of [page.gap, page.counts, page.verdict]) element.textContent = "";
+  page.stop.disabled = false;
+  page.link.hidden = page.lock.hidden = true;
+  leaveEditing();
+  page.tools.replaceChildren();
+  showTurns();
+  showTitle();
+  showChats();
+  toggleSide(false);
+  if (asks) showField();
+  if (asks && !name) wait();
+  else begin();
+}
+
+function begin() {
+  run.stream = new Stream(run.name, makeViewer(run));
+  setFollowing(true);
+  if (run.linked) run.stream.find();
+  else run.stream.follow();
+}
+
+async function wait() {
+  enter("ready");
+  if (!matchMedia("(pointer: coarse)").matches) page.field.focus();
+  const asked = run;
+  const { status, body } = await ask(new URL("v1/models", base).href + (isLink ? location.search : ""));
+  if (asked !== run || run.name) return;
+  if (status === 401) lock();
+  if (status === 200 && Array.isArray(body.data)) showModels(body.data.map(({ id }) => String(id)));
+}
+
+// What a stream tells is shown only while the page shows that stream.
+function makeViewer(shown) {
+  const viewer = { enter, learn, lock, onLost, onStream, onText, onEvent, onChunk, onGap, onRestart, onEnd };
+  return Object.fromEntries(Object.entries(viewer).map(([name, call]) => [name, (...given) => { if (shown === run) call(...given); }]));
+}
+
+function enter(state, remark = "") {
+  const { label, live, idle } = STATES[state];
+  if (run.state === "reconnecting" && state === "streaming") speech.say("Connected again");
+  run.state = state;
+  root.dataset.state = state;
+  write(page.state, label);
+  write(page.remark, remark);
+  show(page.stop, live && run.name && (run.started || grants("cancel", run.name)) && !run.refused);
+  show(page.copy, run.name && state !== "lost" && state !== "locked");
+  show(page.again, asks ? run.name : idle);
+  show(page.send, !live);
+  page.send.disabled = page.field.readOnly = state === "sending";
+  if (!live) showLatest(true);
+}
+
+// A screen reader speaks a live region at each assignment, even of the same text.
+function write(element, content) {
+  if (element.textContent !== content) element.textContent = content;
+}
+
+// Move the focus away from a button that is about to disappear; it would return to the top of the page.
+function show(button, wanted) {
+  if (!wanted && button === document.activeElement) (page.ask.hidden ? page.text : page.field).focus({ preventScroll: true });
+  button.hidden = !wanted;
+}
+
+function showLatest(isFollowing) {
+  show(page.latest, !isFollowing && STATES[run.state].live);
+}
+
+function learn(state) {
+  if (!asks || run.turn || !state.question) return;
+  run.turn = { question: state.question };
+  showTurns();
+  showTitle();
+  showField();
+}
+
+function onLost() {
+  const { turn, stream } = run;
+  if (!text.text && turn && turn.answer) {
+    text.append(turn.answer);
+    work.unpack(turn);
+    end("lost", "The server no longer has this answer. The text above is the copy kept by this browser.");
+  } else if (stream.lastID) end("lost", "The server no longer has this answer. The text above is the part that arrived.");
+  else end("lost", run.linked ? "The server does not have this answer." : "The server no longer has this answer.");
+}
+
+function onStream({ isNew, isOpen, isCut }) {
+  if (isNew && !isOpen && run.linked) setFollowing(false); // A complete answer is read from its start.
+  if (isCut) page.gap.textContent = "The beginning of the text is no longer kept.";
+  if (!run.name) showAddress(run.stream.epoch);
+}
+
+function onText(token) {
+  work.settle();
+  text.append(token);
+  speech.hear(asks ? token.replace(/[*_`#|>]+/g, "") : token);
+  paint(text, () => text.show());
+  paint(page.counts, showCounts);
+}
+
+function onEvent(type, data) {
+  text.appendEvent(type, data);
+  speech.hear(data + "\n");
+  paint(text, () => text.show());
+  paint(page.counts, showCounts);
+}
+
+function onChunk(chunk) {
+  if (chunk.usage) run.usage = chunk.usage;
+  work.add(chunk);
+  paint(page.counts, showCounts);
+}
+
+function clearText() {
+  text.clear();
+  work.clear();
+  speech.hush();
+}
+
+function onGap({ reason, missed }) {
+  if (reason === "trimmed") {
+    page.gap.textContent = "Part of the text is missing" + (missed ? " (" + missed + " tokens)." : ".");
+  } else {
+    page.gap.textContent = text.text ? "The server could not continue at the position of this page. The text has been replaced." : "";
+    clearText();
   }
+}
 
-  function locate(name) {
-    const url = new URL(streams + name);
-    if (name === linked) for (const [member, value] of link) url.searchParams.set(member, value);
-    return url;
+// The server that wrote the answer is gone, and another one has begun it anew.
+function onRestart() {
+  if (text.text) page.gap.textContent = "The server was interrupted. The answer has begun anew.";
+  clearText();
+}
+
+function onEnd(state, { message, reason, usage }) {
+  if (usage) run.usage = usage;
+  if (state === "failed") end(state, message || "The server gave no reason.");
+  else end(state, state === "stopped" ? CANCELLED[reason] : asks && FINISHED[reason]);
+}
+
+// The state is shown with the rest of the text.
+function end(state, verdict) {
+  work.settle();
+  paint(text, () => {
+    const more = text.show(true);
+    if (!more) conclude(state, verdict || "");
+    return more;
+  });
+}
+
+function conclude(state, verdict) {
+  run.ended = true;
+  showCounts();
+  speech.conclude();
+  write(page.verdict, verdict);
+  page.verdict.classList.toggle("bad", state === "failed");
+  if (run.turn) keepTurn(run.name, { ...packTurn(), started: run.started });
+  enter(state);
+  showTools();
+}
+
+// The turn of a run with everything that is shown below its question.
+function packTurn() {
+  const { gap, verdict } = page;
+  return { ...run.turn, ...work.pack(), answer: text.text, gap: gap.textContent, verdict: verdict.textContent, bad: verdict.classList.contains("bad") };
+}
+
+// After this, a reload shows the stream from its start instead of starting another run.
+function showAddress(name) {
+  run.name = run.stream.name = name;
+  run.started = true;
+  keepTurn(name, { started: true });
+  history.replaceState(null, "", locate(name));
+}
+
+function showCounts() {
+  const { stream, usage } = run;
+  if (!stream || !stream.epoch) return;
+  const { rate, published } = stream;
+  const count = (usage && run.ended && usage.completion_tokens) || stream.tokens;
+  const unit = published ? "event" : "token";
+  const parts = [count === 1 ? "1 " + unit : count.toLocaleString("en") + " " + unit + "s"];
+  if (rate > 0) parts.push((rate < 100 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")) + " per second");
+  if (usage && usage.prompt_tokens) parts.push(usage.prompt_tokens.toLocaleString("en") + " in the prompt");
+  write(page.counts, parts.join(" · "));
+}
+
+function showTitle() {
+  const { turn, name, linked } = run;
+  const title = turn ? turn.question : linked && !asks ? name : "sseserver";
+  write(page.title, title.slice(0, 300));
+  document.title = turn ? title.slice(0, 80) + " · sseserver" : "sseserver";
+}
+
+// The turns.
+
+function showTurns() {
+  page.turns.replaceChildren();
+  for (const turn of run.turns) showTurn(turn);
+  if (run.turn) showQuestion(run.turn.question, run.linked ? "The question" : "You asked");
+}
+
+function showTurn(turn) {
+  const { question, answer = "", gap, verdict, bad } = turn;
+  showQuestion(question, "You asked");
+  if (gap) add("p", "notice", gap);
+  add("h2", "unseen", "The answer");
+  const before = new Work(add("div", "work"));
+  before.unpack(turn);
+  const element = add("div", "answer");
+  const view = new Markdown(element);
+  view.append(answer);
+  paint(view, () => view.show(true));
+  if (answer) add("div", "tools").append(makeCopyButton("Copy answer", () => ({ text: answer, element })));
+  if (verdict) add("p", bad ? "notice bad" : "notice", verdict);
+}
+
+function showQuestion(question, title) {
+  add("h2", "unseen", title);
+  add("p", "question", question).dir = "auto";
+}
+
+function add(tag, className, content = "") {
+  return page.turns.appendChild(make(tag, { className, textContent: content }));
+}
+
+// What can be done with an answer that has ended.
+function showTools() {
+  page.tools.replaceChildren();
+  if (text.text && !run.stream.published) page.tools.append(makeCopyButton("Copy answer", () => ({ text: text.text, element: page.text })));
+  if (!asks || !run.turn) return;
+  for (const [id, textContent, call] of [["retry", "Try again", onRetry], ["edit", "Change question", onEdit]]) {
+    page.tools.append(make("button", { id, type: "button", className: "quiet", textContent, onclick: call }));
   }
+}
 
-  // Whether the token source takes prompts. If so, no run starts before the first question.
-  const asks = "asks" in document.documentElement.dataset;
+// A visitor who came by a link can continue the chat from the question and the answer, once the server has told the question.
+function showField() {
+  page.welcome.hidden = run.name !== "";
+  page.ask.hidden = run.name !== "" && !run.turn;
+  (page.ask.hidden ? page.copy : page.send).after(page.stop);
+}
 
-  const STATES = {
-    ready: { label: "", idle: true },
-    sending: { label: "Sending" },
-    connecting: { label: "Connecting", live: true },
-    streaming: { label: "Streaming", live: true },
-    reconnecting: { label: "Reconnecting", live: true },
-    finished: { label: "Finished", idle: true },
-    failed: { label: "Failed", idle: true },
-    stopped: { label: "Stopped", idle: true },
-    lost: { label: "Lost", idle: true },
-    unsupported: { label: "Not supported" },
-  };
+function showModels(ids) {
+  page.models.hidden = ids.length < 2;
+  page.model.replaceChildren();
+  if (ids.length === 1) page.model.append(make("b", { textContent: ids[0] }), " answers.");
+  else if (ids.length) page.model.append("One of these models answers:");
+  page.models.replaceChildren(...[["", "The usual model"], ...ids.map((id) => [id, id])].map(([value, textContent]) => make("option", { value, textContent })));
+  page.models.value = ids.includes(model) ? model : "";
+}
 
-  const CANCELLED = {
-    linger: "The server stopped this answer because nobody was watching.",
-    idle: "The server closed this stream because nothing was published into it.",
-    deleted: "This answer was deleted from the server.",
-  };
+// Questions.
 
-  const BUSY = "The server is busy. Trying again.";
-  const UNREACHABLE = "The server cannot be reached. Trying again.";
+function onKey(event) {
+  const composing = event.isComposing || event.keyCode === 229; // In Safari the Enter that ends a composition has 229.
+  if (event.key === "Enter" && !event.shiftKey && !composing) onAsk(event);
+  if (event.key === "Escape" && run.editing) leaveEditing();
+}
 
-  const EVENTS_KEPT = 1000; // Published events. The oldest ones leave the page, which may stay open for weeks.
+function onAsk(event) {
+  event.preventDefault();
+  const question = page.field.value.trimEnd();
+  if (!question || !STATES[run.state].idle) return;
+  page.field.focus();
+  askNext(question, run.editing);
+}
 
-  const SPEAK_EVERY = 3000; // Milliseconds. Phrases that arrive faster are spoken together.
-  const SPOKEN_KEPT = 5; // Phrases. A screen reader that browses the page would read older ones a second time.
-
-  const ATTEMPTS = 5; // Number of times that a question is sent until the server answers.
-  const PATIENCE = 15000; // Milliseconds. Time limit of an attempt: a dead connection may go unnoticed.
-  const PAUSE = 1000; // Milliseconds. Pause after the first attempt. Later ones are longer.
-  const LONGEST_PAUSE = 30000; // Milliseconds. Longest pause before a lost stream is looked for again.
-
-  const IDS = ["state", "welcome", "turns", "gap", "text", "verdict", "remark", "ask", "field", "send", "counts", "link", "copy", "stop", "again", "spoken"];
-  const page = {};
-  for (const id of IDS) page[id] = document.getElementById(id);
-
-  let run; // State of the stream being shown.
-  let sent; // The last question, until the server has confirmed it.
-
-  // Show the stream that the URL names: <base>streams/NAME. At <base> itself, start a run, or wait for a question.
-  function open(turns) {
-    leave();
-    const name = nameOf(location);
-    const started = Boolean(turns || (read(name) || {}).started);
-    turns = turns || recall(name);
-    run = { name, started, linked: name !== "" && !started, turn: turns.pop(), turns, text: "", unspoken: "", tries: 0, opened: false, over: false };
-    for (const element of [page.text, page.gap, page.counts, page.spoken, page.verdict]) element.textContent = "";
-    page.stop.disabled = false;
-    page.link.hidden = true;
-    showTurns();
-    if (asks) showField();
-    if (asks && !name) wait();
-    else if (run.linked) find(run);
-    else follow();
+// Ask a question after the present turn, or in its place.
+async function askNext(question, replaces) {
+  const asked = run;
+  const { state, turn } = asked;
+  const turns = turn && !replaces ? [...asked.turns, { ...packTurn(), name: asked.name }] : asked.turns;
+  const body = JSON.stringify({ messages: messages(turns, question), stream_options: { include_usage: true }, ...(model && { model }) });
+  if (!sent || sent.body !== body) sent = { body, key: makeKey() };
+  enter("sending");
+  const { status, name, error } = await send(asked);
+  if (asked !== run) return; // The visitor has navigated away.
+  if (name) showNext(name, [...turns, { question, after: turns.length ? turns[turns.length - 1].name : "", chat: (turn && turn.chat) || name }]);
+  else {
+    enter(state, (error && error.message) || "The server did not accept the question.");
+    if (status === 401) lock();
   }
+}
 
-  function leave() {
-    if (!run) return;
-    if (run.source) run.source.close();
-    clearTimeout(run.speaking);
-    clearTimeout(run.waiting);
+function onRetry() {
+  askNext(run.turn.question, true);
+}
+
+function onEdit() {
+  run.editing = true;
+  page.editing.hidden = false;
+  page.field.value = run.turn.question;
+  fit();
+  page.field.focus();
+}
+
+function leaveEditing() {
+  if (run.editing || !page.editing.hidden) page.field.value = "";
+  run.editing = false;
+  page.editing.hidden = true;
+  fit();
+}
+
+// Omit questions without an answer: some models refuse two questions in a row.
+function messages(turns, question) {
+  const answered = turns.filter(({ answer }) => answer);
+  const told = answered.flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
+  return [...told, { role: "user", content: question }];
+}
+
+function makeKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // crypto.randomUUID is missing on pages served over plain HTTP.
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// The server may have received a question whose answer was lost. The idempotency key prevents a second run.
+async function send(asked) {
+  const { body, key } = sent;
+  for (let attempt = 1; asked === run; attempt += 1) {
+    const { status, body: answer } = await post(intake(), body, { "Idempotency-Key": key });
+    if (answer) return { status, ...answer };
+    if (attempt === ATTEMPTS) break;
+    if (asked === run) write(page.remark, "The server cannot be reached. Trying again.");
+    await new Promise((resolve) => { setTimeout(resolve, PAUSE * attempt); });
   }
+  return { error: { message: "The server cannot be reached. Your question is still in the field. Send it again in a moment." } };
+}
 
-  function wait() {
-    enter("ready");
-    page.field.focus();
+function showNext(name, turns) {
+  const turn = turns[turns.length - 1];
+  sent = null;
+  keepTurn(name, { ...turn, started: true });
+  keepChat({ chat: turn.chat, name, title: turns[0].question.slice(0, 200) });
+  history.pushState(null, "", locate(name));
+  page.field.value = "";
+  fit();
+  open(turns);
+}
+
+// Grow the field with its text.
+function fit() {
+  page.field.style.height = "auto";
+  page.field.style.height = page.field.scrollHeight + page.field.offsetHeight - page.field.clientHeight + "px";
+}
+
+// The list of conversations.
+
+function showChats() {
+  if (!asks) return;
+  page.side.hidden = page.menu.hidden = false;
+  const chats = listChats();
+  const chat = run.turn && run.turn.chat;
+  page.nochats.hidden = chats.length > 0;
+  page.chats.replaceChildren(...chats.map((each) => {
+    const open = make("a", { href: locate(each.name), textContent: each.title, dir: "auto", onclick: (event) => onChat(event, each) });
+    if (each.chat === chat) open.setAttribute("aria-current", "page");
+    const drop = make("button", { type: "button", className: "quiet", textContent: "×", title: "Forget this conversation", onclick: () => onForget(each) });
+    drop.setAttribute("aria-label", "Forget the conversation " + each.title);
+    return make("li", {}, open, drop);
+  }));
+}
+
+function onChat(event, { name }) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return; // Into another window.
+  event.preventDefault();
+  history.pushState(null, "", locate(name));
+  open();
+}
+
+function onForget({ chat }) {
+  forgetChat(chat);
+  if (run.turn && run.turn.chat === chat) onAgain();
+  else showChats();
+}
+
+function toggleSide(wanted) {
+  root.toggleAttribute("data-side", wanted);
+  page.menu.setAttribute("aria-expanded", wanted);
+  if (wanted) page.fresh.focus();
+}
+
+// Credentials.
+
+function lock() {
+  enter("locked");
+  page.lock.hidden = false;
+  page.welcome.hidden = true;
+  write(page.wrong, isLink ? "The link of this page is not valid, or no longer." : "");
+  page.key.focus();
+}
+
+async function onKeyGiven(event) {
+  event.preventDefault();
+  const { status, body } = await post(new URL("session", base), "", { Authorization: "Bearer " + page.key.value.trim() });
+  if (status === 201) {
+    localStorage.setItem(SIGNED_IN, "1");
+    page.key.value = "";
+    open(run.turn && run.started ? [...run.turns, run.turn] : undefined);
+  } else write(page.wrong, (body && body.error && body.error.message) || "The server cannot be reached.");
+}
+
+async function onLeave() {
+  await ask(new URL("session", base), { method: "DELETE" });
+  localStorage.removeItem(SIGNED_IN);
+  location.href = base;
+}
+
+// Buttons.
+
+async function onStop() {
+  const asked = run;
+  page.stop.disabled = true;
+  const { status } = await post(locate(asked.name, "/cancel"), "");
+  if (asked !== run || status === 200) return;
+  page.stop.disabled = false;
+  run.refused = status === 401 || status === 403;
+  enter(run.state, run.refused ? "This answer is not yours to stop." : "The stop request did not reach the server.");
+}
+
+// A link for other people must not give them more than reading.
+async function makeLink(name) {
+  if (!isLink && !localStorage.getItem(SIGNED_IN)) return new URL(streams + name).href;
+  if (isLink && readsOnly()) return locate(name).href;
+  const { status, body } = await post(locate(name, "/links"), "{}");
+  return status === 201 ? new URL(body.url, base).href : new URL(streams + name).href;
+}
+
+async function onCopy() {
+  const link = await makeLink(run.name);
+  try {
+    await navigator.clipboard.writeText(link); // Undefined on pages served over plain HTTP by another machine.
+    page.copy.textContent = "Copied";
+    speech.say("Link copied");
+    setTimeout(() => { page.copy.textContent = "Copy link"; }, 2000); // Milliseconds.
+  } catch (error) {
+    page.link.value = link;
+    page.link.hidden = false;
+    page.link.select();
   }
+}
 
-  // A new EventSource sends no Last-Event-ID, so the URL has the last ID. The browser's own reconnections send the header, which wins.
-  function follow() {
-    if (!run.tries) enter("connecting");
-    if (run.turn && !run.tries) window.scrollTo(0, document.documentElement.scrollHeight);
-    const url = run.name ? locate(run.name) : new URL(base);
-    url.searchParams.set("format", run.published ? "entries" : "events");
-    if (run.lastID) url.searchParams.set("last_event_id", run.lastID);
-    run.source = new EventSource(url);
-    listen(run.source);
-  }
+function onAgain() {
+  history.pushState(null, "", home());
+  open();
+}
 
-  // The EventSource is not closed when the stream ends. It reconnects once with the ID of the terminal event, and the
-  // server's 204 closes it for good. A page that missed the terminal event gets it by the same reconnection.
-  function listen(source) {
-    source.addEventListener("open", onOpen);
-    source.addEventListener("error", onError);
-    source.addEventListener("stream", onStream);
-    source.addEventListener("message", onMessage);
-    source.addEventListener("gap", onGap);
-    source.addEventListener("restart", onRestart);
-    source.addEventListener("done", onDone);
-    source.addEventListener("failed", (event) => end("failed", detail(event).message || "The server gave no reason."));
-    source.addEventListener("cancelled", (event) => end("stopped", CANCELLED[detail(event).reason]));
-  }
-
-  function enter(state, remark = "") {
-    const { label, live, idle } = STATES[state];
-    run.state = state;
-    document.documentElement.dataset.state = state;
-    write(page.state, label);
-    write(page.remark, remark);
-    show(page.stop, live && run.name && run.started);
-    show(page.copy, run.name && state !== "lost");
-    show(page.again, asks ? run.name : idle);
-    show(page.send, !live);
-    page.send.disabled = page.field.readOnly = state === "sending";
-  }
-
-  // A screen reader speaks a live region at each assignment, even of the same text.
-  function write(element, text) {
-    if (element.textContent !== text) element.textContent = text;
-  }
-
-  // Move the focus away from a button that is about to disappear; it would return to the top of the page.
-  function show(button, wanted) {
-    if (!wanted && button === document.activeElement) (page.ask.hidden ? page.text : page.field).focus({ preventScroll: true });
-    button.hidden = !wanted;
-  }
-
-  function onOpen() {
-    run.opened = true;
-    if (run.name && !run.over) enter("streaming");
-  }
-
-  // After an error the EventSource reconnects by itself. Any answer but an event stream closes it for good: 204 after the end,
-  // 404 for a stream that is gone, but also the 502 of a proxy whose server restarts.
-  function onError() {
-    if (run.over) return; // The last reconnection, answered 204.
-    if (run.source.readyState === EventSource.CLOSED) pause(run, BUSY);
-    else retry(run.opened ? BUSY : UNREACHABLE);
-  }
-
-  // A page with a part of the text needs no explanation: the state says enough.
-  function retry(remark) {
-    enter("reconnecting", run.lastID ? "" : remark);
-  }
-
-  // The first look is made at once: a stream that is gone need not be waited for.
-  function pause(lost, remark) {
-    retry(remark);
-    const limit = lost.tries && Math.min(PAUSE * 2 ** (lost.tries - 1), LONGEST_PAUSE);
-    lost.tries += 1;
-    lost.waiting = setTimeout(() => find(lost), limit * (0.5 + Math.random() / 2)); // Jittered, since all pages lose a server at once.
-  }
-
-  // Ask for the state of a stream without a connection: it is gone, or it can be followed now, or later.
-  async function find(lost) {
-    if (!lost.tries) enter("connecting");
-    const { status, state } = await look(lost.name);
-    if (lost !== run) return; // The visitor has navigated away.
-    if (status === 200) {
-      learn(state);
-      follow();
-    } else if (status === 404 || status === 410) onLost();
-    else if (!status || status === 429 || status >= 500) pause(lost, status ? BUSY : UNREACHABLE);
-    else end("failed", "The server does not show this answer (status " + status + ").");
-  }
-
-  // The status is 0 without an answer of this server: none at all, or the page of a proxy. A HEAD at <base> starts no run.
-  async function look(name) {
-    const options = { headers: { Accept: name ? "application/json" : "text/event-stream" }, cache: "no-store", signal: AbortSignal.timeout(PATIENCE) };
-    try {
-      if (!name) return await fetch(base, { method: "HEAD", ...options });
-      const response = await fetch(locate(name), options);
-      return { status: response.status, state: response.ok ? await response.json() : null };
-    } catch (error) {
-      return { status: 0 };
-    }
-  }
-
-  function learn(state) {
-    if (!state) return;
-    run.published = state.published;
-    if (!asks || run.turn || !state.question) return;
-    run.turn = { question: state.question };
-    showTurns();
-    showField();
-  }
-
-  function onLost() {
-    if (!run.text && run.turn && run.turn.answer) {
-      append(run.turn.answer);
-      end("lost", "The server no longer has this answer. The text above is the copy kept by this browser.");
-    } else if (run.lastID) end("lost", "The server no longer has this answer. The text above is the part that arrived.");
-    else end("lost", run.linked ? "The server does not have this answer." : "The server no longer has this answer.");
-  }
-
-  // The first event of each response. Its ID is the place of this page: not the start, for a new viewer, if the start is trimmed.
-  function onStream(event) {
-    const fresh = !run.lastID;
-    arrive(event);
-    if (fresh && run.tokens) page.gap.textContent = "The beginning of the text is no longer kept.";
-    if (!run.name) showAddress(run.epoch);
-    if (detail(event).state === "open") run.over = false; // The stream may have been deleted and opened again.
-    if (!run.over) enter("streaming");
-  }
-
-  function onMessage(event) {
-    run.over = false;
-    arrive(event);
-    showCounts();
-    const { token, event: type, data } = run.published ? detail(event) : { token: event.data };
-    if (token === undefined) appendEvent(type, data);
-    else append(run.published ? token.replace(/\r\n?/g, "\n") : token);
-    enter("streaming");
-    speakSoon();
-  }
-
-  function onGap(event) {
-    const { reason, missed } = detail(event);
-    arrive(event);
-    if (reason === "trimmed") {
-      page.gap.textContent = "Part of the text is missing" + (missed ? " (" + missed + " tokens)." : ".");
-    } else {
-      page.gap.textContent = run.text ? "The server could not continue at the position of this page. The text has been replaced." : "";
-      page.text.textContent = run.text = run.unspoken = "";
-    }
-  }
-
-  // The server that wrote the answer is gone, and another one has begun it anew.
-  function onRestart(event) {
-    arrive(event);
-    page.gap.textContent = run.text ? "The server was interrupted. The answer has begun anew." : page.gap.textContent;
-    page.text.textContent = run.text = run.unspoken = "";
-  }
-
-  function onDone(event) {
-    const { tokens } = detail(event);
-    arrive(event);
-    if (run.published) run.tokens -= 1; // The ID of this event counts it, too.
-    else if (Number.isInteger(tokens)) run.tokens = tokens;
-    showCounts();
-    end("finished");
-  }
-
-  function end(state, verdict = "") {
-    run.over = true;
-    clearTimeout(run.speaking);
-    speak(run.unspoken);
-    scroll(() => write(page.verdict, verdict));
-    page.verdict.classList.toggle("bad", state === "failed");
-    if (run.turn) keep(run.name, { ...packTurn(run), started: run.started });
-    enter(state);
-  }
-
-  // The turn of a run with everything that is shown below its question.
-  function packTurn({ turn, text }) {
-    return { ...turn, answer: text, gap: page.gap.textContent, verdict: page.verdict.textContent, bad: page.verdict.className.includes("bad") };
-  }
-
-  function detail(event) {
-    try {
-      return JSON.parse(event.data) || {};
-    } catch (error) {
-      return {};
-    }
-  }
-
-  // An ID is <epoch>-<number of the last entry>. The rate is measured from the first token, not from the question.
-  function arrive(event) {
-    const [, epoch, number] = /^(.+)-(\d+)$/.exec(event.lastEventId) || [];
-    if (!epoch) return;
-    run.tries = 0;
-    run.lastID = event.lastEventId;
-    if (epoch !== run.epoch || run.first.tokens === 0) run.first = { tokens: Number(number), time: event.timeStamp };
-    run.epoch = epoch;
-    run.tokens = Number(number);
-    run.seconds = (event.timeStamp - run.first.time) / 1000;
-  }
-
-  // After this, a reload shows the stream from its start instead of starting another run.
-  function showAddress(name) {
-    run.name = name;
-    run.started = true;
-    keep(name, { started: true });
-    history.replaceState(null, "", streams + name);
-  }
-
-  function showCounts() {
-    const rate = run.seconds >= 0.5 ? (run.tokens - run.first.tokens) / run.seconds : 0;
-    const unit = run.published ? "event" : "token";
-    const parts = [run.tokens === 1 ? "1 " + unit : (run.tokens || 0).toLocaleString("en") + " " + unit + "s"];
-    if (rate > 0) parts.push((rate < 100 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")) + " per second");
-    write(page.counts, parts.join(" · "));
-  }
-
-  // Appending to the text node preserves the reader's selection.
-  function append(text) {
-    scroll(() => {
-      const { lastChild } = page.text;
-      if (lastChild && lastChild.nodeType === Node.TEXT_NODE) lastChild.appendData(text);
-      else page.text.append(text);
-    });
-    run.text += text;
-    run.unspoken += text;
-  }
-
-  // Published events have a line each, with their type.
-  function appendEvent(type, data = "") {
-    scroll(() => {
-      const element = page.text.appendChild(document.createElement("p"));
-      element.className = "event";
-      if (type !== "message") {
-        element.appendChild(document.createElement("b")).textContent = type;
-        element.append(" "); // For those who copy the text.
-      }
-      element.append(data);
-      if (page.text.childNodes.length > EVENTS_KEPT) page.text.firstChild.remove();
-    });
-    run.unspoken += data + "\n";
-  }
-
-  // Follow the end of the text, but do not scroll away from a reader who has scrolled up.
-  function scroll(change) {
-    const root = document.documentElement;
-    const atEnd = root.scrollHeight - root.clientHeight - window.scrollY < 32; // Pixels. Less than two lines.
-    change();
-    if (atEnd) window.scrollTo(0, root.scrollHeight);
-  }
-
-  function speakSoon() {
-    if (!run.speaking && run.unspoken) run.speaking = setTimeout(speakPhrase, SPEAK_EVERY);
-  }
-
-  // Speak up to the end of the last complete sentence, or else up to the last complete word.
-  function speakPhrase() {
-    run.speaking = 0;
-    const rest = run.unspoken;
-    const [phrase] = /^[^]*(?:[.!?…:;]["'”’)\]]*\s|[。！？\n])/.exec(rest) || /^[^]*\s/.exec(rest) || [""];
-    if (!phrase) return;
-    speak(phrase);
-    speakSoon();
-  }
-
-  function speak(phrase) {
-    run.unspoken = run.unspoken.slice(phrase.length);
-    if (phrase.trim()) say(phrase);
-  }
-
-  function say(phrase) {
-    page.spoken.appendChild(document.createElement("p")).textContent = phrase;
-    if (page.spoken.childElementCount > SPOKEN_KEPT) page.spoken.firstChild.remove();
-  }
-
-  function showTurns() {
-    page.turns.replaceChildren();
-    for (const { question, answer, gap, verdict, bad } of run.turns) {
-      showTurn("question", "You asked", question);
-      if (gap) showNotice(gap);
-      showTurn("answer", "The answer", answer);
-      if (verdict) showNotice(verdict, bad);
-    }
-    if (run.turn) showTurn("question", run.linked ? "The question" : "You asked", run.turn.question);
-  }
-
-  function showTurn(kind, title, text) {
-    const heading = page.turns.appendChild(document.createElement("h2"));
-    heading.className = "unseen";
-    heading.textContent = title;
-    const element = page.turns.appendChild(document.createElement("p"));
-    element.className = kind;
-    element.dir = "auto";
-    element.textContent = text;
-  }
-
-  function showNotice(text, bad = false) {
-    const element = page.turns.appendChild(document.createElement("p"));
-    element.className = bad ? "notice bad" : "notice";
-    element.textContent = text;
-  }
-
-  // A visitor who came by a link can continue the chat from the question and the answer, once the server has told the question.
-  function showField() {
-    page.welcome.hidden = run.name !== "";
-    page.ask.hidden = run.name !== "" && !run.turn;
-    (page.ask.hidden ? page.copy : page.send).after(page.stop);
-  }
-
-  function onKey(event) {
-    const composing = event.isComposing || event.keyCode === 229; // In Safari the Enter that ends a composition has 229.
-    if (event.key === "Enter" && !event.shiftKey && !composing) onAsk(event);
-  }
-
-  async function onAsk(event) {
-    event.preventDefault();
-    const asked = run;
-    const { state } = asked;
-    const question = page.field.value.trimEnd();
-    if (!question || !STATES[state].idle) return;
-    const turns = asked.turn ? [...asked.turns, packTurn(asked)] : [];
-    const body = JSON.stringify({ messages: messages(turns, question) });
-    if (!sent || sent.body !== body) sent = { body, key: makeKey() };
-    page.field.focus();
-    enter("sending");
-    const { name, error } = await send(asked);
-    if (asked !== run) return; // The visitor has navigated away.
-    if (name) showNext(name, [...turns, { question, after: asked.name }]);
-    else enter(state, (error && error.message) || "The server did not accept the question.");
-  }
-
-  // Omit questions without an answer: some models refuse two questions in a row.
-  function messages(turns, question) {
-    const answered = turns.filter(({ answer }) => answer);
-    const told = answered.flatMap((turn) => [{ role: "user", content: turn.question }, { role: "assistant", content: turn.answer }]);
-    return [...told, { role: "user", content: question }];
-  }
-
-  function makeKey() {
-    const bytes = crypto.getRandomValues(new Uint8Array(16)); // crypto.randomUUID is missing on pages served over plain HTTP.
-    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  }
-
-  // The server may have received a question whose answer was lost. The idempotency key prevents a second run.
-  async function send(asked) {
-    const { body, key } = sent;
-    const headers = { "Content-Type": "application/json", "Idempotency-Key": key };
-    for (let attempt = 1; asked === run; attempt += 1) {
-      try {
-        const response = await fetch(streams, { method: "POST", headers, body, signal: AbortSignal.timeout(PATIENCE) });
-        const { name, error } = await response.json();
-        return { name, error };
-      } catch (error) {
-        if (attempt === ATTEMPTS) break;
-        if (asked === run) write(page.remark, UNREACHABLE);
-        await new Promise((resolve) => { setTimeout(resolve, PAUSE * attempt); });
-      }
-    }
-    return { error: { message: "The server cannot be reached. Your question is still in the field. Send it again in a moment." } };
-  }
-
-  function showNext(name, turns) {
-    sent = null;
-    keep(name, { ...turns[turns.length - 1], started: true });
-    history.pushState(null, "", streams + name);
-    page.field.value = "";
-    fit();
-    open(turns);
-  }
-
-  // Grow the field with its text.
-  function fit() {
-    page.field.style.height = "auto";
-    page.field.style.height = page.field.scrollHeight + page.field.offsetHeight - page.field.clientHeight + "px";
-  }
-
-  // Only this window knows the conversation. Each turn is stored under the path of its stream, with the name of the turn before,
-  // and whether it was started here: only then the page offers to stop it.
-  function keep(name, turn) {
-    const value = JSON.stringify({ ...turn, time: Date.now() });
-    for (;;) {
-      try {
-        sessionStorage.setItem(streams.pathname + name, value);
-        return;
-      } catch (error) {
-        if (!dropOldest()) return; // Storage is too small or disabled: a reload shows the answer only.
-      }
-    }
-  }
-
-  function dropOldest() {
-    try {
-      const keys = Object.keys(sessionStorage).filter((key) => key.startsWith(streams.pathname));
-      const ages = keys.map((key) => [JSON.parse(sessionStorage.getItem(key)).time, key]);
-      const [oldest] = ages.sort(([one], [other]) => one - other);
-      if (oldest) sessionStorage.removeItem(oldest[1]);
-      return Boolean(oldest);
-    } catch (error) {
-      return false;
-    }
-  }
-
-  function recall(name) {
-    const turns = [];
-    for (let turn = read(name); turn && turn.question; turn = read(turn.after)) turns.unshift(turn);
-    return turns;
-  }
-
-  function read(name) {
-    try {
-      return JSON.parse(sessionStorage.getItem(streams.pathname + name));
-    } catch (error) {
-      return null;
-    }
-  }
-
-  async function onStop() {
-    const asked = run;
-    page.stop.disabled = true;
-    try {
-      const response = await fetch(streams + asked.name + "/cancel", { method: "POST" });
-      if (!response.ok) throw new Error(response.statusText);
-    } catch (error) {
-      if (asked !== run || run.over) return;
-      page.stop.disabled = false;
-      write(page.remark, "The stop request did not reach the server.");
-    }
-  }
-
-  async function onCopy() {
-    const link = locate(run.name).href; // Of a signed link, its copy with the rights.
-    try {
-      await navigator.clipboard.writeText(link); // Undefined on pages served over plain HTTP by another machine.
-      page.copy.textContent = "Copied";
-      say("Link copied");
-      setTimeout(() => { page.copy.textContent = "Copy link"; }, 2000); // Milliseconds.
-    } catch (error) {
-      page.link.value = link;
-      page.link.hidden = false;
-      page.link.select();
-    }
-  }
-
-  function onAgain() {
-    history.pushState(null, "", base);
-    open();
-  }
-
+function listen() {
   page.ask.addEventListener("submit", onAsk);
+  page.lock.addEventListener("submit", onKeyGiven);
   page.field.addEventListener("keydown", onKey);
   page.field.addEventListener("input", fit);
-  page.stop.addEventListener("click", onStop);
-  page.copy.addEventListener("click", onCopy);
-  page.again.addEventListener("click", onAgain);
-
+  const clicks = { stop: onStop, copy: onCopy, again: onAgain, fresh: onAgain, keep: leaveEditing, leave: onLeave, latest: () => setFollowing(true), menu: () => toggleSide(!("side" in root.dataset)) };
+  for (const [id, call] of Object.entries(clicks)) page[id].addEventListener("click", call);
+  page.models.addEventListener("change", () => { model = page.models.value; });
+  watchFollowing(showLatest);
   window.addEventListener("popstate", () => open());
-  if (asks) page.again.textContent = "New chat";
-
+  window.addEventListener("storage", ({ key }) => { if (isList(key)) showChats(); });
+  document.addEventListener("keydown", ({ key }) => { if (key === "Escape" && "side" in root.dataset) { toggleSide(false); page.menu.focus(); } });
+  page.examples.append(...EXAMPLES.map((textContent) => make("button", { type: "button", textContent, dir: "auto", onclick: () => askNext(textContent) })));
   // Notices stick to the upper edge of the footer, whose height depends on the question that is typed.
-  new ResizeObserver(([{ target }]) => {
-    document.documentElement.style.setProperty("--footer", target.offsetHeight + "px");
-  }).observe(document.querySelector("footer"));
+  new ResizeObserver(([{ target }]) => root.style.setProperty("--footer", target.offsetHeight + "px")).observe(document.querySelector("footer"));
+}
 
-  if (window.EventSource) {
-    open();
-  } else {
-    run = {};
-    enter("unsupported", "This browser has no EventSource, which this page needs to receive the text. Every current browser has it.");
-  }
-})();
+if (asks) page.again.textContent = "New chat";
+if (asks) page.text.removeAttribute("dir"); // Each block has its own.
+listen();
+if (window.EventSource) open();
+else {
+  run = {};
+  enter("unsupported", "This browser has no EventSource, which this page needs to receive the text. Every current browser has it.");
+}
