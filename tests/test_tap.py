@@ -159,9 +159,9 @@ class MakeServiceTests(SynchronousTestCase):
         sink.start(makeSource(clock, parse("--text", str(path), "--interval=0.5")))
         written = []
         for _ in range(4):
-            clock.pump([1 / 64] * 17)
+            clock.pump([1 / 64] * 9)
             written.append("".join(sink.tokens))
-        self.assertEqual(written, ["", "two ", "two ", "two words"])
+        self.assertEqual(written, ["two ", "two ", "two ", "two words"])
 
     def test_F98_standardInput(self) -> None:
         """F98: the source of `--text -` is a service of the server, which reads a copy of the descriptor."""

@@ -19,9 +19,11 @@ cdef class _WordWriter(Tick):
 cdef class _PacedWriter(_WordWriter):
     cdef double _due
     cdef double _interval
+    cdef NextTurn _nextTurn
     cdef Ticker _ticker
 
     cpdef fire(self, double now)
+    cdef _begin(self)
 
 
 cdef class _UnpacedWriter(_WordWriter):

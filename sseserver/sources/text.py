@@ -78,7 +78,7 @@ class TextSource:
     Args:
         clock: A reactor or a `task.Clock`. All runs share one `LoopingCall` on it.
         text: The text; may be empty.
-        interval: Seconds before each word. 0 writes as fast as the viewers read.
+        interval: Seconds between two words. The first one is written at once. 0 writes as fast as the viewers read.
         model: Name of the source as a model.
         turnEnd: Turn end of the service, so that the writes of one tick leave together. By default the source has its
             own.
@@ -113,7 +113,7 @@ class TextSource:
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """See `ITokenSource.produce`."""
         if self._interval and self._words:
-            return _PacedWriter(sink, self._words, self._interval, self._ticker).start()
+            return _PacedWriter(sink, self._words, self._interval, self._ticker, self._nextTurn).start()
         return _UnpacedWriter(sink, self._words, self._nextTurn).start()
 
 
@@ -183,29 +183,40 @@ classImplements(_WordWriter, IPushProducer)
 
 class _PacedWriter(_WordWriter):
     """
-    Producer with a pace.
+    Producer with a pace. The first word comes in the next turn of the reactor, so it leaves with the head of a response.
 
     A late turn writes all words that are due; the words of a pause are not made up for.
     """
 
-    __slots__ = ("_due", "_interval", "_ticker")
+    __slots__ = ("_due", "_interval", "_nextTurn", "_ticker")
 
-    def __init__(self, sink: ITokenSink, words: list[str], interval: float, ticker: Ticker) -> None:
+    def __init__(self, sink: ITokenSink, words: list[str], interval: float, ticker: Ticker, nextTurn: NextTurn) -> None:
         super().__init__(sink, words)
         self._interval = interval
+        self._nextTurn = nextTurn
         self._ticker = ticker
         self._due = 0.0
 
     def pauseProducing(self) -> None:
-        self._ticker.cancel(self)
+        if self._next:
+            self._ticker.cancel(self)
+        else:
+            self._nextTurn.cancel(self)
 
     def resumeProducing(self) -> None:
-        if self.slot == IDLE and self._next < len(self._words):
-            self._due = self._ticker.seconds() + self._interval
+        if self.slot != IDLE or self._next == len(self._words):
+            return
+        self._due = self._ticker.seconds() + self._interval
+        if self._next:
             self._ticker.put(self, self._due)
+        else:
+            self._nextTurn.put(self)
 
     def fire(self, now: float) -> float | None:
         """Write the words that are due."""
+        if not self._next:
+            self._begin()
+            return None
         while self._due < now + _TOLERANCE:
             self._due += self._interval
             if not self._write():
@@ -214,6 +225,12 @@ class _PacedWriter(_WordWriter):
                 # Paused inside the write, and perhaps resumed, which has put it into the ticker again.
                 return None
         return self._due
+
+    def _begin(self) -> None:
+        """Write the first word; the ticker has the others."""
+        if self._write() and self.slot == FIRING:
+            self.slot = IDLE
+            self._ticker.put(self, self._due)
 
 
 class _UnpacedWriter(_WordWriter):

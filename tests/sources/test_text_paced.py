@@ -17,17 +17,18 @@ class PacedTests(SourceTestCase):
 
     def test_pace(self) -> None:
         """
-        Each word comes one interval after the one before, never early, and late by one slot of the ticker at
-        most.
+        The first word comes at once, each other one interval after the one before, never early, and late by one slot of
+        the ticker at most.
         """
         written: list[float] = []
         self.sink.onWrite = lambda: written.append(self.clock.seconds())
         words = [f"{number} " for number in range(60)]
-        done = self.produce("".join(words), 0.03)
-        self.steps(0.03 * 60 + 2 * SLOT)
+        done = self.begin("".join(words), 0.03)
+        self.assertEqual(written, [0.0])
+        self.steps(0.03 * 59 + 2 * SLOT)
         self.assertDone(done, "".join(words))
         self.assertEqual(self.sink.tokens, words)
-        for number, at in enumerate(written, 1):
+        for number, at in enumerate(written):
             self.assertGreaterEqual(at, 0.03 * number - 1e-9)
             self.assertLessEqual(at, 0.03 * number + chooseSlot(0.03) + STEP + 1e-9)
 
@@ -44,7 +45,8 @@ class PacedTests(SourceTestCase):
         self.steps(0.05 * 55)
         for times in written.values():
             self.assertEqual(len(times), 50)
-            for one, two in pairwise(times):
+            # The first word waits for no slot.
+            for one, two in pairwise(times[1:]):
                 self.assertLess(abs(two - one - 0.05), STEP + 1e-9)
 
     def test_slots(self) -> None:
@@ -72,8 +74,7 @@ class PacedTests(SourceTestCase):
 
     def test_catchesUp(self) -> None:
         """A late tick writes all words that are due, and the pace continues from there."""
-        done = self.produce("a b c d e f g h", 1.0)
-        self.steps(1.0)
+        done = self.begin("a b c d e f g h", 1.0)
         self.assertEqual(self.sink.tokens, ["a "])
         self.clock.advance(3.5)
         self.assertEqual(self.sink.tokens, ["a ", "b ", "c ", "d "])
@@ -95,9 +96,8 @@ class PacedTests(SourceTestCase):
             done.append(source.produce(sink, None))
             self.steps(0.02)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
-        self.steps(1.0 + 2 * SLOT)
         self.assertEqual([sink.tokens for sink in sinks], [["a "]] * 20)
-        self.steps(2.0)
+        self.steps(2.0 + 2 * SLOT)
         for one in done:
             self.successResultOf(one)
         self.assertEqual([sink.tokens for sink in sinks], [["a ", "b ", "c"]] * 20)
@@ -123,8 +123,7 @@ class PacedTests(SourceTestCase):
         A paused run writes nothing and holds no timer. It continues one interval after its resumption and
         does not catch up.
         """
-        done = self.produce("a b c d", 1.0)
-        self.steps(1.05)
+        done = self.begin("a b c d", 1.0)
         self.sink.producer.pauseProducing()
         self.assertEqual(list(self.clock.getDelayedCalls()), [])
         self.clock.advance(100)
@@ -138,15 +137,40 @@ class PacedTests(SourceTestCase):
         self.steps(2.0)
         self.assertDone(done, "a b c d")
 
+    def test_pausedBeforeTheFirstWord(self) -> None:
+        """A run that is paused before its first word holds no timer, and writes that word at once when it is resumed."""
+        done = self.produce("a b", 1.0)
+        self.sink.producer.pauseProducing()
+        self.assertEqual(list(self.clock.getDelayedCalls()), [])
+        self.clock.advance(100)
+        self.assertEqual(self.sink.tokens, [])
+        self.sink.producer.resumeProducing()
+        self.clock.turn()
+        self.assertEqual(self.sink.tokens, ["a "])
+        self.steps(0.95)
+        self.assertEqual(self.sink.tokens, ["a "])
+        self.steps(0.1)
+        self.assertDone(done, "a b")
+
+    def test_lateFirstTurn(self) -> None:
+        """The pace begins with the run: words are caught up with if its first turn is late."""
+        done = self.produce("a b c d", 1.0)
+        self.clock.advance(2.5)
+        self.steps(2 * SLOT)
+        self.assertEqual(self.sink.tokens, ["a ", "b ", "c "])
+        self.steps(0.5)
+        self.assertDone(done, "a b c d")
+
     def test_resumeTwice(self) -> None:
         """Resuming a run that is not paused changes neither its pace nor its words."""
-        done = self.produce("a b c", 1.0)
+        done = self.begin("a b c", 1.0)
         for _ in range(3):
             self.steps(0.3)
             self.sink.producer.resumeProducing()
-        self.steps(0.2)
         self.assertEqual(self.sink.tokens, ["a "])
-        self.steps(2.0)
+        self.steps(0.2)
+        self.assertEqual(self.sink.tokens, ["a ", "b "])
+        self.steps(1.0)
         self.assertDone(done, "a b c")
 
     def test_pausedWhileCatchingUp(self) -> None:
@@ -154,9 +178,9 @@ class PacedTests(SourceTestCase):
         A sink that pauses inside a write gets no further word, however many are due. None is lost or
         repeated.
         """
-        done = self.produce("a b c d e f", 1.0)
+        done = self.begin("a b c d e f", 1.0)
         self.sink.onWrite = lambda: len(self.sink.tokens) == 2 and self.sink.producer.pauseProducing()
-        self.clock.advance(5.5)
+        self.clock.advance(4.5)
         self.assertEqual(self.sink.tokens, ["a ", "b "])
         self.assertEqual(list(self.clock.getDelayedCalls()), [])
         self.sink.producer.resumeProducing()
@@ -171,9 +195,9 @@ class PacedTests(SourceTestCase):
         once.
         """
         self.sink.onWrite = self.pauseAndResume
-        done = self.produce("a b c d", 1.0)
+        done = self.begin("a b c d", 1.0)
         self.stopAtEnd(lambda: self.clock.advance(20))
-        for number in range(1, 5):
+        for number in range(2, 5):
             self.assertEqual(len(self.sink.tokens), number - 1)
             self.steps(1.0 + 2 * SLOT)
             self.assertEqual(len(self.sink.tokens), number)
@@ -196,8 +220,7 @@ class PacedTests(SourceTestCase):
 
     def test_cancel(self) -> None:
         """A cancelled run writes nothing more, holds no timer and fails with `CancelledError`."""
-        done = self.produce("a b c", 1.0)
-        self.steps(1.1)
+        done = self.begin("a b c", 1.0)
         done.cancel()
         self.failureResultOf(done, CancelledError)
         self.assertEqual(list(self.clock.getDelayedCalls()), [])
@@ -213,8 +236,7 @@ class PacedTests(SourceTestCase):
 
     def test_stop(self) -> None:
         """A stopped producer writes nothing more and holds no timer, and its run can be cancelled."""
-        done = self.produce("a b c", 1.0)
-        self.steps(1.1)
+        done = self.begin("a b c", 1.0)
         self.sink.producer.stopProducing()
         self.assertEqual(list(self.clock.getDelayedCalls()), [])
         self.assertNoResult(done)
@@ -228,6 +250,7 @@ class PacedTests(SourceTestCase):
             sink = FakeSink()
             done = TextSource(self.clock, "a b c", 1.0).produce(sink, None)
             sink.onWrite = lambda sink=sink, done=done, last=last: len(sink.tokens) == last and stop(sink, done)
+            self.clock.turn()
             self.clock.advance(20)
             self.failureResultOf(done, CancelledError)
             self.assertEqual(len(sink.tokens), last)

@@ -23,6 +23,12 @@ class SourceTestCase(ClockTestCase):
         """Start a run."""
         return TextSource(self.clock, text, interval).produce(self.sink, None)
 
+    def begin(self, text: str, interval: float) -> Deferred[None]:
+        """Start a run, and let the reactor turn: the first word is written."""
+        done = self.produce(text, interval)
+        self.clock.turn()
+        return done
+
     def steps(self, seconds: float) -> None:
         """Let time pass in small steps."""
         for _ in range(round(seconds / STEP)):

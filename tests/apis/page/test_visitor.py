@@ -269,10 +269,12 @@ class VisitorTests(ScriptedTestCase):
         self.assertTrue(wire.closed)
 
     def test_builtInText(self) -> None:
-        """The built-in text appears word by word."""
+        """The built-in text appears word by word, the first word with the head of the response."""
         self.serve(TextSource(self.reactor, "one two three", 0.1))
         wire = self.view()
-        self.reactor.run(0.25, 0.01)
+        self.assertEqual(wire.response.texts, ["", "one "])
+        self.assertEqual(len(wire.socket.sends), 1)
+        self.reactor.run(0.15, 0.01)
         self.assertEqual(wire.response.texts, ["", "one ", "one two "])
         self.reactor.run(0.2, 0.01)
         self.assertEqual(wire.response.texts[-1], "one two three")
