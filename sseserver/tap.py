@@ -225,7 +225,7 @@ def makeParts(reactor: Any, options: Options, sessionKey: bytes | None = None) -
         sessionKey: The key that a worker shares with the others; `None` for a server of one process.
     """
     settings = makeSettings(options)
-    turnEnd = TurnEnd(reactor)
+    turnEnd = TurnEnd(reactor, None if settings.plain else limitTurns(reactor))
     store = makeStore(reactor, options, settings.kept, turnEnd)
     source = makeSource(reactor, options, turnEnd)
     streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)
@@ -259,7 +259,7 @@ def makeStop(reactor: Any, parts: Parts, options: Options, supervisor: Superviso
 
 def keepSmall(reactor: Any, server: Server, plain: bool) -> None:
     """
-    Let a server return free memory, take short turns, and collect garbage rarely. Nothing is added to it afterwards.
+    Let a server return free memory, and collect garbage rarely. Nothing is added to it afterwards.
 
     Args:
         reactor: Times it.
@@ -270,7 +270,6 @@ def keepSmall(reactor: Any, server: Server, plain: bool) -> None:
     if heap is not None:
         ReturnedMemory(reactor, heap).setServiceParent(server)
     if not plain:
-        limitTurns(reactor)
         # Starts last: it freezes the objects that exist by then.
         RareCollections().setServiceParent(server)
 

@@ -183,7 +183,7 @@ classImplements(_WordWriter, IPushProducer)
 
 class _PacedWriter(_WordWriter):
     """
-    Producer with a pace. The first word comes in the next turn of the reactor, so it leaves with the head of a response.
+    Producer with a pace. The first word comes in the next turn of the reactor: it leaves with the head of its response.
 
     A late turn writes all words that are due; the words of a pause are not made up for.
     """

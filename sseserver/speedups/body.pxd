@@ -32,8 +32,9 @@ cdef class Outbox:
 
     cpdef add(self, SendBuffer buffer)
     cpdef bytes frame(self, bytes data)
-    @cython.locals(buffer=SendBuffer)
+    @cython.locals(buffer=SendBuffer, buffers=list, place=Py_ssize_t, room=Py_ssize_t)
     cpdef _flush(self)
+    cdef _postpone(self, list buffers)
 
 
 cdef class FastBody(SendBuffer):

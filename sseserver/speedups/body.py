@@ -22,9 +22,9 @@ from typing import Any
 
 from twisted.internet.tcp import Connection
 from twisted.web.http import Request
-from twisted.web.http_headers import Headers
 
 from sseserver.speedups.privates import isQueueEmpty, seesQueue
+from sseserver.speedups.sentheads import slim
 from sseserver.speedups.states import BODY_STATES, BodyState, BodyStep
 from sseserver.steps import findNext
 from sseserver.timing.turnend import TurnEnd
@@ -37,22 +37,11 @@ SMALL = 2048
 #: before they pause their producer (`FileDescriptor.bufferSize`).
 PIECE = 64 * 1024 + 1
 
+#: Number of buffers that are sent before the events of the reactor are looked for, and between two such looks: 0.2 ms.
+SENDS_PER_LOOK = 64
+
 #: Bytes. A larger head is not kept as long as its response lasts: see `sseserver.delivery.head.trimHead`.
 KEPT_HEAD = 1024
-
-
-class SentHeaders(Headers):
-    """Response headers of all requests whose heads were written: there are none, and none can be added."""
-
-    def addRawHeader(self, name: Any, value: Any) -> None:
-        """See `Headers.addRawHeader`: too late."""
-
-    def setRawHeaders(self, name: Any, values: Any) -> None:
-        """See `Headers.setRawHeaders`: too late."""
-
-
-#: Shared by all these requests.
-SENT = SentHeaders()
 
 
 def canBypassQueue(transport: object) -> bool:
@@ -257,8 +246,21 @@ class Outbox:
 
     def _flush(self) -> None:
         buffers, self._buffers = self._buffers, []
-        for buffer in buffers:
+        room = SENDS_PER_LOOK
+        for place, buffer in enumerate(buffers):
+            if not room:
+                if self._turnEnd.hasEvents is not None and self._turnEnd.hasEvents():
+                    self._postpone(buffers[place:])
+                    return
+                room = SENDS_PER_LOOK
+            room -= 1
             buffer.flush()
+
+    def _postpone(self, buffers: list[SendBuffer]) -> None:
+        """Flush buffers in the next turn: those who ask the reactor for something come first."""
+        if not self._buffers:
+            self._turnEnd.atEnd(self._flush)
+        self._buffers = buffers + self._buffers
 
 
 class FastBody(SendBuffer):
@@ -381,20 +383,3 @@ class FastBody(SendBuffer):
                 self._chunked = bool(request.chunked)
                 self._sending = True
             slim(request)
-
-
-def slim(request: Any) -> None:
-    """
-    Make a request and its channel small, once the head of an endless response is written.
-
-    Both have so many attributes that Python doubles their tables, and the headers that were sent are never read again:
-    together a fifth of the memory of an idle viewer. A `FastRequest` has a method of its own for this.
-    """
-    if getattr(request, "channel", None) is None:
-        return
-    if hasattr(request, "slim"):
-        request.slim()
-        return
-    request.responseHeaders = SENT
-    for one in (request, request.channel):
-        one.__dict__ = dict(list(vars(one).items()))

@@ -4,11 +4,15 @@ Short turns of the reactor: the events that it handles between two looks at its 
 Twisted asks epoll for the events of all connections at once. When ten thousand viewers leave together, their turn takes
 a fifth of a second, and everybody else waits that long. Here connections that have ended wait behind those that have
 something to say. `twistd sseserver` limits its reactor; embedders decide for their own process.
+
+Work that is not an event, such as the tokens of a thousand streams, can take milliseconds, too. It looks whether
+somebody has come meanwhile (`LimitedPoller.hasEvents`).
 """
 
 from __future__ import annotations
 
 import select
+from collections.abc import Callable
 from typing import Any
 
 from sseserver.speedups.probes import probe
@@ -18,6 +22,9 @@ EVENTS = 64
 
 #: Number of events among them that are ends of connections, if there are that many, however busy the others are.
 ENDS = 16
+
+#: Number of events that need not wait for other work. More of them are a crowd, which takes its turn.
+FEW = 8
 
 #: Number of events that are looked at in a turn. epoll reports in turn: the others come first in the next one.
 LOOK = 2048
@@ -71,12 +78,25 @@ class LimitedPoller:
         others = others[: EVENTS - min(len(ends), ENDS)]
         return others + ends[: EVENTS - len(others)]
 
+    def hasEvents(self) -> bool:
+        """Return whether there are a few events, each of which the next `poll` reports."""
+        return 0 < len(self._poll(0, FEW + 1)) <= FEW
 
-def limitTurns(reactor: Any) -> None:
-    """Limit the events of each turn of a reactor, if it is Twisted's epoll reactor. Harmless if they are limited."""
+
+def limitTurns(reactor: Any) -> Callable[[], bool] | None:
+    """
+    Limit the events of each turn of a reactor, if it is Twisted's epoll reactor. Harmless if they are limited.
+
+    Args:
+        reactor: The reactor.
+
+    Returns:
+        Tells whether the reactor has a few events to handle; `None` for another reactor.
+    """
     poller = getattr(reactor, "_poller", None)
     if hasattr(select, "epoll") and isinstance(poller, select.epoll) and asksPoller():
-        reactor._poller = LimitedPoller(poller)
+        poller = reactor._poller = LimitedPoller(poller)
+    return poller.hasEvents if isinstance(poller, LimitedPoller) else None
 
 
 @probe

@@ -20,9 +20,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from sseserver.speedups.body import SENT, FastBody
+from sseserver.speedups.body import FastBody
 from sseserver.speedups.headers import HEADERS, FastHeaders, keepLogged
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
+from sseserver.speedups.sentheads import SENT
 
 #: Replaces the collections of a request whose head was written.
 _NOTHING: Any = ()

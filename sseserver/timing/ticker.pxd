@@ -50,7 +50,8 @@ cdef class Ticker:
     cpdef _turn(self)
     cpdef _goOn(self)
     cdef _makeCalls(self, double now)
-    @cython.locals(slot=Py_ssize_t, tick=Tick, room=Py_ssize_t, ticks=dict, until=double)
+    @cython.locals(slot=Py_ssize_t, tick=Tick, room=Py_ssize_t, patience=Py_ssize_t, ticks=dict, until=double)
     cdef _walk(self, double now)
+    cdef bint _isAsked(self) except -1
     @cython.locals(tick=Tick, ticks=dict)
     cdef _interrupt(self, Py_ssize_t slot)

@@ -39,6 +39,9 @@ LONGEST_TURN = 0.0015
 #: Calls that are made between two looks at the time.
 CALLS_PER_LOOK = 20
 
+#: Calls that are made in a turn of the reactor before its events are looked for, which then interrupt the walk.
+CALLS_BEFORE_EVENTS = 60
+
 
 #: Slot numbers of a tick that does not wait, and of one whose call is being made.
 IDLE, FIRING = -1, -2
@@ -317,6 +320,7 @@ class Ticker:
     def _walk(self, now: float) -> None:
         """Make the calls of the slots that have ended, as far as the turn has time for them."""
         room = CALLS_PER_LOOK
+        patience = CALLS_BEFORE_EVENTS
         until = self._real() + LONGEST_TURN
         while self._heap and self._heap[0] <= self._present:
             slot = heappop(self._heap)
@@ -327,7 +331,8 @@ class Ticker:
                 if tick.slot != slot:
                     continue
                 if not room:
-                    if self._real() >= until:
+                    patience -= CALLS_PER_LOOK
+                    if self._real() >= until or (patience <= 0 and self._isAsked()):
                         self._interrupt(slot)
                         return
                     room = CALLS_PER_LOOK
@@ -344,6 +349,10 @@ class Ticker:
                     # `SystemExit`, too: it would end the loop, and with it all other ticks.
                     tick.slot = IDLE
                     log.failure("A call of a ticker failed; it is not repeated")
+
+    def _isAsked(self) -> bool:
+        """Return whether the reactor has a few events to handle."""
+        return self.turnEnd.hasEvents is not None and self.turnEnd.hasEvents()
 
     def _interrupt(self, slot: int) -> None:
         """Let the ticks of a slot that were not called wait for the next turn of the reactor."""

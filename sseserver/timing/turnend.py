@@ -5,6 +5,8 @@ The end of a reactor turn: work that is done once for everything that happened i
 large part of the price of a turn. Code that makes many calls together knows when the last one is
 made. Tickers and the intake of `sseserver.speedups` mark such batches; the outbox of
 `sseserver.speedups` sends at their end.
+
+A long batch looks now and then whether the reactor has events, and leaves the rest of its work to the next turn then.
 """
 
 from __future__ import annotations
@@ -26,11 +28,17 @@ class TurnEnd:
 
     Args:
         clock: The reactor, or a `task.Clock`.
+        hasEvents: Tells whether the reactor has a few events to handle, such as a new connection, which should not wait
+            for the end of a long batch; `None` if that is not known.
+
+    Attributes:
+        hasEvents: See above.
     """
 
-    __slots__ = ("_calls", "_clock", "_depth")
+    __slots__ = ("_calls", "_clock", "_depth", "hasEvents")
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, hasEvents: Callable[[], bool] | None = None) -> None:
+        self.hasEvents = hasEvents
         self._clock = clock
         self._calls: list[Callable[[], None]] = []
         # Batches that have begun and not ended.

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel, Request
 
 from sseserver.delivery.head import jitter, trimHead
-from sseserver.speedups.body import KEPT_HEAD, SENT
+from sseserver.speedups.body import KEPT_HEAD
 
 
 class JitterTests(SynchronousTestCase):
@@ -71,13 +71,3 @@ class TrimTests(SynchronousTestCase):
         headers = request.requestHeaders
         trimHead(request)
         self.assertIs(request.requestHeaders, headers)
-
-
-class SentHeadersTests(SynchronousTestCase):
-    """The headers that all requests with a written head share."""
-
-    def test_nothingIsAdded(self) -> None:
-        """A field that is set after the head was written shows in no other request."""
-        SENT.setRawHeaders(b"A", [b"b"])
-        SENT.addRawHeader(b"A", b"b")
-        self.assertEqual(list(SENT.getAllRawHeaders()), [])

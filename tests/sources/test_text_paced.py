@@ -138,7 +138,7 @@ class PacedTests(SourceTestCase):
         self.assertDone(done, "a b c d")
 
     def test_pausedBeforeTheFirstWord(self) -> None:
-        """A run that is paused before its first word holds no timer, and writes that word at once when it is resumed."""
+        """A run that is paused before its first word holds no timer, and writes it at once when it is resumed."""
         done = self.produce("a b", 1.0)
         self.sink.producer.pauseProducing()
         self.assertEqual(list(self.clock.getDelayedCalls()), [])

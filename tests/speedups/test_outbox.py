@@ -9,12 +9,20 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.server import Site
 
-from sseserver.speedups.body import SMALL
+from sseserver.speedups.body import SENDS_PER_LOOK, SMALL, Outbox
+from sseserver.timing.turnend import TurnEnd
 from tests.speedups.cases import BodyTestCase
 
 
 class OutboxTests(BodyTestCase):
     """The moment at which the bytes of a turn are sent."""
+
+    def makeCalls(self) -> None:
+        """Make the delayed calls that are due, once."""
+        for call in self.reactor.getDelayedCalls():
+            if call.getTime() <= self.reactor.seconds():
+                call.func(*call.args, **call.kw)
+                call.cancel()
 
     def test_endOfTheTurn(self) -> None:
         """
@@ -71,6 +79,26 @@ class OutboxTests(BodyTestCase):
         self.reactor.turn()
         self.assertEqual(wire.response.body, b"first" + b"x" * (SMALL // 2 * 3))
         self.assertEqual(len(wire.socket.sends), 2)
+
+    def test_eventsFirst(self) -> None:
+        """
+        #16: when the reactor has something else to do, the rest of many buffers is sent in the next turn, and what is
+        written until then leaves behind it, in the same send.
+        """
+        isAsked = True
+        self.outbox = Outbox(TurnEnd(self.reactor, lambda: isAsked))
+        opened = [self.openBody() for _ in range(SENDS_PER_LOOK + 3)]
+        for wire, _, body in opened:
+            wire.socket.sends.clear()
+            body.write(b"second")
+        self.makeCalls()
+        self.assertEqual([len(wire.socket.sends) for wire, _, _ in opened], [1] * SENDS_PER_LOOK + [0] * 3)
+        opened[0][2].write(b"third")
+        opened[-1][2].write(b"third")
+        self.reactor.turn()
+        self.assertEqual([len(wire.socket.sends) for wire, _, _ in opened], [2] + [1] * (SENDS_PER_LOOK + 2))
+        self.assertEqual(opened[-1][0].response.body, b"firstsecondthird")
+        self.assertEqual(opened[-2][0].response.body, b"firstsecond")
 
     def test_large(self) -> None:
         """

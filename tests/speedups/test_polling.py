@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.speedups.polling import ENDS, EVENTS, LimitedPoller, asksPoller, limitTurns
+from sseserver.speedups.polling import ENDS, EVENTS, FEW, LimitedPoller, asksPoller, limitTurns
 
 
 class Descriptor:
@@ -97,10 +97,23 @@ class LimitTests(SynchronousTestCase):
         # Each is read, and written to.
         self.assertEqual(self.turn(reactor, descriptors, ended), [2 * EVENTS, 2 * ENDS])
 
+    def test_hasEvents(self) -> None:
+        """#16: few events are told from none and from many. To ask takes none of them away."""
+        reactor, descriptors = self.makeReactor(FEW + 1)
+        hasEvents: Any = limitTurns(reactor)
+        self.assertFalse(hasEvents())
+        reactor.removeReader(descriptors[0])
+        for _ in range(3):
+            self.assertTrue(hasEvents())
+        self.assertEqual(self.turn(reactor, descriptors[1:]), [FEW])
+        for one in descriptors[1:]:
+            reactor.removeReader(one)
+        self.assertFalse(hasEvents())
+
     def test_otherReactors(self) -> None:
-        """A reactor of another kind stays as it is."""
+        """A reactor of another kind stays as it is, and nobody knows its events."""
         reactor: Any = object()
-        limitTurns(reactor)
+        self.assertIsNone(limitTurns(reactor))
 
     def test_probe(self) -> None:
         """The reactor of this version of Twisted asks the poller."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sseserver.timing.ticker import CALLS_PER_LOOK, LONGEST_TURN, Tick
+from sseserver.timing.ticker import CALLS_BEFORE_EVENTS, CALLS_PER_LOOK, LONGEST_TURN, Tick, Ticker
+from sseserver.timing.turnend import TurnEnd
 from tests.timing.cases import SLOT, TickerTestCase
 
 #: Number of ticks that are due together.
@@ -89,3 +90,44 @@ class LongWalkTests(TickerTestCase):
         self.slots(6)
         self.assertEqual(self.calls[: 2 * MANY], [*range(MANY)] * 2)
         self.ticker.stop()
+
+
+class EventTests(TickerTestCase):
+    """Ticks that are due together while the reactor has something else to do."""
+
+    def setUp(self) -> None:
+        """Make a ticker that is told of the events of the reactor."""
+        super().setUp()
+        self.isAsked = False
+        self.ticker = Ticker(self.clock, SLOT, turnEnd=TurnEnd(self.clock, lambda: self.isAsked))
+
+    def put(self, count: int) -> None:
+        """Schedule ticks, and let the slot end in which they are due."""
+        for number in range(count):
+            self.ticker.at(SLOT, self.record(number))
+        self.clock.step(SLOT)
+
+    def test_interrupted(self) -> None:
+        """#16: a walk lets the events of the reactor pass after some calls, and then makes the rest."""
+        self.isAsked = True
+        self.put(3 * CALLS_BEFORE_EVENTS)
+        for turn in range(1, 4):
+            self.clock.turn()
+            self.assertEqual(self.calls, list(range(turn * CALLS_BEFORE_EVENTS)))
+        self.assertLessEqual(CALLS_BEFORE_EVENTS, 100)
+
+    def test_eventsOfTheWalk(self) -> None:
+        """#16: events that come during a walk interrupt it at the next look."""
+        self.ticker.at(SLOT, lambda now: setattr(self, "isAsked", True))
+        self.put(3 * CALLS_BEFORE_EVENTS)
+        self.clock.turn()
+        self.assertEqual(len(self.calls), CALLS_BEFORE_EVENTS - 1)
+        self.isAsked = False
+        self.clock.turn()
+        self.assertEqual(len(self.calls), 3 * CALLS_BEFORE_EVENTS)
+
+    def test_withoutEvents(self) -> None:
+        """A walk that nobody waits for makes all its calls in one turn."""
+        self.put(3 * CALLS_BEFORE_EVENTS)
+        self.clock.turn()
+        self.assertEqual(len(self.calls), 3 * CALLS_BEFORE_EVENTS)
