@@ -169,6 +169,8 @@ class FakeSocket:
         """See `socket.recv`."""
         if self.broken:
             raise ConnectionResetError(errno.ECONNRESET, "Reset")
+        if not self.incoming and not self.eof:
+            raise BlockingIOError(errno.EWOULDBLOCK, "Empty")
         data, self.incoming = self.incoming[:size], self.incoming[size:]
         return data
 
@@ -209,14 +211,16 @@ class Wire:
         factory: Factory of the server: a site, or a wrapper of one.
         reactor: Moves the bytes.
         host: Address of the client.
+        sent: Bytes that the client has sent before the server accepts the connection.
 
     Attributes:
         methods: Methods of the requests so far. A test that sends raw bytes appends the method of each request itself.
     """
 
-    def __init__(self, factory: Any, reactor: WireReactor, host: str = "127.0.0.1") -> None:
+    def __init__(self, factory: Any, reactor: WireReactor, host: str = "127.0.0.1", sent: bytes = b"") -> None:
         self.reactor = reactor
         self.socket = FakeSocket()
+        self.socket.incoming = sent
         self.methods: list[str] = []
         peer = (host, 54321)
         protocol = factory.buildProtocol(IPv4Address("TCP", *peer))
@@ -328,9 +332,9 @@ class WireTestCase(SynchronousTestCase):
     def stop(self) -> None:
         """Stop the services of the test; the base class has none."""
 
-    def connect(self, factory: Any) -> Wire:
-        """Open a connection."""
-        wire = Wire(factory, self.reactor, self.host)
+    def connect(self, factory: Any, sent: bytes = b"") -> Wire:
+        """Open a connection. The client has sent some bytes when the server accepts it."""
+        wire = Wire(factory, self.reactor, self.host, sent)
         self.wires.append(wire)
         return wire
 

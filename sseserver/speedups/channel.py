@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Server
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web import http
@@ -24,7 +25,7 @@ from twisted.web.http_headers import Headers
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
-from sseserver.speedups.body import KEPT_HEAD
+from sseserver.speedups.body import KEPT_HEAD, canBypassQueue
 from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.headers import CHECKED, takeUsual
 from sseserver.speedups.privates import (
@@ -40,8 +41,11 @@ from sseserver.speedups.privates import (
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.speedups.request import FastRequest, listDefaults
 from sseserver.speedups.tlsbody import makeSendBuffer
+from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import IDLE, Tick
+
+log = Logger(__name__)
 
 #: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
 #: same checks. Twisted reads every other head itself.
@@ -67,9 +71,11 @@ class ClosingSite(Protocol):
 
     Attributes:
         closing: Closes its connections, those of a turn together.
+        firstReads: Limits the time of a turn in which requests of new connections are read.
     """
 
     closing: NextTurn
+    firstReads: FairTurns
 
 
 class FastChannel(HTTPChannel):
@@ -106,6 +112,18 @@ class FastChannel(HTTPChannel):
         """Give each attribute its default in Twisted's own classes."""
         for name, value in _DEFAULTS:
             setattr(self, name, value)
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        See `HTTPChannel.makeConnection`.
+
+        Most clients send a request as soon as they are connected. It is read at once if it is there, without another
+        turn of the reactor.
+        """
+        super().makeConnection(transport)
+        # A transport with another protocol hands its connection over, with bytes that come first.
+        if canBypassQueue(transport) and transport.protocol is self and self.site.firstReads.hasTime():
+            _readFirst(transport)
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
@@ -244,6 +262,16 @@ def _shareNames(connection: Any) -> None:
     """Give a TCP connection names for logs that it shares with the others. Its own would be kept with each viewer."""
     if type(connection) is Server:
         connection.logstr = connection.repstr = _NAME
+
+
+def _readFirst(transport: Any) -> None:
+    """Read what is there from a new connection. If it has ended, the reactor will find out."""
+    try:
+        transport.doRead()
+    except BaseException:
+        # As the reactor does.
+        log.failure("A new connection failed")
+        transport.connectionLost(Failure())
 
 
 class _Closing(Tick):

@@ -159,8 +159,9 @@ class ProxiedConnection(ConnectedProtocol):
         channel = site.makeChannel(address or transport.getPeer(), client)
         if address is not None:
             channel.standFor(address)
-        transport.protocol = channel
+        # The channel reads nothing itself before it has the rest.
         channel.makeConnection(transport)
+        transport.protocol = channel
         if rest:
             channel.dataReceived(rest)
 

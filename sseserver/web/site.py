@@ -28,8 +28,10 @@ from sseserver.speedups.direct import AnswerForm, DirectWay
 from sseserver.speedups.privates import seesWaits
 from sseserver.speedups.probes import ProbeTransport, probe
 from sseserver.speedups.request import FastRequest
+from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import Ticker
+from sseserver.timing.turnend import TurnEnd
 from sseserver.web.accessline import plainLine
 from sseserver.web.answers import answerEncoded, encodeRefusal, finishAnswer
 from sseserver.web.arrivingbodies import ArrivingBodies
@@ -203,6 +205,7 @@ class StreamSite(Site):
     Attributes:
         bodies: The bodies of requests that are not complete.
         closing: Closes connections that have sent everything, those of a turn together.
+        firstReads: Limits the time of a turn in which requests of new connections are read.
         connections: The open connections.
         isFast: Whether speedups are on.
         maxBody: See above.
@@ -242,6 +245,7 @@ class StreamSite(Site):
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
         self.closing = NextTurn(self.reactor)
+        self.firstReads = FairTurns(self.reactor, TurnEnd(self.reactor))
         self.isFast = not plain
         self._direct = chooseDirect(self, plain, None if accessLog is None else formatter)
         self.ticker = Ticker(self.reactor, GRANULARITY, patient=True)

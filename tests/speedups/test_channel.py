@@ -21,6 +21,8 @@ from twisted.web.server import Request
 
 from sseserver.settings import Settings
 from sseserver.speedups import channel
+from sseserver.web.access.proxies import TrustedProxies
+from sseserver.web.peers import Peers
 from sseserver.web.site import FastStreamChannel, FastStreamRequest, StreamSite
 from tests.fakes import RecordingProducer
 from tests.http import EVENTSOURCE, makeRequest
@@ -28,7 +30,7 @@ from tests.resources import HoldingResource
 from tests.served import ServedTestCase
 from tests.speedups.cases import FastTestCase, makeFastSite
 from tests.speedups.mirror import GOOD, LAST, Mirror
-from tests.wires import Wire, soon
+from tests.wires import FakeSocket, Wire, soon
 
 
 class SameTests(FastTestCase):
@@ -425,3 +427,72 @@ class SizeTests(FastTestCase, ServedTestCase):
             self.reactor.advance(0.05)
             heads.append(re.sub(rb"(?m)^(Date|retry|id): .*$", b"", wire.received))
         self.assertEqual(*heads)
+
+
+class FirstReadTests(FastTestCase):
+    """#16: the first read of a new connection."""
+
+    def setUp(self) -> None:
+        """Make a site."""
+        super().setUp()
+        self.mirror = Mirror()
+        self.factory = self.site(self.mirror)
+
+    def test_atOnce(self) -> None:
+        """A request that is there when the connection is accepted is answered without another turn of the reactor."""
+        wire = self.connect(self.factory, GOOD["plain"])
+        self.assertEqual(len(self.mirror.seen), 1)
+        self.assertIn(b" 200 ", wire.received)
+        wire.send(GOOD["plain"])
+        self.assertEqual(len(self.mirror.seen), 2)
+
+    def test_nothingThere(self) -> None:
+        """A connection without bytes waits for them, and one that is closed or broken already is lost as usual."""
+        for end in (None, "eof", "broken"):
+            wire = Wire(self.factory, self.reactor)
+            if end is None:
+                wire.send(GOOD["plain"])
+                self.assertEqual(len(self.mirror.seen), 1)
+                wire.close()
+            else:
+                setattr(wire.socket, end, True)
+                self.reactor.turn()
+            self.assertTrue(wire.closed)
+            self.assertEqual(self.factory.connections.count, 0)
+
+    def test_endedAtOnce(self) -> None:
+        """A connection that the client has closed before it is accepted is lost in the next turn."""
+        self.patch(FakeSocket, "recv", lambda *_: b"")
+        wire = Wire(self.factory, self.reactor)
+        self.assertEqual(self.factory.connections.count, 1)
+        wire.close()
+        self.assertTrue(wire.closed)
+        self.assertEqual(self.factory.connections.count, 0)
+
+    def test_share(self) -> None:
+        """Of a crowd that is accepted together only some are read at once: a turn has a limited time for it."""
+        self.patch(self.factory.firstReads, "hasTime", lambda: False)
+        self.connect(self.factory, GOOD["plain"])
+        self.assertEqual(self.mirror.seen, [])
+        self.reactor.turn()
+        self.assertEqual(len(self.mirror.seen), 1)
+
+    def test_failure(self) -> None:
+        """A connection whose first read fails is closed, as the reactor does it."""
+        self.patch(FastStreamChannel, "dataReceived", lambda *_: {}["swordfish"])
+        wire = self.connect(self.factory, GOOD["plain"])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertTrue(wire.closed)
+        self.assertEqual(self.factory.connections.count, 0)
+
+    def test_handedOver(self) -> None:
+        """Bytes that came with the header of a PROXY protocol are before those that are still to be read."""
+        site = makeFastSite(self.mirror, self.reactor, peers=Peers(TrustedProxies(["127.0.0.1"]), True))
+        wire = self.connect(site)
+        request = GOOD["plain"]
+        wire.socket.incoming = request[9:]
+        wire.transport.protocol.dataReceived(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + request[:9])
+        self.assertEqual(self.mirror.seen, [])
+        self.reactor.turn()
+        self.assertEqual(len(self.mirror.seen), 1)
+        self.assertIn(b" 200 ", wire.received)
