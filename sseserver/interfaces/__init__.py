@@ -18,7 +18,7 @@ from sseserver.interfaces.sharing import (
     KeyedStream,
     Restarter,
 )
-from sseserver.interfaces.sources import IModels, ITokenSink, ITokenSource
+from sseserver.interfaces.sources import IModels, IPackedSink, ITokenSink, ITokenSource
 from sseserver.interfaces.stores import ILocalStore, IPersistence, IStreamStore
 from sseserver.interfaces.streams import IBeatingFormat, IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
 
@@ -34,6 +34,7 @@ __all__ = [
     "IKeyDirectory",
     "ILocalStore",
     "IModels",
+    "IPackedSink",
     "IPersistence",
     "IRate",
     "IRendering",

@@ -12,9 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from sseserver.values import (
-    Prompt,
-)
+from sseserver.values import PackedEntries, Prompt
 
 
 class ITokenSource(Interface):
@@ -125,3 +123,15 @@ class ITokenSink(Interface):
 
     def unregisterProducer() -> None:
         """Forget the producer. None of its methods is called after that."""
+
+
+class IPackedSink(ITokenSink):
+    """A token sink that also takes many tokens at once: a run is one, and a sink of your own need not be."""
+
+    def writeTokens(tokens: PackedEntries) -> None:
+        """
+        Append tokens to the stream, as `write` does with each of them. The run looks after them whether it must pause.
+
+        Args:
+            tokens: Tokens, one or more, none of which is empty. They are copied.
+        """

@@ -1,3 +1,5 @@
+cimport cython
+
 from sseserver.service.linger cimport Linger
 from sseserver.steps cimport step
 from sseserver.streams.log cimport StreamLog
@@ -26,5 +28,7 @@ cdef class Run:
 
     # Not `str`, which would refuse a derived type such as StrEnum.
     cpdef write(self, token)
+    @cython.locals(number=Py_ssize_t)
+    cpdef writeTokens(self, tokens)
     cdef _append(self, kind, bytes data)
     cdef _check(self, kind, Py_ssize_t number, Py_ssize_t size)

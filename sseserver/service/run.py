@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from sseserver.errors import SourceError
-from sseserver.interfaces import IStreamLog, ITokenSink
+from sseserver.interfaces import IPackedSink, IStreamLog
 from sseserver.service.linger import Linger
 from sseserver.service.pause import Pause
 from sseserver.service.prompts import KeptPrompt
@@ -30,7 +30,7 @@ from sseserver.streams.entries import packChunk
 from sseserver.streams.terminal import packCancelled, packDone, packFailed
 from sseserver.timing.ticker import Ticker
 from sseserver.tracebacks import forgetFailure
-from sseserver.values import Kind, NewEntry, Reason
+from sseserver.values import Kind, NewEntry, PackedEntries, Reason
 
 log = Logger(__name__)
 
@@ -167,6 +167,14 @@ class Run:
         """See `ITokenSink.write`."""
         if token and self.state is not _ENDED:
             self._append(_TOKEN, token.encode("utf-8"))
+
+    def writeTokens(self, tokens: PackedEntries) -> None:
+        """See `IPackedSink.writeTokens`."""
+        if self.state is not _ENDED:
+            number = self.streamLog.extend(tokens)
+            if number >= self._nextCheck:
+                # A check after a few small tokens is for the first one only, as in `_append`.
+                self._check(_TOKEN, number, len(tokens.data) if len(tokens) < _AHEAD_CHECK else _LARGE + 1)
 
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See `ITokenSink.writeChunk`."""
@@ -324,4 +332,4 @@ def _broken() -> NewEntry:
     return packFailed(SourceError("The source of this text broke down.", Reason.ERROR))
 
 
-classImplements(Run, ITokenSink)
+classImplements(Run, IPackedSink)

@@ -13,6 +13,7 @@ cdef class _WordWriter(Tick):
     cpdef pauseProducing(self)
     cpdef resumeProducing(self)
     cdef bint _write(self) except -1
+    cdef _put(self, word)
     cdef _finish(self)
 
 
@@ -28,5 +29,10 @@ cdef class _PacedWriter(_WordWriter):
 
 cdef class _UnpacedWriter(_WordWriter):
     cdef NextTurn _nextTurn
+    cdef Py_ssize_t _perTurn
 
     cpdef fire(self, double now)
+
+
+cdef class _BatchWriter(_UnpacedWriter):
+    cdef _put(self, word)

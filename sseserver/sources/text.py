@@ -9,12 +9,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import classImplements
 
-from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.interfaces import IPackedSink, ITokenSink, ITokenSource
 from sseserver.options import defaultOf
 from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import FIRING, IDLE, Tick, Ticker
 from sseserver.timing.turnend import TurnEnd
-from sseserver.values import MODEL, Prompt
+from sseserver.values import MODEL, Kind, NewEntry, PackedEntries, Prompt
 
 #: Seconds. Shortest time between two turns that write words. In fewer turns more words share the cost of a turn, but
 #: the last of them are later.
@@ -23,8 +23,12 @@ SLOT = 0.01
 #: Seconds by which a word may be early, because sums of intervals are not exact.
 _TOLERANCE = 1e-6
 
-#: Words written in one turn of the reactor when there is no pace.
+#: Words written in one turn of the reactor when there is no pace, one by one.
 WORDS_PER_TURN = 1000
+
+#: Words that are written at once when there is no pace; and such writes in one turn of the reactor.
+BATCH = 64
+BATCHES_PER_TURN = 16
 
 #: Characters. Longest word, and longest white space, in one token.
 LONGEST = 64
@@ -71,6 +75,23 @@ def splitWords(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
+def packWords(words: list[str]) -> list[PackedEntries]:
+    """
+    Pack words into batches of tokens.
+
+    Args:
+        words: The words.
+
+    Returns:
+        Batches of `BATCH` words; nothing if a word is not Unicode, which only a run can report.
+    """
+    try:
+        tokens = [NewEntry(Kind.TOKEN, word.encode("utf-8")) for word in words]
+    except UnicodeEncodeError:
+        return []
+    return [PackedEntries(tokens[start : start + BATCH]) for start in range(0, len(tokens), BATCH)]
+
+
 class TextSource:
     """
     Token source that writes the same text in every run, one word at a time.
@@ -101,20 +122,23 @@ class TextSource:
         if not 0 <= interval < float("inf"):
             raise ValueError(f"The interval must be 0 or more seconds, not {interval!r}.")
         self.model = model
-        self._words = splitWords(text)
         self._interval = interval
+        self.replaceText(text)
         self._ticker = Ticker(clock, chooseSlot(interval), turnEnd=turnEnd)
         self._nextTurn = NextTurn(clock, self._ticker.turnEnd)
 
     def replaceText(self, text: str) -> None:
         """Stream another text in the runs that start from now on."""
         self._words = splitWords(text)
+        self._batches = [] if self._interval else packWords(self._words)
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """See `ITokenSource.produce`."""
         if self._interval and self._words:
             return _PacedWriter(sink, self._words, self._interval, self._ticker, self._nextTurn).start()
-        return _UnpacedWriter(sink, self._words, self._nextTurn).start()
+        if self._batches and IPackedSink.providedBy(sink):
+            return _BatchWriter(sink, self._batches, self._nextTurn, BATCHES_PER_TURN).start()
+        return _UnpacedWriter(sink, self._words, self._nextTurn, WORDS_PER_TURN).start()
 
 
 classImplements(TextSource, ITokenSource)
@@ -129,9 +153,10 @@ class _WordWriter(Tick):
 
     __slots__ = ("_done", "_next", "_sink", "_words")
 
-    def __init__(self, sink: ITokenSink, words: list[str]) -> None:
+    def __init__(self, sink: ITokenSink, words: list[Any]) -> None:
         self.slot = IDLE
-        self._sink = sink
+        # It also takes batches if there are any.
+        self._sink: Any = sink
         self._words = words
         self._next = 0
         self._done: Deferred[None] = Deferred(lambda _: self.stopProducing())
@@ -162,7 +187,7 @@ class _WordWriter(Tick):
         word = self._words[self._next]
         self._next += 1
         try:
-            self._sink.write(word)
+            self._put(word)
         except BaseException:
             self.stopProducing()
             self._done.errback()
@@ -172,6 +197,9 @@ class _WordWriter(Tick):
         if not self._done.called:
             self._finish()
         return False
+
+    def _put(self, word: Any) -> None:
+        self._sink.write(word)
 
     def _finish(self) -> None:
         self._sink.unregisterProducer()
@@ -236,11 +264,12 @@ class _PacedWriter(_WordWriter):
 class _UnpacedWriter(_WordWriter):
     """Producer without a pace: some words in each turn of the reactor, as fast as the sink takes them."""
 
-    __slots__ = ("_nextTurn",)
+    __slots__ = ("_nextTurn", "_perTurn")
 
-    def __init__(self, sink: ITokenSink, words: list[str], nextTurn: NextTurn) -> None:
+    def __init__(self, sink: ITokenSink, words: list[Any], nextTurn: NextTurn, perTurn: int) -> None:
         super().__init__(sink, words)
         self._nextTurn = nextTurn
+        self._perTurn = perTurn
 
     def pauseProducing(self) -> None:
         self._nextTurn.cancel(self)
@@ -254,7 +283,7 @@ class _UnpacedWriter(_WordWriter):
         if self._next == len(self._words):
             self._finish()
             return None
-        for _ in range(WORDS_PER_TURN):
+        for _ in range(self._perTurn):
             if not self._write():
                 # The sink may have paused and resumed it inside the last write.
                 self.pauseProducing()
@@ -262,6 +291,15 @@ class _UnpacedWriter(_WordWriter):
             if self.slot != FIRING:
                 return None
         return now
+
+
+class _BatchWriter(_UnpacedWriter):
+    """The same for a sink that takes batches of words."""
+
+    __slots__ = ()
+
+    def _put(self, word: Any) -> None:
+        self._sink.writeTokens(word)
 
 
 #: Text of a server without options.

@@ -11,6 +11,7 @@ from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
 from sseserver.service.service import Settings
 from sseserver.sources.function import FunctionSource
+from sseserver.sources.text import BATCH, packWords
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.values import Prompt, State
 from tests.fakes import RecordingProducer
@@ -51,6 +52,15 @@ class ReadAheadTests(ServiceTestCase):
         self.assertEqual(self.producer.told, ["pause"])
         self.watch(self.streamLog)
         self.assertEqual(self.producer.told, ["pause", "resume"])
+
+    def test_manyTokens(self) -> None:
+        """#16: a run pauses after tokens that are written at once, also if other entries came before them."""
+        self.sink.write("first")
+        (batch,) = packWords(["ab"] * BATCH)
+        for _ in soon(lambda: self.producer.told):
+            self.sink.writeTokens(batch)
+        self.assertEqual(self.producer.told, ["pause"])
+        self.assertLess(self.streamLog.measureAhead(), self.readAhead + 2048)
 
     def test_slowViewer(self) -> None:
         """

@@ -12,12 +12,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from sseserver.errors import SourceError, StreamNotFound
-from sseserver.interfaces import ITokenSink
+from sseserver.interfaces import IPackedSink, ITokenSink
 from sseserver.service.run import Run
 from sseserver.service.runcounts import RunCounts
 from sseserver.service.service import Settings
 from sseserver.sources.function import FunctionSource
-from sseserver.sources.text import TextSource
+from sseserver.sources.text import TextSource, packWords
 from sseserver.stores.memory import MemoryStore
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.terminal import packCancelled
@@ -31,9 +31,9 @@ class RunTests(ServiceTestCase):
     """The life of a run."""
 
     def test_interface(self) -> None:
-        """A run is a token sink."""
+        """A run is a token sink, also for many tokens at once."""
         self.startLog()
-        self.assertTrue(verifyObject(ITokenSink, self.source.run.sink))
+        self.assertTrue(verifyObject(IPackedSink, self.source.run.sink))
 
     def test_done(self) -> None:
         """
@@ -201,6 +201,20 @@ class WriteTests(ServiceTestCase):
         self.source.run.end()
         self.assertEqual(self.entries()[:1], [b"a"])
         self.assertEqual(self.terminal(self.streamLog)[1]["tokens"], 1)
+
+    def test_manyTokens(self) -> None:
+        """#16: tokens that are written at once are entries of their own, and leave in one write."""
+        streamLog = self.startLog()
+        wire = self.watch(streamLog)
+        wire.socket.sends.clear()
+        self.source.run.sink.writeTokens(packWords(["a ", "b ", "c"])[0])
+        self.reactor.turn()
+        self.assertEqual(len(wire.socket.sends), 1)
+        self.assertEqual((streamLog.last, wire.response.texts), (3, ["a ", "b ", "c"]))
+        self.source.run.end()
+        self.assertEqual(self.terminal(streamLog), ("done", {"reason": "stop", "tokens": 3}))
+        self.source.run.sink.writeTokens(packWords(["late"])[0])
+        self.assertEqual(streamLog.last, 4)
 
     def test_derivedText(self) -> None:
         """A token, and the name of a stream, can be of a subclass of `str`."""

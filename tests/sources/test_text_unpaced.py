@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
+from sseserver.interfaces import IPackedSink
 from sseserver.sources import text as textModule
-from sseserver.sources.text import WORDS_PER_TURN, TextSource
+from sseserver.sources.text import BATCH, BATCHES_PER_TURN, WORDS_PER_TURN, TextSource
+from sseserver.values import Kind, PackedEntries
 from tests.fakes import FakeSink
 from tests.sources.texts import SourceTestCase, stop
 
@@ -135,3 +139,78 @@ class UnpacedTests(SourceTestCase):
             self.clock.advance(20)
             self.failureResultOf(done, CancelledError)
             self.assertEqual(len(sink.tokens), last)
+
+
+@implementer(IPackedSink)
+class PackedSink(FakeSink):
+    """A sink that takes many tokens at once, and records them as one text."""
+
+    def writeTokens(self, tokens: PackedEntries) -> None:
+        """See `IPackedSink.writeTokens`."""
+        assert {kind for kind, _ in tokens} == {Kind.TOKEN}
+        self.write("".join(data.decode("utf-8") for _, data in tokens))
+
+
+class BatchTests(SourceTestCase):
+    """#16: words without a pace for a sink that takes many at once."""
+
+    def setUp(self) -> None:
+        """Make a sink."""
+        super().setUp()
+        self.sink = PackedSink()
+        verifyObject(IPackedSink, self.sink)
+
+    def test_batches(self) -> None:
+        """Each write has a batch of words, the last one the rest; nothing is missing and nothing comes twice."""
+        words = [f"{number} " for number in range(2 * BATCH + 3)]
+        done = self.begin("".join(words), 0)
+        sizes = [len(text.split()) for text in self.sink.tokens]
+        self.assertEqual(sizes, [BATCH, BATCH, 3])
+        self.assertDone(done, "".join(words))
+
+    def test_shortText(self) -> None:
+        """A short text is one write."""
+        done = self.begin("a b c", 0)
+        self.assertEqual(self.sink.tokens, ["a b c"])
+        self.assertDone(done, "a b c")
+
+    def test_boundedTurns(self) -> None:
+        """A turn of the reactor writes about as many words as one by one."""
+        self.assertEqual(BATCH * BATCHES_PER_TURN, 1024)
+        text = "x " * (BATCH * BATCHES_PER_TURN + 1)
+        done = self.begin(text, 0)
+        self.assertEqual(len(self.sink.tokens), BATCHES_PER_TURN)
+        self.assertNoResult(done)
+        self.clock.turn()
+        self.assertDone(done, text)
+
+    def test_pausedInsideAWrite(self) -> None:
+        """A sink that pauses inside each write gets one batch for each resumption."""
+        self.sink.onWrite = lambda: self.sink.producer.pauseProducing()
+        done = self.begin("x " * (2 * BATCH + 1), 0)
+        for number in range(1, 3):
+            self.clock.advance(1)
+            self.assertEqual(len(self.sink.tokens), number)
+            self.sink.producer.resumeProducing()
+        self.clock.advance(1)
+        self.assertDone(done, "x " * (2 * BATCH + 1))
+
+    def test_anotherText(self) -> None:
+        """A run that has begun goes on with its text; the next one has the new text."""
+        source = TextSource(self.clock, "old " * (BATCH + 1), 0)
+        first = source.produce(self.sink, None)
+        source.replaceText("new")
+        self.clock.turn()
+        self.assertDone(first, "old " * (BATCH + 1))
+        self.sink.tokens.clear()
+        second = source.produce(self.sink, None)
+        self.clock.turn()
+        self.assertDone(second, "new")
+
+    def test_loneSurrogate(self) -> None:
+        """A text that is not Unicode ends the run at the word that is not, as with any other sink."""
+        done = TextSource(self.clock, "good \ud800 good", 0).produce(self.sink, None)
+        done.addErrback(lambda failure: failure.type)
+        self.clock.turn()
+        self.assertIs(self.successResultOf(done), UnicodeEncodeError)
+        self.assertEqual(self.sink.tokens, ["good "])
