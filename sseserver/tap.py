@@ -225,7 +225,9 @@ def makeParts(reactor: Any, options: Options, sessionKey: bytes | None = None) -
         sessionKey: The key that a worker shares with the others; `None` for a server of one process.
     """
     settings = makeSettings(options)
-    turnEnd = TurnEnd(reactor, None if settings.plain else limitTurns(reactor))
+    turnEnd = TurnEnd(reactor)
+    if not settings.plain:
+        limitTurns(reactor, turnEnd)
     store = makeStore(reactor, options, settings.kept, turnEnd)
     source = makeSource(reactor, options, turnEnd)
     streams = StreamService(reactor, source, settings, store, turnEnd=turnEnd)

@@ -10,6 +10,8 @@ cdef class NextTurn:
     cdef Py_ssize_t _number
     cdef dict _ticks
     cdef TurnEnd _turnEnd
+    cdef bint _waits
+    cdef bint _walks
 
     cpdef put(self, Tick tick)
     @cython.locals(slot=Py_ssize_t)

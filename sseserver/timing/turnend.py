@@ -33,6 +33,7 @@ class TurnEnd:
 
     Attributes:
         hasEvents: See above.
+        isOpen: Whether a batch has begun and not ended.
     """
 
     __slots__ = ("_calls", "_clock", "_depth", "hasEvents")
@@ -56,6 +57,11 @@ class TurnEnd:
         if not self._calls and not self._depth:
             self._clock.callLater(0, self._finish)
         self._calls.append(call)
+
+    @property
+    def isOpen(self) -> bool:
+        """See the class."""
+        return self._depth > 0
 
     def begin(self) -> None:
         """Begin a batch, which may be inside another; `end` must follow in the same turn."""

@@ -9,9 +9,11 @@ import socket
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.speedups.polling import ENDS, EVENTS, FEW, LimitedPoller, asksPoller, limitTurns
+from sseserver.timing.turnend import TurnEnd
 
 
 class Descriptor:
@@ -50,8 +52,9 @@ class LimitTests(SynchronousTestCase):
         """Make a reactor with descriptors that can all be read."""
         reactor: Any = EPollReactor()
         self.addCleanup(reactor.fireSystemEvent, "shutdown")
-        limitTurns(reactor)
-        limitTurns(reactor)
+        self.turnEnd = TurnEnd(reactor)
+        limitTurns(reactor, TurnEnd(reactor))
+        limitTurns(reactor, self.turnEnd)
         descriptors = []
         for _ in range(count):
             descriptors.append(Descriptor(*socket.socketpair()))
@@ -100,7 +103,7 @@ class LimitTests(SynchronousTestCase):
     def test_hasEvents(self) -> None:
         """#16: few events are told from none and from many. To ask takes none of them away."""
         reactor, descriptors = self.makeReactor(FEW + 1)
-        hasEvents: Any = limitTurns(reactor)
+        hasEvents: Any = self.turnEnd.hasEvents
         self.assertFalse(hasEvents())
         reactor.removeReader(descriptors[0])
         for _ in range(3):
@@ -113,15 +116,50 @@ class LimitTests(SynchronousTestCase):
     def test_otherReactors(self) -> None:
         """A reactor of another kind stays as it is, and nobody knows its events."""
         reactor: Any = object()
-        self.assertIsNone(limitTurns(reactor))
+        turnEnd = TurnEnd(Clock())
+        limitTurns(reactor, turnEnd)
+        self.assertIsNone(turnEnd.hasEvents)
 
     def test_probe(self) -> None:
         """The reactor of this version of Twisted asks the poller."""
         self.assertTrue(asksPoller())
         poller = select.epoll()
         self.addCleanup(poller.close)
-        limited = LimitedPoller(poller)
+        limited = LimitedPoller(poller, self.makeReactor(0)[0], self.turnEnd)
         self.assertEqual(limited.poll(0, 10), [])
+
+    def test_batch(self) -> None:
+        """#16: the events of a turn are a batch: its end comes after the last one."""
+        reactor, descriptors = self.makeReactor(3)
+        seen: list[str] = []
+
+        def read() -> None:
+            seen.append("read")
+            self.turnEnd.atEnd(lambda: seen.append("end"))
+
+        for one in descriptors:
+            self.patch(one, "doRead", read)
+        reactor.doIteration(0)
+        self.assertEqual(seen, ["read"] * 3 + ["end"] * 3)
+
+    def test_failure(self) -> None:
+        """A descriptor whose event cannot be handled is logged, and the others are handled."""
+        reactor, descriptors = self.makeReactor(3)
+        # Raises outside of Twisted's own precautions.
+        self.patch(descriptors[0], "doRead", lambda: {}["swordfish"])
+        self.patch(reactor, "removeReader", lambda one: {}["bluefin"])
+        self.assertEqual(self.turn(reactor, descriptors[1:]), [2])
+        failures = self.flushLoggedErrors(KeyError)
+        self.assertEqual([failure.value.args for failure in failures], [("swordfish",), ("bluefin",)])
+
+    def test_gone(self) -> None:
+        """An event of a descriptor that another event of its turn has removed is dropped."""
+        reactor, descriptors = self.makeReactor(2)
+        for one, other in (descriptors, descriptors[::-1]):
+            self.patch(
+                one, "doRead", lambda one=one, other=other: (Descriptor.doRead(one), reactor.removeReader(other))[0]
+            )
+        self.assertEqual(self.turn(reactor, descriptors), [1])
 
 
 def _countReads(descriptors: list[Descriptor]) -> int:

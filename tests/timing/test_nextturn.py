@@ -118,6 +118,41 @@ class NextTurnTests(ClockTestCase):
         self.clock.turn()
         self.assertEqual(self.calls, ["a", "b", "end", "end of a"])
 
+    def test_inABatch(self) -> None:
+        """#16: ticks that come in a batch are called at its end, before what was to be done after them."""
+        self.turnEnd.begin()
+        self.make("a", lambda: self.turnEnd.atEnd(lambda: self.calls.append("end of a")))
+        self.turnEnd.atEnd(lambda: self.calls.append("end"))
+        self.make("b")
+        self.assertEqual((self.calls, self.clock.getDelayedCalls()), ([], []))
+        self.turnEnd.end()
+        self.assertEqual(self.calls, ["a", "b", "end of a", "end"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_againInABatch(self) -> None:
+        """#16: a tick that is due again, or puts another, does not prolong the batch."""
+        results: list[float | None] = [0.0, None]
+        self.turnEnd.begin()
+        self.make("a", lambda: results.pop(0))
+        self.make("b", lambda: self.make("c") and None)
+        self.turnEnd.end()
+        self.assertEqual(self.calls, ["a", "b"])
+        self.clock.turn()
+        self.assertEqual(self.calls, ["a", "b", "a", "c"])
+
+    def test_cancelledInABatch(self) -> None:
+        """#16: a tick that is cancelled in the batch is not called; one that is put again is called once."""
+        self.turnEnd.begin()
+        first, second = self.make("a"), self.make("b")
+        for tick in (first, second):
+            self.turn.cancel(tick)
+        self.turn.put(second)
+        self.turnEnd.end()
+        self.assertEqual((self.calls, self.clock.getDelayedCalls()), (["b"], []))
+        self.make("c")
+        self.clock.turn()
+        self.assertEqual(self.calls, ["b", "c"])
+
     def test_withoutTurnEnd(self) -> None:
         """Without an end of the turn there are no batches."""
         self.turn = NextTurn(self.clock)
