@@ -10,7 +10,6 @@ here is Twisted's. `sseserver.web.site` chooses between them and Twisted's own.
 
 from __future__ import annotations
 
-import re
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -27,7 +26,7 @@ from zope.interface.declarations import Provides
 
 from sseserver.speedups.body import KEPT_HEAD, canBypassQueue
 from sseserver.speedups.direct import DirectWay
-from sseserver.speedups.headers import CHECKED, takeUsual
+from sseserver.speedups.heads import SHORT_HEAD, Head, readHead
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
     fillChannel,
@@ -47,22 +46,8 @@ from sseserver.timing.ticker import IDLE, Tick
 
 log = Logger(__name__)
 
-#: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
-#: same checks. Twisted reads every other head itself.
-_HEAD = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([!-~]+) (HTTP/1\.[01])\r\n"
-    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\0\r\n]*\r\n)*)\r\n"
-)
-
-#: Words of request lines. Requests share them: a viewer keeps those of its own.
-_SHARED = {word: word for word in (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"HTTP/1.0", b"HTTP/1.1")}
-
 #: Name of a connection in Twisted's log.
 _NAME = "HTTP"
-
-#: Bytes. Limit of such a head, and the number of its header lines: well below Twisted's limits.
-_SHORT_HEAD = 8192
-_FEW_LINES = 100
 
 
 class ClosingSite(Protocol):
@@ -149,34 +134,26 @@ class FastChannel(HTTPChannel):
         """
         if not isBetweenRequests(self):
             return False
-        match = _HEAD.match(data, 0, _SHORT_HEAD)
-        if match is None or match[4].count(b"\n") > _FEW_LINES:
+        size = data.find(b"\r\n\r\n", 0, SHORT_HEAD) + 4
+        head = readHead(data[:size])
+        if head is None:
             return False
         self.resetTimeout()
-        readFields = partial(self._readFields, match[4], match.end())
-        method, target, version = match.group(1, 2, 3)
-        line = (_SHARED.get(method, method), target, _SHARED.get(version, version))
-        receiveRequest(self, line, readFields, data[match.end() :])
+        receiveRequest(self, head.requestLine, partial(self._takeFields, head, size), data[size:])
         if hasInput(self) and not self.transport.disconnecting:
             super().dataReceived(b"")
         return True
 
-    def _readFields(self, fields: bytes, size: int, request: FastRequest) -> bool:
+    def _takeFields(self, head: Head, size: int, request: FastRequest) -> bool:
         """
-        Read the lines of header fields from a head of this size.
+        Give a request the header fields of its head, which has this size.
 
         Returns:
             Whether Twisted takes them all.
         """
         request.hasLargeHead = size > KEPT_HEAD
-        for field in takeUsual(request.requestHeaders, fields.split(b"\r\n")[:-1]):
-            name, _, value = field.partition(b":")
-            if name.lower() in CHECKED:
-                if not self.headerReceived(field):
-                    return False
-            else:
-                request.requestHeaders.addRawHeader(name, value.strip(b" \t"))
-        return True
+        request.requestHeaders = head.makeHeaders()
+        return all(map(self.headerReceived, head.checked))
 
     def allHeadersReceived(self) -> None:
         """See `HTTPChannel.allHeadersReceived`."""

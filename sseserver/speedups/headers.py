@@ -60,6 +60,12 @@ class FastHeaders(Headers):
 
     _rawHeaders: dict[bytes, list[bytes]]
 
+    def copy(self) -> FastHeaders:
+        """See `Headers.copy`."""
+        headers = FastHeaders()
+        headers._rawHeaders = {name: values.copy() for name, values in self._rawHeaders.items()}
+        return headers
+
     def takeUsual(self, lines: list[bytes]) -> list[bytes]:
         """See `takeUsual`."""
         known, others = self._rawHeaders, []
@@ -166,9 +172,10 @@ def _operate(headers: Headers) -> list[object]:
         seen += headers.hasHeader(name), list(headers.getRawHeaders(name, ())), list(headers.getAllRawHeaders())
         headers.setRawHeaders(name, [b"d"])
         seen += list(headers.getRawHeaders(name, ())), list(headers.getAllRawHeaders())
+        copy = headers.copy()
         headers.removeHeader(name)
         headers.removeHeader(name)
-        seen += headers.hasHeader(name), list(headers.getAllRawHeaders())
+        seen += list(copy.getAllRawHeaders()), headers.hasHeader(name), list(headers.getAllRawHeaders())
     return seen
 
 

@@ -268,8 +268,9 @@ class TwistdServesTests(TwistdTestCase):
         server = self.start("--heartbeat", "0.1", "--interval", "60")
         visitor = server.ask()
         # With the default interval the words would leave no room for so many heartbeats.
-        lines = [visitor.readline() for _ in range(14)]
-        self.assertEqual(lines[4:], [b":\n"] * 10)
+        lines = [visitor.readline() for _ in range(17)]
+        self.assertEqual(lines[5], b"data: What \n")
+        self.assertEqual(lines[7:], [b":\n"] * 10)
         server.end()
 
     def test_F129_rotation(self) -> None:
