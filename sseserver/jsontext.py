@@ -50,6 +50,7 @@ _MEMBER = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`
 
 # msgspec takes a tenth of the time of `json`, but writes UTF-8.
 _encodeUTF8 = msgspec.json.Encoder().encode
+_addSpaces = msgspec.json.format
 
 #: Number. Members that an error names, and characters of each name.
 _MAX_NAMES = 5
@@ -73,16 +74,14 @@ def toJSON(value: object, spaced: bool = False) -> bytes:
     Returns:
         The JSON text, without a line end. Lone surrogates are written as escapes.
     """
-    if spaced:
-        return _encodeSpaced(value).encode("ascii")
     try:
         encoded = _encodeUTF8(value)
         if encoded.isascii():
-            return encoded
-    except UnicodeEncodeError:
-        # msgspec refuses lone surrogates.
+            return _addSpaces(encoded, indent=0) if spaced else encoded
+    except (UnicodeEncodeError, TypeError, OverflowError):
+        # msgspec refuses lone surrogates, classes derived from `str`, and integers of more than 64 bits.
         pass
-    return _encodeCompact(value).encode("ascii")
+    return (_encodeSpaced if spaced else _encodeCompact)(value).encode("ascii")
 
 
 def readJSON(body: bytes, shape: type[T], deep: bool | None = None) -> T:

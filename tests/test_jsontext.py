@@ -59,7 +59,19 @@ class WriterTests(SynchronousTestCase):
         """
         self.assertEqual(toJSON({"a": [1, 0.5], "b": "\u00e9\n"}, spaced=True), b'{"a": [1, 0.5], "b": "\\u00e9\\n"}')
         for text in TEXTS:
-            self.assertEqual(toJSON([text], spaced=True), json.dumps([text]).encode("ascii"))
+            encoded = toJSON([text], spaced=True).replace(b"\x7f", b"\\u007f")
+            self.assertEqual(encoded, json.dumps([text]).replace("\x7f", "\\u007f").encode("ascii"))
+        for value in ({}, [], {"a": {}, "b": []}, [[{}], None, True], "a: b, c", {"c,d:e": '"\\: ,'}, 2**70, -0.5):
+            self.assertEqual(toJSON(value, spaced=True), json.dumps(value).encode("ascii"))
+
+    def test_derivedText(self) -> None:
+        """A class derived from `str` is written as its text."""
+
+        class Text(str):
+            __slots__ = ()
+
+        for spaced, expected in ((True, b'{"a": "b"}'), (False, b'{"a":"b"}')):
+            self.assertEqual(toJSON({"a": Text("b")}, spaced=spaced), expected)
 
 
 class ReaderTests(SynchronousTestCase):

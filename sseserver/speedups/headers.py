@@ -62,7 +62,7 @@ class FastHeaders(Headers):
 
     def copy(self) -> FastHeaders:
         """See `Headers.copy`."""
-        headers = FastHeaders()
+        headers = FastHeaders.__new__(FastHeaders)
         headers._rawHeaders = {name: values.copy() for name, values in self._rawHeaders.items()}
         return headers
 

@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
-from twisted.web.resource import IResource, Resource
+from twisted.web.resource import IResource, Resource, getChildForRequest
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from sseserver.counting import Tally
@@ -290,6 +290,12 @@ class StreamSite(Site):
             # The transport would make it again.
             channel.standFor(address)
         return channel
+
+    def getResourceFor(self, request: Any) -> Any:
+        """See `Site.getResourceFor`."""
+        request.site = self
+        request.sitepath = request.prepath.copy()
+        return getChildForRequest(self.resource, request)
 
     def log(self, request: Any) -> None:
         """See `Site.log`."""
