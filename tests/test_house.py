@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from configparser import ConfigParser
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -34,6 +35,18 @@ class HouseTests(SynchronousTestCase):
     def test_modules(self) -> None:
         """The walk over the tree finds the package: no rule holds for want of modules."""
         self.assertLessEqual({"", "errors", "wire", "apis.root", "tap"}, modulesOf(ROOT).keys())
+
+    def test_packages(self) -> None:
+        """setup.cfg lists every package. A wheel without one of them cannot be imported."""
+        metadata = ConfigParser()
+        metadata.read(ROOT / "setup.cfg", "utf-8")
+        packages = {
+            ".".join((PACKAGE, name)).rstrip(".")
+            for name, path in modulesOf(ROOT).items()
+            if path.name == "__init__.py"
+        }
+        listed = metadata["options"]["packages"].split()
+        self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 
     def test_nothingIsLeftUnfinished(self) -> None:
         """The files of the page hold no note of unfinished work."""
