@@ -40,11 +40,8 @@ class HouseTests(SynchronousTestCase):
         """setup.cfg lists every package. A wheel without one of them cannot be imported."""
         metadata = ConfigParser()
         metadata.read(ROOT / "setup.cfg", "utf-8")
-        packages = {
-            ".".join((PACKAGE, name)).rstrip(".")
-            for name, path in modulesOf(ROOT).items()
-            if path.name == "__init__.py"
-        }
+        inits = [name for name, path in modulesOf(ROOT).items() if path.name == "__init__.py"]
+        packages = {f"{PACKAGE}.{name}".rstrip(".") for name in inits}
         listed = metadata["options"]["packages"].split()
         self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 
