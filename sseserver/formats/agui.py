@@ -38,6 +38,10 @@ class _AGUIRendering(TranslatedRendering):
         super().renew()
         self._ids.set(self._log.epoch)
 
+    def head(self, cursor: int, retry: int, url: str) -> bytes:
+        """See `IRendering.head`. These clients have reconnection times of their own."""
+        return HEARTBEAT
+
     def writeFailure(self, reason: str, message: str) -> bytes:
         """See `TranslatedRendering.writeFailure`."""
         return writeProblem(message, reason)

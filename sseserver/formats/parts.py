@@ -12,6 +12,10 @@ from sseserver.protocols.chatcompletions import DeltaReader, TextDelta
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
 
+# Looked up for each entry.
+_TOKEN = Kind.TOKEN
+_CHUNK = Kind.CHUNK
+
 #: Bytes. Larger chunks are not learned.
 _LEARNED = 2048
 
@@ -44,9 +48,9 @@ class PartTranslator:
 
     def translate(self, kind: Kind, data: bytes) -> list[bytes]:
         """See `Translator.translate`."""
-        if kind is Kind.TOKEN:
+        if kind is _TOKEN:
             return self._writer.writeText(data.decode("utf-8"))
-        if kind is Kind.CHUNK:
+        if kind is _CHUNK:
             chunk, text = unpack(data)
             if chunk == b"%b%b%b" % (self._before, text, self._behind):
                 # The text has no escapes: they are longer than what they stand for.

@@ -33,6 +33,10 @@ class Open(Enum):
     REASONING = 2
 
 
+# Looked up for each token.
+_TEXT = Open.TEXT
+
+
 class OpenCall:
     """
     A tool call whose arguments are being written.
@@ -113,7 +117,7 @@ class PartWriter:
         Args:
             text: Never empty.
         """
-        if self._open is Open.TEXT:
+        if self._open is _TEXT:
             return [self._makeDelta(text)]
         self._begin()
         self._addText(text)
@@ -129,7 +133,7 @@ class PartWriter:
         Returns:
             Whether it was done, because each token is one event. Otherwise nothing has changed.
         """
-        return self._open is Open.TEXT
+        return self._open is _TEXT
 
     def writeDeltas(self, deltas: Iterable[Delta], text: str) -> list[bytes]:
         """
@@ -201,8 +205,8 @@ class PartWriter:
 
     def _addText(self, text: str) -> None:
         """Write text of the answer."""
-        if self._open is not Open.TEXT:
-            self._openPart(Open.TEXT)
+        if self._open is not _TEXT:
+            self._openPart(_TEXT)
         self._events.append(self._makeDelta(text))
 
     def _addDelta(self, delta: Delta) -> None:

@@ -97,6 +97,7 @@ class AGUITests(SynchronousTestCase):
         """A viewer that cannot go on gets an error; one whose stream goes on elsewhere gets none, and returns."""
         streamLog = makeLog("a")
         rendering = AGUIFormat().render(streamLog)
+        self.assertEqual(rendering.head(0, 1000, "/"), b":\n")
         self.assertEqual(rendering.retire(1000), b":\n")
         cursor = rendering.read(0, ALL, False).cursor
         streamLog.append(*packRestart(1))

@@ -19,6 +19,10 @@ PACKAGES = [
     "ai-6@npm:ai@6.0.326",
     "ai-7@npm:ai@7.0.173",
     "@ai-sdk/workflow@2.0.43",
+    "zod@4.4.2",
+    # The peers of the workflow package are ten times as much, and nothing of them is used here.
+    "--legacy-peer-deps",
+    "--ignore-scripts",
 ]
 
 SCRIPT = (

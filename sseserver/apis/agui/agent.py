@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import cast
 
 from twisted.web.server import Request
@@ -13,10 +14,12 @@ from sseserver.formats import AGUIFormat
 from sseserver.formats.rendering import describeGap
 from sseserver.formats.translation import TranslatedRendering
 from sseserver.interfaces import IStreamLog, Principal, Right
-from sseserver.protocols.agui import RunRequest, checkRunID, packNames, parseEventID, readAgentInput
+from sseserver.protocols.agui import RunRequest, checkRunID, packNames, parseEventID, readAgentInput, readNames
 from sseserver.service.clients import identifyClient
 from sseserver.service.service import StreamService
-from sseserver.values import StartingPlace, State
+from sseserver.streams.entries import unpack
+from sseserver.tracebacks import forgetTraceback
+from sseserver.values import Kind, StartingPlace, State
 from sseserver.web.access.rights import Access
 from sseserver.web.request import readHeader, readJSONObject, readLastEventID, readParameter, readStartKey
 from sseserver.web.resource import AsyncResource
@@ -56,7 +59,7 @@ class Agent(AsyncResource):
         if asked is None:
             streamLog = await self._start(request, principal, RunRequest(body.mark(prompt), names))
         else:
-            streamLog = await self._findRun(principal, names.run)
+            streamLog = await self._findRun(principal, names.run, asked)
         return await self._follow(request, streamLog, asked, principal)
 
     async def GET(self, request: Request) -> bytes | None:
@@ -73,7 +76,7 @@ class Agent(AsyncResource):
         asked, offset = readLastEventID(request), readParameter(request, b"offset")
         if asked is None and offset not in {None, _START}:
             asked = offset
-        streamLog = await self._findRun(principal, run)
+        streamLog = await self._findRun(principal, run, asked)
         return await self._follow(request, streamLog, asked, principal)
 
     def _readRun(self, request: Request) -> str | None:
@@ -94,17 +97,38 @@ class Agent(AsyncResource):
         await self._runs.add(_makeKey(principal, asked.names.run), streamLog)
         return streamLog
 
-    async def _findRun(self, principal: Principal, run: str) -> IStreamLog:
+    async def _findRun(self, principal: Principal, run: str, asked: str | None) -> IStreamLog:
         """
-        Return the stream of a run.
+        Return the stream of a run. After a restart of the server its name may be known, or that in the last event ID.
 
         Raises:
             StreamNotFound: There is none, or the client may not read it.
         """
-        streamLog = await self._runs.find(_makeKey(principal, run))
-        if not principal.allows(Right.READ, streamLog.name):
+        try:
+            streamLog = await self._runs.find(_makeKey(principal, run))
+        except StreamNotFound as missing:
+            forgetTraceback(missing)
+        else:
+            if principal.allows(Right.READ, streamLog.name):
+                return streamLog
             raise StreamNotFound(run)
-        return streamLog
+        parsed = None if asked is None else parseEventID(asked)
+        for name in (run,) if parsed is None else (run, parsed[0]):
+            found = await self._findStream(principal, name)
+            if found is not None and run in {name, _readRunID(found)}:
+                return found
+        raise StreamNotFound(run)
+
+    async def _findStream(self, principal: Principal, name: str) -> IStreamLog | None:
+        """Return the stream of a name, if the client may read it and a run writes it."""
+        if not principal.allows(Right.READ, name):
+            return None
+        try:
+            streamLog = await self._service.find(name)
+        except StreamNotFound as missing:
+            forgetTraceback(missing)
+            return None
+        return None if streamLog.published else streamLog
 
     async def _follow(
         self, request: Request, streamLog: IStreamLog, asked: str | None, principal: Principal
@@ -182,6 +206,15 @@ def _refuse(gap: GapError) -> BadRequest:
     if gap.reason == "trimmed":
         return BadRequest(f"{describeGap(gap).partition('.')[0]}: the run cannot be continued.")
     return BadRequest(_UNKNOWN)
+
+
+def _readRunID(streamLog: IStreamLog) -> str | None:
+    """Return the ID that a client gave a run, if its stream still begins with it."""
+    buffer = streamLog.buffer
+    if buffer.first != 1 or not streamLog.last or buffer.kind(1) != Kind.INPUT:
+        return None
+    names = readNames(json.loads(unpack(buffer.entry(1))[0]))
+    return None if names is None else names.run
 
 
 def _makeKey(principal: Principal, run: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sseserver.apis.root import StreamResource
 from sseserver.service.service import Settings
 from sseserver.streams.terminal import packRestart
 from tests.apis.chat.cases import ChatTestCase
@@ -136,6 +137,22 @@ class AgentTests(AgentTestCase):
         self.assertEqual(answer.response.status, 400)
         self.assertIn("begun anew", answer.response.error["message"])
         self.assertEqual(self.events(self.join())[-1]["delta"], "b")
+
+    def test_forgotten(self) -> None:
+        """A run whose ID the server has forgotten is found by its last event ID, and by the name of its stream."""
+        wire = self.start()
+        self.write("a")
+        told, ids = self.events(wire), self.ids(wire)
+        name = wire.response.headers["content-location"].rpartition("/")[2]
+        self.start("other")
+        # It has no IDs of runs yet, as after a restart.
+        self.factory = self.site(StreamResource(self.service))
+        self.assertEqual(self.join().response.status, 404)
+        self.assertEqual(self.events(self.join(Last_Event_ID=ids[1])), told[2:])
+        self.assertEqual(self.events(self.start(Last_Event_ID=ids[0])), told[1:])
+        self.assertEqual(self.join("other", Last_Event_ID=ids[1]).response.status, 404)
+        self.assertEqual(self.events(self.join(name)), told)
+        self.assertEqual(len(self.source.runs), 2)
 
     def test_retry(self) -> None:
         """A retry with the same idempotency key joins the run."""
