@@ -22,6 +22,7 @@ from sseserver.apis.chat.operations import CHAT
 from sseserver.apis.messages.operations import MESSAGES
 from sseserver.apis.native.operations import makeNative
 from sseserver.apis.page.operations import makePage
+from sseserver.apis.responses.operations import RESPONSES
 from sseserver.apis.session.operations import SESSION
 from sseserver.apis.ui.operations import CHATS
 from sseserver.errors import ForeignOrigin, MethodNotAllowed, MisdirectedRequest, NotFound, SSEServerError
@@ -111,6 +112,14 @@ ADVICE = {
     "not_found": Advice(
         "No resource has this URL.",
         "Compare the path with the [list of URLs](http-api.md#urls), and with the path where the resource is mounted.",
+    ),
+    "response_not_found": Advice(
+        "There is no response with this ID: it never existed, was not stored, or is no longer kept.",
+        "Ask for a new response. `--keep` sets how long one is kept.",
+    ),
+    "events_gone": Advice(
+        "A response cannot be continued after this event: what follows is no longer kept, or is void.",
+        "Read the response from its start, or get it as a whole.",
     ),
     "stream_not_found": Advice(
         "No stream has this name, it is no longer kept, or the credential does not let you know of it.",
@@ -337,7 +346,7 @@ def listCodes() -> list[type[SSEServerError]]:
 def listOperations() -> list[Operation]:
     """Return the operations of all APIs, the native one first."""
     formats = tuple(makeFormats(MODEL))
-    apis = (makeNative(formats), CHAT, MESSAGES, CHATS, makePage(formats), SESSION, DESCRIPTION, OPERATORS)
+    apis = (makeNative(formats), CHAT, RESPONSES, MESSAGES, CHATS, makePage(formats), SESSION, DESCRIPTION, OPERATORS)
     return [operation for api in apis for operation in api.operations]
 
 

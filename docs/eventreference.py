@@ -41,6 +41,9 @@ CREATED = 1764547200.0
 #: Milliseconds. Reconnection time in the examples.
 RETRY = 3000
 
+#: Characters. Events in a cell of a table that has more of them are left out.
+_CELL = 78
+
 #: Characters of a line of an example.
 _WIDTH = 99
 
@@ -279,6 +282,17 @@ The last event is `done`, however the stream ends, and its data is the reason. A
 cancellation `failed` comes before it, with a sentence. So does a restart that makes text void. The
 data of every event is HTML.
 """,
+    "responses": """\
+The events of a response of [OpenAI's API](http-api.md#responses). The text, the reasoning and each
+function call of an upstream is an item of its output. Published events are left out.
+
+Events have no ID, but numbers from 0 (`sequence_number`): an entry always makes the same ones, and
+nothing is joined. `[DONE]` has none. `starting_after` continues after a number.
+
+A failed and a cancelled stream end with the response and its status. A restart, and a response that
+the server ends early, are told by the event `error`. It is not one of the response: do not continue
+after its number.
+""",
     "messages": """\
 The events of a streamed message of [Anthropic's API](http-api.md#messages). The text, the
 reasoning and each tool call of an upstream is a content block. Nothing is joined. Published events
@@ -323,7 +337,7 @@ HTML, section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.htm
 | --- | --- | --- |
 | `data: TEXT` | in every event, once for each line of its text | join the lines with LF |
 | `event: TYPE` | if the type is not `message` | look at the types below |
-| `id: EPOCH-N` | in every event, except in `ui`; `EPOCH.N` in `agui` | send it as `Last-Event-ID` |
+| `id: EPOCH-N` | except in `ui` and `responses`; `EPOCH.N` in `agui` | send it as `Last-Event-ID` |
 | `retry: N` | in the first event; alone when the server turns a viewer away | return after N ms |
 | `:` | a heartbeat, after 15 seconds of silence (`--heartbeat`) | nothing; it is a comment |
 | empty line | after each event | dispatch the event |
@@ -425,7 +439,8 @@ def cell(stream: bytes) -> str:
     names = [name(event) for event in Decoder().feed(stream)]
     if not names:
         return f"`{stream.decode('utf-8').partition(':')[0]}:`" if stream else "nothing"
-    return ", ".join(names)
+    told = ", ".join(names)
+    return told if len(told) <= _CELL else f"{names[0]}, …, {', '.join(names[-2:])}"
 
 
 def rows(form: IFormat) -> Iterator[tuple[str, str]]:

@@ -34,6 +34,7 @@ LEGACY = b'{"prompt": "Hello", "stream": true}'
 CHAT = b'{"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}'
 
 MESSAGE = b'{"model": "script", "max_tokens": 9, "messages": [{"role": "user", "content": "Hello"}], "stream": true}'
+RESPONSE = b'{"input": "Hello", "stream": true}'
 AGENT = b'{"threadId": "t", "runId": "r", "messages": [{"role": "user", "content": "Hello"}]}'
 
 #: Bodies of the operations that need one.
@@ -41,11 +42,15 @@ BODIES = {
     "/v1/chat/completions": HELLO,
     "/v1/completions": LEGACY,
     "/v1/messages": MESSAGE,
+    "/v1/responses": RESPONSE,
     "/v1/messages/count_tokens": MESSAGE,
     "/api/chat": CHAT,
     "/agui": AGENT,
     "/streams/{name}/links": b'{"rights": ["publish"]}',
 }
+
+#: Paths whose streams are seen by a client that may not read them.
+_SHOWN = {"/", "/streams/{name}", "/v1/responses/{id}", "/v1/responses/{id}/input_items"}
 
 #: The operations that start runs, with their bodies.
 STARTS = (
@@ -54,6 +59,7 @@ STARTS = (
     ("/v1/chat/completions", HELLO),
     ("/v1/completions", LEGACY),
     ("/v1/messages", MESSAGE),
+    ("/v1/responses", RESPONSE),
     ("/streams", b"{}"),
 )
 
@@ -184,7 +190,7 @@ class DescribedTestCase(SecretsTestCase):
         reader, publisher = self.addKey("reader", "read:*"), self.addKey("publisher", "publish:*")
         self.put("news")
         for method, path in self.listOperations():
-            key = publisher if method == "GET" and path in {"/", "/streams/{name}"} else reader
+            key = publisher if method == "GET" and path in _SHOWN else reader
             accept = EVENTSOURCE if path == "/" else None
             body = BODIES.get(path, b"{}") if method == "POST" else None
             for credential in (None, key, makeToken()):
@@ -256,6 +262,7 @@ class DescribedTestCase(SecretsTestCase):
         self.continueRun(every)
         self.check("/", accept=EVENTSOURCE, credential=every, headers={"Origin": "http://evil.example"})
         self.useMessages(every)
+        self.useResponses(every)
         self.credentials.replace(self.makeSecrets(()))
         self.check("/streams/news/links", "POST", every)
         self.service.leave()
@@ -279,6 +286,22 @@ class DescribedTestCase(SecretsTestCase):
         self.serve(self.source, Settings(window=1 << 16))
         self.guarded = self.makeSite()
         self.askMessage(key, lambda run: run.write("x" * 100_000), whole)
+
+    def useResponses(self, key: str) -> None:
+        """Send requests for responses whose answers the recording does not have."""
+        for settings in (Settings(maxViewersPerClient=1), Settings(maxViewers=1)):
+            self.serve(self.source, settings)
+            self.guarded = self.makeSite()
+            wire = self.send("/v1/responses", "POST", key, body=RESPONSE.replace(b"{", b'{"background": true, ', 1))
+            name = json.loads(wire.response.events[0].data)["response"]["id"]
+            self.check(f"/v1/responses/{name}?stream=true", credential=key)
+        self.serve(self.source, Settings(window=1 << 16))
+        self.guarded = self.makeSite()
+        wire = self.send("/v1/responses", "POST", key, body=RESPONSE.replace(b"true", b"false"))
+        self.source.run.write("x" * 100_000)
+        self.reactor.advance(1)
+        told = wire.response
+        self.judge.judge(Told("POST", "/v1/responses", told.status, told.headers, told.body))
 
     def cancelNewest(self, run: object) -> None:
         """Cancel the newest stream."""
@@ -315,4 +338,5 @@ class DescribedTestCase(SecretsTestCase):
 
 def fill(path: str) -> str:
     """Return a target of a path."""
+    path = path.replace("/responses/{id}", "/responses/resp_news")
     return path.replace("{name}", "news").replace("{file}", "app.js").replace("{id}", "c")

@@ -1,10 +1,10 @@
 """
 The APIs: families of URLs with one wire protocol each.
 
-Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `messages` (Anthropic's
-`/v1/messages`), `ollama` (Ollama's `/ollama/api`), `ui` (the Vercel AI SDK's `/api/chat`), `agui`
-(AG-UI's `/agui`), `page` (`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the
-site of `--admin-listen`). `makeAPIs` is the list of them.
+Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `responses` (`/v1/responses`),
+`messages` (Anthropic's `/v1/messages`), `ollama` (Ollama's `/ollama/api`), `ui` (the Vercel AI
+SDK's `/api/chat`), `agui` (AG-UI's `/agui`), `page` (`/`), `session` (`/session`), `admin`
+(`/healthz`, `/readyz`, and the site of `--admin-listen`). `makeAPIs` is the list of them.
 
 A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
 and a format if it streams. CONTRIBUTING.md has the steps.
@@ -45,6 +45,8 @@ from sseserver.apis.ollama.operations import OLLAMA
 from sseserver.apis.page.operations import makePage
 from sseserver.apis.page.page import ASSETS, PACKAGE, Page
 from sseserver.apis.page.visitor import Visitor
+from sseserver.apis.responses.creation import Responses
+from sseserver.apis.responses.operations import RESPONSES
 from sseserver.apis.session.operations import SESSION
 from sseserver.apis.session.session import Session
 from sseserver.apis.ui.chats import Chats
@@ -88,6 +90,7 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "v1/chat/completions": Completions(service, access),
         "v1/completions": Completions(service, access, LEGACY),
         "v1/models": Models(service, access),
+        "v1/responses": Responses(service, access),
         "v1/messages": Messages(service, access),
         "api/chat": Chats(service, access),
         "agui": Agent(service, access),
@@ -117,6 +120,7 @@ def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
         makeNative(formats),
         makePage(formats),
         CHAT_API,
+        RESPONSES,
         MESSAGES,
         CHATS,
         AGENT,

@@ -13,6 +13,7 @@ from sseserver.formats.html import HTMLFormat
 from sseserver.formats.openai import OpenAIFormat
 from sseserver.formats.registry import makeFormats
 from sseserver.formats.rendering import EntryRendering
+from sseserver.formats.responses import ResponsesFormat
 from sseserver.formats.text import TextFormat
 from sseserver.formats.uimessages import UIFormat
 
@@ -24,6 +25,7 @@ __all__ = [
     "EventsFormat",
     "HTMLFormat",
     "OpenAIFormat",
+    "ResponsesFormat",
     "TextFormat",
     "UIFormat",
     "makeFormats",

@@ -14,6 +14,7 @@ from sseserver.formats.events import EventsFormat
 from sseserver.formats.html import HTMLFormat
 from sseserver.formats.messages import MessagesFormat
 from sseserver.formats.openai import OpenAIFormat
+from sseserver.formats.responses import ResponsesFormat
 from sseserver.formats.text import TextFormat
 from sseserver.formats.uimessages import UIFormat
 from sseserver.interfaces import IFormat
@@ -24,7 +25,7 @@ def makeFormats(model: str) -> dict[str, IFormat]:
     Make all formats that a viewer can ask for.
 
     Args:
-        model: Name of the model in the answers of `openai`, `completions` and `messages`.
+        model: Name of the model in the answers of `openai`, `completions`, `messages` and `responses`.
 
     Returns:
         The formats by name, in the order in which error messages list them.
@@ -39,5 +40,6 @@ def makeFormats(model: str) -> dict[str, IFormat]:
         AGUIFormat(),
         HTMLFormat(),
         MessagesFormat(model),
+        ResponsesFormat(model),
     )
     return {form.name: form for form in formats}

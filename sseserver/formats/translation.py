@@ -217,7 +217,9 @@ class TranslatedRendering(EntryRendering):
         if event > self.countEvents():
             raise GapError("lost", self._buffer.first - 1, None)
         if not event:
-            return EventPlace(self.start(False), b"")
+            begin = self.start(False)
+            self._index(begin + 1)
+            return EventPlace(begin, b"")
         if event <= self._void:
             raise GapError("restarted", self.start(False), None)
         place = self._checkpoints[bisect_right(self._checkpoints, event, key=_getCount) - 1].fork()
@@ -365,11 +367,7 @@ classImplements(TranslatedRendering, IRendering)
 
 
 class TranslatedFormat:
-    """
-    Base class of formats with a `TranslatedRendering`.
-
-    A rendering that is in use is found again, also by a request that looks for an event before it follows the stream.
-    """
+    """Base class of formats with a `TranslatedRendering`, which is found again while somebody uses it."""
 
     name = ""
     headers: Sequence[tuple[bytes, bytes]] = ()
@@ -383,7 +381,7 @@ class TranslatedFormat:
         """Make a rendering of a log."""
         raise NotImplementedError("A subclass of TranslatedFormat must implement makeRendering().")
 
-    def render(self, streamLog: IStreamLog) -> TranslatedRendering:
+    def render(self, streamLog: IStreamLog) -> Any:
         """See `IFormat.render`."""
         rendering = self._renderings.get(id(streamLog))
         if rendering is None:

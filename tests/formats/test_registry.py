@@ -22,7 +22,7 @@ class RegistryTests(SynchronousTestCase):
         Each format has its own name, and provides its interface.
         """
         formats = makeFormats("parrot")
-        names = ["events", "entries", "text", "openai", "completions", "ui", "agui", "html", "messages"]
+        names = ["events", "entries", "text", "openai", "completions", "ui", "agui", "html", "messages", "responses"]
         self.assertEqual(list(formats), names)
         for name, form in formats.items():
             self.assertEqual(form.name, name)

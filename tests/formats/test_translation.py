@@ -256,7 +256,8 @@ class TranslationTests(SynchronousTestCase):
             self.assertIn("entries are no longer kept (trimmed): the answer cannot be whole.", message)
         error = self.assertRaises(GapError, NumberedRendering(streamLog).countEvents)
         self.assertEqual(error.reason, "trimmed")
-        self.assertEqual(self.assertRaises(GapError, rendering.findEvent, 2).reason, "trimmed")
+        for events in (0, 2):
+            self.assertEqual(self.assertRaises(GapError, rendering.findEvent, events).reason, "trimmed")
         streamLog.append(Kind.TOKEN, b"m")
         self.assertEqual(told(rendering.read(cursor, ALL, True).data), [[13, "m"]])
 

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.recording import chat, native
+from tests.recording import chat, native, responses
 from tests.recording.recorder import Answer, Recorder, Scenario
 
 #: The recording.
 ANSWERS = Path(__file__).parent / "answers.json"
 
-SCENARIOS = (*native.SCENARIOS, *chat.SCENARIOS)
+SCENARIOS = (*native.SCENARIOS, *chat.SCENARIOS, *responses.SCENARIOS)
 
 
 def record(scenario: Scenario, store: str) -> list[Answer]:

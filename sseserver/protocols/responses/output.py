@@ -1,0 +1,143 @@
+"""
+The output items of a response, while they grow: messages, reasoning, function calls.
+
+`translation` makes them; the response and its events describe them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Types of parts, and the member of each that has the text.
+TEXT, REFUSAL, SUMMARY = "output_text", "refusal", "summary_text"
+
+#: Types of items.
+MESSAGE, REASONING, CALL = "message", "reasoning", "function_call"
+
+IN_PROGRESS, COMPLETED, INCOMPLETE = "in_progress", "completed", "incomplete"
+
+
+class GrowingText:
+    """
+    A text to which pieces are added.
+
+    Translators of one log add the same pieces, each up to its own place, so they share the bytes.
+
+    Args:
+        data: UTF-8; may go on after this text.
+        size: Bytes of it that are this text.
+    """
+
+    __slots__ = ("_data", "_size")
+
+    def __init__(self, data: bytearray, size: int = 0) -> None:
+        self._data = data
+        self._size = size
+
+    def fork(self) -> GrowingText:
+        """Return a text that is the same now."""
+        return GrowingText(self._data, self._size)
+
+    def add(self, text: bytes) -> None:
+        """Add a piece, UTF-8."""
+        size = self._size + len(text)
+        if size > len(self._data):
+            # Another translator may have got further, even into the middle of what one skips as a whole.
+            self._data += text[len(self._data) - self._size :]
+        self._size = size
+
+    def read(self) -> str:
+        """Return the text."""
+        return self._data[: self._size].decode("utf-8")
+
+
+class OutputPart:
+    """
+    A part of an item.
+
+    Args:
+        type: Its type.
+        text: Its text.
+
+    Attributes:
+        annotations: What was cited in it.
+    """
+
+    __slots__ = ("annotations", "text", "type")
+
+    def __init__(self, type: str, text: GrowingText) -> None:
+        self.type = type
+        self.text = text
+        self.annotations: list[dict[str, Any]] = []
+
+    def fork(self) -> OutputPart:
+        """Return a part that is the same now."""
+        part = OutputPart(self.type, self.text.fork())
+        part.annotations = self.annotations.copy()
+        return part
+
+    def describe(self, text: str | None = None) -> dict[str, Any]:
+        """
+        Return the part as it is in an item.
+
+        Args:
+            text: Text to show instead of its own.
+        """
+        shown = self.text.read() if text is None else text
+        if self.type == REFUSAL:
+            return {"type": REFUSAL, "refusal": shown}
+        if self.type == SUMMARY:
+            return {"type": SUMMARY, "text": shown}
+        return {"type": TEXT, "text": shown, "annotations": self.annotations.copy(), "logprobs": []}
+
+
+class OutputItem:
+    """
+    An item of the output.
+
+    Args:
+        type: Its type.
+        id: Its ID.
+        index: Its index in the output.
+
+    Attributes:
+        callID: ID of a function call.
+        name: Name of the function that is called.
+        parts: Its parts; a function call has one, its arguments.
+        status: Its status.
+    """
+
+    __slots__ = ("callID", "id", "index", "name", "parts", "status", "type")
+
+    def __init__(self, type: str, id: str, index: int) -> None:
+        self.type = type
+        self.id = id
+        self.index = index
+        self.callID = self.name = ""
+        self.parts: list[OutputPart] = []
+        self.status = IN_PROGRESS
+
+    def fork(self) -> OutputItem:
+        """Return an item that is the same now. One that is finished does not change."""
+        if self.status != IN_PROGRESS:
+            return self
+        item = OutputItem(self.type, self.id, self.index)
+        item.callID, item.name = self.callID, self.name
+        item.parts = [part.fork() for part in self.parts]
+        return item
+
+    def describe(self) -> dict[str, Any]:
+        """Return the item as it is in a response."""
+        if self.type == CALL:
+            return {
+                "id": self.id,
+                "type": CALL,
+                "status": self.status,
+                "arguments": self.parts[0].text.read(),
+                "call_id": self.callID,
+                "name": self.name,
+            }
+        parts = [part.describe() for part in self.parts]
+        if self.type == REASONING:
+            return {"id": self.id, "type": REASONING, "summary": parts}
+        return {"id": self.id, "type": MESSAGE, "status": self.status, "role": "assistant", "content": parts}

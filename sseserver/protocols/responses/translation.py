@@ -1,0 +1,342 @@
+"""
+The answer of a run as the events of a response.
+
+Each event has a number, counted from 0; `event:` equals its `type`. `formats.responses` writes streams with it, and the
+API describes whole responses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sseserver.jsontext import toJSON
+from sseserver.protocols.chatcompletions import (
+    CallArguments,
+    CallStart,
+    Citation,
+    Delta,
+    DeltaReader,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    Usage,
+)
+from sseserver.protocols.chatcompletions.deltas import readUsage
+from sseserver.protocols.responses.output import (
+    CALL,
+    COMPLETED,
+    IN_PROGRESS,
+    INCOMPLETE,
+    MESSAGE,
+    REASONING,
+    REFUSAL,
+    SUMMARY,
+    TEXT,
+    GrowingText,
+    OutputItem,
+    OutputPart,
+)
+from sseserver.protocols.responses.response import Identity, Outcome, describeResponse, readOutcome
+from sseserver.values import Kind
+
+#: The event after the last one of a response. It has no number.
+DONE = b"data: [DONE]\n\n"
+
+# Looked up for each entry.
+_TOKEN, _CHUNK, _SILENT_CHUNK, _INPUT = Kind.TOKEN, Kind.CHUNK, Kind.SILENT_CHUNK, Kind.INPUT
+
+#: Begin of the types of the events of a part, by the type of the part.
+_EVENTS = {TEXT: "response.output_text", REFUSAL: "response.refusal", SUMMARY: "response.reasoning_summary_text"}
+
+#: The last event of a response, by its status.
+_LAST = {"completed": "response.completed", "failed": "response.failed"}
+
+
+class ResponseTranslator:
+    """
+    Writes the entries of a log as the events of a response. See `formats.translation.Translator`.
+
+    Args:
+        identity: What the stream says of the response.
+        number: Number of the first event.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_calls",
+        "_data",
+        "_identity",
+        "_items",
+        "_lead",
+        "_middle",
+        "_number",
+        "_outcome",
+        "_part",
+        "_reader",
+        "_tail",
+        "_usage",
+    )
+
+    def __init__(self, identity: Identity, number: int = 0) -> None:
+        self._identity = identity
+        self._number = number
+        self._asked: Mapping[str, Any] = {}
+        # `None` before the first event.
+        self._outcome: Outcome | None = None
+        self._items: list[OutputItem] = []
+        # The function calls by their numbers.
+        self._calls: dict[int, OutputItem] = {}
+        self._reader = DeltaReader()
+        self._usage: Usage | None = None
+        # The bytes of the texts, by item and part: see `GrowingText`.
+        self._data: dict[tuple[int, int], bytearray] = {}
+        # The part whose text grows, and the constant bytes of its events: before the number, between the number and the
+        # JSON of the piece, and behind it.
+        self._part: OutputPart | None = None
+        self._lead = self._middle = self._tail = b""
+
+    def fork(self) -> ResponseTranslator:
+        """See `Translator.fork`."""
+        other = ResponseTranslator(self._identity, self._number)
+        other._asked, other._outcome, other._usage = self._asked, self._outcome, self._usage
+        other._items = [item.fork() for item in self._items]
+        other._calls = {number: other._items[call.index] for number, call in self._calls.items()}
+        other._reader = self._reader.fork()
+        other._data = self._data
+        if self._part is not None:
+            other._part = other._items[-1].parts[-1]
+            other._lead, other._middle, other._tail = self._lead, self._middle, self._tail
+        return other
+
+    def translate(self, kind: Kind, data: bytes) -> list[bytes]:
+        """See `Translator.translate`."""
+        if kind == _TOKEN and self._part is not None:
+            return [self._writePiece(self._part, data)]
+        events: list[bytes] = []
+        if kind == _INPUT:
+            self._asked = json.loads(data.partition(b"\n")[0])
+            self._open(events)
+            return events
+        if self._outcome is None:
+            self._open(events)
+        if self._outcome is not None and self._outcome.status == "queued":
+            self._outcome = Outcome(IN_PROGRESS)
+            events.append(self._write("response.in_progress", {"response": self.describe()}))
+        if kind == _TOKEN:
+            self._addText(TEXT, data, events)
+        elif kind in (_CHUNK, _SILENT_CHUNK):
+            for delta in self._reader.read(data.partition(b"\n")[0]):
+                self._take(delta, events)
+        else:
+            self._end(kind, json.loads(data), events)
+        return events
+
+    def skip(self, text: bytes, count: int) -> bool:
+        """See `TextSkipper.skip`."""
+        if self._part is None:
+            return False
+        self._part.text.add(text)
+        self._number += count
+        return True
+
+    def describe(self) -> dict[str, Any]:
+        """Return the response as far as it was translated."""
+        outcome = self._outcome or Outcome(IN_PROGRESS)
+        output = [item.describe() for item in self._items]
+        return describeResponse(self._identity, self._asked, outcome, output, self._usage)
+
+    def _open(self, events: list[bytes]) -> None:
+        """Write the events before the first item. A background response waits until its run has begun."""
+        waits = self._asked.get("background") is True
+        self._outcome = Outcome("queued" if waits else IN_PROGRESS)
+        response = self.describe()
+        events.append(self._write("response.created", {"response": response}))
+        events.append(self._write("response.queued" if waits else "response.in_progress", {"response": response}))
+
+    def _take(self, delta: Delta, events: list[bytes]) -> None:
+        """Write an addition of a chunk."""
+        match delta:
+            case TextDelta(text):
+                self._addText(TEXT, text.encode("utf-8"), events)
+            case ReasoningDelta(text):
+                self._addText(SUMMARY, text.encode("utf-8"), events)
+            case RefusalDelta(text):
+                self._addText(REFUSAL, text.encode("utf-8"), events)
+            case CallStart():
+                self._startCall(delta, events)
+            case CallArguments(number, piece):
+                call = self._calls[number]
+                call.parts[0].text.add(piece.encode("utf-8"))
+                event = "response.function_call_arguments.delta"
+                events.append(self._write(event, {"item_id": call.id, "output_index": call.index, "delta": piece}))
+            case Citation():
+                self._cite(delta, events)
+            case Usage():
+                self._usage = delta
+
+    def _addText(self, type: str, text: bytes, events: list[bytes]) -> None:
+        """Write a piece of text; a new part and a new item are opened for it where the type is another one."""
+        events.append(self._writePiece(self._findPart(type, events), text))
+
+    def _findPart(self, type: str, events: list[bytes]) -> OutputPart:
+        """Return the part that grows, if it has a type; otherwise open one."""
+        if self._part is not None and self._part.type == type:
+            return self._part
+        wanted = REASONING if type == SUMMARY else MESSAGE
+        item = self._items[-1] if self._part is not None else None
+        if item is None or item.type != wanted:
+            self._closeText(events, COMPLETED)
+            item = self._openItem(wanted)
+            events.append(
+                self._write("response.output_item.added", {"output_index": item.index, "item": item.describe()})
+            )
+        else:
+            self._closePart(item, events)
+        return self._openPart(item, type, events)
+
+    def _openItem(self, type: str) -> OutputItem:
+        """Add an item to the output."""
+        index = len(self._items)
+        prefix = {MESSAGE: "msg", REASONING: "rs", CALL: "fc"}[type]
+        item = OutputItem(type, f"{prefix}_{self._identity.name}_{index}", index)
+        self._items.append(item)
+        return item
+
+    def _announce(self, item: OutputItem, events: list[bytes]) -> None:
+        """Write the begin of an item."""
+        events.append(self._write("response.output_item.added", {"output_index": item.index, "item": item.describe()}))
+
+    def _addPart(self, item: OutputItem, type: str) -> OutputPart:
+        """Add a part to an item."""
+        data = self._data.setdefault((item.index, len(item.parts)), bytearray())
+        part = OutputPart(type, GrowingText(data))
+        item.parts.append(part)
+        return part
+
+    def _openPart(self, item: OutputItem, type: str, events: list[bytes]) -> OutputPart:
+        """Add the part that grows from now on."""
+        part = self._part = self._addPart(item, type)
+        place = _place(item, type)
+        events.append(self._write(_partEvent(type, "added"), {**place, "part": part.describe("")}))
+        members = toJSON(place)[1:-1]
+        event = _EVENTS[type].encode("ascii")
+        self._lead = b'event: %b.delta\ndata: {"type":"%b.delta","sequence_number":' % (event, event)
+        self._middle = b',%b,"delta":' % members
+        self._tail = b',"logprobs":[]}\n\n' if type == TEXT else b"}\n\n"
+        return part
+
+    def _writePiece(self, part: OutputPart, text: bytes) -> bytes:
+        """Add a piece to the part that grows, and write its event."""
+        part.text.add(text)
+        number = self._number
+        self._number = number + 1
+        # A template, not `_write`: this is done for every token of every stream.
+        piece = toJSON(text.decode("utf-8"))
+        return b"%b%d%b%b%b" % (self._lead, number, self._middle, piece, self._tail)
+
+    def _closePart(self, item: OutputItem, events: list[bytes]) -> None:
+        """Write the end of the part that grows."""
+        part, self._part = self._part, None
+        assert part is not None
+        place, shown = _place(item, part.type), part.describe()
+        told = {"refusal": shown["refusal"]} if part.type == REFUSAL else {"text": shown["text"]}
+        if part.type == TEXT:
+            told["logprobs"] = []
+        events.append(self._write(f"{_EVENTS[part.type]}.done", {**place, **told}))
+        events.append(self._write(_partEvent(part.type, "done"), {**place, "part": shown}))
+
+    def _closeText(self, events: list[bytes], status: str) -> None:
+        """Write the end of the message, or of the reasoning, that grows."""
+        if self._part is not None:
+            item = self._items[-1]
+            self._closePart(item, events)
+            self._closeItem(item, status, events)
+
+    def _closeItem(self, item: OutputItem, status: str, events: list[bytes]) -> None:
+        """Write the end of an item."""
+        item.status = status
+        events.append(self._write("response.output_item.done", {"output_index": item.index, "item": item.describe()}))
+
+    def _startCall(self, start: CallStart, events: list[bytes]) -> None:
+        """Open the item of a function call. It is closed at the end: the pieces of several may come mixed."""
+        self._closeText(events, COMPLETED)
+        call = self._calls[start.number] = self._openItem(CALL)
+        call.callID, call.name = start.id, start.name
+        self._addPart(call, CALL)
+        self._announce(call, events)
+
+    def _cite(self, citation: Citation, events: list[bytes]) -> None:
+        """Write an annotation of the text so far."""
+        part = self._findPart(TEXT, events)
+        item = self._items[-1]
+        annotation = {
+            "type": "url_citation",
+            "start_index": 0,
+            "end_index": len(part.text.read()),
+            "url": citation.url,
+            "title": citation.title,
+        }
+        number = len(part.annotations)
+        part.annotations.append(annotation)
+        members = {**_place(item, TEXT), "annotation_index": number, "annotation": annotation}
+        events.append(self._write("response.output_text.annotation.added", members))
+
+    def _end(self, kind: int, terminal: Mapping[str, Any], events: list[bytes]) -> None:
+        """Write the end of all items, and of the response."""
+        outcome = readOutcome(kind, terminal)
+        status = COMPLETED if outcome.status == COMPLETED else INCOMPLETE
+        self._closeText(events, status)
+        for call in self._calls.values():
+            members = {"item_id": call.id, "output_index": call.index, "name": call.name}
+            members["arguments"] = call.parts[0].text.read()
+            events.append(self._write("response.function_call_arguments.done", members))
+            self._closeItem(call, status, events)
+        usage = terminal.get("usage")
+        if self._usage is None and isinstance(usage, Mapping):
+            self._usage = readUsage(usage)
+        self._outcome = outcome
+        events.append(self._write(_LAST.get(outcome.status, "response.incomplete"), {"response": self.describe()}))
+        events.append(DONE)
+
+    def _write(self, type: str, members: Mapping[str, Any]) -> bytes:
+        """Write the next event."""
+        number = self._number
+        self._number = number + 1
+        return writeEvent(type, {"sequence_number": number, **members})
+
+
+def writeEvent(type: str, members: Mapping[str, Any]) -> bytes:
+    """
+    Write an event.
+
+    Args:
+        type: Its type.
+        members: Its other members.
+    """
+    return b"event: %b\ndata: %b\n\n" % (type.encode("ascii"), toJSON({"type": type, **members}))
+
+
+def writeProblem(message: str, code: str, number: int = 0) -> bytes:
+    """
+    Write the event `error`, with which a stream of events ends before the response does.
+
+    Args:
+        message: A sentence.
+        code: A word.
+        number: Number of the event. It is not one of the response.
+    """
+    error = {"type": "server_error", "code": code, "message": message, "param": None}
+    return writeEvent("error", {"sequence_number": number, "error": error})
+
+
+def _place(item: OutputItem, type: str) -> dict[str, Any]:
+    """Return the members that say which part of an item an event is about: the last one."""
+    index = "summary_index" if type == SUMMARY else "content_index"
+    return {"item_id": item.id, "output_index": item.index, index: len(item.parts) - 1}
+
+
+def _partEvent(type: str, what: str) -> str:
+    """Return the type of the event about the begin or the end of a part."""
+    return f"response.{'reasoning_summary_part' if type == SUMMARY else 'content_part'}.{what}"
