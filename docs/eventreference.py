@@ -275,8 +275,9 @@ If the server ends a response whose stream goes on, nothing tells so: clients th
 """,
     "html": """\
 For pages that append the data of events as HTML, such as those of [htmx](guides/htmx.md). The text
-of each token is escaped, so an answer with `<script>` shows these characters. Tokens are joined as
-in `events`; published events are left out, since their data may be no HTML.
+of each token is escaped, so an answer with `<script>` shows these characters. Space alone is in a
+`<span>`: htmx would leave it out. Tokens are joined as in `events`; published events are left out,
+since their data may be no HTML.
 
 The last event is `done`, however the stream ends, and its data is the reason. After a failure or a
 cancellation `failed` comes before it, with a sentence. So does a restart that makes text void. The

@@ -8,6 +8,7 @@ type, closes the stream at one event type, and repeats the request with the last
 from __future__ import annotations
 
 import json
+import re
 
 from zope.interface import classImplements
 
@@ -24,6 +25,12 @@ _DONE = b"done"
 
 #: Type of the event before it that tells why a stream has no complete text.
 _FAILED = b"failed"
+
+
+_LF = 10
+
+#: Characters that JavaScript counts as space.
+_BLANK = re.compile(r"[\s\ufeff]+")
 
 
 def escapeHTML(text: bytes) -> bytes:
@@ -65,8 +72,15 @@ class _HTMLRendering(EventsRendering):
         return writeBlock(escapeHTML(describeGap(gap).encode("utf-8")), b"gap", b"%b-%d" % (self._epoch, gap.cursor))
 
     def piece(self, number: int, text: bytes, index: int) -> bytes:
-        """See `EntryRendering.piece`. References have no line ends, so it does not matter how a text is cut."""
-        return EventsRendering.piece(self, number, escapeHTML(text), index)
+        """See `EntryRendering.piece`, and for line ends `EventsRendering.piece`."""
+        if text and text[0] == _LF and self._followsCR(index):
+            text = text[1:]
+        # htmx appends nothing if it is neither an element nor anything but space.
+        if text and (text[0] == _LF or _BLANK.fullmatch(text.decode("utf-8"))):
+            text = b"<span>%b</span>" % escapeHTML(text)
+        else:
+            text = escapeHTML(text)
+        return EventsRendering.piece(self, number, text, index)
 
     def addPiece(self, number: int, text: bytes, index: int, parts: list[bytes]) -> None:
         """See `EntryRendering.addPiece`. The text itself is no part: it is escaped."""
@@ -98,8 +112,8 @@ class HTMLFormat:
     """
     The format `html`.
 
-    The text of a token, escaped, is an event of the default type. The last event is `done`, whose data is the reason.
-    If the stream failed or was cancelled, `failed` stands before it, with a sentence.
+    The text of a token, escaped, is an event of the default type; space alone is in a `span`. The last event is `done`,
+    whose data is the reason. If the stream failed or was cancelled, `failed` stands before it, with a sentence.
     """
 
     name = "html"

@@ -5,9 +5,9 @@ from threading import Thread
 
 import hub
 from flask import Flask, request, send_file
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-ANSWER = Markup('<p hx-ext="sse" sse-connect="{}" sse-swap="html" hx-swap="beforeend"></p>')
+ANSWER = Markup('<p hx-sse:connect="{}&format=html" hx-sse:close="done" hx-swap="beforeend"></p>')
 
 app = Flask(__name__, static_folder="node_modules")
 
@@ -16,7 +16,7 @@ def publish(stream, question):
     try:
         for word in f"You asked: {question}".split():
             time.sleep(0.1)  # Your model works.
-            hub.post(stream, json={"event": "html", "data": f"{escape(word)} "})
+            hub.post(stream, json={"token": f"{word} "})
         hub.post(stream, headers={"Stream-Closed": "true"})
     except BaseException:
         hub.post(f"{stream}/cancel")

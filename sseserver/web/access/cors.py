@@ -34,8 +34,8 @@ _FIELDS = (
     "user-agent",
 )
 
-#: More fields of SDKs, such as `x-stainless-os`. Fields of proxies are not for pages.
-_MORE_FIELDS = re.compile(r"(?!x-forwarded-|x-real-ip)(?:x-|openai-|anthropic-)[a-z0-9-]{1,64}")
+#: More fields of SDKs and frameworks, such as `x-stainless-os` and `hx-request`. Fields of proxies are not for pages.
+_MORE_FIELDS = re.compile(r"(?!x-forwarded-|x-real-ip)(?:x-|openai-|anthropic-|hx-|datastar-)[a-z0-9-]{1,64}")
 
 #: Number of such fields that are allowed in one answer.
 _MAX_FIELDS = 64

@@ -164,7 +164,7 @@ class PreflightTests(SharedTestCase):
 ASKED = {
     "Access-Control-Request-Method": "POST",
     "Access-Control-Request-Headers": "authorization,content-type,idempotency-key,openai-organization,x-stainless-os,"
-    "x-api-key,anthropic-version",
+    "x-api-key,anthropic-version,hx-current-url,datastar-request",
 }
 
 
