@@ -186,9 +186,11 @@ class TLSConnection(OverTCP):
                 return
         server.incoming.write(data)
         pieces: list[bytes] = []
-        isOver = self._receive(pieces)
-        # The rest of a failed connection must not reach the next one.
-        server.incoming.read()
+        try:
+            isOver = self._receive(pieces)
+        finally:
+            # The rest of a failed connection must not reach the next one.
+            server.incoming.read()
         self._flush()
         if self._early and self._state is TLSState.OPEN:
             self._writeEarly()
@@ -334,6 +336,8 @@ class TLSConnection(OverTCP):
 
     def _shut(self) -> None:
         """Send a `close_notify`, if that was not done. The connection ends with that of the client."""
+        if self.body is not None:
+            self.body.flush()
         if not self.isOpen:
             return
         self._step(TLSState.SHUT)

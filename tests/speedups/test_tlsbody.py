@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from OpenSSL import SSL
 from twisted.web.server import Request
 
 from sseserver.speedups.body import FastBody
@@ -173,6 +174,18 @@ class TLSBodyTests(BodyTestCase):
             self.reactor.advance(0)
             self.assertEqual((wire.received, wire.closed), (before, True))
             body.close()
+
+    def test_closed(self) -> None:
+        """Bytes that wait for the end of the turn leave before the connection is closed."""
+        wire, request, body = self.begin()
+        body.write(PIECES[0])
+        transport: Any = request.transport
+        transport.loseConnection()
+        transport.unregisterProducer()
+        self.reactor.turn()
+        self.assertIn(PIECES[0], wire.received)
+        self.assertEqual(wire.client.get_shutdown(), SSL.RECEIVED_SHUTDOWN)
+        body.close()
 
     def test_corked(self) -> None:
         """The last writes of a response leave with its end, in one record."""
