@@ -38,7 +38,7 @@ from sseserver.speedups.privates import (
     skipsLastRead,
 )
 from sseserver.speedups.probes import ProbeTransport, probe
-from sseserver.speedups.request import FastRequest, listDefaults
+from sseserver.speedups.request import FastRequest, LaterInput, listDefaults
 from sseserver.speedups.tlsbody import makeSendBuffer
 from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.nextturn import NextTurn
@@ -63,7 +63,7 @@ class ClosingSite(Protocol):
     firstReads: FairTurns
 
 
-class FastChannel(HTTPChannel):
+class FastChannel(LaterInput):
     """
     One connection of a site, a `ClosingSite`.
 
@@ -76,7 +76,7 @@ class FastChannel(HTTPChannel):
             body of a response that a producer writes.
     """
 
-    __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "direct", "sendBuffer")
+    __slots__ = (*CHANNEL_ATTRIBUTES, "_host", "_peer", "direct", "later", "sendBuffer")
 
     transport: Any
     site: Any
@@ -86,7 +86,7 @@ class FastChannel(HTTPChannel):
 
     def __init__(self) -> None:
         self.direct: DirectWay | None = None
-        self._host = self._peer = None
+        self._host = self._peer = self.later = None
         if fillsChannels():
             fillChannel(self)
         else:

@@ -36,8 +36,8 @@ from sseserver.speedups.probes import (
 
 #: The attributes that Twisted gives to each connection, private and public: they become slots of `FastChannel`.
 CHANNEL_ATTRIBUTES = (
-    "_HTTPChannel__first_line", "_HTTPChannel__header", "_TimeoutMixin__timeoutCall", "_buffer",
-    "_busyReceiving", "_command", "_dataBuffer", "_handlingRequest", "_networkProducer", "_path",
+    "_HTTPChannel__first_line", "_HTTPChannel__header", "_buffer",
+    "_busyReceiving", "_command", "_handlingRequest", "_networkProducer", "_path",
     "_receivedHeaderCount", "_receivedHeaderSize", "_requestProducer", "_requestProducerStreaming",
     "_savedTimeOut", "_transferDecoder", "_version", "_waitingForTransport", "callLater", "connected",
     "factory", "length", "line_mode", "persistent", "requestFactory", "requests", "site", "timeOut", "transport",
@@ -278,7 +278,7 @@ def fillChannel(channel: Any) -> None:
     """Give each attribute of an `HTTPChannel`, which is a slot, the default that it has in Twisted's classes."""
     channel._HTTPChannel__first_line = channel.line_mode = channel.persistent = 1
     channel._HTTPChannel__header = channel._buffer = b""
-    channel._TimeoutMixin__timeoutCall = channel._requestProducer = channel._requestProducerStreaming = None
+    channel._requestProducer = channel._requestProducerStreaming = None
     channel._savedTimeOut = channel.factory = channel.timeOut = channel.transport = None
     channel._busyReceiving = channel._waitingForTransport = False
     channel._receivedHeaderCount = channel._receivedHeaderSize = channel.connected = channel.length = 0

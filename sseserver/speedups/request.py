@@ -21,6 +21,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from sseserver.speedups.body import FastBody
+from sseserver.speedups.constants import Constant
 from sseserver.speedups.headers import HEADERS, FastHeaders, keepLogged
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 from sseserver.speedups.sentheads import SENT
@@ -31,9 +32,9 @@ _NO_ENTRIES: Any = MappingProxyType({})
 
 #: The attributes that Twisted gives to each request, private and public: they become slots of `FastRequest`.
 REQUEST_ATTRIBUTES = (
-    "_disconnected", "_parsePOSTFormSubmission", "args", "channel", "chunked",
+    "_disconnected", "args", "channel", "chunked",
     "clientproto", "content", "cookies", "finished", "method", "notifications", "path", "postpath",
-    "prepath", "producer", "queued", "received_cookies", "requestHeaders", "responseHeaders", "sentLength",
+    "prepath", "producer", "received_cookies", "requestHeaders", "responseHeaders", "sentLength",
     "site", "sitepath", "startedWriting", "streamingProducer", "transport", "uri",
 )  # fmt: skip
 
@@ -55,6 +56,24 @@ def listDefaults(slots: tuple[str, ...], base: type) -> tuple[tuple[str, Any], .
     return tuple((name, getattr(base, name)) for name in slots if hasattr(base, name))
 
 
+class LaterInput(HTTPChannel):
+    """A channel that has a list of bytes for later requests (`later`) only if there are any."""
+
+    __slots__ = ()
+
+    later: list[bytes] | None
+
+    @property
+    def _dataBuffer(self) -> list[bytes]:
+        if self.later is None:
+            self.later = []
+        return self.later
+
+    @_dataBuffer.setter
+    def _dataBuffer(self, pieces: list[bytes]) -> None:
+        self.later = pieces or None
+
+
 class FastRequest(Request):
     """
     One request on a `FastChannel`.
@@ -71,6 +90,8 @@ class FastRequest(Request):
 
     isShort = False
     stopsProducer = True
+    queued = Constant(False)
+    _parsePOSTFormSubmission: Any = Constant(False)
     channel: Any
     content: Any
     responseHeaders: Headers
@@ -324,27 +345,25 @@ def servesRequests() -> bool:
     return _exchange(_Short) == _exchange(Request)
 
 
-def fillRequest(request: Any, channel: Any, queued: object = False) -> None:
+def fillRequest(request: Any, channel: Any, *_: object) -> None:
     """
     Do at once what the constructors of Twisted's `Request` do one after another, and give each attribute its value.
 
     Args:
         request: A request of twisted.web, whose attributes are slots.
         channel: Its channel, on a site that does not parse forms.
-        queued: See `Request`.
     """
     request.channel = channel
     request._client = channel.getPeer()
     request._host = None
     request.transport = channel.transport
-    request.queued = queued
     request.requestHeaders = HEADERS()
     request.responseHeaders = HEADERS()
     request.received_cookies = {}
     request.cookies = []
     request.notifications = []
     request._adapterCache = {}
-    request._parsePOSTFormSubmission = request._disconnected = False
+    request._disconnected = False
     request.args = request.content = request.path = request.producer = None
     request.postpath = request.prepath = request.site = None
     request.chunked = request.finished = request.sentLength = request.startedWriting = 0

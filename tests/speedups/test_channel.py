@@ -363,6 +363,15 @@ class SlimTests(FastTestCase):
         request = self.slim(named=named)
         self.assertEqual((request.getClientAddress(), request.channel.getPeer()), (named, named))
 
+    def test_constants(self) -> None:
+        """Two attributes of Twisted have one value here, and a channel has no list of bytes for later requests yet."""
+        request = self.slim()
+        request.queued = True
+        self.assertIs(request.queued, False)
+        self.assertIsNone(request.channel.later)
+        self.wires[-1].send(b"GET /later HTTP/1.1\r\n\r\n")
+        self.assertEqual(request.channel.later, [b"GET /later HTTP/1.1\r\n\r\n"])
+
     def test_sharedNames(self) -> None:
         """Connections share the names that Twisted's log shows."""
         first, second = (self.slim().transport for _ in range(2))

@@ -40,7 +40,7 @@ class ProbeTests(FastTestCase):
         A request whose constructor sets another attribute, or another value, fails the probe; its constructor serves.
         """
         construct = Request.__init__
-        for name, value in (("anotherName", None), ("queued", 2)):
+        for name, value in (("anotherName", None), ("startedWriting", 2)):
 
             def change(receiver: Any, *arguments: Any, name: str = name, value: Any = value, **keywords: Any) -> None:
                 construct(receiver, *arguments, **keywords)
