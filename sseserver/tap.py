@@ -236,7 +236,7 @@ def makeParts(reactor: Any, options: Options, sessionKey: bytes | None = None) -
     if isinstance(source, InputSource):
         source.setServiceParent(server)
     credentials = makeCredentials(reactor, options, sessionKey)
-    site = makeSite(reactor, streams, options, credentials)
+    site = makeSite(reactor, streams, options, credentials, turnEnd)
     reads: list[Callable[[], object]] = [server.reloadCertificates]
     if credentials is not None:
         reads.append(partial(reloadCredentials, credentials, options))

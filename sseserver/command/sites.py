@@ -13,6 +13,7 @@ from twisted.web.resource import IResource
 
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import StreamService
+from sseserver.timing.turnend import TurnEnd
 from sseserver.web.access.credentials import Credentials
 from sseserver.web.access.proxies import TrustedProxies
 from sseserver.web.peers import Peers
@@ -24,7 +25,11 @@ ADMIN_CONNECTIONS = 8
 
 
 def makeSite(
-    reactor: Any, streams: StreamService, options: Mapping[str, Any], credentials: Credentials | None = None
+    reactor: Any,
+    streams: StreamService,
+    options: Mapping[str, Any],
+    credentials: Credentials | None = None,
+    turnEnd: TurnEnd | None = None,
 ) -> StreamSite:
     """
     Return the site with all resources, and with the access log that the options describe.
@@ -34,6 +39,7 @@ def makeSite(
         streams: The service.
         options: The options.
         credentials: Finds the principals of requests; `None` asks for none.
+        turnEnd: See `StreamSite`.
     """
     accessLog = options["access-log"]
     site = StreamSite(
@@ -49,6 +55,7 @@ def makeSite(
             options["max-connections"],
             options["max-connections-per-address"],
         ),
+        turnEnd=turnEnd,
         reactor=reactor,
     )
     streams.ledger.connections, streams.ledger.bodies = site.connections, site.bodies

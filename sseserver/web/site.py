@@ -200,6 +200,7 @@ class StreamSite(Site):
         maxBody: Bytes. Limit of the body of a request, the largest of those of its resources.
         stall: Seconds after which a client that takes nothing is cut; by default that of `Settings`.
         peers: Trusted proxies, and the limits of connections.
+        turnEnd: The end of the reactor's turns: connections that have sent everything are closed at the end of a batch.
         keywords: See `Site`.
 
     Attributes:
@@ -225,6 +226,7 @@ class StreamSite(Site):
         maxBody: int = MODEL_BODY,
         stall: float | None = None,
         peers: Peers | None = None,
+        turnEnd: TurnEnd | None = None,
         **keywords: Any,
     ) -> None:
         self.maxBody = maxBody
@@ -244,7 +246,7 @@ class StreamSite(Site):
         super().__init__(resource, request, parsePOSTFormSubmission=False, **keywords)
         # One bound method for all connections.
         self._callLater = self.reactor.callLater
-        self.closing = NextTurn(self.reactor)
+        self.closing = NextTurn(self.reactor, turnEnd)
         self.firstReads = FairTurns(self.reactor, TurnEnd(self.reactor))
         self.isFast = not plain
         self._direct = chooseDirect(self, plain, None if accessLog is None else formatter)

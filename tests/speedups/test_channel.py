@@ -21,6 +21,7 @@ from twisted.web.server import Request
 
 from sseserver.settings import Settings
 from sseserver.speedups import channel
+from sseserver.timing.turnend import TurnEnd
 from sseserver.web.access.proxies import TrustedProxies
 from sseserver.web.peers import Peers
 from sseserver.web.site import FastStreamChannel, FastStreamRequest, StreamSite
@@ -436,6 +437,23 @@ class SizeTests(FastTestCase, ServedTestCase):
             self.reactor.advance(0.05)
             heads.append(re.sub(rb"(?m)^(Date|retry|id): .*$", b"", wire.received))
         self.assertEqual(*heads)
+
+
+class ClosingTests(FastTestCase):
+    """The end of connections that have sent everything."""
+
+    def test_inABatch(self) -> None:
+        """#16: a connection whose last answer is sent in a batch is closed at its end, without a delayed call."""
+        turnEnd = TurnEnd(self.reactor)
+        wire = self.connect(makeFastSite(Mirror(), self.reactor, turnEnd=turnEnd))
+        turnEnd.begin()
+        wire.socket.incoming = LAST["close"]
+        wire.transport.doRead()
+        self.assertIn(b" 200 ", wire.received)
+        self.assertFalse(wire.closed)
+        turnEnd.end()
+        self.assertTrue(wire.closed)
+        self.reactor.turn()
 
 
 class FirstReadTests(FastTestCase):
