@@ -28,7 +28,7 @@ OTHERS: dict[str, tuple[str, Any]] = {
     "headers": ("sseserver.speedups.headers.HEADERS", Headers),
     "heads": ("sseserver.speedups.channel.readsHeads", bool),
     "intake": ("sseserver.speedups.intake.makeIntake", lambda *_: None),
-    "polling": ("sseserver.speedups.polling.limitTurns", id),
+    "polling": ("sseserver.speedups.polling.limitTurns", lambda *_: None),
 }
 
 
