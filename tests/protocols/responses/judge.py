@@ -5,10 +5,9 @@ The Open Responses specification as a judge: PyPI's `openresponses-types` has a 
 from __future__ import annotations
 
 import json
+import os
 from enum import Enum
 from typing import Any
-
-from twisted.trial.unittest import SkipTest
 
 try:
     from openresponses_types import types
@@ -18,9 +17,8 @@ except ImportError:
 
 def judgeResponse(response: object) -> None:
     """Check a response against the specification."""
-    if types is None:
-        raise SkipTest("openresponses-types is not installed")
-    types.ResponseResource.model_validate(response)
+    if _hasModels():
+        types.ResponseResource.model_validate(response)
 
 
 def judgeEvents(stream: bytes) -> list[dict[str, Any]]:
@@ -31,12 +29,17 @@ def judgeEvents(stream: bytes) -> list[dict[str, Any]]:
         stream: The events, `[DONE]` included if it is there.
     """
     events = readEvents(stream)
-    if types is None:
-        raise SkipTest("openresponses-types is not installed")
-    models = dict(_listModels())
-    for event in events:
-        models[event["type"]].model_validate(event)
+    if _hasModels():
+        models = dict(_listModels())
+        for event in events:
+            models[event["type"]].model_validate(event)
     return events
+
+
+def _hasModels() -> bool:
+    """Return whether the package is installed, which it must be in CI."""
+    assert types is not None or not os.environ.get("CI"), "CI needs openresponses-types."
+    return types is not None
 
 
 def readEvents(stream: bytes) -> list[dict[str, Any]]:
