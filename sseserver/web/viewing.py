@@ -185,11 +185,12 @@ async def countEvents(service: StreamService, streamLog: IStreamLog, form: Trans
         rendering: Any = streamLog.findRendering(form)
         try:
             rendering.countEvents()
-        except ReadingUnfinished:
-            await awaitTurn(service.clock)
+        except ReadingUnfinished as unfinished:
+            forgetTraceback(unfinished)
         else:
             found: TranslatedRendering = rendering
             return found
+        await awaitTurn(service.clock)
 
 
 def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:

@@ -7,9 +7,13 @@ from __future__ import annotations
 import json
 
 from sseserver.errors import SourceError
+from sseserver.formats import translation
 from sseserver.service.service import Settings
+from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.terminal import packRestart
+from sseserver.timing.turns import awaitTurn
 from sseserver.values import Prompt
+from sseserver.web import viewing
 from tests.apis.chat.cases import ChatTestCase
 from tests.wires import Wire
 
@@ -139,6 +143,29 @@ class UITests(ChatTestCase):
         asked = self.ask("/api/chat/chat-1/stream?startIndex=-3", method="HEAD")
         self.assertEqual((asked.status, asked.headers[TAIL]), (200, "4"))
         wire.close()
+
+    def test_manyParts(self) -> None:
+        """
+        The parts of a long answer are counted in several turns of the reactor.
+        """
+        turns: list[object] = []
+
+        def watch(clock: object) -> object:
+            turns.append(clock)
+            return awaitTurn(clock)
+
+        self.patch(viewing, "awaitTurn", watch)
+        self.patch(translation, "READ_ENTRIES", 10)
+        self.patch(translation, "CHECKPOINT", 4)
+        # Its viewer would count them.
+        self.chat().close()
+        for number in range(95):
+            chunk = json.dumps({"choices": [{"delta": {"content": f"{number}"}}]}).encode()
+            self.source.run.sink.writeChunk(chunk, f"{number}")
+        self.reactor.advance(FLUSH_TICK)
+        resumed = self.view("/api/chat/chat-1/stream?startIndex=-2").response
+        self.assertEqual([json.loads(event.data)["delta"] for event in resumed.events], ["93", "94"])
+        self.assertGreater(len(turns), 5)
 
     def test_badNumbers(self) -> None:
         """
