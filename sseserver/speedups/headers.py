@@ -145,7 +145,8 @@ def keepLogged(headers: Headers) -> KeptHeaders:
     Returns:
         The first one of each name. Viewers with the same ones share them.
     """
-    return _shareFields(tuple([(name, values[0]) for name in _LOGGED if (values := headers.getRawHeaders(name))]))
+    known = headers._rawHeaders if type(headers) is FastHeaders else dict(headers.getAllRawHeaders())
+    return _shareFields(tuple([(name, known[name][0]) for name in _LOGGED if name in known]))
 
 
 @lru_cache(_SHARED)
