@@ -24,7 +24,7 @@ class _AGUIRendering(TranslatedRendering):
         ids: The first half of the IDs.
     """
 
-    __slots__ = ("_ids",)
+    __slots__ = ("_ids", "_named")
 
     readsInput = True
     skips = True
@@ -32,11 +32,13 @@ class _AGUIRendering(TranslatedRendering):
     def __init__(self, streamLog: IStreamLog, makeTranslator: MakeTranslator, ids: IDs) -> None:
         super().__init__(streamLog, makeTranslator)
         self._ids = ids
+        # The log. That of the base class is a member of C in the compiled build.
+        self._named = streamLog
 
     def renew(self) -> None:
         """See `IRendering.renew`."""
         super().renew()
-        self._ids.set(self._log.epoch)
+        self._ids.set(self._named.epoch)
 
     def head(self, cursor: int, retry: int, url: str) -> bytes:
         """See `IRendering.head`. These clients have reconnection times of their own."""
