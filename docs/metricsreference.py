@@ -17,7 +17,8 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
-from sseserver.apis.admin.families import FAMILIES, Family, Measured
+from sseserver.apis.admin.families import FAMILIES
+from sseserver.apis.admin.measured import Family, Measured
 from sseserver.apis.admin.workers import WORKER_FAMILIES, WorkerFamily
 from sseserver.counting import Durations
 from sseserver.service.service import StreamService

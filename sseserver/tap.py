@@ -20,7 +20,7 @@ from twisted.python import usage
 
 from sseserver import compiled
 from sseserver.apis import makeAdmin
-from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.measured import Measured
 from sseserver.apis.admin.metrics import Metrics
 from sseserver.command.access import makeCredentials, reloadCredentials, showsStreams
 from sseserver.command.control import Control
@@ -39,7 +39,7 @@ from sseserver.command.starting import endStart, tryStart
 from sseserver.command.stopping import Stop
 from sseserver.command.summary import nameSource, nameStore, summarize
 from sseserver.command.supervisor import Supervisor
-from sseserver.command.upstream import makeUpstream, readHeaders, readKey
+from sseserver.command.upstream import makeUpstream, reloadUpstream
 from sseserver.command.workers.making import makePool
 from sseserver.command.workers.pool import Pool
 from sseserver.interfaces import IStreamStore, ITokenSource
@@ -107,7 +107,7 @@ def makeSource(reactor: Any, options: Mapping[str, Any], turnEnd: TurnEnd | None
     """
     if options["exec"] is not None:
         return makeProgram(reactor, options)
-    if options["upstream"] is not None:
+    if options["upstream"]:
         return makeUpstream(reactor, options, turnEnd)
     if options["text"] == "-":
         # A copy: a daemon has nothing at the descriptor itself.
@@ -127,8 +127,8 @@ def reloadSource(source: Any, options: Mapping[str, Any]) -> None:
     Raises:
         usage.UsageError: A file cannot be read. Nothing is changed.
     """
-    if options["upstream"] is not None:
-        source.authenticate(readKey(options), readHeaders(options))
+    if options["upstream"]:
+        reloadUpstream(source, options)
     elif options["text"] not in {None, "-"}:
         source.replaceText(options["files"].readText(options["text"]))
 

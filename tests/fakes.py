@@ -15,7 +15,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sseserver.interfaces import ITokenSink
+from sseserver.interfaces import ITokenSink, Origin
 
 
 class TurnClock(Clock):
@@ -130,6 +130,9 @@ class FakeSink:
     def writeChunk(self, chunk: bytes, text: str) -> None:
         """See `ITokenSink.writeChunk`."""
         self.write(text)
+
+    def noteOrigin(self, origin: Origin) -> None:
+        """See `ITokenSink.noteOrigin`."""
 
     def ready(self) -> Deferred[None]:
         """See `ITokenSink.ready`."""

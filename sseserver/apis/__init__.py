@@ -19,9 +19,9 @@ from typing import Any
 from twisted.internet.defer import succeed
 from twisted.web.resource import IResource
 
-from sseserver.apis.admin.families import Measured
 from sseserver.apis.admin.forwarding import Forwarding
 from sseserver.apis.admin.health import Health, Readiness
+from sseserver.apis.admin.measured import Measured
 from sseserver.apis.admin.metrics import Metrics
 from sseserver.apis.admin.operations import HEALTH_CHECKS, OPERATORS, PAGE
 from sseserver.apis.admin.page import AdminPage, leadToPage

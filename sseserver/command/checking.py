@@ -18,9 +18,10 @@ from sseserver import __version__, compiled
 from sseserver.command.effective import hasEffect, writeOptions
 from sseserver.command.given import Document, Given, findUnknown
 from sseserver.command.redisstore import isRedis
+from sseserver.command.upstream import listAPIs
 from sseserver.errors import StoreUnavailable
 from sseserver.options import optionNamed
-from sseserver.options.variables import SECRETS
+from sseserver.options.variables import SECRETS, nameKeyVariable
 from sseserver.redaction import showMessage
 from sseserver.sources.upstreamproxy import findProxy
 from sseserver.stores.sqlite.files import readHeader
@@ -68,8 +69,11 @@ def findSecrets(
             yield f"${variable} is set, and used in place of --{name}. Its value is not shown."
         else:
             yield f"${variable} is set, and has no effect with these options."
-    proxy = values["upstream"] and not values["upstream-proxy"] and findProxy(values["upstream"])
-    if proxy:
+    apis = listAPIs(values)
+    for api in apis:
+        if api.name and environment.get(nameKeyVariable(api.name)):
+            yield f"${nameKeyVariable(api.name)} is set: a key of --upstream {api.name}. Its value is not shown."
+    if any(not values["upstream-proxy"] and findProxy(api.url) for api in apis):
         yield "The environment names a proxy for --upstream. Its URL is not shown."
 
 

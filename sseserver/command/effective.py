@@ -14,7 +14,7 @@ from sseserver.command.given import Given
 from sseserver.options import OPTIONS
 from sseserver.options.row import Group, Option, Origin
 from sseserver.options.tomltext import writeValue
-from sseserver.options.types import FLAG, HEADER, STORE, URL, Form
+from sseserver.options.types import FLAG, NAMED_HEADER, NAMED_URL, STORE, URL, Form
 from sseserver.redaction import hasSecret, hideCredentials
 
 #: Forms of values that a limit of the process may lower.
@@ -95,9 +95,9 @@ def isSecret(option: Option, texts: Sequence[str]) -> bool:
         option: The option.
         texts: The texts of its values.
     """
-    if option.type is HEADER:
+    if option.type is NAMED_HEADER:
         return any(not text.partition(":")[2].strip().startswith(("@", "$")) for text in texts)
-    if option.type is URL and any("@" in text or _hasCredentials(text) for text in texts):
+    if option.type in {URL, NAMED_URL} and any("@" in text or _hasCredentials(text) for text in texts):
         return True
     return any(hasSecret(text) for text in texts)
 

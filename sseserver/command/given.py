@@ -21,7 +21,7 @@ from sseserver.options import OPTIONS
 from sseserver.options.row import Option, Origin
 from sseserver.options.tomltext import readValue
 from sseserver.options.types import FLAG
-from sseserver.options.variables import PREFIX, SECRETS
+from sseserver.options.variables import KEY_VARIABLE, PREFIX, SECRETS
 
 #: Bytes. Largest configuration file: a pool sends its content to its workers.
 _MAX_FILE = 128 << 10
@@ -175,7 +175,7 @@ def isForeign(variable: str, value: str) -> bool:
         variable: Its name.
         value: Its value.
     """
-    if variable in SECRETS:
+    if variable in SECRETS or variable.startswith(f"{KEY_VARIABLE}_"):
         return True
     service = _SERVICE.search(variable)
     return service is not None and (service[0] != "_PORT" or _SERVICE_URL.match(value) is not None)

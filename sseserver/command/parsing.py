@@ -35,7 +35,7 @@ from sseserver.command.naming import explainName
 from sseserver.command.program import checkCommand, checkProgram
 from sseserver.command.redisstore import checkStore
 from sseserver.command.textfiles import TextFiles
-from sseserver.command.upstream import checkUpstream
+from sseserver.command.upstream import checkNamedURL, checkUpstream
 from sseserver.command.workers.checking import checkWorkers
 from sseserver.options import OPTIONS, defaultOf
 from sseserver.options.helptext import makeHelp
@@ -43,7 +43,6 @@ from sseserver.options.row import Option, Origin
 from sseserver.options.types import FILE, FLAG, writeSize
 from sseserver.redaction import hideSecrets, showMessage
 from sseserver.sources.text import WELCOME
-from sseserver.sources.upstream import checkURL
 from sseserver.web.access.cors import checkSharedOrigin
 from sseserver.web.access.hosts import checkHost
 from sseserver.web.descriptors import (
@@ -62,7 +61,7 @@ _NAME = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
 #: Checks of values that need other packages; they follow the conversion that the table names.
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "exec": checkCommand,
-    "upstream": checkURL,
+    "upstream": checkNamedURL,
     "host": checkHost,
     "cors-origin": checkSharedOrigin,
 }
@@ -313,7 +312,7 @@ class Options(usage.Options):
         if self["exec"] is not None:
             # A program takes a core; other sources mostly wait.
             each, runs = PROGRAM, max(1, 4 * (os.cpu_count() or 1) // self["workers"])
-        elif self["upstream"] is not None:
+        elif self["upstream"]:
             each = UPSTREAM
         given = self["max-connections"]
         if given is not None and given > free:

@@ -29,9 +29,11 @@ def nameSource(options: Mapping[str, Any]) -> str:
     if options["exec"] is not None:
         # Arguments may be secret.
         return f"program {hideSecrets(options['exec'][0])}"
-    if options["upstream"] is not None:
-        url = hideSecrets(hideCredentials(options["upstream"].encode("ascii")).decode("ascii"))
-        return f"{url}, model {options['model']}" if options["model"] else url
+    if options["upstream"]:
+        urls = ", ".join(
+            hideSecrets(hideCredentials(url.encode("ascii")).decode("ascii")) for url in options["upstream"]
+        )
+        return f"{urls}, model {options['model']}" if options["model"] else urls
     if options["text"] == "-":
         return "standard input"
     return "built-in text" if options["text"] is None else f"file {options['text']}"

@@ -6,7 +6,7 @@ The contracts between packages, for authors of token sources, formats, stores an
 
 from sseserver.interfaces.access import ANYONE, Grant, IAuthenticator, Principal, Right
 from sseserver.interfaces.descriptions import Publication, StreamDescription
-from sseserver.interfaces.readiness import IChecked
+from sseserver.interfaces.readiness import IChecked, IUpstreams, UpstreamState
 from sseserver.interfaces.reading import Reading
 from sseserver.interfaces.sharing import (
     ICounts,
@@ -18,7 +18,7 @@ from sseserver.interfaces.sharing import (
     KeyedStream,
     Restarter,
 )
-from sseserver.interfaces.sources import IModels, IPackedSink, ITokenSink, ITokenSource
+from sseserver.interfaces.sources import IModels, IPackedSink, ITokenSink, ITokenSource, Origin
 from sseserver.interfaces.stores import ILocalStore, IPersistence, IStreamStore
 from sseserver.interfaces.streams import IBeatingFormat, IEntryBuffer, IFormat, IRendering, IStreamLog, Viewer
 
@@ -45,12 +45,15 @@ __all__ = [
     "ITakeover",
     "ITokenSink",
     "ITokenSource",
+    "IUpstreams",
     "KeyedStream",
+    "Origin",
     "Principal",
     "Publication",
     "Reading",
     "Restarter",
     "Right",
     "StreamDescription",
+    "UpstreamState",
     "Viewer",
 ]

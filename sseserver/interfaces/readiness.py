@@ -1,10 +1,30 @@
 """
-Contract for stores and token sources that can tell whether they work. `sseserver.apis.admin` asks them for `/readyz`.
+Contracts for stores and token sources that can tell whether they work. `sseserver.apis.admin` asks them for `/readyz`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from zope.interface import Interface
+
+
+class UpstreamState(NamedTuple):
+    """
+    The state of one upstream among several.
+
+    Attributes:
+        name: Its name.
+        problem: Why it cannot be used now, as a sentence without secrets, or `None`.
+        requests: Number of answers that it was asked for.
+        failures: Number of those that failed before their first token.
+    """
+
+    name: str
+    problem: str | None
+    requests: int
+    failures: int
 
 
 class IChecked(Interface):
@@ -21,3 +41,10 @@ class IChecked(Interface):
         It returns at once with what is known. If that is old, it may begin a new check, whose result the next call
         returns.
         """
+
+
+class IUpstreams(Interface):
+    """A token source with several upstreams. `/readyz` and the metrics name them."""
+
+    def listUpstreams() -> Sequence[UpstreamState]:
+        """Return the states of the upstreams, in the order in which they are preferred."""

@@ -7,12 +7,25 @@ The author of a source writes an `ITokenSource` (docs/sources.md). A run (`ssese
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from sseserver.values import PackedEntries, Prompt
+
+
+class Origin(NamedTuple):
+    """
+    The upstream that answers a run, among several.
+
+    Attributes:
+        upstream: Its name.
+        failed: The upstreams that failed before it, as `NAME=REASON`.
+    """
+
+    upstream: str
+    failed: tuple[str, ...] = ()
 
 
 class ITokenSource(Interface):
@@ -97,6 +110,14 @@ class ITokenSink(Interface):
 
         Raises:
             UnicodeEncodeError: The text contains a lone surrogate.
+        """
+
+    def noteOrigin(origin: Origin) -> None:
+        """
+        Note the upstream whose answer follows, for the headers of responses.
+
+        Args:
+            origin: The upstream.
         """
 
     def ready() -> Deferred[None]:

@@ -14,6 +14,7 @@ from zope.interface import Attribute, Interface
 
 from sseserver.errors import GapError
 from sseserver.interfaces.reading import Reading
+from sseserver.interfaces.sources import Origin
 from sseserver.values import (
     KeyUse,
     Kind,
@@ -122,6 +123,7 @@ class IStreamLog(Interface):
     state: State = Attribute("State of the stream, as far as it is visible.")
     published: bool = Attribute("Whether entries are published into the stream; otherwise a run writes it.")
     question: str = Attribute("Question that the stream answers, as its state shows it; empty if there is none.")
+    origin: Origin | None = Attribute("The upstream that answers, where this process has the run; otherwise `None`.")
     buffer: IEntryBuffer = Attribute("The entries in memory.")
     last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")

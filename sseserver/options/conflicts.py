@@ -128,7 +128,7 @@ CONFLICTS = (
         "retry-interrupted",
         "upstream",
         "needs --upstream or --exec: a text has no prompts",
-        lambda values: values["retry-interrupted"] > 0 and values["upstream"] is None and values["exec"] is None,
+        lambda values: values["retry-interrupted"] > 0 and not values["upstream"] and values["exec"] is None,
     ),
     Conflict(
         "window",

@@ -25,7 +25,6 @@ from sseserver.options.types import (
     ENDPOINT,
     FILE,
     FLAG,
-    HEADER,
     MILLISECONDS,
     NAME,
     OFF,
@@ -35,9 +34,9 @@ from sseserver.options.types import (
     SYNC,
     TEXT,
     TIMEOUT,
-    URL,
 )
-from sseserver.options.variables import KEY_VARIABLE, REDIS_VARIABLE
+from sseserver.options.upstream import UPSTREAM
+from sseserver.options.variables import REDIS_VARIABLE
 
 OPTIONS = (
     Option(
@@ -76,75 +75,7 @@ OPTIONS = (
         needs=("exec",),
         repeatable=True,
     ),
-    Option(
-        "upstream",
-        URL,
-        None,
-        Group.SOURCE,
-        "Stream the answers of this OpenAI-compatible API, for example `http://127.0.0.1:11434/v1`.",
-        otherNames=("api", "url", "base-url", "backend"),
-    ),
-    Option(
-        "upstream-key-file",
-        FILE,
-        None,
-        Group.SOURCE,
-        f"File with the API key in one line. Without this option the key is `${KEY_VARIABLE}`.",
-        needs=("upstream",),
-        otherNames=("key", "api-key"),
-    ),
-    Option(
-        "upstream-header",
-        HEADER,
-        None,
-        Group.SOURCE,
-        "Send this header with each request to the API: `NAME: VALUE`, `NAME: @FILE` or `NAME: $VARIABLE`, for example "
-        "`api-key: @key.txt`. May be given more than once.",
-        needs=("upstream",),
-        repeatable=True,
-    ),
-    Option(
-        "upstream-proxy",
-        URL,
-        None,
-        Group.SOURCE,
-        "Reach the API through this HTTP proxy, `none` for no proxy. Without this option the environment decides: "
-        "`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`.",
-        needs=("upstream",),
-    ),
-    Option(
-        "connect-timeout",
-        TIMEOUT,
-        10.0,
-        Group.SOURCE,
-        "Time limit for connecting to the API, in seconds.",
-        needs=("upstream",),
-    ),
-    Option(
-        "first-token-timeout",
-        TIMEOUT,
-        60.0,
-        Group.SOURCE,
-        "Time limit for the API's first token, in seconds.",
-        needs=("upstream",),
-    ),
-    Option(
-        "token-timeout",
-        TIMEOUT,
-        60.0,
-        Group.SOURCE,
-        "Time limit between two tokens of the API, in seconds.",
-        needs=("upstream",),
-    ),
-    Option(
-        "max-chunk",
-        SIZE,
-        16 << 20,
-        Group.SOURCE,
-        "Size of the API's largest chunk, in bytes.",
-        minimum=1 << 10,
-        needs=("upstream",),
-    ),
+    *UPSTREAM,
     Option(
         "interval",
         PAUSE,

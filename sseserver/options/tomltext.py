@@ -32,7 +32,7 @@ def readValue(option: Option, value: Any) -> tuple[str, ...]:
         ValueError: The value has another form than the option.
     """
     values = value if isinstance(value, list) and option.repeatable else [value]
-    if option.repeatable and not isinstance(value, list):
+    if option.repeatable and not isinstance(value, list | str):
         raise ValueError(f"the value must be {describeForm(option)}")
     return tuple(_readOne(option, each) for each in values)
 

@@ -219,6 +219,9 @@ def readStore(text: str) -> str | None:
     return path
 
 
+#: The protocols of upstreams; `auto` finds out which one an upstream speaks.
+AUTO, CHAT_API, RESPONSES_API = UPSTREAM_APIS = ("auto", "chat", "responses")
+
 #: Stands for all Unix sockets in place of a network.
 UNIX = "unix"
 
@@ -292,7 +295,6 @@ COUNT = ValueType("COUNT", readCount, form=Form.WHOLE)
 DESTINATION = ValueType("log|none|PATH", readFilled)
 ENDPOINT = ValueType("ENDPOINT")
 FILE = ValueType("FILE", readFilled)
-HEADER = ValueType("HEADER")
 LEVEL = makeChoice("debug", "info", "warn", "error", "critical")
 LOG_FORMAT = makeChoice("text", "json")
 HOST = ValueType("NAME[:PORT]", readFilled)
@@ -305,6 +307,10 @@ SIZE = ValueType("SIZE", readSize, writeSize, Form.SIZE)
 STORE = ValueType("memory|sqlite:PATH|redis:URL", readStore)
 SYNC = makeChoice("normal", "full")
 TEXT = ValueType("TEXT", readFilled)
+UPSTREAM_API = ValueType("[NAME=]auto|chat|responses")
 TIMES = ValueType("COUNT", readTimes, form=Form.WHOLE)
 TIMEOUT = ValueType("SECONDS", readTimeout, "{:g}".format, Form.NUMBER)
 URL = ValueType("URL")
+NAMED_FILE = ValueType("[NAME=]FILE", readFilled)
+NAMED_HEADER = ValueType("[NAME=]HEADER")
+NAMED_URL = ValueType("[NAME=]URL")

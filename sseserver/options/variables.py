@@ -26,6 +26,16 @@ SECRETS = {
 }
 
 
+def nameKeyVariable(upstream: str) -> str:
+    """
+    Return the name of the variable with the key of an upstream API.
+
+    Args:
+        upstream: Name of the API; empty for the only one.
+    """
+    return f"{KEY_VARIABLE}_{upstream.upper().replace('-', '_')}" if upstream else KEY_VARIABLE
+
+
 def nameVariable(option: str) -> str:
     """Return the name of the variable that sets an option."""
     return PREFIX + option.upper().replace("-", "_")

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from sseserver.errors import SourceError
-from sseserver.interfaces import IPackedSink, IStreamLog
+from sseserver.interfaces import IPackedSink, IStreamLog, Origin
 from sseserver.service.linger import Linger
 from sseserver.service.pause import Pause
 from sseserver.service.prompts import KeptPrompt
@@ -181,6 +181,10 @@ class Run:
         if self.state is not _ENDED:
             kind, data = packChunk(chunk, text)
             self._append(kind, data)
+
+    def noteOrigin(self, origin: Origin) -> None:
+        """See `ITokenSink.noteOrigin`."""
+        self.streamLog.origin = origin
 
     def ready(self) -> Deferred[None]:
         """See `ITokenSink.ready`."""

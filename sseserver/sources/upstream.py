@@ -18,7 +18,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from sseserver.client import ConnectionFailed, Request
+from sseserver.client import ConnectionFailed, Request, StatusError
 from sseserver.client.agent import Connections, makeConnections
 from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
@@ -26,6 +26,7 @@ from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces, encodeUTF8
 from sseserver.redaction import splitURL
 from sseserver.sources.upstreamanswer import UpstreamAnswer
+from sseserver.sources.upstreamdialect import DIALECTS, Dialect, hasUsage, isMissing
 from sseserver.sources.upstreammodels import ModelList
 from sseserver.sources.upstreamopening import OPTIONAL, JSONDocument, UpstreamLimits, openAnswer
 from sseserver.timing.turns import takeTurns
@@ -166,6 +167,9 @@ class UpstreamSource:
         self.connections = connections or makeConnections(reactor, limits.connectTimeout)
         self._readPath = self.connections.readPath or chooseReadPath(reactor)
         self._limits = limits
+        self._dialects = DIALECTS[limits.api]
+        # The dialect of the upstream; `None` while it is not known.
+        self._dialect = self._dialects[0] if len(self._dialects) == 1 else None
         # Why the last connection failed, and when that was checked last.
         self._problem: str | None = None
         self._checkedAt: float = reactor.seconds()
@@ -198,27 +202,82 @@ class UpstreamSource:
 
     def produce(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[str]:
         """See `ITokenSource.produce`."""
+        return self.begin(self.makeAnswer(sink, prompt), prompt)
+
+    def makeAnswer(self, sink: ITokenSink, prompt: Prompt | None) -> UpstreamAnswer:
+        """
+        Make the answer to a prompt, which is not requested yet.
+
+        Args:
+            sink: Takes the chunks.
+            prompt: The prompt.
+
+        Raises:
+            SourceError: There is no prompt, or it names another model than the pinned one.
+        """
         if prompt is None:
             raise SourceError("An upstream needs a prompt.", Reason.PROMPT, 400)
         self._checkModel(prompt)
         choices = prompt.options.get("n")
         expected = choices if isinstance(choices, int) else 1
-        answer = UpstreamAnswer(self._reactor, sink, self._limits, expected, self._secrets)
-        body = self._makeBody(prompt)
-        if isinstance(prompt, LargePrompt):
-            asking = self._askSlowly(body)
+        return UpstreamAnswer(self._reactor, sink, self._limits, expected, self._secrets)
+
+    def begin(self, answer: UpstreamAnswer, prompt: Prompt | None) -> Deferred[str]:
+        """
+        Request an answer.
+
+        Args:
+            answer: From `makeAnswer`.
+            prompt: The same prompt.
+
+        Returns:
+            See `ITokenSource.produce`.
+
+        Raises:
+            SourceError: The upstream cannot be asked for this.
+        """
+        assert prompt is not None
+        members = self._makeMembers(prompt)
+        isLarge, dialect = isinstance(prompt, LargePrompt), self._dialect
+        if dialect is None:
+            asking = self._findDialect(answer, members, isLarge)
         else:
-            # A copy, because msgspec leaves room to grow behind what it writes.
-            asking = self._ask(bytes(memoryview(encodeUTF8(body))), OPTIONAL in body)
+            asking = self._ask(answer, members, isLarge, dialect)
         opening = Deferred.fromCoroutine(asking).addCallbacks(self._noteReached, self._noteFailure)
         return answer.start(opening, self._readPath)
 
-    def _ask(self, body: bytes, hasOptions: bool) -> Coroutine[Any, Any, IResponse | JSONDocument]:
-        """Send a request; see `openAnswer`."""
-        request = Request(self._locate("chat/completions"), b"POST", self._chatHeaders, body)
+    async def _findDialect(
+        self, answer: UpstreamAnswer, members: dict[str, Any], isLarge: bool
+    ) -> IResponse | JSONDocument:
+        """Ask in each dialect, until the upstream has its path, and remember the one that has led to an answer."""
+        for dialect in self._dialects:
+            try:
+                opened = await self._ask(answer, members, isLarge, dialect)
+            except StatusError as error:
+                if dialect is self._dialects[-1] or not isMissing(error):
+                    raise
+            else:
+                self._dialect = dialect
+                return opened
+        raise AssertionError("There is no dialect.")
+
+    def _ask(
+        self, answer: UpstreamAnswer, members: dict[str, Any], isLarge: bool, dialect: Dialect
+    ) -> Coroutine[Any, Any, IResponse | JSONDocument]:
+        """Send a request in a dialect; see `openAnswer`."""
+        body = dialect.makeBody(members)
+        if dialect.makeConverter is not None:
+            answer.translate(dialect.makeConverter(hasUsage(members)))
+        if isLarge or dialect.makeConverter is not None:
+            return self._sendSlowly(body, dialect)
+        # A copy, because msgspec leaves room to grow behind what it writes.
+        return self._send(bytes(memoryview(encodeUTF8(body))), OPTIONAL in body, dialect)
+
+    def _send(self, body: bytes, hasOptions: bool, dialect: Dialect) -> Coroutine[Any, Any, IResponse | JSONDocument]:
+        request = Request(self._locate(dialect.path), b"POST", self._chatHeaders, body)
         return openAnswer(self._reactor, self.connections.agent, request, hasOptions, self._limits)
 
-    async def _askSlowly(self, body: dict[str, Any]) -> IResponse | JSONDocument:
+    async def _sendSlowly(self, body: dict[str, Any], dialect: Dialect) -> IResponse | JSONDocument:
         """Encode the body of a request in several turns of the reactor, and send it."""
         # It grows in place: a copy of tens of megabytes would take longer than a turn may last.
         encoded = bytearray()
@@ -229,7 +288,7 @@ class UpstreamSource:
                 yield
 
         await takeTurns(self._reactor, encode(), PIECES_PER_TURN)
-        return await self._ask(cast("bytes", encoded), OPTIONAL in body)
+        return await self._send(cast("bytes", encoded), OPTIONAL in body, dialect)
 
     def models(self) -> Deferred[Sequence[str | Mapping[str, Any]]]:
         """See `IModels.models`. The upstream's list is kept for a minute."""
@@ -273,7 +332,15 @@ class UpstreamSource:
             self._problem = "The upstream cannot be reached."
         elif not isinstance(error, CancelledError):
             self._problem = None
+        if len(self._dialects) > 1 and isMissing(error):
+            # The upstream may have been replaced by another one.
+            self._dialect = None
         return failure
+
+    def noteSilence(self) -> None:
+        """Note that the upstream has not begun an answer in time, although it may have been reached."""
+        self._problem = "The upstream does not answer."
+        self._checkedAt = self._reactor.seconds()
 
     def _locate(self, path: str) -> str:
         """Return the URL of a resource of the API."""
@@ -287,13 +354,13 @@ class UpstreamSource:
             details = ErrorDetails("model_not_found", param="model")
             raise SourceError(message, Reason.PROMPT, 404, None, details)
 
-    def _makeBody(self, prompt: Prompt) -> dict[str, Any]:
-        """Make the JSON of a request: the members of the prompt, unchanged, and `stream`."""
+    def _makeMembers(self, prompt: Prompt) -> dict[str, Any]:
+        """Return the members of a prompt, unchanged, with the messages and the model."""
         messages = prompt.messages or [{"role": "user", "content": prompt.text}]
-        body = {**prompt.options, "messages": messages, "stream": True}
+        members = {**prompt.options, "messages": messages}
         if self._requestedModel is not None:
-            body.setdefault("model", self._requestedModel)
-        return body
+            members.setdefault("model", self._requestedModel)
+        return members
 
     def _makeHeaders(self, accept: str) -> Headers:
         headers = Headers({"Accept": [accept], "Accept-Encoding": ["identity"], "User-Agent": [f"sseserver/{VERSION}"]})

@@ -7,7 +7,7 @@ limits the time between them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,10 +22,10 @@ from sseserver.client.bodies import dropResponse
 from sseserver.client.response import ReadPath, ResponseReader, explainEnd
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
-from sseserver.protocols.chatcompletions import convertCompletion
+from sseserver.protocols.responses.upstream import ResponseConverter
 from sseserver.sources.upstreamerrors import makeSourceError
 from sseserver.sources.upstreamopening import JSONDocument, UpstreamLimits
-from sseserver.sources.upstreamrelay import ChunkRelay
+from sseserver.sources.upstreamrelay import ChunkRelay, TranslatedRelay
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.steps import StateEnum, step
 from sseserver.timing.patience import PatientCall
@@ -80,6 +80,7 @@ class UpstreamAnswer:
         "_document",
         "_done",
         "_drainTimer",
+        "_intake",
         "_opening",
         "_readPath",
         "_relay",
@@ -100,6 +101,8 @@ class UpstreamAnswer:
         self._decoder = Decoder(limits.maxChunkBytes)
         self._silence = SilenceTimer(clock, limits.firstTokenTimeout, self._endSilent)
         self._relay = ChunkRelay(sink, self._silence, limits.tokenTimeout, choices, secrets, self._succeed)
+        # Takes the events: the relay itself, if they are chunks.
+        self._intake: ChunkRelay | TranslatedRelay = self._relay
         self._drainTimer: PatientCall | None = None
         # Work under way, at most one of the three: a request, a response, a document that waits for the sink.
         self._opening: Deferred[Any] | None = None
@@ -112,6 +115,29 @@ class UpstreamAnswer:
     def state(self) -> AnswerState:
         """The current state."""
         return self._state
+
+    @property
+    def hasBegun(self) -> bool:
+        """Whether the sink has a chunk."""
+        return self._relay.hasBegun
+
+    def hold(self, onBegin: Callable[[], object]) -> None:
+        """
+        Hold the first chunk if it has no text; see `ChunkRelay.hold`.
+
+        Args:
+            onBegin: Called before the first chunk goes to the sink.
+        """
+        self._relay.hold(onBegin)
+
+    def translate(self, converter: ResponseConverter) -> None:
+        """
+        Make the chunks of the events of another protocol.
+
+        Args:
+            converter: Makes them.
+        """
+        self._intake = TranslatedRelay(self._relay, converter)
 
     def start(self, opening: Deferred[IResponse | JSONDocument], readPath: ReadPath) -> Deferred[str]:
         """
@@ -155,6 +181,7 @@ class UpstreamAnswer:
     def stopProducing(self) -> None:
         """See `IPushProducer.stopProducing`. The connection is closed at once."""
         if self._isOpen():
+            self._relay.drop()
             self._close()
 
     def _isOpen(self) -> bool:
@@ -173,7 +200,7 @@ class UpstreamAnswer:
                 dropResponse(opened)
         elif not isinstance(opened, JSONDocument):
             self._response = ResponseReader(
-                self._clock, self._decoder, None, self._relay.takeEvent, self._endResponse, self._relay.take
+                self._clock, self._decoder, None, self._intake.takeEvent, self._endResponse, self._intake.take
             )
             if self._state is AnswerState.PAUSED:
                 self._response.pauseProducing()
@@ -184,9 +211,9 @@ class UpstreamAnswer:
             self._takeDocument(opened)
 
     def _takeDocument(self, document: JSONDocument) -> None:
-        """Take an answer in one piece, as a chunk."""
+        """Take an answer in one piece."""
         try:
-            self._relay.take(convertCompletion(document))
+            self._intake.takeDocument(document)
         except BaseException:
             self._fail(Failure())
             return
@@ -208,7 +235,7 @@ class UpstreamAnswer:
         failure = explainEnd(reason)
         if failure is None:
             try:
-                self._relay.takeRest(self._decoder)
+                self._intake.takeRest(self._decoder)
             except BaseException:
                 failure = Failure()
         elif failure.check(ResponseTruncated) and self._relay.isComplete():
@@ -251,9 +278,11 @@ class UpstreamAnswer:
 
     def _reportEnd(self) -> None:
         """Report the finish reason of the complete answer."""
+        self._relay.flush()
         self._done.callback(self._relay.finishReason or Reason.STOP.value)
 
     def _fail(self, error: SourceError | Failure) -> None:
+        self._relay.drop()
         self._close()
         self._done.errback(error)
 

@@ -18,6 +18,7 @@ from sseserver.client.opening import readContentCoding, readContentType
 from sseserver.client.request import EVENT_STREAM, ask
 from sseserver.errors import SourceError
 from sseserver.options import defaultOf
+from sseserver.options.types import AUTO
 from sseserver.values import Reason
 
 #: Seconds that a JSON document may take after the head of its response.
@@ -36,7 +37,7 @@ _PAGES = frozenset({"text/html", "application/xhtml+xml"})
 @dataclass(frozen=True, slots=True)
 class UpstreamLimits:
     """
-    Limits of an `UpstreamSource`: times, sizes, models.
+    Limits of an `UpstreamSource`: times, sizes, models, protocols.
 
     Args:
         connectTimeout: Seconds for the connection. `Connections` that are passed to the source have their own limit.
@@ -45,6 +46,7 @@ class UpstreamLimits:
             the run is paused.
         maxChunkBytes: Bytes of the largest chunk, and of an answer in one JSON document.
         pinModel: Whether a prompt that names another model than the one of the source is refused.
+        api: Protocol of the upstream: `chat`, `responses`, or `auto`, which asks for chat completions first.
     """
 
     connectTimeout: float = defaultOf("connect-timeout")
@@ -52,6 +54,7 @@ class UpstreamLimits:
     tokenTimeout: float = defaultOf("token-timeout")
     maxChunkBytes: int = defaultOf("max-chunk")
     pinModel: bool = False
+    api: str = AUTO
 
 
 class JSONDocument(bytes):

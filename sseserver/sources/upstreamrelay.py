@@ -7,10 +7,12 @@ Relay of an upstream's chunks: the data of its events on their way into a sink, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sseserver.errors import SourceError
 from sseserver.interfaces import ITokenSink
-from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk
+from sseserver.protocols.chatcompletions import ChunkEnd, ChunkReader, ErrorChunk, convertCompletion
+from sseserver.protocols.responses.upstream import ResponseConverter
 from sseserver.sources.upstreamerrors import makeStreamError
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.values import Reason
@@ -20,7 +22,60 @@ from sseserver.wire import Decoder, Event
 GRACE_SECONDS = 3.0
 
 
-class ChunkRelay:
+#: Bytes. A larger first chunk is not held.
+HELD_BYTES = 4096
+
+
+class EventIntake:
+    """Intake of the events of an answer. A subclass takes their data, and tells errors."""
+
+    __slots__ = ()
+
+    def take(self, data: bytes) -> None:
+        """
+        Take the data of an event.
+
+        Args:
+            data: UTF-8.
+
+        Raises:
+            SourceError: The upstream reports an error or sent something else. This ends the reading of the response.
+        """
+        raise NotImplementedError("A subclass of EventIntake must implement take().")
+
+    def takeEvent(self, event: Event) -> None:
+        """
+        Take an event that has more fields than its data.
+
+        Args:
+            event: The event, of which only the data count.
+
+        Raises:
+            SourceError: As `take` does.
+        """
+        self.take(event.data.encode("utf-8"))
+
+    def takeRest(self, decoder: Decoder) -> None:
+        """
+        Take a last event whose empty line is missing at a clean end.
+
+        An EventSource discards it (WHATWG HTML 9.2.6), because the event may be cut. An object that is cut is no JSON.
+
+        Args:
+            decoder: The decoder of the response.
+
+        Raises:
+            SourceError: The event is complete, and `take` refuses it.
+        """
+        try:
+            for event in decoder.feed(b"\n\n"):
+                self.takeEvent(event)
+        except SourceError as error:
+            if error.reason != Reason.MALFORMED:
+                raise
+
+
+class ChunkRelay(EventIntake):
     """
     Relay of the chunks of one answer, which notes how the upstream ends it.
 
@@ -40,6 +95,7 @@ class ChunkRelay:
         "_choices",
         "_ended",
         "_hasChunk",
+        "_held",
         "_onDone",
         "_reader",
         "_seconds",
@@ -59,7 +115,7 @@ class ChunkRelay:
         secrets: Sequence[str],
         onDone: Callable[[], object],
     ) -> None:
-        self._sink = sink
+        self._sink: ITokenSink | _HeldChunk = sink
         self._silence = silence
         self._seconds = silence.seconds
         self._tokenTimeout = tokenTimeout
@@ -69,20 +125,55 @@ class ChunkRelay:
         self._onDone: Callable[[], object] | None = onDone
         self._reader = ChunkReader()
         self._hasChunk = False
+        # The sink that holds the first chunk; `None` if none is held.
+        self._held: _HeldChunk | None = None
         # Numbers of the choices that have a finish reason.
         self._ended: frozenset[int] = frozenset()
         self.finishReason: str | None = None
 
-    def take(self, data: bytes) -> None:
+    @property
+    def isOver(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._onDone is None
+
+    @property
+    def hasBegun(self) -> bool:
+        """Whether the sink has a chunk."""
+        return self._hasChunk and self._held is None
+
+    def hold(self, onBegin: Callable[[], object]) -> None:
         """
-        Take the data of an event: a chunk, an error or `[DONE]`.
+        Hold the first chunk if it has no text, until another one follows or the answer is complete.
+
+        Most upstreams send the role of the message before they know whether they can answer.
 
         Args:
-            data: UTF-8.
-
-        Raises:
-            SourceError: The upstream reports an error or sent something else. This ends the reading of the response.
+            onBegin: Called before the first chunk goes to the sink.
         """
+        sink: Any = self._sink
+        self._held = self._sink = _HeldChunk(sink, onBegin, self._letGo)
+
+    def flush(self) -> None:
+        """Write a chunk that is held. Does nothing if there is none."""
+        if self._held is not None:
+            self._held.release()
+
+    def drop(self) -> None:
+        """Drop a chunk that is held. Does nothing if there is none."""
+        if self._held is not None:
+            self._held.drop()
+
+    def _letGo(self, sink: ITokenSink) -> None:
+        """Write all further chunks to the sink itself."""
+        self._sink, self._held = sink, None
+
+    def hear(self) -> None:
+        """Note that an upstream that has begun its answer is at work, although it has sent no chunk."""
+        if self._hasChunk:
+            self._silence.heard = self._seconds()
+
+    def take(self, data: bytes) -> None:
+        """See `EventIntake.take`: the data are a chunk, an error or `[DONE]`."""
         if self._onDone is None:
             return
         # A slice of one byte takes a third of the time of `startswith`.
@@ -107,40 +198,21 @@ class ChunkRelay:
                 self._takeEnd(end)
             self._sink.writeChunk(data, text)
 
-    def takeEvent(self, event: Event) -> None:
-        """
-        Take an event that has more fields than its data.
-
-        Args:
-            event: The event, of which only the data count.
-
-        Raises:
-            SourceError: As `take` does.
-        """
-        self.take(event.data.encode("utf-8"))
-
-    def takeRest(self, decoder: Decoder) -> None:
-        """
-        Take a last event whose empty line is missing at a clean end.
-
-        An EventSource discards it (WHATWG HTML 9.2.6), because the event may be cut. A chunk that is cut is no JSON.
-
-        Args:
-            decoder: The decoder of the response.
-
-        Raises:
-            SourceError: The event is complete, and `take` refuses it.
-        """
-        try:
-            for event in decoder.feed(b"\n\n"):
-                self.takeEvent(event)
-        except SourceError as error:
-            if error.reason != Reason.MALFORMED:
-                raise
-
     def stop(self) -> None:
         """Take nothing more, and forget the callback."""
         self._onDone = None
+
+    def takeDocument(self, document: bytes) -> None:
+        """
+        Take an answer in one piece, as a chunk.
+
+        Args:
+            document: JSON in UTF-8.
+
+        Raises:
+            SourceError: It is no answer, or an error.
+        """
+        self.take(convertCompletion(document))
 
     def isComplete(self) -> bool:
         """Return whether all choices have ended. Only the usage and `[DONE]` can follow."""
@@ -152,3 +224,83 @@ class ChunkRelay:
         self._ended |= end.choices
         if self.isComplete():
             self._silence.setLimit(min(self._tokenTimeout, GRACE_SECONDS))
+
+
+class _HeldChunk:
+    """
+    Sink that holds the first chunk.
+
+    Args:
+        sink: Takes the chunks.
+        onBegin: Called once before it takes the first one.
+        letGo: Called with the sink when nothing is held any more.
+    """
+
+    __slots__ = ("_chunk", "_letGo", "_onBegin", "_sink")
+
+    def __init__(self, sink: ITokenSink, onBegin: Callable[[], object], letGo: Callable[[ITokenSink], object]) -> None:
+        self._sink = sink
+        self._onBegin = onBegin
+        self._letGo = letGo
+        self._chunk: bytes | None = None
+
+    def writeChunk(self, chunk: bytes, text: str) -> None:
+        """See `ITokenSink.writeChunk`."""
+        if self._chunk is None and not text and len(chunk) <= HELD_BYTES:
+            self._chunk = chunk
+        else:
+            self.release()
+            self._sink.writeChunk(chunk, text)
+
+    def release(self) -> None:
+        """Write the chunk, and hold nothing any more."""
+        self._letGo(self._sink)
+        self._onBegin()
+        if self._chunk is not None:
+            self._sink.writeChunk(self._chunk, "")
+
+    def drop(self) -> None:
+        """Write nothing any more, and forget the callbacks."""
+        self._chunk = None
+        self._letGo = self._onBegin = _ignore
+
+
+def _ignore(*arguments: object) -> None:
+    """Do nothing: the answer is over."""
+
+
+class TranslatedRelay(EventIntake):
+    """
+    Relay of the events of another protocol, which become chunks.
+
+    Args:
+        relay: Takes the chunks.
+        converter: Makes them.
+    """
+
+    __slots__ = ("_converter", "_relay")
+
+    def __init__(self, relay: ChunkRelay, converter: ResponseConverter) -> None:
+        self._relay = relay
+        self._converter = converter
+
+    def take(self, data: bytes) -> None:
+        """See `EventIntake.take`."""
+        if self._relay.isOver:
+            return
+        self._relay.hear()
+        for chunk in self._converter.read(data):
+            self._relay.take(chunk)
+
+    def takeDocument(self, document: bytes) -> None:
+        """
+        Take an answer in one piece.
+
+        Args:
+            document: JSON in UTF-8.
+
+        Raises:
+            SourceError: It is no answer, or an error.
+        """
+        for chunk in self._converter.readDocument(document):
+            self._relay.take(chunk)

@@ -23,6 +23,7 @@ cdef class StreamLog(FollowedLog):
     cdef public dict earlier
     cdef public bint published
     cdef public object question
+    cdef public object origin
     cdef public dict keys
     cdef public Py_ssize_t keyBytes
     cdef public object created

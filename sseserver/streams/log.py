@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import classImplements
 
 from sseserver.errors import GapError, StoreUnavailable, StreamEnded
-from sseserver.interfaces import IStreamLog
+from sseserver.interfaces import IStreamLog, Origin
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.cost import findExcess, measureKey, measureKeys, measureStream
 from sseserver.streams.followed import FollowedLog
@@ -68,6 +68,7 @@ class StreamLog(FollowedLog):
         "keys",
         "last",
         "name",
+        "origin",
         "published",
         "question",
         "sealed",
@@ -89,6 +90,7 @@ class StreamLog(FollowedLog):
         self.earlier = _NONE
         self.published = published
         self.question = ""
+        self.origin: Origin | None = None
         self.sealed = False
         self.buffer = EntryBuffer()
         self.last = 0

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sseserver.interfaces import ITokenSink, ITokenSource
+from sseserver.interfaces import ITokenSink, ITokenSource, Origin
 from sseserver.values import Prompt
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class RecordingSink:
     Attributes:
         tokens: The tokens before the end, and the texts of the chunks.
         chunks: The chunks before the end.
+        origin: The upstream that was noted last, if any.
         late: The tokens and texts after the end, which a run would drop.
         producer: The registered producer, or `None`.
         paused: Whether the sink is paused.
@@ -42,6 +43,7 @@ class RecordingSink:
     def __init__(self) -> None:
         self.tokens: list[str] = []
         self.chunks: list[bytes] = []
+        self.origin: Origin | None = None
         self.late: list[str] = []
         self.producer: Any = None
         self.paused = False
@@ -96,6 +98,10 @@ class RecordingSink:
         self.write(text)
         if not self.ended:
             self.chunks.append(chunk)
+
+    def noteOrigin(self, origin: Origin) -> None:
+        """See `ITokenSink.noteOrigin`."""
+        self.origin = origin
 
     def ready(self) -> Deferred[None]:
         """See `ITokenSink.ready`."""

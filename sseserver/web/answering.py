@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from sseserver.interfaces import IFormat, IStreamLog, Principal
 from sseserver.service.answer import Answer, refusal
 from sseserver.service.service import StreamService
+from sseserver.web.viewing import tellOrigin
 
 
 async def holdHead(
@@ -38,6 +39,7 @@ async def holdHead(
     refused = refusal(streamLog)
     if refused is not None:
         raise refused
+    tellOrigin(request, streamLog)
 
 
 async def awaitAnswer(
@@ -58,4 +60,7 @@ async def awaitAnswer(
     """
     answer = Answer(streamLog, service.source.model, service.settings.window)
     over = await service.viewers.wait(request, streamLog, form, answer.read, principal=principal)
-    return answer if over else None
+    if not over:
+        return None
+    tellOrigin(request, streamLog)
+    return answer

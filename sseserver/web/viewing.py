@@ -210,3 +210,20 @@ def locateStream(request: Request, streamLog: IStreamLog, depth: int) -> str:
     url = f"{readPath(request).rsplit('/', depth)[0]}/streams/{streamLog.name}"
     request.responseHeaders.setRawHeaders(b"Content-Location", [url.encode("ascii")])
     return url
+
+
+def tellOrigin(request: Request, streamLog: IStreamLog) -> None:
+    """
+    Name the upstream of an answer, and those that failed before it, in headers.
+
+    It is known from the first token on; before, there are no headers.
+
+    Args:
+        request: Its response has not begun.
+        streamLog: The stream of the answer.
+    """
+    origin = streamLog.origin
+    if origin is not None:
+        request.responseHeaders.setRawHeaders(b"X-Upstream", [origin.upstream.encode("ascii")])
+        if origin.failed:
+            request.responseHeaders.setRawHeaders(b"X-Upstream-Failed", [", ".join(origin.failed).encode("ascii")])

@@ -149,7 +149,7 @@ class FileTests(GivenTestCase):
         for text, said in (
             ('max-viewers = "500"', "FILE: max-viewers: the value must be a whole number"),
             ("plain = 1", "FILE: plain: the value must be true or false"),
-            ('host = "a"', 'FILE: host: the value must be an array: host = ["…", "…"]'),
+            ("host = 1", 'FILE: host: the value must be an array: host = ["…", "…"]'),
             ("retry = 0", "FILE: retry: '0' is not a whole number of 1 or more"),
             ("stall = nan", "FILE: stall: nan is not a finite number"),
             ('window = "1K"', "FILE: window: 1K is too small; the minimum is 64K"),

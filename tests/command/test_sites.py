@@ -14,7 +14,7 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.apis import makeAdmin
-from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.measured import Measured
 from sseserver.command.sites import ADMIN_CONNECTIONS, makeAdminSite, makeSite
 from sseserver.service.service import StreamService
 from sseserver.sources.text import TextSource

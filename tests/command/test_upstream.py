@@ -5,13 +5,15 @@ Tests for `sseserver.command.upstream`: `--upstream` and the options that belong
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTCP, IReactorTime
 from twisted.internet.testing import MemoryReactorClock
+from twisted.python.usage import UsageError
 from zope.interface import implementer_only
 
-from sseserver.command.upstream import readHeaders, readKey
+from sseserver.command.upstream import Credentials, listAPIs, readCredentials, reloadUpstream
 from sseserver.options import KEY_VARIABLE
 from sseserver.tap import makeSource
 from sseserver.testing.sources import RecordingSink
@@ -24,12 +26,27 @@ class _ClockedReactor(MemoryReactorClock):
     """A reactor whose time is that of its clock: no `IReactorCore`, whose time passes by itself."""
 
 
+def readAll(options: Any) -> dict[str, Credentials]:
+    """Read the secrets of all APIs, by their names."""
+    return {api.name: readCredentials(options, api) for api in listAPIs(options)}
+
+
+def readKey(options: Any) -> str | None:
+    """Read the key of the only API."""
+    return readAll(options)[""].key
+
+
+def readHeaders(options: Any) -> Any:
+    """Read the headers of the only API."""
+    return readAll(options)[""].headers
+
+
 class UpstreamTests(OptionsTestCase):
     """`--upstream` and its key."""
 
     def test_url(self) -> None:
         """A base URL is valid with and without a final slash; the message about any other does not quote it."""
-        self.assertEqual(parse("--upstream=http://127.0.0.1:11434/v1/")["upstream"], "http://127.0.0.1:11434/v1")
+        self.assertEqual(parse("--upstream=http://127.0.0.1:11434/v1/")["upstream"], ["http://127.0.0.1:11434/v1"])
         for url in ("", "127.0.0.1", "ftp://a/", "http://user:hunter2@a/", "http://a/#hunter2", "http://a:0/"):
             self.assertNotIn("hunter2", self.refused(f"--upstream={url}"))
 
@@ -118,7 +135,7 @@ class UpstreamTests(OptionsTestCase):
     def test_F88_query(self) -> None:
         """F88: the base URL may have a query."""
         url = "https://a/openai?api-version=V"
-        self.assertEqual(parse(f"--upstream={url}")["upstream"], url)
+        self.assertEqual(parse(f"--upstream={url}")["upstream"], [url])
 
     def test_F77_pinModel(self) -> None:
         """F77: a model can be pinned if there is one."""
@@ -132,3 +149,103 @@ class UpstreamTests(OptionsTestCase):
         """F17: the size of a chunk is an option, 16 MiB by default."""
         self.assertEqual(parse("--upstream=http://a/")["max-chunk"], 16 << 20)
         self.assertEqual(parse("--upstream=http://a/", "--max-chunk=1M")["max-chunk"], 1 << 20)
+
+    def test_protocol(self) -> None:
+        """The protocol is found out unless it is given; another one is refused."""
+        self.assertIn("auto, chat or responses", self.refused("--upstream=http://a/", "--upstream-api=grpc"))
+        for given in ((), ("--upstream-api=chat",), ("--upstream-api=responses",)):
+            self.assertTrue(makeSource(MemoryReactorClock(), parse("--upstream=http://a/", *given)).takesPrompt)
+
+
+class SeveralTests(OptionsTestCase):
+    """Several values of `--upstream`, each with a name."""
+
+    TWO = ("--upstream=local=http://127.0.0.1:81/v1/", "--upstream=cloud=https://b/v1?api-version=1")
+
+    def setUp(self) -> None:
+        """Have an environment of its own."""
+        super().setUp()
+        self.patch(os, "environ", {})
+
+    def test_names(self) -> None:
+        """Names stand before the URLs; the query of a URL is no name."""
+        options = parse(*self.TWO)
+        self.assertEqual(
+            [tuple(api) for api in listAPIs(options)],
+            [("local", "http://127.0.0.1:81/v1"), ("cloud", "https://b/v1?api-version=1")],
+        )
+        source: Any = makeSource(MemoryReactorClock(), options)
+        self.assertEqual([each.name for each in source.upstreams], ["local", "cloud"])
+        single: Any = makeSource(MemoryReactorClock(), parse(self.TWO[0]))
+        self.assertEqual([each.name for each in single.upstreams], ["local"])
+
+    def test_badNames(self) -> None:
+        """A name that is missing, doubled or malformed is refused, and no URL is repeated."""
+        for arguments, why in (
+            (("--upstream=http://hunter2/", "--upstream=b=http://hunter2/"), "needs a name"),
+            (("--upstream=b=http://hunter2/", "--upstream=b=http://hunter2/"), "two APIs have the name b"),
+            (("--upstream=B=http://hunter2/",), "'B'"),
+            (("--upstream==http://hunter2/",), "''"),
+            (("--upstream=file=http://hunter2/",), "taken"),
+            (("--upstream=b=hunter2",), "http://"),
+        ):
+            message = self.refused(*arguments)
+            self.assertIn(why, message)
+            self.assertNotIn("hunter2", message)
+
+    def test_secrets(self) -> None:
+        """Each API has the key and the headers with its name, and no other."""
+        local, cloud = self.write(b"key-1\n"), self.write(b"key-2\n")
+        options = parse(
+            *self.TWO,
+            f"--upstream-key-file=local={local}",
+            f"--upstream-key-file=cloud={cloud}",
+            "--upstream-header=cloud=x-team: a=b",
+        )
+        self.assertEqual(readAll(options), {"local": ("key-1", {}), "cloud": ("key-2", {"x-team": "a=b"})})
+
+    def test_unnamed(self) -> None:
+        """A secret without a name is refused: it would reach the wrong API."""
+        path = self.write(b"hunter2")
+        for argument in (f"--upstream-key-file={path}", f"--upstream-key-file=clod={path}", "--upstream-header=a: b"):
+            self.assertIn("the names are local, cloud", self.refused(*self.TWO, argument))
+        os.environ[KEY_VARIABLE] = "hunter2"
+        message = self.refused(*self.TWO)
+        self.assertIn(f"${KEY_VARIABLE}_LOCAL", message)
+        self.assertNotIn("hunter2", message)
+
+    def test_variables(self) -> None:
+        """A key may be in a variable with the name of its API; the only API may also have the plain one."""
+        os.environ[f"{KEY_VARIABLE}_CLOUD"] = "hunter2"
+        self.assertEqual(readAll(parse(*self.TWO)), {"local": (None, {}), "cloud": ("hunter2", {})})
+        os.environ[KEY_VARIABLE] = "plain"
+        self.assertEqual(readAll(parse(self.TWO[0]))["local"].key, "plain")
+        self.assertEqual(readAll(parse(self.TWO[1]))["cloud"].key, "hunter2")
+
+    def test_shared(self) -> None:
+        """A proxy and a protocol without a name are for the APIs that have none of their own."""
+        reactor = MemoryReactorClock()
+        shared = ("--upstream-proxy=http://proxy:1", "--upstream-proxy=local=none", "--upstream-api=cloud=responses")
+        source: Any = makeSource(reactor, parse(*self.TWO, *shared))
+        for name in ("local", "cloud"):
+            RecordingSink().start(source, Prompt("?", (), {"model": f"{name}/m"}))
+        self.assertEqual(reactor.tcpClients[0][:2], ("127.0.0.1", 81))
+        self.assertEqual(len(reactor.tcpClients), 1)
+        self.assertIn("auto, chat or responses", self.refused(*self.TWO, "--upstream-api=cloud=x"))
+
+    def test_reload(self) -> None:
+        """When one secret cannot be read again, none is changed."""
+        paths = [self.write(b"key-1"), self.write(b"key-2")]
+        files = [f"--upstream-key-file={name}={path}" for name, path in zip(("local", "cloud"), paths, strict=True)]
+        options = parse(*self.TWO, *files)
+        source = makeSource(MemoryReactorClock(), options)
+        reloadUpstream(source, options)  # type: ignore[arg-type]
+        Path(paths[1]).unlink()
+        self.assertRaises(UsageError, reloadUpstream, source, options)
+
+    def test_pinModel(self) -> None:
+        """The pinned model may have the name of an API before it."""
+        source = makeSource(MemoryReactorClock(), parse(*self.TWO, "--pin-model", "--model=local/m"))
+        sink = RecordingSink()
+        sink.start(source, Prompt("?", (), {"model": "m"}))
+        self.assertEqual(sink.result.value.status, 404)

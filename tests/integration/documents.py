@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort
@@ -66,9 +66,10 @@ class Reader:
 
     Args:
         folder: Empty.
+        without: Variables that its environment lacks.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         self._folder = folder
         self._server: subprocess.Popen[bytes] | None = None
         self._blocks: list[tuple[subprocess.Popen[bytes], Path]] = []
@@ -82,7 +83,8 @@ class Reader:
                 example.write_text(self.adapt(example.read_text("utf-8")), "utf-8")
         (folder / ".venv").symlink_to(sys.prefix)
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        self._environment = {**ENVIRONMENT, "PATH": path, "PYTHONWARNINGS": ""}
+        kept = {name: value for name, value in ENVIRONMENT.items() if name not in without}
+        self._environment = {**kept, "PATH": path, "PYTHONWARNINGS": ""}
 
     def adapt(self, text: str) -> str:
         """Return a text with another port, and commands without the installation of the package."""

@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.apis import makeAdmin
-from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.measured import Measured
 from sseserver.apis.root import StreamResource
 from sseserver.command.sites import ADMIN_CONNECTIONS
 from sseserver.interfaces import IAuthenticator

@@ -26,6 +26,7 @@ from twisted.scripts import twistd as twistdScript
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.command.parsing import Options
+from sseserver.options import KEY_VARIABLE
 from tests.integration.documents import Reader, findBlocks
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ROOT, ask, freePort, serving, twistd
 
@@ -73,11 +74,11 @@ def modelAt(port: int) -> Iterator[None]:
 class PageTests(SynchronousTestCase):
     """Each command does what its page says."""
 
-    def read(self, page: str) -> list[str]:
+    def read(self, page: str, *without: str) -> list[str]:
         """Paste the blocks of a page, stop its server, and return what each block prints."""
         self.folder = Path(tempfile.mkdtemp(prefix="sseserver-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        reader = Reader(self.folder)
+        reader = Reader(self.folder, without)
         self.addCleanup(reader.kill)
         with modelAt(reader.ports[2]):
             for block in findBlocks(GUIDES / f"{page}.md", "sh"):
@@ -127,11 +128,15 @@ class PageTests(SynchronousTestCase):
         self.assertNotIn(b"secret of Alice", kept)
 
     def test_models(self) -> None:
-        """A request names its model; a pinned one refuses all others."""
-        chosen, pinned = self.read("models")
+        """A request names its model; a pinned one refuses all others; of several APIs the second one answers."""
+        chosen, pinned, several = self.read("models", KEY_VARIABLE)
         self.assertIn("I am qwen3.", chosen)
         self.assertIn('"llama3.2"', chosen)
         self.assertIn('"model_not_found"', pinned)
+        self.assertIn("I am qwen3.", several)
+        self.assertIn("X-Upstream: small", several)
+        self.assertIn('"small": null', several)
+        self.assertIn('"big": "The upstream cannot be reached."', several)
 
     def test_admin(self) -> None:
         """The operator's page is served."""

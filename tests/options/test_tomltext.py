@@ -75,7 +75,8 @@ class ValueTests(SynchronousTestCase):
         for option in OPTIONS:
             if option.repeatable:
                 self.assertEqual(readValue(option, ["a", "b"]), ("a", "b"))
-                for value in ("a", 1, {}, [1], [["a"]]):
+                self.assertEqual(readValue(option, "a"), ("a",))
+                for value in (1, {}, [1], [["a"]]):
                     message = str(self.assertRaises(ValueError, readValue, option, value))
                     self.assertEqual(message, f'the value must be an array: {option.name} = ["…", "…"]')
                 continue

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import SourceError
-from sseserver.sources.upstreamrelay import GRACE_SECONDS, ChunkRelay
+from sseserver.protocols.responses.upstream import ResponseConverter
+from sseserver.sources.upstreamrelay import GRACE_SECONDS, HELD_BYTES, ChunkRelay, TranslatedRelay
 from sseserver.sources.upstreamsilence import SilenceTimer
 from sseserver.testing import RecordingSink
 from sseserver.wire import Decoder
 from tests.upstreamscripts import CHUNKS, HELLO, KEY, ROLE, STOP, USAGE, chunk, event, failing
 
+CREATED = b'{"type": "response.created", "response": {"id": "resp_1"}}'
+PIECE = b'{"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hello"}'
+COMPLETED = b'{"type": "response.completed", "response": {"id": "resp_1"}}'
 
-class RelayTests(SynchronousTestCase):
+
+class RelayTestCase(SynchronousTestCase):
     """A relay for an answer with two choices, whose chunks follow within 20 seconds, the first within 60."""
 
     def setUp(self) -> None:
@@ -29,6 +36,10 @@ class RelayTests(SynchronousTestCase):
     def advance(self, seconds: float) -> None:
         """Let time pass in small steps."""
         self.clock.pump([0.1] * round(seconds * 10))
+
+
+class RelayTests(RelayTestCase):
+    """Chunks of chat completions."""
 
     def test_chunks(self) -> None:
         """Chunks reach the sink unchanged; events without data do not."""
@@ -87,3 +98,114 @@ class RelayTests(SynchronousTestCase):
         decoder = Decoder()
         decoder.feed(event(failing("overloaded"))[:-1])
         self.assertRaises(SourceError, self.relay.takeRest, decoder)
+
+
+class HoldTests(RelayTestCase):
+    """A relay that holds a first chunk without text."""
+
+    def setUp(self) -> None:
+        """Let the relay hold."""
+        super().setUp()
+        self.relay.hold(lambda: self.reports.append("begin"))
+
+    def test_role(self) -> None:
+        """The role waits for the chunk that follows it, and the sink gets both; then nothing is held any more."""
+        self.relay.take(ROLE)
+        self.assertEqual((self.sink.chunks, self.relay.hasBegun, self.reports), ([], False, []))
+        self.relay.take(HELLO)
+        self.assertEqual((self.sink.chunks, self.relay.hasBegun, self.reports), ([ROLE, HELLO], True, ["begin"]))
+        self.relay.take(ROLE)
+        self.assertEqual((self.sink.chunks, self.reports), ([ROLE, HELLO, ROLE], ["begin"]))
+
+    def test_second(self) -> None:
+        """A second chunk without text goes on together with the first."""
+        self.relay.take(ROLE)
+        self.relay.take(ROLE)
+        self.assertEqual(self.sink.chunks, [ROLE, ROLE])
+
+    def test_notHeld(self) -> None:
+        """A first chunk with text, or a large one, does not wait."""
+        self.relay.take(HELLO)
+        self.assertEqual(self.sink.chunks, [HELLO])
+        relay = ChunkRelay(self.sink, self.silence, 20.0, 1, (), lambda: None)
+        relay.hold(lambda: None)
+        large = chunk({"reasoning": "x" * HELD_BYTES})
+        relay.take(large)
+        self.assertEqual(self.sink.chunks, [HELLO, large])
+
+    def test_flush(self) -> None:
+        """The only chunk of a complete answer is written at its end."""
+        call = chunk({"tool_calls": []}, "tool_calls")
+        self.relay.take(call)
+        self.relay.flush()
+        self.relay.flush()
+        self.assertEqual((self.sink.chunks, self.reports), ([call], ["begin"]))
+
+    def test_drop(self) -> None:
+        """A chunk that was held when the answer failed is not written, and the answer has not begun."""
+        self.relay.take(ROLE)
+        self.relay.drop()
+        self.relay.flush()
+        self.assertEqual((self.sink.chunks, self.relay.hasBegun, self.reports), ([], False, []))
+
+
+class TranslationTests(RelayTestCase):
+    """A relay of the events of Responses."""
+
+    def setUp(self) -> None:
+        """Make the translation."""
+        super().setUp()
+        self.translated = TranslatedRelay(self.relay, ResponseConverter())
+
+    def test_events(self) -> None:
+        """Events become chunks, and the last response ends the answer; what follows it is not read."""
+        for data in (CREATED, PIECE, COMPLETED):
+            self.translated.take(data)
+        self.relay.stop()
+        self.translated.take(b"garbage")
+        self.assertEqual((self.sink.tokens, self.reports), (["Hello"], ["done"]))
+        self.assertEqual(self.relay.finishReason, "stop")
+
+    def test_unfinished(self) -> None:
+        """`[DONE]` by itself is no end, and a last event without its empty line is taken."""
+        self.translated.take(PIECE)
+        self.translated.take(b"[DONE]")
+        self.assertEqual(self.reports, [])
+        decoder = Decoder()
+        decoder.feed(event(COMPLETED)[:-1])
+        self.translated.takeRest(decoder)
+        self.assertEqual(self.reports, ["done"])
+
+    def test_silence(self) -> None:
+        """Events without a chunk do not begin an answer, but keep one alive that has begun."""
+        self.advance(50)
+        self.translated.take(CREATED)
+        self.advance(10.2)
+        self.assertEqual(self.reports, [60.0])
+        self.reports.clear()
+        self.silence = SilenceTimer(self.clock, 60.0, self.reports.append)
+        relay = ChunkRelay(self.sink, self.silence, 20.0, 1, (), lambda: None)
+        translated = TranslatedRelay(relay, ResponseConverter())
+        self.silence.start()
+        translated.take(PIECE)
+        for _ in range(4):
+            self.advance(15)
+            translated.take(b'{"type": "response.web_search_call.searching"}')
+        self.assertEqual(self.reports, [])
+        self.silence.stop()
+
+    def test_errors(self) -> None:
+        """A failed response is an error, without the key in it; garbage is one, too."""
+        failed = {"error": {"code": "rate_limit_exceeded", "message": f"{KEY} is slow."}}
+        data = json.dumps({"type": "response.failed", "response": failed}).encode()
+        error = self.assertRaises(SourceError, self.translated.take, data)
+        self.assertEqual((str(error), error.status), ("*** is slow.", 429))
+        self.assertRaises(SourceError, self.translated.take, b"garbage")
+
+    def test_document(self) -> None:
+        """A response in one piece is an answer."""
+        parts = [{"type": "output_text", "text": "Hello"}]
+        response = {"object": "response", "status": "completed", "output": [{"type": "message", "content": parts}]}
+        self.translated.takeDocument(json.dumps(response).encode())
+        self.assertEqual((self.sink.tokens, self.relay.finishReason), (["Hello"], "stop"))
+        self.assertRaises(SourceError, self.translated.takeDocument, b"{}")

@@ -15,7 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sseserver.apis.admin.families import FAMILIES, Measured, MetricType, Samples
+from sseserver.apis.admin.families import FAMILIES
+from sseserver.apis.admin.measured import Measured, MetricType, Samples
 from sseserver.counting import Durations
 
 

@@ -10,22 +10,18 @@ from __future__ import annotations
 import platform
 import resource
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from time import process_time
-from typing import NamedTuple
 
 import twisted
 
 from sseserver.apis.admin.health import findProblems
+from sseserver.apis.admin.measured import Family, Measured, MetricType, Samples
 from sseserver.counting import Durations
-from sseserver.service.service import StreamService
+from sseserver.interfaces import IUpstreams, UpstreamState
 from sseserver.stores.groupwriter import COMMITS
 from sseserver.stores.persistent import PersistentStore
-from sseserver.timing.reactorlag import ReactorLag
 from sseserver.values import VERSION, Reason
-from sseserver.web.site import StreamSite
 
 #: Sizes of the memory of the process, in pages; the second one is what is in RAM.
 _MEMORY = Path("/proc/self/statm")
@@ -39,59 +35,6 @@ _UPSTREAM = (
     Reason.TRUNCATED,
     Reason.TIMEOUT,
 )
-
-
-class MetricType(StrEnum):
-    """Type of a family, as Prometheus calls it."""
-
-    GAUGE = "gauge"
-    COUNTER = "counter"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """
-    The parts of a server that have the numbers.
-
-    Attributes:
-        service: The streams, their runs and viewers.
-        site: The site of the clients.
-        lag: Measures the reactor.
-        isCompiled: Whether this is the compiled build.
-        source: Short text about the token source.
-        store: Short text about the store.
-    """
-
-    service: StreamService
-    site: StreamSite
-    lag: ReactorLag
-    isCompiled: bool = False
-    source: str = ""
-    store: str = ""
-
-
-#: Values of the labels of one sample, and its number.
-Samples = Mapping[tuple[str, ...], float]
-
-
-class Family(NamedTuple):
-    """
-    A metric, with all its labels.
-
-    Attributes:
-        name: The whole name; that of a counter ends in `_total`.
-        type: Its type.
-        help: What is counted, in a sentence.
-        read: Returns the samples. Without labels there is one, whose label values are `()`.
-        labels: Names of the labels.
-    """
-
-    name: str
-    type: MetricType
-    help: str
-    read: Callable[[Measured], Samples | Durations]
-    labels: tuple[str, ...] = ()
 
 
 def _one(read: Callable[[Measured], float]) -> Callable[[Measured], Samples]:
@@ -130,6 +73,17 @@ def _countRuns(measured: Measured) -> Mapping[str, float]:
 def _countUpstreamErrors(measured: Measured) -> Mapping[str, float]:
     ends = measured.service.runs.counts.ends.counts
     return {reason: ends[reason] for reason in _UPSTREAM}
+
+
+def _readUpstreams(read: Callable[[UpstreamState], float]) -> Callable[[Measured], Samples]:
+    """Make samples of numbers of several upstreams; none if there are not several."""
+
+    def sample(measured: Measured) -> Samples:
+        source = measured.service.source
+        states = source.listUpstreams() if IUpstreams.providedBy(source) else ()
+        return {(each.name,): read(each) for each in states}
+
+    return sample
 
 
 def _findCommits(measured: Measured) -> Durations:
@@ -309,6 +263,27 @@ FAMILIES = (
         "Runs that failed because of their upstream, by reason.",
         _by(_countUpstreamErrors),
         ("reason",),
+    ),
+    Family(
+        "sseserver_upstream_up",
+        _GAUGE,
+        "Whether an upstream of several can be asked, as `/readyz` says: 1 or 0.",
+        _readUpstreams(lambda state: state.problem is None),
+        ("upstream",),
+    ),
+    Family(
+        "sseserver_upstream_requests_total",
+        _COUNTER,
+        "Answers that an upstream of several was asked for.",
+        _readUpstreams(lambda state: state.requests),
+        ("upstream",),
+    ),
+    Family(
+        "sseserver_upstream_failures_total",
+        _COUNTER,
+        "Answers of an upstream of several that failed before their first token; another upstream may have given them.",
+        _readUpstreams(lambda state: state.failures),
+        ("upstream",),
     ),
     Family(
         "sseserver_store_commit_seconds",

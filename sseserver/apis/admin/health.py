@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.web.http import OK, SERVICE_UNAVAILABLE
 from twisted.web.server import Request
 
-from sseserver.interfaces import IChecked
+from sseserver.interfaces import IChecked, IUpstreams
 from sseserver.service.service import StreamService
 from sseserver.service.states import ServiceState
 from sseserver.web.answers import answerJSON, setContentType
@@ -49,9 +51,15 @@ class Readiness(AsyncResource):
         self._service = service
 
     async def GET(self, request: Request) -> bytes:
-        """Answer with the problems by the part that has them: `server`, `store`, `source`."""
+        """
+        Answer with the problems by the part that has them: `server`, `store`, `source`.
+
+        The server is ready as long as one of several upstreams can be asked; each has a member with its problem.
+        """
         problems = findProblems(self._service)
-        answer = {"ready": not problems, "problems": problems}
+        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
+        if IUpstreams.providedBy(self._service.source):
+            answer["upstreams"] = {each.name: each.problem for each in self._service.source.listUpstreams()}
         return answerJSON(request, answer, SERVICE_UNAVAILABLE if problems else OK)
 
 

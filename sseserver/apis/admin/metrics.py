@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from twisted.web.server import Request
 
-from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.measured import Measured
 from sseserver.apis.admin.missing import MISSING, PackageMissing, warnMissing
 from sseserver.web.answers import setContentType
 from sseserver.web.resource import AsyncResource

@@ -34,7 +34,13 @@ _READINESS = makeObject(
             "description": "What is not ready: sentences by the part; of a pool, these objects by the worker.",
             "additionalProperties": {"anyOf": [TEXT, {"type": "object", "additionalProperties": TEXT}]},
         },
+        "upstreams": {
+            "type": "object",
+            "description": "Problems of several upstreams by their names; `null` for none.",
+            "additionalProperties": {"type": ["string", "null"]},
+        },
     },
+    optional=("upstreams",),
 )
 
 _HEALTH = (

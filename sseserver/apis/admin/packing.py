@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sseserver.apis.admin.families import FAMILIES, Measured, Samples
+from sseserver.apis.admin.families import FAMILIES
+from sseserver.apis.admin.measured import Measured, Samples
 from sseserver.counting import Durations
 
 

@@ -16,8 +16,9 @@ import twisted
 from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
-from sseserver.apis.admin.families import Measured, measureMemory
+from sseserver.apis.admin.families import measureMemory
 from sseserver.apis.admin.health import findProblems
+from sseserver.apis.admin.measured import Measured
 from sseserver.apis.admin.workers import Answers
 from sseserver.delivery.waiter import Waiter
 from sseserver.service.viewers import Viewers

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.web.http import OK, SERVICE_UNAVAILABLE
 from twisted.web.server import Request
 
-from sseserver.apis.admin.families import FAMILIES, MetricType, Samples
+from sseserver.apis.admin.families import FAMILIES
 from sseserver.apis.admin.forwarding import Connect
+from sseserver.apis.admin.measured import MetricType, Samples
 from sseserver.apis.admin.missing import MISSING, PackageMissing, warnMissing
 from sseserver.apis.admin.packing import unpackFamily
 from sseserver.counting import Durations

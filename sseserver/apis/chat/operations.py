@@ -147,7 +147,7 @@ CHAT = Described(
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("CompletionBody"), limitModel),
             relays=True,
-            headers=("Content-Location", *_ALWAYS),
+            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
         ),
         Operation(
             method="POST",
@@ -165,7 +165,7 @@ CHAT = Described(
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("LegacyBody"), limitModel),
             relays=True,
-            headers=("Content-Location", *_ALWAYS),
+            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
         ),
         Operation(
             method="GET",

@@ -115,7 +115,7 @@ MESSAGES = Described(
             parameters=(IDEMPOTENCY_KEY, _VERSION),
             body=Body(makeJSON("MessagesBody"), limitModel),
             relays=True,
-            headers=("Content-Location", *_ALWAYS),
+            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
             errorSchema="MessagesError",
         ),
         Operation(

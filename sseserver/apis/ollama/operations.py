@@ -75,7 +75,11 @@ def _makeAnswering(endpoint: str, name: str, summary: str, body: str) -> Operati
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(makeJSON(body), limitModel),
         relays=True,
-        headers=("Content-Location",),
+        headers=(
+            "Content-Location",
+            "X-Upstream",
+            "X-Upstream-Failed",
+        ),
         errorSchema="OllamaError",
     )
 

@@ -25,7 +25,7 @@ from sseserver.service.clients import identifyClient
 from sseserver.timing.turns import awaitTurn, takeTurns
 from sseserver.values import Prompt
 from sseserver.web.request import readJSONObject, readStartKey
-from sseserver.web.viewing import locateStream
+from sseserver.web.viewing import locateStream, tellOrigin
 
 
 class Responses(ResponsesResource):
@@ -99,6 +99,7 @@ class Responses(ResponsesResource):
         refused = findRefusal(streamLog)
         if refused is not None:
             raise refused
+        tellOrigin(request, streamLog)
 
     async def _complete(self, request: Request, streamLog: IStreamLog, principal: Principal) -> bytes | Document | None:
         """Answer in one piece at the end of the stream. Until then the client counts as a viewer."""
@@ -108,6 +109,7 @@ class Responses(ResponsesResource):
         refused = findRefusal(streamLog)
         if refused is not None:
             raise refused
+        tellOrigin(request, streamLog)
         return self.answer(request, streamLog, reader.describe())
 
     def _packSteps(self, asked: ResponseRequest) -> Generator[None, None, bytes]:

@@ -112,7 +112,7 @@ RESPONSES = Described(
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("ResponseBody"), limitModel),
             relays=True,
-            headers=("Content-Location", *_ALWAYS),
+            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
         ),
         Operation(
             method="GET",

@@ -42,8 +42,9 @@ _MAX_FIELDS = 64
 
 #: Header fields of answers that pages may read.
 _EXPOSED = (
-    b"Content-Location, Location, Retry-After, Stream-Closed, Stream-Gap, WWW-Authenticate, request-id, x-request-id, "
-    b"x-should-retry, x-vercel-ai-ui-message-stream, x-workflow-run-id, x-workflow-stream-tail-index"
+    b"Content-Location, Location, Retry-After, Stream-Closed, Stream-Gap, WWW-Authenticate, X-Upstream, "
+    b"X-Upstream-Failed, request-id, x-request-id, x-should-retry, x-vercel-ai-ui-message-stream, x-workflow-run-id, "
+    b"x-workflow-stream-tail-index"
 )
 
 #: Header fields: names and values.

@@ -76,6 +76,8 @@ HEADERS = {
     "Set-Cookie": "The session.",
     "Stream-Gap": "Number of entries that were trimmed before the text.",
     "WWW-Authenticate": "The credentials that the server takes.",
+    "X-Upstream": "Name of the upstream that answers, if there are several.",
+    "X-Upstream-Failed": "Upstreams that failed before it, with the reasons.",
     "request-id": "ID of the request, as Anthropic's clients look for it.",
     "x-request-id": "ID of the request.",
     "x-should-retry": "`false` if the same request would fail again.",

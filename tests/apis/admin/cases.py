@@ -7,13 +7,15 @@ from __future__ import annotations
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from zope.interface import alsoProvides
 
 from sseserver.apis import makeAdmin
-from sseserver.apis.admin.families import Measured
-from sseserver.interfaces import ITokenSource
+from sseserver.apis.admin.measured import Measured
+from sseserver.interfaces import ITokenSource, IUpstreams, UpstreamState
 from sseserver.settings import Settings
 from sseserver.timing.reactorlag import ReactorLag
 from tests.apis.cases import ScriptedTestCase
+from tests.served import ScriptedSource
 
 #: A sample: its name, and the values of its labels by their names.
 Key = tuple[str, frozenset[tuple[str, str]]]
@@ -26,10 +28,16 @@ class MetricsTestCase(ScriptedTestCase):
     Attributes:
         measured: The parts of the server.
         admin: The site for operators.
+        upstreams: The upstreams of the source.
     """
+
+    upstreams = (UpstreamState("local", None, 3, 1), UpstreamState("cloud", "It is gone.", 0, 0))
 
     def serve(self, source: ITokenSource, settings: Settings | None = None, store: Any = None) -> None:
         """See `ServedTestCase.serve`."""
+        if isinstance(source, ScriptedSource):
+            alsoProvides(source, IUpstreams)
+            source.listUpstreams = lambda: self.upstreams  # type: ignore[attr-defined]
         super().serve(source, settings, store)
         self.service.ledger.connections, self.service.ledger.bodies = self.factory.connections, self.factory.bodies
         self.lag = ReactorLag(self.reactor)

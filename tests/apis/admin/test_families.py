@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from sseserver.apis.admin.families import FAMILIES, MetricType
+from sseserver.apis.admin.families import FAMILIES
+from sseserver.apis.admin.measured import MetricType
 from sseserver.errors import RateLimited, SourceError, StoreUnavailable
 from sseserver.interfaces import IPersistence
 from sseserver.service.clients import Client
@@ -43,6 +44,22 @@ class TableTests(MetricsTestCase):
         self.assertNotIn("secret", self.scrape())
         known = {label for family in FAMILIES for label in family.labels} | {"le"}
         self.assertEqual({label for _, labels in before for label, _ in labels}, known)
+
+
+class UpstreamTests(MetricsTestCase):
+    """Several upstreams."""
+
+    def test_states(self) -> None:
+        """Each upstream has its state and its counts, and `/readyz` names its problem."""
+        for name, values in (("local", (1, 3, 1)), ("cloud", (0, 0, 0))):
+            read = [
+                self.value(f"sseserver_upstream_{each}", upstream=name)
+                for each in ("up", "requests_total", "failures_total")
+            ]
+            self.assertEqual(tuple(read), values)
+        response = self.connect(self.admin).ask("/readyz")
+        self.assertEqual(response.status, 200)
+        self.assertEqual(response.json["upstreams"], {"local": None, "cloud": "It is gone."})
 
 
 class EventTests(MetricsTestCase):

@@ -20,7 +20,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
 from sseserver.apis import makeAdmin, makePoolAdmin
-from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.measured import Measured
 from sseserver.apis.admin.workers import WatchedPool, WorkerCounts
 from sseserver.apis.root import StreamResource
 from sseserver.service.service import StreamService

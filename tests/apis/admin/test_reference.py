@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import re
 
-from sseserver.apis.admin.families import FAMILIES, MetricType
+from sseserver.apis.admin.families import FAMILIES
+from sseserver.apis.admin.measured import MetricType
 from tests.apis.admin.cases import MetricsTestCase
 from tests.docs.generators import loadGenerator
 from tests.house import ROOT

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from sseserver.apis import makeAdmin
-from sseserver.apis.admin.families import Measured
+from sseserver.apis.admin.measured import Measured
 from sseserver.timing.reactorlag import ReactorLag
 from sseserver.web.access.rights import Access
 from tests.http import EVENTSOURCE, Response
