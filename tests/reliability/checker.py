@@ -104,6 +104,8 @@ class Checker:
         # The content of each number in each epoch, and who has seen it first.
         self._content: dict[str, dict[int, tuple[str, str]]] = defaultdict(dict)
         self._sends: dict[str, Record] = {}
+        # When somebody has published into each stream last.
+        self._sent: dict[str, float] = defaultdict(float)
         # All contents that were ever published into each stream.
         self._published: dict[str, set[str]] = defaultdict(set)
         self._answered: dict[str, list[tuple[Record, Record]]] = defaultdict(list)
@@ -162,6 +164,7 @@ class Checker:
                 self._takeRefusal(self._views[record["viewer"]], record)
             case "send":
                 self._sends[record["attempt"]] = record
+                self._sent[record["stream"]] = record["t"]
                 self._published[record["stream"]].update(map(describe, record["entries"]))
             case "sent":
                 self._takeAnswer(self._sends.pop(record["attempt"]), record)
@@ -182,7 +185,7 @@ class Checker:
 
     def _takeLeft(self, view: View, record: Record) -> None:
         view.left = record["how"]
-        lasted = record["t"] - view.began
+        lasted = record["t"] - max(view.began, self._sent[view.stream])
         if lasted > LONGEST:
             self._blame("no end", f"{record['viewer']} of {view.stream} had to wait {lasted:.0f} s", record["t"])
 
@@ -329,12 +332,15 @@ class Checker:
             fine = stream in facts.closed if published else (whole and data["tokens"] == self._words)
         elif kind == "failed":
             again = view.restarts != 0
-            interrupted = reason == "interrupted" and facts.mayBeInterrupted(stream, now, again)
+            # A run that has ended, and whose end is lost, has nobody who goes on with it.
+            away = facts.mayBeInterrupted(stream, now, again) or facts.mayHaveLostEnd(stream, now)
+            interrupted = reason == "interrupted" and away
             if interrupted and not again and facts.retries and not facts.mayEndAtOnce(stream):
                 self._blame("restart", f"{record['viewer']}: {stream} was not begun anew", now)
             fine = not published and (interrupted or (reason == "shutdown" and facts.wasTerminated(stream, now, again)))
         else:
-            asked = reason == "asked" and "cancel" in facts.asked.get(stream, ())
+            # A stream that was to be deleted while the store was away is cancelled.
+            asked = reason == "asked" and not facts.asked.get(stream, set()).isdisjoint(("cancel", "delete"))
             fine = asked or (reason == "deleted" and facts.mayBeMissing(stream, now))
         if not fine:
             self._blame("end", f"{record['viewer']}: {stream} ended {kind} {data}", now)

@@ -118,6 +118,10 @@ class Facts:
         losses = [loss for loss in self.losses if loss.stream in {None, stream}]
         return any(loss.begin <= answered and sent <= loss.end for loss in losses)
 
+    def mayHaveLostEnd(self, stream: str, now: float) -> bool:
+        """Return whether the end of a run may be lost."""
+        return self.mayHaveBeenLost(stream, self.created.get(stream, now), now)
+
     def mayBeInterrupted(self, stream: str, now: float, again: bool = False) -> bool:
         """
         Return whether a run may have lost its server.

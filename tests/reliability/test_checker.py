@@ -146,6 +146,23 @@ class CheckerTests(SynchronousTestCase):
         seen = self.view(("message", 3, "⟦a⟧⟦b⟧⟦c⟧"), DONE)
         for late, kinds in ((200, {}), (400, {"no end": 1})):
             self.assertEqual(self.kinds(*seen[:-1], {**seen[-1], "t": late}), kinds)
+        # It does not wait while somebody publishes.
+        sent = [{**record, "t": 200} for record in publishes("p/9", "⟦c⟧", ids=[3])]
+        self.assertEqual(self.kinds(*seen[:-1], *sent, {**seen[-1], "t": 400})["no end"], 0)
+
+    def test_lostEnd(self) -> None:
+        """A run whose end is lost is interrupted; a stream is cancelled that was to be deleted."""
+        start = [{"do": "started", "key": "k", "front": 1, "status": 201, "stream": _F}]
+        view = {"do": "view", "viewer": "v", "stream": _F}
+        words = (begins(0, _F), ("message", 2, "w1 w2 "))
+        interrupted = sees("v", *words, ("failed", 3, '{"reason":"interrupted"}'), epoch=_F)
+        self.assertEqual(self.kinds(*start, view, *interrupted, left("v")), {"end": 1})
+        self.assertEqual(self.kinds(*start, *FLUSH, view, *interrupted, left("v")), {})
+        cancelled = sees("v", *words, ("cancelled", 3, '{"reason":"asked"}'), epoch=_F)
+        self.assertEqual(self.kinds(*start, view, *cancelled, left("v")), {"end": 1})
+        for how in ("cancel", "delete"):
+            end = {"do": "end", "stream": _F, "how": how}
+            self.assertEqual(self.kinds(*start, view, end, *cancelled, left("v")), {})
 
     def test_hugeNumbers(self) -> None:
         """Event IDs with the time as their number are compared in little time."""
