@@ -3,7 +3,7 @@ OpenAI's chat completions, without I/O.
 
 The modules are `request`, `content` (of a message), `chunk` (one piece of a streamed answer), `completion` (an answer
 in one piece), `accumulation` (its members, put together from those of chunks), `deltas` (what a chunk adds, for the
-formats of other protocols) and `usage`.
+formats of other protocols), `textframe` (their shortest way to the text of a chunk) and `usage`.
 
 Reference: https://platform.openai.com/docs/api-reference/chat.
 """
@@ -34,6 +34,7 @@ from sseserver.protocols.chatcompletions.deltas import (
     readUsage,
 )
 from sseserver.protocols.chatcompletions.request import CompletionRequest, readCompletion
+from sseserver.protocols.chatcompletions.textframe import TextFrame
 from sseserver.protocols.chatcompletions.usage import makeSummary, wantsUsage
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "ReasoningDelta",
     "RefusalDelta",
     "TextDelta",
+    "TextFrame",
     "Usage",
     "build",
     "convertCompletion",

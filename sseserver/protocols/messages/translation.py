@@ -22,6 +22,7 @@ from sseserver.protocols.chatcompletions import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    TextFrame,
     Usage,
     readModel,
     readUsage,
@@ -43,7 +44,8 @@ _DELTA = (
 
 # Looked up for each entry.
 _TOKEN = Kind.TOKEN
-_CHUNKS = (Kind.CHUNK, Kind.SILENT_CHUNK)
+_CHUNK = Kind.CHUNK
+_SILENT = Kind.SILENT_CHUNK
 
 
 class _Open(Enum):
@@ -52,6 +54,10 @@ class _Open(Enum):
     NONE = None
     TEXT = "text"
     THINKING = "thinking"
+
+
+# Looked up for each entry, too.
+_TEXT = _Open.TEXT
 
 
 class MessagesTranslator:
@@ -69,6 +75,7 @@ class MessagesTranslator:
     __slots__ = (
         "_blocks",
         "_calls",
+        "_frame",
         "_head",
         "_id",
         "_isStarted",
@@ -85,6 +92,7 @@ class MessagesTranslator:
         self._model = model
         self._isStarted = False
         self._reader = DeltaReader()
+        self._frame = TextFrame()
         # Number of blocks so far. The one that is open is the last of them, if it is not that of a call.
         self._blocks = 0
         self._open = _Open.NONE
@@ -111,22 +119,19 @@ class MessagesTranslator:
 
     def translate(self, kind: Kind, data: bytes) -> list[bytes]:
         """See `Translator.translate`."""
+        if kind is _CHUNK and self._open is _TEXT:
+            text = self._frame.find(data)
+            if text is not None:
+                # Nearly all entries end here. JSON without escapes is what `toJSON` writes of ASCII.
+                quoted = b'"%b"' % text if text.isascii() else toJSON(text.decode("utf-8"))
+                return [b"%b%b}}\n\n" % (self._head, quoted)]
         events: list[bytes] = []
-        if kind == _TOKEN:
+        if kind is _TOKEN:
             if not self._isStarted:
                 self._start(events)
-            self._addText(_Open.TEXT, data.decode("utf-8"), events)
-        elif kind in _CHUNKS:
-            # The text follows in a line of its own.
-            chunk = data.partition(b"\n")[0]
-            if not self._isStarted:
-                self._model = readModel(chunk) or self._model
-                self._start(events)
-            for delta in self._reader.read(chunk):
-                if type(delta) is TextDelta:
-                    self._addText(_Open.TEXT, delta.text, events)
-                else:
-                    self._add(delta, events)
+            self._addText(_TEXT, data.decode("utf-8"), events)
+        elif kind is _CHUNK or kind is _SILENT:
+            self._readChunk(data, events)
         elif kind == Kind.DONE:
             if not self._isStarted:
                 self._start(events)
@@ -134,6 +139,21 @@ class MessagesTranslator:
         else:
             events.append(_writeFailure(kind, json.loads(data)))
         return events
+
+    def _readChunk(self, data: bytes, events: list[bytes]) -> None:
+        """Add what a chunk adds. Its text follows in a line of its own."""
+        chunk = data.partition(b"\n")[0]
+        if not self._isStarted:
+            self._model = readModel(chunk) or self._model
+            self._start(events)
+        deltas = self._reader.read(chunk)
+        for delta in deltas:
+            if type(delta) is TextDelta:
+                self._addText(_TEXT, delta.text, events)
+            else:
+                self._add(delta, events)
+        if len(deltas) == 1 and type(deltas[0]) is TextDelta:
+            self._frame.learn(data)
 
     def _start(self, events: list[bytes]) -> None:
         """Open the message."""

@@ -106,6 +106,17 @@ class TranslationTests(SynchronousTestCase):
         told = events[-2]["usage"]
         self.assertEqual([told[f"{name}_tokens"] for name in ("input", "cache_read_input", "output")], [3, 6, 4])
 
+    def test_sameChunks(self) -> None:
+        """Chunks that differ only in their texts make the same events as chunks that are read one by one."""
+        words = ["a", "b", " ", "é", '"', "\n", "\u2028", "c", "<|>", "\U0001f600"]
+        padded = MessagesTranslator("msg_1", "source")
+        for number, word in enumerate(words):
+            text = b"\n" + word.encode()
+            told = self.translator.translate(Kind.CHUNK, makeChunk({"content": word}) + text)
+            data = makeChunk({"content": word}, padding="x" * number) + text
+            self.assertEqual(told, padded.translate(Kind.CHUNK, data))
+            self.assertEqual(json.loads(Decoder().feed(told[-1])[0].data)["delta"]["text"], word)
+
     def test_calls(self) -> None:
         """Tool calls are blocks that stay open to the end, since the arguments of several may come in turn."""
         events = self.chunks(
