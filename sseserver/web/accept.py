@@ -22,6 +22,9 @@ PLAIN_TEXT = "text/plain"
 # qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )          RFC 9110 section 12.4.2
 _WEIGHT = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
 
+# A weight of zero.
+_REFUSED = re.compile(rb"[ \t]*[qQ]=0(\.0{0,3})?[ \t]*")
+
 
 def negotiate(request: Request, offers: Sequence[str]) -> str:
     """
@@ -49,6 +52,15 @@ def negotiate(request: Request, offers: Sequence[str]) -> str:
 def prefersHTML(request: Request) -> bool:
     """Tell whether the client would rather have an HTML page than JSON, as a browser that opens a URL."""
     return _choose(b",".join(request.requestHeaders.getRawHeaders(b"accept", ())), (JSON, HTML)) == HTML
+
+
+def acceptsGzip(request: Request) -> bool:
+    """Tell whether the client names gzip in `Accept-Encoding`, and does not refuse it (RFC 9110 section 12.5.3)."""
+    for part in b",".join(request.requestHeaders.getRawHeaders(b"accept-encoding", ())).split(b","):
+        coding, _, weight = part.partition(b";")
+        if coding.strip().lower() == b"gzip":
+            return _REFUSED.fullmatch(weight) is None
+    return False
 
 
 # Cached: all clients together send few different Accept headers.

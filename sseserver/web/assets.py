@@ -6,6 +6,7 @@ The pages of the APIs use it. Each has its files in a folder `assets` of its pac
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable
 from hashlib import sha256
 from importlib.resources import files
@@ -15,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.service.viewers import Viewers
+from sseserver.web.accept import acceptsGzip
 from sseserver.web.answers import setContentType
 from sseserver.web.request import hasVersion
 from sseserver.web.resource import AsyncResource, NotFoundResource
@@ -57,9 +59,14 @@ def markPage(request: Request) -> None:
     request.responseHeaders.setRawHeaders(b"Referrer-Policy", [b"no-referrer"])
 
 
+def makeTag(content: bytes) -> bytes:
+    """Return the entity tag of a content, with its quotes."""
+    return b'"%b"' % sha256(content).hexdigest()[:16].encode("ascii")
+
+
 class AssetFile(AsyncResource):
     """
-    One file of a page.
+    One file of a page. It is compressed once, for all clients that accept that.
 
     Args:
         package: See `readAsset`.
@@ -71,19 +78,29 @@ class AssetFile(AsyncResource):
         super().__init__(viewers)
         self._content = readAsset(package, name)
         self._type = findType(name)
-        self._etag = b'"%b"' % sha256(self._content).hexdigest()[:16].encode("ascii")
+        self._etag = makeTag(self._content)
+        # Without a time: each process of a group has the same bytes, and the same tag.
+        self._zipped = gzip.compress(self._content, 9, mtime=0)
+        self._zippedTag = makeTag(self._zipped)
 
     async def GET(self, request: Request) -> bytes:
         """Return the file, or 304 if the client has this version."""
+        headers = request.responseHeaders
+        content, tag = self._content, self._etag
+        if acceptsGzip(request):
+            content, tag = self._zipped, self._zippedTag
+            headers.setRawHeaders(b"Content-Encoding", [b"gzip"])
         setContentType(request, self._type)
         # The browser revalidates its copy at each use: after an update the page and its script
         # match.
-        request.responseHeaders.setRawHeaders(b"Cache-Control", [b"no-cache"])
-        request.responseHeaders.setRawHeaders(b"ETag", [self._etag])
-        if hasVersion(request, self._etag):
+        headers.setRawHeaders(b"Cache-Control", [b"no-cache"])
+        headers.setRawHeaders(b"ETag", [tag])
+        headers.addRawHeader(b"Vary", b"Accept-Encoding")
+        if hasVersion(request, tag):
+            headers.removeHeader(b"Content-Encoding")
             request.setResponseCode(NOT_MODIFIED)
             return b""
-        return self._content
+        return content
 
 
 class AssetFolder(NotFoundResource):

@@ -4,6 +4,8 @@ Tests of `sseserver.web.assets`: the files of pages.
 
 from __future__ import annotations
 
+import gzip
+
 from tests.apis.cases import ScriptedTestCase
 
 
@@ -46,6 +48,24 @@ class AssetTests(ScriptedTestCase):
             for method in ("GET", "HEAD"):
                 response = self.ask("/assets/app.js", method=method, headers={"If-None-Match": value})
                 self.assertEqual((response.status, response.headers["etag"]), (status, tag), value)
+
+    def test_compressed(self) -> None:
+        """A client that accepts gzip gets the file compressed, under a tag of its own."""
+        plain = self.ask("/assets/app.js")
+        self.assertEqual(plain.headers["vary"], "Accept-Encoding")
+        for value in ("gzip", "br, gzip;q=0.5", "deflate,GZIP", "identity, gzip ; q=0.001"):
+            zipped = self.ask("/assets/app.js", headers={"Accept-Encoding": value})
+            self.assertEqual(zipped.headers["content-encoding"], "gzip", value)
+            self.assertEqual(zipped.headers["vary"], "Accept-Encoding")
+            self.assertEqual(gzip.decompress(zipped.body), plain.body)
+            self.assertNotEqual(zipped.headers["etag"], plain.headers["etag"])
+        for value in ("", "br", "identity", "gzip;q=0", "gzip; q=0.000", "x-gzip-not"):
+            response = self.ask("/assets/app.js", headers={"Accept-Encoding": value})
+            self.assertEqual((response.headers.get("content-encoding"), response.body), (None, plain.body), value)
+        for tag, status in ((zipped.headers["etag"], 304), (plain.headers["etag"], 200)):
+            response = self.ask("/assets/app.js", headers={"Accept-Encoding": "gzip", "If-None-Match": tag})
+            self.assertEqual(response.status, status)
+        self.assertNotIn("content-encoding", self.ask("/assets/app.js", headers={"If-None-Match": "*"}).headers)
 
     def test_unknownFile(self) -> None:
         """The folder has no other files, and no path leads out of it."""

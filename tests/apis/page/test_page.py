@@ -154,6 +154,17 @@ class PageTests(ScriptedTestCase):
             self.assertIn(b"No resource has this URL.", response.body)
             self.assertEqual(self.ask(path).error["code"], "not_found")
 
+    def test_size(self) -> None:
+        """The page with all its files takes less than 60 kB, as browsers get them."""
+        zipped = {"Accept-Encoding": "gzip"}
+        files = [self.ask(f"/assets/{name}", headers=zipped).body for name in pageOfTheAPI.ASSETS]
+        self.assertLess(sum(map(len, [self.ask("/").body, *files])), 60_000)
+
+    def test_onlyNodes(self) -> None:
+        """No script makes elements of text, which could be of a stranger."""
+        for path in ASSETS.glob("*.js"):
+            self.assertNotRegex(path.read_text("utf-8"), "innerHTML|outerHTML|insertAdjacentHTML|document.write|eval", path)
+
     def test_allFilesAreServed(self) -> None:
         """Each file in the folder is either the page or served beside it."""
         for path in ASSETS.iterdir():
