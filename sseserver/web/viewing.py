@@ -101,8 +101,15 @@ def followStream(
     if request.method == b"HEAD":
         answerViewerHead(service, request, form)
         return None
-    service.viewers.follow(request, streamLog, form, readPath(request), principal, StartingPlace(asked, fromNow))
+    url = _findURL(request, streamLog)
+    service.viewers.follow(request, streamLog, form, url, principal, StartingPlace(asked, fromNow))
     return None
+
+
+def _findURL(request: Request, streamLog: IStreamLog) -> str:
+    """Return the URL of the stream that a request follows, which is another one than its own at the mount point."""
+    path = readPath(request)
+    return path if path.endswith(streamLog.name) else f"{path.rstrip('/')}/streams/{streamLog.name}"
 
 
 def answerFinished(service: StreamService, request: Request, asked: str | None) -> bytes:

@@ -23,7 +23,7 @@ from sseserver.apis.native.publishing import (
 from sseserver.apis.native.snapshot import answerText
 from sseserver.delivery.document import Document
 from sseserver.delivery.turnaway import turnAway
-from sseserver.errors import BadRequest, StoreDamaged, StoreUnavailable, StreamNotFound
+from sseserver.errors import BadRequest, StoreDamaged, StoreUnavailable, StreamNotFound, Unauthorized
 from sseserver.interfaces import Right, StreamDescription
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import identifyClient
@@ -31,7 +31,7 @@ from sseserver.service.service import StreamService
 from sseserver.timing.turns import awaitTurn
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import ListedPlace, NewEntry
-from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate
+from sseserver.web.accept import EVENT_STREAM, HTML, JSON, PLAIN_TEXT, negotiate, prefersHTML
 from sseserver.web.access.rights import Access, checkRight
 from sseserver.web.answers import answerEncoded, answerJSON
 from sseserver.web.request import (
@@ -40,6 +40,7 @@ from sseserver.web.request import (
     readJSONObject,
     readKey,
     readLastEventID,
+    readParameter,
     readPath,
     readStartKey,
 )
@@ -137,7 +138,16 @@ class NamedStream(AsyncResource):
 
     async def GET(self, request: Request) -> bytes | Document | None:
         """Answer with the events of the stream, its state, its text so far, or its page."""
-        principal = await self._access.identify(request)
+        try:
+            principal = await self._access.identify(request)
+        except Unauthorized as error:
+            if readParameter(request, b"format") is not None or not prefersHTML(request):
+                raise
+            forgetTraceback(error)
+            # The page asks for a key.
+            request.setResponseCode(error.status)
+            request.responseHeaders.setRawHeaders(b"WWW-Authenticate", [error.challenge.encode("ascii")])
+            return self._answerPage(request, 2)
         form = readFormat(request, self._service)
         wanted = negotiate(request, (EVENT_STREAM, JSON, PLAIN_TEXT, HTML)) if form is None else EVENT_STREAM
         try:

@@ -163,7 +163,9 @@ class PageTests(ScriptedTestCase):
     def test_onlyNodes(self) -> None:
         """No script makes elements of text, which could be of a stranger."""
         for path in ASSETS.glob("*.js"):
-            self.assertNotRegex(path.read_text("utf-8"), "innerHTML|outerHTML|insertAdjacentHTML|document.write|eval", path)
+            self.assertNotRegex(
+                path.read_text("utf-8"), "innerHTML|outerHTML|insertAdjacentHTML|document.write|eval", path
+            )
 
     def test_allFilesAreServed(self) -> None:
         """Each file in the folder is either the page or served beside it."""

@@ -137,6 +137,19 @@ class VisitorTests(ScriptedTestCase):
         self.assertEqual(self.ask("/?format=text", CHROME).headers["content-type"], "text/event-stream")
         self.assertEqual(self.view("/?format=").response.texts, [""])
 
+    def test_url(self) -> None:
+        """The event `stream` has the URL of the run, also below a path of another site, and after a reconnection."""
+        for path in ("/", "/chat", "/chat/"):
+            if path != "/":
+                self.mount(b"chat")
+            wire = self.view(f"{path}?format=events")
+            told = wire.response.events[0]
+            name = (told.id or "").partition("-")[0]
+            url = f"{path.rstrip('/')}/streams/{name}"
+            self.assertEqual(json.loads(told.data)["url"], url)
+            again = self.view(f"{path}?format=events", lastEventID=told.id).response.events[0]
+            self.assertEqual(json.loads(again.data)["url"], url)
+
     def test_F106_unknownFormat(self) -> None:
         """F106: an unknown format is answered 400, and starts no run."""
         for method in ("GET", "HEAD"):

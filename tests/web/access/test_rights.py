@@ -63,6 +63,17 @@ class RightTests(AccessTestCase):
         for path in ("/", "/assets/app.js", "/favicon.ico"):
             self.assertEqual(self.askAs(None, path, accept=CHROME).status, 200, path)
 
+    def test_nobodyInABrowser(self) -> None:
+        """A browser without a credential gets the page of a stream, which asks for a key, whether it exists or not."""
+        self.put("news")
+        response = self.askAs(None, "/streams/news", accept=CHROME)
+        self.assertEqual((response.status, response.headers["www-authenticate"]), (401, "Bearer"))
+        self.assertIn(b"assets/app.js", response.body)
+        self.assertEqual(self.askAs(None, "/streams/none", accept=CHROME).body, response.body)
+        refused = self.askAs(None, "/streams/news?format=events", accept=CHROME)
+        self.assertEqual(refused.status, 401)
+        self.assertNotIn(b"assets/app.js", refused.body)
+
     def test_named(self) -> None:
         """Each request on a name needs its right on that name; any other right gets 403, and changes nothing."""
         for needed, method, path, body in NAMED:

@@ -105,10 +105,13 @@ function makeViewer(shown) {
 }
 
 function enter(state, remark = "") {
+  if (state === "streaming" && run.state === state && run.shown === run.name && !remark) return; // As for nearly every token.
+  run.shown = run.name;
   const { label, live, idle } = STATES[state];
   if (run.state === "reconnecting" && state === "streaming") speech.say("Connected again");
   run.state = state;
   root.dataset.state = state;
+  root.toggleAttribute("data-live", Boolean(live));
   write(page.state, label);
   write(page.remark, remark);
   show(page.stop, live && run.name && (run.started || grants("cancel", run.name)) && !run.refused);
@@ -155,21 +158,26 @@ function onLost() {
 function onStream({ isNew, isOpen, isCut }) {
   if (isNew && !isOpen && run.linked) setFollowing(false); // A complete answer is read from its start.
   if (isCut) page.gap.textContent = "The beginning of the text is no longer kept.";
-  if (!run.name) showAddress(run.stream.epoch);
+  if (!run.name) showAddress(run.stream.given);
 }
 
 function onText(token) {
   work.settle();
   text.append(token);
   speech.hear(asks ? token.replace(/[*_`#|>]+/g, "") : token);
-  paint(text, () => text.show());
-  paint(page.counts, showCounts);
+  paintText();
 }
 
 function onEvent(type, data) {
   text.appendEvent(type, data);
   speech.hear(data + "\n");
-  paint(text, () => text.show());
+  paintText();
+}
+
+const showText = () => text.show();
+
+function paintText() {
+  paint(text, showText);
   paint(page.counts, showCounts);
 }
 

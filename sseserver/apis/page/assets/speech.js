@@ -2,6 +2,7 @@
 
 const SPEAK_EVERY = 3000; // Milliseconds. Phrases that arrive faster are spoken together.
 const SPOKEN_KEPT = 5; // Phrases. A screen reader that browses the page would read older ones a second time.
+const LONGEST = 4000; // Characters. Of a text that arrives faster than anybody listens, the end is spoken.
 
 const place = document.getElementById("spoken");
 let unspoken = "";
@@ -14,7 +15,7 @@ export function say(phrase) {
 
 function speak(phrase) {
   unspoken = unspoken.slice(phrase.length);
-  if (phrase.trim()) say(phrase);
+  if (phrase.trim()) say(phrase.length > LONGEST ? "… " + phrase.slice(-LONGEST) : phrase);
 }
 
 function speakSoon() {

@@ -106,8 +106,9 @@ export class Stream {
   // The first event of each response. Its ID is the place of this page: not the start, for a new viewer, if the start is trimmed.
   onStream(event) {
     const isNew = !this.lastID;
-    const { state } = detail(event);
+    const { state, url = "" } = detail(event);
     this.arrive(event);
+    if (!this.name) this.given = url.slice(url.lastIndexOf("/") + 1);
     if (state === "open") this.over = false; // The stream may have been deleted and opened again.
     this.viewer.onStream({ isNew, isOpen: state === "open", isCut: isNew && this.tokens > 0 });
     if (!this.over) this.viewer.enter("streaming");
