@@ -58,6 +58,7 @@ COMPILED = (
     "speedups.tls",
     "speedups.tlsbody",
     "steps",
+    "stores.grouping",
     "stores.groups",
     "stores.persistent",
     "stores.sqlite.journal",

@@ -8,6 +8,7 @@ from sseserver.streams.log cimport StreamLog
 cdef class KeptStream:
     # Members that each token touches stand together.
     cdef public Py_ssize_t last
+    cdef public object note
     cdef public bint leaving
     cdef public object ended
     cdef public Py_ssize_t first

@@ -22,7 +22,8 @@ from zope.interface import implementer
 from sseserver.errors import StoreUnavailable, StreamExists, StreamNotFound
 from sseserver.interfaces import IChecked, ILocalStore, IPersistence, IStreamLog, Publication, StreamDescription
 from sseserver.steps import step
-from sseserver.stores.groups import Group, KeptStream, PendingChanges, PendingDeletion, commitEntries
+from sseserver.stores.grouping import GroupingKeeper
+from sseserver.stores.groups import Group, KeptStream, PendingDeletion, commitEntries
 from sseserver.stores.groupwriter import GroupWriter
 from sseserver.stores.listing import describe, findPage
 from sseserver.stores.publishing import end, publish
@@ -30,8 +31,6 @@ from sseserver.stores.states import STORE_STEPS, StoreState
 from sseserver.streams.account import Account
 from sseserver.streams.followed import FLUSH_TICK
 from sseserver.streams.ids import makeEpoch
-from sseserver.streams.keeper import Keeper
-from sseserver.streams.log import StreamLog
 from sseserver.streams.segments import Segment, makeSegment
 from sseserver.timing.ticker import Ticker
 from sseserver.timing.turnend import TurnEnd
@@ -43,7 +42,7 @@ _CLOSED = "The store is closed."
 
 
 @implementer(ILocalStore, IChecked)
-class PersistentStore(Keeper):
+class PersistentStore(GroupingKeeper):
     """
     Keeps stream logs in a persistence.
 
@@ -55,20 +54,20 @@ class PersistentStore(Keeper):
             its own.
 
     Attributes:
+        pending: See `GroupingKeeper`.
         persistence: See above.
         state: State of the store.
         writer: Writes the changes, and counts the groups that could be stored, and those that could not.
     """
 
     def __init__(self, clock: Any, persistence: IPersistence, window: int, *, turnEnd: TurnEnd | None = None) -> None:
-        super().__init__(durable=True)
+        super().__init__()
         self.persistence = persistence
         self.state = StoreState.CLOSED
         self._window = window
         self._ticker = Ticker(clock, FLUSH_TICK / 4, turnEnd=turnEnd)
         self._streams: dict[str, KeptStream] = {}
-        self._pending = PendingChanges()
-        self.writer = GroupWriter(clock, self._ticker, self, self._pending)
+        self.writer: GroupWriter = GroupWriter(clock, self._ticker, self, self.pending)
         # The calls of `stop` that are not answered yet.
         self._stops: list[Deferred[None]] = []
 
@@ -119,7 +118,7 @@ class PersistentStore(Keeper):
         stream.hold(stream.makeLog(self._ticker, self._window, self))
         created: Deferred[IStreamLog] = Deferred()
         stream.finding = [created]
-        self._pending.created.append(stream)
+        self.pending.created.append(stream)
         self.writer.schedule()
         return created
 
@@ -185,23 +184,9 @@ class PersistentStore(Keeper):
             return fail(StreamNotFound(name))
         stream.uncount()
         deleted: Deferred[None] = Deferred()
-        self._pending.deletions.append(PendingDeletion(stream, deleted))
+        self.pending.deletions.append(PendingDeletion(stream, deleted))
         self.writer.schedule()
         return deleted
-
-    def write(self, streamLog: StreamLog) -> None:
-        """See `Keeper.write`."""
-        dirty = self._pending.dirty
-        stream = self._streams[streamLog.name]
-        # Otherwise a group is scheduled, or is being written, and the next one follows it.
-        if not dirty:
-            self.writer.schedule()
-        dirty[stream] = streamLog
-
-    def trim(self, streamLog: StreamLog) -> None:
-        """See `Keeper.trim`."""
-        self._pending.trimmed[self._streams[streamLog.name]] = streamLog
-        self.writer.schedule()
 
     def findProblem(self) -> str | None:
         """See `IChecked.findProblem`. A check writes an empty group."""
@@ -221,7 +206,7 @@ class PersistentStore(Keeper):
     def _drop(self, stream: KeptStream) -> None:
         """Forget a stream whose deletion is stored."""
         del self._streams[stream.name]
-        self._pending.forget(stream)
+        self.pending.forget(stream)
         streamLog = stream.log
         if streamLog is not None:
             streamLog.drop()
@@ -241,21 +226,21 @@ class PersistentStore(Keeper):
             # Whether or not it was to be deleted, it has not come to be.
             self._drop(stream)
             stream.answer(error)
-        for deletion in self._pending.takeDeletions(group.created):
+        for deletion in self.pending.takeDeletions(group.created):
             deletion.deleted.callback(None)
         for entries in group.added:
             if entries.stream.published:
-                self._pending.dirty.pop(entries.stream, None)
+                self.pending.dirty.pop(entries.stream, None)
                 entries.log.refuse(error)
             else:
-                self._pending.dirty[entries.stream] = entries.log
-        self._pending.trimmed = {**group.trimmed, **self._pending.trimmed}
+                self.pending.dirty[entries.stream] = entries.log
+        self.pending.trimmed = {**group.trimmed, **self.pending.trimmed}
         if self.state is StoreState.STOPPING:
             self._giveUp()
 
     def _giveUp(self) -> None:
         """Refuse all changes that are not written yet: the store closes without them."""
-        pending = self._pending.takeAll()
+        pending = self.pending.takeAll()
         if pending.dirty:
             log.error("The store is closed with {count} streams that it could not write", count=len(pending.dirty))
         error = StoreUnavailable(_CLOSED)
@@ -296,6 +281,11 @@ class PersistentStore(Keeper):
         # Changes that came while the persistence was being stopped.
         self._giveUp()
         self._ticker.stop()
+        for stream in self._streams.values():
+            streamLog = stream.log
+            if streamLog is not None:
+                # The stream refers to the log of an open one.
+                streamLog.kept = None
         self._streams.clear()
         self.runs, self.published = Account(), Account()
         stops, self._stops = self._stops, []

@@ -11,6 +11,7 @@ cdef class StreamLog(FollowedLog):
     cdef public Py_ssize_t last
     cdef public EntryBuffer buffer
     cdef Keeper _keeper
+    cdef public object kept
     cdef public Account account
     cdef Py_ssize_t _window
     cdef bint _durable

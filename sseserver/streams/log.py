@@ -8,6 +8,8 @@ and publishers append to them; formats read them. A log knows nothing of HTTP, o
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import classImplements
 
@@ -48,6 +50,7 @@ class StreamLog(FollowedLog):
     Attributes:
         account: Account to which the log adds its bytes.
         buffer: The entries in memory.
+        kept: What its keeper knows of the stream, if that is anything.
 
     The other attributes are described in `IStreamLog`.
     """
@@ -64,6 +67,7 @@ class StreamLog(FollowedLog):
         "earlier",
         "ended",
         "epoch",
+        "kept",
         "keyBytes",
         "keys",
         "last",
@@ -100,6 +104,7 @@ class StreamLog(FollowedLog):
         self.ended: float | None = None
         self._window = window  # Bytes of entries to keep: what the keys leave.
         self._keeper: Keeper = Keeper() if keeper is None else keeper
+        self.kept: Any = None
         self.account = self._keeper.account(published)
         self._durable = self._keeper.durable
         # The callers of `awaitStored`, each with the number of its last entry; `None` if there was none yet.
@@ -223,6 +228,7 @@ class StreamLog(FollowedLog):
         """
         size = self.size
         self._keeper = Keeper()
+        self.kept = None
         self.account = self._keeper.runs
         self._durable = False
         return size

@@ -11,6 +11,7 @@ cdef class JournaledStream:
     cdef public Py_ssize_t written
     cdef public Py_ssize_t filed
     cdef public Py_ssize_t gathered
+    cdef public bint isUnfiled
     cdef public Py_ssize_t place
     cdef public Py_ssize_t planned
 

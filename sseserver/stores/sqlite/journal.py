@@ -42,17 +42,19 @@ class JournaledStream:
         written: Number of the last entry in the file, fresh or filed.
         filed: Number of the last filed entry.
         gathered: Bytes added since it was filed, `ENTRY_COST` for each entry included. A retry counts again.
+        isUnfiled: Whether it has fresh entries that are not filed.
         place: Place of its last fresh entries.
         planned: Number of the last entry that was in a plan, whether or not that was committed.
     """
 
-    __slots__ = ("buffer", "filed", "gathered", "number", "place", "planned", "written")
+    __slots__ = ("buffer", "filed", "gathered", "isUnfiled", "number", "place", "planned", "written")
 
     def __init__(self, number: int, buffer: EntryBuffer, last: int) -> None:
         self.number = number
         self.buffer: EntryBuffer | None = buffer
         self.written = self.filed = self.planned = last
         self.gathered = 0
+        self.isUnfiled = False
         self.place = -1
 
 
@@ -130,11 +132,13 @@ class Journal:
         for stream in plan.added:
             stream.written = stream.planned
         for stream, last in plan.filed.items():
-            stream.filed, stream.gathered = last, 0
+            stream.filed, stream.gathered, stream.isUnfiled = last, 0, False
             self._unfiled.pop(stream, None)
         for stream in plan.fresh:
             stream.place = self._place
-            self._unfiled.setdefault(stream, self._place)
+            if not stream.isUnfiled:
+                stream.isUnfiled = True
+                self._unfiled[stream] = self._place
         for stream in plan.ended:
             stream.buffer = None
         for epoch in plan.deleted:
@@ -163,11 +167,10 @@ class Journal:
     def _add(self, plan: Plan, addition: Addition) -> None:
         epoch, entries, keys, ended = addition
         assert isinstance(entries, BufferedEntries)
-        last, transaction = entries.last, plan.transaction
-        stream = self._streams.get(epoch)
+        last, transaction, stream = entries.last, plan.transaction, entries.stream.note
         if stream is None:
             stream = JournaledStream(self._find(plan, epoch), entries.buffer, entries.first - 1)
-            self._streams[epoch] = stream
+            self._streams[epoch] = entries.stream.note = stream
         if ended is not None:
             transaction.ended.append(EndedRow(ended, stream.number))
             plan.ended.append(stream)
@@ -180,7 +183,7 @@ class Journal:
                 rows = transaction.fresh
                 rows.add(stream.number, entries.buffer, entries.first, last)
                 plan.fresh.append(stream)
-                plan.joined += stream not in self._unfiled
+                plan.joined += not stream.isUnfiled
         if keys:
             transaction.keys.extend([KeyRow(stream.number, key, *use) for key, use in keys.items()])
         stream.planned = last
