@@ -23,9 +23,11 @@ from sseserver.interfaces import ITokenSource
 from sseserver.options import KEY_VARIABLE
 from sseserver.service.service import Settings, StreamService
 from sseserver.sources import upstreammodels
+from sseserver.sources.iterables import tokensFrom
 from sseserver.sources.upstream import UpstreamLimits, UpstreamSource
 from sseserver.sources.upstreamlists import WAIT_SECONDS
 from sseserver.sources.upstreams import NamedUpstream, UpstreamGroup
+from sseserver.values import Prompt
 from sseserver.web.site import StreamSite
 from tests.integration.servers import ENVIRONMENT, freePort, serving, twistd
 from tests.integration.test_openai import sync
@@ -91,7 +93,7 @@ class UpstreamsTestCase(TestCase):
     def isClosed(self) -> bool:
         """Close the idle connections, and return whether there are no others: an answer ends before its response."""
         for source in self.sources:
-            source.close()
+            getattr(source, "close", lambda: None)()
         return not any(upstream.open for upstream in self.upstreams)
 
     def group(self, *urls: str) -> None:
@@ -121,8 +123,9 @@ class FallbackTests(UpstreamsTestCase):
         text, headers = await self.stream()
         self.assertEqual((text, headers["x-upstream"]), ("Hello world", "two"))
         self.assertEqual(headers.get("x-upstream-failed", ""), reason and f"one={reason}")
-        completion: Any = await sync(self.url, lambda client: client.chat.completions.create(**ASKED))
-        self.assertEqual(completion.choices[0].message.content, "Hello world")
+        response: Any = await sync(self.url, lambda client: client.chat.completions.with_raw_response.create(**ASKED))
+        self.assertEqual(response.parse().choices[0].message.content, "Hello world")
+        self.assertEqual(response.headers["x-upstream"], "two")
         self.assertEqual(len(other.posts), 2)
 
     async def test_down(self) -> None:
@@ -212,6 +215,24 @@ class ResponsesTests(UpstreamsTestCase):
             self.serve(UpstreamSource(reactor, url, limits=UpstreamLimits(api="responses")))
             failure = await self.assertFailure(self.stream(), openai.APIError)
             self.assertEqual(failure.code, code)
+
+    async def test_chain(self) -> None:
+        """A server of our own is such an upstream: chat completions, responses and legacy completions pass through."""
+
+        def produce(prompt: Prompt | None) -> Any:
+            assert prompt is not None
+            yield from ("Hello", " ", prompt.text)
+
+        self.serve(tokensFrom(reactor, produce, takesPrompt=True, model="m"))
+        self.serve(UpstreamSource(reactor, self.url, limits=UpstreamLimits(api="responses")))
+        text, _ = await self.stream()
+        self.assertEqual(text, "Hello Say hello.")
+        completion: Any = await sync(self.url, lambda client: client.chat.completions.create(**ASKED))
+        self.assertEqual((completion.choices[0].finish_reason, completion.usage.completion_tokens), ("stop", 3))
+        response: Any = await sync(self.url, lambda client: client.responses.create(model="m", input="Say hello."))
+        self.assertEqual((response.output_text, response.status), ("Hello Say hello.", "completed"))
+        legacy: Any = await sync(self.url, lambda client: client.completions.create(model="m", prompt="Say hello."))
+        self.assertEqual(legacy.choices[0].text, "Hello Say hello.")
 
     async def test_fallback(self) -> None:
         """One upstream speaks chat completions, the next one Responses."""
