@@ -24,8 +24,8 @@ from tests.integration.servers import ENVIRONMENT, PATIENCE, QUICK, ROOT, freePo
 GUIDES = ROOT / "docs" / "guides"
 EXAMPLES = ROOT / "docs" / "examples"
 
-#: Ports in the guides: of the hub, of an application, of Vite, of a Redis, and of a proxy.
-PORTS = ("8000", "8001", "5173", "6379", "8080")
+#: Ports in the guides: of the hub, of an application, of Vite, and of a Redis.
+PORTS = ("8000", "8001", "5173", "6379")
 
 #: Begins a block that installs packages, which the tests do in their own way.
 _INSTALLATIONS = ("pip install", "npm install")
@@ -39,7 +39,6 @@ _SERVERS = {
     "npm run": "5173",
     "redis-server": "6379",
     "celery": None,
-    "caddy": "8080",
 }
 
 #: Text of an answer of an application.
@@ -68,15 +67,13 @@ class Follower:
             path.write_text(self.adapt(path.read_text("utf-8")), "utf-8")
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._environment = {**ENVIRONMENT, "PATH": path, "PYTHONWARNINGS": "", "NO_PROXY": "127.0.0.1"}
-        # Of Caddy.
-        self._environment["XDG_DATA_HOME"] = str(self.folder)
         self._servers: list[subprocess.Popen[bytes]] = []
         self._commands: list[str] = []
         self._logs = 0
 
     def adapt(self, text: str) -> str:
         """Return a text with other ports."""
-        return re.sub(r"\b(8000|8001|5173|6379|8080)\b", lambda found: str(self.ports[found[1]]), text)
+        return re.sub(r"\b(8000|8001|5173|6379)\b", lambda found: str(self.ports[found[1]]), text)
 
     def follow(self, page: str) -> str:
         """Run the blocks of a guide, and return the output of the last one that ends."""

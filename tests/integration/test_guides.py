@@ -73,18 +73,21 @@ class ApplicationTests(SynchronousTestCase):
         self.assertNotIn("Traceback", reader.readLogs())
 
     def test_datastar(self) -> None:
-        """The events are patches of Datastar, escaped, at the origin of the page; a returning viewer gets the rest."""
+        """The events are patches of Datastar, escaped, for another origin; a returning viewer gets the rest."""
         needModules("flask")
-        if shutil.which("caddy") is None:
-            raise missing("caddy is not installed")
         reader = Follower("applications")
         self.addCleanup(reader.end)
         reader.follow("datastar")
-        port = reader.ports["8080"]
-        self.assertIn(b"data-on:submit", ask(port, "GET", "/")[2])
+        application = reader.ports["8001"]
+        self.assertIn(b"data-on:submit", ask(application, "GET", "/")[2])
         question = json.dumps({"question": "<b>?"}).encode()
-        answer = ask(port, "POST", "/answers", {"Content-Type": "application/json"}, question)[2].decode()
-        url = html.unescape(re.findall(r"@get\('(.*?)'", answer)[0]) + "&datastar=%7B%7D"
+        answer = ask(application, "POST", "/answers", {"Content-Type": "application/json"}, question)[2].decode()
+        link = html.unescape(re.findall(r"@get\('(.*?)'", answer)[0]) + "&datastar=%7B%7D"
+        port, url = reader.ports["8000"], link.removeprefix(f"http://127.0.0.1:{reader.ports['8000']}")
+        origin = f"http://127.0.0.1:{application}"
+        asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "datastar-request"}
+        allowed = ask(port, "OPTIONS", url, {"Origin": origin, **asked})[1]
+        self.assertIn("datastar-request", str(allowed).lower())
         headers = {"Accept": "text/event-stream, text/html, application/json", "Datastar-Request": "true"}
         events = stream(port, url, headers)
         self.assertEqual(events[-1].type, "done")

@@ -40,4 +40,4 @@ def page():
 def answer():
     stream = hub.openStream()
     Thread(target=publish, args=(stream, request.get_json()["question"])).start()
-    return ANSWER.format(hub.link(stream).removeprefix(hub.PUBLIC_HUB))
+    return ANSWER.format(hub.link(stream))
