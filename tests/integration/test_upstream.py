@@ -79,7 +79,7 @@ class Stage:
         self.settings = Settings(drain=0)
         self._test = test
         self._certificate = certificate
-        self._more = {**more, "limits": limits or UpstreamLimits()}
+        self._more = {**more, "limits": limits or UpstreamLimits(api="chat")}
 
     async def open(self) -> Stage:
         """Start to listen."""
