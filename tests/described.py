@@ -22,6 +22,7 @@ USUAL = {
     "allow",
     "cache-control",
     "connection",
+    "content-encoding",
     "content-length",
     "content-security-policy",
     "content-type",
