@@ -66,6 +66,18 @@ class FastHeaders(Headers):
         headers._rawHeaders = {name: values.copy() for name, values in self._rawHeaders.items()}
         return headers
 
+    def encode(self, protection: bytes) -> bytes:
+        """
+        Return the fields of an answer as whole lines, but for `Server`.
+
+        Args:
+            protection: Lines for an answer without a `Cross-Origin-Resource-Policy`.
+        """
+        fields = self._rawHeaders
+        pairs = [(name, value) for name, values in fields.items() for value in values if name != b"Server"]
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+        return lines if b"Cross-Origin-Resource-Policy" in fields else lines + protection
+
     def takeUsual(self, lines: list[bytes]) -> list[bytes]:
         """See `takeUsual`."""
         known, others = self._rawHeaders, []

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from time import time
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.python.failure import Failure
@@ -235,14 +235,15 @@ class FastRequest(Request):
     def _writeHead(self, data: bytes) -> None:
         """Write the head and the first bytes of the body as one piece."""
         self.startedWriting = 1
-        headers, channel = self.responseHeaders, self.channel
+        channel, headers = self.channel, cast(FastHeaders, self.responseHeaders)
         length = headers.getRawHeaders(b"Content-Length")
         if not headers.hasHeader(b"Content-Type") and self.defaultContentType and length != [b"0"]:
             headers.setRawHeaders(b"Content-Type", [self.defaultContentType])
         if length is None and self.clientproto == b"HTTP/1.1":
             headers.setRawHeaders(b"Transfer-Encoding", [b"chunked"])
             self.chunked = 1
-        channel.writeHeaders(self.clientproto, b"%d" % self.code, self.code_message, headers)
+        fields = headers.encode(getattr(channel, "protection", b""))
+        channel.write(b"%b %d %b\r\n%b\r\n" % (self.clientproto, self.code, self.code_message, fields))
         self.sentLength += len(data)
         if data:
             channel.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)

@@ -26,6 +26,14 @@ class FastHeadersTests(SynchronousTestCase):
         self.assertTrue(looksUpHeaders())
         self.assertIs(HEADERS, FastHeaders)
 
+    def test_encode(self) -> None:
+        """#16: the lines of an answer: all values in order, no `Server`, and the protection unless it has one."""
+        headers = FastHeaders({b"server": [b"a"], b"Vary": [b"b", b"c"], b"x-other": [b"d"]})
+        self.assertEqual(headers.encode(b"P: p\r\n"), b"Vary: b\r\nVary: c\r\nX-Other: d\r\nP: p\r\n")
+        headers.setRawHeaders(b"cross-origin-resource-policy", [b"cross-origin"])
+        self.assertNotIn(b"P: p", headers.encode(b"P: p\r\n"))
+        self.assertEqual(FastHeaders().encode(b""), b"")
+
     def test_set(self) -> None:
         """
         A value that is set is found by every form of its name, and its line ends are gone.
