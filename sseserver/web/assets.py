@@ -95,7 +95,8 @@ class AssetFile(AsyncResource):
         # match.
         headers.setRawHeaders(b"Cache-Control", [b"no-cache"])
         headers.setRawHeaders(b"ETag", [tag])
-        headers.addRawHeader(b"Vary", b"Accept-Encoding")
+        vary = headers.getRawHeaders(b"Vary", ())
+        headers.setRawHeaders(b"Vary", [b", ".join([*vary, b"Accept-Encoding"])])
         if hasVersion(request, tag):
             headers.removeHeader(b"Content-Encoding")
             request.setResponseCode(NOT_MODIFIED)
