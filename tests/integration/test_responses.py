@@ -12,8 +12,10 @@ from typing import Any
 
 import httpx
 import openai
+from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.interfaces import ITokenSource
+from tests.integration.guides import Follower
 from tests.integration.modelapis import (
     TEXT,
     TOOLS,
@@ -288,3 +290,14 @@ class ResponsesTests(ModelAPITestCase):
             client.responses.delete(further.id)
 
         await self.use(there, goOn)
+
+
+class GuideTests(SynchronousTestCase):
+    """The guide docs/guides/responses.md."""
+
+    def test_guide(self) -> None:
+        """Each command succeeds; the last one continues a conversation."""
+        reader = Follower("responses")
+        self.addCleanup(reader.end)
+        self.assertEqual(reader.follow("responses").strip(), '"status": "completed"')
+        self.assertNotIn("Traceback", reader.readLogs())

@@ -21,6 +21,7 @@ from sseserver.protocols.chatcompletions import (
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
+    TextFrame,
     Usage,
 )
 from sseserver.protocols.chatcompletions.deltas import readUsage
@@ -67,6 +68,7 @@ class ResponseTranslator:
         "_asked",
         "_calls",
         "_data",
+        "_frame",
         "_identity",
         "_items",
         "_lead",
@@ -89,6 +91,7 @@ class ResponseTranslator:
         # The function calls by their numbers.
         self._calls: dict[int, OutputItem] = {}
         self._reader = DeltaReader()
+        self._frame = TextFrame()
         self._usage: Usage | None = None
         # The bytes of the texts, by item and part: see `GrowingText`.
         self._data: dict[tuple[int, int], bytearray] = {}
@@ -112,8 +115,14 @@ class ResponseTranslator:
 
     def translate(self, kind: Kind, data: bytes) -> list[bytes]:
         """See `Translator.translate`."""
-        if kind == _TOKEN and self._part is not None:
-            return [self._writePiece(self._part, data)]
+        part = self._part
+        if part is not None and part.type is TEXT:
+            # Nearly all entries end here.
+            if kind is _TOKEN:
+                return [self._writePiece(part, data)]
+            text = self._frame.find(data) if kind is _CHUNK else None
+            if text is not None:
+                return [self._writePiece(part, text)]
         events: list[bytes] = []
         if kind == _INPUT:
             self._asked = json.loads(data.partition(b"\n")[0])
@@ -127,15 +136,18 @@ class ResponseTranslator:
         if kind == _TOKEN:
             self._addText(TEXT, data, events)
         elif kind in (_CHUNK, _SILENT_CHUNK):
-            for delta in self._reader.read(data.partition(b"\n")[0]):
+            deltas = self._reader.read(data.partition(b"\n")[0])
+            for delta in deltas:
                 self._take(delta, events)
+            if len(deltas) == 1 and type(deltas[0]) is TextDelta:
+                self._frame.learn(data)
         else:
             self._end(kind, json.loads(data), events)
         return events
 
     def skip(self, text: bytes, count: int) -> bool:
         """See `TextSkipper.skip`."""
-        if self._part is None:
+        if self._part is None or self._part.type is not TEXT:
             return False
         self._part.text.add(text)
         self._number += count
@@ -157,24 +169,23 @@ class ResponseTranslator:
 
     def _take(self, delta: Delta, events: list[bytes]) -> None:
         """Write an addition of a chunk."""
-        match delta:
-            case TextDelta(text):
-                self._addText(TEXT, text.encode("utf-8"), events)
-            case ReasoningDelta(text):
-                self._addText(SUMMARY, text.encode("utf-8"), events)
-            case RefusalDelta(text):
-                self._addText(REFUSAL, text.encode("utf-8"), events)
-            case CallStart():
-                self._startCall(delta, events)
-            case CallArguments(number, piece):
-                call = self._calls[number]
-                call.parts[0].text.add(piece.encode("utf-8"))
-                event = "response.function_call_arguments.delta"
-                events.append(self._write(event, {"item_id": call.id, "output_index": call.index, "delta": piece}))
-            case Citation():
-                self._cite(delta, events)
-            case Usage():
-                self._usage = delta
+        if isinstance(delta, TextDelta):
+            self._addText(TEXT, delta.text.encode("utf-8"), events)
+        elif isinstance(delta, ReasoningDelta):
+            self._addText(SUMMARY, delta.text.encode("utf-8"), events)
+        elif isinstance(delta, RefusalDelta):
+            self._addText(REFUSAL, delta.text.encode("utf-8"), events)
+        elif isinstance(delta, CallStart):
+            self._startCall(delta, events)
+        elif isinstance(delta, CallArguments):
+            call = self._calls[delta.number]
+            call.parts[0].text.add(delta.json.encode("utf-8"))
+            members = {"item_id": call.id, "output_index": call.index, "delta": delta.json}
+            events.append(self._write("response.function_call_arguments.delta", members))
+        elif isinstance(delta, Citation):
+            self._cite(delta, events)
+        elif isinstance(delta, Usage):
+            self._usage = delta
 
     def _addText(self, type: str, text: bytes, events: list[bytes]) -> None:
         """Write a piece of text; a new part and a new item are opened for it where the type is another one."""
