@@ -2,18 +2,18 @@
 
 import sys
 
-from openai import OpenAI, omit
+from openai import Omit, OpenAI, omit
 
 client = OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
 response = client.responses.create(input=sys.argv[1], background=True)
 
-last = omit
+last: int | Omit = omit
 while True:
     for event in client.responses.retrieve(response.id, stream=True, starting_after=last):
         last = event.sequence_number
         if event.type == "response.output_text.delta":
             print(event.delta, end="", flush=True)
-        if last % 40 == 39:
+        if event.sequence_number % 40 == 39:
             break  # As a network might cut the connection.
     if event.type in {"response.completed", "response.incomplete", "response.failed"}:
         break
