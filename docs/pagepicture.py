@@ -32,7 +32,7 @@ from sseserver.sources.text import WELCOME
 PICTURE = Path(__file__).with_name("page.png")
 
 #: Pixels of CSS. Size of the window.
-WIDTH, HEIGHT = 760, 380
+WIDTH, HEIGHT = 760, 430
 
 #: Factor. Pixels of the picture for each pixel of CSS.
 SCALE = 1.5

@@ -126,7 +126,7 @@ class TurnTests(FeatureTestCase):
         await self.open(self.url)
         await self.converse("One?", "First.")
         await self.converse("Twwo?", "Second.")
-        await self.press("Change question")
+        await self.press("Edit question")
         self.assertEqual((await self.field(), await self.focused()), ("Twwo?", "field"))
         self.assertFalse(await self.script("return document.getElementById('editing').hidden"))
         await self.script(
@@ -135,7 +135,7 @@ class TurnTests(FeatureTestCase):
         )
         self.assertEqual(await self.field(), "")
         self.assertTrue(await self.script("return document.getElementById('editing').hidden"))
-        await self.press("Change question")
+        await self.press("Edit question")
         await self.script("document.getElementById('field').value = ''")
         await self.type("Two?\r")
         (await self.untilAsked(3)).end()
@@ -193,6 +193,9 @@ class ListTests(FeatureTestCase):
         self.assertEqual(await self.script("return document.getElementById('menu').ariaExpanded"), "true")
         await self.script("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
         self.assertEqual((await self.script(f"return {side}"), await self.focused()), ("hidden", "menu"))
+        await self.click("menu")
+        await self.script("document.querySelector('main').click()")
+        self.assertEqual(await self.script(f"return {side}"), "hidden")
 
     async def test_emptyChat(self) -> None:
         """An empty chat says which model answers, and offers two questions, of which one is asked at a click."""

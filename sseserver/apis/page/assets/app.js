@@ -303,11 +303,11 @@ function add(tag, className, content = "") {
 // What can be done with an answer that has ended.
 function showTools() {
   page.tools.replaceChildren();
-  if (text.text && !run.stream.published) page.tools.append(makeCopyButton("Copy answer", () => ({ text: text.text, element: page.text })));
+  if (text.text && !run.stream.published) page.tools.append(makeCopyButton(asks ? "Copy answer" : "Copy text", () => ({ text: text.text, element: page.text })));
   if (!asks || !run.turn) return;
-  for (const [id, textContent, call] of [["retry", "Try again", onRetry], ["edit", "Change question", onEdit]]) {
-    page.tools.append(make("button", { id, type: "button", className: "quiet", textContent, onclick: call }));
-  }
+  const className = run.state === "finished" ? "quiet" : "";
+  page.tools.append(make("button", { type: "button", className, textContent: "Try again", onclick: onRetry }));
+  page.tools.append(make("button", { type: "button", className: "quiet", textContent: "Edit question", onclick: onEdit }));
 }
 
 // A visitor who came by a link can continue the chat from the question and the answer, once the server has told the question.
@@ -533,6 +533,7 @@ function listen() {
   window.addEventListener("popstate", () => open());
   window.addEventListener("storage", ({ key }) => { if (isList(key)) showChats(); });
   document.addEventListener("keydown", ({ key }) => { if (key === "Escape" && "side" in root.dataset) { toggleSide(false); page.menu.focus(); } });
+  document.querySelector("main").addEventListener("click", () => toggleSide(false));
   page.examples.append(...EXAMPLES.map((textContent) => make("button", { type: "button", textContent, dir: "auto", onclick: () => askNext(textContent) })));
   // Notices stick to the upper edge of the footer, whose height depends on the question that is typed.
   new ResizeObserver(([{ target }]) => root.style.setProperty("--footer", target.offsetHeight + "px")).observe(document.querySelector("footer"));
