@@ -56,6 +56,12 @@ class FrameTests(SynchronousTestCase):
         frame.learn(makeEntry("a", padding="x" * 5000))
         self.assertIsNone(frame.find(makeEntry("b", padding="x" * 5000)))
 
+    def test_elsewhere(self) -> None:
+        """A member that was the same text once is not taken for the text."""
+        frame = TextFrame()
+        frame.learn(makeEntry("a", padding="a"))
+        self.assertIsNone(frame.find(makeEntry("a", padding="b")))
+
     @given(st.lists(st.tuples(st.text('ab"\\é,:{}', max_size=4), st.text('ab"', max_size=2)), max_size=6))
     def test_same(self, chunks: list[tuple[str, str]]) -> None:
         """A text that is found is all that the chunk adds, also if the text stands elsewhere in it."""
