@@ -199,7 +199,7 @@ BUGS = (
     Bug(
         "a refused group of runs is dropped",
         "stores/persistent.py",
-        "                self._pending.dirty[entries.stream] = entries.log\n",
+        "                self.pending.dirty[entries.stream] = entries.log\n",
         "                pass\n",
     ),
     Bug(
