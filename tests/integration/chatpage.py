@@ -51,12 +51,17 @@ class Answer:
 class ChatPageTestCase(BrowserTestCase):
     """
     The page below a path of a site, behind a proxy that cuts connections. One run works at a time, and one may wait.
+
+    Attributes:
+        window: Bytes that the server keeps of an answer.
     """
+
+    window = 16 * 1024 * 1024
 
     async def setUp(self) -> None:
         await super().setUp()
         self.answers: list[Answer] = []
-        settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1, drain=0)
+        settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1, drain=0, window=self.window)
         service = StreamService(reactor, FunctionSource(self.answer, takesPrompt=True), settings)
         service.startService()
         self.addCleanup(service.stopService)

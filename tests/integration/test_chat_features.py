@@ -213,7 +213,9 @@ class ListTests(FeatureTestCase):
 
 
 class ReaderTests(FeatureTestCase):
-    """Scrolling, directions and selections."""
+    """Scrolling, directions, selections and gaps."""
+
+    window = 16_384
 
     async def test_scroll(self) -> None:
         """The page follows the end of the text, except for a reader who has scrolled up, until they return."""
@@ -252,6 +254,28 @@ class ReaderTests(FeatureTestCase):
         found = await self.script(f"return {names}.map(each => directionOf('#text ' + each))")
         self.assertEqual(found, ["rtl", "ltr", "rtl", "ltr", "ltr", "rtl"])
         self.assertEqual(await self.script("return directionOf('.question')"), "rtl")
+
+    async def test_gap(self) -> None:
+        """A page that was away too long says how much is missing, goes on behind the hole, and says it is back."""
+        await self.open(self.url)
+        await self.type("Long?\r")
+        run = await self.untilAsked(1)
+        run.sink.write("Begin. ")
+        await self.untilText("Begin.")
+        self.proxy.refusing = True
+        self.proxy.cut()
+        await self.untilState("reconnecting")
+        self.assertEqual(await self.read("state"), "Reconnecting")
+        for _ in range(40):
+            run.sink.write("x" * 1000 + " ")
+        self.proxy.refusing = False
+        await self.until("document.getElementById('gap').innerText.startsWith('Part of the text is missing (')")
+        await self.untilState("streaming")
+        self.assertIn("Connected again", await self.script("return document.getElementById('spoken').textContent"))
+        run.sink.write("The end.")
+        await self.until("document.getElementById('text').textContent.endsWith('The end.')")
+        self.assertTrue((await self.text()).startswith("Begin."))
+        run.end()
 
     async def test_selectionStays(self) -> None:
         """A selection in the growing paragraph stays while the paragraph grows."""

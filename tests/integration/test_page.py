@@ -165,7 +165,7 @@ class PublishedTests(PageTestCase):
         await self.publish(event("weather", "Rain\n  at noon"), *tokens)
         await self.untilEvents("headline It works", "<b>plain</b>", "weather Rain\n  at noon")
         await self.until("document.getElementById('text').textContent.endsWith('A token.')")
-        self.assertEqual(await self.read("state"), "Streaming")
+        self.assertEqual((await self.read("state"), await self.read("title")), ("Streaming", "news"))
         self.assertRegex(await self.read("counts"), "^5 events")
         await self.publish(event("weather", "Sun"), close=True)
         await self.untilState("finished")

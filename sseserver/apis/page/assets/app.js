@@ -1,7 +1,7 @@
 // The page of sseserver. It follows one stream: a run, or a published stream. If the token source takes prompts, the page is a chat: each
 // answer is a stream of its own, shown below the earlier turns, and its text is Markdown.
 
-import { forgetChat, isList, keepChat, keepTurn, listChats, readTurn, recall } from "./chats.js";
+import { forgetChat, hasSession, isList, keepChat, keepTurn, listChats, noteSession, readTurn, recall } from "./chats.js";
 import { Markdown, make, makeCopyButton } from "./markdown.js";
 import { cancel, paint, setFollowing, watchFollowing } from "./painting.js";
 import { ask, base, grants, home, intake, isLink, locate, nameOf, post, readsOnly, streams } from "./places.js";
@@ -46,7 +46,6 @@ const EXAMPLES = ["Explain event streams to a child, with an example.", "Compare
 
 const ATTEMPTS = 5; // Number of times that a question is sent until the server answers.
 const PAUSE = 1000; // Milliseconds. Pause after the first attempt. Later ones are longer.
-const SIGNED_IN = base.pathname + "key"; // The place in the storage that says that this browser has a session.
 
 const page = {};
 for (const element of document.querySelectorAll("[id]")) page[element.id] = element;
@@ -263,7 +262,7 @@ function showCounts() {
 
 function showTitle() {
   const { turn, name, linked } = run;
-  const title = turn ? turn.question : linked && !asks ? name : "sseserver";
+  const title = turn ? turn.question : linked ? name : "sseserver";
   write(page.title, title.slice(0, 300));
   document.title = turn ? title.slice(0, 80) + " · sseserver" : "sseserver";
 }
@@ -428,6 +427,7 @@ function showChats() {
   const chats = listChats();
   const chat = run.turn && run.turn.chat;
   page.nochats.hidden = chats.length > 0;
+  page.leave.hidden = !hasSession();
   page.chats.replaceChildren(...chats.map((each) => {
     const open = make("a", { href: locate(each.name), textContent: each.title, dir: "auto", onclick: (event) => onChat(event, each) });
     if (each.chat === chat) open.setAttribute("aria-current", "page");
@@ -470,7 +470,7 @@ async function onKeyGiven(event) {
   event.preventDefault();
   const { status, body } = await post(new URL("session", base), "", { Authorization: "Bearer " + page.key.value.trim() });
   if (status === 201) {
-    localStorage.setItem(SIGNED_IN, "1");
+    noteSession(true);
     page.key.value = "";
     open(run.turn && run.started ? [...run.turns, run.turn] : undefined);
   } else write(page.wrong, (body && body.error && body.error.message) || "The server cannot be reached.");
@@ -478,7 +478,7 @@ async function onKeyGiven(event) {
 
 async function onLeave() {
   await ask(new URL("session", base), { method: "DELETE" });
-  localStorage.removeItem(SIGNED_IN);
+  noteSession(false);
   location.href = base;
 }
 
@@ -496,7 +496,7 @@ async function onStop() {
 
 // A link for other people must not give them more than reading.
 async function makeLink(name) {
-  if (!isLink && !localStorage.getItem(SIGNED_IN)) return new URL(streams + name).href;
+  if (!isLink && !hasSession()) return new URL(streams + name).href;
   if (isLink && readsOnly()) return locate(name).href;
   const { status, body } = await post(locate(name, "/links"), "{}");
   return status === 201 ? new URL(body.url, base).href : new URL(streams + name).href;

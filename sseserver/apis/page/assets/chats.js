@@ -4,6 +4,7 @@
 import { base, streams } from "./places.js";
 
 const LIST = base.pathname + "chats";
+const SESSION = base.pathname + "session";
 const CHATS_KEPT = 200;
 
 function read(key) {
@@ -75,5 +76,10 @@ export function forgetChat(chat) {
     return false;
   }
 }
+
+// Whether this browser has a session, as far as the page knows: its cookie cannot be read.
+export const hasSession = () => Boolean(read(SESSION));
+
+export const noteSession = (begun) => write(SESSION, begun);
 
 export const isList = (key) => key === LIST;
