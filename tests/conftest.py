@@ -30,11 +30,16 @@ REPEATING = (
 )
 
 #: Tests that see no difference between builds: of the source tree, copies of it and its documents, of the scripts of
-#: the pages, and of clients that are made of the OpenAPI document. With `SSESERVER_BUILD_TESTS=1` they are left out.
+#: the pages, and of foreign clients, whose protocols the tests of the formats and of `test_responses.py` see in all
+#: ways. With `SSESERVER_BUILD_TESTS=1` they are left out.
 ONCE = (
     "tests/integration/test_access_browser.py",
     "tests/integration/test_admin_page.py",
+    "tests/integration/test_agui.py",
+    "tests/integration/test_ai_resume.py",
+    "tests/integration/test_anthropic.py",
     "tests/integration/test_benchmarks.py",
+    "tests/integration/test_chat_features.py",
     "tests/integration/test_chat_page.py",
     "tests/integration/test_deployment.py",
     "tests/integration/test_documents.py",
@@ -44,7 +49,11 @@ ONCE = (
     "tests/integration/test_guides_browser.py",
     "tests/integration/test_house.py",
     "tests/integration/test_howto.py",
+    "tests/integration/test_legacy.py",
+    "tests/integration/test_markdown.py",
+    "tests/integration/test_ollama.py",
     "tests/integration/test_page.py",
+    "tests/integration/test_page_speed.py",
     "tests/integration/test_planted.py",
     "tests/integration/test_redis_cluster.py",
     "tests/integration/test_redis_clustermodel.py",
@@ -74,12 +83,15 @@ SHARING = (
     "test_access_browser.py",
     "test_admin_page.py",
     "test_browser.py",
+    "test_chat_features.py",
     "test_chat_page.py",
     "test_foreign.py",
     "test_guides_browser.py",
+    "test_markdown.py",
     "test_origins.py",
     "test_packaging.py",
     "test_page.py",
+    "test_page_speed.py",
     "test_scripting.py",
 )
 
@@ -197,9 +209,13 @@ def scratchFolder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     Run the tests in a scratch folder, as trial does in `_trial_temp`.
 
-    `TestCase.mktemp` makes its folders in the current one, which would be the tree.
+    `TestCase.mktemp` makes its folders in the current one, which would be the tree. What is slow to make is in a folder
+    for all processes of the tests.
     """
     before = Path.cwd()
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["SSESERVER_SHARED_FOLDER"] = str(shared)
     os.chdir(tmp_path_factory.mktemp("scratch"))
     yield
     os.chdir(before)

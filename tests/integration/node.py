@@ -5,6 +5,8 @@ Packages of npm, for the tests in which foreign programs read our streams.
 from __future__ import annotations
 
 import atexit
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -43,7 +45,39 @@ def _install(script: str, packages: tuple[str, ...]) -> Path | str:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "package.json").write_text('{"private": true, "type": "module"}', "ascii")
     (folder / "main.js").write_text(script, "ascii")
-    return installNode(folder, *packages) or folder
+    shared = os.environ.get("SSESERVER_SHARED_FOLDER")
+    if shared is None:
+        return installNode(folder, *packages) or folder
+    modules = _share(Path(shared), packages)
+    if isinstance(modules, str):
+        return modules
+    (folder / "node_modules").symlink_to(modules)
+    return folder
+
+
+def _share(base: Path, packages: tuple[str, ...]) -> Path | str:
+    """
+    Install packages for all processes of the tests, unless one of them has done that.
+
+    Args:
+        base: The folder of these processes.
+        packages: The packages.
+
+    Returns:
+        The folder of the packages, or the reason for a failure.
+    """
+    folder = base / f"npm-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            (folder / "package.json").write_text('{"private": true, "type": "module"}', "ascii")
+            failure = installNode(folder, *packages)
+            if failure:
+                return failure
+            (folder / "node_modules").mkdir(exist_ok=True)
+            (folder / "complete").touch()
+    return folder / "node_modules"
 
 
 def installNode(folder: Path, *packages: str) -> str | None:
