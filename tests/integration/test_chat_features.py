@@ -18,6 +18,29 @@ Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => 
 """
 
 
+#: Returns the texts that are hard to read on their ground, with the contrast (WCAG 2.2, 1.4.3).
+CONTRAST = """
+const light = color => color.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255)
+    .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+const ground = element => {
+    const {backgroundColor} = getComputedStyle(element);
+    return /, 0\\)$/.test(backgroundColor) && element.parentElement ? ground(element.parentElement) : backgroundColor;
+};
+const hasText = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+return [...document.querySelectorAll('body *')].filter(each => each.checkVisibility() && hasText(each)).map(each => {
+    const [one, other] = [light(getComputedStyle(each).color), light(ground(each))].sort((a, b) => b - a);
+    return [each.localName + ' ' + each.textContent.slice(0, 20), (one + 0.05) / (other + 0.05)];
+}).filter(([, contrast]) => contrast < 4.5);
+"""
+
+#: Returns what can get the focus but has no name for a screen reader.
+NAMELESS = """
+return [...document.querySelectorAll('button, a[href], input, select, textarea')].filter(each => each.checkVisibility()
+    && !each.textContent.trim() && !each.ariaLabel && !each.labels?.length).map(each => each.outerHTML);
+"""
+
+
 class FeatureTestCase(ChatPageTestCase):
     """Actions of a visitor."""
 
@@ -254,6 +277,27 @@ class ReaderTests(FeatureTestCase):
         found = await self.script(f"return {names}.map(each => directionOf('#text ' + each))")
         self.assertEqual(found, ["rtl", "ltr", "rtl", "ltr", "ltr", "rtl"])
         self.assertEqual(await self.script("return directionOf('.question')"), "rtl")
+
+    async def test_colors(self) -> None:
+        """Every text has enough contrast in the light and in the dark, and everything to press has a name."""
+        await self.resize(1280, 800)
+        await self.open(self.url)
+        await self.untilState("ready")
+        text = "# One\n\n[link](https://x.org) `code`\n\n> quote\n\n```js\ncode\n```\n\n|a|\n|-|\n|b|\n"
+        for asked in (0, 1):
+            if asked:
+                await self.type("Why?\r")
+                run = await self.untilAsked(1)
+                run.writeDelta(reasoning="Hm.", tool_calls=[{"index": 0, "id": "a", "function": {"name": "f"}}])
+                run.write(text)
+                run.done.errback(SourceError("On strike."))
+                await self.untilState("failed")
+            self.assertEqual(await self.script(NAMELESS), [])
+            for scheme in ("light", "dark"):
+                features = [{"name": "prefers-color-scheme", "value": scheme}]
+                media = {"features": features}
+                await deferToThread(self.browser.execute_cdp_cmd, "Emulation.setEmulatedMedia", media)
+                self.assertEqual(await self.script(CONTRAST), [], scheme)
 
     async def test_gap(self) -> None:
         """A page that was away too long says how much is missing, goes on behind the hole, and says it is back."""
