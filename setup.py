@@ -48,6 +48,8 @@ COMPILED = (
     "protocols.agui.run",
     "protocols.answerparts",
     "protocols.uimessages.message",
+    "protocols.responses.output",
+    "protocols.responses.translation",
     "service.linger",
     "service.run",
     "service.runqueue",

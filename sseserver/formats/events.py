@@ -74,7 +74,7 @@ class EventsRendering(EntryRendering):
             parts += (b"id: %b-%d\ndata: " % (self._epoch, number), text, b"\n\n")
 
     def single(self, number: int, kind: Kind, data: bytes) -> bytes:
-        """See `EntryRendering.single`. What the run answers is left out."""
+        """See `EntryRendering.single`. The request is left out."""
         if kind == Kind.EVENT:
             type, data = unpack(data)
         elif kind == Kind.INPUT:

@@ -107,7 +107,7 @@ class Place:
         translator: The translator.
 
     Attributes:
-        hasBegun: Whether the translator has written an entry other than what the run answers.
+        hasBegun: Whether the translator has written an entry other than that of the request.
         waiting: Events that stand before those of the next entry. They are not counted yet.
     """
 
@@ -214,8 +214,9 @@ class TranslatedRendering(EntryRendering):
                 `restarted`: the run has begun anew after them.
             ReadingUnfinished: Ask again in another turn.
         """
-        if event > self.countEvents():
-            raise GapError("lost", self._buffer.first - 1, None)
+        if self.findBegin():
+            # The last restart is beyond the translated entries.
+            self.countEvents()
         if not event:
             begin = self.start(False)
             self._index(begin + 1)
@@ -223,9 +224,15 @@ class TranslatedRendering(EntryRendering):
         if event <= self._void:
             raise GapError("restarted", self.start(False), None)
         place = self._checkpoints[bisect_right(self._checkpoints, event, key=_getCount) - 1].fork()
-        events = _NONE
+        events, left = _NONE, READ_ENTRIES
         while place.count < event:
+            if place.at == self._log.last:
+                raise GapError("lost", self._buffer.first - 1, None)
+            if left <= 0:
+                raise ReadingUnfinished
+            before = place.at
             events = self._leap(place, place.at + event - place.count)
+            left -= 1 + (place.at - before) // _SKIPPED
         self._keep(place)
         return EventPlace(place.at, self._write(place.at, events[len(events) - place.count + event :]))
 

@@ -131,7 +131,7 @@ class Responses(ResponsesResource):
         return bytes(packed[:-1])
 
     def _makeSummary(self, prompt: Prompt) -> Callable[[IStreamLog], dict[str, object]]:
-        """Return what adds the usage and the time to the entry `done`, so that every process tells the same."""
+        """Return a function that adds usage and time to the entry `done`: so every process tells the same."""
         addUsage, wall = makeSummary(prompt), self.service.wall
 
         def summarize(streamLog: IStreamLog) -> dict[str, object]:

@@ -1,5 +1,5 @@
 """
-A run's stream log, read into a response; and what its first entry keeps of the request.
+A run's stream log, read into a response; and the request, as its first entry keeps it.
 """
 
 from __future__ import annotations

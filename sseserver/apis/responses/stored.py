@@ -101,7 +101,7 @@ class StoredResponse(NamedResponse):
         rendering: TranslatedRendering = self.form.render(streamLog)
         while True:
             try:
-                count, place = rendering.countEvents(), rendering.findEvent(events)
+                place = rendering.findEvent(events)
             except ReadingUnfinished as unfinished:
                 forgetTraceback(unfinished)
                 await awaitTurn(self.service.clock)
@@ -109,7 +109,7 @@ class StoredResponse(NamedResponse):
                 raise _explain(gap.reason, events - 1) from None
             else:
                 # The last event has no number: nobody can have it.
-                if events == count and rendering.complete(place.cursor):
+                if not place.events and rendering.complete(place.cursor):
                     raise _explain("lost", events - 1)
                 return _FoundPlace(rendering, events)
 

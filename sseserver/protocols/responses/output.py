@@ -42,7 +42,7 @@ class GrowingText:
         """Add a piece, UTF-8."""
         size = self._size + len(text)
         if size > len(self._data):
-            # Another translator may have got further, even into the middle of what one skips as a whole.
+            # Another translator may have got further, even into the middle of a text that this one skips.
             self._data += text[len(self._data) - self._size :]
         self._size = size
 
@@ -60,7 +60,7 @@ class OutputPart:
         text: Its text.
 
     Attributes:
-        annotations: What was cited in it.
+        annotations: Citations in its text.
     """
 
     __slots__ = ("annotations", "text", "type")

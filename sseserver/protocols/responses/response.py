@@ -1,5 +1,5 @@
 """
-The object `response`: what a client gets of an answer, whole, at its end or before.
+The object `response`: the whole of an answer, at its end or before.
 """
 
 from __future__ import annotations

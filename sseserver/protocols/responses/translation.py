@@ -60,7 +60,7 @@ class ResponseTranslator:
     Writes the entries of a log as the events of a response. See `formats.translation.Translator`.
 
     Args:
-        identity: What the stream says of the response.
+        identity: The members that come from the stream.
         number: Number of the first event.
     """
 
@@ -348,6 +348,6 @@ def _place(item: OutputItem, type: str) -> dict[str, Any]:
     return {"item_id": item.id, "output_index": item.index, index: len(item.parts) - 1}
 
 
-def _partEvent(type: str, what: str) -> str:
+def _partEvent(type: str, step: str) -> str:
     """Return the type of the event about the begin or the end of a part."""
-    return f"response.{'reasoning_summary_part' if type == SUMMARY else 'content_part'}.{what}"
+    return f"response.{'reasoning_summary_part' if type == SUMMARY else 'content_part'}.{step}"

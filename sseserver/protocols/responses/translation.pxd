@@ -1,0 +1,25 @@
+cimport cython
+
+from sseserver.protocols.responses.output cimport OutputPart
+
+
+cdef class ResponseTranslator:
+    cdef object _asked
+    cdef dict _calls
+    cdef dict _data
+    cdef object _frame
+    cdef object _identity
+    cdef list _items
+    cdef bytes _lead
+    cdef bytes _middle
+    cdef Py_ssize_t _number
+    cdef object _outcome
+    cdef OutputPart _part
+    cdef object _reader
+    cdef bytes _tail
+    cdef object _usage
+
+    @cython.locals(part=OutputPart)
+    cpdef list translate(self, kind, bytes data)
+    @cython.locals(number=Py_ssize_t)
+    cdef bytes _writePiece(self, OutputPart part, bytes text)
