@@ -17,7 +17,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from sseserver.apis.root import StreamResource
-from sseserver.interfaces import ITokenSink
+from sseserver.interfaces import ITokenSink, ITokenSource
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
 from sseserver.sources.function import FunctionSource
@@ -62,7 +62,7 @@ class ChatPageTestCase(BrowserTestCase):
         await super().setUp()
         self.answers: list[Answer] = []
         settings = Settings(reconnectionTime=300, maxRuns=1, maxWaiting=1, drain=0, window=self.window)
-        service = StreamService(reactor, FunctionSource(self.answer, takesPrompt=True), settings)
+        service = StreamService(reactor, self.makeSource(), settings)
         service.startService()
         self.addCleanup(service.stopService)
         root = Resource()
@@ -73,6 +73,10 @@ class ChatPageTestCase(BrowserTestCase):
         self.proxy.start()
         self.addCleanup(self.proxy.stop)
         self.url = f"http://127.0.0.1:{self.proxy.port}/chat/"
+
+    def makeSource(self) -> ITokenSource:
+        """Return the source of the answers."""
+        return FunctionSource(self.answer, takesPrompt=True)
 
     def answer(self, sink: ITokenSink, prompt: Prompt | None) -> Deferred[None]:
         """Record a prompt of the source."""

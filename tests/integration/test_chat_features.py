@@ -6,9 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
+from zope.interface import implementer
 
 from sseserver.errors import SourceError
+from sseserver.interfaces import IModels, ITokenSource
+from sseserver.sources.function import FunctionSource
 from tests.integration.chatpage import ChatPageTestCase
 
 #: Collects what is copied, as a browser with a clipboard does.
@@ -233,6 +237,66 @@ class ListTests(FeatureTestCase):
         self.assertEqual(await self.read("title"), examples[0])
         self.assertIn(examples[0], await self.script("return document.title"))
         run.end()
+
+
+@implementer(IModels)
+class ModelSource(FunctionSource):
+    """A source with two models."""
+
+    def models(self) -> Deferred[list[str]]:
+        """See `IModels.models`."""
+        return succeed(["first", "second"])
+
+
+class ModelTests(FeatureTestCase):
+    """The choice of a model."""
+
+    def makeSource(self) -> ITokenSource:
+        """See `ChatPageTestCase.makeSource`. No model is the usual one."""
+        return ModelSource(self.answer, takesPrompt=True)
+
+    def asked(self, count: int) -> Any:
+        """Return the model of a run."""
+        return self.answers[count - 1].prompt.options.get("model")
+
+    async def test_choice(self) -> None:
+        """Without a usual model the page asks for the first one; a conversation goes on with its own model."""
+        await self.open(self.url)
+        await self.until("document.getElementById('models').options.length === 2")
+        await self.converse("One?", "First.")
+        await self.click("again")
+        await self.until("document.getElementById('models').checkVisibility()")
+        await self.script(
+            "const list = document.getElementById('models'); list.value = 'second';"
+            " list.dispatchEvent(new Event('change'))"
+        )
+        await self.converse("Two?", "Second.")
+        await self.open(await self.address())
+        await self.untilText("Second.")
+        await self.untilState("finished")
+        await self.converse("More?", "Third.")
+        self.assertEqual([self.asked(count) for count in (1, 2, 3)], ["first", "second", "second"])
+
+
+class LayoutTests(FeatureTestCase):
+    """Places of the parts of the page."""
+
+    async def test_emptyAnswer(self) -> None:
+        """An answer without text takes no room."""
+        await self.open(self.url)
+        await self.converse("Nothing?", "")
+        height = "getBoundingClientRect().height"
+        self.assertEqual(await self.script(f"return document.getElementById('text').{height}"), 0)
+        await self.converse("Now?", "Something.")
+        self.assertEqual(await self.script(f"return document.querySelector('#turns .answer').{height}"), 0)
+
+    async def test_title(self) -> None:
+        """A title from right to left stands beside the mark, too."""
+        await self.resize(1000, 600)
+        await self.open(self.url)
+        await self.converse("\u0645\u0631\u062d\u0628\u0627", "Hello.")
+        title = "document.getElementById('title')"
+        self.assertEqual(await self.script(f"return getComputedStyle({title}).textAlign"), "left")
 
 
 class ReaderTests(FeatureTestCase):

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from twisted.web.server import Request
 
-from sseserver.interfaces import ITokenSource
+from sseserver.interfaces import IModels, ITokenSource
+from sseserver.values import MODEL
 from sseserver.web.assets import markPage, readAsset
 
 #: The package whose folder `assets` has the files.
@@ -48,11 +49,13 @@ class Page:
 
     Args:
         source: If it takes prompts, the page has a field for one, and starts no run before the user
-            has sent one.
+            has sent one. If it has models and none of them is the usual one, the page names one.
     """
 
     def __init__(self, source: ITokenSource) -> None:
-        self._template = _INDEX.replace(b"{{asks}}", b" data-asks" if source.takesPrompt else b"")
+        asks = b" data-asks" if source.takesPrompt else b""
+        chooses = b" data-chooses" if IModels.providedBy(source) and source.model == MODEL else b""
+        self._template = _INDEX.replace(b"{{asks}}", asks + chooses)
 
     def answer(self, request: Request, depth: int) -> bytes:
         """

@@ -9,9 +9,12 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urljoin
 
 from twisted.web.server import Site
+from zope.interface import directlyProvides, noLongerProvides
 
 from sseserver.apis.page import page as pageOfTheAPI
 from sseserver.apis.root import StreamResource
+from sseserver.interfaces import IModels, ITokenSource
+from sseserver.values import MODEL
 from tests.apis.cases import ScriptedTestCase
 from tests.http import CHROME, FIREFOX, SAFARI, Response
 
@@ -64,6 +67,17 @@ class PageTests(ScriptedTestCase):
         for response in (self.ask("/"), self.ask(path, CHROME), self.ask("/streams/nothing", CHROME)):
             self.assertIn(b'<html lang="en" data-asks>', response.body)
             self.assertNotIn(b"{{", response.body)
+
+    def test_tellsWhetherItChooses(self) -> None:
+        """The page knows whether the source has models of which none is the usual one."""
+        directlyProvides(self.source, ITokenSource, IModels)
+        for model, chooses in (("script", False), (MODEL, True)):
+            self.source.model = model
+            self.factory = Site(StreamResource(self.service), reactor=self.reactor)
+            self.assertEqual(b" data-chooses" in self.ask("/").body, chooses)
+        noLongerProvides(self.source, IModels)
+        self.factory = Site(StreamResource(self.service), reactor=self.reactor)
+        self.assertNotIn(b"data-chooses", self.ask("/").body)
 
     def test_headers(self) -> None:
         """

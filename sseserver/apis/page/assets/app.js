@@ -55,7 +55,7 @@ const work = new Work(page.work);
 
 let run; // The stream being shown, with its turns.
 let sent; // The last question, until the server has confirmed it.
-let model; // The model that the visitor has chosen.
+let model; // The model of the next question, if the visitor or the conversation has one.
 
 // Show the stream that the URL names: <base>streams/NAME. At <base> itself, start a run, or wait for a question.
 function open(turns) {
@@ -64,6 +64,7 @@ function open(turns) {
   const started = Boolean(turns || (readTurn(name) || {}).started);
   const all = turns || recall(name);
   run = { name, started, linked: name !== "" && !started, turn: all.pop(), turns: all, usage: null };
+  if (run.turn && "model" in run.turn) model = run.turn.model;
   cancel();
   for (const each of [text, work, speech]) each.clear();
   for (const element of [page.gap, page.counts, page.verdict]) element.textContent = "";
@@ -316,13 +317,17 @@ function showField() {
   (page.ask.hidden ? page.copy : page.send).after(page.stop);
 }
 
+// An upstream without --model may need the name of a model: then it is the first one, until the visitor chooses.
 function showModels(ids) {
+  const choices = "chooses" in root.dataset ? [] : [["", "The usual model"]];
   page.models.hidden = ids.length < 2;
   page.model.replaceChildren();
   if (ids.length === 1) page.model.append(make("b", { textContent: ids[0] }), " answers.");
   else if (ids.length) page.model.append("One of these models answers:");
-  page.models.replaceChildren(...[["", "The usual model"], ...ids.map((id) => [id, id])].map(([value, textContent]) => make("option", { value, textContent })));
-  page.models.value = ids.includes(model) ? model : "";
+  choices.push(...ids.map((id) => [id, id]));
+  page.models.replaceChildren(...choices.map(([value, textContent]) => make("option", { value, textContent })));
+  if (ids.includes(model)) page.models.value = model;
+  else model = page.models.value;
 }
 
 // Questions.
@@ -351,7 +356,7 @@ async function askNext(question, replaces) {
   enter("sending");
   const { status, name, error } = await send(asked);
   if (asked !== run) return; // The visitor has navigated away.
-  if (name) showNext(name, [...turns, { question, after: turns.length ? turns[turns.length - 1].name : "", chat: (turn && turn.chat) || name }]);
+  if (name) showNext(name, [...turns, { question, after: turns.length ? turns[turns.length - 1].name : "", chat: (turn && turn.chat) || name, model }]);
   else {
     enter(state, (error && error.message) || "The server did not accept the question.");
     if (status === 401) lock();
