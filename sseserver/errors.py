@@ -1,9 +1,9 @@
 """
 The exceptions of sseserver, in one tree; each has the HTTP status of its answer.
 
-Everything that sseserver raises on purpose derives from `SSEServerError`. `sseserver.web.answers`
-turns such an error into a JSON answer in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the
-answer is a bare 500 without details.
+Everything that sseserver raises on purpose derives from `SSEServerError`. `sseserver.web.answers` turns such an error
+into a JSON answer in the shape of OpenAI's API. Any other exception is a bug: it is logged, and the answer is a bare
+500 without details.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sseserver.values import STOPPED_REASONS, Reason
+
+#: Characters. Longest text of an error in a request, which could quote megabytes.
+LONGEST_TEXT = 2000
 
 
 class SSEServerError(Exception):
@@ -40,11 +43,15 @@ class SSEServerError(Exception):
 
 
 class ClientError(SSEServerError):
-    """Root of the errors in requests, as opposed to those of the server."""
+    """Root of the errors in requests, as opposed to those of the server. Their texts quote the requests."""
 
     status = 400
     type = "invalid_request_error"
     code = "bad_request"
+
+    def __str__(self) -> str:
+        """Return the text, cut off where it quotes too much."""
+        return super().__str__()[:LONGEST_TEXT]
 
 
 class BadRequest(ClientError):
@@ -336,11 +343,7 @@ def _limit(number: object, least: int, most: float = float("inf")) -> int | None
 
 
 class RunCancelled(ClientError):
-    """
-    A run was cancelled, and its client gets no answer.
-
-    The status is one that client libraries do not retry, unlike 409 and everything from 500 up.
-    """
+    """A run was cancelled. Client libraries do not retry after this status, unlike 409 and everything from 500 up."""
 
     status = 410
     code = "cancelled"
@@ -365,17 +368,10 @@ class ViewerRefused(SSEServerError):
 
 
 class ReadingUnfinished(SSEServerError):
-    """
-    A format has more entries to read than one turn of the reactor has time for, before it can write anything.
-
-    Never the answer to a request: the producer reads again in its next turn.
-    """
+    """A format must read more than one turn of the reactor has time for. The producer reads again in its next turn."""
 
     status = 500
     code = "unfinished"
-
-    def __init__(self) -> None:
-        super().__init__("The format has not read the stream to its end yet.")
 
 
 class GapError(SSEServerError):

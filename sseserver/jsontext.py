@@ -59,8 +59,8 @@ _MAX_NAME = 50
 #: Makes the decoder of a shape, once: for a union that takes twenty times as long as to decode a small body.
 _findDecoder: Any = cache(msgspec.json.Decoder)
 
-_encodeCompact = json.JSONEncoder(separators=(",", ":")).encode
-_encodeSpaced = json.JSONEncoder().encode
+_encodeCompact = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_encodeSpaced = json.JSONEncoder(allow_nan=False).encode
 
 
 def toJSON(value: object, spaced: bool = False) -> bytes:
@@ -72,7 +72,7 @@ def toJSON(value: object, spaced: bool = False) -> bytes:
         spaced: Put a space after each colon and comma, as in the JSON answers to HTTP requests.
 
     Returns:
-        The JSON text, without a line end. Lone surrogates are written as escapes.
+        The JSON text, without a line end. Lone surrogates are written as escapes, infinities and NaN as `null`.
     """
     try:
         encoded = _encodeUTF8(value)
@@ -81,7 +81,12 @@ def toJSON(value: object, spaced: bool = False) -> bytes:
     except (UnicodeEncodeError, TypeError, OverflowError):
         # msgspec refuses lone surrogates, classes derived from `str`, and integers of more than 64 bits.
         pass
-    return (_encodeSpaced if spaced else _encodeCompact)(value).encode("ascii")
+    encode = _encodeSpaced if spaced else _encodeCompact
+    try:
+        return encode(value).encode("ascii")
+    except ValueError:
+        # Numbers that JSON does not have, of a source; msgspec writes `null`.
+        return encode(json.loads(json.dumps(value), parse_constant=lambda _: None)).encode("ascii")
 
 
 def readJSON(body: bytes, shape: type[T], deep: bool | None = None) -> T:

@@ -13,7 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver import errors
 from sseserver.client import EventSourceError, StatusError
-from sseserver.errors import GapError, SourceError, SSEServerError, ViewerRefused
+from sseserver.errors import (
+    LONGEST_TEXT,
+    BadRequest,
+    ClientError,
+    GapError,
+    SourceError,
+    SSEServerError,
+    ViewerRefused,
+)
 from sseserver.values import Reason
 
 
@@ -49,6 +57,12 @@ class TreeTests(SynchronousTestCase):
             if each.status < 500 and each not in {GapError, ViewerRefused}:
                 expected = "rate_limit_error" if each.status == 429 else "invalid_request_error"
                 self.assertEqual(each.type, expected, each)
+
+    def test_long(self) -> None:
+        """A client gets no error as long as the member that it quotes."""
+        for each in subclasses(ClientError):
+            self.assertEqual(len(str(each("x" * 10_000_000))), LONGEST_TEXT, each)
+        self.assertEqual(str(BadRequest("x" * LONGEST_TEXT)), "x" * LONGEST_TEXT)
 
 
 class SourceErrorTests(SynchronousTestCase):

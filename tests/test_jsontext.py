@@ -73,6 +73,15 @@ class WriterTests(SynchronousTestCase):
         for spaced, expected in ((True, b'{"a": "b"}'), (False, b'{"a":"b"}')):
             self.assertEqual(toJSON({"a": Text("b")}, spaced=spaced), expected)
 
+    def test_notFinite(self) -> None:
+        """Numbers that JSON does not have are `null`, whatever stands beside them."""
+        for number in (float("inf"), -float("inf"), float("nan")):
+            for text in ("a", *TEXTS):
+                value = {"a": [number, 1.5], "b": text}
+                for spaced in (False, True):
+                    told = json.loads(toJSON(value, spaced=spaced), parse_constant=self.fail)
+                    self.assertEqual(told, {"a": [None, 1.5], "b": text})
+
 
 class ReaderTests(SynchronousTestCase):
     """`readJSON`."""

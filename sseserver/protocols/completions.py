@@ -201,7 +201,7 @@ def convertWhole(completion: Mapping[str, Any]) -> dict[str, object]:
 
 def _makeChoice(index: int, text: object, finish: object) -> dict[str, object]:
     """Make a choice. A finish reason that the API does not know, such as a tool call, becomes `stop`."""
-    reason = finish if finish is None or finish in _FINISH_REASONS else Reason.STOP
+    reason = finish if finish is None or (isinstance(finish, str) and finish in _FINISH_REASONS) else Reason.STOP
     return {"text": text, "index": index, "logprobs": None, "finish_reason": reason}
 
 

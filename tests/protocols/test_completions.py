@@ -99,6 +99,8 @@ class ChunkTests(SynchronousTestCase):
         self.assertEqual((told["choices"], told["usage"]), ([], {"total_tokens": 3}))
         told = self.convert({"delta": {}, "finish_reason": "tool_calls"})
         self.assertEqual(told["choices"][0]["finish_reason"], "stop")
+        told = self.convert({"delta": {"content": "a"}, "finish_reason": []}, text="a")
+        self.assertEqual(told["choices"][0]["finish_reason"], "stop")
 
     def test_nothing(self) -> None:
         """A chunk with a role, reasoning or a tool call alone becomes nothing."""

@@ -114,7 +114,9 @@ def readRequest(streamLog: IStreamLog) -> KeptRequest | None:
     if buffer.first > 1 or not streamLog.last or buffer.kind(1) != Kind.INPUT:
         return None
     first, _, items = buffer.entry(1).partition(b"\n")
-    return KeptRequest(json.loads(first), items)
+    asked = json.loads(first)
+    # A run of AG-UI begins with an entry of this kind, too, which names its API.
+    return None if "api" in asked else KeptRequest(asked, items)
 
 
 def findRefusal(streamLog: IStreamLog) -> SSEServerError | None:

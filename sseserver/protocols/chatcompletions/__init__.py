@@ -17,7 +17,7 @@ from sseserver.protocols.chatcompletions.chunk import (
     ErrorChunk,
     writeError,
 )
-from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion
+from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion, listCalls
 from sseserver.protocols.chatcompletions.deltas import (
     CallArguments,
     CallStart,
@@ -60,6 +60,7 @@ __all__ = [
     "Usage",
     "build",
     "convertCompletion",
+    "listCalls",
     "makeSummary",
     "readCompletion",
     "readModel",

@@ -11,7 +11,7 @@ from typing import Any
 
 from sseserver.errors import AnswerTooLong, SourceError
 from sseserver.jsontext import toJSON
-from sseserver.protocols.chatcompletions.accumulation import accumulate
+from sseserver.protocols.chatcompletions.accumulation import accumulate, build
 from sseserver.protocols.chatcompletions.chunk import FINISH_REASONS, decodeChunk, decodeValue
 from sseserver.protocols.chatcompletions.content import textOf
 from sseserver.protocols.jsonpieces import Array
@@ -190,10 +190,24 @@ class _ChoiceBuilder:
         }
 
 
+def listCalls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """
+    Return the tool calls of a message that are objects.
+
+    Args:
+        message: Of a choice of a completion, in pieces.
+    """
+    return _listObjects(build(message.get("tool_calls")))
+
+
 def _choicesOf(chunk: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the choices in a chunk that are objects."""
-    choices = chunk.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return _listObjects(chunk.get("choices"))
+
+
+def _listObjects(value: object) -> list[dict[str, Any]]:
+    """Return the objects in a list; none in anything else."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _replace(known: dict[str, Any], members: Mapping[str, Any], others: frozenset[str]) -> None:

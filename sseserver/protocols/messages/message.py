@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sseserver.errors import SourceError
-from sseserver.protocols.chatcompletions import build, readUsage
+from sseserver.protocols.chatcompletions import build, listCalls, readUsage
 from sseserver.protocols.jsonpieces import Array
 from sseserver.protocols.messages.reasons import convertReason, convertUsage
 from sseserver.values import Reason
@@ -31,7 +31,7 @@ def makeMessage(completion: Mapping[str, Any], messageID: str) -> dict[str, Any]
     """
     choice = next(iter(completion["choices"].items))
     message = choice["message"]
-    calls = build(message.get("tool_calls")) or []
+    calls = listCalls(message)
     content: list[dict[str, Any]] = []
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if reasoning:

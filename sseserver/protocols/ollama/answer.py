@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sseserver.errors import SourceError
-from sseserver.protocols.chatcompletions import Usage, build, readUsage
+from sseserver.protocols.chatcompletions import Usage, build, listCalls, readUsage
 from sseserver.values import Reason
 
 #: Names of the two endpoints with answers.
@@ -91,7 +91,7 @@ class AnswerWriter:
         message = choice["message"]
         thinking = message.get("reasoning_content") or message.get("reasoning") or ""
         place = self._place(message["content"] or message["refusal"] or "", thinking)
-        calls = build(message.get("tool_calls"))
+        calls = listCalls(message)
         if calls and "message" in place:
             place["message"]["tool_calls"] = list(map(convertCall, calls))
         told = completion.get("usage")

@@ -225,7 +225,7 @@ def _convertText(text: Mapping[str, Any]) -> dict[str, Any]:
     form = text.get("format")
     if form is None:
         return options
-    if not isinstance(form, dict) or form.get("type") not in {"text", "json_object", "json_schema"}:
+    if not isinstance(form, dict) or form.get("type") not in ("text", "json_object", "json_schema"):
         raise InvalidMember("`text.format.type` must be text, json_object or json_schema.", "text.format")
     if form["type"] == "json_schema":
         schema = {

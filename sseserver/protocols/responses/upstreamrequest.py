@@ -136,16 +136,17 @@ def makeItems(messages: Sequence[Members]) -> Iterator[dict[str, Any]]:
         messages: The messages of a chat completion.
     """
     for message in messages:
-        role, content = message.get("role"), message.get("content")
+        role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
         if role in {"tool", "function"}:
             callID = message.get("tool_call_id") or message.get("name") or ""
             yield {"type": "function_call_output", "call_id": callID, "output": textOf(content)}
             continue
         if content:
             yield {"role": role, "content": content if isinstance(content, str) else _makeParts(role, content)}
-        elif not message.get("tool_calls"):
+        elif not calls:
             yield {"role": role, "content": message.get("refusal") or ""}
-        for call in message.get("tool_calls") or ():
+        # A chat completion's messages are checked no further than to their texts.
+        for call in calls if isinstance(calls, list) else ():
             yield _makeCall(call)
 
 

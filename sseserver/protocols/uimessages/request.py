@@ -176,20 +176,27 @@ def _convertAnswer(parts: list[UIPart]) -> list[dict[str, Any]]:
     """
     messages: list[dict[str, Any]] = []
     outputs: list[dict[str, Any]] = []
-    answer: dict[str, Any] = {}
+    # An answer can have ten thousands of texts: they are joined once.
+    texts: list[str] = []
+    calls: list[dict[str, Any]] = []
     for part in parts:
         if part.type == "text" and part.text:
             if outputs:
                 # The text of the next step.
-                messages += answer, *outputs
-                answer, outputs = {}, []
-            answer = {"role": "assistant", "content": (answer.get("content") or "") + part.text}
+                messages += _makeAnswer(texts, calls), *outputs
+                texts, calls, outputs = [], [], []
+            texts.append(part.text)
         elif (name := _nameTool(part)) and part.state in {_OUTPUT, _ERROR}:
-            answer = {"role": "assistant", "content": answer.get("content"), "tool_calls": answer.get("tool_calls", [])}
             given = "{}" if part.input is None else toJSON(part.input).decode("ascii")
             function = {"name": name, "arguments": given}
-            answer["tool_calls"].append({"id": part.toolCallId, "type": "function", "function": function})
+            calls.append({"id": part.toolCallId, "type": "function", "function": function})
             result = part.errorText if part.state == _ERROR else part.output
             content = result if isinstance(result, str) else toJSON(result).decode("ascii")
             outputs.append({"role": "tool", "tool_call_id": part.toolCallId, "content": content})
-    return [*messages, answer, *outputs] if answer else messages
+    return [*messages, _makeAnswer(texts, calls), *outputs] if texts or calls else messages
+
+
+def _makeAnswer(texts: list[str], calls: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one step of an answer: its text, and the calls of tools if it has any."""
+    called = {"tool_calls": calls} if calls else {}
+    return {"role": "assistant", "content": "".join(texts) if texts else None, **called}

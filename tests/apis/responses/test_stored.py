@@ -67,6 +67,16 @@ class StoredTests(ResponsesTestCase):
                 self.assertEqual((answer.status, answer.json["error"]["code"]), (404, "response_not_found"))
         self.assertEqual(self.get("resp_x", "/other").status, 404)
 
+    def test_otherAPI(self) -> None:
+        """A run of AG-UI, whose stream keeps a part of its request, too, is no response."""
+        self.post("/agui", {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": "x"}]})
+        self.write("a")
+        self.end()
+        name = f"resp_{self.newest()}"
+        for path in ("", "?stream=true", "/input_items"):
+            self.assertEqual(self.get(name, path).status, 404, path)
+        self.assertEqual(self.create(previous_response_id=name).response.status, 400)
+
     def test_trimmed(self) -> None:
         """If the beginning is no longer kept, the response and its events are errors that say so."""
         wire = self.create(stream=True)

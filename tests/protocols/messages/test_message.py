@@ -51,6 +51,12 @@ class MessageTests(SynchronousTestCase):
             call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": arguments}}
             self.assertRaises(SourceError, self.make, {"tool_calls": [call]})
 
+    def test_noCalls(self) -> None:
+        """Values that are no tool calls are left out."""
+        for calls in ("x", {"type": []}, [None, "x", 5], 5, [[]]):
+            message = self.make({"content": "a", "tool_calls": calls})
+            self.assertEqual(message["content"], [{"type": "text", "text": "a"}], calls)
+
     def test_refusal(self) -> None:
         """A refusal is text, and a reason to stop. No text at all is no block."""
         message = self.make({"refusal": "No."})

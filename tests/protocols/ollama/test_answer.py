@@ -40,6 +40,12 @@ class AnswerTests(SynchronousTestCase):
         broken = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "["}}
         self.assertRaises(SourceError, self.make, CHAT, {"tool_calls": [broken]})
 
+    def test_noCalls(self) -> None:
+        """Values that are no tool calls are left out."""
+        for calls in ("x", {"type": []}, [None, "x", 5], 5, [[]]):
+            message = self.make(CHAT, {"content": "a", "tool_calls": calls})["message"]
+            self.assertEqual(message, {"role": "assistant", "content": "a"}, calls)
+
     def test_loaded(self) -> None:
         """A client that has no prompt is told that the model is loaded."""
         self.assertEqual(AnswerWriter(GENERATE, "m", 0).makeLoaded()["done_reason"], "load")

@@ -99,6 +99,8 @@ class RequestTests(SynchronousTestCase):
             ({"tool_choice": {"type": "mcp"}}, "tool_choice"),
             ({"text": {"format": {"type": "x"}}}, "text.format"),
             ({"text": {"format": "x"}}, "text.format"),
+            ({"text": {"format": {"type": []}}}, "text.format"),
+            ({"text": {"format": {"type": {}}}}, "text.format"),
             ({"truncation": "x"}, "truncation"),
         ):
             error = self.assertRaises(InvalidMember, self.read, **members)

@@ -129,6 +129,7 @@ class MessageTests(SynchronousTestCase):
                 {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "7"}]},
                 {"role": "assistant", "content": None, "tool_calls": [asked, 5]},
                 {"role": "assistant", "content": None, "refusal": "No."},
+                {"role": "assistant", "content": "So", "tool_calls": 5},
             ),
             [
                 {"role": "assistant", "content": "Wait."},
@@ -137,5 +138,6 @@ class MessageTests(SynchronousTestCase):
                 {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
                 {"type": "function_call", "call_id": "", "name": "", "arguments": ""},
                 {"role": "assistant", "content": "No."},
+                {"role": "assistant", "content": "So"},
             ],
         )

@@ -4,6 +4,8 @@ Tests for `sseserver.protocols.uimessages.request`.
 
 from __future__ import annotations
 
+from time import process_time
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import InvalidMember, ModelNotFound
@@ -126,6 +128,22 @@ class ChatTests(SynchronousTestCase):
         ]
         self.assertEqual(prompt.messages[1:], told)
         self.assertEqual(prompt.options, {"tools": [{"type": "function"}]})
+
+    def test_manyTexts(self) -> None:
+        """
+        The texts of an answer are joined once. (One by one they take as long as 150 joins here, and minutes in a large
+        body; the test allows 30.)
+        """
+        texts = ["x" * 100_000] * 300
+        body = {"messages": [{"role": "assistant", "parts": [{"type": "text", "text": text} for text in texts]}]}
+        begun = process_time()
+        for _ in range(30):
+            joined = "".join(texts)
+        limit = process_time() - begun
+        begun = process_time()
+        prompt = readChat(body, ScriptedSource()).prompt
+        self.assertLess(process_time() - begun, limit)
+        self.assertEqual(prompt.messages, [{"role": "assistant", "content": joined}])
 
     def test_ids(self) -> None:
         """
