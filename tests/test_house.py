@@ -45,6 +45,15 @@ class HouseTests(SynchronousTestCase):
         listed = metadata["options"]["packages"].split()
         self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 
+    def test_data(self) -> None:
+        """setup.cfg lists every file that is no module. Without its `.pxd` a module cannot be compiled from an sdist."""
+        metadata = ConfigParser()
+        metadata.read(ROOT / "setup.cfg", "utf-8")
+        folder = ROOT / PACKAGE
+        listed = {path for form in metadata["options.package_data"][PACKAGE].split() for path in folder.glob(form)}
+        kinds = (".pxd", ".html", ".js", ".css", ".svg", ".typed")
+        self.assertEqual({path for path in folder.rglob("*") if path.suffix in kinds} - listed, set())
+
     def test_nothingIsLeftUnfinished(self) -> None:
         """The files of the page hold no note of unfinished work."""
         self.assertEqual(unfinishedAssets(ROOT), [])

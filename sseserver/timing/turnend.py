@@ -33,7 +33,6 @@ class TurnEnd:
 
     Attributes:
         hasEvents: See above.
-        isOpen: Whether a batch has begun and not ended.
     """
 
     __slots__ = ("_calls", "_clock", "_depth", "hasEvents")
@@ -60,7 +59,7 @@ class TurnEnd:
 
     @property
     def isOpen(self) -> bool:
-        """See the class."""
+        """Return whether a batch has begun and not ended."""
         return self._depth > 0
 
     def begin(self) -> None:
