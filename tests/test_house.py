@@ -46,7 +46,7 @@ class HouseTests(SynchronousTestCase):
         self.assertEqual(sorted(listed), sorted({*packages, "twisted.plugins"}))
 
     def test_data(self) -> None:
-        """setup.cfg lists every file that is no module. Without its `.pxd` a module cannot be compiled from an sdist."""
+        """setup.cfg lists every file that is no module. Without its `.pxd` a module of an sdist cannot be compiled."""
         metadata = ConfigParser()
         metadata.read(ROOT / "setup.cfg", "utf-8")
         folder = ROOT / PACKAGE
