@@ -115,7 +115,11 @@ class RunStarter:
     def _startOrJoin(self, kept: KeptPrompt | None, terms: RunTerms) -> Deferred[IStreamLog]:
         if terms.key is None:
             return self._tryStart(kept, terms)
-        joined = self._keys.join(terms.key, _NO_PROMPT if kept is None else kept.digest)
+        digest = _NO_PROMPT if kept is None else kept.digest
+        if terms.opening is not None:
+            # A part of the request that is not in the prompt, and that the stream shows.
+            digest = sha256(digest + terms.opening).digest()
+        joined = self._keys.join(terms.key, digest)
         return joined.addCallbacks(self._startUnlessJoined, self._refuse, (kept, terms.key, terms), {}, (kept,))
 
     def _startUnlessJoined(

@@ -155,10 +155,12 @@ class AgentTests(AgentTestCase):
         self.assertEqual(len(self.source.runs), 2)
 
     def test_retry(self) -> None:
-        """A retry with the same idempotency key joins the run."""
+        """A retry with the same idempotency key joins the run. A run of another ID cannot have the key."""
         self.start(Idempotency_Key="k")
         self.start(Idempotency_Key="k")
         self.assertEqual(len(self.source.runs), 1)
+        self.assertEqual(self.start("run-2", Idempotency_Key="k").response.status, 422)
+        self.assertEqual(self.join("run-2").response.status, 404)
 
 
 class TrimmedTests(AgentTestCase):

@@ -129,14 +129,21 @@ class CreationTests(ResponsesTestCase):
         self.assertTrue(self.source.run.cancelled)
 
     def test_key(self) -> None:
-        """A repeated request with the same key gets the same response."""
+        """A repeated request with the same key gets the same response; another one is refused."""
         first = self.create("key", stream=True)
         self.write("One")
         second = self.create("key", stream=True)
         self.end()
         self.assertEqual(self.events(second.response), self.events(first.response))
         self.assertEqual(len(self.source.runs), 1)
-        self.assertEqual(self.create("key", input="Other").response.status, 422)
+        said = {"role": "user", "content": "Hello"}
+        for other in (
+            {"input": "Other"},
+            {"metadata": {"a": "b"}},
+            {"store": False},
+            {"input": [{"type": "reasoning"}, said]},
+        ):
+            self.assertEqual(self.create("key", **other).response.status, 422, other)
 
     def test_large(self) -> None:
         """A large request is read and kept in several turns; one that is too large to be kept is refused."""
