@@ -42,6 +42,7 @@ from sseserver.apis.native.streams import StreamCollection
 from sseserver.apis.ollama.answers import Answers
 from sseserver.apis.ollama.models import Tags, Version
 from sseserver.apis.ollama.operations import OLLAMA
+from sseserver.apis.ollama.resource import Unknown
 from sseserver.apis.page.operations import makePage
 from sseserver.apis.page.page import ASSETS, PACKAGE, Page
 from sseserver.apis.page.visitor import Visitor
@@ -99,6 +100,7 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "openapi.json": OpenAPI(partial(describeAPIs, service, access), service.viewers),
     }
     if service.settings.ollama:
+        resources |= {"ollama": Unknown(), "ollama/api": Unknown()}
         resources |= {f"ollama/api/{endpoint}": Answers(endpoint, service, access) for endpoint in (CHAT, GENERATE)}
         resources |= {"ollama/api/tags": Tags(service, access), "ollama/api/version": Version()}
     if access.credentials is not None:

@@ -132,7 +132,12 @@ class NotFoundResource(AsyncResource):
     Answers 404 to all methods that any resource supports.
 
     It also stands for the inner nodes of the tree of URLs: children are added with `putChild`.
+
+    Attributes:
+        message: The message of the error.
     """
+
+    message = "No resource has this URL."
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         """See `Resource.getChild`: every child is unknown."""
@@ -140,6 +145,6 @@ class NotFoundResource(AsyncResource):
 
     async def GET(self, request: Request) -> bytes:
         """Raise `NotFound`."""
-        raise NotFound("No resource has this URL.")
+        raise NotFound(self.message)
 
     POST = PUT = DELETE = GET

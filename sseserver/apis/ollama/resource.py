@@ -1,14 +1,15 @@
 """
-`OllamaResource`: base class of the resources of Ollama's API.
+`OllamaResource`: base class of the resources of Ollama's API; `Unknown` is every other URL below `ollama`.
 """
 
 from __future__ import annotations
 
+from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from sseserver.errors import SSEServerError
 from sseserver.web.answers import answerJSON, setErrorHeaders
-from sseserver.web.resource import AsyncResource
+from sseserver.web.resource import AsyncResource, NotFoundResource
 
 
 class OllamaResource(AsyncResource):
@@ -18,3 +19,13 @@ class OllamaResource(AsyncResource):
         """See `AsyncResource._answerError`."""
         setErrorHeaders(request, error)
         return answerJSON(request, {"error": str(error)}, error.status)
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """See `AsyncResource.getChild`."""
+        return Unknown() if path else self
+
+
+class Unknown(OllamaResource, NotFoundResource):
+    """Answers 404, and says what there is of Ollama's API."""
+
+    message = "This server has /api/chat, /api/generate, /api/tags and /api/version of Ollama's API."

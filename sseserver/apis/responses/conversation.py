@@ -42,7 +42,8 @@ async def rebuildConversation(resource: ResponsesResource, principal: Principal,
             kept = readKept(streamLog, wanted)
         except (ResponseNotFound, Forbidden) as missing:
             forgetTraceback(missing)
-            raise InvalidMember(f"There is no response {wanted!r}: it may be no longer kept.", _MEMBER) from None
+            message = f"There is no response {wanted!r}: it is no longer kept, or the credential may not read it."
+            raise InvalidMember(message, _MEMBER) from None
         size += streamLog.buffer.size
         if size > limit or len(turns) >= MOST_RESPONSES:
             raise InvalidMember("The conversation is too long. Send what matters as `input`.", _MEMBER)

@@ -89,6 +89,7 @@ def readChat(body: Mapping[str, Any], source: ITokenSource) -> ChatRequest:
         InvalidMember: A member is missing or has a wrong value.
         ModelNotFound: The source does not have the model.
     """
+    _refuseForeign(body)
     asked = convert(body, ChatBody)
     options = pickOptions(body, source)
     if asked.id is not None:
@@ -103,6 +104,18 @@ def readChat(body: Mapping[str, Any], source: ITokenSource) -> ChatRequest:
     text = lastOfUser([message.role for message in asked.messages], [_joinText(each.parts) for each in asked.messages])
     checkText(text, source, "messages")
     return ChatRequest(Prompt(text, messages, options), asked.id)
+
+
+def _refuseForeign(body: Mapping[str, Any]) -> None:
+    """Refuse the messages of another API, such as Ollama's, which has the same path."""
+    messages = body.get("messages")
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        if isinstance(message, dict) and "content" in message and "parts" not in message:
+            raise InvalidMember(
+                f"`messages[{number}]` needs `parts`, as the Vercel AI SDK sends them. Chat completions are at"
+                " /v1/chat/completions; Ollama's API is below /ollama, with the option --ollama.",
+                f"messages[{number}].parts",
+            )
 
 
 def checkChatID(chat: str) -> str:

@@ -17,6 +17,9 @@ class ResourceTests(ChatTestCase):
             ("/ollama/api/chat", b"{", 400),
             ("/ollama/api/generate", b'{"model": 1}', 400),
             ("/ollama/api/tags", b"{}", 405),
+            ("/ollama/api/show", b"{}", 404),
+            ("/ollama/api/chat/more", b"{}", 404),
+            ("/ollama/v1", b"{}", 404),
         ):
             answer = self.post(path, body).response
             self.assertEqual((answer.status, list(answer.json)), (status, ["error"]))

@@ -58,7 +58,8 @@ class ChatTests(SynchronousTestCase):
             ({"id": "a", "messages": []}, "messages"),
             ({"id": "a", "messages": [{"role": "user", "parts": []}]}, "messages"),
             ({"id": "a", "messages": [{"role": "root", "parts": []}]}, "messages[0].role"),
-            ({"id": "a", "messages": [{"role": "user", "content": "x"}]}, "messages[0].parts"),
+            ({"id": "a", "messages": [{"role": "user"}]}, "messages[0].parts"),
+            ({"id": "a", "messages": ["x"]}, "messages[0]"),
             ({"id": "a", "messages": [{"role": "user", "parts": [{"type": "text"}]}]}, "messages[0].parts[0].text"),
             ({"id": "a/b", "messages": [message]}, "id"),
             (
@@ -71,6 +72,14 @@ class ChatTests(SynchronousTestCase):
             with self.assertRaises(InvalidMember) as caught:
                 readChat(body, ScriptedSource())
             self.assertEqual(caught.exception.param, param)
+
+    def test_foreign(self) -> None:
+        """
+        The messages of another API are refused with the places of such APIs: Ollama's clients use the same path.
+        """
+        with self.assertRaisesRegex(InvalidMember, "below /ollama") as caught:
+            readChat({"model": "a", "messages": [{"role": "user", "content": "x"}]}, ScriptedSource())
+        self.assertEqual(caught.exception.param, "messages[0].parts")
 
     def test_noChat(self) -> None:
         """
