@@ -138,6 +138,18 @@ class PageTests(SynchronousTestCase):
         self.assertIn('"small": null', several)
         self.assertIn('"big": "The upstream cannot be reached."', several)
 
+    def test_page(self) -> None:
+        """The commands make a link to the page."""
+        (link,) = self.read("page")
+        self.assertRegex(link, r"^http://127\.0\.0\.1:\d+/\?rights=read,run,cancel&streams=alice-\*&.*sig=")
+
+    def test_messages(self) -> None:
+        """Both clients print the text; the stream of an answer has it in the format of the API."""
+        claude, llama, followed = self.read("messages")
+        self.assertIn("That was all.", claude)
+        self.assertEqual(claude, llama)
+        self.assertIn('"type":"message_stop"', followed)
+
     def test_admin(self) -> None:
         """The operator's page is served."""
         self.read("admin")
@@ -152,6 +164,7 @@ class PageTests(SynchronousTestCase):
         """Each page with commands is followed by a test."""
         followed = {name.removeprefix("test_") for name in vars(PageTests) if name.startswith("test_")}
         followed |= {*PROXIES, "runs", "fastapi", "flask", "django", "react", "vite", "celery", "htmx", "datastar"}
+        followed |= {"aisdk", "agui", "responses"}
         pages = {page.stem for page in GUIDES.glob("*.md") if findBlocks(page, "sh")}
         self.assertLessEqual(pages, followed)
 
