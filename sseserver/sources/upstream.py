@@ -24,11 +24,12 @@ from sseserver.client.response import chooseReadPath
 from sseserver.errors import ErrorDetails, SourceError
 from sseserver.interfaces import IChecked, IModels, ITokenSink, ITokenSource
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces, encodeUTF8
+from sseserver.protocols.jsonsteps import readSteps
 from sseserver.redaction import splitURL
 from sseserver.sources.upstreamanswer import UpstreamAnswer
 from sseserver.sources.upstreamdialect import DIALECTS, Dialect, hasUsage, isMissing
 from sseserver.sources.upstreammodels import ModelList
-from sseserver.sources.upstreamopening import OPTIONAL, JSONDocument, UpstreamLimits, openAnswer
+from sseserver.sources.upstreamopening import JSONDocument, UpstreamLimits, openAnswer
 from sseserver.timing.turns import takeTurns
 from sseserver.tracebacks import forgetFailure
 from sseserver.values import MODEL, VERSION, LargePrompt, Prompt, Reason
@@ -38,7 +39,13 @@ __all__ = ["UpstreamLimits", "UpstreamSource", "checkHeader", "checkKey", "check
 #: Seconds between two checks of an upstream that was not reached, if somebody asks.
 CHECK_SECONDS = 10.0
 
+#: Number of values in a request that this process has written itself.
+ANY_NUMBER = 2**31
+
 T = TypeVar("T")
+
+#: A request that is being written.
+_Writing = Coroutine[Any, Any, Request]
 
 _DEFAULT_LIMITS = UpstreamLimits()
 _NO_HEADERS: Mapping[str, str] = {}
@@ -237,48 +244,50 @@ class UpstreamSource:
             SourceError: The upstream cannot be asked for this.
         """
         assert prompt is not None
-        members = self._makeMembers(prompt)
-        isLarge, dialect = isinstance(prompt, LargePrompt), self._dialect
-        if dialect is None:
-            asking = self._findDialect(answer, members, isLarge)
-        else:
-            asking = self._ask(answer, members, isLarge, dialect)
+        members, isLarge = self._makeMembers(prompt), isinstance(prompt, LargePrompt)
+        writing = self._write(answer, members, isLarge, self._dialect or self._dialects[0])
+        asking = self._ask(writing) if self._dialect else self._findDialect(answer, writing, isLarge)
         opening = Deferred.fromCoroutine(asking).addCallbacks(self._noteReached, self._noteFailure)
         return answer.start(opening, self._readPath)
 
-    async def _findDialect(
-        self, answer: UpstreamAnswer, members: dict[str, Any], isLarge: bool
-    ) -> IResponse | JSONDocument:
-        """Ask in each dialect, until the upstream has its path, and remember the one that has led to an answer."""
-        for dialect in self._dialects:
-            try:
-                opened = await self._ask(answer, members, isLarge, dialect)
-            except StatusError as error:
-                if dialect is self._dialects[-1] or not isMissing(error):
-                    raise
-            else:
-                self._dialect = dialect
-                return opened
-        raise AssertionError("There is no dialect.")
+    async def _ask(self, writing: _Writing) -> IResponse | JSONDocument:
+        """Send a request when it is written; see `openAnswer`."""
+        return await openAnswer(self._reactor, self.connections.agent, await writing, self._limits)
 
-    def _ask(
-        self, answer: UpstreamAnswer, members: dict[str, Any], isLarge: bool, dialect: Dialect
-    ) -> Coroutine[Any, Any, IResponse | JSONDocument]:
-        """Send a request in a dialect; see `openAnswer`."""
+    async def _findDialect(self, answer: UpstreamAnswer, writing: _Writing, isLarge: bool) -> IResponse | JSONDocument:
+        """Ask in both dialects, until the upstream has the path, and remember the one that has led to an answer."""
+        agent, limits, (first, second) = self.connections.agent, self._limits, self._dialects
+        request = await writing
+        try:
+            opened = await openAnswer(self._reactor, agent, request, limits)
+        except StatusError as error:
+            if not isMissing(error):
+                raise
+        else:
+            self._dialect = first
+            return opened
+        # The members have not been kept: they take many times the memory of their JSON.
+        steps = readSteps(request.body or b"", ANY_NUMBER)
+        writing = self._write(answer, await takeTurns(self._reactor, steps, PIECES_PER_TURN), isLarge, second)
+        opened = await self._ask(writing)
+        self._dialect = second
+        return opened
+
+    def _write(self, answer: UpstreamAnswer, members: dict[str, Any], isLarge: bool, dialect: Dialect) -> _Writing:
+        """Write a request in a dialect. The members are not kept longer than that."""
         body = dialect.makeBody(members)
         if dialect.makeConverter is not None:
             answer.translate(dialect.makeConverter(hasUsage(members)))
         if isLarge or dialect.makeConverter is not None:
-            return self._sendSlowly(body, dialect)
+            return self._writeSlowly(body, dialect)
         # A copy, because msgspec leaves room to grow behind what it writes.
-        return self._send(bytes(memoryview(encodeUTF8(body))), OPTIONAL in body, dialect)
+        return self._makeRequest(bytes(memoryview(encodeUTF8(body))), dialect)
 
-    def _send(self, body: bytes, hasOptions: bool, dialect: Dialect) -> Coroutine[Any, Any, IResponse | JSONDocument]:
-        request = Request(self._locate(dialect.path), b"POST", self._chatHeaders, body)
-        return openAnswer(self._reactor, self.connections.agent, request, hasOptions, self._limits)
+    async def _makeRequest(self, body: bytes, dialect: Dialect) -> Request:
+        return Request(self._locate(dialect.path), b"POST", self._chatHeaders, body)
 
-    async def _sendSlowly(self, body: dict[str, Any], dialect: Dialect) -> IResponse | JSONDocument:
-        """Encode the body of a request in several turns of the reactor, and send it."""
+    async def _writeSlowly(self, body: dict[str, Any], dialect: Dialect) -> Request:
+        """Write a request in several turns of the reactor."""
         # It grows in place: a copy of tens of megabytes would take longer than a turn may last.
         encoded = bytearray()
 
@@ -288,7 +297,7 @@ class UpstreamSource:
                 yield
 
         await takeTurns(self._reactor, encode(), PIECES_PER_TURN)
-        return await self._send(cast("bytes", encoded), OPTIONAL in body, dialect)
+        return await self._makeRequest(cast("bytes", encoded), dialect)
 
     def models(self) -> Deferred[Sequence[str | Mapping[str, Any]]]:
         """See `IModels.models`. The upstream's list is kept for a minute."""

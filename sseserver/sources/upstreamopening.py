@@ -26,6 +26,7 @@ DOCUMENT_SECONDS = 60.0
 
 #: Member of a request that some servers refuse.
 OPTIONAL = "stream_options"
+_QUOTED = b'"stream_options"'
 
 #: Statuses with which they do.
 _REFUSALS = frozenset({400, 422})
@@ -62,7 +63,7 @@ class JSONDocument(bytes):
 
 
 async def openAnswer(
-    clock: IReactorTime, agent: IAgent, request: Request, hasOptions: bool, limits: UpstreamLimits
+    clock: IReactorTime, agent: IAgent, request: Request, limits: UpstreamLimits
 ) -> IResponse | JSONDocument:
     """
     Send a request for an answer.
@@ -74,7 +75,6 @@ async def openAnswer(
         clock: Measures the time of a body that is no event stream.
         agent: Sends the request.
         request: The request. Only the bytes of its body are kept until there is a response.
-        hasOptions: Whether the body has the member `stream_options`.
         limits: `maxChunkBytes` limits a document.
 
     Returns:
@@ -86,9 +86,11 @@ async def openAnswer(
         SourceError: The body is encoded, or there is none.
     """
     response, _ = await ask(agent, request)
-    if response.code in _REFUSALS and hasOptions:
-        dropResponse(response)
-        response, _ = await ask(agent, _withoutOptions(request))
+    if response.code in _REFUSALS:
+        other = _leaveOutOptions(request)
+        if other is not None:
+            dropResponse(response)
+            response, _ = await ask(agent, other)
     contentType = readContentType(response.headers)
     if response.code == 204:
         dropResponse(response)
@@ -109,9 +111,12 @@ async def openAnswer(
     return response
 
 
-def _withoutOptions(request: Request) -> Request:
-    """Return a request without the member `stream_options` in its body."""
+def _leaveOutOptions(request: Request) -> Request | None:
+    """Return a request without the member `stream_options` in its body; `None` if there is no such member."""
+    body = request.body or b""
+    # Looked for first: to decode many megabytes takes long.
+    if _QUOTED not in body:
+        return None
     # Numbers stay as they were written: the members are not decoded.
-    members = msgspec.json.decode(request.body or b"{}", type=dict[str, msgspec.Raw])
-    del members[OPTIONAL]
-    return replace(request, body=msgspec.json.encode(members))
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return None if members.pop(OPTIONAL, None) is None else replace(request, body=msgspec.json.encode(members))
