@@ -148,6 +148,21 @@ class TurnTests(FeatureTestCase):
         await self.untilText("Better.")
         self.assertEqual(await self.turns(), shown)
 
+    async def test_stopped(self) -> None:
+        """An answer that was stopped says so above later ones, also after a reload: nobody takes it for complete."""
+        await self.open(self.url)
+        await self.type("One?\r")
+        (await self.untilAsked(1)).write("A part")
+        await self.untilText("A part")
+        await self.click("stop")
+        await self.untilState("stopped")
+        await self.converse("Two?", "Second.")
+        notices = "return [...document.querySelectorAll('#turns > .notice')].map(each => each.textContent)"
+        self.assertEqual(await self.script(notices), ["This answer was stopped."])
+        await deferToThread(self.browser.refresh)
+        await self.untilText("Second.")
+        self.assertEqual(await self.script(notices), ["This answer was stopped."])
+
     async def test_changeQuestion(self) -> None:
         """The last question can be changed, and the change given up."""
         await self.open(self.url)

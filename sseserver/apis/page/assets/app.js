@@ -230,7 +230,10 @@ function conclude(state, verdict) {
   speech.conclude();
   write(page.verdict, verdict);
   page.verdict.classList.toggle("bad", state === "failed");
-  if (run.turn) keepTurn(run.name, { ...packTurn(), started: run.started });
+  if (run.turn) {
+    run.turn.stopped = state === "stopped";
+    keepTurn(run.name, { ...packTurn(), started: run.started });
+  }
   enter(state);
   showTools();
 }
@@ -277,7 +280,8 @@ function showTurns() {
 }
 
 function showTurn(turn) {
-  const { question, answer = "", gap, verdict, bad } = turn;
+  const { question, answer = "", gap, bad, stopped } = turn;
+  const verdict = turn.verdict || (stopped ? "This answer was stopped." : "");
   showQuestion(question, "You asked");
   if (gap) add("p", "notice", gap);
   add("h2", "unseen", "The answer");
