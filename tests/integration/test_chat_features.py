@@ -292,6 +292,16 @@ class ModelTests(FeatureTestCase):
         await self.converse("More?", "Third.")
         self.assertEqual([self.asked(count) for count in (1, 2, 3)], ["first", "second", "second"])
 
+    async def test_link(self) -> None:
+        """A visitor who continues a chat from a link asks for the first model, too."""
+        await self.open(self.url)
+        await self.converse("One?", "First.")
+        await self.open(self.elsewhere(await self.address()))
+        await self.untilText("First.")
+        await self.untilState("finished")
+        await self.converse("Two?", "Second.")
+        self.assertEqual(self.asked(2), "first")
+
 
 class LayoutTests(FeatureTestCase):
     """Places of the parts of the page."""

@@ -92,10 +92,14 @@ async function wait() {
   enter("ready");
   if (!matchMedia("(pointer: coarse)").matches) page.field.focus();
   const asked = run;
+  const status = await findModels();
+  if (asked === run && !run.name && status === 401) lock();
+}
+
+async function findModels() {
   const { status, body } = await ask(new URL("v1/models", base).href + (isLink ? location.search : ""));
-  if (asked !== run || run.name) return;
-  if (status === 401) lock();
   if (status === 200 && Array.isArray(body.data)) showModels(body.data.map(({ id }) => String(id)));
+  return status;
 }
 
 // What a stream tells is shown only while the page shows that stream.
@@ -354,10 +358,12 @@ function onAsk(event) {
 async function askNext(question, replaces) {
   const asked = run;
   const { state, turn } = asked;
+  enter("sending");
+  if (model === undefined && "chooses" in root.dataset) await findModels(); // A visitor who came by a link has seen none.
+  if (asked !== run) return;
   const turns = turn && !replaces ? [...asked.turns, { ...packTurn(), name: asked.name }] : asked.turns;
   const body = JSON.stringify({ messages: messages(turns, question), stream_options: { include_usage: true }, ...(model && { model }) });
   if (!sent || sent.body !== body) sent = { body, key: makeKey() };
-  enter("sending");
   const { status, name, error } = await send(asked);
   if (asked !== run) return; // The visitor has navigated away.
   if (name) showNext(name, [...turns, { question, after: turns.length ? turns[turns.length - 1].name : "", chat: (turn && turn.chat) || name, model }]);
