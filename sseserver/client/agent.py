@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectionDone, ConnectionLost, TimeoutError
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -36,6 +37,13 @@ from sseserver.options import defaultOf
 from sseserver.speedups.connecting import FastConnecting
 from sseserver.timing.patience import addPatientTimeout
 from sseserver.timing.turnend import TurnEnd
+
+log = Logger(__name__)
+
+#: Bytes. Longest head of a response.
+LONGEST_HEAD = 256 * 1024
+
+T = typing.TypeVar("T")
 
 
 class Connecting(typing.Protocol):
@@ -241,7 +249,8 @@ class _PooledConnection:
 
     def request(self, request: Any) -> Deferred[Any]:
         """Send the request here, or on another connection if this one is closed."""
-        responding = self._connecting.sendRequest(self._connection, request)
+        limit = _HeadLimit(self._connection)
+        responding: Deferred[Any] = self._connecting.sendRequest(self._connection, request).addBoth(limit.remove)
         return responding if self._getAnother is None else responding.addErrback(self._repeat, request)
 
     def _repeat(self, failure: Failure, request: Any) -> Deferred[Any] | Failure:
@@ -252,6 +261,38 @@ class _PooledConnection:
         if not closed or self._getAnother is None:
             return failure
         return self._getAnother().addCallback(lambda connection: connection.request(request))
+
+
+class _HeadLimit:
+    """
+    Limit of the head of one response. Twisted's client has none, and keeps everything.
+
+    Args:
+        connection: The connection of `twisted.web.client`. A request is about to be sent over it.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._left = LONGEST_HEAD
+        connection.dataReceived = self.dataReceived
+
+    def dataReceived(self, data: bytes) -> None:
+        """See `IProtocol.dataReceived`."""
+        type(self._connection).dataReceived(self._connection, data)
+        self._left -= len(data)
+        if self._left < 0 and "dataReceived" in vars(self._connection):
+            log.warn("The head of a response has more than {limit} bytes.", limit=LONGEST_HEAD)  # noqa: G010  (a logger of Twisted)
+            self._connection.transport.abortConnection()
+
+    def remove(self, result: T) -> T:
+        """
+        Let the connection receive by itself.
+
+        Args:
+            result: The response, which has begun, or a failure.
+        """
+        vars(self._connection).pop("dataReceived", None)
+        return result
 
 
 @dataclass(frozen=True, slots=True)

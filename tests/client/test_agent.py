@@ -5,8 +5,10 @@ the pool.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor as realReactor
@@ -14,10 +16,10 @@ from twisted.internet.error import TimeoutError
 from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
-from twisted.web.client import ResponseNeverReceived
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.error import SchemeNotSupported
 
-from sseserver.client.agent import PlainConnecting, chooseConnecting, makeAgent, makeConnections
+from sseserver.client.agent import LONGEST_HEAD, PlainConnecting, chooseConnecting, makeAgent, makeConnections
 from sseserver.client.bodies import BytesProducer, readBodyStart
 from sseserver.options import defaultOf
 from sseserver.speedups.connecting import FastConnecting
@@ -110,6 +112,29 @@ class PlainTests(TestCase):
         asked.cancel()
         await self.assertFailure(asked, ResponseNeverReceived)
         await pool.closeCachedConnections()
+
+    async def test_longHead(self) -> None:
+        """A response whose head does not end is aborted; so is one that is announced for ever."""
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        server.setblocking(False)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/".encode()
+        for plain in (True, False):
+            for begin, line in ((b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")):
+                connections = makeConnections(reactor, 7.0, plain=plain)
+                asked: Any = connections.agent.request(b"GET", url)
+                peer, _ = await self.turn(server.accept)
+                self.addCleanup(peer.close)
+                peer.setblocking(False)
+                ended: list[Any] = []
+                asked.addBoth(ended.append)
+                left = begin + line * (4 * LONGEST_HEAD // len(line))
+                with contextlib.suppress(ConnectionError):
+                    while left and not ended:
+                        left = left[await self.turn(partial(peer.send, left[:65536])) :]
+                while not ended:
+                    await deferLater(reactor, 0.001)
+                self.assertIs(ended[0].type, ResponseFailed)
 
     async def turn(self, act: Callable[[], Any]) -> Any:
         """Let the reactor turn until an act on a socket does not block, and return its result."""
