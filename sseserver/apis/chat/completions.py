@@ -93,9 +93,11 @@ class Completions(ChatResource):
             body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=prefix, client=client
         )
         url = locateStream(request, streamLog, self._shape.depth)
+        form = self._withUsage if wantsUsage(prompt) else self._service.formats[self._shape.format]
+        # A client may wait for a long time, and nobody counts what this coroutine keeps.
+        del body, prompt
         if not streamed:
             return await self._complete(request, streamLog, principal)
-        form = self._withUsage if wantsUsage(prompt) else self._service.formats[self._shape.format]
         await holdHead(self._service, request, streamLog, form, principal)
         self._service.viewers.follow(request, streamLog, form, url, principal)
         return None

@@ -53,6 +53,8 @@ class Messages(MessagesResource):
             body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=prefix, client=identifyClient(request)
         )
         url = locateStream(request, streamLog, 2)
+        # See `Completions.POST`.
+        del body, prompt
         if not streamed:
             return await self._complete(request, streamLog, principal)
         form = service.formats["messages"]

@@ -59,6 +59,8 @@ class Answers(OllamaResource):
             body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=prefix, client=client
         )
         url = locateStream(request, streamLog, 3)
+        # See `Completions.POST`.
+        del body, prompt
         if not streamed:
             return await self._complete(request, streamLog, principal)
         await holdHead(service, request, streamLog, self._form, principal)

@@ -24,7 +24,7 @@ _MEMBER = "previous_response_id"
 
 async def rebuildConversation(resource: ResponsesResource, principal: Principal, previous: str) -> list[Any]:
     """
-    Return the items of a conversation, up to and with a response.
+    Return the items of a conversation, up to and with a response. They count as a prompt meanwhile.
 
     Args:
         resource: Finds the responses.
@@ -33,19 +33,31 @@ async def rebuildConversation(resource: ResponsesResource, principal: Principal,
 
     Raises:
         InvalidMember: A response is not there, has not ended, or failed; or the conversation is too long.
+        Overloaded: Other prompts take all room.
     """
+    sizes: list[int] = []
+    try:
+        return await _readTurns(resource, principal, previous, sizes)
+    finally:
+        for size in sizes:
+            resource.service.ledger.prompts.subtract(size)
+
+
+async def _readTurns(resource: ResponsesResource, principal: Principal, wanted: str, sizes: list[int]) -> list[Any]:
+    """See `rebuildConversation`; `sizes` gets the bytes of each response, which are counted."""
     turns: list[list[Any]] = []
-    size, wanted, limit = 0, previous, resource.service.settings.modelBody
+    ledger, limit = resource.service.ledger, resource.service.settings.modelBody
     while wanted:
         try:
             streamLog = await resource.find(principal, Right.READ, wanted)
             kept = readKept(streamLog, wanted)
         except (ResponseNotFound, Forbidden) as missing:
             forgetTraceback(missing)
-            message = f"There is no response {wanted!r}: it is no longer kept, or the credential may not read it."
-            raise InvalidMember(message, _MEMBER) from None
-        size += streamLog.buffer.size
-        if size > limit or len(turns) >= MOST_RESPONSES:
+            raise InvalidMember(f"There is no response {wanted!r}: it may be no longer kept.", _MEMBER) from None
+        ledger.checkPrompts()
+        sizes.append(streamLog.buffer.size)
+        ledger.prompts.add(sizes[-1])
+        if sum(sizes) > limit or len(turns) >= MOST_RESPONSES:
             raise InvalidMember("The conversation is too long. Send what matters as `input`.", _MEMBER)
         response = await resource.describe(streamLog)
         if response["status"] not in _CONTINUED:

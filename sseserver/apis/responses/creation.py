@@ -59,6 +59,9 @@ class Responses(ResponsesResource):
             client=identifyClient(request),
             opening=opening,
         )
+        # See `Completions.POST`.
+        del body, earlier, prompt, opening
+        asked = asked.forgetContent()
         return await self._respond(request, streamLog, asked, principal)
 
     async def _respond(

@@ -5,7 +5,7 @@ Requests for a response: checked once, and turned into a `Prompt` for any source
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -94,6 +94,10 @@ class ResponseRequest:
     isStream: bool
     isBackground: bool
     isStored: bool
+
+    def forgetContent(self) -> ResponseRequest:
+        """Return what is needed of the request after its run has been started: its switches."""
+        return replace(self, asked={}, items=(), options={}, instructions=None)
 
     def makePrompt(self, earlier: Sequence[Mapping[str, Any]], source: ITokenSource) -> Prompt:
         """

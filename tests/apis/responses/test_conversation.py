@@ -44,6 +44,23 @@ class ConversationTests(ResponsesTestCase):
             ],
         )
 
+    def test_counted(self) -> None:
+        """A conversation counts as a prompt while it is read. Without room it is refused, and nothing stays counted."""
+        first = self.finish("Two", input="One")
+        second = self.finish("Four", input="Three", previous_response_id=first)
+        prompts = self.service.ledger.prompts
+        reading = self.create(previous_response_id=second)
+        self.assertGreater(prompts.used, 0)
+        self.reactor.run(0.05)
+        self.end()
+        self.assertEqual(reading.response.status, 200)
+        prompts.add(self.settings.maxBytes)
+        refused = self.create(previous_response_id=second)
+        self.reactor.run(0.05)
+        self.assertEqual(refused.response.status, 503)
+        prompts.subtract(self.settings.maxBytes)
+        self.assertEqual((prompts.used, prompts.count), (0, 0))
+
     def test_refused(self) -> None:
         """A response that is missing, works still or has failed cannot be continued; no conversation grows for ever."""
         working = self.create(background=True).response.json["id"]
