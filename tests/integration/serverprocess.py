@@ -7,13 +7,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectError
-from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from tests.integration.forkserver import Process, startServer
-from tests.integration.servers import ENVIRONMENT, checkSecrets, twistd
+from tests.integration.servers import ENVIRONMENT, ask, checkSecrets, twistd
 
 
 class ServerProcess:
@@ -37,12 +35,12 @@ class ServerProcess:
         self._process: Process | None = None
 
     async def start(self, interval: float) -> None:
-        """Start the server with a pace in seconds for each word, and wait until it accepts connections."""
+        """Start the server with a pace in seconds for each word, and wait until it is ready."""
         listen = ("--listen", f"tcp:{self.port}:interface=127.0.0.1", "--interval", str(interval))
         command = twistd("sseserver", *listen, *self._options)
         with self._output.open("wb") as output:
             self._process = startServer(command, output, cwd=self._folder, env=ENVIRONMENT)
-        while not await self._accepts():
+        while not await self._isReady():
             if self._process.poll() is not None:
                 raise AssertionError(f"The server did not start:\n{self._output.read_text()}")
             await deferLater(reactor, 0.05)
@@ -54,11 +52,10 @@ class ServerProcess:
             self._process.wait()
             checkSecrets(self._output.read_bytes(), "The output of a server")
 
-    async def _accepts(self) -> bool:
+    async def _isReady(self) -> bool:
+        """Return whether the server answers, and its store too."""
         try:
-            endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
-            connection = await endpoint.connect(Factory.forProtocol(Protocol))
-        except ConnectError:
+            status, _, _ = await deferToThread(ask, self.port, "GET", "/readyz")
+        except OSError:
             return False
-        connection.transport.abortConnection()
-        return True
+        return status == 200

@@ -120,6 +120,10 @@ class _Answerer:
         if len(body) < length:
             return
         self._received = b""
+        if b"/v1/chat/completions" not in head.split(b"\r\n", 1)[0]:
+            # It speaks nothing else.
+            self._answer(b"text/plain", b"Not Found", b"404 Not Found")
+            return
         self._asked = True
         self._start(json.loads(body[:length]))
 

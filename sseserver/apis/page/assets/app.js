@@ -50,7 +50,7 @@ const PAUSE = 1000; // Milliseconds. Pause after the first attempt. Later ones a
 const page = {};
 for (const element of document.querySelectorAll("[id]")) page[element.id] = element;
 
-const text = asks ? new Markdown(page.text) : new Plain(page.text);
+let text; // Markdown, or plain where the source takes no prompts and for published streams.
 const work = new Work(page.work);
 
 let run; // The stream being shown, with its turns.
@@ -66,7 +66,8 @@ function open(turns) {
   run = { name, started, linked: name !== "" && !started, turn: all.pop(), turns: all, usage: null };
   if (run.turn && "model" in run.turn) model = run.turn.model;
   cancel();
-  for (const each of [text, work, speech]) each.clear();
+  setText(asks);
+  for (const each of [work, speech]) each.clear();
   for (const element of [page.gap, page.counts, page.verdict]) element.textContent = "";
   page.stop.disabled = false;
   page.link.hidden = page.lock.hidden = true;
@@ -79,6 +80,11 @@ function open(turns) {
   if (asks) showField();
   if (asks && !name) wait();
   else begin();
+}
+
+function setText(isMarkdown) {
+  text = isMarkdown ? new Markdown(page.text) : new Plain(page.text);
+  page.text.dir = isMarkdown ? "" : "auto"; // Each block of Markdown has its own.
 }
 
 function begin() {
@@ -142,6 +148,7 @@ function showLatest(isFollowing) {
 }
 
 function learn(state) {
+  if (asks && state.published) setText(false);
   if (!asks || run.turn || !state.question) return;
   run.turn = { question: state.question };
   showTurns();
@@ -168,7 +175,7 @@ function onStream({ isNew, isOpen, isCut }) {
 function onText(token) {
   work.settle();
   text.append(token);
-  speech.hear(asks ? token.replace(/[*_`#|>]+/g, "") : token);
+  speech.hear(text instanceof Markdown ? token.replace(/[*_`#|>]+/g, "") : token);
   paintText();
 }
 
@@ -555,7 +562,6 @@ function listen() {
 }
 
 if (asks) page.again.textContent = "New chat";
-if (asks) page.text.removeAttribute("dir"); // Each block has its own.
 listen();
 if (window.EventSource) open();
 else {
