@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from zope.interface import classImplements
 
-from sseserver.formats.openai import OpenAIRendering, nameAnswer
-from sseserver.interfaces import IFormat, IRendering, IStreamLog
+from sseserver.formats.openai import OpenAIFormat, OpenAIRendering, nameAnswer
+from sseserver.interfaces import IRendering, IStreamLog
 from sseserver.protocols.completions import TextWriter
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
@@ -41,34 +41,20 @@ class _CompletionsRendering(OpenAIRendering):
 classImplements(_CompletionsRendering, IRendering)
 
 
-class CompletionsFormat:
+class CompletionsFormat(OpenAIFormat):
     """
     The format `completions`.
 
     Each token is an object `text_completion`. The last event is `[DONE]`, or an error as in `openai`.
 
     Args:
-        model: Name of the model in the chunks.
-        withUsage: Whether each chunk has the member `usage`, as for clients that requested it.
-
-    Attributes:
-        name: `completions`, or another name with `withUsage`: the viewers of one name share their events.
+        model: See `OpenAIFormat`.
+        withUsage: See `OpenAIFormat`.
     """
 
     name = "completions"
-    headers = ()
-    reconnects = False
-
-    def __init__(self, model: str, withUsage: bool = False) -> None:
-        self._model = model
-        self._withUsage = withUsage
-        if withUsage:
-            self.name = "completions with usage"
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See `IFormat.render`."""
-        writer = TextWriter(nameAnswer(streamLog), int(streamLog.created), self._model, self._withUsage)
+        writer = TextWriter(nameAnswer(streamLog), int(streamLog.created), self.model, self.withUsage)
         return _CompletionsRendering(streamLog, writer)
-
-
-classImplements(CompletionsFormat, IFormat)

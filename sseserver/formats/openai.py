@@ -162,7 +162,9 @@ class OpenAIFormat:
         withUsage: Whether each chunk has the member `usage`, as for clients that requested it.
 
     Attributes:
+        model: See above.
         name: `openai`, or another name with `withUsage`: the viewers of one name share their events.
+        withUsage: See above.
     """
 
     name = "openai"
@@ -170,15 +172,15 @@ class OpenAIFormat:
     reconnects = False
 
     def __init__(self, model: str, withUsage: bool = False) -> None:
-        self._model = model
-        self._withUsage = withUsage
+        self.model = model
+        self.withUsage = withUsage
         if withUsage:
-            self.name = "openai with usage"
+            self.name = f"{self.name} with usage"
 
     def render(self, streamLog: IStreamLog) -> IRendering:
         """See `IFormat.render`."""
         answerID, created = nameAnswer(streamLog), int(streamLog.created)
-        return OpenAIRendering(streamLog, ChunkWriter(answerID, created, self._model, self._withUsage))
+        return OpenAIRendering(streamLog, ChunkWriter(answerID, created, self.model, self.withUsage))
 
 
 classImplements(OpenAIFormat, IFormat)

@@ -291,3 +291,14 @@ class PartWriter:
     def _writeCancel(self, message: str) -> None:
         """Write the end of an answer that was cancelled."""
         raise NotImplementedError
+
+
+def describeUsage(usage: Usage) -> dict[str, int]:
+    """Return the usage with the names that AG-UI's `TokenUsage` and the SDK's `LanguageModelUsage` have in common."""
+    return {
+        "inputTokens": usage.prompt,
+        "outputTokens": usage.completion,
+        "totalTokens": usage.prompt + usage.completion,
+        "reasoningTokens": usage.reasoning,
+        "cachedInputTokens": usage.cached,
+    }

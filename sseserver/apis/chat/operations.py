@@ -4,22 +4,13 @@ The operations of the chat completions API, for the OpenAPI document.
 
 from __future__ import annotations
 
-from sseserver.errors import (
-    AnswerTooLong,
-    Forbidden,
-    InvalidMember,
-    KeyReused,
-    ModelNotFound,
-    Overloaded,
-    RateLimited,
-    RunCancelled,
-    StoreDamaged,
-    StoreUnavailable,
-)
+from sseserver.errors import ModelNotFound
 from sseserver.protocols.chatcompletions.request import CompletionBody
 from sseserver.protocols.completions import LegacyBody
 from sseserver.web.accept import EVENT_STREAM, JSON
 from sseserver.web.openapi.operations import (
+    ANSWER_ERRORS,
+    ANSWER_HEADERS,
     EVENTS,
     IDEMPOTENCY_KEY,
     TEXT,
@@ -110,20 +101,6 @@ _MODEL: Schema = {
 #: Header fields of every answer.
 _ALWAYS = ("x-request-id",)
 
-#: Errors of requests for an answer.
-_ERRORS = (
-    InvalidMember,
-    AnswerTooLong,
-    Forbidden,
-    ModelNotFound,
-    RunCancelled,
-    KeyReused,
-    RateLimited,
-    Overloaded,
-    StoreUnavailable,
-    StoreDamaged,
-)
-
 _MODELS = makeObject("The models.", {"object": TEXT, "data": {"type": "array", "items": refer("Model")}})
 
 
@@ -143,11 +120,11 @@ CHAT = Described(
                     {JSON: refer("ChatCompletion"), EVENT_STREAM: EVENTS},
                 ),
             ),
-            errors=_ERRORS,
+            errors=ANSWER_ERRORS,
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("CompletionBody"), limitModel),
             relays=True,
-            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
+            headers=(*ANSWER_HEADERS, *_ALWAYS),
         ),
         Operation(
             method="POST",
@@ -161,11 +138,11 @@ CHAT = Described(
                     {JSON: refer("LegacyCompletion"), EVENT_STREAM: EVENTS},
                 ),
             ),
-            errors=_ERRORS,
+            errors=ANSWER_ERRORS,
             parameters=(IDEMPOTENCY_KEY,),
             body=Body(makeJSON("LegacyBody"), limitModel),
             relays=True,
-            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
+            headers=(*ANSWER_HEADERS, *_ALWAYS),
         ),
         Operation(
             method="GET",

@@ -4,20 +4,12 @@ The operations of the Messages API, for the OpenAPI document.
 
 from __future__ import annotations
 
-from sseserver.errors import (
-    AnswerTooLong,
-    Forbidden,
-    InvalidMember,
-    KeyReused,
-    ModelNotFound,
-    RateLimited,
-    RunCancelled,
-    StoreDamaged,
-    StoreUnavailable,
-)
+from sseserver.errors import InvalidMember, ModelNotFound, Overloaded
 from sseserver.protocols.messages import MessagesBody, MessagesOverloaded, TokensBody
 from sseserver.web.accept import EVENT_STREAM, JSON
 from sseserver.web.openapi.operations import (
+    ANSWER_ERRORS,
+    ANSWER_HEADERS,
     EVENTS,
     IDEMPOTENCY_KEY,
     TEXT,
@@ -84,6 +76,9 @@ _ERROR: Schema = {
 #: Header fields of every answer.
 _ALWAYS = ("request-id",)
 
+#: Errors of requests for a message: a server without room has a status of Anthropic's.
+_ERRORS = tuple(MessagesOverloaded if each is Overloaded else each for each in ANSWER_ERRORS)
+
 MESSAGES = Described(
     "messages",
     "Messages, as Anthropic's clients ask for them.",
@@ -100,22 +95,11 @@ MESSAGES = Described(
                     {JSON: refer("Message"), EVENT_STREAM: EVENTS},
                 ),
             ),
-            errors=(
-                InvalidMember,
-                AnswerTooLong,
-                Forbidden,
-                ModelNotFound,
-                RunCancelled,
-                KeyReused,
-                RateLimited,
-                MessagesOverloaded,
-                StoreUnavailable,
-                StoreDamaged,
-            ),
+            errors=_ERRORS,
             parameters=(IDEMPOTENCY_KEY, _VERSION),
             body=Body(makeJSON("MessagesBody"), limitModel),
             relays=True,
-            headers=("Content-Location", "X-Upstream", "X-Upstream-Failed", *_ALWAYS),
+            headers=(*ANSWER_HEADERS, *_ALWAYS),
             errorSchema="MessagesError",
         ),
         Operation(

@@ -4,21 +4,11 @@ The operations of Ollama's API, for the OpenAPI document.
 
 from __future__ import annotations
 
-from sseserver.errors import (
-    AnswerTooLong,
-    Forbidden,
-    InvalidMember,
-    KeyReused,
-    ModelNotFound,
-    Overloaded,
-    RateLimited,
-    RunCancelled,
-    StoreDamaged,
-    StoreUnavailable,
-)
 from sseserver.protocols.ollama import CHAT, GENERATE, OllamaChatBody, OllamaGenerateBody
 from sseserver.web.accept import JSON
 from sseserver.web.openapi.operations import (
+    ANSWER_ERRORS,
+    ANSWER_HEADERS,
     IDEMPOTENCY_KEY,
     TEXT,
     Answer,
@@ -60,26 +50,11 @@ def _makeAnswering(endpoint: str, name: str, summary: str, body: str) -> Operati
                 {JSON: refer("OllamaAnswer"), _LINES: {"description": "A piece of the answer in each line."}},
             ),
         ),
-        errors=(
-            InvalidMember,
-            AnswerTooLong,
-            Forbidden,
-            ModelNotFound,
-            RunCancelled,
-            KeyReused,
-            RateLimited,
-            Overloaded,
-            StoreUnavailable,
-            StoreDamaged,
-        ),
+        errors=ANSWER_ERRORS,
         parameters=(IDEMPOTENCY_KEY,),
         body=Body(makeJSON(body), limitModel),
         relays=True,
-        headers=(
-            "Content-Location",
-            "X-Upstream",
-            "X-Upstream-Failed",
-        ),
+        headers=ANSWER_HEADERS,
         errorSchema="OllamaError",
     )
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sseserver.jsontext import toJSON
-from sseserver.protocols.answerparts import Open, OpenCall, PartWriter
-from sseserver.protocols.chatcompletions import Citation, Picture, Usage
+from sseserver.protocols.answerparts import Open, OpenCall, PartWriter, describeUsage
+from sseserver.protocols.chatcompletions import Citation, Picture
 from sseserver.wire import writeBlock
 
 
@@ -182,7 +182,7 @@ class RunWriter(PartWriter):
 
     def _writeEnd(self, reason: str) -> None:
         """See `PartWriter`."""
-        usage = {} if self._usage is None else {"usage": [_describeUsage(self._usage)]}
+        usage = {} if self._usage is None else {"usage": [describeUsage(self._usage)]}
         self._write("RUN_FINISHED", threadId=self._thread, runId=self._run, **usage)
 
     def _writeFailure(self, message: str, code: str) -> None:
@@ -197,14 +197,3 @@ class RunWriter(PartWriter):
         """Return the ID of the newest message."""
         name = "msg" if kind is Open.TEXT else "reasoning"
         return f"{name}-{self._answer}-{self._part}"
-
-
-def _describeUsage(usage: Usage) -> dict[str, int]:
-    """Return the usage with the names of AG-UI's `TokenUsage`."""
-    return {
-        "inputTokens": usage.prompt,
-        "outputTokens": usage.completion,
-        "totalTokens": usage.prompt + usage.completion,
-        "reasoningTokens": usage.reasoning,
-        "cachedInputTokens": usage.cached,
-    }

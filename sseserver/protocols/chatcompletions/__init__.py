@@ -17,7 +17,7 @@ from sseserver.protocols.chatcompletions.chunk import (
     ErrorChunk,
     writeError,
 )
-from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion, listCalls
+from sseserver.protocols.chatcompletions.completion import CompletionBuilder, convertCompletion, listCalls, readCall
 from sseserver.protocols.chatcompletions.deltas import (
     CallArguments,
     CallStart,
@@ -62,6 +62,7 @@ __all__ = [
     "convertCompletion",
     "listCalls",
     "makeSummary",
+    "readCall",
     "readCompletion",
     "readModel",
     "readUsage",

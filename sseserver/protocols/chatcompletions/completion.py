@@ -6,8 +6,9 @@ A chat completion in one piece, put together from the texts and the chunks of a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sseserver.errors import AnswerTooLong, SourceError
 from sseserver.jsontext import toJSON
@@ -31,6 +32,21 @@ _INSTEAD = ("tool_calls", "function_call", "refusal", "audio")
 
 #: Types of members that OpenAI's clients rely on.
 _TYPES = {"id": str, "created": int, "model": str, "system_fingerprint": str, "service_tier": str}
+
+
+class CompleteCall(NamedTuple):
+    """
+    A tool call of a complete answer.
+
+    Attributes:
+        id: Its ID; may be empty.
+        name: Name of the tool; may be empty.
+        arguments: The arguments, decoded.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
 
 
 class CompletionBuilder:
@@ -198,6 +214,27 @@ def listCalls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
         message: Of a choice of a completion, in pieces.
     """
     return _listObjects(build(message.get("tool_calls")))
+
+
+def readCall(call: Mapping[str, Any]) -> CompleteCall:
+    """
+    Read a tool call of a completion.
+
+    Args:
+        call: From `listCalls`.
+
+    Raises:
+        SourceError: Its arguments are no JSON object.
+    """
+    function = call.get("function")
+    members = function if isinstance(function, Mapping) else {}
+    try:
+        arguments = json.loads(members.get("arguments") or "{}")
+    except (ValueError, RecursionError, TypeError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise SourceError("The arguments of a tool call in the answer are no JSON object.", Reason.MALFORMED)
+    return CompleteCall(call.get("id") or "", members.get("name") or "", arguments)
 
 
 def _choicesOf(chunk: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -4,15 +4,12 @@ A message in one piece, made of a chat completion in one piece.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from sseserver.errors import SourceError
-from sseserver.protocols.chatcompletions import build, listCalls, readUsage
+from sseserver.protocols.chatcompletions import build, listCalls, readCall, readUsage
 from sseserver.protocols.jsonpieces import Array
 from sseserver.protocols.messages.reasons import convertReason, convertUsage
-from sseserver.values import Reason
 
 
 def makeMessage(completion: Mapping[str, Any], messageID: str) -> dict[str, Any]:
@@ -53,12 +50,5 @@ def makeMessage(completion: Mapping[str, Any], messageID: str) -> dict[str, Any]
 
 def _convertCall(call: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a tool call into a block."""
-    function = call.get("function")
-    members = function if isinstance(function, Mapping) else {}
-    try:
-        arguments = json.loads(members.get("arguments") or "{}")
-    except (ValueError, RecursionError, TypeError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise SourceError("The arguments of a tool call in the answer are no JSON object.", Reason.MALFORMED)
-    return {"type": "tool_use", "id": call.get("id") or "call_0", "name": members.get("name") or "", "input": arguments}
+    read = readCall(call)
+    return {"type": "tool_use", "id": read.id or "call_0", "name": read.name, "input": read.arguments}

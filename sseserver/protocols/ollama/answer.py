@@ -4,13 +4,11 @@ The objects of an answer: pieces of it, its end, an answer in one piece, and the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sseserver.errors import SourceError
-from sseserver.protocols.chatcompletions import Usage, build, listCalls, readUsage
+from sseserver.protocols.chatcompletions import Usage, build, listCalls, readCall, readUsage
 from sseserver.values import Reason
 
 #: Names of the two endpoints with answers.
@@ -119,15 +117,8 @@ def convertCall(call: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SourceError: Its arguments are no JSON object.
     """
-    function = call.get("function")
-    members = function if isinstance(function, Mapping) else {}
-    try:
-        arguments = json.loads(members.get("arguments") or "{}")
-    except (ValueError, RecursionError, TypeError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        raise SourceError("The arguments of a tool call in the answer are no JSON object.", Reason.MALFORMED)
-    return {"id": call.get("id") or "", "function": {"name": members.get("name") or "", "arguments": arguments}}
+    read = readCall(call)
+    return {"id": read.id, "function": {"name": read.name, "arguments": read.arguments}}
 
 
 def describeModel(name: str, created: float) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from sseserver.jsontext import toJSON
-from sseserver.protocols.answerparts import Open, OpenCall, PartWriter
-from sseserver.protocols.chatcompletions import Citation, Picture, Usage
+from sseserver.protocols.answerparts import Open, OpenCall, PartWriter, describeUsage
+from sseserver.protocols.chatcompletions import Citation, Picture
 from sseserver.values import Reason
 from sseserver.wire import writeBlock
 
@@ -127,7 +127,7 @@ class MessageWriter(PartWriter):
         if reason != Reason.STOP:
             metadata["finishReason"] = reason.replace("_", "-")
         if self._usage is not None:
-            metadata["usage"] = _describeUsage(self._usage)
+            metadata["usage"] = describeUsage(self._usage)
         more = {"messageMetadata": metadata} if metadata else {}
         self._events += writePart("finish-step"), writePart("finish", **more) + DONE
 
@@ -138,14 +138,3 @@ class MessageWriter(PartWriter):
     def _writeCancel(self, message: str) -> None:
         """See `PartWriter`."""
         self._events.append(writePart("abort") + DONE)
-
-
-def _describeUsage(usage: Usage) -> dict[str, int]:
-    """Return the usage with the names of the SDK's `LanguageModelUsage`."""
-    return {
-        "inputTokens": usage.prompt,
-        "outputTokens": usage.completion,
-        "totalTokens": usage.prompt + usage.completion,
-        "reasoningTokens": usage.reasoning,
-        "cachedInputTokens": usage.cached,
-    }

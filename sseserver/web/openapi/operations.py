@@ -10,7 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sseserver.errors import SSEServerError
+from sseserver.errors import (
+    AnswerTooLong,
+    Forbidden,
+    InvalidMember,
+    KeyReused,
+    ModelNotFound,
+    Overloaded,
+    RateLimited,
+    RunCancelled,
+    SSEServerError,
+    StoreDamaged,
+    StoreUnavailable,
+)
 from sseserver.settings import Settings
 from sseserver.web.accept import JSON
 
@@ -150,6 +162,23 @@ class Described(NamedTuple):
     schemas: Mapping[str, Schema] = {}
     structs: tuple[Any, ...] = ()
 
+
+#: Errors of requests that start a run and get its answer, which may be in one piece.
+ANSWER_ERRORS: tuple[type[SSEServerError], ...] = (
+    InvalidMember,
+    AnswerTooLong,
+    Forbidden,
+    ModelNotFound,
+    RunCancelled,
+    KeyReused,
+    RateLimited,
+    Overloaded,
+    StoreUnavailable,
+    StoreDamaged,
+)
+
+#: Header fields of such answers.
+ANSWER_HEADERS = ("Content-Location", "X-Upstream", "X-Upstream-Failed")
 
 #: The header of a request that may be repeated.
 IDEMPOTENCY_KEY = Parameter(
