@@ -10,8 +10,10 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.web.server import Request
 
+from sseserver.command.tlsport import Certificate, TLSFactory
 from sseserver.speedups.body import FastBody
 from sseserver.speedups.tlsbody import TLSBody, makeSendBuffer
+from tests.certificates import makeCertificate
 from tests.fakes import RecordingProducer
 from tests.speedups.cases import PIECES, BodyTestCase
 from tests.tlswires import TLSWire, secure
@@ -136,6 +138,27 @@ class TLSBodyTests(BodyTestCase):
         while place < len(large):
             place = body.writeSome(large, place)
         self.assertEqual(len(self.finish(wire, request, body)), 5 + len(large))
+
+    def test_ownRecords(self) -> None:
+        """Records that OpenSSL makes itself, such as the answer to a `KeyUpdate`, leave before later ones."""
+        certificate = Certificate(makeCertificate(), False)
+        self.factory = TLSFactory(certificate, self.factory.wrappedFactory, self.reactor)
+        wire, request, body = self.begin()
+        server: Any = certificate.server
+        connection: Any = request.transport
+        body.write(PIECES[1])
+        self.reactor.turn()
+        before = len(wire.socket.sent)
+        wire.client.sendall(b"G")
+        server.outgoing.write(b"a record")
+        connection.dataReceived(wire.client.bio_read(1 << 16))
+        body.write(PIECES[0])
+        # Before the reactor writes what is queued.
+        body.flush()
+        self.reactor.turn()
+        sent = bytes(wire.socket.sent[before:])
+        self.assertEqual(sent[:8], b"a record")
+        self.assertGreater(len(sent), 8 + len(PIECES[0]))
 
     def test_pause(self) -> None:
         """A full socket pauses the producer; resumed on an empty queue, it writes on in order."""
