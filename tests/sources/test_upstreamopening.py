@@ -25,3 +25,9 @@ class OptionalTests(UpstreamTestCase):
         self.assertEqual(len(self.upstream.asked), 2)
         self.start()
         self.assertEqual(len(self.upstream.asked), 3)
+
+    def test_F35_sameText(self) -> None:
+        """F35: a refused request in which only a text has the name of the member is not repeated."""
+        self.upstream.scripts = [(answer("400 Bad Request", refusal("Why.")),), whole(*EVENTS)]
+        self.assertEqual(str(self.error(self.start(Prompt("stream_options", (), {})))), "Why.")
+        self.assertEqual(len(self.upstream.asked), 1)
