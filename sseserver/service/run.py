@@ -276,7 +276,10 @@ class Run:
 
     def _resume(self) -> None:
         self.state = step(RUN_STEPS, self.state, _WORKING)
-        self._endPause()
+        # Taken first: a source that was awaiting `ready` may get too far ahead again at once.
+        pausing, self._pausing = self._pausing, None
+        if pausing is not None:
+            pausing.end()
         if self._producer is not None:
             try:
                 self._producer.resumeProducing()
@@ -285,16 +288,15 @@ class Run:
                 log.failure("A token source broke when it was resumed")
                 self.stop(_broken())
 
-    def _endPause(self) -> None:
-        pausing, self._pausing = self._pausing, None
-        if pausing is not None:
-            pausing.end()
-
     def _finish(self, result: object, onReleased: Callable[[Run], None]) -> None:
         """End the stream with the outcome of the source's work. One callback takes less time than one for each."""
         try:
             if isinstance(result, Failure):
-                self._failed(result)
+                if self.state is _ENDED:
+                    _reportLate(result)
+                else:
+                    self._end(_packFailure(result))
+                forgetFailure(result)
             elif self.state is not _ENDED:
                 reason = result if isinstance(result, str) else Reason.STOP
                 more = None if self._summarize is None else self._summarize(self.streamLog)
@@ -303,19 +305,6 @@ class Run:
             log.failure("A run broke")
         onReleased(self)
 
-    def _failed(self, failure: Failure) -> None:
-        if self.state is _ENDED:
-            # The run was stopped, so a failure is expected, unless it is a bug in the source's
-            # clean-up.
-            if not failure.check(CancelledError, SourceError):
-                log.failure("A token source broke while it was stopped", failure)
-        elif isinstance(failure.value, SourceError):
-            self._end(packFailed(failure.value))
-        else:
-            log.failure("A token source broke", failure)
-            self._end(_broken())
-        forgetFailure(failure)
-
     def _end(self, entry: NewEntry | None, appends: bool = True) -> None:
         """Write the terminal entry, unless the stream is being deleted, and release everything."""
         self.state = step(RUN_STEPS, self.state, _ENDED)
@@ -323,12 +312,27 @@ class Run:
             self._linger.stop()
             self._linger = None
         self._producer = None
-        if self._pausing is not None:
-            self._endPause()
+        pausing, self._pausing = self._pausing, None
+        if pausing is not None:
+            pausing.end()
         if appends and entry is not None and not self.streamLog.sealed:
             self.streamLog.append(entry.kind, entry.data)
         self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())
         self._onEnd(self)
+
+
+def _packFailure(failure: Failure) -> NewEntry:
+    """Make the terminal entry for a failure of the source's work."""
+    if isinstance(failure.value, SourceError):
+        return packFailed(failure.value)
+    log.failure("A token source broke", failure)
+    return _broken()
+
+
+def _reportLate(failure: Failure) -> None:
+    """Log a failure after the end if it is a bug: a run that was stopped may fail."""
+    if not failure.check(CancelledError, SourceError):
+        log.failure("A token source broke while it was stopped", failure)
 
 
 def _broken() -> NewEntry:
