@@ -10,6 +10,7 @@ from sseserver.formats.parts import PartTranslator
 from sseserver.formats.translation import MakeTranslator, TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import IStreamLog
 from sseserver.protocols.agui import IDs, RunWriter, writeProblem
+from sseserver.protocols.answerparts import AnswerParts
 from sseserver.streams.ids import findFirstEpoch
 from sseserver.wire import HEARTBEAT
 
@@ -68,6 +69,6 @@ class AGUIFormat(TranslatedFormat):
         answer, ids = findFirstEpoch(streamLog), IDs(streamLog.epoch)
 
         def makeTranslator(_: IStreamLog, count: int) -> PartTranslator:
-            return PartTranslator(RunWriter(ids, answer, count))
+            return PartTranslator(AnswerParts(RunWriter(ids, answer, count)))
 
         return _AGUIRendering(streamLog, makeTranslator, ids)

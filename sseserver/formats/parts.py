@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 from sseserver.formats.rendering import describeFailure
-from sseserver.protocols.answerparts import PartWriter
+from sseserver.protocols.answerparts import AnswerParts
 from sseserver.protocols.chatcompletions import DeltaReader, TextDelta
 from sseserver.streams.entries import unpack
 from sseserver.values import Kind
@@ -22,26 +22,26 @@ _LEARNED = 2048
 
 class PartTranslator:
     """
-    Gives the entries of a log to the writer of a protocol. It is a `TextSkipper`.
+    Gives the entries of a log to the parts of an answer. It is a `TextSkipper`.
 
     Most upstreams write chunks that differ in nothing but the text. When one that adds nothing but text was translated,
     others that look the same are not decoded.
 
     Args:
-        writer: The writer.
+        parts: The parts, with the writer of the protocol.
     """
 
-    __slots__ = ("_before", "_behind", "_reader", "_writer")
+    __slots__ = ("_before", "_behind", "_parts", "_reader")
 
-    def __init__(self, writer: PartWriter) -> None:
-        self._writer = writer
+    def __init__(self, parts: AnswerParts) -> None:
+        self._parts = parts
         self._reader = DeltaReader()
         # The bytes before and behind the text in such a chunk.
         self._before = self._behind = b""
 
     def fork(self) -> PartTranslator:
         """See `Translator.fork`."""
-        other = PartTranslator(self._writer.fork())
+        other = PartTranslator(self._parts.fork())
         other._reader = self._reader.fork()
         other._before, other._behind = self._before, self._behind
         return other
@@ -49,28 +49,28 @@ class PartTranslator:
     def translate(self, kind: Kind, data: bytes) -> list[bytes]:
         """See `Translator.translate`."""
         if kind is _TOKEN:
-            return self._writer.writeText(data.decode("utf-8"))
+            return self._parts.writeText(data.decode("utf-8"))
         if kind is _CHUNK:
             chunk, text = unpack(data)
             if chunk == b"%b%b%b" % (self._before, text, self._behind):
                 # The text has no escapes: they are longer than what they stand for.
-                return self._writer.writeText(text.decode("utf-8"))
+                return self._parts.writeText(text.decode("utf-8"))
             return self._readChunk(chunk, text)
         if kind is Kind.SILENT_CHUNK:
-            return self._writer.writeDeltas(self._reader.read(unpack(data)[0]), "")
+            return self._parts.writeDeltas(self._reader.read(unpack(data)[0]), "")
         if kind is Kind.INPUT:
-            return self._writer.writeInput(json.loads(unpack(data)[0]))
+            return self._parts.writeInput(json.loads(unpack(data)[0]))
         members = json.loads(data)
         if kind is Kind.DONE:
-            return self._writer.writeDone(members)
+            return self._parts.writeDone(members)
         message = describeFailure(kind, members)
         if kind is Kind.CANCELLED:
-            return self._writer.writeCancelled(message)
-        return self._writer.writeFailed(message, str(members.get("code") or members.get("reason")))
+            return self._parts.writeCancelled(message)
+        return self._parts.writeFailed(message, str(members.get("code") or members.get("reason")))
 
     def skip(self, text: bytes, count: int) -> bool:
         """See `TextSkipper.skip`."""
-        return self._writer.skipText(count)
+        return self._parts.skipText(count)
 
     def _readChunk(self, chunk: bytes, text: bytes) -> list[bytes]:
         """Translate a chunk with text, and learn what it looks like if it adds nothing else."""
@@ -80,5 +80,5 @@ class PartTranslator:
             place = chunk.rfind(b'"%b"' % text) + 1
             if place and len(chunk) <= _LEARNED:
                 self._before, self._behind = chunk[:place], chunk[place + len(text) :]
-            return self._writer.writeText(plain)
-        return self._writer.writeDeltas(deltas, plain)
+            return self._parts.writeText(plain)
+        return self._parts.writeDeltas(deltas, plain)

@@ -16,6 +16,7 @@ cdef class EntryRendering:
     cdef Reading _newest
     cdef bytes _epoch
     cdef dict _memo
+    cdef Py_ssize_t _memoBytes
     cdef Py_ssize_t _memoLast
     cdef Py_ssize_t _memoSize
 

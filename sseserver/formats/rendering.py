@@ -50,9 +50,6 @@ TERMINAL_TYPES = {kind: state.value.encode("ascii") for kind, state in TERMINAL.
 #: The kinds that make nothing void that a viewer has got.
 _BEFORE = bytes((Kind.RESTART, Kind.INPUT))
 
-#: Place and kind of a reading: the arguments of `read`. A bare tuple, since one is made for each reading.
-_Place = tuple[int, int, bool]
-
 #: Message for viewers that cannot take back the text before a restart.
 RESTARTED = "The server that wrote this answer is gone, and the answer has begun anew. Request it again."
 
@@ -73,7 +70,7 @@ class EntryRendering:
         row: Pattern that matches consecutive entries of these kinds.
     """
 
-    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoLast", "_memoSize", "_newest", "_newestAt")
+    __slots__ = ("_buffer", "_epoch", "_log", "_memo", "_memoBytes", "_memoLast", "_memoSize", "_newest", "_newestAt")
 
     pieces: ClassVar[bytes] = TEXT_PIECES
     row: ClassVar[re.Pattern[bytes]] = TEXT_ROW
@@ -86,9 +83,10 @@ class EntryRendering:
         self._newest = Reading(0, b"")
         # Its cursor. Here as well, so that the viewer of a stream of its own does not look into the reading.
         self._newestAt = 0
-        # Readings of viewers that are behind, until another entry follows.
-        self._memo: dict[_Place, Reading] = {}
-        self._memoLast = 0
+        # Readings of viewers that are behind, by their cursors and whether text is joined; until another entry follows,
+        # or somebody reads with another limit.
+        self._memo: dict[tuple[int, bool], Reading] = {}
+        self._memoLast = self._memoBytes = 0
         self._memoSize = 0
 
     def start(self, fromNow: bool) -> int:
@@ -120,11 +118,12 @@ class EntryRendering:
             return reading
         if cursor >= last:
             return Reading(cursor, b"")
-        if self._memoLast != last:
+        if self._memoLast != last or self._memoBytes != maxBytes:
             self._memo.clear()
             self._memoSize = 0
             self._memoLast = last
-        key = (cursor, maxBytes, joined)
+            self._memoBytes = maxBytes
+        key = (cursor, joined)
         found = self._memo.get(key)
         if found is None:
             found = self._join(cursor, maxBytes) if joined else self._list(cursor, maxBytes)
@@ -179,7 +178,7 @@ class EntryRendering:
         """
         raise NotImplementedError("A subclass of EntryRendering must implement single().")
 
-    def _remember(self, key: _Place, found: Reading) -> None:
+    def _remember(self, key: tuple[int, bool], found: Reading) -> None:
         """Share a reading with the viewers that come to the same place, within the limit."""
         self._memoSize += len(found.data)
         if self._memoSize > MEMO_BYTES:

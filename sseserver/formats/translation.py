@@ -45,8 +45,6 @@ _TOKENS = re.compile(b"[%b]+" % bytes((_TOKEN,)))
 #: The events of an entry that has none. It is never changed.
 _NONE: list[bytes] = []
 
-_getCount = attrgetter("count")
-
 
 class Translator(Protocol):
     """Writes the entries of one log, in their order, as events of a protocol. Its state depends on nothing else."""
@@ -73,6 +71,10 @@ class TextSkipper(Translator, Protocol):
     def skip(self, text: bytes, count: int) -> bool:
         """
         Take in a number of consecutive tokens, whose text is given together.
+
+        Args:
+            text: Their text, UTF-8.
+            count: Number of tokens.
 
         Returns:
             Whether it was done, because each of them has exactly one event. Otherwise nothing has changed.
@@ -223,7 +225,7 @@ class TranslatedRendering(EntryRendering):
             return EventPlace(begin, b"")
         if event <= self._void:
             raise GapError("restarted", self.start(False), None)
-        place = self._checkpoints[bisect_right(self._checkpoints, event, key=_getCount) - 1].fork()
+        place = self._checkpoints[bisect_right(self._checkpoints, event, key=attrgetter("count")) - 1].fork()
         events, left = _NONE, READ_ENTRIES
         while place.count < event:
             if place.at == self._log.last:
@@ -340,8 +342,7 @@ class TranslatedRendering(EntryRendering):
     def _step(self, place: Place) -> list[bytes]:
         """Move a place over the next entry, and return its events."""
         number = place.at + 1
-        kind = self._buffer.kind(number)
-        events = _NONE
+        kind, events = self._buffer.kind(number), _NONE
         if kind == _RESTART:
             if place.hasBegun:
                 place.translator = self._make(self._log, place.count)

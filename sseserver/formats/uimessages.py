@@ -12,6 +12,7 @@ from sseserver.formats.parts import PartTranslator
 from sseserver.formats.rendering import describeGap
 from sseserver.formats.translation import TranslatedFormat, TranslatedRendering
 from sseserver.interfaces import IStreamLog
+from sseserver.protocols.answerparts import AnswerParts
 from sseserver.protocols.uimessages import HEADER, MessageWriter, writePart, writeProblem
 from sseserver.streams.ids import findFirstEpoch
 from sseserver.wire import HEARTBEAT
@@ -50,4 +51,4 @@ class UIFormat(TranslatedFormat):
 
 def _makeTranslator(streamLog: IStreamLog, _: int) -> PartTranslator:
     """Make the translator of a log. See `MakeTranslator`."""
-    return PartTranslator(MessageWriter(f"msg-{findFirstEpoch(streamLog)}"))
+    return PartTranslator(AnswerParts(MessageWriter(f"msg-{findFirstEpoch(streamLog)}")))

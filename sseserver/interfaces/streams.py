@@ -53,9 +53,6 @@ class IEntryBuffer(Interface):
     entries: list[bytes] = Attribute("The data of all entries kept, visible or not. Made on each access.")
     size: int = Attribute("Bytes kept, the fixed cost of each entry included.")
     tokens: int = Attribute("Number of tokens that the stream ever had; a chunk with text is one.")
-    answered: int = Attribute(
-        "Number of tokens of a run's answer: those after its last restart, if that is kept, and otherwise all."
-    )
     trimmedCR: bool = Attribute("Whether the text before the first entry kept ends with CR.")
 
     def kind(number: int) -> int:
@@ -125,6 +122,9 @@ class IStreamLog(Interface):
     question: str = Attribute("Question that the stream answers, as its state shows it; empty if there is none.")
     origin: Origin | None = Attribute("The upstream that answers, where this process has the run; otherwise `None`.")
     buffer: IEntryBuffer = Attribute("The entries in memory.")
+    answered: int = Attribute(
+        "Number of tokens of a run's answer: those after its last restart, if that is kept, and otherwise all."
+    )
     last: int = Attribute("Number of the last visible entry; 0 if there was none yet.")
     sealed: bool = Attribute("Whether there is a terminal entry, visible or not.")
     size: int = Attribute(

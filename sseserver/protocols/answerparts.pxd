@@ -1,3 +1,6 @@
+cimport cython
+
+
 cdef class OpenCall:
     cdef public str id
     cdef public str name
@@ -5,15 +8,20 @@ cdef class OpenCall:
 
 
 cdef class PartWriter:
-    cdef bytes _before
+    cdef public bytes before
+    cdef public list events
+
+    cpdef bytes makeDelta(self, str text)
+
+
+cdef class AnswerParts:
     cdef dict _calls
-    cdef list _events
     cdef bint _isBegun
     cdef object _open
     cdef Py_ssize_t _part
     cdef object _usage
+    cdef PartWriter _writer
 
-    cpdef copyTo(self, PartWriter other)
     cpdef list writeText(self, str text)
-    cpdef bytes _makeDelta(self, str text)
-    cpdef list _take(self)
+    @cython.locals(writer=PartWriter)
+    cdef list _take(self)

@@ -1,7 +1,7 @@
 """
-PartWriter: base of the writers of protocols whose answers are made of parts: text, reasoning, tool calls.
+AnswerParts: an answer in the events of a protocol whose answers are made of parts: text, reasoning, tool calls.
 
-It knows which part is open. A subclass (`uimessages.MessageWriter`, `agui.RunWriter`) knows how events are written.
+It knows which part is open. A `PartWriter` (`uimessages.MessageWriter`, `agui.RunWriter`) knows how events are written.
 """
 
 from __future__ import annotations
@@ -57,50 +57,147 @@ class OpenCall:
 
 class PartWriter:
     """
-    Writes one answer as events.
+    Base of the writers: how a protocol writes the events of an answer. `AnswerParts` says in which order.
 
-    One part of text or reasoning is open at a time. Tool calls stay open until the answer ends, since upstreams may mix
-    the pieces of several calls.
-
+    Attributes:
+        before: The bytes before the JSON string in a delta of the open part. `writeOpen` sets them.
+        events: The events of the entry that is being written.
     """
 
-    __slots__ = ("_before", "_calls", "_events", "_isBegun", "_open", "_part", "_usage")
+    __slots__ = ("before", "events")
 
     def __init__(self) -> None:
-        # Whether the events before the first part are written.
-        self._isBegun = False
-        # Number of the newest part of text or reasoning, from 0.
-        self._part = -1
-        # The events of the entry that is being written.
-        self._events: list[bytes] = []
-        self._open = Open.NONE
-        # The bytes before the JSON string in a delta of the open part.
-        self._before = b""
-        # The tool calls by their numbers.
-        self._calls: dict[int, OpenCall] = {}
-        self._usage: Usage | None = None
+        self.before = b""
+        self.events: list[bytes] = []
 
     def fork(self) -> PartWriter:
         """Return a writer in the same state, which writes on for itself."""
         raise NotImplementedError
 
-    def copyTo(self, other: PartWriter) -> None:
+    def readInput(self, members: Mapping[str, Any]) -> bool:
         """
-        Bring another writer of the same answer into this state. The two write on independently.
+        Read the entry `INPUT`, with which a stream may begin. Most protocols leave it out.
 
         Args:
-            other: A writer that was just made.
+            members: First line of the entry.
+
+        Returns:
+            Whether the answer begins with it.
         """
+        return False
+
+    def skipDeltas(self, count: int) -> None:
+        """
+        Count deltas that nobody reads, if the protocol numbers its events.
+
+        Args:
+            count: Number of deltas.
+        """
+
+    def writeBegin(self) -> None:
+        """Write the events before the first part."""
+        raise NotImplementedError
+
+    def writeOpen(self, kind: Open, number: int) -> None:
+        """
+        Write the beginning of a part, and set `before`.
+
+        Args:
+            kind: Text or reasoning.
+            number: Number of the part among those of text and reasoning, from 0.
+        """
+        raise NotImplementedError
+
+    def makeDelta(self, text: str) -> bytes:
+        """Return the event for text of the open part."""
+        raise NotImplementedError
+
+    def writeClose(self, kind: Open, number: int) -> None:
+        """Write the end of a part. See `writeOpen`."""
+        raise NotImplementedError
+
+    def writeCallStart(self, call: OpenCall) -> None:
+        """Write the beginning of a tool call."""
+        raise NotImplementedError
+
+    def writeArguments(self, call: OpenCall, piece: str) -> None:
+        """
+        Write a piece of the arguments of a tool call.
+
+        Args:
+            call: The call.
+            piece: JSON, or a piece of it.
+        """
+        raise NotImplementedError
+
+    def writeCallEnd(self, call: OpenCall) -> None:
+        """Write the end of a tool call."""
+        raise NotImplementedError
+
+    def writeCitation(self, citation: Citation) -> None:
+        """Write a page that the answer cites."""
+        raise NotImplementedError
+
+    def writePicture(self, picture: Picture) -> None:
+        """Write a picture that the model has made."""
+        raise NotImplementedError
+
+    def writeEnd(self, reason: str, usage: Usage | None) -> None:
+        """
+        Write the events after the last part of a complete answer.
+
+        Args:
+            reason: The finish reason.
+            usage: The usage, if it is known.
+        """
+        raise NotImplementedError
+
+    def writeFailure(self, message: str, code: str) -> None:
+        """Write the end of an answer that has failed. See `AnswerParts.writeFailed`."""
+        raise NotImplementedError
+
+    def writeCancel(self, message: str) -> None:
+        """Write the end of an answer that was cancelled. See `AnswerParts.writeCancelled`."""
+        raise NotImplementedError
+
+
+class AnswerParts:
+    """
+    The parts of one answer, written as events.
+
+    One part of text or reasoning is open at a time. Tool calls stay open until the answer ends, since upstreams may mix
+    the pieces of several calls.
+
+    Args:
+        writer: Writes the events.
+    """
+
+    __slots__ = ("_calls", "_isBegun", "_open", "_part", "_usage", "_writer")
+
+    def __init__(self, writer: PartWriter) -> None:
+        self._writer = writer
+        # Whether the events before the first part are written.
+        self._isBegun = False
+        # Number of the newest part of text or reasoning, from 0.
+        self._part = -1
+        self._open = Open.NONE
+        # The tool calls by their numbers.
+        self._calls: dict[int, OpenCall] = {}
+        self._usage: Usage | None = None
+
+    def fork(self) -> AnswerParts:
+        """Return the parts in the same state, which go on for themselves."""
+        other = AnswerParts(self._writer.fork())
         other._isBegun = self._isBegun
         other._part = self._part
         other._open = self._open
-        other._before = self._before
         other._calls = {number: OpenCall(call.id, call.name, list(call.pieces)) for number, call in self._calls.items()}
         other._usage = self._usage
+        return other
 
     def writeInput(self, members: Mapping[str, Any]) -> list[bytes]:
         """
-        Write the entry `INPUT`, with which a stream may begin. Most protocols leave it out.
+        Write the entry `INPUT`, with which a stream may begin.
 
         Args:
             members: First line of the entry.
@@ -108,7 +205,9 @@ class PartWriter:
         Returns:
             The events. So do the other methods that write.
         """
-        return []
+        if self._writer.readInput(members):
+            self._begin()
+        return self._take()
 
     def writeText(self, text: str) -> list[bytes]:
         """
@@ -118,7 +217,7 @@ class PartWriter:
             text: Never empty.
         """
         if self._open is _TEXT:
-            return [self._makeDelta(text)]
+            return [self._writer.makeDelta(text)]
         self._begin()
         self._addText(text)
         return self._take()
@@ -133,7 +232,10 @@ class PartWriter:
         Returns:
             Whether it was done, because each token is one event. Otherwise nothing has changed.
         """
-        return self._open is _TEXT
+        if self._open is not _TEXT:
+            return False
+        self._writer.skipDeltas(count)
+        return True
 
     def writeDeltas(self, deltas: Iterable[Delta], text: str) -> list[bytes]:
         """
@@ -165,8 +267,8 @@ class PartWriter:
             self._usage = readUsage(usage)
         self._close()
         for call in self._calls.values():
-            self._writeCallEnd(call)
-        self._writeEnd(str(members.get("reason") or Reason.STOP))
+            self._writer.writeCallEnd(call)
+        self._writer.writeEnd(str(members.get("reason") or Reason.STOP), self._usage)
         return self._take()
 
     def writeFailed(self, message: str, code: str) -> list[bytes]:
@@ -178,7 +280,7 @@ class PartWriter:
             code: A word for programs.
         """
         self._begin()
-        self._writeFailure(message, code)
+        self._writer.writeFailure(message, code)
         return self._take()
 
     def writeCancelled(self, message: str) -> list[bytes]:
@@ -189,45 +291,46 @@ class PartWriter:
             message: A sentence for people.
         """
         self._begin()
-        self._writeCancel(message)
+        self._writer.writeCancel(message)
         return self._take()
 
     def _take(self) -> list[bytes]:
         """Return the events since the last call."""
-        events, self._events = self._events, []
+        writer = self._writer
+        events, writer.events = writer.events, []
         return events
 
     def _begin(self) -> None:
         """Write the events before the first part, unless they are written."""
         if not self._isBegun:
             self._isBegun = True
-            self._writeBegin()
+            self._writer.writeBegin()
 
     def _addText(self, text: str) -> None:
         """Write text of the answer."""
         if self._open is not _TEXT:
             self._openPart(_TEXT)
-        self._events.append(self._makeDelta(text))
+        self._writer.events.append(self._writer.makeDelta(text))
 
     def _addDelta(self, delta: Delta) -> None:
         """Write a delta that is not text."""
         if isinstance(delta, ReasoningDelta):
             if self._open is not Open.REASONING:
                 self._openPart(Open.REASONING)
-            self._events.append(self._makeDelta(delta.text))
+            self._writer.events.append(self._writer.makeDelta(delta.text))
         elif isinstance(delta, RefusalDelta):
             self._addText(delta.text)
         elif isinstance(delta, CallStart):
             self._close()
             call = OpenCall(delta.id, delta.name, [])
             self._calls[delta.number] = call
-            self._writeCallStart(call)
+            self._writer.writeCallStart(call)
         elif isinstance(delta, CallArguments):
-            self._writeArguments(self._calls[delta.number], delta.json)
+            self._writer.writeArguments(self._calls[delta.number], delta.json)
         elif isinstance(delta, Citation):
-            self._writeCitation(delta)
+            self._writer.writeCitation(delta)
         elif isinstance(delta, Picture):
-            self._writePicture(delta)
+            self._writer.writePicture(delta)
         elif isinstance(delta, Usage):
             self._usage = delta
 
@@ -236,61 +339,13 @@ class PartWriter:
         self._close()
         self._open = kind
         self._part += 1
-        self._writeOpen(kind)
+        self._writer.writeOpen(kind, self._part)
 
     def _close(self) -> None:
         """Close the part of text or reasoning that is open."""
         if self._open is not Open.NONE:
             kind, self._open = self._open, Open.NONE
-            self._writeClose(kind)
-
-    def _writeBegin(self) -> None:
-        """Write the events before the first part."""
-        raise NotImplementedError
-
-    def _writeOpen(self, kind: Open) -> None:
-        """Write the beginning of a part of text or reasoning, and set `_before`."""
-        raise NotImplementedError
-
-    def _makeDelta(self, text: str) -> bytes:
-        """Return the event for text of the open part."""
-        raise NotImplementedError
-
-    def _writeClose(self, kind: Open) -> None:
-        """Write the end of the newest part of text or reasoning."""
-        raise NotImplementedError
-
-    def _writeCallStart(self, call: OpenCall) -> None:
-        """Write the beginning of a tool call."""
-        raise NotImplementedError
-
-    def _writeArguments(self, call: OpenCall, piece: str) -> None:
-        """Write a piece of the arguments of a tool call."""
-        raise NotImplementedError
-
-    def _writeCallEnd(self, call: OpenCall) -> None:
-        """Write the end of a tool call."""
-        raise NotImplementedError
-
-    def _writeCitation(self, citation: Citation) -> None:
-        """Write a page that the answer cites."""
-        raise NotImplementedError
-
-    def _writePicture(self, picture: Picture) -> None:
-        """Write a picture that the model has made."""
-        raise NotImplementedError
-
-    def _writeEnd(self, reason: str) -> None:
-        """Write the events after the last part of a complete answer, which has a finish reason."""
-        raise NotImplementedError
-
-    def _writeFailure(self, message: str, code: str) -> None:
-        """Write the end of an answer that has failed; see `writeFailed`."""
-        raise NotImplementedError
-
-    def _writeCancel(self, message: str) -> None:
-        """Write the end of an answer that was cancelled."""
-        raise NotImplementedError
+            self._writer.writeClose(kind, self._part)
 
 
 def describeUsage(usage: Usage) -> dict[str, int]:

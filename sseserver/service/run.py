@@ -300,7 +300,7 @@ class Run:
             elif self.state is not _ENDED:
                 reason = result if isinstance(result, str) else Reason.STOP
                 more = None if self._summarize is None else self._summarize(self.streamLog)
-                self._end(packDone(reason, self.streamLog.buffer.answered, more))
+                self._end(packDone(reason, self.streamLog.answered, more))
         except BaseException:
             log.failure("A run broke")
         onReleased(self)
@@ -317,7 +317,7 @@ class Run:
             pausing.end()
         if appends and entry is not None and not self.streamLog.sealed:
             self.streamLog.append(entry.kind, entry.data)
-        self._counts.noteEnd(self, self.streamLog.buffer, entry, self._sweep.clock.seconds())
+        self._counts.noteEnd(self, self.streamLog, entry, self._sweep.clock.seconds())
         self._onEnd(self)
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from sseserver.counting import OTHER, Durations, Tally
-from sseserver.interfaces import IEntryBuffer
+from sseserver.interfaces import IEntryBuffer, IStreamLog
 from sseserver.streams.entries import countTokens
 from sseserver.values import NewEntry, Reason
 
@@ -104,13 +104,13 @@ class RunCounts:
         run.tokens += tokens
         self.tokens += tokens
 
-    def noteEnd(self, run: Counted, buffer: IEntryBuffer, entry: NewEntry | None, now: float) -> None:
+    def noteEnd(self, run: Counted, streamLog: IStreamLog, entry: NewEntry | None, now: float) -> None:
         """
         Count the end of a run, and the tokens that are not counted yet.
 
         Args:
             run: The run.
-            buffer: Its entries.
+            streamLog: Its stream.
             entry: The terminal entry; `None` if the stream is deleted.
             now: The time, in seconds since 1970.
         """
@@ -118,7 +118,7 @@ class RunCounts:
         self.ends.add(end.reason)
         tokens = end.tokens
         if tokens is None:
-            tokens = buffer.answered
+            tokens = streamLog.answered
         elif tokens > 1:
             self.tokenTimes.note((now - run.firstToken) / (tokens - 1))
         self.tokens += tokens - run.tokens

@@ -15,7 +15,7 @@ from sys import byteorder
 from zope.interface import classImplements
 
 from sseserver.interfaces import IEntryBuffer
-from sseserver.streams.entries import areTokens, countTokens, findLastText, findRestart, readText
+from sseserver.streams.entries import areTokens, countTokens, findLastText, readText
 from sseserver.streams.segments import PackedSegments, Segment
 from sseserver.values import Kind, PackedEntries
 
@@ -90,12 +90,6 @@ class EntryBuffer:
     def tokens(self) -> int:
         """See `IEntryBuffer.tokens`. Counted on demand: keeping a count would cost every token."""
         return self.tokensBefore + countTokens(self.kinds)
-
-    @property
-    def answered(self) -> int:
-        """See `IEntryBuffer.answered`."""
-        restart = findRestart(self.kinds, len(self._kinds))
-        return self.tokens if restart < 0 else countTokens(self._kinds, restart)
 
     @property
     def appended(self) -> int:

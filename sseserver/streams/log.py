@@ -17,6 +17,7 @@ from sseserver.errors import GapError, StoreUnavailable, StreamEnded
 from sseserver.interfaces import IStreamLog, Origin
 from sseserver.streams.buffer import ENTRY_COST, EntryBuffer
 from sseserver.streams.cost import findExcess, measureKey, measureKeys, measureStream
+from sseserver.streams.entries import countTokens, findRestart
 from sseserver.streams.followed import FollowedLog
 from sseserver.streams.ids import parseID
 from sseserver.streams.keeper import Keeper
@@ -114,6 +115,13 @@ class StreamLog(FollowedLog):
     def size(self) -> int:
         """See `IStreamLog.size`."""
         return measureStream(self.name, self.question) + self.buffer.size + self.keyBytes
+
+    @property
+    def answered(self) -> int:
+        """See `IStreamLog.answered`."""
+        kinds = self.buffer.kinds
+        restart = findRestart(kinds, len(kinds))
+        return self.buffer.tokens if restart < 0 else countTokens(kinds, restart)
 
     def append(self, kind: Kind, data: bytes) -> int:
         """See `IStreamLog.append`."""

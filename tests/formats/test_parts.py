@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.formats import parts
 from sseserver.formats.parts import PartTranslator
+from sseserver.protocols.answerparts import AnswerParts
 from sseserver.protocols.chatcompletions import DeltaReader
 from sseserver.protocols.uimessages import MessageWriter
 from sseserver.streams.entries import packChunk
@@ -36,7 +37,7 @@ class TranslatorTests(SynchronousTestCase):
                 return read(self, data)
 
         self.patch(parts, "DeltaReader", Watched)
-        self.translator = PartTranslator(MessageWriter("msg-1"))
+        self.translator = PartTranslator(AnswerParts(MessageWriter("msg-1")))
 
     def write(self, kind: Kind, data: bytes) -> list[Any]:
         """Translate an entry; return the text of its deltas, or the types of other parts."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sseserver.protocols.answerparts import PartWriter
+from sseserver.protocols.answerparts import AnswerParts, PartWriter
 from sseserver.protocols.chatcompletions import CallArguments, CallStart, ReasoningDelta, TextDelta
 from sseserver.protocols.uimessages import MessageWriter
 
@@ -23,14 +23,14 @@ class PartTests(SynchronousTestCase):
             lambda writer: writer.writeFailed("a", "b"),
             lambda writer: writer.writeCancelled("a"),
         ):
-            writer = MessageWriter("msg-1")
+            writer = AnswerParts(MessageWriter("msg-1"))
             events = b"".join([*write(writer), *writer.writeText("b"), *writer.writeDone({})])
             self.assertTrue(events.startswith(b'data: {"type":"start","messageId":"msg-1"}\n\n'))
             self.assertEqual(events.count(b'"start"'), 1)
 
     def test_oneAtATime(self) -> None:
         """A part is closed before the next one is opened, and at the end."""
-        writer = MessageWriter("msg-1")
+        writer = AnswerParts(MessageWriter("msg-1"))
         deltas = [ReasoningDelta("a"), TextDelta("b"), CallStart(3, "c", "f"), ReasoningDelta("d")]
         events = b"".join([*writer.writeDeltas(deltas, "b"), *writer.writeDone({})])
         for name, number in (("reasoning", 0), ("text", 1), ("reasoning", 2)):
@@ -42,7 +42,7 @@ class PartTests(SynchronousTestCase):
 
     def test_calls(self) -> None:
         """Calls have the numbers of their deltas, in whatever order they begin."""
-        writer = MessageWriter("msg-1")
+        writer = AnswerParts(MessageWriter("msg-1"))
         writer.writeDeltas([CallStart(2, "c", "f"), CallStart(0, "a", "g"), CallArguments(2, "[1]")], "")
         writer.writeDeltas([CallArguments(0, "[2]")], "")
         events = b"".join(writer.writeDone({}))
@@ -51,8 +51,8 @@ class PartTests(SynchronousTestCase):
 
     def test_input(self) -> None:
         """The entry `INPUT` is no part."""
-        self.assertEqual(MessageWriter("msg-1").writeInput({"api": "agui"}), [])
+        self.assertEqual(AnswerParts(MessageWriter("msg-1")).writeInput({"api": "agui"}), [])
 
     def test_abstract(self) -> None:
         """The base itself writes nothing."""
-        self.assertRaises(NotImplementedError, PartWriter().writeText, "a")
+        self.assertRaises(NotImplementedError, AnswerParts(PartWriter()).writeText, "a")

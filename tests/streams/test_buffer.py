@@ -222,21 +222,3 @@ class EndedTextTests(SynchronousTestCase):
         self.assertEqual(text, b"x" * count)
         # Entry by entry it takes 100 times as long.
         self.assertLess(ended, 20 * opened + 0.005)
-
-
-class RestartTests(SynchronousTestCase):
-    """A run that has begun anew."""
-
-    def test_answered(self) -> None:
-        """Tokens before the last restart are no part of the answer."""
-        buffer = EntryBuffer()
-        for answered in (1, 2):
-            buffer.add(Kind.TOKEN, b"x")
-            self.assertEqual((buffer.tokens, buffer.answered), (answered, answered))
-        for restarts in (1, 2):
-            buffer.add(Kind.RESTART, b"{}")
-            self.assertEqual(buffer.answered, 0)
-            buffer.add(Kind.TOKEN, b"x")
-            buffer.add(Kind.CHUNK, b"{}\nx")
-            buffer.add(Kind.SILENT_CHUNK, b"{}")
-            self.assertEqual((buffer.tokens, buffer.answered), (2 + 2 * restarts, 2))

@@ -69,6 +69,20 @@ class AppendTests(LogTestCase):
                 (log.buffer.entries, bytes(log.buffer.kinds)), ([b"x", b'{"reason":"r"}'], bytes([Kind.TOKEN, kind]))
             )
 
+    def test_answered(self) -> None:
+        """Tokens before the last restart are no part of the answer."""
+        log = makeLog(self.clock)
+        for answered in (1, 2):
+            log.append(Kind.TOKEN, b"x")
+            self.assertEqual((log.buffer.tokens, log.answered), (answered, answered))
+        for restarts in (1, 2):
+            log.append(Kind.RESTART, b"{}")
+            self.assertEqual(log.answered, 0)
+            log.append(Kind.TOKEN, b"x")
+            log.append(Kind.CHUNK, b"{}\nx")
+            log.append(Kind.SILENT_CHUNK, b"{}")
+            self.assertEqual((log.buffer.tokens, log.answered), (2 + 2 * restarts, 2))
+
     def test_tokenLeavesOpen(self) -> None:
         """
         A token leaves the stream open.

@@ -101,7 +101,14 @@ class ResponsesResource(AsyncResource):
         return await takeTurns(self.service.clock, reader.readSteps())
 
     def answer(self, request: Request, streamLog: IStreamLog, response: dict[str, Any]) -> bytes | Document:
-        """Answer with a response, in pieces if it is large."""
+        """
+        Answer with a response, in pieces if it is large.
+
+        Args:
+            request: The request that is answered.
+            streamLog: The stream of the response.
+            response: The response as JSON members.
+        """
         if streamLog.size > _LARGE:
             return answerLargeJSON(request, encodePieces(response, SPACED))
         return answerJSON(request, response)
@@ -110,6 +117,10 @@ class ResponsesResource(AsyncResource):
 def readKept(streamLog: IStreamLog, response: str) -> KeptRequest:
     """
     Return the request of a response.
+
+    Args:
+        streamLog: The stream of the response.
+        response: ID of the response.
 
     Raises:
         ResponseNotFound: Its beginning is no longer kept.

@@ -13,4 +13,4 @@ cdef class RunWriter(PartWriter):
     cdef str _run
     cdef str _thread
 
-    cpdef bytes _makeDelta(self, str text)
+    cpdef bytes makeDelta(self, str text)

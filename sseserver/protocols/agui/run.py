@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sseserver.jsontext import toJSON
 from sseserver.protocols.answerparts import Open, OpenCall, PartWriter, describeUsage
-from sseserver.protocols.chatcompletions import Citation, Picture
+from sseserver.protocols.chatcompletions import Citation, Picture, Usage
 from sseserver.wire import writeBlock
 
 
@@ -102,40 +102,36 @@ class RunWriter(PartWriter):
     def fork(self) -> RunWriter:
         """Return a writer in the same state, which writes on for itself."""
         other = RunWriter(self._ids, self._answer, self._number)
-        self.copyTo(other)
+        other.before = self.before
         other._thread, other._run = self._thread, self._run
         other._parent = self._parent
         return other
 
-    def writeInput(self, members: Mapping[str, Any]) -> list[bytes]:
+    def readInput(self, members: Mapping[str, Any]) -> bool:
         """See `PartWriter`. The run starts at once if it was asked for by AG-UI."""
         names = readNames(members)
         if names is None:
-            return []
+            return False
         self._thread, self._run = names
-        self._begin()
-        return self._take()
+        return True
 
-    def skipText(self, count: int) -> bool:
+    def skipDeltas(self, count: int) -> None:
         """See `PartWriter`."""
-        isDone = super().skipText(count)
-        if isDone:
-            self._number += count
-        return isDone
+        self._number += count
 
     def _write(self, type: str, **members: object) -> None:
         """Write an event with its ID."""
         self._number += 1
         data = toJSON({"type": type, **members})
-        self._events.append(b"id: %b.%d\ndata: %b\n\n" % (self._ids.epoch, self._number, data))
+        self.events.append(b"id: %b.%d\ndata: %b\n\n" % (self._ids.epoch, self._number, data))
 
-    def _writeBegin(self) -> None:
+    def writeBegin(self) -> None:
         """See `PartWriter`."""
         self._write("RUN_STARTED", threadId=self._thread, runId=self._run)
 
-    def _writeOpen(self, kind: Open) -> None:
+    def writeOpen(self, kind: Open, number: int) -> None:
         """See `PartWriter`."""
-        messageID = self._nameMessage(kind)
+        messageID = self._nameMessage(kind, number)
         if kind is Open.TEXT:
             self._parent = messageID
             self._write("TEXT_MESSAGE_START", messageId=messageID, role="assistant")
@@ -143,57 +139,57 @@ class RunWriter(PartWriter):
             self._write("REASONING_START", messageId=messageID)
             self._write("REASONING_MESSAGE_START", messageId=messageID, role="reasoning")
         type = "TEXT_MESSAGE_CONTENT" if kind is Open.TEXT else "REASONING_MESSAGE_CONTENT"
-        self._before = b'data: %b,"delta":' % toJSON({"type": type, "messageId": messageID})[:-1]
+        self.before = b'data: %b,"delta":' % toJSON({"type": type, "messageId": messageID})[:-1]
 
-    def _makeDelta(self, text: str) -> bytes:
+    def makeDelta(self, text: str) -> bytes:
         """See `PartWriter`."""
         # A template, not `_write`: this is done for every token of every stream.
         self._number += 1
-        return b"id: %b.%d\n%b%b}\n\n" % (self._ids.epoch, self._number, self._before, toJSON(text))
+        return b"id: %b.%d\n%b%b}\n\n" % (self._ids.epoch, self._number, self.before, toJSON(text))
 
-    def _writeClose(self, kind: Open) -> None:
+    def writeClose(self, kind: Open, number: int) -> None:
         """See `PartWriter`."""
-        messageID = self._nameMessage(kind)
+        messageID = self._nameMessage(kind, number)
         if kind is Open.TEXT:
             self._write("TEXT_MESSAGE_END", messageId=messageID)
         else:
             self._write("REASONING_MESSAGE_END", messageId=messageID)
             self._write("REASONING_END", messageId=messageID)
 
-    def _writeCallStart(self, call: OpenCall) -> None:
+    def writeCallStart(self, call: OpenCall) -> None:
         """See `PartWriter`."""
         self._write("TOOL_CALL_START", toolCallId=call.id, toolCallName=call.name, parentMessageId=self._parent)
 
-    def _writeArguments(self, call: OpenCall, piece: str) -> None:
+    def writeArguments(self, call: OpenCall, piece: str) -> None:
         """See `PartWriter`."""
         self._write("TOOL_CALL_ARGS", toolCallId=call.id, delta=piece)
 
-    def _writeCallEnd(self, call: OpenCall) -> None:
+    def writeCallEnd(self, call: OpenCall) -> None:
         """See `PartWriter`."""
         self._write("TOOL_CALL_END", toolCallId=call.id)
 
-    def _writeCitation(self, citation: Citation) -> None:
+    def writeCitation(self, citation: Citation) -> None:
         """See `PartWriter`."""
         self._write("CUSTOM", name="citation", value={"url": citation.url, "title": citation.title})
 
-    def _writePicture(self, picture: Picture) -> None:
+    def writePicture(self, picture: Picture) -> None:
         """See `PartWriter`."""
         self._write("CUSTOM", name="image", value={"url": picture.url, "mimeType": picture.mediaType})
 
-    def _writeEnd(self, reason: str) -> None:
+    def writeEnd(self, reason: str, usage: Usage | None) -> None:
         """See `PartWriter`."""
-        usage = {} if self._usage is None else {"usage": [describeUsage(self._usage)]}
-        self._write("RUN_FINISHED", threadId=self._thread, runId=self._run, **usage)
+        used = {} if usage is None else {"usage": [describeUsage(usage)]}
+        self._write("RUN_FINISHED", threadId=self._thread, runId=self._run, **used)
 
-    def _writeFailure(self, message: str, code: str) -> None:
+    def writeFailure(self, message: str, code: str) -> None:
         """See `PartWriter`."""
         self._write("RUN_ERROR", message=message, code=code)
 
-    def _writeCancel(self, message: str) -> None:
+    def writeCancel(self, message: str) -> None:
         """See `PartWriter`. It is an error: older clients would take any other end for success."""
         self._write("RUN_ERROR", message=message, code="cancelled")
 
-    def _nameMessage(self, kind: Open) -> str:
-        """Return the ID of the newest message."""
+    def _nameMessage(self, kind: Open, number: int) -> str:
+        """Return the ID of a message."""
         name = "msg" if kind is Open.TEXT else "reasoning"
-        return f"{name}-{self._answer}-{self._part}"
+        return f"{name}-{self._answer}-{number}"

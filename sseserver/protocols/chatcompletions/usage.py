@@ -62,5 +62,5 @@ def addUsage(words: int, streamLog: IStreamLog) -> dict[str, object]:
     buffer = streamLog.buffer
     if Kind.CHUNK in buffer.kinds or Kind.SILENT_CHUNK in buffer.kinds:
         return {}
-    tokens = buffer.answered
+    tokens = streamLog.answered
     return {"usage": {"prompt_tokens": words, "completion_tokens": tokens, "total_tokens": words + tokens}}

@@ -19,3 +19,9 @@ cdef class OutputItem:
     cdef public object name
     cdef public list parts
     cdef public object status
+
+
+cdef class Output:
+    cdef dict _data
+    cdef object _name
+    cdef public list items

@@ -14,6 +14,9 @@ TEXT, REFUSAL, SUMMARY = "output_text", "refusal", "summary_text"
 #: Types of items.
 MESSAGE, REASONING, CALL = "message", "reasoning", "function_call"
 
+#: Begins of the IDs of items, by type.
+_PREFIXES = {MESSAGE: "msg", REASONING: "rs", CALL: "fc"}
+
 IN_PROGRESS, COMPLETED, INCOMPLETE = "in_progress", "completed", "incomplete"
 
 
@@ -141,3 +144,56 @@ class OutputItem:
         if self.type == REASONING:
             return {"id": self.id, "type": REASONING, "summary": parts}
         return {"id": self.id, "type": MESSAGE, "status": self.status, "role": "assistant", "content": parts}
+
+
+class Output:
+    """
+    The items of a response, in their order.
+
+    Args:
+        name: Name of the response: part of the IDs of its items.
+
+    Attributes:
+        items: The items.
+    """
+
+    __slots__ = ("_data", "_name", "items")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.items: list[OutputItem] = []
+        # The bytes of the texts, by item and part: see `GrowingText`.
+        self._data: dict[tuple[int, int], bytearray] = {}
+
+    def fork(self) -> Output:
+        """Return an output that is the same now."""
+        output = Output(self._name)
+        output.items = [item.fork() for item in self.items]
+        output._data = self._data
+        return output
+
+    def addItem(self, type: str) -> OutputItem:
+        """Add an item of a type, and return it."""
+        index = len(self.items)
+        item = OutputItem(type, f"{_PREFIXES[type]}_{self._name}_{index}", index)
+        self.items.append(item)
+        return item
+
+    def addPart(self, item: OutputItem, type: str) -> OutputPart:
+        """
+        Add a part to an item.
+
+        Args:
+            item: One of the items.
+            type: Type of the part.
+
+        Returns:
+            The part, whose text is empty.
+        """
+        part = OutputPart(type, GrowingText(self._data.setdefault((item.index, len(item.parts)), bytearray())))
+        item.parts.append(part)
+        return part
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the items as they are in a response."""
+        return [item.describe() for item in self.items]

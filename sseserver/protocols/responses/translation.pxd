@@ -1,19 +1,18 @@
 cimport cython
 
-from sseserver.protocols.responses.output cimport OutputPart
+from sseserver.protocols.responses.output cimport Output, OutputPart
 
 
 cdef class ResponseTranslator:
     cdef object _asked
     cdef dict _calls
-    cdef dict _data
     cdef object _frame
     cdef object _identity
-    cdef list _items
     cdef bytes _lead
     cdef bytes _middle
     cdef Py_ssize_t _number
     cdef object _outcome
+    cdef Output _output
     cdef OutputPart _part
     cdef object _reader
     cdef bytes _tail

@@ -35,7 +35,7 @@ from sseserver.protocols.responses.output import (
     REFUSAL,
     SUMMARY,
     TEXT,
-    GrowingText,
+    Output,
     OutputItem,
     OutputPart,
 )
@@ -67,14 +67,13 @@ class ResponseTranslator:
     __slots__ = (
         "_asked",
         "_calls",
-        "_data",
         "_frame",
         "_identity",
-        "_items",
         "_lead",
         "_middle",
         "_number",
         "_outcome",
+        "_output",
         "_part",
         "_reader",
         "_tail",
@@ -87,14 +86,12 @@ class ResponseTranslator:
         self._asked: Mapping[str, Any] = {}
         # `None` before the first event.
         self._outcome: Outcome | None = None
-        self._items: list[OutputItem] = []
+        self._output = Output(identity.name)
         # The function calls by their numbers.
         self._calls: dict[int, OutputItem] = {}
         self._reader = DeltaReader()
         self._frame = TextFrame()
         self._usage: Usage | None = None
-        # The bytes of the texts, by item and part: see `GrowingText`.
-        self._data: dict[tuple[int, int], bytearray] = {}
         # The part whose text grows, and the constant bytes of its events: before the number, between the number and the
         # JSON of the piece, and behind it.
         self._part: OutputPart | None = None
@@ -104,12 +101,11 @@ class ResponseTranslator:
         """See `Translator.fork`."""
         other = ResponseTranslator(self._identity, self._number)
         other._asked, other._outcome, other._usage = self._asked, self._outcome, self._usage
-        other._items = [item.fork() for item in self._items]
-        other._calls = {number: other._items[call.index] for number, call in self._calls.items()}
+        other._output = self._output.fork()
+        other._calls = {number: other._output.items[call.index] for number, call in self._calls.items()}
         other._reader = self._reader.fork()
-        other._data = self._data
         if self._part is not None:
-            other._part = other._items[-1].parts[-1]
+            other._part = other._output.items[-1].parts[-1]
             other._lead, other._middle, other._tail = self._lead, self._middle, self._tail
         return other
 
@@ -156,8 +152,7 @@ class ResponseTranslator:
     def describe(self) -> dict[str, Any]:
         """Return the response as far as it was translated."""
         outcome = self._outcome or Outcome(IN_PROGRESS)
-        output = [item.describe() for item in self._items]
-        return describeResponse(self._identity, self._asked, outcome, output, self._usage)
+        return describeResponse(self._identity, self._asked, outcome, self._output.describe(), self._usage)
 
     def _open(self, events: list[bytes]) -> None:
         """Write the events before the first item. A background response waits until its run has begun."""
@@ -196,39 +191,22 @@ class ResponseTranslator:
         if self._part is not None and self._part.type == type:
             return self._part
         wanted = REASONING if type == SUMMARY else MESSAGE
-        item = self._items[-1] if self._part is not None else None
+        item = self._output.items[-1] if self._part is not None else None
         if item is None or item.type != wanted:
             self._closeText(events, COMPLETED)
-            item = self._openItem(wanted)
-            events.append(
-                self._write("response.output_item.added", {"output_index": item.index, "item": item.describe()})
-            )
+            item = self._output.addItem(wanted)
+            self._announce(item, events)
         else:
             self._closePart(item, events)
         return self._openPart(item, type, events)
-
-    def _openItem(self, type: str) -> OutputItem:
-        """Add an item to the output."""
-        index = len(self._items)
-        prefix = {MESSAGE: "msg", REASONING: "rs", CALL: "fc"}[type]
-        item = OutputItem(type, f"{prefix}_{self._identity.name}_{index}", index)
-        self._items.append(item)
-        return item
 
     def _announce(self, item: OutputItem, events: list[bytes]) -> None:
         """Write the begin of an item."""
         events.append(self._write("response.output_item.added", {"output_index": item.index, "item": item.describe()}))
 
-    def _addPart(self, item: OutputItem, type: str) -> OutputPart:
-        """Add a part to an item."""
-        data = self._data.setdefault((item.index, len(item.parts)), bytearray())
-        part = OutputPart(type, GrowingText(data))
-        item.parts.append(part)
-        return part
-
     def _openPart(self, item: OutputItem, type: str, events: list[bytes]) -> OutputPart:
         """Add the part that grows from now on."""
-        part = self._part = self._addPart(item, type)
+        part = self._part = self._output.addPart(item, type)
         place = _place(item, type)
         events.append(self._write(_partEvent(type, "added"), {**place, "part": part.describe("")}))
         members = toJSON(place)[1:-1]
@@ -261,7 +239,7 @@ class ResponseTranslator:
     def _closeText(self, events: list[bytes], status: str) -> None:
         """Write the end of the message, or of the reasoning, that grows."""
         if self._part is not None:
-            item = self._items[-1]
+            item = self._output.items[-1]
             self._closePart(item, events)
             self._closeItem(item, status, events)
 
@@ -273,15 +251,15 @@ class ResponseTranslator:
     def _startCall(self, start: CallStart, events: list[bytes]) -> None:
         """Open the item of a function call. It is closed at the end: the pieces of several may come mixed."""
         self._closeText(events, COMPLETED)
-        call = self._calls[start.number] = self._openItem(CALL)
+        call = self._calls[start.number] = self._output.addItem(CALL)
         call.callID, call.name = start.id, start.name
-        self._addPart(call, CALL)
+        self._output.addPart(call, CALL)
         self._announce(call, events)
 
     def _cite(self, citation: Citation, events: list[bytes]) -> None:
         """Write an annotation of the text so far."""
         part = self._findPart(TEXT, events)
-        item = self._items[-1]
+        item = self._output.items[-1]
         annotation = {
             "type": "url_citation",
             "start_index": 0,

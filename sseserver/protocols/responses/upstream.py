@@ -111,7 +111,17 @@ class _ChunkWriter:
             self._members["model"] = model
 
     def write(self, delta: Members, finish: Reason | None = None, **more: Any) -> bytes:
-        """Write a chunk. The first one has the role."""
+        """
+        Write a chunk. The first one has the role.
+
+        Args:
+            delta: What it adds to the answer.
+            finish: The finish reason, in the last chunk.
+            more: Further members of the chunk.
+
+        Returns:
+            JSON, UTF-8. So do the other methods that write.
+        """
         if not self._isBegun:
             self._isBegun = True
             delta = {"role": "assistant", **delta}
@@ -123,14 +133,27 @@ class _ChunkWriter:
         return toJSON({**self._members, "choices": [], "usage": usage})
 
     def addText(self, text: _Text, place: _Place, piece: object) -> Iterator[bytes]:
-        """Write a piece of a text, if it is one. A further summary is a paragraph of its own."""
+        """
+        Write a piece of a text, if it is one. A further summary is a paragraph of its own.
+
+        Args:
+            text: Kind of the text.
+            place: Its place in the output.
+            piece: The piece. Anything but a string is left out.
+        """
         if isinstance(piece, str) and piece:
             isNext = place.list == "summary" and place.part > 0 and place not in self._sent
             self._count(place, piece)
             yield self.write({text.member: f"\n\n{piece}" if isNext else piece})
 
     def beginCall(self, number: int, item: Members) -> Iterator[bytes]:
-        """Write the begin of the function call of an item, unless it was written."""
+        """
+        Write the begin of the function call of an item, unless it was written.
+
+        Args:
+            number: Number of the item in the output.
+            item: The item.
+        """
         if number not in self._calls:
             self._calls[number] = len(self._calls)
             callID, name = item.get("call_id") or item.get("id") or "", item.get("name") or ""
@@ -138,7 +161,13 @@ class _ChunkWriter:
             yield self.write({"tool_calls": [{"index": self._calls[number], **call}]})
 
     def addArguments(self, number: int, piece: object) -> Iterator[bytes]:
-        """Write a piece of the arguments of a function call that has begun."""
+        """
+        Write a piece of the arguments of a function call that has begun.
+
+        Args:
+            number: Number of its item in the output.
+            piece: The piece. Anything but a string is left out.
+        """
         if isinstance(piece, str) and piece:
             self._count(_Place(number, "arguments"), piece)
             yield self.write({"tool_calls": [{"index": self._calls[number], "function": {"arguments": piece}}]})

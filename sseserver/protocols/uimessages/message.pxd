@@ -5,4 +5,4 @@ cdef class MessageWriter(PartWriter):
     cdef str _messageID
     cdef Py_ssize_t _sources
 
-    cpdef bytes _makeDelta(self, str text)
+    cpdef bytes makeDelta(self, str text)

@@ -11,7 +11,7 @@ import msgspec
 
 from sseserver.jsontext import toJSON
 from sseserver.protocols.answerparts import Open, OpenCall, PartWriter, describeUsage
-from sseserver.protocols.chatcompletions import Citation, Picture
+from sseserver.protocols.chatcompletions import Citation, Picture, Usage
 from sseserver.values import Reason
 from sseserver.wire import writeBlock
 
@@ -64,39 +64,39 @@ class MessageWriter(PartWriter):
     def fork(self) -> MessageWriter:
         """Return a writer in the same state, which writes on for itself."""
         other = MessageWriter(self._messageID)
-        self.copyTo(other)
+        other.before = self.before
         other._sources = self._sources
         return other
 
-    def _writeBegin(self) -> None:
+    def writeBegin(self) -> None:
         """See `PartWriter`."""
-        self._events += writePart("start", messageId=self._messageID), writePart("start-step")
+        self.events += writePart("start", messageId=self._messageID), writePart("start-step")
 
-    def _writeOpen(self, kind: Open) -> None:
+    def writeOpen(self, kind: Open, number: int) -> None:
         """See `PartWriter`."""
-        name, number = _BEGINNINGS[kind], str(self._part)
-        self._events.append(writePart(f"{name}-start", id=number))
-        self._before = b'data: {"type":"%b-delta","id":"%b","delta":' % (name.encode(), number.encode())
+        name = _BEGINNINGS[kind]
+        self.events.append(writePart(f"{name}-start", id=str(number)))
+        self.before = b'data: {"type":"%b-delta","id":"%d","delta":' % (name.encode(), number)
 
-    def _makeDelta(self, text: str) -> bytes:
+    def makeDelta(self, text: str) -> bytes:
         """See `PartWriter`."""
         # A template, not `writePart`: this is done for every token of every stream.
-        return b"%b%b}\n\n" % (self._before, toJSON(text))
+        return b"%b%b}\n\n" % (self.before, toJSON(text))
 
-    def _writeClose(self, kind: Open) -> None:
+    def writeClose(self, kind: Open, number: int) -> None:
         """See `PartWriter`."""
-        self._events.append(writePart(f"{_BEGINNINGS[kind]}-end", id=str(self._part)))
+        self.events.append(writePart(f"{_BEGINNINGS[kind]}-end", id=str(number)))
 
-    def _writeCallStart(self, call: OpenCall) -> None:
+    def writeCallStart(self, call: OpenCall) -> None:
         """See `PartWriter`."""
-        self._events.append(writePart("tool-input-start", toolCallId=call.id, toolName=call.name))
+        self.events.append(writePart("tool-input-start", toolCallId=call.id, toolName=call.name))
 
-    def _writeArguments(self, call: OpenCall, piece: str) -> None:
+    def writeArguments(self, call: OpenCall, piece: str) -> None:
         """See `PartWriter`."""
         call.pieces.append(piece)
-        self._events.append(writePart("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
+        self.events.append(writePart("tool-input-delta", toolCallId=call.id, inputTextDelta=piece))
 
-    def _writeCallEnd(self, call: OpenCall) -> None:
+    def writeCallEnd(self, call: OpenCall) -> None:
         """See `PartWriter`. The whole input is repeated."""
         given = "".join(call.pieces)
         members: dict[str, object] = {"toolCallId": call.id, "toolName": call.name}
@@ -105,36 +105,36 @@ class MessageWriter(PartWriter):
             _checkJSON(value)
         except (ValueError, RecursionError):
             problem = "The model has written an input that is not JSON."
-            self._events.append(writePart("tool-input-error", **members, input=given, errorText=problem))
+            self.events.append(writePart("tool-input-error", **members, input=given, errorText=problem))
             return
         # As the model has written it, in one line: between the values of JSON a line end is like a space.
         before = toJSON({"type": "tool-input-available", **members})[:-1]
-        self._events.append(b'data: %b,"input":%b}\n\n' % (before, value.translate(_ONE_LINE)))
+        self.events.append(b'data: %b,"input":%b}\n\n' % (before, value.translate(_ONE_LINE)))
 
-    def _writeCitation(self, citation: Citation) -> None:
+    def writeCitation(self, citation: Citation) -> None:
         """See `PartWriter`."""
         title = {"title": citation.title} if citation.title else {}
-        self._events.append(writePart("source-url", sourceId=f"source-{self._sources}", url=citation.url, **title))
+        self.events.append(writePart("source-url", sourceId=f"source-{self._sources}", url=citation.url, **title))
         self._sources += 1
 
-    def _writePicture(self, picture: Picture) -> None:
+    def writePicture(self, picture: Picture) -> None:
         """See `PartWriter`."""
-        self._events.append(writePart("file", url=picture.url, mediaType=picture.mediaType))
+        self.events.append(writePart("file", url=picture.url, mediaType=picture.mediaType))
 
-    def _writeEnd(self, reason: str) -> None:
+    def writeEnd(self, reason: str, usage: Usage | None) -> None:
         """See `PartWriter`. Metadata tell of what the SDK's first versions have no members for."""
         metadata: dict[str, object] = {}
         if reason != Reason.STOP:
             metadata["finishReason"] = reason.replace("_", "-")
-        if self._usage is not None:
-            metadata["usage"] = describeUsage(self._usage)
+        if usage is not None:
+            metadata["usage"] = describeUsage(usage)
         more = {"messageMetadata": metadata} if metadata else {}
-        self._events += writePart("finish-step"), writePart("finish", **more) + DONE
+        self.events += writePart("finish-step"), writePart("finish", **more) + DONE
 
-    def _writeFailure(self, message: str, code: str) -> None:
+    def writeFailure(self, message: str, code: str) -> None:
         """See `PartWriter`."""
-        self._events.append(writeProblem(message))
+        self.events.append(writeProblem(message))
 
-    def _writeCancel(self, message: str) -> None:
+    def writeCancel(self, message: str) -> None:
         """See `PartWriter`."""
-        self._events.append(writePart("abort") + DONE)
+        self.events.append(writePart("abort") + DONE)

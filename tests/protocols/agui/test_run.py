@@ -11,6 +11,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.protocols.agui import IDs, RunNames, RunWriter, packNames, writeProblem
+from sseserver.protocols.answerparts import AnswerParts
 from sseserver.protocols.chatcompletions import (
     CallArguments,
     CallStart,
@@ -33,7 +34,7 @@ class RunTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.ids = IDs(EPOCH)
-        self.writer = RunWriter(self.ids, "1")
+        self.writer = AnswerParts(RunWriter(self.ids, "1"))
         self.number = 0
 
     def read(self, events: list[bytes]) -> list[dict[str, Any]]:
@@ -157,6 +158,6 @@ class RunTests(SynchronousTestCase):
         self.ids.set(EPOCH[::-1])
         told = self.read(other.writeDone({}))
         self.assertEqual([event["type"] for event in told], ["TOOL_CALL_END", "RUN_FINISHED"])
-        self.writer = RunWriter(self.ids, "1", number=9)
+        self.writer = AnswerParts(RunWriter(self.ids, "1", number=9))
         self.number = 9
         self.end()

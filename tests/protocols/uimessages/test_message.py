@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from sseserver.protocols.answerparts import AnswerParts
 from sseserver.protocols.chatcompletions import (
     CallArguments,
     CallStart,
@@ -40,7 +41,7 @@ class MessageTests(SynchronousTestCase):
     """The parts of a message."""
 
     def setUp(self) -> None:
-        self.writer = MessageWriter("msg-1")
+        self.writer = AnswerParts(MessageWriter("msg-1"))
 
     def write(self, *deltas: Delta, text: str = "") -> list[dict[str, Any]]:
         """Write the deltas of one chunk."""
@@ -106,7 +107,7 @@ class MessageTests(SynchronousTestCase):
     def test_brokenCall(self) -> None:
         """An input that is not JSON is an error of the call."""
         for given in ('{"a":', "NaN", "[" * 100_000, '{"a": 1} x'):
-            self.writer = MessageWriter("msg-1")
+            self.writer = AnswerParts(MessageWriter("msg-1"))
             self.write(CallStart(0, "c", "f"), CallArguments(0, given))
             [told] = [part for part in self.end() if part["type"].startswith("tool")]
             self.assertEqual((told["type"], told["input"]), ("tool-input-error", given))
@@ -131,7 +132,7 @@ class MessageTests(SynchronousTestCase):
         usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
         counted = {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3, "reasoningTokens": 0, "cachedInputTokens": 0}
         self.assertEqual(self.end(usage=usage)[-1], {"type": "finish", "messageMetadata": {"usage": counted}})
-        self.writer = MessageWriter("msg-1")
+        self.writer = AnswerParts(MessageWriter("msg-1"))
         self.write(Finish("stop"), Usage(5, 7, 3, 4))
         told = self.end(usage=usage)[-1]["messageMetadata"]["usage"]
         self.assertEqual((told["inputTokens"], told["cachedInputTokens"], told["reasoningTokens"]), (5, 3, 4))
