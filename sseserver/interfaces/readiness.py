@@ -4,9 +4,10 @@ Contracts for stores and token sources that can tell whether they work. `sseserv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
 
@@ -44,7 +45,23 @@ class IChecked(Interface):
 
 
 class IUpstreams(Interface):
-    """A token source with several upstreams. `/readyz` and the metrics name them."""
+    """
+    A token source with several upstreams. `/readyz` and the metrics name them.
+
+    A client may name one before a model: the name of the upstream, a slash and the name of the model there.
+    """
 
     def listUpstreams() -> Sequence[UpstreamState]:
         """Return the states of the upstreams, in the order in which they are preferred."""
+
+    def findModel(name: str) -> Deferred[Mapping[str, Any] | None]:
+        """
+        Find a model that is named with its upstream. The list of models has it without that name, or not at all.
+
+        Args:
+            name: Name of an upstream, a slash and the name of the model there.
+
+        Returns:
+            A Deferred that fires with the model, described with this name; `None` if no upstream is named, or that
+            upstream tells its models and has no such one.
+        """

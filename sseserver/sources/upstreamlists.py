@@ -125,6 +125,22 @@ class UpstreamLists:
         """Return whether an upstream has ever told its models."""
         return self._lists[name].models is not None
 
+    def describe(self, name: str, model: str) -> Model | None:
+        """
+        Describe a model of one upstream, with the name of the upstream before its ID.
+
+        Args:
+            name: Name of the upstream.
+            model: ID of the model there.
+
+        Returns:
+            `None` if the upstream has told its models, and this is none of them.
+        """
+        models = self._lists[name].models
+        if models is not None and model not in models:
+            return None
+        return {**(models or {}).get(model, {}), "id": f"{name}/{model}", "upstream": name}
+
     def merge(self) -> Sequence[Model]:
         """
         Return the models of all upstreams that have told them.

@@ -120,6 +120,13 @@ class UpstreamGroup:
             for name, source in self._sources.items()
         ]
 
+    def findModel(self, name: str) -> Deferred[Mapping[str, Any] | None]:
+        """See `IUpstreams.findModel`."""
+        upstream, _, model = name.partition("/")
+        if self._pinModel or not model or upstream not in self._sources:
+            return succeed(None)
+        return self._lists.settle().addCallback(lambda _: self._lists.describe(upstream, model))
+
     def close(self) -> Deferred[Any]:
         """
         Close the idle connections. The source can still be used.

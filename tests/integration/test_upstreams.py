@@ -8,6 +8,7 @@ import json
 import re
 import urllib.request
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -168,6 +169,15 @@ class FallbackTests(UpstreamsTestCase):
         self.assertEqual([(model.id, model.upstream) for model in models], [("m", "three")])
         text, headers = await self.stream(model="two/anything")
         self.assertEqual((text, headers["x-upstream"]), ("Hello world", "two"))
+        for name in ("two/anything", "three/m", "m"):
+            model = await sync(self.url, partial(retrieve, name))
+            self.assertEqual((model.id, model.object), (name, "model"))
+        await self.assertFailure(sync(self.url, partial(retrieve, "three/anything")), openai.NotFoundError)
+
+
+def retrieve(name: str, client: openai.OpenAI) -> Any:
+    """Ask for one model."""
+    return client.models.retrieve(name)
 
 
 def told(kind: str, **members: Any) -> bytes:

@@ -119,6 +119,23 @@ class ChoiceTests(GroupTestCase):
         self.assertEqual(self.two.answered[0]["model"], "org/x")
         self.assertEqual((len(self.one.asked), len(self.two.asked)), (0, 1))
 
+    def test_prefixedModel(self) -> None:
+        """A model is found by the name of its upstream, unless that has told a list without it."""
+
+        def find(name: str) -> Any:
+            finding = self.group.findModel(name)
+            self.turn()
+            return self.successResultOf(finding)
+
+        self.assertEqual(find("two/b")["id"], "two/b")
+        self.assertEqual(find("two/both")["upstream"], "two")
+        self.assertEqual([find(name) for name in ("two/none", "two/", "two", "other/b", "b")], [None] * 5)
+        self.two.models = BROKEN
+        self.group = self.makeGroup()
+        self.assertEqual(find("two/org/x"), {"id": "two/org/x", "upstream": "two"})
+        self.group = self.makeGroup(model="two/b", pinModel=True)
+        self.assertIsNone(find("two/b"))
+
     def test_slash(self) -> None:
         """A model with a slash in its name is one without a prefix, unless it begins with the name of an upstream."""
         self.two.models = listing("org/x")

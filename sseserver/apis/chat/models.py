@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
 from sseserver.errors import ModelNotFound
-from sseserver.interfaces import IModels
+from sseserver.interfaces import IModels, IUpstreams
 from sseserver.protocols.jsonpieces import SPACED, Array, encodePieces
 from sseserver.service.service import StreamService
 from sseserver.web.access.rights import Access
@@ -51,16 +51,29 @@ class Models(ChatResource):
     async def GET(self, request: Request) -> bytes | Document:
         """Answer with the list of models, or with one of them."""
         await self._access.identify(request)
+        if self._name is not None:
+            return answerJSON(request, self._describe(await self._findModel(self._name)))
         models = await self._find()
-        if self._name is None:
-            described = map(self._describe, models)
-            if len(models) > MOST_WHOLE:
-                return answerLargeJSON(request, encodePieces({"object": "list", "data": Array(described)}, SPACED))
-            return answerJSON(request, {"object": "list", "data": list(described)})
-        for model in models:
-            if self._name == (model if isinstance(model, str) else model.get("id")):
-                return answerJSON(request, self._describe(model))
-        raise ModelNotFound(f"There is no model {self._name!r} here. GET /v1/models lists the models.")
+        described = map(self._describe, models)
+        if len(models) > MOST_WHOLE:
+            return answerLargeJSON(request, encodePieces({"object": "list", "data": Array(described)}, SPACED))
+        return answerJSON(request, {"object": "list", "data": list(described)})
+
+    async def _findModel(self, name: str) -> str | Mapping[str, Any]:
+        """
+        Return a model.
+
+        Raises:
+            ModelNotFound: There is none with this name.
+        """
+        source = self._service.source
+        found = await source.findModel(name) if IUpstreams.providedBy(source) else None
+        if found is not None:
+            return found
+        for model in await self._find():
+            if name == (model if isinstance(model, str) else model.get("id")):
+                return model
+        raise ModelNotFound(f"There is no model {name!r} here. GET /v1/models lists the models.")
 
     async def _find(self) -> Sequence[str | Mapping[str, Any]]:
         source = self._service.source
