@@ -177,7 +177,7 @@ def makePoolAdmin(pool: WatchedPool, hosts: Iterable[str] = (), access: Access |
         access: See `makeAdmin`. The workers have their own.
     """
     description = OpenAPI(partial(describeOperators, access, FORMATS))
-    readiness, metrics = WorkersReadiness(pool.askProblems), WorkersMetrics(pool.askMetrics, pool.count)
+    readiness, metrics = WorkersReadiness(pool.askReadiness), WorkersMetrics(pool.askMetrics, pool.count)
     root = AdminResource(readiness, metrics, description, hosts)
     if access is not None:
         forwarding = Forwarding(pool.reactor, pool.connect)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sseserver import tap
 from sseserver.apis import makeAdmin
-from sseserver.apis.admin.health import findProblems
+from sseserver.apis.admin.health import describeReadiness
 from sseserver.apis.admin.packing import packFamilies
 from sseserver.apis.admin.status import describeProcess
 from sseserver.command.logs import ProcessLog
@@ -54,7 +54,7 @@ def makeWorker(reactor: Any, options: Options, assignment: Assignment, channel: 
     actions: dict[Order, Callable[[], object]] = {Order.RELOAD: reload, Order.REOPEN: measured.site.reopenLog}
     answers: dict[Question, Callable[[], object]] = {
         Question.METRICS: lambda: packFamilies(measured),
-        Question.PROBLEMS: lambda: findProblems(measured.service),
+        Question.READINESS: lambda: describeReadiness(measured.service),
         Question.STATUS: lambda: describeProcess(measured),
     }
     stop = tap.makeStop(reactor, parts, options, nobody)

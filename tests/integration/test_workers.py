@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sseserver.options import KEY_VARIABLE
 from sseserver.sources.launch import resetSignals
 from tests.certificates import makePEM
 from tests.integration.servers import ENVIRONMENT, PATIENCE, ask, freePort, serving, twistd
@@ -27,6 +28,10 @@ from tests.integration.test_redis import Watcher, startRun, until
 from tests.redisservers import RedisServer, findMissing
 
 pytestmark = pytest.mark.skipif(findMissing() is not None, reason=str(findMissing()))
+
+
+#: Without a key of an upstream: with several, each has its own.
+_ENVIRONMENT = {name: value for name, value in ENVIRONMENT.items() if name != KEY_VARIABLE}
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ class Pool:
     @contextlib.contextmanager
     def serve(self) -> Iterator[Pool]:
         """Run it."""
-        with self.log, serving(self.command, self.port, self.log, env=ENVIRONMENT) as self.process:
+        with self.log, serving(self.command, self.port, self.log, env=_ENVIRONMENT) as self.process:
             until(self.isReady)
             yield self
 
@@ -360,3 +365,29 @@ def test_readiness(redis: RedisServer) -> None:
         problems = json.loads(ask(pool.admin, "GET", "/readyz")[2])["problems"]
         assert set(problems) == {"1", "2"}
         assert all("store" in each for each in problems.values())
+
+
+def test_upstreams(redis: RedisServer) -> None:
+    """The endpoint for operators tells the states of the upstreams: one has a problem when each worker knows one."""
+    port = freePort()
+    upstreams = [f"--upstream={name}=http://127.0.0.1:{each}/v1" for name, each in (("one", freePort()), ("two", port))]
+    upstream = twistd("sseserver", f"--listen=tcp:{port}:interface=127.0.0.1", "--interval=0")
+    body = json.dumps({"messages": [{"role": "user", "content": "Hello"}]}).encode()
+    with (
+        tempfile.NamedTemporaryFile() as log,
+        serving(upstream, port, log, env=ENVIRONMENT),
+        Pool(redis, *upstreams, "--upstream-api=chat").serve() as pool,
+    ):
+
+        def isKnown() -> bool:
+            headers = {"Content-Type": "application/json"}
+            assert ask(pool.port, "POST", "/v1/chat/completions", headers, body)[0] == 200
+            states = json.loads(ask(pool.admin, "GET", "/readyz")[2])["upstreams"]
+            assert states.keys() == {"one", "two"}
+            assert states["two"] is None
+            return isinstance(states["one"], str)
+
+        until(isKnown)
+        metrics = ask(pool.admin, "GET", "/metrics")[2].decode()
+        for worker in (1, 2):
+            assert f'sseserver_upstream_up{{upstream="one",worker="{worker}"}} 0.0' in metrics

@@ -51,16 +51,27 @@ class Readiness(AsyncResource):
         self._service = service
 
     async def GET(self, request: Request) -> bytes:
-        """
-        Answer with the problems by the part that has them: `server`, `store`, `source`.
+        """Answer with the readiness."""
+        readiness = describeReadiness(self._service)
+        ready = not readiness["problems"]
+        return answerJSON(request, {"ready": ready, **readiness}, OK if ready else SERVICE_UNAVAILABLE)
 
-        The server is ready as long as one of several upstreams can be asked; each has a member with its problem.
-        """
-        problems = findProblems(self._service)
-        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
-        if IUpstreams.providedBy(self._service.source):
-            answer["upstreams"] = {each.name: each.problem for each in self._service.source.listUpstreams()}
-        return answerJSON(request, answer, SERVICE_UNAVAILABLE if problems else OK)
+
+def describeReadiness(service: StreamService) -> dict[str, Any]:
+    """
+    Describe whether a service should get new clients.
+
+    Args:
+        service: The service, in any state.
+
+    Returns:
+        `problems` by the part that has them: `server`, `store`, `source`. With several upstreams also `upstreams`: the
+        problem of each, or `None`. The service is ready as long as one of them can be asked.
+    """
+    readiness: dict[str, Any] = {"problems": findProblems(service)}
+    if IUpstreams.providedBy(service.source):
+        readiness["upstreams"] = {each.name: each.problem for each in service.source.listUpstreams()}
+    return readiness
 
 
 def findProblems(service: StreamService) -> dict[str, str]:

@@ -36,7 +36,7 @@ _READINESS = makeObject(
         },
         "upstreams": {
             "type": "object",
-            "description": "Problems of several upstreams by their names; `null` for none.",
+            "description": "Problems of several upstreams by their names; `null` for none, in one worker at least.",
             "additionalProperties": {"type": ["string", "null"]},
         },
     },

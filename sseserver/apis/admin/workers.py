@@ -7,7 +7,7 @@ could not be told apart any more, and most limits are those of one worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class WatchedPool:
         count: Returns the states of the workers, by their numbers.
         connect: See `Forwarding`.
         askMetrics: Asks the workers for their packed metrics.
-        askProblems: Asks the workers for their problems.
+        askReadiness: Asks the workers whether they should get new clients.
         askStatus: Asks the workers for their states.
     """
 
@@ -66,7 +66,7 @@ class WatchedPool:
     count: Callable[[], Mapping[int, WorkerCounts]]
     connect: Connect
     askMetrics: Callable[[], Deferred[Answers]]
-    askProblems: Callable[[], Deferred[Answers]]
+    askReadiness: Callable[[], Deferred[Answers]]
     askStatus: Callable[[], Deferred[Answers]]
 
 
@@ -112,7 +112,7 @@ class WorkersReadiness(AsyncResource):
     Connections do not go to a worker that is being started again, so it counts for nothing.
 
     Args:
-        ask: Asks the workers for their problems.
+        ask: Returns the results of `describeReadiness` by the numbers of the workers.
     """
 
     def __init__(self, ask: Callable[[], Deferred[Answers]]) -> None:
@@ -120,14 +120,28 @@ class WorkersReadiness(AsyncResource):
         self._ask = ask
 
     async def GET(self, request: Request) -> bytes:
-        """Answer with the problems by the numbers of the workers."""
+        """Answer with the problems by the numbers of the workers, and with those of the upstreams."""
         answers = await self._ask()
-        found = {str(number): _SILENT if each is None else each for number, each in answers.items()}
+        found = {str(number): _SILENT if each is None else each["problems"] for number, each in answers.items()}
         problems: dict[str, Any] = {number: each for number, each in found.items() if each}
         if not answers:
             problems = dict(_NONE)
-        answer = {"ready": not problems, "problems": problems}
+        answer: dict[str, Any] = {"ready": not problems, "problems": problems}
+        upstreams = _joinUpstreams([each["upstreams"] for each in answers.values() if each and "upstreams" in each])
+        if upstreams:
+            answer["upstreams"] = upstreams
         return answerJSON(request, answer, SERVICE_UNAVAILABLE if problems else OK)
+
+
+def _joinUpstreams(found: Sequence[Mapping[str, str | None]]) -> dict[str, str | None]:
+    """
+    Join the states of the upstreams that several workers know.
+
+    Each worker knows the outcome of its own requests, so an upstream has a problem if each of them knows one.
+    """
+    names = {name: None for each in found for name in each}
+    known = {name: [each[name] for each in found if name in each] for name in names}
+    return {name: None if None in problems else problems[0] for name, problems in known.items()}
 
 
 class _FamilyRead(NamedTuple):

@@ -33,10 +33,10 @@ class Order(StrEnum):
 
 
 class Question(StrEnum):
-    """A question to a worker: its metrics, why it is not ready, its state, and whether it takes a connection."""
+    """A question to a worker: its metrics, whether it is ready, its state, and whether it takes a connection."""
 
     METRICS = "metrics"
-    PROBLEMS = "problems"
+    READINESS = "readiness"
     STATUS = "status"
     CONNECT = "connect"  # a descriptor comes with it
 

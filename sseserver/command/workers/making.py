@@ -45,7 +45,7 @@ KILL_AFTER = 5.0
 _PROGRAM = "import os; os.environ['LISTEN_PID'] = str(os.getpid()); from sseserver.worker import main; main()"
 
 #: Questions of operators to all workers.
-_ASKED = (Question.METRICS, Question.PROBLEMS, Question.STATUS)
+_ASKED = (Question.METRICS, Question.READINESS, Question.STATUS)
 
 
 def makePool(reactor: Any, options: Any) -> Pool:

@@ -70,7 +70,7 @@ class Watch(Service):
                 self._asked.pop(number, None)
             elif number not in self._asked:
                 self._asked[number] = now
-                worker.ask(Question.PROBLEMS).addCallbacks(partial(self._take, number), _ignoreEnd)
+                worker.ask(Question.READINESS).addCallbacks(partial(self._take, number), _ignoreEnd)
             elif now - self._asked[number] >= SILENCE:
                 del self._asked[number]
                 self._log.error("Worker {number} does not answer, and is killed.", number=number)

@@ -47,15 +47,27 @@ class ReadinessTests(WorkersTestCase):
 
     def test_ready(self) -> None:
         """The pool is ready if all workers that run are; one that is started again does not count."""
-        self.answers = {1: {}}
+        self.answers = {1: {"problems": {}}}
         self.assertEqual(self.askReady(), (200, {}))
 
     def test_notReady(self) -> None:
         """Workers that are not ready are named, also those that do not answer."""
-        self.answers = {1: {}, 2: {"store": "away"}, 3: None}
+        self.answers = {1: {"problems": {}}, 2: {"problems": {"store": "away"}}, 3: None}
         self.assertEqual(
             self.askReady(), (503, {"2": {"store": "away"}, "3": {"server": "The worker does not answer."}})
         )
+
+    def test_upstreams(self) -> None:
+        """An upstream has no problem if one worker knows none; a worker that does not answer knows nothing."""
+        self.answers = {
+            1: {"problems": {}, "upstreams": {"a": "away", "b": None, "c": "slow"}},
+            2: {"problems": {}, "upstreams": {"a": None, "b": None, "c": "away"}},
+            3: None,
+        }
+        response = self.connect(self.admin).ask("/readyz")
+        self.assertEqual(list(response.json["upstreams"].items()), [("a", None), ("b", None), ("c", "slow")])
+        self.answers = {1: {"problems": {}}}
+        self.assertNotIn("upstreams", self.connect(self.admin).ask("/readyz").json)
 
     def test_none(self) -> None:
         """Without a worker there is no service."""

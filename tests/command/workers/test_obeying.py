@@ -70,7 +70,7 @@ class ObedienceTests(SynchronousTestCase):
         ours, theirs = socket.socketpair()
         self.addCleanup(theirs.close)
         actions: Any = {order: lambda order=order: self.done.append(order) for order in (Order.RELOAD, Order.REOPEN)}
-        answers = {Question.METRICS: {"a": 1}, Question.PROBLEMS: {}}
+        answers = {Question.METRICS: {"a": 1}, Question.READINESS: {}}
         self.obedience = Obedience(self.reactor, ours, self.stop, actions, answers.__getitem__)
         self.obedience.start()
 

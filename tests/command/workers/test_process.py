@@ -131,7 +131,7 @@ class WorkerTests(SynchronousTestCase):
         """Only a worker that runs can be asked; its end answers what is open."""
         self.failureResultOf(self.worker.ask(Question.METRICS), Gone)
         self.process.say(ready=True)
-        asked = self.worker.ask(Question.PROBLEMS)
+        asked = self.worker.ask(Question.READINESS)
         self.process.read()
         self.process.say(number=self.process.questions[0], answer={})
         self.assertEqual(self.successResultOf(asked), {})
