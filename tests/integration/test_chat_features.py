@@ -212,7 +212,9 @@ class ListTests(FeatureTestCase):
         shown = [["question", "One?"], ["answer", "First."], ["question", "More?"]]
         self.assertEqual(await self.turns(), shown)
         current = "return document.querySelector('#chats [aria-current]').textContent"
-        self.assertEqual(await self.script(current), "One?")
+        # The conversation has one name in the list, at the head, and in the list of windows.
+        self.assertEqual((await self.script(current), await self.read("title")), ("One?", "One?"))
+        self.assertEqual(await self.script("return document.title"), "One? · sseserver")
         await self.untilState("finished")
         await self.converse("Even more?", "Fourth.")
         self.assertEqual(self.told(4), ["One?", "First. ", "More?", "Second. ", "Even more?"])
@@ -222,6 +224,18 @@ class ListTests(FeatureTestCase):
         self.assertEqual(await self.list(), ["Other?"])
         await self.switchTo(first)
         await self.until("document.querySelectorAll('#chats a').length === 1")
+
+    async def test_newChat(self) -> None:
+        """There is one button for a new chat in sight: in the list, or below the text where the list is hidden."""
+        await self.open(self.url)
+        await self.converse("One?", "First.")
+        await self.untilState("finished")
+        buttons = "[...document.querySelectorAll('button')].filter((each) => each.textContent === 'New chat')"
+        visible = "each.checkVisibility({visibilityProperty: true})"
+        for width, id in ((1280, "fresh"), (390, "again")):
+            await self.resize(width, 800)
+            found = await self.script(f"return {buttons}.filter((each) => {visible}).map(({{id}}) => id)")
+            self.assertEqual(found, [id])
 
     async def test_drawer(self) -> None:
         """On a phone the list is behind a button; the keyboard opens and closes it."""

@@ -25,7 +25,6 @@ ASSETS = (
     "app.js",
     "blocks.js",
     "chats.js",
-    "icon.svg",
     "inlines.js",
     "markdown.js",
     "painting.js",

@@ -275,11 +275,12 @@ function showCounts() {
   write(page.counts, parts.join(" · "));
 }
 
+// A conversation is named by its first question, here as in the list.
 function showTitle() {
-  const { turn, name, linked } = run;
-  const title = turn ? turn.question : linked ? name : "sseserver";
+  const { turns: [first = run.turn], name, linked } = run;
+  const title = first ? first.question : linked ? name : "sseserver";
   write(page.title, title.slice(0, 300));
-  document.title = turn ? title.slice(0, 80) + " · sseserver" : "sseserver";
+  document.title = first ? title.slice(0, 80) + " · sseserver" : "sseserver";
 }
 
 // The turns.
