@@ -134,7 +134,9 @@ EVENTS = (
     ),
     Described(
         "done",
-        "The text is complete. Its ID is that of the terminal entry; the response ends after it.",
+        "The text is complete. Its ID is that of the terminal entry; the response ends after it.\n"
+        "In a response of `/v1/responses` it also has the time, `ended`; in an answer for Ollama\n"
+        "`durations`, the seconds to the first token (`first`) and to the end (`total`).",
         (
             _REASON,
             Member("tokens", "integer", "number of tokens of the answer, whether they are kept or not"),

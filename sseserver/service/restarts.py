@@ -1,7 +1,8 @@
 """
 RunRestarter: begins runs anew whose process is gone (`--retry-interrupted`), in the streams that they had.
 
-With the prompt, an order names the client and the idempotency key, so that they mean the same in the next process.
+With the prompt, an order has the client, the idempotency key and the traits of the run, so that they mean the same in
+the next process.
 `StreamService` has a restarter if the store is shared and the option is given.
 """
 
@@ -19,6 +20,7 @@ from sseserver.interfaces import ISharedStore, IStreamLog
 from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.service.clients import Client
 from sseserver.service.ledger import Ledger
+from sseserver.service.opening import RunTraits
 from sseserver.service.prompts import KeptPrompt, unpackPrompt
 from sseserver.service.runqueue import RunQueue
 from sseserver.service.startkeys import StartKeys
@@ -36,6 +38,9 @@ class _Terms(msgspec.Struct):
     client: str | None = None
     isPublic: bool = False
     key: str | None = None
+    isDetached: bool = False
+    tellsEnd: bool = False
+    tellsDurations: bool = False
 
 
 _readTerms = msgspec.json.Decoder(_Terms).decode
@@ -87,7 +92,7 @@ class RunRestarter:
         self._gate = gate
 
     def keep(
-        self, streamLog: IStreamLog, prompt: KeptPrompt, client: Client | None, key: str | None
+        self, streamLog: IStreamLog, prompt: KeptPrompt, client: Client | None, key: str | None, traits: RunTraits
     ) -> Deferred[IStreamLog]:
         """
         Keep an order for a run that is about to start.
@@ -97,6 +102,7 @@ class RunRestarter:
             prompt: Its prompt, which is packed. It is counted until the run ends.
             client: The client.
             key: The idempotency key.
+            traits: Traits of the run.
 
         Returns:
             Fires with the log when the run may start.
@@ -108,7 +114,7 @@ class RunRestarter:
             return succeed(streamLog)
         prompt.isShared = True
         name, isPublic = client or (None, False)
-        terms = msgspec.json.encode(_Terms(name, isPublic, key))
+        terms = msgspec.json.encode(_Terms(name, isPublic, key, *traits))
         kept = self._store.takeover.keep(streamLog, b"%b\n%b" % (terms, prompt.packed))
         return kept.addCallback(lambda _: self._gate.checkRunning(streamLog))
 
@@ -133,4 +139,5 @@ class RunRestarter:
         if terms.key is not None:
             self._keys.adopt(terms.key, streamLog)
         released = client and partial(clients.runs.remove, client)
-        self._runs.start(streamLog, kept, makeSummary(prompt), released, restarted=True)
+        traits = RunTraits(terms.isDetached, terms.tellsEnd, terms.tellsDurations)
+        self._runs.start(streamLog, kept, makeSummary(prompt), released, traits, restarted=True)

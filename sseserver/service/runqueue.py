@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from sseserver.errors import SourceError, StoreUnavailable
 from sseserver.interfaces import IStreamLog, ITokenSource
 from sseserver.service.ledger import RUN_COST
+from sseserver.service.opening import ORDINARY, RunTraits, addDurations, addEnd
 from sseserver.service.prompts import KeptPrompt
 from sseserver.service.run import Run, Summarize
 from sseserver.service.runcounts import RunCounts
@@ -102,6 +103,7 @@ class RunQueue:
         prompt: KeptPrompt | None,
         summarize: Summarize | None = None,
         onReleased: Callable[[], None] | None = None,
+        traits: RunTraits = ORDINARY,
         *,
         restarted: bool = False,
     ) -> None:
@@ -113,8 +115,13 @@ class RunQueue:
             prompt: Passed to the source. It is released when the source has it.
             summarize: Adds members to the entry `done`, if any.
             onReleased: Called when the source has released everything.
+            traits: Traits of the run.
             restarted: Whether the run has begun before, in another process.
         """
+        if traits.tellsEnd:
+            summarize = addEnd(summarize, self._sweep.wall)
+        if traits.tellsDurations:
+            summarize = addDurations(summarize, lambda: run.firstToken, self._sweep.clock.seconds)
         run = Run(streamLog, self._settings, self._sweep, self._makeRoom, self._ended, summarize)
         run.prompt = prompt
         if restarted:
@@ -124,6 +131,8 @@ class RunQueue:
         self._held[run] = onReleased
         self._work.add(RUN_COST)
         run.start(self.turns.produce, self._sourceReleased, self.counts, self.isFollowed)
+        if traits.isDetached:
+            run.detach()
 
     def endWaiting(self) -> None:
         """End the runs that wait for their turn: the server stops, and their sources have not begun."""

@@ -30,6 +30,7 @@ from sseserver.service.clients import Client
 from sseserver.service.creation import STOPPED, Creation
 from sseserver.service.drain import Drain
 from sseserver.service.ledger import Ledger
+from sseserver.service.opening import Opening
 from sseserver.service.publisher import Publisher
 from sseserver.service.restarts import Gate, RunRestarter
 from sseserver.service.retention import Retention
@@ -137,7 +138,7 @@ class StreamService(Service):
         viewed: bool = False,
         prefix: str = "",
         client: Client | None = None,
-        opening: bytes | None = None,
+        opening: Opening | None = None,
     ) -> Deferred[IStreamLog]:
         """
         Start a run of the source into a new stream.
@@ -149,7 +150,7 @@ class StreamService(Service):
             viewed: Whether the caller follows the stream at once. If so, there must be room for this viewer.
             prefix: Begins the name of the stream.
             client: The client, from `identifyClient`; `None` for no limit.
-            opening: Data of an entry `INPUT` with which the stream begins.
+            opening: How the stream begins, if not with the answer.
 
         Returns:
             A Deferred that fires with the stream's log. Its name is its epoch, or the prefix and 22 characters.

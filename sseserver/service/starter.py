@@ -20,6 +20,7 @@ from sseserver.interfaces import IStreamLog
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN
 from sseserver.service.clients import Client
 from sseserver.service.ledger import Ledger
+from sseserver.service.opening import ORDINARY, Opening, RunTraits
 from sseserver.service.prompts import KeptPrompt
 from sseserver.service.restarts import RunRestarter
 from sseserver.service.run import Summarize
@@ -44,7 +45,7 @@ class RunTerms:
         prefix: Begins the name of the stream.
         client: The client; `None` for no limit.
         key: An idempotency key.
-        opening: Data of an entry `INPUT` with which the stream begins; `None` for none.
+        opening: How the stream begins; `None` if with the answer.
     """
 
     summarize: Summarize | None = None
@@ -52,7 +53,12 @@ class RunTerms:
     prefix: str = ""
     client: Client | None = None
     key: str | None = None
-    opening: bytes | None = None
+    opening: Opening | None = None
+
+    @property
+    def traits(self) -> RunTraits:
+        """Traits of the run."""
+        return ORDINARY if self.opening is None else self.opening.traits
 
 
 class RunStarter:
@@ -116,9 +122,9 @@ class RunStarter:
         if terms.key is None:
             return self._tryStart(kept, terms)
         digest = _NO_PROMPT if kept is None else kept.digest
-        if terms.opening is not None:
+        if terms.opening is not None and terms.opening.data is not None:
             # A part of the request that is not in the prompt, and that the stream shows.
-            digest = sha256(digest + terms.opening).digest()
+            digest = sha256(digest + terms.opening.data).digest()
         joined = self._keys.join(terms.key, digest)
         return joined.addCallbacks(self._startUnlessJoined, self._refuse, (kept, terms.key, terms), {}, (kept,))
 
@@ -164,7 +170,7 @@ class RunStarter:
         name = terms.prefix + makeEpoch() if terms.prefix else None
         created = self._createStream(name, question="" if prompt is None else prompt.question)
         if prompt is not None and self.restarter is not None:
-            created.addCallback(self.restarter.keep, prompt, terms.client, terms.key)
+            created.addCallback(self.restarter.keep, prompt, terms.client, terms.key, terms.traits)
         created.addCallbacks(self._startRun, self._drop, (prompt, terms), {}, (prompt, terms.client))
         if prompt is not None and not created.called and not prompt.isLarge:
             prompt.wait()
@@ -176,10 +182,10 @@ class RunStarter:
             # It was cancelled or deleted while the store kept the prompt.
             self._release(prompt, terms.client)
             return streamLog
-        if terms.opening is not None:
-            streamLog.append(Kind.INPUT, terms.opening)
+        if terms.opening is not None and terms.opening.data is not None:
+            streamLog.append(Kind.INPUT, terms.opening.data)
         released = terms.client and partial(self._ledger.clients.runs.remove, terms.client)
-        self._runs.start(streamLog, prompt, terms.summarize, released)
+        self._runs.start(streamLog, prompt, terms.summarize, released, terms.traits)
         return streamLog
 
     def _drop(self, failure: Failure, prompt: KeptPrompt | None, client: Client | None) -> Failure:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,3 +209,25 @@ def test_completion(group: Group) -> None:
     assert "".join(json.loads(data)["choices"][0]["delta"].get("content", "") for data in told[:-1]) == _TEXT
     assert group.starts == 2
     asking.wait(PATIENCE)
+
+
+def test_background(group: Group) -> None:
+    """A response in the background is written to its end by the other server, and says when that was."""
+    (first, killed), (second, _) = group.add(), group.add()
+    body = json.dumps({"input": "w", "background": True}).encode()
+    status, _, answer = ask(first, "POST", "/v1/responses", _JSON, body)
+    assert status == 200, answer
+    path = f"/v1/responses/{json.loads(answer)['id']}"
+    until(lambda: group.starts == 1)
+    killed.kill()
+
+    def read() -> dict[str, Any]:
+        """Return the response, as the other server has it."""
+        response: dict[str, Any] = json.loads(ask(second, "GET", path)[2])
+        return response
+
+    until(lambda: group.starts == 2)
+    until(lambda: read()["status"] != "in_progress")
+    response = read()
+    assert (response["status"], response["output"][0]["content"][0]["text"]) == ("completed", _TEXT)
+    assert response["completed_at"] >= response["created_at"]

@@ -4,6 +4,7 @@ Tests of `sseserver.service.restarts`: two services on one Redis, of which the f
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -12,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sseserver.errors import Overloaded, SourceError
 from sseserver.service.clients import Client
+from sseserver.service.opening import Opening, RunTraits
 from sseserver.service.restarts import MAX_PROMPT
 from sseserver.service.service import StreamService
 from sseserver.settings import Settings
@@ -184,6 +186,29 @@ class RestartTests(RestartCase):
             self.assertIn(b'"interrupted"', streamLog.buffer.entry(1))
         self.assertEqual(service.ledger.prompts.count, 0)
         self.assertEqual(self.sources[0].runs, [])
+
+
+class TraitTests(RestartCase):
+    """What an API has asked of a run beside its answer."""
+
+    settings = Settings(retryInterrupted=1, linger=0, drain=0)
+
+    def test_kept(self) -> None:
+        """A run that goes on without viewers, and tells its end, does so in the next process."""
+        opening = Opening(b"{}\n[]", RunTraits(isDetached=True, tellsEnd=True))
+        run = self.pump.result(self.services[0].startRun(PROMPT, opening=opening))
+        self.kill()
+        script = self.awaitRun()
+        # A run that has had no viewer ends after five seconds.
+        self.pump.clock.advance(6)
+        self.pump.result(self.services[0].store.isFollowed(run.name))  # type: ignore[attr-defined]
+        self.assertFalse(script.cancelled)
+        script.write("a")
+        ended = int(self.pump.clock.seconds())
+        script.end()
+        streamLog = self.find(run.name)
+        self.pump.until(lambda: streamLog.state is State.DONE)
+        self.assertEqual(json.loads(streamLog.buffer.entry(streamLog.last))["ended"], ended)
 
 
 class RoomTests(RestartCase):

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
 from sseserver.errors import KeyReused, Overloaded
+from sseserver.service.opening import Opening
 from sseserver.settings import Settings
 from sseserver.stores.sqlite import SQLiteStore
 from sseserver.streams.followed import FLUSH_TICK
@@ -69,7 +70,7 @@ class StartTests(ServiceTestCase):
 
     def test_opening(self) -> None:
         """A stream can begin with what its run answers, before anything that the source writes."""
-        starting = self.service.startRun(Prompt("x"), opening=b"{}\n[]")
+        starting = self.service.startRun(Prompt("x"), opening=Opening(b"{}\n[]"))
         self.reactor.advance(0)
         streamLog = self.successResultOf(starting)
         self.source.run.write("text")

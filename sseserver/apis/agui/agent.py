@@ -16,6 +16,7 @@ from sseserver.formats.translation import TranslatedRendering
 from sseserver.interfaces import IStreamLog, Principal, Right
 from sseserver.protocols.agui import RunRequest, checkRunID, packNames, parseEventID, readAgentInput, readNames
 from sseserver.service.clients import identifyClient
+from sseserver.service.opening import Opening
 from sseserver.service.service import StreamService
 from sseserver.streams.entries import unpack
 from sseserver.tracebacks import forgetTraceback
@@ -90,7 +91,7 @@ class Agent(AsyncResource):
     async def _start(self, request: Request, principal: Principal, asked: RunRequest) -> IStreamLog:
         """Start a run, or join the run of the same idempotency key."""
         key, prefix = readStartKey(request, "agui", principal), principal.runPrefix or ""
-        client, opening = identifyClient(request), packNames(asked.names)
+        client, opening = identifyClient(request), Opening(packNames(asked.names))
         streamLog = await self._service.startRun(
             asked.prompt, key, viewed=True, prefix=prefix, client=client, opening=opening
         )

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from functools import partial
 from typing import Any
 
@@ -22,8 +22,8 @@ from sseserver.protocols.chatcompletions import makeSummary
 from sseserver.protocols.jsonpieces import PIECES_PER_TURN, PLAIN, encodePieces
 from sseserver.protocols.responses.request import ResponseRequest, readResponse
 from sseserver.service.clients import identifyClient
+from sseserver.service.opening import Opening, RunTraits
 from sseserver.timing.turns import awaitTurn, takeTurns
-from sseserver.values import Prompt
 from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.viewing import locateStream, tellOrigin
 
@@ -48,19 +48,19 @@ class Responses(ResponsesResource):
         if body.isLarge:
             # See `Completions.POST`.
             await awaitTurn(service.clock)
-        opening = await takeTurns(service.clock, self._packSteps(asked), PIECES_PER_TURN)
+        packed = await takeTurns(service.clock, self._packSteps(asked), PIECES_PER_TURN)
         key, prefix = readStartKey(request, "responses", principal), principal.runPrefix or ""
         streamLog = await service.startRun(
             prompt,
             key,
-            self._makeSummary(prompt),
+            makeSummary(prompt),
             viewed=asked.isStream or not asked.isBackground,
             prefix=prefix,
             client=identifyClient(request),
-            opening=opening,
+            opening=Opening(packed, RunTraits(asked.isBackground, tellsEnd=True)),
         )
         # See `Completions.POST`.
-        del body, earlier, prompt, opening
+        del body, earlier, prompt, packed
         asked = asked.forgetContent()
         return await self._respond(request, streamLog, asked, principal)
 
@@ -71,11 +71,10 @@ class Responses(ResponsesResource):
         url = locateStream(request, streamLog, 2)
         if not asked.isStored:
             request.responseHeaders.removeHeader(b"Content-Location")
-            request.notifyFinish().addBoth(partial(self._forget, streamLog))
+            if request.getHeader(b"idempotency-key") is None:
+                # Otherwise the client may repeat its request, and must not start another run.
+                request.notifyFinish().addBoth(partial(self._forget, streamLog))
         if asked.isBackground:
-            run = self.service.runs.find(streamLog.name)
-            if run is not None:
-                run.detach()
             await streamLog.awaitStored()
             if not asked.isStream:
                 return self.answer(request, streamLog, await self.describe(streamLog))
@@ -133,18 +132,8 @@ class Responses(ResponsesResource):
             raise InvalidMember(f"A request over {limit} bytes cannot be stored. Send `store: false`.", "store")
         return bytes(packed[:-1])
 
-    def _makeSummary(self, prompt: Prompt) -> Callable[[IStreamLog], dict[str, object]]:
-        """Return a function that adds usage and time to the entry `done`: so every process tells the same."""
-        addUsage, wall = makeSummary(prompt), self.service.wall
-
-        def summarize(streamLog: IStreamLog) -> dict[str, object]:
-            usage = {} if addUsage is None else addUsage(streamLog)
-            return {**usage, "ended": int(wall())}
-
-        return summarize
-
     def _forget(self, streamLog: IStreamLog, _: Any) -> None:
-        """Delete the stream of a response that is not stored, when its last viewer has left."""
+        """Delete the stream of a response that nobody asks for again, when its last viewer has left."""
         self.service.clock.callLater(0, self._delete, streamLog)
 
     def _delete(self, streamLog: IStreamLog) -> None:

@@ -145,6 +145,19 @@ class CreationTests(ResponsesTestCase):
         ):
             self.assertEqual(self.create("key", **other).response.status, 422, other)
 
+    def test_notStoredTwice(self) -> None:
+        """A repeated request with the same key starts no second run, though its response is not stored."""
+        first = self.create("key", stream=True, store=False)
+        self.write("One")
+        first.close()
+        self.reactor.run(1)
+        self.end()
+        second = self.create("key", stream=True, store=False)
+        events = self.events(second.response)
+        self.assertEqual(events[-1]["type"], "response.completed")
+        self.assertEqual(len(self.source.runs), 1)
+        self.assertEqual(self.get(events[0]["response"]["id"]).status, 404)
+
     def test_large(self) -> None:
         """A large request is read and kept in several turns; one that is too large to be kept is refused."""
         text = "word " * 9000
