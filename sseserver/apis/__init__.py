@@ -40,9 +40,9 @@ from sseserver.apis.native.operated import OperatedStreams
 from sseserver.apis.native.operations import makeNative, makeOperated
 from sseserver.apis.native.streams import StreamCollection
 from sseserver.apis.ollama.answers import Answers
-from sseserver.apis.ollama.models import Tags, Version
+from sseserver.apis.ollama.models import Show, Tags, Version
 from sseserver.apis.ollama.operations import OLLAMA
-from sseserver.apis.ollama.resource import Unknown
+from sseserver.apis.ollama.resource import Embeddings, Unknown
 from sseserver.apis.page.operations import makePage
 from sseserver.apis.page.page import ASSETS, PACKAGE, Page
 from sseserver.apis.page.visitor import Visitor
@@ -102,7 +102,9 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
     if service.settings.ollama:
         resources |= {"ollama": Unknown(), "ollama/api": Unknown()}
         resources |= {f"ollama/api/{endpoint}": Answers(endpoint, service, access) for endpoint in (CHAT, GENERATE)}
-        resources |= {"ollama/api/tags": Tags(service, access), "ollama/api/version": Version()}
+        resources |= {"ollama/api/tags": Tags(service, access), "ollama/api/show": Show(service, access)}
+        resources |= {f"ollama/api/{name}": Embeddings() for name in ("embed", "embeddings")}
+        resources |= {"ollama/api/version": Version()}
     if access.credentials is not None:
         resources["session"] = Session(service, access, access.credentials)
     return resources

@@ -92,6 +92,11 @@ class Answer:
         """Whether the completion is to be encoded in pieces."""
         return self._builder.size > STEP_BYTES
 
+    @property
+    def durations(self) -> object:
+        """The member `durations` of the entry `done`; see `RunTraits`. `None` without it."""
+        return None if self._end is None else self._end.members.get("durations")
+
     def completion(self) -> dict[str, object]:
         """
         Return the chat completion of a stream that has ended. Its members may be in pieces; see `CompletionBuilder`.

@@ -63,11 +63,20 @@ class OllamaTests(ModelAPITestCase):
                 self.assertEqual((pieces[-1].done, pieces[-1].done_reason, pieces[-1].model), (True, "stop", model))
                 whole = client.chat(model=model, messages=ASKED)
                 self.assertEqual((whole.message.content, whole.eval_count), (TEXT, pieces[-1].eval_count))
+                for end in (pieces[-1], whole):
+                    self.assertGreater(end.total_duration, 0)
+                    self.assertEqual(end.total_duration, end.prompt_eval_duration + end.eval_duration)
                 texts = [piece.response for piece in client.generate(model=model, prompt="Say hello.", stream=True)]
                 self.assertEqual(
                     ("".join(texts), client.generate(model=model, prompt="Say hello.").response), (TEXT, TEXT)
                 )
                 self.assertEqual([each.model for each in client.list().models], [model])
+                shown = client.show(model)
+                self.assertEqual((shown.capabilities, shown.modelinfo["general.basename"]), (["completion"], model))
+                for ask in (client.embed, client.embeddings):
+                    with self.assertRaises(ollama.ResponseError) as caught:
+                        ask(model, "Hello")
+                    self.assertIn("makes no embeddings", caught.exception.error)
 
         await self.inThread(read)
         seen = await self.runNode(nodeFolder(SCRIPT, PACKAGE), host, model, "Say hello.")

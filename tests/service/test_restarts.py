@@ -189,7 +189,7 @@ class RestartTests(RestartCase):
 
 
 class TraitTests(RestartCase):
-    """What an API has asked of a run beside its answer."""
+    """Traits of a run, which its API has chosen."""
 
     settings = Settings(retryInterrupted=1, linger=0, drain=0)
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.web.resource import Resource
@@ -12,9 +12,8 @@ from twisted.web.server import Request
 
 from sseserver.apis.chat.resource import ChatResource
 from sseserver.delivery.document import Document
-from sseserver.errors import ModelNotFound
-from sseserver.interfaces import IModels, IUpstreams
 from sseserver.protocols.jsonpieces import SPACED, Array, encodePieces
+from sseserver.service.models import findModel, listModels
 from sseserver.service.service import StreamService
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
@@ -52,32 +51,12 @@ class Models(ChatResource):
         """Answer with the list of models, or with one of them."""
         await self._access.identify(request)
         if self._name is not None:
-            return answerJSON(request, self._describe(await self._findModel(self._name)))
-        models = await self._find()
+            return answerJSON(request, self._describe(await findModel(self._service.source, self._name)))
+        models = await listModels(self._service.source)
         described = map(self._describe, models)
         if len(models) > MOST_WHOLE:
             return answerLargeJSON(request, encodePieces({"object": "list", "data": Array(described)}, SPACED))
         return answerJSON(request, {"object": "list", "data": list(described)})
-
-    async def _findModel(self, name: str) -> str | Mapping[str, Any]:
-        """
-        Return a model.
-
-        Raises:
-            ModelNotFound: There is none with this name.
-        """
-        source = self._service.source
-        found = await source.findModel(name) if IUpstreams.providedBy(source) else None
-        if found is not None:
-            return found
-        for model in await self._find():
-            if name == (model if isinstance(model, str) else model.get("id")):
-                return model
-        raise ModelNotFound(f"There is no model {name!r} here. GET /v1/models lists the models.")
-
-    async def _find(self) -> Sequence[str | Mapping[str, Any]]:
-        source = self._service.source
-        return await source.models() if IModels.providedBy(source) else [source.model]
 
     def _describe(self, model: str | Mapping[str, Any]) -> dict[str, object]:
         """Describe a model, in its own words as far as it has any."""

@@ -14,6 +14,7 @@ from sseserver.protocols.chatcompletions import FOLDING, build, makeSummary
 from sseserver.protocols.jsonpieces import encodePieces
 from sseserver.protocols.ollama import CHAT, AnswerWriter, readOllamaChat, readOllamaGenerate
 from sseserver.service.clients import identifyClient
+from sseserver.service.opening import Opening, RunTraits
 from sseserver.service.service import StreamService
 from sseserver.timing.turns import awaitTurn
 from sseserver.web.access.rights import Access
@@ -21,6 +22,9 @@ from sseserver.web.answering import awaitAnswer, holdHead
 from sseserver.web.answers import answerJSON, answerLargeJSON
 from sseserver.web.request import readJSONObject, readStartKey
 from sseserver.web.viewing import locateStream
+
+#: Ollama's answers have durations.
+_OPENING = Opening(None, RunTraits(tellsDurations=True))
 
 
 class Answers(OllamaResource):
@@ -56,7 +60,13 @@ class Answers(OllamaResource):
         key = readStartKey(request, f"ollama-{self._endpoint}", principal)
         prefix, client = principal.runPrefix or "", identifyClient(request)
         streamLog = await service.startRun(
-            body.mark(prompt), key, makeSummary(prompt), viewed=True, prefix=prefix, client=client
+            body.mark(prompt),
+            key,
+            makeSummary(prompt),
+            viewed=True,
+            prefix=prefix,
+            client=client,
+            opening=_OPENING,
         )
         url = locateStream(request, streamLog, 3)
         # See `Completions.POST`.
@@ -74,7 +84,7 @@ class Answers(OllamaResource):
         if answer is None:
             return None
         writer = AnswerWriter(self._endpoint, service.source.model, streamLog.created)
-        whole = writer.makeWhole(answer.completion())
+        whole = writer.makeWhole(answer.completion(), answer.durations)
         return (
             answerLargeJSON(request, encodePieces(whole, FOLDING))
             if answer.isLarge

@@ -1,5 +1,5 @@
 """
-`ollama/api/tags` and `ollama/api/version`: the models that a client can ask for, and the version of the API.
+`ollama/api/tags`, `show` and `version`: the models that a client can ask for, one of them, and the version of the API.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from sseserver.apis.ollama.resource import OllamaResource
 from sseserver.delivery.document import Document
 from sseserver.interfaces import IModels
 from sseserver.protocols.jsonpieces import SPACED, Array, encodePieces
-from sseserver.protocols.ollama import describeModel
+from sseserver.protocols.ollama import describeModel, readOllamaShow, showModel
+from sseserver.service.models import findModel, listModels, nameModel
 from sseserver.service.service import StreamService
 from sseserver.web.access.rights import Access
 from sseserver.web.answers import answerJSON, answerLargeJSON
+from sseserver.web.request import readJSONObject
 
 #: Version of Ollama whose API this is: some clients look for functions of later versions only.
 VERSION = "0.12.0"
@@ -36,11 +38,33 @@ class Tags(OllamaResource):
     async def GET(self, request: Request) -> bytes | Document:
         """Answer with the list."""
         await self._access.identify(request)
-        source, created = self._service.source, self._service.created
-        models = await source.models() if IModels.providedBy(source) else [source.model]
-        names = (model if isinstance(model, str) else str(model.get("id", "")) for model in models)
-        described = (describeModel(name, created) for name in names)
+        models, created = await listModels(self._service.source), self._service.created
+        described = (describeModel(nameModel(model), created) for model in models)
         return answerLargeJSON(request, encodePieces({"models": Array(described)}, SPACED))
+
+
+class Show(OllamaResource):
+    """
+    The resource `ollama/api/show`: one model.
+
+    Args:
+        service: See `Tags`.
+        access: See `Tags`.
+    """
+
+    def __init__(self, service: StreamService, access: Access) -> None:
+        super().__init__(service.viewers)
+        self._access = access
+        self._service = service
+
+    async def POST(self, request: Request) -> bytes:
+        """Answer with the model that the body names."""
+        await self._access.identify(request)
+        service, source = self._service, self._service.source
+        body = await readJSONObject(request, service.settings.modelBody, service)
+        name = readOllamaShow(body.members, source)
+        await findModel(source, name)
+        return answerJSON(request, showModel(name, service.created, takesMessages=IModels.providedBy(source)))
 
 
 class Version(OllamaResource):

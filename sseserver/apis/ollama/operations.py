@@ -4,7 +4,8 @@ The operations of Ollama's API, for the OpenAPI document.
 
 from __future__ import annotations
 
-from sseserver.protocols.ollama import CHAT, GENERATE, OllamaChatBody, OllamaGenerateBody
+from sseserver.errors import InvalidMember, ModelNotFound
+from sseserver.protocols.ollama import CHAT, GENERATE, OllamaChatBody, OllamaGenerateBody, OllamaShowBody
 from sseserver.web.accept import JSON
 from sseserver.web.openapi.operations import (
     ANSWER_ERRORS,
@@ -75,6 +76,17 @@ OLLAMA = Described(
             errorSchema="OllamaError",
         ),
         Operation(
+            method="POST",
+            path="/ollama/api/show",
+            name="showOllamaModel",
+            summary="Describe a model of the token source",
+            answers=(Answer(200, "The model.", makeJSON("OllamaModel")),),
+            errors=(InvalidMember, ModelNotFound),
+            body=Body(makeJSON("OllamaShowBody"), limitModel),
+            relays=True,
+            errorSchema="OllamaError",
+        ),
+        Operation(
             method="GET",
             path="/ollama/api/version",
             name="readOllamaVersion",
@@ -86,8 +98,20 @@ OLLAMA = Described(
     ),
     {
         "OllamaAnswer": _ANSWER,
+        "OllamaModel": makeObject(
+            "A model.",
+            {
+                "modelfile": TEXT,
+                "parameters": TEXT,
+                "template": TEXT,
+                "details": {"type": "object"},
+                "model_info": {"type": "object"},
+                "capabilities": {"type": "array", "items": TEXT},
+                "modified_at": TEXT,
+            },
+        ),
         "OllamaTags": makeObject("The models.", {"models": {"type": "array", "items": {"type": "object"}}}),
         "OllamaError": _ERROR,
     },
-    (OllamaChatBody, OllamaGenerateBody),
+    (OllamaChatBody, OllamaGenerateBody, OllamaShowBody),
 )

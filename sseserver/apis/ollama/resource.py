@@ -1,5 +1,7 @@
 """
-`OllamaResource`: base class of the resources of Ollama's API; `Unknown` is every other URL below `ollama`.
+`OllamaResource`: base class of the resources of Ollama's API.
+
+`Unknown` is every other URL below `ollama`; `Embeddings` says of two of them why they are missing.
 """
 
 from __future__ import annotations
@@ -28,4 +30,10 @@ class OllamaResource(AsyncResource):
 class Unknown(OllamaResource, NotFoundResource):
     """Answers 404, and says what there is of Ollama's API."""
 
-    message = "This server has /api/chat, /api/generate, /api/tags and /api/version of Ollama's API."
+    message = "This server has /api/chat, /api/generate, /api/show, /api/tags and /api/version of Ollama's API."
+
+
+class Embeddings(Unknown):
+    """Answers 404 to a request for embeddings: token sources write text."""
+
+    message = "This server makes no embeddings. Ask the API that has the model for them."

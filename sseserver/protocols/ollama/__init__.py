@@ -7,13 +7,15 @@ a stream) and `translation` (of the entries of a log into such lines).
 Reference: https://docs.ollama.com/api.
 """
 
-from sseserver.protocols.ollama.answer import CHAT, GENERATE, AnswerWriter, describeModel, writeStamp
+from sseserver.protocols.ollama.answer import CHAT, GENERATE, AnswerWriter, describeModel, showModel, writeStamp
 from sseserver.protocols.ollama.request import (
     OllamaChatBody,
     OllamaGenerateBody,
     OllamaRequest,
+    OllamaShowBody,
     readOllamaChat,
     readOllamaGenerate,
+    readOllamaShow,
 )
 from sseserver.protocols.ollama.translation import OllamaTranslator, writeProblemLine
 
@@ -24,10 +26,13 @@ __all__ = [
     "OllamaChatBody",
     "OllamaGenerateBody",
     "OllamaRequest",
+    "OllamaShowBody",
     "OllamaTranslator",
     "describeModel",
     "readOllamaChat",
     "readOllamaGenerate",
+    "readOllamaShow",
+    "showModel",
     "writeProblemLine",
     "writeStamp",
 ]

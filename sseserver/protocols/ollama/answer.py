@@ -15,6 +15,9 @@ from sseserver.values import Reason
 CHAT = "chat"
 GENERATE = "generate"
 
+#: Number. Those of a second.
+_NANOSECONDS = 10**9
+
 
 class AnswerWriter:
     """
@@ -62,22 +65,24 @@ class AnswerWriter:
         """Make the answer to a request without a prompt, by which a client loads a model."""
         return {**self._members, **self._place("", ""), "done": True, "done_reason": "load"}
 
-    def makeEnd(self, reason: object, usage: Usage) -> dict[str, Any]:
+    def makeEnd(self, reason: object, usage: Usage, durations: object = None) -> dict[str, Any]:
         """
         Make the last object of a streamed answer.
 
         Args:
             reason: The finish reason.
             usage: The usage.
+            durations: Those of the entry `done`.
         """
-        return {**self._members, **self._place("", ""), **_makeEnd(reason, usage)}
+        return {**self._members, **self._place("", ""), **_makeEnd(reason, usage, durations)}
 
-    def makeWhole(self, completion: Mapping[str, Any]) -> dict[str, Any]:
+    def makeWhole(self, completion: Mapping[str, Any], durations: object = None) -> dict[str, Any]:
         """
         Make an answer in one piece.
 
         Args:
             completion: The completion, in pieces as `CompletionBuilder` makes it. Only its first choice counts.
+            durations: Those of the entry `done`.
 
         Returns:
             The object; its texts may be in pieces.
@@ -94,7 +99,8 @@ class AnswerWriter:
             place["message"]["tool_calls"] = list(map(convertCall, calls))
         told = completion.get("usage")
         usage = readUsage(build(told) if isinstance(told, dict) else {})
-        return {**self._members, "model": completion["model"], **place, **_makeEnd(choice["finish_reason"], usage)}
+        end = _makeEnd(choice["finish_reason"], usage, durations)
+        return {**self._members, "model": completion["model"], **place, **end}
 
     def _place(self, text: object, thinking: object) -> dict[str, Any]:
         """Return the members with the text."""
@@ -104,10 +110,31 @@ class AnswerWriter:
         return {"message": {"role": "assistant", "content": text, **reasoning}}
 
 
-def _makeEnd(reason: object, usage: Usage) -> dict[str, Any]:
-    """Return the members that end an answer. Ollama's durations are left out: the source does not tell them."""
+def _makeEnd(reason: object, usage: Usage, durations: object) -> dict[str, Any]:
+    """Return the members that end an answer."""
     ended = Reason.LENGTH if reason == Reason.LENGTH else Reason.STOP
-    return {"done": True, "done_reason": ended, "prompt_eval_count": usage.prompt, "eval_count": usage.completion}
+    end = {"done": True, "done_reason": ended, "prompt_eval_count": usage.prompt, "eval_count": usage.completion}
+    return {**end, **_convertDurations(durations)}
+
+
+def _convertDurations(told: object) -> dict[str, int]:
+    """
+    Return Ollama's durations, in nanoseconds.
+
+    Until the first token a model reads the prompt, as far as this server knows; it is always loaded.
+
+    Args:
+        told: The member `durations` of the entry `done`; there are none without it.
+    """
+    if not isinstance(told, Mapping):
+        return {}
+    first, total = (round(_NANOSECONDS * told[name]) for name in ("first", "total"))
+    return {
+        "total_duration": total,
+        "load_duration": 0,
+        "prompt_eval_duration": first,
+        "eval_duration": total - first,
+    }
 
 
 def convertCall(call: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,21 +156,45 @@ def describeModel(name: str, created: float) -> dict[str, Any]:
         name: Its name.
         created: Seconds since 1970.
     """
-    details = {
-        "parent_model": "",
-        "format": "",
-        "family": "",
-        "families": [],
-        "parameter_size": "",
-        "quantization_level": "",
-    }
     return {
         "name": name,
         "model": name,
         "modified_at": writeStamp(created),
         "size": 0,
         "digest": "",
-        "details": details,
+        "details": _describeDetails(),
+    }
+
+
+def showModel(name: str, created: float, *, takesMessages: bool) -> dict[str, Any]:
+    """
+    Describe one model.
+
+    Args:
+        name: Its name.
+        created: Seconds since 1970.
+        takesMessages: Whether tools are passed on to it.
+    """
+    return {
+        "modelfile": "",
+        "parameters": "",
+        "template": "",
+        "details": _describeDetails(),
+        "model_info": {"general.architecture": "sseserver", "general.basename": name},
+        "capabilities": ["completion", "tools"] if takesMessages else ["completion"],
+        "modified_at": writeStamp(created),
+    }
+
+
+def _describeDetails() -> dict[str, Any]:
+    """Return the details of a model, of which this server knows none."""
+    return {
+        "parent_model": "",
+        "format": "",
+        "family": "",
+        "families": [],
+        "parameter_size": "",
+        "quantization_level": "",
     }
 
 

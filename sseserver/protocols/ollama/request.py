@@ -97,6 +97,13 @@ class OllamaGenerateBody(_Body, kw_only=True):
     images: list[str] | None = None
 
 
+class OllamaShowBody(msgspec.Struct):
+    """The body of a request for the description of a model. Older clients call the model `name`."""
+
+    model: str = ""
+    name: str = ""
+
+
 class OllamaRequest(NamedTuple):
     """
     A request for an answer.
@@ -150,13 +157,33 @@ def readOllamaGenerate(body: Mapping[str, Any], source: ITokenSource) -> OllamaR
     return _makeRequest(asked, list(_convertMessages(said)), {}, source)
 
 
+def readOllamaShow(body: Mapping[str, Any], source: ITokenSource) -> str:
+    """
+    Read the body of a request for the description of a model, and return the name of the model.
+
+    Args:
+        body: See `readOllamaChat`.
+        source: See `readOllamaChat`.
+
+    Raises:
+        InvalidMember: The model is not named.
+    """
+    asked = convert(body, OllamaShowBody)
+    if not asked.model and not asked.name:
+        raise InvalidMember("`model` must name a model.", "model")
+    return _dropTag(asked.model or asked.name, source)
+
+
+def _dropTag(model: str, source: ITokenSource) -> str:
+    """Return the name of a model without the tag that Ollama adds. An upstream decides itself what its names mean."""
+    return model if IModels.providedBy(source) else model.removesuffix(_TAG)
+
+
 def _makeRequest(
     asked: _Body, messages: Sequence[dict[str, Any]], more: Mapping[str, Any], source: ITokenSource
 ) -> OllamaRequest:
     """Make the request of a body whose messages are converted."""
-    model = asked.model
-    if not IModels.providedBy(source):
-        model = model.removesuffix(_TAG)
+    model = _dropTag(asked.model, source)
     checkModel(model, source)
     streamed = asked.stream is not False
     if all(message["role"] == "system" for message in messages):

@@ -87,7 +87,9 @@ class OllamaTranslator:
             self._addCalls(lines)
         except SourceError as problem:
             return [writeProblemLine(problem)]
-        lines.append(_writeLine(self._writer.makeEnd(self._reason or terminal.get("reason"), self._usage or known)))
+        reason = self._reason or terminal.get("reason")
+        end = self._writer.makeEnd(reason, self._usage or known, terminal.get("durations"))
+        lines.append(_writeLine(end))
         return lines
 
     def _add(self, delta: Delta, lines: list[bytes]) -> None:

@@ -43,17 +43,24 @@ class AnswersTests(ChatTestCase):
             lines = readLines(answer.body)
             self.assertEqual([read(line) for line in lines], ["a", "b", ""])
             self.assertEqual((lines[-1]["prompt_eval_count"], lines[-1]["eval_count"]), (2, 2))
+            self.assertEqual(lines[-1]["total_duration"], lines[-1]["eval_duration"])
+            self.assertGreaterEqual(lines[-1]["eval_duration"], 6 * 10**9)
             self.assertEqual(self.ask(answer.headers["content-location"], "text/plain").body, b"ab")
 
     def test_whole(self) -> None:
         """With `stream` false the answer is one object."""
         chat, generated = self.chat(stream=False), self.generate(stream=False)
+        self.reactor.advance(3)
         for run in self.source.runs:
             run.write("a", "b")
+            self.reactor.advance(2)
             run.end()
         self.reactor.run(1)
         self.assertEqual(chat.response.json["message"], {"role": "assistant", "content": "ab"})
         self.assertEqual((generated.response.json["response"], generated.response.json["done_reason"]), ("ab", "stop"))
+        durations = {name: value for name, value in chat.response.json.items() if name.endswith("_duration")}
+        total = {"total_duration": 5 * 10**9, "load_duration": 0}
+        self.assertEqual(durations, {**total, "prompt_eval_duration": 3 * 10**9, "eval_duration": 2 * 10**9})
 
     def test_large(self) -> None:
         """A large answer is sent in pieces."""

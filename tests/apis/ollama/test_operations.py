@@ -34,6 +34,8 @@ class OperationsTests(ChatTestCase):
             wire = self.connect(self.factory)
             wire.ask(path)
             check("GET", path, wire)
+        for model in ("script", "other", 1):
+            check("POST", "/ollama/api/show", self.post("/ollama/api/show", {"model": model}))
         names = {each.operation for each in judge.seen}
-        expected = {"chatWithOllama", "generateWithOllama", "listOllamaModels", "readOllamaVersion"}
+        expected = {"chatWithOllama", "generateWithOllama", "listOllamaModels", "readOllamaVersion", "showOllamaModel"}
         self.assertEqual(names, expected)

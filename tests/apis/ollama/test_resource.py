@@ -17,9 +17,11 @@ class ResourceTests(ChatTestCase):
             ("/ollama/api/chat", b"{", 400),
             ("/ollama/api/generate", b'{"model": 1}', 400),
             ("/ollama/api/tags", b"{}", 405),
-            ("/ollama/api/show", b"{}", 404),
+            ("/ollama/api/show", b"{}", 400),
             ("/ollama/api/chat/more", b"{}", 404),
             ("/ollama/v1", b"{}", 404),
+            ("/ollama/api/embed", b'{"model": "script", "input": "a"}', 404),
+            ("/ollama/api/embeddings", b'{"model": "script", "prompt": "a"}', 404),
         ):
             answer = self.post(path, body).response
             self.assertEqual((answer.status, list(answer.json)), (status, ["error"]))
