@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from sseserver.apis.admin.operations import HEALTH_CHECKS, OPERATORS
 from sseserver.apis.chat.operations import CHAT
+from sseserver.apis.durable.operations import DURABLE
 from sseserver.apis.messages.operations import MESSAGES
 from sseserver.apis.native.operations import makeNative
 from sseserver.apis.page.operations import makePage
@@ -120,6 +121,11 @@ ADVICE = {
     "events_gone": Advice(
         "A response cannot be continued after this event: what follows is no longer kept, or is void.",
         "Read the response from its start, or get it as a whole.",
+    ),
+    "offset_gone": Advice(
+        "A reader of Durable Streams cannot continue after its offset: what follows is no longer kept, was lost, or "
+        "is void.",
+        "Read the stream from its start, with `offset=-1`. If that is answered 410 as well, its beginning is gone.",
     ),
     "stream_not_found": Advice(
         "No stream has this name, it is no longer kept, or the credential does not let you know of it.",
@@ -346,7 +352,8 @@ def listCodes() -> list[type[SSEServerError]]:
 def listOperations() -> list[Operation]:
     """Return the operations of all APIs, the native one first."""
     formats = tuple(makeFormats(MODEL))
-    apis = (makeNative(formats), CHAT, RESPONSES, MESSAGES, CHATS, makePage(formats), SESSION, DESCRIPTION, OPERATORS)
+    models = (CHAT, RESPONSES, MESSAGES, CHATS, DURABLE)
+    apis = (makeNative(formats), *models, makePage(formats), SESSION, DESCRIPTION, OPERATORS)
     return [operation for api in apis for operation in api.operations]
 
 

@@ -50,7 +50,7 @@ BODIES = {
 }
 
 #: Paths whose streams are seen by a client that may not read them.
-_SHOWN = {"/", "/streams/{name}", "/v1/responses/{id}", "/v1/responses/{id}/input_items"}
+_SHOWN = {"/", "/streams/{name}", "/durable/{name}", "/v1/responses/{id}", "/v1/responses/{id}/input_items"}
 
 #: The operations that start runs, with their bodies.
 STARTS = (
@@ -211,7 +211,13 @@ class DescribedTestCase(SecretsTestCase):
             self.check("/api/chat", "POST", body=CHAT, headers=key)
             for path, body in STARTS:
                 self.check(path, "POST", body=body, headers=key)
-            for target in ("/agui?runId=r", "/api/chat/c/stream", "/streams/news?format=openai", "/?format=openai"):
+            for target in (
+                "/agui?runId=r",
+                "/api/chat/c/stream",
+                "/durable/news?offset=-1&live=sse",
+                "/streams/news?format=openai",
+                "/?format=openai",
+            ):
                 self.check(target, headers=key)
 
     def breakStore(self) -> None:
@@ -260,6 +266,7 @@ class DescribedTestCase(SecretsTestCase):
             ):
                 self.check(path, "POST", every, body=other, headers={"Idempotency-Key": "k"})
         self.continueRun(every)
+        self.readDurable(every)
         self.check("/", accept=EVENTSOURCE, credential=every, headers={"Origin": "http://evil.example"})
         self.useMessages(every)
         self.useResponses(every)
@@ -325,6 +332,19 @@ class DescribedTestCase(SecretsTestCase):
         self.check("/agui", "POST", key, body=AGENT, headers={"Last-Event-ID": last})
         self.check(f"/agui?runId=r&offset={last}", "GET", key)
         self.check("/agui?runId=%20", "GET", key)
+
+    def readDurable(self, key: str) -> None:
+        """Start and resume a chat for a reader of Durable Streams, and read it."""
+        for method, target in (("POST", "/api/chat"), ("GET", "/api/chat/c/stream")):
+            body = CHAT if method == "POST" else None
+            url = self.check(target, method, key, body=body, headers={"Prefer": "respond-async"}).json["streamUrl"]
+        self.source.run.end()
+        self.reactor.advance(FLUSH_TICK)
+        self.check(url)
+        self.check(url, headers={"If-None-Match": "*"})
+        self.check("/durable/none", credential=key)
+        self.check(f"{url}&offset=now&live=long-poll")
+        self.check(f"{url}&offset={0:019}_{'0' * 22}&live=sse")
 
     def failSource(self, key: str) -> None:
         """Ask for the models of a source that cannot list them."""

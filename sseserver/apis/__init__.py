@@ -3,8 +3,9 @@ The APIs: families of URLs with one wire protocol each.
 
 Each is a package: `native` (`/streams`), `chat` (OpenAI's `/v1`), `responses` (`/v1/responses`),
 `messages` (Anthropic's `/v1/messages`), `ollama` (Ollama's `/ollama/api`), `ui` (the Vercel AI
-SDK's `/api/chat`), `agui` (AG-UI's `/agui`), `page` (`/`), `session` (`/session`), `admin`
-(`/healthz`, `/readyz`, and the site of `--admin-listen`). `makeAPIs` is the list of them.
+SDK's `/api/chat`), `durable` (`/durable`, for readers of Durable Streams), `agui` (AG-UI's
+`/agui`), `page` (`/`), `session` (`/session`), `admin` (`/healthz`, `/readyz`, and the site of
+`--admin-listen`). `makeAPIs` is the list of them.
 
 A new API is a package here, a line in `makeAPIs`, a module in `sseserver.protocols` for its JSON,
 and a format if it streams. CONTRIBUTING.md has the steps.
@@ -34,6 +35,8 @@ from sseserver.apis.agui.operations import AGENT
 from sseserver.apis.chat.completions import LEGACY, Completions
 from sseserver.apis.chat.models import Models
 from sseserver.apis.chat.operations import CHAT as CHAT_API
+from sseserver.apis.durable.operations import DURABLE
+from sseserver.apis.durable.streams import DurableStreams
 from sseserver.apis.messages.messages import Messages
 from sseserver.apis.messages.operations import MESSAGES
 from sseserver.apis.native.operated import OperatedStreams
@@ -94,6 +97,7 @@ def makeAPIs(service: StreamService, prompt: str | None, access: Access, gate: G
         "v1/responses": Responses(service, access),
         "v1/messages": Messages(service, access),
         "api/chat": Chats(service, access),
+        "durable": DurableStreams(service, access),
         "agui": Agent(service, access),
         "healthz": Health(),
         "readyz": Readiness(service),
@@ -127,6 +131,7 @@ def describeAPIs(service: StreamService, access: Access) -> dict[str, Any]:
         RESPONSES,
         MESSAGES,
         CHATS,
+        DURABLE,
         AGENT,
         *optional,
         SESSION,

@@ -189,6 +189,12 @@ def hasVersion(request: Request, tag: bytes) -> bool:
     return tags.strip(b" \t") == b"*" or tag in _ENTITY_TAG.findall(tags)
 
 
+def prefersAsync(request: Request) -> bool:
+    """Return whether the client asks for an answer at once that names where to read: `respond-async` (RFC 7240)."""
+    preferences = b",".join(request.requestHeaders.getRawHeaders(b"prefer", ())).split(b",")
+    return any(each.partition(b";")[0].strip().lower() == b"respond-async" for each in preferences)
+
+
 def readBody(request: Request, limit: int) -> bytes:
     """
     Read the entire body.

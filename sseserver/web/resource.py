@@ -9,7 +9,7 @@ with a bare 500: no traceback reaches a client, and no HTML an event stream.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -42,7 +42,12 @@ class AsyncResource(Resource):
 
     Args:
         viewers: The viewers of the service. `None` for a resource whose answers are short.
+
+    Attributes:
+        advice: A sentence for clients that use another method; empty for none.
     """
+
+    advice: ClassVar[str] = ""
 
     def __init__(self, viewers: Viewers | None = None) -> None:
         super().__init__()
@@ -106,7 +111,8 @@ class AsyncResource(Resource):
         if method is None:
             allowed = ", ".join(self.listMethods())
             request.responseHeaders.setRawHeaders(b"Allow", [allowed.encode("ascii")])
-            raise MethodNotAllowed(f"This resource does not support {name}. Use one of: {allowed}.")
+            text = f"This resource does not support {name}. Use one of: {allowed}. {self.advice}"
+            raise MethodNotAllowed(text.rstrip())
         return method(request)
 
     def _answerBug(self, failure: Failure, request: Request) -> None:

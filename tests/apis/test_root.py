@@ -26,8 +26,9 @@ class RootTests(ScriptedTestCase):
         """Each API answers at its path, with a trailing slash as well."""
         unknown = self.ask("/nothing", method="PATCH").headers["allow"]
         for path in makeAPIs(self.service, None, Access(None, self.reactor.seconds), Gate()):
-            # The folder of the assets has children only.
-            for url in {"": ["/"], "assets": ["/assets/app.js"]}.get(path, [f"/{path}", f"/{path}/"]):
+            # The folder of the assets has children only, and so has that of the streams for readers.
+            others = {"": ["/"], "assets": ["/assets/app.js"], "durable": ["/durable/a", "/durable/a/"]}
+            for url in others.get(path, [f"/{path}", f"/{path}/"]):
                 response = self.ask(url, method="PATCH")
                 self.assertEqual(response.status, 405, url)
                 self.assertNotEqual(response.headers["allow"], unknown, url)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from twisted.web.http import NO_CONTENT
+from twisted.web.http import ACCEPTED, NO_CONTENT
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -20,7 +20,8 @@ from sseserver.service.service import StreamService
 from sseserver.tracebacks import forgetTraceback
 from sseserver.values import State
 from sseserver.web.access.rights import Access
-from sseserver.web.request import readJSONObject, readParameter, readStartKey
+from sseserver.web.answers import answerJSON
+from sseserver.web.request import prefersAsync, readJSONObject, readParameter, readStartKey
 from sseserver.web.resource import AsyncResource, NotFoundResource
 from sseserver.web.viewing import answerViewerHead, locateStream
 
@@ -55,8 +56,12 @@ class Chats(AsyncResource):
         chat.putChild(b"stream", ChatStream(self._service, self._newest, self._access, path.decode("utf-8", "replace")))
         return chat
 
-    async def POST(self, request: Request) -> None:
-        """Start a run for the last message of a chat, or join the run of the same idempotency key."""
+    async def POST(self, request: Request) -> bytes | None:
+        """
+        Start a run for the last message of a chat, or join the run of the same idempotency key.
+
+        A reader of Durable Streams follows the answer at another URL. With `Prefer: respond-async` it gets that alone.
+        """
         principal = await self._access.requireRun(request)
         body = await readJSONObject(request, self._service.settings.modelBody, self._service, _TYPES)
         prompt, chat = readChat(body.members, self._service.source)
@@ -67,7 +72,11 @@ class Chats(AsyncResource):
             await self._newest.add(_makeKey(principal, chat), streamLog)
         url = locateStream(request, streamLog, 2)
         nameRun(request, streamLog)
+        reader = nameReader(request, streamLog, url, self._access.signReading(principal, streamLog.name))
+        if prefersAsync(request):
+            return answerJSON(request, {"streamUrl": reader}, ACCEPTED)
         self._service.viewers.follow(request, streamLog, self._service.formats["ui"], url, principal)
+        return None
 
 
 class ChatStream(AsyncResource):
@@ -102,7 +111,10 @@ class ChatStream(AsyncResource):
         if streamLog is None or streamLog.state is not State.OPEN:
             request.setResponseCode(NO_CONTENT)
             return b""
-        url, form = self._locate(request, streamLog), self._service.formats["ui"]
+        url, form = locateStream(request, streamLog, 4), self._service.formats["ui"]
+        reader = self._nameStream(request, streamLog, url, principal)
+        if prefersAsync(request):
+            return answerJSON(request, {"streamUrl": reader}, ACCEPTED)
         if request.method == b"HEAD":
             answerViewerHead(self._service, request, form)
         else:
@@ -122,15 +134,14 @@ class ChatStream(AsyncResource):
         streamLog = await self._findRun(principal) or await self._findChat(principal)
         if streamLog is None:
             raise StreamNotFound(self._name)
-        url = self._locate(request, streamLog)
+        url = locateStream(request, streamLog, 4)
+        self._nameStream(request, streamLog, url, principal)
         return await NumberedParts(self._service, streamLog).answer(request, int(index), url, principal)
 
-    def _locate(self, request: Request, streamLog: IStreamLog) -> str:
-        """Name the stream in the headers, and return its URL."""
-        url = locateStream(request, streamLog, 4)
-        request.responseHeaders.setRawHeaders(b"Location", [url.encode("ascii")])
+    def _nameStream(self, request: Request, streamLog: IStreamLog, url: str, principal: Principal) -> str:
+        """Name the stream in the headers, and return its URL for readers of Durable Streams."""
         nameRun(request, streamLog)
-        return url
+        return nameReader(request, streamLog, url, self._access.signReading(principal, streamLog.name))
 
     async def _findRun(self, principal: Principal) -> IStreamLog | None:
         """Return the stream of the run of this ID, if the client may read one."""
@@ -163,6 +174,26 @@ def nameRun(request: Request, streamLog: IStreamLog) -> None:
         streamLog: The stream of the run.
     """
     request.responseHeaders.setRawHeaders(b"x-workflow-run-id", [streamLog.name.encode("ascii")])
+
+
+def nameReader(request: Request, streamLog: IStreamLog, url: str, link: str | None) -> str:
+    """
+    Name a stream for readers of Durable Streams, in the header `Location`.
+
+    Args:
+        request: Its response has not begun.
+        streamLog: The stream.
+        url: Its URL.
+        link: Query of a link that lets the client read it: these readers send no credential. `None` for none.
+
+    Returns:
+        The URL for these readers.
+    """
+    reader = f"{url.removesuffix(f'streams/{streamLog.name}')}durable/{streamLog.name}"
+    if link is not None:
+        reader = f"{reader}?{link}"
+    request.responseHeaders.setRawHeaders(b"Location", [reader.encode("ascii")])
+    return reader
 
 
 def _makeKey(principal: Principal, chat: str) -> str:

@@ -26,8 +26,10 @@ from sseserver.web.openapi.operations import (
     Described,
     Operation,
     Parameter,
+    Schema,
     limitModel,
     makeJSON,
+    makeObject,
 )
 
 #: The answer of a chat.
@@ -38,9 +40,16 @@ _EVENTS = Answer(
     ("x-vercel-ai-ui-message-stream",),
 )
 
+#: The URL at which a reader of Durable Streams follows the answer.
+_READER: Schema = makeObject("The place of an answer.", {"streamUrl": {"type": "string", "description": "Its URL."}})
+
+#: The answer to such a client, if it asks for nothing else.
+_PLACE = Answer(202, "The answer is read at another URL.", makeJSON("ChatPlace"))
+_PREFER = Parameter("header", "Prefer", "With `respond-async` the answer is the URL for a reader of Durable Streams.")
+
 #: Header fields of every answer.
-_ALWAYS = ("Content-Location", "x-workflow-run-id")
-_RESUMED = (*_ALWAYS, "Location", "x-workflow-stream-tail-index")
+_ALWAYS = ("Content-Location", "Location", "x-workflow-run-id")
+_RESUMED = (*_ALWAYS, "x-workflow-stream-tail-index")
 
 
 CHATS = Described(
@@ -52,7 +61,7 @@ CHATS = Described(
             path="/api/chat",
             name="chat",
             summary="Start a run for the last message of a chat, and follow it",
-            answers=(_EVENTS,),
+            answers=(_EVENTS, _PLACE),
             errors=(
                 InvalidMember,
                 Forbidden,
@@ -63,7 +72,7 @@ CHATS = Described(
                 StoreUnavailable,
                 StoreDamaged,
             ),
-            parameters=(IDEMPOTENCY_KEY,),
+            parameters=(IDEMPOTENCY_KEY, _PREFER),
             body=Body({**makeJSON("ChatBody"), PLAIN_TEXT: TEXT}, limitModel),
             headers=_ALWAYS,
         ),
@@ -72,7 +81,7 @@ CHATS = Described(
             path="/api/chat/{id}/stream",
             name="resumeChat",
             summary="Follow the newest answer of a chat, or the answer of a run, from its start or from a part on",
-            answers=(_EVENTS, Answer(204, "The newest answer is complete, or there is none.")),
+            answers=(_EVENTS, _PLACE, Answer(204, "The newest answer is complete, or there is none.")),
             errors=(InvalidMember, StreamNotFound, RateLimited, Overloaded, StoreUnavailable, StoreDamaged),
             parameters=(
                 Parameter(
@@ -87,9 +96,11 @@ CHATS = Described(
                     "Number of the first part, from 0; a negative one counts from the end.",
                     {"type": "integer"},
                 ),
+                _PREFER,
             ),
             headers=_RESUMED,
         ),
     ),
+    {"ChatPlace": _READER},
     structs=(ChatBody,),
 )

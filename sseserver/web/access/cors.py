@@ -30,6 +30,7 @@ _FIELDS = (
     "idempotency-key",
     "if-none-match",
     "last-event-id",
+    "prefer",
     "stream-closed",
     "user-agent",
 )
@@ -42,9 +43,9 @@ _MAX_FIELDS = 64
 
 #: Header fields of answers that pages may read.
 _EXPOSED = (
-    b"Content-Location, Location, Retry-After, Stream-Closed, Stream-Gap, WWW-Authenticate, X-Upstream, "
-    b"X-Upstream-Failed, request-id, x-request-id, x-should-retry, x-vercel-ai-ui-message-stream, x-workflow-run-id, "
-    b"x-workflow-stream-tail-index"
+    b"Content-Location, ETag, Location, Retry-After, Stream-Closed, Stream-Cursor, Stream-Gap, Stream-Next-Offset, "
+    b"Stream-Up-To-Date, WWW-Authenticate, X-Upstream, X-Upstream-Failed, request-id, x-request-id, x-should-retry, "
+    b"x-vercel-ai-ui-message-stream, x-workflow-run-id, x-workflow-stream-tail-index"
 )
 
 #: Header fields: names and values.

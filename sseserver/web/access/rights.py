@@ -14,8 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from sseserver.errors import Forbidden, StreamNotFound, Unauthorized
-from sseserver.interfaces import ANYONE, IAuthenticator, Principal, Right
+from sseserver.interfaces import ANYONE, Grant, IAuthenticator, Principal, Right
 from sseserver.web.access.credentials import Credentials
+from sseserver.web.access.links import LIFETIME
 
 
 class Access:
@@ -74,6 +75,25 @@ class Access:
             logged: Any = request
             logged.principalName = principal.name
         return principal
+
+    def signReading(self, principal: Principal, name: str) -> str | None:
+        """
+        Make the query of a link with which a client that has a right to read can do it without its credential.
+
+        Args:
+            principal: The client. The link ends no later than its rights.
+            name: Name of the stream.
+
+        Returns:
+            The query; `None` if the server signs no links, or the client has no such right.
+        """
+        links = None if self.credentials is None else self.credentials.links
+        if links is None or not principal.allows(Right.READ, name):
+            return None
+        expires = self._seconds() + LIFETIME
+        if principal.expires is not None:
+            expires = min(expires, principal.expires)
+        return links.make(Grant(frozenset({Right.READ}), name), int(expires))
 
     async def identify(self, request: Request) -> Principal:
         """

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 
+from twisted.web.resource import Resource
+
 from sseserver.errors import SourceError
 from sseserver.formats import translation
 from sseserver.service.service import Settings
@@ -16,6 +18,8 @@ from sseserver.values import Prompt
 from sseserver.web import viewing
 from tests.apis.chat.cases import ChatTestCase
 from tests.wires import Wire
+
+CHAT = {"id": "chat-1", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hello"}]}]}
 
 TAIL = "x-workflow-stream-tail-index"
 
@@ -47,6 +51,8 @@ class UITests(ChatTestCase):
         """
         wire = self.chat()
         self.assertEqual(wire.response.headers["x-vercel-ai-ui-message-stream"], "v1")
+        place = wire.response.headers["content-location"].replace("streams", "durable")
+        self.assertEqual(wire.response.headers["location"], place)
         self.write("a", "b")
         self.assertEqual(self.ask(wire.response.headers["content-location"], "text/plain").body, b"ab")
         self.end()
@@ -121,7 +127,7 @@ class UITests(ChatTestCase):
         self.end()
         whole = self.view(f"/api/chat/{run}/stream?startIndex=0").response
         self.assertEqual(whole.headers["x-workflow-run-id"], run)
-        self.assertEqual(whole.headers["location"], wire.response.headers["content-location"])
+        self.assertEqual(whole.headers["location"], f"/durable/{run}")
         self.assertEqual([*told, *live.response.events], whole.events)
         for number in range(len(whole.events) - 1):
             for name in (run, "chat-1"):
@@ -202,6 +208,24 @@ class UITests(ChatTestCase):
         wire.begin("/api/chat", "*/*", "POST", body, headers=told)
         self.assertEqual(wire.response.status, 200)
         self.assertEqual(self.source.run.prompt.text, "Hello")
+
+    def test_durable(self) -> None:
+        """A reader of Durable Streams that asks for it gets nothing but the URL at which it reads, below any path."""
+        root = Resource()
+        root.putChild(b"llm", self.resource)
+        self.factory = self.site(root)
+        for prefer in ("respond-async", "wait=1, Respond-Async; a=1"):
+            started = self.post("/llm/api/chat", CHAT, Prefer=prefer).response
+            place = f"/llm/durable/{started.headers['x-workflow-run-id']}"
+            self.assertEqual((started.status, started.headers["location"]), (202, place))
+            self.assertEqual(started.json, {"streamUrl": place})
+            resumed = self.ask("/llm/api/chat/chat-1/stream", headers={"Prefer": prefer})
+            self.assertEqual((resumed.status, resumed.headers["location"], resumed.json), (202, place, started.json))
+            self.assertEqual(self.ask(place).body, b"[]")
+        self.assertEqual(self.service.viewers.count, 0)
+        self.end()
+        self.assertEqual(self.ask("/llm/api/chat/chat-1/stream", headers={"Prefer": "respond-async"}).status, 204)
+        self.assertEqual(self.post("/llm/api/chat", CHAT, Prefer="handling=lenient").response.status, 200)
 
     def test_ids(self) -> None:
         """

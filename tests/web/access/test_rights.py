@@ -23,6 +23,8 @@ NAMED = (
     ("read", "GET", "/streams/news", None),
     ("read", "HEAD", "/streams/news", None),
     ("read", "GET", "/streams/news/", None),
+    ("read", "GET", "/durable/news", None),
+    ("read", "HEAD", "/durable/news", None),
     ("publish", "POST", "/streams/news", b"x"),
     ("publish", "PUT", "/streams/news", None),
     ("cancel", "POST", "/streams/news/cancel", b""),

@@ -1,0 +1,158 @@
+"""
+Pages: the messages of a stream from a place on, as JSON, and where the reader is after them.
+
+`streams` uses it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from sseserver.delivery.document import STEP_BYTES
+from sseserver.errors import ClientError, GapError, ReadingUnfinished, ViewerRefused
+from sseserver.formats.durable import extractMessages, findPosition
+from sseserver.formats.rendering import JOINED_BYTES
+from sseserver.formats.translation import TranslatedRendering
+from sseserver.interfaces import IFormat, IStreamLog
+from sseserver.protocols.durablestreams import Offset, Position
+from sseserver.timing.turns import awaitTurn
+from sseserver.tracebacks import forgetTraceback
+
+#: Bytes. A page ends with the entry that reaches this size: unless an entry has more than `JOINED_BYTES`, a page is
+#: written at once.
+PAGE_BYTES = STEP_BYTES - JOINED_BYTES
+
+
+class OffsetGone(ClientError):
+    """A reader cannot continue after its offset: what follows is no longer kept, was lost, or is void."""
+
+    status = 410
+    code = "offset_gone"
+
+
+class Page(NamedTuple):
+    """
+    A part of a stream.
+
+    Attributes:
+        start: Number of the entry before the page.
+        end: Number of its last entry.
+        messages: JSON values with commas between them.
+        position: The position after the page.
+    """
+
+    start: int
+    end: int
+    messages: bytes
+    position: Position
+
+    @property
+    def body(self) -> bytes:
+        """The page as a JSON array."""
+        return b"[%b]" % self.messages
+
+
+class PageReader:
+    """
+    Reads the pages of one stream for one request.
+
+    It keeps the rendering of the messages, so that viewers that follow before it is dropped use the same one.
+
+    Args:
+        streamLog: The stream.
+        messages: The format of the messages.
+        clock: The reactor, or a `task.Clock`.
+
+    Attributes:
+        cursor: Number of the last entry read.
+        page: The page that was read last, if any.
+    """
+
+    def __init__(self, streamLog: IStreamLog, messages: IFormat, clock: Any) -> None:
+        self.cursor = 0
+        self.page: Page | None = None
+        self._log = streamLog
+        self._clock = clock
+        rendering: Any = messages.render(streamLog)
+        self._rendering: TranslatedRendering = rendering
+
+    def locate(self, offset: Offset | None, fromNow: bool) -> None:
+        """
+        Set the cursor.
+
+        Args:
+            offset: Where the client starts; `None` for the start, or for the end.
+            fromNow: Whether it starts at the end.
+
+        Raises:
+            OffsetGone: It cannot continue there.
+        """
+        if offset is None:
+            self.cursor = self._log.last if fromNow else self._rendering.start(False)
+            return
+        try:
+            cursor = self._log.locate(f"{offset.epoch}-{offset.number}")
+        except GapError as gap:
+            raise _makeGone(gap.reason) from None
+        if cursor < self._rendering.findBegin():
+            if self._rendering.voidsText(cursor + 1):
+                raise _makeGone("restarted")
+            cursor = self._rendering.start(False)
+        self.cursor = cursor
+
+    async def read(self, maxBytes: int = PAGE_BYTES) -> Page:
+        """
+        Read the next page, in as many turns of the reactor as it takes.
+
+        Args:
+            maxBytes: The page ends with the entry that reaches this size.
+
+        Raises:
+            OffsetGone: The client cannot continue at the cursor.
+        """
+        while True:
+            try:
+                return self._read(maxBytes)
+            except ReadingUnfinished as unfinished:
+                forgetTraceback(unfinished)
+                await awaitTurn(self._clock)
+
+    def wait(self, _: int) -> tuple[int, bool]:
+        """
+        Read on until there is a message, or the end: a `Reader` for `Viewers.wait`.
+
+        Raises:
+            OffsetGone: The client cannot continue at the cursor.
+        """
+        try:
+            page = self._read(PAGE_BYTES)
+        except ReadingUnfinished as unfinished:
+            forgetTraceback(unfinished)
+            return self.cursor, False
+        self.cursor = page.end
+        return page.end, bool(page.messages) or page.position.isClosed
+
+    def _read(self, maxBytes: int) -> Page:
+        """
+        Read the next page.
+
+        Raises:
+            OffsetGone: The client cannot continue at the cursor.
+            ReadingUnfinished: Read again in another turn of the reactor.
+        """
+        try:
+            reading = self._rendering.read(self.cursor, maxBytes, False)
+        except ViewerRefused:
+            raise _makeGone("trimmed" if self._log.buffer.first > 1 else "restarted") from None
+        end = reading.cursor
+        self.page = Page(self.cursor, end, extractMessages(reading.data), findPosition(self._log, end))
+        return self.page
+
+
+def _makeGone(reason: str) -> OffsetGone:
+    """Make the error for a place after which a reader cannot continue."""
+    if reason == "restarted":
+        return OffsetGone("The answer has begun anew after this offset. Read it from its start, with offset=-1.")
+    if reason == "trimmed":
+        return OffsetGone("Entries of this stream are no longer kept (trimmed): its messages cannot be whole.")
+    return OffsetGone("This stream does not have this offset any more. Read it from its start, with offset=-1.")
