@@ -29,6 +29,7 @@ OTHERS: dict[str, tuple[str, Any]] = {
     "heads": ("sseserver.speedups.channel.readsHeads", bool),
     "intake": ("sseserver.speedups.intake.makeIntake", lambda *_: None),
     "polling": ("sseserver.speedups.polling.limitTurns", lambda *_: None),
+    "transports": ("sseserver.speedups.transports.quicken", lambda *_: None),
 }
 
 

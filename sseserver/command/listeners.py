@@ -30,5 +30,5 @@ def makeListener(reactor: Any, description: str, site: StreamSite, option: str) 
     # Its services fail at once if an endpoint cannot listen; the endpoint is another one.
     listener: Any = strports.service("tcp:0", site, reactor)
     endpoint = parseEndpoint(reactor, restrictEndpoint(description))
-    listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, endpoint, option))
+    listener.endpoint = TunedEndpoint(ExplainedEndpoint(description, endpoint, option), site.isFast)
     return listener

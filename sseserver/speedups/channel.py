@@ -21,15 +21,16 @@ from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
+from twisted.web.resource import Resource
+from twisted.web.server import Site
 from zope.interface import providedBy
 from zope.interface.declarations import Provides
 
-from sseserver.speedups.body import KEPT_HEAD, canBypassQueue
+from sseserver.speedups.body import KEPT_HEAD, FastBody, canBypassQueue
 from sseserver.speedups.direct import DirectWay
 from sseserver.speedups.heads import SHORT_HEAD, Head, readHead
 from sseserver.speedups.privates import (
     CHANNEL_ATTRIBUTES,
-    fillChannel,
     hasInput,
     isBetweenRequests,
     markLost,
@@ -37,17 +38,16 @@ from sseserver.speedups.privates import (
     receiveRequest,
     skipsLastRead,
 )
-from sseserver.speedups.probes import ProbeTransport, probe
+from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 from sseserver.speedups.request import FastRequest, LaterInput, listDefaults
 from sseserver.speedups.tlsbody import makeSendBuffer
+from sseserver.speedups.transports import NAME, FastServer
+from sseserver.speedups.usual import fillChannel, receivePlain
 from sseserver.timing.fairturns import FairTurns
 from sseserver.timing.nextturn import NextTurn
 from sseserver.timing.ticker import IDLE, Tick
 
 log = Logger(__name__)
-
-#: Name of a connection in Twisted's log.
-_NAME = "HTTP"
 
 
 class ClosingSite(Protocol):
@@ -91,12 +91,12 @@ class FastChannel(LaterInput):
             fillChannel(self)
         else:
             self.fill()
-        super().__init__()
 
     def fill(self) -> None:
-        """Give each attribute its default in Twisted's own classes."""
+        """Give each attribute its default in Twisted's own way."""
         for name, value in _DEFAULTS:
             setattr(self, name, value)
+        super().__init__()
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -105,17 +105,27 @@ class FastChannel(LaterInput):
         Most clients send a request as soon as they are connected. It is read at once if it is there, without another
         turn of the reactor.
         """
-        super().makeConnection(transport)
+        self.connected = 1
+        self.transport = transport
+        self.connectionMade()
         # A transport with another protocol hands its connection over, with bytes that come first.
         if canBypassQueue(transport) and transport.protocol is self and self.site.firstReads.hasTime():
             _readFirst(transport)
 
     def connectionMade(self) -> None:
         """See `HTTPChannel.connectionMade`."""
-        self.sendBuffer = makeSendBuffer(self.transport)
-        _shareNames(getattr(self.transport, "transport", self.transport))
-        if isinstance(self.transport, TLSMemoryBIOProtocol):
-            _attendTLS(self.transport)
+        transport = self.transport
+        if type(transport) is FastServer:
+            # It has what the rest gives to a transport that may be any.
+            self.sendBuffer = FastBody(transport)
+            self.setTimeout(self.timeOut)
+            self._networkProducer = transport
+            transport.producer, transport.streamingProducer = self, True
+            return
+        self.sendBuffer = makeSendBuffer(transport)
+        _shareNames(getattr(transport, "transport", transport))
+        if isinstance(transport, TLSMemoryBIOProtocol):
+            _attendTLS(transport)
         super().connectionMade()
 
     def dataReceived(self, data: bytes) -> None:
@@ -138,8 +148,10 @@ class FastChannel(LaterInput):
         head = readHead(data[:size])
         if head is None:
             return False
-        self.resetTimeout()
-        receiveRequest(self, head.requestLine, partial(self._takeFields, head, size), data[size:])
+        if head.isPlain and getattr(self.requestFactory, "isShort", False):
+            receivePlain(self, head, size > KEPT_HEAD, data[size:])
+        else:
+            receiveRequest(self, head.requestLine, partial(self._takeFields, head, size), data[size:])
         if hasInput(self) and not self.transport.disconnecting:
             super().dataReceived(b"")
         return True
@@ -214,7 +226,11 @@ class FastChannel(LaterInput):
     def requestDone(self, request: Any) -> None:
         """See `HTTPChannel.requestDone`: the next request begins, or the connection ends."""
         self.sendBuffer.release()
-        super().requestDone(request)
+        if self.persistent or self.requests[:1] != [request]:
+            super().requestDone(request)
+        else:
+            del self.requests[0]
+            self.loseConnection()
 
     def loseConnection(self) -> None:
         """
@@ -226,7 +242,10 @@ class FastChannel(LaterInput):
         self.sendBuffer.release()
         transport = self.transport
         if not self.persistent and not self.requests and self.sendBuffer.isEmpty():
-            transport.unregisterProducer()
+            if type(transport) is FastServer:
+                transport.producer = None
+            else:
+                transport.unregisterProducer()
             # The steps of `abortConnection`, but in good order.
             transport.disconnecting = True
             transport.stopReading()
@@ -238,7 +257,7 @@ class FastChannel(LaterInput):
 def _shareNames(connection: Any) -> None:
     """Give a TCP connection names for logs that it shares with the others. Its own would be kept with each viewer."""
     if type(connection) is Server:
-        connection.logstr = connection.repstr = _NAME
+        connection.logstr = connection.repstr = NAME
 
 
 def _readFirst(transport: Any) -> None:
@@ -304,6 +323,7 @@ def fillsChannels() -> bool:
     seen = []
     for fill in (FastChannel.fill, fillChannel):
         channel: Any = FastChannel.__new__(FastChannel)
+        channel.later = None
         fill(channel)
         seen.append({name: getattr(channel, name, "") for name in (*CHANNEL_ATTRIBUTES, *vars(channel))})
     return seen[0] == seen[1]
@@ -341,17 +361,26 @@ class _Answered(http.Request):
         self.finish()
 
 
+class _AnsweredShort(FastRequest):
+    """The same as a request that goes the short way."""
+
+    isShort = True
+    process = _Answered.process
+
+
 #: Requests of the probe: with a body and another request behind it, and one on its own.
 _CANNED = (
     b"POST /a?b HTTP/1.1\r\nHost: a\r\nX-B:  c \r\nContent-Length: 2\r\n\r\nxyGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /c HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /b HTTP/1.0\r\nHost: a\r\n\r\n",
 )
 
 
-def _exchange(channel: Any) -> tuple[list[object], bytes]:
+def _exchange(channel: Any, factory: Any) -> tuple[list[object], bytes]:
     """Send the canned requests to a channel; return the requests that it saw, and its bytes."""
     channel.seen = []
-    channel.requestFactory = _Answered
+    channel.site = Site(Resource(), reactor=NoReactor(), parsePOSTFormSubmission=False)
+    channel.requestFactory = factory
     transport = ProbeTransport()
     channel.makeConnection(transport)
     for data in _CANNED:
@@ -362,5 +391,8 @@ def _exchange(channel: Any) -> tuple[list[object], bytes]:
 @probe
 def readsHeads() -> bool:
     """Probe `FastChannel.receiveHead`: with it, canned requests have the same outcome as without."""
-    counting = _Counting()
-    return _exchange(counting) == _exchange(HTTPChannel()) and counting.heads == len(_CANNED)
+    for factory in (_Answered, _AnsweredShort):
+        counting = _Counting()
+        if _exchange(counting, factory) != _exchange(HTTPChannel(), factory) or counting.heads != len(_CANNED):
+            return False
+    return True

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from twisted.web.http_headers import Headers
 
-from sseserver.speedups.headers import CHECKED, HEADERS, takeUsual
+from sseserver.speedups.headers import CHECKED, HEADERS, FastHeaders, takeUsual
 
 #: A head as nearly all clients write it (RFC 9112 3 and 5): no more than Twisted takes, with the
 #: same checks. Twisted reads every other head itself.
@@ -47,14 +47,22 @@ class Head:
     Attributes:
         requestLine: See above.
         checked: See above.
+        isPlain: Whether Twisted has nothing to look at: a request of HTTP/1.1 for a path, without a body and without a
+            field that it reads itself.
+        closes: Whether the client closes the connection after such a request.
     """
 
-    __slots__ = ("_headers", "checked", "requestLine")
+    __slots__ = ("_headers", "checked", "closes", "isPlain", "requestLine")
 
     def __init__(self, requestLine: tuple[bytes, ...], headers: Headers, checked: tuple[bytes, ...]) -> None:
         self.requestLine = requestLine
         self.checked = checked
         self._headers = headers
+        asked = headers.getRawHeaders(b"Connection", [b""])
+        self.closes = asked == [b"close"]
+        _, target, version = requestLine
+        isUsual = isinstance(headers, FastHeaders) and not headers.hasRare() and (self.closes or asked == [b""])
+        self.isPlain = isUsual and not checked and version == b"HTTP/1.1" and target[:1] == b"/"
 
     def makeHeaders(self) -> Headers:
         """Return headers with the fields that are not checked. The caller may change them."""

@@ -274,18 +274,6 @@ def seesWaits() -> bool:
     return [*seen, isBlocked(channel)] == [True, b"/2", True, b"/1", False, True]
 
 
-def fillChannel(channel: Any) -> None:
-    """Give each attribute of an `HTTPChannel`, which is a slot, the default that it has in Twisted's classes."""
-    channel._HTTPChannel__first_line = channel.line_mode = channel.persistent = 1
-    channel._HTTPChannel__header = channel._buffer = b""
-    channel._requestProducer = channel._requestProducerStreaming = None
-    channel._savedTimeOut = channel.factory = channel.timeOut = channel.transport = None
-    channel._busyReceiving = channel._waitingForTransport = False
-    channel._receivedHeaderCount = channel._receivedHeaderSize = channel.connected = channel.length = 0
-    channel.callLater = HTTPChannel.callLater
-    channel.requestFactory = HTTPChannel.requestFactory
-
-
 class BadRequestHook(HTTPChannel):
     """A channel that answers itself each request that Twisted refuses: Twisted's own answer has no body."""
 

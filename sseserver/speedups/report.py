@@ -11,6 +11,7 @@ from sseserver.speedups.headers import looksUpHeaders
 from sseserver.speedups.privates import seesAbort, seesChunks, seesQueue, seesWaits
 from sseserver.speedups.request import servesRequests
 from sseserver.speedups.tlscontext import hasFastTLS
+from sseserver.speedups.transports import managesReads
 
 
 def listSpeedups(plain: bool) -> list[str]:
@@ -35,5 +36,6 @@ def listSpeedups(plain: bool) -> list[str]:
         "readpath": seesChunks(),
         "request": servesRequests(),
         "tls": hasFastTLS(),
+        "transports": hasattr(select, "epoll") and managesReads(),
     }
     return [] if plain else [name for name, isOn in works.items() if isOn]

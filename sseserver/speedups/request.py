@@ -2,7 +2,7 @@
 The fast request of a site: small in memory, and read, routed and answered in fewer steps than Twisted's.
 
 `sseserver.speedups.channel` has its channel, and the probe of both. `sseserver.web.site` chooses between them and
-Twisted's own. Everything that is not overridden here is Twisted's.
+Twisted's own, which does everything that is not overridden here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sseserver.speedups.constants import Constant
 from sseserver.speedups.headers import HEADERS, FastHeaders, keepLogged
 from sseserver.speedups.probes import NoReactor, ProbeTransport, probe
 from sseserver.speedups.sentheads import SENT
+from sseserver.speedups.usual import endUsual, hasUsualEnd
 
 #: Replaces the collections of a request whose head was written.
 _NOTHING: Any = ()
@@ -251,6 +252,9 @@ class FastRequest(Request):
     def finish(self) -> None:
         """See `Request.finish`."""
         producer = self.producer
+        if producer is None and self.isShort and hasUsualEnd(self):
+            endUsual(self)
+            return
         super().finish()
         if producer is not None:
             producer.stopProducing()
@@ -313,8 +317,7 @@ _REQUESTS = (
     b"GET /code=204 HTTP/1.1\r\nHost: a\r\n\r\n",
     b"HEAD /content-length=0 HTTP/1.1\r\nHost: a\r\nCookie: a=b\r\n\r\n",
     b"POST /code=404/content-length=99 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
-    b"GET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-    b"GET /b HTTP/1.0\r\nHost: a\r\n\r\n",
+    *(b"GET /b HTTP/1.%b\r\n\r\n" % rest for rest in (b"1\r\nHost: a\r\nConnection: close", b"0\r\nHost: a")),
 )
 
 
@@ -329,7 +332,7 @@ def _exchange(factory: Any) -> list[list[bytes]]:
     seen = []
     for data in _REQUESTS:
         channel: Any = HTTPChannel()
-        channel.site = Site(_Canned(), reactor=NoReactor(), parsePOSTFormSubmission=False)
+        channel.site = channel.factory = Site(_Canned(), reactor=NoReactor(), parsePOSTFormSubmission=False)
         channel.requestFactory = factory
         transport = ProbeTransport()
         channel.sendBuffer = FastBody(transport)
@@ -355,15 +358,14 @@ def fillRequest(request: Any, channel: Any, *_: object) -> None:
         channel: Its channel, on a site that does not parse forms.
     """
     request.channel = channel
-    request._client = channel.getPeer()
-    request._host = None
+    request._client = getattr(channel, "_peer", None) or channel.getPeer()
+    request._host = request._adapters = None
     request.transport = channel.transport
     request.requestHeaders = HEADERS()
     request.responseHeaders = HEADERS()
     request.received_cookies = {}
     request.cookies = []
     request.notifications = []
-    request._adapterCache = {}
     request._disconnected = False
     request.args = request.content = request.path = request.producer = None
     request.postpath = request.prepath = request.site = None

@@ -282,15 +282,18 @@ class StreamSite(Site):
             address: Address of the client.
             client: The client, for whom the connection is counted.
         """
-        channel: Any = super().buildProtocol(address)
-        channel.client = client
+        channel: Any = self.protocol()
+        # What the classes below do one after another.
+        channel.factory = channel.site = self
+        channel.requestFactory, channel.timeOut = self.requestFactory, self.timeOut
         channel.callLater = self._callLater
-        if self._direct is not None:
-            channel.direct = self._direct
+        channel.client = client
         channel.deadline = None
-        if self.isFast and isinstance(address, (IPv4Address, IPv6Address)):
-            # The transport would make it again.
-            channel.standFor(address)
+        if self.isFast:
+            channel.direct = self._direct
+            if isinstance(address, (IPv4Address, IPv6Address)):
+                # The transport would make it again.
+                channel.standFor(address)
         return channel
 
     def getResourceFor(self, request: Any) -> Any:
